@@ -1,0 +1,84 @@
+"""The exception tree: what went wrong, where, and what to do about it.
+
+Every error that a caller can meet is a `ClawVMError`. Its message is one line; `hint`, where there is one,
+says what to do next. Subclasses also derive from the builtin that describes them best, so that callers who
+know nothing of this package can still catch them.
+"""
+
+from __future__ import annotations
+
+
+class ClawVMError(Exception):
+    """Base of all errors of this package; `str(error)` is one line, `hint` an optional next step."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ClawVMError, ValueError):
+    """The caller passed something that can never work: an unknown policy, a budget of 0, a closed session."""
+
+
+class UnreadableInput(ClawVMError, ValueError):
+    """A file that was given as input is missing, of no known format, or damaged beyond skipping a record."""
+
+
+class JournalError(ClawVMError):
+    """Base of what can go wrong with a journal file."""
+
+
+class NotAJournal(JournalError, ValueError):
+    """The file is not a journal of this program; it was left untouched."""
+
+
+class JournalTooNew(JournalError):
+    """The journal was written by a newer version of this program; it was left untouched."""
+
+
+class JournalDamaged(JournalError):
+    """The file says that it is a journal, but SQLite or its own tables say otherwise."""
+
+
+class JournalBusy(JournalError, TimeoutError):
+    """Another process holds the writer's lock for longer than we were told to wait."""
+
+
+class JournalReadOnly(JournalError, PermissionError):
+    """A write was asked of a journal that can only be read."""
+
+
+class JournalFull(JournalError, OSError):
+    """The disk (or the file's size limit) is full; the log ends at the last whole transaction."""
+
+
+class VersionConflict(JournalError):
+    """The stream is not at the version the caller expected; nothing was appended."""
+
+
+class IdempotencyConflict(JournalError, ValueError):
+    """The same idempotency key came again with other content; nothing was appended."""
+
+
+class UnknownEvent(JournalError, LookupError):
+    """A stored event has a type or schema version that this program does not know."""
+
+
+class NotCanonical(ClawVMError, ValueError):
+    """Event data holds what canonical data cannot: a float, an integer beyond 2**53 - 1, a non-string key."""
+
+
+class InvariantPressure(ClawVMError):
+    """The required pages do not fit the budget, and the session was opened to raise when they do not."""
+
+
+class InvariantBroken(ClawVMError, AssertionError):
+    """A law of this program does not hold; the message names it. Always a bug of ours or a damaged log."""
+
+
+class ToolFailed(ClawVMError):
+    """A tool that `Session.tool` ran raised; the failure is in the log, the tool's own error is the cause."""
+
+
+class NondeterminismError(ClawVMError):
+    """Today's code decides otherwise than the log recorded; the message names the event and the field."""

@@ -1,0 +1,47 @@
+"""Every bound and every default, in one place, with the relations between them asserted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+INTEGER_MAX: Final = 2**53 - 1
+"""The largest integer that event data may hold (what JSON readers everywhere keep exact)."""
+
+BUDGET_DEFAULT: Final = 16_000
+"""Tokens of one prompt, when the caller names no budget."""
+DIRECTORY_TOKENS: Final = 40
+"""Tokens reserved in each prompt for the line that stands for all pages that are not resident."""
+MISFITS: Final = 32
+"""How many steps that do not fit the selector looks at before it ends the pass."""
+DENSITY_SHIFT: Final = 20
+"""Densities are integers: utility gained, times 2**20, over tokens spent."""
+
+RETRIES: Final = 5
+"""How often a command is decided again after another writer was faster."""
+LOCK_WAIT_S: Final = 30.0
+"""Seconds to wait for the writer's lock before `JournalBusy`."""
+WAL_CHECKPOINT_PAGES: Final = 4_000
+"""WAL frames after which a writer checkpoints (4,000 frames of 4 KiB are 16 MB)."""
+WAL_WARN_BYTES: Final = 256 * 2**20
+"""WAL size above which a reader that keeps us from checkpointing is reported."""
+
+COUNTER_PIECE_CHARS: Final = 100_000
+"""Longest piece handed to a tokenizer at once; a million blanks in one piece make tiktoken panic."""
+NESTING_MAX: Final = 200
+"""JSON nested deeper than this is treated as plain text by the builders."""
+
+NEED_CHARS_MIN: Final = 12
+"""Shortest text that counts as data flow from a page into a tool call."""
+NEED_CHARS_MIN_LEAF: Final = 5
+"""Shortest text with a digit that counts when it equals a JSON leaf of an earlier result."""
+NEED_HOLDERS_MAX: Final = 8
+"""A text that stands in more pages than this identifies none of them."""
+
+IMPORT_BATCH: Final = 256
+"""Commands that an import commits in one transaction."""
+VALUE_BYTES_MAX: Final = 1 << 20
+"""Largest value of one field in the durable store."""
+
+assert 0 < NEED_CHARS_MIN_LEAF < NEED_CHARS_MIN
+assert DIRECTORY_TOKENS < BUDGET_DEFAULT
+assert COUNTER_PIECE_CHARS < 1_000_000

@@ -1,0 +1,125 @@
+"""What a page is: its type, the levels it can be held at, and the table of page types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+
+class Fidelity(StrEnum):
+    """How much of a page stands in the prompt: `absent < pointer < structured < compressed < full`."""
+
+    ABSENT = "absent"
+    POINTER = "pointer"
+    STRUCTURED = "structured"
+    COMPRESSED = "compressed"
+    FULL = "full"
+
+
+LADDER: Final = tuple(Fidelity)
+"""All levels, lowest first; a level's rank is its place here."""
+RANK: Final[Mapping[Fidelity, int]] = MappingProxyType({level: rank for rank, level in enumerate(LADDER)})
+"""Level → rank, 0 (absent) to 4 (full)."""
+ABSENT, POINTER, STRUCTURED, COMPRESSED, FULL = range(5)
+
+
+class PageType(StrEnum):
+    """What kind of state a page holds; the type decides its floor, its pin and its levels."""
+
+    BOOTSTRAP = "bootstrap"
+    CONSTRAINT = "constraint"
+    PLAN = "plan"
+    PREFERENCE = "preference"
+    EVIDENCE = "evidence"
+    CONVERSATION = "conversation"
+
+
+class Pin(StrEnum):
+    """How strongly a page is held in the prompt."""
+
+    NONE = "none"
+    SOFT = "soft"
+    HARD = "hard"
+
+
+class Scope(StrEnum):
+    """Who shares a page or a field of the durable store: one session, or all sessions of a project."""
+
+    SESSION = "session"
+    PROJECT = "project"
+
+
+class Author(StrEnum):
+    """Who wrote a page's text; the frame around a page states it, so that data is never read as a rule."""
+
+    HARNESS = "harness"
+    USER = "user"
+    MODEL = "model"
+    TOOL = "tool"
+
+
+class OriginKind(StrEnum):
+    """Where a page's text came from."""
+
+    TRANSCRIPT = "transcript"
+    TOOL_CALL = "tool_call"
+    FILE = "file"
+    RECORD = "record"
+
+
+@attrs.frozen
+class Origin:
+    """Provenance of a page: lines `first` to `last` of a transcript, a call's ordinal, or a resource's ordinal.
+
+    `first` and `last` count lines (records) from 1 and are 0 where there is no transcript.
+    """
+
+    kind: OriginKind
+    first: int = 0
+    last: int = 0
+    call: int | None = None
+    resource: int | None = None
+
+
+@attrs.frozen
+class Level:
+    """One kept level of a page: its size in tokens when framed, the commitment to its text, and its builder."""
+
+    level: Fidelity
+    tokens: int
+    body: str
+    builder: str
+
+
+@attrs.frozen
+class TypeRule:
+    """One row of the table of page types.
+
+    `levels` are those a builder makes, highest first; `required` pages stand in every prompt at their floor
+    or above (plans only while active); `writeback` says that a new or changed page is dirty until committed.
+    """
+
+    floor: Fidelity
+    pin: Pin
+    levels: tuple[Fidelity, ...]
+    required: bool
+    writeback: bool
+
+
+_F, _C, _S, _P = Fidelity.FULL, Fidelity.COMPRESSED, Fidelity.STRUCTURED, Fidelity.POINTER
+
+PAGE_TYPES: Final[Mapping[PageType, TypeRule]] = MappingProxyType(
+    {
+        PageType.BOOTSTRAP: TypeRule(_S, Pin.HARD, (_F, _C, _S), required=True, writeback=False),
+        PageType.CONSTRAINT: TypeRule(_S, Pin.HARD, (_F, _S), required=True, writeback=True),
+        PageType.PLAN: TypeRule(_S, Pin.SOFT, (_F, _C, _S), required=True, writeback=True),
+        PageType.PREFERENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), required=False, writeback=True),
+        PageType.EVIDENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), required=False, writeback=False),
+        PageType.CONVERSATION: TypeRule(_P, Pin.NONE, (_F, _C, _P), required=False, writeback=False),
+    }
+)
+"""Floor, pin, levels, whether required, and whether written back, for each page type."""
