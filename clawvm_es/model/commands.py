@@ -1,0 +1,20 @@
+"""A command asks the engine to record one input; its payload *is* that input.
+
+So a command can be read back out of the log, and re-decide needs nothing that is not in it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from clawvm_es.model.events import Input
+
+
+@attrs.frozen
+class Command:
+    """One input to record, on whose behalf, when (UTC microseconds), and under which idempotency key."""
+
+    data: Input
+    at_us: int
+    principal: str = "harness"
+    idempotency_key: str | None = None

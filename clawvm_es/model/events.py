@@ -1,0 +1,494 @@
+"""All events: what the harness told us (inputs) and what the engine concluded (decisions).
+
+Events hold no authored text: only enums, integers within ±(2**53 - 1), booleans, ids that we mint, names from
+declared lists, and commitments to bodies, which stand in inputs only. Fields at their default are omitted
+from canonical data. Names are stable: a changed meaning is a new schema version with an upcaster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Final, Literal, TypeAlias
+
+import attrs
+
+from clawvm_es.model.facts import (
+    Boundary,
+    ChangeReason,
+    CloseReason,
+    FaultReason,
+    FaultType,
+    Need,
+    NeedRule,
+    OnPressure,
+    Op,
+    PressureReason,
+    RecallOutcome,
+    RedactReason,
+    RejectReason,
+    Resource,
+    ResourceClass,
+    RetireReason,
+    ReturnStatus,
+    ScopeChange,
+    StagedPage,
+    Trigger,
+    UpdateFacts,
+)
+from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Pin, Scope
+from clawvm_es.model.profile import Profile
+
+Kind: TypeAlias = Literal["input", "decision"]
+
+
+# --------------------------------------------------------------------------------------------- inputs
+
+
+@attrs.frozen
+class SessionOpened:
+    """A session began: under which policy, budget and counter, and by which version of `decide`."""
+
+    TYPE: ClassVar[str] = "session_opened"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    profile: Profile
+    budget_tokens: int
+    counter: str
+    decider_version: int
+    format: str = "live"
+    on_pressure: OnPressure = OnPressure.DEGRADE
+    reproducible: bool = False
+    project: str | None = None  # stream id of the shared scope
+    linked_to: str | None = None  # session id of the agent that started this one
+    misfits: int = 32
+    directory_tokens: int = 40
+
+
+@attrs.frozen
+class SessionForked:
+    """A session began as a continuation of `parent` after its event `parent_version`."""
+
+    TYPE: ClassVar[str] = "session_forked"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    parent: str
+    parent_version: int
+    parent_hash: str
+    profile: Profile | None = None
+    budget_tokens: int | None = None
+
+
+@attrs.frozen
+class ScopeSynced:
+    """The session learned of changes that others committed to a shared scope."""
+
+    TYPE: ClassVar[str] = "scope_synced"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    scope: str
+    from_version: int
+    to_version: int
+    changes: tuple[ScopeChange, ...] = ()
+
+
+@attrs.frozen
+class TurnBegan:
+    """A model call is about to be made; the prompt is assembled now.
+
+    `hints` are pages that the user's message or the plan's current step names; `retrieved` are pages that a
+    retriever at the edge returned, best first (retrieval rules only).
+    """
+
+    TYPE: ClassVar[str] = "turn_began"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    hints: tuple[str, ...] = ()
+    retrieved: tuple[str, ...] = ()
+    fixed_tokens: int = 0
+
+
+@attrs.frozen
+class PromptRendered:
+    """The prompt was rendered: by which renderer, how many tokens, and a salted commitment to its bytes."""
+
+    TYPE: ClassVar[str] = "prompt_rendered"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    renderer: str
+    tokens: int
+    prompt: str
+
+
+@attrs.frozen
+class PageWritten:
+    """A page was created, or its content replaced (same id, next content version).
+
+    `levels` are the kept levels, highest first. `active` matters for plans. `signature` is the ordinal of
+    the call signature whose result this is.
+    """
+
+    TYPE: ClassVar[str] = "page_written"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    page_type: PageType
+    author: Author
+    origin: Origin
+    levels: tuple[Level, ...]
+    scope: Scope = Scope.SESSION
+    active: bool = True
+    dirty: bool | None = None  # None: by the table of page types
+    signature: int | None = None
+    source: str | None = None  # commitment to the line that names the page: a path, a tool and its arguments
+
+
+@attrs.frozen
+class PagePinned:
+    """A caller changed a page's pin."""
+
+    TYPE: ClassVar[str] = "page_pinned"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    pin: Pin
+
+
+@attrs.frozen
+class PageRetired:
+    """A page left the working set; its content stays in the log."""
+
+    TYPE: ClassVar[str] = "page_retired"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    reason: RetireReason
+
+
+@attrs.frozen
+class ToolCalled:
+    """The model called a tool. `call` counts calls from 1; `tool` is a declared name or `unknown`.
+
+    `resources` are keys that occur for the first time; `reads` and `writes` are ordinals of keys (from 1);
+    `invalidates` lists classes of resources all of whose readers become invalid. `served_from` is the version
+    of the `tool_returned` whose result was served instead of running the tool.
+    """
+
+    TYPE: ClassVar[str] = "tool_called"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    call: int
+    tool: str
+    arguments: str
+    name: str | None = None  # commitment to the name of a tool that is on no declared list
+    signature: int | None = None
+    signature_key: str | None = None  # commitment to the signature, at its first occurrence
+    deterministic: bool = False
+    resources: tuple[Resource, ...] = ()
+    reads: tuple[int, ...] = ()
+    writes: tuple[int, ...] = ()
+    invalidates: tuple[ResourceClass, ...] = ()
+    needs: tuple[Need, ...] = ()
+    served_from: int | None = None
+
+
+@attrs.frozen
+class ToolReturned:
+    """A tool call ended. `result` is the raw result; a page is written of it only where it is evidence."""
+
+    TYPE: ClassVar[str] = "tool_returned"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    call: int
+    status: ReturnStatus
+    size_bytes: int = 0
+    result: str | None = None
+    validator: str | None = None  # commitment to what must still hold for the result to be served again
+    needs: tuple[Need, ...] = ()
+    unmatched: bool = False
+
+
+@attrs.frozen
+class ModelResponded:
+    """The model answered; token counts are the provider's, where it told them."""
+
+    TYPE: ClassVar[str] = "model_responded"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    needs: tuple[Need, ...] = ()
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+
+@attrs.frozen
+class RecallAnswered:
+    """A memory backend answered a query; `pages` are those that now hold what it returned."""
+
+    TYPE: ClassVar[str] = "recall_answered"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    recall: int
+    outcome: RecallOutcome
+    query: str
+    pages: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
+
+
+@attrs.frozen
+class UpdateStaged:
+    """A change of the durable store was proposed; `update` counts updates of this session from 1."""
+
+    TYPE: ClassVar[str] = "update_staged"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    update: int
+    facts: UpdateFacts
+
+
+@attrs.frozen
+class BoundaryReached:
+    """The harness is about to destroy context (or to save); `staged` are all dirty pages with their facts.
+
+    `pages` are those that a prune names (none: all evidence). `restaged` renews the facts of pending
+    updates by their ordinals, in the same order, where a shared scope moved on.
+    """
+
+    TYPE: ClassVar[str] = "boundary_reached"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    boundary: Boundary
+    trigger: Trigger
+    staged: tuple[StagedPage, ...] = ()
+    pages: tuple[str, ...] = ()
+    restaged: tuple[UpdateStaged, ...] = ()
+
+
+@attrs.frozen
+class BudgetChanged:
+    """The prompt's budget changed."""
+
+    TYPE: ClassVar[str] = "budget_changed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    budget_tokens: int
+
+
+@attrs.frozen
+class ContentRedacted:
+    """Content was erased from the journal; the commitments to it stay."""
+
+    TYPE: ClassVar[str] = "content_redacted"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    reason: RedactReason
+    commitments: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class SessionClosed:
+    """The session takes no further commands."""
+
+    TYPE: ClassVar[str] = "session_closed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    reason: CloseReason
+
+
+@attrs.frozen
+class ScopeChanged:
+    """The only event of a shared scope's own stream: one field changed, by which session's commit."""
+
+    TYPE: ClassVar[str] = "scope_changed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    field: str
+    op: Op
+    scope_version: int
+    base_version: int
+    value: str
+    session_id: str
+    version: int
+    hash: str
+
+
+# ------------------------------------------------------------------------------------------ decisions
+
+
+@attrs.frozen
+class RepresentationChanged:
+    """A page is held at another level in the prompt from now on."""
+
+    TYPE: ClassVar[str] = "representation_changed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    before: Fidelity
+    after: Fidelity
+    reason: ChangeReason
+
+
+@attrs.frozen
+class PromptAssembled:
+    """What the next prompt holds: totals, and a digest over the ordered (page_id, content_version, level).
+
+    `tokens` counts the whole prompt; `uncached_tokens` those after the first page that differs from the
+    prompt before. `bound` is the upper bound of the utility under the relaxation, for density order.
+    """
+
+    TYPE: ClassVar[str] = "prompt_assembled"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    budget_tokens: int
+    tokens: int
+    pages: int
+    uncached_tokens: int
+    digest: str
+    utility: int = 0
+    bound: int = 0
+
+
+@attrs.frozen
+class PageUsed:
+    """A need was met by a page in the prompt (a hit)."""
+
+    TYPE: ClassVar[str] = "page_used"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    rule: NeedRule
+
+
+@attrs.frozen
+class PageResolved:
+    """A need was not met in the prompt but could be resolved from the log (a page-in)."""
+
+    TYPE: ClassVar[str] = "page_resolved"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    rule: NeedRule
+    tokens: int = 0
+
+
+@attrs.frozen
+class FaultObserved:
+    """One of the six faults, with its reason, its page or call, and the versions of events it rests on."""
+
+    TYPE: ClassVar[str] = "fault_observed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    fault: FaultType
+    reason: FaultReason
+    page_id: str | None = None
+    call: int | None = None
+    evidence: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class DuplicateSignatureAlerted:
+    """A call repeats a declared, deterministic call whose result is still valid."""
+
+    TYPE: ClassVar[str] = "duplicate_signature_alerted"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    call: int
+    first: int  # the earlier call
+
+
+@attrs.frozen
+class InvariantPressureObserved:
+    """The required set does not fit the budget; `pages` stand lower than they should, or not at all."""
+
+    TYPE: ClassVar[str] = "invariant_pressure_observed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    reason: PressureReason
+    required_tokens: int
+    available_tokens: int
+    pages: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class DirtyPageStaged:
+    """A boundary staged a dirty page as update number `update`."""
+
+    TYPE: ClassVar[str] = "dirty_page_staged"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    update: int
+
+
+@attrs.frozen
+class UpdateValidated:
+    """An update passed all checks."""
+
+    TYPE: ClassVar[str] = "update_validated"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    update: int
+
+
+@attrs.frozen
+class UpdateRejected:
+    """An update failed a check; it stays, and can be staged again."""
+
+    TYPE: ClassVar[str] = "update_rejected"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    update: int
+    reason: RejectReason
+
+
+@attrs.frozen
+class UpdateCommitted:
+    """An update is part of the durable store as version `field_version` of its field."""
+
+    TYPE: ClassVar[str] = "update_committed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    update: int
+    field: str
+    op: Op
+    field_version: int
+    scope: str = "session"
+
+
+@attrs.frozen
+class CommitPointReached:
+    """All updates that were pending are committed or rejected; the log is durable up to here."""
+
+    TYPE: ClassVar[str] = "commit_point_reached"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    committed: int = 0
+    rejected: int = 0
+
+
+@attrs.frozen
+class BoundaryCompleted:
+    """The boundary is done; `lowered` pages lost their place in the prompt."""
+
+    TYPE: ClassVar[str] = "boundary_completed"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    boundary: Boundary
+    lowered: int = 0
+
+
+Input: TypeAlias = (
+    SessionOpened
+    | SessionForked
+    | ScopeSynced
+    | TurnBegan
+    | PromptRendered
+    | PageWritten
+    | PagePinned
+    | PageRetired
+    | ToolCalled
+    | ToolReturned
+    | ModelResponded
+    | RecallAnswered
+    | UpdateStaged
+    | BoundaryReached
+    | BudgetChanged
+    | ContentRedacted
+    | SessionClosed
+    | ScopeChanged
+)
+Decision: TypeAlias = (
+    RepresentationChanged
+    | PromptAssembled
+    | PageUsed
+    | PageResolved
+    | FaultObserved
+    | DuplicateSignatureAlerted
+    | InvariantPressureObserved
+    | DirtyPageStaged
+    | UpdateValidated
+    | UpdateRejected
+    | UpdateCommitted
+    | CommitPointReached
+    | BoundaryCompleted
+)
+Event: TypeAlias = Input | Decision
+
+INPUTS: Final[tuple[type[Input], ...]] = Input.__args__  # type: ignore[attr-defined]
+DECISIONS: Final[tuple[type[Decision], ...]] = Decision.__args__  # type: ignore[attr-defined]
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {**{c.TYPE: "input" for c in INPUTS}, **{c.TYPE: "decision" for c in DECISIONS}}  # type: ignore[dict-item]
+)
+"""Event type name → input or decision."""
+EVENT_TYPES: Final[Mapping[str, type[Event]]] = MappingProxyType({c.TYPE: c for c in (*INPUTS, *DECISIONS)})
+"""Event type name → the class of its current schema version."""

@@ -1,0 +1,256 @@
+"""The small values that events are made of: enums with stable names, and facts worked out at the edge."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from clawvm_es.model.pages import Fidelity
+
+
+class Boundary(StrEnum):
+    """An instant at which a harness may destroy context."""
+
+    COMPACT = "compact"
+    PRUNE = "prune"
+    FLUSH = "flush"
+    RESET = "reset"
+    SAVE = "save"
+    END = "end"
+
+
+class Trigger(StrEnum):
+    """Who brought a boundary about."""
+
+    RECORDED = "recorded"
+    CALLER = "caller"
+    THRESHOLD = "threshold"
+
+
+class OnPressure(StrEnum):
+    """What the engine does when the required pages do not fit the budget."""
+
+    RAISE = "raise"
+    DEGRADE = "degrade"
+
+
+class ResourceClass(StrEnum):
+    """What kind of thing a tool reads or changes; an unknown tool invalidates all results that read any."""
+
+    FILE = "file"
+    PROCESS = "process"
+    NETWORK = "network"
+
+
+class ReturnStatus(StrEnum):
+    """How a tool call ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+
+
+class RecallOutcome(StrEnum):
+    """What a memory backend answered."""
+
+    OK = "ok"
+    NO_MATCH = "no_match"
+    DENIED = "denied"
+    BACKEND_ERROR = "backend_error"
+    MALFORMED = "malformed"
+
+
+class NeedRule(StrEnum):
+    """How a need was found: a repeated read, data flow into a call, or told by the caller."""
+
+    REPEATED_READ = "repeated_read"
+    DATA_FLOW = "data_flow"
+    DECLARED = "declared"
+
+
+class Op(StrEnum):
+    """How an update changes a field of the durable store."""
+
+    APPEND = "append"
+    MERGE = "merge"
+    SET_WITH_VERSION = "set_with_version"
+
+
+class SchemaVerdict(StrEnum):
+    """Whether the edge knows the field and found type and size right."""
+
+    OK = "ok"
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    TOO_LARGE = "too_large"
+
+
+class RejectReason(StrEnum):
+    """Why an update was refused, in order of precedence (§7)."""
+
+    SCHEMA_INVALID = "SCHEMA_INVALID"
+    PROVENANCE_UNRESOLVED = "PROVENANCE_UNRESOLVED"
+    SCOPE_DENIED = "SCOPE_DENIED"
+    DESTRUCTIVE_OP = "DESTRUCTIVE_OP"
+    POLICY_VIOLATION = "POLICY_VIOLATION"
+
+
+class ChangeReason(StrEnum):
+    """Why a page's level in the prompt changed."""
+
+    FLOOR = "floor"
+    ARRIVAL = "arrival"
+    HINT = "hint"
+    RETRIEVED = "retrieved"
+    RAISED = "raised"
+    LOWERED = "lowered"
+    EVICTED = "evicted"
+    PRESSURE = "pressure"
+    BOUNDARY = "boundary"
+    RETIRED = "retired"
+    REDACTED = "redacted"
+
+
+class FaultType(StrEnum):
+    """The six silent failures that the observer makes visible (§6)."""
+
+    DUPLICATE_TOOL = "duplicate_tool"
+    REFETCH = "refetch"
+    POST_COMPACTION_BOOTSTRAP = "post_compaction_bootstrap"
+    PINNED_INVARIANT_MISS = "pinned_invariant_miss"
+    SILENT_RECALL = "silent_recall"
+    FLUSH_MISS = "flush_miss"
+
+
+class FaultReason(StrEnum):
+    """What a fault rests on."""
+
+    NOT_RESIDENT = "not_resident"
+    RERUN = "rerun"
+    REDACTED = "redacted"
+    ABSENT_AFTER_BOUNDARY = "absent_after_boundary"
+    BELOW_FLOOR = "below_floor"
+    DENIED = "denied"
+    BACKEND_ERROR = "backend_error"
+    MALFORMED = "malformed"
+    DESTROYED_BEFORE_COMMIT = "destroyed_before_commit"
+
+
+class PressureReason(StrEnum):
+    """Which part of the required set did not fit."""
+
+    FLOORS = "floors"
+    ARRIVALS = "arrivals"
+    REDACTED = "redacted"
+
+
+class RetireReason(StrEnum):
+    """Why a page left the working set for good."""
+
+    REPLACED = "replaced"
+    DONE = "done"
+    WITHDRAWN = "withdrawn"
+
+
+class CloseReason(StrEnum):
+    """Why a session was closed."""
+
+    ENDED = "ended"
+    ABANDONED = "abandoned"
+
+
+class RedactReason(StrEnum):
+    """Why content was erased."""
+
+    REQUEST = "request"
+    SECRET = "secret"
+    RETENTION = "retention"
+
+
+@attrs.frozen
+class Holder:
+    """A page that holds a needed text, and the levels whose text contains it."""
+
+    page_id: str
+    levels: tuple[Fidelity, ...] = (Fidelity.FULL,)
+
+
+@attrs.frozen
+class Need:
+    """A text that the model used and that stands in `holders`, oldest page first.
+
+    A need is a hit if any holder is resident at one of its levels; otherwise one miss is charged to the
+    newest holder, and a page-in costs `tokens`.
+    """
+
+    holders: tuple[Holder, ...]
+    rule: NeedRule
+    tokens: int = 0
+
+
+@attrs.frozen
+class Resource:
+    """A resource key at its first occurrence; its session-local ordinal is its place among all of them."""
+
+    kind: ResourceClass
+    key: str  # commitment
+
+
+@attrs.frozen
+class Verdict:
+    """What one registered validator said of an update."""
+
+    validator: str
+    agrees: bool
+
+
+@attrs.frozen
+class Evidence:
+    """What an update rests on: a page or an event version of this session, or a version of a shared scope."""
+
+    page_id: str | None = None
+    version: int | None = None
+    scope_version: int | None = None
+
+
+@attrs.frozen
+class UpdateFacts:
+    """What the edge found out about one update of the durable store; `decide` needs nothing else.
+
+    `field` is a declared name, or the id of the page that is written back. `base_version` is the committed
+    version of the field that the writer saw (0: none), `scope_version` the version of the shared scope that
+    these facts were worked out against.
+    """
+
+    field: str
+    op: Op
+    value: str  # commitment
+    size_bytes: int
+    evidence: Evidence
+    scope: str = "session"
+    verdict: SchemaVerdict = SchemaVerdict.OK
+    allowed: bool = True
+    base_version: int | None = None
+    keys_added: int = 0
+    keys_changed: int = 0
+    scope_version: int = 0
+    validators: tuple[Verdict, ...] = ()
+
+
+@attrs.frozen
+class StagedPage:
+    """A dirty page that a boundary writes back, with the facts of its update."""
+
+    page_id: str
+    update: UpdateFacts
+
+
+@attrs.frozen
+class ScopeChange:
+    """One committed change of a shared scope, as a session learns of it."""
+
+    field: str
+    op: Op
+    scope_version: int
+    value: str  # commitment
