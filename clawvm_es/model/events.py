@@ -484,10 +484,10 @@ Decision: TypeAlias = (
 )
 Event: TypeAlias = Input | Decision
 
-INPUTS: Final[tuple[type[Input], ...]] = Input.__args__  # type: ignore[attr-defined]
-DECISIONS: Final[tuple[type[Decision], ...]] = Decision.__args__  # type: ignore[attr-defined]
+INPUTS: Final[tuple[type[Input], ...]] = Input.__args__
+DECISIONS: Final[tuple[type[Decision], ...]] = Decision.__args__
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {**{c.TYPE: "input" for c in INPUTS}, **{c.TYPE: "decision" for c in DECISIONS}}  # type: ignore[dict-item]
+    {**{c.TYPE: "input" for c in INPUTS}, **{c.TYPE: "decision" for c in DECISIONS}}
 )
 """Event type name → input or decision."""
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = MappingProxyType({c.TYPE: c for c in (*INPUTS, *DECISIONS)})

@@ -1,0 +1,163 @@
+"""What an event log is, whatever stores it: the contract that the SQLite log and the in-memory log pass.
+
+LAW-LOG-1: a stream's versions are gapless from 1, the log's `seq` is gapless from 1 and in commit order.
+LAW-LOG-2: a transaction is appended whole or not at all.
+LAW-LOG-3: the same idempotency key with the same content appends nothing and returns the first result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from enum import Enum, StrEnum
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from clawvm_es.model.events import Event
+
+
+class Durability(StrEnum):
+    """How a commit reaches the disk: `normal` survives a killed process, `full` also a power cut."""
+
+    NORMAL = "normal"
+    FULL = "full"
+
+
+class Expected(Enum):
+    """What the caller expects of a stream, where it names no version."""
+
+    ANY = "any"
+    NO_STREAM = "no_stream"
+    STREAM_EXISTS = "stream_exists"
+
+
+ExpectedVersion: TypeAlias = int | Expected
+
+
+@attrs.frozen
+class NewEvent:
+    """An event about to be appended; session, version, seq and hashes are the log's to give."""
+
+    data: Event
+    turn: int
+    at_us: int
+    principal: str
+    cause: int | None = None
+    idempotency_key: str | None = None
+
+
+@attrs.frozen
+class Recorded:
+    """One stored row of the log. `raw` are the stored bytes that the hash covers, `data` their current class."""
+
+    seq: int
+    session_id: str
+    version: int
+    turn: int
+    kind: str
+    type: str
+    schema_version: int
+    at_us: int
+    principal: str
+    cause: int | None
+    idempotency_key: str | None
+    raw: bytes
+    prev_hash: bytes
+    hash: bytes
+    data: Event
+
+
+@attrs.frozen
+class Head:
+    """Where a stream stands: its last version, that event's seq and hash; provisional after a `normal` commit."""
+
+    session_id: str
+    version: int
+    seq: int
+    hash: bytes
+    provisional: bool = False
+
+
+class Vault(Protocol):
+    """The bodies of one session: text in, salted commitments out."""
+
+    def commit(self, body: bytes) -> str:
+        """Keep `body` and return its commitment (64 hex digits); equal bodies of one session give the same."""
+
+    def seal(self, body: bytes) -> str:
+        """Return the commitment to `body` and keep its salt, but not the body."""
+
+    def open(self, commitment: str) -> bytes | None:
+        """Return the body behind a commitment; None where it was sealed or erased."""
+
+
+class Transaction(Protocol):
+    """An open write transaction: the only writer until it ends."""
+
+    def head(self, session_id: str) -> Head | None:
+        """Where a stream stands, inside this transaction."""
+
+    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
+        """The input that was recorded under a key and its decisions; empty if there is none."""
+
+    def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
+        """The events of a stream with versions above `after`."""
+
+    def append(
+        self,
+        session_id: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion = Expected.ANY,
+        prev_hash: bytes | None = None,
+    ) -> Head:
+        """Append to one stream (with the bodies its vault holds back); see `EventLog.append`."""
+
+
+class EventLog(Protocol):
+    """An append-only log of events in streams, with bodies kept apart from them."""
+
+    @property
+    def journal_id(self) -> str:
+        """The random id given to this log when it was made."""
+
+    def transaction(self, durability: Durability = Durability.NORMAL) -> AbstractContextManager[Transaction]:
+        """Open a write transaction; commit when the block ends, roll everything back when it raises.
+
+        Raises `JournalBusy`, `JournalReadOnly`, `JournalFull`.
+        """
+
+    def append(
+        self,
+        session_id: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion = Expected.ANY,
+        durability: Durability = Durability.NORMAL,
+    ) -> Head:
+        """Append events to one stream in a transaction of their own and return the new head.
+
+        Each input begins a group with the decisions that follow it. A group whose key is known with the same
+        content is left out; with other content `IdempotencyConflict` is raised. This check comes before the
+        expected version's, which raises `VersionConflict`.
+        """
+
+    def head(self, session_id: str) -> Head | None:
+        """Where a stream stands; None if it does not exist."""
+
+    def heads(self) -> tuple[Head, ...]:
+        """The heads of all streams, by session id."""
+
+    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
+        """The input that was recorded under a key and its decisions (events whose cause it is)."""
+
+    def read(self, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """The events of a stream with versions above `after` and up to `upto`, in order."""
+
+    def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
+        """All events with `seq` above `after_seq` and up to `upto_seq`, in order."""
+
+    def vault(self, session_id: str, seed: int | None = None) -> Vault:
+        """The bodies of one session. With a seed, salts are derived from it and the body, else random."""
+
+    def close(self) -> None:
+        """Release the log; further calls raise."""
