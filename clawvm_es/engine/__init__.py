@@ -1,0 +1,1 @@
+"""The shell around the pure core: sessions, their hooks, and the edge that turns text into facts."""

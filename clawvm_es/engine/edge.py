@@ -1,0 +1,120 @@
+"""The edge: turns text into facts. Token counts, levels, commitments and ordinals are worked out here, once.
+
+What stands in an event is what this module concluded; nothing below it ever sees a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from clawvm_es.journal.protocol import Vault
+from clawvm_es.model.events import PageWritten
+from clawvm_es.model.facts import Resource, ResourceClass
+from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
+from clawvm_es.representations.counter import TokenCounter
+from clawvm_es.representations.frame import Frame
+from clawvm_es.representations.ladder import build_levels
+
+
+def encode(text: str) -> bytes:
+    """Text as the bytes of a body: UTF-8, lone surrogates kept."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(body: bytes) -> str:
+    """The text of a body, lone surrogates restored."""
+    return body.decode("utf-8", "surrogatepass")
+
+
+@attrs.frozen
+class WrittenPage:
+    """A `page_written` with the unframed texts of the levels it kept."""
+
+    event: PageWritten
+    levels: Mapping[Fidelity, str]
+
+
+@attrs.define
+class Ordinals:
+    """Session-local ordinals of keys, in order of first occurrence, from 1."""
+
+    of: dict[str, int] = attrs.field(factory=dict)
+
+    def intern(self, key: str) -> tuple[int, bool]:
+        """The ordinal of `key`, and whether it is new."""
+        known = self.of.get(key)
+        if known is not None:
+            return known, False
+        self.of[key] = len(self.of) + 1
+        return len(self.of), True
+
+
+class Edge:
+    """Turns text into facts for one session: counts, levels, commitments, ordinals of signatures and resources."""
+
+    def __init__(self, vault: Vault, counter: TokenCounter) -> None:
+        self.vault = vault
+        self.counter = counter
+        self.signatures = Ordinals()
+        self.resource_keys = Ordinals()
+
+    def text(self, text: str) -> str:
+        """Keep `text` as a body and return the commitment to it."""
+        return self.vault.commit(encode(text))
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`."""
+        return self.counter.count(text)
+
+    def page(
+        self,
+        page_id: str,
+        page_type: PageType,
+        text: str,
+        *,
+        author: Author,
+        origin: Origin,
+        source: str = "",
+        active: bool = True,
+        dirty: bool | None = None,
+        signature: int | None = None,
+        scope: Scope = Scope.SESSION,
+    ) -> WrittenPage:
+        """Build and count the levels of a page's text and keep them as bodies.
+
+        `source` is one line that names where the text came from (a path, a tool and its arguments); the frame
+        around the page states it.
+        """
+        frame = Frame(page_id, page_type, author, source)
+        built = build_levels(page_type, text, frame, self.counter)
+        event = PageWritten(
+            page_id=page_id,
+            page_type=page_type,
+            author=author,
+            origin=origin,
+            levels=tuple(Level(b.level, b.tokens, self.text(b.text), b.builder) for b in built),
+            scope=scope,
+            active=active,
+            dirty=dirty,
+            signature=signature,
+            source=self.text(source) if source else None,
+        )
+        return WrittenPage(event, {b.level: b.text for b in built})
+
+    def signature(self, key: str) -> tuple[int, str | None]:
+        """The ordinal of a call signature, and the commitment to it at its first occurrence."""
+        ordinal, new = self.signatures.intern(key)
+        return ordinal, self.text(key) if new else None
+
+    def resources(self, keys: Iterable[tuple[ResourceClass, str]]) -> tuple[tuple[int, ...], tuple[Resource, ...]]:
+        """The ordinals of resource keys, and those among them that occur for the first time."""
+        ordinals: list[int] = []
+        fresh: list[Resource] = []
+        for kind, key in keys:
+            ordinal, new = self.resource_keys.intern(f"{kind}:{key}")
+            ordinals.append(ordinal)
+            if new:
+                fresh.append(Resource(kind, self.text(key)))
+        return tuple(ordinals), tuple(fresh)
