@@ -1,0 +1,106 @@
+"""Generate `schemas/<type>.v<version>.json` from the event classes, and check that the files still say the same.
+
+    python tools/schemas.py           write the schemas of new event types and versions
+    python tools/schemas.py --check   write nothing; exit 1 if a file is missing, differs, or belongs to no event
+
+A published file never changes: where the classes say something else than the file of the same version, both
+forms exit 1, and the way out is a new schema version with an upcaster. Descriptions are left out, so that
+rewording a docstring changes no published file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from clawvm_es.limits import INTEGER_MAX
+from clawvm_es.model.events import EVENT_TYPES, Event
+
+SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+FILE_NAME = re.compile(r"(?P<type>[a-z_]+)\.v(?P<version>[1-9][0-9]*)\.json")
+
+
+def strict(node: Any) -> Any:
+    """Bound every integer, close every object, and drop what only describes."""
+    if isinstance(node, list):
+        return [strict(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    out = {key: strict(value) for key, value in node.items() if key not in ("description", "title")}
+    if node.get("type") == "integer":
+        out |= {"minimum": -INTEGER_MAX, "maximum": INTEGER_MAX}
+    if node.get("type") == "object":
+        # A property may well be called `title` or `description`: keep all of them.
+        out["properties"] = {name: strict(value) for name, value in node.get("properties", {}).items()}
+        out["additionalProperties"] = False
+    return out
+
+
+def schema(event: type[Event]) -> dict[str, Any]:
+    """Return the JSON Schema of the data of one event class, of its current version."""
+    (root,), components = msgspec.json.schema_components([event], ref_template="#/$defs/{name}")
+    definitions = {name: strict(component) for name, component in sorted(components.items())}
+    body = definitions.pop(root["$ref"].rsplit("/", 1)[-1])
+    out = {"$schema": DIALECT, "$id": f"{event.TYPE}.v{event.SCHEMA_VERSION}.json", "title": event.TYPE, **body}
+    return {**out, "$defs": definitions} if definitions else out
+
+
+def generated() -> dict[str, str]:
+    """Return the text of every schema file of the current versions, by file name."""
+    return {
+        f"{event.TYPE}.v{event.SCHEMA_VERSION}.json": json.dumps(schema(event), indent=2, sort_keys=True) + "\n"
+        for event in EVENT_TYPES.values()
+    }
+
+
+def is_known(name: str) -> bool:
+    """Whether a file is the schema of a known event type, of its current version or an older one."""
+    match = FILE_NAME.fullmatch(name)
+    event = EVENT_TYPES.get(match["type"]) if match else None
+    return match is not None and event is not None and int(match["version"]) <= event.SCHEMA_VERSION
+
+
+def compare(folder: Path) -> tuple[list[str], list[str], list[str]]:
+    """Return the names of files that are missing, that differ from the classes, and that belong to no event."""
+    wanted = generated()
+    present = {path.name for path in folder.glob("*.json")}
+    missing = sorted(wanted.keys() - present)
+    differing = sorted(
+        name for name in wanted.keys() & present if (folder / name).read_text(encoding="utf-8") != wanted[name]
+    )
+    return missing, differing, sorted(name for name in present if not is_known(name))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the schema files; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if anything differs")
+    parser.add_argument("--folder", type=Path, default=SCHEMAS, help="where the schema files are")
+    options = parser.parse_args(arguments)
+    missing, differing, unknown = compare(options.folder)
+    for name in differing:
+        print(
+            f"{name}: published, but the class now differs: restore it, or make a new schema version", file=sys.stderr
+        )
+    for name in unknown:
+        print(f"{name}: the schema of no known event type and version", file=sys.stderr)
+    if options.check:
+        for name in missing:
+            print(f"{name}: missing; `python tools/schemas.py` writes it", file=sys.stderr)
+        return 1 if missing or differing or unknown else 0
+    texts = generated()
+    for name in missing:
+        (options.folder / name).write_text(texts[name], encoding="utf-8")
+        print(f"wrote {name}")
+    return 1 if differing or unknown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
