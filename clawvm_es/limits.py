@@ -29,6 +29,26 @@ COUNTER_PIECE_CHARS: Final = 100_000
 """Longest piece handed to a tokenizer at once; a million blanks in one piece make tiktoken panic."""
 NESTING_MAX: Final = 200
 """JSON nested deeper than this is treated as plain text by the builders."""
+COUNTER_MEMO: Final = 4_096
+"""How many counts a tokenizer remembers, so that no text is counted twice."""
+SOURCE_CHARS: Final = 240
+"""Longest source that a page's frame states."""
+LEVEL_SMALL_CHARS: Final = 220
+"""Texts up to this length (about 60 tokens) get no level between full and pointer."""
+COMPRESSED_PERMILLE: Final = 400
+"""Characters a compressed level aims at, of a thousand."""
+STRUCTURED_PERMILLE: Final = 90
+"""Characters a structured level aims at, of a thousand."""
+COMPRESSED_CHARS: Final = (160, 160_000)
+"""Least and greatest aim of a compressed level, in characters."""
+STRUCTURED_CHARS: Final = (120, 24_000)
+"""Least and greatest aim of a structured level, in characters."""
+POINTER_CHARS: Final = 72
+"""Longest text of a pointer (about 30 tokens)."""
+BUILD_CHARS: Final = 1 << 20
+"""Builders see at most this much of a text: head, tail, and error lines of what lies between."""
+LINE_CHARS: Final = 1_000
+"""Longest line that a builder keeps whole."""
 
 NEED_CHARS_MIN: Final = 12
 """Shortest text that counts as data flow from a page into a tool call."""
@@ -45,3 +65,5 @@ VALUE_BYTES_MAX: Final = 1 << 20
 assert 0 < NEED_CHARS_MIN_LEAF < NEED_CHARS_MIN
 assert DIRECTORY_TOKENS < BUDGET_DEFAULT
 assert COUNTER_PIECE_CHARS < 1_000_000
+assert POINTER_CHARS < LEVEL_SMALL_CHARS < BUILD_CHARS
+assert STRUCTURED_PERMILLE < COMPRESSED_PERMILLE < 1_000

@@ -1,0 +1,36 @@
+"""A bound on what builders see of a huge text: its head, its tail, and the alarming lines between them."""
+
+from __future__ import annotations
+
+import re
+
+from clawvm_es.limits import BUILD_CHARS, LINE_CHARS
+
+ALARM = re.compile(
+    r"error|fail|exception|traceback|panic|fatal|assert|abort|denied|refused|not found|undefined"
+    r"|cannot |unable to|segfault|timed out|^E  |^FAIL|✗|✘",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What marks a line that says something went wrong."""
+
+
+def bounded(text: str) -> str:
+    """`text`, or, when it is longer than `BUILD_CHARS`, that much of it, from its head, alarms and tail.
+
+    Linear in the text; what is left out is marked.
+    """
+    if len(text) <= BUILD_CHARS:
+        return text
+    part = BUILD_CHARS // 4
+    middle = (part, len(text) - part)
+    alarms, left_out = [], middle[1] - middle[0]
+    position, room = middle[0], part
+    while room > 0 and (found := ALARM.search(text, position, middle[1])):
+        start = max(text.rfind("\n", position, found.start()) + 1, position, found.start() - LINE_CHARS)
+        end = text.find("\n", found.end(), found.end() + LINE_CHARS)
+        end = end if end >= 0 else min(found.end() + LINE_CHARS, middle[1])
+        alarms.append(text[start:end])
+        room -= end - start + 1
+        position = end
+    mark = f"[… {left_out} chars, of which these lines]" if alarms else f"[… {left_out} chars]"
+    return "\n".join((text[:part], mark, *alarms, text[-part:]))

@@ -1,0 +1,112 @@
+"""What builders share: lines taken verbatim within an aim of characters, marks for what is left out, pointers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from clawvm_es.limits import (
+    COMPRESSED_CHARS,
+    COMPRESSED_PERMILLE,
+    LINE_CHARS,
+    POINTER_CHARS,
+    STRUCTURED_CHARS,
+    STRUCTURED_PERMILLE,
+)
+
+_GAP_CHARS = 8  # what a mark for left-out lines costs a line that stands alone, on average
+_REFUSALS = 64  # lines that do not fit any more before a selection ends
+
+
+def compressed_aim(text: str) -> int:
+    """Characters that a compressed level of `text` aims at."""
+    low, high = COMPRESSED_CHARS
+    return min(max(len(text) * COMPRESSED_PERMILLE // 1000, low), high)
+
+
+def structured_aim(text: str) -> int:
+    """Characters that a structured level of `text` aims at."""
+    low, high = STRUCTURED_CHARS
+    return min(max(len(text) * STRUCTURED_PERMILLE // 1000, low), high)
+
+
+def clipped(line: str, chars: int = LINE_CHARS) -> str:
+    """`line`, or its head and tail with a mark between them when it is longer than `chars`."""
+    if len(line) <= chars:
+        return line
+    tail = chars // 3
+    return f"{line[: chars - tail]}[… {len(line) - chars} chars]{line[-tail:]}"
+
+
+def select(lines: Sequence[str], order: Iterable[int], aim: int, line_chars: int = LINE_CHARS) -> set[int]:
+    """Take lines in `order` (indices, best first; repeats are ignored) until `aim` characters are spent."""
+    kept: set[int] = set()
+    refusals = 0
+    for index in order:
+        if index in kept:
+            continue
+        cost = min(len(lines[index]), line_chars) + 1
+        if index - 1 not in kept and index + 1 not in kept:
+            cost += _GAP_CHARS
+        if cost > aim:
+            refusals += 1
+            if refusals > _REFUSALS:
+                break
+            continue
+        aim -= cost
+        kept.add(index)
+    return kept
+
+
+def rendered(lines: Sequence[str], kept: Collection[int], line_chars: int = LINE_CHARS) -> str:
+    """The kept lines in their order, long ones clipped, with ``[… n lines]`` where lines are left out."""
+    out: list[str] = []
+    after = 0
+    for index in sorted(kept):
+        _mark_gap(out, lines, after, index)
+        out.append(clipped(lines[index], line_chars))
+        after = index + 1
+    _mark_gap(out, lines, after, len(lines))
+    return "\n".join(out)
+
+
+def _mark_gap(out: list[str], lines: Sequence[str], first: int, end: int) -> None:
+    if end - first == 1 and len(lines[first]) <= _GAP_CHARS:
+        out.append(lines[first])
+    elif end > first:
+        out.append(f"[… {end - first} lines]")
+
+
+def spread(count: int, head_permille: int = 650) -> Iterable[int]:
+    """Indices 0 … count-1 from both ends inward, `head_permille` of them from the head at any time."""
+    head, tail = 0, count - 1
+    while head <= tail:
+        if head * 1000 <= (head + count - 1 - tail) * head_permille:
+            yield head
+            head += 1
+        else:
+            yield tail
+            tail -= 1
+
+
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+
+
+def one_line(text: str, chars: int) -> str:
+    """The start of `text` on one line, blanks folded, its middle cut out where it is longer than `chars`.
+
+    Text outside ASCII costs more tokens a character, so it gets half the characters.
+    """
+    line = _BLANKS.sub(" ", text[: 8 * chars]).strip()
+    if not line.isascii():
+        chars //= 2
+    if len(line) <= chars:
+        return line
+    tail = (chars - 1) // 2
+    return f"{line[: chars - 1 - tail]}…{line[-tail:]}"
+
+
+def pointer_line(text: str, source: str) -> str:
+    """One line of at most about 30 tokens: the source (or the first words of the text) and the size of the text."""
+    size = f"{text.count(chr(10)) + 1} lines" if "\n" in text else f"{len(text)} chars"
+    return f"{one_line(source or text, POINTER_CHARS - len(size) - 3)} · {size}"
