@@ -1,0 +1,214 @@
+"""`decide`: one command in, the events that follow out. Pure, and the only place where anything is concluded.
+
+LAW-DECIDE-1: the first event is the command's own input; all others are decisions.
+LAW-DECIDE-2: the same state and command give byte-identical events, on any machine, under any hash seed.
+LAW-DECIDE-3: under a policy with all mechanisms no fault is observed (§6: by construction).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from clawvm_es.core import lifecycle, observer, writeback
+from clawvm_es.core.assembly import assemble
+from clawvm_es.core.state import State
+from clawvm_es.errors import UsageError
+from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import ChangeReason
+
+DECIDER_VERSION: Final = 1
+"""Changes whenever the same inputs may give other decisions."""
+
+
+def decide(state: State, command: Command) -> tuple[e.Event, ...]:
+    """The command's input and the decisions that follow from it; raises `UsageError` if it cannot be taken."""
+    data = command.data
+    _admit(state, data)
+    return (data, *DECIDERS[type(data)](state, data))
+
+
+def _admit(state: State, data: e.Input) -> None:
+    """Refuse what no order of events can bring about."""
+    opening = isinstance(data, e.SessionOpened | e.SessionForked)
+    if state.opened is None and not opening:
+        raise UsageError(f"{data.TYPE} before session_opened")
+    if state.closed and not isinstance(data, e.ContentRedacted | e.SessionForked):
+        raise UsageError(f"{data.TYPE} on a closed session", hint="open a new session, or fork this one")
+    check = ADMISSION.get(type(data))
+    if check is not None:
+        check(state, data)
+
+
+# ------------------------------------------------------------------------------------------ admission
+
+
+def _admit_opened(state: State, data: e.SessionOpened) -> None:
+    if state.opened is not None:
+        raise UsageError("session_opened on a session that is open")
+    if data.budget_tokens < 1:
+        raise UsageError(f"budget of {data.budget_tokens} tokens: must be at least 1")
+
+
+def _admit_budget(state: State, data: e.BudgetChanged) -> None:
+    if data.budget_tokens < 1:
+        raise UsageError(f"budget of {data.budget_tokens} tokens: must be at least 1")
+
+
+def _admit_turn(state: State, data: e.TurnBegan) -> None:
+    _known(state, (*data.hints, *data.retrieved))
+    if data.fixed_tokens < 0:
+        raise UsageError(f"fixed region of {data.fixed_tokens} tokens: must not be negative")
+
+
+def _admit_page(state: State, data: e.PageWritten) -> None:
+    expected = f"p{len(state.pages) + 1}"
+    if data.page_id != expected and data.page_id not in state.pages:
+        raise UsageError(f"page {data.page_id}: the next new page is {expected}")
+    if not data.levels or data.levels[0].level != "full":
+        raise UsageError(f"page {data.page_id}: the full level must be kept and come first")
+    sizes = [level.tokens for level in data.levels]
+    if sizes != sorted(set(sizes), reverse=True):
+        raise UsageError(f"page {data.page_id}: each lower level must have fewer tokens, got {sizes}")
+
+
+def _admit_page_id(state: State, data: e.PagePinned | e.PageRetired) -> None:
+    _known(state, (data.page_id,))
+
+
+def _admit_call(state: State, data: e.ToolCalled) -> None:
+    if data.call in state.calls:
+        raise UsageError(f"call {data.call} was made before")
+    keys = len(state.resources) + len(data.resources)
+    if any(not 1 <= key <= keys for key in (*data.reads, *data.writes)):
+        raise UsageError(f"call {data.call}: names a resource beyond the {keys} known ones")
+    _known_holders(state, data.needs)
+
+
+def _admit_needs(state: State, data: Any) -> None:
+    _known_holders(state, data.needs)
+
+
+def _admit_recall(state: State, data: e.RecallAnswered) -> None:
+    _known(state, data.pages)
+    _known_holders(state, data.needs)
+
+
+def _admit_update(state: State, data: e.UpdateStaged) -> None:
+    expected = len(state.updates) + 1
+    if data.update != expected:
+        raise UsageError(f"update {data.update}: the next update is {expected}")
+
+
+def _admit_boundary(state: State, data: e.BoundaryReached) -> None:
+    _known(state, (*data.pages, *(staged.page_id for staged in data.staged)))
+    if any(again.update not in state.pending for again in data.restaged):
+        raise UsageError("boundary renews an update that is not pending")
+
+
+def _admit_redaction(state: State, data: e.ContentRedacted) -> None:
+    _known(state, data.pages)
+
+
+def _known_holders(state: State, needs: Iterable[Any]) -> None:
+    for need in needs:
+        if not need.holders:
+            raise UsageError("a need without holders")
+        _known(state, [holder.page_id for holder in need.holders])
+
+
+def _known(state: State, page_ids: Iterable[str]) -> None:
+    for page_id in page_ids:
+        if page_id not in state.pages:
+            raise UsageError(f"no page {page_id} in this session")
+
+
+# ------------------------------------------------------------------------------------------- decisions
+
+
+def _tool_called(state: State, data: e.ToolCalled) -> Iterable[e.Decision]:
+    earlier = state.valid_call(data.signature) if data.deterministic else None
+    found: list[e.Decision] = []
+    if earlier is not None and data.served_from is None:
+        found.append(e.DuplicateSignatureAlerted(data.call, earlier.call))
+    repeats = earlier.call if earlier and data.served_from is None else None
+    found.extend(observer.needs(state, data.needs, data.call, repeats))
+    return found
+
+
+def _tool_returned(state: State, data: e.ToolReturned) -> Iterable[e.Decision]:
+    call = state.calls.get(data.call)
+    return observer.needs(state, data.needs, data.call, call.repeats if call else None)
+
+
+def _model_responded(state: State, data: e.ModelResponded) -> Iterable[e.Decision]:
+    return observer.needs(state, data.needs)
+
+
+def _recall_answered(state: State, data: e.RecallAnswered) -> Iterable[e.Decision]:
+    return (*observer.recall(state, data), *observer.needs(state, data.needs))
+
+
+def _update_staged(state: State, data: e.UpdateStaged) -> Iterable[e.Decision]:
+    reason = writeback.check(state, data.facts)
+    if reason is not None:
+        return (e.UpdateRejected(data.update, reason),)
+    return (e.UpdateValidated(data.update),)
+
+
+def _page_retired(state: State, data: e.PageRetired) -> Iterable[e.Decision]:
+    return lifecycle.leave(state, (data.page_id,), ChangeReason.RETIRED)
+
+
+def _content_redacted(state: State, data: e.ContentRedacted) -> Iterable[e.Decision]:
+    return lifecycle.leave(state, data.pages, ChangeReason.REDACTED)
+
+
+def _nothing(state: State, data: e.Input) -> Iterable[e.Decision]:
+    return ()
+
+
+DECIDERS: Final[Mapping[type[Any], Callable[[State, Any], Iterable[e.Decision]]]] = MappingProxyType(
+    {
+        e.SessionOpened: _nothing,
+        e.SessionForked: _nothing,
+        e.ScopeSynced: _nothing,
+        e.TurnBegan: assemble,
+        e.PromptRendered: _nothing,
+        e.PageWritten: _nothing,
+        e.PagePinned: _nothing,
+        e.PageRetired: _page_retired,
+        e.ToolCalled: _tool_called,
+        e.ToolReturned: _tool_returned,
+        e.ModelResponded: _model_responded,
+        e.RecallAnswered: _recall_answered,
+        e.UpdateStaged: _update_staged,
+        e.BoundaryReached: lifecycle.boundary,
+        e.BudgetChanged: _nothing,
+        e.ContentRedacted: _content_redacted,
+        e.SessionClosed: _nothing,
+        e.ScopeChanged: _nothing,
+    }
+)
+"""Input class → what follows from it; a test proves that every input has exactly one row."""
+
+ADMISSION: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxyType(
+    {
+        e.SessionOpened: _admit_opened,
+        e.BudgetChanged: _admit_budget,
+        e.TurnBegan: _admit_turn,
+        e.PageWritten: _admit_page,
+        e.PagePinned: _admit_page_id,
+        e.PageRetired: _admit_page_id,
+        e.ToolCalled: _admit_call,
+        e.ToolReturned: _admit_needs,
+        e.ModelResponded: _admit_needs,
+        e.RecallAnswered: _admit_recall,
+        e.UpdateStaged: _admit_update,
+        e.BoundaryReached: _admit_boundary,
+        e.ContentRedacted: _admit_redaction,
+    }
+)
+"""Input class → what it must satisfy beside the session being open."""

@@ -1,0 +1,428 @@
+"""`evolve`: how each event changes the state. One small function per event type; nothing is decided here.
+
+LAW-CORE-1: folding in place (`apply`) and folding with copies (`evolve`) give equal states at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from clawvm_es.core.index import Index
+from clawvm_es.core.state import Call, Field, Page, State, Update, holder_set
+from clawvm_es.core.utility import static_score
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
+from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
+from clawvm_es.model.profile import Capability, Rule
+
+RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
+    {
+        PageType.BOOTSTRAP: 0,
+        PageType.CONSTRAINT: 1,
+        PageType.PREFERENCE: 2,
+        PageType.EVIDENCE: 3,
+        PageType.CONVERSATION: 3,
+        PageType.PLAN: 4,
+    }
+)
+"""Rendered order by type; within a class pages stand by first appearance."""
+CLASS_SHIFT: Final = 40
+
+
+def evolve(state: State, event: e.Event) -> State:
+    """The state after `event`; `state` itself is left as it was."""
+    return apply(state.copy(), event)
+
+
+def fold(events: Iterable[e.Event], state: State | None = None) -> State:
+    """Fold events in place into `state` (by default the empty one) and return it."""
+    state = State() if state is None else state
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def apply(state: State, event: e.Event) -> State:
+    """Fold one event into `state` in place and return it."""
+    state.version += 1
+    HANDLERS[type(event)](state, event)
+    return state
+
+
+# ------------------------------------------------------------------------------------------- sessions
+
+
+def _session_opened(state: State, event: e.SessionOpened) -> None:
+    state.opened = event
+    state.profile = event.profile
+    state.capabilities = frozenset(event.profile.capabilities)
+    state.budget_tokens = event.budget_tokens
+    if event.project is not None:
+        state.scopes[event.project] = 0
+
+
+def _session_forked(state: State, event: e.SessionForked) -> None:
+    state.closed = False
+    if event.profile is not None:
+        state.profile = event.profile
+        state.capabilities = frozenset(event.profile.capabilities)
+        state.index = None
+    if event.budget_tokens is not None:
+        state.budget_tokens = event.budget_tokens
+
+
+def _session_closed(state: State, event: e.SessionClosed) -> None:
+    state.closed = True
+
+
+def _budget_changed(state: State, event: e.BudgetChanged) -> None:
+    state.budget_tokens = event.budget_tokens
+
+
+def _scope_synced(state: State, event: e.ScopeSynced) -> None:
+    for change in event.changes:
+        key = (event.scope, change.field)
+        version = state.store[key].version + 1 if key in state.store else 1
+        state.store[key] = Field(version, change.op, change.value, state.version)
+    state.scopes[event.scope] = event.to_version
+
+
+# ---------------------------------------------------------------------------------------------- pages
+
+
+def _page_written(state: State, event: e.PageWritten) -> None:
+    known = state.pages.get(event.page_id)
+    page = _new_page(state, event, known)
+    if known is None or not state.holdable(known):
+        state.present += 1
+    state.pages[page.page_id] = page
+    _unindex(state, page)
+    state.arrivals.pop(page.page_id, None)
+    state.arrivals[page.page_id] = None
+    if page.page_id in state.assembled:
+        state.rewritten[page.page_id] = None
+    _require(state, page)
+    if page.dirty:
+        state.dirty[page.page_id] = None
+    if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
+        state.written_classes[ResourceClass.FILE] = state.version
+
+
+def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
+    number = known.number if known else len(state.pages) + 1
+    tokens, bodies, builders = [-1] * 5, [None] * 5, [None] * 5
+    tokens[ABSENT] = 0
+    for level in event.levels:
+        rank = RANK[level.level]
+        tokens[rank], bodies[rank], builders[rank] = level.tokens, level.body, level.builder  # type: ignore[call-overload]
+    row = PAGE_TYPES[event.page_type]
+    pin = known.pin if known else row.pin
+    return Page(
+        number=number,
+        page_id=event.page_id,
+        page_type=event.page_type,
+        author=event.author,
+        origin=event.origin,
+        scope=event.scope,
+        pin=pin,
+        tokens=tuple(tokens),
+        bodies=tuple(bodies),
+        builders=tuple(builders),
+        floor=_kept_at_or_above(tokens, RANK[row.floor]),
+        content_version=known.content_version + 1 if known else 1,
+        written_version=state.version,
+        last_used=state.turn,
+        order=(RENDER_CLASS[event.page_type] << CLASS_SHIFT) + number,
+        score=_score(state, event.page_type, pin, event.scope, event.active, tokens[FULL]),
+        active=event.active,
+        dirty=row.writeback if event.dirty is None else event.dirty,
+        signature=event.signature,
+        source=event.source,
+    )
+
+
+def _score(state: State, page_type: PageType, pin: Pin, scope: Any, active: bool, tokens: int) -> int:
+    return static_score(state.profile.weights, page_type, pin, scope, active, tokens)
+
+
+def _kept_at_or_above(tokens: Iterable[int], rank: int) -> int:
+    return next((r for r, size in enumerate(tokens) if r >= rank and size >= 0), FULL)
+
+
+def _page_pinned(state: State, event: e.PagePinned) -> None:
+    page = state.pages[event.page_id]
+    page.pin = event.pin
+    page.score = _score(state, page.page_type, page.pin, page.scope, page.active, page.full_tokens)
+    _require(state, page)
+    _reindex(state, page)
+
+
+def _page_retired(state: State, event: e.PageRetired) -> None:
+    _withdraw(state, state.pages[event.page_id], retired=True)
+
+
+def _content_redacted(state: State, event: e.ContentRedacted) -> None:
+    for page_id in event.pages:
+        page = state.pages[page_id]
+        _withdraw(state, page, gone=True)
+        page.redacted = True
+
+
+def _withdraw(state: State, page: Page, *, retired: bool = False, gone: bool = False) -> None:
+    if state.holdable(page):
+        state.present -= 1
+    page.retired = page.retired or retired
+    page.gone = page.gone or gone
+    page.dirty = False
+    state.dirty.pop(page.page_id, None)
+    state.arrivals.pop(page.page_id, None)
+    _unindex(state, page)
+    _require(state, page)
+
+
+def _require(state: State, page: Page) -> None:
+    """Keep the required set: bootstrap, constraint, the active plan, and what a caller pinned hard."""
+    before = state.required.pop(page.page_id, None)
+    if before is not None:
+        state.required_tokens -= state.required_sizes.pop(page.page_id)
+    wanted = PAGE_TYPES[page.page_type].required and page.active
+    if (wanted or page.pin is Pin.HARD) and state.holdable(page):
+        floor = max(page.floor, _kept_at_or_above(page.tokens, POINTER + 1))
+        state.required[page.page_id] = floor
+        state.required_sizes[page.page_id] = page.tokens[floor]
+        state.required_tokens += page.tokens[floor]
+
+
+# ---------------------------------------------------------------------------------- turns and prompts
+
+
+def _turn_began(state: State, event: e.TurnBegan) -> None:
+    state.turn += 1
+    state.turn_needs.clear()
+    state.assembled_fixed = event.fixed_tokens
+
+
+def _representation_changed(state: State, event: e.RepresentationChanged) -> None:
+    rank = RANK[event.after]
+    if rank == ABSENT:
+        state.resident.pop(event.page_id, None)
+    else:
+        state.resident[event.page_id] = rank
+
+
+def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
+    state.assembled = dict(state.resident)
+    state.assembled_last = tuple(state.arrivals)
+    state.assembled_directory = state.present - len(state.resident)
+    state.assembled_version = state.version
+    state.boundary_version = 0
+    state.rewritten.clear()
+    arrived = list(state.arrivals)
+    state.arrivals.clear()
+    for page_id in arrived:
+        state.pages[page_id].last_used = state.turn
+    if state.index is not None:
+        advance(state, state.index, arrived)
+
+
+def _prompt_rendered(state: State, event: e.PromptRendered) -> None:
+    state.rendered_version = state.version
+
+
+def _page_used(state: State, event: e.PageUsed) -> None:
+    page = state.pages[event.page_id]
+    if page.last_used != state.turn:
+        page.last_used = state.turn
+        _reindex(state, page)
+
+
+def _page_resolved(state: State, event: e.PageResolved) -> None:
+    _arrive(state, state.pages[event.page_id])
+
+
+def _arrive(state: State, page: Page) -> None:
+    page.last_used = state.turn
+    state.arrivals[page.page_id] = None
+    _unindex(state, page)
+
+
+# ---------------------------------------------------------------------------------------------- index
+
+
+def index_of(state: State) -> Index:
+    """The selection index of `state`, built from scratch where it has none."""
+    if state.index is None:
+        state.index = build_index(state)
+    return state.index
+
+
+def build_index(state: State) -> Index:
+    """An index for the next assembly, from scratch."""
+    profile = state.profile
+    index = Index(profile.rule, profile.order, profile.weights.recency, state.turn + 1)
+    for page in state.pages.values():
+        if page.page_id not in state.arrivals:
+            _put(state, index, page)
+    return index
+
+
+def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
+    """Prepare the index for the next turn: pages that lose recency, and those that arrived."""
+    for page_id in (*index.advance(state.turn + 1), *arrived):
+        _put(state, index, state.pages[page_id])
+
+
+def _put(state: State, index: Index, page: Page) -> None:
+    if index.rule is Rule.RETRIEVAL or not state.holdable(page):
+        return
+    base = state.required.get(page.page_id, ABSENT) if Capability.FLOORS in state.capabilities else ABSENT
+    index.put(page.page_id, page.number, page.tokens, base, page.score, page.last_used)
+
+
+def _reindex(state: State, page: Page) -> None:
+    if state.index is not None and page.page_id not in state.arrivals:
+        _put(state, state.index, page)
+
+
+def _unindex(state: State, page: Page) -> None:
+    if state.index is not None:
+        state.index.drop(page.page_id)
+
+
+# ------------------------------------------------------------------------------------- tools and needs
+
+
+def _meet(state: State, needs: Iterable[Need]) -> None:
+    for need in needs:
+        state.turn_needs[holder_set(need)] = None
+
+
+def _tool_called(state: State, event: e.ToolCalled) -> None:
+    _meet(state, event.needs)
+    state.resources.extend(resource.kind for resource in event.resources)
+    earlier = state.valid_call(event.signature) if event.deterministic else None
+    call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
+    call.repeats = earlier.call if earlier else None
+    state.calls[event.call] = call
+    for key in event.writes:
+        state.written_keys[key] = state.version
+    for kind in event.invalidates:
+        state.written_classes[kind] = state.version
+    state.unmatched.pop(event.call, None)
+
+
+def _tool_returned(state: State, event: e.ToolReturned) -> None:
+    _meet(state, event.needs)
+    call = state.calls.get(event.call)
+    if call is None:
+        state.unmatched[event.call] = state.version
+        return
+    call.status = event.status
+    call.returned_version = state.version
+    if event.status is ReturnStatus.OK and call.deterministic and call.signature is not None:
+        state.results[call.signature] = call.call
+
+
+def _model_responded(state: State, event: e.ModelResponded) -> None:
+    _meet(state, event.needs)
+    state.responded_version = state.version
+
+
+def _recall_answered(state: State, event: e.RecallAnswered) -> None:
+    _meet(state, event.needs)
+    state.recalls += 1
+    for page_id in event.pages:
+        _arrive(state, state.pages[page_id])
+
+
+def _fault_observed(state: State, event: e.FaultObserved) -> None:
+    if event.page_id is None:
+        return
+    page = state.pages[event.page_id]
+    if event.fault in (FaultType.REFETCH, FaultType.DUPLICATE_TOOL) and state.holdable(page):
+        _arrive(state, page)  # the agent gets it again, so it stands in the next prompt
+    elif event.fault is FaultType.FLUSH_MISS:
+        _withdraw(state, page, gone=True)
+
+
+def _nothing(state: State, event: e.Event) -> None:
+    pass
+
+
+# ------------------------------------------------------------------------------------------ writeback
+
+
+def _update_staged(state: State, event: e.UpdateStaged) -> None:
+    state.updates[event.update] = Update(event.update, event.facts, state.version)
+
+
+def _boundary_reached(state: State, event: e.BoundaryReached) -> None:
+    number = len(state.updates)
+    for place, staged in enumerate(event.staged, number + 1):
+        state.updates[place] = Update(place, staged.update, state.version, page_id=staged.page_id)
+    for again in event.restaged:
+        state.updates[again.update].facts = again.facts
+    if event.boundary in (Boundary.COMPACT, Boundary.RESET):
+        state.boundary_version = state.version
+
+
+def _update_validated(state: State, event: e.UpdateValidated) -> None:
+    state.pending[event.update] = None
+
+
+def _update_rejected(state: State, event: e.UpdateRejected) -> None:
+    state.pending.pop(event.update, None)
+    state.updates[event.update].reason = event.reason
+
+
+def _update_committed(state: State, event: e.UpdateCommitted) -> None:
+    update = state.updates[event.update]
+    update.committed = True
+    state.pending.pop(event.update, None)
+    key = (event.scope, event.field)
+    state.store[key] = Field(event.field_version, event.op, update.facts.value, state.version, event.update)
+    if event.scope in state.scopes:
+        state.scopes[event.scope] += 1
+    if update.page_id is not None:
+        state.pages[update.page_id].dirty = False
+        state.dirty.pop(update.page_id, None)
+
+
+HANDLERS: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxyType(
+    {
+        e.SessionOpened: _session_opened,
+        e.SessionForked: _session_forked,
+        e.ScopeSynced: _scope_synced,
+        e.TurnBegan: _turn_began,
+        e.PromptRendered: _prompt_rendered,
+        e.PageWritten: _page_written,
+        e.PagePinned: _page_pinned,
+        e.PageRetired: _page_retired,
+        e.ToolCalled: _tool_called,
+        e.ToolReturned: _tool_returned,
+        e.ModelResponded: _model_responded,
+        e.RecallAnswered: _recall_answered,
+        e.UpdateStaged: _update_staged,
+        e.BoundaryReached: _boundary_reached,
+        e.BudgetChanged: _budget_changed,
+        e.ContentRedacted: _content_redacted,
+        e.SessionClosed: _session_closed,
+        e.ScopeChanged: _nothing,
+        e.RepresentationChanged: _representation_changed,
+        e.PromptAssembled: _prompt_assembled,
+        e.PageUsed: _page_used,
+        e.PageResolved: _page_resolved,
+        e.FaultObserved: _fault_observed,
+        e.DuplicateSignatureAlerted: _nothing,
+        e.InvariantPressureObserved: _nothing,
+        e.DirtyPageStaged: _nothing,
+        e.UpdateValidated: _update_validated,
+        e.UpdateRejected: _update_rejected,
+        e.UpdateCommitted: _update_committed,
+        e.CommitPointReached: _nothing,
+        e.BoundaryCompleted: _nothing,
+    }
+)
+"""Event class → how it changes the state; a test proves that every event type has exactly one row."""

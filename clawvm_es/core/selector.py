@@ -1,0 +1,256 @@
+"""Prompt assembly: a multiple-choice knapsack with hard constraints, in two deterministic phases (§5).
+
+Phase 1 installs the fixed region, the directory line, the floors of all required pages and the arrivals.
+Phase 2 spends the rest on steps of the pages' upper hulls, best first; hinted pages go before all others.
+
+LAW-SELECT-1: the tokens installed never exceed the budget.
+LAW-SELECT-2: if the floors fit, every required page stands at its floor or above.
+LAW-SELECT-3: in density order, the utility reached never exceeds `bound`, the optimum of the linear
+relaxation given phase 1 and the hints (Dantzig 1957; for multiple-choice hulls Sinha and Zoltners 1979).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import attrs
+
+from clawvm_es.core.evolve import index_of
+from clawvm_es.core.index import Index, Step
+from clawvm_es.core.state import Page, State
+from clawvm_es.limits import DENSITY_SHIFT
+from clawvm_es.model.events import TurnBegan
+from clawvm_es.model.facts import ChangeReason, PressureReason
+from clawvm_es.model.pages import ABSENT, FULL, POINTER, PageType
+from clawvm_es.model.profile import Capability, Order, Rule
+
+PRIORITY = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
+"""The declared order in which required pages are kept when not all of them fit; others come last."""
+
+
+@attrs.define
+class Pressure:
+    """What of the required set did not fit, and by how much."""
+
+    reason: PressureReason
+    required_tokens: int
+    available_tokens: int
+    pages: tuple[str, ...]
+
+
+@attrs.define
+class Selection:
+    """Which pages the next prompt holds, at which rank, and why those that were touched stand where they do."""
+
+    levels: dict[str, int]
+    rest: int
+    directory_tokens: int
+    utility: int = 0
+    bound: int = 0
+    reasons: dict[str, ChangeReason] = attrs.field(factory=dict)
+    pressure: list[Pressure] = attrs.field(factory=list)
+    settled: dict[str, None] = attrs.field(factory=dict)
+    """Pages whose level is final, so that phase 2 passes over their steps."""
+
+    def install(self, page: Page, rank: int, reason: ChangeReason) -> None:
+        """Hold `page` at `rank` and pay for it."""
+        self.rest -= page.tokens[rank] - page.tokens[self.levels.get(page.page_id, ABSENT)]
+        self.reasons[page.page_id] = reason
+        if rank:
+            self.levels[page.page_id] = rank
+        else:
+            self.levels.pop(page.page_id, None)
+
+
+def select(state: State, turn: TurnBegan) -> Selection:
+    """What the next prompt holds; `state` is the one before the turn began."""
+    opened = state.opened
+    assert opened is not None
+    selection = _fixed_region(state, turn, opened.directory_tokens)
+    if Capability.FLOORS in state.capabilities:
+        _install_floors(state, selection)
+    degraded = _install_arrivals(state, selection)
+    if state.profile.rule is Rule.RETRIEVAL:
+        _install_in_order(state, selection, turn.retrieved, ChangeReason.RETRIEVED)
+        return selection
+    index = index_of(state)
+    if turn.hints and Capability.PREFETCH in state.capabilities:
+        _prefetch(state, selection, index, turn.hints)
+    _spend(selection, index, _steps_of(state, selection, index, degraded), opened.misfits)
+    return selection
+
+
+# -------------------------------------------------------------------------------------------- phase 1
+
+
+def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
+    """Pay for the fixed region, and for the directory line where pages can be resolved and it fits."""
+    rest = state.budget_tokens - turn.fixed_tokens
+    if Capability.RESOLUTION not in state.capabilities or directory > rest:
+        directory = 0
+    if rest >= 0:
+        return Selection({}, rest - directory, directory)
+    required = turn.fixed_tokens + state.required_tokens
+    selection = Selection({}, 0, 0)
+    selection.pressure.append(Pressure(PressureReason.FLOORS, required, state.budget_tokens, ()))
+    return selection
+
+
+def _install_floors(state: State, selection: Selection) -> None:
+    lost = state.boundary_version and Capability.BOUNDARY_FLOORS not in state.capabilities
+    if state.required_tokens <= selection.rest and not lost:
+        selection.levels.update(state.required)
+        selection.rest -= state.required_tokens
+        return
+    available = selection.rest
+    out: list[str] = []
+    for page in sorted((state.pages[page_id] for page_id in state.required), key=_by_priority):
+        floor = state.required[page.page_id]
+        if lost and page.page_type is PageType.BOOTSTRAP:
+            selection.settled[page.page_id] = None
+        elif page.tokens[floor] <= selection.rest:
+            selection.install(page, floor, ChangeReason.FLOOR)
+        else:
+            selection.settled[page.page_id] = None
+            out.append(page.page_id)
+    if out:
+        pressure = Pressure(PressureReason.FLOORS, state.required_tokens, max(available, 0), tuple(out))
+        selection.pressure.append(pressure)
+
+
+def _by_priority(page: Page) -> tuple[int, int]:
+    return PRIORITY.get(page.page_type, 3), page.number
+
+
+def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
+    """Install what is new and return those that stand below full."""
+    pages = [state.pages[page_id] for page_id in state.arrivals if page_id not in selection.settled]
+    pages = [page for page in pages if state.holdable(page)]
+    full = sum(_above_floor(selection, page, FULL) for page in pages)
+    if full <= selection.rest // 2:
+        for page in pages:
+            selection.install(page, FULL, ChangeReason.ARRIVAL)
+        return ()
+    return _degrade_arrivals(state, selection, pages, full)
+
+
+def _above_floor(selection: Selection, page: Page, rank: int) -> int:
+    return page.tokens[rank] - page.tokens[selection.levels.get(page.page_id, ABSENT)]
+
+
+def _degrade_arrivals(state: State, selection: Selection, pages: Sequence[Page], full: int) -> tuple[str, ...]:
+    """Lower arrivals from the largest down until they fit half of the rest, none below structured if kept."""
+    ranks = {page.page_id: FULL for page in pages}
+    total, half = full, selection.rest // 2
+    heap = [(-page.full_tokens, page.number, page) for page in pages]
+    heapq.heapify(heap)
+    while total > half and heap:
+        _, _, page = heapq.heappop(heap)
+        rank = ranks[page.page_id]
+        lower = _next_lower(page, rank, selection.levels.get(page.page_id, POINTER + 1))
+        if lower is not None:
+            total -= page.tokens[rank] - page.tokens[lower]
+            ranks[page.page_id] = lower
+            heapq.heappush(heap, (-page.tokens[lower], page.number, page))
+    out: list[str] = []
+    required, available = total, selection.rest
+    for page in sorted(pages, key=lambda p: (p.page_id not in state.required, p.tokens[ranks[p.page_id]], -p.number)):
+        rank = ranks[page.page_id]
+        if _above_floor(selection, page, rank) <= selection.rest:
+            selection.install(page, rank, ChangeReason.ARRIVAL)
+        else:
+            out.append(page.page_id)
+            selection.settled[page.page_id] = None
+            pointer = page.tokens[POINTER]
+            if page.page_id not in selection.levels and 0 <= pointer <= selection.rest:
+                selection.install(page, POINTER, ChangeReason.PRESSURE)
+    if out:
+        pressure = Pressure(PressureReason.ARRIVALS, required, max(available, 0), tuple(out))
+        selection.pressure.append(pressure)
+    return tuple(
+        page.page_id for page in pages if page.page_id not in selection.settled and ranks[page.page_id] < FULL
+    )
+
+
+def _next_lower(page: Page, rank: int, lowest: int) -> int | None:
+    """The next kept rank below `rank` that is not below `lowest`."""
+    return next((r for r in range(rank - 1, lowest - 1, -1) if page.tokens[r] >= 0), None)
+
+
+# -------------------------------------------------------------------------------------------- phase 2
+
+
+def _install_in_order(state: State, selection: Selection, page_ids: Iterable[str], reason: ChangeReason) -> None:
+    for page_id in page_ids:
+        page = state.pages[page_id]
+        fits = page.tokens[FULL] <= selection.rest
+        if page_id not in selection.levels and state.holdable(page) and fits:
+            selection.install(page, FULL, reason)
+
+
+def _prefetch(state: State, selection: Selection, index: Index, hints: Iterable[str]) -> None:
+    """Raise hinted pages as far as they fit, in the order in which they were named."""
+    for page_id in hints:
+        page = state.pages[page_id]
+        if page_id in selection.settled or page_id in state.arrivals or not state.holdable(page):
+            continue
+        selection.settled[page_id] = None
+        for _, _, rank, gain, cost in _steps(index, page, selection.levels.get(page_id, ABSENT)):
+            if cost > selection.rest:
+                break
+            selection.install(page, rank, ChangeReason.HINT)
+            selection.utility += gain
+
+
+def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterable[str]) -> list[Step]:
+    """The steps of pages that stand outside the index at a level of their own, best first."""
+    found: list[Step] = []
+    for page_id in page_ids:
+        found.extend(_steps(index, state.pages[page_id], selection.levels[page_id]))
+    return sorted(found)
+
+
+def _steps(index: Index, page: Page, base: int) -> list[Step]:
+    return index.steps(page.page_id, page.number, page.tokens, base, page.score, page.last_used)
+
+
+def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) -> None:
+    """Take steps, best first, until the rest is smaller than the smallest step or too many did not fit."""
+    levels, rest, utility = selection.levels, selection.rest, selection.utility
+    sizes = [index.sizes[0]] if index.sizes else []
+    smallest = min((*sizes, *(step[4] for step in extra)), default=0)
+    settled = selection.settled
+    start = 0
+    if not settled and not extra:  # the common case: the best steps fit one after the other
+        start = index.fitting(rest)
+        levels.update(zip(index.ids[:start], index.ranks[:start], strict=True))
+        rest -= sum(index.costs[:start])
+        utility += sum(index.gains[:start])
+    closed: dict[str, None] = {}
+    bound: int | None = None
+    for key, page_id, rank, gain, cost in _stream(index, start, extra):
+        if page_id in settled or page_id in closed:
+            continue
+        if bound is None and (cost > rest or rest < smallest):
+            bound = utility + -(-rest * (1 - key[0]) >> DENSITY_SHIFT)
+        if rest < smallest:
+            break
+        if cost > rest:
+            closed[page_id] = None
+            if len(closed) >= misfits:
+                break
+            continue
+        levels[page_id] = rank
+        rest -= cost
+        utility += gain
+    selection.rest, selection.utility = rest, utility
+    if index.rule is Rule.HULL and index.order is Order.DENSITY:
+        selection.bound = utility if bound is None else bound
+
+
+def _stream(index: Index, start: int, extra: list[Step]) -> Iterator[Step]:
+    columns = (index.keys, index.ids, index.ranks, index.gains, index.costs)
+    static = zip(*(islice(column, start, None) for column in columns), strict=True)
+    return heapq.merge(static, extra) if extra else static

@@ -1,0 +1,198 @@
+"""The state of one session: everything that `decide` may look at, and nothing that needs a body.
+
+The state is a private mutable draft: `evolve` copies it, the engine folds into it in place. LAW-CORE-1: both
+give equal states at every step, and the selection index kept along the way equals one built from scratch.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeAlias
+
+import attrs
+
+from clawvm_es.core.index import Index
+from clawvm_es.model.events import SessionOpened
+from clawvm_es.model.facts import Need, Op, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
+from clawvm_es.model.pages import FULL, Author, Origin, PageType, Pin, Scope
+from clawvm_es.model.profile import Capability, Profile
+
+FieldKey: TypeAlias = tuple[str, str]
+"""(scope, field) of the durable store."""
+
+
+@attrs.define
+class Page:
+    """One page as the core knows it. Tuples of five are by rank: absent, pointer, structured, compressed, full."""
+
+    number: int
+    page_id: str
+    page_type: PageType
+    author: Author
+    origin: Origin
+    scope: Scope
+    pin: Pin
+    tokens: tuple[int, ...]  # -1 where a level is not kept
+    bodies: tuple[str | None, ...]  # commitments
+    builders: tuple[str | None, ...]
+    floor: int  # rank, after "the next kept level above"
+    content_version: int
+    written_version: int  # of the event that wrote this content
+    last_used: int  # turn
+    order: int  # place in the rendered prompt
+    score: int  # the part of the utility's score that does not move with time
+    active: bool = True
+    dirty: bool = False
+    retired: bool = False
+    gone: bool = False  # its content was erased or destroyed: it cannot be resolved
+    redacted: bool = False
+    signature: int | None = None
+    source: str | None = None
+
+    @property
+    def tag(self) -> tuple[str, int]:
+        """What identifies this content in a digest."""
+        return self.page_id, self.content_version
+
+    @property
+    def full_tokens(self) -> int:
+        """Tokens of the full level."""
+        return self.tokens[FULL]
+
+
+@attrs.define
+class Call:
+    """One tool call and what became of it."""
+
+    call: int
+    tool: str
+    version: int
+    turn: int
+    deterministic: bool
+    signature: int | None
+    reads: tuple[int, ...]
+    repeats: int | None = None  # the earlier, still valid call with the same signature
+    status: ReturnStatus | None = None
+    returned_version: int | None = None
+
+
+@attrs.define
+class Update:
+    """One proposed change of the durable store."""
+
+    update: int
+    facts: UpdateFacts
+    version: int
+    page_id: str | None = None
+    reason: RejectReason | None = None
+    committed: bool = False
+
+
+@attrs.frozen
+class Field:
+    """The committed state of one field: its version, its last operation and value, and the event that set it."""
+
+    version: int
+    op: Op
+    value: str
+    event_version: int
+    update: int | None = None
+
+
+@attrs.define
+class State:
+    """The fold of one session's events."""
+
+    version: int = 0
+    turn: int = 0
+    opened: SessionOpened | None = None
+    profile: Profile = attrs.field(factory=lambda: Profile("unopened"))
+    capabilities: frozenset[Capability] = frozenset()
+    budget_tokens: int = 0
+    closed: bool = False
+
+    pages: dict[str, Page] = attrs.field(factory=dict)
+    resident: dict[str, int] = attrs.field(factory=dict)  # page id → rank in the prompt, never absent
+    required: dict[str, int] = attrs.field(factory=dict)  # page id → floor, by the table of page types
+    required_sizes: dict[str, int] = attrs.field(factory=dict)  # page id → tokens of that floor
+    required_tokens: int = 0
+    present: int = 0  # pages that are neither retired nor gone
+    arrivals: dict[str, None] = attrs.field(factory=dict)  # written or paged in since the last assembly
+
+    assembled: dict[str, int] = attrs.field(factory=dict)  # `resident` as of the last assembly
+    assembled_last: tuple[str, ...] = ()  # its arrivals, which stood at the end
+    assembled_directory: int = -1  # what its directory line counted
+    assembled_fixed: int = -1
+    assembled_version: int = 0
+    rewritten: dict[str, None] = attrs.field(factory=dict)  # pages with new content since then
+    boundary_version: int = 0  # of the compaction or reset since then, else 0
+
+    turn_needs: dict[frozenset[str], None] = attrs.field(factory=dict)
+    rendered_version: int = 0
+    responded_version: int = 0
+
+    calls: dict[int, Call] = attrs.field(factory=dict)
+    results: dict[int, int] = attrs.field(factory=dict)  # signature → last call that returned without error
+    resources: list[ResourceClass] = attrs.field(factory=list)
+    written_keys: dict[int, int] = attrs.field(factory=dict)  # resource → version of its last write
+    written_classes: dict[ResourceClass, int] = attrs.field(factory=dict)
+    unmatched: dict[int, int] = attrs.field(factory=dict)  # results that came before their call → version
+
+    updates: dict[int, Update] = attrs.field(factory=dict)
+    pending: dict[int, None] = attrs.field(factory=dict)  # validated, to be committed at the next commit point
+    dirty: dict[str, None] = attrs.field(factory=dict)
+    store: dict[FieldKey, Field] = attrs.field(factory=dict)
+    scopes: dict[str, int] = attrs.field(factory=dict)  # shared scope → last version seen
+    recalls: int = 0
+
+    index: Index | None = attrs.field(default=None, eq=False, repr=False)
+
+    def copy(self) -> State:
+        """An independent copy, without the index (it is rebuilt when needed)."""
+        other = copy.copy(self)
+        for name in _CONTAINERS:
+            setattr(other, name, copy.copy(getattr(self, name)))
+        other.pages = {page_id: copy.copy(page) for page_id, page in self.pages.items()}
+        other.calls = {number: copy.copy(call) for number, call in self.calls.items()}
+        other.updates = {number: copy.copy(update) for number, update in self.updates.items()}
+        other.index = None
+        return other
+
+    def can(self, capability: Capability) -> bool:
+        """Whether the session's policy has a mechanism."""
+        return capability in self.capabilities
+
+    def holdable(self, page: Page) -> bool:
+        """Whether a page can stand in a prompt at all."""
+        return not (page.retired or page.gone)
+
+    def valid_call(self, signature: int | None) -> Call | None:
+        """The earlier call with this signature whose result still holds, if there is one."""
+        number = self.results.get(signature) if signature is not None else None
+        if number is None:
+            return None
+        call = self.calls[number]
+        return call if self.holds(call) else None
+
+    def holds(self, call: Call) -> bool:
+        """Whether nothing that a call read was written since it was made."""
+        made = call.version
+        for key in call.reads:
+            if self.written_keys.get(key, 0) > made:
+                return False
+            if self.written_classes.get(self.resources[key - 1], 0) > made:
+                return False
+        return True
+
+
+def holder_set(need: Need) -> frozenset[str]:
+    """What identifies a need within a turn."""
+    return frozenset([holder.page_id for holder in need.holders])
+
+
+_CONTAINERS = tuple(
+    field.name
+    for field in attrs.fields(State)
+    if field.name not in ("pages", "calls", "updates", "index")
+    and isinstance(getattr(State(), field.name), dict | list)
+)

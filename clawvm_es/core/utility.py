@@ -1,0 +1,85 @@
+"""Utility in permille, and the steps of a page: integers only, so that every machine ranks alike.
+
+utility(level) = quality(level) × score / 1000, where score adds the weights of what is true of the page:
+pin, bootstrap, active plan, recency, shared scope, cost of getting it again. Quality 100/450/750/1000 and the
+weights marked (paper) in `model.profile` follow the ClawVM paper (arXiv:2604.10352) where it gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+from clawvm_es.model.pages import PageType, Pin, Scope
+from clawvm_es.model.profile import Weights
+
+QUALITY: Final = (0, 100, 450, 750, 1000)
+"""Quality by rank: absent, pointer, structured, compressed, full."""
+COST_TOKENS: Final = 8192
+"""Tokens of a full page at which recompute cost saturates."""
+RECENCY: Final = ((1, 1000), (4, 750), (16, 500), (64, 250))
+"""Recency in permille for an age (turns since last use) up to each bound; older pages have 0."""
+
+
+def recency(age: int) -> int:
+    """Permille for a page that was last used `age` turns ago."""
+    for bound, value in RECENCY:
+        if age <= bound:
+            return value
+    return 0
+
+
+def next_change(last_used: int, turn: int) -> int | None:
+    """The first turn after `turn` at which a page last used at `last_used` loses recency; None if never."""
+    for bound, _ in RECENCY:
+        if last_used + bound >= turn:
+            return last_used + bound + 1
+    return None
+
+
+def recompute_cost(full_tokens: int) -> int:
+    """Permille: what it would cost to get the page again, by its size."""
+    return min(1000, full_tokens * 1000 // COST_TOKENS)
+
+
+def static_score(
+    weights: Weights, page_type: PageType, pin: Pin, scope: Scope, active: bool, full_tokens: int
+) -> int:
+    """The part of the score (in permille) that does not move with time."""
+    score = weights.cost * recompute_cost(full_tokens) // 1000
+    if pin is Pin.HARD:
+        score += weights.pin_hard
+    elif pin is Pin.SOFT:
+        score += weights.pin_soft
+    if page_type is PageType.BOOTSTRAP:
+        score += weights.boot
+    if page_type is PageType.PLAN and active:
+        score += weights.plan
+    if scope is Scope.PROJECT:
+        score += weights.scope
+    return score
+
+
+def hull(tokens: Sequence[int], base: int) -> tuple[tuple[int, int, int], ...]:
+    """The steps of a page's upper convex hull in (tokens, quality) from rank `base` up.
+
+    `tokens[rank]` is the size of a kept level, -1 where none is kept, 0 for absent. Returns (rank, Δquality,
+    Δtokens) per step, of strictly falling quality per token. Utility is quality times one factor per page, so
+    the hull in quality is the hull in utility (Andrew's monotone chain, 1979).
+    """
+    start = tokens[base] if tokens[base] >= 0 else 0
+    points = [(base, start, QUALITY[base])]
+    for rank in range(base + 1, 5):
+        size = tokens[rank]
+        if size < 0 or size <= points[-1][1]:
+            continue
+        point = (rank, size, QUALITY[rank])
+        while len(points) > 1 and _slope_not_falling(points[-2], points[-1], point):
+            points.pop()
+        points.append(point)
+    return tuple((high[0], high[2] - low[2], high[1] - low[1]) for low, high in pairwise(points))
+
+
+def _slope_not_falling(a: tuple[int, int, int], b: tuple[int, int, int], c: tuple[int, int, int]) -> bool:
+    return (c[2] - b[2]) * (b[1] - a[1]) >= (b[2] - a[2]) * (c[1] - b[1])

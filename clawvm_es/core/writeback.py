@@ -1,0 +1,62 @@
+"""Writeback: stage → validate → commit (§7). Rejected updates stay, with the first reason that matches.
+
+| check, in this order | reason |
+|---|---|
+| the field is known, its type and size are right | SCHEMA_INVALID |
+| the evidence resolves in this session or a shared scope | PROVENANCE_UNRESOLVED |
+| the principal may write this scope | SCOPE_DENIED |
+| nothing committed is overwritten | DESTRUCTIVE_OP |
+| no hard pin is violated, every validator agrees | POLICY_VIOLATION |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from clawvm_es.core.state import FieldKey, State
+from clawvm_es.model.facts import Evidence, Op, RejectReason, SchemaVerdict, UpdateFacts
+from clawvm_es.model.pages import Pin
+
+
+def check(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None = None) -> RejectReason | None:
+    """Why an update is refused; None if it passes. `ahead` are versions that this commit point already gave."""
+    if facts.verdict is not SchemaVerdict.OK:
+        return RejectReason.SCHEMA_INVALID
+    if not _resolves(state, facts.evidence, facts.scope):
+        return RejectReason.PROVENANCE_UNRESOLVED
+    if not facts.allowed:
+        return RejectReason.SCOPE_DENIED
+    if _destroys(facts, committed_version(state, facts, ahead)):
+        return RejectReason.DESTRUCTIVE_OP
+    page = state.pages.get(facts.field)
+    if page is not None and page.pin is Pin.HARD and facts.size_bytes == 0:
+        return RejectReason.POLICY_VIOLATION
+    if not all(verdict.agrees for verdict in facts.validators):
+        return RejectReason.POLICY_VIOLATION
+    return None
+
+
+def committed_version(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None = None) -> int:
+    """The committed version of an update's field; 0 if there is none."""
+    key = (facts.scope, facts.field)
+    if ahead and key in ahead:
+        return ahead[key]
+    field = state.store.get(key)
+    return field.version if field else 0
+
+
+def _resolves(state: State, evidence: Evidence, scope: str) -> bool:
+    if evidence.page_id is not None:
+        page = state.pages.get(evidence.page_id)
+        return page is not None and not page.gone
+    if evidence.version is not None:
+        return 1 <= evidence.version <= state.version
+    if evidence.scope_version is not None:
+        return 1 <= evidence.scope_version <= state.scopes.get(scope, 0)
+    return False
+
+
+def _destroys(facts: UpdateFacts, committed: int) -> bool:
+    if facts.op is Op.SET_WITH_VERSION:
+        return (facts.base_version or 0) != committed
+    return facts.op is Op.MERGE and facts.keys_changed > 0
