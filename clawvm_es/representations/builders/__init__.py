@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Final
 
 from clawvm_es.model.pages import PageType
+from clawvm_es.representations.builders.code import CodeBuilder, extension, has_gutter
+from clawvm_es.representations.builders.diffs import DiffBuilder, is_diff
 from clawvm_es.representations.builders.fallback import FallbackBuilder
+from clawvm_es.representations.builders.json_text import JsonBuilder, parsed
+from clawvm_es.representations.builders.listing import ListingBuilder, is_listing
+from clawvm_es.representations.builders.logs import LogBuilder
+from clawvm_es.representations.builders.plans import PlanBuilder
+from clawvm_es.representations.builders.prose import ProseBuilder
 from clawvm_es.representations.builders.protocol import LevelBuilder
+from clawvm_es.representations.builders.rules import RulesBuilder
 
 __all__ = ["FALLBACK", "LevelBuilder", "classify"]
 
 FALLBACK: Final[LevelBuilder] = FallbackBuilder()
 
+_BY_TYPE: Final[Mapping[PageType, LevelBuilder]] = {
+    PageType.BOOTSTRAP: RulesBuilder(),
+    PageType.CONSTRAINT: RulesBuilder(),
+    PageType.PLAN: PlanBuilder(),
+}
+_JSON, _DIFF, _LISTING, _LOG, _PROSE = JsonBuilder(), DiffBuilder(), ListingBuilder(), LogBuilder(), ProseBuilder()
+
+_PROBE = 120  # lines
+_CODE_LINE = re.compile(
+    r".*[{};,(\[)\]:\\]\s*$|\s*(?://|/\*|\*|#|--)|\s*(?:import|from|package|use|func|def|class|return|var|let|const)\b"
+)
+_SENTENCE = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+[.)] |> )?\S.*[a-z,]+ [a-z`*\"'(]+.*[a-z`*)][.:!?]?\s*$")
+
 
 def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
-    """The builder for a page of that type with this text; `source` helps where it names a file or a tool."""
-    return FALLBACK
+    """The builder for a page of that type with this text; `source` helps where it names a file or a tool.
+
+    First match: the page type (rules, plans), JSON, diff, code (a known extension in the source and text that looks
+    like code), list of places, prose (conversation, or mostly sentences), else the output of a command.
+    """
+    by_type = _BY_TYPE.get(page_type)
+    if by_type:
+        return by_type
+    if parsed(text) is not None:
+        return _JSON
+    lines = text.split("\n")
+    if is_diff(lines):
+        return _DIFF
+    language = extension(source)
+    if language and (has_gutter(lines) or _share(_CODE_LINE, lines) > 500):
+        return CodeBuilder(language)
+    if is_listing(lines):
+        return _LISTING
+    if page_type is PageType.CONVERSATION or _share(_SENTENCE, lines) > 400:
+        return _PROSE
+    return _LOG
+
+
+def _share(pattern: re.Pattern[str], lines: list[str]) -> int:
+    """Permille of the first filled lines that match."""
+    probe = [line[:400] for line in lines[:_PROBE] if line.strip()]
+    return sum(1000 for line in probe if pattern.match(line)) // max(1, len(probe))

@@ -1,0 +1,175 @@
+"""Levels for JSON (also one document a line): skeletons of keys, shapes and counts, with scalars as written.
+
+Numbers keep their source lexeme. A skeleton is rendered under ever tighter limits until it fits its aim.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from clawvm_es.limits import NESTING_MAX
+from clawvm_es.model.pages import Fidelity
+from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, structured_aim
+
+_Document: TypeAlias = Any
+
+
+class _Lexeme(str):
+    """A number as it stands in the source."""
+
+    __slots__ = ()
+
+
+_DECODER = json.JSONDecoder(parse_float=_Lexeme, parse_int=_Lexeme, parse_constant=_Lexeme)
+
+
+def parsed(text: str) -> _Document | None:
+    """The document, or a list of documents when each line is one; None when the text is not JSON.
+
+    Only objects and arrays count: a bare word or number is no document.
+    """
+    stripped = text.strip()
+    if stripped[:1] not in ("{", "[") or stripped[-1:] not in ("}", "]"):
+        return None
+    try:
+        document, end = _DECODER.raw_decode(stripped)
+        documents = [document]
+        while end < len(stripped):
+            if stripped[end] != "\n":
+                return None
+            start = end
+            while stripped[start].isspace():
+                start += 1
+            document, end = _DECODER.raw_decode(stripped, start)
+            documents.append(document)
+    except (ValueError, RecursionError):
+        return None
+    return documents if len(documents) > 1 else documents[0]
+
+
+@attrs.frozen
+class _Limits:
+    items: int
+    keys: int
+    chars: int
+    depth: int
+
+
+_STEPS: Final = (
+    _Limits(items=200, keys=200, chars=2000, depth=30),
+    _Limits(items=60, keys=100, chars=500, depth=20),
+    _Limits(items=20, keys=60, chars=240, depth=12),
+    _Limits(items=8, keys=60, chars=120, depth=9),
+    _Limits(items=4, keys=40, chars=80, depth=7),
+    _Limits(items=2, keys=40, chars=48, depth=6),
+    _Limits(items=1, keys=30, chars=32, depth=5),
+    _Limits(items=1, keys=24, chars=20, depth=3),
+    _Limits(items=1, keys=16, chars=12, depth=2),
+)
+
+
+class _OverAim(Exception):
+    """The skeleton under these limits is longer than its aim."""
+
+
+class JsonBuilder:
+    """Compressed and structured: the widest skeleton that fits; raises ValueError for text that is not JSON."""
+
+    name: Final = "json/1"
+
+    def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
+        """All three levels."""
+        document = parsed(text)
+        if document is None:
+            raise ValueError("not JSON")
+        return {
+            Fidelity.COMPRESSED: _skeleton(document, compressed_aim(text)),
+            Fidelity.STRUCTURED: _skeleton(document, structured_aim(text)),
+            Fidelity.POINTER: pointer_line(text, source),
+        }
+
+
+def _skeleton(document: _Document, aim: int) -> str:
+    for limits in _STEPS:
+        try:
+            return "".join(_Renderer(limits, aim).rendered(document))
+        except _OverAim:
+            continue
+    return "".join(_Renderer(_STEPS[-1], 4 * aim).cut(document))
+
+
+class _Renderer:
+    """Writes one skeleton and gives up as soon as it is longer than its aim."""
+
+    def __init__(self, limits: _Limits, aim: int) -> None:
+        self._limits = limits
+        self._left = aim
+        self._out: list[str] = []
+
+    def rendered(self, document: _Document) -> list[str]:
+        self._value(document, 0)
+        return self._out
+
+    def cut(self, document: _Document) -> list[str]:
+        """What was written before the aim was passed, with a mark at the end."""
+        try:
+            self._value(document, 0)
+        except _OverAim:
+            self._out.append("…")
+        return self._out
+
+    def _write(self, piece: str) -> None:
+        self._left -= len(piece)
+        if self._left < 0:
+            raise _OverAim
+        self._out.append(piece)
+
+    def _value(self, value: _Document, depth: int) -> None:
+        if isinstance(value, dict):
+            self._object(value, depth)
+        elif isinstance(value, list):
+            self._array(value, depth)
+        else:
+            self._write(self._scalar(value))
+
+    def _scalar(self, value: _Document) -> str:
+        if isinstance(value, _Lexeme):
+            return str(value)
+        if isinstance(value, str):
+            chars = self._limits.chars
+            if len(value) > chars:
+                return json.dumps(value[:chars], ensure_ascii=False)[:-1] + f'…" ({len(value)} chars)'
+        return json.dumps(value, ensure_ascii=False)
+
+    def _object(self, value: dict[str, _Document], depth: int) -> None:
+        if value and depth >= min(self._limits.depth, NESTING_MAX):
+            self._write(f"{{{len(value)} keys}}")
+            return
+        self._write("{")
+        for place, (key, item) in enumerate(value.items()):
+            if place == self._limits.keys:
+                self._write(f", … {len(value) - place} more keys")
+                break
+            self._write(
+                (", " if place else "") + json.dumps(key[: self._limits.chars * 2], ensure_ascii=False) + ": "
+            )
+            self._value(item, depth + 1)
+        self._write("}")
+
+    def _array(self, value: list[_Document], depth: int) -> None:
+        if value and depth >= min(self._limits.depth, NESTING_MAX):
+            self._write(f"[{len(value)} items]")
+            return
+        self._write("[")
+        for place, item in enumerate(value):
+            if place == self._limits.items:
+                self._write(f", … {len(value) - place} more")
+                break
+            if place:
+                self._write(", ")
+            self._value(item, depth + 1)
+        self._write("]")

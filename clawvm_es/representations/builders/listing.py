@@ -1,0 +1,64 @@
+"""Levels for lists of places: search results (``path:12:text``) and paths, one a line.
+
+Lines are grouped by file (search results) or directory (paths); each group gives its best line before any
+group gives its second, so that every file that was found stays visible as long as there is room.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Final
+
+from clawvm_es.model.pages import Fidelity
+from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, rendered, select, structured_aim
+
+_PLACE = re.compile(r"(?P<path>[^\s:]{1,300}?)(?P<mark>[:-])\d{1,7}(?P=mark)")
+_PATH = re.compile(r"\s*(?P<path>(?:[A-Za-z]:)?[\w.@~+ ()\[\]-]{0,120}[/\\][^\s:<>|]{0,300})\s*$")
+_PROBE = 40  # lines
+_LINE_CHARS = 160
+
+
+def is_listing(lines: Sequence[str]) -> bool:
+    """Whether at least two thirds of the first lines name a place in a file, or are nothing but a path."""
+    probe = [line[:400] for line in lines[:_PROBE] if line.strip()]
+    named = sum(1 for line in probe if line == "--" or _PLACE.match(line) or _PATH.match(line))
+    return len(probe) >= 4 and named * 3 >= len(probe) * 2
+
+
+class ListingBuilder:
+    """Compressed and structured: the groups in turn, matches before the lines around them."""
+
+    name: Final = "listing/1"
+
+    def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
+        """All three levels."""
+        lines = text.split("\n")
+        order = list(_order(lines))
+        return {
+            Fidelity.COMPRESSED: rendered(
+                lines, select(lines, order, compressed_aim(text), _LINE_CHARS), _LINE_CHARS
+            ),
+            Fidelity.STRUCTURED: rendered(
+                lines, select(lines, order, structured_aim(text), _LINE_CHARS), _LINE_CHARS
+            ),
+            Fidelity.POINTER: pointer_line(text, source),
+        }
+
+
+def _order(lines: Sequence[str]) -> Iterator[int]:
+    """Round robin over the groups, first matches, then everything else."""
+    matches: dict[str, list[int]] = {}
+    others: list[int] = []
+    for index, line in enumerate(lines):
+        head = line[:400]
+        if place := _PLACE.match(head):
+            (matches.setdefault(place["path"], []) if place["mark"] == ":" else others).append(index)
+        elif path := _PATH.match(head):
+            matches.setdefault(path["path"].replace("\\", "/").rpartition("/")[0], []).append(index)
+        elif line:
+            others.append(index)
+    for turn in zip_longest(*matches.values()):
+        yield from (index for index in turn if index is not None)
+    yield from others

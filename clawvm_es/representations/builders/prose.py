@@ -1,0 +1,85 @@
+"""Levels for prose and Markdown: headings and first lines, then lines that hold facts, then the rest from the head.
+
+Paragraphs on one long line are cut into sentences first, so that what is kept stays verbatim.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from clawvm_es.model.pages import Fidelity
+from clawvm_es.representations.builders.extract import (
+    compressed_aim,
+    pointer_line,
+    rendered,
+    select,
+    spread,
+    structured_aim,
+)
+
+_LONG_LINE = 240  # characters
+_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+(?=\S)")
+_HEADING = re.compile(r"\s*(?:#{1,6}\s+\S|\*\*[^*]{1,120}\*\*:?\s*$|[A-Z][^.!?]{2,80}:\s*$)")
+_FACT = re.compile(
+    r"`[^`]+`|[\w.-]+/[\w./-]+|\b\w+\.\w{1,5}\b|\b\w+_\w+\b|\w\(\)|https?://|\d{2,}"
+    r"|\b(?:must|never|always|should|decided|decision|because|instead|need|todo|fix(?:ed)?|root cause|error)\b"
+    r"|\bfail",
+    re.IGNORECASE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """Lines of `text`, long ones cut into sentences."""
+    out: list[str] = []
+    for line in text.split("\n"):
+        if len(line) > _LONG_LINE:
+            out.extend(_SENTENCE_END.split(line))
+        else:
+            out.append(line)
+    return out
+
+
+class ProseBuilder:
+    """Compressed: headings, the ends, lines with facts. Structured: headings and the first lines under them."""
+
+    name: Final = "prose/1"
+
+    def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
+        """All three levels."""
+        lines = sentences(text)
+        headings = [i for i, line in enumerate(lines) if _HEADING.match(line)]
+        return {
+            Fidelity.COMPRESSED: rendered(
+                lines, select(lines, _compressed_order(lines, headings), compressed_aim(text))
+            ),
+            Fidelity.STRUCTURED: rendered(
+                lines, select(lines, _structured_order(lines, headings), structured_aim(text))
+            ),
+            Fidelity.POINTER: pointer_line(text, source),
+        }
+
+
+def _first_filled(lines: Sequence[str], start: int) -> Iterator[int]:
+    for index in range(start, min(start + 3, len(lines))):
+        if lines[index].strip():
+            yield index
+            return
+
+
+def _compressed_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
+    yield from _first_filled(lines, 0)
+    yield from headings
+    for heading in headings:
+        yield from _first_filled(lines, heading + 1)
+    yield from (i for i, line in enumerate(lines) if _FACT.search(line))
+    yield from spread(len(lines))
+
+
+def _structured_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
+    yield from _first_filled(lines, 0)
+    yield from headings
+    for heading in headings:
+        yield from _first_filled(lines, heading + 1)
+    yield from (i for i, line in enumerate(lines) if line.strip())
