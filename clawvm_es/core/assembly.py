@@ -83,6 +83,7 @@ def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.Promp
         pages=len(levels),
         uncached_tokens=tokens - _cached(state, turn, levels, body, arrived, directory, selection.directory_tokens),
         digest=sha256("\n".join(lines).encode()).hexdigest(),
+        directory_tokens=selection.directory_tokens,
         utility=selection.utility,
         bound=selection.bound,
     )

@@ -216,6 +216,7 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
     state.assembled = dict(state.resident)
     state.assembled_last = tuple(state.arrivals)
     state.assembled_directory = state.present - len(state.resident)
+    state.assembled_directory_tokens = event.directory_tokens
     state.assembled_version = state.version
     state.boundary_version = 0
     state.rewritten.clear()
@@ -321,6 +322,7 @@ def _tool_returned(state: State, event: e.ToolReturned) -> None:
         return
     call.status = event.status
     call.returned_version = state.version
+    call.validator = event.validator
     if event.status is ReturnStatus.OK and call.deterministic and call.signature is not None:
         state.results[call.signature] = call.call
 
@@ -379,7 +381,7 @@ def _update_rejected(state: State, event: e.UpdateRejected) -> None:
 
 def _update_committed(state: State, event: e.UpdateCommitted) -> None:
     update = state.updates[event.update]
-    update.committed = True
+    update.field_version = event.field_version
     state.pending.pop(event.update, None)
     key = (event.scope, event.field)
     state.store[key] = Field(event.field_version, event.op, update.facts.value, state.version, event.update)

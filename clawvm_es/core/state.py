@@ -74,6 +74,7 @@ class Call:
     repeats: int | None = None  # the earlier, still valid call with the same signature
     status: ReturnStatus | None = None
     returned_version: int | None = None
+    validator: str | None = None  # commitment to what must still hold for the result to be served again
 
 
 @attrs.define
@@ -85,7 +86,7 @@ class Update:
     version: int
     page_id: str | None = None
     reason: RejectReason | None = None
-    committed: bool = False
+    field_version: int = 0  # once committed
 
 
 @attrs.frozen
@@ -122,6 +123,7 @@ class State:
     assembled: dict[str, int] = attrs.field(factory=dict)  # `resident` as of the last assembly
     assembled_last: tuple[str, ...] = ()  # its arrivals, which stood at the end
     assembled_directory: int = -1  # what its directory line counted
+    assembled_directory_tokens: int = 0  # what was reserved for it
     assembled_fixed: int = -1
     assembled_version: int = 0
     rewritten: dict[str, None] = attrs.field(factory=dict)  # pages with new content since then

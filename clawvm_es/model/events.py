@@ -314,8 +314,9 @@ class RepresentationChanged:
 class PromptAssembled:
     """What the next prompt holds: totals, and a digest over the ordered (page_id, content_version, level).
 
-    `tokens` counts the whole prompt; `uncached_tokens` those after the first page that differs from the
-    prompt before. `bound` is the upper bound of the utility under the relaxation, for density order.
+    `tokens` counts the whole prompt with what is reserved for the fixed region and the directory line;
+    `uncached_tokens` those after the first page that differs from the prompt before. `utility` is what phase 2
+    gained above floors and arrivals, `bound` the upper bound of that under the relaxation (density order).
     """
 
     TYPE: ClassVar[str] = "prompt_assembled"
@@ -325,6 +326,7 @@ class PromptAssembled:
     pages: int
     uncached_tokens: int
     digest: str
+    directory_tokens: int = 0
     utility: int = 0
     bound: int = 0
 

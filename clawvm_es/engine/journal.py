@@ -1,0 +1,151 @@
+"""The journal as a harness sees it: open a file, open sessions in it. This is the composition root of the engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Final
+
+from clawvm_es import limits
+from clawvm_es.core.decide import DECIDER_VERSION
+from clawvm_es.core.profiles import profile
+from clawvm_es.engine.session import Session, Settings, now_us
+from clawvm_es.engine.shell import Shell
+from clawvm_es.engine.store import FieldSchema, Validator
+from clawvm_es.engine.tools import Tool
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.model.events import SessionOpened
+from clawvm_es.model.facts import OnPressure
+from clawvm_es.model.profile import Profile
+from clawvm_es.projections import catch_up
+from clawvm_es.representations.counter import counter as counter_named
+
+SCOPE_PREFIX: Final = "scope:"
+"""Stream ids of shared scopes begin with this."""
+
+
+class Journal:
+    """An open journal: a log of sessions in a file (or in memory), with its read models."""
+
+    def __init__(self, log: EventLog, *, seed: int | None = None, clock: Callable[[], int] = now_us) -> None:
+        self.log = log
+        self.seed = seed
+        self.clock = clock
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        seed: int | None = None,
+        wait_s: float = limits.LOCK_WAIT_S,
+        read_only: bool = False,
+        clock: Callable[[], int] = now_us,
+    ) -> Journal:
+        """Open the journal at `path`, or make it; `":memory:"` is a log that lives as long as this object.
+
+        With a `seed`, salts are derived from it, so that the same input gives the same bytes on any machine.
+        Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
+        """
+        if str(path) == ":memory:":
+            return cls(MemoryLog(), seed=seed, clock=clock)
+        return cls(open_journal(path, wait_s=wait_s, read_only=read_only), seed=seed, clock=clock)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def session(
+        self,
+        session_id: str,
+        *,
+        policy: str | Profile | None = None,
+        budget_tokens: int | None = None,
+        counter: str | None = None,
+        on_pressure: OnPressure | str = OnPressure.DEGRADE,
+        project: str | None = None,
+        linked_to: str | None = None,
+        tools: Iterable[Tool] = (),
+        fields: Mapping[str, FieldSchema] | None = None,
+        validators: Mapping[str, Validator] | None = None,
+        writers: Mapping[str, Sequence[str]] | None = None,
+    ) -> Session:
+        """Open a session, or go on with it where its stream ends.
+
+        A session keeps the policy, budget and counter that it was opened with; naming others is a `UsageError`.
+        By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`.
+        """
+        settings = Settings(
+            tools={tool.name: tool for tool in tools},
+            fields=fields or {},
+            validators=validators or {},
+            writers=writers or {},
+        )
+        wanted = profile(policy) if isinstance(policy, str) else policy
+        stored = self.opened(session_id)
+        if stored is not None:
+            _same_settings(session_id, stored, wanted, budget_tokens, counter)
+            return self._session(session_id, stored.counter, settings)
+        opened = SessionOpened(
+            profile=wanted or profile("clawvm"),
+            budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
+            counter=counter or "o200k_base",
+            decider_version=DECIDER_VERSION,
+            on_pressure=OnPressure(on_pressure),
+            reproducible=self.seed is not None,
+            project=SCOPE_PREFIX + project if project else None,
+            linked_to=linked_to,
+            misfits=limits.MISFITS,
+            directory_tokens=limits.DIRECTORY_TOKENS,
+        )
+        session = self._session(session_id, opened.counter, settings)
+        session.open(opened)
+        return session
+
+    def opened(self, session_id: str) -> SessionOpened | None:
+        """How a session was opened; None if there is no such session."""
+        for row in self.log.read(session_id, upto=1):
+            if isinstance(row.data, SessionOpened):
+                return row.data
+        return None
+
+    def _session(self, session_id: str, counter: str, settings: Settings) -> Session:
+        vault = self.log.vault(session_id, self.seed)
+        shell = Shell(self.log, session_id, vault, counter_named(counter))
+        return Session(shell, settings, self.clock, self.catch_up)
+
+    def catch_up(self) -> None:
+        """Let the read models fold what they have not seen."""
+        catch_up(self.log)
+
+    def close(self) -> None:
+        """Let the read models catch up and release the file."""
+        self.log.close()
+
+
+def _same_settings(
+    session_id: str, stored: SessionOpened, wanted: Profile | None, budget: int | None, counter: str | None
+) -> None:
+    """Refuse to go on with a session under other settings than it was opened with."""
+    policy = stored.profile if wanted is None else wanted
+    if policy != stored.profile and policy.name == stored.profile.name:
+        raise UsageError(f"session {session_id} was opened with another {policy.name} profile")
+    pairs: tuple[tuple[str, object, object], ...] = (
+        ("policy", stored.profile.name, policy.name),
+        ("budget", stored.budget_tokens, stored.budget_tokens if budget is None else budget),
+        ("counter", stored.counter, counter or stored.counter),
+    )
+    for name, was, now in pairs:
+        if was != now:
+            raise UsageError(
+                f"session {session_id} was opened with {name} {was}, not {now}",
+                hint="leave the setting out to go on with the session, or open another session",
+            )

@@ -1,0 +1,40 @@
+"""Full-text retrieval for policies that have nothing better: SQLite FTS5, ranked by BM25, in memory."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Final
+
+_WORD = re.compile(r"\w{2,}")
+QUERY_WORDS: Final = 64
+"""Distinct words of a query that are searched for, the first ones."""
+
+
+class Retriever:
+    """An index over the full texts of pages; ties are broken by the order in which pages were first written."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute("CREATE VIRTUAL TABLE pages USING fts5(text, tokenize='unicode61')")
+
+    def put(self, number: int, text: str) -> None:
+        """Index the text of page `number`, in place of what it held before."""
+        clean = text.encode("utf-8", "replace").decode()
+        self._db.execute("DELETE FROM pages WHERE rowid = ?", (number,))
+        self._db.execute("INSERT INTO pages(rowid, text) VALUES (?, ?)", (number, clean))
+
+    def search(self, query: str, top_k: int) -> tuple[int, ...]:
+        """The numbers of the `top_k` pages that match any word of `query` best, best first."""
+        words = dict.fromkeys(word.lower() for word in _WORD.findall(query.encode("utf-8", "replace").decode()))
+        if not words or top_k < 1:
+            return ()
+        match = " OR ".join(f'"{word}"' for word in list(words)[:QUERY_WORDS])
+        rows = self._db.execute(
+            "SELECT rowid FROM pages WHERE pages MATCH ? ORDER BY bm25(pages), rowid LIMIT ?", (match, top_k)
+        )
+        return tuple(row[0] for row in rows)
+
+    def close(self) -> None:
+        """Release the index."""
+        self._db.close()
