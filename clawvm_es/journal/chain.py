@@ -1,0 +1,80 @@
+"""The hash chain of a session and the digest of its decisions.
+
+LAW-CHAIN-1: `hash` = SHA-256 over one header of every column but `seq`: a fixed domain tag, the integers as signed
+64-bit big endian, the byte lengths of the texts as signed 32-bit (-1 for NULL), the previous hash, then the texts
+(UTF-8) one after the other. `cause` has a flag of its own, so that NULL differs from every number.
+LAW-CHAIN-2: a stream's first event chains to 32 zero bytes, a fork's to its parent's event.
+Vectors: tests/journal/chain_vectors.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import Final
+
+from clawvm_es.journal.protocol import Recorded
+
+GENESIS: Final = bytes(32)
+"""What the first event of a stream chains to."""
+HASH_BYTES: Final = 32
+
+_EVENT_TAG: Final = b"clawvm-es event 1\0\0\0"
+_DECISION_TAG: Final = b"clawvm-es decision 1"
+# tag; version, turn, schema_version, at, cause; cause given; lengths of six texts; prev_hash
+_EVENT_HEADER: Final = struct.Struct(">20sqqqqq?iiiiii32s").pack
+_DECISION_HEADER: Final = struct.Struct(">qqii").pack
+_sha256 = hashlib.sha256
+
+
+def event_hash(  # noqa: PLR0913, PLR0917 - one argument a column, positional for speed
+    session_id: bytes,
+    version: int,
+    turn: int,
+    kind: bytes,
+    type_: bytes,
+    schema_version: int,
+    at_us: int,
+    principal: bytes,
+    cause: int | None,
+    idempotency_key: bytes | None,
+    data: bytes,
+    prev_hash: bytes,
+) -> bytes:
+    """The 32-byte hash of one row; texts are given as UTF-8. Raises `struct.error` beyond 64 (lengths: 32) bits."""
+    key = idempotency_key
+    header = _EVENT_HEADER(
+        _EVENT_TAG,
+        version,
+        turn,
+        schema_version,
+        at_us,
+        0 if cause is None else cause,
+        cause is not None,
+        len(session_id),
+        len(kind),
+        len(type_),
+        len(principal),
+        -1 if key is None else len(key),
+        len(data),
+        prev_hash,
+    )
+    return _sha256(b"".join((header, session_id, kind, type_, principal, key or b"", data))).digest()
+
+
+class DecisionDigest:
+    """SHA-256 over (turn, type, schema_version, data) of a session's decisions, in order; inputs are passed over."""
+
+    def __init__(self) -> None:
+        self._sha = _sha256(_DECISION_TAG)
+
+    def update(self, recorded: Recorded) -> None:
+        """Take in the next event of the session."""
+        if recorded.kind == "decision":
+            type_ = recorded.type.encode()
+            header = _DECISION_HEADER(recorded.turn, recorded.schema_version, len(type_), len(recorded.raw))
+            self._sha.update(header + type_ + recorded.raw)
+
+    def hexdigest(self) -> str:
+        """The digest of the decisions so far, as 64 hex digits."""
+        return self._sha.hexdigest()

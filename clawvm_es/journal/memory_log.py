@@ -1,0 +1,267 @@
+"""The event log in memory, for tests and evaluation: contract, chain and canonical bytes of the SQLite log."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Final
+
+from clawvm_es.errors import UsageError
+from clawvm_es.journal import planning
+from clawvm_es.journal.protocol import Durability, Expected, ExpectedVersion, Head, NewEvent, Recorded
+from clawvm_es.journal.vault import Bodies, Body, SessionVault
+
+
+class MemoryLog:
+    """An `EventLog` in memory. Thread-safe; `full` and `normal` differ only in whether heads are provisional."""
+
+    read_only: Final = False
+
+    def __init__(self, *, reproducible: bool = False) -> None:
+        self.reproducible: Final = reproducible
+        self._journal_id = secrets.token_hex(16)
+        self._mutex = threading.RLock()  # held by the thread that writes
+        self._state = threading.Lock()  # held while committed events are read or added to
+        self._events: list[Recorded] = []
+        self._streams: dict[str, list[Recorded]] = {}
+        self._keys: dict[tuple[str, str], Recorded] = {}
+        self._stored: dict[str, Body] = {}  # by commitment
+        self._kept: dict[tuple[str, bytes], str] = {}  # (session, digest) → commitment, where the body is kept
+        self._bodies = Bodies(self)
+        self._durable_seq = 0
+        self._open: MemoryTransaction | None = None
+        self._closed = False
+
+    @property
+    def journal_id(self) -> str:
+        """The random id given to this log when it was made."""
+        return self._journal_id
+
+    def transaction(self, durability: Durability = Durability.NORMAL) -> MemoryTransaction:
+        """Open a write transaction; see `EventLog.transaction`."""
+        return MemoryTransaction(self, durability)
+
+    def append(
+        self,
+        session_id: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion = Expected.ANY,
+        durability: Durability = Durability.NORMAL,
+    ) -> Head:
+        """Append events to one stream in a transaction of their own; see `EventLog.append`."""
+        with MemoryTransaction(self, durability) as transaction:
+            return transaction.append(session_id, events, expected)
+
+    def head(self, session_id: str) -> Head | None:
+        """Where a stream stands; None if it does not exist."""
+        with self._reading():
+            stream = self._streams.get(session_id)
+            return self._head(stream[-1]) if stream else None
+
+    def heads(self) -> tuple[Head, ...]:
+        """The heads of all streams, by session id."""
+        with self._reading():
+            return tuple(self._head(self._streams[key][-1]) for key in sorted(self._streams, key=str.encode))
+
+    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
+        """The input that was recorded under a key and the decisions that follow it."""
+        with self._reading():
+            return _group(self._keys.get((session_id, idempotency_key)), self._streams.get(session_id, []))
+
+    def read(self, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
+        with self._reading():
+            return iter(_part(self._streams.get(session_id, []), after, upto))
+
+    def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
+        """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""
+        with self._reading():
+            return iter(self._events[max(after_seq, 0) : upto_seq if upto_seq is None else max(upto_seq, 0)])
+
+    def vault(self, session_id: str, seed: int | None = None) -> SessionVault:
+        """The bodies of one session. With a seed, salts are derived from it and the body, else random."""
+        self._check_open()
+        planning.id_bytes(session_id)
+        return SessionVault(self._bodies, session_id, seed)
+
+    def close(self) -> None:
+        """Release the log; further calls raise."""
+        if self._open is not None:
+            raise UsageError("a transaction on this log is still open")
+        self._closed = True
+
+    def __enter__(self) -> MemoryLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def commitment_of(self, session_id: str, digest: bytes) -> str | None:
+        """The commitment of a session to a stored body, by the body's SHA-256."""
+        with self._reading():
+            return self._kept.get((session_id, digest))
+
+    def stored(self, commitment: str) -> tuple[bytes, bytes | None] | None:
+        """Salt and body (None: sealed) behind a stored commitment; None if there is none."""
+        with self._reading():
+            body = self._stored.get(commitment)
+            return None if body is None else (body.salt, None if body.sealed else body.body)
+
+    def _head(self, last: Recorded) -> Head:
+        return Head(last.session_id, last.version, last.seq, last.hash, provisional=last.seq > self._durable_seq)
+
+    def _reading(self) -> threading.Lock:
+        self._check_open()
+        return self._state
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the log is closed")
+
+    def _begin(self, transaction: MemoryTransaction) -> None:
+        self._check_open()
+        self._mutex.acquire()
+        if self._open is not None:
+            self._mutex.release()
+            raise UsageError("a transaction on this log is already open in this thread")
+        self._open = transaction
+
+    def _end(self, transaction: MemoryTransaction, commit: bool) -> None:
+        try:
+            if commit:
+                with self._state:
+                    self._add(transaction)
+                self._bodies.forget(transaction.bodies)
+        finally:
+            self._open = None
+            self._mutex.release()
+
+    def _add(self, transaction: MemoryTransaction) -> None:
+        for body in transaction.bodies:
+            self._store(body)
+        for recorded in transaction.events:
+            self._streams.setdefault(recorded.session_id, []).append(recorded)
+            if recorded.idempotency_key is not None:
+                self._keys[recorded.session_id, recorded.idempotency_key] = recorded
+        self._events.extend(transaction.events)
+        if transaction.durability is Durability.FULL:
+            self._durable_seq = len(self._events)
+
+    def _store(self, body: Body) -> None:
+        before = self._stored.get(body.commitment)
+        if before is None or before.sealed:
+            self._stored[body.commitment] = body
+            if not body.sealed:
+                self._kept.setdefault((body.session_id, body.digest), body.commitment)
+
+
+class MemoryTransaction:
+    """An open write transaction of a `MemoryLog`: what it appends is added to the log when its block ends."""
+
+    def __init__(self, log: MemoryLog, durability: Durability) -> None:
+        self.durability: Final = durability
+        self.events: list[Recorded] = []
+        self.bodies: list[Body] = []
+        self._log = log
+        self._active = False
+
+    def __enter__(self) -> MemoryTransaction:
+        self._log._begin(self)
+        self._active = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._active = False
+        self._log._end(self, commit=kind is None)
+
+    def head(self, session_id: str) -> Head | None:
+        """Where a stream stands, inside this transaction."""
+        stream = self._stream(session_id)
+        if not stream:
+            return None
+        last = stream[-1]
+        provisional = self.durability is not Durability.FULL and last.seq > self._log._durable_seq
+        return Head(session_id, last.version, last.seq, last.hash, provisional)
+
+    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
+        """The input that was recorded under a key and its decisions; empty if there is none."""
+        return _group(self._keyed(session_id, (idempotency_key,)).get(idempotency_key), self._stream(session_id))
+
+    def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
+        """The events of a stream with versions above `after`, as far as appended now."""
+        return iter(_part(self._stream(session_id), after, None))
+
+    def append(
+        self,
+        session_id: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion = Expected.ANY,
+        prev_hash: bytes | None = None,
+    ) -> Head:
+        """Append to one stream, with the bodies that its inputs name; see `EventLog.append`."""
+        planning.id_bytes(session_id)
+        head = self.head(session_id)
+        kept: Sequence[int] = range(len(events))
+        if keys := planning.keys_of(events):
+            kept = planning.new_events(session_id, events, self._keyed(session_id, keys), self._log._bodies.same)
+        if not kept:
+            if head is None:
+                raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
+            return head
+        planning.check_expected(session_id, head, expected)
+        tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
+        rows = planning.stamp(session_id, tip, len(self._log._events) + len(self.events), events, kept)
+        self.bodies += self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+        for row, index in zip(rows, kept, strict=True):
+            self.events.append(Recorded(*row[:11], row[11].encode(), *row[12:], events[index].data))
+        return self._head_after(session_id)
+
+    def _head_after(self, session_id: str) -> Head:
+        head = self.head(session_id)
+        assert head is not None
+        return head
+
+    def _stream(self, session_id: str) -> list[Recorded]:
+        if not self._active:
+            raise UsageError("this transaction has ended, or has not begun")
+        here = [recorded for recorded in self.events if recorded.session_id == session_id]
+        stream = self._log._streams.get(session_id, [])
+        return [*stream, *here] if here else stream
+
+    def _keyed(self, session_id: str, keys: Sequence[str]) -> dict[str, Recorded]:
+        found = {key: self._log._keys[session_id, key] for key in keys if (session_id, key) in self._log._keys}
+        here = (recorded for recorded in self.events if recorded.session_id == session_id)
+        found.update(
+            (r.idempotency_key, r) for r in here if r.idempotency_key in keys and r.idempotency_key is not None
+        )
+        return found
+
+    def _hash_at(self, session_id: str, version: int) -> bytes | None:
+        found = _part(self._stream(session_id), version - 1, version)
+        return found[0].hash if found else None
+
+
+def _part(stream: Sequence[Recorded], after: int, upto: int | None) -> Sequence[Recorded]:
+    """The events of a stream with versions above `after` and up to `upto`; versions are gapless."""
+    if not stream:
+        return ()
+    before = stream[0].version - 1
+    return stream[max(after - before, 0) : None if upto is None else max(upto - before, 0)]
+
+
+def _group(first: Recorded | None, stream: Sequence[Recorded]) -> tuple[Recorded, ...]:
+    """An input and the decisions that directly follow it in its stream."""
+    if first is None:
+        return ()
+    found = [first]
+    for recorded in _part(stream, first.version, None):
+        if recorded.kind != "decision":
+            break
+        found.append(recorded)
+    return tuple(found)

@@ -1,0 +1,210 @@
+"""Making, inspecting and connecting to journal files, and what SQLite's errors mean here.
+
+A file is judged by its first bytes before SQLite touches it, so that what is not ours stays as it was. A new
+journal is built aside and renamed into place: there is no half-made one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import sqlite3
+import stat
+import time
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from clawvm_es import errors
+from clawvm_es.journal import schema
+from clawvm_es.journal.lock import WriterLock
+
+_MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 100
+BUSY_MS: Final = 5_000
+"""How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def is_new(path: str) -> bool:
+    """Whether a journal can be made at `path` (missing or empty); else check that a journal of ours is there.
+
+    Reads 100 bytes and writes nothing. Raises `UsageError` (no such directory), `NotAJournal`, `JournalTooNew`.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        directory = os.path.dirname(path)
+        if os.path.isdir(directory):
+            return True
+        raise errors.UsageError(f"{path}: there is no directory {directory}", hint="create it first") from None
+    except OSError as error:
+        raise errors.NotAJournal(f"{path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise errors.NotAJournal(f"{path} is a {'directory' if stat.S_ISDIR(mode) else 'device'}, not a file")
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise errors.JournalError(f"{path} cannot be read: {error.strerror}") from error
+    if not header:
+        return True
+    if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
+        raise errors.NotAJournal(f"{path} is no SQLite file, so it is no journal; it was left untouched")
+    application_id, user_version = int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
+    check_marks(path, application_id, user_version)
+    return False
+
+
+def check_marks(path: str, application_id: int, user_version: int) -> None:
+    """Raise `NotAJournal` or `JournalTooNew` unless the two numbers in the file's header are ours."""
+    if application_id != schema.APPLICATION_ID:
+        raise errors.NotAJournal(
+            f"{path} is an SQLite file of another program (application_id {application_id:#x}, "
+            f"expected {schema.APPLICATION_ID:#x}); it was left untouched"
+        )
+    if user_version > schema.USER_VERSION:
+        raise errors.JournalTooNew(
+            f"{path} has format {user_version}, this version knows {schema.USER_VERSION}; it was left untouched",
+            hint="install a newer clawvm-es",
+        )
+
+
+def create(path: str, lock: WriterLock, reproducible: bool) -> None:
+    """Make an empty journal at `path`, unless another process was faster. Raises `JournalFull`, `JournalReadOnly`."""
+    lock.acquire()
+    aside = path + ".new"
+    try:
+        if not is_new(path):
+            return
+        for stale in (aside, aside + "-wal", aside + "-shm", aside + "-journal", path + "-wal", path + "-shm"):
+            Path(stale).unlink(missing_ok=True)
+        _build(aside, reproducible)
+        os.replace(aside, path)
+        _sync(os.path.dirname(path))
+    except sqlite3.Error as error:
+        Path(aside).unlink(missing_ok=True)
+        raise translate(error, path) from error
+    except OSError as error:
+        raise _translate_os(error, path) from error
+    finally:
+        lock.release()
+
+
+def connect_writer(path: str) -> sqlite3.Connection:
+    """The connection that appends; its transactions are explicit, its checkpoints ours."""
+    db = _connect(path, "mode=rw")
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    db.execute("PRAGMA secure_delete=ON")
+    return db
+
+
+def connect_reader(path: str, read_only: bool = False) -> sqlite3.Connection:
+    """A connection that only reads and, as far as SQLite allows, leaves no trace.
+
+    Read-only media are opened as immutable. A writable journal is opened writable with `query_only`, because
+    then SQLite removes the shared memory and the empty WAL that even a reader makes; but if a WAL was left by
+    a crash and we may not write, it is read and left where it is.
+    """
+    if not read_only:
+        mode = "mode=rw"
+    elif _size(path + "-wal"):
+        mode = "mode=ro"
+    elif os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK):
+        mode = "mode=rw"
+    else:
+        mode = "immutable=1"
+    db = _connect(path, mode)
+    db.execute("PRAGMA query_only=ON")
+    db.execute("PRAGMA wal_autocheckpoint=0")
+    return db
+
+
+def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
+    """Check a connected journal's marks and tables; returns id, time made (UTC µs) and whether reproducible."""
+    application_id = db.execute("PRAGMA application_id").fetchone()[0]
+    check_marks(path, application_id, db.execute("PRAGMA user_version").fetchone()[0])
+    found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    missing = [name for name in schema.TABLES if name not in found]
+    if missing:
+        raise errors.JournalDamaged(f"{path}: there is no table {', '.join(missing)}")
+    row = db.execute("SELECT id, created_at_us, reproducible FROM journal").fetchone()
+    if row is None:
+        raise errors.JournalDamaged(f"{path}: its table journal is empty")
+    return row[0], row[1], bool(row[2])
+
+
+def translate(error: sqlite3.Error, path: str) -> errors.JournalError:
+    """What an error of SQLite's means to the caller."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return errors.JournalBusy(f"{path} is locked by another program", hint="close it there")
+    if name.startswith("SQLITE_READONLY"):
+        return errors.JournalReadOnly(f"{path} can only be read: {error}")
+    if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_TOOBIG"):
+        return errors.JournalFull(f"{path} cannot grow: {error}", hint="make room; the last whole transaction stands")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return errors.JournalReadOnly(
+            f"{path} (or its -wal) cannot be opened: {error}", hint="copy both to a place that you can write"
+        )
+    if name.startswith("SQLITE_IOERR"):
+        return errors.JournalError(f"{path}: {error} ({name})")
+    return errors.JournalDamaged(f"{path} is damaged: {error}", hint="see: clawvm verify " + path)
+
+
+def wal_bytes(path: str) -> int:
+    """Size of the journal's write-ahead log, 0 if there is none."""
+    return _size(path + "-wal")
+
+
+def _translate_os(error: OSError, path: str) -> Exception:
+    if isinstance(error, errors.JournalError):
+        return error
+    if error.errno in _NO_SPACE:
+        return errors.JournalFull(f"{path} cannot be made: {error.strerror}")
+    if error.errno in _NO_RIGHT:
+        return errors.JournalReadOnly(f"{path} cannot be made: {error.strerror}")
+    return error
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"file:{quote(path)}?{mode}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False
+    )
+    db.execute("PRAGMA trusted_schema=OFF")
+    return db
+
+
+def _build(path: str, reproducible: bool) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA secure_delete=ON")
+        db.execute("BEGIN")
+        for statement in schema.DDL.values():
+            db.execute(statement)
+        row = (1, secrets.token_hex(16), time.time_ns() // 1000, int(reproducible))
+        db.execute("INSERT INTO journal (one, id, created_at_us, reproducible) VALUES (?, ?, ?, ?)", row)
+        db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={schema.USER_VERSION}")
+        db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode=WAL")
+    finally:
+        db.close()
+    _sync(path)
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

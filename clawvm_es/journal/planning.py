@@ -1,0 +1,193 @@
+"""What an append comes to, before anything is written: which events are new, and the rows they become.
+
+Both logs use these functions; they differ only in where rows are kept.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+import attrs
+
+from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
+from clawvm_es.journal.chain import GENESIS, event_hash
+from clawvm_es.journal.codec import encode
+from clawvm_es.journal.protocol import Expected, ExpectedVersion, Head, NewEvent, Recorded
+from clawvm_es.model.events import EVENT_TYPES, KINDS, Event, SessionForked
+
+Row: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, int | None, str | None, str, bytes, bytes]
+"""seq, session_id, version, turn, kind, type, schema_version, at, principal, cause, key, data, prev_hash, hash."""
+
+_META: Final = {
+    cls: (KINDS[name], name, cls.SCHEMA_VERSION, KINDS[name].encode(), name.encode())
+    for name, cls in EVENT_TYPES.items()
+}
+
+
+@attrs.frozen
+class Tip:
+    """Where a stream's next event goes: after this version and hash."""
+
+    version: int
+    hash: bytes
+
+
+def keys_of(events: Sequence[NewEvent]) -> list[str]:
+    """The idempotency keys of a batch; raises `UsageError` for a key on a decision."""
+    keys = []
+    for event in events:
+        if event.idempotency_key is not None:
+            if KINDS[event.data.TYPE] != "input":
+                raise UsageError(f"{event.data.TYPE} has an idempotency key; only inputs may have one")
+            keys.append(event.idempotency_key)
+    return keys
+
+
+def new_events(
+    session_id: str,
+    events: Sequence[NewEvent],
+    known: Mapping[str, Recorded],
+    same: Callable[[bytes, bytes], bool],
+) -> list[int]:
+    """Indexes of the events whose groups are not recorded yet.
+
+    `known` are the recorded inputs by key, `same` compares canonical data up to commitments. Each input begins
+    a group. Raises `IdempotencyConflict` for a known key with another type or other data.
+    """
+    first = {key: encode(recorded.data) for key, recorded in known.items()}
+    types = {key: recorded.type for key, recorded in known.items()}
+    kept: list[int] = []
+    leaving = False
+    for index, event in enumerate(events):
+        key = event.idempotency_key
+        if key is not None and key in first:
+            if types[key] != event.data.TYPE or not same(first[key], encode(event.data)):
+                raise IdempotencyConflict(
+                    f"session {session_id}: key {key!r} came with a {types[key]} before and with another "
+                    f"{event.data.TYPE} now",
+                    hint="use a new key for a new input",
+                )
+            leaving = True
+        elif KINDS[event.data.TYPE] == "input":
+            leaving = False
+            if key is not None:
+                first[key], types[key] = encode(event.data), event.data.TYPE
+        if not leaving:
+            kept.append(index)
+    return kept
+
+
+def check_expected(session_id: str, head: Head | None, expected: ExpectedVersion) -> None:
+    """Raise `VersionConflict` unless the stream is where the caller expects it (version 0: there is none)."""
+    version = 0 if head is None else head.version
+    if expected is Expected.ANY:
+        return
+    if expected is Expected.NO_STREAM:
+        good, wanted = head is None, "no stream"
+    elif expected is Expected.STREAM_EXISTS:
+        good, wanted = head is not None, "a stream"
+    else:
+        good, wanted = version == expected, f"version {expected}"
+    if not good:
+        raise VersionConflict(
+            f"session {session_id}: expected {wanted}, found {'version ' + str(version) if head else 'no stream'}",
+            hint="read what was appended since, and decide again",
+        )
+
+
+def tip_of(
+    session_id: str,
+    head: Head | None,
+    first: Event,
+    prev_hash: bytes | None,
+    hash_at: Callable[[str, int], bytes | None],
+) -> Tip:
+    """Where the next event goes: after the head, or, for a new stream, at its start or at its fork.
+
+    `hash_at` gives the hash of an event by stream and version. Raises `VersionConflict` where a fork's parent
+    event is not in this log, or where `prev_hash` is given and is not what the event would chain to.
+    """
+    if head is not None:
+        tip = Tip(head.version, head.hash)
+    elif isinstance(first, SessionForked):
+        parent = hash_at(first.parent, first.parent_version)
+        if parent is None or parent.hex() != first.parent_hash:
+            raise VersionConflict(
+                f"session {session_id}: its parent {first.parent} has no event {first.parent_version} "
+                f"with hash {first.parent_hash}"
+            )
+        tip = Tip(first.parent_version, parent)
+    else:
+        tip = Tip(0, GENESIS)
+    if prev_hash is not None and prev_hash != tip.hash:
+        raise VersionConflict(f"session {session_id}: expected to follow {prev_hash.hex()}, found {tip.hash.hex()}")
+    return tip
+
+
+def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], kept: Sequence[int]) -> list[Row]:
+    """The rows of the events at the indexes `kept`: numbered, encoded and chained.
+
+    A decision without a cause is caused by the last input before it in the batch. A cause above the tip counts
+    as if no event had been left out, and is moved to where its event goes. Raises `UsageError` where a cause is
+    not before its event, `NotCanonical`.
+    """
+    rows: list[Row] = []
+    session = id_bytes(session_id)
+    seq, version, prev_hash, base = last_seq, tip.version, tip.hash, tip.version
+    moved = None if len(kept) == len(events) else {base + 1 + i: base + 1 + n for n, i in enumerate(kept)}
+    input_version: int | None = None
+    for index in kept:
+        event = events[index]
+        data = event.data
+        kind, type_, schema_version, kind_bytes, type_bytes = _META[data.__class__]
+        seq += 1
+        version += 1
+        cause = event.cause
+        if cause is None:
+            if kind == "decision":
+                cause = input_version
+        else:
+            if moved is not None and cause > base:
+                cause = moved.get(cause, version)
+            if not 0 < cause < version:
+                raise UsageError(f"session {session_id}: {type_} would be version {version}, caused by {event.cause}")
+        if kind == "input":
+            input_version = version
+        key = event.idempotency_key
+        raw = encode(data)
+        try:
+            hash_ = event_hash(
+                session,
+                version,
+                event.turn,
+                kind_bytes,
+                type_bytes,
+                schema_version,
+                event.at_us,
+                event.principal.encode(),
+                cause,
+                None if key is None else key.encode(),
+                raw,
+                prev_hash,
+            )
+        except (struct.error, UnicodeEncodeError) as error:
+            raise UsageError(f"session {session_id}: {type_} has a column that cannot be stored: {error}") from error
+        rows.append(
+            (seq, session_id, version, event.turn, kind, type_, schema_version, event.at_us, event.principal, cause,
+             key, raw.decode(), prev_hash, hash_)
+        )  # fmt: skip
+        prev_hash = hash_
+    return rows
+
+
+def id_bytes(session_id: str) -> bytes:
+    """UTF-8 of a session id; raises `UsageError` for an empty one, and for what is no text."""
+    try:
+        encoded = session_id.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"session id {session_id!r} is no valid text") from error
+    if not encoded:
+        raise UsageError("a session id must not be empty")
+    return encoded

@@ -1,0 +1,144 @@
+"""Every SELECT of the log, over one connection, and the way from a row to a `Recorded`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
+
+from clawvm_es.errors import ClawVMError
+from clawvm_es.journal.codec import decode
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.vault import Body
+
+Spot: TypeAlias = tuple[int, int, bytes]
+"""version, seq and hash of a stream's last event."""
+
+CHUNK: Final = 512
+"""Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
+
+COLUMNS: Final = (
+    "seq, session_id, version, turn, kind, type, schema_version, at, principal, cause, idempotency_key, data,"
+    " prev_hash, hash"
+)
+INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 14)})"
+
+_TAIL = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_SPOT = "SELECT version, seq, hash FROM events WHERE session_id = ? ORDER BY version DESC LIMIT 1"
+_HASH_AT = "SELECT hash FROM events WHERE session_id = ? AND version = ?"
+_STREAM = (
+    f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
+)
+_ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+_KEYED = f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND idempotency_key IN ({{}})"
+_SESSIONS = """WITH RECURSIVE ids (id) AS (
+    SELECT min(session_id) FROM events
+    UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
+) SELECT id FROM ids WHERE id IS NOT NULL"""
+_COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
+    WHERE b.digest = ? AND c.session_id = ? ORDER BY c.commitment_id LIMIT 1"""
+_STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
+    WHERE c.commitment = ?"""
+_KEYS_AT_ONCE = 500
+
+
+def tail(db: sqlite3.Connection) -> tuple[int, bytes] | None:
+    """Seq and hash of the log's last event."""
+    return db.execute(_TAIL).fetchone()  # type: ignore[no-any-return]
+
+
+def spot(db: sqlite3.Connection, session_id: str) -> Spot | None:
+    """Where one stream stands."""
+    return db.execute(_SPOT, (session_id,)).fetchone()  # type: ignore[no-any-return]
+
+
+def spots(db: sqlite3.Connection) -> dict[str, Spot]:
+    """Where all streams stand, by session id: one index probe a stream, whatever their length."""
+    found = ((session_id, spot(db, session_id)) for (session_id,) in db.execute(_SESSIONS).fetchall())
+    return {session_id: place for session_id, place in found if place is not None}
+
+
+def hash_at(db: sqlite3.Connection, session_id: str, version: int) -> bytes | None:
+    """The hash of one event."""
+    row = db.execute(_HASH_AT, (session_id, version)).fetchone()
+    return None if row is None else row[0]
+
+
+def stream_chunk(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[Any, ...]]:
+    """The next rows of one stream above version `after`, up to `upto`, at most `CHUNK`."""
+    return db.execute(_STREAM, (session_id, after, upto, CHUNK)).fetchall()
+
+
+def all_chunk(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, ...]]:
+    """The next rows of the log above seq `after`, up to `upto`, at most `CHUNK`."""
+    return db.execute(_ALL, (after, upto, CHUNK)).fetchall()
+
+
+def keyed(db: sqlite3.Connection, session_id: str, keys: Sequence[str]) -> dict[str, Recorded]:
+    """The inputs of one stream that are recorded under any of `keys`, by key."""
+    found: dict[str, Recorded] = {}
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        rows = db.execute(_KEYED.format(",".join("?" * len(some))), (session_id, *some)).fetchall()
+        found.update((str(recorded.idempotency_key), recorded) for recorded in recordeds(rows))
+    return found
+
+
+def group(db: sqlite3.Connection, first: Recorded) -> tuple[Recorded, ...]:
+    """An input and the decisions that directly follow it in its stream."""
+    found = [first]
+    after = first.version
+    while rows := stream_chunk(db, first.session_id, after, 2**63 - 1):
+        for recorded in recordeds(rows):
+            if recorded.kind != "decision":
+                return tuple(found)
+            found.append(recorded)
+            after = recorded.version
+    return tuple(found)
+
+
+def recordeds(rows: Iterable[Any]) -> Iterator[Recorded]:
+    """Decode rows that hold `COLUMNS`; raises `UnknownEvent`, `JournalDamaged`."""
+    for row in rows:
+        raw = row[11].encode()
+        try:
+            data = decode(row[5], row[6], raw)
+        except ClawVMError:
+            data = decode(row[5], row[6], raw, where=f"session {row[1]} version {row[2]} (seq {row[0]})")
+        yield Recorded(*row[:11], raw, row[12], row[13], data)
+
+
+def commitment_of(db: sqlite3.Connection, session_id: str, digest: bytes) -> str | None:
+    """The first commitment of a session to a stored body, by the body's SHA-256."""
+    row = db.execute(_COMMITMENT_OF, (digest, session_id)).fetchone()
+    return None if row is None else row[0]
+
+
+def stored(db: sqlite3.Connection, commitment: str) -> tuple[bytes, bytes | None] | None:
+    """Salt and body (None: sealed) behind a commitment."""
+    return db.execute(_STORED, (commitment,)).fetchone()  # type: ignore[no-any-return]
+
+
+def store(db: sqlite3.Connection, body: Body) -> None:
+    """Write a commitment and, unless it is sealed or already there, its body; a sealed one may get its body later."""
+    row = db.execute("SELECT blob_id FROM commitments WHERE commitment = ?", (body.commitment,)).fetchone()
+    if row is not None and (body.sealed or row[0] is not None):
+        return
+    blob_id = None if body.sealed else _blob(db, body)
+    if row is None:
+        cells = (body.commitment, body.session_id, body.salt, blob_id, body.binding)
+        db.execute(
+            "INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?, ?, ?, ?, ?)", cells
+        )
+    else:
+        db.execute(
+            "UPDATE commitments SET blob_id = ?, binding = ? WHERE commitment = ?",
+            (blob_id, body.binding, body.commitment),
+        )
+
+
+def _blob(db: sqlite3.Connection, body: Body) -> int:
+    row = db.execute("SELECT blob_id FROM blobs WHERE digest = ?", (body.digest,)).fetchone()
+    if row is None:
+        row = (db.execute("INSERT INTO blobs (digest, body) VALUES (?, ?)", (body.digest, body.body)).lastrowid,)
+    return int(row[0])

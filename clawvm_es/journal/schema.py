@@ -1,0 +1,121 @@
+"""The journal's tables, indexes and triggers, and what marks a file as a journal.
+
+The triggers stop accidents: UPDATE, DELETE and INSERT OR REPLACE of events, gaps, a body changed in place. The
+hash chain is the evidence against what they miss. Bodies and salts can be deleted, but only after an event
+`content_redacted` that names their commitments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+APPLICATION_ID: Final = 0x434C564D  # "CLVM"
+USER_VERSION: Final = 1
+
+_JOURNAL = """CREATE TABLE journal (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    id TEXT NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    reproducible INTEGER NOT NULL CHECK (reproducible IN (0, 1))
+) STRICT"""
+
+_EVENTS = """CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    session_id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    type TEXT NOT NULL,
+    schema_version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    principal TEXT NOT NULL,
+    cause INTEGER,
+    idempotency_key TEXT,
+    data TEXT NOT NULL,
+    prev_hash BLOB NOT NULL,
+    hash BLOB NOT NULL
+) STRICT"""
+
+_BLOBS = """CREATE TABLE blobs (
+    blob_id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,
+    body BLOB NOT NULL
+) STRICT"""
+
+_COMMITMENTS = """CREATE TABLE commitments (
+    commitment_id INTEGER PRIMARY KEY,
+    commitment TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    salt BLOB NOT NULL,
+    blob_id INTEGER,
+    binding BLOB NOT NULL
+) STRICT"""
+
+_EVENTS_INSERT = """CREATE TRIGGER events_insert BEFORE INSERT ON events
+WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
+    OR EXISTS (SELECT 1 FROM events WHERE session_id = NEW.session_id AND version >= NEW.version)
+    OR (NEW.idempotency_key IS NOT NULL AND EXISTS (SELECT 1 FROM events
+        WHERE session_id = NEW.session_id AND idempotency_key = NEW.idempotency_key))
+BEGIN SELECT raise(ABORT, 'events are append-only'); END"""
+
+_BLOBS_INSERT = """CREATE TRIGGER blobs_insert BEFORE INSERT ON blobs
+WHEN EXISTS (SELECT 1 FROM blobs WHERE blob_id = NEW.blob_id)
+    OR EXISTS (SELECT 1 FROM blobs WHERE digest = NEW.digest)
+BEGIN SELECT raise(ABORT, 'a stored body is never replaced'); END"""
+
+_BLOBS_DELETE = """CREATE TRIGGER blobs_delete BEFORE DELETE ON blobs
+WHEN EXISTS (SELECT 1 FROM commitments WHERE blob_id = OLD.blob_id)
+BEGIN SELECT raise(ABORT, 'a commitment still needs this body'); END"""
+
+_COMMITMENTS_INSERT = """CREATE TRIGGER commitments_insert BEFORE INSERT ON commitments
+WHEN EXISTS (SELECT 1 FROM commitments WHERE commitment_id = NEW.commitment_id)
+    OR EXISTS (SELECT 1 FROM commitments WHERE commitment = NEW.commitment)
+BEGIN SELECT raise(ABORT, 'a stored commitment is never replaced'); END"""
+
+_COMMITMENTS_UPDATE = """CREATE TRIGGER commitments_update BEFORE UPDATE ON commitments
+WHEN NOT (OLD.blob_id IS NULL AND NEW.blob_id IS NOT NULL AND NEW.commitment_id IS OLD.commitment_id
+    AND NEW.commitment IS OLD.commitment AND NEW.session_id IS OLD.session_id AND NEW.salt IS OLD.salt)
+BEGIN SELECT raise(ABORT, 'of a commitment, only a sealed body may be added'); END"""
+
+_COMMITMENTS_DELETE = """CREATE TRIGGER commitments_delete BEFORE DELETE ON commitments
+WHEN NOT EXISTS (SELECT 1 FROM events WHERE type = 'content_redacted' AND instr(data, OLD.commitment))
+BEGIN SELECT raise(ABORT, 'no content_redacted names this commitment'); END"""
+
+
+def _refuse(table: str, verb: str, why: str) -> str:
+    return f"CREATE TRIGGER {table}_{verb.lower()} BEFORE {verb} ON {table}\nBEGIN SELECT raise(ABORT, '{why}'); END"
+
+
+DDL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "journal": _JOURNAL,
+        "events": _EVENTS,
+        "blobs": _BLOBS,
+        "commitments": _COMMITMENTS,
+        "events_versions": "CREATE UNIQUE INDEX events_versions ON events (session_id, version)",
+        "events_keys": "CREATE UNIQUE INDEX events_keys ON events (session_id, idempotency_key)"
+        " WHERE idempotency_key IS NOT NULL",
+        "events_redactions": "CREATE INDEX events_redactions ON events (seq) WHERE type = 'content_redacted'",
+        "blobs_digests": "CREATE UNIQUE INDEX blobs_digests ON blobs (digest)",
+        "commitments_names": "CREATE UNIQUE INDEX commitments_names ON commitments (commitment)",
+        "commitments_blobs": "CREATE INDEX commitments_blobs ON commitments (blob_id, session_id)",
+        "journal_insert": "CREATE TRIGGER journal_insert BEFORE INSERT ON journal\n"
+        "WHEN EXISTS (SELECT 1 FROM journal)\nBEGIN SELECT raise(ABORT, 'a journal has one identity'); END",
+        "journal_update": _refuse("journal", "UPDATE", "a journal keeps its identity"),
+        "journal_delete": _refuse("journal", "DELETE", "a journal keeps its identity"),
+        "events_insert": _EVENTS_INSERT,
+        "events_update": _refuse("events", "UPDATE", "events are append-only"),
+        "events_delete": _refuse("events", "DELETE", "events are append-only"),
+        "blobs_insert": _BLOBS_INSERT,
+        "blobs_update": _refuse("blobs", "UPDATE", "a stored body is never replaced"),
+        "blobs_delete": _BLOBS_DELETE,
+        "commitments_insert": _COMMITMENTS_INSERT,
+        "commitments_update": _COMMITMENTS_UPDATE,
+        "commitments_delete": _COMMITMENTS_DELETE,
+    }
+)
+"""Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
+TABLES: Final = ("journal", "events", "blobs", "commitments")
+"""The tables that are the journal; all others (projections, caches) can be made again."""

@@ -1,0 +1,502 @@
+"""The event log in an SQLite file: one writing connection, one reading connection, the writer's lock.
+
+One process may use one log from many threads. Writers of the process queue for its one writing connection; reads
+go through a second connection and fetch in whole chunks, so they see only what is committed, hold no snapshot
+between chunks, and wait for no writer, of this process or another. A log survives `os.fork`: connections are
+closed before it and opened again on first use on either side.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+
+import structlog
+
+from clawvm_es import limits
+from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
+from clawvm_es.journal import opening, planning, queries
+from clawvm_es.journal.lock import WriterLock
+from clawvm_es.journal.protocol import (
+    Durability,
+    Expected,
+    ExpectedVersion,
+    Head,
+    NewEvent,
+    Recorded,
+)
+from clawvm_es.journal.queries import Spot
+from clawvm_es.journal.vault import Bodies, Body, SessionVault
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Query: TypeAlias = Callable[Concatenate[sqlite3.Connection, _P], _T]
+_Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
+
+_FRAME_BYTES: Final = 4096 + 24
+_HEADS_MAX: Final = 10_000
+_NO_LIMIT: Final = 2**63 - 1
+_log = structlog.get_logger("clawvm_es.journal")
+
+
+def open_journal(
+    path: str | os.PathLike[str],
+    *,
+    wait_s: float = limits.LOCK_WAIT_S,
+    read_only: bool = False,
+    reproducible: bool = False,
+) -> SQLiteLog:
+    """Open the journal at `path`; a missing or empty file becomes a new one, marked `reproducible` if asked.
+
+    `wait_s` bounds each wait for other writers. With `read_only`, or where the file cannot be written, every
+    write raises `JournalReadOnly` and the file is not changed. Raises `NotAJournal`, `JournalTooNew`,
+    `JournalDamaged` (each leaves file and directory as they were), `UnreadableInput` (reading: no journal there),
+    `UsageError` (no such directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`.
+    """
+    place = os.path.realpath(path)
+    lock = WriterLock(place + ".lock", wait_s)
+    if opening.is_new(place):
+        if read_only:
+            raise UnreadableInput(f"{place}: there is no journal here")
+        opening.create(place, lock, reproducible)
+    writable = os.access(place, os.W_OK) and os.access(os.path.dirname(place), os.W_OK)
+    return SQLiteLog(place, lock, read_only=read_only or not writable)
+
+
+class SQLiteLog:
+    """An `EventLog` in one file; made by `open_journal`, also a context manager that closes it."""
+
+    def __init__(self, path: str, lock: WriterLock, read_only: bool) -> None:
+        self.path: Final = path
+        self.read_only: Final = read_only
+        self._lock = lock
+        self._mutex = threading.RLock()  # held by the thread that writes
+        self._reading = threading.Lock()
+        self._writer_db: sqlite3.Connection | None = None
+        self._reader_db: sqlite3.Connection | None = None
+        self._open: SQLiteTransaction | None = None
+        self._closed = False
+        self._synchronous: Durability | None = None
+        self._tail: tuple[int, bytes] | None = None  # of the log, when `_spots` was right
+        self._spots: dict[str, Spot] = {}
+        self._checkpoint_above = limits.WAL_CHECKPOINT_PAGES * _FRAME_BYTES
+        self._bodies = Bodies(self)
+        try:
+            with self._reading:
+                db = self._reader()
+                self._journal_id, self.created_at_us, self.reproducible = opening.check_tables(db, path)
+                last = queries.tail(db)
+        except sqlite3.Error as error:
+            self._release_connections()
+            raise opening.translate(error, path) from error
+        except BaseException:
+            self._release_connections()
+            raise
+        self._durable_seq = last[0] if last and not opening.wal_bytes(path) else 0
+        _LOGS.add(self)
+
+    @property
+    def journal_id(self) -> str:
+        """The random id given to this journal when it was made."""
+        return self._journal_id
+
+    # ----------------------------------------------------------------------------------------- writing
+
+    def transaction(self, durability: Durability = Durability.NORMAL) -> SQLiteTransaction:
+        """Open a write transaction; see `EventLog.transaction`. Not re-entrant: `UsageError`."""
+        return SQLiteTransaction(self, durability)
+
+    def append(
+        self,
+        session_id: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion = Expected.ANY,
+        durability: Durability = Durability.NORMAL,
+    ) -> Head:
+        """Append events to one stream in a transaction of their own; see `EventLog.append`."""
+        with SQLiteTransaction(self, durability) as transaction:
+            return transaction.append(session_id, events, expected)
+
+    def _begin(self, transaction: SQLiteTransaction, durability: Durability) -> sqlite3.Connection:
+        """Take all locks, begin, and find out whether the heads we remember still stand."""
+        self._check_open()
+        if self.read_only:
+            raise JournalReadOnly(f"{self.path} is open for reading only")
+        if not self._mutex.acquire(timeout=self._lock.wait_s):
+            raise JournalBusy(f"another thread writes to {self.path} for more than {self._lock.wait_s:g} s")
+        try:
+            if self._open is not None:
+                raise UsageError(f"a transaction on {self.path} is already open in this thread")
+            self._check_open()
+            self._lock.acquire()
+            try:
+                db = self._writer()
+                if self._synchronous is not durability:
+                    db.execute(f"PRAGMA synchronous={durability.value}")
+                    self._synchronous = durability
+                db.execute("BEGIN IMMEDIATE")
+                last = queries.tail(db)
+                if last != self._tail or len(self._spots) > _HEADS_MAX:
+                    self._spots.clear()
+                    self._tail = last
+                self._open = transaction
+            except BaseException:
+                self._rollback_if_open()
+                self._lock.release()
+                raise
+        except sqlite3.Error as error:
+            self._mutex.release()
+            raise opening.translate(error, self.path) from error
+        except BaseException:
+            self._mutex.release()
+            raise
+        return db
+
+    def _end(self, transaction: SQLiteTransaction, commit: bool) -> None:
+        """Commit or roll back, checkpoint if it is time, and let the next writer in."""
+        if self._open is not transaction or self._writer_db is None:
+            raise UsageError(f"the transaction on {self.path} belongs to the process that began it")
+        try:
+            if commit and transaction.failed:
+                raise JournalError(f"an append to {self.path} failed, so the whole transaction was rolled back")
+            if commit:
+                self._writer_db.execute("COMMIT")
+                self._committed(transaction)
+                if opening.wal_bytes(self.path) >= self._checkpoint_above:
+                    self._checkpoint(self._writer_db)
+        except sqlite3.Error as error:
+            raise opening.translate(error, self.path) from error
+        finally:
+            self._rollback_if_open()
+            self._open = None
+            self._lock.release()
+            self._mutex.release()
+
+    def _committed(self, transaction: SQLiteTransaction) -> None:
+        if transaction.last is not None:
+            self._tail = transaction.last
+            self._spots.update(transaction.spots)
+        self._bodies.forget(transaction.stored)
+        if transaction.durability is Durability.FULL and self._tail is not None:
+            self._durable_seq = self._tail[0]
+
+    def _rollback_if_open(self) -> None:
+        if self._writer_db is not None and self._writer_db.in_transaction:
+            self._spots.clear()
+            self._tail = None
+            self._writer_db.execute("ROLLBACK")
+
+    def _checkpoint(self, db: sqlite3.Connection) -> None:
+        """Copy the WAL into the file and empty it, while the lock is held; a reader in the way is reported."""
+        db.execute("PRAGMA busy_timeout=0")
+        try:
+            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if not isinstance(opening.translate(error, self.path), JournalBusy):
+                raise
+            busy = 1
+        finally:
+            db.execute(f"PRAGMA busy_timeout={opening.BUSY_MS}")
+        step = limits.WAL_CHECKPOINT_PAGES * _FRAME_BYTES
+        if not busy:
+            self._checkpoint_above = step
+            self._durable_seq = self._tail[0] if self._tail is not None else self._durable_seq
+            return
+        size = opening.wal_bytes(self.path)
+        self._checkpoint_above = size + step
+        report = _log.warning if size > limits.WAL_WARN_BYTES else _log.info
+        report("a reader keeps the write-ahead log from being emptied", path=self.path, wal_bytes=size)
+
+    # ----------------------------------------------------------------------------------------- reading
+
+    def head(self, session_id: str) -> Head | None:
+        """Where a stream stands; None if it does not exist."""
+        with self._reading:
+            place = self._read(queries.spot, session_id)
+        return None if place is None else self._head(session_id, place)
+
+    def heads(self) -> tuple[Head, ...]:
+        """The heads of all streams, by session id."""
+        with self._reading:
+            places = self._read(queries.spots)
+        return tuple(self._head(session_id, place) for session_id, place in places.items())
+
+    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
+        """The input that was recorded under a key and the decisions that follow it."""
+        with self._reading:
+            first = self._read(queries.keyed, session_id, (idempotency_key,)).get(idempotency_key)
+            return () if first is None else self._read(queries.group, first)
+
+    def read(self, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
+        place = self.head(session_id)
+        last = 0 if place is None else place.version
+        return self._chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
+
+    def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
+        """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""
+        with self._reading:
+            tail = self._read(queries.tail)
+        last = 0 if tail is None else tail[0]
+        return self._chunks(queries.all_chunk, (), after_seq, last if upto_seq is None else min(upto_seq, last), 0)
+
+    def vault(self, session_id: str, seed: int | None = None) -> SessionVault:
+        """The bodies of one session. With a seed, salts are derived from it and the body, else random."""
+        self._check_open()
+        planning.id_bytes(session_id)
+        return SessionVault(self._bodies, session_id, seed)
+
+    def commitment_of(self, session_id: str, digest: bytes) -> str | None:
+        """The commitment of a session to a stored body, by the body's SHA-256."""
+        with self._reading:
+            return self._read(queries.commitment_of, session_id, digest)
+
+    def stored(self, commitment: str) -> tuple[bytes, bytes | None] | None:
+        """Salt and body (None: sealed) behind a stored commitment; None if there is no such row."""
+        with self._reading:
+            return self._read(queries.stored, commitment)
+
+    def _chunks(self, query: _Chunk, args: tuple[str, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
+        while after < upto:
+            with self._reading:
+                rows = self._read(query, *args, after, upto)
+            if not rows:
+                return
+            after = rows[-1][column]
+            yield from queries.recordeds(rows)
+
+    def _read(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+        """Run one of `queries` over the reading connection, whose lock is held."""
+        self._check_open()
+        try:
+            return query(self._reader(), *args, **options)
+        except sqlite3.Error as error:
+            raise opening.translate(error, self.path) from error
+
+    def _head(self, session_id: str, place: Spot) -> Head:
+        version, seq, hash_ = place
+        return Head(session_id, version, seq, hash_, provisional=seq > self._durable_seq)
+
+    # ----------------------------------------------------------------------------------- opening, closing
+
+    def close(self) -> None:
+        """Empty the WAL into the file if no other writer is at work, and release everything; twice is fine."""
+        with self._mutex:
+            if self._closed:
+                return
+            if self._open is not None:
+                raise UsageError(f"a transaction on {self.path} is still open")
+            try:
+                if self._writer_db is not None:
+                    self._last_checkpoint(self._writer_db)
+            finally:
+                self._closed = True
+                with self._reading:
+                    self._release_connections()
+                self._lock.close()
+                _LOGS.discard(self)
+
+    def _last_checkpoint(self, db: sqlite3.Connection) -> None:
+        with self._reading:
+            if self._reader_db is not None:
+                self._reader_db.close()
+                self._reader_db = None
+        try:
+            self._lock.acquire(wait_s=0)
+        except JournalBusy:
+            return  # who writes now will checkpoint
+        try:
+            self._checkpoint(db)
+        except sqlite3.Error as error:
+            raise opening.translate(error, self.path) from error
+        finally:
+            self._lock.release()
+
+    def __enter__(self) -> SQLiteLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the journal {self.path} is closed")
+
+    def _writer(self) -> sqlite3.Connection:
+        if self._writer_db is None:
+            self._writer_db = opening.connect_writer(self.path)
+            self._synchronous = None
+        return self._writer_db
+
+    def _reader(self) -> sqlite3.Connection:
+        if self._reader_db is None:
+            self._reader_db = opening.connect_reader(self.path, self.read_only)
+        return self._reader_db
+
+    def _release_connections(self) -> None:
+        for db in (self._reader_db, self._writer_db):
+            if db is not None:
+                db.close()
+        self._reader_db = self._writer_db = None
+
+    def _before_fork(self) -> None:
+        self._mutex.acquire()
+        self._reading.acquire()
+        if self._open is None:
+            self._release_connections()
+
+    def _after_fork(self, child: bool) -> None:
+        if child and self._open is not None:  # the transaction is the parent's: its connection must not be touched
+            _LEFT_TO_PARENT.extend((self._writer_db, self._reader_db))
+            self._open = self._writer_db = self._reader_db = None
+            self._closed = True
+        self._reading.release()
+        self._mutex.release()
+
+
+class SQLiteTransaction:
+    """An open write transaction of an `SQLiteLog`; the only writer of the file until its block ends."""
+
+    def __init__(self, log: SQLiteLog, durability: Durability) -> None:
+        self.durability: Final = durability
+        self.last: tuple[int, bytes] | None = None  # seq and hash of the last event appended here
+        self.spots: dict[str, Spot] = {}  # streams appended to here
+        self.stored: list[Body] = []
+        self.failed = False  # an append stopped half-way, so nothing may be committed
+        self._log = log
+        self._db: sqlite3.Connection | None = None
+
+    def __enter__(self) -> SQLiteTransaction:
+        self._db = self._log._begin(self, self.durability)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db = None
+        self._log._end(self, commit=kind is None)
+
+    def head(self, session_id: str) -> Head | None:
+        """Where a stream stands, inside this transaction."""
+        place = self._spot(session_id)
+        return None if place is None else self._head(session_id, place)
+
+    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
+        """The input that was recorded under a key and its decisions; empty if there is none."""
+        first = self._query(queries.keyed, session_id, (idempotency_key,)).get(idempotency_key)
+        return () if first is None else self._query(queries.group, first)
+
+    def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
+        """The events of a stream with versions above `after`, as far as appended now."""
+        place = self._spot(session_id)
+        return self._chunks(session_id, after, 0 if place is None else place[0])
+
+    def append(
+        self,
+        session_id: str,
+        events: Sequence[NewEvent],
+        expected: ExpectedVersion = Expected.ANY,
+        prev_hash: bytes | None = None,
+    ) -> Head:
+        """Append to one stream, with the bodies that its inputs name; see `EventLog.append`.
+
+        `prev_hash`, where given, must be what the first event will chain to, else `VersionConflict`. A stream
+        that begins with `session_forked` takes its version and chain from the parent that it names.
+        """
+        planning.id_bytes(session_id)
+        head = self.head(session_id)
+        kept: Sequence[int] = range(len(events))
+        if keys := planning.keys_of(events):
+            known = self._query(queries.keyed, session_id, keys)
+            kept = planning.new_events(session_id, events, known, self._log._bodies.same)
+        if not kept:
+            if head is None:
+                raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
+            return head
+        planning.check_expected(session_id, head, expected)
+        tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
+        if self.last is None:
+            self.last = self._log._tail
+        rows = planning.stamp(session_id, tip, 0 if self.last is None else self.last[0], events, kept)
+        bodies = self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+        self._write(rows, bodies)
+        seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
+        self.last = (seq, hash_)
+        self.spots[session_id] = (version, seq, hash_)
+        return self._head(session_id, self.spots[session_id])
+
+    def _write(self, rows: Sequence[planning.Row], bodies: Iterable[Body]) -> None:
+        db = self._connection()
+        try:
+            db.executemany(queries.INSERT, rows)
+            for body in bodies:
+                queries.store(db, body)
+                self.stored.append(body)
+        except sqlite3.Error as error:
+            self.failed = True
+            raise opening.translate(error, self._log.path) from error
+
+    def _spot(self, session_id: str) -> Spot | None:
+        self._connection()
+        place = self.spots.get(session_id) or self._log._spots.get(session_id)
+        if place is None:
+            place = self._query(queries.spot, session_id)
+            if place is not None:
+                self._log._spots[session_id] = place
+        return place
+
+    def _hash_at(self, session_id: str, version: int) -> bytes | None:
+        return self._query(queries.hash_at, session_id, version)
+
+    def _chunks(self, session_id: str, after: int, upto: int) -> Iterator[Recorded]:
+        while after < upto and (rows := self._query(queries.stream_chunk, session_id, after, upto)):
+            after = rows[-1][2]
+            yield from queries.recordeds(rows)
+
+    def _head(self, session_id: str, place: Spot) -> Head:
+        version, seq, hash_ = place
+        provisional = self.durability is not Durability.FULL and seq > self._log._durable_seq
+        return Head(session_id, version, seq, hash_, provisional)
+
+    def _query(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+        try:
+            return query(self._connection(), *args, **options)
+        except sqlite3.Error as error:
+            raise opening.translate(error, self._log.path) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise UsageError("this transaction has ended, or has not begun")
+        return self._db
+
+
+_LOGS: Final[weakref.WeakSet[SQLiteLog]] = weakref.WeakSet()
+"""All open logs, so that none carries a connection over a fork."""
+_LEFT_TO_PARENT: Final[list[sqlite3.Connection | None]] = []
+"""Connections that a fork inside a transaction copied; closing them here would disturb the parent's."""
+_forking: Final[list[SQLiteLog]] = []
+
+
+def _before_fork() -> None:
+    _forking.extend(_LOGS)
+    for log in _forking:
+        log._before_fork()
+
+
+def _after_fork(child: bool) -> None:
+    while _forking:
+        _forking.pop()._after_fork(child)
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=lambda: _after_fork(child=False),
+    after_in_child=lambda: _after_fork(child=True),
+)

@@ -1,0 +1,163 @@
+"""Bodies: the texts that events only name by salted commitments.
+
+commitment = HMAC-SHA-256(salt, body), salt 32 random bytes per (session, body); with a seed, salt =
+HMAC-SHA-256(seed in decimal ASCII, session_id ‖ SHA-256(body)), so that a session comes out the same anywhere.
+
+LAW-VAULT-1: a body reaches the store in the transaction whose events first name it, or not at all; until then
+it is held back here, and `open` finds it.
+LAW-VAULT-2: equal bodies are stored once, and one session keeps one commitment to each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import threading
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import attrs
+
+from clawvm_es.journal.codec import named_commitments
+
+SALT_BYTES: Final = 32
+_BINDING_TAG: Final = b"clawvm-es commitment 1"
+
+
+@attrs.frozen
+class Body:
+    """One commitment with what stands behind it; `sealed` ones keep their salt, but their body is not stored."""
+
+    session_id: str
+    commitment: str
+    salt: bytes
+    digest: bytes  # SHA-256 of the body
+    body: bytes
+    sealed: bool
+
+    @property
+    def binding(self) -> bytes:
+        """What `binding` holds in the row of this commitment."""
+        return binding(self.commitment, self.session_id, self.salt, self.sealed)
+
+
+class BodyStore(Protocol):
+    """Where committed bodies are looked up."""
+
+    def commitment_of(self, session_id: str, digest: bytes) -> str | None:
+        """The commitment of a session to a stored body, by the body's SHA-256."""
+
+    def stored(self, commitment: str) -> tuple[bytes, bytes | None] | None:
+        """Salt and body (None: sealed) behind a commitment; None if there is no such row."""
+
+
+def commitment_to(salt: bytes, body: bytes) -> str:
+    """The commitment to `body` under `salt`, 64 hex digits."""
+    return hmac.digest(salt, body, "sha256").hex()
+
+
+def binding(commitment: str, session_id: str, salt: bytes, sealed: bool) -> bytes:
+    """SHA-256 over the cells of a commitment's row: shows a changed salt also where no body is left to check it."""
+    fields = (_BINDING_TAG, b"\1" if sealed else b"\0", commitment.encode(), salt, session_id.encode())
+    return hashlib.sha256(b"".join(fields)).digest()
+
+
+class Bodies:
+    """The bodies of all sessions of one log that are not stored yet, in front of those that are. Thread-safe."""
+
+    def __init__(self, store: BodyStore) -> None:
+        self._store = store
+        self._mutex = threading.Lock()
+        self._pending: dict[str, Body] = {}  # by commitment
+        self._known: dict[tuple[str, bytes], str] = {}  # (session, digest) of pending, unsealed bodies
+
+    def keep(self, session_id: str, body: bytes, seed: int | None, sealed: bool) -> str:
+        """Hold `body` back for the next append that names it, and return its commitment."""
+        digest = hashlib.sha256(body).digest()
+        with self._mutex:
+            if not sealed:
+                known = self._known.get((session_id, digest)) or self._store.commitment_of(session_id, digest)
+                if known is not None:
+                    return known
+            if seed is None:
+                salt = os.urandom(SALT_BYTES)
+            else:
+                salt = hmac.digest(str(seed).encode(), session_id.encode() + digest, "sha256")
+            commitment = commitment_to(salt, body)
+            before = self._pending.get(commitment)
+            if before is None or before.sealed:
+                self._pending[commitment] = Body(session_id, commitment, salt, digest, body, sealed)
+            if not sealed:
+                self._known[session_id, digest] = commitment
+            return commitment
+
+    def open(self, commitment: str) -> bytes | None:
+        """The body behind a commitment of any session; None where it was sealed, erased, or is unknown."""
+        pending = self._pending.get(commitment)
+        if pending is not None:
+            return None if pending.sealed else pending.body
+        stored = self._store.stored(commitment)
+        return None if stored is None else stored[1]
+
+    def named_by(self, session_id: str, inputs: Iterable[bytes]) -> tuple[Body, ...]:
+        """The bodies held back for `session_id` that the data of these inputs names, in the order of the names."""
+        if not self._pending:
+            return ()
+        found: dict[str, Body] = {}
+        with self._mutex:
+            for raw in inputs:
+                for commitment in named_commitments(raw):
+                    body = self._pending.get(commitment)
+                    if body is not None and body.session_id == session_id:
+                        found[commitment] = body
+        return tuple(found.values())
+
+    def forget(self, bodies: Iterable[Body]) -> None:
+        """Drop bodies that a committed transaction stored."""
+        with self._mutex:
+            for body in bodies:
+                self._pending.pop(body.commitment, None)
+                self._known.pop((body.session_id, body.digest), None)
+
+    def same(self, first: bytes, again: bytes) -> bool:
+        """Whether two inputs' canonical data are equal when each commitment stands for its body."""
+        if first == again:
+            return True
+        named_first, named_again = named_commitments(first), named_commitments(again)
+        if len(named_first) != len(named_again):
+            return False
+        for old, new in zip(named_first, named_again, strict=True):
+            if not self._same_body(old, new):
+                return False
+            again = again.replace(new.encode(), old.encode())
+        return first == again
+
+    def _same_body(self, old: str, new: str) -> bool:
+        if old == new:
+            return True
+        new_body = self._pending.get(new)
+        old_body = self._pending.get(old)
+        salt = old_body.salt if old_body is not None else (self._store.stored(old) or (None,))[0]
+        return new_body is not None and salt is not None and commitment_to(salt, new_body.body) == old
+
+
+@attrs.frozen
+class SessionVault:
+    """The `Vault` of one session over the bodies of its log."""
+
+    _bodies: Bodies
+    session_id: str
+    seed: int | None = None
+
+    def commit(self, body: bytes) -> str:
+        """Keep `body` and return its commitment (64 hex digits); equal bodies of one session give the same."""
+        return self._bodies.keep(self.session_id, body, self.seed, sealed=False)
+
+    def seal(self, body: bytes) -> str:
+        """Return the commitment to `body` and keep its salt, but not the body."""
+        return self._bodies.keep(self.session_id, body, self.seed, sealed=True)
+
+    def open(self, commitment: str) -> bytes | None:
+        """Return the body behind a commitment; None where it was sealed or erased."""
+        return self._bodies.open(commitment)
