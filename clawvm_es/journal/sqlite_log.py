@@ -383,6 +383,11 @@ class SQLiteTransaction:
         self._db = None
         self._log._end(self, commit=kind is None)
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection that this transaction writes through, for tables beside the log's own (read models)."""
+        return self._connection()
+
     def head(self, session_id: str) -> Head | None:
         """Where a stream stands, inside this transaction."""
         place = self._spot(session_id)
