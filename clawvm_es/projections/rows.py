@@ -1,0 +1,196 @@
+"""What a row of each read model holds. Columns are in the order in which a person reads them.
+
+Levels, types and reasons are their names, times are UTC as text, `seq` and `version` lead back to the event.
+Texts stand as commitments; the views of `tables` bring them back.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from clawvm_es.model.pages import Fidelity
+
+
+@attrs.define
+class SessionRow:
+    """One session: how it was set up, everything that `replay` prints of it, and its head."""
+
+    session_id: str
+    format: str = ""
+    policy: str = ""
+    budget_tokens: int = 0
+    status: str = "open"
+    events: int = 0
+    turns: int = 0
+    tool_calls: int = 0
+    needs: int = 0
+    hits: int = 0
+    page_ins: int = 0
+    misses: int = 0
+    faults: int = 0
+    duplicate_tool: int = 0
+    refetch: int = 0
+    post_compaction_bootstrap: int = 0
+    pinned_invariant_miss: int = 0
+    silent_recall: int = 0
+    flush_miss: int = 0
+    alerts: int = 0
+    pressure: int = 0
+    tokens: int = 0
+    uncached_tokens: int = 0
+    compactions: int = 0
+    prunes: int = 0
+    flushes: int = 0
+    resets: int = 0
+    saves: int = 0
+    ends: int = 0
+    pages: int = 0
+    bootstrap_pages: int = 0
+    constraint_pages: int = 0
+    plan_pages: int = 0
+    preference_pages: int = 0
+    evidence_pages: int = 0
+    conversation_pages: int = 0
+    committed: int = 0
+    rejected: int = 0
+    opened_at: str = ""
+    last_at: str = ""
+    counter: str = ""
+    decider_version: int = 0
+    reproducible: bool = False
+    project: str | None = None
+    linked_to: str | None = None
+    parent: str | None = None
+    parent_version: int | None = None
+    head_version: int = 0
+    head_hash: str = ""
+    decision_digest: str = ""
+    seq: int = 0  # of the session's first event
+
+
+@attrs.define
+class TurnRow:
+    """One turn: the prompt that was assembled, what the model then needed, and what happened until the next."""
+
+    session_id: str
+    turn: int
+    at: str = ""
+    budget_tokens: int = 0
+    tokens: int = 0
+    uncached_tokens: int = 0
+    pages: int = 0
+    needs: int = 0
+    hits: int = 0
+    page_ins: int = 0
+    misses: int = 0
+    faults: int = 0
+    alerts: int = 0
+    pressure: int = 0
+    tool_calls: int = 0
+    pages_written: int = 0
+    raised: int = 0
+    lowered: int = 0
+    boundaries: int = 0
+    committed: int = 0
+    rejected: int = 0
+    fixed_tokens: int = 0
+    rendered_tokens: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    utility: int = 0
+    bound: int = 0
+    first_version: int = 0
+    last_version: int = 0
+
+
+@attrs.define
+class PageRow:
+    """One page as it stands at the end of the log. `levels` is a JSON object: level → tokens.
+
+    Its texts stand behind the commitments in the event `written_version`.
+    """
+
+    session_id: str
+    page_id: str
+    page_type: str = ""
+    level: str = Fidelity.ABSENT.value
+    tokens: int = 0  # of that level
+    full_tokens: int = 0
+    status: str = "present"  # or retired, redacted
+    pin: str = ""
+    dirty: bool = False
+    active: bool = True
+    author: str = ""
+    scope: str = ""
+    origin: str = ""
+    content_version: int = 0
+    written_turn: int = 0
+    last_used_turn: int | None = None
+    hits: int = 0
+    page_ins: int = 0
+    faults: int = 0
+    levels: str = "{}"
+    signature: int | None = None
+    written_version: int = 0
+    changed_version: int = 0
+    seq: int = 0  # of the page's first event
+
+
+@attrs.define
+class FaultRow:
+    """One fault: what, why, which page or tool, and the versions of the events it rests on (JSON)."""
+
+    session_id: str
+    turn: int
+    version: int
+    seq: int
+    fault: str
+    reason: str
+    page_id: str | None
+    page_type: str | None
+    tool: str | None
+    evidence: str
+    call: int | None
+    at: str
+
+
+@attrs.define
+class FieldRow:
+    """One committed version of one field of the durable store."""
+
+    session_id: str
+    scope: str
+    field: str
+    field_version: int
+    op: str
+    turn: int
+    version: int
+    principal: str
+    evidence: str
+    page_id: str | None
+    size_bytes: int
+    update_number: int
+    at: str
+    value: str
+    seq: int
+
+
+@attrs.define
+class UpdateRow:
+    """One proposed change of the durable store and what became of it."""
+
+    session_id: str
+    update_number: int
+    field: str = ""
+    op: str = ""
+    scope: str = ""
+    status: str = "staged"  # then validated, committed or rejected
+    reason: str | None = None
+    page_id: str | None = None
+    turn: int = 0
+    version: int = 0
+    evidence: str = ""
+    base_version: int | None = None
+    size_bytes: int = 0
+    value: str = ""

@@ -1,0 +1,123 @@
+"""Reading the read models without writing: stored rows, with the fold of the missing tail laid over them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from clawvm_es.journal import opening
+from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.projections import store
+from clawvm_es.projections.fold import Fold
+from clawvm_es.projections.tables import DDL, TABLES, Table
+
+R = TypeVar("R")
+
+_REPORTED: Final = 20
+"""How many differing rows are named for each table."""
+
+
+@attrs.frozen
+class Snapshot:
+    """All read models as of one place in the log; `seq` is that place."""
+
+    folded: Fold
+    connection: sqlite3.Connection | None  # None: nothing is stored, everything is in the fold
+    seq: int
+
+    def rows(self, table: Table[R], session_id: str | None = None) -> list[R]:
+        """The rows of a table, of one session or of all, in order."""
+        rows = {table.sort_key(row): row for row in self._stored(table, session_id)}
+        for row in self.folded.rows(table.name):
+            if session_id is None or row.session_id == session_id:
+                rows[table.sort_key(row)] = row
+        return [rows[key] for key in sorted(rows)]
+
+    def _stored(self, table: Table[R], session_id: str | None) -> Iterator[R]:
+        if self.connection is None:
+            return iter(())
+        where = "" if session_id is None else " WHERE session_id = ?"
+        cells = self.connection.execute(table.select + where, () if session_id is None else (session_id,))
+        return map(table.parse, cells)
+
+
+@contextmanager
+def snapshot(log: EventLog) -> Iterator[Snapshot]:
+    """The read models of a log as of now, for the length of the block. Writes nothing.
+
+    Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
+    """
+    if not isinstance(log, SQLiteLog):
+        folded = Fold().run(store.raws(log.read_all()))
+        yield Snapshot(folded, None, folded.seq)
+        return
+    with reading(log) as connection:
+        at, end = store.position(connection), store.last_seq(connection)
+        folded = store.fold(connection, at, end)
+        yield Snapshot(folded, None if at is None else connection, end)
+
+
+@contextmanager
+def reading(log: SQLiteLog) -> Iterator[sqlite3.Connection]:
+    """A connection of its own that reads one state of the journal, for the length of the block."""
+    try:
+        with closing(opening.connect_reader(log.path, log.read_only)) as connection:
+            connection.execute("BEGIN")
+            yield connection
+    except sqlite3.Error as error:
+        raise opening.translate(error, log.path) from error
+
+
+def projections_problems(log: EventLog) -> list[str]:
+    """What of the stored read models a rebuild up to the same place would not give; empty where all is well.
+
+    Models that were never stored, or are of another version, are no problem: the next catch-up makes them.
+    """
+    if not isinstance(log, SQLiteLog):
+        return []
+    with reading(log) as connection:
+        at = store.position(connection)
+        if at is None:
+            return []
+        problems = _definition_problems(connection)
+        if problems:
+            return problems
+        end = store.last_seq(connection)
+        if at > end:
+            return [f"projections: stand at seq {at}, beyond the last event {end}"]
+        rebuilt = store.fold(connection, None, at)
+        return [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
+
+
+def _definition_problems(connection: sqlite3.Connection) -> list[str]:
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
+    return [
+        f"projections: {name} is {'missing' if found.get(name) is None else 'defined otherwise than expected'}"
+        for name, statement in DDL.items()
+        if found.get(name) != statement
+    ]
+
+
+def _row_problems(connection: sqlite3.Connection, table: Table[Any], rebuilt: Fold) -> list[str]:
+    """Compare the stored rows of one table with rebuilt ones, as tuples of columns."""
+    expected = {table.sort_key(row): table.values(row) for row in rebuilt.rows(table.name)}
+    problems = []
+    for row in map(table.parse, connection.execute(f"{table.select} {table.ordered}")):
+        key, stored = table.sort_key(row), table.values(row)
+        wanted = expected.pop(key, None)
+        if wanted is None:
+            problems.append(f"{table.name}: row {key} is in no rebuild")
+        elif wanted != stored:
+            name, was, now = next(
+                (name, a, b) for name, a, b in zip(table.columns, stored, wanted, strict=True) if a != b
+            )
+            problems.append(f"{table.name}: row {key}: column {name} is {was!r}, a rebuild gives {now!r}")
+    problems += [f"{table.name}: row {key} is missing" for key in expected]
+    if len(problems) > _REPORTED:
+        problems = [*problems[:_REPORTED], f"{table.name}: {len(problems) - _REPORTED} more rows differ"]
+    return problems

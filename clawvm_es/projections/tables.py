@@ -1,0 +1,184 @@
+"""The tables and views of the read models, as SQL made from the row classes.
+
+`VERSION` is part of every stored projection: rows of another version are thrown away and folded again. Raise
+it whenever a row class, a view or the fold changes what it says.
+"""
+
+from __future__ import annotations
+
+import operator
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType, UnionType
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
+
+VERSION: Final = 1
+
+R = TypeVar("R")
+_SQL_TYPES: Final = {int: "INTEGER", bool: "INTEGER", str: "TEXT"}
+
+
+@attrs.frozen(slots=False)
+class Table(Generic[R]):
+    """One read model: its name, its row class, and the columns that identify a row and put the rows in order."""
+
+    name: str
+    row: type[R]
+    key: tuple[str, ...]
+    lookup: tuple[str, ...] = ()
+
+    @cached_property
+    def types(self) -> Mapping[str, tuple[type, bool]]:
+        """Column → its Python type, and whether it may be NULL; in the order of the columns."""
+        hints = typing.get_type_hints(self.row)
+        columns = {}
+        for field in attrs.fields(typing.cast(Any, self.row)):
+            hint = hints[field.name]
+            options = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+            columns[field.name] = (options[0], len(options) > 1)
+        return MappingProxyType(columns)
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns, in order."""
+        return tuple(self.types)
+
+    @cached_property
+    def values(self) -> Callable[[R], tuple[Any, ...]]:
+        """A function from a row to the tuple of its columns."""
+        return operator.attrgetter(*self.columns)
+
+    @cached_property
+    def sort_key(self) -> Callable[[R], Any]:
+        """A function from a row to what puts it in order."""
+        return operator.attrgetter(*self.key)
+
+    @cached_property
+    def ddl(self) -> Mapping[str, str]:
+        """Name → statement of the table and of its index."""
+        by_seq = self.key == ("seq",)
+        lines = [
+            f"{name} {_SQL_TYPES[kind]}"
+            + ("" if optional else " NOT NULL")
+            + (" PRIMARY KEY" if by_seq and name == "seq" else "")
+            for name, (kind, optional) in self.types.items()
+        ]
+        if not by_seq:
+            lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
+        body = ",\n  ".join(lines)
+        statements = {
+            self.name: f"CREATE TABLE {self.name} (\n  {body}\n) STRICT{'' if by_seq else ', WITHOUT ROWID'}"
+        }
+        if self.lookup:
+            index = f"{self.name}_names"
+            statements[index] = f"CREATE UNIQUE INDEX {index} ON {self.name} ({', '.join(self.lookup)})"
+        return statements
+
+    @property
+    def select(self) -> str:
+        """All columns of all rows."""
+        return f"SELECT {', '.join(self.columns)} FROM {self.name}"
+
+    @property
+    def ordered(self) -> str:
+        """The clause that puts rows in order."""
+        return f"ORDER BY {', '.join(self.key)}"
+
+    @property
+    def replace(self) -> str:
+        """The statement that writes a row over the one of the same key."""
+        places = ", ".join("?" * len(self.columns))
+        return f"INSERT OR REPLACE INTO {self.name} ({', '.join(self.columns)}) VALUES ({places})"
+
+    @cached_property
+    def _booleans(self) -> tuple[int, ...]:
+        return tuple(place for place, (kind, _) in enumerate(self.types.values()) if kind is bool)
+
+    def parse(self, values: Sequence[Any]) -> R:
+        """A row from the columns as SQLite gives them."""
+        if not self._booleans:
+            return self.row(*values)
+        cells = list(values)
+        for place in self._booleans:
+            cells[place] = bool(cells[place])
+        return self.row(*cells)
+
+
+SESSIONS: Final = Table("sessions", SessionRow, ("seq",), ("session_id",))
+TURNS: Final = Table("turns", TurnRow, ("session_id", "turn"))
+PAGE_TABLE: Final = Table("page_table", PageRow, ("seq",), ("session_id", "page_id"))
+FAULTS: Final = Table("faults", FaultRow, ("seq",))
+DURABLE_STORE: Final = Table("durable_store", FieldRow, ("seq",))
+UPDATES: Final = Table("updates", UpdateRow, ("session_id", "update_number"))
+TABLES: Final[tuple[Table[Any], ...]] = (SESSIONS, TURNS, PAGE_TABLE, FAULTS, DURABLE_STORE, UPDATES)
+
+POSITION_TABLE: Final = "projections"
+"""Where the read models stand: one row, `tables`, with their version and the last event folded."""
+_POSITION = f"""CREATE TABLE {POSITION_TABLE} (
+  name TEXT NOT NULL PRIMARY KEY,
+  version INTEGER NOT NULL,
+  seq INTEGER NOT NULL
+) STRICT, WITHOUT ROWID"""
+
+
+def _text_of(commitment: str) -> str:
+    """SQL for the text behind a commitment; NULL where it was sealed or erased."""
+    return f"(SELECT CAST(body AS TEXT) FROM commitments JOIN blobs USING (blob_id) WHERE commitment = {commitment})"
+
+
+_AT = "strftime('%Y-%m-%d %H:%M:%f', at / 1000000.0, 'unixepoch')"
+
+_VIEWS: Final = {
+    "decision_trace": f"""
+SELECT session_id, turn, version, type,
+  json_extract(data, '$.page_id') AS page_id,
+  json_extract(data, '$.before') AS before,
+  json_extract(data, '$.after') AS after,
+  coalesce(json_extract(data, '$.reason'), json_extract(data, '$.rule')) AS reason,
+  json_extract(data, '$.fault') AS fault,
+  coalesce(json_extract(data, '$.tokens'), json_extract(data, '$.required_tokens')) AS tokens,
+  coalesce(json_extract(data, '$.budget_tokens'), json_extract(data, '$.available_tokens')) AS budget_tokens,
+  json_extract(data, '$.call') AS call,
+  json_extract(data, '$.update') AS update_number,
+  json_extract(data, '$.boundary') AS boundary,
+  cause, {_AT} AS at, seq, data
+FROM events WHERE kind = 'decision'""",
+    "page_text": f"""
+SELECT page.session_id, page.page_id, page.page_type, json_extract(kept.value, '$.level') AS level,
+  json_extract(kept.value, '$.tokens') AS tokens, json_extract(kept.value, '$.level') = page.level AS in_prompt,
+  page.origin, {_text_of("json_extract(events.data, '$.source')")} AS source,
+  {_text_of("json_extract(kept.value, '$.body')")} AS text
+FROM page_table AS page
+JOIN events ON events.session_id = page.session_id AND events.version = page.written_version,
+json_each(events.data, '$.levels') AS kept""",
+    "tool_calls": f"""
+SELECT session_id, turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.tool') AS tool,
+  {_text_of("json_extract(data, '$.name')")} AS name, {_text_of("json_extract(data, '$.arguments')")} AS arguments,
+  json_extract(data, '$.served_from') AS served_from, {_AT} AS at, seq
+FROM events WHERE type = 'tool_called'""",
+    "tool_results": f"""
+SELECT session_id, turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.status') AS status,
+  coalesce(json_extract(data, '$.size_bytes'), 0) AS size_bytes,
+  {_text_of("json_extract(data, '$.result')")} AS result, {_AT} AS at, seq
+FROM events WHERE type = 'tool_returned'""",
+    "store_values": f"""
+SELECT session_id, scope, field, field_version, op, turn, version, principal, evidence,
+  {_text_of("durable_store.value")} AS value
+FROM durable_store""",
+}
+
+DDL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        POSITION_TABLE: _POSITION,
+        **{name: statement for table in TABLES for name, statement in table.ddl.items()},
+        **{name: f"CREATE VIEW {name} AS{query}" for name, query in _VIEWS.items()},
+    }
+)
+"""Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
+VIEWS: Final = tuple(_VIEWS)
+"""The trace of decisions, and the texts behind commitments."""
