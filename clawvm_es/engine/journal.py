@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
@@ -12,8 +12,6 @@ from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine.session import Session, Settings, now_us
 from clawvm_es.engine.shell import Shell
-from clawvm_es.engine.store import FieldSchema, Validator
-from clawvm_es.engine.tools import Tool
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog
@@ -73,22 +71,14 @@ class Journal:
         on_pressure: OnPressure | str = OnPressure.DEGRADE,
         project: str | None = None,
         linked_to: str | None = None,
-        tools: Iterable[Tool] = (),
-        fields: Mapping[str, FieldSchema] | None = None,
-        validators: Mapping[str, Validator] | None = None,
-        writers: Mapping[str, Sequence[str]] | None = None,
+        settings: Settings | None = None,
     ) -> Session:
         """Open a session, or go on with it where its stream ends.
 
         A session keeps the policy, budget and counter that it was opened with; naming others is a `UsageError`.
+        `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`.
         """
-        settings = Settings(
-            tools={tool.name: tool for tool in tools},
-            fields=fields or {},
-            validators=validators or {},
-            writers=writers or {},
-        )
         wanted = profile(policy) if isinstance(policy, str) else policy
         stored = self.opened(session_id)
         if stored is not None:
@@ -117,7 +107,7 @@ class Journal:
                 return row.data
         return None
 
-    def _session(self, session_id: str, counter: str, settings: Settings) -> Session:
+    def _session(self, session_id: str, counter: str, settings: Settings | None) -> Session:
         vault = self.log.vault(session_id, self.seed)
         shell = Shell(self.log, session_id, vault, counter_named(counter))
         return Session(shell, settings, self.clock, self.catch_up)

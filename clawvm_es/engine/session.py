@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final
 
 import attrs
 
 from clawvm_es.core.state import Call, State
+from clawvm_es.engine.calls import ToolCalls, source_of
 from clawvm_es.engine.scopes import execute_in_scope, sync_scope
-from clawvm_es.engine.shell import SESSION, Shell
-from clawvm_es.engine.signatures import signature_key
-from clawvm_es.engine.store import FieldSchema, Validator, fold_values, merge_facts, value_bytes
-from clawvm_es.engine.tools import UNKNOWN, Tool
+from clawvm_es.engine.shell import Shell
+from clawvm_es.engine.store import FieldSchema, Validator
+from clawvm_es.engine.tools import Tool
+from clawvm_es.engine.updates import Updates, as_evidence
 from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError
 from clawvm_es.journal.protocol import Durability
 from clawvm_es.model import events as e
@@ -25,18 +24,13 @@ from clawvm_es.model.facts import (
     Boundary,
     CloseReason,
     Evidence,
-    Holder,
     Need,
-    NeedRule,
     OnPressure,
     Op,
     RecallOutcome,
     RetireReason,
     ReturnStatus,
-    SchemaVerdict,
     Trigger,
-    UpdateFacts,
-    Verdict,
 )
 from clawvm_es.model.pages import FULL, LADDER, Author, Fidelity, Origin, OriginKind, PageType, Pin, Scope
 
@@ -75,19 +69,17 @@ class StageResult:
     reason: str | None
 
 
-@attrs.define
+@attrs.frozen
 class Settings:
     """What a harness declares for a session and the log does not hold: tools, fields, validators, writers."""
 
-    tools: Mapping[str, Tool] = attrs.field(factory=dict)
+    tools: Sequence[Tool] = ()
     fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)
     validators: Mapping[str, Validator] = attrs.field(factory=dict)
     writers: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     """Scope (`session`, `project`) → principals that may write it; a scope that is not named takes all."""
     flush_at_permille: int = 800
     """Fill (of the budget, by the actual pages) at which dirty pages are flushed."""
-    validator_s: float = 1.0
-    """Seconds that one validator may take; a slower one counts as not agreeing."""
 
 
 def now_us() -> int:
@@ -106,7 +98,10 @@ class Session:
         on_commit_point: Callable[[], None] = lambda: None,
     ) -> None:
         self._shell = shell
-        self._settings = settings or Settings()
+        settings = settings or Settings()
+        self._calls = ToolCalls(shell, {tool.name: tool for tool in settings.tools})
+        self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
+        self._flush_at_permille = settings.flush_at_permille
         self._clock = clock
         self._on_commit_point = on_commit_point
 
@@ -152,7 +147,7 @@ class Session:
     def value(self, field: str, scope: Scope = Scope.SESSION) -> Any:
         """The committed value of a field of the durable store; None if it was never set."""
         with self._shell.lock:
-            return self._value(self.state, self._scope_id(scope), field)
+            return self._updates.value(self.state, self._updates.scope_id(scope), field)
 
     def read_page(self, page_id: str) -> str:
         """The full text of a page, from the log."""
@@ -264,7 +259,7 @@ class Session:
             commands = [Command(responded, at, MODEL, key)]
             first = len(self.state.calls) + 1
             for number, (name, arguments) in enumerate(calls, first):
-                event = self._call(number, name, arguments)
+                event = self._calls.called(number, name, arguments)
                 commands.append(Command(event, at, MODEL, key and f"{key}:call:{number - first}"))
             if text:
                 commands.append(Command(self._says(text), at, MODEL, key and f"{key}:text"))
@@ -281,37 +276,34 @@ class Session:
         key: str | None = None,
     ) -> str:
         """Record the result of a tool call that the harness ran; returns the id of its evidence page."""
-        with self._shell.lock:
-            return self._returned(call, text, ReturnStatus(status), None, source, key)
+        return self._returned(call, text, ReturnStatus(status), None, source, key)
 
     def tool(self, name: str, arguments: Mapping[str, Any], run: Callable[..., str] | None = None) -> ToolResult:
         """Run a tool, or serve a stored result that is known to hold still.
 
         Raises `ToolFailed` (the failure is recorded) with the tool's own error as its cause.
         """
-        tool = self._settings.tools.get(name, UNKNOWN)
+        tool = self._calls.tool(name)
         run = run or tool.run
         if run is None:
             raise UsageError(f"tool {name!r} has nothing to run", hint="declare it with run=, or pass run=")
         validator = tool.validator(arguments) if tool.validator else None
         with self._shell.lock:
             number = len(self.state.calls) + 1
-            served = self._serve(number, name, arguments, tool, validator)
-            if served is not None:
-                return served
-            self._do(self._call(number, name, arguments), MODEL)
-        source = _source(name, arguments)
+            stored = self._calls.stored(self.state, name, arguments, validator)
+            self._do(self._calls.called(number, name, arguments, stored), MODEL)
+            if stored is not None:
+                return ToolResult(stored.text, number, stored.page.page_id, served=True)
+        source = source_of(name, arguments)
         try:
             text = run(**arguments)
         except BaseException as error:
-            failed = ReturnStatus.ERROR if isinstance(error, Exception) else ReturnStatus.INTERRUPTED
-            with self._shell.lock:
-                self._returned(number, f"{type(error).__name__}: {error}", failed, None, source, None)
+            status = ReturnStatus.ERROR if isinstance(error, Exception) else ReturnStatus.INTERRUPTED
+            self._returned(number, f"{type(error).__name__}: {error}", status, None, source)
             if isinstance(error, Exception):
                 raise ToolFailed(f"tool {name} failed: {type(error).__name__}: {error}") from error
             raise
-        with self._shell.lock:
-            page_id = self._returned(number, text, ReturnStatus.OK, validator, source, None)
+        page_id = self._returned(number, text, ReturnStatus.OK, validator, source)
         return ToolResult(text, number, page_id, served=False)
 
     def recall(
@@ -367,7 +359,15 @@ class Session:
         `evidence` is a page id, an event version, or an `Evidence`.
         """
         with self._shell.lock:
-            facts = self._facts(field, Op(op), value, Scope(scope), _evidence(evidence), base_version, principal)
+            facts = self._updates.facts(
+                field,
+                Op(op),
+                value,
+                scope=Scope(scope),
+                evidence=as_evidence(evidence),
+                base_version=base_version,
+                principal=principal,
+            )
             number = len(self.state.updates) + 1
             found = self._do(e.UpdateStaged(number, facts), principal)
             rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
@@ -419,11 +419,11 @@ class Session:
             if scope is None:
                 self._shell.execute((command,), Durability.FULL)
             else:
-                execute_in_scope(self._shell, scope, command, self._renewed_facts)
+                execute_in_scope(self._shell, scope, command, self._updates.renewed)
             self._on_commit_point()
 
     def _flush_when_full(self) -> None:
-        if self.state.dirty and self.fill_permille >= self._settings.flush_at_permille:
+        if self.state.dirty and self.fill_permille >= self._flush_at_permille:
             self._boundary(Boundary.FLUSH, Trigger.THRESHOLD)
 
     def _next_page_id(self) -> str:
@@ -442,64 +442,6 @@ class Session:
             origin=Origin(OriginKind.RECORD),
         ).event
 
-    # tools
-
-    def _call(
-        self, number: int, name: str, arguments: Mapping[str, Any], served_from: int | None = None
-    ) -> e.ToolCalled:
-        edge = self._shell.edge
-        tool = self._settings.tools.get(name, UNKNOWN)
-        signature: tuple[int | None, str | None] = (None, None)
-        if not tool.planning:
-            signature = edge.signature(self._signature(name, tool, arguments))
-        reads, new_reads = edge.resources(tool.reads(arguments))
-        writes, new_writes = edge.resources(tool.writes(arguments))
-        return e.ToolCalled(
-            call=number,
-            tool=tool.name,
-            arguments=edge.text(_json(arguments)),
-            name=edge.text(name) if tool is UNKNOWN else None,
-            signature=signature[0],
-            signature_key=signature[1],
-            deterministic=tool.deterministic,
-            resources=new_reads + new_writes,
-            reads=reads,
-            writes=writes,
-            invalidates=tool.invalidates,
-            needs=self._served_need(served_from),
-            served_from=served_from,
-        )
-
-    def _signature(self, name: str, tool: Tool, arguments: Mapping[str, Any]) -> str:
-        kept = {key: value for key, value in arguments.items() if key not in tool.ignores}
-        return signature_key(name, kept)
-
-    def _serve(
-        self, number: int, name: str, arguments: Mapping[str, Any], tool: Tool, validator: str | None
-    ) -> ToolResult | None:
-        """A stored result of the same call, if it is known to hold still."""
-        if not tool.deterministic or validator is None:
-            return None
-        ordinal = self._shell.edge.signatures.of.get(self._signature(name, tool, arguments))
-        earlier = self.state.valid_call(ordinal)
-        if earlier is None or earlier.validator is None or earlier.returned_version is None:
-            return None
-        page = next((p for p in self.state.pages.values() if p.origin.call == earlier.call), None)
-        if page is None or page.gone or self._open(earlier.validator) != validator:
-            return None
-        self._do(self._call(number, name, arguments, earlier.returned_version), MODEL)
-        return ToolResult(self._open(page.bodies[FULL]), number, page.page_id, served=True)
-
-    def _served_need(self, served_from: int | None) -> tuple[Need, ...]:
-        if served_from is None:
-            return ()
-        page = next(
-            page
-            for page in self.state.pages.values()
-            if page.origin.call is not None and self.state.calls[page.origin.call].returned_version == served_from
-        )
-        return (Need((Holder(page.page_id),), NeedRule.REPEATED_READ, page.full_tokens),)
-
     def _returned(
         self,
         call: int,
@@ -507,140 +449,12 @@ class Session:
         status: ReturnStatus,
         validator: str | None,
         source: str,
-        key: str | None,
+        key: str | None = None,
     ) -> str:
-        edge, at = self._shell.edge, self._clock()
-        page_id = self._next_page_id()
-        made = self.state.calls.get(call)
-        page = edge.page(
-            page_id,
-            PageType.EVIDENCE,
-            text,
-            author=Author.TOOL,
-            origin=Origin(OriginKind.TOOL_CALL, call=call),
-            source=source,
-            signature=made.signature if made else None,
-        )
-        returned = e.ToolReturned(
-            call=call,
-            status=status,
-            size_bytes=len(text.encode("utf-8", "surrogatepass")),
-            result=page.event.levels[0].body,
-            validator=edge.text(validator) if validator is not None else None,
-            unmatched=made is None,
-        )
-        self._shell.execute((Command(returned, at, TOOL, key), Command(page.event, at, TOOL, key and f"{key}:page")))
-        self._flush_when_full()
-        return page_id
-
-    # durable store
-
-    def _scope_id(self, scope: Scope) -> str:
-        if scope is Scope.SESSION:
-            return SESSION
-        opened = self.state.opened
-        if opened is None or opened.project is None:
-            raise UsageError(f"session {self.session_id} belongs to no project", hint="open it with project=")
-        return opened.project
-
-    def _facts(
-        self,
-        field: str,
-        op: Op,
-        value: Any,
-        scope: Scope,
-        evidence: Evidence,
-        base_version: int | None,
-        principal: str,
-    ) -> UpdateFacts:
-        body = value_bytes(value)
-        writers = self._settings.writers.get(scope)
-        scope_id = self._scope_id(scope)
-        facts = UpdateFacts(
-            field=field if field in self._settings.fields else "undeclared",
-            op=op,
-            value=self._shell.vault.commit(body),
-            size_bytes=len(body),
-            evidence=evidence,
-            scope=scope_id,
-            allowed=writers is None or principal in writers,
-            base_version=base_version,
-        )
-        return self._judged(self.state, facts, field, value)
-
-    def _renewed_facts(self, state: State, facts: UpdateFacts) -> UpdateFacts:
-        value = json.loads(self._shell.vault.open(facts.value) or b"null")
-        return self._judged(state, facts, facts.field, value)
-
-    def _judged(self, state: State, facts: UpdateFacts, field: str, value: Any) -> UpdateFacts:
-        """The facts that depend on what is committed now: schema, keys, validators."""
-        schema = self._settings.fields.get(field)
-        verdict = schema.verdict(value, facts.size_bytes) if schema else SchemaVerdict.UNKNOWN_FIELD
-        if facts.op is Op.MERGE and not isinstance(value, dict) and verdict is SchemaVerdict.OK:
-            verdict = SchemaVerdict.WRONG_TYPE
-        added, changed = (0, 0)
-        if facts.op is Op.MERGE:
-            added, changed = merge_facts(self._value(state, facts.scope, field), value)
-        return attrs.evolve(
-            facts,
-            verdict=verdict,
-            keys_added=added,
-            keys_changed=changed,
-            scope_version=state.scopes.get(facts.scope, 0),
-            validators=self._verdicts(field, value),
-        )
-
-    def _verdicts(self, field: str, value: Any) -> tuple[Verdict, ...]:
-        """What each registered validator says, within its time; one that raises or is too slow does not agree."""
-        if not self._settings.validators:
-            return ()
-        found = []
-        pool = ThreadPoolExecutor(max_workers=1)
-        try:
-            for name, validator in sorted(self._settings.validators.items()):
-                future = pool.submit(validator, field, value)
-                try:
-                    agrees = bool(future.result(self._settings.validator_s))
-                except Exception:  # a validator is the caller's code: whatever it raises is a "no"
-                    agrees = False
-                found.append(Verdict(name, agrees))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return tuple(found)
-
-    def _value(self, state: State, scope: str, field: str) -> Any:
-        if scope == SESSION:
-            changes = sorted(
-                (
-                    update
-                    for update in state.updates.values()
-                    if update.field_version and update.facts.scope == SESSION and update.facts.field == field
-                ),
-                key=lambda update: update.field_version,
-            )
-            vault = self._shell.vault
-            return fold_values((u.facts.op, vault.open(u.facts.value)) for u in changes)
-        vault = self._shell.log.vault(scope)
-        rows = self._shell.log.read(scope)
-        return fold_values(
-            (row.data.op, vault.open(row.data.value))
-            for row in rows
-            if isinstance(row.data, e.ScopeChanged) and row.data.field == field
-        )
-
-
-def _json(arguments: Mapping[str, Any]) -> str:
-    text: str = json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
-    return text
-
-
-def _source(name: str, arguments: Mapping[str, Any]) -> str:
-    return f"{name} {_json(arguments)}"
-
-
-def _evidence(given: Evidence | str | int | None) -> Evidence:
-    if isinstance(given, Evidence):
-        return given
-    if isinstance(given, str):
-        return Evidence(page_id=given)
-    return Evidence(version=given)
+        with self._shell.lock:
+            at = self._clock()
+            returned, page = self._calls.returned(self.state, call, text, status, validator, source)
+            commands = (Command(returned, at, TOOL, key), Command(page, at, TOOL, key and f"{key}:page"))
+            self._shell.execute(commands)
+            self._flush_when_full()
+            return page.page_id

@@ -1,0 +1,134 @@
+"""Tool calls at the edge: their facts, the pages of their results, and results that are served again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from clawvm_es.core.state import Page, State
+from clawvm_es.engine.edge import decode, encode
+from clawvm_es.engine.shell import Shell
+from clawvm_es.engine.signatures import signature_key
+from clawvm_es.engine.tools import UNKNOWN, Tool
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Holder, Need, NeedRule, ReturnStatus
+from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
+
+
+@attrs.frozen
+class Stored:
+    """A recorded result that is known to hold still: its page, its text, and the event that recorded it."""
+
+    page: Page
+    text: str
+    version: int
+
+
+class ToolCalls:
+    """Turns calls and results of declared (and unknown) tools into facts for one session."""
+
+    def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
+        self._shell = shell
+        self._tools = tools
+
+    def tool(self, name: str) -> Tool:
+        """The declared tool of that name, else the unknown tool."""
+        return self._tools.get(name, UNKNOWN)
+
+    def called(
+        self, number: int, name: str, arguments: Mapping[str, Any], stored: Stored | None = None
+    ) -> e.ToolCalled:
+        """The facts of a call; with `stored`, of one that is served from a recorded result."""
+        edge, tool = self._shell.edge, self.tool(name)
+        signature: tuple[int | None, str | None] = (None, None)
+        if not tool.planning:
+            signature = edge.signature(_signature(name, tool, arguments))
+        reads, new_reads = edge.resources(tool.reads(arguments))
+        writes, new_writes = edge.resources(tool.writes(arguments))
+        needs: tuple[Need, ...] = ()
+        if stored is not None:
+            holder = Holder(stored.page.page_id)
+            needs = (Need((holder,), NeedRule.REPEATED_READ, stored.page.full_tokens),)
+        return e.ToolCalled(
+            call=number,
+            tool=tool.name,
+            arguments=edge.text(as_json(arguments)),
+            name=edge.text(name) if tool is UNKNOWN else None,
+            signature=signature[0],
+            signature_key=signature[1],
+            deterministic=tool.deterministic,
+            resources=new_reads + new_writes,
+            reads=reads,
+            writes=writes,
+            invalidates=tool.invalidates,
+            needs=needs,
+            served_from=stored.version if stored else None,
+        )
+
+    def stored(self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None) -> Stored | None:
+        """The recorded result of the same call, if nothing that it read was written and its validator agrees."""
+        tool = self.tool(name)
+        if not tool.deterministic or validator is None:
+            return None
+        ordinal = self._shell.edge.signatures.of.get(_signature(name, tool, arguments))
+        earlier = state.valid_call(ordinal)
+        if earlier is None or earlier.validator is None or earlier.returned_version is None:
+            return None
+        page = next((page for page in state.pages.values() if page.origin.call == earlier.call), None)
+        if page is None or page.gone or self._open(earlier.validator) != validator:
+            return None
+        text = self._open(page.bodies[FULL])
+        return None if text is None else Stored(page, text, earlier.returned_version)
+
+    def returned(
+        self,
+        state: State,
+        call: int,
+        text: str,
+        status: ReturnStatus,
+        validator: str | None = None,
+        source: str = "",
+    ) -> tuple[e.ToolReturned, e.PageWritten]:
+        """The facts of a result, and its evidence page."""
+        edge = self._shell.edge
+        made = state.calls.get(call)
+        page = edge.page(
+            f"p{len(state.pages) + 1}",
+            PageType.EVIDENCE,
+            text,
+            author=Author.TOOL,
+            origin=Origin(OriginKind.TOOL_CALL, call=call),
+            source=source,
+            signature=made.signature if made else None,
+        )
+        returned = e.ToolReturned(
+            call=call,
+            status=status,
+            size_bytes=len(encode(text)),
+            result=page.event.levels[0].body,
+            validator=edge.text(validator) if validator is not None else None,
+            unmatched=made is None,
+        )
+        return returned, page.event
+
+    def _open(self, commitment: str | None) -> str | None:
+        body = self._shell.vault.open(commitment) if commitment else None
+        return None if body is None else decode(body)
+
+
+def as_json(arguments: Mapping[str, Any]) -> str:
+    """Arguments as text, keys sorted; what JSON cannot say is said by `str`."""
+    text: str = json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
+    return text
+
+
+def source_of(name: str, arguments: Mapping[str, Any]) -> str:
+    """The line that names a result's page: the tool and its arguments."""
+    return f"{name} {as_json(arguments)}"
+
+
+def _signature(name: str, tool: Tool, arguments: Mapping[str, Any]) -> str:
+    return signature_key(name, {key: value for key, value in arguments.items() if key not in tool.ignores})
