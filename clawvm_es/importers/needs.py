@@ -1,0 +1,196 @@
+"""Needs: which pages held the text that the model used (§10), by two rules and no guess.
+
+*Data flow*: a text that a call took from a page which the recorded harness had in its context then.
+*Repeated read*: a read whose result stands in a page of the same signature, or, after a compaction, of the same path.
+
+LAW-NEED-1: under the recorded harness's own residency every data-flow need is a hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import attrs
+
+from clawvm_es.importers.recording import ToolUse
+from clawvm_es.importers.texts import cleaned, has_digit, json_leaves, taken, written
+from clawvm_es.importers.tools import Tool
+from clawvm_es.limits import NEED_CHARS_MIN, NEED_CHARS_MIN_LEAF, NEED_HOLDERS_MAX
+from clawvm_es.model.facts import Holder, Need, NeedRule
+from clawvm_es.model.pages import Fidelity
+
+_CHUNK_CHARS = 1 << 18
+
+
+@attrs.define
+class Held:
+    """A page as needs see it: its cleaned text, the texts of its levels, and what a pointer to it names.
+
+    `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
+    every recorded boundary.
+    """
+
+    page_id: str
+    text: str
+    levels: Mapping[Fidelity, str]
+    line: int
+    search: bool = False
+    tool: str = ""
+    path: str = ""
+    call: int | None = None
+    signature: int | None = None
+    permanent: bool = False
+    order: int = 0  # among all writings of pages
+    compactions: int = 0  # of the session, when it was written
+    leaves: frozenset[str] = frozenset()
+
+    def holder(self, text: str) -> Holder:
+        """This page as a holder of `text`, with the levels whose text contains it."""
+        return Holder(self.page_id, tuple(level for level in self.levels if self._holds(level, text)))
+
+    def _holds(self, level: Fidelity, text: str) -> bool:
+        if level is Fidelity.FULL:
+            return True
+        if level is Fidelity.POINTER:
+            return text in (self.page_id, self.tool, self.path)
+        return text in cleaned(self.levels[level], self.search)
+
+
+@attrs.define
+class Written:
+    """All that the model wrote so far, to be searched fast."""
+
+    chunks: list[str] = attrs.field(factory=list)
+    pending: list[str] = attrs.field(factory=list)
+
+    def add(self, text: str) -> None:
+        """Add a text."""
+        if len(text) >= NEED_CHARS_MIN_LEAF:
+            self.pending.append(text)
+
+    def holds(self, text: str) -> bool:
+        """Whether one of the texts contains `text`."""
+        if self.pending:
+            self._fold()
+        return any(text in chunk for chunk in self.chunks)
+
+    def _fold(self) -> None:
+        joined, self.pending = "\0".join(self.pending), []
+        if self.chunks and len(self.chunks[-1]) < _CHUNK_CHARS:
+            self.chunks[-1] = f"{self.chunks[-1]}\0{joined}"
+        else:
+            self.chunks.append(joined)
+
+
+@attrs.define
+class Context:
+    """What the recorded harness had in its context, page by page, and what it ever had."""
+
+    count: Callable[[str], int]
+    pages: dict[str, Held] = attrs.field(factory=dict)
+    resident: dict[str, Held] = attrs.field(factory=dict)  # oldest first
+    wrote: Written = attrs.field(factory=Written)
+    writings: int = 0
+    compactions: int = 0
+    changed_rereads: int = 0
+    leaves: dict[str, int] = attrs.field(factory=dict)  # JSON leaf → resident results that have it
+    _by_signature: dict[int, list[Held]] = attrs.field(factory=dict)
+    _by_path: dict[str, list[Held]] = attrs.field(factory=dict)
+
+    # ------------------------------------------------------------------------------- what happens to it
+
+    def write(self, page: Held) -> None:
+        """A page was written, or rewritten: it stands in the context from now on."""
+        self._drop(page.page_id)
+        self.pages.pop(page.page_id, None)
+        self.writings += 1
+        page.order, page.compactions = self.writings, self.compactions
+        if page.call is not None:
+            page.leaves = json_leaves(page.text)
+        self.pages[page.page_id] = page
+        self._enter(page)
+        if page.signature is not None:
+            self._by_signature.setdefault(page.signature, []).append(page)
+        if page.path:
+            self._by_path.setdefault(page.path, []).append(page)
+
+    def keep_lines(self, lines: frozenset[int], compaction: bool) -> tuple[str, ...]:
+        """Only system messages and what stands in `lines` are in the context now; returns the pages that left."""
+        self.compactions += compaction
+        kept = {p: page for p, page in self.pages.items() if page.permanent or page.line in lines}
+        left = tuple(page_id for page_id in self.resident if page_id not in kept)
+        self.resident, self.leaves = {}, {}
+        for page in kept.values():
+            self._enter(page)
+        return left
+
+    def drop_calls(self, calls: Iterable[int]) -> tuple[str, ...]:
+        """The results of `calls` left the context; returns their pages."""
+        wanted = set(calls)
+        left = tuple(page_id for page_id, page in self.resident.items() if page.call in wanted)
+        for page_id in left:
+            self._drop(page_id)
+        return left
+
+    def _enter(self, page: Held) -> None:
+        self.resident[page.page_id] = page
+        for leaf in page.leaves:
+            self.leaves[leaf] = self.leaves.get(leaf, 0) + 1
+
+    def _drop(self, page_id: str) -> None:
+        page = self.resident.pop(page_id, None)
+        for leaf in page.leaves if page else ():
+            self.leaves[leaf] -= 1
+
+    # ---------------------------------------------------------------------------------------- the rules
+
+    def data_flow(self, tool: Tool, use: ToolUse) -> tuple[Need, ...]:
+        """The needs of a call's arguments, each text once, in the order of the arguments."""
+        needs = {}
+        for text, edit in taken(tool, use.arguments):
+            if text in needs or not self._counts(text) or (not edit and self.wrote.holds(text)):
+                continue
+            needs[text] = self._need(text, self.resident.values(), NeedRule.DATA_FLOW)
+        return tuple(need for need in needs.values() if need)
+
+    def repeated_read(self, result: Held) -> tuple[Need, ...]:
+        """The need of a read's result that was read before; a repeat with another text is counted."""
+        pages = self._earlier(result)
+        text = result.text.strip()
+        if not pages or len(text) < NEED_CHARS_MIN:
+            return ()
+        holding = [page for page in pages if text in page.text]
+        if not holding:
+            self.changed_rereads += 1
+            return ()
+        need = None if self.wrote.holds(text) else self._need(text, holding, NeedRule.REPEATED_READ)
+        return (need,) if need else ()
+
+    def used(self, texts: Iterable[str], uses: Iterable[ToolUse]) -> None:
+        """The model wrote an answer: its texts and all strings of its calls."""
+        for text in texts:
+            self.wrote.add(text)
+        for use in uses:
+            for text in written(use.arguments):
+                self.wrote.add(text)
+
+    def _counts(self, text: str) -> bool:
+        """Whether `text` is long enough to say where it came from."""
+        if len(text) >= NEED_CHARS_MIN:
+            return True
+        return len(text) >= NEED_CHARS_MIN_LEAF and self.leaves.get(text, 0) > 0 and has_digit(text)
+
+    def _need(self, text: str, pages: Iterable[Held], rule: NeedRule) -> Need | None:
+        holding = [page for page in pages if text in page.text]
+        if not 0 < len(holding) <= NEED_HOLDERS_MAX:
+            return None
+        return Need(tuple(page.holder(text) for page in holding), rule, self.count(text))
+
+    def _earlier(self, result: Held) -> list[Held]:
+        """Pages of the same signature, and those of the same path from before the last compaction, oldest first."""
+        found = {id(page): page for page in self._by_signature.get(result.signature or 0, ())}
+        for page in self._by_path.get(result.path, ()) if result.path else ():
+            if page.compactions < self.compactions:
+                found[id(page)] = page
+        current = [page for page in found.values() if self.pages[page.page_id] is page]
+        return sorted(current, key=lambda page: page.order)

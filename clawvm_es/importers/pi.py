@@ -1,0 +1,207 @@
+"""pi / OpenClaw sessions: v1 (no ids) and v2, v3, whose entries form a tree.
+
+LAW-PI-1: entries are taken in file order, each having been the active leaf when it was written; where an entry
+hangs on another than the one before it, the recorded context becomes the path to that parent. So the steps of a
+cut file are the first steps of the whole file, also where a later entry abandons a branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from clawvm_es.importers.detect import PI
+from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.recording import Lines, RecordedBoundary, Recording, Skip, Summary, Usage, UserMessage
+from clawvm_es.importers.records import Record, count_of, dict_of, instant, list_of, read_lines, text_of
+from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.model.facts import Boundary, ReturnStatus
+
+_NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
+    {
+        "model_change": Skip.SETTING_CHANGE,
+        "thinking_level_change": Skip.SETTING_CHANGE,
+        "session_info": Skip.SETTING_CHANGE,
+        "label": Skip.LABEL,
+        "custom": Skip.CUSTOM,
+    }
+)
+
+
+@attrs.frozen
+class _Entry:
+    """Place of an entry in the tree; `first_kept` is where a compaction's kept part begins (a line, 0: nothing)."""
+
+    line: int
+    parent: str
+    compaction: bool = False
+    first_kept: int = 0
+
+
+@attrs.define
+class _File:
+    """The session of one file under construction, and the tree so far."""
+
+    cwd: str = ""
+    session_id: str = ""
+    into: Transcript = attrs.field(factory=Transcript)
+    entries: dict[str, _Entry] = attrs.field(factory=dict)
+    leaf: str = ""
+    seen: set[bytes] = attrs.field(factory=set)  # lines of entries without an id
+    index: list[int] = attrs.field(factory=list)  # v1: entry number → line
+
+    def kept(self, leaf: str) -> frozenset[int]:
+        """Lines that stand in the context when `leaf` is the active leaf."""
+        lines: list[int] = []
+        first_kept = 0
+        while leaf in self.entries:
+            entry = self.entries[leaf]
+            if first_kept and entry.line < first_kept:
+                break
+            lines.append(entry.line)
+            leaf = entry.parent
+            if entry.compaction and not first_kept:
+                if not entry.first_kept:
+                    break
+                first_kept = entry.first_kept
+        return frozenset(lines)
+
+
+def parse(data: bytes, name: str) -> tuple[Recording, ...]:
+    """The session of a file."""
+    records, skipped = read_lines(data)
+    file = _File()
+    file.into.skipped.update(skipped)
+    for record in records:
+        file.index.append(record.line)
+        _record(file, record)
+    session_id = file.session_id or content_id("pi", [record.data for record in records])
+    return (file.into.recording(session_id, PI, name),)
+
+
+def _record(file: _File, record: Record) -> None:
+    row, kind = record.data, text_of(record.data.get("type"))
+    at_us = instant(row.get("timestamp"), record.line)
+    if kind == "session":
+        if file.session_id:
+            file.into.skip(Skip.DUPLICATE_RECORD)
+        else:
+            file.session_id, file.cwd = text_of(row.get("id")), text_of(row.get("cwd"))
+            file.into.began(at_us)
+        return
+    entry_id = text_of(row.get("id"))
+    if entry_id in file.entries or record.raw in file.seen:
+        file.into.skip(Skip.DUPLICATE_RECORD)
+        return
+    file.into.began(at_us)
+    if entry_id:
+        _place(file, entry_id, row, record.line, at_us)
+    else:
+        file.seen.add(record.raw)
+    _entry(file, kind, row, record.line, at_us)
+
+
+def _place(file: _File, entry_id: str, row: Mapping[str, object], line: int, at_us: int) -> None:
+    """Hang an entry into the tree; on another parent than the leaf the recorded context changes."""
+    parent = text_of(row.get("parentId")) if "parentId" in row else file.leaf
+    if parent != file.leaf:
+        if parent and parent not in file.entries:
+            file.into.skip(Skip.UNKNOWN_PARENT)
+            parent = file.leaf
+        else:
+            lines = Lines(line, line)
+            file.into.say(RecordedBoundary(Boundary.PRUNE, lines, at_us, kept_lines=file.kept(parent)))
+    kept = file.entries.get(text_of(row.get("firstKeptEntryId")))
+    compaction = row.get("type") == "compaction"
+    file.entries[entry_id] = _Entry(line, parent, compaction, kept.line if kept and compaction else 0)
+    file.leaf = entry_id
+
+
+def _entry(file: _File, kind: str, row: Mapping[str, object], line: int, at_us: int) -> None:
+    into, lines = file.into, Lines(line, line)
+    if kind == "message":
+        _message(file, dict_of(row.get("message")), line, at_us)
+    elif kind == "compaction":
+        into.say(RecordedBoundary(Boundary.COMPACT, lines, at_us, kept_lines=_kept(file, row, line)))
+        into.say(Summary(text_of(row.get("summary")), lines, at_us))
+    elif kind == "branch_summary":
+        into.say(Summary(text_of(row.get("summary")), lines, at_us))
+    elif kind == "custom_message":
+        _said(into, _text(into, row.get("content")), lines, at_us, harness=True)
+    else:
+        into.skip(_NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
+
+
+def _kept(file: _File, row: Mapping[str, object], line: int) -> frozenset[int]:
+    """Lines that a compaction keeps: from its first kept entry on."""
+    entry_id = text_of(row.get("id"))
+    if entry_id:
+        return file.kept(entry_id)
+    first = row.get("firstKeptEntryIndex")
+    if type(first) is not int or not 0 < first < len(file.index):
+        return frozenset()
+    return frozenset(range(file.index[first], line))
+
+
+def _message(file: _File, message: Mapping[str, object], line: int, at_us: int) -> None:
+    into, role, lines = file.into, message.get("role"), Lines(line, line)
+    if role == "user":
+        _said(into, _text(into, message.get("content")), lines, at_us)
+    elif role == "assistant":
+        _assistant(file, message, line, at_us)
+    elif role == "toolResult":
+        status = ReturnStatus.ERROR if message.get("isError") is True else ReturnStatus.OK
+        text = _text(into, message.get("content"))
+        into.result(text_of(message.get("toolCallId")), text, status, line, at_us)
+    elif role == "bashExecution":
+        if message.get("excludeFromContext") is True:
+            into.skip(Skip.CUSTOM)
+        else:
+            text = f"$ {text_of(message.get('command'))}\n{text_of(message.get('output'))}"
+            _said(into, text, lines, at_us)
+    elif role in ("custom", "hookMessage"):
+        _said(into, _text(into, message.get("content")), lines, at_us, harness=True)
+    else:
+        into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
+
+
+def _said(into: Transcript, text: str, lines: Lines, at_us: int, harness: bool = False) -> None:
+    if text.strip():
+        into.say(UserMessage(text, lines, at_us, harness))
+    else:
+        into.skip(Skip.EMPTY_MESSAGE)
+
+
+def _text(into: Transcript, content: object) -> str:
+    """The text of a message's content: a string, or text blocks."""
+    if isinstance(content, str):
+        return content
+    texts: list[str] = []
+    for block in map(dict_of, list_of(content)):
+        if block.get("type") == "text":
+            texts.append(text_of(block.get("text")))
+        else:
+            into.skip(Skip.IMAGE if block.get("type") == "image" else Skip.UNKNOWN_BLOCK)
+    return "\n".join(texts)
+
+
+def _assistant(file: _File, message: Mapping[str, object], line: int, at_us: int) -> None:
+    texts: list[str] = []
+    uses: list[Use] = []
+    for block in map(dict_of, list_of(message.get("content"))):
+        if block.get("type") == "text":
+            texts.append(text_of(block.get("text")))
+        elif block.get("type") == "toolCall":
+            arguments = block.get("arguments")
+            arguments = arguments if isinstance(arguments, dict) else {"input": arguments}
+            uses.append(Use(text_of(block.get("id")), text_of(block.get("name")), arguments, file.cwd))
+        else:
+            file.into.skip(Skip.THINKING if block.get("type") == "thinking" else Skip.UNKNOWN_BLOCK)
+    usage = dict_of(message.get("usage"))
+    cached = count_of(usage.get("cacheRead"))
+    whole = count_of(usage.get("input")) + count_of(usage.get("cacheWrite")) + cached
+    tokens = Usage(whole, cached, count_of(usage.get("output")))
+    file.into.answer(f"line {line}", texts=texts, uses=uses, usage=tokens, line=line, at_us=at_us)

@@ -1,0 +1,215 @@
+"""What a recorded session is, whatever harness wrote it: steps in the order of the file, with their lines.
+
+Only facts of the recording stand here; which pages, needs and events follow from them is `translate`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+import attrs
+
+from clawvm_es.model.events import SessionOpened
+from clawvm_es.model.facts import Boundary, ReturnStatus
+
+
+class Skip(StrEnum):
+    """Why something in a file became no step; every skip is counted."""
+
+    NOT_JSON = "not_json"
+    NOT_UTF8 = "not_utf8"
+    NOT_AN_OBJECT = "not_an_object"
+    TOO_DEEP = "too_deep"
+    TRUNCATED_LINE = "truncated_line"
+    MALFORMED_RECORD = "malformed_record"
+    UNKNOWN_RECORD = "unknown_record"
+    UNKNOWN_BLOCK = "unknown_block"
+    DUPLICATE_RECORD = "duplicate_record"
+    DUPLICATE_RESULT = "duplicate_result"
+    RESULT_WITHOUT_CALL = "result_without_call"
+    CALL_WITHOUT_RESULT = "call_without_result"
+    UNKNOWN_PARENT = "unknown_parent"
+    EMPTY_TURN = "empty_turn"
+    EMPTY_MESSAGE = "empty_message"
+    SYNTHETIC = "synthetic"
+    THINKING = "thinking"
+    IMAGE = "image"
+    HARNESS_ROW = "harness_row"
+    META = "meta"
+    AGENT_PROGRESS = "agent_progress"
+    PROGRESS = "progress"
+    HOOK_PROGRESS = "hook_progress"
+    BASH_PROGRESS = "bash_progress"
+    MCP_PROGRESS = "mcp_progress"
+    FILE_HISTORY_SNAPSHOT = "file_history_snapshot"
+    QUEUE_OPERATION = "queue_operation"
+    SYSTEM_NOTICE = "system_notice"
+    SUMMARY_TITLE = "summary_title"
+    ATTACHMENT = "attachment"
+    PR_LINK = "pr_link"
+    SETTING_CHANGE = "setting_change"
+    LABEL = "label"
+    CUSTOM = "custom"
+
+
+@attrs.frozen
+class Lines:
+    """Lines (records) `first` to `last` of the file, counted from 1."""
+
+    first: int
+    last: int
+
+
+@attrs.frozen
+class Usage:
+    """Token counts as the provider told them: the whole prompt, the part served from its cache, the answer."""
+
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+
+@attrs.frozen
+class SystemMessage:
+    """A system or developer message."""
+
+    text: str
+    lines: Lines
+    at_us: int
+
+
+@attrs.frozen
+class UserMessage:
+    """What the user said; `harness` if the harness put the text into the context on its own."""
+
+    text: str
+    lines: Lines
+    at_us: int
+    harness: bool = False
+
+
+@attrs.frozen
+class SkillBody:
+    """Instructions that the harness loaded; `name` is where they came from."""
+
+    text: str
+    name: str
+    lines: Lines
+    at_us: int
+
+
+@attrs.frozen
+class ToolUse:
+    """One call: `call` counts calls of the session from 1, `cwd` is the directory that relative paths start from."""
+
+    call: int
+    name: str
+    arguments: Mapping[str, object]
+    cwd: str = ""
+
+
+@attrs.frozen
+class AssistantTurn:
+    """One model call's answer, from `began_us` to `at_us`.
+
+    `continued` if it only adds blocks to an answer that other steps have followed already.
+    """
+
+    texts: tuple[str, ...]
+    calls: tuple[ToolUse, ...]
+    usage: Usage
+    lines: Lines
+    began_us: int
+    at_us: int
+    continued: bool = False
+
+
+@attrs.frozen
+class ToolResult:
+    """The result of call number `call`; `unmatched` if it came before its call."""
+
+    call: int
+    text: str
+    status: ReturnStatus
+    lines: Lines
+    at_us: int
+    unmatched: bool = False
+
+
+@attrs.frozen
+class RecordedBoundary:
+    """The harness destroyed context here.
+
+    With `dropped_calls` the results of those calls left it; otherwise nothing stays but system messages and
+    what stands in `kept_lines`.
+    """
+
+    boundary: Boundary
+    lines: Lines
+    at_us: int
+    kept_lines: frozenset[int] = frozenset()
+    dropped_calls: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class Summary:
+    """The text that the harness put in place of what it destroyed."""
+
+    text: str
+    lines: Lines
+    at_us: int
+
+
+@attrs.frozen
+class TraceInput:
+    """One input of a `clawvm-trace`, with bodies inline: the event's type and its data as JSON gave it."""
+
+    type: str
+    data: Mapping[str, object]
+    lines: Lines
+    at_us: int
+    principal: str = "harness"
+    key: str | None = None
+
+
+Step: TypeAlias = (
+    SystemMessage
+    | UserMessage
+    | SkillBody
+    | AssistantTurn
+    | ToolResult
+    | RecordedBoundary
+    | Summary
+    | TraceInput
+)
+
+
+@attrs.frozen
+class Recording:
+    """One recorded session. `linked_to` names the session whose agent started this one.
+
+    `opened` is what a `clawvm-trace` recorded of the session's opening; with it the replay decides the same.
+    `source` is the name of the file, for messages only.
+    """
+
+    session_id: str
+    format: str
+    steps: tuple[Step, ...]
+    began_us: int = 0
+    skipped: Mapping[str, int] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(sorted(m.items()))))
+    linked_to: str | None = None
+    opened: SessionOpened | None = None
+    source: str = ""
+
+    @property
+    def turns(self) -> int:
+        """Model calls in the recording."""
+        return sum(isinstance(step, AssistantTurn) and not step.continued for step in self.steps)
+
+    @property
+    def tool_calls(self) -> int:
+        """Tool calls in the recording."""
+        return sum(len(step.calls) for step in self.steps if isinstance(step, AssistantTurn))

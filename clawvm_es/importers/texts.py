@@ -1,0 +1,121 @@
+"""Texts as they are compared: what a page says without the harness's ornaments, what a call took from its context."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from clawvm_es.engine.signatures import Lexeme
+from clawvm_es.importers.records import parse_json
+from clawvm_es.importers.tools import Role, Tool
+from clawvm_es.limits import NEED_CHARS_MIN_LEAF
+
+_REMINDER = re.compile(r"\n*<system-reminder>.*?</system-reminder>\n?", re.DOTALL)
+_ARROWS = re.compile(r"^ *\d+→", re.MULTILINE)
+_TABS = re.compile(r"^ *\d+\t", re.MULTILINE)
+_NUMBERED = re.compile(r" *(\d{1,9})\t[^\n]*\n *(\d{1,9})\t")
+_SEARCH_GUTTER = re.compile(r"^(?:[^\s:]*?[^\s:\d-][:-])?\d+[:-]", re.MULTILINE)
+_HEREDOC = re.compile(r"<<-?\s*['\"\\]?(\w+)['\"]?[^\n]*\n.*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_PIECE = re.compile(r"[^\s\"'`|;&<>(){}\[\]$=,\\*?^+!#]+")
+_ENDS: Final = ".:-@%"
+_DIGIT = re.compile(r"\d")
+
+
+def cleaned(text: str, search: bool = False) -> str:
+    """`text` without `<system-reminder>` blocks and line-number gutters (those of a numbered search, if `search`)."""
+    if "<system-reminder>" in text:
+        text = _REMINDER.sub("", text)
+    if "→" in text:
+        text = _ARROWS.sub("", text)
+    numbered = _NUMBERED.match(text)
+    if numbered and int(numbered[2]) == int(numbered[1]) + 1:
+        text = _TABS.sub("", text)
+    if search:
+        text = _SEARCH_GUTTER.sub("", text)
+    return text
+
+
+def json_leaves(text: str) -> frozenset[str]:
+    """The strings and numbers in a text that is JSON; of a text that is not, none."""
+    if not text.lstrip().startswith(("{", "[")):
+        return frozenset()
+    try:
+        layer = [parse_json(text)]
+    except ValueError:
+        return frozenset()
+    leaves: set[str] = set()
+    while layer:
+        inner: list[object] = []
+        for node in layer:
+            if isinstance(node, dict):
+                inner.extend(node.values())
+            elif isinstance(node, list):
+                inner.extend(node)
+            elif isinstance(node, str):
+                leaves.add(str(node))
+            elif type(node) is int:
+                leaves.add(str(node))
+        layer = inner
+    return frozenset(leaves)
+
+
+def has_digit(text: str) -> bool:
+    """Whether a digit stands in `text`."""
+    return _DIGIT.search(text) is not None
+
+
+def taken(tool: Tool, arguments: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
+    """The texts of a call that its model may have taken from the context, and whether an edit replaces them.
+
+    Whole values of arguments, pieces without `/` of commands and patterns; no paths, no text that the model is
+    writing. At least `limits.NEED_CHARS_MIN_LEAF` characters each.
+    """
+    for name, value in arguments.items():
+        for role, text in _strings(tool, name, value):
+            if role is Role.REPLACED:
+                yield text, True
+            elif role is Role.VALUE:
+                if len(text) >= NEED_CHARS_MIN_LEAF:
+                    yield text, False
+            elif role in (Role.COMMAND, Role.PATTERN):
+                yield from ((piece, False) for piece in pieces(text))
+
+
+def written(arguments: Mapping[str, object]) -> Iterator[str]:
+    """All strings in a call's arguments: each is text that the model wrote."""
+    layer: list[object] = list(arguments.values())
+    while layer:
+        node = layer.pop()
+        if isinstance(node, str):
+            if not isinstance(node, Lexeme):
+                yield node
+        elif isinstance(node, dict):
+            layer.extend(node.values())
+        elif isinstance(node, list):
+            layer.extend(node)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The words of a command or a search pattern that hold no `/`; the bodies of here-documents are written text."""
+    if "<<" in text:
+        text = _HEREDOC.sub(" ", text)
+    for piece in _PIECE.findall(text):
+        if "/" not in piece:
+            piece = piece.strip(_ENDS)
+            if len(piece) >= NEED_CHARS_MIN_LEAF:
+                yield piece
+
+
+def _strings(tool: Tool, name: str, value: object) -> Iterator[tuple[Role, str]]:
+    """The strings in one argument; inside objects each has the role of its own name."""
+    role = tool.roles.get(name, Role.VALUE)
+    if isinstance(value, str):
+        if not isinstance(value, Lexeme):
+            yield role, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(tool, key if key in tool.roles else name, item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(tool, name, item)
