@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Final
 
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import State
@@ -57,31 +58,35 @@ def _reason(state: State, selection: Selection, page_id: str, before: int) -> Ch
     return ChangeReason.RAISED if rank > before else ChangeReason.LOWERED
 
 
-def rendered_order(
-    state: State, levels: Mapping[str, int], last: Sequence[str] | Mapping[str, None]
-) -> tuple[list[str], list[str]]:
-    """Page ids in rendered order: those in their own place, and the arrivals, which stand at the end."""
+DIRECTORY: Final = ""
+"""Stands for the directory line among page ids in rendered order."""
+
+
+def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
+    """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
     pages = state.pages
     arrived = [page_id for page_id in last if page_id in levels]
-    body = levels.keys() - arrived if arrived else levels
-    return sorted(body, key=lambda p: pages[p].order), sorted(arrived, key=lambda p: pages[p].order)
+    body: Iterable[str] = levels.keys() - arrived if arrived else levels
+    order = sorted(body, key=lambda page_id: pages[page_id].order)
+    if directory:
+        order.append(DIRECTORY)
+    order.extend(sorted(arrived, key=lambda page_id: pages[page_id].order))
+    return order
 
 
 def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.PromptAssembled:
     pages, levels = state.pages, selection.levels
-    body, arrived = rendered_order(state, levels, state.arrivals)
-    directory = state.present - len(levels)
-    tokens = (
-        turn.fixed_tokens
-        + selection.directory_tokens
-        + sum([pages[page_id].tokens[rank] for page_id, rank in levels.items()])
-    )
-    lines = [f"{page_id}.{pages[page_id].content_version}.{levels[page_id]}" for page_id in (*body, *arrived)]
+    directory = state.present - len(levels) if selection.directory_tokens else 0
+    order = rendered_order(state, levels, state.arrivals, directory)
+    sizes = {page_id: pages[page_id].tokens[rank] for page_id, rank in levels.items()}
+    tokens = turn.fixed_tokens + selection.directory_tokens + sum(sizes.values())
+    lines = [f"{p}.{pages[p].content_version}.{levels[p]}" for p in order if p]
+    sizes[DIRECTORY] = selection.directory_tokens
     return e.PromptAssembled(
         budget_tokens=state.budget_tokens,
         tokens=tokens,
         pages=len(levels),
-        uncached_tokens=tokens - _cached(state, turn, levels, body, arrived, directory, selection.directory_tokens),
+        uncached_tokens=tokens - _cached(state, turn, levels, order, sizes, directory),
         digest=sha256("\n".join(lines).encode()).hexdigest(),
         directory_tokens=selection.directory_tokens,
         utility=selection.utility,
@@ -93,26 +98,24 @@ def _cached(
     state: State,
     turn: e.TurnBegan,
     levels: Mapping[str, int],
-    body: Sequence[str],
-    arrived: Sequence[str],
+    order: Sequence[str],
+    sizes: Mapping[str, int],
     directory: int,
-    directory_tokens: int,
 ) -> int:
     """Tokens before the first piece that differs from the prompt before."""
     if turn.fixed_tokens != state.assembled_fixed:
         return 0
     total = turn.fixed_tokens
     assembled, rewritten = state.assembled, state.rewritten
-    body_before, last_before = rendered_order(state, assembled, state.assembled_last)
-    for now, was in ((body, body_before), (arrived, last_before)):
-        for page_id, other in zip(now, was, strict=False):
-            rank = levels[page_id]
-            if page_id != other or rank != assembled[page_id] or page_id in rewritten:
-                return total
-            total += state.pages[page_id].tokens[rank]
-        if len(now) != len(was) or (now is body and directory != state.assembled_directory):
+    before = rendered_order(state, assembled, state.assembled_last, state.assembled_directory)
+    for page_id, other in zip(order, before, strict=False):
+        if page_id != other or page_id in rewritten or levels.get(page_id) != assembled.get(page_id):
             return total
-        total += directory_tokens if now is body else 0
+        if page_id == DIRECTORY and directory != state.assembled_directory:
+            return total
+        total += sizes[page_id]
+    if len(order) == len(before) and not directory:
+        total += sizes[DIRECTORY]
     return total
 
 

@@ -215,8 +215,7 @@ def _representation_changed(state: State, event: e.RepresentationChanged) -> Non
 def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
     state.assembled = dict(state.resident)
     state.assembled_last = tuple(state.arrivals)
-    state.assembled_directory = state.present - len(state.resident)
-    state.assembled_directory_tokens = event.directory_tokens
+    state.assembled_directory = state.present - len(state.resident) if event.directory_tokens else 0
     state.assembled_version = state.version
     state.boundary_version = 0
     state.rewritten.clear()

@@ -122,8 +122,7 @@ class State:
 
     assembled: dict[str, int] = attrs.field(factory=dict)  # `resident` as of the last assembly
     assembled_last: tuple[str, ...] = ()  # its arrivals, which stood at the end
-    assembled_directory: int = -1  # what its directory line counted
-    assembled_directory_tokens: int = 0  # what was reserved for it
+    assembled_directory: int = 0  # how many pages its directory line counted; 0: it had none
     assembled_fixed: int = -1
     assembled_version: int = 0
     rewritten: dict[str, None] = attrs.field(factory=dict)  # pages with new content since then

@@ -10,11 +10,10 @@ from collections.abc import Callable
 
 import attrs
 
-from clawvm_es.core.assembly import rendered_order
+from clawvm_es.core.assembly import DIRECTORY, rendered_order
 from clawvm_es.core.state import Page, State
 from clawvm_es.engine.edge import decode
 from clawvm_es.model.pages import LADDER, Fidelity
-from clawvm_es.model.profile import Capability
 from clawvm_es.representations.frame import RENDERER, Frame, directory_line, framed
 
 REDACTED = "[erased]"
@@ -41,18 +40,17 @@ class Renderer:
     def pieces(self, state: State) -> list[Piece]:
         """The pieces of the prompt that was assembled last, in rendered order."""
         levels = state.assembled
-        body, arrived = rendered_order(state, levels, state.assembled_last)
         kept: dict[tuple[str, int, int], str] = {}
         found: list[Piece] = []
-        for group in (body, arrived):
-            for page_id in group:
-                page, rank = state.pages[page_id], levels[page_id]
-                key = (page_id, page.content_version, rank)
-                text = self._framed.get(key) or self._frame(page, rank)
-                kept[key] = text
-                found.append(Piece(page_id, LADDER[rank], text))
-            if group is body:
-                found.extend(_directory(state))
+        for page_id in rendered_order(state, levels, state.assembled_last, state.assembled_directory):
+            if page_id == DIRECTORY:
+                found.append(Piece(None, None, directory_line(state.assembled_directory)))
+                continue
+            page, rank = state.pages[page_id], levels[page_id]
+            key = (page_id, page.content_version, rank)
+            text = self._framed.get(key) or self._frame(page, rank)
+            kept[key] = text
+            found.append(Piece(page_id, LADDER[rank], text))
         self._framed = kept
         return found
 
@@ -69,10 +67,3 @@ class Renderer:
     def _text(self, commitment: str) -> str:
         body = self._open(commitment)
         return REDACTED if body is None else decode(body)
-
-
-def _directory(state: State) -> list[Piece]:
-    if Capability.RESOLUTION not in state.capabilities or not state.assembled_directory_tokens:
-        return []
-    line = directory_line(state.assembled_directory)
-    return [Piece(None, None, line)] if line else []

@@ -186,7 +186,7 @@ class Shell:
         tokens = turn.fixed_tokens + sum(
             [state.pages[page_id].tokens[rank] for page_id, rank in state.assembled.items()]
         )
-        if state.assembled_directory_tokens and state.assembled_directory:
+        if state.assembled_directory:
             tokens += self.counter.count(directory_line(state.assembled_directory))
         rendered = e.PromptRendered(self.renderer.name, tokens, self.vault.seal(encode(self.prompt)))
         stamped.extend(self._fold(state, Command(rendered, command.at_us, command.principal)))

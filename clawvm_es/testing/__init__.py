@@ -1,0 +1,1 @@
+"""What tests of harnesses and of this package share: given/when/then, fakes, contract suites."""

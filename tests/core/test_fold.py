@@ -1,0 +1,174 @@
+"""LAW-CORE-1 and LAW-INDEX-1, as a stateful machine: in place = with copies, and kept = from scratch."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from clawvm_es.core.decide import decide
+from clawvm_es.core.evolve import build_index, evolve, fold
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU, MUTATIONS, without
+from clawvm_es.core.state import State
+from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import (
+    Boundary,
+    Evidence,
+    Op,
+    RecallOutcome,
+    RedactReason,
+    Resource,
+    ResourceClass,
+    RetireReason,
+    ReturnStatus,
+    StagedPage,
+    Trigger,
+    UpdateFacts,
+)
+from clawvm_es.model.pages import Author, PageType, Pin
+from clawvm_es.testing.core import Given, need, opened, page, update
+
+HASH = "0" * 64
+PROFILES = [CLAWVM, CLAWVM_RANK, LRU, *[without(CLAWVM, missing) for missing in MUTATIONS]]
+
+
+class Life(RuleBasedStateMachine):
+    """A session that does everything in any order, folded in place and, beside it, with copies."""
+
+    @initialize(profile=st.sampled_from(PROFILES), budget=st.integers(1, 900), directory=st.sampled_from([0, 20]))
+    def begin(self, profile, budget, directory):
+        """Open the session."""
+        self.given = Given()
+        self.copied = State()
+        self.folded = 0
+        self.given.when(opened(profile, budget, directory, misfits=3))
+
+    def known(self, data):
+        """The id of some page."""
+        return data.draw(st.sampled_from(sorted(self.given.state.pages)))
+
+    @rule(page_type=st.sampled_from(list(PageType)), tokens=st.integers(1, 300), author=st.sampled_from(list(Author)))
+    def write(self, page_type, tokens, author):
+        """Write a new page."""
+        self.given.when(page(len(self.given.state.pages) + 1, page_type, tokens, author=author))
+
+    @precondition(lambda self: self.given.state.pages)
+    @rule(data=st.data(), tokens=st.integers(1, 300), active=st.booleans())
+    def rewrite(self, data, tokens, active):
+        """Write the next content of a page."""
+        known = self.given.state.pages[self.known(data)]
+        self.given.when(page(known.number, known.page_type, tokens, active=active))
+
+    @rule(fixed=st.sampled_from([0, 0, 30]), data=st.data())
+    def turn(self, fixed, data):
+        """Assemble a prompt, sometimes with hints."""
+        pages = sorted(self.given.state.pages)
+        hints = data.draw(st.lists(st.sampled_from(pages), max_size=2, unique=True)) if pages else []
+        self.given.turn(fixed_tokens=fixed, hints=tuple(hints))
+
+    @precondition(lambda self: self.given.state.pages)
+    @rule(data=st.data())
+    def use(self, data):
+        """The model uses pages."""
+        numbers = [self.given.state.pages[self.known(data)].number for _ in range(2)]
+        self.given.when(e.ModelResponded(needs=(need(*dict.fromkeys(numbers)),)))
+
+    @rule(signature=st.integers(1, 3), status=st.sampled_from(list(ReturnStatus)), writes=st.booleans())
+    def call(self, signature, status, writes):
+        """Call a tool and get its result, sometimes writing what others read."""
+        state = self.given.state
+        fresh = () if state.resources else (Resource(ResourceClass.FILE, HASH),)
+        number = len(state.calls) + 1
+        self.given.when(
+            e.ToolCalled(
+                call=number,
+                tool="T",
+                arguments=HASH,
+                signature=signature,
+                deterministic=True,
+                resources=fresh,
+                reads=(1,),
+                writes=(1,) if writes else (),
+            )
+        )
+        self.given.when(e.ToolReturned(call=number, status=status))
+
+    @precondition(lambda self: self.given.state.pages)
+    @rule(data=st.data(), pin=st.sampled_from(list(Pin)))
+    def pin(self, data, pin):
+        """Pin a page."""
+        self.given.when(e.PagePinned(self.known(data), pin))
+
+    @precondition(lambda self: self.given.state.pages)
+    @rule(data=st.data())
+    def retire(self, data):
+        """Retire a page."""
+        self.given.when(e.PageRetired(self.known(data), RetireReason.DONE))
+
+    @precondition(lambda self: self.given.state.pages)
+    @rule(data=st.data())
+    def redact(self, data):
+        """Erase a page's content."""
+        self.given.when(e.ContentRedacted(RedactReason.REQUEST, pages=(self.known(data),)))
+
+    @rule(op=st.sampled_from(list(Op)), base=st.integers(0, 3))
+    def stage(self, op, base):
+        """Stage an update."""
+        number = len(self.given.state.updates) + 1
+        self.given.when(e.UpdateStaged(number, update(op=op, base_version=base)))
+
+    @rule(boundary=st.sampled_from(list(Boundary)))
+    def boundary(self, boundary):
+        """Reach a boundary, with all dirty pages staged."""
+        state = self.given.state
+        staged = tuple(
+            StagedPage(page_id, UpdateFacts(page_id, Op.SET_WITH_VERSION, HASH, 1, Evidence(page_id=page_id)))
+            for page_id in state.dirty
+        )
+        self.given.when(e.BoundaryReached(boundary, Trigger.CALLER, staged))
+
+    @precondition(lambda self: self.given.state.pages)
+    @rule(data=st.data(), outcome=st.sampled_from(list(RecallOutcome)))
+    def recall(self, data, outcome):
+        """A memory backend answers."""
+        pages = (self.known(data),) if outcome is RecallOutcome.OK else ()
+        self.given.when(e.RecallAnswered(1, outcome, HASH, pages))
+
+    @rule(budget=st.integers(1, 900))
+    def budget(self, budget):
+        """Change the budget."""
+        self.given.when(e.BudgetChanged(budget))
+
+    @invariant()
+    def in_place_equals_with_copies(self):
+        """LAW-CORE-1."""
+        for event in self.given.log[self.folded :]:
+            self.copied = evolve(self.copied, event)
+        self.folded = len(self.given.log)
+        assert self.copied == self.given.state
+
+    @invariant()
+    def the_kept_index_equals_one_from_scratch(self):
+        """LAW-INDEX-1, and decisions do not depend on which of the two is used."""
+        state = self.given.state
+        if state.index is None:
+            return
+        assert state.index.contents() == build_index(state).contents()
+        command = Command(e.TurnBegan(), 0)
+        assert decide(state, command) == decide(self.copied, command)
+
+    @invariant()
+    def no_page_is_resident_that_cannot_be(self):
+        """What was retired or erased does not stand in the prompt."""
+        state = self.given.state
+        for page_id, rank in state.resident.items():
+            assert rank > 0
+            assert state.holdable(state.pages[page_id])
+
+    def teardown(self):
+        """A fold of the whole log from the empty state comes to the same."""
+        if hasattr(self, "given"):
+            assert fold(self.given.log) == self.given.state
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
