@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
 
 import attrs
 import cattrs
@@ -29,17 +29,32 @@ COMMITMENT_FIELDS: Final = frozenset(
 """The fields of inputs that hold a commitment (some also hold declared names, which are never 64 hex digits)."""
 
 _NAMED = re.compile(rb'"(?:' + "|".join(sorted(COMMITMENT_FIELDS)).encode() + rb')":"([0-9a-f]{64})"')
-_SUSPECT = re.compile(rb"[:\[,](?:null|-?[0-9]+[.eE]|-?[0-9]{16})")
+_SUSPECT = re.compile(rb":(?:null|-?[0-9]+[.eE]|-?[0-9]{16}|\[[-0-9n])")
+"""What may be a None, a float or a large integer; lists that begin with a number are always looked at closely."""
 
 
 def _make_converter() -> cattrs.Converter:
     """A converter that leaves enums and strings to msgspec and omits fields at their default, at every depth."""
     converter = cattrs.Converter()
     converter.register_unstructure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Enum), identity)
+    converter.register_unstructure_hook_factory(_is_tuple, lambda t: _unstructure_items(converter, t))
     converter.register_unstructure_hook_factory(
         attrs.has, lambda cls: make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True)
     )
     return converter
+
+
+def _is_tuple(type_: Any) -> bool:
+    return get_origin(type_) is tuple and get_args(type_)[1:] == (Ellipsis,)
+
+
+def _unstructure_items(converter: cattrs.Converter, type_: Any) -> Callable[[Any], Any]:
+    """How `tuple[T, ...]` is written: as it is, unless its items are attrs classes."""
+    item = get_args(type_)[0]
+    if not attrs.has(item):
+        return identity
+    unstructure = converter.get_unstructure_hook(item)
+    return lambda items: [unstructure(item) for item in items]
 
 
 _converter = _make_converter()

@@ -56,24 +56,26 @@ def new_events(
     `known` are the recorded inputs by key, `same` compares canonical data up to commitments. Each input begins
     a group. Raises `IdempotencyConflict` for a known key with another type or other data.
     """
-    first = {key: encode(recorded.data) for key, recorded in known.items()}
-    types = {key: recorded.type for key, recorded in known.items()}
+    first = {key: (recorded.type, encode(recorded.data)) for key, recorded in known.items()}
+    batch: dict[str, Event] = {}  # first input under each key that is new
     kept: list[int] = []
     leaving = False
     for index, event in enumerate(events):
-        key = event.idempotency_key
+        key, data = event.idempotency_key, event.data
+        if key is not None and key in batch:
+            first[key] = (batch[key].TYPE, encode(batch[key]))
         if key is not None and key in first:
-            if types[key] != event.data.TYPE or not same(first[key], encode(event.data)):
+            type_, raw = first[key]
+            if type_ != data.TYPE or not same(raw, encode(data)):
                 raise IdempotencyConflict(
-                    f"session {session_id}: key {key!r} came with a {types[key]} before and with another "
-                    f"{event.data.TYPE} now",
+                    f"session {session_id}: key {key!r} came with a {type_} before and with another {data.TYPE} now",
                     hint="use a new key for a new input",
                 )
             leaving = True
-        elif KINDS[event.data.TYPE] == "input":
+        elif KINDS[data.TYPE] == "input":
             leaving = False
             if key is not None:
-                first[key], types[key] = encode(event.data), event.data.TYPE
+                batch[key] = data
         if not leaving:
             kept.append(index)
     return kept

@@ -97,7 +97,7 @@ def group(db: sqlite3.Connection, first: Recorded) -> tuple[Recorded, ...]:
     return tuple(found)
 
 
-def recordeds(rows: Iterable[Any]) -> Iterator[Recorded]:
+def recordeds(rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
     """Decode rows that hold `COLUMNS`; raises `UnknownEvent`, `JournalDamaged`."""
     for row in rows:
         raw = row[11].encode()
@@ -105,7 +105,8 @@ def recordeds(rows: Iterable[Any]) -> Iterator[Recorded]:
             data = decode(row[5], row[6], raw)
         except ClawVMError:
             data = decode(row[5], row[6], raw, where=f"session {row[1]} version {row[2]} (seq {row[0]})")
-        yield Recorded(*row[:11], raw, row[12], row[13], data)
+        cells: tuple[Any, ...] = (*row[:11], raw, row[12], row[13], data)
+        yield Recorded(*cells)
 
 
 def commitment_of(db: sqlite3.Connection, session_id: str, digest: bytes) -> str | None:

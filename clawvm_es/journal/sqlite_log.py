@@ -32,13 +32,13 @@ from clawvm_es.journal.protocol import (
 )
 from clawvm_es.journal.queries import Spot
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
+from clawvm_es.journal.wal import Wal
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Query: TypeAlias = Callable[Concatenate[sqlite3.Connection, _P], _T]
 _Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
-_FRAME_BYTES: Final = 4096 + 24
 _HEADS_MAX: Final = 10_000
 _NO_LIMIT: Final = 2**63 - 1
 _log = structlog.get_logger("clawvm_es.journal")
@@ -84,7 +84,7 @@ class SQLiteLog:
         self._synchronous: Durability | None = None
         self._tail: tuple[int, bytes] | None = None  # of the log, when `_spots` was right
         self._spots: dict[str, Spot] = {}
-        self._checkpoint_above = limits.WAL_CHECKPOINT_PAGES * _FRAME_BYTES
+        self._wal = Wal(path)
         self._bodies = Bodies(self)
         try:
             with self._reading:
@@ -167,8 +167,8 @@ class SQLiteLog:
             if commit:
                 self._writer_db.execute("COMMIT")
                 self._committed(transaction)
-                if opening.wal_bytes(self.path) >= self._checkpoint_above:
-                    self._checkpoint(self._writer_db)
+                if self._wal.is_long():
+                    self._checkpoint(self._writer_db, "PASSIVE")
         except sqlite3.Error as error:
             raise opening.translate(error, self.path) from error
         finally:
@@ -191,26 +191,21 @@ class SQLiteLog:
             self._tail = None
             self._writer_db.execute("ROLLBACK")
 
-    def _checkpoint(self, db: sqlite3.Connection) -> None:
-        """Copy the WAL into the file and empty it, while the lock is held; a reader in the way is reported."""
-        db.execute("PRAGMA busy_timeout=0")
+    def _checkpoint(self, db: sqlite3.Connection, mode: str) -> None:
+        """Copy the WAL into the file while the lock is held; a reader in the way is reported, and never an error."""
         try:
-            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            busy, frames, copied = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         except sqlite3.OperationalError as error:
             if not isinstance(opening.translate(error, self.path), JournalBusy):
                 raise
-            busy = 1
-        finally:
-            db.execute(f"PRAGMA busy_timeout={opening.BUSY_MS}")
-        step = limits.WAL_CHECKPOINT_PAGES * _FRAME_BYTES
-        if not busy:
-            self._checkpoint_above = step
-            self._durable_seq = self._tail[0] if self._tail is not None else self._durable_seq
-            return
-        size = opening.wal_bytes(self.path)
-        self._checkpoint_above = size + step
-        report = _log.warning if size > limits.WAL_WARN_BYTES else _log.info
-        report("a reader keeps the write-ahead log from being emptied", path=self.path, wal_bytes=size)
+            busy, frames, copied = 1, 0, 0
+        kept_by_reader = self._wal.checkpointed(frames) or bool(busy) or copied < frames
+        if not busy and copied == frames and self._tail is not None:
+            self._durable_seq = self._tail[0]
+        if kept_by_reader:
+            size = opening.wal_bytes(self.path)
+            report = _log.warning if size > limits.WAL_WARN_BYTES else _log.info
+            report("a reader keeps the write-ahead log from being emptied", path=self.path, wal_bytes=size)
 
     # ----------------------------------------------------------------------------------------- reading
 
@@ -311,7 +306,8 @@ class SQLiteLog:
         except JournalBusy:
             return  # who writes now will checkpoint
         try:
-            self._checkpoint(db)
+            db.execute("PRAGMA busy_timeout=0")
+            self._checkpoint(db, "TRUNCATE")
         except sqlite3.Error as error:
             raise opening.translate(error, self.path) from error
         finally:
@@ -345,6 +341,7 @@ class SQLiteLog:
             if db is not None:
                 db.close()
         self._reader_db = self._writer_db = None
+        self._wal.close()
 
     def _before_fork(self) -> None:
         self._mutex.acquire()

@@ -1,0 +1,57 @@
+"""How long the write-ahead log is, told from the file itself, so that all processes agree on when to checkpoint.
+
+After a checkpoint SQLite writes from the start of the file again, with new salts in its header, and never shrinks
+it (emptying it each time would cost a third of the throughput). So the file's size says nothing, but a frame
+whose salts equal the header's belongs to the present log (https://www.sqlite.org/fileformat2.html#walformat).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from clawvm_es import limits
+
+_HEADER_BYTES: Final = 32
+_FRAME_BYTES: Final = 24 + 4096
+_SALTS_AT: Final = 16  # in the header
+_FRAME_SALTS_AT: Final = 8  # in a frame
+_SALT_BYTES: Final = 8
+
+
+class Wal:
+    """The WAL of one journal, looked at by the writer that holds the lock."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path + "-wal"
+        self._fd = -1
+        self._salts = b""  # of the log that was last checkpointed
+        self._frames = 0  # how many frames it had then
+
+    def is_long(self) -> bool:
+        """Whether `limits.WAL_CHECKPOINT_PAGES` frames were written since the last checkpoint or restart."""
+        if self._fd < 0:
+            try:
+                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return False
+        salts = self._present()
+        frame = limits.WAL_CHECKPOINT_PAGES + (self._frames if salts == self._salts else 0)
+        at = _HEADER_BYTES + (frame - 1) * _FRAME_BYTES + _FRAME_SALTS_AT
+        return bool(salts) and os.pread(self._fd, _SALT_BYTES, at) == salts
+
+    def checkpointed(self, frames: int) -> bool:
+        """Note a checkpoint of a log with `frames` frames; True if it was the same log as at the last one."""
+        salts = self._present() if self._fd >= 0 else b""
+        again = bool(salts) and salts == self._salts
+        self._salts, self._frames = salts, frames
+        return again
+
+    def close(self) -> None:
+        """Close the file; the next question opens it again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _present(self) -> bytes:
+        return os.pread(self._fd, _SALT_BYTES, _SALTS_AT)
