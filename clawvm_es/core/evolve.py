@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from clawvm_es.core.index import Index
 from clawvm_es.core.state import Call, Field, Page, State, Update, holder_set
-from clawvm_es.core.utility import static_score
+from clawvm_es.core.utility import hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
@@ -278,7 +278,9 @@ def _put(state: State, index: Index, page: Page) -> None:
     if index.rule is Rule.RETRIEVAL or not state.holdable(page):
         return
     base = state.required.get(page.page_id, ABSENT) if Capability.FLOORS in state.capabilities else ABSENT
-    index.put(page.page_id, page.number, page.tokens, base, page.score, page.last_used)
+    if page.hull is None or page.hull_base != base:
+        page.hull, page.hull_base = hull(page.tokens, base), base
+    index.put(page.page_id, page.number, page.hull, page.score, page.last_used)
 
 
 def _reindex(state: State, page: Page) -> None:
@@ -305,6 +307,8 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
     call.repeats = earlier.call if earlier else None
+    if event.served_from is not None:
+        call.status, call.returned_version = ReturnStatus.OK, event.served_from
     state.calls[event.call] = call
     for key in event.writes:
         state.written_keys[key] = state.version

@@ -7,27 +7,32 @@ LAW-INDEX-1: an index kept by `put`, `drop` and `advance` equals one built from 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from itertools import accumulate, islice
 from typing import Final, TypeAlias
 
-from clawvm_es.core.utility import hull, next_change, recency
+from clawvm_es.core.utility import Hull, next_change, recency
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.profile import Order, Rule
 
-Key: TypeAlias = tuple[int, int, int]
-"""(−priority, page number, rank): steps in this order are best first, ties by page and level."""
-Step: TypeAlias = tuple[Key, str, int, int, int]
-"""(key, page id, rank, Δutility, Δtokens)."""
+Step: TypeAlias = tuple[int, str, int, int, int]
+"""(key, page id, rank, Δutility, Δtokens). Keys in rising order: best first, ties by page number and rank."""
+PLACE_BITS: Final = 40
+"""Bits of a key that hold page number and rank, below the negated priority."""
+RANK_BITS: Final = 3
 CHUNK: Final = 256
 """Steps whose costs are added up at once."""
 
 
-class Index:
-    """Steps of pages as parallel lists, sorted by (−priority, page number, rank).
+def priority_of(key: int) -> int:
+    """The priority in a step's key."""
+    return -(key >> PLACE_BITS)
 
-    `keys[i]`, `ids[i]`, `ranks[i]`, `costs[i]` and `gains[i]` describe step i; `sizes` are all costs, sorted.
+
+class Index:
+    """Steps of pages as parallel lists: `keys[i]`, `pairs[i]` (page id, rank), `gains[i]`, `costs[i]`.
+
     `turn` is the turn that the next assembly belongs to.
     """
 
@@ -37,13 +42,11 @@ class Index:
         "_entries",
         "costs",
         "gains",
-        "ids",
         "keys",
         "order",
-        "ranks",
+        "pairs",
         "recency_weight",
         "rule",
-        "sizes",
         "turn",
     )
 
@@ -52,28 +55,27 @@ class Index:
         self.order = order
         self.recency_weight = recency_weight
         self.turn = turn
-        self.keys: list[Key] = []
-        self.ids: list[str] = []
-        self.ranks: list[int] = []
-        self.costs: list[int] = []
+        self.keys: list[int] = []
+        self.pairs: list[tuple[str, int]] = []
         self.gains: list[int] = []
-        self.sizes: list[int] = []
-        self._entries: dict[str, tuple[Step, ...]] = {}
+        self.costs: list[int] = []
+        self._entries: dict[str, tuple[int, ...]] = {}
         self._calendar: dict[int, dict[str, None]] = {}
         self._due: dict[str, int] = {}
 
-    def put(self, page_id: str, number: int, tokens: Sequence[int], base: int, score: int, last_used: int) -> None:
-        """Insert the steps of a page from rank `base`, or replace them."""
-        self.drop(page_id)
-        entries = self.steps(page_id, number, tokens, base, score, last_used)
-        for key, _, rank, gain, cost in entries:
-            place = bisect_left(self.keys, key)
-            self.keys.insert(place, key)
-            self.ids.insert(place, page_id)
-            self.ranks.insert(place, rank)
+    def put(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> None:
+        """Insert the steps of a page, or replace them."""
+        if page_id in self._entries:
+            self.drop(page_id)
+        keys = self.keys
+        entries = []
+        for key, _, rank, gain, cost in self.steps(page_id, number, hull, score, last_used):
+            place = bisect_left(keys, key)
+            keys.insert(place, key)
+            self.pairs.insert(place, (page_id, rank))
             self.gains.insert(place, gain)
             self.costs.insert(place, cost)
-            insort(self.sizes, cost)
+            entries.append(key)
         self._entries[page_id] = tuple(entries)
         due = next_change(last_used, self.turn)
         if due is not None:
@@ -82,11 +84,9 @@ class Index:
 
     def drop(self, page_id: str) -> None:
         """Take a page's steps out, if it has any."""
-        for key, _, _, _, cost in self._entries.pop(page_id, ()):
+        for key in self._entries.pop(page_id, ()):
             place = bisect_left(self.keys, key)
-            for column in (self.keys, self.ids, self.ranks, self.gains, self.costs):
-                del column[place]
-            del self.sizes[bisect_left(self.sizes, cost)]
+            del self.keys[place], self.pairs[place], self.gains[place], self.costs[place]
         due = self._due.pop(page_id, None)
         if due is not None:
             self._calendar[due].pop(page_id, None)
@@ -101,25 +101,24 @@ class Index:
         self.turn = turn
         return tuple(due)
 
-    def steps(
-        self, page_id: str, number: int, tokens: Sequence[int], base: int, score: int, last_used: int
-    ) -> list[Step]:
-        """The steps of a page from rank `base` at this turn, in the order in which it takes them."""
+    def steps(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> list[Step]:
+        """The steps of a page along its hull at this turn, in the order in which it takes them."""
         found: list[Step] = []
         total = score + self.recency_weight * recency(self.turn - last_used) // 1000
-        lowest: int | None = None
-        for rank, quality, cost in hull(tokens, base):
+        by_recency, by_density = self.rule is Rule.RECENCY, self.order is Order.DENSITY
+        priority = 0
+        for rank, quality, cost in hull:
             gain = quality * total // 1000
             if gain <= 0:
                 break
-            if self.rule is Rule.RECENCY:
+            if by_recency:
                 priority = last_used
-            elif self.order is Order.DENSITY:
+            elif by_density:
                 priority = (gain << DENSITY_SHIFT) // cost
             else:
-                lowest = gain if lowest is None else min(lowest, gain)
-                priority = lowest
-            found.append(((-priority, number, rank), page_id, rank, gain, cost))
+                priority = min(priority, gain) if found else gain
+            key = (number << RANK_BITS | rank) - (priority << PLACE_BITS)
+            found.append((key, page_id, rank, gain, cost))
         return found
 
     def fitting(self, rest: int) -> int:
@@ -135,8 +134,14 @@ class Index:
             spent = sums[-1]
         return done
 
+    def stream(self, start: int) -> Iterator[Step]:
+        """The steps from place `start` on, best first."""
+        columns = (self.keys, self.pairs, self.gains, self.costs)
+        for key, (page_id, rank), gain, cost in zip(*(islice(c, start, None) for c in columns), strict=True):
+            yield key, page_id, rank, gain, cost
+
     def contents(self) -> tuple[object, ...]:
         """Everything that a selection can see, for comparison."""
-        columns = (self.keys, self.ids, self.ranks, self.gains, self.costs, self.sizes)
+        columns = (self.keys, self.pairs, self.gains, self.costs)
         due = tuple(sorted(self._due.items()))
         return (self.turn, due, *(tuple(column) for column in columns))

@@ -9,15 +9,34 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import UsageError
-from clawvm_es.model.profile import Capability, Order, Profile, Rule
+from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
 
-CLAWVM: Final = Profile("clawvm")
+PAPER_WEIGHTS: Final = Weights(
+    pin_hard=2000,  # paper
+    pin_soft=600,  # paper
+    recency=600,  # paper
+    cost=400,  # paper
+    boot=1000,  # ours
+    plan=800,  # ours
+    scope=300,  # ours
+)
+"""The weights of the ClawVM paper, and ours where it gives none; permille."""
+
+CLAWVM: Final = Profile(
+    name="clawvm",
+    version=1,
+    capabilities=tuple(Capability),
+    rule=Rule.HULL,
+    order=Order.DENSITY,
+    weights=PAPER_WEIGHTS,
+    top_k=0,
+)
 """The paper's policy: floors, hulls in density order, page-ins, validated writeback."""
-CLAWVM_RANK: Final = Profile("clawvm_rank", order=Order.RANK)
+CLAWVM_RANK: Final = attrs.evolve(CLAWVM, name="clawvm_rank", order=Order.RANK)
 """The same with steps taken by gain, not by gain per token."""
-LRU: Final = Profile("lru", rule=Rule.RECENCY)
+LRU: Final = attrs.evolve(CLAWVM, name="lru", rule=Rule.RECENCY)
 """All of ClawVM's structure; what is above the floors is ranked by recency alone."""
-RETRIEVAL: Final = Profile("retrieval", capabilities=(), rule=Rule.RETRIEVAL, top_k=8)
+RETRIEVAL: Final = attrs.evolve(CLAWVM, name="retrieval", capabilities=(), rule=Rule.RETRIEVAL, top_k=8)
 """A prompt of what is new and of the `top_k` best full-text matches for the last user message; no contract."""
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(

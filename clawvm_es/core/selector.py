@@ -12,14 +12,14 @@ relaxation given phase 1 and the hints (Dantzig 1957; for multiple-choice hulls 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from clawvm_es.core.evolve import index_of
-from clawvm_es.core.index import Index, Step
+from clawvm_es.core.index import Index, Step, priority_of
 from clawvm_es.core.state import Page, State
+from clawvm_es.core.utility import hull
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.events import TurnBegan
 from clawvm_es.model.facts import ChangeReason, PressureReason
@@ -213,33 +213,34 @@ def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterab
 
 
 def _steps(index: Index, page: Page, base: int) -> list[Step]:
-    return index.steps(page.page_id, page.number, page.tokens, base, page.score, page.last_used)
+    return index.steps(page.page_id, page.number, hull(page.tokens, base), page.score, page.last_used)
 
 
 def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) -> None:
-    """Take steps, best first, until the rest is smaller than the smallest step or too many did not fit."""
+    """Take steps, best first, until too many did not fit.
+
+    The rest being smaller than the smallest step ends nothing here: then no step fits, and the pass ends by
+    refusals with the same result.
+    """
     levels, rest, utility = selection.levels, selection.rest, selection.utility
-    sizes = [index.sizes[0]] if index.sizes else []
-    smallest = min((*sizes, *(step[4] for step in extra)), default=0)
     settled = selection.settled
     start = 0
     if not settled and not extra:  # the common case: the best steps fit one after the other
         start = index.fitting(rest)
-        levels.update(zip(index.ids[:start], index.ranks[:start], strict=True))
+        levels.update(index.pairs[:start])
         rest -= sum(index.costs[:start])
         utility += sum(index.gains[:start])
     closed: dict[str, None] = {}
     bound: int | None = None
-    for key, page_id, rank, gain, cost in _stream(index, start, extra):
+    stream = index.stream(start)
+    for key, page_id, rank, gain, cost in heapq.merge(stream, extra) if extra else stream:
         if page_id in settled or page_id in closed:
             continue
-        if bound is None and (cost > rest or rest < smallest):
-            bound = utility + -(-rest * (1 - key[0]) >> DENSITY_SHIFT)
-        if rest < smallest:
-            break
         if cost > rest:
+            if bound is None:
+                bound = utility + -(-rest * (priority_of(key) + 1) >> DENSITY_SHIFT)
             closed[page_id] = None
-            if len(closed) >= misfits:
+            if rest <= 0 or len(closed) >= misfits:
                 break
             continue
         levels[page_id] = rank
@@ -248,9 +249,3 @@ def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) 
     selection.rest, selection.utility = rest, utility
     if index.rule is Rule.HULL and index.order is Order.DENSITY:
         selection.bound = utility if bound is None else bound
-
-
-def _stream(index: Index, start: int, extra: list[Step]) -> Iterator[Step]:
-    columns = (index.keys, index.ids, index.ranks, index.gains, index.costs)
-    static = zip(*(islice(column, start, None) for column in columns), strict=True)
-    return heapq.merge(static, extra) if extra else static

@@ -7,15 +7,16 @@ give equal states at every step, and the selection index kept along the way equa
 from __future__ import annotations
 
 import copy
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
 from clawvm_es.core.index import Index
+from clawvm_es.core.utility import Hull
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.model.facts import Need, Op, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
 from clawvm_es.model.pages import FULL, Author, Origin, PageType, Pin, Scope
-from clawvm_es.model.profile import Capability, Profile
+from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
 
 FieldKey: TypeAlias = tuple[str, str]
 """(scope, field) of the durable store."""
@@ -48,11 +49,8 @@ class Page:
     redacted: bool = False
     signature: int | None = None
     source: str | None = None
-
-    @property
-    def tag(self) -> tuple[str, int]:
-        """What identifies this content in a digest."""
-        return self.page_id, self.content_version
+    hull: Hull | None = attrs.field(default=None, eq=False, repr=False)  # from rank `hull_base`, worked out once
+    hull_base: int = attrs.field(default=0, eq=False, repr=False)
 
     @property
     def full_tokens(self) -> int:
@@ -100,6 +98,10 @@ class Field:
     update: int | None = None
 
 
+UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(0, 0, 0, 0, 0, 0, 0), 0)
+"""The policy of a state before its session was opened: none."""
+
+
 @attrs.define
 class State:
     """The fold of one session's events."""
@@ -107,7 +109,7 @@ class State:
     version: int = 0
     turn: int = 0
     opened: SessionOpened | None = None
-    profile: Profile = attrs.field(factory=lambda: Profile("unopened"))
+    profile: Profile = UNOPENED
     capabilities: frozenset[Capability] = frozenset()
     budget_tokens: int = 0
     closed: bool = False

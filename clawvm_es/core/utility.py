@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from clawvm_es.model.pages import PageType, Pin, Scope
 from clawvm_es.model.profile import Weights
@@ -61,7 +61,11 @@ def static_score(
     return score
 
 
-def hull(tokens: Sequence[int], base: int) -> tuple[tuple[int, int, int], ...]:
+Hull: TypeAlias = tuple[tuple[int, int, int], ...]
+"""(rank, Δquality, Δtokens) per step."""
+
+
+def hull(tokens: Sequence[int], base: int) -> Hull:
     """The steps of a page's upper convex hull in (tokens, quality) from rank `base` up.
 
     `tokens[rank]` is the size of a kept level, -1 where none is kept, 0 for absent. Returns (rank, Δquality,

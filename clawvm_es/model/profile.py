@@ -36,25 +36,28 @@ class Order(StrEnum):
 
 @attrs.frozen
 class Weights:
-    """Integer parameters of the utility, in permille. Those marked (paper) are the paper's."""
+    """Integer parameters of the utility, in permille; without defaults, so that each log holds its own."""
 
-    pin_hard: int = 2000  # paper
-    pin_soft: int = 600  # paper
-    recency: int = 600  # paper
-    cost: int = 400  # paper
-    boot: int = 1000
-    plan: int = 800
-    scope: int = 300
+    pin_hard: int
+    pin_soft: int
+    recency: int
+    cost: int
+    boot: int
+    plan: int
+    scope: int
 
 
 @attrs.frozen
 class Profile:
-    """Name, version, capabilities, selection rule, order and integer parameters of a policy."""
+    """Name, version, capabilities, selection rule, order and integer parameters of a policy.
+
+    Nothing here has a default: the whole profile stands in `session_opened`, whatever later versions ship.
+    """
 
     name: str
-    version: int = 1
-    capabilities: tuple[Capability, ...] = tuple(Capability)
-    rule: Rule = Rule.HULL
-    order: Order = Order.DENSITY
-    weights: Weights = Weights()
-    top_k: int = 0
+    version: int
+    capabilities: tuple[Capability, ...]
+    rule: Rule
+    order: Order
+    weights: Weights
+    top_k: int
