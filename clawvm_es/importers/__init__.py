@@ -1,19 +1,42 @@
-"""Recorded sessions → commands: one file per format, one translation for all of them."""
+"""Recorded sessions → commands: one parser per format, one translation for all of them.
+
+`read` gives the recordings of a file, `commands` what to execute for one of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from clawvm_es.errors import UsageError
-from clawvm_es.importers import claude_code, openai_chat, pi
-from clawvm_es.importers.detect import CLAUDE_CODE, FORMATS, OPENAI_CHAT, PI, detect, detect_bytes, load
+from clawvm_es.importers import claude_code, openai_chat, pi, trace
+from clawvm_es.importers.detect import CLAUDE_CODE, CLAWVM_TRACE, FORMATS, OPENAI_CHAT, PI, detect, detect_bytes, load
 from clawvm_es.importers.recording import Recording
+from clawvm_es.importers.trace import write_trace
 from clawvm_es.importers.translate import commands
 
-_PARSERS = {CLAUDE_CODE: claude_code.parse, PI: pi.parse, OPENAI_CHAT: openai_chat.parse}
+__all__ = ["FORMATS", "Recording", "commands", "detect", "read", "write_trace"]
 
-def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:  # noqa: A002
+_PARSERS: Final[Mapping[str, Callable[[bytes, str], tuple[Recording, ...]]]] = MappingProxyType(
+    {
+        CLAUDE_CODE: claude_code.parse,
+        PI: pi.parse,
+        OPENAI_CHAT: openai_chat.parse,
+        CLAWVM_TRACE: trace.parse,
+    }
+)
+
+
+def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
+    """The recorded sessions of a file, main ones before those of their subagents.
+
+    The format is detected unless named. Raises `UnreadableInput` if the file cannot be read or has no known
+    format, `UsageError` if `format` is not one of `FORMATS`.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")
     data = load(Path(path))
-    if format is None:
-        format = detect_bytes(data, str(path))
-    return _PARSERS[format](data, str(path))
+    recordings = _PARSERS[format or detect_bytes(data, str(path))](data, str(path))
+    return recordings

@@ -14,7 +14,16 @@ import attrs
 
 from clawvm_es.importers.detect import CLAUDE_CODE
 from clawvm_es.importers.identity import content_id
-from clawvm_es.importers.recording import Lines, RecordedBoundary, Recording, Skip, SkillBody, Summary, Usage, UserMessage
+from clawvm_es.importers.recording import (
+    Lines,
+    RecordedBoundary,
+    Recording,
+    SkillBody,
+    Skip,
+    Summary,
+    Usage,
+    UserMessage,
+)
 from clawvm_es.importers.records import Record, count_of, dict_of, instant, list_of, read_lines, text_of
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
@@ -99,7 +108,9 @@ def _home(file: _File, row: Mapping[str, object]) -> Transcript:
     if row.get("isSidechain") is not True:
         return file.main
     uuid = text_of(row.get("uuid"))
-    agent_id = text_of(row.get("agentId")) or file.sidechains.get(text_of(row.get("parentUuid"))) or uuid[:8] or "sidechain"
+    agent_id = (
+        text_of(row.get("agentId")) or file.sidechains.get(text_of(row.get("parentUuid"))) or uuid[:8] or "sidechain"
+    )
     file.sidechains[uuid] = agent_id
     return file.agent(agent_id)
 

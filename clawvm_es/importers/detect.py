@@ -35,7 +35,9 @@ def load(path: Path) -> bytes:
     except IsADirectoryError:
         raise UnreadableInput(f"{path}: is a directory", hint="name the files in it") from None
     except OSError as error:
-        raise UnreadableInput(f"{path}: {error.strerror or 'cannot be read'}", hint="check its permissions") from error
+        raise UnreadableInput(
+            f"{path}: {error.strerror or 'cannot be read'}", hint="check its permissions"
+        ) from error
     if not data.removeprefix(BOM).strip():
         raise UnreadableInput(f"{path}: is empty", hint="give a recorded session")
     return data
@@ -92,7 +94,9 @@ def _is_chat(data: bytes) -> bool:
         value = parse_json(data.removeprefix(BOM).decode("utf-8", "surrogatepass").strip())
     except ValueError:
         return False
-    return is_messages(value) or is_conversation(value) or (isinstance(value, list) and any(map(is_conversation, value)))
+    return (
+        is_messages(value) or is_conversation(value) or (isinstance(value, list) and any(map(is_conversation, value)))
+    )
 
 
 def _is_binary(data: bytes) -> bool:
@@ -106,7 +110,9 @@ def _is_binary(data: bytes) -> bool:
 def _is_claude_code(record: Mapping[str, object]) -> bool:
     if record.get("type") not in _CLAUDE_TYPES:
         return False
-    return any(key in record for key in ("sessionId", "leafUuid", "snapshot")) or ("uuid" in record and "message" in record)
+    return any(key in record for key in ("sessionId", "leafUuid", "snapshot")) or (
+        "uuid" in record and "message" in record
+    )
 
 
 def _is_pi(record: Mapping[str, object]) -> bool:

@@ -26,7 +26,10 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
         first, *rest = recordings
         first.skipped.update(skipped)
         recordings = [first, *rest]
-    return tuple(t.recording(_session_id(s, i), OPENAI_CHAT, name) for i, (s, t) in enumerate(zip(sessions, recordings, strict=True)))
+    return tuple(
+        t.recording(_session_id(s, i), OPENAI_CHAT, name)
+        for i, (s, t) in enumerate(zip(sessions, recordings, strict=True))
+    )
 
 
 def _sessions(data: bytes, name: str) -> tuple[list[dict[str, object]], Mapping[str, int]]:

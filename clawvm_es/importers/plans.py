@@ -47,7 +47,9 @@ class Plans:
         if name == "TodoWrite":
             return _listed("todo", "To-do list", _items(arguments.get("todos"), "content", "activeForm"))
         if name == "update_plan":
-            return _listed("steps", text_of(arguments.get("explanation")) or "Plan", _items(arguments.get("plan"), "step"))
+            return _listed(
+                "steps", text_of(arguments.get("explanation")) or "Plan", _items(arguments.get("plan"), "step")
+            )
         if name in ("ExitPlanMode", "exit_plan_mode"):
             text = text_of(arguments.get("plan")) or result.partition(_APPROVED)[2]
             return Plan("approved", text, True) if text.strip() else None

@@ -176,15 +176,12 @@ class TraceInput:
 
 
 Step: TypeAlias = (
-    SystemMessage
-    | UserMessage
-    | SkillBody
-    | AssistantTurn
-    | ToolResult
-    | RecordedBoundary
-    | Summary
-    | TraceInput
+    SystemMessage | UserMessage | SkillBody | AssistantTurn | ToolResult | RecordedBoundary | Summary | TraceInput
 )
+
+
+def _sorted(counts: Mapping[str, int]) -> Mapping[str, int]:
+    return MappingProxyType({str(reason): counts[reason] for reason in sorted(counts)})
 
 
 @attrs.frozen
@@ -199,7 +196,7 @@ class Recording:
     format: str
     steps: tuple[Step, ...]
     began_us: int = 0
-    skipped: Mapping[str, int] = attrs.field(factory=dict, converter=lambda m: MappingProxyType(dict(sorted(m.items()))))
+    skipped: Mapping[str, int] = attrs.field(factory=dict, converter=_sorted)
     linked_to: str | None = None
     opened: SessionOpened | None = None
     source: str = ""

@@ -10,9 +10,49 @@ from typing import Final
 READ_ONLY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         **dict.fromkeys(
-            "ls cat head tail grep egrep fgrep wc pwd cd echo which type stat du df diff cmp cut tr jq nl basename "
-            "dirname realpath readlink true test [ md5sum sha1sum sha256sum shasum cksum od strings comm paste fold "
-            "rev tac".split(),
+            [
+                "ls",
+                "cat",
+                "head",
+                "tail",
+                "grep",
+                "egrep",
+                "fgrep",
+                "wc",
+                "pwd",
+                "cd",
+                "echo",
+                "which",
+                "type",
+                "stat",
+                "du",
+                "df",
+                "diff",
+                "cmp",
+                "cut",
+                "tr",
+                "jq",
+                "nl",
+                "basename",
+                "dirname",
+                "realpath",
+                "readlink",
+                "true",
+                "test",
+                "[",
+                "md5sum",
+                "sha1sum",
+                "sha256sum",
+                "shasum",
+                "cksum",
+                "od",
+                "strings",
+                "comm",
+                "paste",
+                "fold",
+                "rev",
+                "tac",
+            ],
             (),
         ),
         "rg": ("--pre",),
@@ -23,7 +63,22 @@ READ_ONLY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Programs that write nothing but their output → beginnings of the options with which they do more."""
 GIT_READ_ONLY: Final = frozenset(
-    "log show diff status blame ls-files ls-tree rev-parse rev-list grep describe shortlog cat-file merge-base".split()
+    [
+        "log",
+        "show",
+        "diff",
+        "status",
+        "blame",
+        "ls-files",
+        "ls-tree",
+        "rev-parse",
+        "rev-list",
+        "grep",
+        "describe",
+        "shortlog",
+        "cat-file",
+        "merge-base",
+    ]
 )
 """git commands that change no file, no ref and no index that a later read would see."""
 _GIT_WRITES: Final = ("--output", "-O", "--open-files-in-pager", "--ext-diff", "--textconv")

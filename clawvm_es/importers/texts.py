@@ -52,9 +52,7 @@ def json_leaves(text: str) -> frozenset[str]:
                 inner.extend(node.values())
             elif isinstance(node, list):
                 inner.extend(node)
-            elif isinstance(node, str):
-                leaves.add(str(node))
-            elif type(node) is int:
+            elif isinstance(node, str) or type(node) is int:
                 leaves.add(str(node))
         layer = inner
     return frozenset(leaves)

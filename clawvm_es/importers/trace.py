@@ -1,1 +1,200 @@
-def restored(step, edge): raise NotImplementedError
+"""`clawvm-trace`, our own format: the inputs of a session with recorded counts and levels, bodies inline.
+
+JSON Lines: a header `{"format": "clawvm-trace", "version": 1, "session_id": …}`, then one object an input:
+`{"type", "schema_version", "at_us", "principal", "data"}`. Where an event holds a commitment, `data` holds
+`{"text": …}`, or `{"absent": true}` for a body that was erased.
+
+LAW-TRACE-1: a trace replayed under the opening it recorded gives the decision digest of the session it was
+written from. `prompt_rendered` is left out, the engine makes it again; staged facts stay as they were recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import cattrs
+
+from clawvm_es.engine.edge import Edge, decode
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers.detect import CLAWVM_TRACE
+from clawvm_es.importers.recording import Lines, Recording, TraceInput
+from clawvm_es.importers.records import TooDeep, parse_json
+from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.upcasters import upcast
+from clawvm_es.limits import INTEGER_MAX
+from clawvm_es.model.events import INPUTS, Input, PromptRendered, SessionOpened
+
+VERSION: Final = 1
+"""Version of the format that is written, and the newest that is read."""
+
+_CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls is not PromptRendered}
+_COMMITMENT = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[\w.:/+@-]{1,200}")
+_PLACEHOLDER: Final = "0" * 64
+_NAMED_IN: Final = frozenset(("profile", "validators"))
+"""Objects whose `name` or `validator` is a declared name and no commitment."""
+
+
+def write_trace(
+    session_id: str, recorded: Iterable[Recorded], open_body: Callable[[str], bytes | None]
+) -> Iterator[str]:
+    """The lines of a session's trace, each with its newline; `open_body` gives the body behind a commitment."""
+    yield _line({"format": "clawvm-trace", "version": VERSION, "session_id": session_id})
+    for row in recorded:
+        if row.type not in _CLASSES:
+            continue
+        yield _line(
+            {
+                "type": row.type,
+                "schema_version": row.data.SCHEMA_VERSION,
+                "at_us": row.at_us,
+                "principal": row.principal,
+                "data": _inlined(to_plain(row.data), open_body),
+            }
+        )
+
+
+def parse(data: bytes, name: str) -> tuple[Recording, ...]:
+    """The session of a trace. Raises `UnreadableInput` naming file, line and JSON path of what is wrong."""
+    rows = [(number, raw) for number, raw in enumerate(data.split(b"\n"), 1) if raw.strip()]
+    header = _object(rows[0][1], name, rows[0][0]) if rows else {}
+    session_id = header.get("session_id")
+    if header.get("version") != VERSION or not isinstance(session_id, str) or not session_id:
+        raise UnreadableInput(
+            f"{name}: line {rows[0][0] if rows else 1}: no header of clawvm-trace version {VERSION}",
+            hint="was it written by a newer version?",
+        )
+    inputs = [_input(_object(raw, name, number), name, number) for number, raw in rows[1:]]
+    if not inputs or inputs[0].type != SessionOpened.TYPE:
+        raise UnreadableInput(f"{name}: a trace begins with session_opened", hint="export it again")
+    opened = _structured(inputs[0], lambda text: _PLACEHOLDER, name)
+    assert isinstance(opened, SessionOpened)
+    for step in inputs[1:]:
+        _structured(step, lambda text: _PLACEHOLDER, name)
+    steps = tuple(inputs[1:])
+    return (Recording(session_id, CLAWVM_TRACE, steps, inputs[0].at_us, opened=opened, source=name),)
+
+
+def restored(step: TraceInput, edge: Edge) -> Input:
+    """The input of a line, its bodies kept by the edge's vault."""
+    return _structured(step, edge.text, "trace")
+
+
+def _line(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n"
+
+
+# ------------------------------------------------------------------------------------------- writing
+
+
+def _inlined(value: Any, open_body: Callable[[str], bytes | None], name: str = "") -> Any:
+    """Event data with each commitment replaced by its body; `name` is the field that `value` stands in."""
+    if isinstance(value, Mapping):
+        if name in _NAMED_IN:
+            return {key: _inlined(item, open_body) for key, item in value.items()}
+        return {key: _inlined(item, open_body, key) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_inlined(item, open_body, name) for item in value]
+    if isinstance(value, str) and _is_commitment_field(name) and _COMMITMENT.fullmatch(value):
+        body = open_body(value)
+        return {"absent": True} if body is None else {"text": decode(body)}
+    return value
+
+
+def _is_commitment_field(name: str) -> bool:
+    return name in COMMITMENT_FIELDS or name == "commitments"
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+def _object(raw: bytes, name: str, number: int) -> dict[str, object]:
+    try:
+        value = parse_json(raw.decode("utf-8", "surrogatepass"))
+    except TooDeep:
+        raise UnreadableInput(f"{name}: line {number}: nested too deep", hint="export it again") from None
+    except ValueError as error:
+        raise UnreadableInput(f"{name}: line {number}: not JSON: {error}", hint="is the file cut off?") from None
+    if not isinstance(value, dict):
+        raise UnreadableInput(f"{name}: line {number}: expected an object", hint="export it again")
+    return value
+
+
+def _input(row: Mapping[str, object], name: str, number: int) -> TraceInput:
+    where = f"{name}: line {number}"
+    type_, at_us, principal = row.get("type"), row.get("at_us"), row.get("principal", "harness")
+    data, schema_version = row.get("data"), row.get("schema_version", 1)
+    cls = _CLASSES.get(str(type_))
+    if cls is None:
+        raise UnreadableInput(f"{where}: $.type: unknown input {type_!r}", hint=f"one of {', '.join(_CLASSES)}")
+    for key, value, expected in (
+        ("at_us", at_us, int),
+        ("schema_version", schema_version, int),
+        ("data", data, dict),
+    ):
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise UnreadableInput(f"{where}: $.{key}: expected {expected.__name__}, got {type(value).__name__}")
+    if not isinstance(principal, str) or not _NAME.fullmatch(principal):
+        raise UnreadableInput(f"{where}: $.principal: expected a name, got {principal!r:.60}")
+    assert isinstance(data, dict) and isinstance(at_us, int) and isinstance(schema_version, int)
+    if not 1 <= schema_version <= cls.SCHEMA_VERSION:
+        raise UnreadableInput(f"{where}: $.schema_version: unknown version {schema_version} of {type_}")
+    data = upcast(cls.TYPE, schema_version, data, cls.SCHEMA_VERSION)
+    return TraceInput(cls.TYPE, data, Lines(number, number), at_us, principal)
+
+
+def _structured(step: TraceInput, keep: Callable[[str], str], name: str) -> Input:
+    """The event of a line; `keep` turns a body's text into its commitment."""
+    where = f"{name}: line {step.lines.first}"
+    value = _committed(step.data, keep, where, "$.data")
+    try:
+        return _CONVERTER.structure(value, _CLASSES[step.type])
+    except cattrs.BaseValidationError as error:
+        problem = cattrs.transform_error(error, path="$.data")[0]
+        raise UnreadableInput(f"{where}: {problem}", hint="export it again") from None
+
+
+def _committed(value: Any, keep: Callable[[str], str], where: str, path: str, name: str = "") -> Any:
+    """Data with each inline body replaced by its commitment; refuses text where an event holds none."""
+    if isinstance(value, dict):
+        if _is_commitment_field(name):
+            if set(value) == {"text"} and isinstance(value["text"], str):
+                return keep(value["text"])
+            if value == {"absent": True}:
+                return keep("")
+        inner = {key: "" if name in _NAMED_IN else key for key in value}
+        return {key: _committed(item, keep, where, f"{path}.{key}", inner[key]) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_committed(item, keep, where, f"{path}[{i}]", name) for i, item in enumerate(value)]
+    if isinstance(value, str):
+        if _is_commitment_field(name):
+            raise UnreadableInput(f'{where}: {path}: expected a body, {{"text": …}}', hint="no text stands in events")
+        if not _NAME.fullmatch(value):
+            raise UnreadableInput(f"{where}: {path}: expected a name, got {value!r:.60}")
+    return value
+
+
+def _make_converter() -> cattrs.Converter:
+    """Structuring that coerces nothing and drops nothing."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+
+    def exact(expected: type) -> Callable[[Any, type], Any]:
+        def structure(value: Any, _: type) -> Any:
+            if type(value) is not expected:
+                raise TypeError(f"expected {expected.__name__}, got {type(value).__name__}")
+            if expected is int and abs(value) > INTEGER_MAX:
+                raise ValueError(f"{value} is beyond ±(2**53 - 1)")
+            return value
+
+        return structure
+
+    for primitive in (int, str, bool):
+        converter.register_structure_hook(primitive, exact(primitive))
+    return converter
+
+
+_CONVERTER: Final = _make_converter()

@@ -88,7 +88,7 @@ class Transcript:
         self.flush()
         self.steps.append(step)
 
-    def answer(  # noqa: PLR0913 - one row has that many facts
+    def answer(
         self,
         key: str,
         *,

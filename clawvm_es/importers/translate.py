@@ -34,7 +34,18 @@ from clawvm_es.importers.recording import (
     UserMessage,
 )
 from clawvm_es.importers.texts import cleaned
-from clawvm_es.importers.tools import UNKNOWN_TOOL, Effects, Key, Kind, Role, Tool, effects, normalised, path_of, tool_of
+from clawvm_es.importers.tools import (
+    UNKNOWN_TOOL,
+    Effects,
+    Key,
+    Kind,
+    Role,
+    Tool,
+    effects,
+    normalised,
+    path_of,
+    tool_of,
+)
 from clawvm_es.limits import SOURCE_CHARS
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
@@ -67,11 +78,12 @@ def commands(
 ) -> Iterator[Command]:
     """The commands of a recording: `opened` first, then those of its steps; keys are `i:1`, `i:2`, ….
 
-    Bodies go into the edge's vault as the commands are made. `tally`, if given, counts what is worth knowing and
+    Bodies go into the edge's vault as the commands are made; ordinals start anew, so a session that goes on with
+    the same recording gets the same commands. `tally`, if given, counts what is worth knowing and
     stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`).
     """
     yield Command(opened, recording.began_us, idempotency_key="i:1")
-    translator = _Translator(recording.format, edge, Counter() if tally is None else tally)
+    translator = _Translator(recording.format, Edge(edge.vault, edge.counter), Counter() if tally is None else tally)
     number = 1
     for step in recording.steps:
         for command in translator.step(step):
@@ -267,7 +279,8 @@ class _Translator:
     def _plan(self, plan: Plan, origin: Origin) -> PageWritten:
         self.hints.say(f"plan:{plan.slot}", plan.current if plan.active else "")
         held = Held(self._slot(f"plan:{plan.slot}"), plan.text, {}, origin.first)
-        return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source=plan.slot, active=plan.active, held=held)
+        active, source = plan.active, f"plan {plan.slot}"
+        return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source=source, active=active, held=held)
 
     # --------------------------------------------------------------------------------------- boundaries
 
@@ -312,7 +325,7 @@ class _Translator:
         held = Held(self._next(), cleaned(step.text), {}, origin.first, permanent=permanent)
         return self._page(page_type, step.text, author, origin, source=source, held=held)
 
-    def _page(  # noqa: PLR0913 - the facts of one page
+    def _page(
         self,
         page_type: PageType,
         text: str,
