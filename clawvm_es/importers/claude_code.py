@@ -107,10 +107,8 @@ def _home(file: _File, row: Mapping[str, object]) -> Transcript:
     """The session that a row belongs to: the main one, or a subagent's for rows of a sidechain."""
     if row.get("isSidechain") is not True:
         return file.main
-    uuid = text_of(row.get("uuid"))
-    agent_id = (
-        text_of(row.get("agentId")) or file.sidechains.get(text_of(row.get("parentUuid"))) or uuid[:8] or "sidechain"
-    )
+    uuid, parent = text_of(row.get("uuid")), text_of(row.get("parentUuid"))
+    agent_id = text_of(row.get("agentId")) or file.sidechains.get(parent) or uuid[:8] or "sidechain"
     file.sidechains[uuid] = agent_id
     return file.agent(agent_id)
 

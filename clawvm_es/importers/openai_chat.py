@@ -19,16 +19,14 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     Raises `UnreadableInput` where the file is one JSON text and damaged.
     """
     sessions, skipped = _sessions(data, name)
-    recordings = [_session(session, index, name) for index, session in enumerate(sessions)]
-    if not recordings:
+    if not sessions:
         raise UnreadableInput(f"{name}: holds no list of chat messages", hint="give OpenAI messages, or --format")
-    if skipped:
-        first, *rest = recordings
-        first.skipped.update(skipped)
-        recordings = [first, *rest]
+    transcripts = [_session(session) for session in sessions]
+    transcripts[0].skipped.update(skipped)
+    ids = [_session_id(session, index) for index, session in enumerate(sessions)]
     return tuple(
-        t.recording(_session_id(s, i), OPENAI_CHAT, name)
-        for i, (s, t) in enumerate(zip(sessions, recordings, strict=True))
+        transcript.recording(session_id, OPENAI_CHAT, name)
+        for session_id, transcript in zip(ids, transcripts, strict=True)
     )
 
 
@@ -66,7 +64,7 @@ def _session_id(session: Mapping[str, object], index: int) -> str:
     return f"{digest}-{index + 1}" if task is None else f"{digest}-task-{task}-trial-{trial}"
 
 
-def _session(session: Mapping[str, object], index: int, name: str) -> Transcript:
+def _session(session: Mapping[str, object]) -> Transcript:
     into = Transcript()
     for number, item in enumerate(list_of(_messages(session)), 1):
         message = dict_of(item)

@@ -7,54 +7,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+_PROGRAMS: Final = (
+    "ls cat head tail grep egrep fgrep wc pwd cd echo which type stat du df diff cmp cut tr jq nl basename dirname "
+    "realpath readlink true test [ md5sum sha1sum sha256sum shasum cksum od strings comm paste fold rev tac"
+)
 READ_ONLY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        **dict.fromkeys(
-            [
-                "ls",
-                "cat",
-                "head",
-                "tail",
-                "grep",
-                "egrep",
-                "fgrep",
-                "wc",
-                "pwd",
-                "cd",
-                "echo",
-                "which",
-                "type",
-                "stat",
-                "du",
-                "df",
-                "diff",
-                "cmp",
-                "cut",
-                "tr",
-                "jq",
-                "nl",
-                "basename",
-                "dirname",
-                "realpath",
-                "readlink",
-                "true",
-                "test",
-                "[",
-                "md5sum",
-                "sha1sum",
-                "sha256sum",
-                "shasum",
-                "cksum",
-                "od",
-                "strings",
-                "comm",
-                "paste",
-                "fold",
-                "rev",
-                "tac",
-            ],
-            (),
-        ),
+        **{program: () for program in _PROGRAMS.split()},
         "rg": ("--pre",),
         "tree": ("-o",),
         "sort": ("-o", "--output", "--compress-program"),
@@ -62,24 +21,10 @@ READ_ONLY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Programs that write nothing but their output → beginnings of the options with which they do more."""
-GIT_READ_ONLY: Final = frozenset(
-    [
-        "log",
-        "show",
-        "diff",
-        "status",
-        "blame",
-        "ls-files",
-        "ls-tree",
-        "rev-parse",
-        "rev-list",
-        "grep",
-        "describe",
-        "shortlog",
-        "cat-file",
-        "merge-base",
-    ]
+_GIT: Final = (
+    "log show diff status blame ls-files ls-tree rev-parse rev-list grep describe shortlog cat-file merge-base"
 )
+GIT_READ_ONLY: Final = frozenset(_GIT.split())
 """git commands that change no file, no ref and no index that a later read would see."""
 _GIT_WRITES: Final = ("--output", "-O", "--open-files-in-pager", "--ext-diff", "--textconv")
 

@@ -98,11 +98,8 @@ def pieces(text: str) -> Iterator[str]:
     """The words of a command or a search pattern that hold no `/`; the bodies of here-documents are written text."""
     if "<<" in text:
         text = _HEREDOC.sub(" ", text)
-    for piece in _PIECE.findall(text):
-        if "/" not in piece:
-            piece = piece.strip(_ENDS)
-            if len(piece) >= NEED_CHARS_MIN_LEAF:
-                yield piece
+    words = (word.strip(_ENDS) for word in _PIECE.findall(text) if "/" not in word)
+    yield from (word for word in words if len(word) >= NEED_CHARS_MIN_LEAF)
 
 
 def _strings(tool: Tool, name: str, value: object) -> Iterator[tuple[Role, str]]:

@@ -184,7 +184,8 @@ CLAUDE_CODE_TOOLS: Final = _table(
     Tool("Skill", Kind.INERT, roles=_roles(written="skill args")),
     *_plain(
         Kind.PLANNING,
-        "TodoWrite TodoRead TaskCreate TaskUpdate TaskList TaskGet update_plan EnterPlanMode ExitPlanMode exit_plan_mode",
+        "TodoWrite TodoRead TaskCreate TaskUpdate TaskList TaskGet update_plan "
+        "EnterPlanMode ExitPlanMode exit_plan_mode",
     ),
     *_plain(Kind.MESSAGING, "AskUserQuestion SendMessage SendUserMessage"),
 )

@@ -24,7 +24,7 @@ from clawvm_es.importers.recording import Lines, Recording, TraceInput
 from clawvm_es.importers.records import TooDeep, parse_json
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.protocol import Recorded
-from clawvm_es.journal.upcasters import upcast
+from clawvm_es.journal.upcasters import UPCASTERS, upcast
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import INPUTS, Input, PromptRendered, SessionOpened
 
@@ -131,19 +131,16 @@ def _input(row: Mapping[str, object], name: str, number: int) -> TraceInput:
     cls = _CLASSES.get(str(type_))
     if cls is None:
         raise UnreadableInput(f"{where}: $.type: unknown input {type_!r}", hint=f"one of {', '.join(_CLASSES)}")
-    for key, value, expected in (
-        ("at_us", at_us, int),
-        ("schema_version", schema_version, int),
-        ("data", data, dict),
-    ):
-        if not isinstance(value, expected) or isinstance(value, bool):
+    fields = (("at_us", at_us, int), ("schema_version", schema_version, int), ("data", data, dict))
+    for key, value, expected in fields:
+        if type(value) is not expected:
             raise UnreadableInput(f"{where}: $.{key}: expected {expected.__name__}, got {type(value).__name__}")
     if not isinstance(principal, str) or not _NAME.fullmatch(principal):
         raise UnreadableInput(f"{where}: $.principal: expected a name, got {principal!r:.60}")
     assert isinstance(data, dict) and isinstance(at_us, int) and isinstance(schema_version, int)
     if not 1 <= schema_version <= cls.SCHEMA_VERSION:
         raise UnreadableInput(f"{where}: $.schema_version: unknown version {schema_version} of {type_}")
-    data = upcast(cls.TYPE, schema_version, data, cls.SCHEMA_VERSION)
+    data = upcast(cls.TYPE, schema_version, data, cls.SCHEMA_VERSION, UPCASTERS)
     return TraceInput(cls.TYPE, data, Lines(number, number), at_us, principal)
 
 
@@ -186,7 +183,7 @@ def _make_converter() -> cattrs.Converter:
         def structure(value: Any, _: type) -> Any:
             if type(value) is not expected:
                 raise TypeError(f"expected {expected.__name__}, got {type(value).__name__}")
-            if expected is int and abs(value) > INTEGER_MAX:
+            if isinstance(value, int) and abs(value) > INTEGER_MAX:
                 raise ValueError(f"{value} is beyond ±(2**53 - 1)")
             return value
 
