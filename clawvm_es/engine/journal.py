@@ -83,7 +83,7 @@ class Journal:
         stored = self.opened(session_id)
         if stored is not None:
             _same_settings(session_id, stored, wanted, budget_tokens, counter)
-            return self._session(session_id, stored.counter, settings)
+            return self.resume(session_id, stored.counter, settings)
         opened = SessionOpened(
             profile=wanted or profile("clawvm"),
             budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
@@ -96,7 +96,7 @@ class Journal:
             misfits=limits.MISFITS,
             directory_tokens=limits.DIRECTORY_TOKENS,
         )
-        session = self._session(session_id, opened.counter, settings)
+        session = self.resume(session_id, opened.counter, settings)
         session.open(opened)
         return session
 
@@ -107,7 +107,8 @@ class Journal:
                 return row.data
         return None
 
-    def _session(self, session_id: str, counter: str, settings: Settings | None) -> Session:
+    def resume(self, session_id: str, counter: str, settings: Settings | None = None) -> Session:
+        """A handle on a stream as it is, open or not; for importers and tools that bring their own opening."""
         vault = self.log.vault(session_id, self.seed)
         shell = Shell(self.log, session_id, vault, counter_named(counter))
         return Session(shell, settings, self.clock, self.catch_up)

@@ -1,0 +1,191 @@
+"""Replay: recorded sessions of a file through the engine into a journal, one whole transaction at a time.
+
+A session that is in the journal already goes on where its stream ends: the same file under the same settings
+appends nothing, a file that has grown appends what is new.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from clawvm_es import limits
+from clawvm_es.core.decide import DECIDER_VERSION
+from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.engine.edge import Edge
+from clawvm_es.engine.journal import SCOPE_PREFIX, Journal
+from clawvm_es.engine.session import Session
+from clawvm_es.errors import IdempotencyConflict, UsageError
+from clawvm_es.importers import commands, read
+from clawvm_es.importers.detect import CLAWVM_TRACE
+from clawvm_es.importers.recording import Recording
+from clawvm_es.journal.protocol import Durability
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import BoundaryReached, SessionOpened, TurnBegan
+from clawvm_es.model.facts import Boundary, OnPressure, Trigger
+from clawvm_es.model.profile import Profile
+from clawvm_es.representations.counter import counter as counter_named
+
+Progress = Callable[[str, int, int], None]
+"""(session id, steps done, steps in all)."""
+
+
+@attrs.frozen
+class ReplaySettings:
+    """Under which settings recorded sessions are replayed; a `clawvm-trace` keeps those that are None."""
+
+    policy: Profile | None = None
+    budget_tokens: int | None = None
+    counter: str | None = None
+    fixed_tokens: int | None = None
+    project: str | None = None
+    name: str | None = None
+
+
+@attrs.frozen
+class Replayed:
+    """What became of one recorded session: its id, how many events were appended, what was skipped and why."""
+
+    session_id: str
+    source: str
+    format: str
+    appended: int
+    skipped: Mapping[str, int]
+
+
+def replay(
+    journal: Journal,
+    path: str | os.PathLike[str],
+    settings: ReplaySettings | None = None,
+    *,
+    format: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[Replayed, ...]:
+    """Replay all sessions of a recorded file into `journal`.
+
+    Raises `UnreadableInput` for files that are not recordings, `UsageError` if a session of the same name is in
+    the journal under other settings or with other content.
+    """
+    settings = settings or ReplaySettings()
+    recordings = read(Path(path), format)
+    names = _names(recordings, settings.name)
+    return tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
+
+
+def _names(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
+    """Recorded session id → id in the journal; `name` stands for the main session, or before each of several."""
+    roots = [recording.session_id for recording in recordings if recording.linked_to is None]
+    if name is None:
+        return {recording.session_id: recording.session_id for recording in recordings}
+    if len(roots) != 1:
+        return {recording.session_id: f"{name}/{recording.session_id}" for recording in recordings}
+    root = roots[0]
+    return {
+        recording.session_id: name + recording.session_id.removeprefix(root)
+        if recording.session_id.startswith(root)
+        else f"{name}/{recording.session_id}"
+        for recording in recordings
+    }
+
+
+def _replay_one(
+    journal: Journal,
+    recording: Recording,
+    names: Mapping[str, str],
+    settings: ReplaySettings,
+    progress: Progress | None,
+) -> Replayed:
+    session_id = names[recording.session_id]
+    opened = _opening(journal, recording, names, settings)
+    stored = journal.opened(session_id)
+    if stored is not None and stored != opened:
+        raise _other_settings(session_id, "settings", _difference(stored, opened))
+    session = journal.resume(session_id, opened.counter)
+    edge = Edge(journal.log.vault(session_id, journal.seed), counter_named(opened.counter))
+    tally: Counter[str] = Counter()
+    stream = _fixed(commands(recording, edge, opened, tally), settings.fixed_tokens)
+    with session:
+        before = session.state.version
+        try:
+            _execute(session, recording, stream, progress)
+        except IdempotencyConflict as error:
+            raise _other_settings(session_id, "content", str(error)) from error
+        appended = session.state.version - before
+    return Replayed(session_id, recording.source, recording.format, appended, {**recording.skipped, **tally})
+
+
+def _opening(
+    journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings
+) -> SessionOpened:
+    """How the session is opened: as its trace recorded it, or afresh, with what the settings name changed."""
+    base = recording.opened or SessionOpened(
+        profile=CLAWVM,
+        budget_tokens=limits.BUDGET_DEFAULT,
+        counter="o200k_base",
+        decider_version=DECIDER_VERSION,
+        format=recording.format,
+        on_pressure=OnPressure.DEGRADE,
+        linked_to=names.get(recording.linked_to, recording.linked_to) if recording.linked_to else None,
+        misfits=limits.MISFITS,
+        directory_tokens=limits.DIRECTORY_TOKENS,
+    )
+    return attrs.evolve(
+        base,
+        profile=settings.policy or base.profile,
+        budget_tokens=base.budget_tokens if settings.budget_tokens is None else settings.budget_tokens,
+        counter=settings.counter or base.counter,
+        reproducible=journal.seed is not None,
+        project=SCOPE_PREFIX + settings.project if settings.project else base.project,
+    )
+
+
+def _fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[Command]:
+    """The commands, with each turn charged for a fixed region that the recording does not hold."""
+    for command in stream:
+        if fixed_tokens is not None and isinstance(command.data, TurnBegan):
+            command = attrs.evolve(command, data=attrs.evolve(command.data, fixed_tokens=fixed_tokens))
+        yield command
+
+
+def _execute(session: Session, recording: Recording, stream: Iterator[Command], progress: Progress | None) -> None:
+    """Execute the commands in batches, and save at the end, so that the durable store holds what is written."""
+    batch: list[Command] = []
+    done, last_us = 0, recording.began_us
+    for command in stream:
+        batch.append(command)
+        last_us = command.at_us
+        if len(batch) >= limits.IMPORT_BATCH:
+            done += len(batch)
+            session.execute(*batch)
+            batch.clear()
+            if progress is not None:
+                progress(session.session_id, done, 0)
+    done += len(batch)
+    if recording.format != CLAWVM_TRACE:  # a trace holds its own boundaries
+        save = BoundaryReached(Boundary.SAVE, Trigger.CALLER)
+        batch.append(Command(save, last_us, idempotency_key=f"save:{done}"))
+    session.execute(*batch, durability=Durability.FULL)
+    if progress is not None:
+        progress(session.session_id, done, done)
+
+
+def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:
+    """The first setting that differs, with both values."""
+    if stored.profile != wanted.profile:
+        return f"policy {stored.profile.name} there, {wanted.profile.name} here"
+    for field in attrs.fields(SessionOpened):
+        was, now = getattr(stored, field.name), getattr(wanted, field.name)
+        if was != now:
+            return f"{field.name} {was} there, {now} here"
+    return "nothing"
+
+
+def _other_settings(session_id: str, what: str, detail: str) -> UsageError:
+    return UsageError(
+        f"session {session_id} is in this journal with other {what}: {detail}",
+        hint="use --as NAME to replay it beside the first",
+    )
