@@ -1,0 +1,91 @@
+"""Checks of bodies, salts and commitments, and of the names that events give them."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+from clawvm_es.journal.check_events import RawRow, place, text
+from clawvm_es.journal.codec import named_commitments
+from clawvm_es.journal.problems import Problem
+from clawvm_es.journal.vault import SALT_BYTES, binding, commitment_to
+from clawvm_es.model.events import KINDS, ContentRedacted
+
+_INPUTS: Final = frozenset(name.encode() for name, kind in KINDS.items() if kind == "input")
+_REDACTED: Final = ContentRedacted.TYPE.encode()
+_ROWS: Final = """SELECT c.commitment_id, c.commitment, c.session_id, c.salt, c.blob_id, c.binding, b.digest, b.body
+    FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id ORDER BY c.commitment_id"""
+_LONELY: Final = """SELECT blob_id, digest, body FROM blobs
+    WHERE blob_id NOT IN (SELECT blob_id FROM commitments WHERE blob_id IS NOT NULL)"""
+
+
+class BodyChecker:
+    """Collects what inputs name while rows go by, then compares it with what is stored.
+
+    Memory: one bit a commitment, and those that were not found.
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        last = db.execute("SELECT coalesce(max(commitment_id), 0) FROM commitments").fetchone()[0]
+        self._named = bytearray(last // 8 + 1)
+        self._missing: dict[str, str] = {}  # commitment → where it is named first
+        self._redacted: set[str] = set()
+
+    def note(self, row: RawRow) -> None:
+        """Remember the commitments that a row names."""
+        if row[5] == _REDACTED:
+            self._redacted.update(part for part in text(row[11]).split('"') if len(part) == 64)
+        elif row[5] in _INPUTS:
+            for commitment in named_commitments(row[11]):
+                found = self._db.execute("SELECT commitment_id FROM commitments WHERE commitment = ?", (commitment,))
+                stored = found.fetchone()
+                if stored is None:
+                    self._missing.setdefault(commitment, place(row))
+                else:
+                    self._named[stored[0] // 8] |= 1 << stored[0] % 8
+
+    def check(self) -> Iterator[Problem]:
+        """All problems of bodies and commitments, after the last row."""
+        for commitment, where in self._missing.items():
+            if commitment not in self._redacted:
+                yield Problem("commitment", where, f"{commitment} has no row, and no content_redacted names it")
+        for row in self._db.execute(_ROWS):
+            yield from self._check_row(row)
+        for blob_id, digest, body in self._db.execute(_LONELY):
+            changed = "" if hashlib.sha256(body).digest() == digest else ", and digest or body was changed"
+            yield Problem("blob_id", f"blobs {blob_id}", f"no commitment stands for this body{changed}")
+
+    def _check_row(self, row: tuple[Any, ...]) -> Iterator[Problem]:
+        commitment_id, name, session_id, salt, blob_id, bound, digest, body = row
+        commitment = text(name)
+        where = f"commitments {commitment_id} ({commitment[:12]}…, session {text(session_id)})"
+        if not self._named[commitment_id // 8] >> commitment_id % 8 & 1:
+            yield Problem("commitment", where, "no input of the log names it")
+        if len(salt) != SALT_BYTES:
+            yield Problem("salt", where, f"has {len(salt)} bytes, not {SALT_BYTES}")
+        bound_right = binding(commitment, text(session_id), salt, sealed=blob_id is None) == bound
+        if blob_id is not None and body is None:
+            yield Problem("blob_id", where, f"there is no body {blob_id}")
+        elif body is not None:
+            yield from _check_body(where, blob_id, digest, body, commitment_to(salt, body) == commitment, bound_right)
+        if not bound_right:
+            yield Problem(
+                "binding", where, "commitment, session_id, salt or binding was changed, or the body unlinked"
+            )
+
+
+def _check_body(
+    where: str, blob_id: int, digest: bytes, body: bytes, opens: bool, bound_right: bool
+) -> Iterator[Problem]:
+    digest_right = hashlib.sha256(body).digest() == digest
+    if not digest_right and opens:
+        yield Problem("digest", f"blobs {blob_id}", "is not the SHA-256 of its body")
+    elif not digest_right:
+        yield Problem("body", f"blobs {blob_id}", "was changed: neither its digest nor its commitment fits")
+    elif not opens and bound_right:
+        yield Problem("blob_id", where, f"body {blob_id} is not what was committed to")
+    elif not opens:
+        yield Problem("salt", where, "salt or commitment was changed: the body does not open it")

@@ -1,0 +1,158 @@
+"""Checks of rows of events, in the order of the log: numbers without gaps, chains, canonical data.
+
+Rows come as bytes, as they are stored, so that nothing is decoded that is only hashed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from clawvm_es.errors import ClawVMError
+from clawvm_es.journal import queries
+from clawvm_es.journal.chain import GENESIS, event_hash
+from clawvm_es.journal.codec import check_canonical, decode
+from clawvm_es.journal.problems import Problem
+from clawvm_es.model.events import EVENT_TYPES, KINDS, SessionForked
+
+RawRow: TypeAlias = tuple[Any, ...]
+"""The columns of `queries.COLUMNS`; texts are UTF-8 bytes."""
+
+_HASHED: Final = tuple(queries.COLUMNS.replace(",", "").split()[1:13])
+_FORKED: Final = SessionForked.TYPE.encode()
+_KINDS: Final = {name.encode(): kind.encode() for name, kind in KINDS.items()}
+_GUESSES: Final = 64
+
+
+@attrs.define
+class _Stream:
+    """What the last row of a stream leaves to compare the next one with."""
+
+    row: RawRow
+    hash: bytes  # as it should be
+
+
+class EventChecker:
+    """Takes rows in the order of `seq` and yields what is wrong with each.
+
+    `hash_at` gives the stored hash of an event by stream and version (for forks). With `fast`, data is hashed
+    but not read.
+    """
+
+    def __init__(self, hash_at: Callable[[str, int], bytes | None], fast: bool) -> None:
+        self._hash_at = hash_at
+        self._fast = fast
+        self._seq = 0
+        self._streams: dict[bytes, _Stream] = {}
+
+    def check(self, row: RawRow) -> Iterator[Problem]:
+        """All problems of the next row."""
+        seq, session_id, version, stored_prev, stored_hash = row[0], row[1], row[2], row[12], row[13]
+        stream = self._streams.get(session_id)
+        if seq != self._seq + 1:
+            yield Problem("seq", place(row), f"the row before has seq {self._seq}, so {self._seq + 1} was expected")
+        self._seq = seq
+        computed = _hash(row)
+        if stream is None:
+            stream = self._streams[session_id] = _Stream(row, stored_hash)
+            yield from self._check_start(row)
+        else:
+            if version != stream.row[2] + 1:
+                yield Problem("version", place(row), f"follows version {stream.row[2]} of its session")
+            if stored_prev not in (stream.row[13], stream.hash):
+                yield Problem("prev_hash", place(row), "is not the hash of the session's event before")
+        if computed != stored_hash:
+            yield _explain(row, stream, self._streams)
+        if not self._fast:
+            yield from self._check_data(row)
+        stream.row, stream.hash = row, computed
+
+    def _check_start(self, row: RawRow) -> Iterator[Problem]:
+        """A stream begins at version 1 and 32 zero bytes, or where its parent was forked."""
+        version, prev_hash = 1, GENESIS
+        if row[4 + 1] == _FORKED:
+            try:
+                fork = decode(SessionForked.TYPE, row[6], row[11])
+            except ClawVMError:
+                fork = None
+            if isinstance(fork, SessionForked):
+                parent = self._hash_at(fork.parent, fork.parent_version)
+                if parent is None or parent.hex() != fork.parent_hash:
+                    at = f"event {fork.parent_version} of its parent {fork.parent}"
+                    yield Problem("parent_hash", place(row), f"{at} is missing or has another hash")
+                    parent = row[12]
+                version, prev_hash = fork.parent_version + 1, parent
+        if row[2] != version:
+            yield Problem("version", place(row), f"the session's first event should have version {version}")
+        if row[12] != prev_hash:
+            yield Problem("prev_hash", place(row), f"the session's first event should follow {prev_hash.hex()}")
+
+    def _check_data(self, row: RawRow) -> Iterator[Problem]:
+        """Type, kind, cause and key fit each other, and the data is canonical data of its type."""
+        kind = _KINDS.get(row[5])
+        if kind is not None and row[4] != kind:
+            yield Problem("kind", place(row), f"is {text(row[4])!r}, but {text(row[5])} is of kind {text(kind)!r}")
+        if row[9] is not None and not 0 < row[9] < row[2]:
+            yield Problem("cause", place(row), f"{row[9]} is no earlier version of the session")
+        if row[10] is not None and kind == b"decision":
+            yield Problem("idempotency_key", place(row), "only inputs have one")
+        try:
+            event = decode(text(row[5]), row[6], row[11])
+            if row[6] == event.SCHEMA_VERSION:
+                check_canonical(row[11], event)
+        except ClawVMError as error:
+            yield Problem("type" if isinstance(error, LookupError) else "data", place(row), str(error))
+
+
+def place(row: RawRow) -> str:
+    """Where a row stands, for people."""
+    return f"session {text(row[1])} version {row[2]} (seq {row[0]})"
+
+
+def text(raw: bytes) -> str:
+    """Stored text for people; what is no UTF-8 is escaped."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _hash(row: RawRow) -> bytes:
+    try:
+        return event_hash(*row[1:13])
+    except (struct.error, TypeError):  # a cell whose type or size no event has
+        return b""
+
+
+def _explain(row: RawRow, stream: _Stream, streams: Iterable[bytes]) -> Problem:
+    """Name the changed column, if giving it a value that its neighbours suggest restores the hash."""
+    for column, values in _suggestions(row, stream, streams).items():
+        index = 1 + _HASHED.index(column)
+        for value in values:
+            if value != row[index] and _hash((*row[:index], value, *row[index + 1 :])) == row[13]:
+                return Problem(column, place(row), f"was changed: with {_show(value)} the hash would be right")
+    return Problem("hash", place(row), "is not the hash of the other columns: one of them, or it, was changed")
+
+
+def _suggestions(row: RawRow, stream: _Stream, streams: Iterable[bytes]) -> dict[str, list[Any]]:
+    before, version = stream.row, row[2]
+    last = before[2] if before is not row else 0
+    return {
+        "prev_hash": [stream.hash, before[13], GENESIS],
+        "version": [last + 1],
+        "session_id": [session_id for session_id, _ in zip(streams, range(_GUESSES), strict=False)],
+        "kind": [b"input", b"decision"],
+        "type": list(_KINDS),
+        "schema_version": list(range(1, 1 + max(cls.SCHEMA_VERSION for cls in EVENT_TYPES.values()))),
+        "cause": [None, *range(max(1, version - _GUESSES), version)],
+        "principal": [before[8], b"harness"],
+        "at": [before[7]],
+        "turn": [*range(max(0, before[3] - 1), before[3] + 3)],
+        "idempotency_key": [None],
+    }
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex() if len(value) == len(GENESIS) else repr(text(value))
+    return "NULL" if value is None else str(value)

@@ -1,0 +1,144 @@
+"""Whether a log is what was written: file, schema, numbers, chains, canonical data, bodies and salts.
+
+What it cannot see without an anchor kept elsewhere: a tail that was cut off whole, the order of events of
+different sessions, and a log that someone chained anew. Projections and re-decide are checked by the layers
+that own them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from clawvm_es.errors import JournalError, UnreadableInput
+from clawvm_es.journal import opening, queries, schema
+from clawvm_es.journal.check_bodies import BodyChecker
+from clawvm_es.journal.check_events import EventChecker
+from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.journal.problems import Problem
+from clawvm_es.journal.sqlite_log import SQLiteLog
+
+__all__ = ["PROBLEMS_MAX", "Problem", "verify_log"]
+
+PROBLEMS_MAX: Final = 1_000
+"""Problems after which the search stops."""
+
+
+def verify_log(log: SQLiteLog | MemoryLog | str | os.PathLike[str], *, fast: bool = False) -> tuple[Problem, ...]:
+    """All problems of a log, given as such or as a path; empty if it is consistent.
+
+    `fast` checks numbers and chains only. Nothing is written. What the file holds never raises: it is a problem.
+    Raises `UnreadableInput` where there is no file.
+    """
+    if isinstance(log, MemoryLog):
+        found = _check_memory(log, fast)
+    else:
+        found = _check_file(log.path if isinstance(log, SQLiteLog) else os.path.realpath(log), fast)
+    problems = tuple(itertools.islice(found, PROBLEMS_MAX + 1))
+    if len(problems) > PROBLEMS_MAX:
+        return (*problems[:-1], Problem("more", "log", f"there are more than {PROBLEMS_MAX} problems"))
+    return problems
+
+
+def _check_memory(log: MemoryLog, fast: bool) -> Iterator[Problem]:
+    def hash_at(session_id: str, version: int) -> bytes | None:
+        return next((recorded.hash for recorded in log.read(session_id, version - 1, version)), None)
+
+    checker = EventChecker(hash_at, fast)
+    for e in log.read_all():
+        key = None if e.idempotency_key is None else e.idempotency_key.encode()
+        texts = (e.kind.encode(), e.type.encode())
+        yield from checker.check(
+            (e.seq, e.session_id.encode(), e.version, e.turn, *texts, e.schema_version, e.at_us,
+             e.principal.encode(), e.cause, key, e.raw, e.prev_hash, e.hash)
+        )  # fmt: skip
+
+
+def _check_file(path: str, fast: bool) -> Iterator[Problem]:
+    if not os.path.isfile(path):
+        raise UnreadableInput(f"{path}: there is no such file")
+    try:
+        if opening.is_new(path):
+            yield Problem("file", path, "is empty")
+            return
+    except JournalError as error:
+        yield Problem("file", path, str(error))
+        return
+    try:
+        db = opening.connect_reader(path, read_only=True)
+    except sqlite3.Error as error:
+        yield Problem("file", path, str(opening.translate(error, path)))
+        return
+    try:
+        db.text_factory = bytes
+        checks: list[Callable[[], Iterable[Problem]]] = [lambda: _check_schema(db), lambda: _check_identity(db)]
+        if not fast:
+            checks.append(lambda: _check_integrity(db))
+        checks.append(lambda: _check_rows(db, fast))
+        for check in checks:
+            yield from _guarded(check, path)
+    finally:
+        db.close()
+
+
+def _guarded(check: Callable[[], Iterable[Problem]], path: str) -> Iterator[Problem]:
+    """Run one check; what SQLite cannot read is a problem, and ends that check only."""
+    try:
+        yield from check()
+    except sqlite3.Error as error:
+        yield Problem("file", path, str(error))
+
+
+def _check_schema(db: sqlite3.Connection) -> Iterator[Problem]:
+    """Our tables, indexes and triggers are exactly as expected, and nobody added any to our tables."""
+    found = {
+        name.decode(): (table.decode(), (sql or b"").decode("utf-8", "replace"))
+        for name, table, sql in db.execute("SELECT name, tbl_name, sql FROM sqlite_master")
+    }
+    for name, statement in schema.DDL.items():
+        if name not in found:
+            yield Problem("schema", name, "is missing")
+        elif found[name][1] != statement:
+            yield Problem("schema", name, f"is not as made: {found[name][1]}")
+    for name, (table, _) in found.items():
+        if table in schema.TABLES and name not in schema.DDL:
+            yield Problem("schema", name, f"does not belong on the table {table}")
+
+
+def _check_identity(db: sqlite3.Connection) -> Iterator[Problem]:
+    application_id, user_version = (
+        db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("application_id", "user_version")
+    )
+    if application_id != schema.APPLICATION_ID:
+        yield Problem("application_id", "file", f"is {application_id:#x}, not {schema.APPLICATION_ID:#x}")
+    if user_version != schema.USER_VERSION:
+        yield Problem("user_version", "file", f"is {user_version}, not {schema.USER_VERSION}")
+    rows = db.execute("SELECT id FROM journal").fetchall()
+    if len(rows) != 1 or len(rows[0][0]) != 32:
+        yield Problem("journal", "file", "the table journal does not hold one row with one id")
+
+
+def _check_integrity(db: sqlite3.Connection) -> Iterator[Problem]:
+    for (line,) in db.execute("PRAGMA integrity_check"):
+        if line != b"ok":
+            yield Problem("integrity", "file", line.decode("utf-8", "replace"))
+
+
+def _check_rows(db: sqlite3.Connection, fast: bool) -> Iterator[Problem]:
+    """Events, then bodies, in one read transaction."""
+    db.execute("BEGIN")
+    try:
+        events = EventChecker(lambda session_id, version: queries.hash_at(db, session_id, version), fast)
+        bodies = None if fast else BodyChecker(db)
+        for row in db.execute(f"SELECT {queries.COLUMNS} FROM events ORDER BY seq"):
+            yield from events.check(row)
+            if bodies is not None:
+                bodies.note(row)
+        if bodies is not None:
+            yield from bodies.check()
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
