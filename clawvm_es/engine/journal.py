@@ -51,7 +51,8 @@ class Journal:
         """
         if str(path) == ":memory:":
             return cls(MemoryLog(), seed=seed, clock=clock)
-        return cls(open_journal(path, wait_s=wait_s, read_only=read_only), seed=seed, clock=clock)
+        log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None)
+        return cls(log, seed=seed, clock=clock)
 
     def __enter__(self) -> Journal:
         return self

@@ -1,0 +1,223 @@
+"""The shell: retries, failures, threads, re-decide, and texts that never reach the events."""
+
+import asyncio
+import threading
+
+import pytest
+
+from clawvm_es import limits
+from clawvm_es.core.decide import decide
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
+from clawvm_es.engine.aio import AsyncJournal
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Settings
+from clawvm_es.engine.tools import Tool
+from clawvm_es.journal.codec import encode
+from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import ResourceClass
+from tests.engine.conftest import FIELDS, ticking
+
+
+def busy(session, rounds=6):
+    """A session that uses every hook."""
+    session.write_page("bootstrap", "- You must be careful.\n" * 5)
+    for number in range(rounds):
+        page = session.user_says(f"question {number} " + "words " * 30)
+        session.assemble(hints=["p1"])
+        calls = session.observe_model(f"answer {number}", [("look", {"at": number % 2}), ("touch", {"n": number})])
+        for call in calls:
+            session.observe_result(call, f"result {call} " + "data " * 50)
+        session.stage("notes", "append", number, evidence=page)
+        session.write_page("plan", f"Goal: x\n1. step {number}", page_id=None, author="model")
+        session.recall(f"what about {number}?", [f"memory {number}"])
+        if number % 2:
+            session.compact()
+    session.prune()
+    session.close()
+
+
+def test_the_log_is_what_the_state_has_folded(journal):
+    """LAW-SHELL-1: folding the stored stream from zero gives the live state, for every step of a busy session."""
+    with journal.session("s", budget_tokens=700, counter="lines4", settings=Settings(fields=FIELDS)) as session:
+        busy(session)
+        live = session.state
+        again = State()
+        for row in journal.log.read("s"):
+            apply(again, row.data)
+        assert again == live
+
+
+def test_stored_inputs_decide_the_same_again_without_any_body(journal):
+    """Re-decide: each recorded decision follows from the inputs alone, byte for byte."""
+    with journal.session("s", budget_tokens=700, counter="lines4", settings=Settings(fields=FIELDS)) as session:
+        busy(session)
+    rows = list(journal.log.read("s"))
+    state, place = State(), 0
+    while place < len(rows):
+        again = decide(state, Command(rows[place].data, rows[place].at_us))
+        recorded = rows[place : place + len(again)]
+        assert [encode(data) for data in again] == [row.raw for row in recorded]
+        for row in recorded:
+            apply(state, row.data)
+        place += len(again)
+
+
+def test_no_authored_text_stands_in_events(journal):
+    """Canaries in every text that a caller can give are in no event."""
+    canary = "cAnArY"
+    tools = [
+        Tool(
+            "known",
+            lambda **given: canary,
+            True,
+            reads=lambda given: [(ResourceClass.FILE, canary + "key")],
+            validator=lambda given: canary + "validator",
+        )
+    ]
+    settings = Settings(tools=tools, fields=FIELDS)
+    with journal.session("s", counter="lines4", settings=settings) as session:
+        session.write_page("bootstrap", canary, source=canary + "source")
+        page = session.user_says(canary)
+        session.assemble()
+        session.observe_model(canary, [(canary + "_tool", {canary: canary})])
+        session.observe_result(1, canary, source=canary)
+        session.tool("known", {"a": canary})
+        session.tool("known", {"a": canary})
+        with pytest.raises(Exception, match="failed"):
+            session.tool(canary, {}, run=lambda: {}[1])
+        session.recall(canary, [canary])
+        session.stage("notes", "append", canary, evidence=page)
+        session.stage(canary + "field", "append", canary, evidence=page)
+        session.write_page("plan", canary)
+        session.compact()
+        session.close()
+    for row in journal.log.read("s"):
+        assert canary.encode() not in row.raw, row
+        assert canary not in (row.principal, row.idempotency_key)
+
+
+def test_two_handles_on_one_session_catch_up_with_each_other(tmp_path):
+    """A version conflict is caught up with and decided again; nothing is lost and nothing is doubled."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as one, Journal.open(path) as two:
+        a, b = one.session("s", counter="lines4"), two.session("s", counter="lines4")
+        for number in range(5):
+            a.execute(Command(e.TurnBegan(), number))
+            b.execute(Command(e.TurnBegan(), number))
+        assert a.state.turn == 9
+        assert b.state.turn == 10
+        assert [row.type for row in one.log.read("s")].count("turn_began") == 10
+
+
+def test_threads_share_a_session(journal):
+    """Hooks called from many threads are serialised: every page has its own id, and the log is whole."""
+    with journal.session("s", counter="lines4") as session:
+        found = []
+
+        def work(name):
+            for number in range(10):
+                found.append(session.user_says(f"{name} {number}"))
+                session.assemble()
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(found, key=lambda p: int(p[1:])) == [f"p{n}" for n in range(1, 41)]
+        assert session.state.turn == 40
+
+
+def test_a_failed_append_leaves_the_session_as_the_log_has_it(tmp_path, monkeypatch):
+    """When the disk refuses, the error is raised, and the next hook goes on from what is stored."""
+    with Journal.open(tmp_path / "j.db") as journal, journal.session("s", counter="lines4") as session:
+        session.user_says("first")
+        append = journal.log.append
+
+        def full(*arguments, **named):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(journal.log, "append", full)
+        with pytest.raises(OSError):
+            session.user_says("lost")
+        monkeypatch.setattr(journal.log, "append", append)
+        assert session.user_says("second") == "p2"
+        assert session.read_page("p2") == "second"
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path):
+    """With a seed and a clock of one's own, two journals hold the same events to the last byte."""
+    heads = []
+    for name in ("one", "two"):
+        with Journal.open(tmp_path / name, seed=7, clock=ticking()) as journal:
+            with journal.session(
+                "s", budget_tokens=700, counter="lines4", settings=Settings(fields=FIELDS)
+            ) as session:
+                busy(session)
+            heads.append(journal.log.head("s").hash)
+    assert heads[0] == heads[1]
+
+
+def test_the_rendered_prompt_is_the_one_that_was_committed_to(tmp_path):
+    """The bytes given to the caller are those that the log's salted commitment stands for."""
+    with Journal.open(":memory:", seed=7) as journal, journal.session("s", counter="lines4") as session:
+        session.user_says("hello")
+        prompt = session.assemble()
+        rendered = [row.data for row in journal.log.read("s") if isinstance(row.data, e.PromptRendered)]
+        assert rendered[0].prompt == journal.log.vault("s", 7).seal(prompt.text.encode())
+        assert rendered[0].tokens == session.state.pages["p1"].full_tokens
+        assert prompt.tokens == rendered[0].tokens + limits.DIRECTORY_TOKENS  # reserved, though no line stands
+
+
+def test_async_twins_do_the_same(tmp_path):
+    """The async journal writes what the sync one would; coroutine tools run on the caller's loop."""
+
+    async def run():
+        async with await AsyncJournal.open(tmp_path / "j.db") as journal:
+            settings = Settings(fields=FIELDS)
+            async with await journal.session("s", counter="lines4", settings=settings) as session:
+                page = await session.user_says("hi")
+                prompt = await session.assemble()
+                await session.observe_model("answer", [("t", {})])
+                await session.observe_result(1, "result")
+
+                async def fetch(url):
+                    await asyncio.sleep(0)
+                    return f"body of {url}"
+
+                result = await session.tool("fetch", {"url": "u"}, fetch)
+                await session.recall("q", ["a"])
+                await session.stage("notes", "append", 1, evidence=page)
+                for hook in (
+                    session.compact,
+                    session.reset,
+                    session.prune,
+                    session.flush,
+                    session.save,
+                    session.close,
+                ):
+                    await hook()
+                return prompt, result, session.state.closed
+
+    prompt, result, closed = asyncio.run(run())
+    assert "hi" in prompt.text
+    assert result.text == "body of u"
+    assert closed
+
+
+def test_policies_without_a_contract_still_log_everything(journal):
+    """Under plain retrieval the same hooks work; old pages come back when the question matches them."""
+    with journal.session("s", policy="retrieval", budget_tokens=300, counter="lines4") as session:
+        target = session.user_says("the launch code is zebra")
+        session.assemble()
+        for number in range(10):
+            session.user_says(f"{number} " + "noise " * 30)
+            session.assemble()
+        assert target not in session.state.resident
+        session.user_says("what was the launch code?")
+        assert target in session.assemble().pages
+    with journal.session("s") as session:
+        session.user_says("and the zebra?")
+        assert target in session.assemble().pages
