@@ -10,7 +10,8 @@ import attrs
 
 from clawvm_es.limits import NEED_HOLDERS_MAX
 
-_FILE = re.compile(r"[\w.+@~/-]*[\w+@~-]\.\w+|[\w.+@~-]*/[\w.+@~/-]+")
+_WORD = re.compile(r"[\w.+@~/-]+")
+_LEADING = re.compile(r"^(?:\.{0,2}/)+")
 
 
 @attrs.define
@@ -28,7 +29,8 @@ class Hints:
 
     def say(self, source: str, text: str) -> None:
         """The newest text of a source (the user, a plan): it replaces the one before."""
-        self._named[source] = tuple(dict.fromkeys(name.rstrip("./") for name in _FILE.findall(text)))
+        words = (word.rstrip("./-") for word in _WORD.findall(text) if "/" in word or "." in word)
+        self._named[source] = tuple(dict.fromkeys(word for word in words if "/" in word or "." in word))
 
     def now(self) -> tuple[str, ...]:
         """The pages that the texts name, in order of naming."""
@@ -41,6 +43,6 @@ class Hints:
     def _matches(self, name: str) -> Iterable[str]:
         """Known paths that `name` may mean; a name of too many files means none."""
         paths = self._paths.get(posixpath.basename(name), ())
-        tail = "/" + re.sub(r"^(?:\.{0,2}/)+", "", name)
+        tail = "/" + _LEADING.sub("", name)
         matching = [path for path in paths if path.endswith(tail) or path == name]
         return matching if len(matching) <= NEED_HOLDERS_MAX else ()

@@ -139,7 +139,7 @@ def _kept(file: _File, row: Mapping[str, object], line: int) -> frozenset[int]:
     """Lines that a compaction keeps: from its first kept entry on."""
     entry_id = text_of(row.get("id"))
     if entry_id:
-        return file.kept(entry_id)
+        return file.kept(entry_id) - {line}
     first = row.get("firstKeptEntryIndex")
     if type(first) is not int or not 0 < first < len(file.index):
         return frozenset()

@@ -13,7 +13,7 @@ _PROGRAMS: Final = (
 )
 READ_ONLY: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        **{program: () for program in _PROGRAMS.split()},
+        **dict.fromkeys(_PROGRAMS.split(), ()),
         "rg": ("--pre",),
         "tree": ("-o",),
         "sort": ("-o", "--output", "--compress-program"),

@@ -11,7 +11,7 @@ from clawvm_es.importers.records import parse_json
 from clawvm_es.importers.tools import Role, Tool
 from clawvm_es.limits import NEED_CHARS_MIN_LEAF
 
-_REMINDER = re.compile(r"\n*<system-reminder>.*?</system-reminder>\n?", re.DOTALL)
+_REMINDER: Final = ("<system-reminder>", "</system-reminder>")
 _ARROWS = re.compile(r"^ *\d+→", re.MULTILINE)
 _TABS = re.compile(r"^ *\d+\t", re.MULTILINE)
 _NUMBERED = re.compile(r" *(\d{1,9})\t[^\n]*\n *(\d{1,9})\t")
@@ -24,8 +24,8 @@ _DIGIT = re.compile(r"\d")
 
 def cleaned(text: str, search: bool = False) -> str:
     """`text` without `<system-reminder>` blocks and line-number gutters (those of a numbered search, if `search`)."""
-    if "<system-reminder>" in text:
-        text = _REMINDER.sub("", text)
+    if _REMINDER[0] in text:
+        text = "".join(_outside_reminders(text))
     if "→" in text:
         text = _ARROWS.sub("", text)
     numbered = _NUMBERED.match(text)
@@ -34,6 +34,18 @@ def cleaned(text: str, search: bool = False) -> str:
     if search:
         text = _SEARCH_GUTTER.sub("", text)
     return text
+
+
+def _outside_reminders(text: str) -> Iterator[str]:
+    """The parts of `text` between reminders; one that is not closed is text."""
+    start = 0
+    while (opens := text.find(_REMINDER[0], start)) >= 0:
+        closes = text.find(_REMINDER[1], opens)
+        if closes < 0:
+            break
+        yield text[start:opens]
+        start = closes + len(_REMINDER[1])
+    yield text[start:]
 
 
 def json_leaves(text: str) -> frozenset[str]:

@@ -89,7 +89,8 @@ def commands(
         for command in translator.step(step):
             number += 1
             yield attrs.evolve(command, idempotency_key=f"i:{number}")
-    translator.tally[CHANGED_REREAD] += translator.context.changed_rereads
+    if translator.context.changed_rereads:
+        translator.tally[CHANGED_REREAD] += translator.context.changed_rereads
 
 
 def rules(text: str) -> list[str]:

@@ -1,0 +1,281 @@
+"""Claude Code: every trap of the format, on rows written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clawvm_es.importers.claude_code import parse
+from clawvm_es.importers.recording import (
+    AssistantTurn,
+    RecordedBoundary,
+    Recording,
+    SkillBody,
+    Summary,
+    ToolResult,
+    UserMessage,
+)
+from clawvm_es.model.facts import Boundary, ReturnStatus
+
+Jsonl = Callable[[list[Any]], bytes]
+COUNTER = iter(range(10_000))
+
+
+def row(kind: str, content: Any, **more: Any) -> dict[str, Any]:
+    """A user or assistant row of session `s`."""
+    message: dict[str, Any] = {"role": kind, "content": content}
+    if kind == "assistant":
+        message |= {"id": more.pop("id", f"msg{next(COUNTER)}"), "model": more.pop("model", "claude")}
+        message["usage"] = more.pop("usage", {})
+    return {"type": kind, "uuid": f"u{next(COUNTER)}", "sessionId": "s", "cwd": "/w", "message": message, **more}
+
+
+def use(call_id: str, name: str = "Read", **arguments: Any) -> dict[str, Any]:
+    """A tool_use block."""
+    return {"type": "tool_use", "id": call_id, "name": name, "input": arguments}
+
+
+def result(call_id: str, content: Any = "ok", **more: Any) -> dict[str, Any]:
+    """A user row with a tool_result."""
+    return row("user", [{"type": "tool_result", "tool_use_id": call_id, "content": content, **more}])
+
+
+def text(words: str) -> dict[str, Any]:
+    """A text block."""
+    return {"type": "text", "text": words}
+
+
+def main(jsonl: Jsonl, rows: list[Any]) -> Recording:
+    """The main session of a file with these rows."""
+    return parse(jsonl(rows), "test.jsonl")[0]
+
+
+def test_rows_of_one_message_are_one_turn_with_the_last_usage(jsonl: Jsonl) -> None:
+    """Rows that share `message.id` are one turn; usage is the last row's, results between them come after it."""
+    usage = {"input_tokens": 2, "cache_read_input_tokens": 30, "cache_creation_input_tokens": 5}
+    rows = [
+        row("assistant", [text("first")], id="m", usage={**usage, "output_tokens": 1}),
+        row("assistant", [use("a")], id="m", usage={**usage, "output_tokens": 7}),
+        result("a"),
+        row("assistant", [use("b")], id="m", usage={**usage, "output_tokens": 9}),
+        result("b"),
+    ]
+    turn, first, second = main(jsonl, rows).steps
+    assert isinstance(turn, AssistantTurn) and turn.texts == ("first",)
+    assert [u.call for u in turn.calls] == [1, 2]
+    assert (turn.usage.input_tokens, turn.usage.cached_tokens, turn.usage.output_tokens) == (37, 30, 9)
+    assert (turn.lines.first, turn.lines.last) == (1, 4)
+    assert isinstance(first, ToolResult) and isinstance(second, ToolResult)
+    assert (first.call, second.call) == (1, 2)
+
+
+def test_file_order_wins_over_parents_and_timestamps(jsonl: Jsonl) -> None:
+    """A row whose parent comes later, or whose time is earlier, stays where it stands."""
+    rows = [
+        row("user", "second", parentUuid="later", timestamp="2026-01-02T00:00:00Z"),
+        row("user", "first", timestamp="2026-01-01T00:00:00.5Z"),
+    ]
+    rows[1]["uuid"] = "later"
+    steps = main(jsonl, rows).steps
+    assert [step.text for step in steps if isinstance(step, UserMessage)] == ["second", "first"]
+    assert [step.at_us for step in steps if isinstance(step, UserMessage)] == [1767312000000000, 1767225600500000]
+
+
+def test_rows_without_a_time_are_a_second_a_line(jsonl: Jsonl) -> None:
+    """A missing or odd timestamp is 1970-01-01 plus one second a record."""
+    steps = main(jsonl, [row("user", "a"), row("user", "b", timestamp="soon")]).steps
+    assert [step.at_us for step in steps if isinstance(step, UserMessage)] == [1_000_000, 2_000_000]
+
+
+def test_compaction_and_its_summary(jsonl: Jsonl) -> None:
+    """A compact_boundary row is a boundary, the summary row is no prompt; the words inside a text are nothing."""
+    rows = [
+        row("user", "compact_boundary is a word"),
+        {"type": "system", "subtype": "compact_boundary", "sessionId": "s", "uuid": "c"},
+        row("user", "the story so far", isCompactSummary=True),
+    ]
+    said, boundary, summary = main(jsonl, rows).steps
+    assert isinstance(said, UserMessage)
+    assert isinstance(boundary, RecordedBoundary) and boundary.boundary is Boundary.COMPACT
+    assert boundary.kept_lines == frozenset()
+    assert isinstance(summary, Summary) and summary.text == "the story so far"
+
+
+def test_micro_compaction_names_results(jsonl: Jsonl) -> None:
+    """A microcompact_boundary drops the results of the calls it names; unknown ids are ignored."""
+    rows = [
+        row("assistant", [use("a"), use("b")]),
+        result("a"),
+        result("b"),
+        {
+            "type": "system",
+            "subtype": "microcompact_boundary",
+            "uuid": "x",
+            "microcompactMetadata": {"compactedToolIds": ["b", "gone"]},
+        },
+    ]
+    boundary = main(jsonl, rows).steps[-1]
+    assert isinstance(boundary, RecordedBoundary) and boundary.boundary is Boundary.PRUNE
+    assert boundary.dropped_calls == (2,)
+
+
+def test_clear_is_a_reset_and_other_commands_are_the_harness(jsonl: Jsonl) -> None:
+    """`/clear` resets; caveats, command output, bash input and interruptions are no prompts."""
+    rows = [
+        row("user", "<local-command-caveat>Caveat</local-command-caveat>", isMeta=True),
+        row("user", "<command-name>/clear</command-name>\n<command-args></command-args>"),
+        row("user", "<command-name>/model</command-name>"),
+        row("user", "<bash-input>ls</bash-input>"),
+        row("user", [text("[Request interrupted by user]"), text("go on")]),
+        row("user", "Continue from where you left off.", isMeta=True),
+    ]
+    recording = main(jsonl, rows)
+    reset, said = recording.steps
+    assert isinstance(reset, RecordedBoundary) and reset.boundary is Boundary.RESET
+    assert isinstance(said, UserMessage) and said.text == "go on"
+    assert recording.skipped == {"harness_row": 4, "meta": 1}
+
+
+def test_skill_bodies_are_meta_rows_of_a_tool_use(jsonl: Jsonl) -> None:
+    """An isMeta row that names its skill, or its tool use, is a skill body."""
+    body = "Base directory for this skill: /skills/review\n\n# Review"
+    rows = [
+        row("user", [text(body)], isMeta=True),
+        row("user", [text("# Other")], isMeta=True, sourceToolUseID="a"),
+    ]
+    first, second = main(jsonl, rows).steps
+    assert isinstance(first, SkillBody) and first.name == "/skills/review" and first.text == body
+    assert isinstance(second, SkillBody)
+
+
+def test_synthetic_and_empty_answers_are_counted(jsonl: Jsonl) -> None:
+    """`<synthetic>` rows and answers with neither text nor tool block are no turns."""
+    rows = [
+        row("assistant", [text("No response requested.")], model="<synthetic>"),
+        row("assistant", [{"type": "thinking", "thinking": "hm"}]),
+        row("assistant", [text("done")]),
+    ]
+    recording = main(jsonl, rows)
+    assert recording.turns == 1
+    assert recording.skipped == {"synthetic": 1, "empty_turn": 1, "thinking": 1}
+
+
+def test_duplicated_records_are_counted_once(jsonl: Jsonl) -> None:
+    """A row that comes again with its uuid, or without one but byte for byte, is skipped and counted."""
+    said, answer = row("user", "once"), row("assistant", [use("a")], id="m")
+    bare = row("user", "bare")
+    del bare["uuid"]
+    recording = main(jsonl, [said, said, answer, answer, bare, bare, result("a"), result("a", "again")])
+    assert recording.tool_calls == 1
+    assert recording.skipped == {"duplicate_record": 3, "duplicate_result": 1}
+    assert sum(isinstance(step, UserMessage) for step in recording.steps) == 2
+
+
+def test_calls_and_results_that_miss_each_other(jsonl: Jsonl) -> None:
+    """A result before its call is unmatched and has the call's number; orphans on both sides are counted."""
+    rows = [
+        result("late", "early bird"),
+        result("orphan"),
+        row("assistant", [use("late"), use("open")]),
+    ]
+    recording = main(jsonl, rows)
+    early, orphan, turn = recording.steps
+    assert isinstance(early, ToolResult) and early.unmatched and early.call == 1
+    assert isinstance(orphan, ToolResult) and orphan.unmatched and orphan.call == 2
+    assert isinstance(turn, AssistantTurn) and [u.call for u in turn.calls] == [1, 3]
+    assert recording.skipped == {"result_without_call": 1, "call_without_result": 1}
+
+
+def test_status_of_results(jsonl: Jsonl) -> None:
+    """is_error is an error, an interruption is told apart, content may be a list of blocks."""
+    rows = [
+        row("assistant", [use("a"), use("b"), use("c")]),
+        result("a", "no", is_error=True),
+        result("b", [text("one"), {"type": "image"}, text("two")]),
+        {**result("c", "half"), "toolUseResult": {"interrupted": True}},
+    ]
+    recording = main(jsonl, rows)
+    found = [(step.text, step.status) for step in recording.steps if isinstance(step, ToolResult)]
+    assert found == [("no", ReturnStatus.ERROR), ("one\ntwo", ReturnStatus.OK), ("half", ReturnStatus.INTERRUPTED)]
+    assert recording.skipped["image"] == 1
+
+
+def test_an_answer_that_goes_on_after_other_steps_is_no_second_turn(jsonl: Jsonl) -> None:
+    """Blocks of a message that others have followed continue it: the calls count, the turn does not."""
+    rows = [
+        row("assistant", [use("a")], id="m"),
+        row("user", "meanwhile"),
+        row("assistant", [use("b")], id="m"),
+    ]
+    recording = main(jsonl, rows)
+    last = recording.steps[-1]
+    assert (recording.turns, recording.tool_calls) == (1, 2)
+    assert isinstance(last, AssistantTurn) and last.continued
+
+
+def progress(agent_id: str, nested: dict[str, Any]) -> dict[str, Any]:
+    """A progress row of a subagent."""
+    data = {"type": "agent_progress", "agentId": agent_id, "message": nested}
+    return {"type": "progress", "sessionId": "s", "uuid": f"p{next(COUNTER)}", "cwd": "/w", "data": data}
+
+
+def test_subagents_are_linked_sessions(jsonl: Jsonl) -> None:
+    """agent_progress rows are grouped by agent, and stay out of the main session."""
+    rows = [
+        row("user", "start"),
+        progress("x", row("user", [text("explore")])),
+        progress("y", row("user", [text("test")])),
+        progress("x", row("assistant", [use("a")], id="m")),
+        progress("x", result("a")),
+        {"type": "progress", "data": {"type": "bash_progress"}, "sessionId": "s", "uuid": "q"},
+    ]
+    recordings = parse(jsonl(rows), "test.jsonl")
+    assert [r.session_id for r in recordings] == ["s", "s/agent-x", "s/agent-y"]
+    assert [r.linked_to for r in recordings] == [None, "s", "s"]
+    assert [len(r.steps) for r in recordings] == [1, 3, 1]
+    assert recordings[0].skipped == {"bash_progress": 1}
+
+
+def test_sidechain_rows_are_subagents(jsonl: Jsonl) -> None:
+    """Inline sidechain rows follow their parents into one session; a file of its own has no main session."""
+    first = {**row("user", "explore", isSidechain=True), "uuid": "abcdefgh-1", "parentUuid": None}
+    second = row("assistant", [text("found")], isSidechain=True, parentUuid="abcdefgh-1")
+    inline = parse(jsonl([row("user", "start"), first, second]), "test.jsonl")
+    assert [(r.session_id, len(r.steps)) for r in inline] == [("s", 1), ("s/agent-abcdefgh", 2)]
+    own = parse(jsonl([{**first, "agentId": "k"}, {**second, "agentId": "k"}]), "test.jsonl")
+    assert [(r.session_id, r.linked_to) for r in own] == [("s/agent-k", "s")]
+
+
+def test_malformed_rows_are_counted_by_reason(jsonl: Jsonl) -> None:
+    """What is no JSON, no object, too deep, of no known type or without a message is skipped and counted."""
+    deep = '{"type":"user","message":' + '{"a":' * 10_000 + "1" + "}" * 10_000 + "}"
+    rows = [
+        row("user", "fine"),
+        "{not json",
+        "[1, 2]",
+        deep,
+        {"type": "novelty", "sessionId": "s"},
+        {"type": "assistant", "sessionId": "s", "message": "text"},
+        {"type": "file-history-snapshot"},
+    ]
+    data = jsonl(rows) + b'{"type":"user","mess'
+    recording = parse(data, "test.jsonl")[0]
+    assert recording.skipped == {
+        "not_json": 1,
+        "not_an_object": 1,
+        "too_deep": 1,
+        "unknown_record": 1,
+        "malformed_record": 1,
+        "file_history_snapshot": 1,
+        "truncated_line": 1,
+    }
+    assert len(recording.steps) == 1
+
+
+def test_hostile_texts_arrive_whole(jsonl: Jsonl) -> None:
+    """NULs, lone surrogates and ten megabytes in a result are kept to the last character."""
+    odd = "\0\ud800\udc00x\udfff" + "y" * 10_000_000
+    recording = main(jsonl, [row("assistant", [use("a")]), result("a", odd)])
+    found = recording.steps[-1]
+    assert isinstance(found, ToolResult)
+    assert found.text == "\0\U00010000x\udfff" + "y" * 10_000_000

@@ -1,0 +1,84 @@
+"""OpenAI chat messages: shapes of files, pairing by id, identity by content."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers.openai_chat import parse
+from clawvm_es.importers.recording import AssistantTurn, SystemMessage, ToolResult, UserMessage
+from clawvm_es.model.facts import ReturnStatus
+
+
+def call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
+    """A tool call."""
+    return {"id": call_id, "type": "function", "function": {"name": "get_user_details", "arguments": arguments}}
+
+
+MESSAGES: list[dict[str, Any]] = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "hello"},
+    {"role": "assistant", "content": None, "tool_calls": [call("t", '{"user_id": "u1", "n": 1.50}')]},
+    {"role": "tool", "tool_call_id": "t", "content": "Error: user not found"},
+    {"role": "assistant", "content": "", "tool_calls": None},
+    {"role": "assistant", "content": [{"type": "text", "text": "sorry"}]},
+]
+
+
+def test_messages_become_steps() -> None:
+    """Roles, calls with JSON arguments, errors by their prefix; lines count messages, times are seconds."""
+    (recording,) = parse(json.dumps(MESSAGES).encode(), "chat")
+    system, user, turn, result, last = recording.steps
+    assert isinstance(system, SystemMessage) and isinstance(user, UserMessage)
+    assert isinstance(turn, AssistantTurn) and turn.calls[0].arguments == {"user_id": "u1", "n": "1.50"}
+    assert isinstance(result, ToolResult) and result.status is ReturnStatus.ERROR and result.lines.first == 4
+    assert isinstance(last, AssistantTurn) and last.texts == ("sorry",) and last.at_us == 6_000_000
+    assert recording.skipped == {"empty_turn": 1}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MESSAGES,
+        {"messages": MESSAGES},
+        [{"messages": MESSAGES}],
+        [{"traj": MESSAGES, "task_id": 3, "trial": 0}],
+    ],
+)
+def test_shapes_of_files(value: Any) -> None:
+    """A list of messages, one session, and a list of sessions hold the same steps."""
+    (recording,) = parse(json.dumps(value).encode(), "chat")
+    assert len(recording.steps) == 5
+
+
+def test_identity_is_content_task_and_trial() -> None:
+    """Blanks and the order of keys do not matter; content, task and trial do; the file's name never does."""
+    session = {"traj": MESSAGES, "task_id": 3, "trial": 0}
+    (first,) = parse(json.dumps([session]).encode(), "here")
+    (second,) = parse(json.dumps([dict(reversed(session.items()))], indent=2).encode(), "there")
+    (third,) = parse(json.dumps([{**session, "trial": 1}]).encode(), "here")
+    (fourth,) = parse(json.dumps([{**session, "traj": MESSAGES[:-1]}]).encode(), "here")
+    assert first.session_id == second.session_id
+    assert first.session_id.endswith("-task-3-trial-0")
+    assert len({first.session_id, third.session_id, fourth.session_id}) == 3
+
+
+def test_damaged_json_is_one_line() -> None:
+    """A cut file names what is wrong; a session without messages is counted."""
+    with pytest.raises(UnreadableInput, match="is not JSON") as caught:
+        parse(json.dumps(MESSAGES).encode()[:-20], "chat.json")
+    assert str(caught.value).startswith("chat.json: ")
+    (recording,) = parse(json.dumps([{"traj": MESSAGES}, {"traj": 5}]).encode(), "chat")
+    assert recording.skipped == {"empty_turn": 1, "malformed_record": 1}
+
+
+def test_arguments_that_are_no_object_are_kept() -> None:
+    """Arguments that are no JSON object stand as one text."""
+    messages = [{"role": "assistant", "tool_calls": [call("a", "{broken"), call("b", "[" * 10_000)]}]
+    (recording,) = parse(json.dumps(messages).encode(), "chat")
+    (turn,) = recording.steps
+    assert isinstance(turn, AssistantTurn)
+    assert [set(use.arguments) for use in turn.calls] == [{"input"}, {"input"}]
