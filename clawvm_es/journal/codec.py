@@ -2,7 +2,8 @@
 
 LAW-CODEC-1: keys are sorted, there are no blanks, fields at their default are omitted; equal events have equal
 bytes, which on this subset are those of RFC 8785.
-LAW-CODEC-2: what can be encoded can be decoded, to an equal event; everything else is refused with its path.
+LAW-CODEC-2: a well-typed event decodes to an equal event. Floats, None and integers beyond ±(2**53 - 1) are
+refused with their path; other wrong types are the type checker's to find.
 """
 
 from __future__ import annotations

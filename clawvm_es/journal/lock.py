@@ -11,8 +11,9 @@ import os
 import time
 from typing import Final
 
-from clawvm_es.errors import JournalBusy, JournalReadOnly
+from clawvm_es.errors import JournalBusy, JournalFull, JournalReadOnly
 
+_TAG_BYTES: Final = 16
 _SPINS: Final = 20
 _SLEEP_FIRST_S: Final = 0.000_05
 _SLEEP_MAX_S: Final = 0.002
@@ -30,13 +31,25 @@ class WriterLock:
         self.wait_s = wait_s
         self._fd = -1
         self._pid = 0
+        self._tag = b""  # what stands in the file while we are the last who held the lock
 
-    def acquire(self, wait_s: float | None = None) -> None:
-        """Take the lock; raises `JournalBusy` after `wait_s` seconds (default: as constructed)."""
+    def acquire(self, wait_s: float | None = None) -> bool:
+        """Take the lock and say whether nobody else held it since this one did.
+
+        Raises `JournalBusy` after `wait_s` seconds (default: as constructed), `JournalReadOnly`, `JournalFull`.
+        """
         if self._pid != os.getpid():
             self._open()
         if not self._try():
             self._wait(self.wait_s if wait_s is None else wait_s)
+        if os.pread(self._fd, _TAG_BYTES, 0) == self._tag:
+            return True
+        try:
+            os.pwrite(self._fd, self._tag, 0)
+        except OSError as error:
+            self.release()
+            raise JournalFull(f"cannot write {self.path}: {error.strerror}") from error
+        return False
 
     def release(self) -> None:
         """Let the next writer in."""
@@ -57,6 +70,7 @@ class WriterLock:
             self._fd = -1
             raise JournalReadOnly(f"cannot open the writer's lock {self.path}: {error.strerror}") from error
         self._pid = os.getpid()
+        self._tag = os.urandom(_TAG_BYTES)
 
     def _try(self) -> bool:
         try:

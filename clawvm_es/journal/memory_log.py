@@ -206,14 +206,14 @@ class MemoryTransaction:
     ) -> Head:
         """Append to one stream, with the bodies that its inputs name; see `EventLog.append`."""
         planning.id_bytes(session_id)
-        head = self.head(session_id)
+        head = self._spot(session_id)
         kept: Sequence[int] = range(len(events))
         if keys := planning.keys_of(events):
             kept = planning.new_events(session_id, events, self._keyed(session_id, keys), self._log._bodies.same)
         if not kept:
             if head is None:
                 raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
-            return head
+            return self._head_after(session_id)
         planning.check_expected(session_id, head, expected)
         tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
         rows = planning.stamp(session_id, tip, len(self._log._events) + len(self.events), events, kept)
@@ -221,6 +221,10 @@ class MemoryTransaction:
         for row, index in zip(rows, kept, strict=True):
             self.events.append(Recorded(*row[:11], row[11].encode(), *row[12:], events[index].data))
         return self._head_after(session_id)
+
+    def _spot(self, session_id: str) -> planning.Spot | None:
+        stream = self._stream(session_id)
+        return (stream[-1].version, stream[-1].seq, stream[-1].hash) if stream else None
 
     def _head_after(self, session_id: str) -> Head:
         head = self.head(session_id)

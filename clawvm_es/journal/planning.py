@@ -14,9 +14,11 @@ import attrs
 from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import encode
-from clawvm_es.journal.protocol import Expected, ExpectedVersion, Head, NewEvent, Recorded
+from clawvm_es.journal.protocol import Expected, ExpectedVersion, NewEvent, Recorded
 from clawvm_es.model.events import EVENT_TYPES, KINDS, Event, SessionForked
 
+Spot: TypeAlias = tuple[int, int, bytes]
+"""Version, seq and hash of a stream's last event."""
 Row: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, int | None, str | None, str, bytes, bytes]
 """seq, session_id, version, turn, kind, type, schema_version, at, principal, cause, key, data, prev_hash, hash."""
 
@@ -81,11 +83,11 @@ def new_events(
     return kept
 
 
-def check_expected(session_id: str, head: Head | None, expected: ExpectedVersion) -> None:
+def check_expected(session_id: str, head: Spot | None, expected: ExpectedVersion) -> None:
     """Raise `VersionConflict` unless the stream is where the caller expects it (version 0: there is none)."""
-    version = 0 if head is None else head.version
     if expected is Expected.ANY:
         return
+    version = 0 if head is None else head[0]
     if expected is Expected.NO_STREAM:
         good, wanted = head is None, "no stream"
     elif expected is Expected.STREAM_EXISTS:
@@ -101,7 +103,7 @@ def check_expected(session_id: str, head: Head | None, expected: ExpectedVersion
 
 def tip_of(
     session_id: str,
-    head: Head | None,
+    head: Spot | None,
     first: Event,
     prev_hash: bytes | None,
     hash_at: Callable[[str, int], bytes | None],
@@ -112,7 +114,7 @@ def tip_of(
     event is not in this log, or where `prev_hash` is given and is not what the event would chain to.
     """
     if head is not None:
-        tip = Tip(head.version, head.hash)
+        tip = Tip(head[0], head[2])
     elif isinstance(first, SessionForked):
         parent = hash_at(first.parent, first.parent_version)
         if parent is None or parent.hex() != first.parent_hash:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from clawvm_es.errors import ClawVMError
 from clawvm_es.journal.codec import decode
+from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.journal.vault import Body
-
-Spot: TypeAlias = tuple[int, int, bytes]
-"""version, seq and hash of a stream's last event."""
 
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
@@ -30,7 +28,9 @@ _STREAM = (
     f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
 )
 _ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-_KEYED = f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND idempotency_key IN ({{}})"
+_KEYED = "SELECT idempotency_key, version FROM events WHERE session_id = ? AND idempotency_key IN ("
+_KEYS_AT_ONCE = 64
+_MARKS = ",".join("?" * _KEYS_AT_ONCE)
 _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
@@ -39,7 +39,6 @@ _COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blo
     WHERE b.digest = ? AND c.session_id = ? ORDER BY c.commitment_id LIMIT 1"""
 _STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
     WHERE c.commitment = ?"""
-_KEYS_AT_ONCE = 500
 
 
 def tail(db: sqlite3.Connection) -> tuple[int, bytes] | None:
@@ -79,8 +78,10 @@ def keyed(db: sqlite3.Connection, session_id: str, keys: Sequence[str]) -> dict[
     found: dict[str, Recorded] = {}
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
-        rows = db.execute(_KEYED.format(",".join("?" * len(some))), (session_id, *some)).fetchall()
-        found.update((str(recorded.idempotency_key), recorded) for recorded in recordeds(rows))
+        for key, version in db.execute(_KEYED + _MARKS[: 2 * len(some) - 1] + ")", (session_id, *some)).fetchall():
+            found.update(
+                (key, recorded) for recorded in recordeds(stream_chunk(db, session_id, version - 1, version))
+            )
     return found
 
 

@@ -22,6 +22,7 @@ from clawvm_es import limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
 from clawvm_es.journal import opening, planning, queries
 from clawvm_es.journal.lock import WriterLock
+from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import (
     Durability,
     Expected,
@@ -30,7 +31,6 @@ from clawvm_es.journal.protocol import (
     NewEvent,
     Recorded,
 )
-from clawvm_es.journal.queries import Spot
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
 from clawvm_es.journal.wal import Wal
 
@@ -82,8 +82,9 @@ class SQLiteLog:
         self._open: SQLiteTransaction | None = None
         self._closed = False
         self._synchronous: Durability | None = None
-        self._tail: tuple[int, bytes] | None = None  # of the log, when `_spots` was right
-        self._spots: dict[str, Spot] = {}
+        self._current = False  # whether the next two are right as long as nobody else writes
+        self._tail: tuple[int, bytes] | None = None  # seq and hash of the log's last event
+        self._spots: dict[str, Spot] = {}  # where streams stand, as far as known
         self._wal = Wal(path)
         self._bodies = Bodies(self)
         try:
@@ -133,17 +134,17 @@ class SQLiteLog:
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is already open in this thread")
             self._check_open()
-            self._lock.acquire()
+            unchanged = self._lock.acquire()
             try:
                 db = self._writer()
                 if self._synchronous is not durability:
                     db.execute(f"PRAGMA synchronous={durability.value}")
                     self._synchronous = durability
                 db.execute("BEGIN IMMEDIATE")
-                last = queries.tail(db)
-                if last != self._tail or len(self._spots) > _HEADS_MAX:
+                if not (unchanged and self._current) or len(self._spots) > _HEADS_MAX:
                     self._spots.clear()
-                    self._tail = last
+                    self._tail = queries.tail(db)
+                    self._current = True
                 self._open = transaction
             except BaseException:
                 self._rollback_if_open()
@@ -181,24 +182,23 @@ class SQLiteLog:
         if transaction.last is not None:
             self._tail = transaction.last
             self._spots.update(transaction.spots)
-        self._bodies.forget(transaction.stored)
+        if transaction.stored:
+            self._bodies.forget(transaction.stored)
         if transaction.durability is Durability.FULL and self._tail is not None:
             self._durable_seq = self._tail[0]
 
     def _rollback_if_open(self) -> None:
         if self._writer_db is not None and self._writer_db.in_transaction:
-            self._spots.clear()
-            self._tail = None
+            self._current = False
             self._writer_db.execute("ROLLBACK")
 
     def _checkpoint(self, db: sqlite3.Connection, mode: str) -> None:
         """Copy the WAL into the file while the lock is held; a reader in the way is reported, and never an error."""
         try:
             busy, frames, copied = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-        except sqlite3.OperationalError as error:
-            if not isinstance(opening.translate(error, self.path), JournalBusy):
-                raise
-            busy, frames, copied = 1, 0, 0
+        except sqlite3.Error as error:  # what was committed stays committed, in the WAL
+            _log.warning("the write-ahead log could not be copied into the journal", path=self.path, error=str(error))
+            return
         kept_by_reader = self._wal.checkpointed(frames) or bool(busy) or copied < frames
         if not busy and copied == frames and self._tail is not None:
             self._durable_seq = self._tail[0]
@@ -308,8 +308,6 @@ class SQLiteLog:
         try:
             db.execute("PRAGMA busy_timeout=0")
             self._checkpoint(db, "TRUNCATE")
-        except sqlite3.Error as error:
-            raise opening.translate(error, self.path) from error
         finally:
             self._lock.release()
 
@@ -413,7 +411,7 @@ class SQLiteTransaction:
         that begins with `session_forked` takes its version and chain from the parent that it names.
         """
         planning.id_bytes(session_id)
-        head = self.head(session_id)
+        head = self._spot(session_id)
         kept: Sequence[int] = range(len(events))
         if keys := planning.keys_of(events):
             known = self._query(queries.keyed, session_id, keys)
@@ -421,7 +419,7 @@ class SQLiteTransaction:
         if not kept:
             if head is None:
                 raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
-            return head
+            return self._head(session_id, head)
         planning.check_expected(session_id, head, expected)
         tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
         if self.last is None:
