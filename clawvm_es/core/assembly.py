@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import Final
 
+from clawvm_es.core.evolve import rendered_order, tags_of
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
@@ -58,65 +58,41 @@ def _reason(state: State, selection: Selection, page_id: str, before: int) -> Ch
     return ChangeReason.RAISED if rank > before else ChangeReason.LOWERED
 
 
-DIRECTORY: Final = ""
-"""Stands for the directory line among page ids in rendered order."""
-
-
-def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
-    """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
-    pages = state.pages
-    arrived = [page_id for page_id in last if page_id in levels]
-    body: Iterable[str] = levels.keys() - arrived if arrived else levels
-    order = sorted(body, key=lambda page_id: pages[page_id].order)
-    if directory:
-        order.append(DIRECTORY)
-    order.extend(sorted(arrived, key=lambda page_id: pages[page_id].order))
-    return order
-
-
 def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.PromptAssembled:
-    pages, levels = state.pages, selection.levels
-    directory = state.present - len(levels) if selection.directory_tokens else 0
+    pages, levels, reserve = state.pages, selection.levels, selection.directory_tokens
+    directory = state.present - len(levels) if reserve else 0
     order = rendered_order(state, levels, state.arrivals, directory)
-    sizes = {page_id: pages[page_id].tokens[rank] for page_id, rank in levels.items()}
-    tokens = turn.fixed_tokens + selection.directory_tokens + sum(sizes.values())
-    lines = [f"{p}.{pages[p].content_version}.{levels[p]}" for p in order if p]
-    sizes[DIRECTORY] = selection.directory_tokens
+    tags = tags_of(state, levels, order, directory)
+    sizes = [pages[page_id].tokens[levels[page_id]] if page_id else reserve for page_id in order]
+    tokens = turn.fixed_tokens + sum(sizes) + (0 if directory else reserve)
+    digest = sha256("\n".join(tags).encode()).hexdigest()
+    if state.index is not None:
+        state.index.memo = (digest, tags)
     return e.PromptAssembled(
-        budget_tokens=state.budget_tokens,
-        tokens=tokens,
-        pages=len(levels),
-        uncached_tokens=tokens - _cached(state, turn, levels, order, sizes, directory),
-        digest=sha256("\n".join(lines).encode()).hexdigest(),
-        directory_tokens=selection.directory_tokens,
-        utility=selection.utility,
-        bound=selection.bound,
+        state.budget_tokens,
+        tokens,
+        len(levels),
+        tokens - _cached(state, turn, tags, sizes, 0 if directory else reserve),
+        digest,
+        reserve,
+        selection.utility,
+        selection.bound,
     )
 
 
-def _cached(
-    state: State,
-    turn: e.TurnBegan,
-    levels: Mapping[str, int],
-    order: Sequence[str],
-    sizes: Mapping[str, int],
-    directory: int,
-) -> int:
-    """Tokens before the first piece that differs from the prompt before."""
+def _cached(state: State, turn: e.TurnBegan, tags: Sequence[str], sizes: Sequence[int], spare: int) -> int:
+    """Tokens before the first piece that differs from the prompt before; `spare` are reserved but not used."""
     if turn.fixed_tokens != state.assembled_fixed:
         return 0
-    total = turn.fixed_tokens
-    assembled, rewritten = state.assembled, state.rewritten
-    before = rendered_order(state, assembled, state.assembled_last, state.assembled_directory)
-    for page_id, other in zip(order, before, strict=False):
-        if page_id != other or page_id in rewritten or levels.get(page_id) != assembled.get(page_id):
-            return total
-        if page_id == DIRECTORY and directory != state.assembled_directory:
-            return total
-        total += sizes[page_id]
-    if len(order) == len(before) and not directory:
-        total += sizes[DIRECTORY]
-    return total
+    before = state.assembled_tags
+    if tags == before:
+        return turn.fixed_tokens + sum(sizes) + spare
+    same = 0
+    for now, was in zip(tags, before, strict=False):
+        if now != was:
+            break
+        same += 1
+    return turn.fixed_tokens + sum(sizes[:same])
 
 
 def _faults(state: State, selection: Selection) -> Iterator[e.FaultObserved]:

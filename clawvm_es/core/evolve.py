@@ -6,6 +6,7 @@ LAW-CORE-1: folding in place (`apply`) and folding with copies (`evolve`) give e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
 )
 """Rendered order by type; within a class pages stand by first appearance."""
 CLASS_SHIFT: Final = 40
+_ORDER = attrgetter("order")
 
 
 def evolve(state: State, event: e.Event) -> State:
@@ -112,6 +114,7 @@ def _page_written(state: State, event: e.PageWritten) -> None:
 
 def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
     number = known.number if known else len(state.pages) + 1
+    version = known.content_version + 1 if known else 1
     tokens, bodies, builders = [-1] * 5, [None] * 5, [None] * 5
     tokens[ABSENT] = 0
     for level in event.levels:
@@ -131,10 +134,11 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
         bodies=tuple(bodies),
         builders=tuple(builders),
         floor=_kept_at_or_above(tokens, RANK[row.floor]),
-        content_version=known.content_version + 1 if known else 1,
+        content_version=version,
         written_version=state.version,
         last_used=state.turn,
         order=(RENDER_CLASS[event.page_type] << CLASS_SHIFT) + number,
+        tags=tuple([f"{event.page_id}.{version}.{rank}" for rank in range(5)]),
         score=_score(state, event.page_type, pin, event.scope, event.active, tokens[FULL]),
         active=event.active,
         dirty=row.writeback if event.dirty is None else event.dirty,
@@ -216,6 +220,12 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
     state.assembled = dict(state.resident)
     state.assembled_last = tuple(state.arrivals)
     state.assembled_directory = state.present - len(state.resident) if event.directory_tokens else 0
+    memo = state.index.memo if state.index else None
+    if memo is not None and memo[0] == event.digest:
+        state.assembled_tags = memo[1]
+    else:
+        order = rendered_order(state, state.assembled, state.arrivals, state.assembled_directory)
+        state.assembled_tags = tags_of(state, state.assembled, order, state.assembled_directory)
     state.assembled_version = state.version
     state.boundary_version = 0
     state.rewritten.clear()
@@ -225,6 +235,31 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
         state.pages[page_id].last_used = state.turn
     if state.index is not None:
         advance(state, state.index, arrived)
+
+
+DIRECTORY: Final = ""
+"""Stands for the directory line among page ids in rendered order."""
+
+
+def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
+    """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
+    pages = state.pages
+    arrived = [page_id for page_id in last if page_id in levels]
+    body = [pages[page_id] for page_id in (levels.keys() - arrived if arrived else levels)]
+    body.sort(key=_ORDER)
+    order = [page.page_id for page in body]
+    if directory:
+        order.append(DIRECTORY)
+    if len(arrived) > 1:
+        arrived.sort(key=lambda page_id: pages[page_id].order)
+    order.extend(arrived)
+    return order
+
+
+def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], directory: int) -> tuple[str, ...]:
+    """What stands in a prompt, in rendered order: page, content version and rank, or what the directory counts."""
+    pages = state.pages
+    return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
 
 
 def _prompt_rendered(state: State, event: e.PromptRendered) -> None:
@@ -275,7 +310,7 @@ def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
 
 
 def _put(state: State, index: Index, page: Page) -> None:
-    if index.rule is Rule.RETRIEVAL or not state.holdable(page):
+    if state.profile.rule is Rule.RETRIEVAL or not state.holdable(page):
         return
     base = state.required.get(page.page_id, ABSENT) if Capability.FLOORS in state.capabilities else ABSENT
     if page.hull is None or page.hull_base != base:

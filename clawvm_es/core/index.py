@@ -7,22 +7,18 @@ LAW-INDEX-1: an index kept by `put`, `drop` and `advance` equals one built from 
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
-from itertools import accumulate, islice
+from bisect import bisect_left, insort
 from typing import Final, TypeAlias
 
 from clawvm_es.core.utility import Hull, next_change, recency
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.profile import Order, Rule
 
-Step: TypeAlias = tuple[int, str, int, int, int]
-"""(key, page id, rank, Δutility, Δtokens). Keys in rising order: best first, ties by page number and rank."""
+Step: TypeAlias = tuple[int, int, int, tuple[str, int]]
+"""(key, Δtokens, Δutility, (page id, rank)). Keys in rising order: best first, ties by page number and rank."""
 PLACE_BITS: Final = 40
 """Bits of a key that hold page number and rank, below the negated priority."""
 RANK_BITS: Final = 3
-CHUNK: Final = 256
-"""Steps whose costs are added up at once."""
 
 
 def priority_of(key: int) -> int:
@@ -31,35 +27,21 @@ def priority_of(key: int) -> int:
 
 
 class Index:
-    """Steps of pages as parallel lists: `keys[i]`, `pairs[i]` (page id, rank), `gains[i]`, `costs[i]`.
+    """The steps of all pages but arrivals, sorted; `turn` is the turn that the next assembly belongs to.
 
-    `turn` is the turn that the next assembly belongs to.
+    `memo` holds what the last assembly found out and its fold needs again: (digest, tags in rendered order).
     """
 
-    __slots__ = (
-        "_calendar",
-        "_due",
-        "_entries",
-        "costs",
-        "gains",
-        "keys",
-        "order",
-        "pairs",
-        "recency_weight",
-        "rule",
-        "turn",
-    )
+    __slots__ = ("_calendar", "_due", "_entries", "_order", "_recency_weight", "_rule", "memo", "steps", "turn")
 
     def __init__(self, rule: Rule, order: Order, recency_weight: int, turn: int) -> None:
-        self.rule = rule
-        self.order = order
-        self.recency_weight = recency_weight
+        self._rule = rule
+        self._order = order
+        self._recency_weight = recency_weight
         self.turn = turn
-        self.keys: list[int] = []
-        self.pairs: list[tuple[str, int]] = []
-        self.gains: list[int] = []
-        self.costs: list[int] = []
-        self._entries: dict[str, tuple[int, ...]] = {}
+        self.steps: list[Step] = []
+        self.memo: tuple[str, tuple[str, ...]] | None = None
+        self._entries: dict[str, list[Step]] = {}
         self._calendar: dict[int, dict[str, None]] = {}
         self._due: dict[str, int] = {}
 
@@ -67,16 +49,10 @@ class Index:
         """Insert the steps of a page, or replace them."""
         if page_id in self._entries:
             self.drop(page_id)
-        keys = self.keys
-        entries = []
-        for key, _, rank, gain, cost in self.steps(page_id, number, hull, score, last_used):
-            place = bisect_left(keys, key)
-            keys.insert(place, key)
-            self.pairs.insert(place, (page_id, rank))
-            self.gains.insert(place, gain)
-            self.costs.insert(place, cost)
-            entries.append(key)
-        self._entries[page_id] = tuple(entries)
+        entries = self.steps_of(page_id, number, hull, score, last_used)
+        for step in entries:
+            insort(self.steps, step)
+        self._entries[page_id] = entries
         due = next_change(last_used, self.turn)
         if due is not None:
             self._due[page_id] = due
@@ -84,9 +60,8 @@ class Index:
 
     def drop(self, page_id: str) -> None:
         """Take a page's steps out, if it has any."""
-        for key in self._entries.pop(page_id, ()):
-            place = bisect_left(self.keys, key)
-            del self.keys[place], self.pairs[place], self.gains[place], self.costs[place]
+        for step in self._entries.pop(page_id, ()):
+            del self.steps[bisect_left(self.steps, step)]
         due = self._due.pop(page_id, None)
         if due is not None:
             self._calendar[due].pop(page_id, None)
@@ -101,11 +76,12 @@ class Index:
         self.turn = turn
         return tuple(due)
 
-    def steps(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> list[Step]:
+    def steps_of(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> list[Step]:
         """The steps of a page along its hull at this turn, in the order in which it takes them."""
         found: list[Step] = []
-        total = score + self.recency_weight * recency(self.turn - last_used) // 1000
-        by_recency, by_density = self.rule is Rule.RECENCY, self.order is Order.DENSITY
+        total = score + self._recency_weight * recency(self.turn - last_used) // 1000
+        by_recency, by_density = self._rule is Rule.RECENCY, self._order is Order.DENSITY
+        place = number << RANK_BITS
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
@@ -117,31 +93,13 @@ class Index:
                 priority = (gain << DENSITY_SHIFT) // cost
             else:
                 priority = min(priority, gain) if found else gain
-            key = (number << RANK_BITS | rank) - (priority << PLACE_BITS)
-            found.append((key, page_id, rank, gain, cost))
+            found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
         return found
 
-    def fitting(self, rest: int) -> int:
-        """How many of the best steps fit into `rest` tokens one after the other, before the first that does not."""
-        done = 0
-        spent = 0
-        while done < len(self.costs):
-            sums = list(accumulate(islice(self.costs, done, done + CHUNK), initial=spent))
-            fits = bisect_right(sums, rest) - 1
-            done += fits
-            if fits < len(sums) - 1:
-                break
-            spent = sums[-1]
-        return done
-
-    def stream(self, start: int) -> Iterator[Step]:
-        """The steps from place `start` on, best first."""
-        columns = (self.keys, self.pairs, self.gains, self.costs)
-        for key, (page_id, rank), gain, cost in zip(*(islice(c, start, None) for c in columns), strict=True):
-            yield key, page_id, rank, gain, cost
+    def bounds_utility(self) -> bool:
+        """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
+        return self._rule is Rule.HULL and self._order is Order.DENSITY
 
     def contents(self) -> tuple[object, ...]:
         """Everything that a selection can see, for comparison."""
-        columns = (self.keys, self.pairs, self.gains, self.costs)
-        due = tuple(sorted(self._due.items()))
-        return (self.turn, due, *(tuple(column) for column in columns))
+        return (self.turn, tuple(sorted(self._due.items())), tuple(self.steps))

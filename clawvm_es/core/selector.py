@@ -24,7 +24,7 @@ from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.events import TurnBegan
 from clawvm_es.model.facts import ChangeReason, PressureReason
 from clawvm_es.model.pages import ABSENT, FULL, POINTER, PageType
-from clawvm_es.model.profile import Capability, Order, Rule
+from clawvm_es.model.profile import Capability, Rule
 
 PRIORITY = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
 """The declared order in which required pages are kept when not all of them fit; others come last."""
@@ -197,7 +197,7 @@ def _prefetch(state: State, selection: Selection, index: Index, hints: Iterable[
         if page_id in selection.settled or page_id in state.arrivals or not state.holdable(page):
             continue
         selection.settled[page_id] = None
-        for _, _, rank, gain, cost in _steps(index, page, selection.levels.get(page_id, ABSENT)):
+        for _, cost, gain, (_, rank) in _steps(index, page, selection.levels.get(page_id, ABSENT)):
             if cost > selection.rest:
                 break
             selection.install(page, rank, ChangeReason.HINT)
@@ -213,39 +213,30 @@ def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterab
 
 
 def _steps(index: Index, page: Page, base: int) -> list[Step]:
-    return index.steps(page.page_id, page.number, hull(page.tokens, base), page.score, page.last_used)
+    return index.steps_of(page.page_id, page.number, hull(page.tokens, base), page.score, page.last_used)
 
 
 def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) -> None:
     """Take steps, best first, until too many did not fit.
 
-    The rest being smaller than the smallest step ends nothing here: then no step fits, and the pass ends by
-    refusals with the same result.
+    The rest being smaller than the smallest step needs no check: then no step fits, and refusals end the pass.
     """
-    levels, rest, utility = selection.levels, selection.rest, selection.utility
-    settled = selection.settled
-    start = 0
-    if not settled and not extra:  # the common case: the best steps fit one after the other
-        start = index.fitting(rest)
-        levels.update(index.pairs[:start])
-        rest -= sum(index.costs[:start])
-        utility += sum(index.gains[:start])
+    levels, settled, rest, utility = selection.levels, selection.settled, selection.rest, selection.utility
     closed: dict[str, None] = {}
     bound: int | None = None
-    stream = index.stream(start)
-    for key, page_id, rank, gain, cost in heapq.merge(stream, extra) if extra else stream:
+    for key, cost, gain, (page_id, rank) in heapq.merge(index.steps, extra) if extra else index.steps:
         if page_id in settled or page_id in closed:
             continue
-        if cost > rest:
-            if bound is None:
-                bound = utility + -(-rest * (priority_of(key) + 1) >> DENSITY_SHIFT)
-            closed[page_id] = None
-            if rest <= 0 or len(closed) >= misfits:
-                break
+        if cost <= rest:
+            levels[page_id] = rank
+            rest -= cost
+            utility += gain
             continue
-        levels[page_id] = rank
-        rest -= cost
-        utility += gain
+        if bound is None:
+            bound = utility + -(-rest * (priority_of(key) + 1) >> DENSITY_SHIFT)
+        closed[page_id] = None
+        if rest <= 0 or len(closed) >= misfits:
+            break
     selection.rest, selection.utility = rest, utility
-    if index.rule is Rule.HULL and index.order is Order.DENSITY:
+    if index.bounds_utility():
         selection.bound = utility if bound is None else bound

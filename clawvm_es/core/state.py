@@ -41,6 +41,7 @@ class Page:
     written_version: int  # of the event that wrote this content
     last_used: int  # turn
     order: int  # place in the rendered prompt
+    tags: tuple[str, ...]  # by rank: what stands for this content at this level in a prompt's digest
     score: int  # the part of the utility's score that does not move with time
     active: bool = True
     dirty: bool = False
@@ -124,6 +125,7 @@ class State:
 
     assembled: dict[str, int] = attrs.field(factory=dict)  # `resident` as of the last assembly
     assembled_last: tuple[str, ...] = ()  # its arrivals, which stood at the end
+    assembled_tags: tuple[str, ...] = ()  # what stood in it, in rendered order
     assembled_directory: int = 0  # how many pages its directory line counted; 0: it had none
     assembled_fixed: int = -1
     assembled_version: int = 0

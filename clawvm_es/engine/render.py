@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from clawvm_es.core.assembly import DIRECTORY, rendered_order
+from clawvm_es.core.evolve import DIRECTORY, rendered_order
 from clawvm_es.core.state import Page, State
 from clawvm_es.engine.edge import decode
 from clawvm_es.model.pages import LADDER, Fidelity

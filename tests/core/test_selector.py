@@ -60,7 +60,7 @@ def test_the_bound_is_above_every_choice_of_levels(sizes, budget):
     index = state.index
     gains = []
     for known in state.pages.values():
-        total = known.score + index.recency_weight * recency(index.turn - known.last_used) // 1000
+        total = known.score + given.state.profile.weights.recency * recency(index.turn - known.last_used) // 1000
         ranks = [rank for rank, size in enumerate(known.tokens) if size >= 0]
         gains.append([(known.tokens[rank], QUALITY[rank] * total // 1000) for rank in ranks])
     best = max(
