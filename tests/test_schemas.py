@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import importlib.util
 import json
-import types
-import typing
 from pathlib import Path
 
 import attrs
@@ -18,10 +15,9 @@ from hypothesis import strategies as st
 
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES
+from tests.strategies import values
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = st.text(alphabet="abcxyz019_.-", max_size=8)
-SCALARS = {bool: st.booleans(), int: st.integers(-INTEGER_MAX, INTEGER_MAX), str: TEXT, type(None): st.none()}
 
 
 def load_tool():
@@ -33,20 +29,6 @@ def load_tool():
 
 
 TOOL = load_tool()
-
-
-def values(hint) -> st.SearchStrategy:
-    """All values of a type that occurs in an event class."""
-    if hint in SCALARS:
-        return SCALARS[hint]
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return st.one_of(*map(values, typing.get_args(hint)))
-    if typing.get_origin(hint) is tuple:
-        return st.lists(values(typing.get_args(hint)[0]), max_size=2).map(tuple)
-    if issubclass(hint, enum.Enum):
-        return st.sampled_from(hint)
-    hints = typing.get_type_hints(hint)
-    return st.builds(hint, **{field.name: values(hints[field.name]) for field in attrs.fields(hint)})
 
 
 def validator(event_type: str) -> jsonschema.Draft202012Validator:

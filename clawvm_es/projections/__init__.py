@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
+
+from clawvm_es.journal import opening
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.projections import store
@@ -17,13 +21,21 @@ def catch_up(log: EventLog, progress: Progress | None = None) -> None:
     Tables that are missing, or of another version, are made from zero. A log that stores no tables is left
     alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
-    if isinstance(log, SQLiteLog):
-        with log.transaction() as transaction:
-            store.catch_up(transaction.connection, progress)
+    _write(log, store.catch_up, progress)
 
 
 def rebuild(log: EventLog, progress: Progress | None = None) -> None:
     """Throw the stored read models away and fold the whole log again, in one transaction; errors as `catch_up`."""
-    if isinstance(log, SQLiteLog):
-        with log.transaction() as transaction:
-            store.rebuild(transaction.connection, progress)
+    _write(log, store.rebuild, progress)
+
+
+def _write(
+    log: EventLog, work: Callable[[sqlite3.Connection, Progress | None], int], progress: Progress | None
+) -> None:
+    if not isinstance(log, SQLiteLog):
+        return
+    with log.transaction() as transaction:
+        try:
+            work(transaction.connection, progress)
+        except sqlite3.Error as error:
+            raise opening.translate(error, log.path) from error

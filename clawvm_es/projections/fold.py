@@ -68,6 +68,8 @@ class Fold:
             raise JournalDamaged(f"{_where(raw)}: data is no {raw[5]} of this program: {error!r}") from error
         if raw is not None:
             self.seq = raw[0]
+        for session in self.sessions.values():
+            session.finish()
         return self
 
     def _step(self, raw: Raw) -> None:
@@ -90,6 +92,8 @@ class Fold:
             current = schema_version == handler.version  # then its words were made beforehand
             before_data = session.turn_tag + handler.tag if current else words(turn, name, schema_version)
             session.digest = link(session.digest, before_data, data.encode())
+        elif session.staged:  # what a boundary staged is for its own decisions only
+            session.staged = {}
         handler.apply(session, event)
 
     def rows(self, table: str) -> Iterator[Any]:
@@ -97,7 +101,7 @@ class Fold:
         for session in self.sessions.values():
             match table:
                 case "sessions":
-                    yield session.finish()
+                    yield session.row
                 case "turns":
                     yield from (row for number, row in session.turns.items() if number > 0)
                 case "page_table":

@@ -146,8 +146,8 @@ class SessionFold:
         """The name of the tool of a call."""
         return None if call is None else self.tools.get(call) or self.past.tool(self.session_id, call)
 
-    def finish(self) -> SessionRow:
-        """The session's row with its head and digest, as of the last event folded."""
+    def finish(self) -> None:
+        """Bring head, digest and last versions up to the last event folded."""
         self.turn.last_version = self.version
         row = self.row
         row.events = self.version - (row.parent_version or 0)
@@ -155,7 +155,6 @@ class SessionFold:
         row.head_hash = self.event[10].hex()
         row.decision_digest = self.digest.hex()
         row.last_at = self.at
-        return row
 
 
 def tokens_at(page: PageRow, level: str) -> int:

@@ -153,8 +153,10 @@ def write(connection: sqlite3.Connection, folded: Fold) -> None:
 
 def create(connection: sqlite3.Connection) -> None:
     """Drop whatever tables and views there are, of any version, and make empty ones."""
-    for name, statement in reversed(list(DDL.items())):
-        connection.execute(f"DROP {statement.split()[1].replace('UNIQUE', 'INDEX')} IF EXISTS {name}")
+    kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')"))
+    for name in DDL:
+        if name in kinds:
+            connection.execute(f"DROP {kinds[name]} {name}")
     for statement in DDL.values():
         connection.execute(statement)
 
