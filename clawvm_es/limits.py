@@ -43,9 +43,9 @@ COMPRESSED_CHARS: Final = (160, 160_000)
 """Least and greatest aim of a compressed level, in characters."""
 STRUCTURED_CHARS: Final = (120, 24_000)
 """Least and greatest aim of a structured level, in characters."""
-POINTER_CHARS: Final = 72
+POINTER_CHARS: Final = 66
 """Longest text of a pointer (about 30 tokens)."""
-BUILD_CHARS: Final = 1 << 20
+BUILD_CHARS: Final = 1 << 19
 """Builders see at most this much of a text: head, tail, and error lines of what lies between."""
 LINE_CHARS: Final = 1_000
 """Longest line that a builder keeps whole."""

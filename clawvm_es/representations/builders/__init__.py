@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from clawvm_es.model.pages import PageType
-from clawvm_es.representations.builders.code import CodeBuilder, extension, has_gutter
+from clawvm_es.representations.builders.code import CodeBuilder, extension
 from clawvm_es.representations.builders.diffs import DiffBuilder, is_diff
+from clawvm_es.representations.builders.extract import GUTTER, has_gutter
 from clawvm_es.representations.builders.fallback import FallbackBuilder
 from clawvm_es.representations.builders.json_text import JsonBuilder, parsed
 from clawvm_es.representations.builders.listing import ListingBuilder, is_listing
@@ -33,7 +34,8 @@ _PROBE = 120  # lines
 _CODE_LINE = re.compile(
     r".*[{};,(\[)\]:\\]\s*$|\s*(?://|/\*|\*|#|--)|\s*(?:import|from|package|use|func|def|class|return|var|let|const)\b"
 )
-_SENTENCE = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+[.)] |> )?\S.*[a-z,]+ [a-z`*\"'(]+.*[a-z`*)][.:!?]?\s*$")
+_PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|txt|adoc)(?![\w.])")
+_SENTENCE = re.compile(r".*?(?:[A-Za-z'’(),`\"*]+ ){4}")
 
 
 def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
@@ -55,12 +57,13 @@ def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
         return CodeBuilder(language)
     if is_listing(lines):
         return _LISTING
-    if page_type is PageType.CONVERSATION or _share(_SENTENCE, lines) > 400:
+    if page_type is PageType.CONVERSATION or _PROSE_FILE.search(source[:1000]) or _share(_SENTENCE, lines) > 400:
         return _PROSE
     return _LOG
 
 
 def _share(pattern: re.Pattern[str], lines: list[str]) -> int:
     """Permille of the first filled lines that match."""
-    probe = [line[:400] for line in lines[:_PROBE] if line.strip()]
+    probe = [GUTTER.sub("", line[:400], count=1) for line in lines[:_PROBE] if line.strip()]
+    probe = [line for line in probe if line]
     return sum(1000 for line in probe if pattern.match(line)) // max(1, len(probe))

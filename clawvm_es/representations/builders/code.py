@@ -2,6 +2,9 @@
 
 Definitions come from tree-sitter, whose parsers go on after errors, so files that a tool cut off have outlines too.
 Line-number gutters (``12→``) are kept; where there are none, structured levels get them.
+
+Parsers take quadratic time and worse on text that is not code, so code is parsed in chunks, and a parse ends when it
+takes many more steps (counted, not timed) than code needs; such a chunk has no definitions.
 """
 
 from __future__ import annotations
@@ -10,120 +13,35 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from clawvm_es.limits import LINE_CHARS
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.representations.builders.extract import (
+    GUTTER,
     clipped,
     compressed_aim,
+    has_gutter,
     pointer_line,
     rendered,
     select,
     spread,
     structured_aim,
 )
+from clawvm_es.representations.builders.languages import LANGUAGES, Language
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    import tree_sitter
 
 
-@attrs.frozen
-class _Language:
-    """A grammar's wheel and entry point, what counts as a definition, and what may hold further definitions."""
-
-    module: str
-    definitions: frozenset[str]
-    containers: frozenset[str]
-    entry: str = "language"
-
-
-def _language(module: str, definitions: str, containers: str, entry: str = "language") -> _Language:
-    return _Language(f"tree_sitter_{module}", frozenset(definitions.split()), frozenset(containers.split()), entry)
-
-
-_JS_DEFINITIONS = (
-    "function_declaration generator_function_declaration class_declaration method_definition lexical_declaration "
-    "variable_declaration"
-)
-_JS_CONTAINERS = "program export_statement class_declaration class_body"
-_TS_DEFINITIONS = (
-    f"{_JS_DEFINITIONS} interface_declaration type_alias_declaration enum_declaration abstract_class_declaration "
-    "function_signature method_signature abstract_method_signature public_field_definition module internal_module"
-)
-_TS_CONTAINERS = (
-    f"{_JS_CONTAINERS} abstract_class_declaration ambient_declaration module internal_module statement_block "
-    "expression_statement"
-)
-_C_DEFINITIONS = (
-    "function_definition struct_specifier enum_specifier union_specifier type_definition preproc_def declaration"
-)
-_C_CONTAINERS = "translation_unit preproc_ifdef preproc_if preproc_else linkage_specification declaration_list"
-
-_GO = _language(
-    "go",
-    "package_clause function_declaration method_declaration type_declaration const_declaration var_declaration",
-    "source_file",
-)
-_PYTHON = _language(
-    "python",
-    "function_definition class_definition",
-    "module class_definition block decorated_definition if_statement try_statement",
-)
-_JAVASCRIPT = _language("javascript", _JS_DEFINITIONS, _JS_CONTAINERS)
-_TYPESCRIPT = _language("typescript", _TS_DEFINITIONS, _TS_CONTAINERS, "language_typescript")
-_TSX = _language("typescript", _TS_DEFINITIONS, _TS_CONTAINERS, "language_tsx")
-_RUST = _language(
-    "rust",
-    "function_item function_signature_item struct_item enum_item union_item trait_item impl_item mod_item "
-    "macro_definition const_item static_item type_item",
-    "source_file impl_item trait_item mod_item declaration_list",
-)
-_JAVA = _language(
-    "java",
-    "class_declaration interface_declaration enum_declaration record_declaration annotation_type_declaration "
-    "method_declaration constructor_declaration",
-    "program class_declaration interface_declaration enum_declaration record_declaration class_body interface_body "
-    "enum_body enum_body_declarations",
-)
-_C = _language("c", _C_DEFINITIONS, _C_CONTAINERS)
-_CPP = _language(
-    "cpp",
-    f"{_C_DEFINITIONS} class_specifier namespace_definition template_declaration alias_declaration field_declaration",
-    f"{_C_CONTAINERS} namespace_definition class_specifier struct_specifier field_declaration_list "
-    "template_declaration",
-)
-_RUBY = _language(
-    "ruby",
-    "method singleton_method class module singleton_class",
-    "program class module singleton_class body_statement",
-)
-_BASH = _language("bash", "function_definition variable_assignment", "program")
-
-LANGUAGES: Final[Mapping[str, _Language]] = MappingProxyType(
-    {
-        "go": _GO,
-        **dict.fromkeys(("py", "pyi"), _PYTHON),
-        **dict.fromkeys(("js", "jsx", "mjs", "cjs"), _JAVASCRIPT),
-        **dict.fromkeys(("ts", "mts", "cts"), _TYPESCRIPT),
-        "tsx": _TSX,
-        "rs": _RUST,
-        "java": _JAVA,
-        **dict.fromkeys(("c", "h"), _C),
-        **dict.fromkeys(("cc", "cpp", "cxx", "hh", "hpp"), _CPP),
-        "rb": _RUBY,
-        **dict.fromkeys(("sh", "bash"), _BASH),
-    }
-)
-"""File extension → language."""
-
-_GUTTER = re.compile(r"\s{0,8}\d{1,7}(?:→|\t)")
 _EXTENSION = re.compile(r"[\w)\]-]\.([A-Za-z]{1,5})(?=$|[\s\"',;:)}\]])")
 _SIGNATURE_LINES = 6
 _STRUCTURED_LINE_CHARS = 200
 _PARSED_CHARS = 1 << 18  # beyond this, only the head has an outline
+_CHUNK_CHARS = 1 << 15
+_STEPS_LEAST, _BYTES_A_STEP = 50, 40  # of a parse; real code in nine languages needs a step per 64 bytes or fewer
 _DEPTH = 6
 
 
@@ -133,17 +51,11 @@ def extension(source: str) -> str:
     return next((name for name in found if name in LANGUAGES), "")
 
 
-def has_gutter(lines: Sequence[str]) -> bool:
-    """Whether most of the first lines start with a line number and ``→`` or a tab, as file viewers print."""
-    probe = lines[:40]
-    return sum(1 for line in probe if _GUTTER.match(line)) * 2 > len(probe)
-
-
 @cache
-def _parser(language: _Language) -> Parser:
-    from tree_sitter import Language, Parser
+def _grammar(language: Language) -> tree_sitter.Language:
+    from tree_sitter import Language as Grammar
 
-    return Parser(Language(getattr(import_module(language.module), language.entry)()))
+    return Grammar(getattr(import_module(language.module), language.entry)())
 
 
 @attrs.frozen
@@ -156,22 +68,70 @@ class _Definition:
     depth: int
 
 
-def _definitions(code: str, language: _Language) -> list[_Definition]:
-    tree = _parser(language).parse(code.encode("utf-8", "replace"))
-    return list(_walk(tree.root_node, language, 0, 0))
+def _definitions(lines: Sequence[str], language: Language) -> list[_Definition]:
+    """Definitions in `lines`, as far as `_PARSED_CHARS` reaches."""
+    found: list[_Definition] = []
+    for start, chunk in _chunks(lines):
+        tree = _parsed(chunk, language)
+        if tree:
+            found.extend(_walk(tree.root_node, language, _Place(start)))
+    return found
 
 
-def _walk(node: Node, language: _Language, depth: int, level: int) -> Iterator[_Definition]:
-    """Definitions under `node` in the order of the text; `depth` counts enclosing definitions."""
+def _chunks(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Stretches of code with the index of their first line, cut where a line starts at the margin if one is near."""
+    start = size = total = 0
+    for index, line in enumerate(lines):
+        at_margin = bool(line) and (line[0].isalnum() or line[0] in "@#_")
+        if size > 2 * _CHUNK_CHARS or (size > _CHUNK_CHARS and at_margin):
+            yield start, "\n".join(lines[start:index])
+            start, size = index, 0
+            if total > _PARSED_CHARS:
+                return
+        size += len(line) + 1
+        total += len(line) + 1
+    yield start, "\n".join(lines[start:])
+
+
+def _parsed(code: str, language: Language) -> tree_sitter.Tree | None:
+    """The syntax tree, or None when the parser took many more steps than code of that length needs."""
+    from tree_sitter import Parser
+
+    data = code.encode("utf-8", "replace")
+    left = _STEPS_LEAST + len(data) // _BYTES_A_STEP
+
+    def go_on(_offset: int, _has_error: bool) -> bool:
+        nonlocal left
+        left -= 1
+        return left > 0
+
+    try:
+        return Parser(_grammar(language)).parse(lambda at, _: data[at : at + 4096], progress_callback=go_on)
+    except ValueError:  # what the binding raises when the callback ends a parse
+        return None
+
+
+@attrs.frozen
+class _Place:
+    """Where a walk is: the line its chunk starts at, enclosing definitions, and levels of nodes below the root."""
+
+    line: int
+    depth: int = 0
+    level: int = 0
+
+
+def _walk(node: tree_sitter.Node, language: Language, place: _Place) -> Iterator[_Definition]:
+    """Definitions under `node` in the order of the text."""
     for child in node.named_children:
-        first, last, inside = child.start_point[0], child.end_point[0], depth
+        depth = place.depth
         if child.type in language.definitions:
+            first, last = child.start_point[0], child.end_point[0]
             body = child.child_by_field_name("body")
-            end = body.start_point[0] if body else first
-            yield _Definition(first, min(end, first + _SIGNATURE_LINES - 1), last, depth)
-            inside += 1
-        if (child.type in language.containers or child.type == "ERROR") and level < _DEPTH:
-            yield from _walk(child, language, inside, level + 1)
+            end = min(body.start_point[0] if body else first, first + _SIGNATURE_LINES - 1)
+            yield _Definition(first + place.line, end + place.line, last + place.line, depth)
+            depth += 1
+        if (child.type in language.containers or child.type == "ERROR") and place.level < _DEPTH:
+            yield from _walk(child, language, _Place(place.line, depth, place.level + 1))
 
 
 class CodeBuilder:
@@ -186,7 +146,7 @@ class CodeBuilder:
         """All three levels; code without a definition keeps its ends."""
         lines = text.split("\n")
         gutter = has_gutter(lines)
-        definitions = _definitions(_without_gutter(lines) if gutter else text[:_PARSED_CHARS], self._language)
+        definitions = _definitions(_without_gutter(lines) if gutter else [*map(_short, lines)], self._language)
         compressed = select(lines, _compressed_order(lines, definitions), compressed_aim(text))
         return {
             Fidelity.COMPRESSED: rendered(lines, compressed),
@@ -195,17 +155,14 @@ class CodeBuilder:
         }
 
 
-def _without_gutter(lines: Sequence[str]) -> str:
+def _short(line: str) -> str:
+    return line[:LINE_CHARS]
+
+
+def _without_gutter(lines: Sequence[str]) -> list[str]:
     """The code alone, line by line; lines without a number (what a tool said around the file) are left empty."""
-    stripped = []
-    left = _PARSED_CHARS
-    for line in lines:
-        found = _GUTTER.match(line)
-        stripped.append(line[found.end() :] if found else "")
-        left -= len(line)
-        if left < 0:
-            break
-    return "\n".join(stripped)
+    matches = ((line, GUTTER.match(line)) for line in lines)
+    return [line[found.end() : found.end() + LINE_CHARS] if found else "" for line, found in matches]
 
 
 def _signatures(definitions: Sequence[_Definition]) -> Iterator[int]:

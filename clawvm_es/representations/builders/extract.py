@@ -89,6 +89,16 @@ def spread(count: int, head_permille: int = 650) -> Iterable[int]:
             tail -= 1
 
 
+GUTTER = re.compile(r"\s{0,8}\d{1,7}(?:→|\t)")
+"""A line number as file viewers print it before a line."""
+
+
+def has_gutter(lines: Sequence[str]) -> bool:
+    """Whether most of the first lines start with a line number."""
+    probe = lines[:40]
+    return sum(1 for line in probe if GUTTER.match(line)) * 2 > len(probe)
+
+
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 

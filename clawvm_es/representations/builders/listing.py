@@ -14,7 +14,9 @@ from typing import Final
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, rendered, select, structured_aim
 
-_PLACE = re.compile(r"(?P<path>[^\s:]{1,300}?)(?P<mark>[:-])\d{1,7}(?P=mark)")
+_NAMED = r"(?=[^\s:]{0,300}[./])(?=[^\s:]{0,300}[A-Za-z])"  # a path has a letter, and a dot or slash
+_MATCH = re.compile(_NAMED + r"(?P<path>[^\s:]{1,300}):\d{1,7}:")
+_NEAR = re.compile(_NAMED + r"[^\s:]{1,300}?-\d{1,7}-")
 _PATH = re.compile(r"\s*(?P<path>(?:[A-Za-z]:)?[\w.@~+ ()\[\]-]{0,120}[/\\][^\s:<>|]{0,300})\s*$")
 _PROBE = 40  # lines
 _LINE_CHARS = 160
@@ -23,7 +25,7 @@ _LINE_CHARS = 160
 def is_listing(lines: Sequence[str]) -> bool:
     """Whether at least two thirds of the first lines name a place in a file, or are nothing but a path."""
     probe = [line[:400] for line in lines[:_PROBE] if line.strip()]
-    named = sum(1 for line in probe if line == "--" or _PLACE.match(line) or _PATH.match(line))
+    named = sum(1 for line in probe if line == "--" or _MATCH.match(line) or _NEAR.match(line) or _PATH.match(line))
     return len(probe) >= 4 and named * 3 >= len(probe) * 2
 
 
@@ -53,8 +55,8 @@ def _order(lines: Sequence[str]) -> Iterator[int]:
     others: list[int] = []
     for index, line in enumerate(lines):
         head = line[:400]
-        if place := _PLACE.match(head):
-            (matches.setdefault(place["path"], []) if place["mark"] == ":" else others).append(index)
+        if match := _MATCH.match(head):
+            matches.setdefault(match["path"], []).append(index)
         elif path := _PATH.match(head):
             matches.setdefault(path["path"].replace("\\", "/").rpartition("/")[0], []).append(index)
         elif line:

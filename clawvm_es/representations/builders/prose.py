@@ -20,8 +20,11 @@ from clawvm_es.representations.builders.extract import (
 )
 
 _LONG_LINE = 240  # characters
+_PROBE_CHARS = 400  # of a line, when looking for facts
 _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+(?=\S)")
-_HEADING = re.compile(r"\s*(?:#{1,6}\s+\S|\*\*[^*]{1,120}\*\*:?\s*$|[A-Z][^.!?]{2,80}:\s*$)")
+_HEADING = re.compile(
+    r"(?:\s{0,8}\d{1,7}(?:→|\t))?\s*(?:#{1,6}\s+\S|\*\*[^*]{1,120}\*\*:?\s*$|[A-Z][^.!?]{2,80}:\s*$)"
+)
 _FACT = re.compile(
     r"`[^`]+`|[\w.-]+/[\w./-]+|\b\w+\.\w{1,5}\b|\b\w+_\w+\b|\w\(\)|https?://|\d{2,}"
     r"|\b(?:must|never|always|should|decided|decision|because|instead|need|todo|fix(?:ed)?|root cause|error)\b"
@@ -73,7 +76,7 @@ def _compressed_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator
     yield from headings
     for heading in headings:
         yield from _first_filled(lines, heading + 1)
-    yield from (i for i, line in enumerate(lines) if _FACT.search(line))
+    yield from (i for i, line in enumerate(lines) if _FACT.search(line[:_PROBE_CHARS]))
     yield from spread(len(lines))
 
 
