@@ -95,8 +95,8 @@ class Bodies:
     def open(self, commitment: str) -> bytes | None:
         """The body behind a commitment of any session; None where it was sealed, erased, or is unknown."""
         pending = self._pending.get(commitment)
-        if pending is not None:
-            return None if pending.sealed else pending.body
+        if pending is not None and not pending.sealed:
+            return pending.body
         stored = self._store.stored(commitment)
         return None if stored is None else stored[1]
 
