@@ -1,1 +1,53 @@
-"""clawvm_es: virtual memory for the context windows of LLM agents, as an event-sourced journaling engine."""
+"""clawvm_es: virtual memory for the context windows of LLM agents, as an event-sourced journaling engine.
+
+`Journal.open(path)` opens a journal, `journal.session(id)` a session in it; the names below are the public API.
+They are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clawvm_es.core.profiles import PROFILES as PROFILES
+    from clawvm_es.engine.aio import AsyncJournal as AsyncJournal
+    from clawvm_es.engine.aio import AsyncSession as AsyncSession
+    from clawvm_es.engine.journal import Journal as Journal
+    from clawvm_es.engine.session import Prompt as Prompt
+    from clawvm_es.engine.session import Session as Session
+    from clawvm_es.engine.session import Settings as Settings
+    from clawvm_es.engine.store import FieldSchema as FieldSchema
+    from clawvm_es.engine.tools import Tool as Tool
+    from clawvm_es.engine.tools import file_reader as file_reader
+    from clawvm_es.errors import ClawVMError as ClawVMError
+    from clawvm_es.importers.replay import ReplaySettings as ReplaySettings
+    from clawvm_es.importers.replay import replay as replay
+
+_WHERE = {
+    "PROFILES": "clawvm_es.core.profiles",
+    "AsyncJournal": "clawvm_es.engine.aio",
+    "AsyncSession": "clawvm_es.engine.aio",
+    "Journal": "clawvm_es.engine.journal",
+    "Prompt": "clawvm_es.engine.session",
+    "Session": "clawvm_es.engine.session",
+    "Settings": "clawvm_es.engine.session",
+    "FieldSchema": "clawvm_es.engine.store",
+    "Tool": "clawvm_es.engine.tools",
+    "file_reader": "clawvm_es.engine.tools",
+    "ClawVMError": "clawvm_es.errors",
+    "ReplaySettings": "clawvm_es.importers.replay",
+    "replay": "clawvm_es.importers.replay",
+}
+__all__ = sorted(_WHERE)  # noqa: PLE0605 (a list; the linter wants to see it spelled out)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use."""
+    where = _WHERE.get(name)
+    if where is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(where), name)
+    globals()[name] = value
+    return value

@@ -17,7 +17,7 @@ from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason, FaultReason, FaultType
-from clawvm_es.model.pages import ABSENT, LADDER, PageType
+from clawvm_es.model.pages import ABSENT, LADDER, Fidelity, PageType
 
 
 def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
@@ -36,26 +36,25 @@ def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
 
 
 def _changes(state: State, selection: Selection) -> Iterator[e.RepresentationChanged]:
-    """Level changes by page number, those that leave the prompt first."""
-    after, before = selection.levels, state.resident
-    touched = sorted(after.items() ^ before.items(), key=lambda item: state.pages[item[0]].number)
-    gone = dict.fromkeys(page_id for page_id, _ in touched if page_id not in after)
+    """Level changes: first the pages that leave the prompt, then the others, each in rendered order."""
+    after, before, places = selection.levels, state.resident, state.places
+    gone = [page_id for page_id in before if page_id not in after]
+    if len(gone) > 1:
+        gone.sort(key=places.__getitem__)
     for page_id in gone:
-        yield e.RepresentationChanged(page_id, LADDER[before[page_id]], LADDER[ABSENT], ChangeReason.EVICTED)
-    for page_id, rank in touched:
-        if page_id in after and after[page_id] == rank:
-            was = before.get(page_id, ABSENT)
-            yield e.RepresentationChanged(page_id, LADDER[was], LADDER[rank], _reason(state, selection, page_id, was))
-
-
-def _reason(state: State, selection: Selection, page_id: str, before: int) -> ChangeReason:
-    known = selection.reasons.get(page_id)
-    if known is not None:
-        return known
-    rank = selection.levels[page_id]
-    if rank == state.required.get(page_id):
-        return ChangeReason.FLOOR
-    return ChangeReason.RAISED if rank > before else ChangeReason.LOWERED
+        yield e.RepresentationChanged(page_id, LADDER[before[page_id]], Fidelity.ABSENT, ChangeReason.EVICTED)
+    touched = [page_id for page_id, rank in after.items() if before.get(page_id) != rank]
+    touched.sort(key=places.__getitem__)
+    reasons, required = selection.reasons, state.required
+    for page_id in touched:
+        rank, was = after[page_id], before.get(page_id, ABSENT)
+        reason = reasons.get(page_id)
+        if reason is None:
+            if rank == required.get(page_id):
+                reason = ChangeReason.FLOOR
+            else:
+                reason = ChangeReason.RAISED if rank > was else ChangeReason.LOWERED
+        yield e.RepresentationChanged(page_id, LADDER[was], LADDER[rank], reason)
 
 
 def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.PromptAssembled:

@@ -6,7 +6,6 @@ LAW-CORE-1: folding in place (`apply`) and folding with copies (`evolve`) give e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -30,7 +29,6 @@ RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
 )
 """Rendered order by type; within a class pages stand by first appearance."""
 CLASS_SHIFT: Final = 40
-_ORDER = attrgetter("order")
 
 
 def evolve(state: State, event: e.Event) -> State:
@@ -100,6 +98,7 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     if known is None or not state.holdable(known):
         state.present += 1
     state.pages[page.page_id] = page
+    state.places[page.page_id] = (RENDER_CLASS[page.page_type] << CLASS_SHIFT) + page.number
     _unindex(state, page)
     state.arrivals.pop(page.page_id, None)
     state.arrivals[page.page_id] = None
@@ -137,7 +136,6 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
         content_version=version,
         written_version=state.version,
         last_used=state.turn,
-        order=(RENDER_CLASS[event.page_type] << CLASS_SHIFT) + number,
         tags=tuple([f"{event.page_id}.{version}.{rank}" for rank in range(5)]),
         score=_score(state, event.page_type, pin, event.scope, event.active, tokens[FULL]),
         active=event.active,
@@ -243,15 +241,13 @@ DIRECTORY: Final = ""
 
 def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
     """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
-    pages = state.pages
+    place = state.places.__getitem__
     arrived = [page_id for page_id in last if page_id in levels]
-    body = [pages[page_id] for page_id in (levels.keys() - arrived if arrived else levels)]
-    body.sort(key=_ORDER)
-    order = [page.page_id for page in body]
+    order = sorted(levels.keys() - arrived if arrived else levels, key=place)
     if directory:
         order.append(DIRECTORY)
     if len(arrived) > 1:
-        arrived.sort(key=lambda page_id: pages[page_id].order)
+        arrived.sort(key=place)
     order.extend(arrived)
     return order
 

@@ -40,7 +40,6 @@ class Page:
     content_version: int
     written_version: int  # of the event that wrote this content
     last_used: int  # turn
-    order: int  # place in the rendered prompt
     tags: tuple[str, ...]  # by rank: what stands for this content at this level in a prompt's digest
     score: int  # the part of the utility's score that does not move with time
     active: bool = True
@@ -116,6 +115,7 @@ class State:
     closed: bool = False
 
     pages: dict[str, Page] = attrs.field(factory=dict)
+    places: dict[str, int] = attrs.field(factory=dict)  # page id → its place in rendered order
     resident: dict[str, int] = attrs.field(factory=dict)  # page id → rank in the prompt, never absent
     required: dict[str, int] = attrs.field(factory=dict)  # page id → floor, by the table of page types
     required_sizes: dict[str, int] = attrs.field(factory=dict)  # page id → tokens of that floor
