@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clawvm_es.core.profiles import PROFILES as PROFILES
+    from clawvm_es.core.profiles import profile as profile
     from clawvm_es.engine.aio import AsyncJournal as AsyncJournal
     from clawvm_es.engine.aio import AsyncSession as AsyncSession
     from clawvm_es.engine.journal import Journal as Journal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clawvm_es.importers.replay import replay as replay
 
 _WHERE = {
-    "PROFILES": "clawvm_es.core.profiles",
+    "profile": "clawvm_es.core.profiles",
     "AsyncJournal": "clawvm_es.engine.aio",
     "AsyncSession": "clawvm_es.engine.aio",
     "Journal": "clawvm_es.engine.journal",
