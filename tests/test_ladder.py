@@ -34,7 +34,7 @@ FACES = {"__init__", "__main__"}
 
 PURE_PARTS = {"core", "model"}
 PURE_STANDARD_LIBRARY = {
-    "__future__", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "heapq", "itertools",
+    "__future__", "bisect", "collections", "copy", "dataclasses", "enum", "functools", "hashlib", "heapq", "itertools",
     "operator", "re", "types", "typing",
 }  # fmt: skip
 """What pure code may import of the standard library: nothing here reads a clock, a file or randomness."""

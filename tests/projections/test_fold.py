@@ -74,7 +74,7 @@ def shown(log) -> dict[str, list[tuple]]:
         return {t.name: [attrs.astuple(row) for row in view.rows(t)] for t in TABLES}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(history=st.lists(st.tuples(commands(), st.booleans()), max_size=14))
 def test_rebuilt_equals_live(tmp_path_factory, history):
     """LAW-PROJ-1: caught up at any places, rebuilt, or folded by a reader: the same rows, byte for byte."""
