@@ -13,8 +13,8 @@ import attrs
 
 from clawvm_es.limits import LEVEL_SMALL_CHARS
 from clawvm_es.model.pages import PAGE_TYPES, Fidelity, PageType
-from clawvm_es.representations.builders import FALLBACK, classify
-from clawvm_es.representations.builders.bounded import bounded
+from clawvm_es.representations.builders import FALLBACK, LevelBuilder, classify
+from clawvm_es.representations.builders.bounded import seen
 from clawvm_es.representations.builders.extract import pointer_line
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame, framed
@@ -35,31 +35,34 @@ class BuiltLevel:
     builder: str
 
 
-def build_levels(page_type: PageType, text: str, frame: Frame, counter: TokenCounter) -> tuple[BuiltLevel, ...]:
+def build_levels(
+    page_type: PageType, text: str, frame: Frame, counter: TokenCounter, builder: LevelBuilder | None = None
+) -> tuple[BuiltLevel, ...]:
     """The kept levels of a page, highest first; never raises, whatever the text.
 
-    Only levels of the type's row in `PAGE_TYPES` are made.
+    Only levels of the type's row in `PAGE_TYPES` are kept. `builder` is chosen by content when it is None.
     """
-    full = BuiltLevel(Fidelity.FULL, text, counter.count(framed(frame, Fidelity.FULL, text)), FULL_BUILDER)
-    kept = [full]
-    candidates, builder = _candidates(page_type, text, frame.source)
+    kept = [BuiltLevel(Fidelity.FULL, text, counter.count(framed(frame, Fidelity.FULL, text)), FULL_BUILDER)]
+    candidates, made_by = _candidates(page_type, text, frame.source, builder)
     for level in PAGE_TYPES[page_type].levels:
         candidate = candidates.get(level)
         if candidate is None:
             continue
         tokens = counter.count(framed(frame, level, candidate))
         if tokens < kept[-1].tokens:
-            kept.append(BuiltLevel(level, candidate, tokens, builder))
+            kept.append(BuiltLevel(level, candidate, tokens, made_by))
     return tuple(kept)
 
 
-def _candidates(page_type: PageType, text: str, source: str) -> tuple[Mapping[Fidelity, str], str]:
+def _candidates(
+    page_type: PageType, text: str, source: str, builder: LevelBuilder | None
+) -> tuple[Mapping[Fidelity, str], str]:
     """Texts for the levels below full, and the builder that made them."""
-    if len(text) <= LEVEL_SMALL_CHARS:
+    if builder is None and len(text) <= LEVEL_SMALL_CHARS:
         return {Fidelity.POINTER: pointer_line(text, source)}, SMALL_BUILDER
-    seen = bounded(text)
-    builder = classify(page_type, seen, source)
+    content = seen(text)
+    chosen = builder or classify(page_type, content, source)
     try:
-        return builder.build(seen, source), builder.name
+        return chosen.build(content, source), chosen.name
     except (ValueError, RecursionError):
-        return FALLBACK.build(seen, source), FALLBACK.name
+        return FALLBACK.build(content, source), FALLBACK.name

@@ -1,4 +1,4 @@
-"""A bound on what builders see of a huge text: its head, its tail, and the alarming lines between them."""
+"""What builders see of a text: without what the harness added to it, and, of a huge one, only so much."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ ALARM = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 """What marks a line that says something went wrong."""
+
+
+_REMINDER = ("<system-reminder>", "</system-reminder>")
+
+
+def seen(text: str) -> str:
+    """`text` without the reminders that harnesses append to tool results, bounded; all of it if that leaves nothing."""
+    opening, closing = _REMINDER
+    out, position = [], 0
+    while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start)) >= 0:
+        out.append(text[position:start])
+        position = end + len(closing)
+    if not out:
+        return bounded(text)
+    stripped = "".join((*out, text[position:])).rstrip()
+    return bounded(stripped or text)
 
 
 def bounded(text: str) -> str:

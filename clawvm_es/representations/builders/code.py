@@ -100,13 +100,13 @@ def _parsed(code: str, language: Language) -> tree_sitter.Tree | None:
     data = code.encode("utf-8", "replace")
     left = _STEPS_LEAST + len(data) // _BYTES_A_STEP
 
-    def go_on(_offset: int, _has_error: bool) -> bool:
+    def cancels(_offset: int, _has_error: bool) -> bool:
         nonlocal left
         left -= 1
-        return left > 0
+        return left < 0
 
     try:
-        return Parser(_grammar(language)).parse(lambda at, _: data[at : at + 4096], progress_callback=go_on)
+        return Parser(_grammar(language)).parse(lambda at, _: data[at : at + 4096], progress_callback=cancels)
     except ValueError:  # what the binding raises when the callback ends a parse
         return None
 

@@ -74,7 +74,7 @@ def _mark_gap(out: list[str], lines: Sequence[str], first: int, end: int) -> Non
     if end - first == 1 and len(lines[first]) <= _GAP_CHARS:
         out.append(lines[first])
     elif end > first:
-        out.append(f"[… {end - first} lines]")
+        out.append(f"[… {end - first} line{'s' * (end - first > 1)}]")
 
 
 def spread(count: int, head_permille: int = 650) -> Iterable[int]:

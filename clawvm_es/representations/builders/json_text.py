@@ -6,6 +6,7 @@ Numbers keep their source lexeme. A skeleton is rendered under ever tighter limi
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
@@ -53,23 +54,28 @@ def parsed(text: str) -> _Document | None:
 
 @attrs.frozen
 class _Limits:
+    """How much of a document a skeleton shows: `chars` of strings with blanks, `word_chars` of those without."""
+
     items: int
     keys: int
     chars: int
+    word_chars: int
     depth: int
 
 
 _STEPS: Final = (
-    _Limits(items=200, keys=200, chars=2000, depth=30),
-    _Limits(items=60, keys=100, chars=500, depth=20),
-    _Limits(items=20, keys=60, chars=240, depth=12),
-    _Limits(items=8, keys=60, chars=120, depth=9),
-    _Limits(items=4, keys=40, chars=80, depth=7),
-    _Limits(items=2, keys=40, chars=48, depth=6),
-    _Limits(items=1, keys=30, chars=32, depth=5),
-    _Limits(items=1, keys=24, chars=20, depth=3),
-    _Limits(items=1, keys=16, chars=12, depth=2),
+    _Limits(items=200, keys=200, chars=2000, word_chars=2000, depth=30),
+    _Limits(items=60, keys=100, chars=500, word_chars=500, depth=20),
+    _Limits(items=20, keys=60, chars=240, word_chars=240, depth=12),
+    _Limits(items=8, keys=60, chars=120, word_chars=160, depth=9),
+    _Limits(items=4, keys=40, chars=60, word_chars=120, depth=7),
+    _Limits(items=2, keys=40, chars=40, word_chars=100, depth=5),
+    _Limits(items=1, keys=30, chars=30, word_chars=80, depth=4),
+    _Limits(items=1, keys=24, chars=20, word_chars=64, depth=3),
+    _Limits(items=1, keys=24, chars=20, word_chars=64, depth=2),
+    _Limits(items=1, keys=16, chars=12, word_chars=40, depth=1),
 )
+_BLANK = re.compile(r"\s")
 
 
 class _OverAim(Exception):
@@ -99,7 +105,7 @@ def _skeleton(document: _Document, aim: int) -> str:
             return "".join(_Renderer(limits, aim).rendered(document))
         except _OverAim:
             continue
-    return "".join(_Renderer(_STEPS[-1], 4 * aim).cut(document))
+    return "".join(_Renderer(_STEPS[-1], 2 * aim).cut(document))
 
 
 class _Renderer:
@@ -140,7 +146,7 @@ class _Renderer:
         if isinstance(value, _Lexeme):
             return str(value)
         if isinstance(value, str):
-            chars = self._limits.chars
+            chars = self._limits.chars if _BLANK.search(value) else self._limits.word_chars
             if len(value) > chars:
                 return json.dumps(value[:chars], ensure_ascii=False)[:-1] + f'…" ({len(value)} chars)'
         return json.dumps(value, ensure_ascii=False)
