@@ -1,0 +1,189 @@
+"""Canonical JSON of event data."""
+
+from __future__ import annotations
+
+import json
+import typing
+from types import MappingProxyType
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.errors import JournalDamaged, NotCanonical, UnknownEvent
+from clawvm_es.journal.codec import (
+    COMMITMENT_FIELDS,
+    check_canonical,
+    decode,
+    encode,
+    named_commitments,
+)
+from clawvm_es.limits import INTEGER_MAX
+from clawvm_es.model.events import EVENT_TYPES, INPUTS, BudgetChanged, FaultObserved, PageRetired, SessionOpened
+from clawvm_es.model.facts import FaultReason, FaultType
+from tests.strategies import values
+
+EVENTS = st.one_of(*(values(cls) for cls in EVENT_TYPES.values()))
+
+
+@given(EVENTS)
+def test_round_trip(event) -> None:
+    """LAW-CODEC-2: every event decodes to an equal one."""
+    assert decode(event.TYPE, event.SCHEMA_VERSION, encode(event)) == event
+
+
+@given(EVENTS)
+def test_bytes_are_canonical(event) -> None:
+    """LAW-CODEC-1: the bytes are those of RFC 8785 on this subset (sorted keys, no blanks, UTF-8)."""
+    raw = encode(event)
+    assert raw == json.dumps(json.loads(raw), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    check_canonical(raw, event)
+
+
+def written(value):
+    """What JSON should hold for a value: no field that is at its default, at any depth."""
+    if attrs.has(type(value)):
+        cells = {field: getattr(value, field.name) for field in attrs.fields(type(value))}
+        return {field.name: written(cell) for field, cell in cells.items() if cell != field.default}
+    return [written(item) for item in value] if isinstance(value, tuple) else value
+
+
+@given(EVENTS)
+def test_defaults_are_omitted_at_every_depth(event) -> None:
+    """LAW-CODEC-1: data holds exactly the fields whose value is not their default."""
+    assert json.loads(encode(event)) == written(event)
+
+
+@pytest.mark.parametrize(
+    ("event", "where"),
+    [
+        (BudgetChanged(INTEGER_MAX + 1), r"budget_changed\.budget_tokens"),
+        (BudgetChanged(-INTEGER_MAX - 1), r"budget_changed\.budget_tokens"),
+        (BudgetChanged(2**70), "budget_changed"),
+        (BudgetChanged(1.5), r"budget_changed\.budget_tokens"),
+        (BudgetChanged(1e300), r"budget_changed\.budget_tokens"),
+        (BudgetChanged(float("nan")), r"budget_changed\.budget_tokens"),
+        (BudgetChanged(None), r"budget_changed\.budget_tokens"),
+        (FaultObserved(FaultType.REFETCH, FaultReason.RERUN, evidence=(1, 2**60)), r"fault_observed\.evidence\[1\]"),
+        (FaultObserved(FaultType.REFETCH, FaultReason.RERUN, evidence=(1.0,)), r"fault_observed\.evidence\[0\]"),
+        (PageRetired("\ud800", "done"), "page_retired"),
+        (PageRetired(object(), "done"), "page_retired"),
+        (
+            SessionOpened(attrs.evolve(CLAWVM, weights=attrs.evolve(CLAWVM.weights, boot=0.5)), 1, "c", 1),
+            r"session_opened\.profile\.weights\.boot",
+        ),
+    ],
+)
+def test_what_is_not_canonical_is_refused_with_its_path(event, where) -> None:
+    """Floats, None, large integers and what is no text are refused, and the message says where they stand."""
+    with pytest.raises(NotCanonical, match=where):
+        encode(event)
+
+
+def test_the_bounds_are_exact() -> None:
+    """The largest and smallest integers that JSON readers keep exact are allowed."""
+    for number in (INTEGER_MAX, -INTEGER_MAX):
+        assert decode("budget_changed", 1, encode(BudgetChanged(number))) == BudgetChanged(number)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"budget_tokens": 1}',
+        b'{"budget_tokens":1,"budget_tokens":1}',
+        b'{"budget_tokens":1,"more":2}',
+        b'{"budget_tokens":1} ',
+    ],
+)
+def test_other_spellings_are_not_canonical(raw) -> None:
+    """What decodes to the event but is spelt otherwise is found, with the byte where it begins to differ."""
+    with pytest.raises(NotCanonical, match="from byte 1"):
+        check_canonical(raw, decode("budget_changed", 1, raw))
+
+
+def test_unknown_events_are_named() -> None:
+    """A type or a schema version that this program does not know is an `UnknownEvent` that says where."""
+    with pytest.raises(UnknownEvent, match="row 5: unknown type 'page_eaten'"):
+        decode("page_eaten", 1, b"{}", where="row 5")
+    with pytest.raises(UnknownEvent, match=r"row 5: unknown schema version 2 of budget_changed \(known: 1\)"):
+        decode("budget_changed", 2, b"{}", where="row 5")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"[]", b'{"budget_tokens":"1"}', b"{}", b'{"budget_tokens":1', b"\xff", b"[" * 100_000]
+)
+def test_damaged_data_is_named(raw) -> None:
+    """Bytes that are no data of their type raise `JournalDamaged` with the place."""
+    with pytest.raises(JournalDamaged, match="row 5"):
+        decode("budget_changed", 1, raw, where="row 5")
+
+
+def test_upcasters_lead_old_data_to_the_present_class() -> None:
+    """Old versions go through each step in order; a missing step is an unknown version."""
+    steps = MappingProxyType(
+        {
+            ("budget_changed", -1): lambda data: {"tokens": data["t"] * 10},
+            ("budget_changed", 0): lambda data: {"budget_tokens": data["tokens"] + 1},
+        }
+    )
+    assert decode("budget_changed", -1, b'{"t":4}', upcasters=steps) == BudgetChanged(41)
+    assert decode("budget_changed", 0, b'{"tokens":4}', upcasters=steps) == BudgetChanged(5)
+    assert decode("budget_changed", 1, b'{"budget_tokens":4}', upcasters=steps) == BudgetChanged(4)
+    with pytest.raises(UnknownEvent, match="schema version -2"):
+        decode("budget_changed", -2, b"{}", upcasters=steps)
+
+
+def text_fields(cls) -> set[str]:
+    """The names of all text fields in a class and the classes it is made of."""
+    found = set()
+    for name, hint in typing.get_type_hints(cls).items():
+        if typing.get_origin(hint) is typing.ClassVar:
+            continue
+        for part in (hint, *typing.get_args(hint)):
+            if part is str:
+                found.add(name)
+            elif attrs.has(part):
+                found |= text_fields(part)
+    return found
+
+
+def test_every_text_field_is_a_commitment_or_known_to_be_none() -> None:
+    """Whoever adds a text field to an input has to say whether it holds a commitment."""
+    others = {
+        "builder",
+        "commitments",
+        "counter",
+        "field",
+        "format",
+        "hash",
+        "hints",
+        "linked_to",
+        "page_id",
+        "pages",
+    }
+    others |= {"parent", "parent_hash", "project", "renderer", "retrieved", "scope", "session_id", "tool"}
+    names = set().union(*(text_fields(cls) for cls in INPUTS))
+    assert names - others == COMMITMENT_FIELDS
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_named_commitments_are_those_in_commitment_fields(data) -> None:
+    """All commitments of an input are found, in order; what merely looks like one, in other fields, is not."""
+    commitments = st.text("0123456789abcdef", min_size=64, max_size=64)
+    event = data.draw(st.one_of(*(values(c, **dict.fromkeys(COMMITMENT_FIELDS, commitments)) for c in INPUTS)))
+
+    def found(value) -> list[str]:
+        if isinstance(value, dict):
+            return [
+                text
+                for key in sorted(value)
+                for text in ([value[key]] if key in COMMITMENT_FIELDS else found(value[key]))
+            ]
+        return [text for item in value for text in found(item)] if isinstance(value, list) else []
+
+    raw = encode(event)
+    assert named_commitments(raw) == found(msgspec.json.decode(raw))

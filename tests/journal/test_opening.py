@@ -1,0 +1,258 @@
+"""Opening: new files, files that are not ours, and files that can only be read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.errors import (
+    JournalDamaged,
+    JournalReadOnly,
+    JournalTooNew,
+    NotAJournal,
+    UnreadableInput,
+    UsageError,
+)
+from clawvm_es.journal import schema
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.verify import verify_log
+from clawvm_es.testing.logs import budget
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """All files of a folder with their bytes."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def make(path: Path, events: int = 3) -> Path:
+    """A journal with some events, closed."""
+    with open_journal(path) as log:
+        log.append("s", [budget(n) for n in range(1, events + 1)])
+    return path
+
+
+def foreign(path: Path) -> None:
+    """An SQLite file of another program, in WAL mode."""
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE events (x)")
+    db.close()
+
+
+def newer(path: Path) -> None:
+    """A journal of a later format."""
+    make(path)
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version=2")
+    db.close()
+
+
+def cut(path: Path) -> None:
+    """A journal that lost its end."""
+    make(path, 600)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def scribbled(path: Path) -> None:
+    """A journal whose schema page is garbage."""
+    make(path)
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * 3000)
+
+
+def without_table(path: Path) -> None:
+    """A journal that lost a table."""
+    make(path)
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE commitments")
+    db.close()
+
+
+def without_identity(path: Path) -> None:
+    """A journal whose identity was deleted."""
+    make(path)
+    db = sqlite3.connect(path)
+    db.executescript("DROP TRIGGER journal_delete; DELETE FROM journal")
+    db.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda path: path.write_bytes(b"some text, long enough to be no header" * 9), NotAJournal),
+        (lambda path: path.write_bytes(b"\x00"), NotAJournal),
+        (lambda path: path.write_bytes(b"SQLite format 3\0"), NotAJournal),
+        (lambda path: path.mkdir(), NotAJournal),
+        (foreign, NotAJournal),
+        (newer, JournalTooNew),
+        (cut, JournalDamaged),
+        (scribbled, JournalDamaged),
+        (without_table, JournalDamaged),
+        (without_identity, JournalDamaged),
+    ],
+)
+def test_what_is_not_ours_is_left_untouched(tmp_path, spoil, error, read_only) -> None:
+    """One clear error for each kind of wrong file; the file and its folder stay as they were."""
+    path = tmp_path / "journal.db"
+    spoil(path)
+    (tmp_path / "journal.db.lock").unlink(missing_ok=True)
+    before = {} if path.is_dir() else snapshot(tmp_path)
+    with pytest.raises(error) as caught:
+        open_journal(path, read_only=read_only)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert ({} if path.is_dir() else snapshot(tmp_path)) == before
+
+
+def test_missing_and_empty_files_become_journals(tmp_path) -> None:
+    """A missing or an empty file becomes a new journal with the marks in its header, and only once."""
+    for name in ("missing.db", "empty.db"):
+        path = tmp_path / name
+        if name == "empty.db":
+            path.touch()
+        with open_journal(path, reproducible=True) as log:
+            assert log.reproducible
+            first = log.journal_id
+        with open_journal(path) as log:
+            assert (log.journal_id, log.reproducible) == (first, True)
+        header = path.read_bytes()[:100]
+        assert int.from_bytes(header[68:72], "big") == schema.APPLICATION_ID
+        assert int.from_bytes(header[60:64], "big") == schema.USER_VERSION
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "empty.db",
+        "empty.db.lock",
+        "missing.db",
+        "missing.db.lock",
+    ]
+
+
+def test_no_directory_is_an_error(tmp_path) -> None:
+    """A journal in a folder that does not exist is refused, and the folder is not made."""
+    with pytest.raises(UsageError, match="there is no directory"):
+        open_journal(tmp_path / "no" / "journal.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_reading_needs_a_journal(tmp_path, empty) -> None:
+    """Opening for reading makes nothing where there is nothing."""
+    if empty:
+        (tmp_path / "journal.db").touch()
+    before = snapshot(tmp_path)
+    with pytest.raises(UnreadableInput):
+        open_journal(tmp_path / "journal.db", read_only=True)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_name_with_odd_characters(tmp_path) -> None:
+    """Names that mean something in a URI are taken as they are, relative ones from here."""
+    path = make(tmp_path / "a?b=c#d %41 é.db")
+    assert verify_log(path) == ()
+    assert path.stat().st_size > 0
+
+
+def test_creation_is_a_race_that_one_wins(tmp_path) -> None:
+    """Many who make the same journal at once all get the one that was made."""
+    with ThreadPoolExecutor(8) as pool:
+        logs = list(pool.map(lambda _: open_journal(tmp_path / "journal.db"), range(8)))
+    assert len({log.journal_id for log in logs}) == 1
+    for number, log in enumerate(logs):
+        log.append(f"s{number}", [budget(1)])
+    assert len(logs[0].heads()) == 8
+    for log in logs:
+        log.close()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["journal.db", "journal.db.lock"]
+
+
+def test_a_wal_without_its_journal_is_not_mixed_in(tmp_path) -> None:
+    """A write-ahead log left by a journal that was deleted does not get into the new one."""
+    path = tmp_path / "journal.db"
+    log = open_journal(path)
+    log.append("old", [budget(1)])
+    shutil.copy(tmp_path / "journal.db-wal", tmp_path / "kept")
+    log.close()
+    path.unlink()
+    shutil.move(tmp_path / "kept", tmp_path / "journal.db-wal")
+    with open_journal(path) as log:
+        assert log.heads() == ()
+
+
+def test_reading_leaves_no_trace(tmp_path) -> None:
+    """Opening for reading, reading, verifying and closing change nothing in the folder."""
+    path = make(tmp_path / "journal.db")
+    before = snapshot(tmp_path)
+    with open_journal(path, read_only=True) as log:
+        assert len(list(log.read_all())) == 3
+        assert not log.heads()[0].provisional
+        for write in (lambda: log.append("s", [budget(1)]), lambda: log.transaction().__enter__()):
+            with pytest.raises(JournalReadOnly):
+                write()
+    assert verify_log(path) == ()
+    assert snapshot(tmp_path) == before
+
+
+def test_reading_what_a_crash_left(tmp_path) -> None:
+    """Opening for reading sees what is only in the write-ahead log, and leaves journal and log as they are."""
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        log.append("s", [budget(1), budget(2)])
+        (tmp_path / "crash").mkdir()
+        for name in ("journal.db", "journal.db-wal"):
+            shutil.copy(tmp_path / name, tmp_path / "crash" / name)
+    crash = tmp_path / "crash"
+    before = snapshot(crash)
+    with open_journal(crash / "journal.db", read_only=True) as log:
+        assert len(list(log.read("s"))) == 2
+        assert log.heads()[0].provisional
+    after = snapshot(crash)
+    assert {name: after[name] for name in before} == before
+    with open_journal(crash / "journal.db") as log:
+        assert log.append("s", [budget(3)]).version == 3
+
+
+READ_AS_NOBODY = """
+import os, sys
+from clawvm_es.errors import JournalReadOnly
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.testing.logs import budget
+os.setgid(65534)
+os.setuid(65534)
+with open_journal(sys.argv[1]) as log:
+    assert log.read_only
+    print(len(list(log.read_all())), log.vault("s").open("0" * 64))
+    try:
+        log.append("s", [budget(1)])
+    except JournalReadOnly as error:
+        print("refused")
+try:
+    open_journal(sys.argv[1] + ".other")
+except JournalReadOnly as error:
+    print("cannot be made")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who may not write")
+def test_read_only_places() -> None:
+    """Where we may not write, an existing journal is read as immutable, and all writes are refused."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        folder.chmod(0o755)
+        path = make(folder / "journal.db")
+        before = snapshot(folder)
+        done = subprocess.run(
+            [sys.executable, "-c", READ_AS_NOBODY, path], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.stdout.split("\n")[:3], done.stderr) == (["3 None", "refused", "cannot be made"], "")
+        assert snapshot(folder) == before
+    finally:
+        shutil.rmtree(folder)
