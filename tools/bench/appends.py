@@ -1,0 +1,200 @@
+"""P1: what an append costs over raw sqlite3. P9: twenty processes that write to one journal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import es, raw
+from bench.report import Measure
+from bench.sizes import Sizes
+from bench.timing import interleaved, ratio, seconds
+from bench.workload import premade
+from clawvm_es.journal.protocol import Durability, NewEvent
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.verify import verify_log
+
+SESSION = "bench"
+RAW = "raw sqlite3"
+
+
+def p1(folder: Path, sizes: Sizes) -> Iterator[Measure]:
+    """Append at several events per commit, beside raw sqlite3 (judged) and eventsourcing (reported)."""
+    rows = _rows(folder, events := premade(sizes.append_events))
+    for per_commit in (1, 10, 1_000):
+        count = min(len(events), sizes.append_commits * per_commit)
+        yield from _append(folder, sizes, events[:count], rows[:count], per_commit, Durability.NORMAL)
+    count = min(len(events), sizes.append_commits_full)
+    yield from _append(folder, sizes, events[:count], rows[:count], 1, Durability.FULL)
+
+
+def _rows(folder: Path, events: Sequence[NewEvent]) -> list[raw.Row]:
+    """The rows that the events come to, hashes included."""
+    path = folder / "rows.db"
+    with open_journal(path) as log:
+        log.append(SESSION, events)
+    return raw.rows_of(path)
+
+
+def _append(
+    folder: Path,
+    sizes: Sizes,
+    events: Sequence[NewEvent],
+    rows: Sequence[raw.Row],
+    per_commit: int,
+    durability: Durability,
+) -> Iterator[Measure]:
+    """Time both sides on fresh files, round by round."""
+    fresh = (folder / f"append-{per_commit}-{durability}-{number}.db" for number in range(1_000_000))
+    sides: dict[str, Callable[[], float]] = {
+        "ours": lambda: _ours(next(fresh), _cut(events, per_commit), durability),
+        RAW: lambda: _raw(next(fresh), _cut(rows, per_commit), durability),
+    }
+    if es.AVAILABLE and per_commit < 1_000:
+        theirs = _cut(es.domain_events(events)[1], per_commit)
+        sides[es.PEER] = lambda: _eventsourcing(next(fresh), theirs, durability)
+    took = interleaved(sides, sizes.rounds)
+    judged = durability is Durability.NORMAL
+    what = f"append, {per_commit:,} a commit, {durability.name}"
+    cost = {name: median(values) / len(events) * 1e6 for name, values in took.items()}
+    ours, unit = cost["ours"], "µs/event"
+    over_raw = ratio(took["ours"], took[RAW])
+    yield Measure("P1", what, ours, unit, RAW, cost[RAW], over_raw, 1.5 if judged else None)
+    if es.PEER in cost:
+        yield Measure("P1", what, ours, unit, es.PEER, cost[es.PEER], ratio(took["ours"], took[es.PEER]))
+    elif per_commit < 1_000:
+        yield Measure("P1", what, ours, unit, note=es.MISSING)
+
+
+def _cut(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _ours(path: Path, batches: Sequence[Sequence[NewEvent]], durability: Durability) -> float:
+    with open_journal(path) as log:
+        with log.transaction(durability):
+            pass  # the connection is open, as is that of the peer
+
+        def work() -> None:
+            for batch in batches:
+                log.append(SESSION, batch, durability=durability)
+
+        return seconds(work)
+
+
+def _raw(path: Path, batches: Sequence[Sequence[raw.Row]], durability: Durability) -> float:
+    raw.create(path)
+    with closing(raw.connect(path, durability.value)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+
+        def work() -> None:
+            for batch in batches:
+                raw.append(db, batch)
+
+        return seconds(work)
+
+
+def _eventsourcing(path: Path, batches: Sequence[Sequence[Any]], durability: Durability) -> float:
+    with closing(es.Peer(path, durability.value)) as peer:
+
+        def work() -> None:
+            for batch in batches:
+                peer.append(batch)
+
+        return seconds(work)
+
+
+# ------------------------------------------------------------------------------------------------ P9
+
+
+def p9(folder: Path, sizes: Sizes) -> Iterator[Measure]:
+    """Throughput of many writing processes over that of one with the same work, ours and SQLite's own locking."""
+    events = premade(sizes.writer_commits * 10)
+    rows = _rows(folder, events)
+    writers = sizes.writers
+    total = writers * len(events)
+    problems: list[str] = []
+    fresh = (folder / f"writers-{number}.db" for number in range(1_000_000))
+
+    def ours(processes: int) -> float:
+        path = next(fresh)
+        open_journal(path).close()
+        took = _together(lambda names: _write_ours(path, events, names), processes, writers, problems)
+        problems.extend(_lost(path, total))
+        return took
+
+    def plain(processes: int) -> float:
+        path = next(fresh)
+        raw.create(path)
+        return _together(lambda names: _write_raw(path, rows, names), processes, writers, [])
+
+    took = interleaved(
+        {
+            "ours": lambda: ours(writers),
+            "ours alone": lambda: ours(1),
+            RAW: lambda: plain(writers),
+            "raw alone": lambda: plain(1),
+        },
+        sizes.rounds,
+    )
+    what, unit = f"{writers} processes, 10 a commit", "events/s"
+    speed = {name: total / median(values) for name, values in took.items()}
+    of_one, raw_of_one = ratio(took["ours alone"], took["ours"]), ratio(took["raw alone"], took[RAW])
+    yield Measure("P9", what, speed["ours"], unit, "one process", speed["ours alone"], of_one, 0.7, at_least=True)
+    yield Measure("P9", f"{what}, busy handler", speed[RAW], unit, "one process", speed["raw alone"], raw_of_one)
+    yield Measure("P9", "errors and lost events", len(problems), limit=0, note="; ".join(problems[:2]))
+
+
+def _together(write: Callable[[Sequence[str]], None], processes: int, sessions: int, problems: list[str]) -> float:
+    """Wall seconds from the start of the first writer to the end of the last; every writer has its own sessions."""
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(processes), context.SimpleQueue()
+    names = [f"session-{number:02}" for number in range(sessions)]
+
+    def run(mine: Sequence[str]) -> None:
+        barrier.wait()
+        began = time.monotonic()
+        try:
+            write(mine)
+            answers.put((began, time.monotonic(), ""))
+        except Exception as error:  # whatever a writer meets is what is asked for
+            answers.put((began, time.monotonic(), f"{type(error).__name__}: {error}"))
+
+    running = [context.Process(target=run, args=(names[number::processes],)) for number in range(processes)]
+    for process in running:
+        process.start()
+    found: list[tuple[float, float, str]] = [answers.get() for _ in running]
+    for process in running:
+        process.join()
+    problems.extend(error for _, _, error in found if error)
+    return max(end for _, end, _ in found) - min(start for start, _, _ in found)
+
+
+def _write_ours(path: Path, events: Sequence[NewEvent], names: Sequence[str]) -> None:
+    with open_journal(path) as log:
+        for name in names:
+            for batch in _cut(events, 10):
+                log.append(name, batch)
+
+
+def _write_raw(path: Path, rows: Sequence[raw.Row], names: Sequence[str]) -> None:
+    with closing(raw.connect(path)) as db:
+        for name in names:
+            for batch in _cut([(row[0], name, *row[2:]) for row in rows], 10):
+                raw.append_next(db, batch)
+
+
+def _lost(path: Path, total: int) -> Iterator[str]:
+    """What the finished journal says is wrong: a number of events, a broken chain."""
+    with closing(sqlite3.connect(path)) as db:
+        found = db.execute("SELECT count(*) FROM events").fetchone()[0]
+    if found != total:
+        yield f"{total - found} events lost"
+    yield from (str(problem) for problem in verify_log(path, fast=True))

@@ -1,0 +1,121 @@
+"""P2: fold, rebuild and verify a long log of many sessions, beside eventsourcing's fold; memory beyond the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from bench import es
+from bench.report import Measure
+from bench.sizes import Sizes
+from bench.timing import interleaved, memory_beyond, ratio, seconds
+from bench.workload import premade, run
+from clawvm_es.core.evolve import fold
+from clawvm_es.core.state import State
+from clawvm_es.engine.journal import Journal
+from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
+from clawvm_es.journal.verify import verify_log
+from clawvm_es.projections import rebuild, store
+
+UNIT = "events/s"
+LEAST = 180_000
+LEAST_VERIFY = 150_000
+TIMES_PEER = 10.0
+GROWTH_MAX = 1.25
+"""Flat memory: what four times the events may add."""
+
+
+def p2(folder: Path, sizes: Sizes) -> Iterator[Measure]:
+    """Events a second of everything that reads the whole log, and the memory it takes."""
+    path = folder / "fold.db"
+    events = build(path, sizes.fold_events, sizes.fold_sessions)
+    over = f"over {events:,} events in {sizes.fold_sessions} sessions"
+    with open_journal(path) as log:
+        sides: dict[str, Callable[[], float]] = {
+            "fold": lambda: seconds(lambda: fold_all(log)) / events,
+            "rebuild": lambda: seconds(lambda: rebuild(log)) / events,
+            "verify --fast": lambda: seconds(lambda: _good(log, fast=True)) / events,
+            "verify": lambda: seconds(lambda: _good(log, fast=False)) / events,
+        }
+        if es.AVAILABLE:
+            sides[es.PEER] = _peer_fold(folder / "fold-peer.db", sizes.peer_events)
+        took = interleaved(sides, sizes.rounds)
+    speed = {name: 1 / median(values) for name, values in took.items()}
+    yield Measure("P2", f"fold {over}", speed["fold"], UNIT, limit=LEAST, at_least=True)
+    yield Measure("P2", "rebuild of all projections", speed["rebuild"], UNIT, limit=LEAST, at_least=True)
+    for name in ("fold", "rebuild"):
+        if es.AVAILABLE:
+            times = ratio(took[es.PEER], took[name])
+            yield Measure(
+                "P2",
+                f"{name}, read + fold there",
+                speed[name],
+                UNIT,
+                es.PEER,
+                speed[es.PEER],
+                times,
+                TIMES_PEER,
+                True,
+            )
+        else:
+            yield Measure("P2", f"{name}, read + fold there", speed[name], UNIT, note=es.MISSING)
+    yield Measure("P2", "verify --fast", speed["verify --fast"], UNIT, limit=LEAST_VERIFY, at_least=True)
+    yield Measure("P2", "verify", speed["verify"], UNIT)
+    yield from _memory(folder, sizes)
+
+
+def build(path: Path, events: int, sessions: int) -> int:
+    """Make a journal of scripted sessions run through the engine; returns how many events it holds."""
+    with closing(Journal.open(path, seed=7)) as journal:
+        for number in range(sessions):
+            with run(journal, f"session-{number:03}", events // sessions):
+                pass
+        return sum(head.version for head in journal.log.heads())
+
+
+def fold_all(log: SQLiteLog) -> list[State]:
+    """Read, decode and fold every session; all states are kept."""
+    return [fold(row.data for row in log.read(head.session_id)) for head in log.heads()]
+
+
+def _good(log: SQLiteLog, fast: bool) -> None:
+    problems = verify_log(log, fast=fast)
+    if problems:
+        raise RuntimeError(f"the log made for this bar does not verify: {problems[0]}")
+
+
+def _peer_fold(path: Path, events: int) -> Callable[[], float]:
+    stream, theirs = es.domain_events(premade(events))
+    peer = es.Peer(path)
+    peer.append(theirs)
+    return lambda: seconds(lambda: peer.fold(stream)) / events
+
+
+def _memory(folder: Path, sizes: Sizes) -> Iterator[Measure]:
+    """Bytes beyond the result at the peak, for a log and for one that is several times as long."""
+    found: dict[str, list[int]] = {"fold": [], "rebuild": []}
+    for events in sizes.memory_events:
+        path = folder / f"memory-{events}.db"
+        build(path, events, sizes.fold_sessions)
+        with open_journal(path) as log:
+            found["fold"].append(memory_beyond(partial(fold_all, log))[0])
+            found["rebuild"].append(_rebuild_beyond(log))
+    small, large = sizes.memory_events
+    for name, (at_small, at_large) in found.items():
+        what = f"{name}, memory beyond the state, {large:,} events"
+        peer, growth = f"{small:,}:", at_large / max(1, at_small)
+        yield Measure("P2", what, at_large / 1e6, "MB", peer, at_small / 1e6, growth, GROWTH_MAX)
+
+
+def _rebuild_beyond(log: SQLiteLog) -> int:
+    """The steps of a rebuild one by one: the most that any of them takes beyond the folded rows."""
+    with log.transaction() as transaction:
+        db = transaction.connection
+        store.create(db)
+        last = store.last_seq(db)
+        folding, _ = memory_beyond(lambda: store.fold(db, None, last))
+        writing, _ = memory_beyond(partial(store.write, db, store.fold(db, None, last)))
+    return max(folding, writing)

@@ -1,0 +1,48 @@
+"""How much is measured: the full run, and a quick one that only shows that everything works."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Sizes:
+    """Rounds, and the amount of work in each."""
+
+    rounds: int = 7
+    append_events: int = 20_000
+    append_commits: int = 2_000
+    append_commits_full: int = 200
+    fold_events: int = 200_000
+    fold_sessions: int = 100
+    peer_events: int = 4_000
+    memory_events: tuple[int, int] = (20_000, 80_000)
+    policy_pages: int = 10_000
+    policy_turns: int = 300
+    turn_pages: int = 1_000
+    turns: int = 60
+    session_turns: tuple[int, int] = (200, 2_000)
+    turns_around: int = 100
+    writers: int = 20
+    writer_commits: int = 100
+
+
+QUICK = Sizes(
+    rounds=1,
+    append_events=300,
+    append_commits=20,
+    append_commits_full=5,
+    fold_events=2_000,
+    fold_sessions=4,
+    peer_events=300,
+    memory_events=(500, 1_000),
+    policy_pages=300,
+    policy_turns=20,
+    turn_pages=30,
+    turns=5,
+    session_turns=(20, 60),
+    turns_around=10,
+    writers=4,
+    writer_commits=3,
+)
+"""The smallest run that still goes through everything; its times mean nothing."""

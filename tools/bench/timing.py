@@ -1,0 +1,73 @@
+"""Clocks and order: what is compared runs interleaved, so that a noisy machine disturbs both sides alike."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from time import perf_counter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ProcessFailed(Exception):
+    """A program that was to be timed ended with an error; the message is its last line."""
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Seconds that one call takes, begun on a collected heap; what it returns is freed off the clock."""
+    gc.collect()
+    began = perf_counter()
+    kept = work()
+    took = perf_counter() - began
+    del kept
+    return took
+
+
+def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Call every side once a round, in turning order; the numbers that they return, by side, in order of rounds."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    names = list(sides)
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            found[name].append(sides[name]())
+    return found
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of each round."""
+    return median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def p95(values: Sequence[float]) -> float:
+    """The 95th percentile."""
+    return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+
+
+def process(arguments: Sequence[str]) -> float:
+    """Wall seconds of a fresh interpreter given `arguments`, its output thrown away; raises `ProcessFailed`."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
+    began = perf_counter()
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
+    took = perf_counter() - began
+    if done.returncode:
+        last = (done.stderr.decode().strip() or "no message").splitlines()[-1]
+        raise ProcessFailed(f"python {' '.join(arguments[:2])} ended with {done.returncode}: {last}")
+    return took
+
+
+def memory_beyond(work: Callable[[], object]) -> tuple[int, int]:
+    """(bytes beyond the result at the peak, bytes of the result) of one call, as Python's allocators see it."""
+    gc.collect()
+    tracemalloc.start()
+    kept = work()
+    current, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del kept
+    return peak - current, current
