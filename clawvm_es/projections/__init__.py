@@ -9,10 +9,20 @@ from clawvm_es.journal import opening
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.projections import store
-from clawvm_es.projections.snapshot import Snapshot, projections_problems, snapshot
+from clawvm_es.projections.snapshot import Snapshot, bodies, decisions, projections_problems, snapshot, snapshot_at
 from clawvm_es.projections.store import Progress
 
-__all__ = ["Progress", "Snapshot", "catch_up", "projections_problems", "rebuild", "snapshot"]
+__all__ = [
+    "Progress",
+    "Snapshot",
+    "bodies",
+    "catch_up",
+    "decisions",
+    "projections_problems",
+    "rebuild",
+    "snapshot",
+    "snapshot_at",
+]
 
 
 def catch_up(log: EventLog, progress: Progress | None = None) -> None:

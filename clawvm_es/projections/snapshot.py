@@ -8,13 +8,15 @@ from contextlib import closing, contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
+import msgspec
 
 from clawvm_es.journal import opening
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.projections import store
 from clawvm_es.projections.fold import Fold
-from clawvm_es.projections.tables import DDL, TABLES, Table
+from clawvm_es.projections.tables import DDL, DECISION_TRACE, TABLES, Table
 
 R = TypeVar("R")
 
@@ -62,6 +64,12 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
         yield Snapshot(folded, None if at is None else connection, end)
 
 
+def snapshot_at(log: EventLog, session_id: str, version: int) -> Snapshot:
+    """The read models of one session as they were after its event `version`, folded from its first event."""
+    folded = Fold().run(store.raws(log.read(session_id, upto=version)))
+    return Snapshot(folded, None, folded.seq)
+
+
 @contextmanager
 def reading(log: SQLiteLog) -> Iterator[sqlite3.Connection]:
     """A connection of its own that reads one state of the journal, for the length of the block."""
@@ -71,6 +79,26 @@ def reading(log: SQLiteLog) -> Iterator[sqlite3.Connection]:
             yield connection
     except sqlite3.Error as error:
         raise opening.translate(error, log.path) from error
+
+
+def decisions(log: SQLiteLog, session_id: str, upto: int | None = None) -> list[dict[str, Any]]:
+    """The decisions of a session, up to a version of it: the rows of the view `decision_trace`, with data decoded."""
+    query = f"SELECT * FROM ({DECISION_TRACE}) WHERE session_id = ? AND version <= ? ORDER BY version"
+    with reading(log) as connection:
+        cursor = connection.execute(query, (session_id, INTEGER_MAX if upto is None else upto))
+        names = [column[0] for column in cursor.description]
+        rows = [dict(zip(names, cells, strict=True)) for cells in cursor]
+    return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
+
+
+def bodies(log: SQLiteLog, session_id: str | None = None) -> tuple[int, int]:
+    """How many bodies the log (or one session of it) keeps, and their bytes; a shared body counts once."""
+    which = "" if session_id is None else " WHERE blob_id IN (SELECT blob_id FROM commitments WHERE session_id = ?)"
+    cells = () if session_id is None else (session_id,)
+    with reading(log) as connection:
+        found = connection.execute(f"SELECT count(*), coalesce(sum(length(body)), 0) FROM blobs{which}", cells)
+        number, size = found.fetchone()
+    return number, size
 
 
 def projections_problems(log: EventLog) -> list[str]:

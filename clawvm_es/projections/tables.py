@@ -133,8 +133,7 @@ def _text_of(commitment: str) -> str:
 
 _AT = "strftime('%Y-%m-%d %H:%M:%f', at / 1000000.0, 'unixepoch')"
 
-_VIEWS: Final = {
-    "decision_trace": f"""
+DECISION_TRACE: Final = f"""
 SELECT session_id, turn, version, type,
   json_extract(data, '$.page_id') AS page_id,
   json_extract(data, '$.before') AS before,
@@ -147,7 +146,11 @@ SELECT session_id, turn, version, type,
   json_extract(data, '$.update') AS update_number,
   json_extract(data, '$.boundary') AS boundary,
   cause, {_AT} AS at, seq, data
-FROM events WHERE kind = 'decision'""",
+FROM events WHERE kind = 'decision'"""
+"""Every decision on a row of its own; `decision_trace` is a view of this name."""
+
+_VIEWS: Final = {
+    "decision_trace": DECISION_TRACE,
     "page_text": f"""
 SELECT page.session_id, page.page_id, page.page_type, json_extract(kept.value, '$.level') AS level,
   json_extract(kept.value, '$.tokens') AS tokens, json_extract(kept.value, '$.level') = page.level AS in_prompt,

@@ -1,0 +1,8 @@
+"""`clawvm demo`."""
+
+import click
+
+
+@click.command()
+def demo() -> None:
+    """Demo."""

@@ -1,0 +1,78 @@
+"""The program `clawvm`: all verbs, and the only place where errors become exit codes.
+
+0: done and good. 1: done, and what was asked about is bad. 2: wrong usage or unreadable input.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from clawvm_es.cli import demo, memory, read, replay, upkeep
+from clawvm_es.errors import ClawVMError
+
+EPILOG = """\b
+Try it:
+  clawvm demo
+  clawvm replay session.jsonl --journal j.db --budget 16000
+  clawvm sessions j.db
+\b
+Tab completion (bash; zsh and fish likewise):
+  eval "$(_CLAWVM_COMPLETE=bash_source clawvm)"
+\b
+Exit codes: 0 done and good; 1 done, and what was asked about is bad;
+2 wrong usage or unreadable input. CLAWVM_LOG=info shows more logs on stderr."""
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
+@click.version_option(package_name="clawvm-es", prog_name="clawvm")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Virtual memory for the context windows of LLM agents, as an event-sourced journal."""
+    from clawvm_es.cli.output import configure_logging
+
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+    configure_logging()
+
+
+for verb in (
+    demo.demo,
+    replay.replay,
+    *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
+    *(read.faults, read.trace, read.stats),
+    *(upkeep.verify, upkeep.rebuild, upkeep.export),
+):
+    cli.add_command(verb)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program and exit with its code."""
+    try:
+        code = cli.main(args=arguments, prog_name="clawvm", standalone_mode=False)
+        sys.stdout.flush()
+    except ClawVMError as error:
+        code = _fail(f"{error}", error.hint)
+    except click.ClickException as error:
+        hint = f"clawvm {error.ctx.info_name} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        code = _fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))
+    except (KeyboardInterrupt, click.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not raise again
+        code = PIPE_CLOSED
+    except OSError as error:
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", "")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, hint: str) -> int:
+    """Say in one line what went wrong and what to do."""
+    line = " ".join(message.split())
+    click.echo(f"clawvm: {line}{f' ({hint})' if hint else ''}", err=True)
+    return 2

@@ -1,0 +1,177 @@
+"""The reading verbs over what an agent holds: `pages`, `prompt` and `store`, at any place of the log."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+
+if TYPE_CHECKING:
+    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.projections.rows import FieldRow
+
+
+@click.command()
+@journal_argument
+@session_option
+@place_options
+@click.option("--resident", is_flag=True, help="Only pages that stand in the prompt.")
+@click.option("--type", "page_type", metavar="TYPE", help="Only pages of this type.")
+@json_option
+def pages(
+    journal: str,
+    session: str | None,
+    version: int | None,
+    turn: int | None,
+    resident: bool,
+    page_type: str | None,
+    as_json: bool,
+) -> None:
+    """Print the page table: each page, its level in the prompt, its sizes and its use.
+
+    \b
+    Example:
+      clawvm pages j.db --turn 40 --resident
+    """
+    from clawvm_es.cli.options import chosen, models, opened
+    from clawvm_es.cli.output import document, emit, table
+    from clawvm_es.errors import UsageError
+    from clawvm_es.model.pages import PageType
+    from clawvm_es.projections.tables import PAGE_TABLE
+
+    if page_type is not None and page_type not in tuple(PageType):
+        raise UsageError(f"unknown page type {page_type!r}", hint=f"one of {', '.join(PageType)}")
+    with opened(journal) as log:
+        session_id = chosen(log, session)
+        with models(log, session_id, version, turn) as view:
+            rows = [
+                row
+                for row in view.rows(PAGE_TABLE, session_id)
+                if (not resident or row.level != "absent") and page_type in (None, row.page_type)
+            ]
+    headers = ("page", "type", "level", "tokens", "full", "pin", "dirty", "status", "written", "used", "hits",
+               "page-ins", "origin", "levels")  # fmt: skip
+    cells = (
+        (
+            r.page_id, r.page_type, r.level, r.tokens, r.full_tokens, r.pin, r.dirty, r.status, r.written_turn,
+            r.last_used_turn, r.hits, r.page_ins, r.origin, _levels_text(r.levels),
+        )
+        for r in rows
+    )  # fmt: skip
+    found = [document(row) | {"levels": json.loads(row.levels)} for row in rows]
+    emit({"journal": journal, "session_id": session_id, "pages": found}, table(cells, headers), as_json)
+
+
+def _levels_text(levels: str) -> str:
+    return " ".join(f"{level}:{tokens}" for level, tokens in json.loads(levels).items())
+
+
+@click.command()
+@journal_argument
+@session_option
+@place_options
+@click.option("--outline", is_flag=True, help="The prompt's pages and sizes in order, without their texts.")
+@json_option
+def prompt(
+    journal: str, session: str | None, version: int | None, turn: int | None, outline: bool, as_json: bool
+) -> None:
+    """Print the prompt of a turn, byte for byte as it was rendered.
+
+    \b
+    Example:
+      clawvm prompt j.db --turn 40
+      clawvm prompt j.db --turn 40 --outline
+    """
+    from clawvm_es.cli.options import chosen, opened, version_at
+    from clawvm_es.cli.output import as_json as to_json
+    from clawvm_es.cli.output import printable, table
+    from clawvm_es.history import prompt_at
+
+    with opened(journal) as log:
+        session_id = chosen(log, session)
+        shown = prompt_at(log, session_id, version_at(log, session_id, version, turn))
+    pieces = [{"page_id": p.page_id, "level": p.level, "chars": len(p.text)} for p in shown.pieces]
+    document: dict[str, Any] = {
+        "journal": journal,
+        "session_id": session_id,
+        "turn": shown.turn,
+        "version": shown.version,
+        "tokens": shown.assembled.tokens,
+        "budget_tokens": shown.assembled.budget_tokens,
+        "uncached_tokens": shown.assembled.uncached_tokens,
+        "matches_commitment": shown.matches,
+        "pieces": pieces,
+    }
+    if as_json:
+        click.echo(to_json(document if outline else document | {"text": shown.text}))
+    elif outline:
+        cells = [(p["page_id"] or "(directory)", p["level"], p["chars"]) for p in pieces]
+        lines = table(cells, ("page", "level", "characters"))
+        summary = f"turn {shown.turn}: {shown.assembled.tokens} of {shown.assembled.budget_tokens} tokens"
+        click.echo("\n".join([*lines, summary]))
+    elif sys.stdout.isatty():
+        click.echo(printable(shown.text), nl=False)
+    else:
+        click.echo(shown.text.encode("utf-8", "surrogatepass"), nl=False)
+
+
+@click.command()
+@journal_argument
+@session_option
+@place_options
+@click.option("--field", metavar="NAME", help="Only this field.")
+@click.option("--history", "every", is_flag=True, help="Every version of every field.")
+@json_option
+def store(
+    journal: str,
+    session: str | None,
+    version: int | None,
+    turn: int | None,
+    field: str | None,
+    every: bool,
+    as_json: bool,
+) -> None:
+    """Print the durable store: what was committed, from where, on whose behalf.
+
+    \b
+    Example:
+      clawvm store j.db
+      clawvm store j.db --field goal --history
+    """
+    from clawvm_es.cli.options import chosen, chosen_or_all, models, opened
+    from clawvm_es.cli.output import emit, one_line, table
+    from clawvm_es.projections.tables import DURABLE_STORE
+
+    with opened(journal) as log:
+        placed = version is not None or turn is not None
+        wanted = chosen(log, session) if placed else chosen_or_all(log, session)
+        with models(log, wanted, version, turn) as view:
+            rows = [row for row in view.rows(DURABLE_STORE, wanted) if field in (None, row.field)]
+        found = _fields(log, rows, every)
+    headers = ("session", "scope", "field", "version", "op", "turn", "principal", "evidence", "value")
+    cells = (
+        (
+            f["session_id"], f["scope"], f["field"], f["field_version"], f["op"], f["turn"], f["principal"],
+            f["evidence"], one_line(f["text"] if f["text"] is not None else "(erased)", 60),
+        )
+        for f in found
+    )  # fmt: skip
+    emit({"journal": journal, "fields": found}, table(cells, headers) if found else ["the store is empty"], as_json)
+
+
+def _fields(log: SQLiteLog, rows: list[FieldRow], every: bool) -> list[dict[str, Any]]:
+    """The versions of all fields, or the last of each, with the text that was committed."""
+    from clawvm_es.cli.output import document
+
+    last = {(row.scope if row.scope != "session" else row.session_id, row.field): row.seq for row in rows}
+    kept = rows if every else [row for row in rows if row.seq in set(last.values())]
+    found = []
+    for row in kept:
+        body = log.vault(row.session_id).open(row.value)
+        text = None if body is None else body.decode("utf-8", "surrogatepass")
+        found.append(document(row) | {"text": text})
+    return found

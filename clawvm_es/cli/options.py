@@ -1,0 +1,106 @@
+"""Arguments and options that verbs share, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from clawvm_es.errors import UsageError
+
+if TYPE_CHECKING:
+    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.projections import Snapshot
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+journal_argument = click.argument("journal", type=click.Path())
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+session_option = click.option(
+    "--session", "-s", metavar="ID", help="Session id, or the beginning of one. Default: the only one."
+)
+version_option = click.option("--at", "version", type=click.IntRange(1), metavar="VERSION", help="After this event.")
+turn_option = click.option("--turn", type=click.IntRange(1), metavar="N", help="At the end of this turn.")
+
+
+def place_options(verb: F) -> F:
+    """`--at VERSION` and `--turn N`."""
+    return version_option(turn_option(verb))
+
+
+@contextmanager
+def opened(path: str) -> Iterator[SQLiteLog]:
+    """The journal at `path`, for reading only."""
+    from clawvm_es.journal.sqlite_log import open_journal
+
+    with open_journal(path, read_only=True) as log:
+        yield log
+
+
+def chosen(log: SQLiteLog, wanted: str | None) -> str:
+    """The session that `--session` means; raises `UsageError` if that is none or several."""
+    ids = known_sessions(log)
+    if wanted in ids:
+        return str(wanted)
+    found = [session_id for session_id in ids if session_id.startswith(wanted or "")]
+    if len(found) == 1:
+        return found[0]
+    if not ids:
+        raise UsageError(f"{log.path} holds no session", hint="clawvm replay FILE --journal JOURNAL")
+    shown = ", ".join((found or ids)[:5]) + (", …" if len(found or ids) > 5 else "")
+    if not found:
+        raise UsageError(f"{log.path} holds no session {wanted!r}", hint=f"it holds {shown}")
+    what = f"{len(found)} sessions" + (f" that begin with {wanted!r}" if wanted else "")
+    raise UsageError(f"{log.path} holds {what}", hint=f"name one with --session: {shown}")
+
+
+def chosen_or_all(log: SQLiteLog, wanted: str | None) -> str | None:
+    """The session that `--session` means; None (all of them) where it is not given."""
+    return None if wanted is None else chosen(log, wanted)
+
+
+def known_sessions(log: SQLiteLog) -> list[str]:
+    """The ids of all sessions, without the streams of shared scopes."""
+    from clawvm_es.engine.journal import SCOPE_PREFIX
+
+    return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
+
+
+def version_at(log: SQLiteLog, session_id: str, version: int | None, turn: int | None) -> int | None:
+    """The version that `--at` or `--turn` means; None for the end."""
+    from clawvm_es.history import end_of_turn
+
+    if version is not None and turn is not None:
+        raise UsageError("--at and --turn name two places", hint="give one of them")
+    if turn is not None:
+        return end_of_turn(log, session_id, turn)
+    head = log.head(session_id)
+    if version is not None and head is not None and version > head.version:
+        raise UsageError(f"session {session_id} has no version {version}", hint=f"its last is {head.version}")
+    return version
+
+
+@contextmanager
+def models(
+    log: SQLiteLog, session_id: str | None = None, version: int | None = None, turn: int | None = None
+) -> Iterator[Snapshot]:
+    """The read models, of now or of a place in one session."""
+    from clawvm_es.projections import snapshot, snapshot_at
+
+    place = None if session_id is None else version_at(log, session_id, version, turn)
+    if session_id is not None and place is not None:
+        yield snapshot_at(log, session_id, place)
+        return
+    with snapshot(log) as view:
+        yield view
+
+
+def require_journal(path: str) -> None:
+    """Raise `UnreadableInput` unless there is a journal at `path`, so that a verb does not make one by mistake."""
+    from clawvm_es.errors import UnreadableInput
+    from clawvm_es.journal import opening
+
+    if opening.is_new(path):
+        raise UnreadableInput(f"{path}: there is no journal here")

@@ -1,0 +1,137 @@
+"""`clawvm replay`: recorded sessions into a journal. Twin of `clawvm_es.importers.replay.replay`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clawvm_es.cli.options import json_option
+
+if TYPE_CHECKING:
+    from clawvm_es.engine.journal import Journal
+    from clawvm_es.importers.replay import Replayed, ReplaySettings
+    from clawvm_es.model.profile import Profile
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.option("--journal", "-j", required=True, type=click.Path(), help="The journal; made if it does not exist.")
+@click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: 16000.")
+@click.option("--policy", metavar="NAME", help="clawvm (default), clawvm_rank, lru or retrieval.")
+@click.option(
+    "--without", multiple=True, metavar="MECHANISM", help="Break a mechanism of the policy, to see its fault."
+)
+@click.option("--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each.")
+@click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
+@click.option("--fixed", type=click.IntRange(0), metavar="TOKENS", help="Charge each prompt for a fixed region.")
+@click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
+@click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
+@click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
+@json_option
+@click.pass_context
+def replay(
+    context: click.Context,
+    files: Sequence[str],
+    journal: str,
+    budget: int | None,
+    policy: str | None,
+    without: Sequence[str],
+    format_: str | None,
+    counter: str | None,
+    fixed: int | None,
+    project: str | None,
+    seed: int | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Replay recorded sessions through the engine into a journal.
+
+    The same file again under the same settings appends nothing. A file that cannot be read is named on stderr
+    and makes the exit code 2; the others are replayed.
+
+    \b
+    Example:
+      clawvm replay session.jsonl --journal j.db --budget 16000
+    """
+    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.summary import session_document, session_lines, sessions_table
+    from clawvm_es.engine.journal import Journal
+    from clawvm_es.errors import UsageError
+    from clawvm_es.importers.replay import ReplaySettings
+    from clawvm_es.projections import snapshot
+    from clawvm_es.projections.tables import SESSIONS
+
+    if budget is not None and budget < 1:
+        raise UsageError(f"budget of {budget} tokens: must be at least 1")
+    settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
+    with Journal.open(journal, seed=seed) as target:
+        replayed, errors = _replay_all(target, files, settings, format_)
+        target.catch_up()
+        with snapshot(target.log) as view:
+            rows = {row.session_id: row for row in view.rows(SESSIONS)}
+    done = {found.session_id: found for found in replayed}
+    documents = [
+        session_document(rows[session_id])
+        | {"file": found.source, "appended": found.appended, "skipped": dict(sorted(found.skipped.items()))}
+        for session_id, found in done.items()
+    ]
+    if len(done) == 1:
+        ((session_id, one),) = done.items()
+        lines = session_lines(
+            rows[session_id], {"appended": one.appended, "skipped": dict(sorted(one.skipped.items()))}
+        )
+    else:
+        lines = sessions_table([rows[session_id] for session_id in done])
+    emit({"journal": journal, "sessions": documents, "errors": errors}, lines, as_json)
+    if errors:
+        context.exit(2)
+
+
+def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
+    """The profile that `--policy` and `--without` mean; None where neither is given."""
+    from clawvm_es.core import profiles
+    from clawvm_es.errors import UsageError
+    from clawvm_es.model.profile import Capability
+
+    if name is None and not without:
+        return None
+    try:
+        missing = [Capability(mechanism) for mechanism in without]
+    except ValueError as error:
+        raise UsageError(f"unknown mechanism: {error}", hint=f"one of {', '.join(Capability)}") from None
+    return profiles.without(profiles.profile(name or "clawvm"), *missing)
+
+
+def _replay_all(
+    target: Journal, files: Sequence[str], settings: ReplaySettings, format_: str | None
+) -> tuple[list[Replayed], list[dict[str, Any]]]:
+    """Replay file after file; a file's own error is noted, and the next one is replayed."""
+    from clawvm_es.errors import ClawVMError, JournalError
+    from clawvm_es.importers.replay import replay as replay_file
+
+    replayed: list[Replayed] = []
+    errors: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            replayed.extend(replay_file(target, file, settings, format=format_, progress=_progress()))
+        except JournalError:
+            raise
+        except ClawVMError as error:
+            message = " ".join(str(error).split())
+            errors.append({"file": file, "error": message, "hint": error.hint})
+            click.echo(f"clawvm: {message}{f' ({error.hint})' if error.hint else ''}", err=True)
+    return replayed, errors
+
+
+def _progress() -> Any:
+    """A line on stderr that counts a session's inputs; None where nobody would see it."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(session_id: str, done: int, total: int) -> None:
+        click.echo(f"\r{session_id[:40]}: {done} inputs", err=True, nl=total > 0)
+
+    return show

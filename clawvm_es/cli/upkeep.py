@@ -1,0 +1,130 @@
+"""`clawvm verify`, `rebuild` and `export`: integrity and upkeep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from clawvm_es.cli.options import journal_argument, json_option, session_option
+
+
+@click.command()
+@journal_argument
+@click.option("--fast", is_flag=True, help="Check numbers and chains only.")
+@json_option
+@click.pass_context
+def verify(context: click.Context, journal: str, fast: bool, as_json: bool) -> None:
+    """Check that a journal is what was written: chains, bodies, salts, read models. Exits 1 if it is not.
+
+    \b
+    Example:
+      clawvm verify j.db
+    """
+    from clawvm_es.cli.output import bad, emit, good
+
+    problems, events, sessions = _verified(journal, fast)
+    state = "consistent, unanchored" if not problems else "not consistent"
+    document = {
+        "journal": journal,
+        "ok": not problems,
+        "state": state,
+        "fast": fast,
+        "events": events,
+        "sessions": sessions,
+        "problems": problems,
+    }
+    lines = [f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems]
+    mark = good("✓") if not problems else bad("✗")
+    emit(document, [*lines, f"{mark} {events} events in {sessions} sessions: {state}"], as_json)
+    if problems:
+        context.exit(1)
+
+
+def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
+    """All problems of a journal, and how many events and sessions it holds as far as it can be read."""
+    import attrs
+
+    from clawvm_es.cli.options import known_sessions, opened
+    from clawvm_es.errors import ClawVMError, UnreadableInput
+    from clawvm_es.journal import opening
+    from clawvm_es.journal.verify import Problem, verify_log
+    from clawvm_es.projections import projections_problems
+
+    if opening.is_new(path):
+        raise UnreadableInput(f"{path}: there is no journal here")
+    problems = list(verify_log(path, fast=fast))
+    events = sessions = 0
+    try:
+        with opened(path) as log:
+            sessions = len(known_sessions(log))
+            events = max((head.seq for head in log.heads()), default=0)
+            if not fast:
+                problems += [Problem("projections", "read models", detail) for detail in projections_problems(log)]
+    except ClawVMError as error:
+        problems.append(Problem("read", "journal", str(error)))
+    return [attrs.asdict(problem) for problem in problems], events, sessions
+
+
+@click.command()
+@journal_argument
+@json_option
+def rebuild(journal: str, as_json: bool) -> None:
+    """Fold the whole log again into the read models. No decision is taken again.
+
+    \b
+    Example:
+      clawvm rebuild j.db
+    """
+    from clawvm_es import projections
+    from clawvm_es.cli.options import require_journal
+    from clawvm_es.cli.output import emit, progress, table
+    from clawvm_es.journal.sqlite_log import open_journal
+    from clawvm_es.projections.tables import TABLES
+
+    require_journal(journal)
+    with open_journal(journal) as log:
+        with progress("rebuild") as show:
+            projections.rebuild(log, show)
+        with projections.snapshot(log) as view:
+            counts = {each.name: len(view.rows(each)) for each in TABLES}
+            events = view.seq
+    document = {"journal": journal, "events": events, "rows": counts}
+    emit(document, [*table(counts.items(), ("table", "rows")), f"rebuilt from {events} events"], as_json)
+
+
+@click.command()
+@journal_argument
+@session_option
+@click.option("--as", "kind", type=click.Choice(["trace"]), default="trace", help="What to write: a clawvm-trace.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write. Default: stdout.")
+@json_option
+def export(journal: str, session: str | None, kind: str, output: str | None, as_json: bool) -> None:
+    """Write the inputs of a session as a clawvm-trace; replaying it gives the same decision digest.
+
+    \b
+    Example:
+      clawvm export j.db --as trace -o session.trace.jsonl
+    """
+    import json
+
+    from clawvm_es.cli.options import chosen, opened
+    from clawvm_es.cli.output import as_json as to_json
+    from clawvm_es.importers.trace import write_trace
+
+    with opened(journal) as log:
+        session_id = chosen(log, session)
+        lines = write_trace(session_id, log.read(session_id), log.vault(session_id).open)
+        if output is not None:
+            written = 0
+            with open(output, "w", encoding="utf-8", newline="") as file:
+                for line in lines:
+                    file.write(line)
+                    written += 1
+            document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": written}
+            click.echo(to_json(document) if as_json else f"{output}: {written} lines of session {session_id}")
+        elif as_json:
+            click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
+        else:
+            for line in lines:
+                click.echo(line, nl=False)

@@ -1,0 +1,7 @@
+"""Time travel: what a session knew, held and showed at any place of its log."""
+
+from __future__ import annotations
+
+from clawvm_es.history.places import ShownPrompt, end_of_turn, prompt_at, state_at
+
+__all__ = ["ShownPrompt", "end_of_turn", "prompt_at", "state_at"]

@@ -1,0 +1,91 @@
+"""The state and the prompt of a session at a version of its stream, folded from its events."""
+
+from __future__ import annotations
+
+import attrs
+
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
+from clawvm_es.engine.edge import encode
+from clawvm_es.engine.render import Piece, Renderer
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.vault import commitment_to
+from clawvm_es.model.events import PromptAssembled, PromptRendered
+from clawvm_es.model.pages import Fidelity
+
+
+@attrs.frozen
+class ShownPrompt:
+    """A prompt of the past: `version` is its `prompt_assembled`, `pieces` are its spans in order.
+
+    `matches` says whether the text is what the recorded commitment was made to; None where none was recorded
+    or its salt is gone. An erased page makes it False.
+    """
+
+    session_id: str
+    turn: int
+    version: int
+    assembled: PromptAssembled
+    pieces: tuple[Piece, ...]
+    levels: dict[str, Fidelity]
+    matches: bool | None
+
+    @property
+    def text(self) -> str:
+        """The whole prompt, without the fixed region that the harness adds."""
+        return "".join(piece.text for piece in self.pieces)
+
+
+def state_at(log: EventLog, session_id: str, version: int | None = None) -> State:
+    """The state of a session after event `version` (by default its last). Raises `UsageError` for no such place."""
+    _check_place(log, session_id, version)
+    state = State()
+    for row in log.read(session_id, upto=version):
+        apply(state, row.data)
+    return state
+
+
+def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
+    """The version of the last event of a turn; raises `UsageError` if there is no such turn."""
+    last = max((row.version for row in log.read(session_id) if row.turn == turn), default=None)
+    if last is None:
+        raise UsageError(f"session {session_id} has no turn {turn}")
+    return last
+
+
+def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> ShownPrompt:
+    """The prompt that was assembled last at `version` (by default the end), rendered again from the bodies.
+
+    Raises `UsageError` where no prompt had been assembled.
+    """
+    _check_place(log, session_id, version)
+    state, found, rendered = State(), None, None
+    for row in log.read(session_id, upto=version):
+        apply(state, row.data)
+        if isinstance(row.data, PromptAssembled):
+            found, rendered = (row.turn, row.version, row.data), None
+        elif isinstance(row.data, PromptRendered):
+            rendered = row.data
+    if found is None:
+        raise UsageError(f"session {session_id}: no prompt was assembled up to version {state.version}")
+    pieces = tuple(Renderer(log.vault(session_id).open).pieces(state))
+    levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
+    matches = None if rendered is None else _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
+    return ShownPrompt(session_id, *found, pieces, levels, matches)
+
+
+def _matches(log: EventLog, commitment: str, text: str) -> bool | None:
+    """Whether a sealed commitment was made to `text`; None where its salt is gone."""
+    stored = log.stored(commitment) if isinstance(log, SQLiteLog | MemoryLog) else None
+    return None if stored is None else commitment_to(stored[0], encode(text)) == commitment
+
+
+def _check_place(log: EventLog, session_id: str, version: int | None) -> None:
+    head = log.head(session_id)
+    if head is None:
+        raise UsageError(f"there is no session {session_id}")
+    if version is not None and not 1 <= version <= head.version:
+        raise UsageError(f"session {session_id} has no version {version}", hint=f"its last is {head.version}")
