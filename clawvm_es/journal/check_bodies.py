@@ -72,9 +72,8 @@ class BodyChecker:
         elif body is not None:
             yield from _check_body(where, blob_id, digest, body, commitment_to(salt, body) == commitment, bound_right)
         if not bound_right:
-            yield Problem(
-                "binding", where, "commitment, session_id, salt or binding was changed, or the body unlinked"
-            )
+            what = "salt" if blob_id is None else "binding"
+            yield Problem(what, where, "salt, commitment, session_id or binding was changed, or the body unlinked")
 
 
 def _check_body(

@@ -136,7 +136,7 @@ def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
     return row[0], row[1], bool(row[2])
 
 
-def translate(error: sqlite3.Error, path: str) -> errors.JournalError:
+def translate(error: Exception, path: str) -> errors.JournalError:
     """What an error of SQLite's means to the caller."""
     name = getattr(error, "sqlite_errorname", None) or ""
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

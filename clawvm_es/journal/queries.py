@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from clawvm_es.errors import ClawVMError
+from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import Recorded
@@ -101,11 +101,13 @@ def group(db: sqlite3.Connection, first: Recorded) -> tuple[Recorded, ...]:
 def recordeds(rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
     """Decode rows that hold `COLUMNS`; raises `UnknownEvent`, `JournalDamaged`."""
     for row in rows:
-        raw = row[11].encode()
         try:
+            raw = row[11].encode()
             data = decode(row[5], row[6], raw)
-        except ClawVMError:
-            data = decode(row[5], row[6], raw, where=f"session {row[1]} version {row[2]} (seq {row[0]})")
+        except (ClawVMError, AttributeError, TypeError) as error:
+            kind = UnknownEvent if isinstance(error, UnknownEvent) else JournalDamaged
+            where = f"session {row[1]} version {row[2]} (seq {row[0]})"
+            raise kind(f"{where}: {error}", hint=getattr(error, "hint", "")) from error
         cells: tuple[Any, ...] = (*row[:11], raw, row[12], row[13], data)
         yield Recorded(*cells)
 

@@ -92,7 +92,7 @@ class SQLiteLog:
                 db = self._reader()
                 self._journal_id, self.created_at_us, self.reproducible = opening.check_tables(db, path)
                 last = queries.tail(db)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._release_connections()
             raise opening.translate(error, path) from error
         except BaseException:

@@ -23,6 +23,8 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 
 __all__ = ["PROBLEMS_MAX", "Problem", "verify_log"]
 
+_DAMAGE: Final = (sqlite3.Error, AttributeError, LookupError, TypeError, ValueError)
+"""What reading damaged pages raises: SQLite's own errors, and cells of types that the tables do not allow."""
 PROBLEMS_MAX: Final = 1_000
 """Problems after which the search stops."""
 
@@ -85,11 +87,11 @@ def _check_file(path: str, fast: bool) -> Iterator[Problem]:
 
 
 def _guarded(check: Callable[[], Iterable[Problem]], path: str) -> Iterator[Problem]:
-    """Run one check; what SQLite cannot read is a problem, and ends that check only."""
+    """Run one check; what cannot be read is a problem, and ends that check only."""
     try:
         yield from check()
-    except sqlite3.Error as error:
-        yield Problem("file", path, str(error))
+    except _DAMAGE as error:
+        yield Problem("file", path, f"cannot be read on: {error}")
 
 
 def _check_schema(db: sqlite3.Connection) -> Iterator[Problem]:
