@@ -86,35 +86,41 @@ def encode(event: Event) -> bytes:
     return raw
 
 
-def decode(type_: str, schema_version: int, raw: bytes, *, upcasters: Upcasters = UPCASTERS) -> Event:
+def decode(
+    type_: str, schema_version: int, raw: bytes, *, where: str = "", upcasters: Upcasters = UPCASTERS
+) -> Event:
     """The event behind stored bytes, at its current schema version.
 
     Raises `UnknownEvent` for a type or version that we do not know, and `JournalDamaged` where the bytes are not
-    data of that type; who knows the row adds where it stands.
+    data of that type; `where` is put before their messages.
     """
     decoder = _decoders.get((type_, schema_version))
     try:
         if decoder is not None:
             return decoder(raw)  # type: ignore[no-any-return]
-        cls = _class_of(type_, schema_version, upcasters)
+        cls = _class_of(type_, schema_version, where, upcasters)
         data = upcast(type_, schema_version, msgspec.json.decode(raw, type=dict), cls.SCHEMA_VERSION, upcasters)
         return msgspec.convert(data, cls)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise JournalDamaged(f"data is no {type_} version {schema_version}: {error}") from error
+        raise JournalDamaged(f"{_at(where)}data is no {type_} version {schema_version}: {error}") from error
 
 
-def _class_of(type_: str, schema_version: int, upcasters: Upcasters) -> type[Event]:
+def _class_of(type_: str, schema_version: int, where: str, upcasters: Upcasters) -> type[Event]:
     """The current class of a type, if `upcasters` lead there from `schema_version`."""
     cls = EVENT_TYPES.get(type_)
     if cls is None:
-        raise UnknownEvent(f"unknown event type {type_!r}", hint="a newer version may have written it")
+        raise UnknownEvent(f"{_at(where)}unknown event type {type_!r}", hint="a newer version may have written it")
     steps = range(schema_version, cls.SCHEMA_VERSION)
     if schema_version > cls.SCHEMA_VERSION or any((type_, step) not in upcasters for step in steps):
         raise UnknownEvent(
-            f"unknown schema version {schema_version} of {type_} (known: {cls.SCHEMA_VERSION})",
+            f"{_at(where)}unknown schema version {schema_version} of {type_} (known: {cls.SCHEMA_VERSION})",
             hint="a newer version may have written it",
         )
     return cls
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""
 
 
 def named_commitments(raw: bytes) -> list[str]:

@@ -105,9 +105,9 @@ def test_other_spellings_are_not_canonical(raw) -> None:
 
 
 def test_unknown_events_are_named() -> None:
-    """A type or a schema version that this program does not know is an `UnknownEvent` that says which."""
-    with pytest.raises(UnknownEvent, match="unknown event type 'page_eaten'"):
-        decode("page_eaten", 1, b"{}")
+    """A type or a schema version that this program does not know is an `UnknownEvent` that says which and where."""
+    with pytest.raises(UnknownEvent, match="row 5: unknown event type 'page_eaten'"):
+        decode("page_eaten", 1, b"{}", where="row 5")
     with pytest.raises(UnknownEvent, match=r"unknown schema version 2 of budget_changed \(known: 1\)"):
         decode("budget_changed", 2, b"{}")
 
