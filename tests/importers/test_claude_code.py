@@ -278,4 +278,5 @@ def test_hostile_texts_arrive_whole(jsonl: Jsonl) -> None:
     recording = main(jsonl, [row("assistant", [use("a")]), result("a", odd)])
     found = recording.steps[-1]
     assert isinstance(found, ToolResult)
-    assert found.text == "\0\U00010000x\udfff" + "y" * 10_000_000
+    whole = found.text == "\0\U00010000x\udfff" + "y" * 10_000_000
+    assert whole  # apart, so that a failure does not print it

@@ -1,0 +1,80 @@
+"""Formats are told by content; what cannot be read is refused in one line with what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.errors import UnreadableInput, UsageError
+from clawvm_es.importers import FORMATS, detect, read
+
+CLAUDE = '{"type":"user","uuid":"u","sessionId":"s","message":{"role":"user","content":"hi"}}'
+CHAT = [{"role": "user", "content": "hi"}]
+
+
+def put(folder: Path, data: bytes | str) -> Path:
+    """A file whose name says nothing."""
+    path = folder / "file"
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (CLAUDE, "claude_code"),
+        ("{broken\n\n" + CLAUDE, "claude_code"),
+        ("\ufeff" + CLAUDE, "claude_code"),
+        ('{"type":"summary","summary":"x","leafUuid":"u"}', "claude_code"),
+        ('{"type":"session","id":"s","cwd":"/w"}', "pi"),
+        ('{"type":"message","id":"a","parentId":null,"message":{"role":"user","content":"x"}}', "pi"),
+        (json.dumps(CHAT), "openai_chat"),
+        (json.dumps([{"traj": CHAT}], indent=2), "openai_chat"),
+        (json.dumps({"messages": CHAT}) + "\n" + json.dumps({"messages": CHAT}), "openai_chat"),
+        ('{"format":"clawvm-trace","version":1,"session_id":"s"}', "clawvm_trace"),
+    ],
+)
+def test_formats_are_told_by_content(tmp_path: Path, data: str, expected: str) -> None:
+    """Each format is recognised from its records, broken lines and a byte order mark notwithstanding."""
+    assert detect(put(tmp_path, data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"\x7fELF\x02\x01\x01\x00\x00" * 100, "binary"),
+        (b"\xff\xfe\x00garbage", "binary"),
+        (b"once upon a time\n", "no known format"),
+        (b'{"a": 1}\n', "no known format"),
+        (b"[" * 100_000, "no known format"),
+        (b"[]", "no known format"),
+    ],
+)
+def test_what_is_no_session_is_refused(tmp_path: Path, data: bytes, problem: str) -> None:
+    """Empty, binary and foreign files are refused in one line that names the file."""
+    path = put(tmp_path, data)
+    with pytest.raises(UnreadableInput, match=problem) as caught:
+        read(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_paths_that_are_no_files(tmp_path: Path) -> None:
+    """A directory and a missing file are refused; an unknown format is wrong usage."""
+    with pytest.raises(UnreadableInput, match="is a directory"):
+        read(tmp_path)
+    with pytest.raises(UnreadableInput, match="no such file"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="unknown format"):
+        read(put(tmp_path, CLAUDE), "word")
+
+
+def test_a_named_format_is_taken(tmp_path: Path) -> None:
+    """A format that is named is not guessed at; records of another format are counted."""
+    (recording,) = read(put(tmp_path, CLAUDE), "pi")
+    assert recording.format == "pi" and recording.skipped == {"unknown_record": 1}
+    assert set(FORMATS) == {"claude_code", "pi", "openai_chat", "clawvm_trace"}

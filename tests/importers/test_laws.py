@@ -1,0 +1,138 @@
+"""The two laws of imports on every recorded session, and golden needs of three of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawvm_es.importers import Recording, read
+from clawvm_es.importers.claude_code import parse as parse_claude_code
+from clawvm_es.importers.openai_chat import parse as parse_openai_chat
+from clawvm_es.importers.pi import parse as parse_pi
+from clawvm_es.importers.recording import AssistantTurn, RecordedBoundary, SystemMessage
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import BoundaryReached, PageWritten, ToolCalled, ToolReturned, TurnBegan
+from clawvm_es.model.facts import Boundary, Need, NeedRule
+
+Translate = Callable[[Recording], list[Command]]
+SAMPLED = 6
+GOLDEN = {
+    "claude_code": "claude_code/9d7a9d52-7eb4-427d-847d-ee5451884f3d.jsonl",
+    "pi": "pi/large-session.v3.jsonl",
+    "taubench": "taubench/gpt-4o-airline.json",
+}
+
+
+def turn_ends(recording: Recording) -> list[int]:
+    """Last lines of the answers of a session, but for the last answer and those that go on later."""
+    goes_on = {step.began_us for step in recording.steps if isinstance(step, AssistantTurn) and step.continued}
+    ends = [s.lines.last for s in recording.steps if isinstance(s, AssistantTurn) and s.began_us not in goes_on]
+    return ends[:-1]
+
+
+def first_difference(cut: Sequence[object], whole: Sequence[object]) -> int | None:
+    """The first place where `cut` is not the beginning of `whole`."""
+    return next((place for place, item in enumerate(cut) if place >= len(whole) or item != whole[place]), None)
+
+
+@pytest.mark.parametrize(("folder", "parse"), [("claude_code", parse_claude_code), ("pi", parse_pi)])
+def test_prefix_law_of_files_of_lines(
+    traces: Path,
+    translate: Translate,
+    folder: str,
+    parse: Callable[[bytes, str], Sequence[Recording]],
+) -> None:
+    """LAW-IMPORT-1: what a file cut after a turn gives is the beginning of what the whole file gives."""
+    chance = random.Random(7)
+    for path in sorted((traces / folder).glob("*.jsonl")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        for whole in parse(b"".join(lines), path.name):
+            ends = turn_ends(whole)
+            for place, end in enumerate(sorted(chance.sample(ends, min(len(ends), SAMPLED)))):
+                (cut,) = (r for r in parse(b"".join(lines[:end]), path.name) if r.session_id == whole.session_id)
+                assert first_difference(cut.steps, whole.steps) is None, (path.name, whole.session_id, end)
+                if place == SAMPLED // 2:
+                    assert first_difference(translate(cut), translate(whole)) is None, (path.name, end)
+
+
+def test_prefix_law_of_chats(traces: Path, translate: Translate) -> None:
+    """LAW-IMPORT-1 on all 200 tau-bench sessions, each cut after a sampled turn."""
+    chance = random.Random(7)
+    (path,) = (traces / "taubench").glob("*.json")
+    sessions = json.loads(path.read_bytes())
+    cuts = [chance.choice(turn_ends(whole)) for whole in read(path)]
+    shortened = [{**session, "traj": session["traj"][:cut]} for session, cut in zip(sessions, cuts, strict=True)]
+    wholes = parse_openai_chat(json.dumps(sessions).encode(), "whole")
+    for whole, cut in zip(wholes, parse_openai_chat(json.dumps(shortened).encode(), "cut"), strict=True):
+        assert first_difference(translate(cut), translate(whole)) is None, whole.session_id
+
+
+def misses_of_recorded_residency(recording: Recording, commands: Sequence[Command]) -> Iterator[Need]:
+    """Data-flow needs none of whose holders the recorded harness had in its context."""
+    kept = iter(
+        [
+            s.kept_lines
+            for s in recording.steps
+            if isinstance(s, RecordedBoundary) and s.boundary is not Boundary.PRUNE
+        ]
+    )
+    system = {step.lines.first for step in recording.steps if isinstance(step, SystemMessage)}
+    ever: dict[str, int] = {}
+    resident: set[str] = set()
+    for command in commands:
+        data = command.data
+        if isinstance(data, PageWritten):
+            ever[data.page_id] = data.origin.first
+            resident.add(data.page_id)
+        elif isinstance(data, BoundaryReached) and data.boundary is Boundary.PRUNE:
+            resident.difference_update(data.pages)
+        elif isinstance(data, BoundaryReached):
+            lines = next(kept) | system
+            resident = {page_id for page_id, line in ever.items() if line in lines}
+        elif isinstance(data, (ToolCalled, ToolReturned)):
+            for need in data.needs:
+                if need.rule is NeedRule.DATA_FLOW and not any(h.page_id in resident for h in need.holders):
+                    yield need
+
+
+def test_residency_law(traces: Path, translate: Translate) -> None:
+    """LAW-NEED-1: under the recorded harness's own residency every data-flow need of every trace is a hit."""
+    found = 0
+    for folder in ("claude_code", "pi", "taubench"):
+        for path in sorted((traces / folder).iterdir()):
+            for recording in read(path):
+                commands = translate(recording)
+                assert not list(misses_of_recorded_residency(recording, commands)), recording.session_id
+                found += len(needs_of(commands))
+    assert found > 1000
+
+
+def needs_of(commands: Sequence[Command]) -> list[dict[str, Any]]:
+    """The needs of a session: turn, rule, number of holders, and a digest over holders and tokens."""
+    turn, found = 0, []
+    for command in commands:
+        data = command.data
+        turn += isinstance(data, TurnBegan)
+        for need in data.needs if isinstance(data, (ToolCalled, ToolReturned)) else ():
+            told = f"{[holder.page_id for holder in need.holders]} {need.tokens}"
+            digest = hashlib.sha256(told.encode()).hexdigest()[:12]
+            found.append({"turn": turn, "rule": need.rule, "holders": len(need.holders), "digest": digest})
+    return found
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_needs(traces: Path, translate: Translate, name: str) -> None:
+    """The needs of three traces are fixed; `CLAWVM_WRITE_GOLDEN=1` writes them anew."""
+    golden = Path(__file__).with_name(f"golden_needs_{name}.json")
+    found = [need for recording in read(traces / GOLDEN[name])[:20] for need in needs_of(translate(recording))]
+    if os.environ.get("CLAWVM_WRITE_GOLDEN"):
+        rows = ",\n".join(json.dumps(need) for need in found)
+        golden.write_text(f"[\n{rows}\n]\n")
+    assert found == json.loads(golden.read_text())

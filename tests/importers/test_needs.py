@@ -1,0 +1,173 @@
+"""Needs: the two rules of §10, their lengths and limits, and the recorded harness's own context."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawvm_es.importers.needs import Context, Held, Written
+from clawvm_es.importers.recording import ToolUse
+from clawvm_es.importers.texts import cleaned, json_leaves, pieces
+from clawvm_es.importers.tools import tool_of
+from clawvm_es.model.facts import NeedRule
+from clawvm_es.model.pages import Fidelity
+
+LINE = "def needed_function(argument): return argument"
+
+
+def context() -> Context:
+    """An empty context that counts characters."""
+    return Context(len)
+
+
+def page(number: int, text: str, **more: object) -> Held:
+    """Page p`number` on line `number` with a full level."""
+    fields: dict[str, object] = {"levels": {Fidelity.FULL: text}, "line": number, **more}
+    return Held(f"p{number}", text, **fields)  # type: ignore[arg-type]
+
+
+def flow(found: Context, name: str, **arguments: object) -> list[list[str]]:
+    """The holders of each data-flow need of a Claude Code call."""
+    needs = found.data_flow(tool_of("claude_code", name), ToolUse(1, name, arguments, "/w"))
+    assert all(need.rule is NeedRule.DATA_FLOW for need in needs)
+    return [[holder.page_id for holder in need.holders] for need in needs]
+
+
+def test_an_edit_needs_the_text_that_it_replaces() -> None:
+    """old_string is a need with all its holders, oldest first; new_string and the path are none."""
+    found = context()
+    for number in (1, 2):
+        found.write(page(number, f"x\n{LINE}\ny /w/a.py"))
+    assert flow(found, "Edit", file_path="/w/a.py", old_string=LINE, new_string=f"{LINE} + 1") == [["p1", "p2"]]
+    assert flow(found, "Edit", file_path="/w/a.py", old_string="x", new_string="z") == []
+
+
+def test_text_that_the_model_wrote_is_no_need_except_in_edits() -> None:
+    """A value that the model wrote earlier needs no page, but an edit still needs the text to be there."""
+    found = context()
+    found.write(page(1, LINE))
+    assert flow(found, "WebSearch", query="needed_function") == [["p1"]]
+    found.used(["I shall call needed_function(argument): return argument, def too. " + LINE], [])
+    assert flow(found, "WebSearch", query="needed_function") == []
+    assert flow(found, "Edit", file_path="a", old_string=LINE, new_string="") == [["p1"]]
+
+
+def test_pieces_of_commands_and_patterns() -> None:
+    """Commands and patterns give their words without a slash; descriptions, paths and here-documents give none."""
+    found = context()
+    found.write(page(1, "needed_function other_function_name /w/needed_path_name heredoc_content_here"))
+    command = "go test ./w/needed_path_name -run 'needed_function' <<'EOF'\nheredoc_content_here\nEOF\n"
+    assert flow(found, "Bash", command=command, description="other_function_name") == [["p1"]]
+    assert flow(found, "Grep", pattern=r"func \(.*needed_function\(", path="/w/needed_path_name") == [["p1"]]
+    assert list(pieces("grep -rn 'a.b' x/y 'longer-word'")) == ["longer-word"]
+
+
+def test_short_texts_count_when_they_are_a_leaf_with_a_digit() -> None:
+    """Five characters with a digit count if they equal a JSON leaf of a result that is still in the context."""
+    found = context()
+    result = page(1, '{"user": {"id": "mia_1", "name": "Maria"}, "zip": 12345}', call=1)
+    found.write(result)
+    found.write(page(2, "my id is mia_1 of course"))
+    tool = tool_of("openai_chat", "get_user_details")
+    for value, holders in (("mia_1", [["p1", "p2"]]), ("Maria", []), ("12345", [["p1"]]), ("mia_", [])):
+        needs = found.data_flow(tool, ToolUse(1, tool.name, {"user_id": value}))
+        assert [[h.page_id for h in need.holders] for need in needs] == holders, value
+    found.drop_calls([1])
+    assert found.data_flow(tool, ToolUse(1, tool.name, {"user_id": "mia_1"})) == ()
+
+
+def test_nested_arguments_and_unknown_tools() -> None:
+    """Strings inside objects and lists are values; of unknown tools too, by the usual names of arguments."""
+    found = context()
+    found.write(page(1, "payment certificate_7504069 of an older_description"))
+    book = {"payments": [{"payment_id": "certificate_7504069"}], "description": "an older_description"}
+    assert flow(found, "mcp__unknown", **book) == [["p1"]]
+
+
+def test_a_text_that_stands_in_many_pages_identifies_none() -> None:
+    """More than eight holders are no need."""
+    found = context()
+    for number in range(1, 9):
+        found.write(page(number, LINE))
+    assert len(flow(found, "Edit", old_string=LINE)[0]) == 8
+    found.write(page(9, LINE))
+    assert flow(found, "Edit", old_string=LINE) == []
+
+
+def test_holders_are_what_the_recorded_context_still_had() -> None:
+    """Compaction drops all but system pages and kept lines; a prune drops the results it names."""
+    found = context()
+    found.write(page(1, LINE, permanent=True))
+    for number in (2, 3, 4):
+        found.write(page(number, LINE, call=number))
+    assert found.drop_calls([3]) == ("p3",)
+    assert flow(found, "Edit", old_string=LINE) == [["p1", "p2", "p4"]]
+    assert found.keep_lines(frozenset((4,)), compaction=True) == ("p2",)
+    assert flow(found, "Edit", old_string=LINE) == [["p1", "p4"]]
+
+
+def test_levels_are_those_whose_text_contains_the_need() -> None:
+    """Full always counts, lower levels where the text stands in them, a pointer only for handle, tool and path."""
+    found = context()
+    levels = {
+        Fidelity.FULL: f"{LINE}\nmore text here",
+        Fidelity.COMPRESSED: LINE,
+        Fidelity.STRUCTURED: "needed nothing",
+        Fidelity.POINTER: f"{LINE} /w/some_module.py",
+    }
+    found.write(page(1, levels[Fidelity.FULL] + " /w/some_module.py", levels=levels, path="/w/some_module.py"))
+    (need,) = found.data_flow(tool_of("claude_code", "Edit"), ToolUse(1, "Edit", {"old_string": LINE}))
+    assert need.holders[0].levels == (Fidelity.FULL, Fidelity.COMPRESSED)
+    assert need.tokens == len(LINE)
+    (path,) = found.data_flow(tool_of("claude_code", "x"), ToolUse(1, "x", {"where": "/w/some_module.py"}))
+    assert path.holders[0].levels == (Fidelity.FULL, Fidelity.POINTER)
+
+
+def test_repeated_reads() -> None:
+    """The same signature at any time, the same path after a compaction; another text is a changed re-read."""
+    found = context()
+    found.write(page(1, f"{LINE}\n{LINE}", signature=1, path="/a", call=1))
+    again = page(2, LINE, signature=1, path="/a", call=2)
+    (need,) = found.repeated_read(again)
+    assert need.rule is NeedRule.REPEATED_READ and [h.page_id for h in need.holders] == ["p1"]
+    assert found.repeated_read(page(3, LINE, signature=2, path="/a")) == ()
+    found.keep_lines(frozenset(), compaction=True)
+    (need,) = found.repeated_read(page(3, LINE, signature=2, path="/a"))
+    assert [h.page_id for h in need.holders] == ["p1"]
+    assert found.changed_rereads == 0
+    assert found.repeated_read(page(4, "something else entirely", signature=1, path="/a")) == ()
+    assert found.changed_rereads == 1
+
+
+def test_a_rewritten_page_holds_its_newest_text_only() -> None:
+    """A page that was rewritten in place is no holder of its older text."""
+    found = context()
+    found.write(page(1, LINE, signature=1))
+    found.write(page(1, "all of it is new", signature=1))
+    assert flow(found, "Edit", old_string=LINE) == []
+    assert found.repeated_read(page(2, LINE, signature=1)) == ()
+
+
+def test_gutters_and_reminders_are_removed() -> None:
+    """Line numbers of reads and searches and system reminders are no part of a text."""
+    assert cleaned("     1→a\n    12→\tb\n<system-reminder>\nx\n</system-reminder>\n") == "a\n\tb\n\n"
+    assert cleaned("  9\ta\n 10\tb") == "a\nb"
+    assert cleaned("9\ta\n7\tb") == "9\ta\n7\tb"
+    assert cleaned("x.go:12:func f()\nx.go-13-\treturn\n14:end", search=True) == "func f()\n\treturn\nend"
+    assert cleaned("<system-reminder> never closed") == "<system-reminder> never closed"
+
+
+def test_json_leaves_of_hostile_texts() -> None:
+    """Leaves are strings and integers of JSON texts; other texts, and deep ones, have none."""
+    assert json_leaves('{"a": ["x", 5, {"b": null}], "c": 1.50}') == {"x", "5", "1.50"}
+    assert json_leaves("[" * 100_000) == json_leaves("{broken") == json_leaves("prose") == frozenset()
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=12)), st.text("ab", min_size=1, max_size=6))
+def test_what_the_model_wrote_is_found_as_in_a_plain_list(texts: list[str], wanted: str) -> None:
+    """Searching the chunks equals searching each text that is long enough to count."""
+    wrote = Written()
+    for text in texts:
+        wrote.add(text)
+        assert wrote.holds(text) or len(text) < 5
+    assert wrote.holds(wanted) == any(wanted in text for text in texts if len(text) >= 5)

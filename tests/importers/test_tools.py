@@ -1,0 +1,120 @@
+"""The tool tables: what calls read, write and invalidate, and which shell commands only read."""
+
+from __future__ import annotations
+
+import pytest
+
+from clawvm_es.importers import shell
+from clawvm_es.importers.recording import ToolUse
+from clawvm_es.importers.tools import TABLES, UNKNOWN_TOOL, Effects, Kind, effects, tool_of
+from clawvm_es.model.facts import ResourceClass
+
+FILE = ResourceClass.FILE
+EVERYTHING = tuple(ResourceClass)
+
+
+def does(format_: str, name: str, cwd: str = "/w", **arguments: object) -> Effects:
+    """The effects of a call."""
+    return effects(tool_of(format_, name), ToolUse(1, name, arguments, cwd))
+
+
+def test_a_write_touches_the_trees_above_it() -> None:
+    """An edit invalidates reads of its file and searches of every directory above, nothing beside."""
+    edit = does("claude_code", "Edit", file_path="a/b.py", old_string="x", new_string="y")
+    assert edit.writes == (
+        (FILE, "/w/a/b.py"),
+        (FILE, "tree:/w/a/b.py"),
+        (FILE, "tree:/w/a"),
+        (FILE, "tree:/w"),
+        (FILE, "tree:/"),
+    )
+    assert does("claude_code", "Read", file_path="/w/a/b.py").reads[0] in edit.writes
+    assert does("claude_code", "Grep", pattern="x").reads[0] in edit.writes
+    assert does("claude_code", "Bash", command="ls").reads[0] in edit.writes
+    assert does("claude_code", "Grep", pattern="x", path="other").reads[0] not in edit.writes
+
+
+def test_unknown_effects_invalidate_everything() -> None:
+    """Unknown tools, subagents, commands that may write and writes without a path invalidate all classes."""
+    for found in (
+        does("claude_code", "mcp__server__tool", x=1),
+        does("claude_code", "Task", prompt="go"),
+        does("claude_code", "Bash", command="make test"),
+        does("claude_code", "Write", content="x"),
+        does("pi", "Read", file_path="x"),
+    ):
+        assert found == Effects(invalidates=EVERYTHING)
+
+
+def test_reads_are_deterministic_only_when_complete() -> None:
+    """A read without its path declares nothing, so it is not deterministic."""
+    assert does("pi", "read", path="x") == Effects(reads=((FILE, "/w/x"),), deterministic=True)
+    assert not does("pi", "read").deterministic
+    assert not does("claude_code", "WebFetch", url="http://x").deterministic
+
+
+def test_taubench_mutations_touch_their_records() -> None:
+    """Cancelling a reservation invalidates its details and its user's, not another reservation's."""
+    cancel = does("openai_chat", "cancel_reservation", reservation_id="A").writes
+    assert set(does("openai_chat", "get_reservation_details", reservation_id="A").reads) & set(cancel)
+    assert not set(does("openai_chat", "get_reservation_details", reservation_id="B").reads) & set(cancel)
+    assert set(does("openai_chat", "get_user_details", user_id="u").reads) & set(cancel)
+    assert does("openai_chat", "calculate", expression="1 + 1") == Effects(deterministic=True)
+
+
+@pytest.mark.parametrize("format_", sorted(TABLES))
+def test_tables_are_sound(format_: str) -> None:
+    """Every row is found by its name, and only readers are deterministic."""
+    for name, tool in TABLES[format_].items():
+        assert tool.name == name and tool is not UNKNOWN_TOOL
+        assert not tool.deterministic or tool.kind is Kind.READ
+        assert tool.path == "" or tool.path in tool.roles
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ls -la src",
+        "cd /w && git log --oneline -5 | head -3",
+        "grep -rn 'a > b; rm x' . 2>/dev/null | sort | uniq -c",
+        'git -C /x diff main...HEAD --stat 2>&1 || echo "none & more"',
+        "find . -name '*.py' | wc -l",
+        "sed -n '10,20p' file.py",
+        "LC_ALL=C sort names.txt",
+        "cat a \\\n b",
+    ],
+)
+def test_commands_that_only_read(command: str) -> None:
+    """Listings, searches and git's reading commands change nothing."""
+    assert shell.read_only(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "rm x",
+        "ls > out",
+        "ls; make",
+        "cat $(rm x)",
+        "echo `rm x`",
+        "find . -delete",
+        "find . -name '*.o' -exec rm {} +",
+        "sed -i 's/a/b/' file",
+        "sed -n 'w out' file",
+        "sort -o names names",
+        "git commit -m x",
+        "git diff --output=x",
+        "ls & rm x",
+        "cat <(rm x)",
+        "echo \\'; rm x; echo \\'",
+        'echo "unclosed; rm x',
+        "uniq in out",
+        "for f in *; do rm $f; done",
+        "xargs rm",
+        "X=1",
+    ],
+)
+def test_commands_that_may_write(command: str) -> None:
+    """Whatever may change something is not on the list."""
+    assert not shell.read_only(command)
