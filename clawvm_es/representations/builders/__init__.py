@@ -15,7 +15,7 @@ from clawvm_es.representations.builders.json_text import JsonBuilder, parsed
 from clawvm_es.representations.builders.listing import ListingBuilder, is_listing
 from clawvm_es.representations.builders.logs import LogBuilder
 from clawvm_es.representations.builders.plans import PlanBuilder
-from clawvm_es.representations.builders.prose import ProseBuilder
+from clawvm_es.representations.builders.prose import ProseBuilder, sentences
 from clawvm_es.representations.builders.protocol import LevelBuilder
 from clawvm_es.representations.builders.rules import RulesBuilder
 
@@ -31,8 +31,10 @@ _BY_TYPE: Final[Mapping[PageType, LevelBuilder]] = {
 _JSON, _DIFF, _LISTING, _LOG, _PROSE = JsonBuilder(), DiffBuilder(), ListingBuilder(), LogBuilder(), ProseBuilder()
 
 _PROBE = 120  # lines
+_LINE_CHARS, _SOURCE_CHARS = 400, 1000  # looked at
 _CODE_LINE = re.compile(
-    r".*[{};,(\[)\]:\\]\s*$|\s*(?://|/\*|\*|#|--)|\s*(?:import|from|package|use|func|def|class|return|var|let|const)\b"
+    r".*[{};,(\[]\s*$|\s+\S.*[)\]:]\s*$|\s*(?://|/\*|\*\s|#|@\w)|\s*(?:import|from|package|use|func|def|class|return"
+    r"|var|let|const|if|for|else|type|pub|fn|public|private|static|async|export)\b"
 )
 _PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|txt|adoc)(?![\w.])")
 _SENTENCE = re.compile(r".*?(?:[A-Za-z'’(),`\"*]+ ){4}")
@@ -41,8 +43,9 @@ _SENTENCE = re.compile(r".*?(?:[A-Za-z'’(),`\"*]+ ){4}")
 def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
     """The builder for a page of that type with this text; `source` helps where it names a file or a tool.
 
-    First match: the page type (rules, plans), JSON, diff, code (a known extension in the source and text that looks
-    like code), list of places, prose (conversation, or mostly sentences), else the output of a command.
+    First match: the page type (rules, plans), JSON, diff, list of places, code (a known extension in the source and
+    text that looks like code), prose (conversation, or mostly sentences), else the output of a command. Text that
+    is mostly one line gets the fallback.
     """
     by_type = _BY_TYPE.get(page_type)
     if by_type:
@@ -52,18 +55,28 @@ def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
     lines = text.split("\n")
     if is_diff(lines):
         return _DIFF
-    language = extension(source)
-    if language and (has_gutter(lines) or _share(_CODE_LINE, lines) > 500):
-        return CodeBuilder(language)
-    if is_listing(lines):
+    gutter = has_gutter(lines)
+    if not gutter and is_listing(lines):
         return _LISTING
-    if page_type is PageType.CONVERSATION or _PROSE_FILE.search(source[:1000]) or _share(_SENTENCE, lines) > 400:
-        return _PROSE
-    return _LOG
+    language = extension(source[:_SOURCE_CHARS])
+    if language and (gutter or _share(_CODE_LINE, lines) > 400):
+        return FALLBACK if _is_one_line(lines) else CodeBuilder(language)
+    if page_type is PageType.CONVERSATION or _is_prose(lines, source):
+        return FALLBACK if _is_one_line(sentences(text)) else _PROSE
+    return FALLBACK if _is_one_line(lines) else _LOG
+
+
+def _is_one_line(lines: list[str]) -> bool:
+    """Whether one line makes up most of the text, so that choosing among lines is no use."""
+    return max(map(len, lines)) * 2 > sum(map(len, lines))
+
+
+def _is_prose(lines: list[str], source: str) -> bool:
+    return bool(_PROSE_FILE.search(source[:_SOURCE_CHARS])) or _share(_SENTENCE, lines) > 400
 
 
 def _share(pattern: re.Pattern[str], lines: list[str]) -> int:
     """Permille of the first filled lines that match."""
-    probe = [GUTTER.sub("", line[:400], count=1) for line in lines[:_PROBE] if line.strip()]
+    probe = [GUTTER.sub("", line[:_LINE_CHARS], count=1) for line in lines[:_PROBE] if line.strip()]
     probe = [line for line in probe if line]
     return sum(1000 for line in probe if pattern.match(line)) // max(1, len(probe))

@@ -18,7 +18,7 @@ _REMINDER = ("<system-reminder>", "</system-reminder>")
 
 
 def seen(text: str) -> str:
-    """`text` without the reminders that harnesses append to tool results, bounded; all of it if that leaves nothing."""
+    """`text`, bounded, without the reminders that harnesses append to tool results; with them if there is no more."""
     opening, closing = _REMINDER
     out, position = [], 0
     while (start := text.find(opening, position)) >= 0 and (end := text.find(closing, start)) >= 0:

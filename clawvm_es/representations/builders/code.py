@@ -23,9 +23,10 @@ from clawvm_es.representations.builders.extract import (
     GUTTER,
     clipped,
     compressed_aim,
+    excerpt,
     has_gutter,
+    line_limit,
     pointer_line,
-    rendered,
     select,
     spread,
     structured_aim,
@@ -147,9 +148,8 @@ class CodeBuilder:
         lines = text.split("\n")
         gutter = has_gutter(lines)
         definitions = _definitions(_without_gutter(lines) if gutter else [*map(_short, lines)], self._language)
-        compressed = select(lines, _compressed_order(lines, definitions), compressed_aim(text))
         return {
-            Fidelity.COMPRESSED: rendered(lines, compressed),
+            Fidelity.COMPRESSED: excerpt(lines, _compressed_order(lines, definitions), compressed_aim(text)),
             Fidelity.STRUCTURED: "\n".join(_structured(lines, definitions, structured_aim(text), gutter)),
             Fidelity.POINTER: pointer_line(text, source),
         }
@@ -179,7 +179,8 @@ def _compressed_order(lines: Sequence[str], definitions: Sequence[_Definition]) 
 
 def _structured(lines: Sequence[str], definitions: Sequence[_Definition], aim: int, gutter: bool) -> Iterator[str]:
     order = _signatures(definitions) if definitions else spread(len(lines))
-    kept = select(lines, order, aim, _STRUCTURED_LINE_CHARS)
+    limit = line_limit(aim, _STRUCTURED_LINE_CHARS)
+    kept = select(lines, order, aim, limit)
     for index in sorted(kept):
-        line = clipped(lines[index], _STRUCTURED_LINE_CHARS)
+        line = clipped(lines[index], limit)
         yield line if gutter else f"{index + 1}→{line}"

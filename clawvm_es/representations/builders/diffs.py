@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, rendered, select, structured_aim
+from clawvm_es.representations.builders.extract import compressed_aim, excerpt, pointer_line, select, structured_aim
 
 _FILE = ("diff --git ", "--- ", "+++ ", "rename ", "new file", "deleted file", "Binary files")
 _PROBE = 400  # lines
@@ -35,9 +35,9 @@ class DiffBuilder:
         hunks = [i for i, line in enumerate(lines) if line.startswith("@@")]
         changed = [i for i, line in enumerate(lines) if line[:1] in ("+", "-") and not line.startswith(_FILE)]
         headers = [i for i, line in enumerate(lines) if line.startswith(_FILE)]
-        compressed = select(lines, [*files, *hunks, *headers, *changed, *range(len(lines))], compressed_aim(text))
+        order = [*files, *hunks, *headers, *changed, *range(len(lines))]
         return {
-            Fidelity.COMPRESSED: rendered(lines, compressed),
+            Fidelity.COMPRESSED: excerpt(lines, order, compressed_aim(text)),
             Fidelity.STRUCTURED: "\n".join(_structured(lines, files, hunks, structured_aim(text))),
             Fidelity.POINTER: pointer_line(text, source),
         }

@@ -15,6 +15,7 @@ from clawvm_es.limits import (
 )
 
 _GAP_CHARS = 8  # what a mark for left-out lines costs a line that stands alone, on average
+_LINE_CHARS_LEAST = 80
 _REFUSALS = 64  # lines that do not fit any more before a selection ends
 
 
@@ -36,6 +37,17 @@ def clipped(line: str, chars: int = LINE_CHARS) -> str:
         return line
     tail = chars // 3
     return f"{line[: chars - tail]}[… {len(line) - chars} chars]{line[-tail:]}"
+
+
+def line_limit(aim: int, chars: int = LINE_CHARS) -> int:
+    """Longest line kept whole under an aim: one line takes at most half of it."""
+    return min(chars, max(aim // 2, _LINE_CHARS_LEAST))
+
+
+def excerpt(lines: Sequence[str], order: Iterable[int], aim: int, chars: int = LINE_CHARS) -> str:
+    """The lines that `select` takes, `rendered`, each of at most `chars` characters and half the aim."""
+    limit = line_limit(aim, chars)
+    return rendered(lines, select(lines, order, aim, limit), limit)
 
 
 def select(lines: Sequence[str], order: Iterable[int], aim: int, line_chars: int = LINE_CHARS) -> set[int]:

@@ -12,7 +12,15 @@ from itertools import zip_longest
 from typing import Final
 
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, rendered, select, structured_aim
+from clawvm_es.representations.builders.extract import (
+    clipped,
+    compressed_aim,
+    excerpt,
+    line_limit,
+    pointer_line,
+    select,
+    structured_aim,
+)
 
 _NAMED = r"(?=[^\s:]{0,300}[./])(?=[^\s:]{0,300}[A-Za-z])"  # a path has a letter, and a dot or slash
 _MATCH = re.compile(_NAMED + r"(?P<path>[^\s:]{1,300}):\d{1,7}:")
@@ -39,14 +47,17 @@ class ListingBuilder:
         lines = text.split("\n")
         order = list(_order(lines))
         return {
-            Fidelity.COMPRESSED: rendered(
-                lines, select(lines, order, compressed_aim(text), _LINE_CHARS), _LINE_CHARS
-            ),
-            Fidelity.STRUCTURED: rendered(
-                lines, select(lines, order, structured_aim(text), _LINE_CHARS), _LINE_CHARS
-            ),
+            Fidelity.COMPRESSED: excerpt(lines, order, compressed_aim(text), _LINE_CHARS),
+            Fidelity.STRUCTURED: _structured(lines, order, structured_aim(text)),
             Fidelity.POINTER: pointer_line(text, source),
         }
+
+
+def _structured(lines: Sequence[str], order: Sequence[int], aim: int) -> str:
+    """Kept lines without marks between them, and how many there were."""
+    limit = line_limit(aim, _LINE_CHARS)
+    kept = select(lines, order, aim, limit)
+    return "\n".join((*(clipped(lines[i], limit) for i in sorted(kept)), f"[… {len(lines)} lines in all]"))
 
 
 def _order(lines: Sequence[str]) -> Iterator[int]:

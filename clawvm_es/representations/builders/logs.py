@@ -19,8 +19,9 @@ from clawvm_es.representations.builders.bounded import ALARM
 from clawvm_es.representations.builders.extract import (
     clipped,
     compressed_aim,
+    excerpt,
+    line_limit,
     pointer_line,
-    rendered,
     select,
     spread,
     structured_aim,
@@ -66,7 +67,7 @@ class LogBuilder:
         alarm_chars = sum(len(lines[i]) + 9 for i in scan.alarms)
         aim = max(compressed_aim(text), min(alarm_chars, len(text) * _ALARMS_PERMILLE // 1000))
         return {
-            Fidelity.COMPRESSED: rendered(lines, select(lines, _compressed_order(lines, scan), aim)),
+            Fidelity.COMPRESSED: excerpt(lines, _compressed_order(lines, scan), aim),
             Fidelity.STRUCTURED: _structured(lines, scan, structured_aim(text)),
             Fidelity.POINTER: pointer_line(text, source),
         }
@@ -92,10 +93,11 @@ def _structured(lines: Sequence[str], scan: _Scan, aim: int) -> str:
     """Kept lines without marks between them; a line that stands for n of its kind ends with ``[×n]``."""
     alarms = frozenset(scan.alarms)
     order = [*(i for i in scan.firsts if i in alarms), *_ends(lines), *scan.firsts]
-    kept = select(lines, order, aim, _STRUCTURED_LINE_CHARS)
+    limit = line_limit(aim, _STRUCTURED_LINE_CHARS)
+    kept = select(lines, order, aim, limit)
     out = []
     for index in sorted(kept):
         count = scan.counts.get(index, 1)
-        line = clipped(lines[index], _STRUCTURED_LINE_CHARS)
+        line = clipped(lines[index], limit)
         out.append(f"{line} [×{count}]" if count > 1 else line)
     return "\n".join(out)

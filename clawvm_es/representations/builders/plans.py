@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, rendered, select, structured_aim
+from clawvm_es.representations.builders.extract import compressed_aim, excerpt, pointer_line, select, structured_aim
 from clawvm_es.representations.builders.prose import ProseBuilder
 
 _STEP = re.compile(
@@ -68,9 +68,10 @@ class PlanBuilder:
         steps = _steps(lines)
         if not (steps.done or steps.current or steps.next):
             return ProseBuilder().build(text, source)
-        order = [*steps.goal, *steps.current, *steps.next, *reversed(steps.done), *range(len(lines))]
+        last_done = steps.done[-_DONE_SHOWN:]
+        order = [*steps.goal, *steps.current, *last_done, *steps.next, *reversed(steps.done), *range(len(lines))]
         return {
-            Fidelity.COMPRESSED: rendered(lines, select(lines, order, compressed_aim(text))),
+            Fidelity.COMPRESSED: excerpt(lines, order, compressed_aim(text)),
             Fidelity.STRUCTURED: "\n".join(_structured(lines, steps, structured_aim(text))),
             Fidelity.POINTER: pointer_line(text, source),
         }

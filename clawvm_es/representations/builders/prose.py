@@ -10,14 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.extract import (
-    compressed_aim,
-    pointer_line,
-    rendered,
-    select,
-    spread,
-    structured_aim,
-)
+from clawvm_es.representations.builders.extract import compressed_aim, excerpt, pointer_line, spread, structured_aim
 
 _LONG_LINE = 240  # characters
 _PROBE_CHARS = 400  # of a line, when looking for facts
@@ -54,12 +47,8 @@ class ProseBuilder:
         lines = sentences(text)
         headings = [i for i, line in enumerate(lines) if _HEADING.match(line)]
         return {
-            Fidelity.COMPRESSED: rendered(
-                lines, select(lines, _compressed_order(lines, headings), compressed_aim(text))
-            ),
-            Fidelity.STRUCTURED: rendered(
-                lines, select(lines, _structured_order(lines, headings), structured_aim(text))
-            ),
+            Fidelity.COMPRESSED: excerpt(lines, _compressed_order(lines, headings), compressed_aim(text)),
+            Fidelity.STRUCTURED: excerpt(lines, _structured_order(lines, headings), structured_aim(text)),
             Fidelity.POINTER: pointer_line(text, source),
         }
 
@@ -71,18 +60,21 @@ def _first_filled(lines: Sequence[str], start: int) -> Iterator[int]:
             return
 
 
-def _compressed_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
+def _landmarks(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
+    """The first and the last filled line, headings, and the first filled line under each."""
     yield from _first_filled(lines, 0)
+    yield next((i for i in range(len(lines) - 1, -1, -1) if lines[i].strip()), 0)
     yield from headings
     for heading in headings:
         yield from _first_filled(lines, heading + 1)
+
+
+def _compressed_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
+    yield from _landmarks(lines, headings)
     yield from (i for i, line in enumerate(lines) if _FACT.search(line[:_PROBE_CHARS]))
     yield from spread(len(lines))
 
 
 def _structured_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
-    yield from _first_filled(lines, 0)
-    yield from headings
-    for heading in headings:
-        yield from _first_filled(lines, heading + 1)
+    yield from _landmarks(lines, headings)
     yield from (i for i, line in enumerate(lines) if line.strip())

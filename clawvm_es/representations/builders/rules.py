@@ -14,8 +14,8 @@ from clawvm_es.limits import COMPRESSED_CHARS
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.representations.builders.extract import (
     compressed_aim,
+    excerpt,
     pointer_line,
-    rendered,
     select,
     spread,
     structured_aim,
@@ -48,7 +48,7 @@ class RulesBuilder:
         least = sum(len(lines[i]) + 9 for i in strong)
         rules = strong or select(lines, [*modal, *items, *headings, *spread(len(lines))], structured_aim(text))
         return {
-            Fidelity.COMPRESSED: rendered(lines, select(lines, order, max(compressed_aim(text), least))),
+            Fidelity.COMPRESSED: excerpt(lines, order, max(compressed_aim(text), least)),
             Fidelity.STRUCTURED: "\n".join(lines[i] for i in sorted(select(lines, rules, COMPRESSED_CHARS[1]))),
             Fidelity.POINTER: pointer_line(text, source),
         }
