@@ -6,10 +6,11 @@ import multiprocessing
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 from bench import es, raw
 from bench.report import Measure
@@ -22,6 +23,8 @@ from clawvm_es.journal.verify import verify_log
 
 SESSION = "bench"
 RAW = "raw sqlite3"
+Writing: TypeAlias = Callable[[Sequence[str]], AbstractContextManager[Callable[[], None]]]
+"""Session names to what writes into them, ready to be called."""
 
 
 def p1(folder: Path, sizes: Sizes) -> Iterator[Measure]:
@@ -126,14 +129,14 @@ def p9(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     def ours(processes: int) -> float:
         path = next(fresh)
         open_journal(path).close()
-        took = _together(lambda names: _write_ours(path, events, names), processes, writers, problems)
+        took = _together(partial(_writing_ours, path, events), processes, writers, problems)
         problems.extend(_lost(path, total))
         return took
 
     def plain(processes: int) -> float:
         path = next(fresh)
         raw.create(path)
-        return _together(lambda names: _write_raw(path, rows, names), processes, writers, [])
+        return _together(partial(_writing_raw, path, rows), processes, writers, [])
 
     took = interleaved(
         {
@@ -152,20 +155,21 @@ def p9(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     yield Measure("P9", "errors and lost events", len(problems), limit=0, note="; ".join(problems[:2]))
 
 
-def _together(write: Callable[[Sequence[str]], None], processes: int, sessions: int, problems: list[str]) -> float:
+def _together(writing: Writing, processes: int, sessions: int, problems: list[str]) -> float:
     """Wall seconds from the start of the first writer to the end of the last; every writer has its own sessions."""
     context = multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(processes), context.SimpleQueue()
     names = [f"session-{number:02}" for number in range(sessions)]
 
     def run(mine: Sequence[str]) -> None:
-        barrier.wait()
-        began = time.monotonic()
-        try:
-            write(mine)
-            answers.put((began, time.monotonic(), ""))
-        except Exception as error:  # whatever a writer meets is what is asked for
-            answers.put((began, time.monotonic(), f"{type(error).__name__}: {error}"))
+        with writing(mine) as write:
+            barrier.wait()
+            began, error = time.monotonic(), ""
+            try:
+                write()
+            except Exception as met:  # whatever a writer meets is what is asked for
+                error = f"{type(met).__name__}: {met}"
+            answers.put((began, time.monotonic(), error))
 
     running = [context.Process(target=run, args=(names[number::processes],)) for number in range(processes)]
     for process in running:
@@ -177,18 +181,35 @@ def _together(write: Callable[[Sequence[str]], None], processes: int, sessions: 
     return max(end for _, end, _ in found) - min(start for start, _, _ in found)
 
 
-def _write_ours(path: Path, events: Sequence[NewEvent], names: Sequence[str]) -> None:
+@contextmanager
+def _writing_ours(path: Path, events: Sequence[NewEvent], names: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """An open journal, and what writes the events into the named sessions, ten a commit."""
     with open_journal(path) as log:
-        for name in names:
-            for batch in _cut(events, 10):
-                log.append(name, batch)
+        with log.transaction():
+            pass
+
+        def write() -> None:
+            for name in names:
+                for batch in _cut(events, 10):
+                    log.append(name, batch)
+
+        yield write
 
 
-def _write_raw(path: Path, rows: Sequence[raw.Row], names: Sequence[str]) -> None:
+@contextmanager
+def _writing_raw(path: Path, rows: Sequence[raw.Row], names: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """The same over a plain connection."""
+    renamed = [_cut([(row[0], name, *row[2:]) for row in rows], 10) for name in names]
     with closing(raw.connect(path)) as db:
-        for name in names:
-            for batch in _cut([(row[0], name, *row[2:]) for row in rows], 10):
-                raw.append_next(db, batch)
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("ROLLBACK")
+
+        def write() -> None:
+            for batches in renamed:
+                for batch in batches:
+                    raw.append_next(db, batch)
+
+        yield write
 
 
 def _lost(path: Path, total: int) -> Iterator[str]:

@@ -1,4 +1,6 @@
-"""The eventsourcing library as a peer, used as its manual does: an application over SQLite, decorated aggregates."""
+"""The eventsourcing library as a peer, doing the same work: the same events, decoded to the same classes and folded
+into the same state, by its application, transcoder, recorder and decorated aggregate.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
 from clawvm_es.journal.codec import to_plain
 from clawvm_es.journal.protocol import NewEvent
+from clawvm_es.model.events import EVENT_TYPES
 
 PEER = "eventsourcing"
 MISSING = "eventsourcing is not installed (extra: bench)"
@@ -18,22 +25,32 @@ AVAILABLE = find_spec("eventsourcing") is not None
 if AVAILABLE:
     from eventsourcing.application import Application
     from eventsourcing.domain import Aggregate, event
+    from eventsourcing.persistence import JSONTranscoder, Transcoding
 
     class Stream(Aggregate):
-        """A session as an aggregate: its turn, its pages' last data, and how many events of each type it had."""
+        """A session as an aggregate around our state."""
 
         def __init__(self) -> None:
-            self.turn = 0
-            self.pages: dict[str, Any] = {}
-            self.counts: dict[str, int] = {}
+            self.state = State()
 
         @event("Happened")
-        def happened(self, turn: int, type: str, principal: str, data: dict[str, Any]) -> None:
-            """Take one event of ours, its data as JSON values."""
-            self.turn = turn
-            self.counts[type] = self.counts.get(type, 0) + 1
-            if "page_id" in data:
-                self.pages[data["page_id"]] = data
+        def happened(self, turn: int, principal: str, data: Any) -> None:
+            """Fold one event of ours."""
+            apply(self.state, data)
+
+    class Streams(Application[UUID]):
+        """An application whose transcoder knows our events."""
+
+        def register_transcodings(self, transcoder: JSONTranscoder) -> None:
+            """Let the transcoder write each of our event classes as a JSON object, and read it back."""
+            super().register_transcodings(transcoder)
+            for name, cls in EVENT_TYPES.items():
+                methods = {"encode": lambda _, obj: to_plain(obj), "decode": _decoding(cls)}
+                transcoder.register(type(cls.__name__, (Transcoding,), {"type": cls, "name": name, **methods})())
+
+
+def _decoding(cls: type[Any]) -> Any:
+    return lambda _, data: msgspec.convert(data, cls)
 
 
 class Peer:
@@ -41,7 +58,7 @@ class Peer:
 
     def __init__(self, path: Path, synchronous: str = "normal") -> None:
         environment = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)}
-        self._application: Any = Application(env=environment)
+        self._application = Streams(env=environment)
         recorder: Any = self._application.recorder
         with recorder.datastore.get_connection(commit=True) as connection:  # kept by its pool
             connection.cursor().execute(f"PRAGMA synchronous={synchronous}")
@@ -50,9 +67,11 @@ class Peer:
         """Encode and insert events in one transaction."""
         self._application.events.put(events)
 
-    def fold(self, stream: UUID) -> Any:
+    def fold(self, stream: UUID) -> State:
         """Read, decode and fold all events of a stream."""
-        return self._application.repository.get(stream)
+        aggregate: Any = self._application.repository.get(stream)
+        state: State = aggregate.state
+        return state
 
     def close(self) -> None:
         """Release the file."""
@@ -60,8 +79,8 @@ class Peer:
 
 
 def domain_events(events: Sequence[NewEvent]) -> tuple[UUID, list[Any]]:
-    """A stream's id and the events of it as that library's: the first one creates the aggregate."""
-    stream: Any = Stream()
-    for new in events[1:]:
-        stream.happened(new.turn, new.data.TYPE, new.principal, to_plain(new.data))
+    """A stream's id and its events as that library's: one that creates the aggregate, then ours."""
+    stream = Stream()
+    for new in events:
+        stream.happened(new.turn, new.principal, new.data)
     return stream.id, list(stream.collect_events())

@@ -24,7 +24,7 @@ class Sizes:
     session_turns: tuple[int, int] = (200, 2_000)
     turns_around: int = 100
     writers: int = 20
-    writer_commits: int = 100
+    writer_commits: int = 200
 
 
 QUICK = Sizes(

@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from random import Random
-from statistics import median
+from statistics import mean, median
 from time import perf_counter
 
 from bench.report import Measure
@@ -47,10 +47,10 @@ def p4(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     large = Bench(sizes.policy_pages, 3)
     large.tune(RESIDENT)
     for bench, limit in ((small, 18.0), (large, 200.0)):
-        bench.rounds(sizes.policy_turns // 3)  # warm
+        bench.warm(sizes.policy_turns // 3)
         took = interleaved({"": partial(bench.rounds, sizes.policy_turns)}, sizes.rounds)
-        what = f"assembly, {len(bench.state.pages):,} pages, {len(bench.state.resident)} resident"
-        note = f"{bench.changes / bench.assemblies:.1f} levels changed"
+        what = f"assembly, {len(bench.state.pages):,} pages, {bench.resident} resident"
+        note = f"{mean(bench.changed):.1f} levels changed"
         yield Measure("P4", f"{what}, p50", median(took[""]), US, limit=limit, note=note)
         yield Measure("P4", f"{what}, p95", p95(bench.took), US, note=f"max {max(bench.took):,.0f} {US}")
 
@@ -62,7 +62,8 @@ class Bench:
         self.random = Random(11)
         self.state = State()
         self.took: list[float] = []
-        self.changes = self.assemblies = 0
+        self.held: list[int] = []  # resident pages after each assembly
+        self.changed: list[int] = []  # level changes of each assembly
         self.execute(opened(budget_tokens=4_000, directory_tokens=40))
         for number in range(1, pages + 1):
             self.execute(self.page(number))
@@ -76,6 +77,11 @@ class Bench:
     def full_tokens(self) -> int:
         """Tokens of all pages at full size."""
         return sum(page.full_tokens for page in self.state.pages.values())
+
+    @property
+    def resident(self) -> int:
+        """Pages in the prompt, on average over the assemblies timed so far."""
+        return round(mean(self.held))
 
     def execute(self, data: e.Input) -> None:
         """Decide one input and fold what follows."""
@@ -102,8 +108,16 @@ class Bench:
 
     def tune(self, resident: int) -> None:
         """Find a budget under which about `resident` pages stand in the prompt."""
-        for _ in range(6):
-            self.set_budget(max(1, self.state.budget_tokens * resident // max(1, len(self.state.resident))))
+        for _ in range(8):
+            self.held.clear()
+            self.rounds(30)
+            self.set_budget(max(1, self.state.budget_tokens * resident // self.resident))
+
+    def warm(self, turns: int) -> None:
+        """Run so many turns and forget what they took."""
+        self.rounds(turns)
+        for found in (self.took, self.held, self.changed):
+            found.clear()
 
     def rounds(self, turns: int) -> float:
         """Change one page and time the assembly that follows, `turns` times; the median in µs."""
@@ -116,8 +130,8 @@ class Bench:
             for event in events:
                 apply(state, event)
             found.append((perf_counter() - began) * 1e6)
-            self.changes += len(events) - 2
-            self.assemblies += 1
+            self.changed.append(len(events) - 2)
+            self.held.append(len(state.resident))
         self.took.extend(found)
         return median(found)
 

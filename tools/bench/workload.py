@@ -129,7 +129,7 @@ class Script:
         return Command(data, self.at_us, principal)
 
 
-def run(journal: Journal, session_id: str, events: int, batch: int = 256) -> Session:
+def run(journal: Journal, session_id: str, events: int, batch: int = 32) -> Session:
     """Run a scripted session of at least `events` events through the engine, `batch` commands a transaction."""
     session = journal.resume(session_id, "lines4")
     script = Script(Edge(journal.log.vault(session_id, journal.seed), counter("lines4")))
