@@ -1,0 +1,170 @@
+"""Crash images, checkpoints and full disks."""
+
+from __future__ import annotations
+
+import random
+import resource
+import sqlite3
+from pathlib import Path
+
+import pytest
+import structlog
+
+from clawvm_es import limits
+from clawvm_es.errors import JournalFull
+from clawvm_es.journal.protocol import Durability
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.verify import verify_log
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.testing.logs import budget, new, used
+
+BODY = bytes(range(256)) * 20
+
+
+def write(log, rounds: int, start: int = 0) -> list[int]:
+    """Some transactions over two streams with bodies; returns the number of events after each."""
+    vault = log.vault("a")
+    counts = []
+    for n in range(start, start + rounds):
+        with log.transaction() as transaction:
+            transaction.append("a", [new(ToolCalled(1, "tool", vault.commit(BODY + b"%d" % n))), *[used()] * (n % 4)])
+            counts.append(transaction.append("b", [budget(1)]).seq)
+    return counts
+
+
+def test_a_cut_write_ahead_log_gives_whole_transactions(tmp_path) -> None:
+    """Whatever part of the WAL reached the disk, the log is a prefix of whole transactions that verifies."""
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        counts = [0, *write(log, 12)]
+        (tmp_path / "images").mkdir()
+        raw, wal = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    rng = random.Random(3)
+    seen = set()
+    for at in [0, 1, 31, 32, len(wal) - 1, len(wal), *(rng.randrange(len(wal)) for _ in range(60))]:
+        image = tmp_path / "images" / f"{at}.db"
+        image.write_bytes(raw)
+        Path(f"{image}-wal").write_bytes(wal[:at])
+        assert verify_log(image) == ()
+        with open_journal(image) as log:
+            events = list(log.read_all())
+            assert len(events) in counts
+            assert all(log.vault("a").open(e.data.arguments) for e in events if isinstance(e.data, ToolCalled))
+            log.append("a", [budget(1)])
+        assert verify_log(image) == ()
+        seen.add(len(events))
+    assert {0, counts[-1]} < seen
+    assert len(seen) > 6
+
+
+def test_the_write_ahead_log_stays_short(tmp_path, monkeypatch) -> None:
+    """Writers checkpoint when the WAL is long, and it is then written from its start again."""
+    monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 40)
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log, structlog.testing.capture_logs() as logs:
+        write(log, 60)
+        with open_journal(path) as other:
+            write(other, 60, 60)
+            write(log, 60, 120)
+        assert Path(f"{path}-wal").stat().st_size < 3 * 40 * 4120
+        assert path.stat().st_size > 100 * 4096
+    assert logs == []
+    assert verify_log(path) == ()
+    assert not Path(f"{path}-wal").exists()
+
+
+def test_a_reader_that_holds_the_write_ahead_log_is_reported(tmp_path, monkeypatch) -> None:
+    """A reader that stays keeps the WAL growing, which is reported with its size and is never an error."""
+    monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 40)
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        write(log, 5)
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        with structlog.testing.capture_logs() as logs:
+            write(log, 60, 5)
+        size = Path(f"{path}-wal").stat().st_size
+        assert logs[-1]["log_level"] == "info"
+        assert 40 * 4120 < logs[-1]["wal_bytes"] <= size
+        monkeypatch.setattr(limits, "WAL_WARN_BYTES", 1000)
+        with structlog.testing.capture_logs() as logs:
+            write(log, 30, 65)
+        assert {entry["log_level"] for entry in logs} == {"warning"}
+        assert len(logs) < 30
+        reader.close()
+        write(log, 30, 95)
+        with structlog.testing.capture_logs() as logs:
+            write(log, 60, 125)
+        assert logs == []
+    assert verify_log(path) == ()
+
+
+def test_closing_beside_a_reader_keeps_everything(tmp_path) -> None:
+    """A reader in the way of the last checkpoint is reported; what was written is there."""
+    path = tmp_path / "journal.db"
+    log = open_journal(path)
+    counts = write(log, 5)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM events").fetchone()
+    with structlog.testing.capture_logs() as logs:
+        log.close()
+    assert len(logs) == 1
+    reader.close()
+    with open_journal(path) as log:
+        assert len(list(log.read_all())) == counts[-1]
+
+
+def test_a_checkpoint_makes_heads_durable(tmp_path) -> None:
+    """What a clean close left in the file is no longer provisional."""
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        log.append("s", [budget(1)])
+        assert log.heads()[0].provisional
+    with open_journal(path) as log:
+        assert not log.heads()[0].provisional
+        log.append("s", [budget(2)])
+        assert log.heads()[0].provisional
+        log.append("t", [budget(2)], durability=Durability.FULL)
+        assert not log.head("s").provisional
+
+
+@pytest.mark.parametrize("room", [0, 5_000, 60_000])
+def test_a_full_disk(tmp_path, room) -> None:
+    """When nothing more can be written `JournalFull` is raised, the log ends at the last whole transaction,
+    and with room again it goes on.
+    """
+    path = tmp_path / "journal.db"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with open_journal(path) as log:
+        before = write(log, 3)[-1]
+        limit = Path(f"{path}-wal").stat().st_size + room
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(JournalFull, match=r"journal\.db"):
+                write(log, 100, 3)
+            with pytest.raises(JournalFull):
+                log.append("b", [budget(n) for n in range(5_000)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        events = list(log.read_all())
+        assert events[-1].session_id == "b"
+        assert len(events) >= before
+        assert verify_log(log) == ()
+        assert write(log, 2, 200)[-1] == len(events) + 5
+    assert verify_log(path) == ()
+
+
+def test_no_room_for_a_new_journal(tmp_path) -> None:
+    """A journal that cannot be made leaves nothing that looks like one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(JournalFull):
+            open_journal(tmp_path / "journal.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db.lock"]
+    with open_journal(tmp_path / "journal.db") as log:
+        log.append("s", [budget(1)])
