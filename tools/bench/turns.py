@@ -108,10 +108,15 @@ class Bench:
 
     def tune(self, resident: int) -> None:
         """Find a budget under which about `resident` pages stand in the prompt."""
-        for _ in range(8):
-            self.held.clear()
-            self.rounds(30)
-            self.set_budget(max(1, self.state.budget_tokens * resident // self.resident))
+        low, high = 1, 40_000
+        for _ in range(10):
+            self.set_budget((low + high) // 2)
+            self.warm(10)
+            self.rounds(50)
+            if self.resident < resident:
+                low = self.state.budget_tokens
+            else:
+                high = self.state.budget_tokens
 
     def warm(self, turns: int) -> None:
         """Run so many turns and forget what they took."""
