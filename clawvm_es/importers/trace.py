@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from typing import Any, Final
 
 import cattrs
@@ -180,12 +181,12 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
 
     def exact(expected: type) -> Callable[[Any, type], Any]:
-        def structure(value: Any, _: type) -> Any:
+        def structure(value: Any, wanted: type) -> Any:
             if type(value) is not expected:
                 raise TypeError(f"expected {expected.__name__}, got {type(value).__name__}")
             if isinstance(value, int) and abs(value) > INTEGER_MAX:
                 raise ValueError(f"{value} is beyond ±(2**53 - 1)")
-            return value
+            return wanted(value) if issubclass(wanted, Enum) else value  # our enums are strings
 
         return structure
 
