@@ -1,8 +1,125 @@
-"""`clawvm demo`."""
+"""`clawvm demo`: a bundled session under a tight budget, once under each policy."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from clawvm_es.cli.options import json_option
+
+if TYPE_CHECKING:
+    from clawvm_es.projections.rows import PageRow, SessionRow
+
+BUDGET: Final = 1_000
+POLICIES: Final = ("clawvm", "lru", "retrieval")
+SEED: Final = 1
+_SHOWN: Final = 12
+
 
 @click.command()
-def demo() -> None:
-    """Demo."""
+@click.option("--journal", "-j", type=click.Path(), help="Keep the journal here. Default: it is thrown away.")
+@json_option
+@click.pass_context
+def demo(context: click.Context, journal: str | None, as_json: bool) -> None:
+    """See it work: one small session, three policies.
+
+    Replays a bundled coding session (27 turns, one compaction) under a budget of 1,000 tokens.
+
+    \b
+    Example:
+      clawvm demo --journal demo.db
+    """
+    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.summary import session_document
+    from clawvm_es.journal.verify import verify_log
+    from clawvm_es.projections import projections_problems
+
+    with _place(journal) as path:
+        rows, pages, log = _replayed(path)
+        with log:
+            problems = [*map(str, verify_log(log)), *projections_problems(log)]
+    document: dict[str, Any] = {
+        "journal": journal,
+        "budget": BUDGET,
+        "sessions": [session_document(row) for row in rows],
+        "verify": {"ok": not problems, "problems": problems},
+    }
+    emit(document, _lines(rows, pages, problems, journal), as_json)
+    if problems:
+        context.exit(1)
+
+
+@contextmanager
+def _place(journal: str | None) -> Iterator[str]:
+    """Where the journal goes: where the caller says, or a folder that goes away."""
+    if journal is not None:
+        yield journal
+        return
+    with tempfile.TemporaryDirectory(prefix="clawvm-demo-") as folder:
+        yield os.path.join(folder, "demo.db")
+
+
+def _replayed(path: str) -> tuple[list[SessionRow], list[PageRow], Any]:
+    """Replay the bundled session under each policy; the sessions' figures, the pages of the first, the log."""
+    from clawvm_es.core.profiles import profile
+    from clawvm_es.engine.journal import Journal
+    from clawvm_es.importers.replay import ReplaySettings, replay
+    from clawvm_es.journal.sqlite_log import open_journal
+    from clawvm_es.projections import snapshot
+    from clawvm_es.projections.tables import PAGE_TABLE, SESSIONS
+
+    with Journal.open(path, seed=SEED) as target, as_file(files("clawvm_es.cli") / "demo_session.jsonl") as file:
+        for policy in POLICIES:
+            replay(target, file, ReplaySettings(policy=profile(policy), budget_tokens=BUDGET, name=f"demo-{policy}"))
+        target.catch_up()
+    log = open_journal(path, read_only=True)
+    with snapshot(log) as view:
+        rows = [view.rows(SESSIONS, f"demo-{policy}")[0] for policy in POLICIES]
+        return rows, view.rows(PAGE_TABLE, f"demo-{POLICIES[0]}"), log
+
+
+def _lines(
+    rows: Sequence[SessionRow], pages: Sequence[PageRow], problems: Sequence[str], kept: str | None
+) -> list[str]:
+    from clawvm_es.cli.output import bad, good, table
+    from clawvm_es.cli.summary import faults_text
+
+    ours = rows[0]
+    required = [page for page in pages if page.page_type in ("bootstrap", "constraint", "plan")]
+    others = [page for page in pages if page.level != "absent" and page not in required]
+    shown = [*required, *others[-_SHOWN:]]
+    heading = click.style("clawvm demo", bold=True)
+    journal = kept or "demo.db"
+    return [
+        f"{heading}: a coding session of {ours.turns} turns, {ours.tool_calls} tool calls and {ours.pages} pages,",
+        f"compacted once, under a budget of {BUDGET} tokens.",
+        "",
+        "What went wrong, by policy (needs are pages whose content the model used):",
+        *table(
+            ((r.policy, r.needs, r.hits, r.page_ins, r.faults, faults_text(r)) for r in rows),
+            ("policy", "needs", "hits", "page-ins", "faults", "which"),
+        ),
+        "",
+        f"The page table under clawvm at the end (the rules, the plan, and the last {_SHOWN} pages in the prompt):",
+        *table(
+            ((p.page_id, p.page_type, p.level, p.tokens, p.full_tokens, p.pin, p.origin) for p in shown),
+            ("page", "type", "level", "tokens", "full", "pin", "origin"),
+        ),
+        "",
+        f"Written back at the boundaries: {ours.committed} versions of the plan, each validated first.",
+        *(f"{bad('✗')} {problem}" for problem in problems),
+        *([] if problems else [f"{good('✓')} the log verifies: chains, bodies, read models"]),
+        "",
+        "Try next:",
+        *([] if kept else [f"  clawvm demo --journal {journal}"]),
+        f"  clawvm faults {journal} --session demo-retrieval",
+        f"  clawvm prompt {journal} --session demo-clawvm --turn 20",
+        f"  clawvm trace {journal} --session demo-clawvm --page p3",
+        "  clawvm replay YOUR-SESSION.jsonl --journal j.db --budget 16000",
+    ]

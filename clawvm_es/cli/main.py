@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -29,7 +30,20 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG)
+class Program(click.Group):
+    """The group of all verbs. Click would end with a code of its own when the reader of our output goes away."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; a closed pipe becomes an exit code."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+
+@click.group(
+    cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG
+)
 @click.version_option(package_name="clawvm-es", prog_name="clawvm")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -55,6 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit with its code."""
     try:
         code = cli.main(args=arguments, prog_name="clawvm", standalone_mode=False)
+        if code == PIPE_CLOSED:
+            _discard_output()
         sys.stdout.flush()
     except ClawVMError as error:
         code = _fail(f"{error}", error.hint)
@@ -64,11 +80,16 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not raise again
+        _discard_output()
         code = PIPE_CLOSED
     except OSError as error:
         code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", "")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, so that the last flush does not raise again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, hint: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -102,5 +103,5 @@ def require_journal(path: str) -> None:
     from clawvm_es.errors import UnreadableInput
     from clawvm_es.journal import opening
 
-    if opening.is_new(path):
+    if opening.is_new(os.path.realpath(path)):
         raise UnreadableInput(f"{path}: there is no journal here")

@@ -84,7 +84,7 @@ def replay(
             rows[session_id], {"appended": one.appended, "skipped": dict(sorted(one.skipped.items()))}
         )
     else:
-        lines = sessions_table([rows[session_id] for session_id in done])
+        lines = sessions_table([rows[session_id] for session_id in done]) if done else []
     emit({"journal": journal, "sessions": documents, "errors": errors}, lines, as_json)
     if errors:
         context.exit(2)

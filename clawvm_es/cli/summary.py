@@ -69,7 +69,7 @@ def faults_text(row: SessionRow) -> str:
     """A session's faults by type, or why there are none."""
     if row.faults:
         return click.style(_counts({fault: getattr(row, fault) for fault in FaultType}), fg="red")
-    return "0 (by construction)" if row.policy in _BY_CONSTRUCTION else "0"
+    return "none, by construction" if row.policy in _BY_CONSTRUCTION else "none"
 
 
 def session_lines(row: SessionRow, extra: Mapping[str, Any]) -> list[str]:

@@ -45,14 +45,12 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
     """All problems of a journal, and how many events and sessions it holds as far as it can be read."""
     import attrs
 
-    from clawvm_es.cli.options import known_sessions, opened
-    from clawvm_es.errors import ClawVMError, UnreadableInput
-    from clawvm_es.journal import opening
+    from clawvm_es.cli.options import known_sessions, opened, require_journal
+    from clawvm_es.errors import ClawVMError
     from clawvm_es.journal.verify import Problem, verify_log
     from clawvm_es.projections import projections_problems
 
-    if opening.is_new(path):
-        raise UnreadableInput(f"{path}: there is no journal here")
+    require_journal(path)
     problems = list(verify_log(path, fast=fast))
     events = sessions = 0
     try:

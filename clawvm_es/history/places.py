@@ -62,15 +62,15 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
     Raises `UsageError` where no prompt had been assembled.
     """
     _check_place(log, session_id, version)
-    state, found, rendered = State(), None, None
+    found = rendered = None
     for row in log.read(session_id, upto=version):
-        apply(state, row.data)
         if isinstance(row.data, PromptAssembled):
             found, rendered = (row.turn, row.version, row.data), None
         elif isinstance(row.data, PromptRendered):
             rendered = row.data
     if found is None:
-        raise UsageError(f"session {session_id}: no prompt was assembled up to version {state.version}")
+        raise UsageError(f"session {session_id}: no prompt was assembled up to there")
+    state = state_at(log, session_id, found[1])  # later events may have given its pages new content
     pieces = tuple(Renderer(log.vault(session_id).open).pieces(state))
     levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
     matches = None if rendered is None else _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))

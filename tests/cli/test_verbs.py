@@ -1,0 +1,336 @@
+"""What the verbs print and with which code they exit, on the journal that `demo` makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.cli.main import cli, main
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.projections.tables import TABLES
+
+OURS, WEAK = "demo-clawvm", "demo-retrieval"
+READING = {
+    "sessions": [],
+    "log": ["--limit", "20"],
+    "show": ["7", "-s", OURS],
+    "pages": ["-s", OURS],
+    "prompt": ["-s", OURS],
+    "store": [],
+    "faults": [],
+    "trace": ["-s", WEAK],
+    "stats": [],
+    "verify": [],
+    "export": ["-s", OURS],
+}
+"""Verb → arguments after the journal. All of them only read."""
+
+
+@pytest.fixture(scope="module")
+def demo_journal(tmp_path_factory) -> Path:
+    """A journal with the demo's three sessions; tests leave it as it is."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--journal", str(path)])
+    assert left.value.code == 0
+    return path
+
+
+@pytest.fixture
+def journal(demo_journal, tmp_path) -> Path:
+    """A copy of that journal, to change."""
+    return Path(shutil.copy(demo_journal, tmp_path / "j.db"))
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the program in this process: exit code, stdout, stderr."""
+
+    def runner(*arguments) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return left.value.code, out, err
+
+    return runner
+
+
+@pytest.fixture
+def load(run):
+    """Run a verb with `--json` and return its document."""
+
+    def loader(*arguments):
+        code, out, err = run(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return loader
+
+
+def session(load, journal, session_id: str) -> dict:
+    """One session's document."""
+    (found,) = [s for s in load("sessions", journal)["sessions"] if s["session_id"] == session_id]
+    return found
+
+
+@pytest.mark.parametrize("verb", sorted(cli.commands))
+def test_every_verb_has_help_with_an_example_and_json(run, verb):
+    """`--help` exits 0, shows how the verb is called, and offers `--json`."""
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert f"clawvm {verb}" in out.split("Example:")[1]
+    assert "--json" in out
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_reading_leaves_the_file_and_its_folder_as_they_were(load, run, demo_journal, verb):
+    """Read verbs print the same document twice, print text too, and write nothing."""
+
+    def state():
+        files = sorted(demo_journal.parent.iterdir())
+        return [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+
+    before = state()
+    arguments = (verb, demo_journal, *READING[verb])
+    assert load(*arguments) == load(*arguments)
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert out.strip()
+    assert state() == before
+
+
+def test_a_session_document_has_all_figures(load, demo_journal):
+    """The figures that `replay` prints, with faults by type and the head."""
+    ours, weak = session(load, demo_journal, OURS), session(load, demo_journal, WEAK)
+    assert ours["turns"] == 27 and ours["tool_calls"] == 26 and ours["format"] == "claude_code"
+    assert ours["boundaries"]["compact"] == 1
+    assert ours["pages"]["bootstrap"] == 1 and ours["pages"]["plan"] == 1
+    assert ours["needs"] == ours["hits"] + ours["misses"]
+    assert sum(ours["faults"].values()) == 0 < sum(weak["faults"].values())
+    assert weak["faults"]["flush_miss"] == 1 and weak["faults"]["pinned_invariant_miss"] > 0
+    with open_journal(demo_journal, read_only=True) as log:
+        head = log.head(OURS)
+    assert ours["head"] == {"version": head.version, "hash": head.hash.hex()}
+
+
+def test_every_prompt_matches_its_commitment(load, demo_journal):
+    """The prompt of each turn, rendered again, is what was committed to; --at its version gives the same."""
+    for turn in range(1, 28, 5):
+        shown = load("prompt", demo_journal, "-s", OURS, "--turn", turn)
+        assert (shown["turn"], shown["matches_commitment"]) == (turn, True)
+        assert shown["tokens"] <= shown["budget_tokens"]
+        again = load("prompt", demo_journal, "-s", OURS, "--at", shown["version"])
+        assert again["text"] == shown["text"]
+
+
+def test_pages_at_a_turn_are_those_of_its_prompt(load, demo_journal):
+    """Right after an assembly, the resident pages are the pieces of its prompt."""
+    shown = load("prompt", demo_journal, "-s", OURS, "--turn", 10)
+    version = shown["version"]
+    pages = load("pages", demo_journal, "-s", OURS, "--at", version, "--resident")["pages"]
+    pieces = {piece["page_id"]: piece["level"] for piece in shown["pieces"] if piece["page_id"]}
+    assert {page["page_id"]: page["level"] for page in pages} == pieces
+
+
+def test_show_brings_texts_back(load, demo_journal):
+    """An event and a page are shown with the texts that they only name by commitments."""
+    calls = load("log", demo_journal, "-s", OURS, "--type", "tool_called")["events"]
+    event = load("show", demo_journal, calls[0]["version"], "-s", OURS)
+    assert "CLAUDE.md" in event["texts"]["arguments"]
+    page = load("show", demo_journal, "p3", "-s", OURS)
+    assert "REFUND_WINDOW_DAYS" in page["texts"]["full"]
+    assert page["levels"].keys() == page["texts"].keys()
+
+
+def test_the_store_holds_the_plan(load, demo_journal):
+    """What the boundaries wrote back, with its history."""
+    (last,) = load("store", demo_journal, "-s", OURS)["fields"]
+    versions = load("store", demo_journal, "-s", OURS, "--history")["fields"]
+    assert [field["field_version"] for field in versions] == [1, 2]
+    assert last == versions[-1] and "pricing.md" in last["text"]
+
+
+def test_trace_is_the_log_of_decisions(load, demo_journal):
+    """`trace` and `log --kind decision` tell the same, at any place."""
+    for place in ([], ["--at", "100"], ["--turn", "7"]):
+        traced = load("trace", demo_journal, "-s", OURS, *place)["decisions"]
+        logged = load("log", demo_journal, "-s", OURS, "--kind", "decision", *place)["events"]
+        assert [(d["seq"], d["type"], d["data"]) for d in traced] == [
+            (e["seq"], e["type"], e["data"]) for e in logged
+        ]
+        assert traced
+
+
+def test_stats_by_turn_add_up(load, demo_journal):
+    """The turns of a session sum up to its figures."""
+    ours = session(load, demo_journal, OURS)
+    turns = load("stats", demo_journal, "-s", OURS, "--turns")["turns"]
+    assert len(turns) == ours["turns"]
+    for name in ("tokens", "uncached_tokens", "needs", "hits", "page_ins", "misses", "tool_calls"):
+        assert sum(turn[name] for turn in turns) == ours[name]
+    whole = load("stats", demo_journal)
+    assert whole["events"] == sum(whole["events_by_type"].values())
+
+
+def test_an_export_decides_the_same(load, run, demo_journal, tmp_path):
+    """Replaying the trace of each session gives its decision digest; doing it again appends nothing."""
+    for session_id in (OURS, WEAK):
+        trace = tmp_path / f"{session_id}.jsonl"
+        assert run("export", demo_journal, "-s", session_id, "-o", trace)[0] == 0
+        assert trace.read_text(encoding="utf-8") == run("export", demo_journal, "-s", session_id)[1]
+        (again,) = load("replay", trace, "--journal", tmp_path / "again.db")["sessions"]
+        assert again["decision_digest"] == session(load, demo_journal, session_id)["decision_digest"]
+        (twice,) = load("replay", trace, "--journal", tmp_path / "again.db")["sessions"]
+        assert (twice["appended"], twice["head"]) == (0, again["head"])
+
+
+def test_rebuild_leaves_every_table_byte_identical(load, journal):
+    """Throwing the read models away and folding the log again gives the same rows."""
+
+    def dump():
+        with sqlite3.connect(journal) as db:
+            return {t.name: db.execute(f"SELECT * FROM {t.name} {t.ordered}").fetchall() for t in TABLES}
+
+    before = dump()
+    counts = load("rebuild", journal)["rows"]
+    assert dump() == before
+    assert counts == {name: len(rows) for name, rows in before.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ("UPDATE turns SET hits = hits + 1 WHERE turn = 9", "turns: row"),
+        ("DELETE FROM faults", "faults: row"),
+        ("INSERT INTO page_table SELECT 'x', page_id, " + ", ".join(TABLES[2].columns[2:-1])
+         + ", 99999 FROM page_table LIMIT 1", "in no rebuild"),
+        ("DROP VIEW page_text", "page_text is missing"),
+        ("UPDATE projections SET seq = 10000", "beyond the last event"),
+        ("DROP TRIGGER events_update; UPDATE events SET turn = 3 WHERE seq = 200", "seq 200"),
+    ],
+)  # fmt: skip
+def test_verify_names_what_was_changed_by_hand(run, journal, change, names):
+    """A changed read model or event makes `verify` exit 1 and say where."""
+    assert run("verify", journal)[0] == 0
+    with sqlite3.connect(journal) as db:
+        db.executescript(change)
+    code, out, err = run("verify", journal)
+    assert (code, err) == (1, "")
+    assert names in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["sessions", "missing.db"], "no journal here"),
+        (["verify", "missing.db"], "no journal here"),
+        (["rebuild", "missing.db"], "no journal here"),
+        (["nosuchverb"], "No such command"),
+        (["pages", "{journal}"], "name one with --session"),
+        (["pages", "{journal}", "-s", "zzz"], "holds no session 'zzz'"),
+        (["pages", "{journal}", "-s", "demo-c", "--turn", "99"], "no turn 99"),
+        (["pages", "{journal}", "-s", "demo-c", "--at", "99999"], "no version 99999"),
+        (["pages", "{journal}", "-s", "demo-c", "--at", "9", "--turn", "1"], "two places"),
+        (["pages", "{journal}", "-s", "demo-c", "--type", "poem"], "unknown page type"),
+        (["prompt", "{journal}", "-s", "demo-c", "--at", "1"], "no prompt was assembled"),
+        (["show", "{journal}", "p999", "-s", "demo-c"], "no page p999"),
+        (["show", "{journal}", "0", "-s", "demo-c"], "no version 0"),
+        (["log", "{journal}", "--type", "poem"], "unknown event type"),
+        (["replay", "missing.jsonl", "-j", "{new}"], "missing.jsonl"),
+        (["replay", ".", "-j", "{new}"], "directory"),
+        (["replay", "x.jsonl", "-j", "{new}", "--budget", "0"], "at least 1"),
+        (["replay", "x.jsonl", "-j", "{new}", "--policy", "poem"], "unknown policy"),
+        (["replay", "x.jsonl", "-j", "{new}", "--without", "poem"], "unknown mechanism"),
+        (["replay", "x.jsonl", "-j", "{new}", "--format", "poem"], "unknown format"),
+        (["replay", "x.jsonl", "-j", "no/such/folder/j.db"], "no directory"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(run, journal, tmp_path, monkeypatch, arguments, says):
+    """What, where and what to do, on one line of stderr; nothing on stdout."""
+    monkeypatch.chdir(tmp_path)
+    filled = [a.format(journal=journal, new=tmp_path / "new.db") for a in arguments]
+    code, out, err = run(*filled)
+    assert (code, out) == (2, "")
+    assert err.startswith("clawvm: ") and says in err
+    assert err.count("\n") == 1
+
+
+def test_what_is_no_journal_stays_as_it_was(run, tmp_path):
+    """A text file and a foreign database are refused by every verb that takes a journal."""
+    text, foreign = tmp_path / "notes.txt", tmp_path / "other.db"
+    text.write_text("not a journal " * 50, encoding="utf-8")
+    with sqlite3.connect(foreign) as db:
+        db.execute("CREATE TABLE t (x)")
+    for path in (text, foreign):
+        before = path.read_bytes()
+        for verb in ("sessions", "verify", "rebuild", "stats"):
+            assert run(verb, path)[0] == 2
+        assert path.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "other.db"]
+
+
+def test_one_bad_file_stops_no_other(run, demo_journal, tmp_path):
+    """The good file is replayed, the bad one named, and the exit code is 2."""
+    trace, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    run("export", demo_journal, "-s", OURS, "-o", trace)
+    bad.write_bytes(b"\x00\x01\x02")
+    code, out, err = run("replay", bad, trace, "--journal", tmp_path / "j.db", "--json")
+    document = json.loads(out)
+    assert code == 2 and str(bad) in err
+    assert [s["session_id"] for s in document["sessions"]] == [OURS]
+    assert [error["file"] for error in document["errors"]] == [str(bad)]
+
+
+def test_other_settings_need_another_name(run, demo_journal, tmp_path):
+    """The same session under another budget exits 2 with a hint, and is replayed under another name."""
+    trace, journal = tmp_path / "t.jsonl", tmp_path / "j.db"
+    run("export", demo_journal, "-s", OURS, "-o", trace)
+    assert run("replay", trace, "-j", journal)[0] == 0
+    code, _, err = run("replay", trace, "-j", journal, "--budget", "700")
+    assert code == 2 and "--as NAME" in err
+    assert run("replay", trace, "-j", journal, "--budget", "700", "--as", "tight")[0] == 0
+
+
+def test_a_reader_sees_what_the_read_models_have_not(load, journal):
+    """Without stored rows, or with rows of another version, readers fold the log and print the same."""
+    before = [load(verb, journal, *READING[verb]) for verb in ("sessions", "pages", "faults", "store")]
+    for change in ("UPDATE projections SET version = 0", "DROP TABLE projections"):
+        with sqlite3.connect(journal) as db:
+            db.execute(change)
+        assert [load(verb, journal, *READING[verb]) for verb in ("sessions", "pages", "faults", "store")] == before
+
+
+def test_a_closed_pipe_is_no_error_message(demo_journal):
+    """A reader that goes away ends the program quietly."""
+    command = [sys.executable, "-m", "clawvm_es", "log", str(demo_journal), "--json"]
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_control_characters_of_a_session_reach_no_terminal(monkeypatch):
+    """On a terminal, escape sequences in texts are shown and not obeyed; lone surrogates never fail."""
+    from clawvm_es.cli import output
+
+    assert output.printable("a\x1b[2Jb\ud800") == "a\x1b[2Jb?"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert output.printable("a\x1b[2Jb\n\t") == "a\\x1b[2Jb\n\t"
+
+
+def test_help_is_listed_without_a_journal(run):
+    """The program's own help names all verbs and says how to complete by tab."""
+    code, out, _ = run("--help")
+    assert code == 0 and "_CLAWVM_COMPLETE" in out
+    assert all(f"  {verb} " in out for verb in cli.commands)
