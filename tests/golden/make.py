@@ -1,0 +1,91 @@
+"""Makes the golden journal of the current version; run by hand, once a version: `python -m tests.golden.make`.
+
+The journal holds every event type but those of features that have no hook yet. It is a file as this version wrote
+it, so that later versions prove that they still open, verify and rebuild it.
+"""
+
+import itertools
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Settings
+from clawvm_es.engine.store import FieldSchema
+from clawvm_es.engine.tools import Tool
+from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason, ResourceClass
+from clawvm_es.projections import snapshot
+from clawvm_es.projections.tables import TABLES
+
+HERE = Path(__file__).resolve().parent
+FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}
+
+
+def live(journal: Journal) -> None:
+    """Three sessions of one project that use every hook, under a clock and a seed of their own."""
+    key = lambda arguments: [(ResourceClass.FILE, str(arguments["path"]))]  # noqa: E731 (a key function)
+    read = Tool("read", lambda path: f"text of {path}\n" * 30, True, reads=key, validator=lambda arguments: "v1")
+    settings = Settings(tools=[read], fields=FIELDS)
+    for name, policy in (("first", "clawvm"), ("second", "lru"), ("third", "retrieval")):
+        with journal.session(
+            name, policy=policy, budget_tokens=500, counter="lines4", project="team", settings=settings
+        ) as session:
+            session.write_page("bootstrap", "- You must be careful.\n- Never guess.\n" * 4)
+            session.write_page("constraint", "- Never push to main.")
+            session.write_page("preference", "timezone: UTC", author="user")
+            plan = session.write_page("plan", "Goal: ship\n1. [ ] build\n2. [ ] test", author="model")
+            for number in range(6):
+                page = session.user_says(f"question {number} " + "words " * 40, key=f"say{number}")
+                session.assemble(hints=[plan])
+                session.tool("read", {"path": f"f{number % 2}"})
+                need = Need((Holder(page), Holder("p1")), NeedRule.DECLARED, 7)
+                calls = [("mystery", {"n": number})]
+                (call,) = session.observe_model(f"answer {number}", calls, needs=[need], input_tokens=number)
+                session.observe_result(call, f"result {number} " + "data " * 60)
+                session.recall(f"q{number}", None if number == 3 else [f"memory {number}"])
+                session.stage("notes", "append", f"{name} {number}", scope="project", evidence=page)
+                session.stage("timezone", "set_with_version", name, evidence=page, base_version=number)
+                if number % 2:
+                    session.compact()
+            session.observe_model(needs=[Need((Holder("p6"),), NeedRule.DECLARED, 7)])
+            for _ in range(2):
+                (call,) = session.observe_model("", [("read", {"path": "again"})])
+                session.observe_result(call, "the same text")
+            session.pin(page, "hard")
+            session.set_budget(80)
+            session.assemble()
+            session.retire(page, "done")
+            session.execute(Command(e.ContentRedacted(RedactReason.REQUEST, pages=("p2",)), 99, "auditor"))
+            session.prune()
+            session.reset()
+            session.close()
+
+
+def expectation(journal: Journal) -> dict[str, object]:
+    """What later versions must find: heads, and every row of every read model."""
+    with snapshot(journal.log) as read:
+        rows = {table.name: [list(table.values(row)) for row in read.rows(table)] for table in TABLES}
+    heads = {head.session_id: [head.version, head.hash.hex()] for head in journal.log.heads()}
+    return {"heads": heads, "rows": rows}
+
+
+def main() -> None:
+    """Write `v1.journal` and `v1.json`; refuses to overwrite, since published files never change."""
+    target, told = HERE / "v1.journal", HERE / "v1.json"
+    if target.exists():
+        sys.exit(f"{target.name} exists; golden journals never change")
+    ticks = itertools.count(1)
+    with Journal.open(target, seed=1, clock=lambda: next(ticks)) as journal:
+        live(journal)
+        told.write_text(json.dumps(expectation(journal), indent=1, sort_keys=True) + "\n")
+    with sqlite3.connect(target) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    for rest in HERE.glob("v1.journal?*"):
+        rest.unlink()
+
+
+if __name__ == "__main__":
+    main()
