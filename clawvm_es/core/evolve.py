@@ -107,6 +107,9 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     _require(state, page)
     if page.dirty:
         state.dirty[page.page_id] = None
+    call = state.calls.get(event.origin.call) if event.origin.call is not None else None
+    if call is not None:
+        call.page_id = page.page_id
     if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
         state.written_classes[ResourceClass.FILE] = state.version
 

@@ -73,6 +73,7 @@ class Call:
     status: ReturnStatus | None = None
     returned_version: int | None = None
     validator: str | None = None  # commitment to what must still hold for the result to be served again
+    page_id: str | None = None  # the page that holds its result
 
 
 @attrs.define

@@ -77,7 +77,7 @@ class ToolCalls:
         earlier = state.valid_call(ordinal)
         if earlier is None or earlier.validator is None or earlier.returned_version is None:
             return None
-        page = next((page for page in state.pages.values() if page.origin.call == earlier.call), None)
+        page = state.pages[earlier.page_id] if earlier.page_id else None
         if page is None or page.gone or self._open(earlier.validator) != validator:
             return None
         text = self._open(page.bodies[FULL])
