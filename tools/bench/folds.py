@@ -12,7 +12,7 @@ from bench import es
 from bench.report import Measure
 from bench.sizes import Sizes
 from bench.timing import interleaved, memory_beyond, ratio, seconds
-from bench.workload import premade, run
+from bench.workload import again, run
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
@@ -41,7 +41,7 @@ def p2(folder: Path, sizes: Sizes) -> Iterator[Measure]:
             "verify": lambda: seconds(lambda: _good(log, fast=False)) / events,
         }
         if es.AVAILABLE:
-            sides[es.PEER] = _peer_fold(folder / "fold-peer.db", sizes.peer_events)
+            sides[es.PEER] = _peer_fold(folder / "fold-peer.db", log, sizes.peer_sessions)
         took = interleaved(sides, sizes.rounds)
     speed = {name: 1 / median(values) for name, values in took.items()}
     yield Measure("P2", f"fold {over}", speed["fold"], UNIT, limit=LEAST, at_least=True)
@@ -87,11 +87,16 @@ def _good(log: SQLiteLog, fast: bool) -> None:
         raise RuntimeError(f"the log made for this bar does not verify: {problems[0]}")
 
 
-def _peer_fold(path: Path, events: int) -> Callable[[], float]:
-    stream, theirs = es.domain_events(premade(events))
+def _peer_fold(path: Path, log: SQLiteLog, sessions: int) -> Callable[[], float]:
+    """What folds the first sessions of the log in the peer's store, all states kept; seconds an event."""
     peer = es.Peer(path)
-    peer.append(theirs)
-    return lambda: seconds(lambda: peer.fold(stream)) / events
+    streams, events = [], 0
+    for head in log.heads()[:sessions]:
+        stream, theirs = es.domain_events([again(recorded) for recorded in log.read(head.session_id)])
+        peer.append(theirs)
+        streams.append(stream)
+        events += head.version
+    return lambda: seconds(lambda: [peer.fold(stream) for stream in streams]) / events
 
 
 def _memory(folder: Path, sizes: Sizes) -> Iterator[Measure]:

@@ -15,7 +15,7 @@ class Sizes:
     append_commits_full: int = 200
     fold_events: int = 200_000
     fold_sessions: int = 100
-    peer_events: int = 4_000
+    peer_sessions: int = 10
     memory_events: tuple[int, int] = (20_000, 80_000)
     policy_pages: int = 10_000
     policy_turns: int = 300
@@ -34,7 +34,7 @@ QUICK = Sizes(
     append_commits_full=5,
     fold_events=2_000,
     fold_sessions=4,
-    peer_events=300,
+    peer_sessions=2,
     memory_events=(500, 1_000),
     policy_pages=300,
     policy_turns=20,

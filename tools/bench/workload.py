@@ -148,8 +148,9 @@ def premade(events: int) -> list[NewEvent]:
     """The first `events` events of a scripted session, ready to be appended."""
     log = MemoryLog()
     run(Journal(log, seed=1), "premade", events)
-    return [_again(recorded) for recorded in log.read("premade", upto=events)]
+    return [again(recorded) for recorded in log.read("premade", upto=events)]
 
 
-def _again(r: Recorded) -> NewEvent:
+def again(r: Recorded) -> NewEvent:
+    """A recorded event, ready to be appended elsewhere."""
     return NewEvent(r.data, r.turn, r.at_us, r.principal, r.cause, r.idempotency_key)
