@@ -14,7 +14,6 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
-from clawvm_es.model.events import Event
 from clawvm_es.projections.digest import START, link, words
 from clawvm_es.projections.handlers import HANDLERS
 from clawvm_es.projections.rows import SessionRow, TurnRow
@@ -27,9 +26,15 @@ def _where(raw: Raw) -> str:
     return f"session {raw[1]} version {raw[2]} (seq {raw[0]})"
 
 
-def _upcast(raw: Raw) -> Event:
-    """The event of a row of another schema version than the current one; raises `UnknownEvent`."""
-    return codec.decode(raw[5], raw[6], raw[9].encode(), where=_where(raw))
+def _apply_older(session: SessionFold, raw: Raw) -> None:
+    """Apply an event of an older schema version; raises `UnknownEvent` where no upcaster leads here from it."""
+    _, _, _, turn, kind, name, schema_version, _, _, data, _ = raw
+    event = codec.decode(name, schema_version, data.encode(), where=_where(raw))
+    if kind == "decision":  # the digest is over what was stored
+        session.digest = link(session.digest, words(turn, name, schema_version), data.encode())
+    elif session.staged:
+        session.staged = {}
+    HANDLERS[name].apply(session, event)
 
 
 @attrs.define
@@ -58,9 +63,27 @@ class Fold:
     def run(self, events: Iterable[Raw]) -> Fold:
         """Fold `events`, in the order of `seq`; return self. Raises `UnknownEvent`, `JournalDamaged`."""
         raw: Raw | None = None
+        sessions = self.sessions
         try:
             for raw in events:
-                self._step(raw)
+                seq, session_id, _, turn, kind, name, schema_version, _, _, data, _ = raw
+                session = sessions.get(session_id)
+                if session is None:
+                    if name == "scope_changed":  # a shared scope's own stream is no session
+                        continue
+                    session = self.open(session_id, seq)
+                session.event = raw
+                if session.turn.turn != turn:
+                    session.enter_turn(turn)
+                handler = HANDLERS.get(name)
+                if handler is None or schema_version != handler.version:
+                    _apply_older(session, raw)
+                    continue
+                if kind == "decision":
+                    session.digest = link(session.digest, session.turn_tag + handler.tag, data.encode())
+                elif session.staged:  # what a boundary staged is for its own decisions only
+                    session.staged = {}
+                handler.apply(session, handler.decode(data))
         except ClawVMError:
             raise
         except (msgspec.MsgspecError, LookupError, AttributeError, ArithmeticError, ValueError) as error:
@@ -68,33 +91,9 @@ class Fold:
             raise JournalDamaged(f"{_where(raw)}: data is no {raw[5]} of this program: {error!r}") from error
         if raw is not None:
             self.seq = raw[0]
-        for session in self.sessions.values():
+        for session in sessions.values():
             session.finish()
         return self
-
-    def _step(self, raw: Raw) -> None:
-        seq, session_id, _, turn, kind, name, schema_version, _, _, data, _ = raw
-        session = self.sessions.get(session_id)
-        if session is None:
-            if name == "scope_changed":  # a shared scope's own stream is no session
-                return
-            session = self.open(session_id, seq)
-        session.event = raw
-        if session.turn.turn != turn:
-            session.enter_turn(turn)
-        handler = HANDLERS.get(name)
-        if handler is None or schema_version != handler.version:
-            event: Any = _upcast(raw)
-            handler = HANDLERS[name]
-        else:
-            event = handler.decode(data)
-        if kind == "decision":
-            current = schema_version == handler.version  # then its words were made beforehand
-            before_data = session.turn_tag + handler.tag if current else words(turn, name, schema_version)
-            session.digest = link(session.digest, before_data, data.encode())
-        elif session.staged:  # what a boundary staged is for its own decisions only
-            session.staged = {}
-        handler.apply(session, event)
 
     def rows(self, table: str) -> Iterator[Any]:
         """The rows of one table that this fold touched, session by session."""

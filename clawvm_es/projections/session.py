@@ -157,6 +157,11 @@ class SessionFold:
         row.last_at = self.at
 
 
+@lru_cache(maxsize=8192)
+def _sizes(levels: str) -> dict[str, int]:
+    return _LEVEL_TOKENS.decode(levels)
+
+
 def tokens_at(page: PageRow, level: str) -> int:
     """Tokens of a page at a level; 0 where it is not kept."""
-    return _LEVEL_TOKENS.decode(page.levels).get(level, 0)
+    return _sizes(page.levels).get(level, 0)
