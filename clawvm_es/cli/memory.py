@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from clawvm_es.cli.options import journal_argument, json_option, place_options, 
 
 if TYPE_CHECKING:
     from clawvm_es.journal.sqlite_log import SQLiteLog
-    from clawvm_es.projections.rows import FieldRow
+    from clawvm_es.projections.rows import FieldRow, UpdateRow
 
 
 @click.command()
@@ -125,6 +126,7 @@ def prompt(
 @place_options
 @click.option("--field", metavar="NAME", help="Only this field.")
 @click.option("--history", "every", is_flag=True, help="Every version of every field.")
+@click.option("--updates", is_flag=True, help="All proposed updates, with why some were rejected.")
 @json_option
 def store(
     journal: str,
@@ -133,6 +135,7 @@ def store(
     turn: int | None,
     field: str | None,
     every: bool,
+    updates: bool,
     as_json: bool,
 ) -> None:
     """Print the durable store: what was committed, from where, on whose behalf.
@@ -141,37 +144,42 @@ def store(
     Example:
       clawvm store j.db
       clawvm store j.db --field goal --history
+      clawvm store j.db --updates
     """
     from clawvm_es.cli.options import chosen, chosen_or_all, models, opened
     from clawvm_es.cli.output import emit, one_line, table
-    from clawvm_es.projections.tables import DURABLE_STORE
+    from clawvm_es.projections.tables import DURABLE_STORE, UPDATES
 
     with opened(journal) as log:
         placed = version is not None or turn is not None
         wanted = chosen(log, session) if placed else chosen_or_all(log, session)
         with models(log, wanted, version, turn) as view:
+            staged = [row for row in view.rows(UPDATES, wanted) if field in (None, row.field)]
             rows = [row for row in view.rows(DURABLE_STORE, wanted) if field in (None, row.field)]
-        found = _fields(log, rows, every)
-    headers = ("session", "scope", "field", "version", "op", "turn", "principal", "evidence", "value")
+        found = _with_texts(log, staged) if updates else _with_texts(log, rows if every else _last(rows))
+    what = ("update_number", "status", "reason", "op", "turn", "evidence") if updates else (
+        "field_version", "op", "turn", "principal", "evidence")  # fmt: skip
+    names = ("session_id", "scope", "field", *what)
     cells = (
-        (
-            f["session_id"], f["scope"], f["field"], f["field_version"], f["op"], f["turn"], f["principal"],
-            f["evidence"], one_line(f["text"] if f["text"] is not None else "(erased)", 60),
-        )
+        (*(f[name] for name in names), one_line(f["text"], 60) if f["text"] is not None else "(erased)")
         for f in found
-    )  # fmt: skip
-    emit({"journal": journal, "fields": found}, table(cells, headers) if found else ["the store is empty"], as_json)
+    )
+    lines = table(cells, (*names, "value")) if found else ["no updates" if updates else "the store is empty"]
+    emit({"journal": journal, "updates" if updates else "fields": found}, lines, as_json)
 
 
-def _fields(log: SQLiteLog, rows: list[FieldRow], every: bool) -> list[dict[str, Any]]:
-    """The versions of all fields, or the last of each, with the text that was committed."""
+def _last(rows: list[FieldRow]) -> list[FieldRow]:
+    """The last version of each field; fields of a shared scope belong to no single session."""
+    last = {(row.scope if row.scope != "session" else row.session_id, row.field): row for row in rows}
+    return sorted(last.values(), key=lambda row: row.seq)
+
+
+def _with_texts(log: SQLiteLog, rows: Sequence[FieldRow | UpdateRow]) -> list[dict[str, Any]]:
+    """Rows as JSON objects, with the texts behind their values."""
     from clawvm_es.cli.output import document
 
-    last = {(row.scope if row.scope != "session" else row.session_id, row.field): row.seq for row in rows}
-    kept = rows if every else [row for row in rows if row.seq in set(last.values())]
     found = []
-    for row in kept:
-        body = log.vault(row.session_id).open(row.value)
-        text = None if body is None else body.decode("utf-8", "surrogatepass")
-        found.append(document(row) | {"text": text})
+    for row in rows:
+        body = log.vault(row.session_id).open(row.value) if row.value else None
+        found.append(document(row) | {"text": None if body is None else body.decode("utf-8", "surrogatepass")})
     return found

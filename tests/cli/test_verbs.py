@@ -157,6 +157,8 @@ def test_the_store_holds_the_plan(load, demo_journal):
     versions = load("store", demo_journal, "-s", OURS, "--history")["fields"]
     assert [field["field_version"] for field in versions] == [1, 2]
     assert last == versions[-1] and "pricing.md" in last["text"]
+    updates = load("store", demo_journal, "-s", OURS, "--updates")["updates"]
+    assert [(update["status"], update["page_id"]) for update in updates] == [("committed", "p5")] * 2
 
 
 def test_trace_is_the_log_of_decisions(load, demo_journal):
