@@ -13,6 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Settings
+from clawvm_es.engine.tools import Tool
+from clawvm_es.importers import write_trace
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES
 from tests.strategies import values
@@ -98,3 +102,31 @@ def test_every_event_satisfies_its_schema(event_type, data):
     for name in required:
         assert not checker.is_valid({k: v for k, v in full.items() if k != name})
     assert not checker.is_valid({**full, "no_such_field": 1})
+
+
+def test_every_line_of_a_trace_satisfies_its_schema(tmp_path):
+    """A session that used every text field, written as a trace: each line is accepted, and none with a field more."""
+    checker = jsonschema.Draft202012Validator(
+        json.loads((ROOT / "schemas" / "clawvm_trace.v1.json").read_text(encoding="utf-8"))
+    )
+    checker.check_schema(checker.schema)
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        session = journal.session(
+            "one", counter="lines4", settings=Settings(tools=[Tool("add", run=lambda a: f"sum {a}")])
+        )
+        session.write_page("plan", "1. look", source="plan.md")
+        session.assemble()
+        session.tool("add", {"a": 1})
+        session.tool("unheard_of", {"a": 1}, run=lambda a: "x")
+        session.recall("what was it?", ["a memory"])
+        session.stage("goal", "append", "x", evidence="p1")
+        session.compact()
+        session.close()
+        lines = [
+            json.loads(line) for line in write_trace("one", journal.log.read("one"), journal.log.vault("one").open)
+        ]
+    assert len(lines) > 12
+    for line in lines:
+        checker.validate(line)
+        assert not checker.is_valid({**line, "more": 1})
+    assert not checker.is_valid(json.loads(json.dumps(lines[2]).replace('{"text": "1. look"}', '"1. look"')))

@@ -1,5 +1,7 @@
 """Generate `schemas/<type>.v<version>.json` from the event classes, and check that the files still say the same.
 
+`schemas/clawvm_trace.v<version>.json` says what each line of a clawvm-trace is: an input with its texts inline.
+
     python tools/schemas.py           write the schemas of new event types and versions
     python tools/schemas.py --check   write nothing; exit 1 if a file is missing, differs, or belongs to no event
 
@@ -19,11 +21,16 @@ from typing import Any
 
 import msgspec
 
+from clawvm_es.importers import trace
+from clawvm_es.journal.codec import COMMITMENT_FIELDS
 from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.model.events import EVENT_TYPES, Event
+from clawvm_es.model.events import EVENT_TYPES, INPUTS, Event, PromptRendered
 
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TRACE = "clawvm_trace"
+NAMING = ("Profile", "Verdict")
+"""Components whose fields hold declared names where fields of the same name elsewhere hold commitments."""
 FILE_NAME = re.compile(r"(?P<type>[a-z_]+)\.v(?P<version>[1-9][0-9]*)\.json")
 
 
@@ -52,19 +59,67 @@ def schema(event: type[Event]) -> dict[str, Any]:
     return {**out, "$defs": definitions} if definitions else out
 
 
-def generated() -> dict[str, str]:
-    """Return the text of every schema file of the current versions, by file name."""
+def trace_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one line of a clawvm-trace: its header, or an input."""
+    inputs = [event for event in INPUTS if event is not PromptRendered]
+    _, components = msgspec.json.schema_components(inputs, ref_template="#/$defs/{name}")
+    definitions = {
+        name: component if name in NAMING else inlined(component)
+        for name, component in ((name, strict(component)) for name, component in sorted(components.items()))
+    }
+    name = {"type": "string"}
+    header = closed(format={"const": "clawvm-trace"}, version={"const": trace.VERSION}, session_id=name)
+    lines = [
+        closed(
+            type={"const": event.TYPE},
+            schema_version={"const": event.SCHEMA_VERSION},
+            at_us=strict({"type": "integer"}),
+            principal=name,
+            data={"$ref": f"#/$defs/{event.__name__}"},
+        )
+        for event in inputs
+    ]
+    body = {"oneOf": [closed(text=name), closed(absent={"const": True})]}
     return {
-        f"{event.TYPE}.v{event.SCHEMA_VERSION}.json": json.dumps(schema(event), indent=2, sort_keys=True) + "\n"
-        for event in EVENT_TYPES.values()
+        "$schema": DIALECT,
+        "$id": f"{TRACE}.v{trace.VERSION}.json",
+        "title": TRACE,
+        "oneOf": [header, *lines],
+        "$defs": {**definitions, "Body": body},
     }
 
 
+def closed(**properties: Any) -> dict[str, Any]:
+    """Return the schema of an object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def inlined(component: dict[str, Any]) -> dict[str, Any]:
+    """Return a component with bodies where an event has commitments."""
+    body = {"$ref": "#/$defs/Body"}
+    properties = {
+        name: {**value, "items": body} if name == "commitments" else body if name in COMMITMENT_FIELDS else value
+        for name, value in component.get("properties", {}).items()
+    }
+    return {**component, "properties": properties} if properties else component
+
+
+def generated() -> dict[str, str]:
+    """Return the text of every schema file of the current versions, by file name."""
+    schemas = [*map(schema, EVENT_TYPES.values()), trace_schema()]
+    return {found["$id"]: json.dumps(found, indent=2, sort_keys=True) + "\n" for found in schemas}
+
+
 def is_known(name: str) -> bool:
-    """Whether a file is the schema of a known event type, of its current version or an older one."""
+    """Whether a file is the schema of a known event type or of the trace, of the current version or an older one."""
     match = FILE_NAME.fullmatch(name)
-    event = EVENT_TYPES.get(match["type"]) if match else None
-    return match is not None and event is not None and int(match["version"]) <= event.SCHEMA_VERSION
+    current = {name: event.SCHEMA_VERSION for name, event in EVENT_TYPES.items()} | {TRACE: trace.VERSION}
+    return match is not None and int(match["version"]) <= current.get(match["type"], 0)
 
 
 def compare(folder: Path) -> tuple[list[str], list[str], list[str]]:
