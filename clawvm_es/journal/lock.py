@@ -14,9 +14,8 @@ from typing import Final
 from clawvm_es.errors import JournalBusy, JournalFull, JournalReadOnly
 
 _TAG_BYTES: Final = 16
-_SPINS: Final = 20
-_SLEEP_FIRST_S: Final = 0.000_05
-_SLEEP_MAX_S: Final = 0.002
+_SLEEP_FIRST_S: Final = 0.000_5
+_SLEEP_MAX_S: Final = 0.01
 
 
 class WriterLock:
@@ -82,17 +81,12 @@ class WriterLock:
     def _wait(self, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
         pause = _SLEEP_FIRST_S
-        for attempt in range(1 << 62):
-            if self._try():
-                return
+        while not self._try():
             left = deadline - time.monotonic()
             if left <= 0:
                 raise JournalBusy(
                     f"another process holds {self.path} for more than {wait_s:g} s",
                     hint="wait until the other writer is done, or find it with: fuser " + self.path,
                 )
-            if attempt < _SPINS:
-                os.sched_yield()
-            else:
-                time.sleep(min(pause, left))
-                pause = min(pause * 1.5, _SLEEP_MAX_S)
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, _SLEEP_MAX_S)

@@ -8,6 +8,7 @@ closed before it and opened again on first use on either side.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -169,7 +170,7 @@ class SQLiteLog:
                 self._writer_db.execute("COMMIT")
                 self._committed(transaction)
                 if self._wal.is_long():
-                    self._checkpoint(self._writer_db, "PASSIVE")
+                    self._checkpoint(self._writer_db)
         except sqlite3.Error as error:
             raise opening.translate(error, self.path) from error
         finally:
@@ -192,20 +193,22 @@ class SQLiteLog:
             self._current = False
             self._writer_db.execute("ROLLBACK")
 
-    def _checkpoint(self, db: sqlite3.Connection, mode: str) -> None:
-        """Copy the WAL into the file while the lock is held; a reader in the way is reported, and never an error."""
+    def _checkpoint(self, db: sqlite3.Connection) -> None:
+        """Copy the WAL into the file while the lock is held; what keeps us from it is reported, never an error."""
         try:
-            busy, frames, copied = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+            _, frames, copied = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:  # what was committed stays committed, in the WAL
             _log.warning("the write-ahead log could not be copied into the journal", path=self.path, error=str(error))
             return
-        kept_by_reader = self._wal.checkpointed(frames) or bool(busy) or copied < frames
-        if not busy and copied == frames and self._tail is not None:
+        if copied == frames and self._tail is not None:
             self._durable_seq = self._tail[0]
-        if kept_by_reader:
-            size = opening.wal_bytes(self.path)
-            report = _log.warning if size > limits.WAL_WARN_BYTES else _log.info
-            report("a reader keeps the write-ahead log from being emptied", path=self.path, wal_bytes=size)
+        self._wal.checkpointed(frames)
+        if self._wal.bytes_of(frames) > limits.WAL_WARN_BYTES:
+            _log.warning(
+                "a reader keeps the write-ahead log from being written from its start again",
+                path=self.path,
+                wal_bytes=self._wal.bytes_of(frames),
+            )
 
     # ----------------------------------------------------------------------------------------- reading
 
@@ -280,36 +283,24 @@ class SQLiteLog:
     # ----------------------------------------------------------------------------------- opening, closing
 
     def close(self) -> None:
-        """Empty the WAL into the file if no other writer is at work, and release everything; twice is fine."""
+        """Release everything; twice is fine.
+
+        The last connection to close, of any process, copies the WAL into the file and removes it; the lock is
+        held meanwhile, unless another writer has it, who then is not the last.
+        """
         with self._mutex:
             if self._closed:
                 return
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is still open")
-            try:
-                if self._writer_db is not None:
-                    self._last_checkpoint(self._writer_db)
-            finally:
-                self._closed = True
-                with self._reading:
-                    self._release_connections()
-                self._lock.close()
-                _LOGS.discard(self)
-
-    def _last_checkpoint(self, db: sqlite3.Connection) -> None:
-        with self._reading:
-            if self._reader_db is not None:
-                self._reader_db.close()
-                self._reader_db = None
-        try:
-            self._lock.acquire(wait_s=0)
-        except JournalBusy:
-            return  # who writes now will checkpoint
-        try:
-            db.execute("PRAGMA busy_timeout=0")
-            self._checkpoint(db, "TRUNCATE")
-        finally:
-            self._lock.release()
+            self._closed = True
+            _LOGS.discard(self)
+            if self._writer_db is not None:
+                with contextlib.suppress(JournalBusy):
+                    self._lock.acquire(wait_s=0)
+            with self._reading:
+                self._release_connections()
+            self._lock.close()
 
     def __enter__(self) -> SQLiteLog:
         return self

@@ -40,12 +40,13 @@ class Wal:
         at = _HEADER_BYTES + (frame - 1) * _FRAME_BYTES + _FRAME_SALTS_AT
         return bool(salts) and os.pread(self._fd, _SALT_BYTES, at) == salts
 
-    def checkpointed(self, frames: int) -> bool:
-        """Note a checkpoint of a log with `frames` frames; True if it was the same log as at the last one."""
-        salts = self._present() if self._fd >= 0 else b""
-        again = bool(salts) and salts == self._salts
-        self._salts, self._frames = salts, frames
-        return again
+    def checkpointed(self, frames: int) -> None:
+        """Note a checkpoint of a log with `frames` frames."""
+        self._salts, self._frames = self._present(), frames
+
+    def bytes_of(self, frames: int) -> int:
+        """The size of a log with `frames` frames."""
+        return _HEADER_BYTES + frames * _FRAME_BYTES
 
     def close(self) -> None:
         """Close the file; the next question opens it again."""
