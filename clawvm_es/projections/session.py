@@ -144,7 +144,9 @@ class SessionFold:
 
     def tool(self, call: int | None) -> str | None:
         """The name of the tool of a call."""
-        return None if call is None else self.tools.get(call) or self.past.tool(self.session_id, call)
+        if call is None:
+            return None
+        return self.tools[call] if call in self.tools else self.past.tool(self.session_id, call)
 
     def finish(self) -> None:
         """Bring head, digest and last versions up to the last event folded."""
