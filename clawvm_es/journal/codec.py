@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import attrs
 import cattrs
@@ -31,7 +31,8 @@ COMMITMENT_FIELDS: Final = frozenset(
 
 _NAMED = re.compile(rb'"(?:' + "|".join(sorted(COMMITMENT_FIELDS)).encode() + rb')":"([0-9a-f]{64})"')
 _SUSPECT = re.compile(rb":(?:null|-?[0-9]+[.eE]|-?[0-9]{16}|\[[-0-9n])")
-"""What may be a None, a float or a large integer; lists that begin with a number are always looked at closely."""
+"""What may be a None, a float or a large integer, found fast; lists that begin with a number need the next."""
+_LIKELY = re.compile(rb"[:\[,](?:null|-?[0-9]+[.eE]|-?[0-9]{16})")
 
 
 def _make_converter() -> cattrs.Converter:
@@ -59,8 +60,9 @@ def _unstructure_items(converter: cattrs.Converter, type_: Any) -> Callable[[Any
 
 
 _converter = _make_converter()
+_suspect = _SUSPECT.search
 _to_json = msgspec.json.Encoder(order="sorted").encode
-_unstructure: dict[type, Callable[[Any], dict[str, Any]]] = {}
+_writers: dict[type, tuple[Callable[[Any], Any], bool]] = {}
 _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
     (name, cls.SCHEMA_VERSION): msgspec.json.Decoder(cls).decode for name, cls in EVENT_TYPES.items()
 }
@@ -68,22 +70,34 @@ _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
 
 def to_plain(event: Event) -> dict[str, Any]:
     """The event's data as a dict of JSON values (enums stay enums, which are strings), without defaults."""
-    cls = event.__class__
-    unstructure = _unstructure.get(cls)
-    if unstructure is None:
-        unstructure = _unstructure[cls] = _converter.get_unstructure_hook(cls)
-    return unstructure(event)
+    plain: dict[str, Any] = _converter.unstructure(event)
+    return plain
 
 
 def encode(event: Event) -> bytes:
     """Canonical bytes of an event's data; raises `NotCanonical` for floats, None, and integers beyond 2**53 - 1."""
+    cls = event.__class__
+    unstructure, has_numbers = _writers.get(cls) or _learn(cls)
     try:
-        raw = _to_json(to_plain(event))
+        raw = _to_json(unstructure(event))
     except (TypeError, AttributeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise NotCanonical(f"{event.TYPE} cannot be written as canonical JSON: {error}") from error
-    if _SUSPECT.search(raw):
+    if has_numbers and _suspect(raw) and _LIKELY.search(raw):
         _check(msgspec.json.decode(raw), event.TYPE)
     return raw
+
+
+def _learn(cls: type[Event]) -> tuple[Callable[[Any], Any], bool]:
+    """How events of a class become what msgspec writes, and whether numbers may stand in them.
+
+    Classes of plain fields, none of which may be omitted, are written by msgspec as they are.
+    """
+    fields = [(field.default, get_type_hints(cls)[field.name]) for field in attrs.fields(cls)]
+    required = all(default is attrs.NOTHING for default, _ in fields)
+    as_it_is = required and all(_converter.get_unstructure_hook(hint) is identity for _, hint in fields)
+    has_numbers = not all(isinstance(hint, type) and issubclass(hint, str) for _, hint in fields)
+    _writers[cls] = (identity if as_it_is else _converter.get_unstructure_hook(cls), has_numbers)
+    return _writers[cls]
 
 
 def decode(
