@@ -29,10 +29,14 @@ SCOPE_PREFIX: Final = "scope:"
 class Journal:
     """An open journal: a log of sessions in a file (or in memory), with its read models."""
 
-    def __init__(self, log: EventLog, *, seed: int | None = None, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self, log: EventLog, *, seed: int | None = None, read_only: bool = False, clock: Callable[[], int] = now_us
+    ) -> None:
         self.log = log
+        self.read_only = read_only
         self.seed = seed
         self.clock = clock
+        self._closed = False
 
     @classmethod
     def open(
@@ -52,7 +56,7 @@ class Journal:
         if str(path) == ":memory:":
             return cls(MemoryLog(), seed=seed, clock=clock)
         log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None)
-        return cls(log, seed=seed, clock=clock)
+        return cls(log, seed=seed, read_only=log.read_only, clock=clock)
 
     def __enter__(self) -> Journal:
         return self
@@ -119,8 +123,15 @@ class Journal:
         catch_up(self.log)
 
     def close(self) -> None:
-        """Let the read models catch up and release the file."""
-        self.log.close()
+        """Let the read models catch up and release the file; a journal that is closed stays closed."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if not self.read_only:
+                self.catch_up()
+        finally:
+            self.log.close()
 
 
 def _same_settings(

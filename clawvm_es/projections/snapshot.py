@@ -16,7 +16,7 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.projections import store
 from clawvm_es.projections.fold import Fold
-from clawvm_es.projections.tables import DDL, DECISION_TRACE, TABLES, Table
+from clawvm_es.projections.tables import DECISION_TRACE, TABLES, Table, definitions, expected_definitions
 
 R = TypeVar("R")
 
@@ -123,10 +123,10 @@ def projections_problems(log: EventLog) -> list[str]:
 
 
 def _definition_problems(connection: sqlite3.Connection) -> list[str]:
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
+    found = definitions(connection)
     return [
-        f"projections: {name} is {'missing' if found.get(name) is None else 'defined otherwise than expected'}"
-        for name, statement in DDL.items()
+        f"projections: {name} is {'missing' if name not in found else 'defined otherwise than expected'}"
+        for name, statement in expected_definitions().items()
         if found.get(name) != statement
     ]
 

@@ -19,7 +19,7 @@ from clawvm_es.projections.fold import RAW_COLUMNS, Fold
 from clawvm_es.projections.rows import PageRow, SessionRow, TurnRow, UpdateRow
 from clawvm_es.projections.session import NoPast, Past, Raw
 from clawvm_es.projections.tables import (
-    DDL,
+    NAMES,
     PAGE_TABLE,
     POSITION_TABLE,
     SESSIONS,
@@ -28,6 +28,7 @@ from clawvm_es.projections.tables import (
     UPDATES,
     VERSION,
     Table,
+    create_all,
 )
 
 R = TypeVar("R")
@@ -154,11 +155,10 @@ def write(connection: sqlite3.Connection, folded: Fold) -> None:
 def create(connection: sqlite3.Connection) -> None:
     """Drop whatever tables and views there are, of any version, and make empty ones."""
     kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')"))
-    for name in DDL:
+    for name in NAMES:
         if name in kinds:
             connection.execute(f"DROP {kinds[name]} {name}")
-    for statement in DDL.values():
-        connection.execute(statement)
+    create_all(connection)
 
 
 def catch_up(connection: sqlite3.Connection, progress: Progress | None = None) -> int:

@@ -7,20 +7,25 @@ it whenever a row class, a view or the fold changes what it says.
 from __future__ import annotations
 
 import operator
+import re
+import sqlite3
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from contextlib import closing
+from functools import cache, cached_property
 from types import MappingProxyType, UnionType
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
 VERSION: Final = 1
 
 R = TypeVar("R")
-_SQL_TYPES: Final = {int: "INTEGER", bool: "INTEGER", str: "TEXT"}
 
 
 @attrs.frozen(slots=False)
@@ -58,26 +63,16 @@ class Table(Generic[R]):
         """A function from a row to what puts it in order."""
         return operator.attrgetter(*self.key)
 
-    @cached_property
-    def ddl(self) -> Mapping[str, str]:
-        """Name → statement of the table and of its index."""
-        by_seq = self.key == ("seq",)
-        lines = [
-            f"{name} {_SQL_TYPES[kind]}"
-            + ("" if optional else " NOT NULL")
-            + (" PRIMARY KEY" if by_seq and name == "seq" else "")
-            for name, (kind, optional) in self.types.items()
-        ]
-        if not by_seq:
-            lines.append(f"PRIMARY KEY ({', '.join(self.key)})")
-        body = ",\n  ".join(lines)
-        statements = {
-            self.name: f"CREATE TABLE {self.name} (\n  {body}\n) STRICT{'' if by_seq else ', WITHOUT ROWID'}"
-        }
+    def create(self, database: Database) -> None:
+        """Make the empty table and its index."""
+        database.table(self.name).create(
+            {name: str if kind is str else int for name, (kind, _) in self.types.items()},
+            pk=self.key if len(self.key) > 1 else self.key[0],
+            not_null={name for name, (_, optional) in self.types.items() if not optional},
+            strict=True,
+        )
         if self.lookup:
-            index = f"{self.name}_names"
-            statements[index] = f"CREATE UNIQUE INDEX {index} ON {self.name} ({', '.join(self.lookup)})"
-        return statements
+            database.table(self.name).create_index(self.lookup, index_name=f"{self.name}_names", unique=True)
 
     @property
     def select(self) -> str:
@@ -119,11 +114,6 @@ TABLES: Final[tuple[Table[Any], ...]] = (SESSIONS, TURNS, PAGE_TABLE, FAULTS, DU
 
 POSITION_TABLE: Final = "projections"
 """Where the read models stand: one row, `tables`, with their version and the last event folded."""
-_POSITION = f"""CREATE TABLE {POSITION_TABLE} (
-  name TEXT NOT NULL PRIMARY KEY,
-  version INTEGER NOT NULL,
-  seq INTEGER NOT NULL
-) STRICT, WITHOUT ROWID"""
 
 
 def _text_of(commitment: str) -> str:
@@ -175,13 +165,36 @@ SELECT session_id, scope, field, field_version, op, turn, version, principal, ev
 FROM durable_store""",
 }
 
-DDL: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        POSITION_TABLE: _POSITION,
-        **{name: statement for table in TABLES for name, statement in table.ddl.items()},
-        **{name: f"CREATE VIEW {name} AS{query}" for name, query in _VIEWS.items()},
-    }
-)
-"""Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
+NAMES: Final = (POSITION_TABLE, *(table.name for table in TABLES), *_VIEWS)
+"""All tables and views of the read models."""
+
+
+def create_all(connection: sqlite3.Connection) -> None:
+    """Make the empty tables, their indexes and the views, inside the caller's transaction if there is one."""
+    from sqlite_utils import Database
+
+    database = Database(connection)
+    position = {"name": str, "version": int, "seq": int}
+    database.table(POSITION_TABLE).create(position, pk="name", not_null={"version", "seq"}, strict=True)
+    for table in TABLES:
+        table.create(database)
+    for name, query in _VIEWS.items():
+        database.create_view(name, query.strip())
+
+
+def definitions(connection: sqlite3.Connection) -> Mapping[str, str]:
+    """Name of each table, index and view → its statement, without blanks and quotes, which are no meaning."""
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+    return {name: re.sub(r"[\s\"`\[\]]+", "", sql).lower() for name, sql in found}
+
+
+@cache
+def expected_definitions() -> Mapping[str, str]:
+    """What `definitions` says of a journal whose read models are untouched."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create_all(connection)
+        return MappingProxyType(dict(definitions(connection)))
+
+
 VIEWS: Final = tuple(_VIEWS)
 """The trace of decisions, and the texts behind commitments."""
