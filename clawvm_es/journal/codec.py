@@ -30,7 +30,7 @@ COMMITMENT_FIELDS: Final = frozenset(
 """The fields of inputs that hold a commitment (some also hold declared names, which are never 64 hex digits)."""
 
 _NAMED = re.compile(rb'"(?:' + "|".join(sorted(COMMITMENT_FIELDS)).encode() + rb')":"([0-9a-f]{64})"')
-_SUSPECT = re.compile(rb":(?:null|-?[0-9]+[.eE]|-?[0-9]{16}|\[[-0-9n])")
+_SUSPECT = re.compile(rb":(?:[-0-9](?:[0-9]{15}|[0-9]*[.eE])|null|\[[-0-9n])")
 """What may be a None, a float or a large integer, found fast; lists that begin with a number need the next."""
 _LIKELY = re.compile(rb"[:\[,](?:null|-?[0-9]+[.eE]|-?[0-9]{16})")
 

@@ -38,13 +38,11 @@ class Tip:
 
 def keys_of(events: Sequence[NewEvent]) -> list[str]:
     """The idempotency keys of a batch; raises `UsageError` for a key on a decision."""
-    keys = []
-    for event in events:
-        if event.idempotency_key is not None:
-            if KINDS[event.data.TYPE] != "input":
-                raise UsageError(f"{event.data.TYPE} has an idempotency key; only inputs may have one")
-            keys.append(event.idempotency_key)
-    return keys
+    keyed = [event for event in events if event.idempotency_key is not None]
+    for event in keyed:
+        if KINDS[event.data.TYPE] != "input":
+            raise UsageError(f"{event.data.TYPE} has an idempotency key; only inputs may have one")
+    return [str(event.idempotency_key) for event in keyed]
 
 
 def new_events(
@@ -142,26 +140,25 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
     seq, version, prev_hash, base = last_seq, tip.version, tip.hash, tip.version
     moved = None if len(kept) == len(events) else {base + 1 + i: base + 1 + n for n, i in enumerate(kept)}
     input_version: int | None = None
-    for index in kept:
-        event = events[index]
-        data = event.data
+    principal, principal_bytes = "", b""
+    for event in events if moved is None else [events[index] for index in kept]:
+        data, key, cause = event.data, event.idempotency_key, event.cause
         kind, type_, schema_version, kind_bytes, type_bytes = _META[data.__class__]
         seq += 1
         version += 1
-        cause = event.cause
-        if cause is None:
-            if kind == "decision":
-                cause = input_version
-        else:
+        if cause is not None:
             if moved is not None and cause > base:
                 cause = moved.get(cause, version)
             if not 0 < cause < version:
                 raise UsageError(f"session {session_id}: {type_} would be version {version}, caused by {event.cause}")
         if kind == "input":
             input_version = version
-        key = event.idempotency_key
+        elif cause is None:
+            cause = input_version
         raw = encode(data)
         try:
+            if event.principal != principal:
+                principal, principal_bytes = event.principal, event.principal.encode()
             hash_ = event_hash(
                 session,
                 version,
@@ -170,7 +167,7 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
                 type_bytes,
                 schema_version,
                 event.at_us,
-                event.principal.encode(),
+                principal_bytes,
                 cause,
                 None if key is None else key.encode(),
                 raw,
@@ -179,7 +176,7 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
         except (struct.error, UnicodeEncodeError) as error:
             raise UsageError(f"session {session_id}: {type_} has a column that cannot be stored: {error}") from error
         rows.append(
-            (seq, session_id, version, event.turn, kind, type_, schema_version, event.at_us, event.principal, cause,
+            (seq, session_id, version, event.turn, kind, type_, schema_version, event.at_us, principal, cause,
              key, raw.decode(), prev_hash, hash_)
         )  # fmt: skip
         prev_hash = hash_
