@@ -1,6 +1,7 @@
 """What an event log is, whatever stores it: the contract that the SQLite log and the in-memory log pass.
 
-LAW-LOG-1: a stream's versions are gapless from 1, the log's `seq` is gapless from 1 and in commit order.
+LAW-LOG-1: a stream's versions are gapless from 1 (a fork's from its parent's version on), the log's `seq` is
+gapless from 1 and in commit order.
 LAW-LOG-2: a transaction is appended whole or not at all.
 LAW-LOG-3: the same idempotency key with the same content appends nothing and returns the first result.
 """
@@ -37,7 +38,11 @@ ExpectedVersion: TypeAlias = int | Expected
 
 @attrs.frozen
 class NewEvent:
-    """An event about to be appended; session, version, seq and hashes are the log's to give."""
+    """An event about to be appended; session, version, seq and hashes are the log's to give.
+
+    `cause` is the version of an earlier event of the stream; a decision without one is caused by the last input
+    before it in its batch. Only inputs have an idempotency key.
+    """
 
     data: Event
     turn: int
@@ -111,7 +116,11 @@ class Transaction(Protocol):
         expected: ExpectedVersion = Expected.ANY,
         prev_hash: bytes | None = None,
     ) -> Head:
-        """Append to one stream (with the bodies its vault holds back); see `EventLog.append`."""
+        """Append to one stream (with the bodies its vault holds back); see `EventLog.append`.
+
+        `prev_hash`, where given, must be what the first event will chain to. A stream that begins with
+        `session_forked` goes on from the version and hash of the parent that it names, which must be in the log.
+        """
 
 
 class EventLog(Protocol):
@@ -138,7 +147,10 @@ class EventLog(Protocol):
 
         Each input begins a group with the decisions that follow it. A group whose key is known with the same
         content is left out; with other content `IdempotencyConflict` is raised. This check comes before the
-        expected version's, which raises `VersionConflict`.
+        expected version's, which raises `VersionConflict` (version 0: there is no stream yet). Where groups are
+        left out, causes above the head count as if none were, and move with their events.
+
+        Raises `UsageError`, `NotCanonical`, and what `transaction` raises.
         """
 
     def head(self, session_id: str) -> Head | None:

@@ -334,6 +334,7 @@ class SQLiteLog:
 
     def _before_fork(self) -> None:
         self._mutex.acquire()
+        self._bodies.mutex.acquire()
         self._reading.acquire()
         if self._open is None:
             self._release_connections()
@@ -344,6 +345,7 @@ class SQLiteLog:
             self._open = self._writer_db = self._reader_db = None
             self._closed = True
         self._reading.release()
+        self._bodies.mutex.release()
         self._mutex.release()
 
 

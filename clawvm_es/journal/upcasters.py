@@ -16,8 +16,6 @@ Upcasters: TypeAlias = Mapping[tuple[str, int], Upcaster]
 
 UPCASTERS: Final[Upcasters] = MappingProxyType({})
 """(event type, schema version) → the step to the next version. Empty: all events are at their first version."""
-UPCASTER_VERSION: Final = 1
-"""Raised whenever a step is added, so that caches built by older steps are not read."""
 
 
 def upcast(

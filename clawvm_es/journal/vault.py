@@ -68,14 +68,14 @@ class Bodies:
 
     def __init__(self, store: BodyStore) -> None:
         self._store = store
-        self._mutex = threading.Lock()
+        self.mutex: Final = threading.Lock()  # public for a log that has to hold everything still over a fork
         self._pending: dict[str, Body] = {}  # by commitment
         self._known: dict[tuple[str, bytes], str] = {}  # (session, digest) of pending, unsealed bodies
 
     def keep(self, session_id: str, body: bytes, seed: int | None, sealed: bool) -> str:
         """Hold `body` back for the next append that names it, and return its commitment."""
         digest = hashlib.sha256(body).digest()
-        with self._mutex:
+        with self.mutex:
             if not sealed:
                 known = self._known.get((session_id, digest)) or self._store.commitment_of(session_id, digest)
                 if known is not None:
@@ -105,7 +105,7 @@ class Bodies:
         if not self._pending:
             return ()
         found: dict[str, Body] = {}
-        with self._mutex:
+        with self.mutex:
             for raw in inputs:
                 for commitment in named_commitments(raw):
                     body = self._pending.get(commitment)
@@ -115,7 +115,7 @@ class Bodies:
 
     def forget(self, bodies: Iterable[Body]) -> None:
         """Drop bodies that a committed transaction stored."""
-        with self._mutex:
+        with self.mutex:
             for body in bodies:
                 self._pending.pop(body.commitment, None)
                 self._known.pop((body.session_id, body.digest), None)
