@@ -19,42 +19,47 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason, FaultReason, FaultType
 from clawvm_es.model.pages import ABSENT, LADDER, Fidelity, PageType
 
+_ABSENT = Fidelity.ABSENT
+_EVICTED, _FLOOR = ChangeReason.EVICTED, ChangeReason.FLOOR
+_RAISED, _LOWERED = ChangeReason.RAISED, ChangeReason.LOWERED
+
 
 def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
     """The decisions that follow a `turn_began`."""
     selection = select(state, turn)
     decisions: list[e.Decision] = []
     if selection.levels != state.resident:
-        decisions.extend(_changes(state, selection))
+        _add_changes(decisions, state, selection)
     decisions.append(_assembled(state, turn, selection))
     for found in selection.pressure:
         decisions.append(
             e.InvariantPressureObserved(found.reason, found.required_tokens, found.available_tokens, found.pages)
         )
-    decisions.extend(_faults(state, selection))
+    levels = selection.levels
+    short = [page_id for page_id, floor in state.required.items() if levels.get(page_id, ABSENT) < floor]
+    if short:
+        decisions.extend(_faults(state, selection, short))
     return decisions
 
 
-def _changes(state: State, selection: Selection) -> Iterator[e.RepresentationChanged]:
-    """Level changes: first the pages that leave the prompt, then the others, each in rendered order."""
+def _add_changes(decisions: list[e.Decision], state: State, selection: Selection) -> None:
+    """Add the level changes: first the pages that leave the prompt, then the others, each in rendered order."""
     after, before, places = selection.levels, state.resident, state.places
     gone = [page_id for page_id in before if page_id not in after]
     if len(gone) > 1:
         gone.sort(key=places.__getitem__)
     for page_id in gone:
-        yield e.RepresentationChanged(page_id, LADDER[before[page_id]], Fidelity.ABSENT, ChangeReason.EVICTED)
+        decisions.append(e.RepresentationChanged(page_id, LADDER[before[page_id]], _ABSENT, _EVICTED))
     touched = [page_id for page_id, rank in after.items() if before.get(page_id) != rank]
-    touched.sort(key=places.__getitem__)
+    if len(touched) > 1:
+        touched.sort(key=places.__getitem__)
     reasons, required = selection.reasons, state.required
     for page_id in touched:
         rank, was = after[page_id], before.get(page_id, ABSENT)
         reason = reasons.get(page_id)
         if reason is None:
-            if rank == required.get(page_id):
-                reason = ChangeReason.FLOOR
-            else:
-                reason = ChangeReason.RAISED if rank > was else ChangeReason.LOWERED
-        yield e.RepresentationChanged(page_id, LADDER[was], LADDER[rank], reason)
+            reason = _FLOOR if rank == required.get(page_id) else _RAISED if rank > was else _LOWERED
+        decisions.append(e.RepresentationChanged(page_id, LADDER[was], LADDER[rank], reason))
 
 
 def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.PromptAssembled:
@@ -94,11 +99,8 @@ def _cached(state: State, turn: e.TurnBegan, tags: Sequence[str], sizes: Sequenc
     return turn.fixed_tokens + sum(sizes[:same])
 
 
-def _faults(state: State, selection: Selection) -> Iterator[e.FaultObserved]:
-    levels = selection.levels
-    short = [page_id for page_id, floor in state.required.items() if levels.get(page_id, ABSENT) < floor]
-    if not short:
-        return
+def _faults(state: State, selection: Selection, short: Sequence[str]) -> Iterator[e.FaultObserved]:
+    """A fault for each required page below its floor that no pressure of this assembly explains."""
     pressed = {page_id for found in selection.pressure for page_id in found.pages}
     for page_id in short:
         if page_id in pressed:
@@ -106,6 +108,6 @@ def _faults(state: State, selection: Selection) -> Iterator[e.FaultObserved]:
         page = state.pages[page_id]
         evidence = tuple(v for v in (page.written_version, state.boundary_version) if v)
         fault, reason = FaultType.PINNED_INVARIANT_MISS, FaultReason.BELOW_FLOOR
-        if state.boundary_version and page.page_type is PageType.BOOTSTRAP and page_id not in levels:
+        if state.boundary_version and page.page_type is PageType.BOOTSTRAP and page_id not in selection.levels:
             fault, reason = FaultType.POST_COMPACTION_BOOTSTRAP, FaultReason.ABSENT_AFTER_BOUNDARY
         yield e.FaultObserved(fault, reason, page_id, evidence=evidence)

@@ -32,10 +32,9 @@ def decide(state: State, command: Command) -> tuple[e.Event, ...]:
 
 def _admit(state: State, data: e.Input) -> None:
     """Refuse what no order of events can bring about."""
-    opening = isinstance(data, e.SessionOpened | e.SessionForked)
-    if state.opened is None and not opening:
+    if state.opened is None and not isinstance(data, (e.SessionOpened, e.SessionForked)):
         raise UsageError(f"{data.TYPE} before session_opened")
-    if state.closed and not isinstance(data, e.ContentRedacted | e.SessionForked):
+    if state.closed and not isinstance(data, (e.ContentRedacted, e.SessionForked)):
         raise UsageError(f"{data.TYPE} on a closed session", hint="open a new session, or fork this one")
     check = ADMISSION.get(type(data))
     if check is not None:

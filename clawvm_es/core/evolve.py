@@ -15,7 +15,7 @@ from clawvm_es.core.utility import hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
-from clawvm_es.model.profile import Capability, Rule
+from clawvm_es.model.profile import Capability, Profile
 
 RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
     {
@@ -47,7 +47,7 @@ def fold(events: Iterable[e.Event], state: State | None = None) -> State:
 def apply(state: State, event: e.Event) -> State:
     """Fold one event into `state` in place and return it."""
     state.version += 1
-    HANDLERS[type(event)](state, event)
+    _HANDLERS[type(event)](state, event)
     return state
 
 
@@ -56,19 +56,23 @@ def apply(state: State, event: e.Event) -> State:
 
 def _session_opened(state: State, event: e.SessionOpened) -> None:
     state.opened = event
-    state.profile = event.profile
-    state.capabilities = frozenset(event.profile.capabilities)
+    _adopt(state, event.profile)
     state.budget_tokens = event.budget_tokens
     if event.project is not None:
         state.scopes[event.project] = 0
 
 
+def _adopt(state: State, profile: Profile) -> None:
+    state.profile = profile
+    state.capabilities = frozenset(profile.capabilities)
+    state.keeps_floors = Capability.FLOORS in state.capabilities
+    state.index = None
+
+
 def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
     if event.profile is not None:
-        state.profile = event.profile
-        state.capabilities = frozenset(event.profile.capabilities)
-        state.index = None
+        _adopt(state, event.profile)
     if event.budget_tokens is not None:
         state.budget_tokens = event.budget_tokens
 
@@ -230,7 +234,7 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
     state.assembled_version = state.version
     state.boundary_version = 0
     state.rewritten.clear()
-    arrived = list(state.arrivals)
+    arrived = state.assembled_last
     state.arrivals.clear()
     for page_id in arrived:
         state.pages[page_id].last_used = state.turn
@@ -278,8 +282,9 @@ def _page_resolved(state: State, event: e.PageResolved) -> None:
 
 def _arrive(state: State, page: Page) -> None:
     page.last_used = state.turn
-    state.arrivals[page.page_id] = None
-    _unindex(state, page)
+    if state.holdable(page):
+        state.arrivals[page.page_id] = None
+        _unindex(state, page)
 
 
 # ---------------------------------------------------------------------------------------------- index
@@ -309,9 +314,9 @@ def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
 
 
 def _put(state: State, index: Index, page: Page) -> None:
-    if state.profile.rule is Rule.RETRIEVAL or not state.holdable(page):
+    if page.retired or page.gone:
         return
-    base = state.required.get(page.page_id, ABSENT) if Capability.FLOORS in state.capabilities else ABSENT
+    base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else ABSENT
     if page.hull is None or page.hull_base != base:
         page.hull, page.hull_base = hull(page.tokens, base), base
     index.put(page.page_id, page.number, page.hull, page.score, page.last_used)
@@ -465,3 +470,4 @@ HANDLERS: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxy
     }
 )
 """Event class → how it changes the state; a test proves that every event type has exactly one row."""
+_HANDLERS = dict(HANDLERS)

@@ -32,11 +32,24 @@ class Index:
     `memo` holds what the last assembly found out and its fold needs again: (digest, tags in rendered order).
     """
 
-    __slots__ = ("_calendar", "_due", "_entries", "_order", "_recency_weight", "_rule", "memo", "steps", "turn")
+    __slots__ = (
+        "_by_density",
+        "_by_recency",
+        "_calendar",
+        "_due",
+        "_entries",
+        "_recency_weight",
+        "bounds_utility",
+        "memo",
+        "steps",
+        "turn",
+    )
 
     def __init__(self, rule: Rule, order: Order, recency_weight: int, turn: int) -> None:
-        self._rule = rule
-        self._order = order
+        self._by_recency = rule is Rule.RECENCY
+        self._by_density = order is Order.DENSITY
+        self.bounds_utility = rule is Rule.HULL and self._by_density
+        """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
         self.turn = turn
         self.steps: list[Step] = []
@@ -47,16 +60,19 @@ class Index:
 
     def put(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> None:
         """Insert the steps of a page, or replace them."""
-        if page_id in self._entries:
-            self.drop(page_id)
-        entries = self.steps_of(page_id, number, hull, score, last_used)
+        steps = self.steps
+        for step in self._entries.get(page_id, ()):
+            del steps[bisect_left(steps, step)]
+        entries = self._entries[page_id] = self.steps_of(page_id, number, hull, score, last_used)
         for step in entries:
-            insort(self.steps, step)
-        self._entries[page_id] = entries
-        due = next_change(last_used, self.turn)
-        if due is not None:
-            self._due[page_id] = due
-            self._calendar.setdefault(due, {})[page_id] = None
+            insort(steps, step)
+        due, known = next_change(last_used, self.turn), self._due.get(page_id)
+        if due != known:
+            if known is not None:
+                del self._calendar[known][page_id], self._due[page_id]
+            if due is not None:
+                self._due[page_id] = due
+                self._calendar.setdefault(due, {})[page_id] = None
 
     def drop(self, page_id: str) -> None:
         """Take a page's steps out, if it has any."""
@@ -64,7 +80,7 @@ class Index:
             del self.steps[bisect_left(self.steps, step)]
         due = self._due.pop(page_id, None)
         if due is not None:
-            self._calendar[due].pop(page_id, None)
+            del self._calendar[due][page_id]
 
     def advance(self, turn: int) -> tuple[str, ...]:
         """Move to `turn` and return the pages that lose recency by it; the caller puts them again."""
@@ -80,25 +96,20 @@ class Index:
         """The steps of a page along its hull at this turn, in the order in which it takes them."""
         found: list[Step] = []
         total = score + self._recency_weight * recency(self.turn - last_used) // 1000
-        by_recency, by_density = self._rule is Rule.RECENCY, self._order is Order.DENSITY
         place = number << RANK_BITS
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
             if gain <= 0:
                 break
-            if by_recency:
+            if self._by_recency:
                 priority = last_used
-            elif by_density:
+            elif self._by_density:
                 priority = (gain << DENSITY_SHIFT) // cost
             else:
                 priority = min(priority, gain) if found else gain
             found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
         return found
-
-    def bounds_utility(self) -> bool:
-        """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
-        return self._rule is Rule.HULL and self._order is Order.DENSITY
 
     def contents(self) -> tuple[object, ...]:
         """Everything that a selection can see, for comparison."""

@@ -112,6 +112,7 @@ class State:
     opened: SessionOpened | None = None
     profile: Profile = UNOPENED
     capabilities: frozenset[Capability] = frozenset()
+    keeps_floors: bool = False  # whether it has the mechanism of floors
     budget_tokens: int = 0
     closed: bool = False
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import attrs
 
-from clawvm_es.core.evolve import DIRECTORY, rendered_order
 from clawvm_es.core.state import Page, State
 from clawvm_es.engine.edge import decode
 from clawvm_es.model.pages import LADDER, Fidelity
@@ -29,36 +28,38 @@ class Piece:
 
 
 class Renderer:
-    """Renders the prompts of one session; framed texts of resident pages are kept between turns."""
+    """Renders the prompts of one session; framed texts are kept between turns."""
 
     name = RENDERER
 
     def __init__(self, open_body: Callable[[str], bytes | None]) -> None:
         self._open = open_body
-        self._framed: dict[tuple[str, int, int], str] = {}
-
-    def pieces(self, state: State) -> list[Piece]:
-        """The pieces of the prompt that was assembled last, in rendered order."""
-        levels = state.assembled
-        kept: dict[tuple[str, int, int], str] = {}
-        found: list[Piece] = []
-        for page_id in rendered_order(state, levels, state.assembled_last, state.assembled_directory):
-            if page_id == DIRECTORY:
-                found.append(Piece(None, None, directory_line(state.assembled_directory)))
-                continue
-            page, rank = state.pages[page_id], levels[page_id]
-            key = (page_id, page.content_version, rank)
-            text = self._framed.get(key) or self._frame(page, rank)
-            kept[key] = text
-            found.append(Piece(page_id, LADDER[rank], text))
-        self._framed = kept
-        return found
+        self._framed: dict[str, str] = {}
 
     def render(self, state: State) -> str:
         """The bytes (as text) of the prompt that was assembled last, without the fixed region."""
-        return "".join([piece.text for piece in self.pieces(state)])
+        tags, known = state.assembled_tags, self._framed
+        for tag in tags:
+            if tag not in known:
+                known[tag] = self._frame(state, tag)
+        text = "".join([known[tag] for tag in tags])
+        if len(known) > 4 * len(tags) + 64:
+            self._framed = {tag: known[tag] for tag in tags}
+        return text
 
-    def _frame(self, page: Page, rank: int) -> str:
+    def pieces(self, state: State) -> list[Piece]:
+        """The spans of the prompt that was assembled last, in rendered order."""
+        return [self._piece(state, tag) for tag in state.assembled_tags]
+
+    def _piece(self, state: State, tag: str) -> Piece:
+        text = self._framed.get(tag) or self._frame(state, tag)
+        page, rank = _page_of(state, tag)
+        return Piece(page.page_id, LADDER[rank], text) if page else Piece(None, None, text)
+
+    def _frame(self, state: State, tag: str) -> str:
+        page, rank = _page_of(state, tag)
+        if page is None:
+            return directory_line(rank)
         source = self._text(page.source) if page.source else ""
         frame = Frame(page.page_id, page.page_type, page.author, source)
         commitment = page.bodies[rank]
@@ -67,3 +68,9 @@ class Renderer:
     def _text(self, commitment: str) -> str:
         body = self._open(commitment)
         return REDACTED if body is None else decode(body)
+
+
+def _page_of(state: State, tag: str) -> tuple[Page | None, int]:
+    """The page and the rank that a tag stands for; of the directory line, None and how many pages it counts."""
+    page_id, _, rest = tag.partition(".")
+    return (state.pages[page_id], int(rest.partition(".")[2])) if rest else (None, int(page_id))
