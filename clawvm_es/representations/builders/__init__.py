@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final
 
 from clawvm_es.model.pages import PageType
@@ -37,7 +38,8 @@ _CODE_LINE = re.compile(
     r"|var|let|const|if|for|else|type|pub|fn|public|private|static|async|export)\b"
 )
 _PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|txt|adoc)(?![\w.])")
-_SENTENCE = re.compile(r".*?(?:[A-Za-z'’(),`\"*]+ ){4}")
+_WORD = "[A-Za-z'’(),`\"*]"
+_SENTENCE = re.compile(f"{_WORD}(?<!{_WORD}{_WORD}){_WORD}*+ (?:{_WORD}++ ){{3}}")  # four words
 
 
 def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
@@ -59,7 +61,7 @@ def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
     if not gutter and is_listing(lines):
         return _LISTING
     language = extension(source[:_SOURCE_CHARS])
-    if language and (gutter or _share(_CODE_LINE, lines) > 400):
+    if language and (gutter or _most(_CODE_LINE.match, lines)):
         return FALLBACK if _is_one_line(lines) else CodeBuilder(language)
     if page_type is PageType.CONVERSATION or _is_prose(lines, source):
         return FALLBACK if _is_one_line(sentences(text)) else _PROSE
@@ -72,11 +74,12 @@ def _is_one_line(lines: list[str]) -> bool:
 
 
 def _is_prose(lines: list[str], source: str) -> bool:
-    return bool(_PROSE_FILE.search(source[:_SOURCE_CHARS])) or _share(_SENTENCE, lines) > 400
+    return bool(_PROSE_FILE.search(source[:_SOURCE_CHARS])) or _most(_SENTENCE.search, lines)
 
 
-def _share(pattern: re.Pattern[str], lines: list[str]) -> int:
-    """Permille of the first filled lines that match."""
-    probe = [GUTTER.sub("", line[:_LINE_CHARS], count=1) for line in lines[:_PROBE] if line.strip()]
-    probe = [line for line in probe if line]
-    return sum(1000 for line in probe if pattern.match(line)) // max(1, len(probe))
+def _most(matches: Callable[[str], object], lines: list[str]) -> bool:
+    """Whether more than two fifths of the first filled lines match."""
+    probe = [line[:_LINE_CHARS] for line in lines[:_PROBE] if line and not line.isspace()]
+    if any("→" in line or "\t" in line for line in probe):
+        probe = [line for line in (GUTTER.sub("", line, count=1) for line in probe) if line]
+    return next(islice(filter(matches, probe), len(probe) * 2 // 5, None), None) is not None

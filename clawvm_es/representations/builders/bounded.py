@@ -6,12 +6,20 @@ import re
 
 from clawvm_es.limits import BUILD_CHARS, LINE_CHARS
 
-ALARM = re.compile(
-    r"error|fail|exception|traceback|panic|fatal|assert|abort|denied|refused|not found|undefined"
-    r"|cannot |unable to|segfault|timed out|^E  |^FAIL|✗|✘",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""What marks a line that says something went wrong."""
+_ALARMS = (
+    "error", "fail", "exception", "traceback", "panic", "fatal", "assert", "abort", "denied", "refused", "not found",
+    "undefined", "cannot ", "unable to", "segfault", "timed out", "✗", "✘",
+)  # fmt: skip
+_ALARM = re.compile("|".join((*_ALARMS, "^E  ")), re.IGNORECASE | re.MULTILINE)
+
+
+def alarming(text: str) -> list[int]:
+    """Indices of the lines of `text` that say something went wrong, in order."""
+    lowered = text.lower()
+    lines = lowered.split("\n")
+    found = {i for word in _ALARMS if word in lowered for i, line in enumerate(lines) if word in line}
+    found.update([i for i, line in enumerate(lines) if line.startswith("e  ")])
+    return sorted(found)
 
 
 _REMINDER = ("<system-reminder>", "</system-reminder>")
@@ -41,7 +49,7 @@ def bounded(text: str) -> str:
     middle = (part, len(text) - part)
     alarms, left_out = [], middle[1] - middle[0]
     position, room = middle[0], part
-    while room > 0 and (found := ALARM.search(text, position, middle[1])):
+    while room > 0 and (found := _ALARM.search(text, position, middle[1])):
         start = max(text.rfind("\n", position, found.start()) + 1, position, found.start() - LINE_CHARS)
         end = text.find("\n", found.end(), found.end() + LINE_CHARS)
         end = end if end >= 0 else min(found.end() + LINE_CHARS, middle[1])

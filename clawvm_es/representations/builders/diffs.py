@@ -19,8 +19,8 @@ _PROBE = 400  # lines
 def is_diff(lines: Sequence[str]) -> bool:
     """Whether a hunk header, and a file header or changed lines on both sides, stand in the first lines."""
     probe = lines[:_PROBE]
-    hunks = any(line.startswith("@@ ") and line.find(" @@", 3) > 0 for line in probe)
-    return hunks and any(line.startswith(("diff --git ", "--- ", "+++ ")) for line in probe)
+    hunks = [line for line in probe if line.startswith("@@ ") and line.find(" @@", 3) > 0]
+    return bool(hunks) and any(line.startswith(("diff --git ", "--- ", "+++ ")) for line in probe)
 
 
 class DiffBuilder:

@@ -54,10 +54,13 @@ def select(lines: Sequence[str], order: Iterable[int], aim: int, line_chars: int
     """Take lines in `order` (indices, best first; repeats are ignored) until `aim` characters are spent."""
     kept: set[int] = set()
     refusals = 0
+    least = min(min(map(len, lines)), line_chars) + 1
     for index in order:
         if index in kept:
             continue
-        cost = min(len(lines[index]), line_chars) + 1
+        cost = len(lines[index]) + 1
+        if cost > line_chars:
+            cost = line_chars + 1
         if index - 1 not in kept and index + 1 not in kept:
             cost += _GAP_CHARS
         if cost > aim:
@@ -65,8 +68,10 @@ def select(lines: Sequence[str], order: Iterable[int], aim: int, line_chars: int
             if refusals > _REFUSALS:
                 break
             continue
-        aim -= cost
         kept.add(index)
+        aim -= cost
+        if aim < least:
+            break
     return kept
 
 
@@ -75,8 +80,10 @@ def rendered(lines: Sequence[str], kept: Collection[int], line_chars: int = LINE
     out: list[str] = []
     after = 0
     for index in sorted(kept):
-        _mark_gap(out, lines, after, index)
-        out.append(clipped(lines[index], line_chars))
+        if index > after:
+            _mark_gap(out, lines, after, index)
+        line = lines[index]
+        out.append(line if len(line) <= line_chars else clipped(line, line_chars))
         after = index + 1
     _mark_gap(out, lines, after, len(lines))
     return "\n".join(out)
@@ -108,7 +115,7 @@ GUTTER = re.compile(r"\s{0,8}\d{1,7}(?:→|\t)")
 def has_gutter(lines: Sequence[str]) -> bool:
     """Whether most of the first lines start with a line number."""
     probe = lines[:40]
-    return sum(1 for line in probe if GUTTER.match(line)) * 2 > len(probe)
+    return len([line for line in probe if ("→" in line or "\t" in line) and GUTTER.match(line)]) * 2 > len(probe)
 
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from json.encoder import encode_basestring
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -76,6 +77,7 @@ _STEPS: Final = (
     _Limits(items=1, keys=16, chars=12, word_chars=40, depth=1),
 )
 _BLANK = re.compile(r"\s")
+_CONSTANTS: Final[Mapping[bool | None, str]] = {True: "true", False: "false", None: "null"}
 
 
 class _OverAim(Exception):
@@ -113,6 +115,7 @@ class _Renderer:
 
     def __init__(self, limits: _Limits, aim: int) -> None:
         self._limits = limits
+        self._least_chars = min(limits.chars, limits.word_chars)
         self._left = aim
         self._out: list[str] = []
 
@@ -146,10 +149,12 @@ class _Renderer:
         if isinstance(value, _Lexeme):
             return str(value)
         if isinstance(value, str):
-            chars = self._limits.chars if _BLANK.search(value) else self._limits.word_chars
-            if len(value) > chars:
-                return json.dumps(value[:chars], ensure_ascii=False)[:-1] + f'…" ({len(value)} chars)'
-        return json.dumps(value, ensure_ascii=False)
+            if len(value) > self._least_chars:
+                chars = self._limits.chars if _BLANK.search(value) else self._limits.word_chars
+                if len(value) > chars:
+                    return f'{encode_basestring(value[:chars])[:-1]}…" ({len(value)} chars)'
+            return encode_basestring(value)
+        return _CONSTANTS[value]
 
     def _object(self, value: dict[str, _Document], depth: int) -> None:
         if value and depth >= min(self._limits.depth, NESTING_MAX):
@@ -160,9 +165,7 @@ class _Renderer:
             if place == self._limits.keys:
                 self._write(f", … {len(value) - place} more keys")
                 break
-            self._write(
-                (", " if place else "") + json.dumps(key[: self._limits.chars * 2], ensure_ascii=False) + ": "
-            )
+            self._write((", " if place else "") + encode_basestring(key[: self._limits.chars * 2]) + ": ")
             self._value(item, depth + 1)
         self._write("}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import filterfalse, islice, zip_longest
 from typing import Final
 
 from clawvm_es.model.pages import Fidelity
@@ -26,6 +26,9 @@ _NAMED = r"(?=[^\s:]{0,300}[./])(?=[^\s:]{0,300}[A-Za-z])"  # a path has a lette
 _MATCH = re.compile(_NAMED + r"(?P<path>[^\s:]{1,300}):\d{1,7}:")
 _NEAR = re.compile(_NAMED + r"[^\s:]{1,300}?-\d{1,7}-")
 _PATH = re.compile(r"\s*(?P<path>(?:[A-Za-z]:)?[\w.@~+ ()\[\]-]{0,120}[/\\][^\s:<>|]{0,300})\s*$")
+_PLACE = re.compile(
+    "|".join(re.sub(r"\?P<\w+>", "", p) for p in (r"--\Z", _MATCH.pattern, _NEAR.pattern, _PATH.pattern))
+)
 _PROBE = 40  # lines
 _LINE_CHARS = 160
 
@@ -33,8 +36,8 @@ _LINE_CHARS = 160
 def is_listing(lines: Sequence[str]) -> bool:
     """Whether at least two thirds of the first lines name a place in a file, or are nothing but a path."""
     probe = [line[:400] for line in lines[:_PROBE] if line.strip()]
-    named = sum(1 for line in probe if line == "--" or _MATCH.match(line) or _NEAR.match(line) or _PATH.match(line))
-    return len(probe) >= 4 and named * 3 >= len(probe) * 2
+    too_many = islice(filterfalse(_PLACE.match, probe), len(probe) // 3, None)
+    return len(probe) >= 4 and next(too_many, None) is None
 
 
 class ListingBuilder:

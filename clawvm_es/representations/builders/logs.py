@@ -1,8 +1,8 @@
 """Levels for the output of commands: alarming lines first, then the ends, then one line of each kind.
 
 Lines are of one kind when they differ only in numbers and hexadecimal ids (the idea of log templates; Zhu et
-al., *Tools and Benchmarks for Automated Log Parsing*, ICSE 2019). One regular expression finds kinds and alarms in
-half the time that drain3 takes for its tree (12 against 27 µs a line), and all kept lines stay verbatim.
+al., *Tools and Benchmarks for Automated Log Parsing*, ICSE 2019). A few passes over the whole text find kinds and
+alarms in a fraction of the time that drain3 takes for its tree, and all kept lines stay verbatim.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.bounded import ALARM
+from clawvm_es.representations.builders.bounded import alarming
 from clawvm_es.representations.builders.extract import (
     clipped,
     compressed_aim,
@@ -27,7 +27,9 @@ from clawvm_es.representations.builders.extract import (
     structured_aim,
 )
 
-_VARIABLE = re.compile(r"0[xX][0-9a-fA-F]+|\b(?=[a-f]*\d)[0-9a-f]{7,64}\b|\d+")
+_ID = re.compile(rb"[0-9a-f](?:(?<=0)[xX][0-9a-fA-F]+|[0-9a-f]{6,}+)")
+_ID_CHARS = bytes.maketrans(b"123456789abcdef", b"000000000000000")
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
 _HEAD, _TAIL, _AROUND = 3, 6, 2  # lines
 _STRUCTURED_LINE_CHARS = 200
 _ALARMS_PERMILLE = 600  # a compressed level may grow to this much of the text to keep every alarm
@@ -37,22 +39,28 @@ _ALARMS_PERMILLE = 600  # a compressed level may grow to this much of the text t
 class _Scan:
     """What one pass over the lines finds: alarms, and the first line of each kind with how many there are."""
 
-    alarms: tuple[int, ...]
-    firsts: tuple[int, ...]
+    alarms: Sequence[int]
     counts: Mapping[int, int]
 
 
-def _scan(lines: Sequence[str]) -> _Scan:
-    alarms: list[int] = []
-    first_of: dict[str, int] = {}
-    counts: Counter[int] = Counter()
-    for index, line in enumerate(lines):
-        if not line or line.isspace():
-            continue
-        if ALARM.search(line):
-            alarms.append(index)
-        counts[first_of.setdefault(_VARIABLE.sub("#", line), index)] += 1
-    return _Scan(tuple(alarms), tuple(first_of.values()), counts)
+def _scan(text: str, lines: Sequence[str]) -> _Scan:
+    kinds = _kinds(text)
+    counts = Counter(kinds)
+    first_of: dict[bytes, int] = {}
+    for index, kind in enumerate(kinds):
+        first_of.setdefault(kind, index)
+    return _Scan(alarming(text), {i: counts[kind] for kind, i in first_of.items() if lines[i].strip()})
+
+
+def _kinds(text: str) -> list[bytes]:
+    """Of each line what is left when every number and every long or marked hexadecimal id becomes ``0``."""
+    data = text.encode("utf-8", "surrogatepass")
+    if b"0000000" in data.translate(_ID_CHARS) or b"0x" in data or b"0X" in data:
+        data = _ID.sub(b"0", data)
+    data = data.translate(_DIGITS)
+    for zeros in (b"0000", b"00", b"00"):
+        data = data.replace(zeros, b"0")
+    return data.split(b"\n")
 
 
 class LogBuilder:
@@ -63,7 +71,7 @@ class LogBuilder:
     def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
         """All three levels."""
         lines = text.split("\n")
-        scan = _scan(lines)
+        scan = _scan(text, lines)
         alarm_chars = sum(len(lines[i]) + 9 for i in scan.alarms)
         aim = max(compressed_aim(text), min(alarm_chars, len(text) * _ALARMS_PERMILLE // 1000))
         return {
@@ -73,26 +81,25 @@ class LogBuilder:
         }
 
 
-def _ends(lines: Sequence[str]) -> Iterator[int]:
-    filled = [i for i in (*range(min(_HEAD, len(lines))), *range(max(0, len(lines) - _TAIL), len(lines))) if lines[i]]
-    yield from reversed(filled)
+def _ends(lines: Sequence[str]) -> list[int]:
+    """Filled lines of both ends, the last first."""
+    ends = (*range(len(lines) - 1, max(0, len(lines) - _TAIL) - 1, -1), *range(min(_HEAD, len(lines)) - 1, -1, -1))
+    return [i for i in ends if lines[i]]
 
 
 def _compressed_order(lines: Sequence[str], scan: _Scan) -> Iterator[int]:
-    firsts = frozenset(scan.firsts)
-    yield from (i for i in scan.alarms if i in firsts)
+    yield from [i for i in scan.alarms if i in scan.counts]
     yield from scan.alarms
     yield from _ends(lines)
     for alarm in scan.alarms:
         yield from range(max(0, alarm - _AROUND), min(len(lines), alarm + _AROUND + 1))
-    yield from scan.firsts
+    yield from scan.counts
     yield from spread(len(lines))
 
 
 def _structured(lines: Sequence[str], scan: _Scan, aim: int) -> str:
     """Kept lines without marks between them; a line that stands for n of its kind ends with ``[×n]``."""
-    alarms = frozenset(scan.alarms)
-    order = [*(i for i in scan.firsts if i in alarms), *_ends(lines), *scan.firsts]
+    order = [*[i for i in scan.alarms if i in scan.counts], *_ends(lines), *scan.counts]
     limit = line_limit(aim, _STRUCTURED_LINE_CHARS)
     kept = select(lines, order, aim, limit)
     out = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from clawvm_es.model.pages import Fidelity
@@ -18,18 +19,22 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+(?=\S)")
 _HEADING = re.compile(
     r"(?:\s{0,8}\d{1,7}(?:→|\t))?\s*(?:#{1,6}\s+\S|\*\*[^*]{1,120}\*\*:?\s*$|[A-Z][^.!?]{2,80}:\s*$)"
 )
-_FACT = re.compile(
-    r"`[^`]+`|[\w.-]+/[\w./-]+|\b\w+\.\w{1,5}\b|\b\w+_\w+\b|\w\(\)|https?://|\d{2,}"
-    r"|\b(?:must|never|always|should|decided|decision|because|instead|need|todo|fix(?:ed)?|root cause|error)\b"
-    r"|\bfail",
-    re.IGNORECASE,
+_NAME = re.compile(
+    r"[`/._(\d](?:(?<=`)[^`]+`|(?<=[\w.-]/)[\w./-]|(?<=\w\.)\w{1,5}\b|(?<=\w_)\w|(?<=\w\()\)|(?<=:/)/|(?<=\d)\d)"
 )
+"""Quoted code, paths, file names, identifiers, calls, URLs, numbers: told by a character inside, which is quick."""
+_WORDS = "must never always should decided decision because instead need todo fix fixed error".split()
+_WEIGHTY = re.compile("|".join([*(rf"{w}(?<!\w{w})\b" for w in (*_WORDS, "root cause")), r"fail(?<!\wfail)"]))
+"""Words of decisions and failures, in lower case; what stands before a word is looked at last, which is quick."""
 
 
 def sentences(text: str) -> list[str]:
     """Lines of `text`, long ones cut into sentences."""
+    lines = text.split("\n")
+    if max(map(len, lines)) <= _LONG_LINE:
+        return lines
     out: list[str] = []
-    for line in text.split("\n"):
+    for line in lines:
         if len(line) > _LONG_LINE:
             out.extend(_SENTENCE_END.split(line))
         else:
@@ -70,11 +75,13 @@ def _landmarks(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
 
 
 def _compressed_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
-    yield from _landmarks(lines, headings)
-    yield from (i for i, line in enumerate(lines) if _FACT.search(line[:_PROBE_CHARS]))
-    yield from spread(len(lines))
+    facts = (i for i, line in enumerate(lines) if line and _states_fact(line[:_PROBE_CHARS]))
+    return chain(_landmarks(lines, headings), facts, spread(len(lines)))
+
+
+def _states_fact(line: str) -> bool:
+    return bool(_NAME.search(line) or _WEIGHTY.search(line.lower()))
 
 
 def _structured_order(lines: Sequence[str], headings: Sequence[int]) -> Iterator[int]:
-    yield from _landmarks(lines, headings)
-    yield from (i for i, line in enumerate(lines) if line.strip())
+    return chain(_landmarks(lines, headings), (i for i, line in enumerate(lines) if line and not line.isspace()))
