@@ -7,6 +7,7 @@ tag of ours, its own. LAW-FRAME-2: `unescaped` undoes `escaped`, and text withou
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -49,6 +50,7 @@ _ATTRIBUTE = re.compile(r'["<>\x00-\x1f\x7f-\x9f\u2028\u2029]|&(?=(?:quot|lt|gt|
 _NAMED = {'"': "&quot;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
+@lru_cache(maxsize=64)
 def _attribute(value: str) -> str:
     """`value` for use between double quotes: one line, no quotes or angle brackets, clipped to `SOURCE_CHARS`."""
     if len(value) > SOURCE_CHARS:

@@ -29,7 +29,7 @@ _BY_TYPE: Final[Mapping[PageType, LevelBuilder]] = {
     PageType.CONSTRAINT: RulesBuilder(),
     PageType.PLAN: PlanBuilder(),
 }
-_JSON, _DIFF, _LISTING, _LOG, _PROSE = JsonBuilder(), DiffBuilder(), ListingBuilder(), LogBuilder(), ProseBuilder()
+_DIFF, _LISTING, _LOG, _PROSE = DiffBuilder(), ListingBuilder(), LogBuilder(), ProseBuilder()
 
 _PROBE = 120  # lines
 _LINE_CHARS, _SOURCE_CHARS = 400, 1000  # looked at
@@ -39,7 +39,7 @@ _CODE_LINE = re.compile(
 )
 _PROSE_FILE = re.compile(r"\.(?:md|mdx|rst|txt|adoc)(?![\w.])")
 _WORD = "[A-Za-z'’(),`\"*]"
-_SENTENCE = re.compile(f"{_WORD}(?<!{_WORD}{_WORD}){_WORD}*+ (?:{_WORD}++ ){{3}}")  # four words
+_SENTENCE = re.compile(f" (?<={_WORD} )(?:{_WORD}++ ){{3}}")  # four words
 
 
 def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
@@ -52,8 +52,9 @@ def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
     by_type = _BY_TYPE.get(page_type)
     if by_type:
         return by_type
-    if parsed(text) is not None:
-        return _JSON
+    document = parsed(text)
+    if document is not None:
+        return JsonBuilder(document)
     lines = text.split("\n")
     if is_diff(lines):
         return _DIFF

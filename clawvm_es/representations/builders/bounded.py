@@ -18,7 +18,8 @@ def alarming(text: str) -> list[int]:
     lowered = text.lower()
     lines = lowered.split("\n")
     found = {i for word in _ALARMS if word in lowered for i, line in enumerate(lines) if word in line}
-    found.update([i for i, line in enumerate(lines) if line.startswith("e  ")])
+    if "e  " in lowered:
+        found.update([i for i, line in enumerate(lines) if line.startswith("e  ")])
     return sorted(found)
 
 

@@ -54,7 +54,7 @@ def select(lines: Sequence[str], order: Iterable[int], aim: int, line_chars: int
     """Take lines in `order` (indices, best first; repeats are ignored) until `aim` characters are spent."""
     kept: set[int] = set()
     refusals = 0
-    least = min(min(map(len, lines)), line_chars) + 1
+    least = min(line_chars, *map(len, lines)) + 1
     for index in order:
         if index in kept:
             continue

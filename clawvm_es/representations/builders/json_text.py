@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 from json.encoder import encode_basestring
 from typing import Any, Final, TypeAlias
@@ -85,29 +86,39 @@ class _OverAim(Exception):
 
 
 class JsonBuilder:
-    """Compressed and structured: the widest skeleton that fits; raises ValueError for text that is not JSON."""
+    """Compressed and structured: the widest skeleton of a parsed document that fits."""
 
     name: Final = "json/1"
 
+    def __init__(self, document: _Document) -> None:
+        self._document = document
+
     def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
         """All three levels."""
-        document = parsed(text)
-        if document is None:
-            raise ValueError("not JSON")
+        compressed, step = _skeleton(self._document, compressed_aim(text), 0)
+        structured, _ = _skeleton(self._document, structured_aim(text), step)
         return {
-            Fidelity.COMPRESSED: _skeleton(document, compressed_aim(text)),
-            Fidelity.STRUCTURED: _skeleton(document, structured_aim(text)),
+            Fidelity.COMPRESSED: compressed,
+            Fidelity.STRUCTURED: structured,
             Fidelity.POINTER: pointer_line(text, source),
         }
 
 
-def _skeleton(document: _Document, aim: int) -> str:
-    for limits in _STEPS:
+def _skeleton(document: _Document, aim: int, first: int) -> tuple[str, int]:
+    """The widest skeleton that fits, and its step, from step `first` on; found by bisection."""
+    fitting: dict[_Limits, str] = {}
+
+    def fits(limits: _Limits) -> bool:
         try:
-            return "".join(_Renderer(limits, aim).rendered(document))
+            fitting[limits] = "".join(_Renderer(limits, aim).rendered(document))
         except _OverAim:
-            continue
-    return "".join(_Renderer(_STEPS[-1], 2 * aim).cut(document))
+            return False
+        return True
+
+    step = bisect_left(_STEPS, True, lo=first, key=fits)
+    if step < len(_STEPS):
+        return fitting[_STEPS[step]], step
+    return "".join(_Renderer(_STEPS[-1], 2 * aim).cut(document)), step
 
 
 class _Renderer:

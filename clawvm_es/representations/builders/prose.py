@@ -15,7 +15,7 @@ from clawvm_es.representations.builders.extract import compressed_aim, excerpt, 
 
 _LONG_LINE = 240  # characters
 _PROBE_CHARS = 400  # of a line, when looking for facts
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+(?=\S)")
+_SENTENCE_END = re.compile(r"\s(?<=[.!?;:]\s)\s*(?=\S)")
 _HEADING = re.compile(
     r"(?:\s{0,8}\d{1,7}(?:→|\t))?\s*(?:#{1,6}\s+\S|\*\*[^*]{1,120}\*\*:?\s*$|[A-Z][^.!?]{2,80}:\s*$)"
 )
@@ -23,8 +23,11 @@ _NAME = re.compile(
     r"[`/._(\d](?:(?<=`)[^`]+`|(?<=[\w.-]/)[\w./-]|(?<=\w\.)\w{1,5}\b|(?<=\w_)\w|(?<=\w\()\)|(?<=:/)/|(?<=\d)\d)"
 )
 """Quoted code, paths, file names, identifiers, calls, URLs, numbers: told by a character inside, which is quick."""
-_WORDS = "must never always should decided decision because instead need todo fix fixed error".split()
-_WEIGHTY = re.compile("|".join([*(rf"{w}(?<!\w{w})\b" for w in (*_WORDS, "root cause")), r"fail(?<!\wfail)"]))
+_WORDS = (
+    "must", "never", "always", "should", "decided", "decision", "because", "instead", "need", "todo", "fix", "fixed",
+    "root cause", "error",
+)  # fmt: skip
+_WEIGHTY = re.compile("|".join((*(rf"{w}(?<!\w{w})\b" for w in _WORDS), r"fail(?<!\wfail)")))
 """Words of decisions and failures, in lower case; what stands before a word is looked at last, which is quick."""
 
 
