@@ -64,7 +64,7 @@ def chosen_or_all(log: SQLiteLog, wanted: str | None) -> str | None:
 
 def known_sessions(log: SQLiteLog) -> list[str]:
     """The ids of all sessions, without the streams of shared scopes."""
-    from clawvm_es.engine.journal import SCOPE_PREFIX
+    from clawvm_es.engine.scopes import SCOPE_PREFIX
 
     return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
 

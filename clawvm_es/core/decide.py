@@ -2,12 +2,13 @@
 
 LAW-DECIDE-1: the first event is the command's own input; all others are decisions.
 LAW-DECIDE-2: the same state and command give byte-identical events, on any machine, under any hash seed.
-LAW-DECIDE-3: under a policy with all mechanisms no fault is observed (§6: by construction).
+LAW-DECIDE-3: under a policy with all mechanisms no fault is observed, erased content apart (by construction).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ChangeReason
+from clawvm_es.model.pages import ABSENT, RANK
 
 DECIDER_VERSION: Final = 1
 """Changes whenever the same inputs may give other decisions."""
@@ -51,6 +53,15 @@ def _admit_opened(state: State, data: e.SessionOpened) -> None:
         raise UsageError(f"budget of {data.budget_tokens} tokens: must be at least 1")
 
 
+def _admit_forked(state: State, data: e.SessionForked) -> None:
+    if state.version:
+        raise UsageError("session_forked on a session that has events")
+
+
+def _admit_scope_changed(state: State, data: e.ScopeChanged) -> None:
+    raise UsageError("scope_changed belongs to the stream of a shared scope, not to a session")
+
+
 def _admit_budget(state: State, data: e.BudgetChanged) -> None:
     if data.budget_tokens < 1:
         raise UsageError(f"budget of {data.budget_tokens} tokens: must be at least 1")
@@ -68,9 +79,10 @@ def _admit_page(state: State, data: e.PageWritten) -> None:
         raise UsageError(f"page {data.page_id}: the next new page is {expected}")
     if not data.levels or data.levels[0].level != "full":
         raise UsageError(f"page {data.page_id}: the full level must be kept and come first")
-    sizes = [level.tokens for level in data.levels]
-    if sizes != sorted(set(sizes), reverse=True):
-        raise UsageError(f"page {data.page_id}: each lower level must have fewer tokens, got {sizes}")
+    levels = [(RANK[level.level], level.tokens) for level in data.levels]
+    falling = all(high[0] > low[0] and high[1] > low[1] for high, low in pairwise(levels))
+    if not falling or levels[-1][0] == ABSENT or levels[-1][1] < 0:
+        raise UsageError(f"page {data.page_id}: levels must fall in fidelity and in tokens, got {levels}")
 
 
 def _admit_page_id(state: State, data: e.PagePinned | e.PageRetired) -> None:
@@ -196,6 +208,8 @@ DECIDERS: Final[Mapping[type[Any], Callable[[State, Any], Iterable[e.Decision]]]
 ADMISSION: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxyType(
     {
         e.SessionOpened: _admit_opened,
+        e.SessionForked: _admit_forked,
+        e.ScopeChanged: _admit_scope_changed,
         e.BudgetChanged: _admit_budget,
         e.TurnBegan: _admit_turn,
         e.PageWritten: _admit_page,

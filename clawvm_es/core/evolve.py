@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from clawvm_es.core.index import Index
-from clawvm_es.core.state import Call, Field, Page, State, Update, holder_set
+from clawvm_es.core.state import Call, Field, Page, Returned, State, Update, holder_set
 from clawvm_es.core.utility import hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
@@ -109,10 +109,11 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     if page.page_id in state.assembled:
         state.rewritten[page.page_id] = None
     _require(state, page)
+    state.dirty.pop(page.page_id, None)
     if page.dirty:
         state.dirty[page.page_id] = None
     call = state.calls.get(event.origin.call) if event.origin.call is not None else None
-    if call is not None:
+    if call is not None and call.page_id is None:
         call.page_id = page.page_id
     if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
         state.written_classes[ResourceClass.FILE] = state.version
@@ -127,7 +128,7 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
         rank = RANK[level.level]
         tokens[rank], bodies[rank], builders[rank] = level.tokens, level.body, level.builder  # type: ignore[call-overload]
     row = PAGE_TYPES[event.page_type]
-    pin = known.pin if known else row.pin
+    pin = known.pin if known and known.page_type is event.page_type else row.pin
     return Page(
         number=number,
         page_id=event.page_id,
@@ -347,25 +348,31 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
     call.repeats = earlier.call if earlier else None
     if event.served_from is not None:
-        call.status, call.returned_version = ReturnStatus.OK, event.served_from
+        call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     state.calls[event.call] = call
     for key in event.writes:
         state.written_keys[key] = state.version
     for kind in event.invalidates:
         state.written_classes[kind] = state.version
-    state.unmatched.pop(event.call, None)
+    waiting = state.unmatched.pop(event.call, None)
+    if waiting is not None:
+        call.page_id = next((p.page_id for p in state.pages.values() if p.origin.call == event.call), None)
+        _join(state, call, waiting)
 
 
 def _tool_returned(state: State, event: e.ToolReturned) -> None:
     _meet(state, event.needs)
+    returned = Returned(event.status, state.version, event.result, event.validator)
     call = state.calls.get(event.call)
     if call is None:
-        state.unmatched[event.call] = state.version
-        return
-    call.status = event.status
-    call.returned_version = state.version
-    call.validator = event.validator
-    if event.status is ReturnStatus.OK and call.deterministic and call.signature is not None:
+        state.unmatched[event.call] = returned
+    else:
+        _join(state, call, returned)
+
+
+def _join(state: State, call: Call, returned: Returned) -> None:
+    call.returned = returned
+    if returned.status is ReturnStatus.OK and call.deterministic and call.signature is not None:
         state.results[call.signature] = call.call
 
 

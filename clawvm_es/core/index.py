@@ -93,19 +93,23 @@ class Index:
         return tuple(due)
 
     def steps_of(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> list[Step]:
-        """The steps of a page along its hull at this turn, in the order in which it takes them."""
+        """The steps of a page along its hull at this turn, in the order in which it takes them.
+
+        Keys rise along the hull: priorities are worked out before gains are rounded down, so that no later step
+        of a page sorts before an earlier one.
+        """
         found: list[Step] = []
         total = score + self._recency_weight * recency(self.turn - last_used) // 1000
+        if total <= 0:
+            return found
         place = number << RANK_BITS
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
-            if gain <= 0:
-                break
             if self._by_recency:
                 priority = last_used
             elif self._by_density:
-                priority = (gain << DENSITY_SHIFT) // cost
+                priority = (quality * total << DENSITY_SHIFT) // (1000 * cost)
             else:
                 priority = min(priority, gain) if found else gain
             found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))

@@ -3,8 +3,8 @@
 | need | outcome |
 |---|---|
 | a holder is resident at a level whose text contains it | `page_used` (hit) |
-| the newest holder's content was redacted | fault `refetch`, reason `redacted` |
-| the newest holder can be resolved | `page_resolved` (page-in) |
+| the content of all holders was redacted | fault `refetch`, reason `redacted` |
+| the newest holder (that was not redacted) can be resolved | `page_resolved` (page-in) |
 | the call repeats a declared call whose result still held | fault `duplicate_tool` |
 | otherwise | fault `refetch` |
 
@@ -48,7 +48,8 @@ def _outcome(state: State, need: Need, call: int | None, repeats: int | None) ->
     for holder in reversed(need.holders):
         if _resident(state, holder.page_id, tuple(RANK[level] for level in holder.levels)):
             return e.PageUsed(holder.page_id, need.rule)
-    page = state.pages[need.holders[-1].page_id]
+    pages = [state.pages[holder.page_id] for holder in reversed(need.holders)]
+    page = next((page for page in pages if not page.redacted), pages[0])
     evidence: tuple[int, ...] = (page.written_version,)
     if page.redacted:
         return e.FaultObserved(FaultType.REFETCH, FaultReason.REDACTED, page.page_id, call, evidence)

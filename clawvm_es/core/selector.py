@@ -82,7 +82,7 @@ def select(state: State, turn: TurnBegan) -> Selection:
         return selection
     index = index_of(state)
     if turn.hints and _PREFETCH in state.capabilities:
-        _prefetch(state, selection, index, turn.hints)
+        _prefetch(state, selection, turn.hints)
     _spend(selection, index, _steps_of(state, selection, index, degraded), opened.misfits)
     return selection
 
@@ -93,7 +93,7 @@ def select(state: State, turn: TurnBegan) -> Selection:
 def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
     """Pay for the fixed region, and for the directory line where pages can be resolved and it fits."""
     rest = state.budget_tokens - turn.fixed_tokens
-    if _RESOLUTION not in state.capabilities or directory > rest:
+    if _RESOLUTION not in state.capabilities or directory + state.required_tokens > rest:
         directory = 0
     if rest >= 0:
         return Selection({}, rest - directory, directory)
@@ -199,18 +199,17 @@ def _install_in_order(state: State, selection: Selection, page_ids: Iterable[str
             selection.install(page, FULL, reason)
 
 
-def _prefetch(state: State, selection: Selection, index: Index, hints: Iterable[str]) -> None:
-    """Raise hinted pages as far as they fit, in the order in which they were named."""
+def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:
+    """Raise hinted pages as far as they fit, in the order in which they were named, whatever their utility."""
     for page_id in hints:
         page = state.pages[page_id]
         if page_id in selection.settled or page_id in state.arrivals or not state.holdable(page):
             continue
         selection.settled[page_id] = None
-        for _, cost, gain, (_, rank) in _steps(index, page, selection.levels.get(page_id, ABSENT)):
+        for rank, _, cost in hull(page.tokens, selection.levels.get(page_id, ABSENT)):
             if cost > selection.rest:
                 break
             selection.install(page, rank, ChangeReason.HINT)
-            selection.utility += gain
 
 
 def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterable[str]) -> list[Step]:

@@ -58,6 +58,16 @@ class Page:
         return self.tokens[FULL]
 
 
+@attrs.frozen
+class Returned:
+    """How a call ended: its status, the event that says so, and commitments to result and validator."""
+
+    status: ReturnStatus
+    version: int
+    result: str | None
+    validator: str | None
+
+
 @attrs.define
 class Call:
     """One tool call and what became of it."""
@@ -70,9 +80,7 @@ class Call:
     signature: int | None
     reads: tuple[int, ...]
     repeats: int | None = None  # the earlier, still valid call with the same signature
-    status: ReturnStatus | None = None
-    returned_version: int | None = None
-    validator: str | None = None  # commitment to what must still hold for the result to be served again
+    returned: Returned | None = None  # None: still in flight
     page_id: str | None = None  # the page that holds its result
 
 
@@ -143,7 +151,7 @@ class State:
     resources: list[ResourceClass] = attrs.field(factory=list)
     written_keys: dict[int, int] = attrs.field(factory=dict)  # resource → version of its last write
     written_classes: dict[ResourceClass, int] = attrs.field(factory=dict)
-    unmatched: dict[int, int] = attrs.field(factory=dict)  # results that came before their call → version
+    unmatched: dict[int, Returned] = attrs.field(factory=dict)  # results that came before their call
 
     updates: dict[int, Update] = attrs.field(factory=dict)
     pending: dict[int, None] = attrs.field(factory=dict)  # validated, to be committed at the next commit point

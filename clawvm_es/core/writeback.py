@@ -22,7 +22,7 @@ def check(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None
     """Why an update is refused; None if it passes. `ahead` are versions that this commit point already gave."""
     if facts.verdict is not SchemaVerdict.OK:
         return RejectReason.SCHEMA_INVALID
-    if not _resolves(state, facts.evidence, facts.scope):
+    if not _resolves(state, facts.evidence):
         return RejectReason.PROVENANCE_UNRESOLVED
     if not facts.allowed:
         return RejectReason.SCOPE_DENIED
@@ -45,18 +45,18 @@ def committed_version(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey,
     return field.version if field else 0
 
 
-def _resolves(state: State, evidence: Evidence, scope: str) -> bool:
+def _resolves(state: State, evidence: Evidence) -> bool:
     if evidence.page_id is not None:
         page = state.pages.get(evidence.page_id)
         return page is not None and not page.gone
     if evidence.version is not None:
         return 1 <= evidence.version <= state.version
     if evidence.scope_version is not None:
-        return 1 <= evidence.scope_version <= state.scopes.get(scope, 0)
+        return any(1 <= evidence.scope_version <= seen for seen in state.scopes.values())
     return False
 
 
 def _destroys(facts: UpdateFacts, committed: int) -> bool:
     if facts.op is Op.SET_WITH_VERSION:
         return (facts.base_version or 0) != committed
-    return facts.op is Op.MERGE and facts.keys_changed > 0
+    return facts.keys_changed > 0

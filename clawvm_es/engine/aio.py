@@ -16,7 +16,7 @@ from typing import Any
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Prompt, Session, StageResult, ToolResult
-from clawvm_es.model.facts import RecallOutcome, ReturnStatus
+from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.model.pages import PageType
 
 
@@ -69,44 +69,73 @@ class AsyncSession:
         arguments: Mapping[str, Any],
         run: Callable[..., str] | Callable[..., Awaitable[str]] | None = None,
     ) -> ToolResult:
-        """See `Session.tool`; `run` may be a coroutine function, which then runs on the calling loop."""
-        if run is not None and inspect.iscoroutinefunction(run):
-            run = _on_loop(run, asyncio.get_running_loop())
-        return await asyncio.to_thread(self.sync.tool, name, arguments, run)  # type: ignore[arg-type]
+        """See `Session.tool`; a `run` that is a coroutine function runs on the calling loop.
+
+        When the task is cancelled meanwhile, the call is recorded as interrupted.
+        """
+        run = run or self.sync.declared(name)
+        begun = await asyncio.to_thread(self.sync.begin_tool, name, arguments)
+        if begun.served is not None:
+            return begun.served
+        try:
+            if inspect.iscoroutinefunction(run):
+                text = await run(**arguments)
+            else:
+                text = await asyncio.to_thread(functools.partial(run, **arguments))
+        except BaseException as error:
+            await asyncio.shield(asyncio.to_thread(self.sync.fail_tool, begun, error))
+            raise
+        return await asyncio.to_thread(self.sync.finish_tool, begun, text)
 
     async def recall(
-        self,
-        query: str,
-        answer: Callable[[str], Sequence[str]] | Sequence[str] | None,
-        *,
-        outcome: RecallOutcome | str | None = None,
+        self, query: str, answer: Callable[[str], Iterable[str]] | Iterable[str] | None, **options: Any
     ) -> tuple[str, ...]:
         """See `Session.recall`."""
-        return await asyncio.to_thread(functools.partial(self.sync.recall, query, answer, outcome=outcome))
+        return await asyncio.to_thread(functools.partial(self.sync.recall, query, answer, **options))
 
     async def stage(self, field: str, op: str, value: Any, **options: Any) -> StageResult:
         """See `Session.stage`."""
         return await asyncio.to_thread(functools.partial(self.sync.stage, field, op, value, **options))
 
-    async def compact(self) -> None:
+    async def resolve(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
+        """See `Session.resolve`."""
+        return await asyncio.to_thread(self.sync.resolve, page_id, first_line, last_line)
+
+    async def pin(self, page_id: str, pin: str, *, key: str | None = None) -> None:
+        """See `Session.pin`."""
+        await asyncio.to_thread(functools.partial(self.sync.pin, page_id, pin, key=key))
+
+    async def retire(self, page_id: str, reason: str = "withdrawn", *, key: str | None = None) -> None:
+        """See `Session.retire`."""
+        await asyncio.to_thread(functools.partial(self.sync.retire, page_id, reason, key=key))
+
+    async def set_budget(self, tokens: int, *, key: str | None = None) -> None:
+        """See `Session.set_budget`."""
+        await asyncio.to_thread(functools.partial(self.sync.set_budget, tokens, key=key))
+
+    async def value(self, field: str, scope: str = "session") -> Any:
+        """See `Session.value`."""
+        return await asyncio.to_thread(self.sync.value, field, scope)
+
+    async def compact(self, *, key: str | None = None) -> None:
         """See `Session.compact`."""
-        await asyncio.to_thread(self.sync.compact)
+        await asyncio.to_thread(functools.partial(self.sync.compact, key=key))
 
-    async def reset(self) -> None:
+    async def reset(self, *, key: str | None = None) -> None:
         """See `Session.reset`."""
-        await asyncio.to_thread(self.sync.reset)
+        await asyncio.to_thread(functools.partial(self.sync.reset, key=key))
 
-    async def prune(self, page_ids: Iterable[str] = ()) -> None:
+    async def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> None:
         """See `Session.prune`."""
-        await asyncio.to_thread(self.sync.prune, page_ids)
+        await asyncio.to_thread(functools.partial(self.sync.prune, page_ids, key=key))
 
-    async def flush(self) -> None:
+    async def flush(self, *, key: str | None = None) -> None:
         """See `Session.flush`."""
-        await asyncio.to_thread(self.sync.flush)
+        await asyncio.to_thread(functools.partial(self.sync.flush, key=key))
 
-    async def save(self) -> None:
+    async def save(self, *, key: str | None = None) -> None:
         """See `Session.save`."""
-        await asyncio.to_thread(self.sync.save)
+        await asyncio.to_thread(functools.partial(self.sync.save, key=key))
 
     async def close(self) -> None:
         """See `Session.close`."""
@@ -139,12 +168,3 @@ class AsyncJournal:
     async def close(self) -> None:
         """See `Journal.close`."""
         await asyncio.to_thread(self.sync.close)
-
-
-def _on_loop(run: Callable[..., Any], loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
-    """A function for a worker thread that awaits `run` on `loop`."""
-
-    def call(**arguments: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(run(**arguments), loop).result()
-
-    return call

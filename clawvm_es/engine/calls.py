@@ -9,13 +9,13 @@ from typing import Any
 import attrs
 
 from clawvm_es.core.state import Page, State
-from clawvm_es.engine.edge import decode, encode
+from clawvm_es.engine.edge import encode
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.signatures import signature_key
 from clawvm_es.engine.tools import UNKNOWN, Tool
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Holder, Need, NeedRule, ReturnStatus
-from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
+from clawvm_es.model.facts import Holder, Need, NeedRule, ResourceClass, ReturnStatus
+from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 
 
 @attrs.frozen
@@ -25,6 +25,15 @@ class Stored:
     page: Page
     text: str
     version: int
+
+
+@attrs.frozen
+class Touched:
+    """A tool and the resource keys that one call of it reads and writes."""
+
+    tool: Tool
+    reads: tuple[tuple[ResourceClass, str], ...]
+    writes: tuple[tuple[ResourceClass, str], ...]
 
 
 class ToolCalls:
@@ -42,31 +51,48 @@ class ToolCalls:
         self, number: int, name: str, arguments: Mapping[str, Any], stored: Stored | None = None
     ) -> e.ToolCalled:
         """The facts of a call; with `stored`, of one that is served from a recorded result."""
-        edge, tool = self._shell.edge, self.tool(name)
+        edge = self._shell.edge
+        touched = self._touched(name, arguments)
         signature: tuple[int | None, str | None] = (None, None)
-        if not tool.planning:
-            signature = edge.signature(_signature(name, tool, arguments))
-        reads, new_reads = edge.resources(tool.reads(arguments))
-        writes, new_writes = edge.resources(tool.writes(arguments))
+        if not touched.tool.planning:
+            signature = edge.signature(_signature(name, touched.tool, arguments))
+        reads, new_reads = edge.resources(touched.reads)
+        writes, new_writes = edge.resources(touched.writes)
         needs: tuple[Need, ...] = ()
         if stored is not None:
             holder = Holder(stored.page.page_id)
             needs = (Need((holder,), NeedRule.REPEATED_READ, stored.page.full_tokens),)
         return e.ToolCalled(
             call=number,
-            tool=tool.name,
+            tool=touched.tool.name,
             arguments=edge.text(as_json(arguments)),
-            name=edge.text(name) if tool is UNKNOWN else None,
+            name=edge.text(name) if touched.tool.name == UNKNOWN.name else None,
             signature=signature[0],
             signature_key=signature[1],
-            deterministic=tool.deterministic,
+            deterministic=touched.tool.deterministic,
             resources=new_reads + new_writes,
             reads=reads,
             writes=writes,
-            invalidates=tool.invalidates,
+            invalidates=touched.tool.invalidates,
             needs=needs,
             served_from=stored.version if stored else None,
         )
+
+    def _touched(self, name: str, arguments: Mapping[str, Any]) -> Touched:
+        """What a call touches; arguments that its declaration cannot take make it a call of unknown effect."""
+        tool = self.tool(name)
+        try:
+            return Touched(tool, tuple(tool.reads(arguments)), tuple(tool.writes(arguments)))
+        except Exception:  # the harness's code, on arguments that a model made up
+            return Touched(attrs.evolve(tool, deterministic=False, invalidates=tuple(ResourceClass)), (), ())
+
+    def validator(self, name: str, arguments: Mapping[str, Any]) -> str | None:
+        """What must hold for a result to be served again, as of now; None if that cannot be told."""
+        tool = self.tool(name)
+        try:
+            return tool.validator(arguments) if tool.validator else None
+        except Exception:  # as above
+            return None
 
     def stored(self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None) -> Stored | None:
         """The recorded result of the same call, if nothing that it read was written and its validator agrees."""
@@ -75,13 +101,13 @@ class ToolCalls:
             return None
         ordinal = self._shell.edge.signatures.of.get(_signature(name, tool, arguments))
         earlier = state.valid_call(ordinal)
-        if earlier is None or earlier.validator is None or earlier.returned_version is None:
+        if earlier is None or earlier.returned is None or earlier.page_id is None:
             return None
-        page = state.pages[earlier.page_id] if earlier.page_id else None
-        if page is None or page.gone or self._open(earlier.validator) != validator:
+        page = state.pages[earlier.page_id]
+        if not state.holdable(page) or self._shell.edge.open(earlier.returned.validator) != validator:
             return None
-        text = self._open(page.bodies[FULL])
-        return None if text is None else Stored(page, text, earlier.returned_version)
+        text = self._shell.edge.open(earlier.returned.result)
+        return None if text is None else Stored(page, text, earlier.returned.version)
 
     def returned(
         self,
@@ -113,10 +139,6 @@ class ToolCalls:
             unmatched=made is None,
         )
         return returned, page.event
-
-    def _open(self, commitment: str | None) -> str | None:
-        body = self._shell.vault.open(commitment) if commitment else None
-        return None if body is None else decode(body)
 
 
 def as_json(arguments: Mapping[str, Any]) -> str:

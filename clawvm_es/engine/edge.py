@@ -50,6 +50,11 @@ class Ordinals:
         self.of[key] = len(self.of) + 1
         return len(self.of), True
 
+    def forget(self, beyond: int) -> None:
+        """Drop the keys with ordinals above `beyond`: what named them was not recorded."""
+        for key in list(self.of)[beyond:]:
+            del self.of[key]
+
 
 class Edge:
     """Turns text into facts for one session: counts, levels, commitments, ordinals of signatures and resources."""
@@ -59,6 +64,20 @@ class Edge:
         self.counter = counter
         self.signatures = Ordinals()
         self.resource_keys = Ordinals()
+
+    def mark(self) -> tuple[int, int]:
+        """How many keys are known, for `rewind`."""
+        return len(self.signatures.of), len(self.resource_keys.of)
+
+    def rewind(self, mark: tuple[int, int]) -> None:
+        """Forget the keys that were interned since `mark`."""
+        self.signatures.forget(mark[0])
+        self.resource_keys.forget(mark[1])
+
+    def open(self, commitment: str | None) -> str | None:
+        """The text behind a commitment; None where there is none, or it was sealed or erased."""
+        body = self.vault.open(commitment) if commitment else None
+        return None if body is None else decode(body)
 
     def text(self, text: str) -> str:
         """Keep `text` as a body and return the commitment to it."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final
 
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import profile
+from clawvm_es.engine.scopes import SCOPE_PREFIX
 from clawvm_es.engine.session import Session, Settings, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import UsageError
@@ -21,9 +21,6 @@ from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
 from clawvm_es.projections import catch_up
 from clawvm_es.representations.counter import counter as counter_named
-
-SCOPE_PREFIX: Final = "scope:"
-"""Stream ids of shared scopes begin with this."""
 
 
 class Journal:
@@ -51,10 +48,11 @@ class Journal:
         """Open the journal at `path`, or make it; `":memory:"` is a log that lives as long as this object.
 
         With a `seed`, salts are derived from it, so that the same input gives the same bytes on any machine.
-        Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
+        Such a journal is written with its seed only. Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged`,
+        `JournalBusy`, `JournalReadOnly`.
         """
         if str(path) == ":memory:":
-            return cls(MemoryLog(), seed=seed, clock=clock)
+            return cls(MemoryLog(reproducible=seed is not None), seed=seed, clock=clock)
         log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None)
         return cls(log, seed=seed, read_only=log.read_only, clock=clock)
 
@@ -73,7 +71,7 @@ class Journal:
         policy: str | Profile | None = None,
         budget_tokens: int | None = None,
         counter: str | None = None,
-        on_pressure: OnPressure | str = OnPressure.DEGRADE,
+        on_pressure: OnPressure | str | None = None,
         project: str | None = None,
         linked_to: str | None = None,
         settings: Settings | None = None,
@@ -84,26 +82,36 @@ class Journal:
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`.
         """
+        if session_id.startswith(SCOPE_PREFIX):
+            raise UsageError(f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes")
         wanted = profile(policy) if isinstance(policy, str) else policy
         stored = self.opened(session_id)
-        if stored is not None:
-            _same_settings(session_id, stored, wanted, budget_tokens, counter)
-            return self.resume(session_id, stored.counter, settings)
-        opened = SessionOpened(
-            profile=wanted or profile("clawvm"),
-            budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
-            counter=counter or "o200k_base",
-            decider_version=DECIDER_VERSION,
-            on_pressure=OnPressure(on_pressure),
-            reproducible=self.seed is not None,
-            project=SCOPE_PREFIX + project if project else None,
-            linked_to=linked_to,
-            misfits=limits.MISFITS,
-            directory_tokens=limits.DIRECTORY_TOKENS,
-        )
-        session = self.resume(session_id, opened.counter, settings)
-        session.open(opened)
-        return session
+        if stored is None:
+            opened = SessionOpened(
+                profile=wanted or profile("clawvm"),
+                budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
+                counter=counter or "o200k_base",
+                decider_version=DECIDER_VERSION,
+                on_pressure=OnPressure(on_pressure or OnPressure.DEGRADE),
+                reproducible=self.seed is not None,
+                project=SCOPE_PREFIX + project if project else None,
+                linked_to=linked_to,
+                misfits=limits.MISFITS,
+                directory_tokens=limits.DIRECTORY_TOKENS,
+            )
+            session = self.resume(session_id, opened.counter, settings)
+            stored = session.open(opened)
+            if stored == opened:
+                return session
+        given = {
+            "policy": wanted,
+            "budget": budget_tokens,
+            "counter": counter,
+            "on_pressure": on_pressure and OnPressure(on_pressure),
+            "project": SCOPE_PREFIX + project if project else None,
+        }
+        _same_settings(session_id, stored, given)
+        return self.resume(session_id, stored.counter, settings)
 
     def opened(self, session_id: str) -> SessionOpened | None:
         """How a session was opened; None if there is no such session."""
@@ -114,8 +122,11 @@ class Journal:
 
     def resume(self, session_id: str, counter: str, settings: Settings | None = None) -> Session:
         """A handle on a stream as it is, open or not; for importers and tools that bring their own opening."""
-        vault = self.log.vault(session_id, self.seed)
-        shell = Shell(self.log, session_id, vault, counter_named(counter))
+        if self.log.reproducible and self.seed is None:
+            raise UsageError("this journal is reproducible", hint="open it with the seed that it was made with")
+        if self.seed is not None and not self.log.reproducible:
+            raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
+        shell = Shell(self.log, session_id, counter_named(counter), self.seed)
         return Session(shell, settings, self.clock, self.catch_up)
 
     def catch_up(self) -> None:
@@ -134,21 +145,20 @@ class Journal:
             self.log.close()
 
 
-def _same_settings(
-    session_id: str, stored: SessionOpened, wanted: Profile | None, budget: int | None, counter: str | None
-) -> None:
-    """Refuse to go on with a session under other settings than it was opened with."""
-    policy = stored.profile if wanted is None else wanted
-    if policy != stored.profile and policy.name == stored.profile.name:
-        raise UsageError(f"session {session_id} was opened with another {policy.name} profile")
-    pairs: tuple[tuple[str, object, object], ...] = (
-        ("policy", stored.profile.name, policy.name),
-        ("budget", stored.budget_tokens, stored.budget_tokens if budget is None else budget),
-        ("counter", stored.counter, counter or stored.counter),
-    )
-    for name, was, now in pairs:
-        if was != now:
+def _same_settings(session_id: str, stored: SessionOpened, given: Mapping[str, object]) -> None:
+    """Refuse to go on with a session under other settings than it was opened with; None was not given."""
+    was = {
+        "policy": stored.profile,
+        "budget": stored.budget_tokens,
+        "counter": stored.counter,
+        "on_pressure": stored.on_pressure,
+        "project": stored.project,
+    }
+    for name, now in given.items():
+        if now is not None and now != was[name]:
+            then = was[name]
+            names = [value.name if isinstance(value, Profile) else value for value in (then, now)]
             raise UsageError(
-                f"session {session_id} was opened with {name} {was}, not {now}",
+                f"session {session_id} was opened with {name} {names[0]}, not {names[1]}",
                 hint="leave the setting out to go on with the session, or open another session",
             )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
-from clawvm_es.core.state import Call, State
-from clawvm_es.engine.calls import ToolCalls, source_of
-from clawvm_es.engine.scopes import execute_in_scope, sync_scope
+from clawvm_es.core.state import Call, Page, State
+from clawvm_es.engine.calls import Stored, ToolCalls, source_of
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.store import FieldSchema, Validator
 from clawvm_es.engine.tools import Tool
@@ -24,7 +23,9 @@ from clawvm_es.model.facts import (
     Boundary,
     CloseReason,
     Evidence,
+    Holder,
     Need,
+    NeedRule,
     OnPressure,
     Op,
     RecallOutcome,
@@ -38,6 +39,7 @@ MODEL: Final = "model"
 USER: Final = "user"
 TOOL: Final = "tool"
 HARNESS: Final = "harness"
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -59,6 +61,17 @@ class ToolResult:
     call: int
     page_id: str
     served: bool
+
+
+@attrs.frozen
+class ToolRun:
+    """A tool call that has begun: run it and give the result to `finish_tool`, unless `served` is set already."""
+
+    number: int
+    name: str
+    arguments: Mapping[str, Any]
+    validator: str | None
+    served: ToolResult | None
 
 
 @attrs.frozen
@@ -88,7 +101,11 @@ def now_us() -> int:
 
 
 class Session:
-    """One agent run. Thread-safe; a context manager that closes nothing but the handle (`close` ends the session)."""
+    """One agent run. Thread-safe; leaving its `with` block releases the handle, `close` ends the session.
+
+    Hooks with a `key` can be retried: the same key with the same content returns what it returned the first
+    time and records nothing; other content raises `IdempotencyConflict`.
+    """
 
     def __init__(
         self,
@@ -101,6 +118,7 @@ class Session:
         settings = settings or Settings()
         self._calls = ToolCalls(shell, {tool.name: tool for tool in settings.tools})
         self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
+        shell.judge = self._updates
         self._flush_at_permille = settings.flush_at_permille
         self._clock = clock
         self._on_commit_point = on_commit_point
@@ -134,40 +152,53 @@ class Session:
     @property
     def in_flight(self) -> tuple[Call, ...]:
         """Tool calls without a result: after a crash, what was being done."""
-        return tuple(call for call in self.state.calls.values() if call.status is None)
+        with self._shell.lock:
+            return tuple(call for call in self.state.calls.values() if call.returned is None)
 
     @property
     def fill_permille(self) -> int:
         """How full the context is by the pages that stand in it and those about to, in permille of the budget."""
-        state = self.state
-        held = {page_id: state.pages[page_id].tokens[rank] for page_id, rank in state.resident.items()}
-        held.update({page_id: state.pages[page_id].full_tokens for page_id in state.arrivals})
-        return sum(held.values()) * 1000 // max(1, state.budget_tokens)
-
-    def value(self, field: str, scope: Scope = Scope.SESSION) -> Any:
-        """The committed value of a field of the durable store; None if it was never set."""
         with self._shell.lock:
-            return self._updates.value(self.state, self._updates.scope_id(scope), field)
+            state = self.state
+            held = {page_id: state.pages[page_id].tokens[rank] for page_id, rank in state.resident.items()}
+            held.update({page_id: state.pages[page_id].full_tokens for page_id in state.arrivals})
+            return sum(held.values()) * 1000 // max(1, state.budget_tokens)
+
+    def value(self, field: str, scope: Scope | str = Scope.SESSION) -> Any:
+        """The committed value of a field of the durable store; None if it was never set.
+
+        Of a project's store, as this session knows it from its last commit point.
+        """
+        with self._shell.lock:
+            return self._updates.value(self.state, self._updates.scope_id(Scope(scope)), field)
 
     def read_page(self, page_id: str) -> str:
-        """The full text of a page, from the log."""
-        page = self.state.pages.get(page_id)
-        if page is None:
-            raise UsageError(f"no page {page_id} in session {self.session_id}")
-        return self._open(page.bodies[FULL])
+        """The full text of a page, from the log; nothing is recorded (see `resolve`)."""
+        with self._shell.lock:
+            return self._shell.edge.open(self._page(page_id).bodies[FULL]) or ""
 
     # ------------------------------------------------------------------------------------- writing
 
-    def open(self, opened: e.SessionOpened) -> None:
-        """Begin the session's stream; a session of a project learns first of what others committed."""
-        command = Command(opened, self._clock(), HARNESS)
-        self._shell.execute((command,))
-        if opened.project is not None:
-            sync_scope(self._shell, opened.project, self._clock())
+    def open(self, opened: e.SessionOpened) -> e.SessionOpened:
+        """Begin the session's stream, unless it has begun; returns how it was opened.
+
+        A session of a project learns at once what others committed.
+        """
+
+        def build(state: State) -> Sequence[Command]:
+            return () if state.opened is not None else (Command(opened, self._clock(), HARNESS),)
+
+        with self._shell.lock:
+            self._shell.run(build)
+            stored = self.state.opened
+            assert stored is not None
+            if stored.project is not None:
+                self._shell.sync(stored.project, self._clock())
+            return stored
 
     def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> tuple[e.Event, ...]:
         """Record ready-made commands (importers, replays) in one transaction."""
-        return self._shell.execute(commands, durability)
+        return self._shell.run(lambda state: commands, durability).events
 
     def write_page(
         self,
@@ -182,9 +213,13 @@ class Session:
         scope: Scope | str = Scope.SESSION,
         key: str | None = None,
     ) -> str:
-        """Write a page, or with `page_id` its next content, and return its id."""
-        with self._shell.lock:
-            target = page_id or self._next_page_id()
+        """Write a page, or with `page_id` its next content, and return its id.
+
+        `scope` says whom the page concerns and raises its utility; it is written back to the session's own store.
+        """
+
+        def build(state: State) -> Sequence[Command]:
+            target = _next_page_id(state) if page_id is None else self._page(page_id).page_id
             written = self._shell.edge.page(
                 target,
                 PageType(page_type),
@@ -196,25 +231,30 @@ class Session:
                 dirty=dirty,
                 scope=Scope(scope),
             )
-            self._do(written.event, Author(author), key)
+            return (Command(written.event, self._clock(), Author(author), key),)
+
+        with self._shell.lock:
+            found = self._shell.run(build).events
             self._flush_when_full()
-            return target
+            return _first(found, e.PageWritten).page_id
 
     def user_says(self, text: str, *, key: str | None = None) -> str:
         """Write the user's message as a conversation page."""
         return self.write_page(PageType.CONVERSATION, text, author=Author.USER, key=key)
 
-    def pin(self, page_id: str, pin: Pin | str) -> None:
+    def pin(self, page_id: str, pin: Pin | str, *, key: str | None = None) -> None:
         """Change a page's pin."""
-        self._do(e.PagePinned(page_id, Pin(pin)))
+        self._do(e.PagePinned(page_id, Pin(pin)), key=key)
 
-    def retire(self, page_id: str, reason: RetireReason | str = RetireReason.WITHDRAWN) -> None:
+    def retire(
+        self, page_id: str, reason: RetireReason | str = RetireReason.WITHDRAWN, *, key: str | None = None
+    ) -> None:
         """Take a page out of the working set; its content stays in the log."""
-        self._do(e.PageRetired(page_id, RetireReason(reason)))
+        self._do(e.PageRetired(page_id, RetireReason(reason)), key=key)
 
-    def set_budget(self, tokens: int) -> None:
+    def set_budget(self, tokens: int, *, key: str | None = None) -> None:
         """Change the prompt's budget."""
-        self._do(e.BudgetChanged(tokens))
+        self._do(e.BudgetChanged(tokens), key=key)
 
     def assemble(self, hints: Iterable[str] = (), fixed_tokens: int = 0, *, key: str | None = None) -> Prompt:
         """Begin a turn: assemble and render its prompt.
@@ -223,20 +263,17 @@ class Session:
         session was opened to raise.
         """
         with self._shell.lock:
-            found = self._do(e.TurnBegan(hints=tuple(hints), fixed_tokens=fixed_tokens), key=key)
-            state = self.state
-            assembled = next(event for event in found if isinstance(event, e.PromptAssembled))
-            pressure = [event for event in found if isinstance(event, e.InvariantPressureObserved)]
-            opened = state.opened
-            if pressure and opened is not None and opened.on_pressure is OnPressure.RAISE:
-                first = pressure[0]
-                raise InvariantPressure(
-                    f"session {self.session_id} turn {state.turn}: required pages need "
-                    f"{first.required_tokens} tokens, {first.available_tokens} are left",
-                    hint="raise the budget, or retire or unpin pages",
-                )
+            turn = e.TurnBegan(hints=tuple(hints), fixed_tokens=fixed_tokens)
+            outcome = self._shell.run(lambda state: (Command(turn, self._clock(), HARNESS, key),))
+            if outcome.fresh or key is None:
+                state, text = self.state, self._shell.prompt
+            else:
+                state = self._shell.state_after(key)
+                text = self._shell.render(state)
+            self._raise_on_pressure(state, outcome.events)
+            assembled = _first(outcome.events, e.PromptAssembled)
             pages = {page_id: LADDER[rank] for page_id, rank in state.assembled.items()}
-            return Prompt(state.turn, self._shell.prompt, assembled.tokens, state.budget_tokens, pages)
+            return Prompt(state.turn, text, assembled.tokens, assembled.budget_tokens, pages)
 
     def observe_model(
         self,
@@ -253,18 +290,25 @@ class Session:
 
         For calls that the harness runs itself: give their results to `observe_result`.
         """
-        with self._shell.lock:
-            at = self._clock()
+
+        def build(state: State) -> Sequence[Command]:
+            at, first = self._clock(), len(state.calls) + 1
             responded = e.ModelResponded(tuple(needs), input_tokens, cached_tokens, output_tokens)
             commands = [Command(responded, at, MODEL, key)]
-            first = len(self.state.calls) + 1
-            for number, (name, arguments) in enumerate(calls, first):
-                event = self._calls.called(number, name, arguments)
-                commands.append(Command(event, at, MODEL, key and f"{key}:call:{number - first}"))
+            for place, (name, arguments) in enumerate(calls):
+                called = self._calls.called(first + place, name, arguments)
+                commands.append(Command(called, at, MODEL, key and f"{key}:call:{place}"))
             if text:
-                commands.append(Command(self._says(text), at, MODEL, key and f"{key}:text"))
-            self._shell.execute(commands)
-            return tuple(range(first, first + len(calls)))
+                origin = Origin(OriginKind.RECORD)
+                page_id = _next_page_id(state)
+                says = self._shell.edge.page(page_id, PageType.CONVERSATION, text, author=Author.MODEL, origin=origin)
+                commands.append(Command(says.event, at, MODEL, key and f"{key}:text"))
+            return commands
+
+        with self._shell.lock:
+            found = self._shell.run(build).events
+            self._flush_when_full()
+            return tuple(event.call for event in found if isinstance(event, e.ToolCalled))
 
     def observe_result(
         self,
@@ -278,68 +322,124 @@ class Session:
         """Record the result of a tool call that the harness ran; returns the id of its evidence page."""
         return self._returned(call, text, ReturnStatus(status), None, source, key)
 
+    # --------------------------------------------------------------------------------------- tools
+
     def tool(self, name: str, arguments: Mapping[str, Any], run: Callable[..., str] | None = None) -> ToolResult:
         """Run a tool, or serve a stored result that is known to hold still.
 
         Raises `ToolFailed` (the failure is recorded) with the tool's own error as its cause.
         """
-        tool = self._calls.tool(name)
-        run = run or tool.run
-        if run is None:
-            raise UsageError(f"tool {name!r} has nothing to run", hint="declare it with run=, or pass run=")
-        validator = tool.validator(arguments) if tool.validator else None
-        with self._shell.lock:
-            number = len(self.state.calls) + 1
-            stored = self._calls.stored(self.state, name, arguments, validator)
-            self._do(self._calls.called(number, name, arguments, stored), MODEL)
-            if stored is not None:
-                return ToolResult(stored.text, number, stored.page.page_id, served=True)
-        source = source_of(name, arguments)
+        run = run or self.declared(name)
+        begun = self.begin_tool(name, arguments)
+        if begun.served is not None:
+            return begun.served
         try:
             text = run(**arguments)
         except BaseException as error:
-            status = ReturnStatus.ERROR if isinstance(error, Exception) else ReturnStatus.INTERRUPTED
-            self._returned(number, f"{type(error).__name__}: {error}", status, None, source)
-            if isinstance(error, Exception):
-                raise ToolFailed(f"tool {name} failed: {type(error).__name__}: {error}") from error
+            self.fail_tool(begun, error)
             raise
-        page_id = self._returned(number, text, ReturnStatus.OK, validator, source)
-        return ToolResult(text, number, page_id, served=False)
+        return self.finish_tool(begun, text)
+
+    def declared(self, name: str) -> Callable[..., str]:
+        """What a declared tool runs; raises `UsageError` if there is nothing."""
+        run = self._calls.tool(name).run
+        if run is None:
+            raise UsageError(f"tool {name!r} has nothing to run", hint="declare it with run=, or pass run=")
+        return run
+
+    def begin_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
+        """Record a call before it runs; `served` holds a stored result if there is one that holds still."""
+        validator = self._calls.validator(name, arguments)
+        stored: list[Stored | None] = []
+
+        def build(state: State) -> Sequence[Command]:
+            stored.append(self._calls.stored(state, name, arguments, validator))
+            called = self._calls.called(len(state.calls) + 1, name, arguments, stored[-1])
+            return (Command(called, self._clock(), MODEL),)
+
+        number = _first(self._shell.run(build).events, e.ToolCalled).call
+        found = stored[-1]
+        served = ToolResult(found.text, number, found.page.page_id, served=True) if found else None
+        return ToolRun(number, name, arguments, validator, served)
+
+    def finish_tool(self, begun: ToolRun, text: str) -> ToolResult:
+        """Record what a call that `begin_tool` recorded has given. A result that is no text is a failure."""
+        if not isinstance(text, str):
+            self.fail_tool(begun, TypeError(f"a tool must return text, got {type(text).__name__}"))
+        source = source_of(begun.name, begun.arguments)
+        page_id = self._returned(begun.number, text, ReturnStatus.OK, begun.validator, source)
+        return ToolResult(text, begun.number, page_id, served=False)
+
+    def fail_tool(self, begun: ToolRun, error: BaseException) -> None:
+        """Record that a call failed; raises `ToolFailed`, or nothing if `error` is an interrupt for the caller."""
+        ordinary = isinstance(error, Exception)
+        status = ReturnStatus.ERROR if ordinary else ReturnStatus.INTERRUPTED
+        text = f"{type(error).__name__}: {error}"
+        self._returned(begun.number, text, status, None, source_of(begun.name, begun.arguments))
+        if ordinary:
+            raise ToolFailed(f"tool {begun.name} failed: {text}") from error
+
+    # ------------------------------------------------------------------------------------- recalls
 
     def recall(
         self,
         query: str,
-        answer: Callable[[str], Sequence[str]] | Sequence[str] | None,
+        answer: Callable[[str], Iterable[str]] | Iterable[str] | None,
         *,
         outcome: RecallOutcome | str | None = None,
+        key: str | None = None,
     ) -> tuple[str, ...]:
         """Ask a memory backend and write what it returns as evidence pages; returns their ids.
 
-        `answer` is the backend (called with the query) or its answer; `None` means malformed. A
-        `PermissionError` counts as denied, any other `OSError`, `RuntimeError` or `LookupError` as a backend
-        error: both are recorded, so that an empty answer is never taken for "nothing known".
+        `answer` is the backend (called with the query) or its answer. What is no series of texts is malformed,
+        a `PermissionError` is denied, any other error of the backend is a backend error: all are recorded, so
+        that an empty answer is never taken for "nothing known".
         """
-        texts: Sequence[str] = ()
-        found = RecallOutcome(outcome) if outcome is not None else None
-        try:
-            given = answer(query) if callable(answer) else answer
-            if given is None or isinstance(given, str) or not all(isinstance(text, str) for text in given):
-                found = found or RecallOutcome.MALFORMED
-            else:
-                texts = given
-        except PermissionError:
-            found = RecallOutcome.DENIED
-        except (OSError, RuntimeError, LookupError):
-            found = RecallOutcome.BACKEND_ERROR
+        texts, found = _answer_of(query, answer)
+        if outcome is not None:
+            found = RecallOutcome(outcome)
+
+        def build(state: State) -> Sequence[Command]:
+            at, first = self._clock(), len(state.pages) + 1
+            pages = [
+                self._shell.edge.page(
+                    f"p{first + place}",
+                    PageType.EVIDENCE,
+                    text,
+                    author=Author.TOOL,
+                    origin=Origin(OriginKind.RECORD),
+                    source=f"recall {query}",
+                ).event
+                for place, text in enumerate(texts)
+            ]
+            ids = tuple(page.page_id for page in pages)
+            answered = e.RecallAnswered(state.recalls + 1, found, self._shell.edge.text(query), ids)
+            written = [Command(page, at, TOOL, key and f"{key}:{n}") for n, page in enumerate(pages)]
+            return (*written, Command(answered, at, HARNESS, key))
+
         with self._shell.lock:
-            pages = tuple(
-                self.write_page(PageType.EVIDENCE, text, author=Author.TOOL, source=f"recall {query}")
-                for text in texts
-            )
-            outcome = found or (RecallOutcome.OK if pages else RecallOutcome.NO_MATCH)
-            number = self.state.recalls + 1
-            self._do(e.RecallAnswered(number, outcome, self._shell.edge.text(query), pages))
+            pages = _first(self._shell.run(build).events, e.RecallAnswered).pages
+            self._flush_when_full()
             return pages
+
+    def resolve(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
+        """Page in: the text of lines `first_line` to `last_line` (from 1, inclusive) of a page, from the log.
+
+        Recorded as a need: a hit if the page stands in full, else a page-in that costs the tokens of the range
+        and brings the page into the next prompt.
+        """
+
+        def build(state: State) -> Sequence[Command]:
+            need = Need((Holder(page_id),), NeedRule.DECLARED, self._shell.edge.count(text))
+            query = self._shell.edge.text(f"{page_id}:{first_line}-{last_line or ''}")
+            answered = e.RecallAnswered(state.recalls + 1, RecallOutcome.OK, query, needs=(need,))
+            return (Command(answered, self._clock(), MODEL),)
+
+        with self._shell.lock:
+            lines = self.read_page(page_id).splitlines(keepends=True)
+            text = "".join(lines[max(0, first_line - 1) : last_line])
+            self._shell.run(build)
+            return text
 
     # ----------------------------------------------------------------------------------- writeback
 
@@ -353,13 +453,17 @@ class Session:
         evidence: Evidence | str | int | None = None,
         base_version: int | None = None,
         principal: str = MODEL,
+        key: str | None = None,
     ) -> StageResult:
         """Propose a change of the durable store; it is committed at the next commit point if it passes.
 
-        `evidence` is a page id, an event version, or an `Evidence`.
+        `evidence` is a page id, an event version, or an `Evidence`. A refused update stays in the log with its
+        reason; stage it again once the reason is gone.
         """
-        with self._shell.lock:
+
+        def build(state: State) -> Sequence[Command]:
             facts = self._updates.facts(
+                state,
                 field,
                 Op(op),
                 value,
@@ -368,79 +472,79 @@ class Session:
                 base_version=base_version,
                 principal=principal,
             )
-            number = len(self.state.updates) + 1
-            found = self._do(e.UpdateStaged(number, facts), principal)
-            rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
-            return StageResult(number, str(rejected.reason) if rejected else None)
+            return (Command(e.UpdateStaged(len(state.updates) + 1, facts), self._clock(), principal, key),)
 
-    def compact(self) -> None:
+        found = self._shell.run(build).events
+        rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
+        return StageResult(_first(found, e.UpdateStaged).update, str(rejected.reason) if rejected else None)
+
+    def compact(self, *, key: str | None = None) -> None:
         """The harness compacts: write back, then lower pages to their floors."""
-        self._boundary(Boundary.COMPACT)
+        self._boundary(Boundary.COMPACT, key=key)
 
-    def reset(self) -> None:
+    def reset(self, *, key: str | None = None) -> None:
         """The harness resets the context: write back, then lower pages to their floors."""
-        self._boundary(Boundary.RESET)
+        self._boundary(Boundary.RESET, key=key)
 
-    def prune(self, page_ids: Iterable[str] = ()) -> None:
+    def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> None:
         """The harness drops tool results: the named pages, or all evidence."""
-        self._boundary(Boundary.PRUNE, pages=tuple(page_ids))
+        self._boundary(Boundary.PRUNE, pages=tuple(page_ids), key=key)
 
-    def flush(self) -> None:
+    def flush(self, *, key: str | None = None) -> None:
         """Write back what is dirty."""
-        self._boundary(Boundary.FLUSH)
+        self._boundary(Boundary.FLUSH, key=key)
 
-    def save(self) -> None:
+    def save(self, *, key: str | None = None) -> None:
         """Write back what is dirty and let the read models catch up."""
-        self._boundary(Boundary.SAVE)
+        self._boundary(Boundary.SAVE, key=key)
 
     def close(self) -> None:
         """End the session: write back, then take no further commands."""
-        with self._shell.lock:
-            if not self.state.closed:
-                self._boundary(Boundary.END)
-                self._do(e.SessionClosed(CloseReason.ENDED), durability=Durability.FULL)
-                self._on_commit_point()
+
+        def build(state: State) -> Sequence[Command]:
+            at = self._clock()
+            end = Command(e.BoundaryReached(Boundary.END, Trigger.CALLER), at, HARNESS)
+            return () if state.closed else (end, Command(e.SessionClosed(CloseReason.ENDED), at, HARNESS))
+
+        self._shell.run(build)
+        self._on_commit_point()
 
     # ------------------------------------------------------------------------------------ internals
 
-    def _do(
-        self,
-        data: e.Input,
-        principal: str = HARNESS,
-        key: str | None = None,
-        durability: Durability = Durability.NORMAL,
-    ) -> tuple[e.Event, ...]:
-        return self._shell.execute((Command(data, self._clock(), principal, key),), durability)
+    def _do(self, data: e.Input, key: str | None = None) -> None:
+        self._shell.run(lambda state: (Command(data, self._clock(), HARNESS, key),))
 
-    def _boundary(self, boundary: Boundary, trigger: Trigger = Trigger.CALLER, pages: tuple[str, ...] = ()) -> None:
-        with self._shell.lock:
-            command = Command(e.BoundaryReached(boundary, trigger, pages=pages), self._clock(), HARNESS)
-            scope = self.state.opened.project if self.state.opened else None
-            if scope is None:
-                self._shell.execute((command,), Durability.FULL)
-            else:
-                execute_in_scope(self._shell, scope, command, self._updates.renewed)
-            self._on_commit_point()
+    def _boundary(
+        self,
+        boundary: Boundary,
+        trigger: Trigger = Trigger.CALLER,
+        pages: tuple[str, ...] = (),
+        key: str | None = None,
+    ) -> None:
+        self._do(e.BoundaryReached(boundary, trigger, pages=pages), key)
+        self._on_commit_point()
 
     def _flush_when_full(self) -> None:
+        """Write back before the harness has to compact; what counts is what stands now, this page included."""
         if self.state.dirty and self.fill_permille >= self._flush_at_permille:
             self._boundary(Boundary.FLUSH, Trigger.THRESHOLD)
 
-    def _next_page_id(self) -> str:
-        return f"p{len(self.state.pages) + 1}"
+    def _raise_on_pressure(self, state: State, events: Iterable[e.Event]) -> None:
+        if state.opened is None or state.opened.on_pressure is not OnPressure.RAISE:
+            return
+        for event in events:
+            if isinstance(event, e.InvariantPressureObserved):
+                raise InvariantPressure(
+                    f"session {self.session_id} turn {state.turn}: required pages need "
+                    f"{event.required_tokens} tokens, {event.available_tokens} are left",
+                    hint="raise the budget, or retire or unpin pages",
+                )
 
-    def _open(self, commitment: str | None) -> str:
-        body = self._shell.vault.open(commitment) if commitment else None
-        return body.decode("utf-8", "surrogatepass") if body is not None else ""
-
-    def _says(self, text: str) -> e.PageWritten:
-        return self._shell.edge.page(
-            self._next_page_id(),
-            PageType.CONVERSATION,
-            text,
-            author=Author.MODEL,
-            origin=Origin(OriginKind.RECORD),
-        ).event
+    def _page(self, page_id: str) -> Page:
+        page = self.state.pages.get(page_id)
+        if page is None:
+            raise UsageError(f"no page {page_id} in session {self.session_id}")
+        return page
 
     def _returned(
         self,
@@ -451,10 +555,41 @@ class Session:
         source: str,
         key: str | None = None,
     ) -> str:
-        with self._shell.lock:
+        def build(state: State) -> Sequence[Command]:
             at = self._clock()
-            returned, page = self._calls.returned(self.state, call, text, status, validator, source)
-            commands = (Command(returned, at, TOOL, key), Command(page, at, TOOL, key and f"{key}:page"))
-            self._shell.execute(commands)
+            returned, page = self._calls.returned(state, call, text, status, validator, source)
+            return (Command(returned, at, TOOL, key), Command(page, at, TOOL, key and f"{key}:page"))
+
+        with self._shell.lock:
+            found = self._shell.run(build).events
             self._flush_when_full()
-            return page.page_id
+            return _first(found, e.PageWritten).page_id
+
+
+def _next_page_id(state: State) -> str:
+    return f"p{len(state.pages) + 1}"
+
+
+def _first(events: Iterable[e.Event], kind: type[T]) -> T:
+    """The first event of a class; a hook's commands always give one."""
+    return next(event for event in events if isinstance(event, kind))
+
+
+def _answer_of(
+    query: str, answer: Callable[[str], Iterable[str]] | Iterable[str] | None
+) -> tuple[Sequence[str], RecallOutcome]:
+    """What a memory backend answered, and how that counts."""
+    try:
+        given = answer(query) if callable(answer) else answer
+        if given is None or isinstance(given, (str, bytes)):
+            return (), RecallOutcome.MALFORMED
+        texts = list(given)
+    except PermissionError:
+        return (), RecallOutcome.DENIED
+    except (TypeError, ValueError):
+        return (), RecallOutcome.MALFORMED
+    except Exception:  # the backend is the harness's code: whatever it raises is its failure, and is recorded
+        return (), RecallOutcome.BACKEND_ERROR
+    if not all(isinstance(text, str) for text in texts):
+        return (), RecallOutcome.MALFORMED
+    return texts, RecallOutcome.OK if texts else RecallOutcome.NO_MATCH

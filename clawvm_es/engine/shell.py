@@ -7,45 +7,75 @@ LAW-SHELL-2: the idempotency check comes before the expected-version check.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
+from typing import Protocol
 
 import attrs
 
 from clawvm_es import limits
 from clawvm_es.core.decide import decide
-from clawvm_es.core.evolve import apply
-from clawvm_es.core.state import State
-from clawvm_es.engine.edge import Edge, decode, encode
+from clawvm_es.core.evolve import apply, fold
+from clawvm_es.core.state import State, Update
+from clawvm_es.engine import scopes
+from clawvm_es.engine.edge import Edge, encode
 from clawvm_es.engine.render import Renderer
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
-from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded, Transaction, Vault
+from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded, Transaction
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import Evidence, Op, StagedPage, UpdateFacts
+from clawvm_es.model.facts import StagedPage, UpdateFacts
 from clawvm_es.model.pages import FULL, Author, PageType
 from clawvm_es.model.profile import Rule
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
 
-SESSION: Final = "session"
-"""The scope of a session's own durable store."""
+
+class Judge(Protocol):
+    """Finds out the facts of updates, under what the harness declared."""
+
+    def page(self, state: State, page_id: str) -> UpdateFacts:
+        """The facts of writing a dirty page back."""
+
+    def renewed(self, state: State, update: Update) -> UpdateFacts:
+        """The facts of a pending update, against what is committed now."""
+
+
+Build = Callable[[State], Sequence[Command]]
+"""Makes the commands of a hook; called again, on the newer state, when another writer was faster."""
+
+
+@attrs.frozen
+class Outcome:
+    """What executing commands gave: their inputs and decisions, and whether anything was appended."""
+
+    events: tuple[e.Event, ...]
+    fresh: bool
 
 
 class Shell:
     """One session's stream: its folded state, and the only place that appends to it."""
 
-    def __init__(self, log: EventLog, session_id: str, vault: Vault, counter: TokenCounter) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        session_id: str,
+        counter: TokenCounter,
+        seed: int | None = None,
+        judge: Judge | None = None,
+    ) -> None:
         self.log = log
         self.session_id = session_id
-        self.vault = vault
+        self.seed = seed
+        self.vault = log.vault(session_id, seed)
         self.counter = counter
+        self.judge: Judge | None = None
         self.lock = threading.RLock()
-        self.edge = Edge(vault, counter)
-        self.renderer = Renderer(vault.open)
-        self.head: Head | None = None
+        self.edge = Edge(self.vault, counter)
         self.prompt = ""
+        self._renderer = Renderer(self.vault.open)
+        self._head: Head | None = None
         self._state: State | None = None
         self._keys: dict[str, int] = {}
         self._retriever: Retriever | None = None
@@ -56,29 +86,41 @@ class Shell:
     @property
     def state(self) -> State:
         """The session's state, folded up to the end of its stream as far as this shell has seen it."""
-        if self._state is None:
-            self._load()
-        assert self._state is not None
-        return self._state
+        with self.lock:
+            if self._state is None:
+                self._load()
+            assert self._state is not None
+            return self._state
+
+    @property
+    def head(self) -> Head | None:
+        """Where the stream stands, as far as this shell has seen it."""
+        with self.lock:
+            if self._state is None:
+                self._load()
+            return self._head
 
     def _load(self) -> None:
         """Fold the whole stream: the state, the known keys, and the edge's ordinals."""
-        self._state = State()
-        self._keys = {}
+        self._keys, self._query = {}, {}
         self.edge = Edge(self.vault, self.counter)
+        self._renderer = Renderer(self.vault.open)
         self._close_retriever()
-        self._query = {}
-        self._catch_up(self.log.read(self.session_id))
-        self.head = self.log.head(self.session_id)
+        state = State()
+        self._catch_up(state, self.log.read(self.session_id))
+        head = self.log.head(self.session_id)
+        self._head = head if head is None or head.version == state.version else None
+        self._state = state
 
-    def _catch_up(self, recorded: Iterable[Recorded]) -> None:
-        assert self._state is not None
+    def _catch_up(self, state: State, recorded: Iterable[Recorded]) -> None:
         for row in recorded:
-            apply(self._state, row.data)
+            apply(state, row.data)
             if row.idempotency_key is not None:
                 self._keys[row.idempotency_key] = row.version
             if isinstance(row.data, e.ToolCalled):
                 self._relearn(row.data)
+            elif isinstance(row.data, e.PageWritten) and self._retriever is not None:
+                self._index(state, row.data)
 
     def _relearn(self, called: e.ToolCalled) -> None:
         """Intern the keys of a stored call again, in their order of first occurrence."""
@@ -88,65 +130,87 @@ class Shell:
             self.edge.resource_keys.intern(f"{resource.kind}:{self._text(resource.key)}")
 
     def _text(self, commitment: str) -> str:
-        body = self.vault.open(commitment)
-        return f"[erased {commitment}]" if body is None else decode(body)
+        text = self.edge.open(commitment)
+        return f"[erased {commitment}]" if text is None else text
 
     def refresh(self) -> None:
         """Forget what was folded; the next look folds the stream anew."""
-        self._state = None
+        self._state, self._head = None, None
+
+    def state_after(self, key: str) -> State:
+        """The state as it was when the input under `key` and its decisions had been folded."""
+        recorded = self.log.find(self.session_id, key)
+        upto = recorded[-1].version
+        return fold(row.data for row in self.log.read(self.session_id, upto=upto))
+
+    def render(self, state: State) -> str:
+        """The prompt that was assembled last in `state`."""
+        return self._renderer.render(state)
 
     # ------------------------------------------------------------------------------------- writing
 
-    def execute(self, commands: Sequence[Command], durability: Durability = Durability.NORMAL) -> tuple[e.Event, ...]:
-        """Decide the commands one after the other and append all their events in one transaction.
+    def run(self, build: Build, durability: Durability = Durability.NORMAL) -> Outcome:
+        """Build commands on the folded state, decide them, and append all their events in one transaction.
 
-        A command whose key is known gives what it gave the first time and appends nothing. When another
-        writer was faster, the commands are decided again, `limits.RETRIES` times.
+        A command whose key is known gives what it gave the first time and appends nothing. When another writer
+        was faster, the commands are built and decided again, `limits.RETRIES` times. Boundaries of a session
+        that shares a scope sync with it first, in the same transaction.
         """
         with self.lock:
-            for attempt in range(limits.RETRIES + 1):
+            for _ in range(limits.RETRIES):
                 try:
-                    return self._attempt(commands, durability)
+                    return self._guarded(build, durability)
                 except VersionConflict:
                     self.refresh()
-                    if attempt == limits.RETRIES:
-                        raise
-                except BaseException:
-                    self.refresh()
-                    raise
-        raise AssertionError("unreachable")
+            return self._guarded(build, durability)
 
-    def _attempt(self, commands: Sequence[Command], durability: Durability) -> tuple[e.Event, ...]:
-        before = self.state.version
+    def _guarded(self, build: Build, durability: Durability) -> Outcome:
+        """One attempt; whatever fails leaves the shell as the log is."""
+        before, mark = self.state.version, self.edge.mark()
+        try:
+            commands = build(self.state)
+            if any(isinstance(command.data, _DURABLE) for command in commands):
+                durability = Durability.FULL
+            scope = self.state.opened.project if self.state.opened else None
+            if scope is not None and any(isinstance(command.data, e.BoundaryReached) for command in commands):
+                return self._append_in_scope(scope, commands)
+            events, fresh = self._decide_all(commands)
+            if fresh:
+                self._head = self.log.append(self.session_id, fresh, before, durability)
+            return Outcome(events, bool(fresh))
+        except BaseException:
+            if self._state is not None and self._state.version == before:
+                self.edge.rewind(mark)  # nothing was folded
+            else:
+                self.refresh()
+            raise
+
+    def _decide_all(self, commands: Sequence[Command]) -> tuple[tuple[e.Event, ...], list[NewEvent]]:
+        """The events of all commands, and those among them that are not recorded yet."""
         results: list[e.Event] = []
         fresh: list[NewEvent] = []
         for command in commands:
             known = self._first_result(command, fresh)
-            if known is not None:
-                results.extend(known)
-                continue
-            decided = self.decide(command)
-            fresh.extend(decided)
-            results.extend(new.data for new in decided)
-        if fresh:
-            self.head = self.log.append(self.session_id, fresh, before, durability)
-        return tuple(results)
+            if known is None:
+                decided = self.decide(command)
+                fresh.extend(decided)
+                known = tuple(new.data for new in decided)
+            results.extend(known)
+        return tuple(results), fresh
 
     def _first_result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
         """What a command with a known key gave the first time; None if the key is new."""
         key = command.idempotency_key
         if key is None or key not in self._keys:
             return None
-        recorded: tuple[Recorded, ...] | tuple[NewEvent, ...] = self.log.find(self.session_id, key)
-        if not recorded:
-            recorded = tuple(new for new in fresh if new.idempotency_key == key)
-        if _as_sent(recorded[0].data, command.data) != command.data:
+        known = tuple(row.data for row in self.log.find(self.session_id, key)) or _group(fresh, key)
+        if not same_content(known[0], command.data):
             raise IdempotencyConflict(
                 f"session {self.session_id}: key {key!r} was used before, at version {self._keys[key]}, "
-                f"for other content ({recorded[0].data.TYPE})",
+                f"for other content ({known[0].TYPE})",
                 hint="send the same content again, or use another key",
             )
-        return tuple(row.data for row in recorded)
+        return known
 
     def decide(self, command: Command) -> list[NewEvent]:
         """Decide one command on the folded state and fold what follows; nothing is appended yet."""
@@ -154,11 +218,14 @@ class Shell:
         data = command.data
         if isinstance(data, e.TurnBegan):
             return self._turn(state, command, data)
-        if isinstance(data, e.BoundaryReached) and not data.staged and state.dirty:
-            command = attrs.evolve(command, data=attrs.evolve(data, staged=self._dirty_pages(state)))
+        if isinstance(data, e.BoundaryReached) and not data.staged and state.dirty and self.judge is not None:
+            staged = tuple(StagedPage(page_id, self.judge.page(state, page_id)) for page_id in state.dirty)
+            command = attrs.evolve(command, data=attrs.evolve(data, staged=staged))
         decided = self._fold(state, command)
         if isinstance(data, e.PageWritten) and state.profile.rule is Rule.RETRIEVAL:
             self._index(state, data)
+        elif isinstance(data, e.ContentRedacted):
+            self._renderer = Renderer(self.vault.open)
         return decided
 
     def _fold(self, state: State, command: Command) -> list[NewEvent]:
@@ -182,47 +249,65 @@ class Shell:
         if state.profile.rule is Rule.RETRIEVAL and not turn.retrieved:
             command = attrs.evolve(command, data=attrs.evolve(turn, retrieved=self._retrieve(state)))
         stamped = self._fold(state, command)
-        self.prompt = self.renderer.render(state)
+        self.prompt = self.render(state)
         tokens = turn.fixed_tokens + sum(
             [state.pages[page_id].tokens[rank] for page_id, rank in state.assembled.items()]
         )
         if state.assembled_directory:
             tokens += self.counter.count(directory_line(state.assembled_directory))
-        rendered = e.PromptRendered(self.renderer.name, tokens, self.vault.seal(encode(self.prompt)))
+        rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(encode(self.prompt)))
         stamped.extend(self._fold(state, Command(rendered, command.at_us, command.principal)))
         return stamped
 
-    def _dirty_pages(self, state: State) -> tuple[StagedPage, ...]:
-        """All dirty pages with the facts of their writeback: each is a field of the session's own store."""
-        found = []
-        for page_id in state.dirty:
-            value = state.pages[page_id].bodies[FULL] or ""
-            known = state.store.get((SESSION, page_id))
-            facts = UpdateFacts(
-                field=page_id,
-                op=Op.SET_WITH_VERSION,
-                value=value,
-                size_bytes=len(self.vault.open(value) or b""),
-                evidence=Evidence(page_id=page_id),
-                base_version=known.version if known else 0,
+    # ------------------------------------------------------------------------------- shared scopes
+
+    def _append_in_scope(self, scope: str, commands: Sequence[Command]) -> Outcome:
+        """Sync with `scope`, decide the commands, and append both streams in one transaction."""
+        with self.log.transaction(Durability.FULL) as transaction:
+            state = self.state
+            self._catch_up(state, transaction.read(self.session_id, after=state.version))
+            before = state.version
+            fresh = self._sync(transaction, scope, commands[0].at_us)
+            events: list[e.Event] = []
+            for command in commands:
+                found, new = self._decide_all([self._renewed(state, scope, command)])
+                events.extend(found)
+                fresh.extend(new)
+            if not fresh:
+                return Outcome(tuple(events), False)
+            head = transaction.append(self.session_id, fresh, before)
+            scopes.publish(
+                transaction, self.log.vault(scope, self.seed), self.vault, scope, state, self.session_id, before
             )
-            found.append(StagedPage(page_id, facts))
-        return tuple(found)
+        self._head = head
+        return Outcome(tuple(events), True)
 
-    # ----------------------------------------------------------------------------- in a transaction
+    def _renewed(self, state: State, scope: str, command: Command) -> Command:
+        """A boundary with the facts of pending updates of `scope` worked out again where it moved on."""
+        if not isinstance(command.data, e.BoundaryReached) or self.judge is None:
+            return command
+        again = scopes.renewed(state, scope, self.judge.renewed)
+        return attrs.evolve(command, data=attrs.evolve(command.data, restaged=again)) if again else command
 
-    def caught_up(self, transaction: Transaction) -> State:
-        """The state, folded up to what this transaction sees."""
-        state = self.state
-        head = transaction.head(self.session_id)
-        if head is not None and head.version > state.version:
-            self._catch_up(transaction.read(self.session_id, after=state.version))
-        return state
+    def sync(self, scope: str, at_us: int) -> None:
+        """Learn of what others committed to `scope`, in a transaction of its own."""
+        with self.lock:
+            state = self.state
+            try:
+                with self.log.transaction() as transaction:
+                    self._catch_up(state, transaction.read(self.session_id, after=state.version))
+                    before = state.version
+                    fresh = self._sync(transaction, scope, at_us)
+                    head = transaction.append(self.session_id, fresh, before) if fresh else self._head
+                self._head = head
+            except BaseException:
+                self.refresh()
+                raise
 
-    def append_in(self, transaction: Transaction, events: Sequence[NewEvent], before: int) -> Head:
-        """Append decided events inside a transaction that the caller holds."""
-        self.head = transaction.append(self.session_id, events, before)
-        return self.head
+    def _sync(self, transaction: Transaction, scope: str, at_us: int) -> list[NewEvent]:
+        theirs = self.log.vault(scope, self.seed)
+        learned = scopes.learned(transaction, theirs, self.vault, scope, self.state.scopes.get(scope, 0))
+        return [] if learned is None else self.decide(Command(learned, at_us))
 
     # ------------------------------------------------------------------------------------ retrieval
 
@@ -261,13 +346,43 @@ class Shell:
             self.refresh()
 
 
-def _as_sent(recorded: e.Event, sent: e.Input) -> e.Event:
-    """A recorded input without what the edge itself added to it."""
+_DURABLE = (e.BoundaryReached, e.SessionClosed)
+"""Inputs after which a commit must survive a power cut."""
+
+
+def _group(fresh: Sequence[NewEvent], key: str) -> tuple[e.Event, ...]:
+    """The input under `key` among events that are about to be appended, and its decisions."""
+    start = next(place for place, new in enumerate(fresh) if new.idempotency_key == key)
+    rest = takewhile(lambda new: new.data.TYPE in _DECISION_TYPES, fresh[start + 1 :])
+    return (fresh[start].data, *(new.data for new in rest))
+
+
+_DECISION_TYPES = frozenset(name for name, kind in e.KINDS.items() if kind == "decision")
+
+
+def same_content(recorded: e.Event, sent: e.Input) -> bool:
+    """Whether an input says the same again: apart from ids and ordinals that we mint, and what the edge adds."""
+    if isinstance(recorded, e.PageWritten) and isinstance(sent, e.PageWritten):
+        return _page_content(recorded) == _page_content(sent)
+    if isinstance(recorded, e.ToolCalled) and isinstance(sent, e.ToolCalled):
+        return (recorded.tool, recorded.name, recorded.arguments) == (sent.tool, sent.name, sent.arguments)
     if isinstance(recorded, e.TurnBegan) and isinstance(sent, e.TurnBegan):
-        return attrs.evolve(recorded, retrieved=sent.retrieved)
+        return attrs.evolve(recorded, retrieved=sent.retrieved) == sent
     if isinstance(recorded, e.BoundaryReached) and isinstance(sent, e.BoundaryReached):
-        return attrs.evolve(recorded, staged=sent.staged, restaged=sent.restaged)
-    return recorded
+        return attrs.evolve(recorded, staged=sent.staged, restaged=sent.restaged) == sent
+    if isinstance(recorded, e.UpdateStaged) and isinstance(sent, e.UpdateStaged):
+        return _update_content(recorded.facts) == _update_content(sent.facts)
+    if isinstance(recorded, e.RecallAnswered) and isinstance(sent, e.RecallAnswered):
+        return (recorded.outcome, recorded.query) == (sent.outcome, sent.query)
+    return recorded == sent
+
+
+def _page_content(page: e.PageWritten) -> tuple[object, ...]:
+    return page.page_type, page.author, page.scope, page.active, page.source, page.levels[0].body
+
+
+def _update_content(facts: UpdateFacts) -> tuple[object, ...]:
+    return facts.field, facts.op, facts.value, facts.scope, facts.evidence, facts.base_version
 
 
 def cause_of(state: State, data: e.Input) -> int | None:
@@ -283,5 +398,5 @@ def cause_of(state: State, data: e.Input) -> int | None:
         return call.version if call else None
     if isinstance(data, e.PageWritten) and data.origin.call is not None:
         call = state.calls.get(data.origin.call)
-        return call.returned_version if call else None
+        return call.returned.version if call and call.returned else None
     return None

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from clawvm_es import limits
+from clawvm_es.errors import UsageError
 from clawvm_es.model.facts import Op, SchemaVerdict
 
 Validator: TypeAlias = Callable[[str, Any], bool]
@@ -34,17 +35,25 @@ class FieldSchema:
     kind: str = "any"
     max_bytes: int = limits.VALUE_BYTES_MAX
 
-    def verdict(self, value: Any, size_bytes: int) -> SchemaVerdict:
-        """Whether a value has the right type and size."""
-        wrong = self.kind == "number" and isinstance(value, bool)
-        if wrong or not isinstance(value, _KINDS[self.kind]):
+    def verdict(self, op: Op, value: Any, size_bytes: int) -> SchemaVerdict:
+        """Whether an update has the right type and size: appends need a list, merges an object."""
+        if op is Op.APPEND:
+            fits = self.kind in ("any", "array")
+        elif op is Op.MERGE:
+            fits = self.kind in ("any", "object") and isinstance(value, dict)
+        else:
+            fits = isinstance(value, _KINDS[self.kind]) and not (self.kind == "number" and isinstance(value, bool))
+        if not fits:
             return SchemaVerdict.WRONG_TYPE
         return SchemaVerdict.TOO_LARGE if size_bytes > self.max_bytes else SchemaVerdict.OK
 
 
 def value_bytes(value: Any) -> bytes:
-    """A value as the bytes of its body: JSON, keys sorted."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode()
+    """A value as the bytes of its body: JSON, keys sorted. Raises `UsageError` for what JSON cannot say."""
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"a value of the store must be JSON: {error}") from error
 
 
 def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
@@ -64,11 +73,14 @@ def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
     return current
 
 
-def merge_facts(current: Any, value: Any) -> tuple[int, int]:
-    """How many keys a merge of `value` into `current` adds and changes."""
-    if not isinstance(value, dict):
-        return 0, 0
-    old = current if isinstance(current, dict) else {}
-    added = sum(key not in old for key in value)
-    changed = sum(key in old and old[key] != found for key, found in value.items())
+def overwritten(op: Op, current: Any, value: Any) -> tuple[int, int]:
+    """How many keys an update adds to `current`, and how many it would change or overwrite."""
+    if op is Op.SET_WITH_VERSION or current is None:
+        return (len(value), 0) if op is Op.MERGE and isinstance(value, dict) else (0, 0)
+    if op is Op.APPEND:
+        return 0, 0 if isinstance(current, list) else 1
+    if not isinstance(current, dict) or not isinstance(value, dict):
+        return 0, 1
+    added = sum(key not in current for key in value)
+    changed = sum(key in current and current[key] != found for key, found in value.items())
     return added, changed

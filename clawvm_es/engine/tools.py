@@ -46,7 +46,7 @@ UNKNOWN = Tool("unknown", invalidates=tuple(ResourceClass))
 
 def file_keys(argument: str = "path") -> Keys:
     """Resource keys of a tool that touches the one file named by `argument`."""
-    return lambda arguments: [(ResourceClass.FILE, os.path.abspath(str(arguments[argument])))]
+    return lambda arguments: [(ResourceClass.FILE, os.path.abspath(os.fspath(arguments[argument])))]
 
 
 def file_validator(argument: str = "path") -> Callable[[Arguments], str | None]:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
 
-from clawvm_es.core.state import State
-from clawvm_es.engine.shell import SESSION, Shell
-from clawvm_es.engine.store import FieldSchema, Validator, fold_values, merge_facts, value_bytes
+from clawvm_es.core.state import State, Update
+from clawvm_es.engine.edge import encode
+from clawvm_es.engine.scopes import SESSION
+from clawvm_es.engine.shell import Shell
+from clawvm_es.engine.store import FieldSchema, Validator, fold_values, overwritten, value_bytes
 from clawvm_es.errors import UsageError
+from clawvm_es.limits import VALUE_BYTES_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Evidence, Op, SchemaVerdict, UpdateFacts, Verdict
-from clawvm_es.model.pages import Scope
+from clawvm_es.model.pages import FULL, Scope
 
 UNDECLARED = "undeclared"
 """What stands in an event for the name of a field that nobody declared."""
@@ -25,7 +29,7 @@ class Updates:
     """Finds out the facts of updates for one session, under what its harness declared.
 
     `writers` maps `session` and `project` to the principals that may write there; a scope that is not named
-    takes all. `validator_s` are the seconds that one validator may take; a slower one does not agree.
+    takes all. `validator_s` are the seconds that all validators of one update may take together.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Updates:
 
     def facts(
         self,
+        state: State,
         field: str,
         op: Op,
         value: Any,
@@ -64,7 +69,6 @@ class Updates:
     ) -> UpdateFacts:
         """The facts of a new update."""
         body = value_bytes(value)
-        writers = self._writers.get(scope)
         facts = UpdateFacts(
             field=field if field in self._fields else UNDECLARED,
             op=op,
@@ -72,39 +76,71 @@ class Updates:
             size_bytes=len(body),
             evidence=evidence,
             scope=self.scope_id(scope),
-            allowed=writers is None or principal in writers,
+            allowed=self._allowed(scope, principal),
             base_version=base_version,
         )
-        return self._judged(self._shell.state, facts, field, value)
+        return self._judged(state, facts, field, value)
 
-    def renewed(self, state: State, facts: UpdateFacts) -> UpdateFacts:
-        """The facts of a pending update, worked out again against what is committed now."""
+    def page(self, state: State, page_id: str) -> UpdateFacts:
+        """The facts of writing a dirty page back: a field of the session's own store, named by the page's id."""
+        page = state.pages[page_id]
+        value = page.bodies[FULL] or ""
+        text = self._shell.edge.open(value) or ""
+        size = len(encode(text))
+        known = state.store.get((SESSION, page_id))
+        return UpdateFacts(
+            field=page_id,
+            op=Op.SET_WITH_VERSION,
+            value=value,
+            size_bytes=size,
+            evidence=Evidence(page_id=page_id),
+            verdict=SchemaVerdict.OK if size <= VALUE_BYTES_MAX else SchemaVerdict.TOO_LARGE,
+            allowed=self._allowed(Scope.SESSION, page.author),
+            base_version=known.version if known else 0,
+            validators=self._verdicts(page.page_type, text),
+        )
+
+    def renewed(self, state: State, update: Update) -> UpdateFacts:
+        """The facts of a pending update, worked out again against what is committed now and pending before it."""
+        facts = update.facts
         value = json.loads(self._shell.vault.open(facts.value) or b"null")
-        return self._judged(state, facts, facts.field, value)
+        return self._judged(state, facts, facts.field, value, below=update.update)
 
     def value(self, state: State, scope: str, field: str) -> Any:
-        """What the committed changes of a field add up to; None if it was never set."""
+        """What the committed changes of a field add up to, as this session knows them; None if never set."""
+        return fold_values(self._committed(state, scope, field))
+
+    def _committed(self, state: State, scope: str, field: str) -> list[tuple[Op, bytes | None]]:
         if scope != SESSION:
             vault = self._shell.log.vault(scope)
-            rows = (row.data for row in self._shell.log.read(scope))
+            seen = state.scopes.get(scope, 0)
+            rows = (row.data for row in self._shell.log.read(scope, upto=seen))
             shared = (data for data in rows if isinstance(data, e.ScopeChanged) and data.field == field)
-            return fold_values((data.op, vault.open(data.value)) for data in shared)
-        found = [
-            update
-            for update in state.updates.values()
-            if update.field_version and update.facts.scope == SESSION and update.facts.field == field
-        ]
+            return [(data.op, vault.open(data.value)) for data in shared]
+        found = [u for u in state.updates.values() if u.field_version and _is_of(u, SESSION, field)]
         found.sort(key=lambda update: update.field_version)
-        return fold_values((update.facts.op, self._shell.vault.open(update.facts.value)) for update in found)
+        return [(update.facts.op, self._shell.vault.open(update.facts.value)) for update in found]
 
-    def _judged(self, state: State, facts: UpdateFacts, field: str, value: Any) -> UpdateFacts:
+    def _expected(self, state: State, scope: str, field: str, below: int | None) -> Any:
+        """What a field will hold once all that is pending (below a number) is committed."""
+        pending = [state.updates[number] for number in state.pending if below is None or number < below]
+        ahead = [(u.facts.op, self._shell.vault.open(u.facts.value)) for u in pending if _is_of(u, scope, field)]
+        return fold_values([*self._committed(state, scope, field), *ahead])
+
+    def _allowed(self, scope: Scope, principal: str) -> bool:
+        writers = self._writers.get(scope)
+        return writers is None or principal in writers
+
+    def _judged(
+        self, state: State, facts: UpdateFacts, field: str, value: Any, below: int | None = None
+    ) -> UpdateFacts:
         schema = self._fields.get(field)
-        verdict = schema.verdict(value, facts.size_bytes) if schema else SchemaVerdict.UNKNOWN_FIELD
+        verdict = SchemaVerdict.UNKNOWN_FIELD
+        if schema is not None:
+            verdict = schema.verdict(facts.op, value, facts.size_bytes)
         added, changed = 0, 0
-        if facts.op is Op.MERGE:
-            if verdict is SchemaVerdict.OK and not isinstance(value, dict):
-                verdict = SchemaVerdict.WRONG_TYPE
-            added, changed = merge_facts(self.value(state, facts.scope, field), value)
+        if facts.op is not Op.SET_WITH_VERSION:
+            added, changed = overwritten(facts.op, self._expected(state, facts.scope, field, below), value)
         return attrs.evolve(
             facts,
             verdict=verdict,
@@ -115,22 +151,30 @@ class Updates:
         )
 
     def _verdicts(self, field: str, value: Any) -> tuple[Verdict, ...]:
-        """What each registered validator says; one that raises or is too slow does not agree."""
-        if not self._validators:
-            return ()
-        found = []
-        pool = ThreadPoolExecutor(max_workers=len(self._validators))
-        try:
-            asked = {name: pool.submit(ask, field, value) for name, ask in sorted(self._validators.items())}
-            for name, future in asked.items():
-                try:
-                    agrees = bool(future.result(self._validator_s))
-                except Exception:  # a validator is the caller's code: whatever it raises is a "no"
-                    agrees = False
-                found.append(Verdict(name, agrees))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return tuple(found)
+        """What the registered validators say; those that raise, or are not done in time, do not agree.
+
+        They run side by side in daemon threads, so that one that hangs keeps neither us nor the process waiting.
+        """
+        said: dict[str, bool] = {}
+
+        def ask(name: str, validator: Validator) -> None:
+            try:
+                said[name] = bool(validator(field, value))
+            except Exception:  # a validator is the caller's code: whatever it raises is a "no"
+                said[name] = False
+
+        names = sorted(self._validators)
+        threads = [threading.Thread(target=ask, args=(n, self._validators[n]), daemon=True) for n in names]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + self._validator_s
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return tuple(Verdict(name, said.get(name, False)) for name in names)
+
+
+def _is_of(update: Update, scope: str, field: str) -> bool:
+    return update.facts.scope == scope and update.facts.field == field
 
 
 def as_evidence(given: Evidence | str | int | None) -> Evidence:

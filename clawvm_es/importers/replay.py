@@ -17,7 +17,8 @@ from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.engine.edge import Edge
-from clawvm_es.engine.journal import SCOPE_PREFIX, Journal
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.scopes import SCOPE_PREFIX
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
 from clawvm_es.importers import commands, read
@@ -147,8 +148,9 @@ def _fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[Comm
     """The commands, with each turn charged for a fixed region that the recording does not hold."""
     for command in stream:
         if fixed_tokens is not None and isinstance(command.data, TurnBegan):
-            command = attrs.evolve(command, data=attrs.evolve(command.data, fixed_tokens=fixed_tokens))
-        yield command
+            yield attrs.evolve(command, data=attrs.evolve(command.data, fixed_tokens=fixed_tokens))
+        else:
+            yield command
 
 
 def _execute(session: Session, recording: Recording, stream: Iterator[Command], progress: Progress | None) -> None:

@@ -20,7 +20,7 @@ class MemoryLog:
     read_only: Final = False
 
     def __init__(self, *, reproducible: bool = False) -> None:
-        self.reproducible: Final = reproducible
+        self.reproducible = reproducible
         self._journal_id = secrets.token_hex(16)
         self._mutex = threading.RLock()  # held by the thread that writes
         self._state = threading.Lock()  # held while committed events are read or added to

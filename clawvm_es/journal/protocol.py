@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, StrEnum
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
@@ -52,9 +52,11 @@ class NewEvent:
     idempotency_key: str | None = None
 
 
-@attrs.frozen
-class Recorded:
-    """One stored row of the log. `raw` are the stored bytes that the hash covers, `data` their current class."""
+class Recorded(NamedTuple):
+    """One stored row of the log: `raw` are the stored bytes that the hash covers, `data` their current class.
+
+    A tuple, because folds make them by the million.
+    """
 
     seq: int
     session_id: str
@@ -129,6 +131,10 @@ class EventLog(Protocol):
     @property
     def journal_id(self) -> str:
         """The random id given to this log when it was made."""
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether its salts are derived from a seed, so that it comes out the same anywhere."""
 
     def transaction(self, durability: Durability = Durability.NORMAL) -> AbstractContextManager[Transaction]:
         """Open a write transaction; commit when the block ends, roll everything back when it raises.

@@ -1,4 +1,4 @@
-"""Every SELECT of the log, over one connection, and the way from a row to a `Recorded`."""
+"""Every statement of the log, over one connection, and the way from a row to a `Recorded`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
 ) SELECT id FROM ids WHERE id IS NOT NULL"""
+_INSERT_COMMITMENT = "INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?, ?, ?, ?, ?)"
+_UNSEAL = "UPDATE commitments SET blob_id = ?, binding = ? WHERE commitment = ?"
+_GROUP: Final = 500
 _COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
     WHERE b.digest = ? AND c.session_id = ? ORDER BY c.commitment_id LIMIT 1"""
 _STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
@@ -108,8 +111,7 @@ def recordeds(rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
             kind = UnknownEvent if isinstance(error, UnknownEvent) else JournalDamaged
             where = f"session {row[1]} version {row[2]} (seq {row[0]})"
             raise kind(f"{where}: {error}", hint=getattr(error, "hint", "")) from error
-        cells: tuple[Any, ...] = (*row[:11], raw, row[12], row[13], data)
-        yield Recorded(*cells)
+        yield Recorded._make((*row[:11], raw, row[12], row[13], data))
 
 
 def commitment_of(db: sqlite3.Connection, session_id: str, digest: bytes) -> str | None:
@@ -123,26 +125,42 @@ def stored(db: sqlite3.Connection, commitment: str) -> tuple[bytes, bytes | None
     return db.execute(_STORED, (commitment,)).fetchone()  # type: ignore[no-any-return]
 
 
-def store(db: sqlite3.Connection, body: Body) -> None:
-    """Write a commitment and, unless it is sealed or already there, its body; a sealed one may get its body later."""
-    row = db.execute("SELECT blob_id FROM commitments WHERE commitment = ?", (body.commitment,)).fetchone()
-    if row is not None and (body.sealed or row[0] is not None):
-        return
-    blob_id = None if body.sealed else _blob(db, body)
-    if row is None:
-        cells = (body.commitment, body.session_id, body.salt, blob_id, body.binding)
-        db.execute(
-            "INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?, ?, ?, ?, ?)", cells
-        )
-    else:
-        db.execute(
-            "UPDATE commitments SET blob_id = ?, binding = ? WHERE commitment = ?",
-            (blob_id, body.binding, body.commitment),
-        )
+def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
+    """Write commitments and, unless sealed or already there, their bodies; a sealed one may get its body later.
+
+    A few statements for all bodies of a transaction, since statements are what a small commit pays for.
+    """
+    names = [body.commitment for body in bodies]
+    known = dict(_among(db, "SELECT commitment, blob_id FROM commitments WHERE commitment IN", names))
+    wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
+    blobs = _blobs(db, [body for body in wanted if not body.sealed])
+    fresh = [
+        (body.commitment, body.session_id, body.salt, blobs.get(body.digest), body.binding)
+        for body in wanted
+        if body.commitment not in known
+    ]
+    db.executemany(_INSERT_COMMITMENT, fresh)
+    for body in wanted:
+        if body.commitment in known:
+            db.execute(_UNSEAL, (blobs[body.digest], body.binding, body.commitment))
 
 
-def _blob(db: sqlite3.Connection, body: Body) -> int:
-    row = db.execute("SELECT blob_id FROM blobs WHERE digest = ?", (body.digest,)).fetchone()
-    if row is None:
-        row = (db.execute("INSERT INTO blobs (digest, body) VALUES (?, ?)", (body.digest, body.body)).lastrowid,)
-    return int(row[0])
+def _blobs(db: sqlite3.Connection, bodies: Sequence[Body]) -> dict[bytes, int]:
+    """The blob ids of bodies by their digest; those that are not stored yet are stored."""
+    by_digest = {body.digest: body.body for body in bodies}
+    found: dict[bytes, int] = dict(_among(db, "SELECT digest, blob_id FROM blobs WHERE digest IN", list(by_digest)))
+    if len(found) == len(by_digest):
+        return found
+    (last,) = db.execute("SELECT coalesce(max(blob_id), 0) FROM blobs").fetchone()
+    missing = [digest for digest in by_digest if digest not in found]
+    new = [(last + n, digest, by_digest[digest]) for n, digest in enumerate(missing, 1)]
+    db.executemany("INSERT INTO blobs (blob_id, digest, body) VALUES (?, ?, ?)", new)
+    found.update((digest, blob_id) for blob_id, digest, _ in new)
+    return found
+
+
+def _among(db: sqlite3.Connection, query: str, keys: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    """The rows of `query` for all keys, asked in groups that one statement can hold."""
+    for start in range(0, len(keys), _GROUP):
+        group = keys[start : start + _GROUP]
+        yield from db.execute(f"{query} ({', '.join('?' * len(group))})", group)

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
@@ -425,13 +425,13 @@ class SQLiteTransaction:
         self.spots[session_id] = (version, seq, hash_)
         return self._head(session_id, self.spots[session_id])
 
-    def _write(self, rows: Sequence[planning.Row], bodies: Iterable[Body]) -> None:
+    def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body]) -> None:
         db = self._connection()
         try:
             db.executemany(queries.INSERT, rows)
-            for body in bodies:
-                queries.store(db, body)
-                self.stored.append(body)
+            if bodies:
+                queries.store(db, bodies)
+                self.stored.extend(bodies)
         except sqlite3.Error as error:
             self.failed = True
             raise opening.translate(error, self._log.path) from error

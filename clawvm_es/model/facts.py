@@ -220,7 +220,8 @@ class UpdateFacts:
 
     `field` is a declared name, or the id of the page that is written back. `base_version` is the committed
     version of the field that the writer saw (0: none), `scope_version` the version of the shared scope that
-    these facts were worked out against.
+    these facts were worked out against. `keys_changed` counts what a merge (or an append to what is no list)
+    would overwrite, against what is committed and pending.
     """
 
     field: str

@@ -118,7 +118,7 @@ def test_a_tool_that_raises_is_recorded_and_its_result_is_never_served(journal):
             with pytest.raises(ToolFailed) as caught:
                 session.tool("bad", {})
             assert isinstance(caught.value.__cause__, ZeroDivisionError)
-        assert [call.status for call in session.state.calls.values()] == [ReturnStatus.ERROR] * 2
+        assert [call.returned.status for call in session.state.calls.values()] == [ReturnStatus.ERROR] * 2
 
 
 def test_an_interrupted_tool_is_recorded_and_the_interrupt_goes_on(journal):
@@ -130,7 +130,7 @@ def test_an_interrupted_tool_is_recorded_and_the_interrupt_goes_on(journal):
     with journal.session("s", counter="lines4") as session:
         with pytest.raises(KeyboardInterrupt):
             session.tool("x", {}, run=interrupted)
-        assert session.state.calls[1].status is ReturnStatus.INTERRUPTED
+        assert session.state.calls[1].returned.status is ReturnStatus.INTERRUPTED
 
 
 def test_what_was_in_flight_is_known_after_reopening(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Settings
-from clawvm_es.engine.store import FieldSchema, fold_values, merge_facts, value_bytes
+from clawvm_es.engine.store import FieldSchema, fold_values, overwritten, value_bytes
 from clawvm_es.errors import UsageError
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Op
@@ -174,7 +174,7 @@ def test_a_merge_that_only_adds_changes_no_value(objects):
     """The facts of a merge tell exactly what it would do to the committed object."""
     current = None
     for value in objects:
-        added, changed = merge_facts(current, value)
+        added, changed = overwritten(Op.MERGE, current, value)
         merged = fold_values([(Op.MERGE, value_bytes(current or {})), (Op.MERGE, value_bytes(value))])
         assert len(merged) == len(current or {}) + added
         assert changed == sum(merged[key] != old for key, old in (current or {}).items())
@@ -188,5 +188,5 @@ def test_a_merge_that_only_adds_changes_no_value(objects):
 def test_a_declared_field_takes_its_kind_only(kind, good, bad):
     """A value of another JSON kind has the wrong type."""
     schema = FieldSchema(kind)
-    assert str(schema.verdict(good, 1)) == "ok"
-    assert str(schema.verdict(bad, 1)) == "wrong_type"
+    assert str(schema.verdict(Op.SET_WITH_VERSION, good, 1)) == "ok"
+    assert str(schema.verdict(Op.SET_WITH_VERSION, bad, 1)) == "wrong_type"

@@ -6,7 +6,6 @@ import random
 import shutil
 import sqlite3
 
-import attrs
 import pytest
 
 from clawvm_es.errors import UnreadableInput
@@ -256,7 +255,7 @@ def test_a_log_in_memory_is_verified_too() -> None:
     log = MemoryLog()
     fill(log)
     assert verify_log(log) == ()
-    log._events[3] = attrs.evolve(log._events[3], turn=9)
+    log._events[3] = log._events[3]._replace(turn=9)
     assert [problem.where for problem in verify_log(log)] == ["session a version 4 (seq 4)"]
 
 
