@@ -65,7 +65,7 @@ def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
     if language and (gutter or _most(_CODE_LINE.match, lines)):
         return FALLBACK if _is_one_line(lines) else CodeBuilder(language)
     if page_type is PageType.CONVERSATION or _is_prose(lines, source):
-        return FALLBACK if _is_one_line(sentences(text)) else _PROSE
+        return FALLBACK if _is_one_line(lines) and _is_one_line(sentences(text)) else _PROSE
     return FALLBACK if _is_one_line(lines) else _LOG
 
 

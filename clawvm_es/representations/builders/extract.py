@@ -118,6 +118,14 @@ def has_gutter(lines: Sequence[str]) -> bool:
     return len([line for line in probe if ("→" in line or "\t" in line) and GUTTER.match(line)]) * 2 > len(probe)
 
 
+def any_word(*words: str) -> re.Pattern[str]:
+    """What finds one of `words` (lower case) as a whole word in lower-cased text.
+
+    It looks last at what stands before a word, so that the search can skip to the first letters of the words.
+    """
+    return re.compile("|".join(rf"{word}(?<!\w{word})\b" for word in words))
+
+
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 

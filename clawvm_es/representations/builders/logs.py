@@ -27,9 +27,9 @@ from clawvm_es.representations.builders.extract import (
     structured_aim,
 )
 
-_ID = re.compile(rb"[0-9a-f](?:(?<=0)[xX][0-9a-fA-F]+|[0-9a-f]{6,}+)")
-_ID_CHARS = bytes.maketrans(b"123456789abcdef", b"000000000000000")
-_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_HEXADECIMAL = bytes.maketrans(b"123456789abcdefABCDEF", b"0" * 21)
+_LONG = re.compile(b"0000000+")
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
 _HEAD, _TAIL, _AROUND = 3, 6, 2  # lines
 _STRUCTURED_LINE_CHARS = 200
 _ALARMS_PERMILLE = 600  # a compressed level may grow to this much of the text to keep every alarm
@@ -53,12 +53,14 @@ def _scan(text: str, lines: Sequence[str]) -> _Scan:
 
 
 def _kinds(text: str) -> list[bytes]:
-    """Of each line what is left when every number and every long or marked hexadecimal id becomes ``0``."""
+    """Of each line what is left when every number and every long hexadecimal id becomes ``0``."""
     data = text.encode("utf-8", "surrogatepass")
-    if b"0000000" in data.translate(_ID_CHARS) or b"0x" in data or b"0X" in data:
-        data = _ID.sub(b"0", data)
-    data = data.translate(_DIGITS)
-    for zeros in (b"0000", b"00", b"00"):
+    kept, at = [], 0
+    for found in _LONG.finditer(data.translate(_HEXADECIMAL)):
+        kept.append(data[at : found.start()])
+        at = found.end()
+    data = b"0".join((*kept, data[at:])).translate(_DIGITS)
+    for zeros in (b"0000", b"00", b"00"):  # no run is longer than six
         data = data.replace(zeros, b"0")
     return data.split(b"\n")
 

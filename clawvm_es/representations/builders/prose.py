@@ -11,7 +11,14 @@ from itertools import chain
 from typing import Final
 
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.extract import compressed_aim, excerpt, pointer_line, spread, structured_aim
+from clawvm_es.representations.builders.extract import (
+    any_word,
+    compressed_aim,
+    excerpt,
+    pointer_line,
+    spread,
+    structured_aim,
+)
 
 _LONG_LINE = 240  # characters
 _PROBE_CHARS = 400  # of a line, when looking for facts
@@ -23,12 +30,10 @@ _NAME = re.compile(
     r"[`/._(\d](?:(?<=`)[^`]+`|(?<=[\w.-]/)[\w./-]|(?<=\w\.)\w{1,5}\b|(?<=\w_)\w|(?<=\w\()\)|(?<=:/)/|(?<=\d)\d)"
 )
 """Quoted code, paths, file names, identifiers, calls, URLs, numbers: told by a character inside, which is quick."""
-_WORDS = (
+_WEIGHTY = any_word(
     "must", "never", "always", "should", "decided", "decision", "because", "instead", "need", "todo", "fix", "fixed",
-    "root cause", "error",
+    "root cause", "error", "fail", "fails", "failed", "failing", "failure", "failures",
 )  # fmt: skip
-_WEIGHTY = re.compile("|".join((*(rf"{w}(?<!\w{w})\b" for w in _WORDS), r"fail(?<!\wfail)")))
-"""Words of decisions and failures, in lower case; what stands before a word is looked at last, which is quick."""
 
 
 def sentences(text: str) -> list[str]:

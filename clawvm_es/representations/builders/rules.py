@@ -13,6 +13,7 @@ from typing import Final
 from clawvm_es.limits import COMPRESSED_CHARS
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.representations.builders.extract import (
+    any_word,
     compressed_aim,
     excerpt,
     pointer_line,
@@ -24,12 +25,10 @@ from clawvm_es.representations.builders.prose import sentences
 
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+\S")
 _HEADING = re.compile(r"\s*#{1,6}\s+\S")
-_MODAL = re.compile(
-    r"\b(?:must|shall|should|never|always|only|do not|don't|cannot|can't|avoid|required?|forbidden|prefer|ensure|"
-    r"make sure|important|use)\b",
-    re.IGNORECASE,
+_STRONG = any_word(
+    "must", "shall", "should", "never", "always", "only", "do not", "don't", "forbidden", "require", "required"
 )
-_STRONG = re.compile(r"\b(?:must|shall|should|never|always|only|do not|don't|forbidden|required?)\b", re.IGNORECASE)
+_MODAL = any_word("cannot", "can't", "avoid", "prefer", "ensure", "make sure", "important", "use")
 
 
 class RulesBuilder:
@@ -40,8 +39,9 @@ class RulesBuilder:
     def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
         """All three levels; structured is as long as the rules are, up to the greatest compressed aim."""
         lines = sentences(text)
-        strong = [i for i, line in enumerate(lines) if _STRONG.search(line)]
-        modal = [i for i, line in enumerate(lines) if _MODAL.search(line)]
+        lowered = [line.lower() for line in lines]
+        strong = [i for i, line in enumerate(lowered) if _STRONG.search(line)]
+        modal = [i for i, line in enumerate(lowered) if _MODAL.search(line)]
         items = [i for i, line in enumerate(lines) if _ITEM.match(line)]
         headings = [i for i, line in enumerate(lines) if _HEADING.match(line)]
         order = [*strong, *modal, *headings, *items, *spread(len(lines))]
