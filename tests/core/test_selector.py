@@ -2,6 +2,7 @@
 
 from itertools import pairwise, product
 
+import attrs
 from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,8 +11,8 @@ from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU
 from clawvm_es.core.selector import select
 from clawvm_es.core.utility import QUALITY, hull, recency
 from clawvm_es.model import events as e
-from clawvm_es.model.pages import ABSENT, FULL, PageType, Pin
-from clawvm_es.testing.core import Given, page
+from clawvm_es.model.pages import ABSENT, FULL, Fidelity, Level, PageType, Pin
+from clawvm_es.testing.core import Given, opened, page
 
 TYPES = st.sampled_from(list(PageType))
 PAGES = st.lists(st.tuples(TYPES, st.integers(1, 400)), min_size=1, max_size=9)
@@ -27,7 +28,7 @@ def session(pages, budget, profile=CLAWVM, turns=1):
     return given
 
 
-@forall(PAGES, st.integers(1, 1500), st.sampled_from([CLAWVM, CLAWVM_RANK, LRU]), st.integers(1, 4))
+@forall(PAGES, st.integers(1, 1500), st.sampled_from([CLAWVM, CLAWVM_RANK, LRU]), st.sampled_from([1, 2, 6, 20, 70]))
 def test_the_budget_is_never_exceeded(pages, budget, profile, turns):
     """LAW-SELECT-1: what an assembly installs fits the budget, and its total is the sum of its pages."""
     given = session(pages, budget, profile, turns)
@@ -153,3 +154,33 @@ def test_a_changed_page_makes_everything_after_it_uncached():
     given.when(page(2, tokens=80))
     given.turn()
     assert given.of(e.PromptAssembled)[-1].uncached_tokens == 180
+
+
+def test_a_small_old_page_that_is_hinted_is_raised():
+    """A hint raises a page whatever its utility, even one so old and small that it has none."""
+    given = session([(PageType.EVIDENCE, 7)], 10_000, turns=70)
+    given.turn(hints=("p1",))
+    assert given.state.resident == {"p1": FULL}
+
+
+def test_the_directory_line_never_pushes_a_floor_out():
+    """Where floors fit only without the directory line, the line goes."""
+    given = Given()
+    given.when(opened(budget_tokens=60, directory_tokens=40))
+    given.when(page(1, PageType.BOOTSTRAP, 30))
+    given.turn()
+    assert given.of(e.InvariantPressureObserved) == []
+    assert "p1" in given.state.resident
+
+
+def test_steps_of_a_page_keep_their_order_in_the_index():
+    """Keys rise along a hull, whatever rounding does to gains: found as an assembly over its budget."""
+    given = Given.session(budget_tokens=150)
+    kept = (Level(Fidelity.FULL, 328, "0", "t/1"), Level(Fidelity.STRUCTURED, 136, "0", "t/1"))
+    kept += (Level(Fidelity.POINTER, 30, "0", "t/1"),)
+    given.when(attrs.evolve(page(1), levels=kept))
+    for _ in range(70):
+        given.turn()
+    assert all(assembled.tokens <= 150 for assembled in given.of(e.PromptAssembled))
+    steps = [step for step in given.state.index.steps if step[3][0] == "p1"]
+    assert [step[3][1] for step in steps] == sorted(step[3][1] for step in steps)

@@ -11,8 +11,17 @@ from clawvm_es.core.state import State
 from clawvm_es.core.writeback import check
 from clawvm_es.errors import UsageError
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import CloseReason, Evidence, Op, RejectReason, RetireReason, SchemaVerdict, Verdict
-from clawvm_es.model.pages import PageType, Pin
+from clawvm_es.model.facts import (
+    CloseReason,
+    Evidence,
+    Op,
+    RejectReason,
+    RetireReason,
+    ReturnStatus,
+    SchemaVerdict,
+    Verdict,
+)
+from clawvm_es.model.pages import Fidelity, Level, PageType, Pin
 from clawvm_es.testing.core import Given, need, opened, page, update
 
 
@@ -76,6 +85,12 @@ def test_merge_adds_but_never_changes():
         e.UpdateStaged(7, update()),
         e.BudgetChanged(0),
         opened(),
+        e.SessionForked("x", 1, "0"),
+        e.ScopeChanged("f", Op.APPEND, 1, 0, "0", "s", 1, "0"),
+        attrs.evolve(page(1), levels=()),
+        attrs.evolve(page(1), levels=(Level(Fidelity.FULL, -1, "0", "t/1"),)),
+        attrs.evolve(page(1), levels=(Level(Fidelity.FULL, 5, "0", "t/1"), Level(Fidelity.ABSENT, 0, "0", "t/1"))),
+        attrs.evolve(page(1), levels=(Level(Fidelity.FULL, 5, "0", "t/1"), Level(Fidelity.POINTER, 5, "0", "t/1"))),
     ],
     ids=lambda data: data.TYPE,
 )
@@ -86,6 +101,18 @@ def test_what_no_order_of_events_can_bring_about_is_refused(data):
     with pytest.raises(UsageError):
         given.when(data)
     assert given.state == before
+
+
+def test_a_result_before_its_call_is_joined_when_the_call_arrives():
+    """Unordered delivery: the call that comes late has its result, and is not in flight."""
+    given = Given.session()
+    given.when(e.ToolReturned(call=1, status=ReturnStatus.OK, unmatched=True))
+    given.when(page(1, call=1))
+    given.when(e.ToolCalled(call=1, tool="T", arguments="0", signature=1, deterministic=True))
+    call = given.state.calls[1]
+    assert (call.returned.status, call.page_id) == (ReturnStatus.OK, "p1")
+    assert given.state.unmatched == {}
+    assert given.state.valid_call(1) is call
 
 
 def test_nothing_comes_before_session_opened_or_after_session_closed():
