@@ -146,7 +146,7 @@ def run(journal: Journal, session_id: str, events: int, batch: int = 32) -> Sess
 
 def premade(events: int) -> list[NewEvent]:
     """The first `events` events of a scripted session, ready to be appended."""
-    log = MemoryLog()
+    log = MemoryLog(reproducible=True)
     run(Journal(log, seed=1), "premade", events)
     return [again(recorded) for recorded in log.read("premade", upto=events)]
 
