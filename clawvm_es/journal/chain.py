@@ -1,4 +1,4 @@
-"""The hash chain of a session and the digest of its decisions.
+"""The hash chain of a session.
 
 LAW-CHAIN-1: `hash` = SHA-256 over one header of every column but `seq`: a fixed domain tag, the integers as signed
 64-bit big endian, the byte lengths of the texts as signed 32-bit (-1 for NULL), the previous hash, then the texts
@@ -13,17 +13,13 @@ import hashlib
 import struct
 from typing import Final
 
-from clawvm_es.journal.protocol import Recorded
-
 GENESIS: Final = bytes(32)
 """What the first event of a stream chains to."""
 HASH_BYTES: Final = 32
 
 _EVENT_TAG: Final = b"clawvm-es event 1\0\0\0"
-_DECISION_TAG: Final = b"clawvm-es decision 1"
 # tag; version, turn, schema_version, at, cause; cause given; lengths of six texts; prev_hash
 _EVENT_HEADER: Final = struct.Struct(">20sqqqqq?iiiiii32s").pack
-_DECISION_HEADER: Final = struct.Struct(">qqii").pack
 _sha256 = hashlib.sha256
 
 
@@ -60,21 +56,3 @@ def event_hash(  # noqa: PLR0913, PLR0917 - one argument a column, positional fo
         prev_hash,
     )
     return _sha256(b"".join((header, session_id, kind, type_, principal, key or b"", data))).digest()
-
-
-class DecisionDigest:
-    """SHA-256 over (turn, type, schema_version, data) of a session's decisions, in order; inputs are passed over."""
-
-    def __init__(self) -> None:
-        self._sha = _sha256(_DECISION_TAG)
-
-    def update(self, recorded: Recorded) -> None:
-        """Take in the next event of the session."""
-        if recorded.kind == "decision":
-            type_ = recorded.type.encode()
-            header = _DECISION_HEADER(recorded.turn, recorded.schema_version, len(type_), len(recorded.raw))
-            self._sha.update(header + type_ + recorded.raw)
-
-    def hexdigest(self) -> str:
-        """The digest of the decisions so far, as 64 hex digits."""
-        return self._sha.hexdigest()

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.journal.chain import GENESIS, DecisionDigest, event_hash
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.testing.logs import budget, used
+from clawvm_es.journal.chain import GENESIS, event_hash
 
 VECTORS = json.loads((Path(__file__).parent / "chain_vectors.json").read_text())
 TEXT_COLUMNS = ("session_id", "kind", "type", "principal", "data")
@@ -82,22 +80,3 @@ def test_texts_cannot_trade_places(a, b, c) -> None:
     row |= {"cause": None, "idempotency_key": None, "prev_hash": GENESIS.hex()}
     rows = [row | {"session_id": a + b, "kind": c}, row | {"session_id": a, "kind": b + c}]
     assert (ours(rows[0]) == ours(rows[1])) == (b == "")
-
-
-def test_decision_digest_covers_decisions_only() -> None:
-    """The digest is SHA-256 over turn, type, schema version and data of the decisions, in order, and nothing else."""
-    log = MemoryLog()
-    log.append("s", [budget(1, "k"), used("p1"), used("p2")])
-    log.append("t", [budget(2), used("p1"), budget(3), used("p2")])
-    digests = []
-    for session_id in ("s", "t"):
-        digest = DecisionDigest()
-        for recorded in log.read(session_id):
-            digest.update(recorded)
-        digests.append(digest.hexdigest())
-    message = b"clawvm-es decision 1"
-    for page in ("p1", "p2"):
-        data = b'{"page_id":"%s","rule":"declared"}' % page.encode()
-        message += (1).to_bytes(8, "big") + (1).to_bytes(8, "big") + len(b"page_used").to_bytes(4, "big")
-        message += len(data).to_bytes(4, "big") + b"page_used" + data
-    assert digests == [hashlib.sha256(message).hexdigest()] * 2

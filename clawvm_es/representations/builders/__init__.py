@@ -81,6 +81,7 @@ def _is_prose(lines: list[str], source: str) -> bool:
 def _most(matches: Callable[[str], object], lines: list[str]) -> bool:
     """Whether more than two fifths of the first filled lines match."""
     probe = [line[:_LINE_CHARS] for line in lines[:_PROBE] if line and not line.isspace()]
-    if any("→" in line or "\t" in line for line in probe):
+    joined = "".join(probe)
+    if "→" in joined or "\t" in joined:
         probe = [line for line in (GUTTER.sub("", line, count=1) for line in probe) if line]
     return next(islice(filter(matches, probe), len(probe) * 2 // 5, None), None) is not None

@@ -118,12 +118,13 @@ def has_gutter(lines: Sequence[str]) -> bool:
     return len([line for line in probe if ("→" in line or "\t" in line) and GUTTER.match(line)]) * 2 > len(probe)
 
 
-def any_word(*words: str) -> re.Pattern[str]:
-    """What finds one of `words` (lower case) as a whole word in lower-cased text.
+def any_word(*words: str) -> str:
+    """A pattern that finds one of `words` as a whole word.
 
-    It looks last at what stands before a word, so that the search can skip to the first letters of the words.
+    It looks last at what stands before a word, so that a search that minds case (lower the text first) skips to
+    the first letters of the words, which is several times faster than a leading ``\\b`` and `re.IGNORECASE`.
     """
-    return re.compile("|".join(rf"{word}(?<!\w{word})\b" for word in words))
+    return "|".join(rf"{word}(?<!\w{word})\b" for word in words)
 
 
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
 from typing import Final
 
 import attrs
@@ -27,12 +26,6 @@ _STATUS_CHARS = 32  # a status stands near the start or the end of its line
 _DONE_SHOWN, _NEXT_SHOWN = 2, 3
 
 
-class _Status(Enum):
-    DONE = "done"
-    CURRENT = "current"
-    NEXT = "next"
-
-
 @attrs.frozen
 class _Steps:
     """Line indices of the goal and of the steps by status."""
@@ -43,18 +36,18 @@ class _Steps:
     next: tuple[int, ...]
 
 
-def _status(line: str) -> _Status | None:
+def _status(line: str) -> str | None:
     found = _STEP.search(line[:_STATUS_CHARS]) or _STEP.search(line[-_STATUS_CHARS:])
-    return _Status(found.lastgroup) if found else None
+    return found.lastgroup if found else None
 
 
 def _steps(lines: Sequence[str]) -> _Steps:
-    by_status: dict[_Status | None, list[int]] = {status: [] for status in (None, *_Status)}
+    by_status: dict[str | None, list[int]] = {None: [], "done": [], "current": [], "next": []}
     for index, line in enumerate(lines):
         if line.strip():
             by_status[_status(line)].append(index)
-    goal = tuple(by_status[None][:1])
-    return _Steps(goal, *(tuple(by_status[status]) for status in _Status))
+    goal, *steps = (tuple(indices) for indices in by_status.values())
+    return _Steps(goal[:1], *steps)
 
 
 class PlanBuilder:

@@ -30,10 +30,11 @@ _NAME = re.compile(
     r"[`/._(\d](?:(?<=`)[^`]+`|(?<=[\w.-]/)[\w./-]|(?<=\w\.)\w{1,5}\b|(?<=\w_)\w|(?<=\w\()\)|(?<=:/)/|(?<=\d)\d)"
 )
 """Quoted code, paths, file names, identifiers, calls, URLs, numbers: told by a character inside, which is quick."""
-_WEIGHTY = any_word(
+_WORDS = (
     "must", "never", "always", "should", "decided", "decision", "because", "instead", "need", "todo", "fix", "fixed",
-    "root cause", "error", "fail", "fails", "failed", "failing", "failure", "failures",
+    "root cause", "error",
 )  # fmt: skip
+_WEIGHTY = re.compile(any_word(*_WORDS) + r"|fail(?<!\wfail)")
 
 
 def sentences(text: str) -> list[str]:
@@ -58,7 +59,9 @@ class ProseBuilder:
     def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
         """All three levels."""
         lines = sentences(text)
-        headings = [i for i, line in enumerate(lines) if _HEADING.match(line)]
+        headings = [
+            i for i, line in enumerate(lines) if ("#" in line or ":" in line or "**" in line) and _HEADING.match(line)
+        ]
         return {
             Fidelity.COMPRESSED: excerpt(lines, _compressed_order(lines, headings), compressed_aim(text)),
             Fidelity.STRUCTURED: excerpt(lines, _structured_order(lines, headings), structured_aim(text)),

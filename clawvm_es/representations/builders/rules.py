@@ -25,10 +25,12 @@ from clawvm_es.representations.builders.prose import sentences
 
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+\S")
 _HEADING = re.compile(r"\s*#{1,6}\s+\S")
-_STRONG = any_word(
-    "must", "shall", "should", "never", "always", "only", "do not", "don't", "forbidden", "require", "required"
+_STRONG = re.compile(
+    any_word(
+        "must", "shall", "should", "never", "always", "only", "do not", "don't", "forbidden", "require", "required"
+    )
 )
-_MODAL = any_word("cannot", "can't", "avoid", "prefer", "ensure", "make sure", "important", "use")
+_MODAL = re.compile(any_word("cannot", "can't", "avoid", "prefer", "ensure", "make sure", "important", "use"))
 
 
 class RulesBuilder:
