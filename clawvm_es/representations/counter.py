@@ -180,7 +180,7 @@ class Lines4Counter:
     def count(self, text: str) -> int:
         """Sum over lines of ceil(bytes / 4)."""
         *lines, last = text.encode("utf-8", "surrogatepass").split(b"\n")
-        return sum((len(line) + 4) // 4 for line in lines) + (len(last) + 3) // 4
+        return sum([(len(line) + 4) // 4 for line in lines]) + (len(last) + 3) // 4
 
 
 _COUNTERS: Final[Mapping[str, TokenCounter]] = MappingProxyType(

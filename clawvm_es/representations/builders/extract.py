@@ -119,10 +119,10 @@ def has_gutter(lines: Sequence[str]) -> bool:
 
 
 def any_word(*words: str) -> str:
-    """A pattern that finds one of `words` as a whole word.
+    r"""A pattern that finds one of `words` as a whole word.
 
     It looks last at what stands before a word, so that a search that minds case (lower the text first) skips to
-    the first letters of the words, which is several times faster than a leading ``\\b`` and `re.IGNORECASE`.
+    the first letters of the words, which is several times faster than a leading ``\b`` and `re.IGNORECASE`.
     """
     return "|".join(rf"{word}(?<!\w{word})\b" for word in words)
 
