@@ -44,6 +44,7 @@ _PARSED_CHARS = 1 << 18  # beyond this, only the head has an outline
 _CHUNK_CHARS = 1 << 15
 _STEPS_LEAST, _BYTES_A_STEP = 50, 40  # of a parse; real code in nine languages needs a step per 64 bytes or fewer
 _DEPTH = 6
+_AT_MARGIN = ("@", "#", "_")
 
 
 def extension(source: str) -> str:
@@ -83,8 +84,7 @@ def _chunks(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """Stretches of code with the index of their first line, cut where a line starts at the margin if one is near."""
     start = size = total = 0
     for index, line in enumerate(lines):
-        at_margin = bool(line) and (line[0].isalnum() or line[0] in "@#_")
-        if size > 2 * _CHUNK_CHARS or (size > _CHUNK_CHARS and at_margin):
+        if size > _CHUNK_CHARS and (size > 2 * _CHUNK_CHARS or line[:1].isalnum() or line.startswith(_AT_MARGIN)):
             yield start, "\n".join(lines[start:index])
             start, size = index, 0
             if total > _PARSED_CHARS:
