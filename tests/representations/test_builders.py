@@ -68,6 +68,24 @@ def test_repeated_lines_become_one_with_a_count() -> None:
     assert len(structured.split("\n")) <= 12
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [str(10**n) for n in range(12)],
+        ["deadbeef01", "0a1b2c3", "ffffffffffffffff", "1234567"],
+        ["0x7fff5fbff8c0", "0x00000000", "0xDEADBEEF"],
+    ],
+)
+def test_lines_that_differ_in_numbers_and_ids_are_of_one_kind(ids: list[str]) -> None:
+    """Numbers of any length and long hexadecimal ids make no new kind; other words do."""
+    log = (
+        "".join(f"commit {ids[i % len(ids)]} by someone who wrote a line\n" for i in range(120)) + "one other line\n"
+    )
+    structured = built(log, "Bash: git log")[S]
+    assert f"commit {ids[0]} by someone who wrote a line [×120]" in structured
+    assert "one other line" in structured
+
+
 GO = """package strategy
 
 import (
