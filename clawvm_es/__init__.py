@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from clawvm_es.core.profiles import profile as profile
     from clawvm_es.engine.aio import AsyncJournal as AsyncJournal
     from clawvm_es.engine.aio import AsyncSession as AsyncSession
+    from clawvm_es.engine.hooks import Prompt as Prompt
+    from clawvm_es.engine.hooks import Settings as Settings
     from clawvm_es.engine.journal import Journal as Journal
-    from clawvm_es.engine.session import Prompt as Prompt
     from clawvm_es.engine.session import Session as Session
-    from clawvm_es.engine.session import Settings as Settings
     from clawvm_es.engine.store import FieldSchema as FieldSchema
     from clawvm_es.engine.tools import Tool as Tool
     from clawvm_es.engine.tools import file_reader as file_reader
@@ -29,9 +29,9 @@ _WHERE = {
     "AsyncJournal": "clawvm_es.engine.aio",
     "AsyncSession": "clawvm_es.engine.aio",
     "Journal": "clawvm_es.engine.journal",
-    "Prompt": "clawvm_es.engine.session",
+    "Prompt": "clawvm_es.engine.hooks",
     "Session": "clawvm_es.engine.session",
-    "Settings": "clawvm_es.engine.session",
+    "Settings": "clawvm_es.engine.hooks",
     "FieldSchema": "clawvm_es.engine.store",
     "Tool": "clawvm_es.engine.tools",
     "file_reader": "clawvm_es.engine.tools",

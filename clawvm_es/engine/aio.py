@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from clawvm_es.core.state import State
+from clawvm_es.engine.hooks import Prompt, StageResult, ToolResult
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Prompt, Session, StageResult, ToolResult
+from clawvm_es.engine.session import Session
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.model.pages import PageType
 

@@ -9,8 +9,9 @@ from types import TracebackType
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import profile
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.scopes import SCOPE_PREFIX
-from clawvm_es.engine.session import Session, Settings, now_us
+from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.memory_log import MemoryLog

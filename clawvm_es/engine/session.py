@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-import attrs
-
 from clawvm_es.core.state import Call, Page, State
 from clawvm_es.engine.calls import Stored, ToolCalls, source_of
+from clawvm_es.engine.hooks import Prompt, Settings, StageResult, ToolResult, ToolRun
+from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Shell
-from clawvm_es.engine.store import FieldSchema, Validator
-from clawvm_es.engine.tools import Tool
 from clawvm_es.engine.updates import Updates, as_evidence
 from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError
 from clawvm_es.journal.protocol import Durability
@@ -33,66 +31,13 @@ from clawvm_es.model.facts import (
     ReturnStatus,
     Trigger,
 )
-from clawvm_es.model.pages import FULL, LADDER, Author, Fidelity, Origin, OriginKind, PageType, Pin, Scope
+from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
 
 MODEL: Final = "model"
 USER: Final = "user"
 TOOL: Final = "tool"
 HARNESS: Final = "harness"
 T = TypeVar("T")
-
-
-@attrs.frozen
-class Prompt:
-    """An assembled prompt: its text (without the fixed region), its size and budget in tokens, its pages."""
-
-    turn: int
-    text: str
-    tokens: int
-    budget_tokens: int
-    pages: Mapping[str, Fidelity]
-
-
-@attrs.frozen
-class ToolResult:
-    """What a tool call gave; `served` says that a stored result was returned and nothing ran."""
-
-    text: str
-    call: int
-    page_id: str
-    served: bool
-
-
-@attrs.frozen
-class ToolRun:
-    """A tool call that has begun: run it and give the result to `finish_tool`, unless `served` is set already."""
-
-    number: int
-    name: str
-    arguments: Mapping[str, Any]
-    validator: str | None
-    served: ToolResult | None
-
-
-@attrs.frozen
-class StageResult:
-    """What became of a staged update: its number, and why it was rejected (None: it passed)."""
-
-    update: int
-    reason: str | None
-
-
-@attrs.frozen
-class Settings:
-    """What a harness declares for a session and the log does not hold: tools, fields, validators, writers."""
-
-    tools: Sequence[Tool] = ()
-    fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)
-    validators: Mapping[str, Validator] = attrs.field(factory=dict)
-    writers: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
-    """Scope (`session`, `project`) → principals that may write it; a scope that is not named takes all."""
-    flush_at_permille: int = 800
-    """Fill (of the budget, by the actual pages) at which dirty pages are flushed."""
 
 
 def now_us() -> int:
@@ -384,7 +329,7 @@ class Session:
     def recall(
         self,
         query: str,
-        answer: Callable[[str], Iterable[str]] | Iterable[str] | None,
+        answer: Answer,
         *,
         outcome: RecallOutcome | str | None = None,
         key: str | None = None,
@@ -395,7 +340,7 @@ class Session:
         a `PermissionError` is denied, any other error of the backend is a backend error: all are recorded, so
         that an empty answer is never taken for "nothing known".
         """
-        texts, found = _answer_of(query, answer)
+        texts, found = answer_of(query, answer)
         if outcome is not None:
             found = RecallOutcome(outcome)
 
@@ -573,23 +518,3 @@ def _next_page_id(state: State) -> str:
 def _first(events: Iterable[e.Event], kind: type[T]) -> T:
     """The first event of a class; a hook's commands always give one."""
     return next(event for event in events if isinstance(event, kind))
-
-
-def _answer_of(
-    query: str, answer: Callable[[str], Iterable[str]] | Iterable[str] | None
-) -> tuple[Sequence[str], RecallOutcome]:
-    """What a memory backend answered, and how that counts."""
-    try:
-        given = answer(query) if callable(answer) else answer
-        if given is None or isinstance(given, (str, bytes)):
-            return (), RecallOutcome.MALFORMED
-        texts = list(given)
-    except PermissionError:
-        return (), RecallOutcome.DENIED
-    except (TypeError, ValueError):
-        return (), RecallOutcome.MALFORMED
-    except Exception:  # the backend is the harness's code: whatever it raises is its failure, and is recorded
-        return (), RecallOutcome.BACKEND_ERROR
-    if not all(isinstance(text, str) for text in texts):
-        return (), RecallOutcome.MALFORMED
-    return texts, RecallOutcome.OK if texts else RecallOutcome.NO_MATCH

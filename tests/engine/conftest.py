@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.store import FieldSchema
 
 FIELDS = {"timezone": FieldSchema("string", 100), "facts": FieldSchema("object"), "notes": FieldSchema()}

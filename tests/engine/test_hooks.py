@@ -2,8 +2,8 @@
 
 import pytest
 
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.tools import Tool, file_reader
 from clawvm_es.errors import IdempotencyConflict, InvariantPressure, ToolFailed, UsageError
 from clawvm_es.model import events as e

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from clawvm_es.engine.aio import AsyncJournal
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.tools import Tool, file_reader
 from clawvm_es.errors import IdempotencyConflict, NotCanonical, ToolFailed, UsageError
 from clawvm_es.model import events as e

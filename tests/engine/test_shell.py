@@ -10,8 +10,8 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.engine.aio import AsyncJournal
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.tools import Tool
 from clawvm_es.journal.codec import encode
 from clawvm_es.model import events as e

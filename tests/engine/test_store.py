@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.store import FieldSchema, fold_values, overwritten, value_bytes
 from clawvm_es.errors import UsageError
 from clawvm_es.model import events as e

@@ -10,8 +10,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
 from clawvm_es.model import events as e

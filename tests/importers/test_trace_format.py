@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from clawvm_es.core.profiles import profile
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import read, write_trace

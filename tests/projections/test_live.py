@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Settings
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
 from clawvm_es.model.pages import Scope

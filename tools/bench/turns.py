@@ -18,8 +18,9 @@ from bench.workload import START_US, make_text
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.session import Session, Settings
+from clawvm_es.engine.session import Session
 from clawvm_es.engine.tools import Tool, file_keys
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
