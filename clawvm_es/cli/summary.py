@@ -44,6 +44,7 @@ def session_document(row: SessionRow) -> dict[str, Any]:
         "misses": row.misses,
         "faults": {str(fault): getattr(row, fault) for fault in FaultType},
         "alerts": row.alerts,
+        "repeat_unknown": row.repeat_unknown,
         "pressure": row.pressure,
         "tokens": row.tokens,
         "uncached_tokens": row.uncached_tokens,

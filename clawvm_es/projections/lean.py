@@ -45,6 +45,8 @@ class LeanToolCalled(msgspec.Struct):
 
     call: int
     tool: str
+    signature: int | None = None
+    signature_key: str | None = None
 
 
 class LeanRepresentationChanged(msgspec.Struct):

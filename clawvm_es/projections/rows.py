@@ -35,6 +35,7 @@ class SessionRow:
     silent_recall: int = 0
     flush_miss: int = 0
     alerts: int = 0
+    repeat_unknown: int = 0
     pressure: int = 0
     tokens: int = 0
     uncached_tokens: int = 0
