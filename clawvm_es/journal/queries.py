@@ -130,7 +130,7 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
 
     A few statements for all bodies of a transaction, since statements are what a small commit pays for.
     """
-    names = [body.commitment for body in bodies]
+    names = [body.commitment for body in bodies if not body.fresh]
     known = dict(_among(db, "SELECT commitment, blob_id FROM commitments WHERE commitment IN", names))
     wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
     blobs = _blobs(db, [body for body in wanted if not body.sealed])

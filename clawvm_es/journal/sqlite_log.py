@@ -183,8 +183,9 @@ class SQLiteLog:
         if transaction.last is not None:
             self._tail = transaction.last
             self._spots.update(transaction.spots)
-        if transaction.stored:
-            self._bodies.forget(transaction.stored)
+            for session_id, place in transaction.spots.items():
+                self._bodies.wrote(session_id, place[0], session_id in transaction.began)
+            self._bodies.forget(transaction.stored.values())
         if transaction.durability is Durability.FULL and self._tail is not None:
             self._durable_seq = self._tail[0]
 
@@ -335,6 +336,7 @@ class SQLiteLog:
     def _before_fork(self) -> None:
         self._mutex.acquire()
         self._bodies.mutex.acquire()
+        self._bodies.share()
         self._reading.acquire()
         if self._open is None:
             self._release_connections()
@@ -356,7 +358,8 @@ class SQLiteTransaction:
         self.durability: Final = durability
         self.last: tuple[int, bytes] | None = None  # seq and hash of the last event appended here
         self.spots: dict[str, Spot] = {}  # streams appended to here
-        self.stored: list[Body] = []
+        self.began: set[str] = set()  # streams that did not exist before
+        self.stored: dict[str, Body] = {}  # by commitment
         self.failed = False  # an append stopped half-way, so nothing may be committed
         self._log = log
         self._db: sqlite3.Connection | None = None
@@ -422,6 +425,8 @@ class SQLiteTransaction:
         self._write(rows, bodies)
         seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
         self.last = (seq, hash_)
+        if head is None:
+            self.began.add(session_id)
         self.spots[session_id] = (version, seq, hash_)
         return self._head(session_id, self.spots[session_id])
 
@@ -429,9 +434,10 @@ class SQLiteTransaction:
         db = self._connection()
         try:
             db.executemany(queries.INSERT, rows)
-            if bodies:
-                queries.store(db, bodies)
-                self.stored.extend(bodies)
+            new = [body for body in bodies if self.stored.get(body.commitment) is not body]
+            if new:
+                queries.store(db, new)
+                self.stored.update((body.commitment, body) for body in new)
         except sqlite3.Error as error:
             self.failed = True
             raise opening.translate(error, self._log.path) from error
@@ -441,6 +447,7 @@ class SQLiteTransaction:
         place = self.spots.get(session_id) or self._log._spots.get(session_id)
         if place is None:
             place = self._query(queries.spot, session_id)
+            self._log._bodies.found(session_id, 0 if place is None else place[0])
             if place is not None:
                 self._log._spots[session_id] = place
         return place

@@ -22,6 +22,8 @@ import attrs
 from clawvm_es.journal.codec import named_commitments
 
 SALT_BYTES: Final = 32
+_DIGESTS_MAX: Final = 100_000
+"""Digests of stored bodies that are remembered at most; a hundred bytes each."""
 _BINDING_TAG: Final = b"clawvm-es commitment 1"
 
 
@@ -32,14 +34,23 @@ class Body:
     session_id: str
     commitment: str
     salt: bytes
-    digest: bytes  # SHA-256 of the body
+    digest: bytes  # SHA-256 of the body; empty if it is sealed
     body: bytes
     sealed: bool
+    fresh: bool = False  # its salt is new and known to nobody else, so that no such commitment can be stored
 
     @property
     def binding(self) -> bytes:
         """What `binding` holds in the row of this commitment."""
         return binding(self.commitment, self.session_id, self.salt, self.sealed)
+
+
+@attrs.define
+class Written:
+    """All bodies of a stream that only this log has appended to: their digests, as of a version."""
+
+    version: int = 0
+    digests: set[bytes] = attrs.field(factory=set)
 
 
 class BodyStore(Protocol):
@@ -71,26 +82,36 @@ class Bodies:
         self.mutex: Final = threading.Lock()  # public for a log that has to hold everything still over a fork
         self._pending: dict[str, Body] = {}  # by commitment
         self._known: dict[tuple[str, bytes], str] = {}  # (session, digest) of pending, unsealed bodies
+        self._written: dict[str, Written] = {}  # streams that began here, while nobody else appends to them
+        self._digests = 0  # how many are remembered in them
 
     def keep(self, session_id: str, body: bytes, seed: int | None, sealed: bool) -> str:
         """Hold `body` back for the next append that names it, and return its commitment."""
-        digest = hashlib.sha256(body).digest()
+        digest = b"" if sealed else hashlib.sha256(body).digest()
         with self.mutex:
             if not sealed:
-                known = self._known.get((session_id, digest)) or self._store.commitment_of(session_id, digest)
+                known = self._known.get((session_id, digest)) or self._stored(session_id, digest)
                 if known is not None:
                     return known
             if seed is None:
                 salt = os.urandom(SALT_BYTES)
             else:
-                salt = hmac.digest(str(seed).encode(), session_id.encode() + digest, "sha256")
+                of = digest or hashlib.sha256(body).digest()
+                salt = hmac.digest(str(seed).encode(), session_id.encode() + of, "sha256")
             commitment = commitment_to(salt, body)
             before = self._pending.get(commitment)
             if before is None or before.sealed:
-                self._pending[commitment] = Body(session_id, commitment, salt, digest, body, sealed)
+                self._pending[commitment] = Body(session_id, commitment, salt, digest, body, sealed, seed is None)
             if not sealed:
                 self._known[session_id, digest] = commitment
             return commitment
+
+    def _stored(self, session_id: str, digest: bytes) -> str | None:
+        """The commitment to a stored body; the store is not asked about a body that this log knows it has not."""
+        written = self._written.get(session_id)
+        if written is not None and digest not in written.digests:
+            return None
+        return self._store.commitment_of(session_id, digest)
 
     def open(self, commitment: str) -> bytes | None:
         """The body behind a commitment of any session; None where it was sealed, erased, or is unknown."""
@@ -113,12 +134,37 @@ class Bodies:
                         found[commitment] = body
         return tuple(found.values())
 
+    def wrote(self, session_id: str, version: int, began: bool) -> None:
+        """Note where a committed transaction left a stream, and whether it began it."""
+        if began:
+            self._written[session_id] = Written(version)
+        elif (written := self._written.get(session_id)) is not None:
+            written.version = version
+
     def forget(self, bodies: Iterable[Body]) -> None:
         """Drop bodies that a committed transaction stored."""
         with self.mutex:
             for body in bodies:
                 self._pending.pop(body.commitment, None)
                 self._known.pop((body.session_id, body.digest), None)
+                if (written := self._written.get(body.session_id)) is not None:
+                    written.digests.add(body.digest)
+                    self._digests += 1
+            if self._digests > _DIGESTS_MAX:
+                self._written.clear()
+                self._digests = 0
+
+    def found(self, session_id: str, version: int) -> None:
+        """Note where a stream was found; if others appended to it, the store has to be asked about its bodies."""
+        written = self._written.get(session_id)
+        if written is not None and written.version != version:
+            with self.mutex:
+                self._written.pop(session_id, None)
+                self._known = {key: name for key, name in self._known.items() if key[0] != session_id}
+
+    def share(self) -> None:
+        """Note that a fork is about to copy everything: what is pending may then be stored by either process."""
+        self._pending = {name: attrs.evolve(body, fresh=False) for name, body in self._pending.items()}
 
     def same(self, first: bytes, again: bytes) -> bool:
         """Whether two inputs' canonical data are equal when each commitment stands for its body."""

@@ -1,0 +1,45 @@
+"""What a log remembers of the bodies that it stored is never taken for what another writer stored since."""
+
+from __future__ import annotations
+
+import os
+
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.testing.logs import new
+
+
+def test_a_body_that_another_writer_stored_keeps_its_commitment(tmp_path) -> None:
+    """LAW-VAULT-2: after a look at a stream that others went on with, their commitments are found."""
+    path = tmp_path / "j.db"
+    with open_journal(path) as one, open_journal(path) as two:
+        one.append("s", [new(ToolCalled(1, "tool", one.vault("s").commit(b"first")))])
+        theirs = two.vault("s").commit(b"second")
+        two.append("s", [new(ToolCalled(2, "tool", theirs))])
+        one.vault("s").commit(b"second")
+        with one.transaction() as transaction:
+            assert transaction.head("s").version == 2
+        assert one.vault("s").commit(b"second") == theirs
+
+
+def test_a_body_named_twice_in_one_transaction_is_stored_once(tmp_path) -> None:
+    """Two appends of one transaction may name the same new body."""
+    with open_journal(tmp_path / "j.db") as log:
+        body = log.vault("s").commit(b"body")
+        with log.transaction() as transaction:
+            transaction.append("s", [new(ToolCalled(1, "tool", body))])
+            transaction.append("s", [new(ToolCalled(2, "tool", body))])
+        assert log.vault("s").commit(b"body") == body
+        assert log.vault("s").open(body) == b"body"
+
+
+def test_a_body_that_waits_over_a_fork_may_be_stored_by_both(tmp_path) -> None:
+    """What a child stored first is found by its parent, which holds the same body back."""
+    with open_journal(tmp_path / "j.db") as log:
+        body = log.vault("s").commit(b"body")
+        if (pid := os.fork()) == 0:
+            log.append("s", [new(ToolCalled(1, "tool", body))])
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        log.append("s", [new(ToolCalled(2, "tool", body))])
+        assert log.vault("s").open(body) == b"body"
