@@ -6,6 +6,7 @@ What stands in an event is what this module concluded; nothing below it ever see
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import attrs
 
@@ -16,6 +17,11 @@ from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Sco
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
 from clawvm_es.representations.ladder import build_levels
+
+TEXTS: Final = 64
+"""Texts of pages that were written last, kept at hand for the next prompts."""
+TEXT_CHARS: Final = 16_384
+"""A longer text is not kept at hand."""
 
 
 def encode(text: str) -> bytes:
@@ -64,6 +70,7 @@ class Edge:
         self.counter = counter
         self.signatures = Ordinals()
         self.resource_keys = Ordinals()
+        self.texts: dict[str, str] = {}  # of pages that were written last, by commitment
 
     def mark(self) -> tuple[int, int]:
         """How many keys are known, for `rewind`."""
@@ -82,6 +89,15 @@ class Edge:
     def text(self, text: str) -> str:
         """Keep `text` as a body and return the commitment to it."""
         return self.vault.commit(encode(text))
+
+    def _page_text(self, text: str) -> str:
+        """Keep a text that will be rendered soon."""
+        commitment = self.text(text)
+        if len(text) <= TEXT_CHARS:
+            self.texts[commitment] = text
+            if len(self.texts) > TEXTS:
+                del self.texts[next(iter(self.texts))]
+        return commitment
 
     def count(self, text: str) -> int:
         """Tokens of `text`."""
@@ -113,12 +129,12 @@ class Edge:
             page_type=page_type,
             author=author,
             origin=origin,
-            levels=tuple(Level(b.level, b.tokens, self.text(b.text), b.builder) for b in built),
+            levels=tuple([Level(b.level, b.tokens, self._page_text(b.text), b.builder) for b in built]),
             scope=scope,
             active=active,
             dirty=dirty,
             signature=signature,
-            source=self.text(source) if source else None,
+            source=self._page_text(source) if source else None,
         )
         return WrittenPage(event, {b.level: b.text for b in built})
 

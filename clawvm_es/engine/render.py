@@ -6,12 +6,12 @@ are kept, so that every recorded prompt can be rendered again and checked agains
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from clawvm_es.core.state import Page, State
-from clawvm_es.engine.edge import decode
+from clawvm_es.engine.edge import decode, encode
 from clawvm_es.model.pages import LADDER, Fidelity
 from clawvm_es.representations.frame import RENDERER, Frame, directory_line, framed
 
@@ -32,27 +32,31 @@ class Renderer:
 
     name = RENDERER
 
-    def __init__(self, open_body: Callable[[str], bytes | None]) -> None:
+    def __init__(self, open_body: Callable[[str], bytes | None], texts: Mapping[str, str] | None = None) -> None:
+        """`texts` are those of some bodies, by commitment, that need not be opened."""
         self._open = open_body
-        self._framed: dict[str, str] = {}
+        self._texts: Mapping[str, str] = {} if texts is None else texts
+        self._framed: dict[str, tuple[str, bytes]] = {}
 
-    def render(self, state: State) -> str:
-        """The bytes (as text) of the prompt that was assembled last, without the fixed region."""
+    def render(self, state: State) -> tuple[str, bytes]:
+        """The prompt that was assembled last, without the fixed region: as text, and its bytes."""
         tags, known = state.assembled_tags, self._framed
         for tag in tags:
             if tag not in known:
-                known[tag] = self._frame(state, tag)
-        text = "".join([known[tag] for tag in tags])
+                framed = self._frame(state, tag)
+                known[tag] = framed, encode(framed)
+        pieces = [known[tag] for tag in tags]
         if len(known) > 4 * len(tags) + 64:
-            self._framed = {tag: known[tag] for tag in tags}
-        return text
+            self._framed = dict(zip(tags, pieces, strict=True))
+        return "".join([text for text, _ in pieces]), b"".join([body for _, body in pieces])
 
     def pieces(self, state: State) -> list[Piece]:
         """The spans of the prompt that was assembled last, in rendered order."""
         return [self._piece(state, tag) for tag in state.assembled_tags]
 
     def _piece(self, state: State, tag: str) -> Piece:
-        text = self._framed.get(tag) or self._frame(state, tag)
+        known = self._framed.get(tag)
+        text = known[0] if known else self._frame(state, tag)
         page, rank = _page_of(state, tag)
         return Piece(page.page_id, LADDER[rank], text) if page else Piece(None, None, text)
 
@@ -66,6 +70,8 @@ class Renderer:
         return framed(frame, LADDER[rank], self._text(commitment) if commitment else "")
 
     def _text(self, commitment: str) -> str:
+        if (text := self._texts.get(commitment)) is not None:
+            return text
         body = self._open(commitment)
         return REDACTED if body is None else decode(body)
 

@@ -18,7 +18,7 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply, fold
 from clawvm_es.core.state import State, Update
 from clawvm_es.engine import scopes
-from clawvm_es.engine.edge import Edge, encode
+from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
@@ -74,7 +74,7 @@ class Shell:
         self.lock = threading.RLock()
         self.edge = Edge(self.vault, counter)
         self.prompt = ""
-        self._renderer = Renderer(self.vault.open)
+        self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._head: Head | None = None
         self._state: State | None = None
         self._keys: dict[str, int] = {}
@@ -104,7 +104,7 @@ class Shell:
         """Fold the whole stream: the state, the known keys, and the edge's ordinals."""
         self._keys, self._query = {}, {}
         self.edge = Edge(self.vault, self.counter)
-        self._renderer = Renderer(self.vault.open)
+        self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._close_retriever()
         state = State()
         self._catch_up(state, self.log.read(self.session_id))
@@ -145,7 +145,7 @@ class Shell:
 
     def render(self, state: State) -> str:
         """The prompt that was assembled last in `state`."""
-        return self._renderer.render(state)
+        return self._renderer.render(state)[0]
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -225,7 +225,8 @@ class Shell:
         if isinstance(data, e.PageWritten) and state.profile.rule is Rule.RETRIEVAL:
             self._index(state, data)
         elif isinstance(data, e.ContentRedacted):
-            self._renderer = Renderer(self.vault.open)
+            self.edge.texts.clear()
+            self._renderer = Renderer(self.vault.open, self.edge.texts)
         return decided
 
     def _fold(self, state: State, command: Command) -> list[NewEvent]:
@@ -249,13 +250,13 @@ class Shell:
         if state.profile.rule is Rule.RETRIEVAL and not turn.retrieved:
             command = attrs.evolve(command, data=attrs.evolve(turn, retrieved=self._retrieve(state)))
         stamped = self._fold(state, command)
-        self.prompt = self.render(state)
+        self.prompt, body = self._renderer.render(state)
         tokens = turn.fixed_tokens + sum(
             [state.pages[page_id].tokens[rank] for page_id, rank in state.assembled.items()]
         )
         if state.assembled_directory:
             tokens += self.counter.count(directory_line(state.assembled_directory))
-        rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(encode(self.prompt)))
+        rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(body))
         stamped.extend(self._fold(state, Command(rendered, command.at_us, command.principal)))
         return stamped
 
