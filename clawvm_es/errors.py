@@ -81,4 +81,9 @@ class ToolFailed(ClawVMError):
 
 
 class NondeterminismError(ClawVMError):
-    """Today's code decides otherwise than the log recorded; the message names the event and the field."""
+    """Today's code decides otherwise than the log recorded; the message names the event and the field.
+
+    `difference` is the `history.Difference`, where a decision was taken otherwise (not where one was refused).
+    """
+
+    difference: object = None

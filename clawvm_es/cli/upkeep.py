@@ -12,18 +12,22 @@ from clawvm_es.cli.options import journal_argument, json_option, session_option
 @click.command()
 @journal_argument
 @click.option("--fast", is_flag=True, help="Check numbers and chains only.")
+@click.option("--redecide", "again", is_flag=True, help="Decide all inputs again and compare every decision.")
 @json_option
 @click.pass_context
-def verify(context: click.Context, journal: str, fast: bool, as_json: bool) -> None:
+def verify(context: click.Context, journal: str, fast: bool, again: bool, as_json: bool) -> None:
     """Check that a journal is what was written: chains, bodies, salts, read models. Exits 1 if it is not.
 
     \b
     Example:
-      clawvm verify j.db
+      clawvm verify j.db --redecide
     """
     from clawvm_es.cli.output import bad, emit, good
 
     problems, events, sessions = _verified(journal, fast)
+    decisions = None
+    if again and not problems:
+        decisions, problems = _redecided(journal)
     state = "consistent, unanchored" if not problems else "not consistent"
     document = {
         "journal": journal,
@@ -32,8 +36,11 @@ def verify(context: click.Context, journal: str, fast: bool, as_json: bool) -> N
         "fast": fast,
         "events": events,
         "sessions": sessions,
+        "redecided": decisions,
         "problems": problems,
     }
+    if decisions is not None and not problems:
+        state += f", {decisions} decisions taken again the same"
     lines = [f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems]
     mark = good("✓") if not problems else bad("✗")
     emit(document, [*lines, f"{mark} {events} events in {sessions} sessions: {state}"], as_json)
@@ -62,6 +69,29 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
     except ClawVMError as error:
         problems.append(Problem("read", "journal", str(error)))
     return [attrs.asdict(problem) for problem in problems], events, sessions
+
+
+def _redecided(path: str) -> tuple[int, list[dict[str, str]]]:
+    """How many decisions today's code takes again the same, and where it does not."""
+    from clawvm_es.cli.options import known_sessions, opened
+    from clawvm_es.errors import NondeterminismError
+    from clawvm_es.history import redecide
+
+    same, problems = 0, []
+    with opened(path) as log:
+        for session_id in known_sessions(log):
+            try:
+                same += redecide(log.read(session_id))
+            except NondeterminismError as error:
+                detail = f"{error}; before it {before}" if (before := _before(error)) else str(error)
+                problems.append({"what": "re-decide", "where": f"session {session_id}", "detail": detail})
+    return same, problems
+
+
+def _before(error: Any) -> str:
+    """The two events before a difference, as a person reads them."""
+    difference = error.difference
+    return ", ".join(f"version {version} {type_}" for version, type_ in difference.before) if difference else ""
 
 
 @click.command()

@@ -1,0 +1,143 @@
+"""Re-decide: feed the stored inputs to today's code and compare every decision, field by field.
+
+LAW-REDECIDE-1: the inputs of a session are enough; neither bodies nor the validators, tools and memories of the
+machine that recorded it are asked. A difference names the event, the field and both values.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
+from typing import Any, cast
+
+import attrs
+import msgspec
+
+from clawvm_es.core.decide import decide
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
+from clawvm_es.errors import ClawVMError, NondeterminismError
+from clawvm_es.journal.codec import encode
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import Event, Input, SessionForked
+
+
+@attrs.frozen
+class Difference:
+    """Where today's code decides otherwise: the event, the path of the field, what it was and what it is now.
+
+    `before` are the two events before it, as (version, type). `now` is None where today nothing is decided.
+    """
+
+    session_id: str
+    version: int
+    turn: int
+    type: str
+    path: str
+    recorded: Any
+    now: Any
+    before: tuple[tuple[int, str], ...]
+
+    def __str__(self) -> str:
+        return (
+            f"session {self.session_id} version {self.version} (turn {self.turn}, {self.type}): "
+            f"{self.path}: recorded {self.recorded!r}, today {self.now!r}"
+        )
+
+
+def redecide(recorded: Iterable[Recorded]) -> int:
+    """Decide a session's inputs again and return how many decisions were the same.
+
+    Raises `NondeterminismError`, whose `difference` tells where the first other decision is.
+    """
+    same = 0
+    for difference in differences(recorded):
+        if difference is None:
+            same += 1
+            continue
+        error = NondeterminismError(
+            str(difference), hint=f"clawvm log JOURNAL --session {difference.session_id} --at {difference.version}"
+        )
+        error.difference = difference
+        raise error
+    return same
+
+
+def differences(recorded: Iterable[Recorded]) -> Iterator[Difference | None]:
+    """For each recorded decision None, up to the first that today's code takes otherwise."""
+    state = State()
+    before: deque[tuple[int, str]] = deque(maxlen=2)
+    for group in _groups(recorded):
+        given, decisions = group[0], group[1:]
+        if isinstance(given.data, SessionForked):
+            raise ClawVMError(f"session {given.session_id} is a fork; it is decided with its parent")
+        now = _decided(state, given)
+        apply(state, given.data)
+        before.append((given.version, given.type))
+        for row, data in zip_longest(decisions, now):
+            found = _compare(given, row, data, state.turn, tuple(before))
+            yield found
+            if found is not None:
+                return
+            apply(state, row.data)
+            before.append((row.version, row.type))
+
+
+def _decided(state: State, given: Recorded) -> tuple[Event, ...]:
+    """Today's decisions on a stored input; an input that is refused today is a difference of its own."""
+    try:
+        return decide(state, Command(cast(Input, given.data), given.at_us))[1:]
+    except ClawVMError as error:
+        raise NondeterminismError(
+            f"session {given.session_id} version {given.version} ({given.type}): refused today: {error}"
+        ) from error
+
+
+def _groups(recorded: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+    """Each input with the decisions that follow it."""
+    group: list[Recorded] = []
+    for row in recorded:
+        if row.kind == "input" and group:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _compare(
+    given: Recorded, row: Recorded | None, data: Event | None, turn: int, before: tuple[tuple[int, str], ...]
+) -> Difference | None:
+    """The first way in which a recorded decision and today's differ: type, turn, cause, then data."""
+    if row is None or data is None:
+        version = row.version if row else before[-1][0] + 1
+        kinds = (row.type if row else None, data.TYPE if data else None)
+        return Difference(given.session_id, version, turn, kinds[0] or kinds[1] or "", "$type", *kinds, before)
+    pairs: tuple[tuple[str, object, object], ...] = (
+        ("$type", row.type, data.TYPE),
+        ("$turn", row.turn, turn),
+        ("$cause", row.cause, given.version),
+    )
+    for path, was, now in pairs:
+        if was != now:
+            return Difference(given.session_id, row.version, row.turn, row.type, path, was, now, before)
+    stored, decided = encode(row.data), encode(data)
+    if stored == decided:
+        return None
+    path, then, today = _first_difference(msgspec.json.decode(stored), msgspec.json.decode(decided), "$")
+    return Difference(given.session_id, row.version, row.turn, row.type, path, then, today, before)
+
+
+def _first_difference(was: Any, now: Any, path: str) -> tuple[str, Any, Any]:
+    """The path of the first value that differs in two JSON values, and both."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        for key in sorted(was.keys() | now.keys()):
+            if was.get(key) != now.get(key):
+                return _first_difference(was.get(key), now.get(key), f"{path}.{key}")
+    if isinstance(was, list) and isinstance(now, list):
+        for index, (a, b) in enumerate(zip_longest(was, now)):
+            if a != b:
+                return _first_difference(a, b, f"{path}[{index}]")
+    return path, was, now
