@@ -47,7 +47,7 @@ class Index:
 
     def __init__(self, rule: Rule, order: Order, recency_weight: int, turn: int) -> None:
         self._by_recency = rule is Rule.RECENCY
-        self._by_density = order is Order.DENSITY
+        self._by_density = order is Order.DENSITY and not self._by_recency
         self.bounds_utility = rule is Rule.HULL and self._by_density
         """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
@@ -103,15 +103,16 @@ class Index:
         if total <= 0:
             return found
         place = number << RANK_BITS
+        if self._by_density:
+            for rank, quality, cost in hull:
+                worth = quality * total
+                key = place + rank - ((worth << DENSITY_SHIFT) // (1000 * cost) << PLACE_BITS)
+                found.append((key, cost, worth // 1000, (page_id, rank)))
+            return found
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
-            if self._by_recency:
-                priority = last_used
-            elif self._by_density:
-                priority = (quality * total << DENSITY_SHIFT) // (1000 * cost)
-            else:
-                priority = min(priority, gain) if found else gain
+            priority = last_used if self._by_recency else min(priority, gain) if found else gain
             found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
         return found
 

@@ -229,21 +229,23 @@ def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) 
 
     The rest being smaller than the smallest step needs no check: then no step fits, and refusals end the pass.
     """
-    levels, settled, rest, utility = selection.levels, selection.settled, selection.rest, selection.utility
-    closed: dict[str, None] = {}
+    levels, rest, utility = selection.levels, selection.rest, selection.utility
+    closed = dict(selection.settled)
+    limit = len(closed) + misfits
     bound: int | None = None
     for key, cost, gain, (page_id, rank) in heapq.merge(index.steps, extra) if extra else index.steps:
-        if page_id in settled or page_id in closed:
-            continue
         if cost <= rest:
-            levels[page_id] = rank
-            rest -= cost
-            utility += gain
+            if page_id not in closed:
+                levels[page_id] = rank
+                rest -= cost
+                utility += gain
             continue
         if bound is None:
+            if page_id in closed:
+                continue
             bound = utility + -(-rest * (priority_of(key) + 1) >> DENSITY_SHIFT)
         closed[page_id] = None
-        if rest <= 0 or len(closed) >= misfits:
+        if rest <= 0 or len(closed) >= limit:
             break
     selection.rest, selection.utility = rest, utility
     if index.bounds_utility:

@@ -8,7 +8,6 @@ weights marked (paper) in `model.profile` follow the ClawVM paper (arXiv:2604.10
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final, TypeAlias
 
 from clawvm_es.model.pages import PageType, Pin, Scope
@@ -22,20 +21,19 @@ RECENCY: Final = ((1, 1000), (4, 750), (16, 500), (64, 250))
 """Recency in permille for an age (turns since last use) up to each bound; older pages have 0."""
 
 
+_OLDEST: Final = RECENCY[-1][0]
+_BY_AGE: Final = tuple(next((bound, value) for bound, value in RECENCY if age <= bound) for age in range(_OLDEST + 1))
+
+
 def recency(age: int) -> int:
     """Permille for a page that was last used `age` turns ago."""
-    for bound, value in RECENCY:
-        if age <= bound:
-            return value
-    return 0
+    return 0 if age > _OLDEST else _BY_AGE[max(age, 0)][1]
 
 
 def next_change(last_used: int, turn: int) -> int | None:
     """The first turn after `turn` at which a page last used at `last_used` loses recency; None if never."""
-    for bound, _ in RECENCY:
-        if last_used + bound >= turn:
-            return last_used + bound + 1
-    return None
+    age = turn - last_used
+    return None if age > _OLDEST else last_used + _BY_AGE[max(age, 0)][0] + 1
 
 
 def recompute_cost(full_tokens: int) -> int:
@@ -72,18 +70,16 @@ def hull(tokens: Sequence[int], base: int) -> Hull:
     Δtokens) per step, of strictly falling quality per token. Utility is quality times one factor per page, so
     the hull in quality is the hull in utility (Andrew's monotone chain, 1979).
     """
-    start = tokens[base] if tokens[base] >= 0 else 0
-    points = [(base, start, QUALITY[base])]
+    steps: list[tuple[int, int, int]] = []
+    last, last_size = QUALITY[base], max(tokens[base], 0)
     for rank in range(base + 1, 5):
         size = tokens[rank]
-        if size < 0 or size <= points[-1][1]:
+        if size <= last_size:
             continue
-        point = (rank, size, QUALITY[rank])
-        while len(points) > 1 and _slope_not_falling(points[-2], points[-1], point):
-            points.pop()
-        points.append(point)
-    return tuple((high[0], high[2] - low[2], high[1] - low[1]) for low, high in pairwise(points))
-
-
-def _slope_not_falling(a: tuple[int, int, int], b: tuple[int, int, int], c: tuple[int, int, int]) -> bool:
-    return (c[2] - b[2]) * (b[1] - a[1]) >= (b[2] - a[2]) * (c[1] - b[1])
+        gain, cost = QUALITY[rank] - last, size - last_size
+        while steps and gain * steps[-1][2] >= steps[-1][1] * cost:  # not flatter than the step before: one step
+            _, more, tokens_more = steps.pop()
+            gain, cost = gain + more, cost + tokens_more
+        steps.append((rank, gain, cost))
+        last, last_size = QUALITY[rank], size
+    return tuple(steps)
