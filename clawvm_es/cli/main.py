@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -67,6 +68,10 @@ for verb in (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the program and exit with its code."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  it is open as long as the program runs
+    if sys.stdout is None:
+        sys.exit(_fail("stdout is closed", "give it a file, or /dev/null"))
     try:
         code = cli.main(args=arguments, prog_name="clawvm", standalone_mode=False)
         if code == PIPE_CLOSED:
@@ -78,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
         hint = f"clawvm {error.ctx.info_name} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         code = _fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))
     except (KeyboardInterrupt, click.Abort):
+        _say("interrupted", "what was written stands; the same command again goes on from there")
         code = INTERRUPTED
     except BrokenPipeError:
         _discard_output()
@@ -93,7 +99,13 @@ def _discard_output() -> None:
 
 
 def _fail(message: str, hint: str) -> int:
-    """Say in one line what went wrong and what to do."""
-    line = " ".join(message.split())
-    click.echo(f"clawvm: {line}{f' ({hint})' if hint else ''}", err=True)
+    """Say what went wrong and what to do; the exit code for it."""
+    _say(message, hint)
     return 2
+
+
+def _say(message: str, hint: str) -> None:
+    """One line on stderr; where nobody can read it, the exit code has to do."""
+    line = " ".join(message.split())
+    with suppress(OSError):
+        click.echo(f"clawvm: {line}{f' ({hint})' if hint else ''}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(readable=False), metavar="FILE...")
 @click.option("--journal", "-j", required=True, type=click.Path(), help="The journal; made if it does not exist.")
 @click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: 16000.")
 @click.option("--policy", metavar="NAME", help="clawvm (default), clawvm_rank, lru or retrieval.")
@@ -66,6 +67,8 @@ def replay(
 
     if budget is not None and budget < 1:
         raise UsageError(f"budget of {budget} tokens: must be at least 1")
+    if project == "":
+        raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
     with Journal.open(journal, seed=seed) as target:
         replayed, errors = _replay_all(target, files, settings, format_)
@@ -73,15 +76,18 @@ def replay(
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}
     done = {found.session_id: found for found in replayed}
+    appended = Counter[str]()  # a session may come from several files
+    for found in replayed:
+        appended[found.session_id] += found.appended
     documents = [
         session_document(rows[session_id])
-        | {"file": found.source, "appended": found.appended, "skipped": dict(sorted(found.skipped.items()))}
+        | {"file": found.source, "appended": appended[session_id], "skipped": dict(sorted(found.skipped.items()))}
         for session_id, found in done.items()
     ]
     if len(done) == 1:
         ((session_id, one),) = done.items()
         lines = session_lines(
-            rows[session_id], {"appended": one.appended, "skipped": dict(sorted(one.skipped.items()))}
+            rows[session_id], {"appended": appended[session_id], "skipped": dict(sorted(one.skipped.items()))}
         )
     else:
         lines = sessions_table([rows[session_id] for session_id in done]) if done else []
@@ -102,7 +108,7 @@ def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
         missing = [Capability(mechanism) for mechanism in without]
     except ValueError as error:
         raise UsageError(f"unknown mechanism: {error}", hint=f"one of {', '.join(Capability)}") from None
-    return profiles.without(profiles.profile(name or "clawvm"), *missing)
+    return profiles.without(profiles.profile("clawvm" if name is None else name), *missing)
 
 
 def _replay_all(

@@ -142,15 +142,14 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
 
     with opened(journal) as log:
         session_id = chosen(log, session)
-        lines = write_trace(session_id, log.read(session_id), log.vault(session_id).open)
+        lines = list(write_trace(session_id, log.read(session_id), log.vault(session_id).open))  # all or no file
         if output is not None:
-            written = 0
             with open(output, "w", encoding="utf-8", newline="") as file:
-                for line in lines:
-                    file.write(line)
-                    written += 1
-            document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": written}
-            click.echo(to_json(document) if as_json else f"{output}: {written} lines of session {session_id}")
+                file.writelines(lines)
+            document: dict[str, Any] = {
+                "session_id": session_id, "format": kind, "output": output, "lines": len(lines),
+            }  # fmt: skip
+            click.echo(to_json(document) if as_json else f"{output}: {len(lines)} lines of session {session_id}")
         elif as_json:
             click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
         else:

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers import claude_code, openai_chat, pi, trace
 from clawvm_es.importers.detect import CLAUDE_CODE, CLAWVM_TRACE, FORMATS, OPENAI_CHAT, PI, detect, detect_bytes, load
-from clawvm_es.importers.recording import Recording
+from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.trace import write_trace
 from clawvm_es.importers.translate import commands
 
@@ -33,10 +33,17 @@ def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     """The recorded sessions of a file, main ones before those of their subagents.
 
     The format is detected unless named. Raises `UnreadableInput` if the file cannot be read or has no known
-    format, `UsageError` if `format` is not one of `FORMATS`.
+    format, or holds nothing of the format named, `UsageError` if `format` is not one of `FORMATS`.
     """
     if format is not None and format not in FORMATS:
         raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")
     data = load(Path(path))
     recordings = _PARSERS[format or detect_bytes(data, str(path))](data, str(path))
+    if not any(recording.steps for recording in recordings):
+        unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)
+        if unknown:
+            raise UnreadableInput(
+                f"{path}: holds no session of format {format}, only {unknown} unknown records",
+                hint="leave --format out to have it detected",
+            )
     return recordings

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers.records import BOM, parse_json, read_lines
+from clawvm_es.importers.records import BOM, TooDeep, parse_json, read_lines
 
 CLAUDE_CODE: Final = "claude_code"
 PI: Final = "pi"
@@ -56,10 +56,11 @@ def detect_bytes(data: bytes, name: str) -> str:
             return format_
     if not head and (_is_chat(data) or any(map(is_conversation, _objects(data)))):
         return OPENAI_CHAT
-    known = f"formats: {', '.join(FORMATS)}"
+    known = f"one of {', '.join(FORMATS)}"
     if _is_binary(data):
-        raise UnreadableInput(f"{name}: is a binary file", hint=f"give a recorded session ({known})")
-    raise UnreadableInput(f"{name}: is a session of no known format", hint=f"name it with --format ({known})")
+        raise UnreadableInput(f"{name}: is a binary file", hint=f"give a recorded session, {known}")
+    what = "is a session of no known format" if head else _what(data)
+    raise UnreadableInput(f"{name}: {what}", hint=f"name its format with --format, {known}")
 
 
 def is_conversation(value: object) -> bool:
@@ -97,6 +98,19 @@ def _is_chat(data: bytes) -> bool:
     return (
         is_messages(value) or is_conversation(value) or (isinstance(value, list) and any(map(is_conversation, value)))
     )
+
+
+def _what(data: bytes) -> str:
+    """What is wrong with a file without one record, for people."""
+    text = data.removeprefix(BOM).decode("utf-8", "replace").strip()
+    if text.startswith(("[", "{")):
+        try:
+            parse_json(text)
+        except TooDeep:
+            return "is nested too deep"
+        except ValueError:
+            return "is JSON that ends early or is damaged"
+    return "is a session of no known format"
 
 
 def _is_binary(data: bytes) -> bool:

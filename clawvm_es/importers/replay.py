@@ -101,6 +101,10 @@ def _replay_one(
     progress: Progress | None,
 ) -> Replayed:
     session_id = names[recording.session_id]
+    if session_id.startswith(SCOPE_PREFIX):
+        raise UsageError(
+            f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes", hint="use --as NAME"
+        )
     opened = _opening(journal, recording, names, settings)
     stored = journal.opened(session_id)
     if stored is not None and stored != opened:

@@ -50,7 +50,8 @@ def test_formats_are_told_by_content(tmp_path: Path, data: str, expected: str) -
         (b"\xff\xfe\x00garbage", "binary"),
         (b"once upon a time\n", "no known format"),
         (b'{"a": 1}\n', "no known format"),
-        (b"[" * 100_000, "no known format"),
+        (b"[" * 100_000, "nested too deep"),
+        (b'[{"role": "user", "content": "cut of', "ends early"),
         (b"[]", "no known format"),
     ],
 )
