@@ -251,9 +251,8 @@ class Shell:
             command = attrs.evolve(command, data=attrs.evolve(turn, retrieved=self._retrieve(state)))
         stamped = self._fold(state, command)
         self.prompt, body = self._renderer.render(state)
-        tokens = turn.fixed_tokens + sum(
-            [state.pages[page_id].tokens[rank] for page_id, rank in state.assembled.items()]
-        )
+        assembled = next(new.data for new in stamped if isinstance(new.data, e.PromptAssembled))
+        tokens = assembled.tokens - assembled.directory_tokens  # the line itself, not what was reserved for it
         if state.assembled_directory:
             tokens += self.counter.count(directory_line(state.assembled_directory))
         rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(body))

@@ -35,8 +35,12 @@ _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
 ) SELECT id FROM ids WHERE id IS NOT NULL"""
-_INSERT_COMMITMENT = "INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?, ?, ?, ?, ?)"
-_UNSEAL = "UPDATE commitments SET blob_id = ?, binding = ? WHERE commitment = ?"
+_INSERT_BLOB = """INSERT INTO blobs (digest, body) SELECT ?1, ?2
+    WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1)"""
+_BLOB = "(SELECT blob_id FROM blobs WHERE digest = ?)"
+_INSERT_COMMITMENT = f"""INSERT INTO commitments (commitment, session_id, salt, blob_id, binding)
+    VALUES (?, ?, ?, {_BLOB}, ?)"""
+_UNSEAL = f"UPDATE commitments SET blob_id = {_BLOB}, binding = ? WHERE commitment = ?"
 _GROUP: Final = 500
 _COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
     WHERE b.digest = ? AND c.session_id = ? ORDER BY c.commitment_id LIMIT 1"""
@@ -133,30 +137,16 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     names = [body.commitment for body in bodies if not body.fresh]
     known = dict(_among(db, "SELECT commitment, blob_id FROM commitments WHERE commitment IN", names))
     wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
-    blobs = _blobs(db, [body for body in wanted if not body.sealed])
+    db.executemany(_INSERT_BLOB, [(body.digest, body.body) for body in wanted if not body.sealed])
     fresh = [
-        (body.commitment, body.session_id, body.salt, blobs.get(body.digest), body.binding)
+        (body.commitment, body.session_id, body.salt, body.digest, body.binding)  # that of a sealed one finds no blob
         for body in wanted
         if body.commitment not in known
     ]
     db.executemany(_INSERT_COMMITMENT, fresh)
     for body in wanted:
         if body.commitment in known:
-            db.execute(_UNSEAL, (blobs[body.digest], body.binding, body.commitment))
-
-
-def _blobs(db: sqlite3.Connection, bodies: Sequence[Body]) -> dict[bytes, int]:
-    """The blob ids of bodies by their digest; those that are not stored yet are stored."""
-    by_digest = {body.digest: body.body for body in bodies}
-    found: dict[bytes, int] = dict(_among(db, "SELECT digest, blob_id FROM blobs WHERE digest IN", list(by_digest)))
-    if len(found) == len(by_digest):
-        return found
-    (last,) = db.execute("SELECT coalesce(max(blob_id), 0) FROM blobs").fetchone()
-    missing = [digest for digest in by_digest if digest not in found]
-    new = [(last + n, digest, by_digest[digest]) for n, digest in enumerate(missing, 1)]
-    db.executemany("INSERT INTO blobs (blob_id, digest, body) VALUES (?, ?, ?)", new)
-    found.update((digest, blob_id) for blob_id, digest, _ in new)
-    return found
+            db.execute(_UNSEAL, (body.digest, body.binding, body.commitment))
 
 
 def _among(db: sqlite3.Connection, query: str, keys: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
