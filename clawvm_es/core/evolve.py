@@ -5,7 +5,7 @@ LAW-CORE-1: folding in place (`apply`) and folding with copies (`evolve`) give e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -157,8 +157,10 @@ def _score(state: State, page_type: PageType, pin: Pin, scope: Any, active: bool
     return static_score(state.profile.weights, page_type, pin, scope, active, tokens)
 
 
-def _kept_at_or_above(tokens: Iterable[int], rank: int) -> int:
-    return next((r for r, size in enumerate(tokens) if r >= rank and size >= 0), FULL)
+def _kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
+    while rank < FULL and tokens[rank] < 0:
+        rank += 1
+    return rank
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:

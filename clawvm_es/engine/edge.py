@@ -5,6 +5,7 @@ What stands in an event is what this module concluded; nothing below it ever see
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -70,7 +71,7 @@ class Edge:
         self.counter = counter
         self.signatures = Ordinals()
         self.resource_keys = Ordinals()
-        self.texts: dict[str, str] = {}  # of pages that were written last, by commitment
+        self.texts: OrderedDict[str, str] = OrderedDict()  # of pages that were written last, by commitment
 
     def mark(self) -> tuple[int, int]:
         """How many keys are known, for `rewind`."""
@@ -96,7 +97,7 @@ class Edge:
         if len(text) <= TEXT_CHARS:
             self.texts[commitment] = text
             if len(self.texts) > TEXTS:
-                del self.texts[next(iter(self.texts))]
+                self.texts.popitem(last=False)
         return commitment
 
     def count(self, text: str) -> int:
