@@ -11,6 +11,7 @@ from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers import FORMATS, detect, read
 
 CLAUDE = '{"type":"user","uuid":"u","sessionId":"s","message":{"role":"user","content":"hi"}}'
+PI_USER = '{"type":"message","id":"a","message":{"role":"user","content":"hi"}}'
 CHAT = [{"role": "user", "content": "hi"}]
 
 
@@ -75,7 +76,9 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
 
 
 def test_a_named_format_is_taken(tmp_path: Path) -> None:
-    """A format that is named is not guessed at; records of another format are counted."""
-    (recording,) = read(put(tmp_path, CLAUDE), "pi")
+    """A format that is named is not guessed at; records of another are counted, or refused if they are all."""
+    (recording,) = read(put(tmp_path, PI_USER + "\n" + CLAUDE), "pi")
     assert recording.format == "pi" and recording.skipped == {"unknown_record": 1}
+    with pytest.raises(UnreadableInput, match="only 1 unknown record"):
+        read(put(tmp_path, CLAUDE), "pi")
     assert set(FORMATS) == {"claude_code", "pi", "openai_chat", "clawvm_trace"}
