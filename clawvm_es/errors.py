@@ -64,6 +64,14 @@ class UnknownEvent(JournalError, LookupError):
     """A stored event has a type or schema version that this program does not know."""
 
 
+class AnchorRefused(ClawVMError, ValueError):
+    """A checkpoint is no proof of this log: `what` is note, signature, key, origin, size, root, redacted or read."""
+
+    def __init__(self, what: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.what = what
+
+
 class NotCanonical(ClawVMError, ValueError):
     """Event data holds what canonical data cannot: a float, an integer beyond 2**53 - 1, a non-string key."""
 
