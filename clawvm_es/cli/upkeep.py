@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, session_option
+
+if TYPE_CHECKING:
+    from clawvm_es.journal.anchors import Anchored
 
 
 @click.command()
 @journal_argument
 @click.option("--fast", is_flag=True, help="Check numbers and chains only.")
 @click.option("--redecide", "again", is_flag=True, help="Decide all inputs again and compare every decision.")
+@click.option("--anchor", type=click.Path(dir_okay=False), metavar="FILE", help="Hold it against this checkpoint.")
+@click.option("--key", type=click.Path(dir_okay=False), metavar="FILE", help="Public key of the checkpoint.")
 @json_option
 @click.pass_context
-def verify(context: click.Context, journal: str, fast: bool, again: bool, as_json: bool) -> None:
+def verify(
+    context: click.Context, journal: str, fast: bool, again: bool, anchor: str | None, key: str | None, as_json: bool
+) -> None:
     """Check that a journal is what was written: chains, bodies, salts, read models. Exits 1 if it is not.
+
+    Without a checkpoint made before, a cut tail or a log that was chained anew cannot be seen.
 
     \b
     Example:
       clawvm verify j.db --redecide
+      clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
     """
     from clawvm_es.cli.output import bad, emit, good
+    from clawvm_es.errors import UsageError
 
+    if (anchor is None) != (key is None):
+        raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
     problems, events, sessions = _verified(journal, fast)
+    anchored = None
+    if anchor is not None and key is not None:
+        anchored, refusals = _anchored(journal, anchor, key)
+        problems = [*refusals, *problems]
     decisions = None
     if again and not problems:
         decisions, problems = _redecided(journal)
-    state = "consistent, unanchored" if not problems else "not consistent"
+    state = "consistent, unanchored" if anchored is None else f"consistent, {anchored}"
+    if problems:
+        state = "not consistent" if anchored is None else f"not consistent, {anchored}"
     document = {
         "journal": journal,
         "ok": not problems,
@@ -37,6 +57,7 @@ def verify(context: click.Context, journal: str, fast: bool, again: bool, as_jso
         "events": events,
         "sessions": sessions,
         "redecided": decisions,
+        "anchored": None if anchored is None else {"seq": anchored.seq, "later": anchored.later},
         "problems": problems,
     }
     if decisions is not None and not problems:
@@ -69,6 +90,23 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
     except ClawVMError as error:
         problems.append(Problem("read", "journal", str(error)))
     return [attrs.asdict(problem) for problem in problems], events, sessions
+
+
+def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None, list[dict[str, str]]]:
+    """How far a journal is anchored by a checkpoint, and what about it does not fit."""
+    from clawvm_es.cli.options import opened
+    from clawvm_es.cli.proof import read_input
+    from clawvm_es.errors import AnchorRefused, JournalError
+    from clawvm_es.journal import anchors
+
+    key, note = anchors.load_public(key_path), read_input(note_path)
+    try:
+        with opened(path) as log:
+            return anchors.check_anchor(log, note, key, int(time.time())), []
+    except AnchorRefused as error:
+        return None, [{"what": error.what, "where": f"anchor {note_path}", "detail": str(error)}]
+    except JournalError as error:
+        return None, [{"what": "read", "where": f"anchor {note_path}", "detail": str(error)}]
 
 
 def _redecided(path: str) -> tuple[int, list[dict[str, str]]]:

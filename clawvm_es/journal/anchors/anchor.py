@@ -21,7 +21,7 @@ from clawvm_es.errors import AnchorRefused, JournalDamaged
 from clawvm_es.journal import opening
 from clawvm_es.journal.anchors import merkle
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
-from clawvm_es.journal.anchors.notes import Checkpoint, from_base64, open_note, sign, unverified
+from clawvm_es.journal.anchors.notes import Checkpoint, from_base64, open_note, sign
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 
@@ -184,14 +184,3 @@ def _to_disk(path: str) -> None:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-
-
-def checkpoint_file(path: str) -> bytes | None:
-    """The note in a file that is about to be replaced; None if there is none. Raises `AnchorRefused` for others."""
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(_CHUNK)
-    except FileNotFoundError:
-        return None
-    unverified(raw)
-    return raw

@@ -1,0 +1,158 @@
+"""`clawvm checkpoint` and `bundle`: what proves a journal to those who do not trust its file."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from clawvm_es.cli.options import journal_argument, json_option
+
+if TYPE_CHECKING:
+    from clawvm_es.journal.sqlite_log import SQLiteLog
+
+KEY_DAYS: Final = 365
+_file = click.Path(dir_okay=False)
+
+
+@click.command()
+@journal_argument
+@click.option("--key", type=_file, metavar="FILE", help="Sign with this secret key.")
+@click.option("--output", "-o", type=_file, metavar="FILE", help="File for the signed note. Default: stdout.")
+@click.option("--since", type=_file, metavar="FILE", help="Prove also that the log goes on from this checkpoint.")
+@click.option("--make-key", type=_file, metavar="FILE", help="Make a key pair, FILE and FILE.pub, and do no more.")
+@click.option("--days", type=click.IntRange(1, 36_500), default=KEY_DAYS, help="How long the new key is good.")
+@json_option
+@click.pass_context
+def checkpoint(
+    context: click.Context,
+    journal: str,
+    key: str | None,
+    output: str | None,
+    since: str | None,
+    make_key: str | None,
+    days: int,
+    as_json: bool,
+) -> None:
+    """Sign what the journal is now, in a note to keep elsewhere; `verify --anchor` holds the journal against it.
+
+    A checkpoint that is already in the output file is replaced only if the log goes on from it. With --since, the
+    consistency proof is written beside the output, as OUTPUT.proof.
+
+    \b
+    Example:
+      clawvm checkpoint j.db --make-key anchor.key
+      clawvm checkpoint j.db --key anchor.key -o j.checkpoint
+      clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
+    """
+    from clawvm_es.cli.options import opened, require_journal
+    from clawvm_es.errors import AnchorRefused, UsageError
+
+    require_journal(journal)
+    if (key is None) == (make_key is None):
+        raise UsageError("a checkpoint needs a key", hint="give --key FILE, or make one with --make-key FILE")
+    with opened(journal) as log:
+        if make_key is not None:
+            _make_key(log, make_key, days, as_json)
+            return
+        assert key is not None
+        try:
+            _checkpoint(log, key, output, since, as_json)
+        except AnchorRefused as error:
+            _refused(context, journal, error, as_json)
+
+
+def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:
+    from clawvm_es.cli.output import emit
+    from clawvm_es.journal import anchors
+
+    public = anchors.make_key(path, log.journal_id, days, int(time.time()))
+    document = {
+        "name": public.name,
+        "key_id": public.key_id.hex(),
+        "not_after": public.not_after,
+        "secret": path,
+        "public": path + ".pub",
+    }
+    lines = [
+        f"{path}: the secret key, good until {public.not_after}; keep it away from the journal",
+        f"{path}.pub: the public key, for those who verify",
+    ]
+    emit(document, lines, as_json)
+
+
+def _checkpoint(log: SQLiteLog, key_path: str, output: str | None, since: str | None, as_json: bool) -> None:
+    """Sign, write the note and then the proof; nothing is written where anything is refused."""
+    from clawvm_es.cli.output import as_json as to_json
+    from clawvm_es.errors import UsageError
+    from clawvm_es.journal import anchors
+    from clawvm_es.journal.anchors.files import write_whole
+
+    if since is not None and output is None:
+        raise UsageError("--since writes its proof beside the output", hint="give --output FILE too")
+    key = anchors.load_secret(key_path, int(time.time()))
+    earlier = [note for note in (_given(since), _replaced(output)) if note is not None]
+    note, proofs = anchors.take_checkpoint(log, key, earlier)
+    signed = anchors.unverified(note)
+    if output is not None:
+        write_whole(output, [note])
+        if since is not None:
+            write_whole(output + ".proof", [proofs[0]])
+    document: dict[str, Any] = {
+        "journal": log.path,
+        "origin": signed.origin,
+        "size": signed.size,
+        "root": signed.root.hex(),
+        "key": {"name": key.public.name, "key_id": key.public.key_id.hex(), "not_after": key.public.not_after},
+        "output": output,
+        "proof": None if since is None else f"{output}.proof",
+        "note": note.decode(),
+    }
+    if as_json:
+        click.echo(to_json(document))
+    elif output is None:
+        click.echo(note.decode(), nl=False)
+    else:
+        click.echo(f"{output}: {signed.size} events signed by {key.public.name} {key.public.key_id.hex()}")
+
+
+def _given(path: str | None) -> bytes | None:
+    return None if path is None else read_input(path)
+
+
+def _replaced(path: str | None) -> bytes | None:
+    """The checkpoint that the output is about to replace; what is there and is none is not overwritten."""
+    from clawvm_es.errors import AnchorRefused, UsageError
+    from clawvm_es.journal.anchors import unverified
+
+    if path is None or not os.path.exists(path):
+        return None
+    note = read_input(path)
+    try:
+        unverified(note)
+    except AnchorRefused as error:
+        raise UsageError(f"{path} is there and is no checkpoint", hint="choose another file") from error
+    return note
+
+
+def _refused(context: click.Context, journal: str, error: Any, as_json: bool) -> None:
+    """The answer is no, and nothing was written."""
+    from clawvm_es.cli.output import bad, emit
+
+    problem = {"what": error.what, "where": "checkpoint", "detail": str(error)}
+    emit({"journal": journal, "ok": False, "problems": [problem]}, [f"{bad('✗')} {error.what}: {error}"], as_json)
+    context.exit(1)
+
+
+def read_input(path: str) -> bytes:
+    """A small file that was given; raises `UnreadableInput`."""
+    from clawvm_es.errors import UnreadableInput
+    from clawvm_es.journal.anchors.notes import NOTE_BYTES_MAX
+
+    try:
+        with open(path, "rb") as file:
+            return file.read(NOTE_BYTES_MAX + 1)
+    except OSError as error:
+        raise UnreadableInput(f"{path}: {error.strerror}") from error
