@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from clawvm_es.errors import UsageError
+from clawvm_es.limits import LOCK_WAIT_S
 
 if TYPE_CHECKING:
     from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -19,6 +20,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 journal_argument = click.argument("journal", type=click.Path())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+wait_option = click.option(
+    "--wait",
+    type=click.FloatRange(0),
+    default=LOCK_WAIT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another writer.",
+)
 session_option = click.option(
     "--session", "-s", metavar="ID", help="Session id, or the beginning of one. Default: the only one."
 )

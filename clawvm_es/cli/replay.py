@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import json_option
+from clawvm_es.cli.options import json_option, wait_option
 
 if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
 @click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
+@wait_option
 @json_option
 @click.pass_context
 def replay(
@@ -46,6 +47,7 @@ def replay(
     project: str | None,
     seed: int | None,
     name: str | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Replay recorded sessions through the engine into a journal.
@@ -70,7 +72,7 @@ def replay(
     if project == "":
         raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
-    with Journal.open(journal, seed=seed) as target:
+    with Journal.open(journal, seed=seed, wait_s=wait) as target:
         replayed, errors = _replay_all(target, files, settings, format_)
         target.catch_up()
         with snapshot(target.log) as view:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import journal_argument, json_option, session_option
+from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
 
 if TYPE_CHECKING:
     from clawvm_es.journal.anchors import Anchored
@@ -134,8 +134,9 @@ def _before(error: Any) -> str:
 
 @click.command()
 @journal_argument
+@wait_option
 @json_option
-def rebuild(journal: str, as_json: bool) -> None:
+def rebuild(journal: str, wait: float, as_json: bool) -> None:
     """Fold the whole log again into the read models. No decision is taken again.
 
     \b
@@ -149,7 +150,7 @@ def rebuild(journal: str, as_json: bool) -> None:
     from clawvm_es.projections.tables import TABLES
 
     require_journal(journal)
-    with open_journal(journal) as log:
+    with open_journal(journal, wait_s=wait) as log:
         with progress("rebuild") as show:
             projections.rebuild(log, show)
         with projections.snapshot(log) as view:

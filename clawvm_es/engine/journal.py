@@ -13,7 +13,7 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.scopes import SCOPE_PREFIX
 from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import open_journal
@@ -63,7 +63,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.close(catch_up=not isinstance(error, JournalError))
 
     def session(
         self,
@@ -134,13 +134,13 @@ class Journal:
         """Let the read models fold what they have not seen."""
         catch_up(self.log)
 
-    def close(self) -> None:
-        """Let the read models catch up and release the file; a journal that is closed stays closed."""
+    def close(self, *, catch_up: bool = True) -> None:
+        """Let the read models catch up (unless told not to) and release the file; closing again does nothing."""
         if self._closed:
             return
         self._closed = True
         try:
-            if not self.read_only:
+            if catch_up and not self.read_only:
                 self.catch_up()
         finally:
             self.log.close()

@@ -11,7 +11,7 @@ from clawvm_es.core.state import Call, Page, State
 from clawvm_es.engine.calls import Stored, ToolCalls, source_of
 from clawvm_es.engine.hooks import Prompt, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.recall import Answer, answer_of
-from clawvm_es.engine.shell import Shell
+from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.engine.updates import Updates, as_evidence
 from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError
 from clawvm_es.journal.protocol import Durability
@@ -141,9 +141,9 @@ class Session:
                 self._shell.sync(stored.project, self._clock())
             return stored
 
-    def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> tuple[e.Event, ...]:
+    def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction."""
-        return self._shell.run(lambda state: commands, durability).events
+        return self._shell.run(lambda state: commands, durability)
 
     def write_page(
         self,
@@ -210,7 +210,7 @@ class Session:
         with self._shell.lock:
             turn = e.TurnBegan(hints=tuple(hints), fixed_tokens=fixed_tokens)
             outcome = self._shell.run(lambda state: (Command(turn, self._clock(), HARNESS, key),))
-            if outcome.fresh or key is None:
+            if outcome.appended or key is None:
                 state, text = self.state, self._shell.prompt
             else:
                 state = self._shell.state_after(key)

@@ -48,10 +48,10 @@ Build = Callable[[State], Sequence[Command]]
 
 @attrs.frozen
 class Outcome:
-    """What executing commands gave: their inputs and decisions, and whether anything was appended."""
+    """What executing commands gave: their inputs and decisions, and how many events were appended now."""
 
     events: tuple[e.Event, ...]
-    fresh: bool
+    appended: int
 
 
 class Shell:
@@ -177,7 +177,7 @@ class Shell:
             events, fresh = self._decide_all(commands)
             if fresh:
                 self._head = self.log.append(self.session_id, fresh, before, durability)
-            return Outcome(events, bool(fresh))
+            return Outcome(events, len(fresh))
         except BaseException:
             if self._state is not None and self._state.version == before:
                 self.edge.rewind(mark)  # nothing was folded
@@ -274,13 +274,13 @@ class Shell:
                 events.extend(found)
                 fresh.extend(new)
             if not fresh:
-                return Outcome(tuple(events), False)
+                return Outcome(tuple(events), 0)
             head = transaction.append(self.session_id, fresh, before)
             scopes.publish(
                 transaction, self.log.vault(scope, self.seed), self.vault, scope, state, self.session_id, before
             )
         self._head = head
-        return Outcome(tuple(events), True)
+        return Outcome(tuple(events), len(fresh))
 
     def _renewed(self, state: State, scope: str, command: Command) -> Command:
         """A boundary with the facts of pending updates of `scope` worked out again where it moved on."""

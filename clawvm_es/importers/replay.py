@@ -114,12 +114,10 @@ def _replay_one(
     tally: Counter[str] = Counter()
     stream = _fixed(commands(recording, edge, opened, tally), settings.fixed_tokens)
     with session:
-        before = session.state.version
         try:
-            _execute(session, recording, stream, progress)
+            appended = _execute(session, recording, stream, progress)
         except IdempotencyConflict as error:
             raise _other_settings(session_id, "content", str(error)) from error
-        appended = session.state.version - before
     return Replayed(session_id, recording.source, recording.format, appended, {**recording.skipped, **tally})
 
 
@@ -157,26 +155,30 @@ def _fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[Comm
             yield command
 
 
-def _execute(session: Session, recording: Recording, stream: Iterator[Command], progress: Progress | None) -> None:
-    """Execute the commands in batches, and save at the end, so that the durable store holds what is written."""
+def _execute(session: Session, recording: Recording, stream: Iterator[Command], progress: Progress | None) -> int:
+    """Execute the commands in batches and return how many events that appended.
+
+    What is dirty at the end is saved, so that the durable store holds what is written.
+    """
     batch: list[Command] = []
-    done, last_us = 0, recording.began_us
+    done, appended, last_us = 0, 0, recording.began_us
     for command in stream:
         batch.append(command)
         last_us = command.at_us
         if len(batch) >= limits.IMPORT_BATCH:
             done += len(batch)
-            session.execute(*batch)
+            appended += session.execute(*batch).appended
             batch.clear()
             if progress is not None:
                 progress(session.session_id, done, 0)
     done += len(batch)
-    if recording.format != CLAWVM_TRACE:  # a trace holds its own boundaries
+    appended += session.execute(*batch, durability=Durability.FULL).appended
+    if session.state.dirty and recording.format != CLAWVM_TRACE:  # a trace holds its own boundaries
         save = BoundaryReached(Boundary.SAVE, Trigger.CALLER)
-        batch.append(Command(save, last_us, idempotency_key=f"save:{done}"))
-    session.execute(*batch, durability=Durability.FULL)
+        appended += session.execute(Command(save, last_us, idempotency_key=f"save:{done}")).appended
     if progress is not None:
         progress(session.session_id, done, done)
+    return appended
 
 
 def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:

@@ -128,7 +128,7 @@ class SQLiteLog:
         """Take all locks, begin, and find out whether the heads we remember still stand."""
         self._check_open()
         if self.read_only:
-            raise JournalReadOnly(f"{self.path} is open for reading only")
+            raise JournalReadOnly(f"{self.path} cannot be written", hint="check its permissions and its folder's")
         if not self._mutex.acquire(timeout=self._lock.wait_s):
             raise JournalBusy(f"another thread writes to {self.path} for more than {self._lock.wait_s:g} s")
         try:
