@@ -57,20 +57,13 @@ class Outcome:
 class Shell:
     """One session's stream: its folded state, and the only place that appends to it."""
 
-    def __init__(
-        self,
-        log: EventLog,
-        session_id: str,
-        counter: TokenCounter,
-        seed: int | None = None,
-        judge: Judge | None = None,
-    ) -> None:
+    def __init__(self, log: EventLog, session_id: str, counter: TokenCounter, seed: int | None = None) -> None:
         self.log = log
         self.session_id = session_id
         self.seed = seed
         self.vault = log.vault(session_id, seed)
         self.counter = counter
-        self.judge: Judge | None = None
+        self.judge: Judge | None = None  # set by the session, which knows what its harness declared
         self.lock = threading.RLock()
         self.edge = Edge(self.vault, counter)
         self.prompt = ""
