@@ -62,7 +62,7 @@ for verb in (
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
     *(read.faults, read.trace, read.stats),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
-    *(proof.checkpoint,),
+    *(proof.checkpoint, proof.bundle),
 ):
     cli.add_command(verb)
 

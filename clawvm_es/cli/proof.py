@@ -59,9 +59,71 @@ def checkpoint(
             return
         assert key is not None
         try:
-            _checkpoint(log, key, output, since, as_json)
+            _checkpoint(log, journal, key, output, since, as_json)
         except AnchorRefused as error:
             _refused(context, journal, error, as_json)
+
+
+@click.command()
+@journal_argument
+@click.option("--session", "-s", "wanted", multiple=True, metavar="ID", help="Session id, or the beginning of one.")
+@click.option("--key", type=_file, metavar="FILE", help="Sign the journal as it is now with this secret key.")
+@click.option("--anchor", type=_file, metavar="FILE", help="Or: bundle as of this checkpoint.")
+@click.option("--output", "-o", type=_file, required=True, metavar="FILE", help="File to write.")
+@json_option
+@click.pass_context
+def bundle(
+    context: click.Context,
+    journal: str,
+    wanted: tuple[str, ...],
+    key: str | None,
+    anchor: str | None,
+    output: str,
+    as_json: bool,
+) -> None:
+    """Write sessions, with what they need, to one file that proves itself to whoever has the public key.
+
+    Without --session, all sessions. The file holds their texts. `tools/verify_bundle.py` checks it with nothing but
+    Python's standard library.
+
+    \b
+    Example:
+      clawvm bundle j.db --session run-1 --key anchor.key -o run-1.bundle
+      python tools/verify_bundle.py run-1.bundle --key anchor.key.pub
+    """
+    from clawvm_es.cli.options import chosen, known_sessions, opened, require_journal
+    from clawvm_es.errors import AnchorRefused, UsageError
+
+    require_journal(journal)
+    if (key is None) == (anchor is None):
+        raise UsageError("a bundle needs one checkpoint", hint="give either --key FILE or --anchor FILE")
+    with opened(journal) as log:
+        ids = sorted({chosen(log, each) for each in wanted}) or known_sessions(log) or [chosen(log, None)]
+        try:
+            _bundle(log, journal, ids, key, anchor, output, as_json)
+        except AnchorRefused as error:
+            _refused(context, journal, error, as_json)
+
+
+def _bundle(
+    log: SQLiteLog, journal: str, ids: list[str], key_path: str | None, anchor: str | None, output: str, as_json: bool
+) -> None:
+    from clawvm_es.cli.output import emit
+    from clawvm_es.errors import UsageError
+    from clawvm_es.history.bundle import FIRST_BYTES, bundle
+    from clawvm_es.journal import anchors
+    from clawvm_es.journal.anchors.files import write_whole
+
+    if os.path.exists(output) and not read_input(output).startswith(FIRST_BYTES):
+        raise UsageError(f"{output} is there and is no bundle", hint="choose another file")
+    if anchor is not None:
+        note = read_input(anchor)
+    else:
+        note, _ = anchors.take_checkpoint(log, anchors.load_secret(str(key_path), int(time.time())))
+    written = write_whole(output, bundle(log, ids, note))
+    document = {"journal": journal, "sessions": ids, "output": output, "bytes": written, "checkpoint": note.decode()}
+    size = anchors.unverified(note).size
+    emit(document, [f"{output}: {written} bytes, {len(ids)} sessions as of the first {size} events"], as_json)
 
 
 def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:
@@ -83,7 +145,9 @@ def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:
     emit(document, lines, as_json)
 
 
-def _checkpoint(log: SQLiteLog, key_path: str, output: str | None, since: str | None, as_json: bool) -> None:
+def _checkpoint(
+    log: SQLiteLog, journal: str, key_path: str, output: str | None, since: str | None, as_json: bool
+) -> None:
     """Sign, write the note and then the proof; nothing is written where anything is refused."""
     from clawvm_es.cli.output import as_json as to_json
     from clawvm_es.errors import UsageError
@@ -101,7 +165,7 @@ def _checkpoint(log: SQLiteLog, key_path: str, output: str | None, since: str | 
         if since is not None:
             write_whole(output + ".proof", [proofs[0]])
     document: dict[str, Any] = {
-        "journal": log.path,
+        "journal": journal,
         "origin": signed.origin,
         "size": signed.size,
         "root": signed.root.hex(),

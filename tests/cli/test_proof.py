@@ -1,4 +1,4 @@
-"""`checkpoint` and `verify --anchor`: what they print, where they write, and with which code they exit."""
+"""`checkpoint`, `bundle` and `verify --anchor`: what they print, where they write, and with which code they exit."""
 
 from __future__ import annotations
 
@@ -157,3 +157,30 @@ def test_a_copy_of_the_journal_is_as_good(run, place):
     """What is anchored is the log, not the file."""
     shutil.copy(place / "j.db", place / "copy.db")
     assert run("verify", "copy.db", "--fast", "--anchor", "c", "--key", "k.pub")[0] == 0
+
+
+def test_a_bundle_is_written_whole(run, place):
+    """Of one session or all, signed now or as of a checkpoint; written over a bundle, and over nothing else."""
+    assert run("bundle", "j.db", "--key", "k", "-o", "all")[0] == 0
+    document = json.loads(run("bundle", "j.db", "-s", "a", "--anchor", "c", "-o", "all", "--json")[1])
+    assert document["sessions"] == ["a"] and document["bytes"] == (place / "all").stat().st_size
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    for arguments, says in (
+        (["--key", "k", "-o", "j.db"], "is no bundle"),
+        (["--key", "k", "--anchor", "c", "-o", "new"], "one checkpoint"),
+        (["-o", "new"], "one checkpoint"),
+        (["--key", "k"], "--output"),
+        (["--key", "k", "-s", "zzz", "-o", "new"], "holds no session"),
+        (["--anchor", "missing", "-o", "new"], "missing"),
+    ):
+        code, out, err = run("bundle", "j.db", *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert says in err
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_no_bundle_of_a_log_that_its_checkpoint_contradicts(run, place):
+    """Exit 1, the reason, and no file."""
+    tamper(place, "DELETE FROM events WHERE seq = 3")
+    code, out, _ = run("bundle", "j.db", "--anchor", "c", "-o", "new")
+    assert (code, "size: " in out, (place / "new").exists()) == (1, True, False)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
 
 
 def write_whole(path: str, chunks: Iterable[bytes]) -> int:
     """Write a file aside, sync it and rename it to `path`; returns its bytes. An error leaves `path` as it was."""
     folder = os.path.dirname(os.path.abspath(path))
-    fd, aside = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
+    aside = os.path.join(folder, f".{os.path.basename(path)}.{secrets.token_hex(8)}")
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)  # less what the umask takes
     written = 0
     try:
         with open(fd, "wb") as file:
             for chunk in chunks:
                 written += file.write(chunk)
             file.flush()
-            os.fchmod(fd, 0o644)
             os.fsync(fd)
         os.replace(aside, path)
     except BaseException:

@@ -1,0 +1,177 @@
+r"""Bundles: some sessions of a journal in one file that proves itself to whoever has the signer's public key.
+
+Canonical JSON lines (sorted keys, no blanks, UTF-8, `\n`), by field `line`:
+
+- `header`: `format`, `version`, `journal_id`, and per stream `session_id`, `first` and `last` (versions), by id.
+- `event`, in the order of the log: every column of the envelope; `data` is the stored text, hashes are in hex.
+- `commitment`, in their own order: `commitment`, `salt` (hex), `body` (base64; null where only its salt is kept).
+- `end`: `sha256` of all bytes before the line, `checkpoint` (the signed note), and per stream its last event's `seq`
+  with its inclusion `proof` (hex, lowest node first).
+
+LAW-BUNDLE-1: a bundle holds what its sessions' chains and folds need: fork parents up to the fork, shared scopes up
+to the last version that they learned or published, and the body of every commitment that an event names, unless an
+event of the bundle says that it was erased.
+LAW-BUNDLE-2: everything in it is as of the checkpoint. It does not prove that a stream ends there.
+
+`tools/verify_bundle.py` checks all this, with the standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import heapq
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from clawvm_es.errors import AnchorRefused, UsageError
+from clawvm_es.journal.anchors import Checkpoint, inclusion_proofs, unverified
+from clawvm_es.journal.anchors.anchor import check_root
+from clawvm_es.journal.codec import named_commitments
+from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.model.events import ContentRedacted, ScopeChanged, ScopeSynced, SessionForked, SessionOpened
+
+FORMAT: Final = "clawvm-bundle"
+VERSION: Final = 1
+FIRST_BYTES: Final = b'{"format":"clawvm-bundle",'
+"""What every bundle begins with."""
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+@attrs.define
+class _Stream:
+    """What of one stream goes into a bundle."""
+
+    first: int
+    last: int
+    seq: int  # of its last event
+
+
+def bundle(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], note: bytes) -> Iterator[bytes]:
+    """The lines of a bundle of these sessions, and what they need, as of a checkpoint of this log.
+
+    Raises `AnchorRefused` where the log does not hold what the note says, or a body was erased after it;
+    `UsageError` for a session that the checkpoint does not cover. The note's signature is the reader's to check.
+    """
+    checkpoint = unverified(note)
+    check_root(log, checkpoint)
+    streams = _streams(log, session_ids, checkpoint)
+    digest = hashlib.sha256()
+    for line in _body(log, streams):
+        digest.update(line)
+        yield line
+    ids = sorted(streams)
+    proofs = inclusion_proofs(log, [streams[session_id].seq for session_id in ids], checkpoint.size)
+    yield _line(
+        "end",
+        sha256=digest.hexdigest(),
+        checkpoint=note.decode(),
+        inclusion=[
+            {"session_id": session_id, "seq": streams[session_id].seq, "proof": [node.hex() for node in proof]}
+            for session_id, proof in zip(ids, proofs, strict=True)
+        ],
+    )
+
+
+def _streams(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], checkpoint: Checkpoint) -> dict[str, _Stream]:
+    """Every stream that is needed, by its id."""
+    found: dict[str, _Stream] = {}
+    scopes: dict[str, int] = {}
+    waiting: list[tuple[str, int | None]] = [(session_id, None) for session_id in session_ids]
+    while waiting:
+        session_id, upto = waiting.pop()
+        known = found.get(session_id)
+        if known is not None and upto is not None and upto <= known.last:
+            continue
+        for row in log.read(session_id, upto=upto):
+            if row.seq > checkpoint.size:
+                break
+            stream = found.setdefault(session_id, _Stream(row.version, row.version, row.seq))
+            if row.version > stream.last:
+                stream.last, stream.seq = row.version, row.seq
+            if isinstance(row.data, SessionForked):
+                waiting.append((row.data.parent, row.data.parent_version))
+            elif isinstance(row.data, ScopeSynced):
+                scopes[row.data.scope] = max(scopes.get(row.data.scope, 0), row.data.to_version)
+            elif isinstance(row.data, SessionOpened) and row.data.project is not None:
+                scopes.setdefault(row.data.project, 0)
+        if session_id not in found:
+            raise UsageError(f"the checkpoint covers no event of a session {session_id}")
+    for scope, version in scopes.items():
+        _add_scope(log, scope, version, found, checkpoint)
+    return found
+
+
+def _add_scope(
+    log: SQLiteLog | MemoryLog, scope: str, learned: int, found: dict[str, _Stream], checkpoint: Checkpoint
+) -> None:
+    """A scope's stream up to what the sessions learned of it, and what they published in it."""
+    for row in log.read(scope):
+        if row.seq > checkpoint.size:
+            return
+        published = isinstance(row.data, ScopeChanged) and _holds(found, row.data.session_id, row.data.version)
+        if row.version <= learned or published:
+            stream = found.setdefault(scope, _Stream(1, 0, 0))
+            if row.version > stream.last:
+                stream.last, stream.seq = row.version, row.seq
+
+
+def _holds(found: dict[str, _Stream], session_id: str, version: int) -> bool:
+    stream = found.get(session_id)
+    return stream is not None and stream.first <= version <= stream.last
+
+
+def _body(log: SQLiteLog | MemoryLog, streams: dict[str, _Stream]) -> Iterator[bytes]:
+    """All lines but the last."""
+    ids = sorted(streams)
+    listed = [{"session_id": each, "first": streams[each].first, "last": streams[each].last} for each in ids]
+    yield _line("header", format=FORMAT, version=VERSION, journal_id=log.journal_id, streams=listed)
+    named: set[str] = set()
+    erased: set[str] = set()
+    for row in heapq.merge(*(log.read(each, upto=streams[each].last) for each in ids), key=lambda row: row.seq):
+        if isinstance(row.data, ContentRedacted):
+            erased.update(row.data.commitments)
+        elif row.kind == "input":
+            named.update(named_commitments(row.raw))
+        yield _event(row)
+    for commitment in sorted(named):
+        stored = log.stored(commitment)
+        if stored is not None:
+            salt, body = stored
+            coded = None if body is None else base64.b64encode(body).decode()
+            yield _line("commitment", commitment=commitment, salt=salt.hex(), body=coded)
+        elif commitment not in erased:
+            raise AnchorRefused(
+                "redacted", f"the text behind {commitment} is gone, and no event up to the checkpoint says so",
+                hint="make a new checkpoint",
+            )  # fmt: skip
+
+
+def _event(row: Recorded) -> bytes:
+    return _line(
+        "event",
+        seq=row.seq,
+        session_id=row.session_id,
+        version=row.version,
+        turn=row.turn,
+        kind=row.kind,
+        type=row.type,
+        schema_version=row.schema_version,
+        at=row.at_us,
+        principal=row.principal,
+        cause=row.cause,
+        idempotency_key=row.idempotency_key,
+        data=row.raw.decode(),
+        prev_hash=row.prev_hash.hex(),
+        hash=row.hash.hex(),
+    )
+
+
+def _line(line: str, /, **fields: Any) -> bytes:
+    return _encode({"line": line, **fields}) + b"\n"
