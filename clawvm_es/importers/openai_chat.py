@@ -21,13 +21,15 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     sessions, skipped = _sessions(data, name)
     if not sessions:
         raise UnreadableInput(f"{name}: holds no list of chat messages", hint="give OpenAI messages, or --format")
-    transcripts = [_session(session) for session in sessions]
-    transcripts[0].skipped.update(skipped)
-    ids = [_session_id(session, index) for index, session in enumerate(sessions)]
-    return tuple(
-        transcript.recording(session_id, OPENAI_CHAT, name)
-        for session_id, transcript in zip(ids, transcripts, strict=True)
-    )
+    found: dict[str, Transcript] = {}
+    for index, session in enumerate(sessions):
+        session_id = _session_id(session, index)
+        if session_id in found:
+            found[session_id].skip(Skip.DUPLICATE_RECORD)
+        else:
+            found[session_id] = _session(session)
+    next(iter(found.values())).skipped.update(skipped)
+    return tuple(transcript.recording(session_id, OPENAI_CHAT, name) for session_id, transcript in found.items())
 
 
 def _sessions(data: bytes, name: str) -> tuple[list[dict[str, object]], Mapping[str, int]]:

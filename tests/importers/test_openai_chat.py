@@ -82,3 +82,10 @@ def test_arguments_that_are_no_object_are_kept() -> None:
     (turn,) = recording.steps
     assert isinstance(turn, AssistantTurn)
     assert [set(use.arguments) for use in turn.calls] == [{"input"}, {"input"}]
+
+
+def test_a_session_that_stands_twice_in_a_file_is_read_once_and_counted() -> None:
+    """The same task, trial and messages again are a duplicate, told by their count."""
+    twin = {"task_id": 1, "trial": 0, "traj": MESSAGES}
+    recordings = parse(json.dumps([twin, twin, {**twin, "trial": 1}]).encode(), "chat")
+    assert [recording.skipped.get("duplicate_record", 0) for recording in recordings] == [1, 0]
