@@ -4,7 +4,7 @@
 
 Needs nothing but Python's standard library (3.11 or later), and shares no code with the program that wrote the
 bundle. The format is described in clawvm_es/history/bundle.py. Exit codes: 0 all of it holds; 1 something does not;
-2 wrong usage or an unreadable file. Memory: 32 bytes an event, and the commitments' names.
+2 wrong usage or an unreadable file. Memory: 72 bytes an event, and the commitments' names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -160,6 +162,24 @@ def included(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes
     return last == 0 and computed == root
 
 
+def root_from(size: int, indices: Sequence[int], leaves: bytes | bytearray, rest: Iterator[bytes]) -> bytes:
+    """The root of a tree (RFC 6962 §2.1) of which some leaves are known, and of all else the largest subtrees."""
+
+    def fold(low: int, high: int, first: int, last: int) -> bytes:
+        if first == last:
+            node = next(rest, None)
+            require(node is not None, "nodes of the tree are missing")
+            return node or b""
+        if high - low == 1:
+            return hashlib.sha256(b"\0" + leaves[32 * first : 32 * first + 32]).digest()
+        middle = low + (1 << (high - low - 1).bit_length() - 1)
+        split = bisect_left(indices, middle, first, last)
+        pair = fold(low, middle, first, split) + fold(middle, high, split, last)
+        return hashlib.sha256(b"\1" + pair).digest()
+
+    return fold(0, size, 0, len(indices))
+
+
 # ------------------------------------------------------------------------------------------------- lines and values
 
 NUMBER, TEXT, MAYBE_NUMBER, MAYBE_TEXT, LIST = (int,), (str,), (int, type(None)), (str, type(None)), (list,)
@@ -174,7 +194,7 @@ FIELDS: dict[str, dict[str, Types]] = {
         "idempotency_key": MAYBE_TEXT, "data": TEXT, "prev_hash": TEXT, "hash": TEXT,
     },
     "commitment": {"commitment": TEXT, "salt": TEXT, "body": MAYBE_TEXT},
-    "end": {"sha256": TEXT, "checkpoint": TEXT, "inclusion": LIST},
+    "end": {"sha256": TEXT, "checkpoint": TEXT, "inclusion": LIST, "rest": LIST},
 }  # fmt: skip
 ORDER_OF_LINES = ("header", "event", "commitment", "end")
 NAMED = re.compile(
@@ -297,7 +317,9 @@ class Verifier:
         self.sha256 = hashlib.sha256()
         self.stage = -1
         self.journal_id = ""
-        self.seq = self.events = self.bodies = 0
+        self.seq = self.bodies = 0
+        self.indices = array("q")  # of all events in the tree
+        self.leaves = bytearray()  # their hashes
         self.streams: dict[str, Stream] = {}
         self.needed: dict[str, int] = {}  # scope → the version up to which sessions learned of it
         self.named: dict[str, bool] = {}  # commitment → whether only prompts name it
@@ -337,7 +359,7 @@ class Verifier:
         require(stream is not None, "an event of a stream that the header does not name")
         assert stream is not None
         version, data = event["version"], event["data"].encode()
-        require(event["seq"] > self.seq, "seq does not grow")
+        require(self.seq < event["seq"] < 2**53, "seq does not grow")
         require(version == stream.next_version() <= stream.last, "version is not the next of its stream")
         require(event["cause"] is None or 0 < event["cause"] < version, "cause is no earlier version")
         require(event["kind"] in ("input", "decision"), "kind is none")
@@ -349,7 +371,8 @@ class Verifier:
         require(event["hash"] == hash_.hex(), "hash is not that of the other columns")
         stream.hashes += hash_
         self.seq = stream.seq = event["seq"]
-        self.events += 1
+        self.indices.append(event["seq"] - 1)
+        self.leaves += hash_
         self.note(event, content, data)
 
     def before_first(self, event: dict[str, Any], content: dict[str, Any]) -> bytes:
@@ -410,6 +433,12 @@ class Verifier:
         require(not missing, f"{len(missing)} commitments have no line, and no event says that they were erased")
         origin, size, root = open_note(end["checkpoint"], self.name, self.public)
         require(origin == self.journal_id, "the checkpoint is of another journal")
+        require(self.seq <= size, "events are later than the checkpoint")
+        rest = iter([from_hex(node, "a node of the tree") for node in end["rest"]])
+        require(
+            root_from(size, self.indices, self.leaves, rest) == root, "the events are not those of the signed tree"
+        )
+        require(next(rest, None) is None, "there are more nodes of the tree than needed")
         require(len(end["inclusion"]) == len(self.streams), "there is not one proof a stream")
         for proof, (session_id, stream) in zip(end["inclusion"], self.streams.items(), strict=True):
             check_fields(proof, PROOF)
@@ -454,7 +483,9 @@ def main() -> int:
     except (OSError, Unreadable) as error:
         print(f"verify_bundle: {error}", file=sys.stderr)
         return 2
-    print(f"good {arguments.bundle}: journal {found.journal_id}, {found.events} events, {found.bodies} bodies, of")
+    print(
+        f"good {arguments.bundle}: journal {found.journal_id}, {len(found.indices)} events, {found.bodies} bodies, of"
+    )
     for session_id, stream in found.streams.items():
         print(f"  {session_id!r} versions {stream.first} to {stream.last}, head {stream.hash_at(stream.last).hex()}")
     return 0

@@ -5,13 +5,15 @@ Canonical JSON lines (sorted keys, no blanks, UTF-8, `\n`), by field `line`:
 - `header`: `format`, `version`, `journal_id`, and per stream `session_id`, `first` and `last` (versions), by id.
 - `event`, in the order of the log: every column of the envelope; `data` is the stored text, hashes are in hex.
 - `commitment`, in their own order: `commitment`, `salt` (hex), `body` (base64; null where only its salt is kept).
-- `end`: `sha256` of all bytes before the line, `checkpoint` (the signed note), and per stream its last event's `seq`
-  with its inclusion `proof` (hex, lowest node first).
+- `end`: `sha256` of all bytes before the line, `checkpoint` (the signed note), per stream its last event's `seq` with
+  its inclusion `proof` (hex, lowest node first), and `rest`, the roots of the largest subtrees without an event of
+  the bundle, left to right: with the events they give the signed root, so that every `seq` is proven.
 
 LAW-BUNDLE-1: a bundle holds what its sessions' chains and folds need: fork parents up to the fork, shared scopes up
 to the last version that they learned or published, and the body of every commitment that an event names, unless an
 event of the bundle says that it was erased.
-LAW-BUNDLE-2: everything in it is as of the checkpoint. It does not prove that a stream ends there.
+LAW-BUNDLE-2: everything in it is as of the checkpoint. It does not prove that a stream ends there,
+nor the salt of a prompt (its text can be rendered again, and then it does).
 
 `tools/verify_bundle.py` checks all this, with the standard library only.
 """
@@ -21,6 +23,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import heapq
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -28,7 +31,7 @@ import attrs
 import msgspec
 
 from clawvm_es.errors import AnchorRefused, UsageError
-from clawvm_es.journal.anchors import Checkpoint, inclusion_proofs, unverified
+from clawvm_es.journal.anchors import Checkpoint, inclusion_proofs, rest_roots, unverified
 from clawvm_es.journal.anchors.anchor import check_root
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.memory_log import MemoryLog
@@ -63,7 +66,8 @@ def bundle(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], note: bytes) 
     check_root(log, checkpoint)
     streams = _streams(log, session_ids, checkpoint)
     digest = hashlib.sha256()
-    for line in _body(log, streams):
+    seqs = array("q")
+    for line in _body(log, streams, seqs):
         digest.update(line)
         yield line
     ids = sorted(streams)
@@ -76,6 +80,7 @@ def bundle(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], note: bytes) 
             {"session_id": session_id, "seq": streams[session_id].seq, "proof": [node.hex() for node in proof]}
             for session_id, proof in zip(ids, proofs, strict=True)
         ],
+        rest=[node.hex() for node in rest_roots(log, seqs, checkpoint.size)],
     )
 
 
@@ -127,8 +132,8 @@ def _holds(found: dict[str, _Stream], session_id: str, version: int) -> bool:
     return stream is not None and stream.first <= version <= stream.last
 
 
-def _body(log: SQLiteLog | MemoryLog, streams: dict[str, _Stream]) -> Iterator[bytes]:
-    """All lines but the last."""
+def _body(log: SQLiteLog | MemoryLog, streams: dict[str, _Stream], seqs: array[int]) -> Iterator[bytes]:
+    """All lines but the last; `seqs` gets the places of the events."""
     ids = sorted(streams)
     listed = [{"session_id": each, "first": streams[each].first, "last": streams[each].last} for each in ids]
     yield _line("header", format=FORMAT, version=VERSION, journal_id=log.journal_id, streams=listed)
@@ -139,6 +144,7 @@ def _body(log: SQLiteLog | MemoryLog, streams: dict[str, _Stream]) -> Iterator[b
             erased.update(row.data.commitments)
         elif row.kind == "input":
             named.update(named_commitments(row.raw))
+        seqs.append(row.seq)
         yield _event(row)
     for commitment in sorted(named):
         stored = log.stored(commitment)

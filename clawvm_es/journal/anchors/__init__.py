@@ -7,6 +7,7 @@ from clawvm_es.journal.anchors.anchor import (
     check_anchor,
     inclusion_proofs,
     proof_text,
+    rest_roots,
     take_checkpoint,
     verify_proof_text,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "make_key",
     "open_note",
     "proof_text",
+    "rest_roots",
     "sign",
     "take_checkpoint",
     "unverified",

@@ -95,6 +95,13 @@ def inclusion_proofs(log: SQLiteLog | MemoryLog, seqs: Sequence[int], size: int)
     return [[roots[span] for span in found] for found in spans]
 
 
+def rest_roots(log: SQLiteLog | MemoryLog, seqs: Sequence[int], size: int) -> list[bytes]:
+    """What is needed beside these events (in order) to work out the root of the first `size`: `merkle.rest_spans`."""
+    spans = merkle.rest_spans([seq - 1 for seq in seqs], size)
+    roots = _roots(log, size, spans)
+    return [roots[span] for span in spans]
+
+
 def proof_text(first: int, proof: Sequence[bytes], note: bytes) -> bytes:
     """A consistency proof with the note that it leads to, in the form of c2sp.org/tlog-witness (add-checkpoint)."""
     lines = [f"old {first}", *(base64.b64encode(node).decode() for node in proof), "", ""]

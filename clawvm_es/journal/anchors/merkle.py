@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
@@ -121,6 +122,24 @@ def consistency_spans(first: int, second: int) -> tuple[Span, ...]:
     if low:  # else the old tree is a full subtree, whose root the verifier knows
         spans.append((low, high))
     return tuple(reversed(spans))
+
+
+def rest_spans(indices: Sequence[int], size: int) -> tuple[Span, ...]:
+    """The largest subtrees that hold none of these leaves (given in order), left to right.
+
+    Their roots and the leaves' own hashes give the root of the tree, so they prove every leaf's index at once.
+    """
+    spans = []
+    waiting = [(0, size)]
+    while waiting:
+        low, high = waiting.pop()
+        held = bisect_left(indices, high) - bisect_left(indices, low)
+        if held == 0 and low < high:
+            spans.append((low, high))
+        elif held < high - low:
+            middle = low + _split(high - low)
+            waiting += [(middle, high), (low, middle)]
+    return tuple(spans)
 
 
 def roots(leaves: Iterable[bytes], spans: Iterable[Span]) -> dict[Span, bytes]:
