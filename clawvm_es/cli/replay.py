@@ -74,7 +74,6 @@ def replay(
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
     with Journal.open(journal, seed=seed, wait_s=wait) as target:
         replayed, errors = _replay_all(target, files, settings, format_)
-        target.catch_up()
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}
     done = {found.session_id: found for found in replayed}

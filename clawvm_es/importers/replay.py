@@ -66,7 +66,7 @@ def replay(
     format: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Replayed, ...]:
-    """Replay all sessions of a recorded file into `journal`.
+    """Replay all sessions of a recorded file into `journal`, and let its read models catch up.
 
     Raises `UnreadableInput` for files that are not recordings, `UsageError` if a session of the same name is in
     the journal under other settings or with other content.
@@ -74,7 +74,9 @@ def replay(
     settings = settings or ReplaySettings()
     recordings = read(Path(path), format)
     names = _names(recordings, settings.name)
-    return tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
+    replayed = tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
+    journal.catch_up()
+    return replayed
 
 
 def _names(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
