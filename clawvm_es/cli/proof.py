@@ -148,7 +148,7 @@ def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:
 def _checkpoint(
     log: SQLiteLog, journal: str, key_path: str, output: str | None, since: str | None, as_json: bool
 ) -> None:
-    """Sign, write the note and then the proof; nothing is written where anything is refused."""
+    """Sign, and write proof and note; nothing is written where anything is refused."""
     from clawvm_es.cli.output import as_json as to_json
     from clawvm_es.errors import UsageError
     from clawvm_es.journal import anchors
@@ -161,9 +161,9 @@ def _checkpoint(
     note, proofs = anchors.take_checkpoint(log, key, earlier)
     signed = anchors.unverified(note)
     if output is not None:
-        write_whole(output, [note])
-        if since is not None:
+        if since is not None:  # first, so that no note stands there without its proof
             write_whole(output + ".proof", [proofs[0]])
+        write_whole(output, [note])
     document: dict[str, Any] = {
         "journal": journal,
         "origin": signed.origin,
