@@ -8,23 +8,8 @@ import sqlite3
 
 import pytest
 
-from clawvm_es.cli.main import main
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.testing.logs import budget, used
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the program in this process: exit code, stdout, stderr."""
-
-    def runner(*arguments) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return left.value.code, out, err
-
-    return runner
 
 
 @pytest.fixture

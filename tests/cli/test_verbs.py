@@ -51,20 +51,6 @@ def journal(demo_journal, tmp_path) -> Path:
 
 
 @pytest.fixture
-def run(capsys):
-    """Run the program in this process: exit code, stdout, stderr."""
-
-    def runner(*arguments) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return left.value.code, out, err
-
-    return runner
-
-
-@pytest.fixture
 def load(run):
     """Run a verb with `--json` and return its document."""
 
