@@ -31,10 +31,7 @@ def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
     if selection.levels != state.resident:
         _add_changes(decisions, state, selection)
     decisions.append(_assembled(state, turn, selection))
-    for found in selection.pressure:
-        decisions.append(
-            e.InvariantPressureObserved(found.reason, found.required_tokens, found.available_tokens, found.pages)
-        )
+    decisions.extend(selection.pressure)
     levels = selection.levels
     short = [page_id for page_id, floor in state.required.items() if levels.get(page_id, ABSENT) < floor]
     if short:

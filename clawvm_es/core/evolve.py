@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from clawvm_es.core.index import Index
-from clawvm_es.core.state import Call, Field, Page, Returned, State, Update, holder_set
+from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
 from clawvm_es.core.utility import hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
@@ -88,8 +88,7 @@ def _budget_changed(state: State, event: e.BudgetChanged) -> None:
 def _scope_synced(state: State, event: e.ScopeSynced) -> None:
     for change in event.changes:
         key = (event.scope, change.field)
-        version = state.store[key].version + 1 if key in state.store else 1
-        state.store[key] = Field(version, change.op, change.value, state.version)
+        state.store[key] = state.store.get(key, 0) + 1
     state.scopes[event.scope] = event.to_version
 
 
@@ -434,8 +433,7 @@ def _update_committed(state: State, event: e.UpdateCommitted) -> None:
     update = state.updates[event.update]
     update.field_version = event.field_version
     state.pending.pop(event.update, None)
-    key = (event.scope, event.field)
-    state.store[key] = Field(event.field_version, event.op, update.facts.value, state.version, event.update)
+    state.store[(event.scope, event.field)] = event.field_version
     if event.scope in state.scopes:
         state.scopes[event.scope] += 1
     if update.page_id is not None:
@@ -479,4 +477,4 @@ HANDLERS: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxy
     }
 )
 """Event class → how it changes the state; a test proves that every event type has exactly one row."""
-_HANDLERS = dict(HANDLERS)
+_HANDLERS = dict(HANDLERS)  # a plain dict is looked up faster than its read-only view

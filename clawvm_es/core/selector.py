@@ -21,7 +21,7 @@ from clawvm_es.core.index import Index, Step, priority_of
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import hull
 from clawvm_es.limits import DENSITY_SHIFT
-from clawvm_es.model.events import TurnBegan
+from clawvm_es.model.events import InvariantPressureObserved, TurnBegan
 from clawvm_es.model.facts import ChangeReason, PressureReason
 from clawvm_es.model.pages import ABSENT, FULL, POINTER, PageType
 from clawvm_es.model.profile import Capability, Rule
@@ -36,16 +36,6 @@ PRIORITY = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
 
 
 @attrs.define
-class Pressure:
-    """What of the required set did not fit, and by how much."""
-
-    reason: PressureReason
-    required_tokens: int
-    available_tokens: int
-    pages: tuple[str, ...]
-
-
-@attrs.define
 class Selection:
     """Which pages the next prompt holds, at which rank, and why those that were touched stand where they do."""
 
@@ -55,7 +45,7 @@ class Selection:
     utility: int = 0
     bound: int = 0
     reasons: dict[str, ChangeReason] = attrs.field(factory=dict)
-    pressure: list[Pressure] = attrs.field(factory=list)
+    pressure: list[InvariantPressureObserved] = attrs.field(factory=list)
     settled: dict[str, None] = attrs.field(factory=dict)
     """Pages whose level is final, so that phase 2 passes over their steps."""
 
@@ -63,10 +53,7 @@ class Selection:
         """Hold `page` at `rank` and pay for it."""
         self.rest -= page.tokens[rank] - page.tokens[self.levels.get(page.page_id, ABSENT)]
         self.reasons[page.page_id] = reason
-        if rank:
-            self.levels[page.page_id] = rank
-        else:
-            self.levels.pop(page.page_id, None)
+        self.levels[page.page_id] = rank
 
 
 def select(state: State, turn: TurnBegan) -> Selection:
@@ -78,7 +65,7 @@ def select(state: State, turn: TurnBegan) -> Selection:
         _install_floors(state, selection)
     degraded = _install_arrivals(state, selection)
     if state.profile.rule is _RETRIEVAL:
-        _install_in_order(state, selection, turn.retrieved, ChangeReason.RETRIEVED)
+        _install_retrieved(state, selection, turn.retrieved)
         return selection
     index = index_of(state)
     if turn.hints and _PREFETCH in state.capabilities:
@@ -99,7 +86,7 @@ def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
         return Selection({}, rest - directory, directory)
     required = turn.fixed_tokens + state.required_tokens
     selection = Selection({}, 0, 0)
-    selection.pressure.append(Pressure(PressureReason.FLOORS, required, state.budget_tokens, ()))
+    selection.pressure.append(InvariantPressureObserved(PressureReason.FLOORS, required, state.budget_tokens))
     return selection
 
 
@@ -121,8 +108,8 @@ def _install_floors(state: State, selection: Selection) -> None:
             selection.settled[page.page_id] = None
             out.append(page.page_id)
     if out:
-        pressure = Pressure(PressureReason.FLOORS, state.required_tokens, max(available, 0), tuple(out))
-        selection.pressure.append(pressure)
+        found = InvariantPressureObserved(PressureReason.FLOORS, state.required_tokens, available, tuple(out))
+        selection.pressure.append(found)
 
 
 def _by_priority(page: Page) -> tuple[int, int]:
@@ -135,7 +122,7 @@ def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
         return ()
     levels, settled = selection.levels, selection.settled
     pages = [state.pages[page_id] for page_id in state.arrivals if page_id not in settled]
-    full = sum([page.tokens[FULL] - page.tokens[levels.get(page.page_id, ABSENT)] for page in pages])
+    full = sum([_above_floor(selection, page, FULL) for page in pages])
     if full <= selection.rest // 2:
         for page in pages:
             levels[page.page_id] = FULL
@@ -164,7 +151,7 @@ def _degrade_arrivals(state: State, selection: Selection, pages: Sequence[Page],
             ranks[page.page_id] = lower
             heapq.heappush(heap, (-page.tokens[lower], page.number, page))
     out: list[str] = []
-    required, available = total, selection.rest
+    available = selection.rest
     for page in sorted(pages, key=lambda p: (p.page_id not in state.required, p.tokens[ranks[p.page_id]], -p.number)):
         rank = ranks[page.page_id]
         if _above_floor(selection, page, rank) <= selection.rest:
@@ -176,8 +163,8 @@ def _degrade_arrivals(state: State, selection: Selection, pages: Sequence[Page],
             if page.page_id not in selection.levels and 0 <= pointer <= selection.rest:
                 selection.install(page, POINTER, ChangeReason.PRESSURE)
     if out:
-        pressure = Pressure(PressureReason.ARRIVALS, required, max(available, 0), tuple(out))
-        selection.pressure.append(pressure)
+        found = InvariantPressureObserved(PressureReason.ARRIVALS, total, available, tuple(out))
+        selection.pressure.append(found)
     return tuple(
         page.page_id for page in pages if page.page_id not in selection.settled and ranks[page.page_id] < FULL
     )
@@ -191,12 +178,13 @@ def _next_lower(page: Page, rank: int, lowest: int) -> int | None:
 # -------------------------------------------------------------------------------------------- phase 2
 
 
-def _install_in_order(state: State, selection: Selection, page_ids: Iterable[str], reason: ChangeReason) -> None:
+def _install_retrieved(state: State, selection: Selection, page_ids: Iterable[str]) -> None:
+    """Install what a retriever found, in full, in its order, as far as it fits."""
     for page_id in page_ids:
         page = state.pages[page_id]
         fits = page.tokens[FULL] <= selection.rest
         if page_id not in selection.levels and state.holdable(page) and fits:
-            selection.install(page, FULL, reason)
+            selection.install(page, FULL, ChangeReason.RETRIEVED)
 
 
 def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ import attrs
 from clawvm_es.core.index import Index
 from clawvm_es.core.utility import Hull
 from clawvm_es.model.events import SessionOpened
-from clawvm_es.model.facts import Need, Op, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
+from clawvm_es.model.facts import Need, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
 from clawvm_es.model.pages import FULL, Author, Origin, PageType, Pin, Scope
 from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
 
@@ -96,17 +96,6 @@ class Update:
     field_version: int = 0  # once committed
 
 
-@attrs.frozen
-class Field:
-    """The committed state of one field: its version, its last operation and value, and the event that set it."""
-
-    version: int
-    op: Op
-    value: str
-    event_version: int
-    update: int | None = None
-
-
 UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(0, 0, 0, 0, 0, 0, 0), 0)
 """The policy of a state before its session was opened: none."""
 
@@ -156,7 +145,7 @@ class State:
     updates: dict[int, Update] = attrs.field(factory=dict)
     pending: dict[int, None] = attrs.field(factory=dict)  # validated, to be committed at the next commit point
     dirty: dict[str, None] = attrs.field(factory=dict)
-    store: dict[FieldKey, Field] = attrs.field(factory=dict)
+    store: dict[FieldKey, int] = attrs.field(factory=dict)  # field → its committed version
     scopes: dict[str, int] = attrs.field(factory=dict)  # shared scope → last version seen
     recalls: int = 0
 

@@ -39,10 +39,8 @@ def check(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None
 def committed_version(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None = None) -> int:
     """The committed version of an update's field; 0 if there is none."""
     key = (facts.scope, facts.field)
-    if ahead and key in ahead:
-        return ahead[key]
-    field = state.store.get(key)
-    return field.version if field else 0
+    known = state.store.get(key, 0)
+    return ahead.get(key, known) if ahead else known
 
 
 def _resolves(state: State, evidence: Evidence) -> bool:

@@ -87,7 +87,6 @@ class Updates:
         value = page.bodies[FULL] or ""
         text = self._shell.edge.open(value) or ""
         size = len(encode(text))
-        known = state.store.get((SESSION, page_id))
         return UpdateFacts(
             field=page_id,
             op=Op.SET_WITH_VERSION,
@@ -96,7 +95,7 @@ class Updates:
             evidence=Evidence(page_id=page_id),
             verdict=SchemaVerdict.OK if size <= VALUE_BYTES_MAX else SchemaVerdict.TOO_LARGE,
             allowed=self._allowed(Scope.SESSION, page.author),
-            base_version=known.version if known else 0,
+            base_version=state.store.get((SESSION, page_id), 0),
             validators=self._verdicts(page.page_type, text),
         )
 

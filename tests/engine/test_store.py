@@ -129,8 +129,7 @@ def _race(path, name, rounds):
     with Journal.open(path) as journal, project(journal, name) as session:
         page = session.user_says("x")
         for number in range(rounds):
-            field = session.state.store.get(("scope:team", "timezone"))
-            base = field.version if field else 0
+            base = session.state.store.get(("scope:team", "timezone"), 0)
             session.stage(
                 "timezone", "set_with_version", f"{name}{number}", scope="project", evidence=page, base_version=base
             )
