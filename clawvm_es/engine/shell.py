@@ -22,7 +22,7 @@ from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
-from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded, Transaction
+from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import StagedPage, UpdateFacts
@@ -166,7 +166,7 @@ class Shell:
                 durability = Durability.FULL
             scope = self.state.opened.project if self.state.opened else None
             if scope is not None and any(isinstance(command.data, e.BoundaryReached) for command in commands):
-                return self._append_in_scope(scope, commands)
+                return self._append_in_scope(scope, commands, commands[0].at_us)
             events, fresh = self._decide_all(commands)
             if fresh:
                 self._head = self.log.append(self.session_id, fresh, before, durability)
@@ -254,24 +254,27 @@ class Shell:
 
     # ------------------------------------------------------------------------------- shared scopes
 
-    def _append_in_scope(self, scope: str, commands: Sequence[Command]) -> Outcome:
-        """Sync with `scope`, decide the commands, and append both streams in one transaction."""
-        with self.log.transaction(Durability.FULL) as transaction:
+    def _append_in_scope(
+        self, scope: str, commands: Sequence[Command], at_us: int, durability: Durability = Durability.FULL
+    ) -> Outcome:
+        """Sync with `scope`, decide the commands (if any), and append both streams in one transaction."""
+        with self.log.transaction(durability) as transaction:
             state = self.state
             self._catch_up(state, transaction.read(self.session_id, after=state.version))
             before = state.version
-            fresh = self._sync(transaction, scope, commands[0].at_us)
+            theirs = self.log.vault(scope, self.seed)
+            learned = scopes.learned(transaction, theirs, self.vault, scope, state.scopes.get(scope, 0))
+            fresh = [] if learned is None else self.decide(Command(learned, at_us))
             events: list[e.Event] = []
             for command in commands:
                 found, new = self._decide_all([self._renewed(state, scope, command)])
                 events.extend(found)
                 fresh.extend(new)
-            if not fresh:
-                return Outcome(tuple(events), 0)
-            head = transaction.append(self.session_id, fresh, before)
-            scopes.publish(
-                transaction, self.log.vault(scope, self.seed), self.vault, scope, state, self.session_id, before
-            )
+            if fresh:
+                head: Head | None = transaction.append(self.session_id, fresh, before)
+                scopes.publish(transaction, theirs, self.vault, scope, state, self.session_id, before)
+            else:
+                head = transaction.head(self.session_id)
         self._head = head
         return Outcome(tuple(events), len(fresh))
 
@@ -285,22 +288,11 @@ class Shell:
     def sync(self, scope: str, at_us: int) -> None:
         """Learn of what others committed to `scope`, in a transaction of its own."""
         with self.lock:
-            state = self.state
             try:
-                with self.log.transaction() as transaction:
-                    self._catch_up(state, transaction.read(self.session_id, after=state.version))
-                    before = state.version
-                    fresh = self._sync(transaction, scope, at_us)
-                    head = transaction.append(self.session_id, fresh, before) if fresh else self._head
-                self._head = head
+                self._append_in_scope(scope, (), at_us, Durability.NORMAL)
             except BaseException:
                 self.refresh()
                 raise
-
-    def _sync(self, transaction: Transaction, scope: str, at_us: int) -> list[NewEvent]:
-        theirs = self.log.vault(scope, self.seed)
-        learned = scopes.learned(transaction, theirs, self.vault, scope, self.state.scopes.get(scope, 0))
-        return [] if learned is None else self.decide(Command(learned, at_us))
 
     # ------------------------------------------------------------------------------------ retrieval
 
