@@ -57,6 +57,11 @@ NEED_CHARS_MIN_LEAF: Final = 5
 NEED_HOLDERS_MAX: Final = 8
 """A text that stands in more pages than this identifies none of them."""
 
+TEXTS_AT_HAND: Final = 64
+"""Texts of pages that were written last, kept in memory for the next prompts."""
+TEXT_AT_HAND_CHARS: Final = 16_384
+"""A longer text is read back when it is rendered."""
+
 IMPORT_BATCH: Final = 256
 """Commands that an import commits in one transaction."""
 VALUE_BYTES_MAX: Final = 1 << 20

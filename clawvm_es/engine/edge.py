@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 import attrs
 
+from clawvm_es import limits
 from clawvm_es.journal.protocol import Vault
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Resource, ResourceClass
@@ -18,11 +18,6 @@ from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Sco
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
 from clawvm_es.representations.ladder import build_levels
-
-TEXTS: Final = 64
-"""Texts of pages that were written last, kept at hand for the next prompts."""
-TEXT_CHARS: Final = 16_384
-"""A longer text is not kept at hand."""
 
 
 def encode(text: str) -> bytes:
@@ -94,9 +89,9 @@ class Edge:
     def _page_text(self, text: str) -> str:
         """Keep a text that will be rendered soon."""
         commitment = self.text(text)
-        if len(text) <= TEXT_CHARS:
+        if len(text) <= limits.TEXT_AT_HAND_CHARS:
             self.texts[commitment] = text
-            if len(self.texts) > TEXTS:
+            if len(self.texts) > limits.TEXTS_AT_HAND:
                 self.texts.popitem(last=False)
         return commitment
 

@@ -194,7 +194,3 @@ def expected_definitions() -> Mapping[str, str]:
     with closing(sqlite3.connect(":memory:")) as connection:
         create_all(connection)
         return MappingProxyType(dict(definitions(connection)))
-
-
-VIEWS: Final = tuple(_VIEWS)
-"""The trace of decisions, and the texts behind commitments."""
