@@ -66,7 +66,7 @@ class ToolCalls:
             call=number,
             tool=touched.tool.name,
             arguments=edge.text(as_json(arguments)),
-            name=edge.text(name) if touched.tool.name == UNKNOWN.name else None,
+            name=edge.text(name) if touched.tool.name == e.UNKNOWN_TOOL else None,
             signature=signature[0],
             signature_key=signature[1],
             deterministic=touched.tool.deterministic,

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from clawvm_es.model.events import UNKNOWN_TOOL
 from clawvm_es.model.facts import ResourceClass
 
 Arguments: TypeAlias = Mapping[str, Any]
@@ -40,7 +41,7 @@ class Tool:
     ignores: tuple[str, ...] = ()
 
 
-UNKNOWN = Tool("unknown", invalidates=tuple(ResourceClass))
+UNKNOWN = Tool(UNKNOWN_TOOL, invalidates=tuple(ResourceClass))
 """What a tool is that nobody declared: it may have changed anything."""
 
 

@@ -17,13 +17,11 @@ import attrs
 from clawvm_es.importers import shell
 from clawvm_es.importers.detect import CLAUDE_CODE, OPENAI_CHAT, PI
 from clawvm_es.importers.recording import ToolUse
+from clawvm_es.model import events
 from clawvm_es.model.facts import ResourceClass
 
 Key: TypeAlias = tuple[ResourceClass, str]
 """A resource key: its class and its text (a path, `tree:` and a path, `user:` and an id)."""
-
-UNKNOWN: Final = "unknown"
-"""Tool name of a call to a tool that is on no declared list."""
 
 
 class Role(StrEnum):
@@ -268,7 +266,7 @@ TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
 """Format name → its tools."""
 
 UNKNOWN_TOOL: Final = Tool(
-    UNKNOWN,
+    events.UNKNOWN_TOOL,
     Kind.OPAQUE,
     roles=_roles(
         path="path file_path cwd dir directory folder",

@@ -64,10 +64,6 @@ def evidence_text(evidence: Evidence) -> str:
     return ", ".join(f"{what} {which}" for what, which in parts if which is not None)
 
 
-UNKNOWN: Final = "unknown"
-"""What stands in `tool_called` for a tool that is on no declared list."""
-
-
 def count(s: SessionFold, name: str, by: int = 1) -> None:
     """Add to a figure that the session and the turn both have."""
     setattr(s.row, name, getattr(s.row, name) + by)
@@ -155,7 +151,7 @@ def _page_retired(s: SessionFold, data: e.PageRetired) -> None:
 def _tool_called(s: SessionFold, data: LeanToolCalled) -> None:
     s.tools[data.call] = data.tool
     count(s, "tool_calls")
-    if data.tool == UNKNOWN and data.signature is not None and data.signature_key is None:
+    if data.tool == e.UNKNOWN_TOOL and data.signature is not None and data.signature_key is None:
         s.row.repeat_unknown += 1  # a key that occurs again; told apart from alerts, and in no score
 
 
