@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal
     from clawvm_es.importers.replay import Replayed, ReplaySettings
     from clawvm_es.model.profile import Profile
+    from clawvm_es.projections.rows import SessionRow
 
 
 @click.command()
@@ -60,7 +61,6 @@ def replay(
       clawvm replay session.jsonl --journal j.db --budget 16000
     """
     from clawvm_es.cli.output import emit
-    from clawvm_es.cli.summary import session_document, session_lines, sessions_table
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UsageError
     from clawvm_es.importers.replay import ReplaySettings
@@ -76,8 +76,18 @@ def replay(
         replayed, errors = _replay_all(target, files, settings, format_)
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}
+    documents, lines = _report(rows, replayed)
+    emit({"journal": journal, "sessions": documents, "errors": errors}, lines, as_json)
+    if errors:
+        context.exit(2)
+
+
+def _report(rows: Mapping[str, SessionRow], replayed: Sequence[Replayed]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What was replayed, as JSON documents and as lines; a session may come from several files."""
+    from clawvm_es.cli.summary import session_document, session_lines, sessions_table
+
     done = {found.session_id: found for found in replayed}
-    appended = Counter[str]()  # a session may come from several files
+    appended = Counter[str]()
     for found in replayed:
         appended[found.session_id] += found.appended
     documents = [
@@ -92,9 +102,7 @@ def replay(
         )
     else:
         lines = sessions_table([rows[session_id] for session_id in done]) if done else []
-    emit({"journal": journal, "sessions": documents, "errors": errors}, lines, as_json)
-    if errors:
-        context.exit(2)
+    return documents, lines
 
 
 def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
