@@ -98,11 +98,12 @@ def log(
 def _events(source: SQLiteLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
     """The events of one session up to a version or of one turn, or of all sessions."""
     from clawvm_es.cli.options import chosen, version_at
+    from clawvm_es.journal.lineage import read_session
 
     if session is None and version is None and turn is None:
         return source.read_all()
     session_id = chosen(source, session)
-    rows = source.read(session_id, upto=version_at(source, session_id, version, turn))
+    rows = read_session(source, session_id, upto=version_at(source, session_id, version, turn))
     return rows if turn is None else (row for row in rows if row.turn == turn)
 
 
@@ -168,8 +169,9 @@ def show(journal: str, what: str, session: str | None, version: int | None, turn
 
 def _event_in_full(log: SQLiteLog, session_id: str, version: int) -> dict[str, Any]:
     from clawvm_es.errors import UsageError
+    from clawvm_es.journal.lineage import read_session
 
-    row = next(log.read(session_id, after=version - 1, upto=version), None) if version else None
+    row = next(read_session(log, session_id, version - 1, version), None) if version else None
     if row is None:
         raise UsageError(f"session {session_id} has no version {version}")
     document = event_document(row)
@@ -336,12 +338,13 @@ def _turn_stats(log: SQLiteLog, session_id: str) -> tuple[dict[str, Any], list[s
 def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list[str]]:
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import facts, table
+    from clawvm_es.journal.lineage import read_session
     from clawvm_es.projections import bodies
     from clawvm_es.projections.tables import SESSIONS
 
     by_type: Counter[str] = Counter()
     bytes_by_type: Counter[str] = Counter()
-    for row in log.read_all() if session_id is None else log.read(session_id):
+    for row in log.read_all() if session_id is None else read_session(log, session_id):
         by_type[row.type] += 1
         bytes_by_type[row.type] += len(row.raw)
     with models(log) as view:

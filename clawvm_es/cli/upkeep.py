@@ -114,12 +114,13 @@ def _redecided(path: str) -> tuple[int, list[dict[str, str]]]:
     from clawvm_es.cli.options import known_sessions, opened
     from clawvm_es.errors import NondeterminismError
     from clawvm_es.history import redecide
+    from clawvm_es.journal.lineage import read_session
 
     same, problems = 0, []
     with opened(path) as log:
         for session_id in known_sessions(log):
             try:
-                same += redecide(log.read(session_id))
+                same += redecide(read_session(log, session_id))
             except NondeterminismError as error:
                 detail = f"{error}; before it {before}" if (before := _before(error)) else str(error)
                 problems.append({"what": "re-decide", "where": f"session {session_id}", "detail": detail})

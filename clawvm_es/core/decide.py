@@ -34,7 +34,7 @@ def decide(state: State, command: Command) -> tuple[e.Event, ...]:
 
 def _admit(state: State, data: e.Input) -> None:
     """Refuse what no order of events can bring about."""
-    if state.opened is None and not isinstance(data, (e.SessionOpened, e.SessionForked)):
+    if state.opened is None and not isinstance(data, e.SessionOpened):
         raise UsageError(f"{data.TYPE} before session_opened")
     if state.closed and not isinstance(data, (e.ContentRedacted, e.SessionForked)):
         raise UsageError(f"{data.TYPE} on a closed session", hint="open a new session, or fork this one")
@@ -49,13 +49,14 @@ def _admit(state: State, data: e.Input) -> None:
 def _admit_opened(state: State, data: e.SessionOpened) -> None:
     if state.opened is not None:
         raise UsageError("session_opened on a session that is open")
-    if data.budget_tokens < 1:
-        raise UsageError(f"budget of {data.budget_tokens} tokens: must be at least 1")
+    _check_budget(data.budget_tokens)
 
 
 def _admit_forked(state: State, data: e.SessionForked) -> None:
-    if state.version:
-        raise UsageError("session_forked on a session that has events")
+    if data.parent_version != state.version:
+        raise UsageError(f"forked at version {data.parent_version}, decided on the state at {state.version}")
+    if data.budget_tokens is not None:
+        _check_budget(data.budget_tokens)
 
 
 def _admit_scope_changed(state: State, data: e.ScopeChanged) -> None:
@@ -63,8 +64,12 @@ def _admit_scope_changed(state: State, data: e.ScopeChanged) -> None:
 
 
 def _admit_budget(state: State, data: e.BudgetChanged) -> None:
-    if data.budget_tokens < 1:
-        raise UsageError(f"budget of {data.budget_tokens} tokens: must be at least 1")
+    _check_budget(data.budget_tokens)
+
+
+def _check_budget(tokens: int) -> None:
+    if tokens < 1:
+        raise UsageError(f"budget of {tokens} tokens: must be at least 1")
 
 
 def _admit_turn(state: State, data: e.TurnBegan) -> None:

@@ -6,18 +6,24 @@ import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
+import attrs
+
 from clawvm_es import limits
-from clawvm_es.core.decide import DECIDER_VERSION
+from clawvm_es.core.decide import DECIDER_VERSION, decide
+from clawvm_es.core.evolve import apply
 from clawvm_es.core.profiles import profile
+from clawvm_es.core.state import State
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.scopes import SCOPE_PREFIX
 from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import JournalError, UsageError
+from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
 from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.model.events import SessionOpened
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import SessionForked, SessionOpened
 from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
 from clawvm_es.projections import catch_up
@@ -83,8 +89,7 @@ class Journal:
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`.
         """
-        if session_id.startswith(SCOPE_PREFIX):
-            raise UsageError(f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes")
+        self._check_id(session_id)
         wanted = profile(policy) if isinstance(policy, str) else policy
         stored = self.opened(session_id)
         if stored is None:
@@ -114,12 +119,66 @@ class Journal:
         _same_settings(session_id, stored, given)
         return self.resume(session_id, stored.counter, settings)
 
+    @staticmethod
+    def _check_id(session_id: str) -> None:
+        if session_id.startswith(SCOPE_PREFIX):
+            raise UsageError(f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes")
+
     def opened(self, session_id: str) -> SessionOpened | None:
         """How a session was opened; None if there is no such session."""
-        for row in self.log.read(session_id, upto=1):
-            if isinstance(row.data, SessionOpened):
-                return row.data
-        return None
+        opened: SessionOpened | None = None
+        for segment in lineage(self.log, session_id):
+            first = self.log.first(segment.stream)
+            if first is not None and isinstance(first.data, SessionOpened):
+                opened = first.data
+            elif first is not None and isinstance(first.data, SessionForked) and opened is not None:
+                fork = first.data
+                opened = attrs.evolve(
+                    opened,
+                    profile=fork.profile or opened.profile,
+                    budget_tokens=fork.budget_tokens or opened.budget_tokens,
+                )
+        return opened
+
+    def fork(
+        self,
+        parent: str,
+        session_id: str,
+        *,
+        at: int | None = None,
+        policy: str | Profile | None = None,
+        budget_tokens: int | None = None,
+        settings: Settings | None = None,
+    ) -> Session:
+        """Open a new session that goes on from event `at` of `parent` (by default its last) and copies nothing.
+
+        Policy and budget are the parent's unless given. Raises `UsageError` where there is no such event, or
+        where `session_id` is taken.
+        """
+        self._check_id(session_id)
+        state = State()
+        hash_ = b""
+        for row in read_session(self.log, parent, upto=at):
+            apply(state, row.data)
+            hash_ = row.hash
+        stored = self.opened(parent)
+        if stored is None:
+            raise UsageError(f"there is no session {parent} to fork")
+        if at is not None and state.version != at:
+            raise UsageError(f"session {parent} has no version {at}", hint=f"its last is {state.version}")
+        if self.log.head(session_id) is not None:
+            raise UsageError(f"there is a session {session_id} already", hint="give the fork another name")
+        forked = SessionForked(
+            parent=parent,
+            parent_version=state.version,
+            parent_hash=hash_.hex(),
+            profile=profile(policy) if isinstance(policy, str) else policy,
+            budget_tokens=budget_tokens,
+        )
+        decide(state, Command(forked, 0))
+        event = NewEvent(forked, state.turn, self.clock(), "harness")
+        self.log.append(session_id, [event], Expected.NO_STREAM)
+        return self.resume(session_id, stored.counter, settings)
 
     def resume(self, session_id: str, counter: str, settings: Settings | None = None) -> Session:
         """A handle on a stream as it is, open or not; for importers and tools that bring their own opening."""

@@ -22,6 +22,7 @@ from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -94,13 +95,13 @@ class Shell:
             return self._head
 
     def _load(self) -> None:
-        """Fold the whole stream: the state, the known keys, and the edge's ordinals."""
+        """Fold the whole session, its parents' part included: the state, the known keys, and the edge's ordinals."""
         self._keys, self._query = {}, {}
         self.edge = Edge(self.vault, self.counter)
         self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._close_retriever()
         state = State()
-        self._catch_up(state, self.log.read(self.session_id))
+        self._catch_up(state, read_session(self.log, self.session_id))
         head = self.log.head(self.session_id)
         self._head = head if head is None or head.version == state.version else None
         self._state = state
@@ -108,7 +109,7 @@ class Shell:
     def _catch_up(self, state: State, recorded: Iterable[Recorded]) -> None:
         for row in recorded:
             apply(state, row.data)
-            if row.idempotency_key is not None:
+            if row.idempotency_key is not None and row.session_id == self.session_id:  # not a parent's
                 self._keys[row.idempotency_key] = row.version
             if isinstance(row.data, e.ToolCalled):
                 self._relearn(row.data)
@@ -134,7 +135,7 @@ class Shell:
         """The state as it was when the input under `key` and its decisions had been folded."""
         recorded = self.log.find(self.session_id, key)
         upto = recorded[-1].version
-        return fold(row.data for row in self.log.read(self.session_id, upto=upto))
+        return fold(row.data for row in read_session(self.log, self.session_id, upto=upto))
 
     def render(self, state: State) -> str:
         """The prompt that was assembled last in `state`."""

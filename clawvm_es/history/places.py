@@ -9,6 +9,7 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.edge import encode
 from clawvm_es.engine.render import Piece, Renderer
 from clawvm_es.errors import UsageError
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -43,14 +44,14 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
     """The state of a session after event `version` (by default its last). Raises `UsageError` for no such place."""
     _check_place(log, session_id, version)
     state = State()
-    for row in log.read(session_id, upto=version):
+    for row in read_session(log, session_id, upto=version):
         apply(state, row.data)
     return state
 
 
 def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
     """The version of the last event of a turn; raises `UsageError` if there is no such turn."""
-    last = max((row.version for row in log.read(session_id) if row.turn == turn), default=None)
+    last = max((row.version for row in read_session(log, session_id) if row.turn == turn), default=None)
     if last is None:
         raise UsageError(f"session {session_id} has no turn {turn}")
     return last
@@ -63,7 +64,7 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
     """
     _check_place(log, session_id, version)
     found = rendered = None
-    for row in log.read(session_id, upto=version):
+    for row in read_session(log, session_id, upto=version):
         if isinstance(row.data, PromptAssembled):
             found, rendered = (row.turn, row.version, row.data), None
         elif isinstance(row.data, PromptRendered):

@@ -50,7 +50,8 @@ class Difference:
 def redecide(recorded: Iterable[Recorded]) -> int:
     """Decide a session's inputs again and return how many decisions were the same.
 
-    Raises `NondeterminismError`, whose `difference` tells where the first other decision is.
+    `recorded` are all its events from the first on; a fork's with those of its parents (`read_session`). Raises
+    `NondeterminismError`, whose `difference` tells where the first other decision is.
     """
     same = 0
     for difference in differences(recorded):
@@ -69,11 +70,11 @@ def differences(recorded: Iterable[Recorded]) -> Iterator[Difference | None]:
     """For each recorded decision None, up to the first that today's code takes otherwise."""
     state = State()
     before: deque[tuple[int, str]] = deque(maxlen=2)
-    for group in _groups(recorded):
+    for group, forked in _groups(recorded):
         given, decisions = group[0], group[1:]
-        if isinstance(given.data, SessionForked):
-            raise ClawVMError(f"session {given.session_id} is a fork; it is decided with its parent")
         now = _decided(state, given)
+        if forked:  # a fork may cut a parent's decisions off; those that it kept are compared
+            now = now[: len(decisions)]
         apply(state, given.data)
         before.append((given.version, given.type))
         for row, data in zip_longest(decisions, now):
@@ -95,16 +96,16 @@ def _decided(state: State, given: Recorded) -> tuple[Event, ...]:
         ) from error
 
 
-def _groups(recorded: Iterable[Recorded]) -> Iterator[list[Recorded]]:
-    """Each input with the decisions that follow it."""
+def _groups(recorded: Iterable[Recorded]) -> Iterator[tuple[list[Recorded], bool]]:
+    """Each input with the decisions that follow it, and whether a fork comes next."""
     group: list[Recorded] = []
     for row in recorded:
         if row.kind == "input" and group:
-            yield group
+            yield group, isinstance(row.data, SessionForked)
             group = []
         group.append(row)
     if group:
-        yield group
+        yield group, False
 
 
 def _compare(

@@ -54,6 +54,11 @@ class MemoryLog:
         with MemoryTransaction(self, durability) as transaction:
             return transaction.append(session_id, events, expected)
 
+    def first(self, session_id: str) -> Recorded | None:
+        """The first event of a stream; None if it does not exist."""
+        with self._reading():
+            return next(iter(self._streams.get(session_id, ())), None)
+
     def head(self, session_id: str) -> Head | None:
         """Where a stream stands; None if it does not exist."""
         with self._reading():

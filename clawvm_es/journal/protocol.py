@@ -159,6 +159,9 @@ class EventLog(Protocol):
         Raises `UsageError`, `NotCanonical`, and what `transaction` raises.
         """
 
+    def first(self, session_id: str) -> Recorded | None:
+        """The first event of a stream; None if it does not exist."""
+
     def head(self, session_id: str) -> Head | None:
         """Where a stream stands; None if it does not exist."""
 

@@ -27,6 +27,7 @@ _HASH_AT = "SELECT hash FROM events WHERE session_id = ? AND version = ?"
 _STREAM = (
     f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
 )
+_FIRST = f"SELECT {COLUMNS} FROM events WHERE session_id = ? ORDER BY version LIMIT 1"
 _ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _KEYED = "SELECT idempotency_key, version FROM events WHERE session_id = ? AND idempotency_key IN ("
 _KEYS_AT_ONCE = 64
@@ -68,6 +69,11 @@ def hash_at(db: sqlite3.Connection, session_id: str, version: int) -> bytes | No
     """The hash of one event."""
     row = db.execute(_HASH_AT, (session_id, version)).fetchone()
     return None if row is None else row[0]
+
+
+def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:
+    """The first row of one stream, if it has any."""
+    return db.execute(_FIRST, (session_id,)).fetchall()
 
 
 def stream_chunk(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[Any, ...]]:

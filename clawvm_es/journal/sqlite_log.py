@@ -213,6 +213,11 @@ class SQLiteLog:
 
     # ----------------------------------------------------------------------------------------- reading
 
+    def first(self, session_id: str) -> Recorded | None:
+        """The first event of a stream; None if it does not exist."""
+        with self._reading:
+            return next(queries.recordeds(self._read(queries.first, session_id)), None)
+
     def head(self, session_id: str) -> Head | None:
         """Where a stream stands; None if it does not exist."""
         with self._reading:

@@ -11,6 +11,7 @@ import attrs
 import msgspec
 
 from clawvm_es.journal import opening
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import INTEGER_MAX
@@ -66,7 +67,7 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
 
 def snapshot_at(log: EventLog, session_id: str, version: int) -> Snapshot:
     """The read models of one session as they were after its event `version`, folded from its first event."""
-    folded = Fold().run(store.raws(log.read(session_id, upto=version)))
+    folded = Fold().run(store.raws(read_session(log, session_id, upto=version)))
     return Snapshot(folded, None, folded.seq)
 
 

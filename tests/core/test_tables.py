@@ -85,7 +85,7 @@ def test_merge_adds_but_never_changes():
         e.UpdateStaged(7, update()),
         e.BudgetChanged(0),
         opened(),
-        e.SessionForked("x", 1, "0"),
+        e.SessionForked("x", 2, "0"),
         e.ScopeChanged("f", Op.APPEND, 1, 0, "0", "s", 1, "0"),
         attrs.evolve(page(1), levels=()),
         attrs.evolve(page(1), levels=(Level(Fidelity.FULL, -1, "0", "t/1"),)),

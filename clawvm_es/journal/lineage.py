@@ -1,0 +1,46 @@
+"""A session with all that it came from: a fork's stream goes on from its parent's event and copies nothing.
+
+LAW-LINEAGE-1: the events of a session are its parent's up to the fork, then its own; versions are gapless from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from clawvm_es.errors import JournalDamaged
+from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.model.events import SessionForked
+
+
+@attrs.frozen
+class Segment:
+    """A part of a session's events: those of `stream` up to version `upto` (None: to its end)."""
+
+    stream: str
+    upto: int | None = None
+
+
+def lineage(log: EventLog, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
+    """The streams that hold a session's events up to version `upto`, oldest first; empty if there is no session."""
+    found: list[Segment] = []
+    stream, seen = session_id, {session_id}
+    while (first := log.first(stream)) is not None:
+        if upto is None or upto >= first.version:
+            found.append(Segment(stream, upto))
+        if not isinstance(first.data, SessionForked):
+            break
+        fork = first.data
+        stream, upto = fork.parent, fork.parent_version if upto is None else min(upto, fork.parent_version)
+        if stream in seen:
+            raise JournalDamaged(f"session {session_id} descends from itself by way of {stream}")
+        seen.add(stream)
+    return tuple(reversed(found))
+
+
+def read_session(log: EventLog, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+    """The events of a session with versions above `after` and up to `upto`, those of its parents included."""
+    for segment in lineage(log, session_id, upto):
+        if segment.upto is None or segment.upto > after:
+            yield from log.read(segment.stream, after, segment.upto)

@@ -1,0 +1,71 @@
+"""Forks: a session that goes on from an event of another, and holds everything up to there."""
+
+import pytest
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import UsageError
+from clawvm_es.history import prompt_at, redecide, state_at
+from clawvm_es.journal.lineage import lineage, read_session
+from clawvm_es.journal.verify import verify_log
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """A journal with a session `parent` of six turns."""
+    with Journal.open(tmp_path / "j.db", seed=1, clock=lambda: 0) as journal:
+        with journal.session("parent", budget_tokens=400, counter="lines4") as session:
+            session.write_page("bootstrap", "- You must be careful.")
+            for turn in range(6):
+                session.user_says(f"message {turn} " + "words " * 30)
+                session.assemble()
+                session.observe_model(f"answer {turn}")
+        yield journal
+
+
+def test_an_untouched_fork_holds_what_its_parent_held(journal):
+    """LAW-LINEAGE-1: state, prompt and versions of a fork are the parent's up to the fork."""
+    parent = state_at(journal.log, "parent", 20)
+    with journal.fork("parent", "child", at=20) as child:
+        assert child.state.version == 21
+        assert child.state.pages == parent.pages and child.state.resident == parent.resident
+    assert [row.version for row in read_session(journal.log, "child")] == list(range(1, 22))
+    assert prompt_at(journal.log, "child").text == prompt_at(journal.log, "parent", 20).text
+    assert verify_log(journal.log) == ()
+
+
+def test_a_fork_goes_on_under_its_own_policy_and_budget(journal):
+    """What a fork overrides holds from its first event on, and its decisions are taken again the same."""
+    with journal.fork("parent", "child", at=20, policy="lru", budget_tokens=90) as child:
+        child.user_says("another way")
+        assert child.assemble().tokens <= 90
+        child.compact()
+    with journal.session("child") as again:
+        assert again.state.profile.name == "lru" and again.state.budget_tokens == 90
+    assert redecide(read_session(journal.log, "child")) > 0
+    assert verify_log(journal.log) == ()
+
+
+def test_a_fork_of_a_fork_reads_through_both(journal):
+    """Each stream is read up to where it was forked."""
+    with journal.fork("parent", "child", at=20) as child:
+        child.user_says("one")
+    with journal.fork("child", "grandchild") as grandchild:
+        grandchild.user_says("two")
+        assert list(grandchild.state.pages) == [f"p{n}" for n in range(1, len(grandchild.state.pages) + 1)]
+    assert [(s.stream, s.upto) for s in lineage(journal.log, "grandchild")] == [
+        ("parent", 20), ("child", 22), ("grandchild", None),
+    ]  # fmt: skip
+    assert [(s.stream, s.upto) for s in lineage(journal.log, "grandchild", 5)] == [("parent", 5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("child", {"at": 999}), ("parent", {}), ("scope:x", {}), ("child", {"policy": "none"}),
+     ("child", {"budget_tokens": 0})],
+)  # fmt: skip
+def test_what_cannot_be_forked_leaves_the_log_alone(journal, name, options):
+    """No such version, a name that is taken or reserved, an unknown policy, no budget: refused, nothing appended."""
+    before = journal.log.heads()
+    with pytest.raises(UsageError):
+        journal.fork("parent", name, **options)
+    assert journal.log.heads() == before
