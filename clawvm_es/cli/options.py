@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.limits import LOCK_WAIT_S
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ def opened(path: str) -> Iterator[SQLiteLog]:
     from clawvm_es.journal.sqlite_log import open_journal
 
     with open_journal(path, read_only=True) as log:
+        pending = log.pending_erasures()
+    if pending:  # what was asked to be erased is finished by whoever comes next, also by a reader
+        with suppress(JournalError), open_journal(path, wait_s=0):
+            pass
+    with open_journal(path, read_only=True) as log:
         yield log
 
 
@@ -73,7 +78,7 @@ def chosen_or_all(log: SQLiteLog, wanted: str | None) -> str | None:
 
 def known_sessions(log: SQLiteLog) -> list[str]:
     """The ids of all sessions, without the streams of shared scopes."""
-    from clawvm_es.engine.scopes import SCOPE_PREFIX
+    from clawvm_es.model.events import SCOPE_PREFIX
 
     return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
 

@@ -14,7 +14,6 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.profiles import profile
 from clawvm_es.core.state import State
 from clawvm_es.engine.hooks import Settings
-from clawvm_es.engine.scopes import SCOPE_PREFIX
 from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import JournalError, UsageError
@@ -23,7 +22,7 @@ from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.commands import Command
-from clawvm_es.model.events import SessionForked, SessionOpened
+from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened
 from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
 from clawvm_es.projections import catch_up

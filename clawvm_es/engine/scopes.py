@@ -16,21 +16,19 @@ from clawvm_es.model.facts import ScopeChange, UpdateFacts
 
 SESSION: Final = "session"
 """The scope of a session's own durable store."""
-SCOPE_PREFIX: Final = "scope:"
-"""Stream ids of shared scopes begin with this."""
 
 
 def learned(transaction: Transaction, theirs: Vault, ours: Vault, scope: str, seen: int) -> e.ScopeSynced | None:
     """What others changed in `scope` since its version `seen`; None if nothing."""
     changes = []
+    last = seen
     for row in transaction.read(scope, after=seen):
+        last = row.version
         if isinstance(row.data, e.ScopeChanged):
             body = theirs.open(row.data.value)
             value = ours.commit(body) if body is not None else row.data.value
             changes.append(ScopeChange(row.data.field, row.data.op, row.data.scope_version, value))
-    if not changes:
-        return None
-    return e.ScopeSynced(scope, seen, changes[-1].scope_version, tuple(changes))
+    return None if last == seen else e.ScopeSynced(scope, seen, last, tuple(changes))
 
 
 def renewed(state: State, scope: str, renew: Callable[[State, Update], UpdateFacts]) -> tuple[e.UpdateStaged, ...]:

@@ -18,7 +18,6 @@ from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.scopes import SCOPE_PREFIX
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
 from clawvm_es.importers import commands, read
@@ -26,7 +25,7 @@ from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Recording
 from clawvm_es.journal.protocol import Durability
 from clawvm_es.model.commands import Command
-from clawvm_es.model.events import BoundaryReached, SessionOpened, TurnBegan
+from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, SessionOpened, TurnBegan
 from clawvm_es.model.facts import Boundary, OnPressure, Trigger
 from clawvm_es.model.profile import Profile
 from clawvm_es.representations.counter import counter as counter_named

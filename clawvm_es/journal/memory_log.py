@@ -10,7 +10,7 @@ from typing import Final
 
 from clawvm_es.errors import UsageError
 from clawvm_es.journal import planning
-from clawvm_es.journal.protocol import Durability, Expected, ExpectedVersion, Head, NewEvent, Recorded
+from clawvm_es.journal.protocol import Durability, Erased, Expected, ExpectedVersion, Head, NewEvent, Recorded
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
 
 
@@ -116,6 +116,15 @@ class MemoryLog:
             body = self._stored.get(commitment)
             return None if body is None else (body.salt, None if body.sealed else body.body)
 
+    def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
+        """(session, commitment) of all that stand for the same body, this one included; empty if it has no row."""
+        with self._reading():
+            body = self._stored.get(commitment)
+            if body is None or body.sealed:
+                return () if body is None else ((body.session_id, commitment),)
+            same = (other for other in self._stored.values() if not other.sealed and other.digest == body.digest)
+            return tuple((other.session_id, other.commitment) for other in same)
+
     def _head(self, last: Recorded) -> Head:
         return Head(last.session_id, last.version, last.seq, last.hash, provisional=last.seq > self._durable_seq)
 
@@ -148,6 +157,10 @@ class MemoryLog:
     def _add(self, transaction: MemoryTransaction) -> None:
         for body in transaction.bodies:
             self._store(body)
+        for commitment in transaction.erased:
+            gone = self._stored.pop(commitment, None)
+            if gone is not None and self._kept.get((gone.session_id, gone.digest)) == commitment:
+                del self._kept[gone.session_id, gone.digest]
         for recorded in transaction.events:
             self._streams.setdefault(recorded.session_id, []).append(recorded)
             if recorded.idempotency_key is not None:
@@ -171,6 +184,7 @@ class MemoryTransaction:
         self.durability: Final = durability
         self.events: list[Recorded] = []
         self.bodies: list[Body] = []
+        self.erased: dict[str, None] = {}
         self._log = log
         self._active = False
 
@@ -226,6 +240,16 @@ class MemoryTransaction:
         for row, index in zip(rows, kept, strict=True):
             self.events.append(Recorded(*row[:11], row[11].encode(), *row[12:], events[index].data))
         return self._head_after(session_id)
+
+    def erase(self, commitments: Sequence[str]) -> tuple[Erased, ...]:
+        """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
+        self.erased.update(dict.fromkeys(commitments))
+        stored = self._log._stored
+        gone = {stored[name].digest: stored[name].body for name in commitments if name in stored}
+        for name, body in stored.items():
+            if name not in self.erased:
+                gone.pop(body.digest, None)
+        return tuple(Erased(0, body) for digest, body in gone.items() if digest)
 
     def _spot(self, session_id: str) -> planning.Spot | None:
         stream = self._stream(session_id)

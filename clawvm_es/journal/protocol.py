@@ -86,6 +86,14 @@ class Head:
     provisional: bool = False
 
 
+@attrs.frozen
+class Erased:
+    """A body that left the log: its id in the store (0 where there is none) and what it was."""
+
+    blob_id: int
+    body: bytes
+
+
 class Vault(Protocol):
     """The bodies of one session: text in, salted commitments out."""
 
@@ -122,6 +130,12 @@ class Transaction(Protocol):
 
         `prev_hash`, where given, must be what the first event will chain to. A stream that begins with
         `session_forked` goes on from the version and hash of the parent that it names, which must be in the log.
+        """
+
+    def erase(self, commitments: Sequence[str]) -> tuple[Erased, ...]:
+        """Delete commitments with their salts, and the bodies that no other commitment stands for; returns those.
+
+        A `content_redacted` that names each of them must be in the log, or come before in this transaction.
         """
 
 

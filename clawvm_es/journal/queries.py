@@ -9,7 +9,7 @@ from typing import Any, Final
 from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.planning import Spot
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.protocol import Erased, Recorded
 from clawvm_es.journal.vault import Body
 
 CHUNK: Final = 512
@@ -45,6 +45,11 @@ _UNSEAL = f"UPDATE commitments SET blob_id = {_BLOB}, binding = ? WHERE commitme
 _GROUP: Final = 500
 _COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
     WHERE b.digest = ? AND c.session_id = ? ORDER BY c.commitment_id LIMIT 1"""
+_HOLDERS = """SELECT DISTINCT o.session_id, o.commitment FROM commitments c
+    JOIN commitments o ON o.blob_id = c.blob_id OR o.commitment_id = c.commitment_id
+    WHERE c.commitment = ? ORDER BY o.commitment_id"""
+_UNHELD = """SELECT blob_id, body FROM blobs WHERE blob_id = ?1
+    AND NOT EXISTS (SELECT 1 FROM commitments WHERE blob_id = ?1)"""
 _STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
     WHERE c.commitment = ?"""
 
@@ -153,6 +158,26 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     for body in wanted:
         if body.commitment in known:
             db.execute(_UNSEAL, (body.digest, body.binding, body.commitment))
+
+
+def holders(db: sqlite3.Connection, commitment: str) -> tuple[tuple[str, str], ...]:
+    """(session, commitment) of all that stand for the same body, by age; only itself where it is sealed."""
+    return tuple(db.execute(_HOLDERS, (commitment,)).fetchall())
+
+
+def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, ...]:
+    """Delete commitments, and the bodies that nothing stands for then; returns those bodies."""
+    ids = {
+        blob_id for blob_id, _ in _among(db, "SELECT blob_id, 1 FROM commitments WHERE commitment IN", commitments)
+    }
+    db.executemany("DELETE FROM commitments WHERE commitment = ?", [(commitment,) for commitment in commitments])
+    lonely = [
+        Erased(*row)
+        for blob_id in sorted(blob_id for blob_id in ids if blob_id is not None)
+        for row in db.execute(_UNHELD, (blob_id,)).fetchall()
+    ]
+    db.executemany("DELETE FROM blobs WHERE blob_id = ?", [(erased.blob_id,) for erased in lonely])
+    return tuple(lonely)
 
 
 def _among(db: sqlite3.Connection, query: str, keys: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

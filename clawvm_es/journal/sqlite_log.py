@@ -21,11 +21,12 @@ import structlog
 
 from clawvm_es import limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
-from clawvm_es.journal import opening, planning, queries
+from clawvm_es.journal import erasure, opening, planning, queries
 from clawvm_es.journal.lock import WriterLock
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import (
     Durability,
+    Erased,
     Expected,
     ExpectedVersion,
     Head,
@@ -54,8 +55,9 @@ def open_journal(
 ) -> SQLiteLog:
     """Open the journal at `path`; a missing or empty file becomes a new one, marked `reproducible` if asked.
 
-    `wait_s` bounds each wait for other writers. With `read_only`, or where the file cannot be written, every
-    write raises `JournalReadOnly` and the file is not changed. Raises `NotAJournal`, `JournalTooNew`,
+    `wait_s` bounds each wait for other writers. Erasures that are pending are finished, if nothing is in the way.
+    With `read_only`, or where the file cannot be written, every write raises `JournalReadOnly` and the file is not
+    changed. Raises `NotAJournal`, `JournalTooNew`,
     `JournalDamaged` (each leaves file and directory as they were), `UnreadableInput` (reading: no journal there),
     `UsageError` (no such directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`.
     """
@@ -66,7 +68,16 @@ def open_journal(
             raise UnreadableInput(f"{place}: there is no journal here")
         opening.create(place, lock, reproducible)
     writable = os.access(place, os.W_OK) and os.access(os.path.dirname(place), os.W_OK)
-    return SQLiteLog(place, lock, read_only=read_only or not writable)
+    log = SQLiteLog(place, lock, read_only=read_only or not writable)
+    if not log.read_only:
+        finish_erasures(log)
+    return log
+
+
+def finish_erasures(log: SQLiteLog) -> None:
+    """Go on with erasures that a reader, a full disk or a crash left pending; what is in the way is logged."""
+    if log.pending_erasures() and (state := erasure.scrub(log, wait_s=0)) is not erasure.Erasure.ERASED:
+        _log.warning("an erasure is still not finished", path=log.path, state=str(state))
 
 
 class SQLiteLog:
@@ -123,6 +134,30 @@ class SQLiteLog:
         """Append events to one stream in a transaction of their own; see `EventLog.append`."""
         with SQLiteTransaction(self, durability) as transaction:
             return transaction.append(session_id, events, expected)
+
+    @contextlib.contextmanager
+    def alone(self, wait_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """The writing connection outside of a transaction, with the writer's lock held, for the length of the block.
+
+        For upkeep of the file that no transaction can hold: cutting the WAL, rebuilding the file. What readers
+        hold open is not waited for.
+        """
+        if self.read_only:
+            raise JournalReadOnly(f"{self.path} cannot be written", hint="check its permissions and its folder's")
+        with self._mutex:
+            self._check_open()
+            if self._open is not None:
+                raise UsageError(f"a transaction on {self.path} is open in this thread")
+            self._lock.acquire(wait_s)
+            try:
+                connection = self._writer()
+                connection.execute("PRAGMA busy_timeout=0")
+                self._current = False
+                yield connection
+            finally:
+                if self._writer_db is not None:
+                    self._writer_db.execute(f"PRAGMA busy_timeout={opening.BUSY_MS}")
+                self._lock.release()
 
     def _begin(self, transaction: SQLiteTransaction, durability: Durability) -> sqlite3.Connection:
         """Take all locks, begin, and find out whether the heads we remember still stand."""
@@ -264,6 +299,16 @@ class SQLiteLog:
         """Salt and body (None: sealed) behind a stored commitment; None if there is no such row."""
         with self._reading:
             return self._read(queries.stored, commitment)
+
+    def pending_erasures(self) -> tuple[int, ...]:
+        """The first events of erasures of which traces may still stand in the files."""
+        with self._reading:
+            return self._read(erasure.pending)
+
+    def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
+        """(session, commitment) of all that stand for the same body, this one included; empty if it has no row."""
+        with self._reading:
+            return self._read(queries.holders, commitment)
 
     def _chunks(self, query: _Chunk, args: tuple[str, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
         while after < upto:
@@ -434,6 +479,10 @@ class SQLiteTransaction:
             self.began.add(session_id)
         self.spots[session_id] = (version, seq, hash_)
         return self._head(session_id, self.spots[session_id])
+
+    def erase(self, commitments: Sequence[str]) -> tuple[Erased, ...]:
+        """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
+        return self._query(queries.erase, commitments)
 
     def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body]) -> None:
         db = self._connection()

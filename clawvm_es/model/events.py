@@ -40,6 +40,8 @@ from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Pin
 from clawvm_es.model.profile import Profile
 
 Kind: TypeAlias = Literal["input", "decision"]
+SCOPE_PREFIX: Final = "scope:"
+"""Stream ids of shared scopes begin with this."""
 UNKNOWN_TOOL: Final = "unknown"
 """What stands in `tool_called` for the name of a tool that is on no declared list."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
+from clawvm_es.model.events import SCOPE_PREFIX
 from clawvm_es.projections.digest import START, link, words
 from clawvm_es.projections.handlers import HANDLERS
 from clawvm_es.projections.rows import SessionRow, TurnRow
@@ -69,7 +70,7 @@ class Fold:
                 seq, session_id, _, turn, kind, name, schema_version, _, _, data, _ = raw
                 session = sessions.get(session_id)
                 if session is None:
-                    if name == "scope_changed":  # a shared scope's own stream is no session
+                    if session_id.startswith(SCOPE_PREFIX):  # a shared scope's own stream is no session
                         continue
                     session = self.open(session_id, seq)
                 session.event = raw

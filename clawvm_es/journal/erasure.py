@@ -1,0 +1,122 @@
+"""What follows the erasure of bodies: no trace of them stays in the file or its write-ahead log.
+
+Deleted rows are overwritten by SQLite (`secure_delete`), but older frames of the WAL still hold them. So the WAL is
+copied into the file and cut to nothing, then both files are searched for pieces of what was erased; what is found
+nevertheless is removed by rebuilding the file (`VACUUM`).
+
+LAW-ERASE-1: an erasure is pending from the transaction that deletes the rows until all this is done, whatever happens
+in between; the next open of the journal goes on with it. It knows no pieces any more, so it rebuilds the file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from clawvm_es.errors import JournalDamaged, JournalError
+from clawvm_es.journal import opening
+
+if TYPE_CHECKING:
+    from clawvm_es.journal.sqlite_log import SQLiteLog
+
+PIECE_BYTES: Final = 24
+"""Length of the pieces of erased bodies that are searched for."""
+PIECES_MAX: Final = 64
+"""How many pieces are searched for; each costs a pass over the files."""
+PENDING: Final = "pending_erasures"
+"""Table of the erasures that are not finished: `seq` of their first event. Made when it is first needed."""
+
+
+class Erasure(StrEnum):
+    """Where an erasure stands."""
+
+    NOTHING = "nothing"
+    """There was nothing to erase."""
+    ERASED = "erased"
+    """Rows are gone, and so is every trace in the files."""
+    PENDING = "pending"
+    """Rows are gone; a reader (or a full disk) keeps old pages from being overwritten."""
+    RESIDUE = "residue"
+    """A piece was found after all was done: a copy in a table that is not ours."""
+
+
+def mark(connection: sqlite3.Connection, seq: int) -> None:
+    """Note, in the transaction that deletes rows, that their traces are still to be removed."""
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {PENDING} (seq INTEGER PRIMARY KEY) STRICT")
+    connection.execute(f"INSERT OR IGNORE INTO {PENDING} VALUES (?)", (seq,))
+
+
+def pending(connection: sqlite3.Connection) -> tuple[int, ...]:
+    """The first events of erasures that are not finished."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (PENDING,)).fetchone() is None:
+        return ()
+    return tuple(seq for (seq,) in connection.execute(f"SELECT seq FROM {PENDING} ORDER BY seq"))
+
+
+def pieces(bodies: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Pieces to search for: spread over the bodies, and over each of them."""
+    found: dict[bytes, None] = {}
+    long = [body for body in bodies if len(body) >= PIECE_BYTES]
+    step = max(1, -(-len(long) // PIECES_MAX))
+    each = max(1, PIECES_MAX // max(1, len(long)))
+    for body in long[::step]:
+        last = len(body) - PIECE_BYTES
+        for place in range(each):
+            at = last * place // max(1, each - 1)
+            found[body[at : at + PIECE_BYTES]] = None
+    return tuple(found)[:PIECES_MAX]
+
+
+def scrub(log: SQLiteLog, bodies: Sequence[bytes] = (), wait_s: float | None = None) -> Erasure:
+    """Remove what earlier pages still hold of erased `bodies`; none given: rebuild the file in any case.
+
+    Waits `wait_s` for other writers (None: as long as the log does). Never raises for what keeps it from being done (a reader, another writer, a full disk): it stays pending.
+    """
+    wanted = pieces(bodies)
+    try:
+        with log.alone(wait_s) as connection:
+            if not pending(connection):
+                return Erasure.NOTHING
+            if not _truncated(connection):
+                return Erasure.PENDING
+            if not bodies or _found(log.path, _unshared(connection, wanted)):
+                connection.execute("VACUUM")
+                if not _truncated(connection):
+                    return Erasure.PENDING
+            residue = _found(log.path, _unshared(connection, wanted))
+            connection.execute(f"DELETE FROM {PENDING}")
+            return Erasure.RESIDUE if residue else Erasure.ERASED
+    except JournalError:
+        return Erasure.PENDING
+    except sqlite3.Error as error:
+        if isinstance(opening.translate(error, log.path), JournalDamaged):
+            raise
+        return Erasure.PENDING
+
+
+def _truncated(connection: sqlite3.Connection) -> bool:
+    """Copy the whole WAL into the file and cut it to nothing; False where a reader is in the way."""
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
+def _unshared(connection: sqlite3.Connection, wanted: Iterable[bytes]) -> list[bytes]:
+    """The pieces that no body that stays holds."""
+    query = "SELECT 1 FROM blobs WHERE instr(body, ?) LIMIT 1"
+    return [piece for piece in wanted if connection.execute(query, (piece,)).fetchone() is None]
+
+
+def _found(path: str, wanted: Sequence[bytes]) -> bool:
+    """Whether any of the pieces stands in the journal's files."""
+    return any(_holds(name, wanted) for name in (path, path + "-wal"))
+
+
+def _holds(name: str, wanted: Sequence[bytes]) -> bool:
+    if not wanted or not os.path.exists(name) or not os.path.getsize(name):
+        return False
+    with open(name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return any(mapped.find(piece) >= 0 for piece in wanted)
