@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from clawvm_es.cli import demo, memory, proof, read, replay, upkeep
+from clawvm_es.cli import demo, memory, proof, read, redact, replay, upkeep
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -62,7 +62,7 @@ for verb in (
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
     *(read.faults, read.trace, read.stats),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
-    *(proof.checkpoint, proof.bundle),
+    *(proof.checkpoint, proof.bundle, redact.redact),
 ):
     cli.add_command(verb)
 

@@ -46,10 +46,11 @@ def opened(path: str) -> Iterator[SQLiteLog]:
     from clawvm_es.journal.sqlite_log import open_journal
 
     with open_journal(path, read_only=True) as log:
-        pending = log.pending_erasures()
-    if pending:  # what was asked to be erased is finished by whoever comes next, also by a reader
-        with suppress(JournalError), open_journal(path, wait_s=0):
-            pass
+        if not log.pending_erasures():
+            yield log
+            return
+    with suppress(JournalError), open_journal(path, wait_s=0):
+        pass  # what was asked to be erased is finished by whoever comes next, also by a reader
     with open_journal(path, read_only=True) as log:
         yield log
 

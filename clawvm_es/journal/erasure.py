@@ -71,19 +71,20 @@ def pieces(bodies: Sequence[bytes]) -> tuple[bytes, ...]:
     return tuple(found)[:PIECES_MAX]
 
 
-def scrub(log: SQLiteLog, bodies: Sequence[bytes] = (), wait_s: float | None = None) -> Erasure:
-    """Remove what earlier pages still hold of erased `bodies`; none given: rebuild the file in any case.
+def scrub(log: SQLiteLog, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
+    """Remove what earlier pages still hold of erased `bodies`; where they are not known, rebuild the file.
 
-    Waits `wait_s` for other writers (None: as long as the log does). Never raises for what keeps it from being done (a reader, another writer, a full disk): it stays pending.
+    Waits `wait_s` for other writers (None: as long as the log does). Never raises for what keeps it from being done
+    (a reader, another writer, a full disk): it stays pending.
     """
-    wanted = pieces(bodies)
+    wanted = pieces(bodies or ())
     try:
         with log.alone(wait_s) as connection:
             if not pending(connection):
                 return Erasure.NOTHING
             if not _truncated(connection):
                 return Erasure.PENDING
-            if not bodies or _found(log.path, _unshared(connection, wanted)):
+            if bodies is None or _found(log.path, _unshared(connection, wanted)):
                 connection.execute("VACUUM")
                 if not _truncated(connection):
                     return Erasure.PENDING

@@ -1,0 +1,153 @@
+"""`clawvm redact`: texts leave the journal, what proves it stays. Twin of `clawvm_es.history.redact.redact`."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
+
+if TYPE_CHECKING:
+    from clawvm_es.history.redact import Redaction, Target
+    from clawvm_es.journal.sqlite_log import SQLiteLog
+
+
+@click.command()
+@journal_argument
+@session_option
+@click.option(
+    "--page", metavar="ID", help="Erase a page: every content it had, at all levels, and the result it held."
+)
+@click.option("--body", metavar="COMMITMENT", help="Erase one text, by (the beginning of) its commitment.")
+@click.option("--pattern", metavar="REGEX", help="Erase all texts that match. Default: of all sessions.")
+@click.option("--secrets", is_flag=True, help="Erase all texts that hold a credential of a known form.")
+@click.option("--all", "everything", is_flag=True, help="Erase all texts of the session.")
+@click.option("--everywhere", is_flag=True, help="Also from other sessions that hold the same texts.")
+@click.option("--reason", type=click.Choice(["request", "secret", "retention"]), help="Why. Default: request.")
+@click.option("--by", "principal", default="operator", show_default=True, metavar="NAME", help="On whose behalf.")
+@click.option("--dry-run", is_flag=True, help="Say what would be erased, and erase nothing.")
+@wait_option
+@json_option
+@click.pass_context
+def redact(
+    context: click.Context,
+    journal: str,
+    session: str | None,
+    page: str | None,
+    body: str | None,
+    pattern: str | None,
+    secrets: bool,
+    everything: bool,
+    everywhere: bool,
+    reason: str | None,
+    principal: str,
+    dry_run: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Erase texts for good; events, chains, proofs and decisions stay, and the log says who erased what, and why.
+
+    All levels of a page go together, with the salts of prompts that showed it; forks, shared scopes and closed sessions
+    that reach a text are told. Where another session holds the same text it stays there, unless --everywhere is given.
+    With a reader in the way the erasure is `pending` (exit code 1), and the next open of the journal finishes it.
+
+    \b
+    Example:
+      clawvm redact j.db --session run-1 --page p7 --everywhere --by dpo@example.org
+      clawvm redact j.db --pattern 'sk-[a-z0-9]{20,}' --reason secret --dry-run
+    """
+    from clawvm_es.cli.options import require_journal
+    from clawvm_es.cli.output import emit
+    from clawvm_es.history.redact import redact as erase
+    from clawvm_es.journal.sqlite_log import open_journal
+    from clawvm_es.model.facts import RedactReason
+
+    require_journal(journal)
+    with open_journal(journal, wait_s=wait) as log:
+        target = _target(log, session, page, body, pattern, secrets, everything)
+        why = RedactReason(reason or ("secret" if secrets else "request"))
+        done = erase(
+            log,
+            target,
+            at_us=time.time_ns() // 1000,
+            everywhere=everywhere,
+            reason=why,
+            principal=principal,
+            dry_run=dry_run,
+        )
+    emit({"journal": journal} | _document(done), _lines(done, journal), as_json)
+    if done.status in ("pending", "residue"):
+        context.exit(1)
+
+
+def _target(
+    log: SQLiteLog,
+    session: str | None,
+    page: str | None,
+    body: str | None,
+    pattern: str | None,
+    secrets: bool,
+    everything: bool,
+) -> Target:
+    """What the options mean; raises `UsageError` unless exactly one thing is named."""
+    from clawvm_es.cli.options import chosen, chosen_or_all
+    from clawvm_es.errors import UsageError
+    from clawvm_es.history.redact import Target
+    from clawvm_es.representations.secrets import holds_secret
+
+    if sum((page is not None, body is not None, pattern is not None, secrets, everything)) != 1:
+        raise UsageError("what is to be erased?", hint="give one of --page, --body, --pattern, --secrets, --all")
+    try:
+        found = holds_secret if secrets else None if pattern is None else re.compile(pattern).search
+    except re.error as error:
+        raise UsageError(f"--pattern {pattern!r} is no regular expression: {error}") from None
+    if page is not None or everything:
+        return Target(chosen(log, session), page_id=page, everything=everything)
+    return Target(chosen_or_all(log, session), body=body, matches=found)
+
+
+def _document(done: Redaction) -> dict[str, Any]:
+    return {
+        "status": done.status,
+        "commitments": done.commitments,
+        "bodies": done.bodies,
+        "bytes": done.size_bytes,
+        "events": [
+            {
+                "session_id": trail.session_id,
+                "version": trail.version,
+                "commitments": trail.commitments,
+                "pages": list(trail.pages),
+            }
+            for trail in done.trails
+        ],
+        "held_by": list(done.held_by),
+        "guessable": done.guessable,
+    }
+
+
+_SAID = {
+    "nothing": "nothing to erase",
+    "planned": "would be erased (nothing was written)",
+    "erased": "erased: no trace is left in the journal's files",
+    "pending": "pending: rows are gone, traces stay in the files until no reader is open; the next open finishes it",
+    "residue": "residue: a copy stands in a table that is not ours",
+}
+
+
+def _lines(done: Redaction, journal: str) -> list[str]:
+    """What was done, for people."""
+    from clawvm_es.cli.output import bad, good, table
+
+    cells = [(t.session_id, t.version, t.commitments, ", ".join(t.pages[:8])) for t in done.trails]
+    lines = table(cells, ("session", "version", "commitments", "pages")) if cells else []
+    mark = bad("✗") if done.status in ("pending", "residue") else good("✓")
+    lines.append(f"{mark} {done.bodies} texts, {done.size_bytes} bytes: {_SAID[done.status]}")
+    if done.held_by:
+        lines.append(f"! still held by {', '.join(done.held_by[:8])}; --everywhere extends to them")
+    if done.guessable and done.commitments:
+        lines.append("! this journal's salts follow from a seed: whoever knows it can check a guess at a short text")
+    return lines
