@@ -128,16 +128,20 @@ def event_document(row: Recorded) -> dict[str, Any]:
 
 
 def brief(row: Recorded) -> str:
-    """The data of an event on one line, without commitments."""
+    """The data of an event on one line, without commitments; of an erasure, also on whose behalf it was."""
+    from clawvm_es.model.events import ContentRedacted
+
     words = []
     for name, value in json.loads(row.raw).items():
         if isinstance(value, str) and len(value) == 64:
             continue
         if isinstance(value, list):
-            plain = all(isinstance(item, str | int) for item in value)
+            plain = all(isinstance(item, int) or (isinstance(item, str) and len(item) < 64) for item in value)
             words.append(f"{name}={','.join(map(str, value))}" if plain else f"{name}×{len(value)}")
         elif not isinstance(value, dict):
             words.append(f"{name}={value}")
+    if row.type == ContentRedacted.TYPE:
+        words.append(f"by={row.principal}")
     return " ".join(words)
 
 

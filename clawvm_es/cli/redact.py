@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @journal_argument
 @session_option
-@click.option(
-    "--page", metavar="ID", help="Erase a page: every content it had, at all levels, and the result it held."
-)
+@click.option("--page", metavar="ID", help="Erase a page: all contents it had, at all levels.")
 @click.option("--body", metavar="COMMITMENT", help="Erase one text, by (the beginning of) its commitment.")
 @click.option("--pattern", metavar="REGEX", help="Erase all texts that match. Default: of all sessions.")
 @click.option("--secrets", is_flag=True, help="Erase all texts that hold a credential of a known form.")
@@ -50,9 +48,10 @@ def redact(
 ) -> None:
     """Erase texts for good; events, chains, proofs and decisions stay, and the log says who erased what, and why.
 
-    All levels of a page go together, with the salts of prompts that showed it; forks, shared scopes and closed sessions
-    that reach a text are told. Where another session holds the same text it stays there, unless --everywhere is given.
-    With a reader in the way the erasure is `pending` (exit code 1), and the next open of the journal finishes it.
+    All levels of a page go together, with the salts of prompts that showed it; forks, shared scopes and closed
+    sessions that reach a text are told. Where another session holds the same text it stays there, unless
+    --everywhere is given. With a reader in the way the erasure is `pending` (exit code 1), and the next open of the
+    journal finishes it.
 
     \b
     Example:

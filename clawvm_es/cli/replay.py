@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
 @click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
+@click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
 @wait_option
 @json_option
 @click.pass_context
@@ -48,6 +49,7 @@ def replay(
     project: str | None,
     seed: int | None,
     name: str | None,
+    hide_secrets: bool,
     wait: float,
     as_json: bool,
 ) -> None:
@@ -72,7 +74,7 @@ def replay(
     if project == "":
         raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
-    with Journal.open(journal, seed=seed, wait_s=wait) as target:
+    with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets) as target:
         replayed, errors = _replay_all(target, files, settings, format_)
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 
 import attrs
 
@@ -18,6 +19,7 @@ from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Sco
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
 from clawvm_es.representations.ladder import build_levels
+from clawvm_es.representations.secrets import hide
 
 
 def encode(text: str) -> bytes:
@@ -61,12 +63,28 @@ class Ordinals:
 class Edge:
     """Turns text into facts for one session: counts, levels, commitments, ordinals of signatures and resources."""
 
-    def __init__(self, vault: Vault, counter: TokenCounter) -> None:
+    def __init__(self, vault: Vault, counter: TokenCounter, hide_secrets: bool = False) -> None:
+        """With `hide_secrets` no credential of a known form gets past here: its kind stands in its place."""
         self.vault = vault
         self.counter = counter
+        self.hide_secrets = hide_secrets
+        self.hidden: dict[bytes, None] = {}  # digests of texts in which something was hidden
         self.signatures = Ordinals()
         self.resource_keys = Ordinals()
         self.texts: OrderedDict[str, str] = OrderedDict()  # of pages that were written last, by commitment
+
+    def fresh(self) -> Edge:
+        """An edge of the same kind that knows no keys yet."""
+        return Edge(self.vault, self.counter, self.hide_secrets)
+
+    def _clean(self, text: str) -> str:
+        """The text as it may be kept."""
+        if not self.hide_secrets:
+            return text
+        clean, found = hide(text)
+        if found:
+            self.hidden[sha256(encode(clean)).digest()] = None
+        return clean
 
     def mark(self) -> tuple[int, int]:
         """How many keys are known, for `rewind`."""
@@ -84,7 +102,7 @@ class Edge:
 
     def text(self, text: str) -> str:
         """Keep `text` as a body and return the commitment to it."""
-        return self.vault.commit(encode(text))
+        return self.vault.commit(encode(self._clean(text)))
 
     def _page_text(self, text: str) -> str:
         """Keep a text that will be rendered soon."""
@@ -118,6 +136,7 @@ class Edge:
         `source` is one line that names where the text came from (a path, a tool and its arguments); the frame
         around the page states it.
         """
+        text, source = self._clean(text), self._clean(source)
         frame = Frame(page_id, page_type, author, source)
         built = build_levels(page_type, text, frame, self.counter)
         event = PageWritten(
@@ -136,6 +155,7 @@ class Edge:
 
     def signature(self, key: str) -> tuple[int, str | None]:
         """The ordinal of a call signature, and the commitment to it at its first occurrence."""
+        key = self._clean(key)
         ordinal, new = self.signatures.intern(key)
         return ordinal, self.text(key) if new else None
 
@@ -143,7 +163,8 @@ class Edge:
         """The ordinals of resource keys, and those among them that occur for the first time."""
         ordinals: list[int] = []
         fresh: list[Resource] = []
-        for kind, key in keys:
+        for kind, given in keys:
+            key = self._clean(given)
             ordinal, new = self.resource_keys.intern(f"{kind}:{key}")
             ordinals.append(ordinal)
             if new:

@@ -33,12 +33,19 @@ class Journal:
     """An open journal: a log of sessions in a file (or in memory), with its read models."""
 
     def __init__(
-        self, log: EventLog, *, seed: int | None = None, read_only: bool = False, clock: Callable[[], int] = now_us
+        self,
+        log: EventLog,
+        *,
+        seed: int | None = None,
+        read_only: bool = False,
+        clock: Callable[[], int] = now_us,
+        hide_secrets: bool = False,
     ) -> None:
         self.log = log
         self.read_only = read_only
         self.seed = seed
         self.clock = clock
+        self.hide_secrets = hide_secrets
         self._closed = False
 
     @classmethod
@@ -50,17 +57,19 @@ class Journal:
         wait_s: float = limits.LOCK_WAIT_S,
         read_only: bool = False,
         clock: Callable[[], int] = now_us,
+        hide_secrets: bool = False,
     ) -> Journal:
         """Open the journal at `path`, or make it; `":memory:"` is a log that lives as long as this object.
 
         With a `seed`, salts are derived from it, so that the same input gives the same bytes on any machine.
-        Such a journal is written with its seed only. Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged`,
-        `JournalBusy`, `JournalReadOnly`.
+        Such a journal is written with its seed only. With `hide_secrets` credentials of known forms are replaced by
+        their kind before anything is kept, counted or put into a prompt. Raises `NotAJournal`, `JournalTooNew`,
+        `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
         """
         if str(path) == ":memory:":
-            return cls(MemoryLog(reproducible=seed is not None), seed=seed, clock=clock)
+            return cls(MemoryLog(reproducible=seed is not None), seed=seed, clock=clock, hide_secrets=hide_secrets)
         log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None)
-        return cls(log, seed=seed, read_only=log.read_only, clock=clock)
+        return cls(log, seed=seed, read_only=log.read_only, clock=clock, hide_secrets=hide_secrets)
 
     def __enter__(self) -> Journal:
         return self
@@ -185,7 +194,7 @@ class Journal:
             raise UsageError("this journal is reproducible", hint="open it with the seed that it was made with")
         if self.seed is not None and not self.log.reproducible:
             raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
-        shell = Shell(self.log, session_id, counter_named(counter), self.seed)
+        shell = Shell(self.log, session_id, counter_named(counter), self.seed, self.hide_secrets)
         return Session(shell, settings, self.clock, self.catch_up)
 
     def catch_up(self) -> None:

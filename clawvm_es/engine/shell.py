@@ -22,6 +22,7 @@ from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
+from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
@@ -58,7 +59,14 @@ class Outcome:
 class Shell:
     """One session's stream: its folded state, and the only place that appends to it."""
 
-    def __init__(self, log: EventLog, session_id: str, counter: TokenCounter, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        session_id: str,
+        counter: TokenCounter,
+        seed: int | None = None,
+        hide_secrets: bool = False,
+    ) -> None:
         self.log = log
         self.session_id = session_id
         self.seed = seed
@@ -66,7 +74,7 @@ class Shell:
         self.counter = counter
         self.judge: Judge | None = None  # set by the session, which knows what its harness declared
         self.lock = threading.RLock()
-        self.edge = Edge(self.vault, counter)
+        self.edge = Edge(self.vault, counter, hide_secrets)
         self.prompt = ""
         self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._head: Head | None = None
@@ -97,7 +105,7 @@ class Shell:
     def _load(self) -> None:
         """Fold the whole session, its parents' part included: the state, the known keys, and the edge's ordinals."""
         self._keys, self._query = {}, {}
-        self.edge = Edge(self.vault, self.counter)
+        self.edge = self.edge.fresh()
         self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._close_retriever()
         state = State()
@@ -198,13 +206,27 @@ class Shell:
         if key is None or key not in self._keys:
             return None
         known = tuple(row.data for row in self.log.find(self.session_id, key)) or _group(fresh, key)
-        if not same_content(known[0], command.data):
+        if not same_content(self._unerased(known[0], command.data), command.data):
             raise IdempotencyConflict(
                 f"session {self.session_id}: key {key!r} was used before, at version {self._keys[key]}, "
                 f"for other content ({known[0].TYPE})",
                 hint="send the same content again, or use another key",
             )
         return known
+
+    def _unerased(self, recorded: e.Event, sent: e.Input) -> e.Event:
+        """A recorded input, with commitments whose bodies were erased taken from what is sent now.
+
+        So a file that is imported again after an erasure is neither a conflict nor brings the text back.
+        """
+        if recorded == sent or recorded.TYPE != sent.TYPE:
+            return recorded
+        raw = encode(recorded)
+        names = zip(named_commitments(raw), named_commitments(encode(sent)), strict=False)
+        for old, new in names:
+            if old != new and self.vault.open(old) is None:
+                raw = raw.replace(old.encode(), new.encode())
+        return decode(recorded.TYPE, recorded.SCHEMA_VERSION, raw)
 
     def decide(self, command: Command) -> list[NewEvent]:
         """Decide one command on the folded state and fold what follows; nothing is appended yet."""

@@ -72,7 +72,7 @@ class Updates:
         facts = UpdateFacts(
             field=field if field in self._fields else UNDECLARED,
             op=op,
-            value=self._shell.vault.commit(body),
+            value=self._shell.edge.text(body.decode()),
             size_bytes=len(body),
             evidence=evidence,
             scope=self.scope_id(scope),

@@ -111,7 +111,8 @@ def _replay_one(
     if stored is not None and stored != opened:
         raise _other_settings(session_id, "settings", _difference(stored, opened))
     session = journal.resume(session_id, opened.counter)
-    edge = Edge(journal.log.vault(session_id, journal.seed), counter_named(opened.counter))
+    vault = journal.log.vault(session_id, journal.seed)
+    edge = Edge(vault, counter_named(opened.counter), journal.hide_secrets)
     tally: Counter[str] = Counter()
     stream = _fixed(commands(recording, edge, opened, tally), settings.fixed_tokens)
     with session:

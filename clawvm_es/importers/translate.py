@@ -69,6 +69,9 @@ CHANGED_REREAD: Final = "changed_reread"
 EMPTY_PRUNE: Final = "empty_prune"
 """Tally of recorded prunes that took no page from the context."""
 
+HIDDEN_SECRET = "hidden_secret"
+"""Tally of texts in which credentials were hidden."""
+
 _RULE = re.compile(r"\b(?:must|should|never|only|do\s+not)\b", re.IGNORECASE)
 _ITEM = re.compile(r"^([ \t]*)(?:[-*•+]|\d+[.)])[ \t]+(.*)$")
 
@@ -80,10 +83,10 @@ def commands(
 
     Bodies go into the edge's vault as the commands are made; ordinals start anew, so a session that goes on with
     the same recording gets the same commands. `tally`, if given, counts what is worth knowing and
-    stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`).
+    stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`, `HIDDEN_SECRET`).
     """
     yield Command(opened, recording.began_us, idempotency_key="i:1")
-    translator = _Translator(recording.format, Edge(edge.vault, edge.counter), Counter() if tally is None else tally)
+    translator = _Translator(recording.format, edge.fresh(), Counter() if tally is None else tally)
     number = 1
     for step in recording.steps:
         for command in translator.step(step):
@@ -91,6 +94,8 @@ def commands(
             yield attrs.evolve(command, idempotency_key=f"i:{number}")
     if translator.context.changed_rereads:
         translator.tally[CHANGED_REREAD] += translator.context.changed_rereads
+    if translator.edge.hidden:
+        translator.tally[HIDDEN_SECRET] += len(translator.edge.hidden)
 
 
 def rules(text: str) -> list[str]:

@@ -30,14 +30,15 @@ class Form:
 
 
 def _form(name: str, mark: str, pattern: str) -> Form:
-    return Form(name, mark, re.compile(pattern, re.DOTALL))
+    return Form(name, mark, re.compile(pattern))
 
 
 FORMS: Final = (
     _form(
         "private key",
         "PRIVATE KEY-----",
-        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)",
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----"
+        r"(?:[A-Za-z0-9+/=\s:,\\-]{0,20000}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|[A-Za-z0-9+/=\s\\]{0,20000})",
     ),
     _form("AWS key", "AKIA", r"AKIA[A-Z2-7]{16}(?![A-Z0-9])"),
     _form("AWS key", "ASIA", r"ASIA[A-Z2-7]{16}(?![A-Z0-9])"),

@@ -14,6 +14,7 @@ from clawvm_es.engine.store import FieldSchema
 from clawvm_es.errors import UsageError
 from clawvm_es.history import end_of_turn, prompt_at, redecide, state_at
 from clawvm_es.history.redact import Target, redact
+from clawvm_es.importers.replay import replay
 from clawvm_es.journal import anchors
 from clawvm_es.journal.erasure import pieces
 from clawvm_es.journal.lineage import read_session
@@ -285,3 +286,47 @@ def test_pieces_are_spread_over_all_bodies():
     found = pieces([*bodies, b"short"])
     assert all(any(piece in body for piece in found) for body in bodies)
     assert len(pieces([secrets.token_bytes(100) for _ in range(500)])) <= 64
+
+
+def test_a_file_that_is_imported_again_does_not_bring_the_text_back(tmp_path, path):
+    """After an erasure the same recording appends nothing, is no conflict, and stores nothing of it."""
+    text = canary()
+    rows = [{"role": "user", "content": f"look at {text}"}, {"role": "assistant", "content": "I did"}]
+    file = tmp_path / "chat.json"
+    file.write_text(json.dumps([{"task_id": 1, "trial": 0, "reward": 1, "traj": rows}]))
+    with Journal.open(path) as journal:
+        (first,) = replay(journal, file)
+        redact(journal.log, Target(first.session_id, matches=re.compile(text).search), at_us=5)
+        (again,) = replay(journal, file)
+        assert again.appended == 0 and not left(path, text)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "ghp_" + "a1B2" * 9,
+        "AKIA" + "ABCDEFGHIJKLMNOP",
+        "sk-ant-" + "x" * 40,
+        "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIB" * 40 + "\n-----END RSA PRIVATE KEY-----",
+        "postgres://admin:hunter22@db.example.org/x",
+    ],
+    ids=["github", "aws", "anthropic", "pem", "url"],
+)
+def test_secrets_are_kept_out_where_asked(path, secret):
+    """LAW-SECRET-1: with `hide_secrets` a credential reaches neither file nor prompt; the text around it does."""
+    core = secret.splitlines()[1] if "\n" in secret else secret.split("@")[0][-16:]
+    with Journal.open(path, hide_secrets=True) as journal:
+        with journal.session("a", counter="lines4", settings=SETTINGS) as session:
+            session.write_page("constraint", f"- Never use {secret} at work.")
+            session.user_says(f"my key is {secret}, keep it")
+            (call,) = session.observe_model(f"I use {secret}", [("curl", {"header": secret})])
+            evidence = session.observe_result(call, f"token {secret} ok", source=f"curl {secret}")
+            session.stage("note", "append", {"key": secret}, evidence=evidence)
+            prompt = session.assemble().text
+            session.save()
+        assert core not in prompt and "hidden]" in prompt and "keep it" in prompt
+        assert not left(path, core)
+        assert prompt_at(journal.log, "a").matches
+    with Journal.open(path, hide_secrets=True) as journal, journal.session("a", settings=SETTINGS) as session:
+        session.observe_model("", [("curl", {"header": secret})])
+        assert session.state.calls[2].signature == session.state.calls[1].signature
