@@ -141,7 +141,7 @@ def _lines(done: Redaction, journal: str) -> list[str]:
     """What was done, for people."""
     from clawvm_es.cli.output import bad, good, table
 
-    cells = [(t.session_id, t.version, t.commitments, ", ".join(t.pages[:8])) for t in done.trails]
+    cells = [(t.session_id, t.version or None, t.commitments, ", ".join(t.pages[:8])) for t in done.trails]
     lines = table(cells, ("session", "version", "commitments", "pages")) if cells else []
     mark = bad("✗") if done.status in ("pending", "residue") else good("✓")
     lines.append(f"{mark} {done.bodies} texts, {done.size_bytes} bytes: {_SAID[done.status]}")

@@ -152,7 +152,7 @@ def _finished(log: Log, plan: _Plan, trails: Sequence[_Trail], dry_run: bool) ->
     if not dry_run and isinstance(log, SQLiteLog) and log.pending_erasures():
         status = str(erasure.scrub(log))
     would = [Erased(0, body) for body in plan.bodies()] if dry_run else []
-    return _redaction(log, plan, trails, would, status)
+    return _redaction(log, plan, [attrs.evolve(trail, version=0) for trail in trails], would, status)
 
 
 def _redaction(log: Log, plan: _Plan, trails: Sequence[_Trail], gone: Sequence[Erased], status: str) -> Redaction:
