@@ -5,30 +5,24 @@ LAW-CORE-1: folding in place (`apply`) and folding with copies (`evolve`) give e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from clawvm_es.core.index import Index
+from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
 from clawvm_es.core.utility import hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
-from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
+from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile
 
-RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
-    {
-        PageType.BOOTSTRAP: 0,
-        PageType.CONSTRAINT: 1,
-        PageType.PREFERENCE: 2,
-        PageType.EVIDENCE: 3,
-        PageType.CONVERSATION: 3,
-        PageType.PLAN: 4,
-    }
-)
-"""Rendered order by type; within a class pages stand by first appearance."""
-CLASS_SHIFT: Final = 40
+REDUCER_VERSION: Final = 1
+"""Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
+
+Snapshots that another version made are not used.
+"""
 
 
 def evolve(state: State, event: e.Event) -> State:
@@ -56,13 +50,14 @@ def apply(state: State, event: e.Event) -> State:
 
 def _session_opened(state: State, event: e.SessionOpened) -> None:
     state.opened = event
-    _adopt(state, event.profile)
+    adopt(state, event.profile)
     state.budget_tokens = event.budget_tokens
     if event.project is not None:
         state.scopes[event.project] = 0
 
 
-def _adopt(state: State, profile: Profile) -> None:
+def adopt(state: State, profile: Profile) -> None:
+    """Let a session go on under a policy."""
     state.profile = profile
     state.capabilities = frozenset(profile.capabilities)
     state.keeps_floors = Capability.FLOORS in state.capabilities
@@ -72,7 +67,7 @@ def _adopt(state: State, profile: Profile) -> None:
 def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
     if event.profile is not None:
-        _adopt(state, event.profile)
+        adopt(state, event.profile)
     if event.budget_tokens is not None:
         state.budget_tokens = event.budget_tokens
 
@@ -101,7 +96,7 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     if known is None or not state.holdable(known):
         state.present += 1
     state.pages[page.page_id] = page
-    state.places[page.page_id] = (RENDER_CLASS[page.page_type] << CLASS_SHIFT) + page.number
+    state.places[page.page_id] = place_of(page)
     _unindex(state, page)
     state.arrivals.pop(page.page_id, None)
     state.arrivals[page.page_id] = None
@@ -119,53 +114,28 @@ def _page_written(state: State, event: e.PageWritten) -> None:
 
 
 def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
-    number = known.number if known else len(state.pages) + 1
-    version = known.content_version + 1 if known else 1
-    tokens, bodies, builders = [-1] * 5, [None] * 5, [None] * 5
-    tokens[ABSENT] = 0
-    for level in event.levels:
-        rank = RANK[level.level]
-        tokens[rank], bodies[rank], builders[rank] = level.tokens, level.body, level.builder  # type: ignore[call-overload]
-    row = PAGE_TYPES[event.page_type]
-    pin = known.pin if known and known.page_type is event.page_type else row.pin
-    return Page(
-        number=number,
-        page_id=event.page_id,
-        page_type=event.page_type,
-        author=event.author,
-        origin=event.origin,
-        scope=event.scope,
-        pin=pin,
-        tokens=tuple(tokens),
-        bodies=tuple(bodies),
-        builders=tuple(builders),
-        floor=_kept_at_or_above(tokens, RANK[row.floor]),
-        content_version=version,
+    pin = known.pin if known and known.page_type is event.page_type else PAGE_TYPES[event.page_type].pin
+    page = page_of(
+        event,
+        number=known.number if known else len(state.pages) + 1,
+        content_version=known.content_version + 1 if known else 1,
         written_version=state.version,
         last_used=state.turn,
-        tags=tuple([f"{event.page_id}.{version}.{rank}" for rank in range(5)]),
-        score=_score(state, event.page_type, pin, event.scope, event.active, tokens[FULL]),
-        active=event.active,
-        dirty=row.writeback if event.dirty is None else event.dirty,
-        signature=event.signature,
-        source=event.source,
+        pin=pin,
+        score=0,
     )
+    page.score = _score(state, page)
+    return page
 
 
-def _score(state: State, page_type: PageType, pin: Pin, scope: Any, active: bool, tokens: int) -> int:
-    return static_score(state.profile.weights, page_type, pin, scope, active, tokens)
-
-
-def _kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
-    while rank < FULL and tokens[rank] < 0:
-        rank += 1
-    return rank
+def _score(state: State, page: Page) -> int:
+    return static_score(state.profile.weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens)
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
     page = state.pages[event.page_id]
     page.pin = event.pin
-    page.score = _score(state, page.page_type, page.pin, page.scope, page.active, page.full_tokens)
+    page.score = _score(state, page)
     _require(state, page)
     _reindex(state, page)
 
@@ -200,7 +170,7 @@ def _require(state: State, page: Page) -> None:
         state.required_tokens -= state.required_sizes.pop(page.page_id)
     wanted = PAGE_TYPES[page.page_type].required and page.active
     if (wanted or page.pin is Pin.HARD) and state.holdable(page):
-        floor = max(page.floor, _kept_at_or_above(page.tokens, POINTER + 1))
+        floor = max(page.floor, kept_at_or_above(page.tokens, POINTER + 1))
         state.required[page.page_id] = floor
         state.required_sizes[page.page_id] = page.tokens[floor]
         state.required_tokens += page.tokens[floor]
@@ -344,7 +314,8 @@ def _meet(state: State, needs: Iterable[Need]) -> None:
 
 def _tool_called(state: State, event: e.ToolCalled) -> None:
     _meet(state, event.needs)
-    state.resources.extend(resource.kind for resource in event.resources)
+    for number, resource in enumerate(event.resources, len(state.resources) + 1):
+        state.resources[number] = resource.kind
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
     call.repeats = earlier.call if earlier else None

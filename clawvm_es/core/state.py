@@ -137,7 +137,7 @@ class State:
 
     calls: dict[int, Call] = attrs.field(factory=dict)
     results: dict[int, int] = attrs.field(factory=dict)  # signature → last call that returned without error
-    resources: list[ResourceClass] = attrs.field(factory=list)
+    resources: dict[int, ResourceClass] = attrs.field(factory=dict)  # by ordinal, from 1
     written_keys: dict[int, int] = attrs.field(factory=dict)  # resource → version of its last write
     written_classes: dict[ResourceClass, int] = attrs.field(factory=dict)
     unmatched: dict[int, Returned] = attrs.field(factory=dict)  # results that came before their call
@@ -184,7 +184,7 @@ class State:
         for key in call.reads:
             if self.written_keys.get(key, 0) > made:
                 return False
-            if self.written_classes.get(self.resources[key - 1], 0) > made:
+            if self.written_classes.get(self.resources[key], 0) > made:
                 return False
         return True
 
@@ -197,6 +197,5 @@ def holder_set(need: Need) -> frozenset[str]:
 _CONTAINERS = tuple(
     field.name
     for field in attrs.fields(State)
-    if field.name not in ("pages", "calls", "updates", "index")
-    and isinstance(getattr(State(), field.name), dict | list)
+    if field.name not in ("pages", "calls", "updates", "index") and isinstance(getattr(State(), field.name), dict)
 )

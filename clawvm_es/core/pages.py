@@ -1,0 +1,77 @@
+"""What a page is by the event that wrote its content, and its place in rendered order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+from clawvm_es.core.state import Page
+from clawvm_es.model.events import PageWritten
+from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, RANK, PageType, Pin
+
+RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
+    {
+        PageType.BOOTSTRAP: 0,
+        PageType.CONSTRAINT: 1,
+        PageType.PREFERENCE: 2,
+        PageType.EVIDENCE: 3,
+        PageType.CONVERSATION: 3,
+        PageType.PLAN: 4,
+    }
+)
+"""Rendered order by type; within a class pages stand by first appearance."""
+CLASS_SHIFT: Final = 40
+
+
+def page_of(
+    event: PageWritten,
+    *,
+    number: int,
+    content_version: int,
+    written_version: int,
+    last_used: int,
+    pin: Pin,
+    score: int,
+) -> Page:
+    """The page that `event` wrote; the rest is what the event does not say."""
+    tokens, bodies, builders = [-1] * 5, [None] * 5, [None] * 5
+    tokens[ABSENT] = 0
+    for level in event.levels:
+        rank = RANK[level.level]
+        tokens[rank], bodies[rank], builders[rank] = level.tokens, level.body, level.builder  # type: ignore[call-overload]
+    row = PAGE_TYPES[event.page_type]
+    return Page(
+        number=number,
+        page_id=event.page_id,
+        page_type=event.page_type,
+        author=event.author,
+        origin=event.origin,
+        scope=event.scope,
+        pin=pin,
+        tokens=tuple(tokens),
+        bodies=tuple(bodies),
+        builders=tuple(builders),
+        floor=kept_at_or_above(tokens, RANK[row.floor]),
+        content_version=content_version,
+        written_version=written_version,
+        last_used=last_used,
+        tags=tuple([f"{event.page_id}.{content_version}.{rank}" for rank in range(5)]),
+        score=score,
+        active=event.active,
+        dirty=row.writeback if event.dirty is None else event.dirty,
+        signature=event.signature,
+        source=event.source,
+    )
+
+
+def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
+    """The lowest kept level from `rank` up."""
+    while rank < FULL and tokens[rank] < 0:
+        rank += 1
+    return rank
+
+
+def place_of(page: Page) -> int:
+    """Where a page stands in rendered order."""
+    return (RENDER_CLASS[page.page_type] << CLASS_SHIFT) + page.number
