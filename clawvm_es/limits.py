@@ -20,6 +20,11 @@ RETRIES: Final = 5
 """How often a command is decided again after another writer was faster."""
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for the writer's lock before `JournalBusy`."""
+SNAPSHOT_EVENTS: Final = 256
+"""Events from one snapshot of a session to the next: what is folded from the last one, at 10 µs an event, and the
+look-ups after it must fit 5 ms."""
+SNAPSHOTS_AT_ONCE: Final = 16
+"""Snapshots that are taken in one transaction, so that no other writer waits long."""
 WAL_CHECKPOINT_PAGES: Final = 4_000
 """WAL frames after which a writer checkpoints (4,000 frames of 4 KiB are 16 MB)."""
 WAL_WARN_BYTES: Final = 256 * 2**20

@@ -11,6 +11,7 @@ from clawvm_es.journal.codec import decode
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import Erased, Recorded
 from clawvm_es.journal.vault import Body
+from clawvm_es.model.events import Event
 
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
@@ -24,6 +25,7 @@ INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 14)})"
 _TAIL = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _SPOT = "SELECT version, seq, hash FROM events WHERE session_id = ? ORDER BY version DESC LIMIT 1"
 _HASH_AT = "SELECT hash FROM events WHERE session_id = ? AND version = ?"
+_DATA_AT = "SELECT version, type, schema_version, data FROM events WHERE session_id = ? AND version IN"
 _STREAM = (
     f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
 )
@@ -74,6 +76,17 @@ def hash_at(db: sqlite3.Connection, session_id: str, version: int) -> bytes | No
     """The hash of one event."""
     row = db.execute(_HASH_AT, (session_id, version)).fetchone()
     return None if row is None else row[0]
+
+
+def events_at(db: sqlite3.Connection, session_id: str, versions: Sequence[int]) -> dict[int, Event]:
+    """The events of one stream at some versions, decoded, without what surrounds them."""
+    found: dict[int, Event] = {}
+    for start in range(0, len(versions), _GROUP):
+        some = versions[start : start + _GROUP]
+        query = f"{_DATA_AT} ({', '.join('?' * len(some))})"
+        for version, type_, schema_version, data in db.execute(query, (session_id, *some)).fetchall():
+            found[version] = decode(type_, schema_version, data.encode(), where=f"session {session_id} {version}")
+    return found
 
 
 def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:

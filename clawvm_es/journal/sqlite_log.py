@@ -310,6 +310,11 @@ class SQLiteLog:
         with self._reading:
             return self._read(queries.holders, commitment)
 
+    def ask(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+        """Run a query of one of the journal's own modules over the reading connection."""
+        with self._reading:
+            return self._read(query, *args, **options)
+
     def _chunks(self, query: _Chunk, args: tuple[str, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
         while after < upto:
             with self._reading:

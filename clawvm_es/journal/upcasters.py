@@ -16,6 +16,8 @@ Upcasters: TypeAlias = Mapping[tuple[str, int], Upcaster]
 
 UPCASTERS: Final[Upcasters] = MappingProxyType({})
 """(event type, schema version) → the step to the next version. Empty: all events are at their first version."""
+UPCASTERS_VERSION: Final = 1
+"""Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 
 def upcast(

@@ -1,0 +1,73 @@
+"""Whether stored snapshots are what a fold gives: each is compared with a fold on from the one it rests on.
+
+The first of a chain is compared with a fold from zero, so by induction all are.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+from clawvm_es.errors import JournalError
+from clawvm_es.journal.lineage import lineage
+from clawvm_es.journal.problems import Problem
+from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.snapshots import tables
+from clawvm_es.journal.snapshots.parts import HEAD_FIELDS, MADE_BY, OPENING, PARTS
+from clawvm_es.journal.snapshots.restore import Base, Reader, empty, restore
+from clawvm_es.journal.snapshots.tables import Damaged, Row
+from clawvm_es.journal.snapshots.take import advance, changes, give_up
+from clawvm_es.journal.sqlite_log import SQLiteLog
+
+
+def snapshot_problems(log: EventLog) -> Iterator[Problem]:
+    """What of the stored snapshots is not as a fold from zero gives it.
+
+    None at all, and those that another version of this program made, are no problem.
+    """
+    if not isinstance(log, SQLiteLog) or not log.ask(tables.exist):
+        return
+    known: dict[int, Row] = {}
+    try:
+        for row in log.ask(tables.rows):
+            known[row.snapshot_id] = row
+            if row.made_by == MADE_BY and (wrong := _wrong(log, row, known)):
+                yield Problem("snapshot", f"session {row.session_id} version {row.version}", wrong)
+    except (JournalError, sqlite3.Error) as error:
+        yield Problem("snapshot", "snapshots", f"cannot be read: {error}")
+
+
+def _wrong(log: SQLiteLog, row: Row, known: dict[int, Row]) -> str:
+    """What is wrong with one snapshot; empty if nothing is."""
+    reader = Reader(log.ask, lineage(log, row.session_id, row.version))
+    below = None if row.base is None else known.get(row.base)
+    if row.base is not None and below is None:
+        return f"it rests on snapshot {row.base}, which is missing"
+    try:
+        state, base = empty(reader, give_up) if below is None else restore(reader, below, give_up)
+        stored, its = restore(reader, row, give_up)
+        stream, hash_ = advance(log, reader.segments, state, row.version)
+        if (stream, hash_, state.version) != (row.session_id, row.event_hash, row.version):
+            return f"it is of no event of {row.session_id}"
+        for name in (*HEAD_FIELDS, "opened", "profile"):
+            if getattr(state, name) != getattr(stored, name):
+                return f"{name} is {getattr(stored, name)!r}, a fold gives {getattr(state, name)!r}"
+        return _wrong_part(state, base, its)
+    except Damaged as damage:
+        return str(damage)
+
+
+def _wrong_part(state: Any, base: Base, its: Base) -> str:
+    """The first tree that is not the one below with the changes of the fold laid over it."""
+    for number, leaves in changes(state, base).items():
+        name = "opening" if number == OPENING else PARTS[number].name
+        was, now = base.trees[number].pointers(), its.trees[number].pointers()
+        if number != OPENING and its.counts[number] != len(getattr(state, name)):
+            return f"{name} has {its.counts[number]} entries, a fold gives {len(getattr(state, name))}"
+        for leaf, content in leaves.items():
+            if its.trees[number].leaf(leaf) != content:
+                return f"{name} differs in leaf {leaf}"
+        if {k: v for k, v in was.items() if k not in leaves} != {k: v for k, v in now.items() if k not in leaves}:
+            return f"{name} leads to other nodes than the snapshot it rests on"
+    return ""

@@ -1,0 +1,125 @@
+"""A dict whose entries are read when they are looked at; equal to the plain dict that it stands for.
+
+It is a dict itself, because a state's mappings are dicts and entries that are there must be found as fast: what was
+looked at or written stands in the dict, the rest is behind `__missing__`. Its order is that of the source, then of
+what was written later. Nothing that came from the source can be deleted; the states it serves never do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from typing import Any, Generic, Protocol, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Source(Protocol[K, V]):
+    """Where the entries come from."""
+
+    def count(self) -> int:
+        """How many there are."""
+
+    def keys(self) -> Iterator[K]:
+        """All keys, in order."""
+
+    def has(self, key: K) -> bool:
+        """Whether there is such a key."""
+
+    def load(self, keys: list[K]) -> list[V]:
+        """The values of keys, each a new object where values can change; raises KeyError."""
+
+
+class Lazy(dict[K, V], Generic[K, V]):
+    """A mapping over a `Source`, with what was looked at and written kept in memory."""
+
+    def __init__(self, source: Source[K, V]) -> None:
+        super().__init__()
+        self._source = source
+        self._new: dict[K, None] = {}
+
+    def __missing__(self, key: K) -> V:
+        (value,) = self._source.load([key])
+        dict.__setitem__(self, key, value)
+        return value
+
+    def __setitem__(self, key: K, value: V) -> None:
+        if not dict.__contains__(self, key) and not self._source.has(key):
+            self._new[key] = None
+        dict.__setitem__(self, key, value)
+
+    def __contains__(self, key: object) -> bool:
+        return dict.__contains__(self, key) or self._source.has(key)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return self._source.count() + len(self._new)
+
+    def __iter__(self) -> Iterator[K]:
+        yield from self._source.keys()
+        yield from list(self._new)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        if len(self) != len(other):
+            return False
+        self.load(self)
+        return all(key in self and self[key] == value for key, value in other.items())
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} entries, {dict.__len__(self)} of them looked at>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self.items()),)
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """The value of a key, or `default`."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+    def keys(self) -> Any:
+        """All keys, in order."""
+        return Mapping.keys(self)
+
+    def values(self) -> Any:
+        """All values, in the order of their keys."""
+        self.load(self)
+        return ValuesView(self)
+
+    def items(self) -> Any:
+        """All keys with their values."""
+        self.load(self)
+        return ItemsView(self)
+
+    def copy(self) -> dict[K, V]:
+        """A plain dict of all entries."""
+        return dict(self.items())
+
+    def load(self, keys: Iterable[K]) -> None:
+        """Read many entries at once; those that are not there are left out."""
+        wanted = [key for key in keys if not dict.__contains__(self, key) and self._source.has(key)]
+        for key, value in zip(wanted, self._source.load(wanted), strict=True):
+            dict.__setitem__(self, key, value)
+
+    def looked_at(self) -> ItemsView[K, V]:
+        """The entries in memory: all that may have changed since they were read."""
+        return dict.items(self)
+
+    def settle(self, keep: Callable[[K], bool]) -> None:
+        """The source holds everything now: keep only some entries in memory."""
+        self._new.clear()
+        for key in [key for key, _ in self.looked_at() if not keep(key)]:
+            dict.__delitem__(self, key)
+
+    def _refuse(self, *_: object, **__: object) -> Any:
+        raise TypeError("the mappings of a restored state only grow")
+
+    __delitem__ = pop = popitem = clear = setdefault = update = __ior__ = _refuse
+    __or__ = __ror__ = lambda self, other: NotImplemented

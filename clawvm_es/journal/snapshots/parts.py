@@ -1,0 +1,174 @@
+"""What of a state goes where: the mappings that grow with a session become trees, all other fields the head.
+
+A page's record holds only what its `page_written` event does not say; the event is read when the page is looked at.
+A field that `State` gets one day goes into the head by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import typing
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import attrs
+import msgspec
+
+from clawvm_es.core.evolve import REDUCER_VERSION, adopt
+from clawvm_es.core.pages import page_of
+from clawvm_es.core.state import Call, FieldKey, Page, Returned, State, Update
+from clawvm_es.journal.snapshots.tables import Damaged
+from clawvm_es.journal.snapshots.tree import LEAF_SHIFT
+from clawvm_es.journal.upcasters import UPCASTERS_VERSION
+from clawvm_es.model.events import Event, PageWritten, SessionOpened
+from clawvm_es.model.facts import Evidence, ResourceClass, UpdateFacts, Verdict
+from clawvm_es.model.pages import Pin
+from clawvm_es.model.profile import Profile, Weights
+
+FORMAT: Final = 1
+"""How snapshots are written."""
+EventsAt: TypeAlias = Callable[[Sequence[int]], Mapping[int, Event]]
+"""Versions of a session → their events."""
+PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int]
+"""(number, content version, written version, last used, score, pin, flags)."""
+
+_PINS: Final = tuple(Pin)
+_FLAGS: Final = ("dirty", "retired", "gone", "redacted")
+_HASHED_LEAVES: Final = 64
+_DIGITS_MAX: Final = 15
+
+
+@attrs.frozen
+class Part:
+    """One mapping of the state as a tree: which leaf a key is in, and how a value becomes a record and back."""
+
+    name: str
+    number: int
+    leaf_of: Callable[[Any], int]
+    freeze: Callable[[Any], Any]
+    thaw: Callable[[Sequence[tuple[Any, Any]], EventsAt], list[Any]]
+    decode: Callable[[bytes], dict[Any, Any]]
+
+
+def _numbered(key: int) -> int:
+    return key >> LEAF_SHIFT
+
+
+def _by_page(page_id: str) -> int:
+    """Pages are numbered as they come; an id that is not `p` and a number stands among hashed ones."""
+    digits = page_id[1:]
+    if page_id.startswith("p") and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS_MAX:
+        return int(digits) >> LEAF_SHIFT
+    return -1 - zlib.crc32(page_id.encode("utf-8", "surrogatepass")) % _HASHED_LEAVES
+
+
+def _by_field(key: FieldKey) -> int:
+    return zlib.crc32("\0".join(key).encode("utf-8", "surrogatepass")) % _HASHED_LEAVES
+
+
+def _page_record(page: Page) -> PageRecord:
+    flags = sum(bool(getattr(page, name)) << bit for bit, name in enumerate(_FLAGS))
+    return (
+        page.number, page.content_version, page.written_version, page.last_used, page.score,
+        _PINS.index(page.pin), flags,
+    )  # fmt: skip
+
+
+def _pages(records: Sequence[tuple[str, PageRecord]], events_at: EventsAt) -> list[Page]:
+    events = events_at([record[2] for _, record in records])
+    return [_page(page_id, record, events.get(record[2])) for page_id, record in records]
+
+
+def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
+    number, content_version, written_version, last_used, score, pin, flags = record
+    if not isinstance(event, PageWritten) or event.page_id != page_id:
+        raise Damaged(f"event {written_version} did not write page {page_id}")
+    page = page_of(
+        event,
+        number=number,
+        content_version=content_version,
+        written_version=written_version,
+        last_used=last_used,
+        pin=_PINS[pin],
+        score=score,
+    )
+    for bit, name in enumerate(_FLAGS):
+        setattr(page, name, bool(flags >> bit & 1))
+    return page
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _all_same(records: Sequence[tuple[Any, Any]], _: EventsAt) -> list[Any]:
+    return [record for _, record in records]
+
+
+def _copies(records: Sequence[tuple[Any, Any]], _: EventsAt) -> list[Any]:
+    return [copy.copy(record) for _, record in records]
+
+
+def _decoder(type_: Any) -> Callable[[bytes], Any]:
+    return msgspec.msgpack.Decoder(type_).decode
+
+
+PARTS: Final = (
+    Part("pages", 0, _by_page, _page_record, _pages, _decoder(dict[str, PageRecord])),
+    Part("calls", 1, _numbered, copy.copy, _copies, _decoder(dict[int, Call])),
+    Part("results", 2, _numbered, _same, _all_same, _decoder(dict[int, int])),
+    Part("resources", 3, _numbered, _same, _all_same, _decoder(dict[int, ResourceClass])),
+    Part("written_keys", 4, _numbered, _same, _all_same, _decoder(dict[int, int])),
+    Part("updates", 5, _numbered, copy.copy, _copies, _decoder(dict[int, Update])),
+    Part("store", 6, _by_field, _same, _all_same, _decoder(dict[FieldKey, int])),
+)
+"""The mappings that grow. `places` follows from `pages`."""
+OPENING: Final = 7
+"""The part that holds, under key 0, how the session was opened and its policy: it hardly ever changes."""
+decode_opening: Final = _decoder(dict[int, tuple[SessionOpened | None, Profile]])
+
+_NOT_IN_HEAD: Final = frozenset(
+    ("places", "opened", "profile", "capabilities", "keeps_floors", "index", *(part.name for part in PARTS))
+)
+_HINTS: Final = typing.get_type_hints(State)
+HEAD_FIELDS: Final = tuple(field.name for field in attrs.fields(State) if field.name not in _NOT_IN_HEAD)
+Head = msgspec.defstruct(
+    "Head",
+    [
+        *((name, _HINTS[name]) for name in HEAD_FIELDS),
+        ("_counts", dict[int, int]),
+        ("_roots", dict[int, dict[int, int]]),
+    ],
+    array_like=True,
+    frozen=True,
+)
+"""A state without its trees; `_counts` and `_roots` are by part."""
+encode_head: Final = msgspec.msgpack.Encoder().encode
+decode_head: Final = _decoder(Head)
+
+
+def head_of(state: State, roots: Mapping[int, dict[int, int]]) -> Any:
+    """What of a state is no tree, with what leads to its trees."""
+    counts = {part.number: len(getattr(state, part.name)) for part in PARTS}
+    return Head(*(getattr(state, name) for name in HEAD_FIELDS), counts, roots)
+
+
+def fill(state: State, head: Any, opened: SessionOpened | None, profile: Profile) -> None:
+    """Give `state`, which has its trees, everything else."""
+    for name in HEAD_FIELDS:
+        setattr(state, name, getattr(head, name))
+    state.opened = opened
+    adopt(state, profile)
+
+
+def _layout() -> str:
+    """A digest of what a snapshot is made of, so that one of another make is never read."""
+    classes = (State, Page, Call, Returned, Update, UpdateFacts, Evidence, Verdict, SessionOpened, Profile, Weights)
+    fields = [(cls.__name__, field.name, str(field.type)) for cls in classes for field in attrs.fields(cls)]
+    return hashlib.blake2b(repr(fields).encode(), digest_size=4).hexdigest()
+
+
+MADE_BY: Final = f"{FORMAT}.{REDUCER_VERSION}.{UPCASTERS_VERSION}.{_layout()}"
+"""Which program can use a snapshot: how it is written, the fold, the upcasters, and the fields of a state."""

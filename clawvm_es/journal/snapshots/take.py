@@ -1,0 +1,203 @@
+"""Taking snapshots: each is what changed since the one before it, every `limits.SNAPSHOT_EVENTS` events.
+
+LAW-SNAP-3: a snapshot is stored whole or not at all, and a session that goes on pays for its own events only.
+Snapshots are caches: whatever keeps one from being taken is reported and stops nobody.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import structlog
+
+from clawvm_es import limits
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
+from clawvm_es.errors import JournalDamaged, JournalError
+from clawvm_es.journal import opening, queries
+from clawvm_es.journal.lineage import Segment, lineage
+from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.snapshots import tables
+from clawvm_es.journal.snapshots.lazy import Lazy
+from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
+from clawvm_es.journal.snapshots.restore import Base, Reader, empty, restore, stored
+from clawvm_es.journal.snapshots.tables import Damaged, Row
+from clawvm_es.journal.snapshots.tree import Leaf
+from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.model.events import SessionForked, SessionOpened
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_log = structlog.get_logger("clawvm_es.journal")
+
+
+def catch_up(log: EventLog) -> None:
+    """Take the snapshots that are due. Cheap when none is: what was looked at before is not looked at again.
+
+    Nothing that goes wrong here is raised: the log warns, and states are folded from further back.
+    """
+    if not isinstance(log, SQLiteLog) or log.read_only:
+        return
+    try:
+        after, upto = log.ask(_news)
+        if upto - after >= limits.SNAPSHOT_EVENTS // 2:
+            _take_all(log, after, upto)
+    except (JournalError, sqlite3.Error) as error:
+        _log.warning("snapshots could not be taken", path=log.path, error=str(error))
+
+
+def rebuild(log: EventLog) -> None:
+    """Throw all snapshots away and take them again; raises what a transaction raises."""
+    if not isinstance(log, SQLiteLog):
+        return
+    with log.transaction() as transaction:
+        tables.drop(transaction.connection)
+    catch_up(log)
+
+
+def _news(db: sqlite3.Connection) -> tuple[int, int]:
+    """Up to which `seq` sessions were looked at, and the last there is."""
+    last = queries.tail(db)
+    return tables.position(db) if tables.exist(db) else 0, 0 if last is None else last[0]
+
+
+def _take_all(log: SQLiteLog, after: int, upto: int) -> None:
+    """Look at the sessions that went on, a bounded number of snapshots in each transaction."""
+    waiting = deque(log.ask(tables.active, after, upto))
+    while True:
+        with log.transaction() as transaction:
+            try:
+                _take_some(log, transaction.connection, waiting)
+                if not waiting:
+                    tables.set_position(transaction.connection, upto)
+                    return
+            except sqlite3.Error as error:
+                raise opening.translate(error, log.path) from error
+
+
+def _take_some(log: SQLiteLog, db: sqlite3.Connection, waiting: deque[str]) -> None:
+    tables.create(db)
+    left = limits.SNAPSHOTS_AT_ONCE
+    while waiting and left > 0:
+        taken, done = take(log, db, waiting[0], left)
+        left -= taken
+        if done:
+            waiting.popleft()
+
+
+def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> tuple[int, bool]:
+    """Take up to `most` snapshots of a session, in the caller's transaction: how many, and whether none is due now.
+
+    A session whose snapshots turn out to be damaged loses them, and gets them anew.
+    """
+    first, head = log.first(session_id), log.head(session_id)
+    if first is None or head is None or not isinstance(first.data, SessionOpened | SessionForked):
+        return 0, True  # a shared scope's stream has no state worth keeping
+    reader = Reader(partial(_inside, db), lineage(log, session_id))
+    row = next(stored(reader), None)
+    try:
+        return _follow(log, db, reader, row, head.version, most)
+    except Damaged as damage:
+        if row is None:
+            raise JournalDamaged(f"session {session_id}: its snapshot cannot be read back: {damage}") from damage
+        tables.forget(db, [row.session_id])
+        _log.warning("damaged snapshots were thrown away", session_id=row.session_id, damage=str(damage))
+    return 0, False
+
+
+def _inside(
+    db: sqlite3.Connection,
+    query: Callable[Concatenate[sqlite3.Connection, _P], _T],
+    *args: _P.args,
+    **options: _P.kwargs,
+) -> _T:
+    return query(db, *args, **options)
+
+
+def _follow(
+    log: SQLiteLog, db: sqlite3.Connection, reader: Reader, row: Row | None, last: int, most: int
+) -> tuple[int, bool]:
+    """Fold a session on from its last snapshot, taking those that are due on the way."""
+    if last - (0 if row is None else row.version) < limits.SNAPSHOT_EVENTS:
+        return 0, True
+    state, base = empty(reader, give_up) if row is None else restore(reader, row, give_up)
+    taken = 0
+    while last - state.version >= limits.SNAPSHOT_EVENTS and taken < most:
+        stream, hash_ = advance(log, reader.segments, state, state.version + limits.SNAPSHOT_EVENTS)
+        if taken == 0:
+            tables.forget_others(db, stream, MADE_BY)
+        row = _store(db, state, base, stream, hash_, None if row is None else row.snapshot_id)
+        taken += 1
+    return taken, last - state.version < limits.SNAPSHOT_EVENTS
+
+
+def give_up(damage: Damaged) -> NoReturn:
+    """For who must not go on from what is damaged."""
+    raise damage
+
+
+def advance(log: SQLiteLog, segments: tuple[Segment, ...], state: State, upto: int) -> tuple[str, bytes]:
+    """Fold `state` on to version `upto`; returns stream and hash of the last event folded."""
+    stream, hash_ = "", b""
+    for segment in segments:
+        if segment.upto is not None and segment.upto <= state.version:
+            continue
+        for row in log.read(segment.stream, state.version, upto if segment.upto is None else min(upto, segment.upto)):
+            apply(state, row.data)
+            stream, hash_ = row.session_id, row.hash
+    return stream, hash_
+
+
+def _store(db: sqlite3.Connection, state: State, base: Base, stream: str, hash_: bytes, onto: int | None) -> Row:
+    """Write what changed since `base`, which becomes the state that was written."""
+    snapshot_id, first_node = tables.next_ids(db)
+    nodes: list[tuple[int, bytes]] = []
+
+    def put(part: int, number: int, payload: bytes) -> int:
+        node_id = first_node + len(nodes)
+        nodes.append((node_id, tables.seal_node(node_id, part, number, payload)))
+        return node_id
+
+    for part, leaves in changes(state, base).items():
+        base.trees[part].replace(leaves, put)
+    head = head_of(state, {part: tree.roots for part, tree in base.trees.items()})
+    row = Row(snapshot_id, stream, state.version, hash_, MADE_BY, onto, first_node, len(nodes), b"")
+    row = row.sealed(encode_head(head))
+    tables.insert(db, row, nodes)
+    settle(state, base)
+    return row
+
+
+def changes(state: State, base: Base) -> dict[int, dict[int, Leaf]]:
+    """Part → leaf number → its new entries, for all that is not as in `base`."""
+    found: dict[int, dict[int, Leaf]] = {}
+    for part in PARTS:
+        tree, changed = base.trees[part.number], found.setdefault(part.number, {})
+        for key, value in _lazy(state, part.name).looked_at():
+            number, record = part.leaf_of(key), part.freeze(value)
+            was = changed.get(number, tree.leaf(number))
+            if key not in was or was[key] != record:
+                changed.setdefault(number, dict(was))[key] = record
+    opened = {0: (state.opened, state.profile)}
+    found[OPENING] = {} if base.trees[OPENING].leaf(0) == opened else {0: opened}
+    return found
+
+
+def settle(state: State, base: Base) -> None:
+    """Go on from a state that is stored: `base` is that state now, and only what is at hand stays in memory."""
+    for part in PARTS:
+        base.counts[part.number] = len(getattr(state, part.name))
+    resident = state.resident
+    for name in ("places", *(part.name for part in PARTS)):
+        keeps = name in ("pages", "places")
+        _lazy(state, name).settle(resident.__contains__ if keeps else lambda _: False)
+
+
+def _lazy(state: State, name: str) -> Lazy[Any, Any]:
+    found = getattr(state, name)
+    assert isinstance(found, Lazy)
+    return found

@@ -1,0 +1,90 @@
+"""A large mapping as a tree of nodes, each written once: a snapshot stores what changed and points to the rest.
+
+Keys fall into leaves, leaves into branches of `BRANCH` leaves, and a head points to the branches. So a change of
+one entry costs one leaf, one branch and nothing else, however large the mapping is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from clawvm_es.journal.snapshots.tables import Damaged
+
+LEAF_SHIFT: Final = 5
+"""32 keys in a leaf, where keys are numbers."""
+BRANCH_SHIFT: Final = 6
+"""64 leaves in a branch."""
+
+Read = Callable[[int, int, int], bytes]
+"""(node id, part, number) → the checked payload of a node; raises `Damaged`."""
+Put = Callable[[int, int, bytes], int]
+"""(part, number, payload) → the id of the new node."""
+Leaf = dict[Any, Any]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_branch = msgspec.msgpack.Decoder(dict[int, int]).decode
+
+
+@attrs.define
+class Tree:
+    """One mapping, read node by node. `roots`: branch number → node id; `part` keeps trees apart."""
+
+    part: int
+    decode: Callable[[bytes], Leaf]
+    read: Read
+    roots: dict[int, int]
+    _branches: dict[int, dict[int, int]] = attrs.field(factory=dict, init=False)
+    _leaves: dict[int, Leaf] = attrs.field(factory=dict, init=False)
+
+    def leaf(self, number: int) -> Leaf:
+        """The entries of one leaf; not to be changed."""
+        found = self._leaves.get(number)
+        if found is None:
+            node_id = self._branch(number >> BRANCH_SHIFT).get(number)
+            found = {} if node_id is None else self._node(2 * self.part, number, node_id, self.decode)
+            self._leaves[number] = found
+        return found
+
+    def numbers(self) -> Iterator[int]:
+        """The numbers of all leaves, rising."""
+        for number in sorted(self.roots):
+            yield from sorted(self._branch(number))
+
+    def pointers(self) -> dict[int, int]:
+        """Leaf number → node id, for all leaves."""
+        return {number: node_id for branch in self.roots for number, node_id in self._branch(branch).items()}
+
+    def replace(self, leaves: Mapping[int, Leaf], put: Put) -> None:
+        """Store new contents of some leaves as new nodes, with the branches above them."""
+        branches: dict[int, dict[int, int]] = {}
+        for number, content in sorted(leaves.items()):
+            above = number >> BRANCH_SHIFT
+            branch = branches.setdefault(above, dict(self._branch(above)))
+            branch[number] = put(2 * self.part, number, _encode(content))
+            self._leaves[number] = content
+        for number, content in branches.items():
+            self.roots[number] = put(2 * self.part + 1, number, _encode(content))
+            self._branches[number] = content
+
+    def trim(self) -> None:
+        """Let go of what was read, so that memory does not grow with what was looked at."""
+        self._leaves.clear()
+        self._branches.clear()
+
+    def _branch(self, number: int) -> dict[int, int]:
+        found = self._branches.get(number)
+        if found is None:
+            node_id = self.roots.get(number)
+            found = {} if node_id is None else self._node(2 * self.part + 1, number, node_id, _decode_branch)
+            self._branches[number] = found
+        return found
+
+    def _node(self, part: int, number: int, node_id: int, decode: Callable[[bytes], Any]) -> Any:
+        try:
+            return decode(self.read(node_id, part, number))
+        except msgspec.MsgspecError as error:
+            raise Damaged(f"its node {node_id} holds something else: {error}") from error
