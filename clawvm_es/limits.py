@@ -20,7 +20,7 @@ RETRIES: Final = 5
 """How often a command is decided again after another writer was faster."""
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for the writer's lock before `JournalBusy`."""
-SNAPSHOT_EVENTS: Final = 256
+SNAPSHOT_EVENTS: Final = 128
 """Events from one snapshot of a session to the next: what is folded from the last one, at 10 µs an event, and the
 look-ups after it must fit 5 ms."""
 SNAPSHOTS_AT_ONCE: Final = 16

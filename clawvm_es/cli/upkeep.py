@@ -75,6 +75,7 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
 
     from clawvm_es.cli.options import known_sessions, opened, require_journal
     from clawvm_es.errors import ClawVMError
+    from clawvm_es.journal.snapshots import snapshot_problems
     from clawvm_es.journal.verify import Problem, verify_log
     from clawvm_es.projections import projections_problems
 
@@ -87,6 +88,7 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
             events = max((head.seq for head in log.heads()), default=0)
             if not fast:
                 problems += [Problem("projections", "read models", detail) for detail in projections_problems(log)]
+                problems += snapshot_problems(log)
     except ClawVMError as error:
         problems.append(Problem("read", "journal", str(error)))
     return [attrs.asdict(problem) for problem in problems], events, sessions
@@ -138,7 +140,7 @@ def _before(error: Any) -> str:
 @wait_option
 @json_option
 def rebuild(journal: str, wait: float, as_json: bool) -> None:
-    """Fold the whole log again into the read models. No decision is taken again.
+    """Fold the whole log again into the read models, and take its snapshots anew. No decision is taken again.
 
     \b
     Example:
@@ -147,6 +149,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
     from clawvm_es import projections
     from clawvm_es.cli.options import require_journal
     from clawvm_es.cli.output import emit, progress, table
+    from clawvm_es.journal import snapshots
     from clawvm_es.journal.sqlite_log import open_journal
     from clawvm_es.projections.tables import TABLES
 
@@ -154,6 +157,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
     with open_journal(journal, wait_s=wait) as log:
         with progress("rebuild") as show:
             projections.rebuild(log, show)
+            snapshots.rebuild(log)
         with projections.snapshot(log) as view:
             counts = {each.name: len(view.rows(each)) for each in TABLES}
             events = view.seq

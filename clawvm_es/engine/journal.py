@@ -17,6 +17,7 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import JournalError, UsageError
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
@@ -198,8 +199,9 @@ class Journal:
         return Session(shell, settings, self.clock, self.catch_up)
 
     def catch_up(self) -> None:
-        """Let the read models fold what they have not seen."""
+        """Let the read models fold what they have not seen, and take the snapshots that are due."""
         catch_up(self.log)
+        snapshots.catch_up(self.log)
 
     def close(self, *, catch_up: bool = True) -> None:
         """Let the read models catch up (unless told not to) and release the file; closing again does nothing."""

@@ -1,14 +1,14 @@
-"""The state and the prompt of a session at a version of its stream, folded from its events."""
+"""The state and the prompt of a session at a version of its stream, from its events and the snapshots of them."""
 
 from __future__ import annotations
 
 import attrs
 
-from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.engine.edge import encode
 from clawvm_es.engine.render import Piece, Renderer
 from clawvm_es.errors import UsageError
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog
@@ -41,20 +41,35 @@ class ShownPrompt:
 
 
 def state_at(log: EventLog, session_id: str, version: int | None = None) -> State:
-    """The state of a session after event `version` (by default its last). Raises `UsageError` for no such place."""
+    """The state of a session after event `version` (by default its last). Raises `UsageError` for no such place.
+
+    In a journal file it comes through the nearest snapshot, and what a session holds in great numbers (its pages,
+    its calls) is read when it is looked at: keep the log open meanwhile.
+    """
     _check_place(log, session_id, version)
-    state = State()
-    for row in read_session(log, session_id, upto=version):
-        apply(state, row.data)
-    return state
+    return snapshots.state_at(log, session_id, version)
 
 
 def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
-    """The version of the last event of a turn; raises `UsageError` if there is no such turn."""
-    last = max((row.version for row in read_session(log, session_id) if row.turn == turn), default=None)
-    if last is None:
+    """The version of the last event of a turn; raises `UsageError` if there is no such turn.
+
+    Turns rise with versions, so it is found by halving.
+    """
+    head = log.head(session_id)
+    low, high = 0, 0 if head is None else head.version
+    while low < high:  # the first `low` versions are of this turn or earlier ones, those above `high` of later ones
+        middle = (low + high + 1) // 2
+        if _turn_of(log, session_id, middle) <= turn:
+            low = middle
+        else:
+            high = middle - 1
+    if low == 0 or _turn_of(log, session_id, low) != turn:
         raise UsageError(f"session {session_id} has no turn {turn}")
-    return last
+    return low
+
+
+def _turn_of(log: EventLog, session_id: str, version: int) -> int:
+    return next(read_session(log, session_id, version - 1, version)).turn
 
 
 def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> ShownPrompt:
@@ -62,20 +77,22 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
 
     Raises `UsageError` where no prompt had been assembled.
     """
-    _check_place(log, session_id, version)
-    found = rendered = None
-    for row in read_session(log, session_id, upto=version):
-        if isinstance(row.data, PromptAssembled):
-            found, rendered = (row.turn, row.version, row.data), None
-        elif isinstance(row.data, PromptRendered):
-            rendered = row.data
-    if found is None:
+    state = state_at(log, session_id, version)
+    at, rendered_at = state.assembled_version, state.rendered_version
+    if not at:
         raise UsageError(f"session {session_id}: no prompt was assembled up to there")
-    state = state_at(log, session_id, found[1])  # later events may have given its pages new content
+    if state.version > at:  # later events may have given its pages new content
+        state = state_at(log, session_id, at)
+    assembled = next(read_session(log, session_id, at - 1, at))
+    assert isinstance(assembled.data, PromptAssembled)
     pieces = tuple(Renderer(log.vault(session_id).open).pieces(state))
     levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
-    matches = None if rendered is None else _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
-    return ShownPrompt(session_id, *found, pieces, levels, matches)
+    matches = None
+    if rendered_at > at:
+        rendered = next(read_session(log, session_id, rendered_at - 1, rendered_at)).data
+        assert isinstance(rendered, PromptRendered)
+        matches = _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
+    return ShownPrompt(session_id, assembled.turn, at, assembled.data, pieces, levels, matches)
 
 
 def _matches(log: EventLog, commitment: str, text: str) -> bool | None:

@@ -26,6 +26,10 @@ _TAIL = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _SPOT = "SELECT version, seq, hash FROM events WHERE session_id = ? ORDER BY version DESC LIMIT 1"
 _HASH_AT = "SELECT hash FROM events WHERE session_id = ? AND version = ?"
 _DATA_AT = "SELECT version, type, schema_version, data FROM events WHERE session_id = ? AND version IN"
+_DATA_AFTER = (
+    "SELECT version, type, schema_version, data FROM events"
+    " WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
+)
 _STREAM = (
     f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
 )
@@ -87,6 +91,12 @@ def events_at(db: sqlite3.Connection, session_id: str, versions: Sequence[int]) 
         for version, type_, schema_version, data in db.execute(query, (session_id, *some)).fetchall():
             found[version] = decode(type_, schema_version, data.encode(), where=f"session {session_id} {version}")
     return found
+
+
+def events_after(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[int, Event]]:
+    """Versions and events of one stream above version `after`, up to `upto`, at most `CHUNK`."""
+    rows = db.execute(_DATA_AFTER, (session_id, after, upto, CHUNK)).fetchall()
+    return [(row[0], decode(row[1], row[2], row[3].encode(), where=f"session {session_id} {row[0]}")) for row in rows]
 
 
 def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:

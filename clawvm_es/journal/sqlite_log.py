@@ -315,6 +315,26 @@ class SQLiteLog:
         with self._reading:
             return self._read(query, *args, **options)
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The reading connection, in one read transaction for the length of the block; it sees one state of the file.
+
+        For the journal's own modules, and for short blocks: other threads wait, and no method that reads may be
+        called inside.
+        """
+        with self._reading:
+            self._check_open()
+            try:
+                db = self._reader()
+                db.execute("BEGIN")
+                try:
+                    yield db
+                finally:
+                    if db.in_transaction:
+                        db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise opening.translate(error, self.path) from error
+
     def _chunks(self, query: _Chunk, args: tuple[str, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
         while after < upto:
             with self._reading:

@@ -7,14 +7,15 @@ what was written later. Nothing that came from the source can be deleted; the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, Sequence, ValuesView
 from typing import Any, Generic, Protocol, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+V_co = TypeVar("V_co", covariant=True)
 
 
-class Source(Protocol[K, V]):
+class Source(Protocol[K, V_co]):
     """Where the entries come from."""
 
     def count(self) -> int:
@@ -26,8 +27,8 @@ class Source(Protocol[K, V]):
     def has(self, key: K) -> bool:
         """Whether there is such a key."""
 
-    def load(self, keys: list[K]) -> list[V]:
-        """The values of keys, each a new object where values can change; raises KeyError."""
+    def find(self, keys: Sequence[K]) -> Mapping[K, V_co]:
+        """The entries among `keys` that there are, each value a new object where values can change."""
 
 
 class Lazy(dict[K, V], Generic[K, V]):
@@ -39,7 +40,7 @@ class Lazy(dict[K, V], Generic[K, V]):
         self._new: dict[K, None] = {}
 
     def __missing__(self, key: K) -> V:
-        (value,) = self._source.load([key])
+        value = self._source.find([key])[key]
         dict.__setitem__(self, key, value)
         return value
 
@@ -104,9 +105,8 @@ class Lazy(dict[K, V], Generic[K, V]):
 
     def load(self, keys: Iterable[K]) -> None:
         """Read many entries at once; those that are not there are left out."""
-        wanted = [key for key in keys if not dict.__contains__(self, key) and self._source.has(key)]
-        for key, value in zip(wanted, self._source.load(wanted), strict=True):
-            dict.__setitem__(self, key, value)
+        wanted = [key for key in keys if not dict.__contains__(self, key)]
+        dict.update(self, self._source.find(wanted))
 
     def looked_at(self) -> ItemsView[K, V]:
         """The entries in memory: all that may have changed since they were read."""

@@ -32,7 +32,7 @@ FORMAT: Final = 1
 EventsAt: TypeAlias = Callable[[Sequence[int]], Mapping[int, Event]]
 """Versions of a session → their events."""
 PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int]
-"""(number, content version, written version, last used, score, pin, flags)."""
+"""(number, content version, written version, last used, score, pin, flags); bytes until a page is looked at."""
 
 _PINS: Final = tuple(Pin)
 _FLAGS: Final = ("dirty", "retired", "gone", "redacted")
@@ -48,7 +48,7 @@ class Part:
     number: int
     leaf_of: Callable[[Any], int]
     freeze: Callable[[Any], Any]
-    thaw: Callable[[Sequence[tuple[Any, Any]], EventsAt], list[Any]]
+    thaw: Callable[[dict[Any, Any], EventsAt], dict[Any, Any]]
     decode: Callable[[bytes], dict[Any, Any]]
 
 
@@ -68,17 +68,19 @@ def _by_field(key: FieldKey) -> int:
     return zlib.crc32("\0".join(key).encode("utf-8", "surrogatepass")) % _HASHED_LEAVES
 
 
-def _page_record(page: Page) -> PageRecord:
+def _freeze_page(page: Page) -> bytes:
     flags = sum(bool(getattr(page, name)) << bit for bit, name in enumerate(_FLAGS))
-    return (
+    record: PageRecord = (
         page.number, page.content_version, page.written_version, page.last_used, page.score,
         _PINS.index(page.pin), flags,
     )  # fmt: skip
+    return _encode(record)
 
 
-def _pages(records: Sequence[tuple[str, PageRecord]], events_at: EventsAt) -> list[Page]:
-    events = events_at([record[2] for _, record in records])
-    return [_page(page_id, record, events.get(record[2])) for page_id, record in records]
+def _thaw_pages(frozen: dict[str, bytes], events_at: EventsAt) -> dict[str, Page]:
+    records = {page_id: _decode_record(record) for page_id, record in frozen.items()}
+    events = events_at([record[2] for record in records.values()])
+    return {page_id: _page(page_id, record, events.get(record[2])) for page_id, record in records.items()}
 
 
 def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
@@ -103,20 +105,22 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _all_same(records: Sequence[tuple[Any, Any]], _: EventsAt) -> list[Any]:
-    return [record for _, record in records]
+def _all_same(records: dict[Any, Any], _: EventsAt) -> dict[Any, Any]:
+    return records
 
 
-def _copies(records: Sequence[tuple[Any, Any]], _: EventsAt) -> list[Any]:
-    return [copy.copy(record) for _, record in records]
+def _copies(records: dict[Any, Any], _: EventsAt) -> dict[Any, Any]:
+    return {key: copy.copy(record) for key, record in records.items()}
 
 
 def _decoder(type_: Any) -> Callable[[bytes], Any]:
     return msgspec.msgpack.Decoder(type_).decode
 
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode_record = _decoder(PageRecord)
 PARTS: Final = (
-    Part("pages", 0, _by_page, _page_record, _pages, _decoder(dict[str, PageRecord])),
+    Part("pages", 0, _by_page, _freeze_page, _thaw_pages, _decoder(dict[str, bytes])),
     Part("calls", 1, _numbered, copy.copy, _copies, _decoder(dict[int, Call])),
     Part("results", 2, _numbered, _same, _all_same, _decoder(dict[int, int])),
     Part("resources", 3, _numbered, _same, _all_same, _decoder(dict[int, ResourceClass])),
@@ -145,7 +149,7 @@ Head = msgspec.defstruct(
     frozen=True,
 )
 """A state without its trees; `_counts` and `_roots` are by part."""
-encode_head: Final = msgspec.msgpack.Encoder().encode
+encode_head: Final = _encode
 decode_head: Final = _decoder(Head)
 
 

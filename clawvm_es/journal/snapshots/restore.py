@@ -10,15 +10,15 @@ read is folded from zero.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import attrs
 import msgspec
 import structlog
 
-from clawvm_es.core.evolve import apply, fold
+from clawvm_es.core.evolve import fold
 from clawvm_es.core.pages import place_of
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged
@@ -43,6 +43,7 @@ from clawvm_es.model.events import Event
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_END: Final = 2**63 - 1
 _log = structlog.get_logger("clawvm_es.journal")
 
 
@@ -55,19 +56,23 @@ class Ask(Protocol):
         """What the query gives."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Reader:
-    """What a session's snapshots are read with: how to ask, and the streams that hold its events."""
+    """What a session's snapshots are read with: how to ask just now, and the streams that hold its events."""
 
     ask: Ask
     segments: tuple[Segment, ...]
 
-    def node(self, node_id: int, part: int, number: int) -> bytes:
-        """The checked payload of a node; raises `Damaged`."""
+    def nodes(self, part: int, node_ids: Mapping[int, int]) -> dict[int, bytes]:
+        """Number → the checked payload of its node; raises `Damaged`."""
         try:
-            return tables.open_node(node_id, part, number, self.ask(tables.node, node_id))
+            stored = self.ask(tables.nodes, list(node_ids.values()))
         except (JournalDamaged, sqlite3.Error) as error:
-            raise Damaged(f"its node {node_id} cannot be read: {error}") from error
+            raise Damaged(f"its nodes cannot be read: {error}") from error
+        return {
+            number: tables.open_node(node_id, part, number, stored.get(node_id))
+            for number, node_id in node_ids.items()
+        }
 
     def events_at(self, versions: Sequence[int]) -> dict[int, Event]:
         """The events at some versions of the session, wherever in its lineage they stand."""
@@ -79,6 +84,15 @@ class Reader:
                 found |= self.ask(queries.events_at, segment.stream, here)
                 rest = [version for version in rest if version not in found]
         return found
+
+    def events_after(self, version: int, upto: int | None = None) -> Iterator[Event]:
+        """The events of the session above a version, up to another, where one is given."""
+        for segment in self.segments:
+            last = min(_END if upto is None else upto, _END if segment.upto is None else segment.upto)
+            while version < last and (rows := self.ask(queries.events_after, segment.stream, version, last)):
+                version = rows[-1][0]
+                for _, event in rows:
+                    yield event
 
 
 @attrs.define(eq=False)
@@ -117,9 +131,9 @@ class PartSource:
         """Whether there is such a key."""
         return self._try(lambda: key in self._leaf(key), lambda whole: key in whole)
 
-    def load(self, keys: list[Any]) -> list[Any]:
-        """The values of keys."""
-        return self._try(lambda: self._load(keys), lambda whole: [whole[key] for key in keys])
+    def find(self, keys: Sequence[Any]) -> dict[Any, Any]:
+        """The entries among `keys` that there are."""
+        return self._try(lambda: self._find(keys), lambda whole: {key: whole[key] for key in keys if key in whole})
 
     def _try(self, stored: Callable[[], _T], folded: Callable[[dict[Any, Any]], _T]) -> _T:
         if self.base.whole is None:
@@ -137,8 +151,12 @@ class PartSource:
         tree = self.base.trees[self.part.number]
         return [key for number in tree.numbers() for key in tree.leaf(number)]
 
-    def _load(self, keys: list[Any]) -> list[Any]:
-        return self.part.thaw([(key, self._leaf(key)[key]) for key in keys], self.base.reader.events_at)
+    def _find(self, keys: Sequence[Any]) -> dict[Any, Any]:
+        tree, leaf_of = self.base.trees[self.part.number], self.part.leaf_of
+        leaves = {key: leaf_of(key) for key in keys}
+        tree.fetch(leaves.values())
+        records = {key: leaf[key] for key, number in leaves.items() if key in (leaf := tree.leaf(number))}
+        return self.part.thaw(records, self.base.reader.events_at)
 
 
 @attrs.frozen(eq=False)
@@ -160,16 +178,16 @@ class PlaceSource:
         """Whether there is such a page."""
         return self.pages.has(key)
 
-    def load(self, keys: list[Any]) -> list[int]:
-        """The places of pages."""
+    def find(self, keys: Sequence[Any]) -> dict[Any, int]:
+        """The places of those pages that there are."""
         self.loaded.load(keys)
-        return [place_of(self.loaded[key]) for key in keys]
+        return {key: place_of(self.loaded[key]) for key in keys if key in self.loaded}
 
 
 def empty(reader: Reader, rescue: Callable[[Damaged], State]) -> tuple[State, Base]:
     """The state before a session's first event, ready to be followed from snapshot to snapshot."""
-    trees = {part.number: Tree(part.number, part.decode, reader.node, {}) for part in PARTS}
-    trees[OPENING] = Tree(OPENING, decode_opening, reader.node, {})
+    trees = {part.number: Tree(part.number, part.decode, reader.nodes, {}) for part in PARTS}
+    trees[OPENING] = Tree(OPENING, decode_opening, reader.nodes, {})
     base = Base(reader, trees, dict.fromkeys(trees, 0), rescue)
     return _with_trees(base), base
 
@@ -183,8 +201,8 @@ def restore(reader: Reader, row: Row, rescue: Callable[[Damaged], State]) -> tup
     if reader.ask(queries.hash_at, row.session_id, row.version) != row.event_hash or head.version != row.version:
         raise Damaged(f"it is of another event {row.version}")
     roots: dict[int, dict[int, int]] = head._roots
-    trees = {part.number: Tree(part.number, part.decode, reader.node, roots[part.number]) for part in PARTS}
-    trees[OPENING] = Tree(OPENING, decode_opening, reader.node, roots[OPENING])
+    trees = {part.number: Tree(part.number, part.decode, reader.nodes, roots[part.number]) for part in PARTS}
+    trees[OPENING] = Tree(OPENING, decode_opening, reader.nodes, roots[OPENING])
     base = Base(reader, trees, head._counts, rescue)
     state = _with_trees(base)
     opening = trees[OPENING].leaf(0)
@@ -210,20 +228,54 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
     The version must exist. What a session holds in great numbers is read when it is looked at, so the log must be
     open then. Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
     """
-    if not isinstance(log, SQLiteLog):
-        return fold(row.data for segment in lineage(log, session_id, version) for row in _rows(log, segment))
     segments = lineage(log, session_id, version)
+    if not isinstance(log, SQLiteLog):
+        return fold(row.data for each in segments for row in log.read(each.stream, upto=each.upto))
     reader = Reader(log.ask, segments)
-    state = State()
+    with log.reading() as db:
+        reader.ask = partial(inside, db)
+        try:
+            return _follow(_nearest(reader), reader)
+        finally:
+            reader.ask = log.ask
+
+
+def inside(
+    db: sqlite3.Connection,
+    query: Callable[Concatenate[sqlite3.Connection, _P], _T],
+    *args: _P.args,
+    **options: _P.kwargs,
+) -> _T:
+    """Ask over a connection of the caller's, inside its transaction."""
+    return query(db, *args, **options)
+
+
+def _nearest(reader: Reader) -> State:
+    """The state of the nearest snapshot that can be used; the empty one if there is none."""
     for row in stored(reader):
         try:
-            state, _ = restore(reader, row, partial(_folded, log, reader.segments, row))
-            break
+            return restore(reader, row, partial(_folded, reader, row))[0]
         except Damaged as damage:
             _warn(row, damage)
-    for each in _after(log, segments, state.version):
-        apply(state, each)
-    return state
+    return State()
+
+
+def _follow(state: State, reader: Reader) -> State:
+    """Fold a session's events on top of `state`."""
+    if not isinstance(state.pages, Lazy) or not isinstance(state.places, Lazy):
+        return fold(reader.events_after(0), state)
+    rest = list(reader.events_after(state.version))
+    state.pages.load(dict.fromkeys([*state.resident, *_named(rest)]))  # one query for what will be looked at
+    state.places.load(state.resident)
+    return fold(rest, state)
+
+
+def _named(events: Iterable[Event]) -> Iterator[str]:
+    """Pages that events are about, as far as is easily seen."""
+    for event in events:
+        page_id = getattr(event, "page_id", None)
+        if page_id is not None:
+            yield page_id
 
 
 def stored(reader: Reader) -> Iterator[Row]:
@@ -231,31 +283,16 @@ def stored(reader: Reader) -> Iterator[Row]:
     if not reader.ask(tables.exist):
         return
     for segment in reversed(reader.segments):
-        upto = 2**63 - 1 if segment.upto is None else segment.upto
+        upto = _END if segment.upto is None else segment.upto
         while (row := reader.ask(tables.before, segment.stream, upto, MADE_BY)) is not None:
             yield row
             upto = row.version - 1
 
 
-def _after(log: SQLiteLog, segments: Iterable[Segment], version: int) -> Iterator[Event]:
-    for segment in segments:
-        if segment.upto is None or segment.upto > version:
-            for row in log.read(segment.stream, version, segment.upto):
-                yield row.data
-
-
-def _rows(log: EventLog, segment: Segment) -> Iterator[Any]:
-    return log.read(segment.stream, upto=segment.upto)
-
-
-def _folded(log: SQLiteLog, segments: Iterable[Segment], row: Row, damage: Damaged) -> State:
+def _folded(reader: Reader, row: Row, damage: Damaged) -> State:
     """The state at a snapshot's place, from the events alone."""
     _warn(row, damage)
-    upto = [
-        attrs.evolve(each, upto=row.version if each.upto is None else min(each.upto, row.version))
-        for each in segments
-    ]
-    return fold(_after(log, upto, 0))
+    return fold(reader.events_after(0, row.version))
 
 
 def _warn(row: Row, damage: Damaged) -> None:

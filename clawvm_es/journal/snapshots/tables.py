@@ -40,6 +40,8 @@ _DDL: Final = (
 ) STRICT""",
 )
 _COLUMNS: Final = "snapshot_id, session_id, version, event_hash, made_by, base, first_node, nodes, head"
+_NODES: Final = "SELECT node_id, body FROM snapshot_nodes WHERE node_id IN"
+_GROUP: Final = 500
 _CHECK_BYTES: Final = 8
 _SEQUENCE: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
 
@@ -113,10 +115,13 @@ def next_ids(db: sqlite3.Connection) -> tuple[int, int]:
     return last[0] + 1, last[1] + 1
 
 
-def node(db: sqlite3.Connection, node_id: int) -> bytes | None:
-    """A stored node, unchecked."""
-    found = db.execute("SELECT body FROM snapshot_nodes WHERE node_id = ?", (node_id,)).fetchone()
-    return None if found is None else found[0]
+def nodes(db: sqlite3.Connection, node_ids: Sequence[int]) -> dict[int, bytes]:
+    """Stored nodes, unchecked; those that are missing are left out."""
+    found: dict[int, bytes] = {}
+    for start in range(0, len(node_ids), _GROUP):
+        some = node_ids[start : start + _GROUP]
+        found.update(db.execute(f"{_NODES} ({', '.join('?' * len(some))})", some))
+    return found
 
 
 def seal_node(node_id: int, part: int, number: int, payload: bytes) -> bytes:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
 from functools import partial
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import structlog
 
@@ -24,7 +23,7 @@ from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.snapshots import tables
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
-from clawvm_es.journal.snapshots.restore import Base, Reader, empty, restore, stored
+from clawvm_es.journal.snapshots.restore import Base, Reader, empty, inside, restore, stored
 from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.tree import Leaf
 from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -97,7 +96,7 @@ def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> 
     first, head = log.first(session_id), log.head(session_id)
     if first is None or head is None or not isinstance(first.data, SessionOpened | SessionForked):
         return 0, True  # a shared scope's stream has no state worth keeping
-    reader = Reader(partial(_inside, db), lineage(log, session_id))
+    reader = Reader(partial(inside, db), lineage(log, session_id))
     row = next(stored(reader), None)
     try:
         return _follow(log, db, reader, row, head.version, most)
@@ -107,15 +106,6 @@ def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> 
         tables.forget(db, [row.session_id])
         _log.warning("damaged snapshots were thrown away", session_id=row.session_id, damage=str(damage))
     return 0, False
-
-
-def _inside(
-    db: sqlite3.Connection,
-    query: Callable[Concatenate[sqlite3.Connection, _P], _T],
-    *args: _P.args,
-    **options: _P.kwargs,
-) -> _T:
-    return query(db, *args, **options)
 
 
 def _follow(

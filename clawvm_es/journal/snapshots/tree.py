@@ -6,8 +6,8 @@ one entry costs one leaf, one branch and nothing else, however large the mapping
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -19,12 +19,13 @@ LEAF_SHIFT: Final = 5
 BRANCH_SHIFT: Final = 6
 """64 leaves in a branch."""
 
-Read = Callable[[int, int, int], bytes]
-"""(node id, part, number) → the checked payload of a node; raises `Damaged`."""
+Read = Callable[[int, Mapping[int, int]], Mapping[int, bytes]]
+"""(part, number → node id) → number → the checked payload of that node; raises `Damaged`."""
 Put = Callable[[int, int, bytes], int]
 """(part, number, payload) → the id of the new node."""
 Leaf = dict[Any, Any]
 
+_T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_branch = msgspec.msgpack.Decoder(dict[int, int]).decode
 
@@ -42,12 +43,22 @@ class Tree:
 
     def leaf(self, number: int) -> Leaf:
         """The entries of one leaf; not to be changed."""
-        found = self._leaves.get(number)
-        if found is None:
-            node_id = self._branch(number >> BRANCH_SHIFT).get(number)
-            found = {} if node_id is None else self._node(2 * self.part, number, node_id, self.decode)
-            self._leaves[number] = found
-        return found
+        if number not in self._leaves:
+            self.fetch([number])
+        return self._leaves[number]
+
+    def fetch(self, numbers: Iterable[int]) -> None:
+        """Read several leaves at once."""
+        wanted: dict[int, int] = {}
+        for number in numbers:
+            if number not in self._leaves:
+                node_id = self._branch(number >> BRANCH_SHIFT).get(number)
+                if node_id is None:
+                    self._leaves[number] = {}
+                else:
+                    wanted[number] = node_id
+        if wanted:
+            self._leaves.update(self._read(2 * self.part, wanted, self.decode))
 
     def numbers(self) -> Iterator[int]:
         """The numbers of all leaves, rising."""
@@ -79,12 +90,14 @@ class Tree:
         found = self._branches.get(number)
         if found is None:
             node_id = self.roots.get(number)
-            found = {} if node_id is None else self._node(2 * self.part + 1, number, node_id, _decode_branch)
+            found = {}
+            if node_id is not None:
+                found = self._read(2 * self.part + 1, {number: node_id}, _decode_branch)[number]
             self._branches[number] = found
         return found
 
-    def _node(self, part: int, number: int, node_id: int, decode: Callable[[bytes], Any]) -> Any:
+    def _read(self, part: int, node_ids: Mapping[int, int], decode: Callable[[bytes], _T]) -> dict[int, _T]:
         try:
-            return decode(self.read(node_id, part, number))
+            return {number: decode(payload) for number, payload in self.read(part, node_ids).items()}
         except msgspec.MsgspecError as error:
-            raise Damaged(f"its node {node_id} holds something else: {error}") from error
+            raise Damaged(f"a node holds something else: {error}") from error
