@@ -23,7 +23,7 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError, VersionConflict
-from clawvm_es.journal import erasure
+from clawvm_es.journal import erasure, snapshots
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.erasure import Erasure
 from clawvm_es.journal.lineage import lineage, read_session
@@ -410,3 +410,4 @@ def _events(trail: _Trail, at_us: int, principal: str) -> list[NewEvent]:
 
 def _forget(transaction: SQLiteTransaction, session_ids: Sequence[str], gone: Sequence[Erased]) -> None:
     """Drop what caches and indexes hold of what is gone."""
+    snapshots.forget(transaction.connection, session_ids)

@@ -203,6 +203,7 @@ def test_rebuild_leaves_every_table_byte_identical(load, journal):
          + ", 99999 FROM page_table LIMIT 1", "in no rebuild"),
         ("DROP VIEW page_text", "page_text is missing"),
         ("UPDATE projections SET seq = 10000", "beyond the last event"),
+        ("UPDATE snapshots SET version = version + 1 WHERE snapshot_id = 1", "snapshot: "),
         ("DROP TRIGGER events_update; UPDATE events SET turn = 3 WHERE seq = 200", "seq 200"),
     ],
 )  # fmt: skip
@@ -322,3 +323,14 @@ def test_help_is_listed_without_a_journal(run):
     code, out, _ = run("--help")
     assert code == 0 and "_CLAWVM_COMPLETE" in out
     assert all(f"  {verb} " in out for verb in cli.commands)
+
+
+def test_rebuild_takes_damaged_snapshots_again(run, journal):
+    """States come out the same while snapshots are damaged, and `rebuild` makes them good."""
+    shown = run("pages", journal, "-s", OURS, "--at", "150", "--json")
+    with sqlite3.connect(journal) as db:
+        assert db.execute("UPDATE snapshots SET head = x'00'").rowcount > 0
+    assert run("verify", journal)[0] == 1
+    assert run("pages", journal, "-s", OURS, "--at", "150", "--json")[:2] == shown[:2]
+    assert run("rebuild", journal)[0] == 0
+    assert run("verify", journal)[0] == 0

@@ -42,6 +42,8 @@ _DDL: Final = (
 _COLUMNS: Final = "snapshot_id, session_id, version, event_hash, made_by, base, first_node, nodes, head"
 _NODES: Final = "SELECT node_id, body FROM snapshot_nodes WHERE node_id IN"
 _GROUP: Final = 500
+_BACK_TO: Final = """UPDATE snapshot_position SET seq = min(seq, (
+    SELECT seq - 1 FROM events WHERE session_id = ? ORDER BY version LIMIT 1))"""
 _CHECK_BYTES: Final = 8
 _SEQUENCE: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
 
@@ -160,7 +162,13 @@ def forget(db: sqlite3.Connection, session_ids: Iterable[str]) -> int:
     """
     if not exist(db):
         return 0
-    return sum(_forget(db, "session_id = ?", (session_id,)) for session_id in session_ids)
+    found = 0
+    for session_id in session_ids:
+        gone = _forget(db, "session_id = ?", (session_id,))
+        if gone:  # the next catch-up is to look at the session again
+            db.execute(_BACK_TO, (session_id,))
+        found += gone
+    return found
 
 
 def forget_others(db: sqlite3.Connection, session_id: str, made_by: str) -> int:
