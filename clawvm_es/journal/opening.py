@@ -184,7 +184,8 @@ def _build(path: str, reproducible: bool) -> None:
         db.execute("BEGIN")
         for statement in schema.DDL.values():
             db.execute(statement)
-        row = (1, secrets.token_hex(16), time.time_ns() // 1000, int(reproducible))
+        made = (time.time_ns() // 1000, int(reproducible))
+        row = (1, schema.journal_id(secrets.token_hex(16), *made), *made)
         db.execute("INSERT INTO journal (one, id, created_at_us, reproducible) VALUES (?, ?, ?, ?)", row)
         db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={schema.USER_VERSION}")

@@ -3,11 +3,19 @@
 The triggers stop accidents: UPDATE, DELETE and INSERT OR REPLACE of events, gaps, a body changed in place. The
 hash chain is the evidence against what they miss. Bodies and salts can be deleted, but only after an event
 `content_redacted` that names their commitments.
+
+LAW-IDENTITY-1: a journal's id ends in a digest of the rest of its row, so that no cell of the row changes unnoticed;
+a checkpoint, whose origin is the id, anchors all of it. Ids of 32 digits are those of earlier versions, which bind
+nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -119,3 +127,26 @@ DDL: Final[Mapping[str, str]] = MappingProxyType(
 """Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
 TABLES: Final = ("journal", "events", "blobs", "commitments")
 """The tables that are the journal; all others (projections, caches) can be made again."""
+UNBOUND_ID_DIGITS: Final = 32
+_BINDING_DIGITS: Final = 16
+
+
+def journal_id(nonce: str, created_at_us: int, reproducible: bool) -> str:
+    """The id of a journal that was made then, from 32 random hex digits."""
+    row = f"clawvm-es journal 1\n{nonce}\n{created_at_us}\n{int(reproducible)}\n"
+    return nonce + hashlib.sha256(row.encode()).hexdigest()[:_BINDING_DIGITS]
+
+
+def binds(id_: str, created_at_us: int, reproducible: bool) -> bool:
+    """Whether an id fits the rest of its row."""
+    return len(id_) == UNBOUND_ID_DIGITS or id_ == journal_id(id_[:UNBOUND_ID_DIGITS], created_at_us, reproducible)
+
+
+@cache
+def objects() -> Mapping[str, tuple[str, str, str]]:
+    """Name of each schema object → its type, table and statement, as SQLite lists them."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        for statement in DDL.values():
+            db.execute(statement)
+        found = db.execute("SELECT name, type, tbl_name, sql FROM sqlite_master").fetchall()
+    return MappingProxyType({name: (kind, table, sql) for name, kind, table, sql in found})

@@ -16,7 +16,7 @@ from typing import Final
 from clawvm_es.errors import JournalError, UnreadableInput
 from clawvm_es.journal import opening, queries, schema
 from clawvm_es.journal.check_bodies import BodyChecker
-from clawvm_es.journal.check_events import EventChecker
+from clawvm_es.journal.check_events import EventChecker, text
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.problems import Problem
 from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -118,9 +118,11 @@ def _check_identity(db: sqlite3.Connection) -> Iterator[Problem]:
         yield Problem("application_id", "file", f"is {application_id:#x}, not {schema.APPLICATION_ID:#x}")
     if user_version != schema.USER_VERSION:
         yield Problem("user_version", "file", f"is {user_version}, not {schema.USER_VERSION}")
-    rows = db.execute("SELECT id FROM journal").fetchall()
-    if len(rows) != 1 or len(rows[0][0]) != 32:
-        yield Problem("journal", "file", "the table journal does not hold one row with one id")
+    rows = db.execute("SELECT id, created_at_us, reproducible FROM journal").fetchall()
+    if len(rows) != 1:
+        yield Problem("journal", "file", "the table journal does not hold one row")
+    elif not schema.binds(text(rows[0][0]), rows[0][1], rows[0][2]):
+        yield Problem("journal", "file", "id, created_at_us or reproducible was changed: they do not fit each other")
 
 
 def _check_integrity(db: sqlite3.Connection) -> Iterator[Problem]:

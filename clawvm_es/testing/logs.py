@@ -62,7 +62,7 @@ class EventLogContract:
 
     def test_a_new_log_is_empty(self, log: EventLog) -> None:
         """A new log has an id, no streams and no events."""
-        assert len(log.journal_id) == 32
+        assert len(log.journal_id) >= 32
         assert log.heads() == ()
         assert log.head("s") is None
         assert list(log.read("s")) == list(log.read_all()) == []
