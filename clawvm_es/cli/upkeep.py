@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -74,12 +75,13 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
     import attrs
 
     from clawvm_es.cli.options import known_sessions, opened, require_journal
-    from clawvm_es.errors import ClawVMError
+    from clawvm_es.errors import ClawVMError, JournalDamaged
     from clawvm_es.journal.snapshots import snapshot_problems
     from clawvm_es.journal.verify import Problem, verify_log
     from clawvm_es.projections import projections_problems
 
-    require_journal(path)
+    with suppress(JournalDamaged):  # that is a finding, not wrong usage
+        require_journal(path)
     problems = list(verify_log(path, fast=fast))
     events = sessions = 0
     try:

@@ -22,6 +22,8 @@ from clawvm_es.journal.lock import WriterLock
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
+_FORMATS: Final = (b"\2\2", b"\1\1")
+"""The versions for writing and reading in the header: as journals are made, and as some tools copy them, without a WAL."""
 BUSY_MS: Final = 5_000
 """How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -31,7 +33,8 @@ _NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 def is_new(path: str) -> bool:
     """Whether a journal can be made at `path` (missing or empty); else check that a journal of ours is there.
 
-    Reads 100 bytes and writes nothing. Raises `UsageError` (no such directory), `NotAJournal`, `JournalTooNew`.
+    Reads 100 bytes and writes nothing. Raises `UsageError` (no such directory), `NotAJournal`, `JournalTooNew`,
+    `JournalDamaged`.
     """
     try:
         mode = os.stat(path).st_mode
@@ -55,6 +58,11 @@ def is_new(path: str) -> bool:
         raise errors.NotAJournal(f"{path} is no SQLite file, so it is no journal; it was left untouched")
     application_id, user_version = int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
     check_marks(path, application_id, user_version)
+    if header[18:20] not in _FORMATS:  # SQLite would read on, but perhaps without the WAL
+        raise errors.JournalDamaged(
+            f"{path} is damaged: bytes 18 and 19 of its header are {header[18:20].hex()}, not 0202",
+            hint="go back to a copy that verifies",
+        )
     return False
 
 
