@@ -17,7 +17,14 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.projections import store
 from clawvm_es.projections.fold import Fold
-from clawvm_es.projections.tables import DECISION_TRACE, TABLES, Table, definitions, expected_definitions
+from clawvm_es.projections.tables import (
+    DECISION_TRACE,
+    TABLES,
+    Table,
+    definitions,
+    expected_definitions,
+    same_definition,
+)
 
 R = TypeVar("R")
 
@@ -127,8 +134,8 @@ def _definition_problems(connection: sqlite3.Connection) -> list[str]:
     found = definitions(connection)
     return [
         f"projections: {name} is {'missing' if name not in found else 'defined otherwise than expected'}"
-        for name, statement in expected_definitions().items()
-        if found.get(name) != statement
+        for name, expected in expected_definitions().items()
+        if not same_definition(found.get(name), expected)
     ]
 
 

@@ -182,14 +182,31 @@ def create_all(connection: sqlite3.Connection) -> None:
         database.create_view(name, query.strip())
 
 
-def definitions(connection: sqlite3.Connection) -> Mapping[str, str]:
-    """Name of each table, index and view → its statement, without blanks and quotes, which are no meaning."""
-    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-    return {name: re.sub(r"[\s\"`\[\]]+", "", sql).lower() for name, sql in found}
+Definition = tuple[str, str, str]
+"""Type of a schema object, its table, and its statement (empty where SQLite made it itself)."""
+
+
+def definitions(connection: sqlite3.Connection) -> Mapping[str, Definition]:
+    """Name of each table, index, view and trigger → what it is."""
+    found = connection.execute("SELECT name, type, tbl_name, coalesce(sql, '') FROM sqlite_master")
+    return {name: (kind, table, sql) for name, kind, table, sql in found}
+
+
+def same_definition(found: Definition | None, expected: Definition) -> bool:
+    """Whether an object is as expected. Other versions of the library that made it may lay out and quote it otherwise."""
+    if found is None or found[:2] != expected[:2]:
+        return False
+    one, other = found[2], expected[2]
+    return one == other or (len(one) != len(other) and _plain(one) == _plain(other))
+
+
+def _plain(statement: str) -> str:
+    """A statement without blanks and quotes, which are no meaning."""
+    return re.sub(r"[\s\"`\[\]]+", "", statement).lower()
 
 
 @cache
-def expected_definitions() -> Mapping[str, str]:
+def expected_definitions() -> Mapping[str, Definition]:
     """What `definitions` says of a journal whose read models are untouched."""
     with closing(sqlite3.connect(":memory:")) as connection:
         create_all(connection)
