@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from clawvm_es.errors import UnreadableInput
+from clawvm_es.errors import JournalDamaged, UnreadableInput
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.journal.verify import PROBLEMS_MAX, verify_log
@@ -170,6 +170,9 @@ def test_every_changed_body_salt_and_commitment_is_found(good, tmp_path, table, 
         ("PRAGMA user_version=7", "file"),
         ("PRAGMA user_version=0", "user_version"),
         ("DELETE FROM journal", "journal"),
+        ("UPDATE journal SET created_at_us = created_at_us + 1", "journal"),
+        ("UPDATE journal SET reproducible = 1 - reproducible", "journal"),
+        ("UPDATE journal SET id = replace(replace(id, '0', '1'), 'a', 'b')", "journal"),
         ("DROP INDEX events_keys", "schema"),
         ("CREATE TRIGGER more AFTER INSERT ON events BEGIN SELECT 1; END", "schema"),
         ("CREATE INDEX more ON blobs (body)", "schema"),
@@ -189,6 +192,36 @@ def test_a_missing_guard_is_found(good, tmp_path) -> None:
     """A trigger that was dropped is named."""
     problems = verify_log(tampered(good, tmp_path, "SELECT 1", schema_kept=False))
     assert "events_update: schema: is missing" in [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize("column", ["type", "tbl_name"])
+def test_a_changed_cell_of_the_schema_is_found(good, tmp_path, column) -> None:
+    """What an object is and what it stands on, which SQLite itself takes from the statement, are checked too."""
+    path = tmp_path / "journal.db"
+    shutil.copy(good, path)
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA writable_schema=ON")
+    db.execute(f"UPDATE sqlite_master SET {column} = upper({column}) WHERE name = 'events_update'")
+    db.close()
+    assert [problem.where for problem in verify_log(path) if problem.what == "schema"] == ["events_update"]
+
+
+@pytest.mark.parametrize(("at", "value"), [(18, 1), (18, 0), (18, 3), (19, 1), (19, 0), (19, 3)])
+def test_a_changed_journal_mode_is_found(good, tmp_path, at, value) -> None:
+    """A file that half says it has no WAL is a problem, and is not opened: SQLite might leave out what the WAL holds."""
+    path = tmp_path / "journal.db"
+    raw = good.read_bytes()
+    path.write_bytes(raw[:at] + bytes([value]) + raw[at + 1 :])
+    assert [problem.what for problem in verify_log(path)] == ["file"]
+    with pytest.raises(JournalDamaged):
+        open_journal(path)
+    assert path.read_bytes()[at] == value
+
+
+def test_an_id_of_an_earlier_version_binds_nothing(good, tmp_path) -> None:
+    """LAW-IDENTITY-1: journals whose ids have 32 digits verify as before."""
+    path = tampered(good, tmp_path, "UPDATE journal SET id = substr(id, 1, 32), created_at_us = 7")
+    assert verify_log(path) == ()
 
 
 def test_tables_of_other_layers_are_welcome(good, tmp_path) -> None:

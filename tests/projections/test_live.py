@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
+from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections import projections_problems, rebuild, snapshot
 from clawvm_es.projections.tables import NAMES, TABLES, definitions, expected_definitions
@@ -101,3 +103,32 @@ def test_every_view_can_be_selected_from(path):
         assert found[name] == statement
     for name in NAMES:
         query(path, f"SELECT * FROM {name}")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("sql = replace(sql, 'CREATE', 'create')", "faults"),
+        ("sql = replace(sql, ' ', char(9))", "turns"),
+        ("type = 'View'", "tool_calls"),
+        ("tbl_name = 'Sessions'", "sessions_names"),
+    ],
+)
+def test_a_definition_changed_to_the_byte_is_found(path, change, name):
+    """Of a table, index or view no byte of what the schema says about it changes unnoticed."""
+    copy = shutil.copy(path, path.parent / "changed.db")
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        assert connection.execute(f"UPDATE sqlite_master SET {change} WHERE name = ?", (name,)).rowcount == 1
+    with open_journal(copy, read_only=True) as log:
+        assert projections_problems(log) == [f"projections: {name} is defined otherwise than expected"]
+
+
+def test_a_definition_may_be_laid_out_otherwise(path):
+    """What another version of the library quotes and indents in its own way is the same definition."""
+    copy = shutil.copy(path, path.parent / "other.db")
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, '\"', '`') || ' ' WHERE name = 'faults'")
+    with open_journal(copy, read_only=True) as log:
+        assert projections_problems(log) == []
