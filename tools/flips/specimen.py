@@ -19,7 +19,6 @@ from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.anchors import load_secret, make_key, take_checkpoint
 from clawvm_es.journal.sqlite_log import open_journal
 
-POLICIES = ("clawvm", "lru", "retrieval")
 BUDGET = 1_000
 
 
@@ -42,7 +41,7 @@ def given(journal: Path, anchor: Path | None, key: Path | None, folder: Path) ->
 
 
 def checkpointed(folder: Path, seed: int) -> Specimen:
-    """A bundled session under three policies, two sessions that share a scope, and free pages; no WAL."""
+    """A bundled session, two live ones that share a scope, and free pages; no WAL."""
     path = folder / "whole.db"
     _fill(path, seed)
     anchor, key = _anchored(path, folder)
@@ -65,14 +64,12 @@ def with_wal(folder: Path, seed: int) -> Specimen:
 
 def _fill(path: Path, seed: int) -> None:
     with Journal.open(path, seed=seed) as journal, as_file(files("clawvm_es.cli") / "demo_session.jsonl") as file:
-        for policy in POLICIES:
-            settings = ReplaySettings(policy=profile(policy), budget_tokens=BUDGET, name=f"demo-{policy}")
-            replay(journal, file, settings)
+        replay(journal, file, ReplaySettings(policy=profile("clawvm"), budget_tokens=BUDGET, name="demo"))
         _talk(journal, "a", turns=4)
         _talk(journal, "b", turns=4)
         journal.catch_up()
     with closing(sqlite3.connect(path)) as db:  # what was dropped leaves free pages
-        db.execute("CREATE TABLE scratch AS SELECT * FROM events LIMIT 200")
+        db.execute("CREATE TABLE scratch AS SELECT * FROM events LIMIT 300")
         db.execute("DROP TABLE scratch")
 
 
