@@ -1,4 +1,4 @@
-"""Single flipped bytes: every one that changes what a reader sees of the log is found, and no file breaks `verify`."""
+"""Single flipped bytes: every one that changes what a reader sees of the log is found, none breaks `verify`."""
 
 from __future__ import annotations
 

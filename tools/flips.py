@@ -42,18 +42,24 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(document, indent=2))
     else:
         print(report.table(found), *document["notes"], sep="\n")
-        print(f"{document['flips']} flips, seed {options.seed}: {document['missed']} missed, {document['broken']} broke")
+        print(
+            f"{document['flips']} flips, seed {options.seed}: {document['missed']} missed, {document['broken']} broke"
+        )
     return 0 if document["ok"] else 1
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--journal", type=Path, metavar="FILE", help="flip in copies of this one (default: makes its own)")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="flip in copies of this one (default: makes its own)"
+    )
     parser.add_argument("--anchor", type=Path, metavar="FILE", help="its checkpoint (default: takes one)")
     parser.add_argument("--key", type=Path, metavar="FILE", help="public key of the checkpoint")
     parser.add_argument("--flips", type=int, default=2_000, metavar="N", help="flips in the file (default: 2,000)")
     parser.add_argument("--wal-flips", type=int, default=2_000, metavar="N", help="flips in the WAL (default: 2,000)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed flips the same bytes (default: 1)")
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="the same seed flips the same bytes (default: 1)"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--hit", default="", metavar="PLACE", help="flip only in places whose name begins so")
     parser.add_argument("--json", dest="as_json", action="store_true", help="print one JSON document")

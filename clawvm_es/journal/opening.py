@@ -23,7 +23,7 @@ from clawvm_es.journal.lock import WriterLock
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _FORMATS: Final = (b"\2\2", b"\1\1")
-"""The versions for writing and reading in the header: as journals are made, and as some tools copy them, without a WAL."""
+"""The versions for writing and reading in the header: as journals are made, and as some tools copy them."""
 BUSY_MS: Final = 5_000
 """How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -192,8 +192,8 @@ def _build(path: str, reproducible: bool) -> None:
         db.execute("BEGIN")
         for statement in schema.DDL.values():
             db.execute(statement)
-        made = (time.time_ns() // 1000, int(reproducible))
-        row = (1, schema.journal_id(secrets.token_hex(16), *made), *made)
+        now_us = time.time_ns() // 1000
+        row = (1, schema.journal_id(secrets.token_hex(16), now_us, reproducible), now_us, int(reproducible))
         db.execute("INSERT INTO journal (one, id, created_at_us, reproducible) VALUES (?, ?, ?, ?)", row)
         db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={schema.USER_VERSION}")

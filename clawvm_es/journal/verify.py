@@ -129,7 +129,7 @@ def _check_identity(db: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def _check_integrity(db: sqlite3.Connection) -> Iterator[Problem]:
-    """SQLite's own check. Where a view comes first in its schema it leaves out the free pages, so that is asked apart."""
+    """SQLite's own check. Where a view comes first in its schema it leaves out free pages, so they are asked for."""
     lines: dict[str, None] = {}
     for scope in ("", "(sqlite_master)"):
         lines |= dict.fromkeys(text(line) for (line,) in db.execute(f"PRAGMA integrity_check{scope}"))

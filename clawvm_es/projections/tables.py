@@ -193,7 +193,7 @@ def definitions(connection: sqlite3.Connection) -> Mapping[str, Definition]:
 
 
 def same_definition(found: Definition | None, expected: Definition) -> bool:
-    """Whether an object is as expected. Other versions of the library that made it may lay out and quote it otherwise."""
+    """Whether an object is as expected; other versions of the library that made it may quote it otherwise."""
     if found is None or found[:2] != expected[:2]:
         return False
     one, other = found[2], expected[2]

@@ -32,16 +32,17 @@ from tests.journal.test_anchors import ED25519
 
 NOW = 1_800_000_000
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "verify_bundle.py"
+MUTATE = TOOL.with_name("mutate_bundle.py")
 
 
-def _load_tool():
-    spec = importlib.util.spec_from_file_location("verify_bundle", TOOL)
+def _load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-tool = _load_tool()
+tool, mutate = _load(TOOL), _load(MUTATE)
 
 
 def write(journal: Journal, name: str, value: str, project: str | None = "team") -> None:
@@ -183,103 +184,61 @@ def test_a_checkpoint_of_another_log_makes_no_bundle(log, key):
 # ------------------------------------------------------------------------------------------------------ what is bad
 
 
-def mutated(raw: bytes, rng: random.Random) -> bytes:
-    """The same with one thing changed: a bit, a byte, a range, or lines cut, swapped or doubled."""
-    lines = raw.splitlines(keepends=True)
-    at, other = rng.randrange(len(raw)), rng.randrange(len(lines))
-    one = rng.randrange(len(lines))
-    kind = rng.randrange(8)
-    if kind < 3:
-        return raw[:at] + bytes([raw[at] ^ 1 << rng.randrange(8)]) + raw[at + 1 :]
-    if kind == 3:
-        return raw[:at]
-    if kind == 4:
-        return raw[:at] + rng.choice((b" ", b"0", b"\n", b"\0")) + raw[at:]
-    if kind == 5:
-        lines[one], lines[other] = lines[other], lines[one]
-    elif kind == 6:
-        lines.insert(other, lines[one])
-    else:
-        del lines[one]
-    return b"".join(lines)
-
-
 def test_200_mutated_bundles_are_rejected(raw, key):
-    """Flipped bits, cut, put in, swapped, doubled and missing lines: each is found."""
-    rng, tried = random.Random(3), 0
-    while tried < 200:
-        changed = mutated(raw, rng)
-        if changed != raw:
-            tried += 1
-            assert verdict(changed, key) is None, tried
+    """Flipped bits, cut, put in, swapped, doubled, missing and forged lines: each is found."""
+    made = list(mutate.mutants(raw, 200, random.Random(3)))
+    assert {kind for kind, _ in made} == set(mutate.MUTATIONS)
+    for kind, changed in made:
+        assert changed != raw and verdict(changed, key) is None, kind
     assert verdict(raw, key)
 
 
-def leaves(value, path=()):
-    """The paths of all texts, numbers and nulls in a JSON value."""
-    if isinstance(value, dict | list):
-        for name, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from leaves(item, (*path, name))
-    else:
-        yield path
+def test_mutants_are_rejected_by_a_python_without_packages(raw, key, place, tmp_path):
+    """`mutate_bundle.py`, itself without packages, prints its table; a bundle that is bad already is told."""
+    (tmp_path / "b").write_bytes(raw)
+    command = [sys.executable, "-I", "-S", str(MUTATE), str(tmp_path / "b"), "--key", str(place / "k.pub")]
+    done = subprocess.run([*command, "--mutants", "14", "--json"], capture_output=True, text=True, check=False)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["ok"], document["not_rejected"]) == (0, True, []), done.stderr
+    assert {row["mutation"]: row["rejected"] for row in document["mutations"]} == dict.fromkeys(mutate.MUTATIONS, 2)
+    (tmp_path / "b").write_bytes(raw[:-2])
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout.startswith("NOT ACCEPTED: BAD BUNDLE: the file ends inside a line")
 
 
-def forged(values: list[dict], rng: random.Random) -> list[dict]:
-    """One field of one line changed to something of its kind, or a line gone, doubled or moved."""
-    values = json.loads(json.dumps(values))
-    place = rng.randrange(len(values) - 1)
-    kind = rng.randrange(6)
-    if kind == 0:
-        del values[place]
-    elif kind == 1:
-        values.insert(place, values[place])
-    elif kind == 2:
-        values[place], values[place + 1] = values[place + 1], values[place]
-    else:
-        *path, name = rng.choice(list(leaves(values[place])))
-        owner = values[place]
-        for step in path:
-            owner = owner[step]
-        old = owner[name]
-        if isinstance(old, int):
-            owner[name] = old + rng.choice((-1, 1))
-        elif old is None:
-            owner[name] = rng.choice((0, 1, "", "AAAA"))
-        else:
-            at = rng.randrange(len(old) + 1)
-            owner[name] = rng.choice((old[:at] + "0" + old[at + 1 :], old[1:], None, "\U0001f600"))
-    return values
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_a_bundle_cut_in_the_middle_says_so(raw, key, share):
+    """Cut inside a line or after one: one line that says that the end is missing."""
+    at = int(len(raw) * share)
+    after_a_line = raw.rfind(b"\n", 0, at) + 1
+    for end, says in ((at, "the file ends inside a line" if at else "the bundle ends before"),
+                      (after_a_line, "the bundle ends before its last line")):  # fmt: skip
+        with pytest.raises(tool.Bad, match=says):
+            tool.verify(raw[:end].splitlines(keepends=True), key.public.name, key.public.key)
 
 
-def sealed_again(values: list[dict]) -> bytes:
-    """Lines written canonically, with the digest in the last one made right."""
-    *body, end = (json.dumps(v, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n" for v in values)
-    start = "".join(body).encode()
-    end = json.dumps(
-        {**json.loads(end), "sha256": hashlib.sha256(start).hexdigest()},
-        sort_keys=True, separators=(",", ":"), ensure_ascii=False,
-    )  # fmt: skip
-    return start + end.encode() + b"\n"
-
-
-def undetectable(old: list[dict], new: list[dict]) -> bool:
-    """What nothing fixes: the salt of a prompt whose text is not kept."""
-    if len(old) != len(new):
-        return False
-    differing = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
-    return all(a.get("body", "") is None and {**a, "salt": ""} == {**b, "salt": ""} for a, b in differing)
+def test_two_swapped_entries_are_named(raw, key):
+    """Two events, or two commitments, that changed places: the first of them is named by its line."""
+    lines = raw.splitlines(keepends=True)
+    kinds = [json.loads(line)["line"] for line in lines]
+    for kind, says in (("event", "seq does not grow|is not the next"), ("commitment", "not in their order")):
+        first = kinds.index(kind)
+        swapped = [*lines[:first], lines[first + 1], lines[first], *lines[first + 2 :]]
+        with pytest.raises(tool.Bad, match=rf"^line {first + 1}|{first + 2}: .*({says})") as caught:
+            tool.verify(swapped, key.public.name, key.public.key)
+        assert "\n" not in str(caught.value)
 
 
 def test_300_forgeries_with_a_right_digest_are_rejected(raw, key):
     """Who changes a field or a line and works the digest out again is found by chains, bodies and signature."""
     values = [json.loads(line) for line in raw.splitlines()]
-    assert sealed_again(values) == raw
+    assert mutate.sealed_again(values) == raw
     rng, tried = random.Random(4), 0
     while tried < 300:
-        changed = forged(values, rng)
-        if not undetectable(values, changed):
+        changed = mutate.forgery(values, rng)
+        if not mutate.undetectable(values, changed):
             tried += 1
-            assert verdict(sealed_again(changed), key) is None, [
+            assert verdict(mutate.sealed_again(changed), key) is None, [
                 (a, b) for a, b in zip(values, changed, strict=False) if a != b
             ][:2]
 
@@ -287,7 +246,7 @@ def test_300_forgeries_with_a_right_digest_are_rejected(raw, key):
 def test_every_field_of_the_last_line_is_checked(raw, key):
     """Signature, note, seqs and every node of every proof: changed, doubled or missing, each is found."""
     *body, end = [json.loads(line) for line in raw.splitlines()]
-    for path in leaves(end):
+    for path in mutate.leaves(end):
         changed = json.loads(json.dumps(end))
         owner = changed
         for step in path[:-1]:
@@ -298,7 +257,7 @@ def test_every_field_of_the_last_line_is_checked(raw, key):
         assert verdict(("\n".join(lines) + "\n").encode(), key) is None, path
     for proof in end["inclusion"]:
         proof["proof"] = proof["proof"][:-1]
-        assert verdict(sealed_again([*body, end]), key) is None
+        assert verdict(mutate.sealed_again([*body, end]), key) is None
 
 
 def test_a_strangers_key_is_refused(raw, key, tmp_path):
@@ -325,7 +284,7 @@ def test_every_seq_is_proven(raw, key):
     for at, (seq, following) in enumerate(itertools.pairwise(seqs), 1):
         if following > seq + 1:
             changed = [*values[:at], {**values[at], "seq": seq + 1}, *values[at + 1 :]]
-            assert verdict(sealed_again(changed), key) is None
+            assert verdict(mutate.sealed_again(changed), key) is None
             moved += 1
     assert moved
 

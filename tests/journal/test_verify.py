@@ -208,7 +208,7 @@ def test_a_changed_cell_of_the_schema_is_found(good, tmp_path, column) -> None:
 
 @pytest.mark.parametrize(("at", "value"), [(18, 1), (18, 0), (18, 3), (19, 1), (19, 0), (19, 3)])
 def test_a_changed_journal_mode_is_found(good, tmp_path, at, value) -> None:
-    """A file that half says it has no WAL is a problem, and is not opened: SQLite might leave out what the WAL holds."""
+    """A file that half says it has no WAL is a problem, and is not opened: SQLite might read it without its WAL."""
     path = tmp_path / "journal.db"
     raw = good.read_bytes()
     path.write_bytes(raw[:at] + bytes([value]) + raw[at + 1 :])

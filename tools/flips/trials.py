@@ -1,4 +1,4 @@
-"""Which bytes are flipped, and what comes of each: in processes of their own, because SQLite may die of a bad file."""
+"""Which bytes are flipped, and what comes of each: in processes of their own, as SQLite may die of a bad file."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def draw(file: str, layout: Layout, count: int, random: Random, only: str = "") 
 
 
 def run(specimen: Specimen, flips: Sequence[Flip], workers: int) -> Iterator[Outcome]:
-    """The outcome of each flip, in the order in which they come to an end. Raises `ValueError` if the journal is bad."""
+    """The outcome of each flip, in the order in which they end. Raises `ValueError` if the journal is bad."""
     with tempfile.TemporaryDirectory(prefix="clawvm-flips-") as folder:
         bench = Bench(specimen, Path(folder))
         untouched = bench.judge(Path(folder) / "untouched", None)
@@ -128,12 +128,12 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         path = folder / "journal.db"
-        for name, raw in (("database", self.specimen.database), ("wal", self.specimen.wal)):
-            if flip is not None and flip.file == name:
-                at = flip.offset
-                raw = raw[:at] + bytes([raw[at] ^ flip.mask]) + raw[at + 1 :]
-            if raw:
-                path.with_name(path.name + ("-wal" if name == "wal" else "")).write_bytes(raw)
+        for name, suffix, sound in (("database", "", self.specimen.database), ("wal", "-wal", self.specimen.wal)):
+            if sound:
+                raw = bytearray(sound)
+                if flip is not None and flip.file == name:
+                    raw[flip.offset] ^= flip.mask
+                path.with_name(path.name + suffix).write_bytes(raw)
         return path
 
     def _verify(self, path: Path) -> tuple[str, str]:
