@@ -1,4 +1,4 @@
-"""Measure the bars P1, P2 and P4–P9, each beside its peer in the same run.
+"""Measure the bars P1, P2 and P4–P9, how fast is re-decided, and what a step costs, beside peers in the same run.
 
     python tools/bench.py                     all bars, as a table
     python tools/bench.py P1 P4 --json FILE   some bars, and all numbers as JSON
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
-from bench import appends, folds, starts, turns
+from bench import appends, folds, redecides, starts, steps, turns
 from bench.report import Measure, machine, table
 from bench.sizes import QUICK, Sizes
 from bench.timing import ProcessFailed
@@ -38,6 +38,8 @@ def bars(folder: Path, sizes: Sizes, traces: Path) -> Mapping[str, Callable[[], 
         "P7": lambda: starts.p7(folder, sizes, traces),
         "P8": lambda: starts.p8(folder, sizes),
         "P9": lambda: appends.p9(folder, sizes),
+        redecides.BAR: lambda: redecides.redecides(folder, sizes, traces),
+        steps.BAR: lambda: steps.steps(folder, sizes),
     }
 
 

@@ -25,6 +25,8 @@ class Sizes:
     turns_around: int = 100
     writers: int = 20
     writer_commits: int = 200
+    redecide_events: int = 20_000
+    steps: int = 1_000
 
 
 QUICK = Sizes(
@@ -44,5 +46,7 @@ QUICK = Sizes(
     turns_around=10,
     writers=4,
     writer_commits=3,
+    redecide_events=400,
+    steps=30,
 )
 """The smallest run that still goes through everything; its times mean nothing."""

@@ -29,13 +29,18 @@ def has_program() -> bool:
     return find_spec("clawvm_es.__main__") is not None
 
 
+def recorded_session(traces: Path, smallest: bool) -> Path | None:
+    """The recorded session whose size is nearest to what P7 names, or the one farthest from it; None: there is none."""
+    found = sorted((traces / "claude_code").glob("*.jsonl"), key=lambda file: abs(file.stat().st_size - SIZE))
+    return (found[-1] if smallest else found[0]) if found else None
+
+
 def p7(folder: Path, sizes: Sizes, traces: Path) -> Iterator[Measure]:
     """Import, tokenise, replay and project one real session, start of the interpreter included."""
-    found = sorted((traces / "claude_code").glob("*.jsonl"), key=lambda file: abs(file.stat().st_size - SIZE))
-    if not found:
+    trace = recorded_session(traces, smallest=sizes is QUICK)
+    if trace is None:
         yield Measure("P7", "replay of a real session", None, note=f"skipped: no traces in {traces.name}/claude_code")
         return
-    trace = found[-1] if sizes is QUICK else found[0]
     journals = (str(folder / f"replay-{number}.db") for number in count())
 
     def run() -> float:
