@@ -348,19 +348,23 @@ def _read(log: Log, session_id: str) -> _Session:
 
 
 def _prompts(log: Log, session_id: str, erased: Mapping[str, None]) -> Iterator[str]:
-    """The sealed commitments to prompts that showed an erased text: with their salts it could be guessed."""
+    """The sealed commitments to prompts that showed an erased text: with their salts it could be guessed.
+
+    A page shows the text of its level and its source.
+    """
     if session_id.startswith(SCOPE_PREFIX):
         return
     state = State()
-    shown: dict[str, None] = {}  # pages whose content now is erased
+    shown: dict[str, None] = {}  # pages that now hold an erased text
     for row in read_session(log, session_id):
-        apply(state, row.data)
-        if isinstance(row.data, PageWritten):
-            shown.pop(row.data.page_id, None)
-            if _any((level.body for level in row.data.levels), erased):
-                shown[row.data.page_id] = None
-        elif isinstance(row.data, PromptRendered) and _any(shown, state.assembled):
-            yield row.data.prompt
+        data = row.data
+        apply(state, data)
+        if isinstance(data, PageWritten):
+            shown.pop(data.page_id, None)
+            if data.source in erased or _any((level.body for level in data.levels), erased):
+                shown[data.page_id] = None
+        elif isinstance(data, PromptRendered) and _any(shown, state.assembled):
+            yield data.prompt
 
 
 def _trail(log: Log, session_id: str, names: tuple[str, ...], reason: RedactReason) -> _Trail:
