@@ -319,9 +319,11 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
     call.repeats = earlier.call if earlier else None
-    if event.served_from is not None:
-        call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     state.calls[event.call] = call
+    if event.served_by is not None:  # what another stream recorded stands for a run of this one
+        _join(state, call, Returned(event.served_status, state.version, None, None))
+    elif event.served_from is not None:
+        call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     for key in event.writes:
         state.written_keys[key] = state.version
     for kind in event.invalidates:

@@ -23,7 +23,7 @@ from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 R = TypeVar("R")
 
@@ -152,7 +152,8 @@ json_each(events.data, '$.levels') AS kept""",
     "tool_calls": f"""
 SELECT session_id, turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.tool') AS tool,
   {_text_of("json_extract(data, '$.name')")} AS name, {_text_of("json_extract(data, '$.arguments')")} AS arguments,
-  json_extract(data, '$.served_from') AS served_from, {_AT} AS at, seq
+  json_extract(data, '$.served_from') AS served_from, json_extract(data, '$.served_by') AS served_by,
+  {_AT} AS at, seq
 FROM events WHERE type = 'tool_called'""",
     "tool_results": f"""
 SELECT session_id, turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.status') AS status,
