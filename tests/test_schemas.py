@@ -19,7 +19,7 @@ from clawvm_es.engine.tools import Tool
 from clawvm_es.importers import trace, write_trace
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES
-from tests.strategies import values
+from clawvm_es.testing.strategies import values
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,6 +12,7 @@ from clawvm_es.cli.options import journal_argument, json_option, session_option,
 
 if TYPE_CHECKING:
     from clawvm_es.journal.anchors import Anchored
+    from clawvm_es.journal.sqlite_log import SQLiteLog
 
 
 @click.command()
@@ -170,34 +171,54 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
 @click.command()
 @journal_argument
 @session_option
-@click.option("--as", "kind", type=click.Choice(["trace"]), default="trace", help="What to write: a clawvm-trace.")
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["trace", "recording"]),
+    default="trace",
+    show_default=True,
+    help="trace: inputs with their texts; recording: inputs and decisions without.",
+)
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write. Default: stdout.")
 @json_option
 def export(journal: str, session: str | None, kind: str, output: str | None, as_json: bool) -> None:
-    """Write the inputs of a session as a clawvm-trace; replaying it gives the same decision digest.
+    """Write a session to a file: its inputs as a clawvm-trace, or all its events as a recording.
+
+    Replaying a trace gives the same decision digest. A recording holds no text; pytest collects it as a test that
+    fails where today's code decides otherwise, if its name ends with .clawvm.jsonl.
 
     \b
     Example:
       clawvm export j.db --as trace -o session.trace.jsonl
+      clawvm export j.db --session run-1 --as recording -o tests/run-1.clawvm.jsonl
     """
     import json
 
     from clawvm_es.cli.options import chosen, opened
     from clawvm_es.cli.output import as_json as to_json
-    from clawvm_es.importers.trace import write_trace
+    from clawvm_es.journal.anchors.files import write_whole
 
     with opened(journal) as log:
         session_id = chosen(log, session)
-        lines = list(write_trace(session_id, log.read(session_id), log.vault(session_id).open))  # all or no file
-        if output is not None:
-            with open(output, "w", encoding="utf-8", newline="") as file:
-                file.writelines(lines)
-            document: dict[str, Any] = {
-                "session_id": session_id, "format": kind, "output": output, "lines": len(lines),
-            }  # fmt: skip
-            click.echo(to_json(document) if as_json else f"{output}: {len(lines)} lines of session {session_id}")
-        elif as_json:
-            click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
-        else:
-            for line in lines:
-                click.echo(line, nl=False)
+        lines = _exported(log, session_id, kind)  # all or no file
+    if output is not None:
+        write_whole(output, lines)
+        document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": len(lines)}
+        click.echo(to_json(document) if as_json else f"{output}: {len(lines)} lines of session {session_id}")
+    elif as_json:
+        click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
+    else:
+        for line in lines:
+            click.echo(line, nl=False)
+
+
+def _exported(log: SQLiteLog, session_id: str, kind: str) -> list[bytes]:
+    """The lines of the file that `--as` means."""
+    if kind == "recording":
+        from clawvm_es.history.recording import write_recording
+        from clawvm_es.journal.lineage import read_session
+
+        return list(write_recording(read_session(log, session_id)))
+    from clawvm_es.importers.trace import write_trace
+
+    return [line.encode() for line in write_trace(session_id, log.read(session_id), log.vault(session_id).open)]

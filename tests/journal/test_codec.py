@@ -34,7 +34,7 @@ from clawvm_es.model.events import (
     ToolCalled,
 )
 from clawvm_es.model.facts import FaultReason, FaultType
-from tests.strategies import values
+from clawvm_es.testing.strategies import values
 
 EVENTS = st.one_of(*(values(cls) for cls in EVENT_TYPES.values()))
 

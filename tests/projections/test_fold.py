@@ -24,7 +24,7 @@ from clawvm_es.projections.fold import Fold
 from clawvm_es.projections.handlers import HANDLERS, LEAN
 from clawvm_es.projections.lean import LeanLevel, LeanOrigin
 from clawvm_es.projections.tables import DURABLE_STORE, FAULTS, PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES
-from tests.strategies import values
+from clawvm_es.testing.strategies import values
 
 SMALL = st.integers(0, 6)
 PAGES = st.sampled_from(["p1", "p2", "p3", "p4"])
