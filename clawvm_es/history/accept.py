@@ -117,7 +117,7 @@ def _followed(into: _Rewriting, given: Recorded, value: Any) -> Any:
         changes |= {"parent_version": len(into.rows), "parent_hash": into.hash.hex()}
     elif isinstance(value, Evidence) and value.version is not None:
         changes["version"] = _moved(into, given, value.version)
-    elif isinstance(value, ToolCalled) and value.served_from is not None:
+    elif isinstance(value, ToolCalled) and value.served_from is not None and value.served_by is None:
         changes["served_from"] = _moved(into, given, value.served_from)
     return attrs.evolve(value, **changes)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby, pairwise, repeat
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import attrs
 import msgspec
@@ -42,6 +42,7 @@ SUFFIX: Final = ".clawvm.jsonl"
 """How the name of a recording ends."""
 AGAIN: Final = "restore it from version control, or export it again"
 
+Hex: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 T = TypeVar("T")
 
 
@@ -85,8 +86,8 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_id: str
     decider_version: int
     streams: list[Stream]
-    decision_digest: str
-    head: str
+    decision_digest: Hex
+    head: Hex
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

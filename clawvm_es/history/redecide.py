@@ -94,9 +94,14 @@ def _decided(state: State, given: Recorded) -> tuple[Event, ...]:
     try:
         return decide(state, Command(cast(Input, given.data), given.at_us))[1:]
     except ClawVMError as error:
-        raise NondeterminismError(
-            f"session {given.session_id} version {given.version} ({given.type}): refused today: {error}"
-        ) from error
+        raise NondeterminismError(f"{_name(given)}: refused today: {error}") from error
+    except Exception as error:  # a bug in the core; whoever looks for it wants to know where
+        error.add_note(f"deciding {_name(given)} again")
+        raise
+
+
+def _name(row: Recorded) -> str:
+    return f"session {row.session_id} version {row.version} ({row.type})"
 
 
 def groups(recorded: Iterable[Recorded]) -> Iterator[tuple[list[Recorded], bool]]:
