@@ -129,7 +129,8 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
 
 
 def _score(state: State, page: Page) -> int:
-    return static_score(state.profile.weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens)
+    weights = state.profile.weights
+    return sum(static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens))
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
