@@ -1,5 +1,7 @@
 """Tracing: it looks on and changes nothing, its account adds up, and its reasons are those of the table."""
 
+from itertools import pairwise
+
 import attrs
 import pytest
 from hypothesis import given as forall
@@ -74,7 +76,7 @@ def test_every_step_has_one_place_and_what_was_left_follows_from_what_was_taken(
     given, began = case
     offers = sorted((o for c in trace(given.state, began).candidates for o in c.steps), key=lambda offer: offer.place)
     assert [offer.place for offer in offers] == list(range(1, len(offers) + 1))
-    for one, after in zip(offers, offers[1:], strict=False):
+    for one, after in pairwise(offers):
         assert one.priority >= after.priority
         if after.rest is not None:
             assert after.rest == one.rest - (one.tokens if one.outcome is Outcome.TAKEN else 0)
