@@ -49,20 +49,13 @@ def diff(journal: str, a: str, b: str, session: str | None, full: bool, as_json:
 
 def _moment(log: SQLiteLog, text: str, session: str | None) -> tuple[str, int | None]:
     """The session and version that a moment names."""
-    from clawvm_es.cli.options import chosen, version_at
+    from clawvm_es.cli.options import chosen, is_place, version_named
 
     name, at, place = text.rpartition("@")
-    if not at or not _is_place(place):
-        name, place = ("", text) if _is_place(text) else (text, "")
+    if not at or not is_place(place):
+        name, place = ("", text) if is_place(text) else (text, "")
     session_id = chosen(log, name or session)
-    turn = place.removeprefix("turn:")
-    if turn != place:
-        return session_id, version_at(log, session_id, None, int(turn))
-    return session_id, version_at(log, session_id, int(place) if place else None, None)
-
-
-def _is_place(text: str) -> bool:
-    return text.removeprefix("turn:").isdecimal()
+    return session_id, version_named(log, session_id, place)
 
 
 def _document(journal: str, found: Diff, full: bool) -> dict[str, Any]:

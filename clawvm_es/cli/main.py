@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from clawvm_es.cli import blame, demo, diff, memory, proof, read, redact, replay, upkeep, why
+from clawvm_es.cli import bisect, blame, demo, diff, memory, proof, read, redact, replay, upkeep, why
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -61,7 +61,7 @@ for verb in (
     replay.replay,
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
     *(read.faults, read.trace, read.stats),
-    *(diff.diff, why.why, blame.blame),
+    *(diff.diff, why.why, blame.blame, bisect.bisect),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
     *(proof.checkpoint, proof.bundle, redact.redact),
 ):
