@@ -213,8 +213,8 @@ def _closer(journal: str, found: Bisection) -> list[str]:
     row, session = found.first, f"--session {found.session_id}"
     page = getattr(row.data, "page_id", None)
     commands = [f"clawvm show {journal} {row.version} {session}"]
-    if page is not None and row.turn:
-        commands.insert(0, f"clawvm why {journal} {page} --turn {row.turn} {session}")
+    if page is not None and found.prompt_turn is not None:
+        commands.insert(0, f"clawvm why {journal} {page} --turn {found.prompt_turn} {session}")
     if page is not None or hasattr(row.data, "field"):
         commands.append(f"clawvm blame {journal} {getattr(row.data, 'field', page)} {session}")
     if found.before is not None:

@@ -22,7 +22,7 @@ from clawvm_es.history.origins import require_session
 from clawvm_es.history.places import state_at
 from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.protocol import EventLog, Recorded
-from clawvm_es.model.events import FaultObserved
+from clawvm_es.model.events import FaultObserved, PromptAssembled
 from clawvm_es.model.facts import FaultType
 
 SAMPLES: Final = 16
@@ -36,7 +36,7 @@ class Bisection:
     """What was found between version `good` (0: before the session) and `bad`.
 
     `first` is the event at which it first holds (None: it holds nowhere that was looked at), `before` the event
-    before it. `looked` versions were asked; `turns_true` lists, of these, each version at which it holds and did
+    before it, `prompt_turn` the turn whose prompt was the first to show it (None: none was). `looked` versions were asked; `turns_true` lists, of these, each version at which it holds and did
     not at the one looked at before, `turns_false` the other way round.
     """
 
@@ -45,6 +45,7 @@ class Bisection:
     bad: int
     first: Recorded | None
     before: Recorded | None
+    prompt_turn: int | None
     looked: int
     every: bool
     turns_true: tuple[int, ...]
@@ -166,6 +167,7 @@ def _told(asker: _Asker, start: int, end: int, every: bool) -> Bisection:
         bad=end,
         first=None if first is None else event_at(asker.log, asker.session_id, first),
         before=_before(asker.log, asker.session_id, first),
+        prompt_turn=_prompt_turn(asker.log, asker.session_id, first),
         looked=sum(version > start for version in looked),
         every=every,
         turns_true=true,
@@ -175,6 +177,12 @@ def _told(asker: _Asker, start: int, end: int, every: bool) -> Bisection:
 
 def _before(log: EventLog, session_id: str, version: int | None) -> Recorded | None:
     return None if version is None or version < 2 else event_at(log, session_id, version - 1)
+
+
+def _prompt_turn(log: EventLog, session_id: str, version: int | None) -> int | None:
+    """The turn of the first prompt that was assembled at or after an event."""
+    rows = () if version is None else read_session(log, session_id, version - 1)
+    return next((row.turn for row in rows if isinstance(row.data, PromptAssembled)), None)
 
 
 def first_fault(
@@ -193,5 +201,5 @@ def first_fault(
         data = row.data
         if isinstance(data, FaultObserved) and data.fault is fault and page_id in (None, data.page_id):
             before = _before(log, session_id, row.version)
-            return Bisection(session_id, start, end, row, before, looked, True, (row.version,), ())
-    return Bisection(session_id, start, end, None, None, looked, True, (), ())
+            return Bisection(session_id, start, end, row, before, row.turn or None, looked, True, (row.version,), ())
+    return Bisection(session_id, start, end, None, None, None, looked, True, (), ())

@@ -112,8 +112,6 @@ _COMPARE: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
 }
 _LONGEST: Final = 2000
 HINT: Final = "clawvm bisect --help tells the language"
-    f"names: {', '.join(NUMBERS)}, closed; page.ID.{{{','.join(ATTRIBUTES)}}}; store.FIELD; {', '.join(CALLS)}"
-)
 
 
 def question(text: str) -> Question:
