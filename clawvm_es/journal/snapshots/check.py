@@ -47,7 +47,7 @@ def _wrong(log: SQLiteLog, row: Row, known: dict[int, Row]) -> str:
     try:
         state, base = empty(reader, give_up) if below is None else restore(reader, below, give_up)
         stored, its = restore(reader, row, give_up)
-        stream, hash_ = advance(log, reader.segments, state, row.version)
+        stream, hash_ = advance(reader, state, row.version)
         if (stream, hash_, state.version) != (row.session_id, row.event_hash, row.version):
             return f"it is of no event of {row.session_id}"
         for name in (*HEAD_FIELDS, "opened", "profile"):

@@ -81,7 +81,7 @@ class Reader:
         for segment in self.segments:
             here = [version for version in rest if segment.upto is None or version <= segment.upto]
             if here:
-                found |= self.ask(queries.events_at, segment.stream, here)
+                found.update(self.ask(queries.events_at, segment.stream, here))
                 rest = [version for version in rest if version not in found]
         return found
 
