@@ -15,13 +15,14 @@ import attrs
 
 from clawvm_es import limits
 from clawvm_es.core.decide import decide
-from clawvm_es.core.evolve import apply, fold
+from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.engine import scopes
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
@@ -143,7 +144,7 @@ class Shell:
         """The state as it was when the input under `key` and its decisions had been folded."""
         recorded = self.log.find(self.session_id, key)
         upto = recorded[-1].version
-        return fold(row.data for row in read_session(self.log, self.session_id, upto=upto))
+        return snapshots.state_at(self.log, self.session_id, upto)
 
     def render(self, state: State) -> str:
         """The prompt that was assembled last in `state`."""

@@ -358,6 +358,24 @@ def test_reading_never_writes_and_needs_no_tables(copied):
     assert stored(log) == []
 
 
+def test_damage_below_the_tables_is_ignored_too(real, tmp_path):
+    """LAW-SNAP-2: where pages of the file that hold snapshots are garbage, states come of the events."""
+    path = tmp_path / "j.db"
+    content = bytearray(real[0].read_bytes())
+    with contextlib.closing(sqlite3.connect(real[0])) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        roots = db.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE 'snapshot%'").fetchall()
+    for (root,) in roots:
+        content[(root - 1) * size : root * size] = bytes([0xA5]) * size
+    path.write_bytes(content)
+    with open_journal(path) as log:
+        with capture_logs() as said:
+            same(state_at(log, real[1]), folded(log, real[1]))
+            snapshots.catch_up(log)
+        assert {entry["log_level"] for entry in said} == {"warning"}
+        assert [problem.what for problem in snapshots.snapshot_problems(log)] == ["snapshot"]
+
+
 def test_what_keeps_a_snapshot_from_being_taken_stops_nobody(copied):
     """An error while snapshots are taken is a warning: they are caches."""
     log, session_id = copied

@@ -15,7 +15,9 @@ from clawvm_es.journal.problems import Problem
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.snapshots import tables
 from clawvm_es.journal.snapshots.parts import HEAD_FIELDS, MADE_BY, OPENING, PARTS
-from clawvm_es.journal.snapshots.restore import Base, Reader, empty, restore
+from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.journal.snapshots.restore import empty, restore
+from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.take import advance, changes, give_up
 from clawvm_es.journal.sqlite_log import SQLiteLog

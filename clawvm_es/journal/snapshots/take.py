@@ -23,7 +23,9 @@ from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.snapshots import tables
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
-from clawvm_es.journal.snapshots.restore import Base, Reader, empty, inside, restore, stored
+from clawvm_es.journal.snapshots.reader import Reader, inside
+from clawvm_es.journal.snapshots.restore import empty, restore, stored
+from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.tree import Leaf
 from clawvm_es.journal.sqlite_log import SQLiteLog

@@ -81,11 +81,6 @@ class Tree:
             self.roots[number] = put(2 * self.part + 1, number, _encode(content))
             self._branches[number] = content
 
-    def trim(self) -> None:
-        """Let go of what was read, so that memory does not grow with what was looked at."""
-        self._leaves.clear()
-        self._branches.clear()
-
     def _branch(self, number: int) -> dict[int, int]:
         found = self._branches.get(number)
         if found is None:
