@@ -9,6 +9,7 @@ from clawvm_es.journal import opening
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.projections import store
+from clawvm_es.projections.body_index import forget_bodies, optimize
 from clawvm_es.projections.snapshot import Snapshot, bodies, decisions, projections_problems, snapshot, snapshot_at
 from clawvm_es.projections.store import Progress
 
@@ -18,6 +19,8 @@ __all__ = [
     "bodies",
     "catch_up",
     "decisions",
+    "forget_bodies",
+    "optimize",
     "projections_problems",
     "rebuild",
     "snapshot",
@@ -26,26 +29,35 @@ __all__ = [
 
 
 def catch_up(log: EventLog, progress: Progress | None = None) -> None:
-    """Fold the events that the stored read models have not seen, and store rows and position in one transaction.
+    """Fold the events that the stored read models have not seen, and index the bodies that they name.
 
-    Tables that are missing, or of another version, are made from zero. A log that stores no tables is left
-    alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
+    A long piece of the log is folded in several transactions, each of which stores rows and position together.
+    Tables that are missing, or of another version, are rebuilt. A log that stores no tables is left alone:
+    `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
-    _write(log, store.catch_up, progress)
+    while not _write(log, store.catch_up, progress):
+        pass
 
 
 def rebuild(log: EventLog, progress: Progress | None = None) -> None:
-    """Throw the stored read models away and fold the whole log again, in one transaction; errors as `catch_up`."""
-    _write(log, store.rebuild, progress)
+    """Fold the whole log again, beside the stored read models, and then put the new ones in their place at once.
+
+    Others read the old ones and append meanwhile. An interrupted rebuild is gone on with by the next, where it was.
+    Errors as `catch_up`.
+    """
+    _write(log, lambda connection, _: store.begin(connection))
+    while not _write(log, store.rebuild, progress):
+        pass
 
 
 def _write(
-    log: EventLog, work: Callable[[sqlite3.Connection, Progress | None], int], progress: Progress | None
-) -> None:
+    log: EventLog, work: Callable[[sqlite3.Connection, Progress | None], bool], progress: Progress | None = None
+) -> bool:
+    """Do some work in a transaction of its own; whether it is done."""
     if not isinstance(log, SQLiteLog):
-        return
+        return True
     with log.transaction() as transaction:
         try:
-            work(transaction.connection, progress)
+            return work(transaction.connection, progress)
         except sqlite3.Error as error:
             raise opening.translate(error, log.path) from error
