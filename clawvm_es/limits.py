@@ -30,6 +30,11 @@ WAL_CHECKPOINT_PAGES: Final = 4_000
 WAL_WARN_BYTES: Final = 256 * 2**20
 """WAL size above which a reader that keeps us from checkpointing is reported."""
 
+PIECE_EVENTS: Final = 50_000
+"""Events that read models fold and store in one transaction: what an interruption loses, and what memory holds."""
+INDEX_PIECE_BYTES: Final = 8 * 2**20
+"""Bodies that are put in the full-text index at once: few pieces, little memory."""
+
 COUNTER_PIECE_CHARS: Final = 100_000
 """Longest piece handed to a tokenizer at once; a million blanks in one piece make tiktoken panic."""
 NESTING_MAX: Final = 200

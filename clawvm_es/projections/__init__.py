@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 from clawvm_es.journal import opening
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.body_index import forget_bodies, optimize
 from clawvm_es.projections.snapshot import Snapshot, bodies, decisions, projections_problems, snapshot, snapshot_at
@@ -28,36 +30,34 @@ __all__ = [
 ]
 
 
-def catch_up(log: EventLog, progress: Progress | None = None) -> None:
+def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
     """Fold the events that the stored read models have not seen, and index the bodies that they name.
 
-    A long piece of the log is folded in several transactions, each of which stores rows and position together.
-    Tables that are missing, or of another version, are rebuilt. A log that stores no tables is left alone:
-    `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
+    A long part of the log is folded in pieces of about `piece_events`, each in a transaction that stores rows and
+    position together. Tables that are missing, or of another version, are rebuilt. A log that stores no tables is
+    left alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
-    while not _write(log, store.catch_up, progress):
+    while not _write(log, partial(store.catch_up, progress=progress, piece_events=piece_events)):
         pass
 
 
-def rebuild(log: EventLog, progress: Progress | None = None) -> None:
+def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
     """Fold the whole log again, beside the stored read models, and then put the new ones in their place at once.
 
     Others read the old ones and append meanwhile. An interrupted rebuild is gone on with by the next, where it was.
     Errors as `catch_up`.
     """
-    _write(log, lambda connection, _: store.begin(connection))
-    while not _write(log, store.rebuild, progress):
+    _write(log, store.begin)
+    while not _write(log, partial(store.rebuild, progress=progress, piece_events=piece_events)):
         pass
 
 
-def _write(
-    log: EventLog, work: Callable[[sqlite3.Connection, Progress | None], bool], progress: Progress | None = None
-) -> bool:
+def _write(log: EventLog, work: Callable[[sqlite3.Connection], bool]) -> bool:
     """Do some work in a transaction of its own; whether it is done."""
     if not isinstance(log, SQLiteLog):
         return True
     with log.transaction() as transaction:
         try:
-            return work(transaction.connection, progress)
+            return work(transaction.connection)
         except sqlite3.Error as error:
             raise opening.translate(error, log.path) from error

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
+from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.projections.places import LIVE, PLACES
 
 NAME: Final = "body_index"
-PIECE_BYTES: Final = 8 * 2**20
-"""Bodies that are indexed at once: enough that segments are few, little enough for flat memory."""
 
 _WORDS: Final = "tokenize='unicode61 remove_diacritics 2'"
 """Words are runs of letters and digits; case and accents are ignored."""
@@ -41,7 +40,9 @@ def last_indexed(connection: sqlite3.Connection, place: str = LIVE) -> int:
     return connection.execute(f"SELECT coalesce(max(id), 0) FROM {place}{NAME}_docsize").fetchone()[0]  # type: ignore[no-any-return]
 
 
-def pieces(connection: sqlite3.Connection, after: int, most_bytes: int = PIECE_BYTES) -> Iterator[tuple[int, int]]:
+def pieces(
+    connection: sqlite3.Connection, after: int, most_bytes: int = INDEX_PIECE_BYTES
+) -> Iterator[tuple[int, int]]:
     """The ids of bodies above `after`, cut into ranges (above one, up to another) of about `most_bytes`."""
     size, last = 0, after
     for blob_id, length in connection.execute(

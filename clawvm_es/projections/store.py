@@ -17,6 +17,7 @@ import attrs
 from clawvm_es.journal import queries
 from clawvm_es.journal.lineage import Segment, segments
 from clawvm_es.journal.protocol import Recorded
+from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import body_index
 from clawvm_es.projections.fold import RAW_COLUMNS, Fold, Prefix
 from clawvm_es.projections.places import LIVE, NEXT
@@ -41,8 +42,6 @@ Progress = Callable[[int, int], None]
 """Called now and then with the last event folded and the last there is."""
 _LAST: Final = 2**63 - 1
 
-PIECE_EVENTS: Final = 50_000
-"""Events that are folded and written in one transaction: what an interrupted rebuild loses, and what memory holds."""
 _PROGRESS_EVENTS: Final = 10_000
 
 
@@ -191,7 +190,9 @@ def drop(connection: sqlite3.Connection, place: str) -> None:
             connection.execute(f"DROP {kinds[place + name]} {place}{name}")
 
 
-def advance(connection: sqlite3.Connection, place: str, progress: Progress | None = None) -> bool:
+def advance(
+    connection: sqlite3.Connection, place: str, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
+) -> bool:
     """Fold the next piece of the log into the tables of a place, and index its bodies; whether that was all.
 
     Rows and position are written in the caller's transaction, so what was written is never half a piece.
@@ -200,9 +201,9 @@ def advance(connection: sqlite3.Connection, place: str, progress: Progress | Non
     assert at is not None, "LAW-PROJ-1: a place advances from where it stands"
     if at < end:
         past = Stored(connection, place) if at else NoPast()
-        upto = _cut(connection, at + PIECE_EVENTS, end)
+        upto = _cut(connection, at + piece_events, end)
         with _collector_paused():
-            folded = Fold(past, at, prefixes(connection), PIECE_EVENTS).run(
+            folded = Fold(past, at, prefixes(connection), piece_events).run(
                 _reported(events(connection, at, upto), end, progress)
             )
         write(connection, folded, place)
@@ -234,25 +235,29 @@ def switch(connection: sqlite3.Connection) -> None:
     connection.execute(f"UPDATE OR REPLACE {POSITION_TABLE} SET name = '{LIVE}tables' WHERE name = '{NEXT}tables'")
 
 
-def catch_up(connection: sqlite3.Connection, progress: Progress | None = None) -> bool:
+def catch_up(
+    connection: sqlite3.Connection, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
+) -> bool:
     """Bring the live tables a piece further, or those that replace them if they are of another version, or none.
 
     Returns whether they are at the end of the log.
     """
     if position(connection) is None:
         begin(connection)
-        return rebuild(connection, progress)
-    return advance(connection, LIVE, progress)
+        return rebuild(connection, progress, piece_events)
+    return advance(connection, LIVE, progress, piece_events)
 
 
-def rebuild(connection: sqlite3.Connection, progress: Progress | None = None) -> bool:
+def rebuild(
+    connection: sqlite3.Connection, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
+) -> bool:
     """Bring a rebuild a piece further; whether it is done, because it was at the end and switched, here or elsewhere.
 
     Whoever calls this has called `begin`; another process may work on the same rebuild, piece by piece.
     """
     if position(connection, NEXT) is None:
         return True
-    if not advance(connection, NEXT, progress):
+    if not advance(connection, NEXT, progress, piece_events):
         return False
     switch(connection)
     return True
