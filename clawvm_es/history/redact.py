@@ -263,3 +263,5 @@ def _events(trail: _Trail, at_us: int, principal: str) -> list[NewEvent]:
 def _forget(transaction: SQLiteTransaction, session_ids: Sequence[str], gone: Sequence[Erased]) -> None:
     """Drop what caches and indexes hold of what is gone."""
     snapshots.forget(transaction.connection, session_ids)
+    projections.forget_bodies(transaction.connection, [(erased.blob_id, erased.body) for erased in gone])
+    projections.optimize(transaction.connection)

@@ -70,17 +70,17 @@ def fill(connection: sqlite3.Connection, place: str = LIVE) -> bool:
     return done
 
 
-def forget_bodies(connection: sqlite3.Connection, blob_ids: Iterable[int]) -> None:
-    """Take bodies out of the index, before they are deleted from `blobs`: their words are found by their texts.
+def forget_bodies(connection: sqlite3.Connection, bodies: Iterable[tuple[int, bytes]]) -> None:
+    """Take bodies out of the index, by their ids and by what they were; those that it does not know stay unknown.
 
-    The words may stay in the file until `optimize`.
+    Their words may stay in the file until `optimize`.
     """
-    ids = [(blob_id,) for blob_id in blob_ids]
+    cells = [(blob_id, body, blob_id) for blob_id, body in bodies]
     for place in PLACES:
         if exists(connection, place):
             connection.executemany(
-                f"INSERT INTO {place}{NAME} ({place}{NAME}, rowid, body) SELECT 'delete', blob_id, {_TEXT}"
-                f" FROM blobs JOIN {place}{NAME}_docsize ON id = blob_id WHERE blob_id = ?", ids,
+                f"INSERT INTO {place}{NAME} ({place}{NAME}, rowid, body) SELECT 'delete', ?, CAST(? AS TEXT)"
+                f" WHERE EXISTS (SELECT 1 FROM {place}{NAME}_docsize WHERE id = ?)", cells,
             )  # fmt: skip
 
 

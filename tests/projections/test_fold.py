@@ -47,9 +47,9 @@ def events_of(kind: str) -> st.SearchStrategy:
 
 
 @st.composite
-def forks(draw) -> tuple[str, int]:
-    """A fork: of which session, and about where, in permille of its length."""
-    return draw(st.sampled_from(["one", "two", "fork1", "fork2"])), draw(st.integers(1, 1000))
+def forks(draw) -> tuple[int, int]:
+    """A fork: of which of the sessions there are, and about where, in permille of its length."""
+    return draw(st.integers(0, 5)), draw(st.sampled_from([1000, 1000, 900, 600, 300, 1]))
 
 
 @st.composite
@@ -68,11 +68,11 @@ def append(log, turns: dict[str, int], command: tuple[str, int, list]) -> None:
     log.append(session_id, cells)
 
 
-def fork(log, turns: dict[str, int], of: str, permille: int) -> None:
-    """Fork a session, if it is there, at any of its events, those of its parents included."""
-    head = log.head(of)
-    if head is not None:
-        at = max(1, head.version * permille // 1000)
+def fork(log, turns: dict[str, int], which: int, permille: int) -> None:
+    """Fork a session, if there is one, at any of its events, those of its parents included."""
+    if turns:
+        of = list(turns)[which % len(turns)]
+        at = max(1, log.head(of).version * permille // 1000)
         (row,) = read_session(log, of, at - 1, at)
         of = row.session_id  # a parent's, where the event is inherited
         name = f"fork{1 + sum(head.session_id.startswith('fork') for head in log.heads())}"
@@ -83,10 +83,11 @@ def fork(log, turns: dict[str, int], of: str, permille: int) -> None:
 
 def play(log, turns: dict[str, int], happening) -> None:
     """Append a transaction, or fork."""
-    if isinstance(happening[1], int) and len(happening) == 2:
+    if len(happening) == 2:
         fork(log, turns, *happening)
-    elif not happening[0].startswith("fork") or log.head(happening[0]) is not None:
-        append(log, turns, happening)
+    else:
+        session_id, *rest = happening
+        append(log, turns, (session_id if session_id in turns or session_id == "two" else "one", *rest))
 
 
 def dump(log) -> dict[str, list[tuple]]:
