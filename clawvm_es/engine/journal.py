@@ -183,7 +183,7 @@ class Journal:
         if self.log.head(session_id) is not None:
             raise UsageError(f"there is a session {session_id} already", hint="give the fork another name")
         forked = SessionForked(
-            parent=lineage(self.log, parent, state.version)[-1].stream,  # the stream that holds the event
+            parent=parent,
             parent_version=state.version,
             parent_hash=hash_.hex(),
             profile=profile(policy) if isinstance(policy, str) else policy,

@@ -58,15 +58,6 @@ def test_a_fork_of_a_fork_reads_through_both(journal):
     assert [(s.stream, s.upto) for s in lineage(journal.log, "grandchild", 5)] == [("parent", 5)]
 
 
-def test_a_fork_at_an_inherited_event_goes_on_from_the_stream_that_holds_it(journal):
-    """A fork can be forked anywhere, also before the event where it began."""
-    journal.fork("parent", "child", at=20)
-    with journal.fork("child", "twin", at=5) as twin:
-        assert twin.state.version == 6
-    assert [(s.stream, s.upto) for s in lineage(journal.log, "twin")] == [("parent", 5), ("twin", None)]
-    assert verify_log(journal.log) == ()
-
-
 @pytest.mark.parametrize(
     ("name", "options"),
     [("child", {"at": 999}), ("parent", {}), ("scope:x", {}), ("child", {"policy": "none"}),
