@@ -496,3 +496,23 @@ def test_a_lazy_dict_refuses_what_it_cannot_do():
     with pytest.raises(TypeError):
         del lazy[1]
     assert lazy == {1: 2} and "looked at" in repr(lazy)
+
+
+@pytest.mark.sweep
+def test_all_recorded_sessions_are_the_same_through_snapshots(traces, tmp_path):
+    """LAW-SNAP-1 on every Claude Code session: 200 random versions in all, and every stored snapshot."""
+    chance = random.Random(1)
+    with Journal.open(tmp_path / "j.db", seed=3) as journal:
+        files = sorted((traces / "claude_code").glob("*.jsonl"))
+        ids = [
+            each.session_id for path in files for each in replay(journal, path, ReplaySettings(budget_tokens=8000))
+        ]
+        assert len(files) > 10
+        for session_id in ids:
+            last = journal.log.head(session_id).version
+            wanted, events = State(), (row.data for row in journal.log.read(session_id))
+            for version in sorted(chance.sample(range(1, last + 1), min(last, 1 + 200 // len(ids)))):
+                while wanted.version < version:
+                    apply(wanted, next(events))
+                same(state_at(journal.log, session_id, version), wanted)
+        assert list(snapshots.snapshot_problems(journal.log)) == []
