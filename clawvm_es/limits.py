@@ -20,8 +20,8 @@ RETRIES: Final = 5
 """How often a command is decided again after another writer was faster."""
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for the writer's lock before `JournalBusy`."""
-SNAPSHOT_EVENTS: Final = 128
-"""Events from one snapshot of a session to the next: fewer make a larger file (at 128 they take a tenth of the log's
+SNAPSHOT_EVENTS: Final = 96
+"""Events from one snapshot of a session to the next: fewer make a larger file (at 96 they take an eighth of the log's
 bytes, at 256 a sixteenth), more make what is folded from the last one (5 µs an event) outweigh what is read."""
 SNAPSHOTS_AT_ONCE: Final = 16
 """Snapshots that are taken in one transaction, so that no other writer waits long."""
