@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from clawvm_es.cli import demo, memory, proof, read, redact, replay, upkeep
+from clawvm_es.cli import demo, grep, memory, proof, read, redact, replay, upkeep
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -60,7 +60,7 @@ for verb in (
     demo.demo,
     replay.replay,
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
-    *(read.faults, read.trace, read.stats),
+    *(read.faults, read.trace, read.stats, grep.grep),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
     *(proof.checkpoint, proof.bundle, redact.redact),
 ):

@@ -12,13 +12,22 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.body_index import forget_bodies, optimize
-from clawvm_es.projections.snapshot import Snapshot, bodies, decisions, projections_problems, snapshot, snapshot_at
+from clawvm_es.projections.snapshot import (
+    Snapshot,
+    bodies,
+    bodies_with,
+    decisions,
+    projections_problems,
+    snapshot,
+    snapshot_at,
+)
 from clawvm_es.projections.store import Progress
 
 __all__ = [
     "Progress",
     "Snapshot",
     "bodies",
+    "bodies_with",
     "catch_up",
     "decisions",
     "forget_bodies",

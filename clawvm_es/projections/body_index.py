@@ -91,6 +91,12 @@ def optimize(connection: sqlite3.Connection) -> None:
             connection.execute(f"INSERT INTO {place}{NAME} ({place}{NAME}) VALUES ('optimize')")
 
 
+def search(connection: sqlite3.Connection, query: str, place: str = LIVE) -> list[int]:
+    """The ids of the bodies that match a query in the syntax of FTS5."""
+    name = place + NAME
+    return [row[0] for row in connection.execute(f"SELECT rowid FROM {name} WHERE {name} MATCH ?", (query,))]
+
+
 @contextmanager
 def temporary(bodies: Iterable[tuple[int, bytes]]) -> Iterator[sqlite3.Connection]:
     """An index of some bodies, of the same name but with the texts, that is gone after the block."""

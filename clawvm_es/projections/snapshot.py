@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -32,6 +32,7 @@ from clawvm_es.projections.tables import (
 
 R = TypeVar("R")
 
+_NAMES_OF: Final = "SELECT commitment FROM commitments WHERE blob_id = ?"
 _REPORTED: Final = 20
 """How many differing rows are named for each table."""
 
@@ -190,3 +191,21 @@ def _row_problems(connection: sqlite3.Connection, table: Table[Any], rebuilt: Fo
     if len(problems) > _REPORTED:
         problems = [*problems[:_REPORTED], f"{table.name}: {len(problems) - _REPORTED} more rows differ"]
     return problems
+
+
+def bodies_with(log: EventLog, phrases: Iterable[Sequence[str]]) -> frozenset[str] | None:
+    """The commitments to bodies that have all of some phrases (series of words); None where a log has no index.
+
+    Bodies that the stored index does not know yet are indexed for the length of this call. Writes nothing.
+    """
+    if not isinstance(log, SQLiteLog):
+        return None
+    query = " AND ".join('"' + " ".join(phrase) + '"' for phrase in phrases)
+    with reading(log) as connection:
+        indexed = body_index.exists(connection)
+        found = body_index.search(connection, query) if indexed else []
+        for piece in body_index.missing(connection, body_index.last_indexed(connection) if indexed else 0):
+            with body_index.temporary(piece) as fresh:
+                found += body_index.search(fresh, query)
+        names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
+        return frozenset(name for rows in names for (name,) in rows)
