@@ -18,7 +18,7 @@ from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, Retu
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile
 
-REDUCER_VERSION: Final = 1
+REDUCER_VERSION: Final = 2
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -68,6 +68,8 @@ def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
     if event.profile is not None:
         adopt(state, event.profile)
+        for page in state.pages.values():  # the parent's weights are not this session's
+            page.score = _score(state, page)
     if event.budget_tokens is not None:
         state.budget_tokens = event.budget_tokens
 
