@@ -66,12 +66,17 @@ def adopt(state: State, profile: Profile) -> None:
 
 def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
-    if event.profile is not None:
-        adopt(state, event.profile)
-        for page in state.pages.values():  # the parent's weights are not this session's
+    override(state, event.profile, event.budget_tokens)
+
+
+def override(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
+    """Let a session go on under another policy or budget, where given."""
+    if profile is not None:
+        adopt(state, profile)
+        for page in state.pages.values():  # the weights so far are not those from here on
             page.score = _score(state, page)
-    if event.budget_tokens is not None:
-        state.budget_tokens = event.budget_tokens
+    if budget_tokens is not None:
+        state.budget_tokens = budget_tokens
 
 
 def _session_closed(state: State, event: e.SessionClosed) -> None:
