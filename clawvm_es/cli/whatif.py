@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="clawvm, clawvm_rank, lru or retrieval.")
 @click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy, in permille.")
 @click.option("--without", multiple=True, metavar="NAME,…", help="Break mechanisms of the policy.")
-@click.option("--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is.")
+@click.option(
+    "--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is."
+)
 @click.option("--turn", type=click.IntRange(1), metavar="N", help="Leave all up to the end of this turn as is.")
 @json_option
 def whatif(
