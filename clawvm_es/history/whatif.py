@@ -160,13 +160,15 @@ def _run(
     if after:
         override(state, setting.profile, setting.budget_tokens)
     for row in rows[after:]:
-        given = feed.given(state, row) if row.kind == "input" else None
+        if row.kind != "input":
+            continue
+        report()
+        given = feed.given(state, row)
         if given is None:
             continue
         for event in decide(state, Command(given, row.at_us)):
             apply(state, event)
             figures.count(event)
-        report()
         if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
             parted = parting(was, state.assembled)
             was = next(recorded, None)
