@@ -61,7 +61,7 @@ def fork(
     if rerun and allow_new_calls:
         raise UsageError("a re-run makes no new calls", hint="leave out --rerun or --allow-new-calls")
     require_journal(journal)
-    parent, at = _place(journal, session, version, turn)
+    parent, at = _place(journal, session, version, turn, name)
     ran = None
     with Journal.open(journal, seed=seed, wait_s=wait) as target:
         if rerun:
@@ -86,12 +86,15 @@ def fork(
     emit(document, [*lines, *(_lines(ran, was, opened) if ran else ())], as_json)
 
 
-def _place(journal: str, session: str | None, version: int | None, turn: int | None) -> tuple[str, int]:
-    """The session that is forked, and the version where."""
+def _place(journal: str, session: str | None, version: int | None, turn: int | None, name: str) -> tuple[str, int]:
+    """The session that is forked, and the version where; a fork that is there already knows its parent."""
     from clawvm_es.cli.options import chosen, opened, version_at
+    from clawvm_es.model.events import SessionForked
 
     with opened(journal) as log:
-        parent = chosen(log, session)
+        first = log.first(name) if session is None else None
+        known = first.data.parent if first is not None and isinstance(first.data, SessionForked) else None
+        parent = known or chosen(log, session)
         at = version_at(log, parent, version, turn)
         head = log.head(parent)
         return parent, at if at is not None or head is None else head.version  # type: ignore[return-value]
