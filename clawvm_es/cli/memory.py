@@ -169,7 +169,8 @@ def store(
         wanted = chosen(log, session) if placed else chosen_or_all(log, session)
         with models(log, wanted, version, turn) as view:
             staged = [row for row in view.rows(UPDATES, wanted) if field in (None, row.field)]
-            rows = [row for row in view.rows(DURABLE_STORE, wanted) if field in (None, row.field)]
+            every_row = view.rows(DURABLE_STORE) if wanted is None else view.fields(wanted)
+            rows = [row for row in every_row if field in (None, row.field)]
         found = _with_texts(log, staged) if updates else _with_texts(log, rows if every else _last(rows))
     what = ("update_number", "status", "reason", "op", "turn", "evidence") if updates else (
         "field_version", "op", "turn", "principal", "evidence")  # fmt: skip

@@ -36,8 +36,9 @@ class Bisection:
     """What was found between version `good` (0: before the session) and `bad`.
 
     `first` is the event at which it first holds (None: it holds nowhere that was looked at), `before` the event
-    before it, `prompt_turn` the turn whose prompt was the first to show it (None: none was). `looked` versions were asked; `turns_true` lists, of these, each version at which it holds and did
-    not at the one looked at before, `turns_false` the other way round.
+    before it, `prompt_turn` the turn whose prompt was the first to show it (None: none was).
+    `looked` versions were asked; `turns_true` lists, of these, each version at which it holds and did not at the one
+    looked at before, `turns_false` the other way round.
     """
 
     session_id: str

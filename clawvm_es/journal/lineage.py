@@ -5,7 +5,7 @@ LAW-LINEAGE-1: the events of a session are its parent's up to the fork, then its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import attrs
@@ -29,9 +29,16 @@ class Segment:
 
 def lineage(log: EventLog, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
     """The streams that hold a session's events up to version `upto`, oldest first; empty if there is no session."""
+    return segments(log.first, session_id, upto)
+
+
+def segments(
+    first_of: Callable[[str], Recorded | None], session_id: str, upto: int | None = None
+) -> tuple[Segment, ...]:
+    """`lineage`, where only the first event of any stream is at hand."""
     found: list[Segment] = []
     stream, seen = session_id, {session_id}
-    while (first := log.first(stream)) is not None:
+    while (first := first_of(stream)) is not None:
         if upto is None or upto >= first.version:
             found.append(Segment(stream, upto))
         if not isinstance(first.data, SessionForked):
