@@ -12,7 +12,22 @@ from typing import Any
 
 import click
 
-from clawvm_es.cli import demo, grep, memory, proof, read, redact, replay, upkeep
+from clawvm_es.cli import (
+    bisect,
+    blame,
+    demo,
+    diff,
+    fork,
+    grep,
+    memory,
+    proof,
+    read,
+    redact,
+    replay,
+    upkeep,
+    whatif,
+    why,
+)
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -61,6 +76,7 @@ for verb in (
     replay.replay,
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
     *(read.faults, read.trace, read.stats, grep.grep),
+    *(diff.diff, why.why, blame.blame, bisect.bisect, fork.fork, whatif.whatif),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
     *(proof.checkpoint, proof.bundle, redact.redact),
 ):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
+from clawvm_es.cli.redecided import difference_lines, redecided
 
 if TYPE_CHECKING:
     from clawvm_es.journal.anchors import Anchored
@@ -44,9 +45,12 @@ def verify(
     if anchor is not None and key is not None:
         anchored, refusals = _anchored(journal, anchor, key)
         problems = [*refusals, *problems]
-    decisions = None
+    decisions, differences = None, list[dict[str, Any]]()
     if again and not problems:
-        decisions, problems = _redecided(journal)
+        decisions, differences = redecided(journal)
+        problems = [
+            {"what": "re-decide", "where": f"session {d['session_id']}", "detail": d["detail"]} for d in differences
+        ]
     state = "consistent, unanchored" if anchored is None else f"consistent, {anchored}"
     if problems:
         state = "not consistent" if anchored is None else f"not consistent, {anchored}"
@@ -58,14 +62,21 @@ def verify(
         "events": events,
         "sessions": sessions,
         "redecided": decisions,
+        "differences": differences,
         "anchored": None if anchored is None else {"seq": anchored.seq, "later": anchored.later},
         "problems": problems,
     }
     if decisions is not None and not problems:
         state += f", {decisions} decisions taken again the same"
-    lines = [f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems]
+    lines = difference_lines(differences) or [
+        f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems
+    ]
     mark = good("✓") if not problems else bad("✗")
-    emit(document, [*lines, f"{mark} {events} events in {sessions} sessions: {state}"], as_json)
+    emit(
+        document,
+        [*lines, f"{mark} {events} events in {sessions} sessions: {state}"],
+        as_json,
+    )
     if problems:
         context.exit(1)
 
@@ -111,30 +122,6 @@ def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None
         return None, [{"what": error.what, "where": f"anchor {note_path}", "detail": str(error)}]
     except JournalError as error:
         return None, [{"what": "read", "where": f"anchor {note_path}", "detail": str(error)}]
-
-
-def _redecided(path: str) -> tuple[int, list[dict[str, str]]]:
-    """How many decisions today's code takes again the same, and where it does not."""
-    from clawvm_es.cli.options import known_sessions, opened
-    from clawvm_es.errors import NondeterminismError
-    from clawvm_es.history import redecide
-    from clawvm_es.journal.lineage import read_session
-
-    same, problems = 0, []
-    with opened(path) as log:
-        for session_id in known_sessions(log):
-            try:
-                same += redecide(read_session(log, session_id))
-            except NondeterminismError as error:
-                detail = f"{error}; before it {before}" if (before := _before(error)) else str(error)
-                problems.append({"what": "re-decide", "where": f"session {session_id}", "detail": detail})
-    return same, problems
-
-
-def _before(error: Any) -> str:
-    """The two events before a difference, as a person reads them."""
-    difference = error.difference
-    return ", ".join(f"version {version} {type_}" for version, type_ in difference.before) if difference else ""
 
 
 @click.command()

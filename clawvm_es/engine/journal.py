@@ -192,8 +192,9 @@ class Journal:
         )
         decide(state, Command(forked, 0))
         event = NewEvent(forked, state.turn, self.clock(), "harness")
+        session = self.resume(session_id, stored.counter, settings)
         self.log.append(session_id, [event], Expected.NO_STREAM)
-        return self.resume(session_id, stored.counter, settings)
+        return session
 
     def resume(self, session_id: str, counter: str, settings: Settings | None = None) -> Session:
         """A handle on a stream as it is, open or not; for importers and tools that bring their own opening."""

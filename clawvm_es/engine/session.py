@@ -104,10 +104,7 @@ class Session:
     def fill_permille(self) -> int:
         """How full the context is by the pages that stand in it and those about to, in permille of the budget."""
         with self._shell.lock:
-            state = self.state
-            held = {page_id: state.pages[page_id].tokens[rank] for page_id, rank in state.resident.items()}
-            held.update({page_id: state.pages[page_id].full_tokens for page_id in state.arrivals})
-            return sum(held.values()) * 1000 // max(1, state.budget_tokens)
+            return self.state.fill_permille
 
     def value(self, field: str, scope: Scope | str = Scope.SESSION) -> Any:
         """The committed value of a field of the durable store; None if it was never set.
