@@ -88,6 +88,10 @@ class ToolFailed(ClawVMError):
     """A tool that `Session.tool` ran raised; the failure is in the log, the tool's own error is the cause."""
 
 
+class NewToolCall(ClawVMError, LookupError):
+    """A fork called a tool that its parent did not call, or whose result was erased; nothing ran or was recorded."""
+
+
 class NondeterminismError(ClawVMError):
     """Today's code decides otherwise than the log recorded; the message names the event and the field.
 

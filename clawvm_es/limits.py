@@ -20,15 +20,20 @@ RETRIES: Final = 5
 """How often a command is decided again after another writer was faster."""
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for the writer's lock before `JournalBusy`."""
-SNAPSHOT_EVENTS: Final = 128
-"""Events from one snapshot of a session to the next: what is folded from the last one, at 10 µs an event, and the
-look-ups after it must fit 5 ms."""
+SNAPSHOT_EVENTS: Final = 96
+"""Events from one snapshot of a session to the next: fewer make a larger file (at 96 they take an eighth of the log's
+bytes, at 256 a sixteenth), more make what is folded from the last one (5 µs an event) outweigh what is read."""
 SNAPSHOTS_AT_ONCE: Final = 16
 """Snapshots that are taken in one transaction, so that no other writer waits long."""
 WAL_CHECKPOINT_PAGES: Final = 4_000
 """WAL frames after which a writer checkpoints (4,000 frames of 4 KiB are 16 MB)."""
 WAL_WARN_BYTES: Final = 256 * 2**20
 """WAL size above which a reader that keeps us from checkpointing is reported."""
+
+PIECE_EVENTS: Final = 50_000
+"""Events that read models fold and store in one transaction: what an interruption loses, and what memory holds."""
+INDEX_PIECE_BYTES: Final = 8 * 2**20
+"""Bodies that are put in the full-text index at once: few pieces, little memory."""
 
 COUNTER_PIECE_CHARS: Final = 100_000
 """Longest piece handed to a tokenizer at once; a million blanks in one piece make tiktoken panic."""

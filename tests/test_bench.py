@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BARS = ("P1", "P2", "P4", "P5", "P6", "P7", "P8", "P9", "redecide", "steps")
+BARS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "redecide", "steps")
 FIELDS = {
     "bar", "what", "value", "unit", "peer", "peer_value", "ratio", "limit", "at_least", "note", "holds",
 }  # fmt: skip
@@ -72,6 +72,6 @@ def test_a_recorded_session_is_replayed(traces):
 
 def test_an_unknown_bar_is_refused():
     """A bar that does not exist is wrong usage: exit code 2 and one line that names it."""
-    done = run("P3")
+    done = run("P10")
     assert done.returncode == 2
-    assert "unknown bar P3" in done.stderr
+    assert "unknown bar P10" in done.stderr

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.tools import Tool
-from clawvm_es.importers import write_trace
+from clawvm_es.importers import trace, write_trace
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES
-from tests.strategies import values
+from clawvm_es.testing.strategies import values
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,7 +107,7 @@ def test_every_event_satisfies_its_schema(event_type, data):
 def test_every_line_of_a_trace_satisfies_its_schema(tmp_path):
     """A session that used every text field, written as a trace: each line is accepted, and none with a field more."""
     checker = jsonschema.Draft202012Validator(
-        json.loads((ROOT / "schemas" / "clawvm_trace.v1.json").read_text(encoding="utf-8"))
+        json.loads((ROOT / "schemas" / f"clawvm_trace.v{trace.VERSION}.json").read_text(encoding="utf-8"))
     )
     checker.check_schema(checker.schema)
     with Journal.open(tmp_path / "j.db", seed=1) as journal:

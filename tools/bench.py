@@ -1,4 +1,4 @@
-"""Measure the bars P1, P2 and P4–P9, how fast is re-decided, and what a step costs, beside peers in the same run.
+"""Measure the bars P1 to P9, how fast is re-decided, and what a step costs, beside peers in the same run.
 
     python tools/bench.py                     all bars, as a table
     python tools/bench.py P1 P4 --json FILE   some bars, and all numbers as JSON
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
-from bench import appends, folds, redecides, starts, steps, turns
+from bench import appends, folds, redecides, starts, states, steps, turns
 from bench.report import Measure, machine, table
 from bench.sizes import QUICK, Sizes
 from bench.timing import ProcessFailed
@@ -32,6 +32,7 @@ def bars(folder: Path, sizes: Sizes, traces: Path) -> Mapping[str, Callable[[], 
     return {
         "P1": lambda: appends.p1(folder, sizes),
         "P2": lambda: folds.p2(folder, sizes),
+        "P3": lambda: states.p3(folder, sizes),
         "P4": lambda: turns.p4(folder, sizes),
         "P5": lambda: turns.p5(folder, sizes),
         "P6": lambda: turns.p6(folder, sizes),

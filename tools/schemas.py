@@ -1,6 +1,8 @@
 """Generate `schemas/<type>.v<version>.json` from the event classes, and check that the files still say the same.
 
 `schemas/clawvm_trace.v<version>.json` says what each line of a clawvm-trace is: an input with its texts inline.
+`schemas/clawvm_recording.v<version>.json` says what each line of a recording is; what its `data` is, the schema of
+its event type and version says.
 
     python tools/schemas.py           write the schemas of new event types and versions
     python tools/schemas.py --check   write nothing; exit 1 if a file is missing, differs, or belongs to no event
@@ -21,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from clawvm_es.history import recording
 from clawvm_es.importers import trace
 from clawvm_es.journal.codec import COMMITMENT_FIELDS
 from clawvm_es.limits import INTEGER_MAX
@@ -29,6 +32,7 @@ from clawvm_es.model.events import EVENT_TYPES, INPUTS, Event, PromptRendered
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TRACE = "clawvm_trace"
+RECORDING = "clawvm_recording"
 NAMING = ("Profile", "Verdict")
 """Components whose fields hold declared names where fields of the same name elsewhere hold commitments."""
 FILE_NAME = re.compile(r"(?P<type>[a-z_]+)\.v(?P<version>[1-9][0-9]*)\.json")
@@ -89,6 +93,26 @@ def trace_schema() -> dict[str, Any]:
     }
 
 
+def recording_schema() -> dict[str, Any]:
+    """Return the JSON Schema of one line of a recording: its header, or an event of any type."""
+    (header, line), components = msgspec.json.schema_components(
+        [recording.Header, recording.Line], ref_template="#/$defs/{name}"
+    )
+    definitions = {name: strict(component) for name, component in sorted(components.items())}
+    definitions["Header"]["properties"] |= {
+        "format": {"const": recording.FORMAT},
+        "version": {"const": recording.VERSION},
+    }
+    definitions["Line"]["properties"]["data"] = {"type": "object"}
+    return {
+        "$schema": DIALECT,
+        "$id": f"{RECORDING}.v{recording.VERSION}.json",
+        "title": RECORDING,
+        "oneOf": [header, line],
+        "$defs": definitions,
+    }
+
+
 def closed(**properties: Any) -> dict[str, Any]:
     """Return the schema of an object with exactly these properties."""
     return {
@@ -111,14 +135,15 @@ def inlined(component: dict[str, Any]) -> dict[str, Any]:
 
 def generated() -> dict[str, str]:
     """Return the text of every schema file of the current versions, by file name."""
-    schemas = [*map(schema, EVENT_TYPES.values()), trace_schema()]
+    schemas = [*map(schema, EVENT_TYPES.values()), trace_schema(), recording_schema()]
     return {found["$id"]: json.dumps(found, indent=2, sort_keys=True) + "\n" for found in schemas}
 
 
 def is_known(name: str) -> bool:
-    """Whether a file is the schema of a known event type or of the trace, of the current version or an older one."""
+    """Whether a file is the schema of a known event type or format, of the current version or an older one."""
     match = FILE_NAME.fullmatch(name)
-    current = {name: event.SCHEMA_VERSION for name, event in EVENT_TYPES.items()} | {TRACE: trace.VERSION}
+    current = {name: event.SCHEMA_VERSION for name, event in EVENT_TYPES.items()}
+    current |= {TRACE: trace.VERSION, RECORDING: recording.VERSION}
     return match is not None and int(match["version"]) <= current.get(match["type"], 0)
 
 

@@ -12,7 +12,22 @@ from typing import Any
 
 import click
 
-from clawvm_es.cli import demo, memory, proof, read, redact, replay, upkeep
+from clawvm_es.cli import (
+    bisect,
+    blame,
+    demo,
+    diff,
+    fork,
+    grep,
+    memory,
+    proof,
+    read,
+    redact,
+    replay,
+    upkeep,
+    whatif,
+    why,
+)
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -60,7 +75,8 @@ for verb in (
     demo.demo,
     replay.replay,
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
-    *(read.faults, read.trace, read.stats),
+    *(read.faults, read.trace, read.stats, grep.grep),
+    *(diff.diff, why.why, blame.blame, bisect.bisect, fork.fork, whatif.whatif),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
     *(proof.checkpoint, proof.bundle, redact.redact),
 ):

@@ -76,9 +76,16 @@ def _levels_text(levels: str) -> str:
 @session_option
 @place_options
 @click.option("--outline", is_flag=True, help="The prompt's pages and sizes in order, without their texts.")
+@click.option("--provenance", "where_from", is_flag=True, help="Where each span of the prompt came from.")
 @json_option
 def prompt(
-    journal: str, session: str | None, version: int | None, turn: int | None, outline: bool, as_json: bool
+    journal: str,
+    session: str | None,
+    version: int | None,
+    turn: int | None,
+    outline: bool,
+    where_from: bool,
+    as_json: bool,
 ) -> None:
     """Print the prompt of a turn, byte for byte as it was rendered.
 
@@ -86,6 +93,7 @@ def prompt(
     Example:
       clawvm prompt j.db --turn 40
       clawvm prompt j.db --turn 40 --outline
+      clawvm prompt j.db --turn 40 --provenance
     """
     from clawvm_es.cli.options import chosen, opened, version_at
     from clawvm_es.cli.output import as_json as to_json
@@ -94,7 +102,13 @@ def prompt(
 
     with opened(journal) as log:
         session_id = chosen(log, session)
-        shown = prompt_at(log, session_id, version_at(log, session_id, version, turn))
+        place = version_at(log, session_id, version, turn)
+        if where_from:
+            from clawvm_es.cli.provenance import print_provenance
+
+            print_provenance(journal, log, session_id, place, as_json)
+            return
+        shown = prompt_at(log, session_id, place)
     pieces = [{"page_id": p.page_id, "level": p.level, "chars": len(p.text)} for p in shown.pieces]
     document: dict[str, Any] = {
         "journal": journal,
@@ -155,7 +169,8 @@ def store(
         wanted = chosen(log, session) if placed else chosen_or_all(log, session)
         with models(log, wanted, version, turn) as view:
             staged = [row for row in view.rows(UPDATES, wanted) if field in (None, row.field)]
-            rows = [row for row in view.rows(DURABLE_STORE, wanted) if field in (None, row.field)]
+            every_row = view.rows(DURABLE_STORE) if wanted is None else view.fields(wanted)
+            rows = [row for row in every_row if field in (None, row.field)]
         found = _with_texts(log, staged) if updates else _with_texts(log, rows if every else _last(rows))
     what = ("update_number", "status", "reason", "op", "turn", "evidence") if updates else (
         "field_version", "op", "turn", "principal", "evidence")  # fmt: skip

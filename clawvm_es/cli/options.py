@@ -98,6 +98,21 @@ def version_at(log: SQLiteLog, session_id: str, version: int | None, turn: int |
     return version
 
 
+def is_place(text: str) -> bool:
+    """Whether a text names a place in a session: VERSION or turn:N."""
+    return text.removeprefix("turn:").isdecimal()
+
+
+def version_named(log: SQLiteLog, session_id: str, text: str) -> int | None:
+    """The version that VERSION or turn:N (the end of that turn) means; None for no text, the session's end."""
+    turn = text.removeprefix("turn:")
+    if text and not turn.isdecimal():
+        raise UsageError(f"{text!r} is no place in a session", hint="VERSION or turn:N")
+    if turn != text:
+        return version_at(log, session_id, None, int(turn))
+    return version_at(log, session_id, int(text) if text else None, None)
+
+
 @contextmanager
 def models(
     log: SQLiteLog, session_id: str | None = None, version: int | None = None, turn: int | None = None

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
+from clawvm_es.cli.redecided import difference_lines, redecided
 
 if TYPE_CHECKING:
     from clawvm_es.journal.anchors import Anchored
+    from clawvm_es.journal.sqlite_log import SQLiteLog
 
 
 @click.command()
@@ -44,9 +46,12 @@ def verify(
     if anchor is not None and key is not None:
         anchored, refusals = _anchored(journal, anchor, key)
         problems = [*refusals, *problems]
-    decisions = None
+    decisions, differences = None, list[dict[str, Any]]()
     if again and not problems:
-        decisions, problems = _redecided(journal)
+        decisions, differences = redecided(journal)
+        problems = [
+            {"what": "re-decide", "where": f"session {d['session_id']}", "detail": d["detail"]} for d in differences
+        ]
     state = "consistent, unanchored" if anchored is None else f"consistent, {anchored}"
     if problems:
         state = "not consistent" if anchored is None else f"not consistent, {anchored}"
@@ -58,14 +63,21 @@ def verify(
         "events": events,
         "sessions": sessions,
         "redecided": decisions,
+        "differences": differences,
         "anchored": None if anchored is None else {"seq": anchored.seq, "later": anchored.later},
         "problems": problems,
     }
     if decisions is not None and not problems:
         state += f", {decisions} decisions taken again the same"
-    lines = [f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems]
+    lines = difference_lines(differences) or [
+        f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems
+    ]
     mark = good("✓") if not problems else bad("✗")
-    emit(document, [*lines, f"{mark} {events} events in {sessions} sessions: {state}"], as_json)
+    emit(
+        document,
+        [*lines, f"{mark} {events} events in {sessions} sessions: {state}"],
+        as_json,
+    )
     if problems:
         context.exit(1)
 
@@ -113,30 +125,6 @@ def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None
         return None, [{"what": "read", "where": f"anchor {note_path}", "detail": str(error)}]
 
 
-def _redecided(path: str) -> tuple[int, list[dict[str, str]]]:
-    """How many decisions today's code takes again the same, and where it does not."""
-    from clawvm_es.cli.options import known_sessions, opened
-    from clawvm_es.errors import NondeterminismError
-    from clawvm_es.history import redecide
-    from clawvm_es.journal.lineage import read_session
-
-    same, problems = 0, []
-    with opened(path) as log:
-        for session_id in known_sessions(log):
-            try:
-                same += redecide(read_session(log, session_id))
-            except NondeterminismError as error:
-                detail = f"{error}; before it {before}" if (before := _before(error)) else str(error)
-                problems.append({"what": "re-decide", "where": f"session {session_id}", "detail": detail})
-    return same, problems
-
-
-def _before(error: Any) -> str:
-    """The two events before a difference, as a person reads them."""
-    difference = error.difference
-    return ", ".join(f"version {version} {type_}" for version, type_ in difference.before) if difference else ""
-
-
 @click.command()
 @journal_argument
 @wait_option
@@ -170,34 +158,54 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
 @click.command()
 @journal_argument
 @session_option
-@click.option("--as", "kind", type=click.Choice(["trace"]), default="trace", help="What to write: a clawvm-trace.")
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["trace", "recording"]),
+    default="trace",
+    show_default=True,
+    help="trace: inputs with their texts; recording: inputs and decisions without.",
+)
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write. Default: stdout.")
 @json_option
 def export(journal: str, session: str | None, kind: str, output: str | None, as_json: bool) -> None:
-    """Write the inputs of a session as a clawvm-trace; replaying it gives the same decision digest.
+    """Write a session to a file: its inputs as a clawvm-trace, or all its events as a recording.
+
+    Replaying a trace gives the same decision digest. A recording holds no text; pytest collects it as a test that
+    fails where today's code decides otherwise, if its name ends with .clawvm.jsonl.
 
     \b
     Example:
       clawvm export j.db --as trace -o session.trace.jsonl
+      clawvm export j.db --session run-1 --as recording -o tests/run-1.clawvm.jsonl
     """
     import json
 
     from clawvm_es.cli.options import chosen, opened
     from clawvm_es.cli.output import as_json as to_json
-    from clawvm_es.importers.trace import write_trace
+    from clawvm_es.journal.anchors.files import write_whole
 
     with opened(journal) as log:
         session_id = chosen(log, session)
-        lines = list(write_trace(session_id, log.read(session_id), log.vault(session_id).open))  # all or no file
-        if output is not None:
-            with open(output, "w", encoding="utf-8", newline="") as file:
-                file.writelines(lines)
-            document: dict[str, Any] = {
-                "session_id": session_id, "format": kind, "output": output, "lines": len(lines),
-            }  # fmt: skip
-            click.echo(to_json(document) if as_json else f"{output}: {len(lines)} lines of session {session_id}")
-        elif as_json:
-            click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
-        else:
-            for line in lines:
-                click.echo(line, nl=False)
+        lines = _exported(log, session_id, kind)  # all or no file
+    if output is not None:
+        write_whole(output, lines)
+        document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": len(lines)}
+        click.echo(to_json(document) if as_json else f"{output}: {len(lines)} lines of session {session_id}")
+    elif as_json:
+        click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
+    else:
+        for line in lines:
+            click.echo(line, nl=False)
+
+
+def _exported(log: SQLiteLog, session_id: str, kind: str) -> list[bytes]:
+    """The lines of the file that `--as` means."""
+    if kind == "recording":
+        from clawvm_es.history.recording import write_recording
+        from clawvm_es.journal.lineage import read_session
+
+        return list(write_recording(read_session(log, session_id)))
+    from clawvm_es.importers.trace import write_trace
+
+    return [line.encode() for line in write_trace(session_id, log.read(session_id), log.vault(session_id).open)]

@@ -100,6 +100,8 @@ def _admit_call(state: State, data: e.ToolCalled) -> None:
     keys = len(state.resources) + len(data.resources)
     if any(not 1 <= key <= keys for key in (*data.reads, *data.writes)):
         raise UsageError(f"call {data.call}: names a resource beyond the {keys} known ones")
+    if data.served_by is not None and data.served_from is None:
+        raise UsageError(f"call {data.call}: served by {data.served_by}, but from none of its events")
     _known_holders(state, data.needs)
 
 
@@ -145,12 +147,12 @@ def _known(state: State, page_ids: Iterable[str]) -> None:
 
 
 def _tool_called(state: State, data: e.ToolCalled) -> Iterable[e.Decision]:
-    earlier = state.valid_call(data.signature) if data.deterministic else None
+    ran = data.served_from is None or data.served_by is not None  # or what another stream recorded stands for that
+    earlier = state.valid_call(data.signature) if data.deterministic and ran else None
     found: list[e.Decision] = []
-    if earlier is not None and data.served_from is None:
+    if earlier is not None:
         found.append(e.DuplicateSignatureAlerted(data.call, earlier.call))
-    repeats = earlier.call if earlier and data.served_from is None else None
-    found.extend(observer.needs(state, data.needs, data.call, repeats))
+    found.extend(observer.needs(state, data.needs, data.call, earlier.call if earlier else None))
     return found
 
 

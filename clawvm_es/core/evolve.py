@@ -18,7 +18,7 @@ from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, Retu
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile
 
-REDUCER_VERSION: Final = 1
+REDUCER_VERSION: Final = 2
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -66,10 +66,17 @@ def adopt(state: State, profile: Profile) -> None:
 
 def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
-    if event.profile is not None:
-        adopt(state, event.profile)
-    if event.budget_tokens is not None:
-        state.budget_tokens = event.budget_tokens
+    override(state, event.profile, event.budget_tokens)
+
+
+def override(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
+    """Let a session go on under another policy or budget, where given."""
+    if profile is not None:
+        adopt(state, profile)
+        for page in state.pages.values():  # the weights so far are not those from here on
+            page.score = _score(state, page)
+    if budget_tokens is not None:
+        state.budget_tokens = budget_tokens
 
 
 def _session_closed(state: State, event: e.SessionClosed) -> None:
@@ -129,7 +136,8 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
 
 
 def _score(state: State, page: Page) -> int:
-    return static_score(state.profile.weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens)
+    weights = state.profile.weights
+    return sum(static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens))
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
@@ -319,9 +327,11 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
     call.repeats = earlier.call if earlier else None
-    if event.served_from is not None:
-        call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     state.calls[event.call] = call
+    if event.served_by is not None:  # what another stream recorded stands for a run of this one
+        _join(state, call, Returned(event.served_status, state.version, None, None))
+    elif event.served_from is not None:
+        call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     for key in event.writes:
         state.written_keys[key] = state.version
     for kind in event.invalidates:

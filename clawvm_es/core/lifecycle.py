@@ -5,7 +5,7 @@
 | compact, reset | yes | what is not written back | all pages down to their floor, others leave the prompt |
 | prune | yes | what it names and is not written back | the named pages leave (none named: all evidence) |
 | flush, save | yes | nothing | none |
-| end | yes | what is not written back | none |
+| end | yes | what is not written back | what it destroys leaves |
 
 Without the staging mechanism nothing is staged, and what a boundary destroys while dirty is a `flush_miss`.
 """
@@ -112,6 +112,9 @@ def _targets(state: State, reached: e.BoundaryReached) -> Iterator[tuple[str, in
             evidence = state.pages[page_id].page_type is PageType.EVIDENCE
             if page_id in named or (not named and evidence):
                 yield page_id, state.required.get(page_id, ABSENT)
+    elif reached.boundary is Boundary.END:
+        for page_id in resident:
+            yield page_id, state.resident[page_id]  # unless its only copy is lost
 
 
 def leave(state: State, page_ids: Iterable[str], reason: ChangeReason) -> Iterator[e.Decision]:

@@ -12,7 +12,8 @@ relaxation given phase 1 and the hints (Dantzig 1957; for multiple-choice hulls 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import attrs
 
@@ -56,8 +57,12 @@ class Selection:
         self.levels[page.page_id] = rank
 
 
-def select(state: State, turn: TurnBegan) -> Selection:
-    """What the next prompt holds; `state` is the one before the turn began."""
+Watch: TypeAlias = Callable[[Selection, Iterable[Step]], Iterable[Step]]
+"""Sees the selection that phase 1 left and hands on each step that phase 2 is offered, unchanged."""
+
+
+def select(state: State, turn: TurnBegan, watch: Watch | None = None) -> Selection:
+    """What the next prompt holds; `state` is the one before the turn began. `watch` changes nothing of it."""
     opened = state.opened
     assert opened is not None
     selection = _fixed_region(state, turn, opened.directory_tokens)
@@ -70,7 +75,9 @@ def select(state: State, turn: TurnBegan) -> Selection:
     index = index_of(state)
     if turn.hints and _PREFETCH in state.capabilities:
         _prefetch(state, selection, turn.hints)
-    _spend(selection, index, _steps_of(state, selection, index, degraded), opened.misfits)
+    extra = _steps_of(state, selection, index, degraded)
+    steps: Iterable[Step] = heapq.merge(index.steps, extra) if extra else index.steps
+    _spend(selection, index, steps if watch is None else watch(selection, steps), opened.misfits)
     return selection
 
 
@@ -212,7 +219,7 @@ def _steps(index: Index, page: Page, base: int) -> list[Step]:
     return index.steps_of(page.page_id, page.number, hull(page.tokens, base), page.score, page.last_used)
 
 
-def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) -> None:
+def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: int) -> None:
     """Take steps, best first, until too many did not fit.
 
     The rest being smaller than the smallest step needs no check: then no step fits, and refusals end the pass.
@@ -221,7 +228,7 @@ def _spend(selection: Selection, index: Index, extra: list[Step], misfits: int) 
     closed = dict(selection.settled)
     limit = len(closed) + misfits
     bound: int | None = None
-    for key, cost, gain, (page_id, rank) in heapq.merge(index.steps, extra) if extra else index.steps:
+    for key, cost, gain, (page_id, rank) in steps:
         if cost <= rest:
             if page_id not in closed:
                 levels[page_id] = rank

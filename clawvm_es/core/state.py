@@ -162,6 +162,13 @@ class State:
         other.index = None
         return other
 
+    @property
+    def fill_permille(self) -> int:
+        """How full the context is by the pages that stand in it and those about to, in permille of the budget."""
+        held = {page_id: self.pages[page_id].tokens[rank] for page_id, rank in self.resident.items()}
+        held.update({page_id: self.pages[page_id].full_tokens for page_id in self.arrivals})
+        return sum(held.values()) * 1000 // max(1, self.budget_tokens)
+
     def can(self, capability: Capability) -> bool:
         """Whether the session's policy has a mechanism."""
         return capability in self.capabilities

@@ -8,7 +8,7 @@ weights marked (paper) in `model.profile` follow the ClawVM paper (arXiv:2604.10
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from clawvm_es.model.pages import PageType, Pin, Scope
 from clawvm_es.model.profile import Weights
@@ -41,22 +41,27 @@ def recompute_cost(full_tokens: int) -> int:
     return min(1000, full_tokens * 1000 // COST_TOKENS)
 
 
+class Score(NamedTuple):
+    """The part of a page's score (in permille) that does not move with time; the score is their sum."""
+
+    pin: int
+    boot: int
+    plan: int
+    scope: int
+    cost: int
+
+
 def static_score(
     weights: Weights, page_type: PageType, pin: Pin, scope: Scope, active: bool, full_tokens: int
-) -> int:
-    """The part of the score (in permille) that does not move with time."""
-    score = weights.cost * recompute_cost(full_tokens) // 1000
-    if pin is Pin.HARD:
-        score += weights.pin_hard
-    elif pin is Pin.SOFT:
-        score += weights.pin_soft
-    if page_type is PageType.BOOTSTRAP:
-        score += weights.boot
-    if page_type is PageType.PLAN and active:
-        score += weights.plan
-    if scope is Scope.PROJECT:
-        score += weights.scope
-    return score
+) -> Score:
+    """The weights of what is true of a page, beside how recently it was used."""
+    return Score(
+        weights.pin_hard if pin is Pin.HARD else weights.pin_soft if pin is Pin.SOFT else 0,
+        weights.boot if page_type is PageType.BOOTSTRAP else 0,
+        weights.plan if page_type is PageType.PLAN and active else 0,
+        weights.scope if scope is Scope.PROJECT else 0,
+        weights.cost * recompute_cost(full_tokens) // 1000,
+    )
 
 
 Hull: TypeAlias = tuple[tuple[int, int, int], ...]

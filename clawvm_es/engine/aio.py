@@ -75,9 +75,12 @@ class AsyncSession:
         When the task is cancelled meanwhile, the call is recorded as interrupted.
         """
         run = run or self.sync.declared(name)
-        begun = await asyncio.to_thread(self.sync.begin_tool, name, arguments)
+        begun = await asyncio.to_thread(
+            functools.partial(self.sync.begin_tool, name, arguments, runs=run is not None)
+        )
         if begun.served is not None:
             return begun.served
+        assert run is not None
         try:
             if inspect.iscoroutinefunction(run):
                 text = await run(**arguments)
@@ -165,6 +168,10 @@ class AsyncJournal:
     async def session(self, session_id: str, **options: Any) -> AsyncSession:
         """See `Journal.session`."""
         return AsyncSession(await asyncio.to_thread(functools.partial(self.sync.session, session_id, **options)))
+
+    async def fork(self, parent: str, session_id: str, **options: Any) -> AsyncSession:
+        """See `Journal.fork`."""
+        return AsyncSession(await asyncio.to_thread(functools.partial(self.sync.fork, parent, session_id, **options)))
 
     async def close(self) -> None:
         """See `Journal.close`."""

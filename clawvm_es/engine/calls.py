@@ -1,21 +1,37 @@
-"""Tool calls at the edge: their facts, the pages of their results, and results that are served again."""
+"""Tool calls at the edge: their facts, the pages of their results, and results that are served again.
+
+| in a fork, a call | outcome |
+|---|---|
+| on the tape, which the parent ran | served from the tape |
+| on the tape, which the parent was served from its log | served from this log if it holds, else from the tape |
+| on the tape, but erased | runs if new calls are allowed, else `NewToolCall` |
+| whose result stands in this log and still holds | served; where new calls are allowed, if its validator agrees |
+| any other | runs if new calls are allowed, else `NewToolCall` |
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-from clawvm_es.core.state import Page, State
+from clawvm_es.core.state import Call, Page, State
 from clawvm_es.engine.edge import encode
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.signatures import signature_key
+from clawvm_es.engine.tape import Tape, Taped, tape_of
 from clawvm_es.engine.tools import UNKNOWN, Tool
+from clawvm_es.errors import NewToolCall, UsageError
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, ResourceClass, ReturnStatus
-from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
+
+PREVIEW_CHARS: Final = 120
+"""How much of a call's arguments an error shows."""
+ALLOW: Final = "fork with allow_new_calls=True to let it run"
 
 
 @attrs.frozen
@@ -25,6 +41,14 @@ class Stored:
     page: Page
     text: str
     version: int
+
+
+@attrs.frozen
+class Played:
+    """A result from a fork's tape, and its text."""
+
+    taped: Taped
+    text: str
 
 
 @attrs.frozen
@@ -42,15 +66,17 @@ class ToolCalls:
     def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
         self._shell = shell
         self._tools = tools
+        self._tape: Tape | None = None
+        self._is_fork: bool | None = None  # None: not looked yet
 
     def tool(self, name: str) -> Tool:
         """The declared tool of that name, else the unknown tool."""
         return self._tools.get(name, UNKNOWN)
 
     def called(
-        self, number: int, name: str, arguments: Mapping[str, Any], stored: Stored | None = None
+        self, number: int, name: str, arguments: Mapping[str, Any], found: Stored | Played | None = None
     ) -> e.ToolCalled:
-        """The facts of a call; with `stored`, of one that is served from a recorded result."""
+        """The facts of a call; with `found`, of one that is served from a recorded result."""
         edge = self._shell.edge
         touched = self._touched(name, arguments)
         signature: tuple[int | None, str | None] = (None, None)
@@ -58,11 +84,7 @@ class ToolCalls:
             signature = edge.signature(_signature(name, touched.tool, arguments))
         reads, new_reads = edge.resources(touched.reads)
         writes, new_writes = edge.resources(touched.writes)
-        needs: tuple[Need, ...] = ()
-        if stored is not None:
-            holder = Holder(stored.page.page_id)
-            needs = (Need((holder,), NeedRule.REPEATED_READ, stored.page.full_tokens),)
-        return e.ToolCalled(
+        called = e.ToolCalled(
             call=number,
             tool=touched.tool.name,
             arguments=edge.text(as_json(arguments)),
@@ -74,9 +96,14 @@ class ToolCalls:
             reads=reads,
             writes=writes,
             invalidates=touched.tool.invalidates,
-            needs=needs,
-            served_from=stored.version if stored else None,
         )
+        if isinstance(found, Stored):
+            need = Need((Holder(found.page.page_id),), NeedRule.REPEATED_READ, found.page.full_tokens)
+            return attrs.evolve(called, needs=(need,), served_from=found.version)
+        if isinstance(found, Played):
+            taped = found.taped
+            return attrs.evolve(called, served_from=taped.version, served_by=taped.stream, served_status=taped.status)
+        return called
 
     def _touched(self, name: str, arguments: Mapping[str, Any]) -> Touched:
         """What a call touches; arguments that its declaration cannot take make it a call of unknown effect."""
@@ -87,12 +114,77 @@ class ToolCalls:
             return Touched(attrs.evolve(tool, deterministic=False, invalidates=tuple(ResourceClass)), (), ())
 
     def validator(self, name: str, arguments: Mapping[str, Any]) -> str | None:
-        """What must hold for a result to be served again, as of now; None if that cannot be told."""
+        """What must hold for a result to be served again, as of now; None if that cannot be told.
+
+        A fork that runs nothing lives in the world that its parent recorded, and asks nobody about this one.
+        """
+        tape = self._taped()
+        if tape is not None and not tape.allows_new_calls:
+            return None
         tool = self.tool(name)
         try:
             return tool.validator(arguments) if tool.validator else None
         except Exception:  # as above
             return None
+
+    def recorded(
+        self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None, runs: bool
+    ) -> Stored | Played | None:
+        """What is served instead of running a call; None if the caller is to run it.
+
+        Raises `NewToolCall` in a fork that may not run it, `UsageError` where the caller has nothing to run.
+        """
+        tape = self._taped()
+        found: Stored | Played | None
+        if tape is None:
+            found = self.stored(state, name, arguments, validator)
+        else:
+            found = self._of_fork(tape, state, name, arguments, validator)
+        if found is None and not runs:
+            raise UsageError(f"tool {name!r} has nothing to run", hint="declare it with run=, or pass run=")
+        return found
+
+    def _of_fork(
+        self, tape: Tape, state: State, name: str, arguments: Mapping[str, Any], validator: str | None
+    ) -> Stored | Played | None:
+        """What a fork serves, by the table above."""
+        edge = self._shell.edge
+        kept = edge.open(edge.text(as_json(arguments))) or ""
+        taped = tape.next(name, kept, state.version)
+        if taped is None or taped.again:
+            if taped is None and tape.allows_new_calls:
+                stored = self.stored(state, name, arguments, validator)
+            else:
+                stored = self._held(tape, state, name, kept)
+            if stored is not None:
+                return stored
+        text = None if taped is None else edge.open(taped.result)
+        if taped is not None and text is not None:
+            return Played(taped, text)
+        if tape.allows_new_calls:
+            return None
+        raise _new_call(self._shell.session_id, name, kept, taped, tape.recorded(name, kept))
+
+    def _taped(self) -> Tape | None:
+        """The session's tape; None if it is no fork."""
+        if self._is_fork is None:
+            open_ = self._shell.edge.open
+            ignores = lambda name: self.tool(name).ignores  # noqa: E731
+            self._tape = tape_of(self._shell.log, self._shell.session_id, open_, ignores)
+            self._is_fork = self._tape is not None
+        return self._tape
+
+    def _held(self, tape: Tape, state: State, name: str, arguments: str) -> Stored | None:
+        """A result of the same call in this session's log that nothing made invalid; the newest."""
+        wanted = tape.key(name, arguments)
+        for number in reversed(state.results.values()):
+            call = state.calls[number]
+            if call.tool not in (name, e.UNKNOWN_TOOL) or call.page_id is None or not state.holds(call):
+                continue
+            (row,) = read_session(self._shell.log, self._shell.session_id, call.version - 1, call.version)
+            if isinstance(row.data, e.ToolCalled) and tape.key_of(row.data) == wanted:
+                return self._stored(state, call)
+        return None
 
     def stored(self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None) -> Stored | None:
         """The recorded result of the same call, if nothing that it read was written and its validator agrees."""
@@ -101,13 +193,18 @@ class ToolCalls:
             return None
         ordinal = self._shell.edge.signatures.of.get(_signature(name, tool, arguments))
         earlier = state.valid_call(ordinal)
-        if earlier is None or earlier.returned is None or earlier.page_id is None:
+        if earlier is None or earlier.returned is None:
             return None
-        page = state.pages[earlier.page_id]
-        if not state.holdable(page) or self._shell.edge.open(earlier.returned.validator) != validator:
+        agrees = self._shell.edge.open(earlier.returned.validator) == validator
+        return self._stored(state, earlier) if agrees else None
+
+    def _stored(self, state: State, call: Call) -> Stored | None:
+        """The result of a call and the page that holds it, if both are still there."""
+        if call.returned is None or call.page_id is None:
             return None
-        text = self._shell.edge.open(earlier.returned.result)
-        return None if text is None else Stored(page, text, earlier.returned.version)
+        page = state.pages[call.page_id]
+        text = self._shell.edge.open(call.returned.result or page.bodies[FULL])
+        return Stored(page, text, call.returned.version) if text is not None and state.holdable(page) else None
 
     def returned(
         self,
@@ -119,26 +216,30 @@ class ToolCalls:
         source: str = "",
     ) -> tuple[e.ToolReturned, e.PageWritten]:
         """The facts of a result, and its evidence page."""
-        edge = self._shell.edge
         made = state.calls.get(call)
-        page = edge.page(
+        page = self.evidence(state, call, text, source, made.signature if made else None)
+        returned = e.ToolReturned(
+            call=call,
+            status=status,
+            size_bytes=len(encode(text)),
+            result=page.levels[0].body,
+            validator=self._shell.edge.text(validator) if validator is not None else None,
+            unmatched=made is None,
+        )
+        return returned, page
+
+    def evidence(self, state: State, call: int, text: str, source: str, signature: int | None) -> e.PageWritten:
+        """The page of a result."""
+        written = self._shell.edge.page(
             f"p{len(state.pages) + 1}",
             PageType.EVIDENCE,
             text,
             author=Author.TOOL,
             origin=Origin(OriginKind.TOOL_CALL, call=call),
             source=source,
-            signature=made.signature if made else None,
+            signature=signature,
         )
-        returned = e.ToolReturned(
-            call=call,
-            status=status,
-            size_bytes=len(encode(text)),
-            result=page.event.levels[0].body,
-            validator=edge.text(validator) if validator is not None else None,
-            unmatched=made is None,
-        )
-        return returned, page.event
+        return written.event
 
 
 def as_json(arguments: Mapping[str, Any]) -> str:
@@ -150,6 +251,17 @@ def as_json(arguments: Mapping[str, Any]) -> str:
 def source_of(name: str, arguments: Mapping[str, Any]) -> str:
     """The line that names a result's page: the tool and its arguments."""
     return f"{name} {as_json(arguments)}"
+
+
+def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, recorded: int) -> NewToolCall:
+    call = f"{name} {arguments if len(arguments) <= PREVIEW_CHARS else arguments[:PREVIEW_CHARS] + '…'}"
+    if taped is not None:
+        why = f"its result in {taped.stream} (version {taped.version}) was erased"
+    elif recorded:
+        why = f"the parent recorded {recorded} result{'s' if recorded > 1 else ''} of it, which were served"
+    else:
+        why = "the parent recorded no result of it after the fork"
+    return NewToolCall(f"session {session_id}: {call}: not on the tape: {why}", hint=ALLOW)
 
 
 def _signature(name: str, tool: Tool, arguments: Mapping[str, Any]) -> str:

@@ -157,24 +157,29 @@ class Journal:
         at: int | None = None,
         policy: str | Profile | None = None,
         budget_tokens: int | None = None,
+        allow_new_calls: bool = False,
         settings: Settings | None = None,
     ) -> Session:
         """Open a new session that goes on from event `at` of `parent` (by default its last) and copies nothing.
 
-        Policy and budget are the parent's unless given. Raises `UsageError` where there is no such event, or
-        where `session_id` is taken.
+        Policy and budget are the parent's unless given. `tool` serves what the parent recorded, also after `at`,
+        and runs nothing else, now and whenever the fork is opened again, unless it is made to `allow_new_calls`.
+        Raises `UsageError` where there is no such event, or where `session_id` is taken.
         """
         self._check_id(session_id)
         state = State()
         hash_ = b""
+        held_by = parent
         for row in read_session(self.log, parent, upto=at):
             apply(state, row.data)
-            hash_ = row.hash
+            hash_, held_by = row.hash, row.session_id
         stored = self.opened(parent)
         if stored is None:
             raise UsageError(f"there is no session {parent} to fork")
         if at is not None and state.version != at:
             raise UsageError(f"session {parent} has no version {at}", hint=f"its last is {state.version}")
+        if held_by != parent:
+            raise UsageError(f"version {at} of {parent} is an event of {held_by}", hint=f"fork {held_by}")
         if self.log.head(session_id) is not None:
             raise UsageError(f"there is a session {session_id} already", hint="give the fork another name")
         forked = SessionForked(
@@ -183,11 +188,13 @@ class Journal:
             parent_hash=hash_.hex(),
             profile=profile(policy) if isinstance(policy, str) else policy,
             budget_tokens=budget_tokens,
+            allow_new_calls=allow_new_calls,
         )
         decide(state, Command(forked, 0))
         event = NewEvent(forked, state.turn, self.clock(), "harness")
+        session = self.resume(session_id, stored.counter, settings)
         self.log.append(session_id, [event], Expected.NO_STREAM)
-        return self.resume(session_id, stored.counter, settings)
+        return session
 
     def resume(self, session_id: str, counter: str, settings: Settings | None = None) -> Session:
         """A handle on a stream as it is, open or not; for importers and tools that bring their own opening."""

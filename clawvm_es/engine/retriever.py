@@ -6,6 +6,8 @@ import re
 import sqlite3
 from typing import Final
 
+from clawvm_es.model.pages import Author, PageType
+
 _WORD = re.compile(r"\w{2,}")
 QUERY_WORDS: Final = 64
 """Distinct words of a query that are searched for, the first ones."""
@@ -38,3 +40,26 @@ class Retriever:
     def close(self) -> None:
         """Release the index."""
         self._db.close()
+
+
+class Retrieval:
+    """What a retrieval policy's next prompt asks for: the pages that match what user and model said last."""
+
+    def __init__(self) -> None:
+        self._retriever = Retriever()
+        self._said: dict[Author, str] = {}
+
+    def put(self, number: int, text: str, page_type: PageType, author: Author) -> None:
+        """Take in the text of page `number`, in place of what it held before."""
+        self._retriever.put(number, text)
+        if page_type is PageType.CONVERSATION:
+            self._said[author] = text
+
+    def best(self, top_k: int) -> tuple[str, ...]:
+        """The ids of the `top_k` pages that match best, best first."""
+        query = " ".join(self._said.get(author, "") for author in (Author.USER, Author.MODEL))
+        return tuple(f"p{number}" for number in self._retriever.search(query, top_k))
+
+    def close(self) -> None:
+        """Release the index."""
+        self._retriever.close()

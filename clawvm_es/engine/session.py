@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from clawvm_es.core.state import Call, Page, State
-from clawvm_es.engine.calls import Stored, ToolCalls, source_of
+from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
 from clawvm_es.engine.hooks import Prompt, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Outcome, Shell
@@ -104,10 +104,7 @@ class Session:
     def fill_permille(self) -> int:
         """How full the context is by the pages that stand in it and those about to, in permille of the budget."""
         with self._shell.lock:
-            state = self.state
-            held = {page_id: state.pages[page_id].tokens[rank] for page_id, rank in state.resident.items()}
-            held.update({page_id: state.pages[page_id].full_tokens for page_id in state.arrivals})
-            return sum(held.values()) * 1000 // max(1, state.budget_tokens)
+            return self.state.fill_permille
 
     def value(self, field: str, scope: Scope | str = Scope.SESSION) -> Any:
         """The committed value of a field of the durable store; None if it was never set.
@@ -270,14 +267,16 @@ class Session:
     # --------------------------------------------------------------------------------------- tools
 
     def tool(self, name: str, arguments: Mapping[str, Any], run: Callable[..., str] | None = None) -> ToolResult:
-        """Run a tool, or serve a stored result that is known to hold still.
+        """Run a tool, or serve a stored result that is known to hold still; in a fork, what its parent recorded.
 
-        Raises `ToolFailed` (the failure is recorded) with the tool's own error as its cause.
+        Raises `ToolFailed` (the failure is recorded) with the tool's own error as its cause; in a fork `NewToolCall`
+        for what its parent did not call, unless it may.
         """
         run = run or self.declared(name)
-        begun = self.begin_tool(name, arguments)
+        begun = self.begin_tool(name, arguments, runs=run is not None)
         if begun.served is not None:
             return begun.served
+        assert run is not None
         try:
             text = run(**arguments)
         except BaseException as error:
@@ -285,26 +284,42 @@ class Session:
             raise
         return self.finish_tool(begun, text)
 
-    def declared(self, name: str) -> Callable[..., str]:
-        """What a declared tool runs; raises `UsageError` if there is nothing."""
-        run = self._calls.tool(name).run
-        if run is None:
-            raise UsageError(f"tool {name!r} has nothing to run", hint="declare it with run=, or pass run=")
-        return run
+    def declared(self, name: str) -> Callable[..., str] | None:
+        """What a declared tool runs; None if there is nothing."""
+        return self._calls.tool(name).run
 
-    def begin_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolRun:
-        """Record a call before it runs; `served` holds a stored result if there is one that holds still."""
+    def begin_tool(self, name: str, arguments: Mapping[str, Any], *, runs: bool = True) -> ToolRun:
+        """Record a call before it runs; `served` holds a recorded result where one is served instead.
+
+        Without `runs` a call that would have to run is not recorded, but raises `UsageError`. Raises `NewToolCall`
+        in a fork that may not run it, and `ToolFailed` where the failure of its parent's call is served.
+        """
         validator = self._calls.validator(name, arguments)
-        stored: list[Stored | None] = []
+        recorded: list[Stored | Played | None] = []
 
         def build(state: State) -> Sequence[Command]:
-            stored.append(self._calls.stored(state, name, arguments, validator))
-            called = self._calls.called(len(state.calls) + 1, name, arguments, stored[-1])
-            return (Command(called, self._clock(), MODEL),)
+            found = self._calls.recorded(state, name, arguments, validator, runs)
+            recorded.append(found)
+            at = self._clock()
+            called = self._calls.called(len(state.calls) + 1, name, arguments, found)
+            commands = [Command(called, at, MODEL)]
+            if isinstance(found, Played):
+                source = source_of(name, arguments)
+                page = self._calls.evidence(state, called.call, found.text, source, called.signature)
+                commands.append(Command(page, at, TOOL))
+            return commands
 
-        number = _first(self._shell.run(build).events, e.ToolCalled).call
-        found = stored[-1]
-        served = ToolResult(found.text, number, found.page.page_id, served=True) if found else None
+        with self._shell.lock:
+            events = self._shell.run(build).events
+            number, found = _first(events, e.ToolCalled).call, recorded[-1]
+            if isinstance(found, Played):
+                self._flush_when_full()
+        if isinstance(found, Played) and found.taped.status is not ReturnStatus.OK:
+            raise ToolFailed(f"tool {name} failed: {found.text}")
+        served = None
+        if found is not None:
+            page_id = found.page.page_id if isinstance(found, Stored) else _first(events, e.PageWritten).page_id
+            served = ToolResult(found.text, number, page_id, served=True)
         return ToolRun(number, name, arguments, validator, served)
 
     def finish_tool(self, begun: ToolRun, text: str) -> ToolResult:

@@ -15,20 +15,21 @@ import attrs
 
 from clawvm_es import limits
 from clawvm_es.core.decide import decide
-from clawvm_es.core.evolve import apply, fold
+from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.engine import scopes
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
-from clawvm_es.engine.retriever import Retriever
+from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import StagedPage, UpdateFacts
-from clawvm_es.model.pages import FULL, Author, PageType
+from clawvm_es.model.pages import FULL
 from clawvm_es.model.profile import Rule
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
@@ -80,8 +81,7 @@ class Shell:
         self._head: Head | None = None
         self._state: State | None = None
         self._keys: dict[str, int] = {}
-        self._retriever: Retriever | None = None
-        self._query: dict[Author, str] = {}
+        self._retrieval: Retrieval | None = None
 
     # ------------------------------------------------------------------------------------- reading
 
@@ -104,7 +104,7 @@ class Shell:
 
     def _load(self) -> None:
         """Fold the whole session, its parents' part included: the state, the known keys, and the edge's ordinals."""
-        self._keys, self._query = {}, {}
+        self._keys = {}
         self.edge = self.edge.fresh()
         self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._close_retriever()
@@ -121,7 +121,7 @@ class Shell:
                 self._keys[row.idempotency_key] = row.version
             if isinstance(row.data, e.ToolCalled):
                 self._relearn(row.data)
-            elif isinstance(row.data, e.PageWritten) and self._retriever is not None:
+            elif isinstance(row.data, e.PageWritten) and self._retrieval is not None:
                 self._index(state, row.data)
 
     def _relearn(self, called: e.ToolCalled) -> None:
@@ -143,7 +143,7 @@ class Shell:
         """The state as it was when the input under `key` and its decisions had been folded."""
         recorded = self.log.find(self.session_id, key)
         upto = recorded[-1].version
-        return fold(row.data for row in read_session(self.log, self.session_id, upto=upto))
+        return snapshots.state_at(self.log, self.session_id, upto)
 
     def render(self, state: State) -> str:
         """The prompt that was assembled last in `state`."""
@@ -321,31 +321,25 @@ class Shell:
 
     def _index(self, state: State, written: e.PageWritten) -> None:
         text = self._text(written.levels[0].body)
-        self._retrieving(state).put(state.pages[written.page_id].number, text)
-        if written.page_type is PageType.CONVERSATION:
-            self._query[written.author] = text
+        number = state.pages[written.page_id].number
+        self._retrieving(state).put(number, text, written.page_type, written.author)
 
-    def _retrieving(self, state: State) -> Retriever:
-        if self._retriever is None:
-            self._retriever = Retriever()
+    def _retrieving(self, state: State) -> Retrieval:
+        if self._retrieval is None:
+            self._retrieval = Retrieval()
             for page in state.pages.values():
                 body = page.bodies[FULL]
-                text = self._text(body) if body else ""
-                self._retriever.put(page.number, text)
-                if page.page_type is PageType.CONVERSATION:
-                    self._query[page.author] = text
-        return self._retriever
+                self._retrieval.put(page.number, self._text(body) if body else "", page.page_type, page.author)
+        return self._retrieval
 
     def _retrieve(self, state: State) -> tuple[str, ...]:
         """Pages that match what the user and the model said last, best first."""
-        retriever = self._retrieving(state)
-        query = " ".join(self._query.get(author, "") for author in (Author.USER, Author.MODEL))
-        return tuple(f"p{number}" for number in retriever.search(query, state.profile.top_k))
+        return self._retrieving(state).best(state.profile.top_k)
 
     def _close_retriever(self) -> None:
-        if self._retriever is not None:
-            self._retriever.close()
-        self._retriever = None
+        if self._retrieval is not None:
+            self._retrieval.close()
+        self._retrieval = None
 
     def close(self) -> None:
         """Release what is held in memory."""

@@ -13,8 +13,8 @@ LAW-REDACT-3: the same redaction again finds nothing to erase, appends nothing, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 import attrs
 
@@ -23,11 +23,11 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError, VersionConflict
+from clawvm_es.history.reach import Log, Reach, touches
 from clawvm_es.journal import erasure, snapshots
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.erasure import Erasure
-from clawvm_es.journal.lineage import lineage, read_session
-from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, Erased, NewEvent
 from clawvm_es.journal.sqlite_log import SQLiteLog, SQLiteTransaction
 from clawvm_es.model.commands import Command
@@ -35,14 +35,9 @@ from clawvm_es.model.events import (
     SCOPE_PREFIX,
     ContentRedacted,
     PageWritten,
-    PromptRendered,
-    ScopeSynced,
-    SessionOpened,
-    ToolReturned,
 )
 from clawvm_es.model.facts import RedactReason
 
-Log: TypeAlias = SQLiteLog | MemoryLog
 _NAME: Final = re.compile(r"[\w.:/+@-]{1,200}")
 _PREFIX_MIN: Final = 8
 
@@ -89,17 +84,6 @@ class Redaction:
     guessable: bool
 
 
-@attrs.define
-class _Session:
-    """What one session's events (a shared scope's: its own) say of commitments, read once."""
-
-    session_id: str
-    names: dict[str, None] = attrs.field(factory=dict)  # every commitment that an input names, in order
-    together: list[tuple[str, ...]] = attrs.field(factory=list)  # what is erased together
-    scopes: dict[str, None] = attrs.field(factory=dict)
-    streams: dict[str, None] = attrs.field(factory=dict)
-
-
 @attrs.frozen
 class _Trail:
     """The event that a stream is about to get, and the state that it is decided on (None: a scope's)."""
@@ -129,43 +113,43 @@ def redact(
     if not _NAME.fullmatch(principal):
         raise UsageError(f"principal {principal!r} is no name", hint="letters, digits and . : / + @ -")
     for _ in range(limits.RETRIES):
-        plan = _Plan(log, everywhere)
-        plan.grow(_seeds(log, plan, target))
-        trails = plan.trails(reason)
-        if dry_run or not plan.erased:
-            return _finished(log, plan, trails, dry_run)
+        reach = Reach(log, everywhere)
+        reach.grow(_asked(log, reach, target))
+        trails = _trails(log, reach, reason)
+        if dry_run or not reach.erased:
+            return _finished(log, reach, trails, dry_run)
         try:
-            gone, trails = _erase(log, plan, trails, at_us, principal)
+            gone, trails = _erase(log, reach, trails, at_us, principal)
         except VersionConflict:
             continue
         projections.catch_up(log)
         status = Erasure.ERASED
         if isinstance(log, SQLiteLog):
             status = erasure.scrub(log, [erased.body for erased in gone])
-        return _redaction(log, plan, trails, gone, str(status))
+        return _redaction(log, reach, trails, gone, str(status))
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
 
 
-def _finished(log: Log, plan: _Plan, trails: Sequence[_Trail], dry_run: bool) -> Redaction:
+def _finished(log: Log, reach: Reach, trails: Sequence[_Trail], dry_run: bool) -> Redaction:
     """What is said where nothing is written: a plan, or that nothing is left but what is pending."""
-    status = "planned" if dry_run and plan.erased else str(Erasure.NOTHING)
+    status = "planned" if dry_run and reach.erased else str(Erasure.NOTHING)
     if not dry_run and isinstance(log, SQLiteLog) and log.pending_erasures():
         status = str(erasure.scrub(log))
-    would = [Erased(0, body) for body in plan.bodies()] if dry_run else []
-    return _redaction(log, plan, [attrs.evolve(trail, version=0) for trail in trails], would, status)
+    would = [Erased(0, body) for body in reach.bodies()] if dry_run else []
+    return _redaction(log, reach, [attrs.evolve(trail, version=0) for trail in trails], would, status)
 
 
-def _redaction(log: Log, plan: _Plan, trails: Sequence[_Trail], gone: Sequence[Erased], status: str) -> Redaction:
+def _redaction(log: Log, reach: Reach, trails: Sequence[_Trail], gone: Sequence[Erased], status: str) -> Redaction:
     return Redaction(
         status=status,
-        commitments=len(plan.erased),
+        commitments=len(reach.erased),
         bodies=len(gone),
         size_bytes=sum(len(erased.body) for erased in gone),
         trails=tuple(
             Trail(trail.session_id, trail.version, len(trail.event.commitments), trail.event.pages)
             for trail in trails
         ),
-        held_by=tuple(sorted(plan.elsewhere)),
+        held_by=tuple(sorted(reach.elsewhere)),
         guessable=log.reproducible,
     )
 
@@ -173,14 +157,14 @@ def _redaction(log: Log, plan: _Plan, trails: Sequence[_Trail], gone: Sequence[E
 # ------------------------------------------------------------------------------------------- planning
 
 
-def _seeds(log: Log, plan: _Plan, target: Target) -> Iterator[str]:
+def _asked(log: Log, reach: Reach, target: Target) -> Iterator[str]:
     """The commitments that the target names itself."""
     chosen = (target.page_id is not None, target.body is not None, target.matches is not None, target.everything)
     if sum(chosen) != 1:
         raise UsageError("a redaction erases one of a page, a body, what matches, or everything of a session")
     if target.session_id is None and target.matches is None and target.body is None:
         raise UsageError("of which session?", hint="name it")
-    ids = plan.ids() if target.session_id is None else (target.session_id,)
+    ids = reach.ids() if target.session_id is None else (target.session_id,)
     if target.session_id is not None and log.head(target.session_id) is None:
         raise UsageError(f"there is no session {target.session_id}")
     if target.page_id is not None:
@@ -188,7 +172,7 @@ def _seeds(log: Log, plan: _Plan, target: Target) -> Iterator[str]:
     if target.everything:
         rows = (row for row in log.read(ids[0]) if row.kind == "input")
         return (name for row in rows for name in named_commitments(row.raw))
-    names = dict.fromkeys(name for each in ids for name in plan.session(each).names)
+    names = dict.fromkeys(name for each in ids for name in reach.session(each).names)
     if target.body is not None:
         return _of_body(names, target.body)
     assert target.matches is not None
@@ -221,146 +205,14 @@ def _matching(log: Log, names: Iterable[str], matches: Callable[[str], object]) 
             yield name
 
 
-class _Plan:
-    """Grows the set of commitments to erase until nothing is missing, and knows who reaches them."""
-
-    def __init__(self, log: Log, everywhere: bool) -> None:
-        self._log = log
-        self._everywhere = everywhere
-        self._sessions: dict[str, _Session] = {}
-        self._lineages: dict[str, tuple[str, ...]] = {}
-        self._owners: dict[str, str] = {}  # erased commitment → the stream that it belongs to
-        self.erased: dict[str, None] = {}
-        self.elsewhere: dict[str, None] = {}
-
-    def ids(self) -> tuple[str, ...]:
-        """All sessions of the log."""
-        ids = (head.session_id for head in self._log.heads())
-        return tuple(session_id for session_id in ids if not session_id.startswith(SCOPE_PREFIX))
-
-    def session(self, session_id: str) -> _Session:
-        """What a session's events say, read at first use."""
-        found = self._sessions.get(session_id)
-        if found is None:
-            found = self._sessions[session_id] = _read(self._log, session_id)
-        return found
-
-    def grow(self, seeds: Iterable[str]) -> None:
-        """Add commitments and everything that has to go with them."""
-        waiting = list(seeds)
-        while waiting:
-            added = [name for name in dict.fromkeys(waiting) if name not in self.erased and self._take(name)]
-            if not added:
-                break
-            waiting = [other for name in added for other in self._same_text(name)]
-            for session in self._reached():
-                waiting += [name for group in session.together if _any(group, self.erased) for name in group]
-        for session in self._reached():
-            for name in _prompts(self._log, session.session_id, self.erased):
-                if name not in self.erased:
-                    self._take(name)
-        self.elsewhere = self._others()
-
-    def _take(self, name: str) -> bool:
-        """Mark a commitment for erasure; False if nothing is stored for it (any more)."""
-        owner = next((session_id for session_id, other in self._log.holders(name) if other == name), None)
-        if owner is None:
-            return False
-        self.erased[name] = None
-        self._owners[name] = owner
-        return True
-
-    def _same_text(self, name: str) -> Iterator[str]:
-        """Other commitments to the same text: of shared scopes that its owner belongs to, or of all."""
-        for owner, other in self._log.holders(name):
-            if self._everywhere or owner in self.session(self._owners[name]).scopes:
-                yield other
-
-    def _others(self) -> dict[str, None]:
-        """Streams outside of the plan that hold one of the texts."""
-        holders = (
-            owner for name in self.erased for owner, other in self._log.holders(name) if other not in self.erased
-        )
-        return dict.fromkeys(holders)
-
-    def _reached(self) -> list[_Session]:
-        """The sessions and scopes whose fold may reach an erased commitment."""
-        owners = dict.fromkeys(self._owners.values())
-        streams = [head.session_id for head in self._log.heads()]
-        found = [self.session(each) for each in streams if _any(self._lineage(each), owners)]
-        scopes = dict.fromkeys(scope for session in found for scope in session.scopes)
-        return [*found, *(self.session(scope) for scope in scopes if scope not in owners)]
-
-    def _lineage(self, session_id: str) -> tuple[str, ...]:
-        known = self._lineages.get(session_id)
-        if known is None:
-            known = tuple(segment.stream for segment in lineage(self._log, session_id))
-            self._lineages[session_id] = known
-        return known
-
-    def bodies(self) -> Iterator[bytes]:
-        """The bodies that nothing would stand for any more, each once."""
-        seen: dict[str, None] = {}
-        for name in self.erased:
-            holders = [other for _, other in self._log.holders(name)]
-            stored = self._log.stored(name)
-            if name not in seen and stored is not None and stored[1] is not None and _all(holders, self.erased):
-                yield stored[1]
-            seen.update(dict.fromkeys(holders))
-
-    def trails(self, reason: RedactReason) -> list[_Trail]:
-        """The event for each stream whose fold reaches an erased commitment."""
-        found = []
-        for session in sorted(self._reached(), key=lambda session: session.session_id):
-            names = tuple(sorted(name for name in session.names if name in self.erased))
-            if names:
-                found.append(_trail(self._log, session.session_id, names, reason))
-        return found
-
-
-def _any(names: Iterable[str], among: Mapping[str, object]) -> bool:
-    return any(name in among for name in names)
-
-
-def _all(names: Iterable[str], among: Mapping[str, object]) -> bool:
-    return all(name in among for name in names)
-
-
-def _read(log: Log, session_id: str) -> _Session:
-    """Collect the commitments of a session, and which of them belong together: levels, and the result they show."""
-    session = _Session(session_id)
-    results: dict[int, str] = {}
-    for row in read_session(log, session_id):
-        data = row.data
-        if row.kind == "input":
-            session.names.update(dict.fromkeys(named_commitments(row.raw)))
-        if isinstance(data, ToolReturned) and data.result is not None:
-            results[data.call] = data.result
-        elif isinstance(data, PageWritten):
-            levels = tuple(level.body for level in data.levels)
-            result = results.get(data.origin.call) if data.origin.call is not None else None
-            session.together.append(levels if result is None else (*levels, result))
-        elif isinstance(data, SessionOpened) and data.project is not None:
-            session.scopes[data.project] = None
-        elif isinstance(data, ScopeSynced):
-            session.scopes[data.scope] = None
-    return session
-
-
-def _prompts(log: Log, session_id: str, erased: Mapping[str, None]) -> Iterator[str]:
-    """The sealed commitments to prompts that showed an erased text: with their salts it could be guessed."""
-    if session_id.startswith(SCOPE_PREFIX):
-        return
-    state = State()
-    shown: dict[str, None] = {}  # pages whose content now is erased
-    for row in read_session(log, session_id):
-        apply(state, row.data)
-        if isinstance(row.data, PageWritten):
-            shown.pop(row.data.page_id, None)
-            if _any((level.body for level in row.data.levels), erased):
-                shown[row.data.page_id] = None
-        elif isinstance(row.data, PromptRendered) and _any(shown, state.assembled):
-            yield row.data.prompt
+def _trails(log: Log, reach: Reach, reason: RedactReason) -> list[_Trail]:
+    """The event for each stream whose fold reaches an erased commitment."""
+    found = []
+    for session in sorted(reach.reached(), key=lambda session: session.session_id):
+        names = tuple(sorted(name for name in session.names if name in reach.erased))
+        if names:
+            found.append(_trail(log, session.session_id, names, reason))
+    return found
 
 
 def _trail(log: Log, session_id: str, names: tuple[str, ...], reason: RedactReason) -> _Trail:
@@ -375,7 +227,7 @@ def _trail(log: Log, session_id: str, names: tuple[str, ...], reason: RedactReas
     pages = tuple(
         page.page_id
         for page in state.pages.values()
-        if not page.redacted and _any((body for body in page.bodies if body is not None), erased)
+        if not page.redacted and touches((body for body in page.bodies if body is not None), erased)
     )
     return _Trail(session_id, ContentRedacted(reason, names, pages), state, state.version)
 
@@ -384,7 +236,7 @@ def _trail(log: Log, session_id: str, names: tuple[str, ...], reason: RedactReas
 
 
 def _erase(
-    log: Log, plan: _Plan, trails: Sequence[_Trail], at_us: int, principal: str
+    log: Log, reach: Reach, trails: Sequence[_Trail], at_us: int, principal: str
 ) -> tuple[tuple[Erased, ...], list[_Trail]]:
     """Append all events and delete all rows in one transaction; raises `VersionConflict` where a stream moved on."""
     done: list[_Trail] = []
@@ -394,7 +246,7 @@ def _erase(
             head = transaction.append(trail.session_id, _events(trail, at_us, principal), trail.version)
             first = first or head.seq
             done.append(attrs.evolve(trail, version=trail.version + 1))
-        gone = transaction.erase(tuple(plan.erased))
+        gone = transaction.erase(tuple(reach.erased))
         if isinstance(transaction, SQLiteTransaction):
             _forget(transaction, [trail.session_id for trail in trails], gone)
             erasure.mark(transaction.connection, first)
@@ -411,3 +263,5 @@ def _events(trail: _Trail, at_us: int, principal: str) -> list[NewEvent]:
 def _forget(transaction: SQLiteTransaction, session_ids: Sequence[str], gone: Sequence[Erased]) -> None:
     """Drop what caches and indexes hold of what is gone."""
     snapshots.forget(transaction.connection, session_ids)
+    projections.forget_bodies(transaction.connection, [(erased.blob_id, erased.body) for erased in gone])
+    projections.optimize(transaction.connection)

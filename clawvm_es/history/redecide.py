@@ -7,8 +7,8 @@ machine that recorded it are asked. A difference names the event, the field and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, zip_longest
 from typing import Any, cast
 
 import attrs
@@ -29,6 +29,7 @@ class Difference:
     """Where today's code decides otherwise: the event, the path of the field, what it was and what it is now.
 
     `before` are the two events before it, as (version, type). `now` is None where today nothing is decided.
+    `recorded_data` and `now_data` are the whole data of both decisions, None where there is none.
     """
 
     session_id: str
@@ -39,6 +40,8 @@ class Difference:
     recorded: Any
     now: Any
     before: tuple[tuple[int, str], ...]
+    recorded_data: Mapping[str, Any] | None = None
+    now_data: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         return (
@@ -70,7 +73,7 @@ def differences(recorded: Iterable[Recorded]) -> Iterator[Difference | None]:
     """For each recorded decision None, up to the first that today's code takes otherwise."""
     state = State()
     before: deque[tuple[int, str]] = deque(maxlen=2)
-    for group, forked in _groups(recorded):
+    for group, forked in groups(recorded):
         given, decisions = group[0], group[1:]
         now = _decided(state, given)
         if forked:  # a fork may cut a parent's decisions off; those that it kept are compared
@@ -91,12 +94,17 @@ def _decided(state: State, given: Recorded) -> tuple[Event, ...]:
     try:
         return decide(state, Command(cast(Input, given.data), given.at_us))[1:]
     except ClawVMError as error:
-        raise NondeterminismError(
-            f"session {given.session_id} version {given.version} ({given.type}): refused today: {error}"
-        ) from error
+        raise NondeterminismError(f"{_name(given)}: refused today: {error}") from error
+    except Exception as error:  # a bug in the core; whoever looks for it wants to know where
+        error.add_note(f"deciding {_name(given)} again")
+        raise
 
 
-def _groups(recorded: Iterable[Recorded]) -> Iterator[tuple[list[Recorded], bool]]:
+def _name(row: Recorded) -> str:
+    return f"session {row.session_id} version {row.version} ({row.type})"
+
+
+def groups(recorded: Iterable[Recorded]) -> Iterator[tuple[list[Recorded], bool]]:
     """Each input with the decisions that follow it, and whether a fork comes next."""
     group: list[Recorded] = []
     for row in recorded:
@@ -112,33 +120,28 @@ def _compare(
     given: Recorded, row: Recorded | None, data: Event | None, turn: int, before: tuple[tuple[int, str], ...]
 ) -> Difference | None:
     """The first way in which a recorded decision and today's differ: type, turn, cause, then data."""
-    if row is None or data is None:
-        version = row.version if row else before[-1][0] + 1
-        kinds = (row.type if row else None, data.TYPE if data else None)
-        return Difference(given.session_id, version, turn, kinds[0] or kinds[1] or "", "$type", *kinds, before)
-    pairs: tuple[tuple[str, object, object], ...] = (
-        ("$type", row.type, data.TYPE),
-        ("$turn", row.turn, turn),
-        ("$cause", row.cause, given.version),
-    )
-    for path, was, now in pairs:
-        if was != now:
-            return Difference(given.session_id, row.version, row.turn, row.type, path, was, now, before)
-    stored, decided = encode(row.data), encode(data)
-    if stored == decided:
+    kind = row.type if row else data.TYPE if data else ""
+    pairs: list[tuple[str, Any, Any]] = [("$type", row.type if row else None, data.TYPE if data else None)]
+    if row is not None and data is not None:
+        pairs += [("$turn", row.turn, turn), ("$cause", row.cause, given.version)]
+    stored, decided = encode(row.data) if row else b"null", encode(data) if data else b"null"
+    if stored == decided and all(was == now for _, was, now in pairs):
         return None
-    path, then, today = _first_difference(msgspec.json.decode(stored), msgspec.json.decode(decided), "$")
-    return Difference(given.session_id, row.version, row.turn, row.type, path, then, today, before)
+    then, today = msgspec.json.decode(stored), msgspec.json.decode(decided)
+    differing = chain((pair for pair in pairs if pair[1] != pair[2]), changed_fields(then, today))
+    version = row.version if row else before[-1][0] + 1
+    return Difference(
+        given.session_id, version, row.turn if row else turn, kind, *next(differing), before, then, today
+    )
 
 
-def _first_difference(was: Any, now: Any, path: str) -> tuple[str, Any, Any]:
-    """The path of the first value that differs in two JSON values, and both."""
+def changed_fields(was: Any, now: Any, path: str = "$") -> Iterator[tuple[str, Any, Any]]:
+    """Path, recorded and new value of every value that differs in two JSON values; None where there is none."""
     if isinstance(was, dict) and isinstance(now, dict):
         for key in sorted(was.keys() | now.keys()):
-            if was.get(key) != now.get(key):
-                return _first_difference(was.get(key), now.get(key), f"{path}.{key}")
-    if isinstance(was, list) and isinstance(now, list):
+            yield from changed_fields(was.get(key), now.get(key), f"{path}.{key}")
+    elif isinstance(was, list) and isinstance(now, list):
         for index, (a, b) in enumerate(zip_longest(was, now)):
-            if a != b:
-                return _first_difference(a, b, f"{path}[{index}]")
-    return path, was, now
+            yield from changed_fields(a, b, f"{path}[{index}]")
+    elif was != now:
+        yield path, was, now

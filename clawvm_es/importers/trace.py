@@ -1,6 +1,6 @@
 """`clawvm-trace`, our own format: the inputs of a session with recorded counts and levels, bodies inline.
 
-JSON Lines: a header `{"format": "clawvm-trace", "version": 1, "session_id": …}`, then one object an input:
+JSON Lines: a header `{"format": "clawvm-trace", "version": 2, "session_id": …}`, then one object an input:
 `{"type", "schema_version", "at_us", "principal", "data"}`. Where an event holds a commitment, `data` holds
 `{"text": …}`, or `{"absent": true}` for a body that was erased.
 
@@ -29,8 +29,8 @@ from clawvm_es.journal.upcasters import UPCASTERS, upcast
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import INPUTS, Input, PromptRendered, SessionOpened
 
-VERSION: Final = 1
-"""Version of the format that is written, and the newest that is read."""
+VERSION: Final = 2
+"""Version of the format that is written; older ones are read, their inputs upcast."""
 
 _CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls is not PromptRendered}
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
@@ -64,9 +64,10 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     rows = [(number, raw) for number, raw in enumerate(data.split(b"\n"), 1) if raw.strip()]
     header = _object(rows[0][1], name, rows[0][0]) if rows else {}
     session_id = header.get("session_id")
-    if header.get("version") != VERSION or not isinstance(session_id, str) or not session_id:
+    version = header.get("version")
+    if type(version) is not int or not 1 <= version <= VERSION or not isinstance(session_id, str) or not session_id:
         raise UnreadableInput(
-            f"{name}: line {rows[0][0] if rows else 1}: no header of clawvm-trace version {VERSION}",
+            f"{name}: line {rows[0][0] if rows else 1}: no header of clawvm-trace version 1 to {VERSION}",
             hint="was it written by a newer version?",
         )
     inputs = [_input(_object(raw, name, number), name, number) for number, raw in rows[1:]]

@@ -13,6 +13,8 @@ import hashlib
 import struct
 from typing import Final
 
+from clawvm_es.journal.protocol import Recorded
+
 GENESIS: Final = bytes(32)
 """What the first event of a stream chains to."""
 HASH_BYTES: Final = 32
@@ -56,3 +58,22 @@ def event_hash(  # noqa: PLR0913, PLR0917 - one argument a column, positional fo
         prev_hash,
     )
     return _sha256(b"".join((header, session_id, kind, type_, principal, key or b"", data))).digest()
+
+
+def row_hash(row: Recorded) -> bytes:
+    """The hash that a row should have by all its other columns. Raises `struct.error`, `UnicodeEncodeError`."""
+    key = row.idempotency_key
+    return event_hash(
+        row.session_id.encode(),
+        row.version,
+        row.turn,
+        row.kind.encode(),
+        row.type.encode(),
+        row.schema_version,
+        row.at_us,
+        row.principal.encode(),
+        row.cause,
+        None if key is None else key.encode(),
+        row.raw,
+        row.prev_hash,
+    )

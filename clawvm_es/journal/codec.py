@@ -20,7 +20,7 @@ from cattrs.fns import identity
 from cattrs.gen import make_dict_unstructure_fn
 
 from clawvm_es.errors import JournalDamaged, NotCanonical, UnknownEvent
-from clawvm_es.journal.upcasters import UPCASTERS, Upcasters, upcast
+from clawvm_es.journal.upcasters import UPCASTERS, Upcasters, reads_as_it_is, upcast
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES, Event
 
@@ -64,8 +64,12 @@ _suspect = _SUSPECT.search
 _to_json = msgspec.json.Encoder(order="sorted").encode
 _writers: dict[type, tuple[Callable[[Any], Any], bool]] = {}
 _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
-    (name, cls.SCHEMA_VERSION): msgspec.json.Decoder(cls).decode for name, cls in EVENT_TYPES.items()
+    (name, version): msgspec.json.Decoder(cls).decode
+    for name, cls in EVENT_TYPES.items()
+    for version in range(1, cls.SCHEMA_VERSION + 1)
+    if reads_as_it_is(name, version, cls.SCHEMA_VERSION)
 }
+"""(event type, schema version) → the decoder of all versions that need no upcasting."""
 
 
 def to_plain(event: Event) -> dict[str, Any]:

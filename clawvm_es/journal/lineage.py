@@ -5,13 +5,18 @@ LAW-LINEAGE-1: the events of a session are its parent's up to the fork, then its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import attrs
 
-from clawvm_es.errors import JournalDamaged
+from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal.protocol import EventLog, Recorded
 from clawvm_es.model.events import SessionForked
+
+_PIECE: Final = 64
+_PIECES_MAX: Final = 4096
+"""Events that reading backwards takes at once, at first and at most: what is asked for is mostly near."""
 
 
 @attrs.frozen
@@ -24,9 +29,16 @@ class Segment:
 
 def lineage(log: EventLog, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
     """The streams that hold a session's events up to version `upto`, oldest first; empty if there is no session."""
+    return segments(log.first, session_id, upto)
+
+
+def segments(
+    first_of: Callable[[str], Recorded | None], session_id: str, upto: int | None = None
+) -> tuple[Segment, ...]:
+    """`lineage`, where only the first event of any stream is at hand."""
     found: list[Segment] = []
     stream, seen = session_id, {session_id}
-    while (first := log.first(stream)) is not None:
+    while (first := first_of(stream)) is not None:
         if upto is None or upto >= first.version:
             found.append(Segment(stream, upto))
         if not isinstance(first.data, SessionForked):
@@ -44,3 +56,20 @@ def read_session(log: EventLog, session_id: str, after: int = 0, upto: int | Non
     for segment in lineage(log, session_id, upto):
         if segment.upto is None or segment.upto > after:
             yield from log.read(segment.stream, after, segment.upto)
+
+
+def read_back(log: EventLog, session_id: str, upto: int) -> Iterator[Recorded]:
+    """The events of a session from version `upto` back to its first, newest first, a piece at a time."""
+    piece = _PIECE
+    while upto > 0:
+        after = max(0, upto - piece)
+        yield from reversed(list(read_session(log, session_id, after, upto)))
+        upto, piece = after, min(piece * 2, _PIECES_MAX)
+
+
+def event_at(log: EventLog, session_id: str, version: int) -> Recorded:
+    """One event of a session. Raises `UsageError` where there is none."""
+    row = next(read_session(log, session_id, version - 1, version), None) if version > 0 else None
+    if row is None:
+        raise UsageError(f"session {session_id} has no version {version}")
+    return row

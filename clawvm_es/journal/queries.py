@@ -82,21 +82,27 @@ def hash_at(db: sqlite3.Connection, session_id: str, version: int) -> bytes | No
     return None if row is None else row[0]
 
 
-def events_at(db: sqlite3.Connection, session_id: str, versions: Sequence[int]) -> dict[int, Event]:
-    """The events of one stream at some versions, decoded, without what surrounds them."""
-    found: dict[int, Event] = {}
+def events_at(db: sqlite3.Connection, session_id: str, versions: Sequence[int]) -> list[tuple[int, Event]]:
+    """Versions and events of one stream at some versions; those that are not there are left out."""
+    rows: list[tuple[Any, ...]] = []
     for start in range(0, len(versions), _GROUP):
         some = versions[start : start + _GROUP]
-        query = f"{_DATA_AT} ({', '.join('?' * len(some))})"
-        for version, type_, schema_version, data in db.execute(query, (session_id, *some)).fetchall():
-            found[version] = decode(type_, schema_version, data.encode(), where=f"session {session_id} {version}")
-    return found
+        rows += db.execute(f"{_DATA_AT} ({', '.join('?' * len(some))})", (session_id, *some))
+    return [(row[0], _event(session_id, *row)) for row in rows]
 
 
 def events_after(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[int, Event]]:
     """Versions and events of one stream above version `after`, up to `upto`, at most `CHUNK`."""
     rows = db.execute(_DATA_AFTER, (session_id, after, upto, CHUNK)).fetchall()
-    return [(row[0], decode(row[1], row[2], row[3].encode(), where=f"session {session_id} {row[0]}")) for row in rows]
+    return [(row[0], _event(session_id, *row)) for row in rows]
+
+
+def _event(session_id: str, version: int, type_: str, schema_version: int, data: str) -> Event:
+    where = f"session {session_id} version {version}"
+    try:
+        return decode(type_, schema_version, data.encode(), where=where)
+    except (AttributeError, TypeError) as error:
+        raise JournalDamaged(f"{where}: {error}") from error
 
 
 def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:

@@ -331,7 +331,7 @@ class SQLiteLog:
                     yield db
                 finally:
                     if db.in_transaction:
-                        db.execute("COMMIT")
+                        db.execute("ROLLBACK")  # ends a read also where a damaged page cut it short
             except sqlite3.Error as error:
                 raise opening.translate(error, self.path) from error
 

@@ -70,15 +70,19 @@ class SessionOpened:
 
 @attrs.frozen
 class SessionForked:
-    """A session began as a continuation of `parent` after its event `parent_version`."""
+    """A session began as a continuation of `parent` after its event `parent_version`.
+
+    Its tools do not run, what the parent recorded is served in their place, unless it may `allow_new_calls`.
+    """
 
     TYPE: ClassVar[str] = "session_forked"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     parent: str
     parent_version: int
     parent_hash: str
     profile: Profile | None = None
     budget_tokens: int | None = None
+    allow_new_calls: bool = False  # since version 2
 
 
 @attrs.frozen
@@ -166,12 +170,16 @@ class ToolCalled:
     """The model called a tool. `call` counts calls from 1; `tool` is a declared name or `unknown`.
 
     `resources` are keys that occur for the first time; `reads` and `writes` are ordinals of keys (from 1);
-    `invalidates` lists classes of resources all of whose readers become invalid. `served_from` is the version
-    of the `tool_returned` whose result was served instead of running the tool.
+    `invalidates` lists classes of resources all of whose readers become invalid.
+
+    `served_from` is the version of the event whose result was served instead of running the tool: a
+    `tool_returned`, or a call that was served itself. With `served_by` it is an event of that stream, not of this
+    session's own lineage: a fork got what its parent recorded. Such a call stands for a run that ended with
+    `served_status`.
     """
 
     TYPE: ClassVar[str] = "tool_called"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     call: int
     tool: str
     arguments: str
@@ -185,6 +193,8 @@ class ToolCalled:
     invalidates: tuple[ResourceClass, ...] = ()
     needs: tuple[Need, ...] = ()
     served_from: int | None = None
+    served_by: str | None = None  # since version 2
+    served_status: ReturnStatus = ReturnStatus.OK  # since version 2
 
 
 @attrs.frozen

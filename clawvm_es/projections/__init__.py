@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 from clawvm_es.journal import opening
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
-from clawvm_es.projections.snapshot import Snapshot, bodies, decisions, projections_problems, snapshot, snapshot_at
+from clawvm_es.projections.body_index import forget_bodies, optimize
+from clawvm_es.projections.snapshot import (
+    Snapshot,
+    bodies,
+    bodies_with,
+    decisions,
+    projections_problems,
+    snapshot,
+    snapshot_at,
+)
 from clawvm_es.projections.store import Progress
 
 __all__ = [
     "Progress",
     "Snapshot",
     "bodies",
+    "bodies_with",
     "catch_up",
     "decisions",
+    "forget_bodies",
+    "optimize",
     "projections_problems",
     "rebuild",
     "snapshot",
@@ -25,27 +39,34 @@ __all__ = [
 ]
 
 
-def catch_up(log: EventLog, progress: Progress | None = None) -> None:
-    """Fold the events that the stored read models have not seen, and store rows and position in one transaction.
+def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
+    """Fold the events that the stored read models have not seen, and index the bodies that they name.
 
-    Tables that are missing, or of another version, are made from zero. A log that stores no tables is left
-    alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
+    A long part of the log is folded in pieces of about `piece_events`, each in a transaction that stores rows and
+    position together. Tables that are missing, or of another version, are rebuilt. A log that stores no tables is
+    left alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
-    _write(log, store.catch_up, progress)
+    while not _write(log, partial(store.catch_up, progress=progress, piece_events=piece_events)):
+        pass
 
 
-def rebuild(log: EventLog, progress: Progress | None = None) -> None:
-    """Throw the stored read models away and fold the whole log again, in one transaction; errors as `catch_up`."""
-    _write(log, store.rebuild, progress)
+def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
+    """Fold the whole log again, beside the stored read models, and then put the new ones in their place at once.
+
+    Others read the old ones and append meanwhile. An interrupted rebuild is gone on with by the next, where it was.
+    Errors as `catch_up`.
+    """
+    _write(log, store.begin)
+    while not _write(log, partial(store.rebuild, progress=progress, piece_events=piece_events)):
+        pass
 
 
-def _write(
-    log: EventLog, work: Callable[[sqlite3.Connection, Progress | None], int], progress: Progress | None
-) -> None:
+def _write(log: EventLog, work: Callable[[sqlite3.Connection], bool]) -> bool:
+    """Do some work in a transaction of its own; whether it is done."""
     if not isinstance(log, SQLiteLog):
-        return
+        return True
     with log.transaction() as transaction:
         try:
-            work(transaction.connection, progress)
+            return work(transaction.connection)
         except sqlite3.Error as error:
             raise opening.translate(error, log.path) from error

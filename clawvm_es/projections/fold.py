@@ -1,20 +1,22 @@
 """The fold: events in, rows out.
 
-LAW-PROJ-1: folding a log from zero, or in any number of pieces that each end with a transaction, gives the same
-rows.
+LAW-PROJ-1: folding a log from zero, or in any number of pieces that each end before an input, gives the same rows.
+LAW-PROJ-2: the rows of a fork are those that its parent's prefix and its own events would give as one session; but
+what a parent committed to a shared scope stands in the rows of the parent only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
-from clawvm_es.model.events import SCOPE_PREFIX
+from clawvm_es.model.events import SCOPE_PREFIX, SessionForked
+from clawvm_es.model.pages import Scope
 from clawvm_es.projections.digest import START, link, words
 from clawvm_es.projections.handlers import HANDLERS
 from clawvm_es.projections.rows import SessionRow, TurnRow
@@ -22,9 +24,26 @@ from clawvm_es.projections.session import NoPast, Past, Raw, SessionFold
 
 RAW_COLUMNS = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
 
+Prefix: TypeAlias = Callable[[str, int], Iterable[Raw]]
+"""Gives the events of a session up to a version, those of its parents included."""
+
+_SESSION_FORKED: Final = SessionForked.TYPE
+_OWN_SCOPE: Final = Scope.SESSION.value
+
 
 def _where(raw: Raw) -> str:
     return f"session {raw[1]} version {raw[2]} (seq {raw[0]})"
+
+
+def no_prefix(session_id: str, version: int) -> Iterable[Raw]:
+    """For a fold that meets no fork, or meets it after the events that lead there."""
+    return ()
+
+
+def renamed(events: Iterable[Raw], session_id: str) -> Iterator[Raw]:
+    """Events as if all of them were of one session."""
+    for raw in events:
+        yield (raw[0], session_id, *raw[2:])
 
 
 def _apply_older(session: SessionFold, raw: Raw) -> None:
@@ -40,31 +59,57 @@ def _apply_older(session: SessionFold, raw: Raw) -> None:
 
 @attrs.define
 class Fold:
-    """The rows that a piece of the log changed, by session; `seq` is the last event folded."""
+    """The rows that a piece of the log changed, by session; `seq` is the last event folded.
+
+    A fork is folded from its parent's first event, so it is work, and memory, for as many events more. With
+    `inherited_max`, the piece ends before the fork that would make them more than that.
+    """
 
     past: Past = attrs.field(factory=NoPast)
     seq: int = 0
+    prefix: Prefix = no_prefix
+    inherited_max: int | None = None
+    inherited: int = 0  # events folded for forks
     sessions: dict[str, SessionFold] = attrs.field(factory=dict)
 
-    def row_of(self, session_id: str) -> SessionRow | None:
-        """The row of a session, whichever piece it stands in."""
-        fold = self.sessions.get(session_id)
-        return fold.row if fold else self.past.session(session_id)
-
-    def open(self, session_id: str, seq: int) -> SessionFold:
-        """Begin or continue the fold of a session."""
+    def open(self, raw: Raw) -> SessionFold | None:
+        """Begin or continue the fold of the session of an event; None where the piece has to end before it."""
+        session_id = raw[1]
         row = self.past.session(session_id)
-        if row is None:
-            row = SessionRow(session_id, seq=seq, decision_digest=START.hex())
-        digest = bytes.fromhex(row.decision_digest)
-        fold = SessionFold(session_id, self.past, self.row_of, row, digest, TurnRow(session_id, -1))
+        if row is not None:
+            fold = SessionFold(
+                session_id, self.past, row, bytes.fromhex(row.decision_digest), TurnRow(session_id, -1)
+            )
+        elif raw[5] == _SESSION_FORKED:
+            forked = codec.decode(raw[5], raw[6], raw[9].encode(), where=_where(raw))
+            assert isinstance(forked, SessionForked)
+            if self.inherited and self.inherited + forked.parent_version > (self.inherited_max or 2**63):
+                return None
+            self.inherited += forked.parent_version
+            fold = self._forked(session_id, forked)
+        else:
+            row = SessionRow(session_id, seq=raw[0], decision_digest=START.hex())
+            fold = SessionFold(session_id, NoPast(), row, START, TurnRow(session_id, -1))
         self.sessions[session_id] = fold
+        return fold
+
+    def _forked(self, session_id: str, forked: SessionForked) -> SessionFold:
+        """The fold of the parent's prefix, under the child's id."""
+        prefix = Fold(prefix=self.prefix).run(renamed(self.prefix(forked.parent, forked.parent_version), session_id))
+        fold = prefix.sessions.get(session_id)
+        if fold is None or fold.version != forked.parent_version:
+            raise JournalDamaged(
+                f"session {session_id} was forked from version {forked.parent_version} of {forked.parent},"
+                f" which has {fold.version if fold else 0} events"
+            )
+        fold.fields = [field for field in fold.fields if field.scope == _OWN_SCOPE]
         return fold
 
     def run(self, events: Iterable[Raw]) -> Fold:
         """Fold `events`, in the order of `seq`; return self. Raises `UnknownEvent`, `JournalDamaged`."""
         raw: Raw | None = None
         sessions = self.sessions
+        ended = None
         try:
             for raw in events:
                 seq, session_id, _, turn, kind, name, schema_version, _, _, data, _ = raw
@@ -72,7 +117,10 @@ class Fold:
                 if session is None:
                     if session_id.startswith(SCOPE_PREFIX):  # a shared scope's own stream is no session
                         continue
-                    session = self.open(session_id, seq)
+                    session = self.open(raw)
+                    if session is None:
+                        ended = seq - 1
+                        break
                 session.event = raw
                 if session.turn.turn != turn:
                     session.enter_turn(turn)
@@ -91,7 +139,7 @@ class Fold:
             assert raw is not None
             raise JournalDamaged(f"{_where(raw)}: data is no {raw[5]} of this program: {error!r}") from error
         if raw is not None:
-            self.seq = raw[0]
+            self.seq = raw[0] if ended is None else ended
         for session in sessions.values():
             session.finish()
         return self

@@ -87,14 +87,14 @@ def _session_opened(s: SessionFold, data: e.SessionOpened) -> None:
 
 
 def _session_forked(s: SessionFold, data: e.SessionForked) -> None:
-    parent = s.relative(data.parent)
-    if parent is not None:
-        s.row.format, s.row.counter = parent.format, parent.counter
-    s.row.parent = data.parent
-    s.row.parent_version = data.parent_version
-    s.row.policy = data.profile.name if data.profile else parent.policy if parent else ""
-    s.row.budget_tokens = data.budget_tokens or (parent.budget_tokens if parent else 0)
-    s.row.opened_at = s.at
+    row = s.row  # as it was at the end of the parent's prefix
+    row.parent = data.parent
+    row.parent_version = data.parent_version
+    row.policy = data.profile.name if data.profile else row.policy
+    row.budget_tokens = data.budget_tokens or row.budget_tokens
+    row.status = "open"
+    row.opened_at = s.at
+    row.seq = s.seq
 
 
 def _turn_began(s: SessionFold, data: e.TurnBegan) -> None:

@@ -1,12 +1,12 @@
 """The fold of one session: the rows that it touched, found by their keys, and the envelope of the event in hand.
 
 Everything that a fold remembers from one piece of the log to the next stands in its rows; rows of earlier
-pieces come in through `Past`, one at a time, when an event needs them.
+pieces come in through `Past`, one at a time, when an event needs them. A fork's rows begin as copies of what its
+parent's were there, under its own id: everything about a child includes the parent's prefix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Protocol, TypeAlias
@@ -78,7 +78,6 @@ class SessionFold:
 
     session_id: str
     past: Past
-    relative: Callable[[str], SessionRow | None]  # the row of another session
     row: SessionRow
     digest: bytes
     turn: TurnRow
@@ -126,7 +125,7 @@ class SessionFold:
         return page
 
     def page(self, page_id: str) -> PageRow:
-        """The row of a page; a page of a parent session gets a row of its own when it is first touched."""
+        """The row of a page, made when it is first touched."""
         page = self.pages.get(page_id) or self.known_page(page_id)
         if page is None:
             page = self.pages[page_id] = PageRow(self.session_id, page_id, seq=self.seq)
@@ -152,7 +151,7 @@ class SessionFold:
         """Bring head, digest and last versions up to the last event folded."""
         self.turn.last_version = self.version
         row = self.row
-        row.events = self.version - (row.parent_version or 0)
+        row.events = self.version  # a fork's count from its parent's first
         row.head_version = self.version
         row.head_hash = self.event[10].hex()
         row.decision_digest = self.digest.hex()

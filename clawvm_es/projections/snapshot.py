@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final, TypeVar
 
@@ -15,10 +15,14 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.projections import store
-from clawvm_es.projections.fold import Fold
+from clawvm_es.model.pages import Scope
+from clawvm_es.projections import body_index, store
+from clawvm_es.projections.fold import Fold, Prefix, renamed
+from clawvm_es.projections.rows import FieldRow
 from clawvm_es.projections.tables import (
     DECISION_TRACE,
+    DURABLE_STORE,
+    SESSIONS,
     TABLES,
     Table,
     definitions,
@@ -28,6 +32,7 @@ from clawvm_es.projections.tables import (
 
 R = TypeVar("R")
 
+_NAMES_OF: Final = "SELECT commitment FROM commitments WHERE blob_id = ?"
 _REPORTED: Final = 20
 """How many differing rows are named for each table."""
 
@@ -42,17 +47,37 @@ class Snapshot:
 
     def rows(self, table: Table[R], session_id: str | None = None) -> list[R]:
         """The rows of a table, of one session or of all, in order."""
-        rows = {table.sort_key(row): row for row in self._stored(table, session_id)}
+        rows = {table.key_of(row): row for row in self._stored(table, session_id)}
         for row in self.folded.rows(table.name):
             if session_id is None or row.session_id == session_id:
-                rows[table.sort_key(row)] = row
-        return [rows[key] for key in sorted(rows)]
+                rows[table.key_of(row)] = row
+        return sorted(rows.values(), key=table.sort_key)
+
+    def fields(self, session_id: str) -> list[FieldRow]:
+        """The durable store as a session has it: a fork's holds what its parents committed to shared scopes, too."""
+        found = self.rows(DURABLE_STORE, session_id)
+        for parent, upto in self._parents(session_id):
+            found += [
+                attrs.evolve(row, session_id=session_id)
+                for row in self.rows(DURABLE_STORE, parent)
+                if row.scope != Scope.SESSION.value and row.version <= upto
+            ]
+        return sorted(found, key=DURABLE_STORE.sort_key)
+
+    def _parents(self, session_id: str) -> Iterator[tuple[str, int]]:
+        """The sessions that a session goes on from, youngest first, each with the last version it has of them."""
+        upto = INTEGER_MAX
+        rows = self.rows(SESSIONS, session_id)
+        while rows and rows[0].parent is not None:
+            parent, upto = rows[0].parent, min(upto, rows[0].parent_version or 0)
+            yield parent, upto
+            rows = self.rows(SESSIONS, parent)
 
     def _stored(self, table: Table[R], session_id: str | None) -> Iterator[R]:
         if self.connection is None:
             return iter(())
         where = "" if session_id is None else " WHERE session_id = ?"
-        cells = self.connection.execute(table.select + where, () if session_id is None else (session_id,))
+        cells = self.connection.execute(table.select() + where, () if session_id is None else (session_id,))
         return map(table.parse, cells)
 
 
@@ -63,7 +88,7 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
     Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
     """
     if not isinstance(log, SQLiteLog):
-        folded = Fold().run(store.raws(log.read_all()))
+        folded = Fold(prefix=_prefixes(log)).run(store.raws(log.read_all()))
         yield Snapshot(folded, None, folded.seq)
         return
     with reading(log) as connection:
@@ -74,8 +99,12 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
 
 def snapshot_at(log: EventLog, session_id: str, version: int) -> Snapshot:
     """The read models of one session as they were after its event `version`, folded from its first event."""
-    folded = Fold().run(store.raws(read_session(log, session_id, upto=version)))
+    folded = Fold().run(renamed(store.raws(read_session(log, session_id, upto=version)), session_id))
     return Snapshot(folded, None, folded.seq)
+
+
+def _prefixes(log: EventLog) -> Prefix:
+    return lambda session_id, version: store.raws(read_session(log, session_id, upto=version))
 
 
 @contextmanager
@@ -92,11 +121,15 @@ def reading(log: SQLiteLog) -> Iterator[sqlite3.Connection]:
 def decisions(log: SQLiteLog, session_id: str, upto: int | None = None) -> list[dict[str, Any]]:
     """The decisions of a session, up to a version of it: the rows of the view `decision_trace`, with data decoded."""
     query = f"SELECT * FROM ({DECISION_TRACE}) WHERE session_id = ? AND version <= ? ORDER BY version"
+    rows = []
     with reading(log) as connection:
-        cursor = connection.execute(query, (session_id, INTEGER_MAX if upto is None else upto))
-        names = [column[0] for column in cursor.description]
-        rows = [dict(zip(names, cells, strict=True)) for cells in cursor]
-    return [row | {"data": msgspec.json.decode(row["data"])} for row in rows]
+        for segment in store.line(connection, session_id, upto):
+            cursor = connection.execute(
+                query, (segment.stream, INTEGER_MAX if segment.upto is None else segment.upto)
+            )
+            names = [column[0] for column in cursor.description]
+            rows += [dict(zip(names, cells, strict=True)) for cells in cursor]
+    return [row | {"session_id": session_id, "data": msgspec.json.decode(row["data"])} for row in rows]
 
 
 def bodies(log: SQLiteLog, session_id: str | None = None) -> tuple[int, int]:
@@ -127,7 +160,8 @@ def projections_problems(log: EventLog) -> list[str]:
         if at > end:
             return [f"projections: stand at seq {at}, beyond the last event {end}"]
         rebuilt = store.fold(connection, None, at)
-        return [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
+        problems = [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
+        return problems + body_index.problems(connection)
 
 
 def _definition_problems(connection: sqlite3.Connection) -> list[str]:
@@ -141,10 +175,10 @@ def _definition_problems(connection: sqlite3.Connection) -> list[str]:
 
 def _row_problems(connection: sqlite3.Connection, table: Table[Any], rebuilt: Fold) -> list[str]:
     """Compare the stored rows of one table with rebuilt ones, as tuples of columns."""
-    expected = {table.sort_key(row): table.values(row) for row in rebuilt.rows(table.name)}
+    expected = {table.key_of(row): table.values(row) for row in rebuilt.rows(table.name)}
     problems = []
-    for row in map(table.parse, connection.execute(f"{table.select} {table.ordered}")):
-        key, stored = table.sort_key(row), table.values(row)
+    for row in map(table.parse, connection.execute(f"{table.select()} {table.ordered}")):
+        key, stored = table.key_of(row), table.values(row)
         wanted = expected.pop(key, None)
         if wanted is None:
             problems.append(f"{table.name}: row {key} is in no rebuild")
@@ -157,3 +191,21 @@ def _row_problems(connection: sqlite3.Connection, table: Table[Any], rebuilt: Fo
     if len(problems) > _REPORTED:
         problems = [*problems[:_REPORTED], f"{table.name}: {len(problems) - _REPORTED} more rows differ"]
     return problems
+
+
+def bodies_with(log: EventLog, phrases: Iterable[Sequence[str]]) -> frozenset[str] | None:
+    """The commitments to bodies that have all of some phrases (series of words); None where a log has no index.
+
+    Bodies that the stored index does not know yet are indexed for the length of this call. Writes nothing.
+    """
+    if not isinstance(log, SQLiteLog):
+        return None
+    query = " AND ".join('"' + " ".join(phrase) + '"' for phrase in phrases)
+    with reading(log) as connection:
+        indexed = body_index.exists(connection)
+        found = body_index.search(connection, query) if indexed else []
+        for piece in body_index.missing(connection, body_index.last_indexed(connection) if indexed else 0):
+            with body_index.temporary(piece) as fresh:
+                found += body_index.search(fresh, query)
+        names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
+        return frozenset(name for rows in names for (name,) in rows)

@@ -1,6 +1,12 @@
 """Given events, when a command, then events: the core tested without a journal, a clock or a text.
 
 `Given` is a state made by commands; `page` and friends build facts as an edge would have worked them out.
+
+>>> given = Given.session(page(1, tokens=40), budget_tokens=100)
+>>> [event.TYPE for event in given.turn()]
+['representation_changed', 'prompt_assembled']
+>>> given.state.resident["p1"]  # it stands in full
+4
 """
 
 from __future__ import annotations

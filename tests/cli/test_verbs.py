@@ -30,6 +30,7 @@ READING = {
     "stats": [],
     "verify": [],
     "export": ["-s", OURS],
+    "whatif": ["-s", OURS, "--policy", "lru"],
 }
 """Verb → arguments after the journal. All of them only read."""
 

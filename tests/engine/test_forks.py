@@ -1,12 +1,16 @@
 """Forks: a session that goes on from an event of another, and holds everything up to there."""
 
+import attrs
 import pytest
 
+from clawvm_es.core.evolve import fold
+from clawvm_es.core.profiles import CLAWVM, PAPER_WEIGHTS
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
 from clawvm_es.history import prompt_at, redecide, state_at
 from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.journal.verify import verify_log
+from clawvm_es.model.pages import Pin
 
 
 @pytest.fixture
@@ -43,6 +47,17 @@ def test_a_fork_goes_on_under_its_own_policy_and_budget(journal):
         assert again.state.profile.name == "lru" and again.state.budget_tokens == 90
     assert redecide(read_session(journal.log, "child")) > 0
     assert verify_log(journal.log) == ()
+
+
+def test_a_fork_weighs_its_parents_pages_by_its_own_weights(journal):
+    """Pages of the parent compete under the policy of the fork, as if they had been written under it."""
+    weights = attrs.evolve(PAPER_WEIGHTS, pin_hard=7000)
+    with journal.fork("parent", "child", at=20, policy=attrs.evolve(CLAWVM, weights=weights)) as child:
+        hard = [page for page in child.state.pages.values() if page.pin is Pin.HARD]
+        assert hard and all(page.score >= 7000 for page in hard)
+        child.assemble()
+    assert state_at(journal.log, "child") == fold(row.data for row in read_session(journal.log, "child"))
+    assert redecide(read_session(journal.log, "child")) > 0
 
 
 def test_a_fork_of_a_fork_reads_through_both(journal):

@@ -1,7 +1,8 @@
 """Makes the golden journal of the current version; run by hand, once a version: `python -m tests.golden.make`.
 
-The journal holds every event type but those of features that have no hook yet. It is a file as this version wrote
-it, so that later versions prove that they still open, verify and rebuild it.
+The journal holds every event type. It is a file as this version wrote it, so that later versions prove that they
+still open, verify and rebuild it. What is new since the version before: version 2 has forks, and calls that the tape
+of a fork answered.
 """
 
 import itertools
@@ -14,21 +15,28 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
+from clawvm_es.history import end_of_turn
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason, ResourceClass
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES
 
+VERSION = "v2"
 HERE = Path(__file__).resolve().parent
 FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}
 
 
-def live(journal: Journal) -> None:
-    """Three sessions of one project that use every hook, under a clock and a seed of their own."""
+def declared() -> Settings:
+    """What the harness of all sessions declares."""
     key = lambda arguments: [(ResourceClass.FILE, str(arguments["path"]))]  # noqa: E731 (a key function)
     read = Tool("read", lambda path: f"text of {path}\n" * 30, True, reads=key, validator=lambda arguments: "v1")
-    settings = Settings(tools=[read], fields=FIELDS)
+    return Settings(tools=[read], fields=FIELDS)
+
+
+def live(journal: Journal) -> None:
+    """Three sessions of one project that use every hook, under a clock and a seed of their own."""
+    settings = declared()
     for name, policy in (("first", "clawvm"), ("second", "lru"), ("third", "retrieval")):
         with journal.session(
             name, policy=policy, budget_tokens=500, counter="lines4", project="team", settings=settings
@@ -64,6 +72,27 @@ def live(journal: Journal) -> None:
             session.close()
 
 
+def forked(journal: Journal) -> None:
+    """Forks: one under other settings, served from the tape; one of that, which runs a call that is on no tape."""
+    at = end_of_turn(journal.log, "first", 2)
+    options = {"policy": "lru", "budget_tokens": 400, "settings": declared()}
+    with journal.fork("first", "fork", at=at, **options) as session:
+        session.user_says("another way")
+        session.assemble()
+        session.tool("read", {"path": "f0"})
+        session.tool("read", {"path": "f0"})
+        session.tool("mystery", {"n": 3})
+        session.compact()
+        session.assemble()
+        at = session.state.version
+        session.tool("read", {"path": "f1"})
+        session.close()
+    with journal.fork("fork", "fork of it", at=at, allow_new_calls=True, settings=declared()) as session:
+        session.tool("read", {"path": "f1"})
+        session.tool("read", {"path": "elsewhere"})
+        session.assemble()
+
+
 def expectation(journal: Journal) -> dict[str, object]:
     """What later versions must find: heads, and every row of every read model."""
     with snapshot(journal.log) as read:
@@ -73,17 +102,18 @@ def expectation(journal: Journal) -> dict[str, object]:
 
 
 def main() -> None:
-    """Write `v1.journal` and `v1.json`; refuses to overwrite, since published files never change."""
-    target, told = HERE / "v1.journal", HERE / "v1.json"
+    """Write the journal and its expectation; refuses to overwrite, since published files never change."""
+    target, told = HERE / f"{VERSION}.journal", HERE / f"{VERSION}.json"
     if target.exists():
         sys.exit(f"{target.name} exists; golden journals never change")
     ticks = itertools.count(1)
     with Journal.open(target, seed=1, clock=lambda: next(ticks)) as journal:
         live(journal)
+        forked(journal)
         told.write_text(json.dumps(expectation(journal), indent=1, sort_keys=True) + "\n")
     with sqlite3.connect(target) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
-    for rest in HERE.glob("v1.journal?*"):
+    for rest in HERE.glob(f"{target.name}?*"):
         rest.unlink()
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import redecide
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
 from clawvm_es.projections import projections_problems, rebuild
-from tests.golden.make import expectation
+from tests.golden.make import VERSION, expectation
 
 HERE = Path(__file__).resolve().parent
 GOLDEN = sorted(path.stem for path in HERE.glob("v*.journal"))
@@ -25,9 +26,9 @@ def golden(request, tmp_path):
         yield journal, json.loads((HERE / f"{request.param}.json").read_text())
 
 
-def test_there_is_a_golden_journal():
-    """The journal of version 1 is here."""
-    assert "v1" in GOLDEN
+def test_there_are_golden_journals():
+    """The journals of all versions are here."""
+    assert GOLDEN == ["v1", VERSION]
 
 
 def test_golden_journals_verify(golden):
@@ -48,12 +49,25 @@ def test_golden_journals_decide_the_same(golden):
     """Today's `decide`, fed the stored inputs, gives the stored decisions."""
     journal, _ = golden
     for head in journal.log.heads():
-        rows = [row for row in journal.log.read(head.session_id) if not isinstance(row.data, e.ScopeChanged)]
+        rows = [row for row in read_session(journal.log, head.session_id) if row.type != "scope_changed"]
         assert redecide(rows) == sum(row.kind == "decision" for row in rows)
 
 
-def test_the_golden_journal_holds_nearly_every_event_type(golden):
-    """A type that no golden journal holds is one whose meaning could change unseen."""
-    journal, _ = golden
-    held = {row.type for row in journal.log.read_all()}
-    assert set(e.EVENT_TYPES) - held == {"session_forked"}
+def test_the_golden_journals_hold_every_event_type(golden):
+    """A type that no golden journal holds is one whose meaning could change unseen; the newest holds all."""
+    journal, told = golden
+    held = {(row.type, row.schema_version) for row in journal.log.read_all()}
+    if "fork" in told["heads"]:
+        assert held == {(name, cls.SCHEMA_VERSION) for name, cls in e.EVENT_TYPES.items()}
+    else:
+        assert held == {(name, 1) for name in e.EVENT_TYPES if name != "session_forked"}
+
+
+def test_the_golden_tape_served_what_it_said(tmp_path):
+    """Forks of version 2: calls served from the tape of a parent and of a parent's parent, and one that ran."""
+    shutil.copy(HERE / "v2.journal", tmp_path / "j.db")
+    with Journal.open(tmp_path / "j.db", read_only=True) as journal:
+        rows = [row.data for name in ("fork", "fork of it") for row in journal.log.read(name)]
+    calls = [data for data in rows if isinstance(data, e.ToolCalled)]
+    assert [call.served_by for call in calls] == ["first", "first", "first", "first", "first", None]
+    assert [call.served_from is None for call in calls] == [False] * 5 + [True]

@@ -47,7 +47,8 @@ def talk(journal, name, text, **options):
 def left(path, text):
     """In which of the journal's files a text still stands."""
     names = (path, path.with_name(path.name + "-wal"))
-    return [name.name for name in names if name.exists() and text.encode() in name.read_bytes()]
+    term = text.rpartition("-")[2]  # as a full-text index has it
+    return [name.name for name in names if name.exists() and term.encode() in name.read_bytes()]
 
 
 def trails(log):

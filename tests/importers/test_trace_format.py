@@ -119,7 +119,7 @@ def test_a_trace_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "where"),
     [
-        (damaged(1, "version", value=2), "line 1: no header"),
+        (damaged(1, "version", value=9), "line 1: no header"),
         (damaged(2, "type", value="page_pinned"), "session_opened"),
         (damaged(2, "data", "budget_tokens", value="100"), r"line 2: .*budget_tokens"),
         (damaged(3, "type", value="novelty"), r"line 3: \$\.type"),
@@ -132,8 +132,8 @@ def test_a_trace_is_read(tmp_path: Path) -> None:
         (damaged(3, "data", "tool", value="some words"), r"line 3: \$\.data\.tool: expected a name"),
         (damaged(3, "data", "invalidates", value=["tea"]), r"line 3: .*\$\.data\.invalidates\[0\]"),
         (damaged(3, "principal", value="a b"), r"line 3: \$\.principal"),
-        ([*damaged(1, "version", value=1), '{"type": "to'], "line 4: not JSON"),
-        ([*damaged(1, "version", value=1), "[" * 5000], "line 4: nested too deep"),
+        ([*damaged(1, "version", value=2), '{"type": "to'], "line 4: not JSON"),
+        ([*damaged(1, "version", value=2), "[" * 5000], "line 4: nested too deep"),
     ],
 )
 def test_damage_is_named(tmp_path: Path, lines: list[str], where: str) -> None:

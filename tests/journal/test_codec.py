@@ -21,10 +21,20 @@ from clawvm_es.journal.codec import (
     encode,
     named_commitments,
 )
+from clawvm_es.journal.upcasters import UPCASTERS, upcast
 from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.model.events import EVENT_TYPES, INPUTS, BudgetChanged, FaultObserved, PageRetired, SessionOpened
+from clawvm_es.model.events import (
+    EVENT_TYPES,
+    INPUTS,
+    BudgetChanged,
+    FaultObserved,
+    PageRetired,
+    SessionForked,
+    SessionOpened,
+    ToolCalled,
+)
 from clawvm_es.model.facts import FaultReason, FaultType
-from tests.strategies import values
+from clawvm_es.testing.strategies import values
 
 EVENTS = st.one_of(*(values(cls) for cls in EVENT_TYPES.values()))
 
@@ -164,7 +174,17 @@ def test_every_text_field_is_a_commitment_or_known_to_be_none() -> None:
         "page_id",
         "pages",
     }
-    others |= {"parent", "parent_hash", "project", "renderer", "retrieved", "scope", "session_id", "tool"}
+    others |= {
+        "parent",
+        "parent_hash",
+        "project",
+        "renderer",
+        "retrieved",
+        "scope",
+        "served_by",
+        "session_id",
+        "tool",
+    }
     names = set().union(*(text_fields(cls) for cls in INPUTS))
     assert names - others == COMMITMENT_FIELDS
 
@@ -187,3 +207,14 @@ def test_named_commitments_are_those_in_commitment_fields(data) -> None:
 
     raw = encode(event)
     assert named_commitments(raw) == found(msgspec.json.decode(raw))
+
+
+def test_data_that_only_lacks_newer_fields_is_read_as_it_is() -> None:
+    """Version 1 of a tool call and of a fork mean what their newer fields' defaults say; their bytes stay theirs."""
+    raw = b'{"arguments":"0","call":3,"served_from":7,"tool":"look"}'
+    assert decode("tool_called", 1, raw) == ToolCalled(3, "look", "0", served_from=7)
+    assert upcast("tool_called", 1, {"call": 3}, 2, UPCASTERS) == {"call": 3}
+    fork = decode("session_forked", 1, b'{"parent":"p","parent_hash":"ab","parent_version":2}')
+    assert fork == SessionForked("p", 2, "ab", allow_new_calls=False)
+    with pytest.raises(UnknownEvent, match="unknown schema version 0"):
+        decode("tool_called", 0, raw)

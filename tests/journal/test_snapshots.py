@@ -358,6 +358,24 @@ def test_reading_never_writes_and_needs_no_tables(copied):
     assert stored(log) == []
 
 
+def test_damage_below_the_tables_is_ignored_too(real, tmp_path):
+    """LAW-SNAP-2: where pages of the file that hold snapshots are garbage, states come of the events."""
+    path = tmp_path / "j.db"
+    content = bytearray(real[0].read_bytes())
+    with contextlib.closing(sqlite3.connect(real[0])) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        roots = db.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE 'snapshot%'").fetchall()
+    for (root,) in roots:
+        content[(root - 1) * size : root * size] = bytes([0xA5]) * size
+    path.write_bytes(content)
+    with open_journal(path) as log:
+        with capture_logs() as said:
+            same(state_at(log, real[1]), folded(log, real[1]))
+            snapshots.catch_up(log)
+        assert {entry["log_level"] for entry in said} == {"warning"}
+        assert [problem.what for problem in snapshots.snapshot_problems(log)] == ["snapshot"]
+
+
 def test_what_keeps_a_snapshot_from_being_taken_stops_nobody(copied):
     """An error while snapshots are taken is a warning: they are caches."""
     log, session_id = copied
@@ -478,3 +496,23 @@ def test_a_lazy_dict_refuses_what_it_cannot_do():
     with pytest.raises(TypeError):
         del lazy[1]
     assert lazy == {1: 2} and "looked at" in repr(lazy)
+
+
+@pytest.mark.sweep
+def test_all_recorded_sessions_are_the_same_through_snapshots(traces, tmp_path):
+    """LAW-SNAP-1 on every Claude Code session: 200 random versions in all, and every stored snapshot."""
+    chance = random.Random(1)
+    with Journal.open(tmp_path / "j.db", seed=3) as journal:
+        files = sorted((traces / "claude_code").glob("*.jsonl"))
+        ids = [
+            each.session_id for path in files for each in replay(journal, path, ReplaySettings(budget_tokens=8000))
+        ]
+        assert len(files) > 10
+        for session_id in ids:
+            last = journal.log.head(session_id).version
+            wanted, events = State(), (row.data for row in journal.log.read(session_id))
+            for version in sorted(chance.sample(range(1, last + 1), min(last, 1 + 200 // len(ids)))):
+                while wanted.version < version:
+                    apply(wanted, next(events))
+                same(state_at(journal.log, session_id, version), wanted)
+        assert list(snapshots.snapshot_problems(journal.log)) == []

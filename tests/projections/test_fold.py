@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawvm_es.errors import JournalDamaged, UnknownEvent
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import NewEvent
 from clawvm_es.journal.sqlite_log import open_journal
@@ -18,13 +19,13 @@ from clawvm_es.model import events as e
 from clawvm_es.model import facts as f
 from clawvm_es.model.facts import ChangeReason, FaultReason, FaultType, NeedRule, Op
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType
-from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot
+from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot, snapshot_at
 from clawvm_es.projections.digest import decision_digest
 from clawvm_es.projections.fold import Fold
 from clawvm_es.projections.handlers import HANDLERS, LEAN
 from clawvm_es.projections.lean import LeanLevel, LeanOrigin
 from clawvm_es.projections.tables import DURABLE_STORE, FAULTS, PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES
-from tests.strategies import values
+from clawvm_es.testing.strategies import values
 
 SMALL = st.integers(0, 6)
 PAGES = st.sampled_from(["p1", "p2", "p3", "p4"])
@@ -46,9 +47,15 @@ def events_of(kind: str) -> st.SearchStrategy:
 
 
 @st.composite
+def forks(draw) -> tuple[int, int]:
+    """A fork: of which of the sessions there are, and about where, in permille of its length."""
+    return draw(st.integers(0, 5)), draw(st.sampled_from([1000, 1000, 900, 600, 300, 1]))
+
+
+@st.composite
 def commands(draw) -> tuple[str, int, list]:
     """One transaction: its session, how many turns go by before it, and an input with its decisions."""
-    session_id = draw(st.sampled_from(["one", "two", "three"]))
+    session_id = draw(st.sampled_from(["one", "two", "fork1", "fork2", "fork3"]))
     group = [draw(events_of("input")), *draw(st.lists(events_of("decision"), max_size=4))]
     return session_id, draw(st.integers(0, 1)), group
 
@@ -59,6 +66,28 @@ def append(log, turns: dict[str, int], command: tuple[str, int, list]) -> None:
     turns[session_id] = turns.get(session_id, 0) + later
     cells = [NewEvent(data, turns[session_id], 1_000_000 * turns[session_id], "tester") for data in group]
     log.append(session_id, cells)
+
+
+def fork(log, turns: dict[str, int], which: int, permille: int) -> None:
+    """Fork a session, if there is one, at any of its events, those of its parents included."""
+    if turns:
+        of = list(turns)[which % len(turns)]
+        at = max(1, log.head(of).version * permille // 1000)
+        (row,) = read_session(log, of, at - 1, at)
+        of = row.session_id  # a parent's, where the event is inherited
+        name = f"fork{1 + sum(head.session_id.startswith('fork') for head in log.heads())}"
+        turns[name] = row.turn
+        forked = e.SessionForked(of, at, row.hash.hex(), budget_tokens=9)
+        log.append(name, [NewEvent(forked, row.turn, 1_000_000, "tester")])
+
+
+def play(log, turns: dict[str, int], happening) -> None:
+    """Append a transaction, or fork."""
+    if len(happening) == 2:
+        fork(log, turns, *happening)
+    else:
+        session_id, *rest = happening
+        append(log, turns, (session_id if session_id in turns or session_id == "two" else "one", *rest))
 
 
 def dump(log) -> dict[str, list[tuple]]:
@@ -74,18 +103,21 @@ def shown(log) -> dict[str, list[tuple]]:
         return {t.name: [attrs.astuple(row) for row in view.rows(t)] for t in TABLES}
 
 
-@settings(max_examples=50, deadline=None)
-@given(history=st.lists(st.tuples(commands(), st.booleans()), max_size=14))
-def test_rebuilt_equals_live(tmp_path_factory, history):
+@settings(max_examples=30, deadline=None)
+@given(
+    history=st.lists(st.tuples(st.one_of(commands(), commands(), forks()), st.booleans()), max_size=12),
+    piece_events=st.integers(1, 9),
+)
+def test_rebuilt_equals_live(tmp_path_factory, history, piece_events):
     """LAW-PROJ-1: caught up at any places, rebuilt, or folded by a reader: the same rows, byte for byte."""
     turns: dict[str, int] = {}
     memory, twin = MemoryLog(), {}
     with open_journal(tmp_path_factory.mktemp("law") / "j.db") as log:
-        for command, stop in history:
-            append(log, turns, command)
-            append(memory, twin, command)
+        for happening, stop in history:
+            play(log, turns, happening)
+            play(memory, twin, happening)
             if stop:
-                catch_up(log)
+                catch_up(log, piece_events=piece_events)
         seen = shown(log)
         catch_up(log)
         live = dump(log)
@@ -93,10 +125,37 @@ def test_rebuilt_equals_live(tmp_path_factory, history):
         assert projections_problems(log) == []
         rebuild(log)
         assert dump(log) == live
+        rebuild(log, piece_events=piece_events)
+        assert dump(log) == live
         unhashed = shown(memory)
         for rows in (unhashed, seen):
             rows["sessions"] = [row[:-3] + row[-2:] for row in rows["sessions"]]
         assert unhashed == seen
+
+
+@settings(max_examples=30, deadline=None)
+@given(history=st.lists(st.one_of(commands(), forks()), max_size=12))
+def test_a_fork_has_the_rows_of_one_session(history):
+    """LAW-PROJ-2: the rows of a fork, and of any place in it, are those of its parents' events and its own as one."""
+    log, turns = MemoryLog(), {}
+    for happening in history:
+        play(log, turns, happening)
+    with snapshot(log) as view:
+        for head in log.heads():
+            there = snapshot_at(log, head.session_id, head.version)
+            assert view.fields(head.session_id) == there.fields(head.session_id)
+            for table in TABLES:
+                if table is not DURABLE_STORE:
+                    assert view.rows(table, head.session_id) == there.rows(table), table.name
+            first = log.first(head.session_id).data
+            if isinstance(first, e.SessionForked):
+                parent = snapshot_at(log, first.parent, first.parent_version)
+                child = snapshot_at(log, head.session_id, first.parent_version)
+                for table in TABLES:
+                    renamed = [attrs.evolve(row, session_id=head.session_id) for row in parent.rows(table)]
+                    assert child.rows(table) == renamed
+        shared = [(row.scope, row.seq) for row in view.rows(DURABLE_STORE) if row.scope != "session"]
+        assert len(shared) == len(set(shared)), "what was committed to a shared scope stands once"
 
 
 def test_every_event_type_has_a_handler():

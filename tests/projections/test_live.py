@@ -111,7 +111,7 @@ def test_every_view_can_be_selected_from(path):
         ("sql = replace(sql, 'CREATE', 'create')", "faults"),
         ("sql = replace(sql, ' ', char(9))", "turns"),
         ("type = 'View'", "tool_calls"),
-        ("tbl_name = 'Sessions'", "sessions_names"),
+        ("tbl_name = 'Sessions'", "sqlite_autoindex_sessions_1"),
     ],
 )
 def test_a_definition_changed_to_the_byte_is_found(path, change, name):

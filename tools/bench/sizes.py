@@ -17,6 +17,8 @@ class Sizes:
     fold_sessions: int = 100
     peer_sessions: int = 10
     memory_events: tuple[int, int] = (20_000, 80_000)
+    state_turns: int = 10_000
+    state_samples: int = 300
     policy_pages: int = 10_000
     policy_turns: int = 300
     turn_pages: int = 1_000
@@ -38,6 +40,8 @@ QUICK = Sizes(
     fold_sessions=4,
     peer_sessions=2,
     memory_events=(500, 1_000),
+    state_turns=40,
+    state_samples=10,
     policy_pages=300,
     policy_turns=20,
     turn_pages=30,

@@ -30,7 +30,7 @@ def has_program() -> bool:
 
 
 def recorded_session(traces: Path, smallest: bool) -> Path | None:
-    """The recorded session whose size is nearest to what P7 names, or the one farthest from it; None: there is none."""
+    """The recorded session of a size nearest to what P7 names, or the one farthest from it; None: there is none."""
     found = sorted((traces / "claude_code").glob("*.jsonl"), key=lambda file: abs(file.stat().st_size - SIZE))
     return (found[-1] if smallest else found[0]) if found else None
 

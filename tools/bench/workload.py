@@ -66,6 +66,22 @@ class Script:
         self.turns += 1
         yield self._command(e.TurnBegan(), "harness")
         yield self._command(e.ModelResponded(needs=tuple(self._needs()), output_tokens=80), "model")
+        yield from self._read()
+        yield from self._now_and_then()
+
+    def talk(self) -> Iterator[Command]:
+        """One model call in a conversation: two new pages, every fourth time one of them from a tool call."""
+        self.turns += 1
+        yield self._command(e.TurnBegan(), "harness")
+        yield self._command(e.ModelResponded(needs=tuple(self._needs()), output_tokens=80), "model")
+        if self.turns % 4 == 0:
+            yield from self._read()
+        else:
+            yield self._page(PageType.CONVERSATION, Author.USER)
+        yield self._page(PageType.CONVERSATION, Author.MODEL)
+
+    def _read(self) -> Iterator[Command]:
+        """Read a file: the call, its result, and the page that holds it."""
         self.calls += 1
         path = f"src/{self.random.choice(WORDS)}_{self.random.randrange(60)}.py"
         signature, signature_key = self.edge.signature(path)
@@ -88,7 +104,6 @@ class Script:
         result = page.data.levels[0].body
         yield self._command(e.ToolReturned(self.calls, ReturnStatus.OK, 500, result), "tool")
         yield page
-        yield from self._now_and_then()
 
     def _now_and_then(self) -> Iterator[Command]:
         if self.turns % 5 == 0:

@@ -15,7 +15,9 @@ from clawvm_es.journal.problems import Problem
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.snapshots import tables
 from clawvm_es.journal.snapshots.parts import HEAD_FIELDS, MADE_BY, OPENING, PARTS
-from clawvm_es.journal.snapshots.restore import Base, Reader, empty, restore
+from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.journal.snapshots.restore import empty, restore
+from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.take import advance, changes, give_up
 from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -47,7 +49,7 @@ def _wrong(log: SQLiteLog, row: Row, known: dict[int, Row]) -> str:
     try:
         state, base = empty(reader, give_up) if below is None else restore(reader, below, give_up)
         stored, its = restore(reader, row, give_up)
-        stream, hash_ = advance(log, reader.segments, state, row.version)
+        stream, hash_ = advance(reader, state, row.version)
         if (stream, hash_, state.version) != (row.session_id, row.event_hash, row.version):
             return f"it is of no event of {row.session_id}"
         for name in (*HEAD_FIELDS, "opened", "profile"):

@@ -2,7 +2,8 @@
 
 It is a dict itself, because a state's mappings are dicts and entries that are there must be found as fast: what was
 looked at or written stands in the dict, the rest is behind `__missing__`. Its order is that of the source, then of
-what was written later. Nothing that came from the source can be deleted; the states it serves never do.
+what was written later. Nothing can be deleted; the states it serves never do.
+LAW-LAZY-1: whatever was looked at or written before, it equals the plain dict, entry by entry and in order.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int]
 """(number, content version, written version, last used, score, pin, flags); bytes until a page is looked at."""
 
 _PINS: Final = tuple(Pin)
-_FLAGS: Final = ("dirty", "retired", "gone", "redacted")
 _HASHED_LEAVES: Final = 64
 _DIGITS_MAX: Final = 15
 
@@ -69,7 +68,7 @@ def _by_field(key: FieldKey) -> int:
 
 
 def _freeze_page(page: Page) -> bytes:
-    flags = sum(bool(getattr(page, name)) << bit for bit, name in enumerate(_FLAGS))
+    flags = page.dirty | page.retired << 1 | page.gone << 2 | page.redacted << 3
     record: PageRecord = (
         page.number, page.content_version, page.written_version, page.last_used, page.score,
         _PINS.index(page.pin), flags,
@@ -96,8 +95,8 @@ def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
         pin=_PINS[pin],
         score=score,
     )
-    for bit, name in enumerate(_FLAGS):
-        setattr(page, name, bool(flags >> bit & 1))
+    page.dirty, page.retired = bool(flags & 1), bool(flags & 2)
+    page.gone, page.redacted = bool(flags & 4), bool(flags & 8)
     return page
 
 

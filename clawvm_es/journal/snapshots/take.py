@@ -14,16 +14,18 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 import structlog
 
 from clawvm_es import limits
-from clawvm_es.core.evolve import apply
+from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged, JournalError
 from clawvm_es.journal import opening, queries
-from clawvm_es.journal.lineage import Segment, lineage
+from clawvm_es.journal.lineage import lineage
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.snapshots import tables
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
-from clawvm_es.journal.snapshots.restore import Base, Reader, empty, inside, restore, stored
+from clawvm_es.journal.snapshots.reader import Reader, inside
+from clawvm_es.journal.snapshots.restore import empty, restore, stored
+from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.tree import Leaf
 from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -99,7 +101,7 @@ def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> 
     reader = Reader(partial(inside, db), lineage(log, session_id))
     row = next(stored(reader), None)
     try:
-        return _follow(log, db, reader, row, head.version, most)
+        return _follow(db, reader, row, head.version, most)
     except Damaged as damage:
         if row is None:
             raise JournalDamaged(f"session {session_id}: its snapshot cannot be read back: {damage}") from damage
@@ -108,16 +110,14 @@ def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> 
     return 0, False
 
 
-def _follow(
-    log: SQLiteLog, db: sqlite3.Connection, reader: Reader, row: Row | None, last: int, most: int
-) -> tuple[int, bool]:
+def _follow(db: sqlite3.Connection, reader: Reader, row: Row | None, last: int, most: int) -> tuple[int, bool]:
     """Fold a session on from its last snapshot, taking those that are due on the way."""
     if last - (0 if row is None else row.version) < limits.SNAPSHOT_EVENTS:
         return 0, True
     state, base = empty(reader, give_up) if row is None else restore(reader, row, give_up)
     taken = 0
     while last - state.version >= limits.SNAPSHOT_EVENTS and taken < most:
-        stream, hash_ = advance(log, reader.segments, state, state.version + limits.SNAPSHOT_EVENTS)
+        stream, hash_ = advance(reader, state, state.version + limits.SNAPSHOT_EVENTS)
         if taken == 0:
             tables.forget_others(db, stream, MADE_BY)
         row = _store(db, state, base, stream, hash_, None if row is None else row.snapshot_id)
@@ -130,16 +130,15 @@ def give_up(damage: Damaged) -> NoReturn:
     raise damage
 
 
-def advance(log: SQLiteLog, segments: tuple[Segment, ...], state: State, upto: int) -> tuple[str, bytes]:
-    """Fold `state` on to version `upto`; returns stream and hash of the last event folded."""
-    stream, hash_ = "", b""
-    for segment in segments:
-        if segment.upto is not None and segment.upto <= state.version:
-            continue
-        for row in log.read(segment.stream, state.version, upto if segment.upto is None else min(upto, segment.upto)):
-            apply(state, row.data)
-            stream, hash_ = row.session_id, row.hash
-    return stream, hash_
+def advance(reader: Reader, state: State, upto: int) -> tuple[str, bytes]:
+    """Fold `state` on to version `upto`; returns stream and hash of that event."""
+    fold(reader.events_after(state.version, upto), state)
+    for segment in reader.segments:
+        if segment.upto is None or upto <= segment.upto:
+            hash_ = reader.ask(queries.hash_at, segment.stream, upto)
+            if hash_ is not None and state.version == upto:
+                return segment.stream, hash_
+    raise JournalDamaged(f"the session that ends in {reader.segments[-1].stream} has no event {upto}")
 
 
 def _store(db: sqlite3.Connection, state: State, base: Base, stream: str, hash_: bytes, onto: int | None) -> Row:

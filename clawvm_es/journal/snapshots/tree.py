@@ -81,20 +81,11 @@ class Tree:
             self.roots[number] = put(2 * self.part + 1, number, _encode(content))
             self._branches[number] = content
 
-    def trim(self) -> None:
-        """Let go of what was read, so that memory does not grow with what was looked at."""
-        self._leaves.clear()
-        self._branches.clear()
-
     def _branch(self, number: int) -> dict[int, int]:
-        found = self._branches.get(number)
-        if found is None:
-            node_id = self.roots.get(number)
-            found = {}
-            if node_id is not None:
-                found = self._read(2 * self.part + 1, {number: node_id}, _decode_branch)[number]
-            self._branches[number] = found
-        return found
+        """Leaf number → node id of one branch; the first look reads all branches, which are few, at once."""
+        if not self._branches and self.roots:
+            self._branches.update(self._read(2 * self.part + 1, self.roots, _decode_branch))
+        return self._branches.setdefault(number, {})
 
     def _read(self, part: int, node_ids: Mapping[int, int], decode: Callable[[bytes], _T]) -> dict[int, _T]:
         try:

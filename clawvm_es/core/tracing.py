@@ -1,0 +1,326 @@
+"""An assembly with tracing on: every candidate, what it was offered, and why it stands where it stands.
+
+LAW-TRACE-1: a traced selection is the untraced one; tracing looks on, and costs an untraced assembly nothing.
+LAW-TRACE-2: the account adds up: what the fixed region, the directory line, phase 1 and the steps took, and
+the rest, are the budget.
+
+| why a page stands no higher, first that matches | |
+|---|---|
+| retired, redacted, destroyed | it cannot stand in a prompt |
+| top | there is nothing above |
+| pressure, boundary | phase 1 could not install what it requires, or lost it at a boundary |
+| not_retrieved, share | the retriever did not name it; new, but all that is new shares half of what was left |
+| misfit | its next step (or level, or floor) has more tokens than were left |
+| no_utility | its score is 0 |
+| not_reached | the pass ended before its next step |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeAlias
+
+import attrs
+
+from clawvm_es.core.index import Step, priority_of
+from clawvm_es.core.selector import Selection, select
+from clawvm_es.core.state import Page, State
+from clawvm_es.core.utility import QUALITY, Score, hull, recency, static_score
+from clawvm_es.model.events import TurnBegan
+from clawvm_es.model.facts import ChangeReason
+from clawvm_es.model.pages import ABSENT, FULL, LADDER, Fidelity, PageType
+from clawvm_es.model.profile import Rule
+
+
+class Outcome(StrEnum):
+    """What became of one step that a page could take."""
+
+    TAKEN = "taken"
+    MISFIT = "misfit"  # more tokens than were left
+    CLOSED = "closed"  # an earlier step of the page did not fit
+    SETTLED = "settled"  # phase 1 had settled the page's level
+    NOT_REACHED = "not_reached"  # the pass ended before
+
+
+class Stop(StrEnum):
+    """Why a page stands no higher; the table of this module."""
+
+    RETIRED = "retired"
+    REDACTED = "redacted"
+    DESTROYED = "destroyed"
+    TOP = "top"
+    PRESSURE = "pressure"
+    BOUNDARY = "boundary"
+    NOT_RETRIEVED = "not_retrieved"
+    SHARE = "share"
+    MISFIT = "misfit"
+    NO_UTILITY = "no_utility"
+    NOT_REACHED = "not_reached"
+
+
+@attrs.frozen
+class Offer:
+    """One step of a page: `place` in the order (from 1), its tokens and gain, and what was left when it came up."""
+
+    place: int
+    page_id: str
+    level: Fidelity
+    tokens: int
+    gain: int
+    priority: int
+    outcome: Outcome
+    rest: int | None = None  # None: the pass had ended
+
+
+@attrs.frozen
+class Candidate:
+    """One page of the session at one assembly.
+
+    `by` says how it came to its level (None: absent, and nothing held it), `stop` why it stands no higher; where
+    something did not fit, `wanted` tokens were asked of the `rest` that was left. `rank` is the place in the
+    order of the step that decided: the first not taken, else the last taken. Utilities are in permille.
+    """
+
+    page_id: str
+    number: int
+    page_type: PageType
+    before: Fidelity
+    after: Fidelity
+    floor: Fidelity | None  # of a required page
+    levels: Mapping[Fidelity, int]  # kept level → tokens
+    score: Score
+    recency: int
+    by: ChangeReason | None
+    stop: Stop
+    rank: int | None = None
+    wanted: int | None = None
+    rest: int | None = None
+    steps: tuple[Offer, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """The page's whole score at this turn; the utility of its full level."""
+        return sum(self.score) + self.recency
+
+    @property
+    def utility(self) -> int:
+        """The utility of the level where it stands."""
+        return self.utility_at(self.after)
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of the level where it stands."""
+        return self.levels.get(self.after, 0)
+
+    def utility_at(self, level: Fidelity) -> int:
+        """The utility of the page at a level."""
+        return QUALITY[LADDER.index(level)] * self.total // 1000
+
+
+@attrs.frozen
+class Account:
+    """Where the budget went, in tokens. `refusals` are the pages that the pass closed because a step did not fit."""
+
+    budget: int
+    fixed: int
+    directory: int
+    floors: int
+    arrivals: int
+    hints: int
+    retrieved: int
+    steps: int
+    rest: int
+    offered: int
+    refusals: int
+    misfits: int  # after so many refusals the pass ends
+
+
+@attrs.frozen
+class Traced:
+    """One assembly explained: its selection, where its tokens went, and every page of the session, by number."""
+
+    selection: Selection
+    account: Account
+    candidates: tuple[Candidate, ...]
+
+
+@attrs.define
+class Watcher:
+    """Looks on while phase 2 walks its steps."""
+
+    ordered: Sequence[Step] = ()
+    offers: list[Offer] = attrs.field(factory=list)
+    installed: dict[str, int] | None = None  # what phase 1 left; None where phase 2 walks no steps
+
+    def watch(self, selection: Selection, steps: Iterable[Step]) -> Iterator[Step]:
+        """Hand on each step, and note after it whether it was taken."""
+        levels, rest = selection.levels, selection.rest
+        self.installed, self.ordered = dict(levels), list(steps)
+        closed: set[str] = set()
+        for place, step in enumerate(self.ordered, 1):
+            page_id = step[3][0]
+            known = levels.get(page_id)
+            outcome = Outcome.CLOSED if page_id in closed else Outcome.MISFIT
+            self.offers.append(
+                _offer(place, step, Outcome.SETTLED if page_id in selection.settled else outcome, rest)
+            )
+            yield step
+            if levels.get(page_id) != known:
+                self.offers[-1] = _offer(place, step, Outcome.TAKEN, rest)
+                rest -= step[1]
+            else:
+                closed.add(page_id)
+
+    def by_page(self) -> dict[str, list[Offer]]:
+        """All steps, offered or not, by page and in order."""
+        found: dict[str, list[Offer]] = {}
+        for place, step in enumerate(self.ordered, 1):
+            made = place <= len(self.offers)
+            offer = self.offers[place - 1] if made else _offer(place, step, Outcome.NOT_REACHED, None)
+            found.setdefault(offer.page_id, []).append(offer)
+        return found
+
+
+def _offer(place: int, step: Step, outcome: Outcome, rest: int | None) -> Offer:
+    key, cost, gain, (page_id, rank) = step
+    return Offer(place, page_id, LADDER[rank], cost, gain, priority_of(key), outcome, rest)
+
+
+def trace(state: State, turn: TurnBegan) -> Traced:
+    """Select with tracing on; `state` is the one before the turn began."""
+    watcher = Watcher()
+    selection = select(state, turn, watcher.watch)
+    installed = selection.levels if watcher.installed is None else watcher.installed
+    asked = _asked(state, selection, turn, installed)
+    offers = watcher.by_page()
+    candidates = tuple(
+        _candidate(state, selection, page, tuple(offers.get(page.page_id, ())), asked.get(page.page_id))
+        for page in state.pages.values()
+    )
+    return Traced(selection, _account(state, selection, turn, installed, watcher), candidates)
+
+
+def _account(
+    state: State, selection: Selection, turn: TurnBegan, installed: Mapping[str, int], watcher: Watcher
+) -> Account:
+    """What each part of the assembly took; a page's floor counts as floor, whatever raised it above."""
+    assert state.opened is not None
+    spent = dict.fromkeys(ChangeReason, 0)
+    for page_id, rank in installed.items():
+        page, floor = state.pages[page_id], state.required.get(page_id, ABSENT) if state.keeps_floors else ABSENT
+        base = min(floor, rank)
+        spent[ChangeReason.FLOOR] += page.tokens[base]
+        spent[selection.reasons.get(page_id, ChangeReason.FLOOR)] += page.tokens[rank] - page.tokens[base]
+    taken = [offer for offer in watcher.offers if offer.outcome is Outcome.TAKEN]
+    refused = {offer.page_id for offer in watcher.offers if offer.outcome is Outcome.MISFIT}
+    return Account(
+        budget=state.budget_tokens,
+        fixed=turn.fixed_tokens,
+        directory=selection.directory_tokens,
+        floors=spent[ChangeReason.FLOOR],
+        arrivals=spent[ChangeReason.ARRIVAL] + spent[ChangeReason.PRESSURE],
+        hints=spent[ChangeReason.HINT],
+        retrieved=spent[ChangeReason.RETRIEVED],
+        steps=sum(offer.tokens for offer in taken),
+        rest=selection.rest,
+        offered=len(watcher.offers),
+        refusals=len(refused),
+        misfits=state.opened.misfits,
+    )
+
+
+def _asked(
+    state: State, selection: Selection, turn: TurnBegan, installed: Mapping[str, int]
+) -> dict[str, tuple[int, int]]:
+    """Pages that phase 1 offered levels one after the other: what the next would have cost, and what was left.
+
+    Read backwards from what was left in the end, since each page left to the next what it did not take.
+    """
+    retrieval = state.profile.rule is Rule.RETRIEVAL
+    rest = selection.rest + sum(
+        state.pages[page_id].tokens[rank] - state.pages[page_id].tokens[installed.get(page_id, ABSENT)]
+        for page_id, rank in selection.levels.items()
+    )
+    reason = ChangeReason.RETRIEVED if retrieval else ChangeReason.HINT
+    found: dict[str, tuple[int, int]] = {}
+    for page_id in reversed(tuple(dict.fromkeys(turn.retrieved if retrieval else turn.hints))):
+        page, rank = state.pages[page_id], installed.get(page_id, ABSENT)
+        next_step = next(iter(hull(page.tokens, rank)), None)
+        if next_step is not None and (page_id not in installed if retrieval else page_id in selection.settled):
+            found[page_id] = (page.full_tokens if retrieval else next_step[2], rest)
+        if selection.reasons.get(page_id) is reason:
+            floor = state.required.get(page_id, ABSENT) if state.keeps_floors else ABSENT
+            rest += page.tokens[rank] - page.tokens[floor]
+    return found
+
+
+def _candidate(
+    state: State, selection: Selection, page: Page, steps: tuple[Offer, ...], asked: tuple[int, int] | None
+) -> Candidate:
+    page_id = page.page_id
+    rank = selection.levels.get(page_id, ABSENT)
+    refused = next((offer for offer in steps if offer.outcome is not Outcome.TAKEN), None)
+    deciding = refused or (steps[-1] if steps else None)
+    stop, wanted, rest = _stop(state, selection, page, rank, refused, asked)
+    by = None
+    if rank:
+        raised = any(offer.outcome is Outcome.TAKEN for offer in steps)
+        by = selection.reasons.get(page_id) or (ChangeReason.RAISED if raised else ChangeReason.FLOOR)
+    weights, floor = state.profile.weights, state.required.get(page_id)
+    return Candidate(
+        page_id=page_id,
+        number=page.number,
+        page_type=page.page_type,
+        before=LADDER[state.resident.get(page_id, ABSENT)],
+        after=LADDER[rank],
+        floor=None if floor is None else LADDER[floor],
+        levels={LADDER[at]: size for at, size in enumerate(page.tokens) if at and size >= 0},
+        score=static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens),
+        recency=weights.recency * recency(state.turn + 1 - page.last_used) // 1000,
+        by=by,
+        stop=stop,
+        rank=deciding.place if deciding else None,
+        wanted=wanted,
+        rest=rest,
+        steps=steps,
+    )
+
+
+_Stopped: TypeAlias = tuple[Stop, int | None, int | None]
+"""Why a page stands no higher, and where something did not fit, its tokens and what was left."""
+
+
+def _stop(
+    state: State, selection: Selection, page: Page, rank: int, refused: Offer | None, asked: tuple[int, int] | None
+) -> _Stopped:
+    """The first row of the table that matches."""
+    if not state.holdable(page):
+        return (Stop.RETIRED if page.retired else Stop.REDACTED if page.redacted else Stop.DESTROYED), None, None
+    if rank == FULL:
+        return Stop.TOP, None, None
+    early = _stop_of_phase_1(state, selection, page, rank, asked)
+    if early is not None:
+        return early
+    if refused is None:
+        return Stop.NO_UTILITY, None, None
+    if refused.outcome is Outcome.NOT_REACHED:
+        return Stop.NOT_REACHED, refused.tokens, None
+    return Stop.MISFIT, refused.tokens, refused.rest
+
+
+def _stop_of_phase_1(
+    state: State, selection: Selection, page: Page, rank: int, asked: tuple[int, int] | None
+) -> _Stopped | None:
+    for found in selection.pressure:
+        if page.page_id in found.pages:
+            floor = state.required.get(page.page_id)
+            lowest = next(size for size in page.tokens[1:] if size >= 0) if floor is None else page.tokens[floor]
+            return Stop.PRESSURE, lowest, found.available_tokens
+    if asked is not None:
+        return Stop.MISFIT, *asked
+    if page.page_id in selection.settled:
+        return Stop.BOUNDARY, None, None
+    if state.profile.rule is not Rule.RETRIEVAL:
+        return None
+    return (Stop.SHARE if rank else Stop.NOT_RETRIEVED), None, None

@@ -1,0 +1,198 @@
+"""Bundles read back: the events of their sessions, as far as their own bytes vouch for them.
+
+LAW-BUNDLE-3: a bundle is read only if its last line has the SHA-256 of all before it, and every stream in it is
+one chain with the versions that its header lists, a fork's from its parent's event on.
+
+Whether it is what a journal held, and who signed for that, is `tools/verify_bundle.py`'s to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from clawvm_es.errors import ClawVMError, UnreadableInput
+from clawvm_es.history.bundle import FIRST_BYTES, VERSION
+from clawvm_es.history.recording import RecordedSession, decoded
+from clawvm_es.journal.chain import GENESIS, row_hash
+from clawvm_es.journal.codec import decode
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.model.events import KINDS, SCOPE_PREFIX, SessionForked, SessionOpened
+
+SUFFIX: Final = ".clawvm.bundle"
+"""How the name of a bundle ends that is to be collected as tests."""
+AGAIN: Final = "get the bundle again from whoever made it"
+
+Streams: TypeAlias = Mapping[str, Sequence[Recorded]]
+
+
+class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stream and its versions, as the header lists them."""
+
+    session_id: str
+    first: int
+    last: int
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first line."""
+
+    line: str
+    format: str
+    version: int
+    journal_id: str
+    streams: list[Listed]
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event, every column of it."""
+
+    line: str
+    seq: int
+    session_id: str
+    version: int
+    turn: int
+    kind: str
+    type: str
+    schema_version: int
+    at: int
+    principal: str
+    cause: int | None
+    idempotency_key: str | None
+    data: str
+    prev_hash: str
+    hash: str
+
+
+_header = msgspec.json.Decoder(Header)
+_event = msgspec.json.Decoder(Line)
+_any = msgspec.json.Decoder(dict[str, Any])
+
+
+def is_bundle(first_line: bytes) -> bool:
+    """Whether a file that begins with this line says that it is a bundle."""
+    return first_line.startswith(FIRST_BYTES)
+
+
+def read_bundle(raw: bytes, name: str) -> tuple[RecordedSession, ...]:
+    """The sessions of a bundle; raises `UnreadableInput` that says in which line, and there where, what is wrong."""
+    lines = raw.removesuffix(b"\n").split(b"\n")
+    header = _read_header(lines[0], name)
+    _check_end(raw, lines, name)
+    streams: dict[str, list[Recorded]] = {listed.session_id: [] for listed in header.streams}
+    for number, each in enumerate(lines[1:-1], 2):
+        if each.startswith(b'{"at":'):  # keys are sorted: an event, not a commitment
+            row = _row(decoded(_event, each, name, number), f"{name}: line {number}")
+            if row.session_id not in streams:
+                raise UnreadableInput(f"{name}: line {number}: its stream is not in the header", hint=AGAIN)
+            _check_place(streams, row, f"{name}: line {number}")
+            streams[row.session_id].append(row)
+        elif not each.startswith(b'{"body":'):
+            raise UnreadableInput(f"{name}: line {number}: neither event nor commitment", hint=AGAIN)
+    for listed in header.streams:
+        rows = streams[listed.session_id]
+        if not rows or (rows[0].version, rows[-1].version) != (listed.first, listed.last):
+            raise UnreadableInput(f"{name}: stream {listed.session_id} is not whole", hint=AGAIN)
+    forks = {each: rows[0].data for each, rows in streams.items() if isinstance(rows[0].data, SessionForked)}
+    return tuple(_session(streams, each, name) for each in _tops(header, forks))
+
+
+def ids_in_bundle(raw: bytes, name: str) -> tuple[str, ...]:
+    """The ids of a bundle's sessions, without reading the rest of it."""
+    lines = raw.split(b"\n")
+    header = _read_header(lines[0], name)
+    forks: dict[str, SessionForked] = {}
+    for number, each in enumerate(lines, 1):
+        if each.startswith(b'{"at":') and b'"type":"session_forked"' in each:
+            row = _row(decoded(_event, each, name, number), f"{name}: line {number}")
+            if isinstance(row.data, SessionForked):
+                forks.setdefault(row.session_id, row.data)
+    return _tops(header, forks)
+
+
+def _read_header(first_line: bytes, name: str) -> Header:
+    version = decoded(_any, first_line, name, 1).get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise UnreadableInput(
+            f"{name}: line 1: $.version: written by a newer version of this program ({version}, known: {VERSION})",
+            hint="upgrade clawvm-es",
+        )
+    return decoded(_header, first_line, name, 1)
+
+
+def _check_end(raw: bytes, lines: Sequence[bytes], name: str) -> None:
+    """The last line ends the bundle and has the digest of all before it."""
+    end = decoded(_any, lines[-1], name, len(lines))
+    if end.get("line") != "end":
+        raise UnreadableInput(f"{name}: cut after line {len(lines)}", hint=AGAIN)
+    found = hashlib.sha256(raw[: raw.rindex(lines[-1])]).hexdigest()
+    if end.get("sha256") != found:
+        raise UnreadableInput(
+            f"{name}: changed since it was made: its lines have the SHA-256 {found[:16]}…, its last line says "
+            f"{str(end.get('sha256'))[:16]}…",
+            hint=AGAIN,
+        )
+
+
+def _row(line: Line, where: str) -> Recorded:
+    raw = line.data.encode()
+    try:
+        data = decode(line.type, line.schema_version, raw, where=where)
+        before, hash_ = bytes.fromhex(line.prev_hash), bytes.fromhex(line.hash)
+        stamps = (line.type, line.schema_version, line.at, line.principal, line.cause, line.idempotency_key)
+        place = (line.version, line.turn, line.kind, *stamps)
+        row = Recorded(line.seq, line.session_id, *place, raw, before, hash_, data)
+        found = row_hash(row)
+    except ClawVMError as error:
+        raise UnreadableInput(str(error), hint=error.hint or AGAIN) from error
+    except (ValueError, struct.error) as error:
+        raise UnreadableInput(f"{where}: {error}", hint=AGAIN) from error
+    if found != hash_ or KINDS[line.type] != line.kind:
+        raise UnreadableInput(
+            f"{where}: $.hash: is not that of event {line.version} of {line.session_id}", hint=AGAIN
+        )
+    return row
+
+
+def _check_place(streams: Streams, row: Recorded, where: str) -> None:
+    """A row goes on from the last one of its stream, the first of a fork from its parent's event."""
+    rows = streams[row.session_id]
+    if not rows and isinstance(row.data, SessionForked):
+        rows = [*_lineage(streams, row.data.parent, row.data.parent_version)]
+    version, before = (rows[-1].version, rows[-1].hash) if rows else (0, GENESIS)
+    if (row.version, row.prev_hash) != (version + 1, before):
+        raise UnreadableInput(f"{where}: $.prev_hash: does not go on from the event before it", hint=AGAIN)
+
+
+def _tops(header: Header, forks: Mapping[str, SessionForked]) -> tuple[str, ...]:
+    """The sessions that no other one goes on from where it ends: scopes and mere prefixes of forks are none."""
+    within: dict[str, int] = {}
+    for fork in forks.values():
+        within[fork.parent] = max(within.get(fork.parent, 0), fork.parent_version)
+    return tuple(
+        listed.session_id
+        for listed in header.streams
+        if not listed.session_id.startswith(SCOPE_PREFIX) and listed.last > within.get(listed.session_id, 0)
+    )
+
+
+def _lineage(streams: Streams, session_id: str, upto: int | None = None) -> Iterator[Recorded]:
+    """A session's events up to a version, after those of its fork parents (which stand before it in the bundle)."""
+    rows = streams.get(session_id, ())
+    if rows and isinstance(rows[0].data, SessionForked):
+        fork = rows[0].data
+        at = fork.parent_version if upto is None else min(upto, fork.parent_version)
+        yield from _lineage(streams, fork.parent, at)
+    yield from (row for row in rows if upto is None or row.version <= upto)
+
+
+def _session(streams: Streams, session_id: str, name: str) -> RecordedSession:
+    rows = tuple(_lineage(streams, session_id))
+    opened = rows[0].data
+    if not isinstance(opened, SessionOpened):
+        raise UnreadableInput(f"{name}: session {session_id} does not begin with session_opened", hint=AGAIN)
+    return RecordedSession(session_id, rows, name, opened.decider_version, evidence=True)

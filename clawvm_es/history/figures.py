@@ -1,0 +1,106 @@
+"""The figures of a run, and where two runs part: what re-runs and what-ifs are compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import FaultType
+from clawvm_es.model.pages import ABSENT, LADDER, Fidelity
+
+NEED_FAULTS = (FaultType.DUPLICATE_TOOL, FaultType.REFETCH)
+"""Faults that are the outcome of a need."""
+
+
+@attrs.define
+class Figures:
+    """What the decisions of a run add up to; the same names and meanings as in the read model `sessions`."""
+
+    turns: int = 0
+    hits: int = 0
+    page_ins: int = 0
+    faults: dict[FaultType, int] = attrs.field(factory=lambda: dict.fromkeys(FaultType, 0))
+    alerts: int = 0
+    pressure: int = 0
+    tokens: int = 0
+    uncached_tokens: int = 0
+
+    @property
+    def misses(self) -> int:
+        """Needs whose page was not in the prompt at a sufficient level."""
+        return self.page_ins + sum(self.faults[fault] for fault in NEED_FAULTS)
+
+    @property
+    def needs(self) -> int:
+        """Pages whose content the model used."""
+        return self.hits + self.misses
+
+    def count(self, event: e.Event) -> None:
+        """Add one event."""
+        if isinstance(event, e.PageUsed):
+            self.hits += 1
+        elif isinstance(event, e.PageResolved):
+            self.page_ins += 1
+        elif isinstance(event, e.PromptAssembled):
+            self.turns += 1
+            self.tokens += event.tokens
+            self.uncached_tokens += event.uncached_tokens
+        elif isinstance(event, e.FaultObserved):
+            self.faults[event.fault] += 1
+        elif isinstance(event, e.DuplicateSignatureAlerted):
+            self.alerts += 1
+        elif isinstance(event, e.InvariantPressureObserved):
+            self.pressure += 1
+
+
+def figures_of(events: Iterable[e.Event]) -> Figures:
+    """The figures of recorded events."""
+    figures = Figures()
+    for event in events:
+        figures.count(event)
+    return figures
+
+
+@attrs.frozen
+class Parting:
+    """The first prompt that another run assembles otherwise: the recorded event, and one page at its two levels."""
+
+    turn: int
+    version: int
+    page_id: str
+    recorded: Fidelity
+    now: Fidelity
+
+
+@attrs.frozen
+class Assembly:
+    """One assembled prompt: which pages stood in it, at which rank."""
+
+    turn: int
+    version: int
+    levels: Mapping[str, int]
+
+
+def assemblies(recorded: Iterable[Recorded], after: int = 0) -> Iterator[Assembly]:
+    """The prompts that a session assembled after event `after`, folded as they are asked for."""
+    state = State()
+    for row in recorded:
+        apply(state, row.data)
+        if row.version > after and isinstance(row.data, e.PromptAssembled):
+            yield Assembly(row.turn, row.version, state.assembled)
+
+
+def parting(recorded: Assembly, now: Mapping[str, int]) -> Parting | None:
+    """The oldest page that a prompt holds at another level than the recorded one; None if there is none."""
+    was = recorded.levels
+    if was == now:
+        return None
+    differing = [page_id for page_id in was.keys() | now.keys() if was.get(page_id) != now.get(page_id)]
+    page_id = min(differing, key=lambda page_id: (len(page_id), page_id))  # pages are numbered as they come
+    before, after = (LADDER[levels.get(page_id, ABSENT)] for levels in (was, now))
+    return Parting(recorded.turn, recorded.version, page_id, before, after)

@@ -1,0 +1,206 @@
+"""Full-text search: which texts of a journal say something, and the events and pages that they stand in.
+
+Words and phrases are looked up in the full-text index; what it does not know yet is indexed in memory for the length
+of the search, so that nothing is written. A pattern is searched for in every text.
+
+LAW-GREP-1: an event is found if and only if a text that it names says what is asked, whatever of it is indexed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+import attrs
+
+from clawvm_es.engine.edge import decode
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.codec import named_commitments
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.model import events as e
+from clawvm_es.model.pages import Fidelity
+from clawvm_es.projections import bodies_with
+
+Log: TypeAlias = SQLiteLog | MemoryLog
+_TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
+_WORD: Final = re.compile(r"[^\W_]+")
+
+
+@attrs.frozen
+class Query:
+    """What is looked for: all of some words and phrases, or a pattern."""
+
+    phrases: tuple[tuple[str, ...], ...] = ()
+    pattern: re.Pattern[str] | None = None
+
+    def found_in(self, text: str) -> tuple[int, int] | None:
+        """Where in a text the first thing that is looked for stands; None where it does not say all of it."""
+        if self.pattern is not None:
+            match = self.pattern.search(text)
+            return None if match is None else match.span()
+        words = [(folded(match.group()), match.span()) for match in _WORD.finditer(text)]
+        spans = [_place(phrase, words) for phrase in self.phrases]
+        return None if not spans or None in spans else spans[0]
+
+
+@attrs.frozen
+class Hit:
+    """A text that says it: the event that names it, what it is there, and the line around the place.
+
+    `page_id` is the page that holds it, `level` the highest of its levels that says it.
+    """
+
+    session_id: str
+    version: int
+    turn: int
+    type: str
+    what: str
+    page_id: str | None
+    level: Fidelity | None
+    line: str
+    start: int  # of the place in `line`
+    end: int
+
+
+def words(text: str) -> Query:
+    """A query for all words of a text, in any order; words in double quotes have to stand together.
+
+    Case and accents do not count. Raises `UsageError` where there is no word.
+    """
+    terms = [quoted or plain for quoted, plain in _TERM.findall(text)]
+    phrases = tuple(tuple(folded(word) for word in _WORD.findall(term)) for term in terms)
+    if not any(phrases):
+        raise UsageError(f"there is no word in {text!r}", hint="search for it as a pattern: --regex")
+    return Query(tuple(phrase for phrase in phrases if phrase))
+
+
+def grep(
+    log: Log,
+    query: Query,
+    *,
+    session_id: str | None = None,
+    after: int = 0,
+    upto: int | None = None,
+    types: Iterable[str] = (),
+) -> Iterator[Hit]:
+    """The texts of all sessions, or of one (its versions above `after`, up to `upto`), that say it, oldest first.
+
+    An event counts once for each thing that it names; a result that a page holds is the page's. `types` are event
+    types to look at.
+    """
+    wanted = frozenset(types)
+    holding = bodies_with(log, query.phrases) if query.phrases else None
+    ids = [head.session_id for head in log.heads()] if session_id is None else [session_id]
+    for each in ids:
+        rows = log.read(each) if session_id is None else read_session(log, each, after, upto)
+        yield from _in_session(log, query, holding, rows, wanted)
+
+
+def _in_session(
+    log: Log, query: Query, holding: frozenset[str] | None, rows: Iterable[Recorded], types: frozenset[str]
+) -> Iterator[Hit]:
+    texts = _Texts(log, query, holding)
+    waiting: dict[str, Hit] = {}  # results, by commitment, that no page has shown yet
+    for row in rows:
+        if row.kind != "input" or not any(map(texts.may, named_commitments(row.raw))):
+            continue
+        found = [hit for hit in _hits(row, texts) if not types or hit[1].type in types]
+        if isinstance(row.data, e.ToolReturned):
+            yield from waiting.values()
+            waiting = dict(found)
+            continue
+        for name, hit in found:
+            waiting.pop(name, None)
+            yield hit
+    yield from waiting.values()
+
+
+@attrs.define
+class _Texts:
+    """The texts behind commitments, and where in them it is said; each is looked at once."""
+
+    log: Log
+    query: Query
+    holding: frozenset[str] | None  # commitments whose texts may say it; None: all
+    known: dict[str, tuple[str, int, int] | None] = attrs.field(factory=dict)
+
+    def may(self, name: str) -> bool:
+        """Whether the text behind a commitment may say it."""
+        return self.holding is None or name in self.holding
+
+    def said(self, name: str) -> tuple[str, int, int] | None:
+        """The line of the text that says it, and where in the line; None if it does not."""
+        if not self.may(name):
+            return None
+        if name not in self.known:
+            stored = self.log.stored(name)
+            text = "" if stored is None or stored[1] is None else decode(stored[1])
+            self.known[name] = _line(text, self.query.found_in(text))
+        return self.known[name]
+
+
+def _line(text: str, span: tuple[int, int] | None) -> tuple[str, int, int] | None:
+    if span is None:
+        return None
+    first = text.rfind("\n", 0, span[0]) + 1
+    last = text.find("\n", span[0])
+    line = text[first : len(text) if last < 0 else last]
+    return line, span[0] - first, min(span[1] - first, len(line))
+
+
+def _hits(row: Recorded, texts: _Texts) -> Iterator[tuple[str, Hit]]:
+    """What of one event says it, with its commitment; of a page's levels only the highest."""
+    data = row.data
+    if isinstance(data, e.PageWritten):
+        for level in data.levels:
+            if said := texts.said(level.body):
+                what = f"{data.page_type} page {data.page_id}"
+                yield level.body, _hit(row, what, said, data.page_id, level.level)
+                break
+        if data.source and (said := texts.said(data.source)):
+            yield data.source, _hit(row, f"source of page {data.page_id}", said, data.page_id)
+        return
+    for name, what in _named(data).items():
+        if said := texts.said(name):
+            yield name, _hit(row, what, said)
+
+
+def _named(data: e.Event) -> Mapping[str, str]:
+    """Commitment → what it is, for the texts that an input other than a page names."""
+    found: dict[str | None, str] = {}
+    if isinstance(data, e.ToolCalled):
+        found = {data.name: f"tool of call {data.call}", data.arguments: f"arguments of call {data.call}"}
+    elif isinstance(data, e.ToolReturned):
+        found = {data.result: f"result of call {data.call}"}
+    elif isinstance(data, e.RecallAnswered):
+        found = {data.query: f"query of recall {data.recall}"}
+    elif isinstance(data, e.UpdateStaged):
+        found = {data.facts.value: f"value of update {data.update}"}
+    elif isinstance(data, e.ScopeChanged):
+        found = {data.value: f"value of {data.field}"}
+    return {name: what for name, what in found.items() if name is not None}
+
+
+def _hit(
+    row: Recorded, what: str, said: tuple[str, int, int], page_id: str | None = None, level: Fidelity | None = None
+) -> Hit:
+    return Hit(row.session_id, row.version, row.turn, row.type, what, page_id, level, *said)
+
+
+def folded(word: str) -> str:
+    """A word without case and accents, as the full-text index has it."""
+    plain = unicodedata.normalize("NFKD", word.lower())
+    return "".join(char for char in plain if not unicodedata.combining(char))
+
+
+def _place(phrase: tuple[str, ...], words: list[tuple[str, tuple[int, int]]]) -> tuple[int, int] | None:
+    size = len(phrase)
+    for start in range(len(words) - size + 1):
+        if all(words[start + place][0] == word for place, word in enumerate(phrase)):
+            return words[start][1][0], words[start + size - 1][1][1]
+    return None

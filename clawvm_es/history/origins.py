@@ -1,0 +1,131 @@
+"""Where things came from: the texts, the events and the lines of the recorded session behind ids and commitments."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import attrs
+
+from clawvm_es.core.state import Page, State
+from clawvm_es.engine.edge import decode
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.lineage import event_at
+from clawvm_es.journal.protocol import EventLog, Recorded, Vault
+from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, ToolCalled
+from clawvm_es.model.pages import Author, Origin, OriginKind
+
+
+@attrs.frozen
+class Place:
+    """One event: where it stands and what it is."""
+
+    version: int
+    turn: int
+    type: str
+    at_us: int
+    principal: str
+
+    @classmethod
+    def of(cls, row: Recorded) -> Place:
+        """The place of an event that was read."""
+        return cls(row.version, row.turn, row.type, row.at_us, row.principal)
+
+
+@attrs.frozen
+class MadeCall:
+    """The tool call that a page holds the result of: its ordinal, its event, the tool, and its arguments as text."""
+
+    call: int
+    version: int
+    turn: int
+    tool: str
+    arguments: str | None  # None: erased
+
+
+@attrs.frozen
+class Provenance:
+    """Where one content of a page came from.
+
+    `written` is the event that wrote it; `first` and `last` are lines (records) of the recorded session, 0 where
+    there is none; `source` is the line that its frame states, a path or a tool and its arguments.
+    """
+
+    page_id: str
+    content_version: int
+    author: Author
+    kind: OriginKind
+    written: Place
+    first: int
+    last: int
+    call: MadeCall | None
+    source: str | None
+
+
+@attrs.define(slots=False)
+class Origins:
+    """Looks behind the ids and commitments of one session; `state` knows its calls and pages."""
+
+    log: EventLog
+    session_id: str
+    state: State
+
+    @cached_property
+    def _vault(self) -> Vault:
+        return self.log.vault(self.session_id)
+
+    def text(self, commitment: str | None) -> str | None:
+        """The text behind a commitment; None where there is none, or it was sealed or erased."""
+        body = None if commitment is None else self._vault.open(commitment)
+        return None if body is None else decode(body)
+
+    def place(self, version: int) -> Place:
+        """The place of an event of the session."""
+        return Place.of(event_at(self.log, self.session_id, version))
+
+    def page(self, page: Page) -> Provenance:
+        """Where the content that a page has in some state came from."""
+        written = self.place(page.written_version)
+        return self.content(page.page_id, page.content_version, page.author, page.origin, page.source, written)
+
+    def content(
+        self, page_id: str, content_version: int, author: Author, origin: Origin, source: str | None, written: Place
+    ) -> Provenance:
+        """Where one content of a page came from, by what the event that wrote it says."""
+        call = self.call(origin.call)
+        return Provenance(
+            page_id, content_version, author, origin.kind, written, origin.first, origin.last, call, self.text(source)
+        )
+
+    def call(self, number: int | None) -> MadeCall | None:
+        """A tool call of the session; None where the state knows none of this number."""
+        known = None if number is None else self.state.calls.get(number)
+        if known is None:
+            return None
+        row = event_at(self.log, self.session_id, known.version)
+        assert isinstance(row.data, ToolCalled)
+        tool = row.data.tool
+        if tool == UNKNOWN_TOOL:
+            tool = self.text(row.data.name) or tool
+        return MadeCall(known.call, row.version, row.turn, tool, self.text(row.data.arguments))
+
+
+def require_session(log: EventLog, session_id: str) -> int:
+    """The last version of a session; raises `UsageError` where there is none, or it is a shared scope."""
+    head = log.head(session_id)
+    if head is None:
+        raise UsageError(f"there is no session {session_id}")
+    if session_id.startswith(SCOPE_PREFIX):
+        raise UsageError(
+            f"{session_id} is a shared scope, not a session",
+            hint=f"clawvm blame JOURNAL FIELD --session {session_id}",
+        )
+    return head.version
+
+
+def require_page(state: State, session_id: str, page_id: str) -> Page:
+    """A page of a state; raises `UsageError` where it has none of this id."""
+    page = state.pages.get(page_id)
+    if page is None:
+        last = f"its last is p{len(state.pages)}" if state.pages else "it has none"
+        raise UsageError(f"session {session_id} has no page {page_id} there", hint=last)
+    return page

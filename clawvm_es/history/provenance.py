@@ -1,0 +1,69 @@
+"""Provenance of a prompt: for each span of it the page, the level, and where the text came from.
+
+LAW-PROVENANCE-1: the spans tile the prompt: in order, without gap or overlap, from its first byte to its last.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from clawvm_es.core.state import State
+from clawvm_es.engine.edge import encode
+from clawvm_es.engine.render import Piece
+from clawvm_es.history.origins import Origins, Provenance
+from clawvm_es.history.places import ShownPrompt, prompt_at, state_at
+from clawvm_es.journal.protocol import EventLog
+from clawvm_es.model.pages import RANK, Fidelity
+
+
+@attrs.frozen
+class Span:
+    """One span of a rendered prompt: a page at a level, or the directory line (no page, no origin).
+
+    Bytes count from the start of the rendered text, tokens from the start of the prompt, so that the first span
+    starts behind the fixed region; both ranges are half open. The directory line counts with its reserve.
+    `erased` says that the text at this place is gone, and that a notice stands for it.
+    """
+
+    page_id: str | None
+    level: Fidelity | None
+    first_byte: int
+    end_byte: int
+    first_token: int
+    end_token: int
+    origin: Provenance | None
+    erased: bool
+    text: str
+
+
+def provenance(log: EventLog, session_id: str, version: int | None = None) -> tuple[ShownPrompt, tuple[Span, ...]]:
+    """The prompt that was assembled last at `version` (by default the end), and its spans in order.
+
+    Raises `UsageError` as `prompt_at` does.
+    """
+    shown = prompt_at(log, session_id, version)
+    state = state_at(log, session_id, shown.version)
+    origins = Origins(log, session_id, state)
+    spans: list[Span] = []
+    at_byte, at_token = 0, max(0, state.assembled_fixed)
+    for piece in shown.pieces:
+        size = _tokens(state, piece, shown.assembled.directory_tokens)
+        end = at_byte + len(encode(piece.text))
+        spans.append(_span(state, origins, piece, (at_byte, end), (at_token, at_token + size)))
+        at_byte, at_token = end, at_token + size
+    return shown, tuple(spans)
+
+
+def _tokens(state: State, piece: Piece, reserve: int) -> int:
+    if piece.page_id is None or piece.level is None:
+        return reserve
+    return state.pages[piece.page_id].tokens[RANK[piece.level]]
+
+
+def _span(state: State, origins: Origins, piece: Piece, at: tuple[int, int], tokens: tuple[int, int]) -> Span:
+    origin, erased = None, False
+    if piece.page_id is not None and piece.level is not None:
+        page = state.pages[piece.page_id]
+        origin = origins.page(page)
+        erased = origins.text(page.bodies[RANK[piece.level]]) is None
+    return Span(piece.page_id, piece.level, *at, *tokens, origin, erased, piece.text)

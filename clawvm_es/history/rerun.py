@@ -1,0 +1,224 @@
+"""Re-run: a fork that is given the rest of its parent's inputs, to see how it would have gone under other settings.
+
+The model's answers and the needs are the parent's; each call that it recorded a result of is served from the tape,
+nothing runs. It is open loop, as what-if is, but leaves a session behind that all verbs can look at.
+
+LAW-RERUN-1: under the parent's own settings a re-run assembles the parent's prompts, turn by turn, and comes to its
+figures.
+LAW-RERUN-2: inputs are keyed by their version in the parent, so that a re-run that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from clawvm_es import limits
+from clawvm_es.core.state import State
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Session
+from clawvm_es.errors import UsageError
+from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
+from clawvm_es.history.refeed import Refeed
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import Need
+from clawvm_es.model.profile import Profile
+
+Progress = Callable[[int, int], None]
+"""(inputs given, inputs in all)."""
+KEY: Final = "rerun:"
+"""Idempotency keys of a re-run are this and the version of the parent's input."""
+
+
+@attrs.frozen
+class Rerun:
+    """What a re-run came to, beside its parent; both from the fork on.
+
+    `served` counts calls that the tape answered, `appended` the events that were new this time, `left_out` the needs
+    whose pages came after the call that they were moved to.
+    """
+
+    session_id: str
+    parent: str
+    parent_version: int
+    appended: int
+    served: int
+    left_out: int
+    recorded: Figures
+    now: Figures
+    parted: Parting | None
+
+
+def rerun(
+    journal: Journal,
+    parent: str,
+    session_id: str,
+    *,
+    at: int,
+    policy: str | Profile | None = None,
+    budget_tokens: int | None = None,
+    progress: Progress | None = None,
+) -> Rerun:
+    """Fork `parent` at its event `at` and give the fork the parent's inputs since; goes on where it was interrupted.
+
+    Raises `UsageError` for what cannot be forked, for a session of that name that is another fork or went on by
+    itself, and for sessions of a project: what they would publish has been published.
+    """
+    opened = journal.opened(parent)
+    if opened is not None and opened.project is not None:
+        raise UsageError(
+            f"session {parent} shares the store of {opened.project}: a re-run would publish to it again",
+            hint="clawvm whatif writes nothing",
+        )
+    if journal.log.head(session_id) is None:
+        session = journal.fork(parent, session_id, at=at, policy=policy, budget_tokens=budget_tokens)
+    else:
+        session = journal.session(session_id, policy=policy, budget_tokens=budget_tokens)
+    with session:
+        fork, done = _place(journal.log, session_id, parent, at)
+        feed = _Feed(journal.log, fork, session)
+        appended = feed.run(done, progress)
+    return _compared(journal.log, fork, session_id, appended, feed.left_out)
+
+
+def _place(log: EventLog, session_id: str, parent: str, at: int) -> tuple[e.SessionForked, int]:
+    """The fork that `session_id` is, and the parent's last input that it was given."""
+    first = log.first(session_id)
+    if first is None or not isinstance(first.data, e.SessionForked):
+        raise UsageError(f"session {session_id} is no fork", hint="give the re-run another name")
+    fork, done = first.data, at
+    if (fork.parent, fork.parent_version) != (parent, at):
+        raise UsageError(
+            f"session {session_id} is a fork of {fork.parent} at version {fork.parent_version}",
+            hint="give the re-run another name",
+        )
+    for row in log.read(session_id, first.version):
+        if row.kind == "input" and not isinstance(row.data, e.PromptRendered):
+            key = row.idempotency_key or ""
+            if not key.startswith(KEY):
+                raise UsageError(
+                    f"session {session_id} went on by itself at version {row.version}",
+                    hint="give the re-run another name",
+                )
+            done = int(key.removeprefix(KEY))
+    return fork, done
+
+
+class _Feed:
+    """Gives a fork its parent's inputs."""
+
+    def __init__(self, log: EventLog, fork: e.SessionForked, session: Session) -> None:
+        self._session = session
+        self._at = fork.parent_version
+        rows = read_session(log, fork.parent, self._at)
+        self._rows = [row for row in rows if row.kind == "input" and not isinstance(row.data, e.PromptRendered)]
+        told = fork.profile is None  # else the fork's own shell finds what a retrieval policy needs
+        self._refeed = Refeed(fork.profile, fork.budget_tokens, lambda row, top_k: _retrieved(row) if told else ())
+        self._results: dict[int, Recorded] = {}  # call → its result
+        self._made: dict[int, int] = {}  # version → call: of calls, and of their results
+        self._written: dict[str, int] = {}  # page → version of the event that wrote it first
+        for row in self._rows:
+            if isinstance(row.data, e.ToolReturned) and not row.data.unmatched:
+                self._results[row.data.call] = row
+            if isinstance(row.data, e.ToolReturned | e.ToolCalled):
+                self._made[row.version] = row.data.call
+            elif isinstance(row.data, e.PageWritten) and row.data.page_id not in session.state.pages:
+                self._written.setdefault(row.data.page_id, row.version)
+        self._calls = frozenset(row.data.call for row in self._rows if isinstance(row.data, e.ToolCalled))
+
+    def run(self, done: int, progress: Progress | None) -> int:
+        """Give all inputs after the parent's version `done`; returns how many events that appended."""
+        appended, batch = 0, list[Command]()
+        rows = [row for row in self._rows if row.version > done]
+        for number, row in enumerate(rows, 1):
+            if self._looks_at_state(row.data) or len(batch) >= limits.IMPORT_BATCH:
+                appended += self._session.execute(*batch).appended
+                batch.clear()
+                if progress is not None:
+                    progress(number, len(rows))
+            given = self._given(self._session.state, row)
+            if given is not None:
+                batch.append(Command(given, row.at_us, row.principal, f"{KEY}{row.version}"))
+        appended += self._session.execute(*batch).appended
+        if progress is not None and rows:
+            progress(len(rows), len(rows))
+        return appended
+
+    def _looks_at_state(self, data: e.Event) -> bool:
+        """Whether an input depends on what the ones before it left."""
+        again = isinstance(data, e.ToolCalled) and data.served_by is None and (data.served_from or 0) > self._at
+        return again or isinstance(data, e.BoundaryReached | e.UpdateStaged)
+
+    def _given(self, state: State, row: Recorded) -> e.Input | None:
+        """The input that stands for one of the parent's; None where it is left out."""
+        data = row.data
+        if isinstance(data, e.ToolReturned) and data.call in self._calls and not data.unmatched:
+            return None  # its call is served
+        if isinstance(data, e.ToolCalled):
+            return self._called(state, row.version, data)
+        return self._refeed.given(state, row)
+
+    def _called(self, state: State, version: int, data: e.ToolCalled) -> e.ToolCalled:
+        """A call as the fork makes it: served what the parent got, be it from a run, its own log or its parent."""
+        result = self._results.get(data.call)
+        if data.served_from is None and result is not None:
+            assert isinstance(result.data, e.ToolReturned)
+            return attrs.evolve(
+                data,
+                served_from=result.version,
+                served_by=result.session_id,
+                served_status=result.data.status,
+                needs=(*data.needs, *(need for need in result.data.needs if self._known(need, version))),
+            )
+        if self._looks_at_state(data):  # the parent served a result that in the fork is a served call's
+            returned = state.calls[self._made[data.served_from or 0]].returned
+            return attrs.evolve(data, served_from=returned.version if returned else None)
+        return data
+
+    def _known(self, need: Need, version: int) -> bool:
+        """Whether the pages of a need that rode on a result are there when its call is made."""
+        return all(self._written.get(holder.page_id, 0) < version for holder in need.holders)
+
+    @property
+    def left_out(self) -> int:
+        """How many needs ride on nothing, since their pages came between call and result."""
+        made = {row.data.call: row.version for row in self._rows if isinstance(row.data, e.ToolCalled)}
+        found = [row.data for row in self._results.values() if isinstance(row.data, e.ToolReturned)]
+        needs = [(made[data.call], need) for data in found if data.call in made for need in data.needs]
+        return sum(not self._known(need, version) for version, need in needs)
+
+
+def _retrieved(row: Recorded) -> tuple[str, ...]:
+    return row.data.retrieved if isinstance(row.data, e.TurnBegan) else ()
+
+
+def _compared(log: EventLog, fork: e.SessionForked, session_id: str, appended: int, left_out: int) -> Rerun:
+    """Both runs from the fork on, as they stand in the log."""
+    own = [row.data for row in log.read(session_id)]
+    return Rerun(
+        session_id=session_id,
+        parent=fork.parent,
+        parent_version=fork.parent_version,
+        appended=appended,
+        served=sum(isinstance(data, e.ToolCalled) and data.served_from is not None for data in own),
+        left_out=left_out,
+        recorded=figures_of(row.data for row in read_session(log, fork.parent, fork.parent_version)),
+        now=figures_of(own),
+        parted=_parted(log, fork, session_id),
+    )
+
+
+def _parted(log: EventLog, fork: e.SessionForked, session_id: str) -> Parting | None:
+    """The first turn since the fork whose prompts differ."""
+    theirs = assemblies(read_session(log, fork.parent), fork.parent_version)
+    ours = assemblies(read_session(log, session_id), fork.parent_version)
+    for was, now in zip(theirs, ours, strict=False):
+        found = parting(was, now.levels)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,232 @@
+"""What-if: the inputs of a session through `decide` under other settings, in memory; nothing is written.
+
+Open loop: the agent's calls and needs are those that were recorded. It tells how often a page that this agent used
+would have been out of the prompt, never whether its task would have succeeded.
+
+LAW-WHATIF-1: under the settings that a session was recorded with, what-if gives the recorded figures and never parts
+(an input whose decisions a fork cut off is decided in full).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import product
+
+import attrs
+
+from clawvm_es.core.decide import decide
+from clawvm_es.core.evolve import apply, override
+from clawvm_es.core.profiles import without
+from clawvm_es.core.state import State
+from clawvm_es.engine.edge import decode
+from clawvm_es.engine.retriever import Retrieval
+from clawvm_es.errors import UsageError
+from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
+from clawvm_es.history.refeed import Refeed
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.profile import Capability, Profile, Rule, Weights
+
+Progress = Callable[[int, int], None]
+"""(inputs decided, inputs in all)."""
+REPORT_EVERY = 512
+OPEN_LOOP = (
+    "open loop: calls and needs are the recorded ones; misses are counted, the agent's success is not foretold"
+)
+
+
+@attrs.frozen
+class Setting:
+    """A policy and a budget; None: as recorded."""
+
+    profile: Profile | None = None
+    budget_tokens: int | None = None
+
+
+@attrs.frozen
+class Run:
+    """One run: under what, what it came to, and where it parts from the recorded one (None: nowhere)."""
+
+    profile: Profile
+    budget_tokens: int
+    figures: Figures
+    parted: Parting | None = None
+
+
+@attrs.frozen
+class WhatIf:
+    """The recorded run of a session's events after `after`, and the same inputs under other settings."""
+
+    session_id: str
+    after: int
+    recorded: Run
+    runs: tuple[Run, ...]
+
+
+def settings(
+    base: Profile,
+    *,
+    budgets: Sequence[int] = (),
+    policies: Sequence[Profile] = (),
+    weights: Sequence[Mapping[str, int]] = (),
+    missing: Sequence[Sequence[Capability]] = (),
+) -> tuple[Setting, ...]:
+    """Every combination of what is given; where an axis is empty, that of `base`, or the recorded budget.
+
+    Raises `UsageError` for a budget below 1 and a weight that there is none of.
+    """
+    combinations = product(policies or (base,), weights or ({},), missing or ((),), budgets or (None,))
+    return tuple(
+        Setting(without(_weighed(profile, changed), *broken), _budget(budget))
+        for profile, changed, broken, budget in combinations
+    )
+
+
+def _budget(tokens: int | None) -> int | None:
+    if tokens is not None and tokens < 1:
+        raise UsageError(f"budget of {tokens} tokens: must be at least 1")
+    return tokens
+
+
+def _weighed(profile: Profile, changed: Mapping[str, int]) -> Profile:
+    """A profile with some weights changed; its name says which."""
+    known = [field.name for field in attrs.fields(Weights)]
+    for name in changed:
+        if name not in known:
+            raise UsageError(f"there is no weight {name!r}", hint=f"one of {', '.join(known)}")
+    if not changed:
+        return profile
+    name = ",".join([profile.name, *(f"{name}={value}" for name, value in changed.items())])
+    return attrs.evolve(profile, name=name, weights=attrs.evolve(profile.weights, **changed))
+
+
+def recorded_setting(recorded: Iterable[Recorded]) -> Setting:
+    """The policy and budget under which a session was opened, with what its forks overrode."""
+    found = Setting()
+    for row in recorded:
+        if isinstance(row.data, e.SessionOpened):
+            found = Setting(row.data.profile, row.data.budget_tokens)
+        elif isinstance(row.data, e.SessionForked):
+            fork = row.data
+            found = Setting(fork.profile or found.profile, fork.budget_tokens or found.budget_tokens)
+    return found
+
+
+def whatif(
+    log: EventLog,
+    session_id: str,
+    others: Sequence[Setting],
+    *,
+    after: int = 0,
+    progress: Progress | None = None,
+) -> WhatIf:
+    """The inputs of a session after event `after`, decided under each of `others`.
+
+    What came before stands as it was recorded. Figures count what comes after. Raises `UsageError` where there is
+    no such session or version, and where a retrieval policy needs a text that was erased.
+    """
+    rows = tuple(read_session(log, session_id))
+    if not rows or not isinstance(rows[0].data, e.SessionOpened):
+        raise UsageError(f"there is no session {session_id}")
+    if after > rows[-1].version:
+        raise UsageError(f"session {session_id} has no version {after}", hint=f"its last is {rows[-1].version}")
+    base = recorded_setting(rows)
+    assert base.profile is not None and base.budget_tokens is not None
+    texts = _Texts(rows, lambda name: log.vault(session_id).open(name))
+    report = _reporter(progress, len(others) * sum(row.kind == "input" for row in rows[after:]))
+    recorded = Run(base.profile, base.budget_tokens, figures_of(row.data for row in rows[after:]))
+    runs = []
+    for setting in others:
+        figures, parted = _run(rows, after, setting, texts, report)
+        runs.append(
+            Run(setting.profile or base.profile, setting.budget_tokens or base.budget_tokens, figures, parted)
+        )
+    return WhatIf(session_id, after, recorded, tuple(runs))
+
+
+def _run(
+    rows: Sequence[Recorded], after: int, setting: Setting, texts: _Texts, report: Callable[[], None]
+) -> tuple[Figures, Parting | None]:
+    """One run: its figures, and where it parts from the recorded one."""
+    figures, parted = Figures(), None
+    recorded = assemblies(rows, after)
+    was = next(recorded, None)
+    state, feed = State(), Refeed(setting.profile, setting.budget_tokens, texts.retrieved)
+    for row in rows[:after]:
+        apply(state, row.data)
+    if after:
+        override(state, setting.profile, setting.budget_tokens)
+    for row in rows[after:]:
+        if row.kind != "input":
+            continue
+        report()
+        given = feed.given(state, row)
+        if given is None:
+            continue
+        for event in decide(state, Command(given, row.at_us)):
+            apply(state, event)
+            figures.count(event)
+        if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
+            parted = parting(was, state.assembled)
+            was = next(recorded, None)
+    return figures, parted
+
+
+class _Texts:
+    """What a retriever finds for each recorded turn, worked out once: it depends on texts alone."""
+
+    def __init__(self, rows: Sequence[Recorded], open_: Callable[[str], bytes | None]) -> None:
+        self._rows = rows
+        self._open = open_
+        self._found: dict[int, dict[int, tuple[str, ...]]] = {}  # top_k → version of the turn → pages
+
+    def retrieved(self, row: Recorded, top_k: int) -> tuple[str, ...]:
+        """The `top_k` pages that a retriever finds for a recorded `turn_began`, best first."""
+        found = self._found.get(top_k)
+        if found is None:
+            with closing(Retrieval()) as retrieval:
+                found = self._found[top_k] = dict(self._turns(retrieval, top_k))
+        return found[row.version]
+
+    def _turns(self, retrieval: Retrieval, top_k: int) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Each turn with what is found for it: as recorded where that was the policy, else from the texts."""
+        told = self._told(top_k)
+        numbers: dict[str, int] = {}
+        for row in self._rows:
+            if isinstance(row.data, e.TurnBegan):
+                yield row.version, row.data.retrieved if told else retrieval.best(top_k)
+            elif isinstance(row.data, e.PageWritten) and not told:
+                number = numbers.setdefault(row.data.page_id, len(numbers) + 1)
+                retrieval.put(number, self._text(row, row.data), row.data.page_type, row.data.author)
+
+    def _told(self, top_k: int) -> bool:
+        """Whether the log holds what was found for every turn."""
+        datas = [row.data for row in self._rows if isinstance(row.data, e.SessionOpened | e.SessionForked)]
+        profiles = [data.profile for data in datas if data.profile is not None]
+        return all(profile.rule is Rule.RETRIEVAL and profile.top_k == top_k for profile in profiles)
+
+    def _text(self, row: Recorded, written: e.PageWritten) -> str:
+        body = self._open(written.levels[0].body)
+        if body is None:
+            raise UsageError(
+                f"session {row.session_id} version {row.version}: the text of page {written.page_id} was erased, "
+                "and a retrieval policy searches it",
+                hint="leave the retrieval policy out",
+            )
+        return decode(body)
+
+
+def _reporter(progress: Progress | None, total: int) -> Callable[[], None]:
+    """What counts inputs and reports them, now and then."""
+    done = 0
+
+    def report() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None and (done % REPORT_EVERY == 0 or done == total):
+            progress(done, total)
+
+    return report

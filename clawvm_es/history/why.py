@@ -1,0 +1,131 @@
+"""`why`: a turn's assembly decided again with tracing on, so that each page of it can say why it stands where.
+
+LAW-WHY-1: what is told is what was recorded: the decision taken again equals the recorded one, event for event,
+or `differs` says that it does not (then the reasons are those of today's code, not of the code that recorded).
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+import attrs
+
+from clawvm_es.core.assembly import assemble
+from clawvm_es.core.tracing import Account, Candidate, trace
+from clawvm_es.errors import UsageError
+from clawvm_es.history.origins import Origins, Place, Provenance, require_session
+from clawvm_es.history.places import end_of_turn, state_at
+from clawvm_es.journal.lineage import event_at, read_back, read_session
+from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.model.events import BoundaryReached, PageWritten, PromptAssembled, RepresentationChanged, TurnBegan
+from clawvm_es.model.facts import Boundary, ChangeReason
+from clawvm_es.model.pages import Fidelity
+from clawvm_es.model.profile import Order, Rule
+
+
+@attrs.frozen
+class Change:
+    """The event that gave a page its level, and the input that caused it (with its boundary, if it is one)."""
+
+    event: Place
+    before: Fidelity
+    after: Fidelity
+    reason: ChangeReason
+    cause: Place
+    boundary: Boundary | None = None
+
+
+@attrs.frozen
+class Why:
+    """One turn's assembly, explained, with the page that was asked about.
+
+    `began` is the turn's `turn_began`, `assembled` its `prompt_assembled`. `changed` is the last change of the
+    page's level up to there (None: it never had one); of a page that is missing, what made it leave. `candidates`
+    are all pages, the one asked about first, then by their place in the order, then by number.
+    """
+
+    session_id: str
+    turn: int
+    began: int
+    assembled: int
+    policy: str
+    rule: Rule
+    order: Order
+    account: Account
+    page: Candidate
+    provenance: Provenance
+    changed: Change | None
+    candidates: tuple[Candidate, ...]
+    differs: bool
+
+
+def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, version: int | None = None) -> Why:
+    """Why a page stood where it stood in the prompt of a turn (by default the last one up to `version`).
+
+    Raises `UsageError` for no such session, turn or page, and for a page that was written after the assembly.
+    """
+    end = require_session(log, session_id)
+    upto = end_of_turn(log, session_id, turn) if turn is not None else end if version is None else version
+    group = _assembly(log, session_id, upto, turn)
+    began = group[0].data
+    assert isinstance(began, TurnBegan)
+    state = state_at(log, session_id, group[0].version - 1)
+    if page_id not in state.pages:
+        raise _no_page(log, session_id, page_id, group[0].turn)
+    assembled = next(row.version for row in group if isinstance(row.data, PromptAssembled))
+    traced = trace(state, began)
+    asked = next(each for each in traced.candidates if each.page_id == page_id)
+    decided = [row.data for row in group[1:]]
+    return Why(
+        session_id=session_id,
+        turn=group[0].turn,
+        began=group[0].version,
+        assembled=assembled,
+        policy=state.profile.name,
+        rule=state.profile.rule,
+        order=state.profile.order,
+        account=traced.account,
+        page=asked,
+        provenance=Origins(log, session_id, state).page(state.pages[page_id]),
+        changed=_last_change(log, session_id, page_id, assembled),
+        candidates=tuple(sorted(traced.candidates, key=lambda each: _place(each, page_id))),
+        differs=decided != list(assemble(state, began))[: len(decided)],
+    )
+
+
+def _place(candidate: Candidate, page_id: str) -> tuple[bool, bool, int]:
+    """The page asked about first, then those with a place in the order, then the others by number."""
+    return candidate.page_id != page_id, candidate.rank is None, candidate.rank or candidate.number
+
+
+def _assembly(log: EventLog, session_id: str, end: int, turn: int | None) -> list[Recorded]:
+    """The `turn_began` of a turn and the decisions that followed it."""
+    began = next((row for row in read_back(log, session_id, end) if isinstance(row.data, TurnBegan)), None)
+    if began is not None and turn in (None, began.turn):
+        following = read_session(log, session_id, began.version)
+        group = [began, *takewhile(lambda row: row.kind == "decision", following)]
+        if any(isinstance(row.data, PromptAssembled) for row in group):
+            return group
+    raise UsageError(f"session {session_id}: no prompt was assembled {f'in turn {turn}' if turn else 'yet'}")
+
+
+def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageError:
+    """Whether a page was never written, or only after the assembly of a turn."""
+    for row in read_session(log, session_id):
+        if isinstance(row.data, PageWritten) and row.data.page_id == page_id:
+            later = (
+                f"it was written in turn {row.turn}, version {row.version}; its first prompt is turn {row.turn + 1}'s"
+            )
+            return UsageError(f"page {page_id} was not written yet when turn {turn} was assembled", hint=later)
+    return UsageError(f"session {session_id} has no page {page_id}", hint="clawvm pages JOURNAL lists them")
+
+
+def _last_change(log: EventLog, session_id: str, page_id: str, upto: int) -> Change | None:
+    """The last event up to a version that gave a page its level; None before its first prompt."""
+    for row in read_back(log, session_id, upto):
+        data = row.data
+        if isinstance(data, RepresentationChanged) and data.page_id == page_id:
+            cause = event_at(log, session_id, row.cause or row.version)
+            boundary = cause.data.boundary if isinstance(cause.data, BoundaryReached) else None
+            return Change(Place.of(row), data.before, data.after, data.reason, Place.of(cause), boundary)
+    return None

@@ -1,0 +1,107 @@
+"""Where the lazy mappings of a restored state come from, and what happens when a part cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from clawvm_es.core.pages import place_of
+from clawvm_es.core.state import State
+from clawvm_es.journal.snapshots.lazy import Lazy
+from clawvm_es.journal.snapshots.parts import Part
+from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.journal.snapshots.tables import Damaged
+from clawvm_es.journal.snapshots.tree import Tree
+
+_T = TypeVar("_T")
+
+
+@attrs.define(eq=False)
+class Base:
+    """The state that a snapshot is of, as far as it was read; `rescue` folds it when a part cannot be read."""
+
+    reader: Reader
+    trees: dict[int, Tree]
+    counts: dict[int, int]
+    rescue: Callable[[Damaged], State]
+    whole: State | None = None
+
+    def rescued(self, damage: Damaged) -> State:
+        """The same state, folded from zero."""
+        if self.whole is None:
+            self.whole = self.rescue(damage)
+        return self.whole
+
+
+@attrs.frozen(eq=False)
+class PartSource:
+    """The entries of one mapping of a snapshot's state."""
+
+    base: Base
+    part: Part
+
+    def count(self) -> int:
+        """How many there are."""
+        return self.base.counts[self.part.number]
+
+    def keys(self) -> Iterator[Any]:
+        """All keys: by leaf, so numbered ones in the order of their numbers."""
+        return iter(self._try(self._keys, list))
+
+    def has(self, key: Any) -> bool:
+        """Whether there is such a key."""
+        return self._try(lambda: key in self._leaf(key), lambda whole: key in whole)
+
+    def find(self, keys: Sequence[Any]) -> dict[Any, Any]:
+        """The entries among `keys` that there are."""
+        return self._try(lambda: self._find(keys), lambda whole: {key: whole[key] for key in keys if key in whole})
+
+    def _try(self, stored: Callable[[], _T], folded: Callable[[dict[Any, Any]], _T]) -> _T:
+        if self.base.whole is None:
+            try:
+                return stored()
+            except Damaged as damage:
+                self.base.rescued(damage)
+        assert self.base.whole is not None
+        return folded(getattr(self.base.whole, self.part.name))
+
+    def _leaf(self, key: Any) -> dict[Any, Any]:
+        return self.base.trees[self.part.number].leaf(self.part.leaf_of(key))
+
+    def _keys(self) -> list[Any]:
+        tree = self.base.trees[self.part.number]
+        return [key for number in tree.numbers() for key in tree.leaf(number)]
+
+    def _find(self, keys: Sequence[Any]) -> dict[Any, Any]:
+        tree, leaf_of = self.base.trees[self.part.number], self.part.leaf_of
+        leaves = {key: leaf_of(key) for key in keys}
+        tree.fetch(leaves.values())
+        records = {key: leaf[key] for key, number in leaves.items() if key in (leaf := tree.leaf(number))}
+        return self.part.thaw(records, self.base.reader.events_at)
+
+
+@attrs.frozen(eq=False)
+class PlaceSource:
+    """Places in rendered order, which follow from the pages."""
+
+    pages: PartSource
+    loaded: Lazy[str, Any]
+
+    def count(self) -> int:
+        """As many as pages."""
+        return self.pages.count()
+
+    def keys(self) -> Iterator[Any]:
+        """The ids of all pages."""
+        return self.pages.keys()
+
+    def has(self, key: Any) -> bool:
+        """Whether there is such a page."""
+        return self.pages.has(key)
+
+    def find(self, keys: Sequence[Any]) -> dict[Any, int]:
+        """The places of those pages that there are."""
+        self.loaded.load(keys)
+        return {key: place_of(self.loaded[key]) for key in keys if key in self.loaded}

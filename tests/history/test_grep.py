@@ -1,0 +1,112 @@
+"""Full-text search: what is found, where it stands, and that an index changes nothing but the time."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.store import FieldSchema
+from clawvm_es.errors import UsageError
+from clawvm_es.history.grep import Query, grep, words
+from clawvm_es.history.redact import Target, redact
+
+SETTINGS = Settings(fields={"note": FieldSchema()})
+
+
+def told(hits):
+    """What was found, in short."""
+    return [(hit.session_id, hit.type, hit.what, hit.line[hit.start : hit.end]) for hit in hits]
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A journal with a session that says things in every place that takes a text."""
+    with Journal.open(tmp_path / "j.db") as journal:
+        with journal.session("a", counter="lines4", settings=SETTINGS) as session:
+            session.write_page("constraint", "- Never deploy on Friday.")
+            evidence = session.user_says("Where is the Café?\nWe deploy tomorrow")
+            (call,) = session.observe_model("I look", [("search", {"q": "deploy window"})])
+            session.observe_result(call, "nothing\nthe deploy  window is open\n" * 20)
+            session.recall("deploy window", [])
+            session.stage("note", "append", "deploy at noon", evidence=evidence)
+        with journal.session("b", counter="lines4") as other:
+            other.user_says("deploy \udc80 broken text")
+    return tmp_path / "j.db"
+
+
+def test_every_place_that_takes_a_text_is_searched(path):
+    """Pages, arguments, queries and values; a result that a page holds is the page's."""
+    with Journal.open(path) as journal:
+        found = told(grep(journal.log, words("DEPLOY")))
+    assert found == [
+        ("a", "page_written", "constraint page p1", "deploy"),
+        ("a", "page_written", "conversation page p2", "deploy"),
+        ("a", "tool_called", "arguments of call 1", "deploy"),
+        ("a", "page_written", "evidence page p4", "deploy"),
+        ("a", "recall_answered", "query of recall 1", "deploy"),
+        ("a", "update_staged", "value of update 1", "deploy"),
+        ("b", "page_written", "conversation page p1", "deploy"),
+    ]
+
+
+def test_words_phrases_and_patterns(path):
+    """All words, phrases as they stand, no accents; a pattern sees the text itself."""
+    with Journal.open(path) as journal:
+        log = journal.log
+        assert [hit.page_id for hit in grep(log, words("cafe tomorrow"))] == ["p2"]
+        assert [hit.version for hit in grep(log, words('"window deploy"'))] == []
+        assert len(list(grep(log, words('"deploy window"')))) == 3
+        assert told(grep(log, Query(pattern=re.compile(r"deploy\s\swin")))) == [
+            ("a", "page_written", "evidence page p4", "deploy  win")
+        ]
+        assert [hit.type for hit in grep(log, words("deploy"), session_id="a", types=["tool_called"])] == [
+            "tool_called"
+        ]
+        assert [hit.page_id for hit in grep(log, words("deploy"), session_id="a", upto=2)] == ["p1"]
+
+
+def test_a_fork_is_searched_with_its_parents(path):
+    """What a session holds by way of its parents is found in it, too."""
+    with Journal.open(path) as journal:
+        with journal.fork("a", "fork"):
+            pass
+        assert len(list(grep(journal.log, words("deploy"), session_id="fork"))) == 6
+
+
+def test_what_is_erased_is_not_found(path):
+    """An erased text says nothing, by word or by pattern."""
+    with Journal.open(path) as journal:
+        redact(journal.log, Target("a", page_id="p4"), at_us=1)
+        assert "evidence page p4" not in [hit.what for hit in grep(journal.log, words("deploy"))]
+        assert list(grep(journal.log, Query(pattern=re.compile("is open")))) == []
+
+
+def test_no_word_is_no_query():
+    """Signs alone cannot be looked up."""
+    for text in ("", "***", '""'):
+        with pytest.raises(UsageError):
+            words(text)
+
+
+TEXTS = st.lists(st.sampled_from(("alpha", "Beta", "gämma", "delta-7", "x_y", "\n", "ΑΒΓ")), min_size=1, max_size=8)
+
+
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(TEXTS.map(" ".join), min_size=1, max_size=6), asked=TEXTS.map(" ".join), kept=st.integers(0, 6))
+def test_the_index_changes_nothing_but_the_time(tmp_path_factory, texts, asked, kept):
+    """LAW-GREP-1: indexed, not yet indexed, or in memory without any index: the same texts are found."""
+    try:
+        query = words(asked)
+    except UsageError:
+        return
+    with Journal.open(":memory:") as memory, Journal.open(tmp_path_factory.mktemp("g") / "j.db") as file:
+        for journal in (memory, file):
+            with journal.session("s", counter="lines4") as session:
+                for number, text in enumerate(texts):
+                    session.user_says(text)
+                    if number == kept:
+                        journal.catch_up()
+        assert told(grep(file.log, query)) == told(grep(memory.log, query))

@@ -1,0 +1,141 @@
+"""The full-text index: it says what the bodies say, forgets what is erased, and never misses a newer body."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clawvm_es.journal.protocol import NewEvent
+from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import RecallOutcome, RedactReason
+from clawvm_es.projections import body_index, catch_up, forget_bodies, optimize, projections_problems, rebuild, store
+
+ODD = [
+    "caf\udce9 zebra".encode("utf-8", "surrogatepass"),
+    b"\x00zebra\x00\xff\xfe zebra",
+    b"\xff" * 50,
+    b"",
+    "Žebra".encode(),
+]
+
+
+def recall(log: SQLiteLog, *bodies: bytes) -> None:
+    """Append an event for each body."""
+    vault = log.vault("one")
+    for body in bodies:
+        query = e.RecallAnswered(1, RecallOutcome.OK, vault.commit(body))
+        log.append("one", [NewEvent(query, 0, 0, "t")])
+
+
+def matches(path: Path, words: str) -> list[int]:
+    """The bodies that hold words, as any SQLite tool with FTS5 finds them."""
+    with closing(sqlite3.connect(path)) as db:
+        found = db.execute("SELECT rowid FROM body_index WHERE body_index MATCH ? ORDER BY rowid", (words,))
+        return [row[0] for row in found]
+
+
+def test_any_bytes_can_be_indexed(tmp_path):
+    """Lone surrogates, zero bytes and bytes that are no text break nothing, and words beside them are found."""
+    with open_journal(tmp_path / "j.db") as log:
+        recall(log, *ODD, b"read_file(path)")
+        catch_up(log)
+        assert projections_problems(log) == []
+    assert matches(tmp_path / "j.db", "zebra") == [1, 2, 5], "accents are ignored"
+    assert matches(tmp_path / "j.db", '"read_file"') == matches(tmp_path / "j.db", "FILE") == [6]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["write", "catch up", "forget", "piece", "rebuild"]), st.integers(0, 30)),
+        max_size=14,
+    )
+)
+def test_the_index_says_what_the_bodies_say(tmp_path_factory, doings):
+    """LAW-INDEX-1: however bodies come and go, what a catch-up leaves is an index of exactly those that there are."""
+    path = tmp_path_factory.mktemp("index") / "j.db"
+    with open_journal(path) as log:
+        recall(log, b"word zero")
+        catch_up(log)
+        for place, (what, number) in enumerate(doings):
+            if what == "write":
+                recall(log, b"word number %d of %d" % (number, place))
+            elif what == "forget":
+                erase(log, number)
+            elif what == "piece":
+                with log.transaction() as transaction:
+                    store.begin(transaction.connection)
+                    body_index.fill(transaction.connection, "next_")
+            else:
+                (catch_up if what == "catch up" else rebuild)(log)
+        assert projections_problems(log) == []
+        catch_up(log)
+        with log.transaction() as transaction:
+            bodies = [row[0] for row in transaction.connection.execute("SELECT blob_id FROM blobs ORDER BY 1")]
+        assert matches(path, "word") == bodies
+        rebuild(log)
+        assert matches(path, "word") == bodies and projections_problems(log) == []
+
+
+def erase(log: SQLiteLog, which: int) -> None:
+    """Erase one body, the newest included, so that its id is given to another later."""
+    with log.transaction() as transaction:
+        names = [
+            row[0]
+            for row in transaction.connection.execute("SELECT commitment FROM commitments ORDER BY commitment_id")
+        ]
+        if not names:
+            return
+        name = names[which % len(names)]
+        redacted = e.ContentRedacted(RedactReason.REQUEST, (name,))
+        transaction.append("one", [NewEvent(redacted, 0, 0, "t")])
+        gone = transaction.erase([name])
+        forget_bodies(transaction.connection, [(erased.blob_id, erased.body) for erased in gone])
+
+
+def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
+    """Neither in the live index nor in one that is being built."""
+    with open_journal(tmp_path / "j.db") as log:
+        recall(log, b"common words", b"the canary sings quetzalcoatl", b"more common words")
+        catch_up(log)
+        with log.transaction() as transaction:
+            store.begin(transaction.connection)
+            body_index.fill(transaction.connection, "next_")
+        erase(log, 1)
+        with log.transaction() as transaction:
+            db = transaction.connection
+            optimize(db)
+            for place in ("", "next_"):
+                blocks = b"".join(row[0] for row in db.execute(f"SELECT block FROM {place}body_index_data"))
+                assert b"ommon" in blocks
+                assert b"anary" not in blocks and b"uetzal" not in blocks
+        rebuild(log)
+    assert matches(tmp_path / "j.db", "canary") == [] and matches(tmp_path / "j.db", "common") == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("INSERT INTO body_index(body_index, rowid, body) VALUES ('delete', 2, 'beta')", "does not know body 2"),
+        ("INSERT INTO body_index(rowid, body) VALUES (9, 'omega')", "knows body 9, which is not there"),
+        ("INSERT INTO body_index(rowid, body) VALUES (2, 'omega')", "other words than body 2"),
+        ("INSERT INTO body_index(body_index) VALUES ('delete-all')", None),
+        ("DROP TABLE body_index", "body_index is missing"),
+    ],
+)  # fmt: skip
+def test_an_index_that_was_changed_is_found(tmp_path, harm, says):
+    """`verify` names the body that the index is wrong about; an index that only knows less is behind, not wrong."""
+    with open_journal(tmp_path / "j.db") as log:
+        recall(log, b"alpha", b"beta", b"gamma")
+        catch_up(log)
+    with closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None)) as db:
+        db.executescript(harm)
+    with open_journal(tmp_path / "j.db", read_only=True) as log:
+        found = projections_problems(log)
+    assert (says is None) == (not found) and (says is None or says in found[0])
