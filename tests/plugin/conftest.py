@@ -15,8 +15,6 @@ from clawvm_es.journal.anchors import make_key
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.testing import FakeClock, live_session
 
-pytest_plugins = ["pytester"]
-
 OTHER_QUALITY = (0, 900, 910, 920, 1000)
 """What the levels of a page are worth, were the selector another one."""
 INSTALLED = any(each.value == "clawvm_es.pytest_plugin" for each in entry_points(group="pytest11"))
