@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from typing import Final
+
 import attrs
+
+DAMAGE: Final = (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading damaged pages raises: SQLite's own errors, and what comes of cells that the tables do not allow."""
 
 
 @attrs.frozen

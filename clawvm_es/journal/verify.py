@@ -18,13 +18,11 @@ from clawvm_es.journal import opening, queries, schema
 from clawvm_es.journal.check_bodies import BodyChecker
 from clawvm_es.journal.check_events import EventChecker, text
 from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.problems import Problem
+from clawvm_es.journal.problems import DAMAGE, Problem
 from clawvm_es.journal.sqlite_log import SQLiteLog
 
 __all__ = ["PROBLEMS_MAX", "Problem", "verify_log"]
 
-_DAMAGE: Final = (sqlite3.Error, AttributeError, LookupError, TypeError, ValueError)
-"""What reading damaged pages raises: SQLite's own errors, and cells of types that the tables do not allow."""
 PROBLEMS_MAX: Final = 1_000
 """Problems after which the search stops."""
 
@@ -90,7 +88,7 @@ def _guarded(check: Callable[[], Iterable[Problem]], path: str) -> Iterator[Prob
     """Run one check; what cannot be read is a problem, and ends that check only."""
     try:
         yield from check()
-    except _DAMAGE as error:
+    except DAMAGE as error:
         yield Problem("file", path, f"cannot be read on: {error}")
 
 

@@ -135,7 +135,7 @@ class Fold:
                 handler.apply(session, handler.decode(data))
         except ClawVMError:
             raise
-        except (msgspec.MsgspecError, LookupError, AttributeError, ArithmeticError, ValueError) as error:
+        except (msgspec.MsgspecError, LookupError, AttributeError, ArithmeticError, TypeError, ValueError) as error:
             assert raw is not None
             raise JournalDamaged(f"{_where(raw)}: data is no {raw[5]} of this program: {error!r}") from error
         if raw is not None:

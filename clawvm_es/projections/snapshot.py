@@ -12,6 +12,7 @@ import msgspec
 
 from clawvm_es.journal import opening
 from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.journal.protocol import EventLog
 from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import INTEGER_MAX
@@ -149,19 +150,26 @@ def projections_problems(log: EventLog) -> list[str]:
     """
     if not isinstance(log, SQLiteLog):
         return []
-    with reading(log) as connection:
-        at = store.position(connection)
-        if at is None:
-            return []
-        problems = _definition_problems(connection)
-        if problems:
-            return problems
-        end = store.last_seq(connection)
-        if at > end:
-            return [f"projections: stand at seq {at}, beyond the last event {end}"]
-        rebuilt = store.fold(connection, None, at)
-        problems = [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
-        return problems + body_index.problems(connection)
+    try:
+        with reading(log) as connection:
+            return _problems(connection)
+    except DAMAGE as error:
+        return [f"projections: cannot be read on: {error!r}"]
+
+
+def _problems(connection: sqlite3.Connection) -> list[str]:
+    at = store.position(connection)
+    if at is None:
+        return []
+    problems = _definition_problems(connection)
+    if problems:
+        return problems
+    end = store.last_seq(connection)
+    if at > end:
+        return [f"projections: stand at seq {at}, beyond the last event {end}"]
+    rebuilt = store.fold(connection, None, at)
+    problems = [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
+    return problems + body_index.problems(connection)
 
 
 def _definition_problems(connection: sqlite3.Connection) -> list[str]:
