@@ -10,15 +10,13 @@ import attrs
 
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION, decide
-from clawvm_es.core.evolve import apply
 from clawvm_es.core.profiles import profile
-from clawvm_es.core.state import State
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.lineage import lineage, read_session
+from clawvm_es.journal.lineage import event_at, lineage
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
 from clawvm_es.journal.sqlite_log import open_journal
@@ -167,31 +165,28 @@ class Journal:
         Raises `UsageError` where there is no such event, or where `session_id` is taken.
         """
         self._check_id(session_id)
-        state = State()
-        hash_ = b""
-        held_by = parent
-        for row in read_session(self.log, parent, upto=at):
-            apply(state, row.data)
-            hash_, held_by = row.hash, row.session_id
-        stored = self.opened(parent)
-        if stored is None:
+        stored, head = self.opened(parent), self.log.head(parent)
+        if stored is None or head is None:
             raise UsageError(f"there is no session {parent} to fork")
-        if at is not None and state.version != at:
-            raise UsageError(f"session {parent} has no version {at}", hint=f"its last is {state.version}")
-        if held_by != parent:
-            raise UsageError(f"version {at} of {parent} is an event of {held_by}", hint=f"fork {held_by}")
+        if at is not None and not 1 <= at <= head.version:
+            raise UsageError(f"session {parent} has no version {at}", hint=f"its last is {head.version}")
+        last = event_at(self.log, parent, head.version if at is None else at)
+        if last.session_id != parent:
+            raise UsageError(
+                f"version {at} of {parent} is an event of {last.session_id}", hint=f"fork {last.session_id}"
+            )
         if self.log.head(session_id) is not None:
             raise UsageError(f"there is a session {session_id} already", hint="give the fork another name")
         forked = SessionForked(
             parent=parent,
-            parent_version=state.version,
-            parent_hash=hash_.hex(),
+            parent_version=last.version,
+            parent_hash=last.hash.hex(),
             profile=profile(policy) if isinstance(policy, str) else policy,
             budget_tokens=budget_tokens,
             allow_new_calls=allow_new_calls,
         )
-        decide(state, Command(forked, 0))
-        event = NewEvent(forked, state.turn, self.clock(), "harness")
+        decide(snapshots.state_at(self.log, parent, last.version), Command(forked, 0))
+        event = NewEvent(forked, last.turn, self.clock(), "harness")
         session = self.resume(session_id, stored.counter, settings)
         self.log.append(session_id, [event], Expected.NO_STREAM)
         return session

@@ -3,11 +3,13 @@
 import attrs
 import pytest
 
+from clawvm_es import limits
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.profiles import CLAWVM, PAPER_WEIGHTS
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
 from clawvm_es.history import prompt_at, redecide, state_at
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.pages import Pin
@@ -73,9 +75,25 @@ def test_a_fork_of_a_fork_reads_through_both(journal):
     assert [(s.stream, s.upto) for s in lineage(journal.log, "grandchild", 5)] == [("parent", 5)]
 
 
+def test_a_fork_through_snapshots_is_the_fork_without(journal):
+    """What a fork records, and the state that it starts from, do not depend on the caches of its parent."""
+    with journal.session("parent") as parent:
+        for turn in range(2 * limits.SNAPSHOT_EVENTS):
+            parent.user_says(f"message {turn} of a longer talk")
+    last = journal.log.head("parent").version
+    places = (1, last // 2, last)
+    plain = [journal.fork("parent", f"plain-{at}", at=at).state for at in places]
+    snapshots.rebuild(journal.log)
+    assert journal.log.ask(lambda db: db.execute("SELECT count(*) FROM snapshots").fetchone()[0]) > 1
+    for at, state in zip(places, plain, strict=True):
+        assert journal.fork("parent", f"quick-{at}", at=at).state == state
+        first, second = (journal.log.first(f"{kind}-{at}") for kind in ("plain", "quick"))
+        assert (first.turn, first.raw, first.prev_hash) == (second.turn, second.raw, second.prev_hash)
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("child", {"at": 999}), ("parent", {}), ("scope:x", {}), ("child", {"policy": "none"}),
+    [("child", {"at": 999}), ("child", {"at": 0}), ("parent", {}), ("scope:x", {}), ("child", {"policy": "none"}),
      ("child", {"budget_tokens": 0})],
 )  # fmt: skip
 def test_what_cannot_be_forked_leaves_the_log_alone(journal, name, options):
