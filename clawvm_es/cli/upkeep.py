@@ -171,8 +171,9 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
 def export(journal: str, session: str | None, kind: str, output: str | None, as_json: bool) -> None:
     """Write a session to a file: its inputs as a clawvm-trace, or all its events as a recording.
 
-    Replaying a trace gives the same decision digest. A recording holds no text; pytest collects it as a test that
-    fails where today's code decides otherwise, if its name ends with .clawvm.jsonl.
+    Replaying a trace gives the same decision digest; a fork is written with its parent's part. A recording holds no
+    text; pytest collects it as a test that fails where today's code decides otherwise, if its name ends with
+    .clawvm.jsonl.
 
     \b
     Example:
@@ -206,6 +207,6 @@ def _exported(log: SQLiteLog, session_id: str, kind: str) -> list[bytes]:
         from clawvm_es.journal.lineage import read_session
 
         return list(write_recording(read_session(log, session_id)))
-    from clawvm_es.importers.trace import write_trace
+    from clawvm_es.importers.export import export_trace
 
-    return [line.encode() for line in write_trace(session_id, log.read(session_id), log.vault(session_id).open)]
+    return [line.encode() for line in export_trace(log, session_id)]

@@ -256,7 +256,7 @@ def source_of(name: str, arguments: Mapping[str, Any]) -> str:
 def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, recorded: int) -> NewToolCall:
     call = f"{name} {arguments if len(arguments) <= PREVIEW_CHARS else arguments[:PREVIEW_CHARS] + '…'}"
     if taped is not None:
-        why = f"its result in {taped.stream} (version {taped.version}) was erased"
+        why = f"its result in {taped.stream} (version {taped.version}) was erased, or is in another journal"
     elif recorded:
         why = f"the parent recorded {recorded} result{'s' if recorded > 1 else ''} of it, which were served"
     else:

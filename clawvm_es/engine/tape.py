@@ -124,6 +124,8 @@ class Tape:
     def _served(self, called: ToolCalled, version: int) -> Taped:
         """The result that a call of the parent was served: its own, or one that another stream recorded."""
         stream = called.served_by or self._fork.parent
+        if self._log.head(stream) is None:  # the parent came from another journal, by its trace
+            return Taped(stream, version, called.served_status, None)
         for row in read_session(self._log, stream, version - 1, version):
             again = called.served_by is None
             if isinstance(row.data, ToolReturned):

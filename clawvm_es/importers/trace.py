@@ -6,6 +6,7 @@ JSON Lines: a header `{"format": "clawvm-trace", "version": 2, "session_id": …
 
 LAW-TRACE-1: a trace replayed under the opening it recorded gives the decision digest of the session it was
 written from. `prompt_rendered` is left out, the engine makes it again; staged facts stay as they were recorded.
+Of a fork that is the whole session, as one: where it was forked stands the budget that it goes on under.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, Final
 import cattrs
 
 from clawvm_es.engine.edge import Edge, decode
-from clawvm_es.errors import UnreadableInput
+from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Lines, Recording, TraceInput
 from clawvm_es.importers.records import TooDeep, parse_json
@@ -27,12 +28,21 @@ from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.journal.upcasters import UPCASTERS, upcast
 from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.model.events import INPUTS, Input, PromptRendered, SessionOpened
+from clawvm_es.model.events import (
+    INPUTS,
+    BudgetChanged,
+    Event,
+    Input,
+    PromptRendered,
+    SessionClosed,
+    SessionForked,
+    SessionOpened,
+)
 
 VERSION: Final = 2
 """Version of the format that is written; older ones are read, their inputs upcast."""
 
-_CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls is not PromptRendered}
+_CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls not in (PromptRendered, SessionForked)}
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w.:/+@-]{1,200}")
 _PLACEHOLDER: Final = "0" * 64
@@ -43,18 +53,22 @@ _NAMED_IN: Final = frozenset(("profile", "validators"))
 def write_trace(
     session_id: str, recorded: Iterable[Recorded], open_body: Callable[[str], bytes | None]
 ) -> Iterator[str]:
-    """The lines of a session's trace, each with its newline; `open_body` gives the body behind a commitment."""
+    """The lines of a session's trace, each with its newline; `open_body` gives the body behind a commitment.
+
+    `recorded` are all its events, a fork's with those of its parents (`export_trace`). Raises `UsageError` for a
+    fork that goes on under another policy: a trace has one.
+    """
     yield _line({"format": "clawvm-trace", "version": VERSION, "session_id": session_id})
-    for row in recorded:
-        if row.type not in _CLASSES:
+    for row, data in _as_one(recorded):
+        if data.TYPE not in _CLASSES:
             continue
         yield _line(
             {
-                "type": row.type,
-                "schema_version": row.data.SCHEMA_VERSION,
+                "type": data.TYPE,
+                "schema_version": data.SCHEMA_VERSION,
                 "at_us": row.at_us,
                 "principal": row.principal,
-                "data": _inlined(to_plain(row.data), open_body),
+                "data": _inlined(to_plain(data), open_body),
             }
         )
 
@@ -91,6 +105,27 @@ def _line(value: Mapping[str, object]) -> str:
 
 
 # ------------------------------------------------------------------------------------------- writing
+
+
+def _as_one(recorded: Iterable[Recorded]) -> Iterator[tuple[Recorded, Event]]:
+    """The events of a session as of one that was never forked, nor closed before it was; versions stay."""
+    rows = tuple(recorded)
+    forked = max((row.version for row in rows if isinstance(row.data, SessionForked)), default=0)
+    budget_tokens, profile = 0, None
+    for row in rows:
+        data: Event = row.data
+        if isinstance(data, SessionOpened):
+            profile = data.profile
+        elif isinstance(data, SessionForked) and data.profile not in (None, profile):
+            raise UsageError(
+                f"session {row.session_id} goes on under another policy from version {row.version}; a trace has one",
+                hint="`clawvm export --as recording` and `clawvm bundle` keep forks as they are",
+            )
+        if isinstance(data, SessionOpened | BudgetChanged | SessionForked):
+            budget_tokens = data.budget_tokens or budget_tokens
+        if isinstance(data, SessionForked) or (isinstance(data, SessionClosed) and row.version < forked):
+            data = BudgetChanged(budget_tokens)
+        yield row, data
 
 
 def _inlined(value: Any, open_body: Callable[[str], bytes | None], name: str = "") -> Any:

@@ -12,11 +12,16 @@ import pytest
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Session
 from clawvm_es.engine.store import FieldSchema
-from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers import read, write_trace
+from clawvm_es.engine.tools import Tool
+from clawvm_es.errors import NewToolCall, UnreadableInput, UsageError
+from clawvm_es.history import state_at
+from clawvm_es.importers import export_trace, read, write_trace
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.codec import to_plain
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.projections.digest import decision_digest
 
@@ -30,12 +35,12 @@ def journal() -> Iterator[Journal]:
 
 def exported(journal: Journal, session_id: str) -> list[str]:
     """The lines of a session's trace."""
-    return list(write_trace(session_id, journal.log.read(session_id), journal.log.vault(session_id).open))
+    return list(export_trace(journal.log, session_id))
 
 
 def digest(journal: Journal, session_id: str) -> str:
-    """The decision digest of a session."""
-    return decision_digest(journal.log.read(session_id))
+    """The decision digest of a session, its parents' part included."""
+    return decision_digest(read_session(journal.log, session_id))
 
 
 def put(folder: Path, lines: list[str]) -> Path:
@@ -85,6 +90,93 @@ def test_a_live_session_replays_from_its_trace(tmp_path: Path, journal: Journal)
     with Journal.open(":memory:") as other:
         replay(other, put(tmp_path, lines))
         assert digest(other, "live/1") == digest(journal, "live/1")
+
+
+def look(n: int) -> str:
+    """A tool whose results differ."""
+    return f"at {n}: " + "words " * 60
+
+
+def talk(session: Session, rounds: int, first: int = 0) -> None:
+    """Messages, tool calls, a page that is raised, and faults: a prune drops evidence, which is asked for again."""
+    for number in range(first, first + rounds):
+        session.user_says(f"message {number} " + "words " * 20)
+        session.assemble()
+        session.tool("look", {"n": number % 3})
+        session.observe_model(f"answer {number}")
+        session.prune()
+
+
+def settings_of_talk() -> Settings:
+    """What `talk` declares."""
+    return Settings(tools=[Tool("look", look, deterministic=True)])
+
+
+@pytest.fixture
+def forks(journal: Journal) -> Journal:
+    """A closed session, a fork of its middle under a smaller budget, and one of that fork's end."""
+    settings = settings_of_talk()
+    with journal.session("parent", budget_tokens=600, counter="lines4", settings=settings) as parent:
+        parent.write_page("bootstrap", "- You must look.")
+        talk(parent, 4)
+        middle = parent.state.version
+        talk(parent, 4, first=1)
+        parent.close()
+    with journal.fork("parent", "child", at=middle, budget_tokens=200, settings=settings) as child:
+        talk(child, 3, first=1)
+        child.close()
+    with journal.fork("child", "grandchild", allow_new_calls=True, settings=settings) as grandchild:
+        talk(grandchild, 3, first=20)
+    return journal
+
+
+@pytest.mark.parametrize("session_id", ["parent", "child", "grandchild"])
+def test_a_fork_replays_from_its_trace_as_one_session(tmp_path: Path, forks: Journal, session_id: str) -> None:
+    """LAW-TRACE-1 for forks, also of a closed session: the parents' part is in the trace, no parent is needed."""
+    with Journal.open(":memory:") as other:
+        replay(other, put(tmp_path, exported(forks, session_id)))
+        assert [head.session_id for head in other.log.heads()] == [session_id]
+        assert digest(other, session_id) == digest(forks, session_id)
+        assert state_at(other.log, session_id).resident == state_at(forks.log, session_id).resident
+        assert verify_log(other.log) == ()
+
+
+def test_a_replayed_fork_can_be_forked(tmp_path: Path, forks: Journal) -> None:
+    """A result that a parent in another journal recorded is not on the tape, and the refusal says so."""
+    settings = settings_of_talk()
+    with Journal.open(":memory:") as other:
+        replay(other, put(tmp_path, exported(forks, "child")))
+        served = next(row for row in other.log.read("child") if getattr(row.data, "served_by", None))
+        again = other.fork("child", "again", at=served.version - 1, settings=settings)
+        with pytest.raises(NewToolCall, match="in another journal"):
+            again.tool("look", {"n": 1})
+
+
+def test_a_fork_under_another_policy_is_no_trace(forks: Journal) -> None:
+    """A trace has one policy: such a fork is refused, with what to do instead; naming the same one is no other."""
+    forks.fork("parent", "lru", policy="lru")
+    with pytest.raises(UsageError, match="session lru goes on under another policy") as caught:
+        exported(forks, "lru")
+    assert "--as recording" in str(caught.value.hint)
+    forks.fork("parent", "same", policy="clawvm")
+    assert exported(forks, "same")
+
+
+def test_a_fork_without_all_that_followed_from_an_input_is_no_trace(tmp_path: Path, forks: Journal) -> None:
+    """Every place that a session can be forked at: its trace decides the same, or is refused."""
+    refused = 0
+    for row in forks.log.read("parent"):
+        forks.fork("parent", name := f"at-{row.version}", at=row.version)
+        try:
+            lines = exported(forks, name)
+        except UsageError as error:
+            assert "last input" in str(error)
+            refused += 1
+            continue
+        with Journal.open(":memory:") as other:
+            replay(other, put(tmp_path, lines))
+            assert digest(other, name) == digest(forks, name)
+    assert 0 < refused < forks.log.head("parent").version
 
 
 LINES: list[dict[str, Any]] = [
