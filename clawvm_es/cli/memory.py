@@ -162,16 +162,18 @@ def store(
     """
     from clawvm_es.cli.options import chosen, chosen_or_all, models, opened
     from clawvm_es.cli.output import emit, one_line, table
-    from clawvm_es.projections.tables import DURABLE_STORE, UPDATES
+    from clawvm_es.projections.tables import UPDATES
 
     with opened(journal) as log:
         placed = version is not None or turn is not None
         wanted = chosen(log, session) if placed else chosen_or_all(log, session)
-        with models(log, wanted, version, turn) as view:
-            staged = [row for row in view.rows(UPDATES, wanted) if field in (None, row.field)]
-            every_row = view.rows(DURABLE_STORE) if wanted is None else view.fields(wanted)
-            rows = [row for row in every_row if field in (None, row.field)]
-        found = _with_texts(log, staged) if updates else _with_texts(log, rows if every else _last(rows))
+        if updates:
+            with models(log, wanted, version, turn) as view:
+                staged = [row for row in view.rows(UPDATES, wanted) if field in (None, row.field)]
+            found = _with_texts(log, staged)
+        else:
+            rows = [row for row in _fields(log, wanted, version, turn) if field in (None, row.field)]
+            found = _with_texts(log, rows if every else _last(rows))
     what = ("update_number", "status", "reason", "op", "turn", "evidence") if updates else (
         "field_version", "op", "turn", "principal", "evidence")  # fmt: skip
     names = ("session_id", "scope", "field", *what)
@@ -181,6 +183,18 @@ def store(
     )
     lines = table(cells, (*names, "value")) if found else ["no updates" if updates else "the store is empty"]
     emit({"journal": journal, "updates" if updates else "fields": found}, lines, as_json)
+
+
+def _fields(log: SQLiteLog, session_id: str | None, version: int | None, turn: int | None) -> list[FieldRow]:
+    """The committed versions of fields, up to a place in a session if one is given; they stay as made."""
+    from clawvm_es.cli.options import models, version_at
+    from clawvm_es.projections.tables import DURABLE_STORE
+
+    with models(log) as view:
+        if session_id is None:
+            return view.rows(DURABLE_STORE)
+        upto = version_at(log, session_id, version, turn)
+        return [row for row in view.fields(session_id) if upto is None or row.version <= upto]
 
 
 def _last(rows: list[FieldRow]) -> list[FieldRow]:

@@ -98,6 +98,14 @@ def version_at(log: SQLiteLog, session_id: str, version: int | None, turn: int |
     return version
 
 
+def versions_at(log: SQLiteLog, session_id: str, version: int | None, turn: int | None) -> tuple[int, int | None]:
+    """After and up to which version `--at` or `--turn` means: all up to it, or one turn's; None for the end."""
+    from clawvm_es.history import range_of_turn
+
+    upto = version_at(log, session_id, version, turn)
+    return (0, upto) if turn is None else range_of_turn(log, session_id, turn)
+
+
 def is_place(text: str) -> bool:
     """Whether a text names a place in a session: VERSION or turn:N."""
     return text.removeprefix("turn:").isdecimal()

@@ -97,14 +97,13 @@ def log(
 
 def _events(source: SQLiteLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
     """The events of one session up to a version or of one turn, or of all sessions."""
-    from clawvm_es.cli.options import chosen, version_at
+    from clawvm_es.cli.options import chosen, versions_at
     from clawvm_es.journal.lineage import read_session
 
     if session is None and version is None and turn is None:
         return source.read_all()
     session_id = chosen(source, session)
-    rows = read_session(source, session_id, upto=version_at(source, session_id, version, turn))
-    return rows if turn is None else (row for row in rows if row.turn == turn)
+    return read_session(source, session_id, *versions_at(source, session_id, version, turn))
 
 
 def event_document(row: Recorded) -> dict[str, Any]:
@@ -250,15 +249,16 @@ def faults(journal: str, session: str | None, version: int | None, turn: int | N
     Example:
       clawvm faults j.db
     """
-    from clawvm_es.cli.options import chosen, chosen_or_all, models, opened
+    from clawvm_es.cli.options import chosen, chosen_or_all, models, opened, version_at
     from clawvm_es.cli.output import document, emit, table
     from clawvm_es.projections.tables import FAULTS
 
     with opened(journal) as log:
         placed = version is not None or turn is not None
         wanted = chosen(log, session) if placed else chosen_or_all(log, session)
-        with models(log, wanted, version, turn) as view:
-            rows = view.rows(FAULTS, wanted)
+        upto = None if wanted is None else version_at(log, wanted, version, turn)
+        with models(log) as view:  # a fault's row stays as it was made
+            rows = [row for row in view.rows(FAULTS, wanted) if upto is None or row.version <= upto]
     headers = ("session", "turn", "version", "fault", "reason", "page", "type", "tool", "evidence")
     cells = (
         (r.session_id, r.turn, r.version, r.fault, r.reason, r.page_id, r.page_type, r.tool, r.evidence) for r in rows
@@ -283,18 +283,14 @@ def trace(
       clawvm trace j.db --turn 40
       clawvm trace j.db --page p3
     """
-    from clawvm_es.cli.options import chosen, opened, version_at
+    from clawvm_es.cli.options import chosen, opened, versions_at
     from clawvm_es.cli.output import emit, table
     from clawvm_es.projections import decisions
 
     with opened(journal) as log:
         session_id = chosen(log, session)
-        upto = version_at(log, session_id, version, turn)
-        rows = [
-            row
-            for row in decisions(log, session_id, upto)
-            if (turn is None or row["turn"] == turn) and (page is None or row["page_id"] == page)
-        ]
+        after, upto = versions_at(log, session_id, version, turn)
+        rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
     names = ("turn", "version", "type", "page_id", "before", "after", "reason", "fault", "tokens", "cause")
     cells = [tuple(row[name] for name in names) for row in rows]
     emit({"journal": journal, "session_id": session_id, "decisions": rows}, table(cells, names), as_json)

@@ -51,20 +51,29 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
 
 
 def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
-    """The version of the last event of a turn; raises `UsageError` if there is no such turn.
+    """The version of the last event of a turn; raises `UsageError` if there is no such turn."""
+    return range_of_turn(log, session_id, turn)[1]
 
-    Turns rise with versions, so it is found by halving.
-    """
+
+def range_of_turn(log: EventLog, session_id: str, turn: int) -> tuple[int, int]:
+    """The versions of the last event before a turn (0 if there is none) and of its last; raises as `end_of_turn`."""
     head = log.head(session_id)
-    low, high = 0, 0 if head is None else head.version
+    last = 0 if head is None else head.version
+    end = _last_up_to(log, session_id, turn, last)
+    if end == 0 or _turn_of(log, session_id, end) != turn:
+        raise UsageError(f"session {session_id} has no turn {turn}")
+    return _last_up_to(log, session_id, turn - 1, end), end
+
+
+def _last_up_to(log: EventLog, session_id: str, turn: int, high: int) -> int:
+    """The last version of at most `high` that is of `turn` or earlier; turns rise with versions, so by halving."""
+    low = 0
     while low < high:  # the first `low` versions are of this turn or earlier ones, those above `high` of later ones
         middle = (low + high + 1) // 2
         if _turn_of(log, session_id, middle) <= turn:
             low = middle
         else:
             high = middle - 1
-    if low == 0 or _turn_of(log, session_id, low) != turn:
-        raise UsageError(f"session {session_id} has no turn {turn}")
     return low
 
 

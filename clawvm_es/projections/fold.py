@@ -3,6 +3,7 @@
 LAW-PROJ-1: folding a log from zero, or in any number of pieces that each end before an input, gives the same rows.
 LAW-PROJ-2: the rows of a fork are those that its parent's prefix and its own events would give as one session; but
 what a parent committed to a shared scope stands in the rows of the parent only.
+LAW-PROJ-3: rows of `faults` and `durable_store` stay as they were made: those at a version are those up to it.
 """
 
 from __future__ import annotations

@@ -119,14 +119,14 @@ def reading(log: SQLiteLog) -> Iterator[sqlite3.Connection]:
         raise opening.translate(error, log.path) from error
 
 
-def decisions(log: SQLiteLog, session_id: str, upto: int | None = None) -> list[dict[str, Any]]:
-    """The decisions of a session, up to a version of it: the rows of the view `decision_trace`, with data decoded."""
-    query = f"SELECT * FROM ({DECISION_TRACE}) WHERE session_id = ? AND version <= ? ORDER BY version"
+def decisions(log: SQLiteLog, session_id: str, upto: int | None = None, after: int = 0) -> list[dict[str, Any]]:
+    """The decisions of a session above one version and up to another: rows of `decision_trace`, data decoded."""
+    query = f"SELECT * FROM ({DECISION_TRACE}) WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version"
     rows = []
     with reading(log) as connection:
         for segment in store.line(connection, session_id, upto):
             cursor = connection.execute(
-                query, (segment.stream, INTEGER_MAX if segment.upto is None else segment.upto)
+                query, (segment.stream, after, INTEGER_MAX if segment.upto is None else segment.upto)
             )
             names = [column[0] for column in cursor.description]
             rows += [dict(zip(names, cells, strict=True)) for cells in cursor]

@@ -6,7 +6,7 @@ import pytest
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
-from clawvm_es.history import end_of_turn, prompt_at, state_at
+from clawvm_es.history import end_of_turn, prompt_at, range_of_turn, state_at
 from clawvm_es.journal.lineage import read_session
 
 
@@ -30,12 +30,15 @@ def log(request, tmp_path):
 
 
 @pytest.mark.parametrize("session_id", ["s", "child"])
-def test_the_end_of_every_turn_is_that_of_a_search_from_the_first_event(log, session_id):
+def test_the_place_of_every_turn_is_that_of_a_search_from_the_first_event(log, session_id):
     """Turn 0 (before the first prompt) counts too; a turn that does not exist is refused."""
     last: dict[int, int] = {}
     for row in read_session(log, session_id):
         last[row.turn] = row.version
     assert {turn: end_of_turn(log, session_id, turn) for turn in last} == last
+    for turn, (after, upto) in {turn: range_of_turn(log, session_id, turn) for turn in last}.items():
+        rows = list(read_session(log, session_id))
+        assert [row.version for row in rows if row.turn == turn] == list(range(after + 1, upto + 1))
     for turn in (-1, max(last) + 1):
         with pytest.raises(UsageError, match=f"no turn {turn}"):
             end_of_turn(log, session_id, turn)

@@ -136,7 +136,7 @@ def test_rebuilt_equals_live(tmp_path_factory, history, piece_events):
 @settings(max_examples=30, deadline=None)
 @given(history=st.lists(st.one_of(commands(), forks()), max_size=12))
 def test_a_fork_has_the_rows_of_one_session(history):
-    """LAW-PROJ-2: the rows of a fork, and of any place in it, are those of its parents' events and its own as one."""
+    """LAW-PROJ-2 and 3: the rows of a fork, and of any place in it, are those of its parents' events and its own."""
     log, turns = MemoryLog(), {}
     for happening in history:
         play(log, turns, happening)
@@ -147,6 +147,13 @@ def test_a_fork_has_the_rows_of_one_session(history):
             for table in TABLES:
                 if table is not DURABLE_STORE:
                     assert view.rows(table, head.session_id) == there.rows(table), table.name
+            for version in range(1, head.version, 5):
+                then = snapshot_at(log, head.session_id, version)
+                for now, rows in (
+                    (view.rows(FAULTS, head.session_id), then.rows(FAULTS)),
+                    (view.fields(head.session_id), then.fields(head.session_id)),
+                ):
+                    assert [row for row in now if row.version <= version] == rows
             first = log.first(head.session_id).data
             if isinstance(first, e.SessionForked):
                 parent = snapshot_at(log, first.parent, first.parent_version)
