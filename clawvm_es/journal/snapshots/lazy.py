@@ -39,19 +39,25 @@ class Lazy(dict[K, V], Generic[K, V]):
         super().__init__()
         self._source = source
         self._new: dict[K, None] = {}
+        self._absent: dict[K, None] = {}  # looked for, and not in the source: no need to ask again
 
     def __missing__(self, key: K) -> V:
-        value = self._source.find([key])[key]
-        dict.__setitem__(self, key, value)
-        return value
+        if key not in self._absent:
+            self.load([key])
+        if key in self._absent:
+            raise KeyError(key)
+        return dict.__getitem__(self, key)
 
     def __setitem__(self, key: K, value: V) -> None:
-        if not dict.__contains__(self, key) and not self._source.has(key):
+        if not dict.__contains__(self, key) and not self._stored(key):
             self._new[key] = None
         dict.__setitem__(self, key, value)
 
     def __contains__(self, key: object) -> bool:
-        return dict.__contains__(self, key) or self._source.has(key)  # type: ignore[arg-type]
+        return dict.__contains__(self, key) or self._stored(key)  # type: ignore[arg-type]
+
+    def _stored(self, key: K) -> bool:
+        return key not in self._absent and self._source.has(key)
 
     def __len__(self) -> int:
         return self._source.count() + len(self._new)
@@ -107,7 +113,10 @@ class Lazy(dict[K, V], Generic[K, V]):
     def load(self, keys: Iterable[K]) -> None:
         """Read many entries at once; those that are not there are left out."""
         wanted = [key for key in keys if not dict.__contains__(self, key)]
-        dict.update(self, self._source.find(wanted))
+        found = self._source.find(wanted)
+        dict.update(self, found)
+        if len(found) < len(wanted):
+            self._absent.update((key, None) for key in wanted if key not in found)
 
     def looked_at(self) -> ItemsView[K, V]:
         """The entries in memory: all that may have changed since they were read."""
@@ -116,6 +125,7 @@ class Lazy(dict[K, V], Generic[K, V]):
     def settle(self, keep: Callable[[K], bool]) -> None:
         """The source holds everything now: keep only some entries in memory."""
         self._new.clear()
+        self._absent.clear()
         for key in [key for key, _ in self.looked_at() if not keep(key)]:
             dict.__delitem__(self, key)
 
