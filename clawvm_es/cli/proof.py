@@ -88,8 +88,8 @@ def bundle(
 
     \b
     Example:
-      clawvm bundle j.db --session run-1 --key anchor.key -o run-1.bundle
-      python tools/verify_bundle.py run-1.bundle --key anchor.key.pub
+      clawvm bundle j.db --session run-1 --key anchor.key -o run-1.clawvm.bundle
+      python tools/verify_bundle.py run-1.clawvm.bundle --key anchor.key.pub
     """
     from clawvm_es.cli.options import chosen, known_sessions, opened, require_journal
     from clawvm_es.errors import AnchorRefused, UsageError
@@ -123,7 +123,8 @@ def _bundle(
     written = write_whole(output, bundle(log, ids, note))
     document = {"journal": journal, "sessions": ids, "output": output, "bytes": written, "checkpoint": note.decode()}
     size = anchors.unverified(note).size
-    emit(document, [f"{output}: {written} bytes, {len(ids)} sessions as of the first {size} events"], as_json)
+    sessions = "1 session" if len(ids) == 1 else f"{len(ids)} sessions"
+    emit(document, [f"{output}: {written} bytes, {sessions} as of the first {size} events"], as_json)
 
 
 def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:

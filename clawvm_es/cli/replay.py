@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def replay(
     """
     from clawvm_es.cli.output import emit
     from clawvm_es.engine.journal import Journal
-    from clawvm_es.errors import UsageError
+    from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.importers.replay import ReplaySettings
     from clawvm_es.projections import snapshot
     from clawvm_es.projections.tables import SESSIONS
@@ -74,6 +75,8 @@ def replay(
     if project == "":
         raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
+    if not any(map(os.path.exists, files)):  # a wrong path makes no journal
+        raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets) as target:
         replayed, errors = _replay_all(target, files, settings, format_)
         with snapshot(target.log) as view:

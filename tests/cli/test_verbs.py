@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.cli.demo import SEED
 from clawvm_es.cli.main import cli, main
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.projections.tables import TABLES
@@ -182,6 +183,20 @@ def test_an_export_decides_the_same(load, run, demo_journal, tmp_path):
         assert (twice["appended"], twice["head"]) == (0, again["head"])
 
 
+def test_an_export_of_a_fork_decides_the_same(load, run, journal, tmp_path):
+    """The trace holds the parent's part; where no trace can say what the fork is, one line says so."""
+    seed = ("--seed", SEED)
+    load("fork", journal, "-s", OURS, "--turn", 5, "--as", "tight", "--budget", "300", "--rerun", *seed)
+    trace, none = tmp_path / "tight.jsonl", tmp_path / "none.jsonl"
+    assert run("export", journal, "-s", "tight", "-o", trace)[0] == 0
+    (again,) = load("replay", trace, "--journal", tmp_path / "again.db")["sessions"]
+    assert again["decision_digest"] == session(load, journal, "tight")["decision_digest"]
+    load("fork", journal, "-s", OURS, "--turn", 5, "--as", "other", "--policy", "lru", *seed)
+    code, out, err = run("export", journal, "-s", "other", "-o", none)
+    assert (code, out, err.count("\n")) == (2, "", 1) and "another policy" in err and "bundle" in err
+    assert not none.exists()
+
+
 def test_rebuild_leaves_every_table_byte_identical(load, journal):
     """Throwing the read models away and folding the log again gives the same rows."""
 
@@ -240,8 +255,8 @@ def test_verify_names_what_was_changed_by_hand(run, journal, change, names):
         (["replay", "x.jsonl", "-j", "{new}", "--budget", "0"], "at least 1"),
         (["replay", "x.jsonl", "-j", "{new}", "--policy", "poem"], "unknown policy"),
         (["replay", "x.jsonl", "-j", "{new}", "--without", "poem"], "unknown mechanism"),
-        (["replay", "x.jsonl", "-j", "{new}", "--format", "poem"], "unknown format"),
-        (["replay", "x.jsonl", "-j", "no/such/folder/j.db"], "no directory"),
+        (["replay", "{journal}", "-j", "{new}", "--format", "poem"], "unknown format"),
+        (["replay", "{journal}", "-j", "no/such/folder/j.db"], "no directory"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(run, journal, tmp_path, monkeypatch, arguments, says):
@@ -278,6 +293,13 @@ def test_one_bad_file_stops_no_other(run, demo_journal, tmp_path):
     assert code == 2 and str(bad) in err
     assert [s["session_id"] for s in document["sessions"]] == [OURS]
     assert [error["file"] for error in document["errors"]] == [str(bad)]
+
+
+def test_a_wrong_path_makes_no_journal(run, tmp_path):
+    """Where no file is there to replay, nothing is made."""
+    code, _, err = run("replay", tmp_path / "nothing.jsonl", "-j", tmp_path / "j.db")
+    assert code == 2 and "nothing.jsonl: no such file" in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_settings_need_another_name(run, demo_journal, tmp_path):
