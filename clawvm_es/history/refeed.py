@@ -17,13 +17,12 @@ from collections.abc import Callable
 import attrs
 
 from clawvm_es.core.state import State
-from clawvm_es.journal.protocol import Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import StagedPage
 from clawvm_es.model.profile import Profile, Rule
 
-Retrieved = Callable[[Recorded, int], tuple[str, ...]]
-"""From a recorded `turn_began` to the pages, so many at most, that a retriever finds for it."""
+Retrieved = Callable[[int], tuple[str, ...]]
+"""The pages, so many at most, that a retriever finds for the turn that is given now."""
 
 
 @attrs.define
@@ -32,12 +31,10 @@ class Refeed:
 
     profile: Profile | None
     budget_tokens: int | None
-    retrieved: Retrieved
     updates: dict[int, int] = attrs.field(factory=dict)  # number of an update as recorded → in this run
 
-    def given(self, state: State, row: Recorded) -> e.Input | None:
+    def given(self, state: State, data: e.Input, retrieved: Retrieved) -> e.Input | None:
         """The input that stands for a recorded one; None where it is left out."""
-        data = row.data
         if isinstance(data, e.SessionOpened):
             profile, budget = self.profile or data.profile, self.budget_tokens or data.budget_tokens
             return attrs.evolve(data, profile=profile, budget_tokens=budget)
@@ -52,14 +49,14 @@ class Refeed:
             return None
         if isinstance(data, e.TurnBegan):
             retrieves = state.profile.rule is Rule.RETRIEVAL
-            found = self.retrieved(row, state.profile.top_k) if retrieves else ()
+            found = retrieved(state.profile.top_k) if retrieves else ()
             return attrs.evolve(data, retrieved=found)
         if isinstance(data, e.UpdateStaged):
             self.updates[data.update] = len(state.updates) + 1
             return attrs.evolve(data, update=len(state.updates) + 1)
         if isinstance(data, e.BoundaryReached):
             return self._boundary(state, data)
-        return data  # type: ignore[return-value]  # rows of inputs only
+        return data
 
     def _boundary(self, state: State, data: e.BoundaryReached) -> e.BoundaryReached:
         staged = tuple(self._staged(state, page) for page in data.staged if page.page_id in state.dirty)

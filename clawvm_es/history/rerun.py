@@ -26,6 +26,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
+from clawvm_es.model.events import INPUTS
 from clawvm_es.model.facts import Need
 from clawvm_es.model.profile import Profile
 
@@ -117,8 +118,8 @@ class _Feed:
         self._at = fork.parent_version
         rows = read_session(log, fork.parent, self._at)
         self._rows = [row for row in rows if row.kind == "input" and not isinstance(row.data, e.PromptRendered)]
-        told = fork.profile is None  # else the fork's own shell finds what a retrieval policy needs
-        self._refeed = Refeed(fork.profile, fork.budget_tokens, lambda row, top_k: _retrieved(row) if told else ())
+        self._told = fork.profile is None  # else the fork's own shell finds what a retrieval policy needs
+        self._refeed = Refeed(fork.profile, fork.budget_tokens)
         self._results: dict[int, Recorded] = {}  # call → its result
         self._made: dict[int, int] = {}  # version → call: of calls, and of their results
         self._written: dict[str, int] = {}  # page → version of the event that wrote it first
@@ -161,7 +162,9 @@ class _Feed:
             return None  # its call is served
         if isinstance(data, e.ToolCalled):
             return self._called(state, row.version, data)
-        return self._refeed.given(state, row)
+        assert isinstance(data, INPUTS)
+        found = data.retrieved if isinstance(data, e.TurnBegan) and self._told else ()
+        return self._refeed.given(state, data, lambda top_k: found)
 
     def _called(self, state: State, version: int, data: e.ToolCalled) -> e.ToolCalled:
         """A call as the fork makes it: served what the parent got, be it from a run, its own log or its parent."""
@@ -191,10 +194,6 @@ class _Feed:
         found = [row.data for row in self._results.values() if isinstance(row.data, e.ToolReturned)]
         needs = [(made[data.call], need) for data in found if data.call in made for need in data.needs]
         return sum(not self._known(need, version) for version, need in needs)
-
-
-def _retrieved(row: Recorded) -> tuple[str, ...]:
-    return row.data.retrieved if isinstance(row.data, e.TurnBegan) else ()
 
 
 def _compared(log: EventLog, fork: e.SessionForked, session_id: str, appended: int, left_out: int) -> Rerun:

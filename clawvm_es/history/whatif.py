@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import product
 
 import attrs
@@ -28,6 +29,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
+from clawvm_es.model.events import INPUTS
 from clawvm_es.model.profile import Capability, Profile, Rule, Weights
 
 Progress = Callable[[int, int], None]
@@ -154,16 +156,16 @@ def _run(
     figures, parted = Figures(), None
     recorded = assemblies(rows, after)
     was = next(recorded, None)
-    state, feed = State(), Refeed(setting.profile, setting.budget_tokens, texts.retrieved)
+    state, feed = State(), Refeed(setting.profile, setting.budget_tokens)
     for row in rows[:after]:
         apply(state, row.data)
     if after:
         override(state, setting.profile, setting.budget_tokens)
     for row in rows[after:]:
-        if row.kind != "input":
+        if not isinstance(row.data, INPUTS):
             continue
         report()
-        given = feed.given(state, row)
+        given = feed.given(state, row.data, partial(texts.retrieved, row))
         if given is None:
             continue
         for event in decide(state, Command(given, row.at_us)):

@@ -1,0 +1,174 @@
+"""A session as the evaluation runs it: its inputs, the needs that ride on them, and what a retriever finds.
+
+No policy stands in it: the same workload is decided under every policy and budget.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Final
+
+import attrs
+
+from clawvm_es import limits
+from clawvm_es.core.decide import DECIDER_VERSION
+from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.engine.edge import Edge
+from clawvm_es.engine.retriever import Retrieval
+from clawvm_es.importers import Recording, commands
+from clawvm_es.journal.memory_log import MemoryLog
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Need, OnPressure
+from clawvm_es.model.pages import RANK, Author, PageType
+from clawvm_es.representations.counter import TokenCounter
+
+RETRIEVED_MAX: Final = 8
+"""Pages that a retriever finds for a turn, at most."""
+SEED: Final = 1
+"""Salts follow from it, so that a workload is the same on every machine."""
+
+
+@attrs.frozen
+class Option:
+    """One way to meet a need: a page that holds its text, at its cheapest sufficient level."""
+
+    page_id: str
+    rank: int
+    tokens: int
+
+
+@attrs.frozen
+class NeedAt:
+    """A need where it occurs: its turn, how it can be met, and how many turns its text was not asked for.
+
+    `distance` counts turns since a holder was written or last needed: at 1 or less it stood in the prompt anyway.
+    """
+
+    turn: int
+    options: tuple[Option, ...]
+    distance: int
+
+    @property
+    def tokens(self) -> int:
+        """The fewest tokens that meet it."""
+        return min(option.tokens for option in self.options)
+
+
+@attrs.frozen
+class Workload:
+    """The inputs of one session after its opening.
+
+    `needs` has one entry an input: those of its needs that its turn had not met before (the others count for
+    nothing). `retrieved` and `asked` have one entry a turn: the pages found for it, best first, and whether the
+    user said something since the turn before.
+    """
+
+    name: str
+    family: str
+    opened: e.SessionOpened
+    inputs: tuple[e.Input, ...]
+    needs: tuple[tuple[NeedAt, ...], ...]
+    retrieved: tuple[tuple[str, ...], ...]
+    asked: tuple[bool, ...]
+    skipped: Mapping[str, int] = attrs.field(factory=dict)
+
+    @property
+    def turns(self) -> int:
+        """Model calls."""
+        return len(self.retrieved)
+
+    def all_needs(self) -> Iterator[NeedAt]:
+        """Every need, in the order in which they occur."""
+        for found in self.needs:
+            yield from found
+
+    @property
+    def page_tokens(self) -> int:
+        """Tokens of all pages in full, each at its last content: what a budget must be below to matter."""
+        sizes = {data.page_id: data.levels[0].tokens for data in self.inputs if isinstance(data, e.PageWritten)}
+        return sum(sizes.values())
+
+
+def from_recording(recording: Recording, counter: TokenCounter, family: str = "") -> Workload:
+    """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go."""
+    opened = recording.opened or e.SessionOpened(
+        profile=CLAWVM,
+        budget_tokens=limits.BUDGET_DEFAULT,
+        counter=counter.name,
+        decider_version=DECIDER_VERSION,
+        format=recording.format,
+        on_pressure=OnPressure.DEGRADE,
+        misfits=limits.MISFITS,
+        directory_tokens=limits.DIRECTORY_TOKENS,
+    )
+    tally: Counter[str] = Counter()
+    with MemoryLog(reproducible=True) as log:
+        edge = Edge(log.vault(recording.session_id, SEED), counter)
+        inputs = tuple([command.data for command in commands(recording, edge, opened, tally)])[1:]
+        retrieved, asked = _retrieved(inputs, edge)
+    skipped = {**recording.skipped, **tally}
+    return Workload(
+        recording.session_id,
+        family or recording.format,
+        attrs.evolve(opened, linked_to=None, project=None),
+        inputs,
+        tuple(_needs(inputs)),
+        retrieved,
+        asked,
+        skipped,
+    )
+
+
+def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> tuple[tuple[tuple[str, ...], ...], tuple[bool, ...]]:
+    found: list[tuple[str, ...]] = []
+    asked: list[bool] = []
+    said = False
+    with closing(Retrieval()) as retrieval:
+        for data in inputs:
+            if isinstance(data, e.TurnBegan):
+                found.append(retrieval.best(RETRIEVED_MAX))
+                asked.append(said)
+                said = False
+            elif isinstance(data, e.PageWritten):
+                text = edge.open(data.levels[0].body) or ""
+                retrieval.put(int(data.page_id[1:]), text, data.page_type, data.author)
+                said = said or (data.page_type is PageType.CONVERSATION and data.author is Author.USER)
+    return tuple(found), tuple(asked)
+
+
+def _needs(inputs: Sequence[e.Input]) -> Iterator[tuple[NeedAt, ...]]:
+    """For each input its needs that count, by the engine's own rule: once per turn and set of holders."""
+    turn = 0
+    tokens: dict[str, Mapping[int, int]] = {}
+    available: dict[str, int] = {}
+    met: set[frozenset[str]] = set()
+    for data in inputs:
+        found: list[NeedAt] = []
+        if isinstance(data, e.TurnBegan):
+            turn += 1
+            met.clear()
+        elif isinstance(data, e.PageWritten):
+            tokens[data.page_id] = {RANK[level.level]: level.tokens for level in data.levels}
+            available[data.page_id] = turn
+        needs: tuple[Need, ...] = getattr(data, "needs", ())
+        for need in needs:
+            holders = frozenset([holder.page_id for holder in need.holders])
+            if holders in met:
+                continue
+            met.add(holders)
+            options = tuple(_options(need, tokens))
+            distance = turn - max(available[page_id] for page_id in holders)
+            found.append(NeedAt(turn, options, distance))
+            available.update(dict.fromkeys(holders, turn))
+        yield tuple(found)
+
+
+def _options(need: Need, tokens: Mapping[str, Mapping[int, int]]) -> Iterator[Option]:
+    for holder in need.holders:
+        sizes = tokens[holder.page_id]
+        ranks = [rank for rank in (RANK[level] for level in holder.levels) if rank in sizes]
+        if ranks:
+            rank = min(ranks, key=lambda r: (sizes[r], r))
+            yield Option(holder.page_id, rank, sizes[rank])
