@@ -21,7 +21,7 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, RANK
 
-DECIDER_VERSION: Final = 1
+DECIDER_VERSION: Final = 2
 """Changes whenever the same inputs may give other decisions."""
 
 

@@ -18,7 +18,7 @@ from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, Retu
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile
 
-REDUCER_VERSION: Final = 2
+REDUCER_VERSION: Final = 3
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.

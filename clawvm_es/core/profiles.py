@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import UsageError
-from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
+from clawvm_es.model.profile import CONTRACT, Capability, Order, Profile, Rule, Weights
 
 PAPER_WEIGHTS: Final = Weights(
     pin_hard=2000,  # paper
@@ -25,18 +25,23 @@ PAPER_WEIGHTS: Final = Weights(
 CLAWVM: Final = Profile(
     name="clawvm",
     version=1,
-    capabilities=tuple(Capability),
+    capabilities=CONTRACT,
     rule=Rule.HULL,
     order=Order.DENSITY,
     weights=PAPER_WEIGHTS,
     top_k=0,
+    flush_permille=0,
+    compact_permille=0,
+    summary_permille=0,
 )
 """The paper's policy: floors, hulls in density order, page-ins, validated writeback."""
 CLAWVM_RANK: Final = attrs.evolve(CLAWVM, name="clawvm_rank", order=Order.RANK)
 """The same with steps taken by gain, not by gain per token."""
 LRU: Final = attrs.evolve(CLAWVM, name="lru", rule=Rule.RECENCY)
 """All of ClawVM's structure; what is above the floors is ranked by recency alone."""
-RETRIEVAL: Final = attrs.evolve(CLAWVM, name="retrieval", capabilities=(), rule=Rule.RETRIEVAL, top_k=8)
+RETRIEVAL: Final = attrs.evolve(
+    CLAWVM, name="retrieval", capabilities=(Capability.SCORING,), rule=Rule.RETRIEVAL, top_k=8
+)
 """A prompt of what is new and of the `top_k` best full-text matches for the last user message; no contract."""
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(

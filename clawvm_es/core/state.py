@@ -96,7 +96,7 @@ class Update:
     field_version: int = 0  # once committed
 
 
-UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(0, 0, 0, 0, 0, 0, 0), 0)
+UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0)
 """The policy of a state before its session was opened: none."""
 
 

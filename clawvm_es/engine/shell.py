@@ -30,7 +30,6 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import StagedPage, UpdateFacts
 from clawvm_es.model.pages import FULL
-from clawvm_es.model.profile import Rule
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
 
@@ -238,7 +237,7 @@ class Shell:
             staged = tuple(StagedPage(page_id, self.judge.page(state, page_id)) for page_id in state.dirty)
             command = attrs.evolve(command, data=attrs.evolve(data, staged=staged))
         decided = self._fold(state, command)
-        if isinstance(data, e.PageWritten) and state.profile.rule is Rule.RETRIEVAL:
+        if isinstance(data, e.PageWritten) and state.profile.retrieves:
             self._index(state, data)
         elif isinstance(data, e.ContentRedacted):
             self.edge.texts.clear()
@@ -263,7 +262,7 @@ class Shell:
 
     def _turn(self, state: State, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
         """Assemble and render: a turn's prompt is recorded with its assembly, in the same transaction."""
-        if state.profile.rule is Rule.RETRIEVAL and not turn.retrieved:
+        if state.profile.retrieves and not turn.retrieved:
             command = attrs.evolve(command, data=attrs.evolve(turn, retrieved=self._retrieve(state)))
         stamped = self._fold(state, command)
         self.prompt, body = self._renderer.render(state)

@@ -4,7 +4,7 @@
 |---|---|
 | session_opened, session_forked | recorded, under the other policy and budget where given |
 | budget_changed | recorded; left out where the budget is given |
-| turn_began | with the pages that a retriever finds, under a retrieval rule |
+| turn_began | with the pages that a retriever finds, under a rule that asks one |
 | update_staged, restaged updates | with the numbers that they have in this run |
 | boundary_reached | with those of the staged pages that are dirty in this run, on top of what it committed |
 | any other | recorded |
@@ -19,7 +19,7 @@ import attrs
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import StagedPage
-from clawvm_es.model.profile import Profile, Rule
+from clawvm_es.model.profile import Profile
 
 Retrieved = Callable[[int], tuple[str, ...]]
 """The pages, so many at most, that a retriever finds for the turn that is given now."""
@@ -48,8 +48,7 @@ class Refeed:
         if isinstance(data, e.BudgetChanged) and self.budget_tokens is not None:
             return None
         if isinstance(data, e.TurnBegan):
-            retrieves = state.profile.rule is Rule.RETRIEVAL
-            found = retrieved(state.profile.top_k) if retrieves else ()
+            found = retrieved(state.profile.top_k) if state.profile.retrieves else ()
             return attrs.evolve(data, retrieved=found)
         if isinstance(data, e.UpdateStaged):
             self.updates[data.update] = len(state.updates) + 1

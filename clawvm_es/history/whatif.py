@@ -30,7 +30,7 @@ from clawvm_es.journal.protocol import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import INPUTS
-from clawvm_es.model.profile import Capability, Profile, Rule, Weights
+from clawvm_es.model.profile import Capability, Profile, Weights
 
 Progress = Callable[[int, int], None]
 """(inputs decided, inputs in all)."""
@@ -208,7 +208,7 @@ class _Texts:
         """Whether the log holds what was found for every turn."""
         datas = [row.data for row in self._rows if isinstance(row.data, e.SessionOpened | e.SessionForked)]
         profiles = [data.profile for data in datas if data.profile is not None]
-        return all(profile.rule is Rule.RETRIEVAL and profile.top_k == top_k for profile in profiles)
+        return all(profile.retrieves and profile.top_k == top_k for profile in profiles)
 
     def _text(self, row: Recorded, written: e.PageWritten) -> str:
         body = self._open(written.levels[0].body)

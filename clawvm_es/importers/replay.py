@@ -108,6 +108,8 @@ def _replay_one(
         )
     opened = _opening(journal, recording, names, settings)
     stored = journal.opened(session_id)
+    if stored is not None:
+        opened = attrs.evolve(opened, decider_version=stored.decider_version)  # a newer program goes on with it
     if stored is not None and stored != opened:
         raise _other_settings(session_id, "settings", _difference(stored, opened))
     session = journal.resume(session_id, opened.counter)

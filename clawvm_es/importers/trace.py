@@ -1,6 +1,6 @@
 """`clawvm-trace`, our own format: the inputs of a session with recorded counts and levels, bodies inline.
 
-JSON Lines: a header `{"format": "clawvm-trace", "version": 2, "session_id": …}`, then one object an input:
+JSON Lines: a header `{"format": "clawvm-trace", "version": 3, "session_id": …}`, then one object an input:
 `{"type", "schema_version", "at_us", "principal", "data"}`. Where an event holds a commitment, `data` holds
 `{"text": …}`, or `{"absent": true}` for a body that was erased.
 
@@ -39,7 +39,7 @@ from clawvm_es.model.events import (
     SessionOpened,
 )
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Version of the format that is written; older ones are read, their inputs upcast."""
 
 _CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls not in (PromptRendered, SessionForked)}

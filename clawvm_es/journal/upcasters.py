@@ -20,9 +20,25 @@ def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-UPCASTERS: Final[Upcasters] = MappingProxyType({("session_forked", 1): _as_it_is, ("tool_called", 1): _as_it_is})
+def _scored(data: dict[str, Any]) -> dict[str, Any]:
+    """Policies of before had scoring without naming it, and no thresholds of their own."""
+    profile = data.get("profile")
+    if not isinstance(profile, dict) or not isinstance(profile.get("capabilities"), list):
+        return data  # a fork under its parent's policy, or no data of this type, which decoding says better
+    thresholds = {"flush_permille": 0, "compact_permille": 0, "summary_permille": 0}
+    return {**data, "profile": {**profile, **thresholds, "capabilities": [*profile["capabilities"], "scoring"]}}
+
+
+UPCASTERS: Final[Upcasters] = MappingProxyType(
+    {
+        ("session_opened", 1): _scored,
+        ("session_forked", 1): _as_it_is,
+        ("session_forked", 2): _scored,
+        ("tool_called", 1): _as_it_is,
+    }
+)
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 2
+UPCASTERS_VERSION: Final = 3
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

@@ -54,8 +54,8 @@ class SessionOpened:
     """A session began: under which policy, budget and counter, and by which version of `decide`."""
 
     TYPE: ClassVar[str] = "session_opened"
-    SCHEMA_VERSION: ClassVar[int] = 1
-    profile: Profile
+    SCHEMA_VERSION: ClassVar[int] = 2
+    profile: Profile  # since version 2 with `scoring`, and with thresholds
     budget_tokens: int
     counter: str
     decider_version: int
@@ -76,11 +76,11 @@ class SessionForked:
     """
 
     TYPE: ClassVar[str] = "session_forked"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     parent: str
     parent_version: int
     parent_hash: str
-    profile: Profile | None = None
+    profile: Profile | None = None  # since version 3 as in version 2 of `session_opened`
     budget_tokens: int | None = None
     allow_new_calls: bool = False  # since version 2
 
@@ -102,7 +102,7 @@ class TurnBegan:
     """A model call is about to be made; the prompt is assembled now.
 
     `hints` are pages that the user's message or the plan's current step names; `retrieved` are pages that a
-    retriever at the edge returned, best first (retrieval rules only).
+    retriever at the edge returned, best first (where the policy asks one).
     """
 
     TYPE: ClassVar[str] = "turn_began"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
 
 class Capability(StrEnum):
-    """One mechanism of the contract; a weak policy, or a mutation under test, lacks some of them."""
+    """One mechanism of a policy; a weak policy, or a mutation under test, lacks some of those of the contract.
+
+    Without `scoring` all pages score one same constant, so that steps come by page number. The weak ones are what
+    harnesses do who have no contract: `flush_staging` stages dirty pages at flush and save boundaries alone, and
+    `fixed_bootstrap` installs the floors of bootstrap pages, and of no others, at every assembly.
+    """
 
     FLOORS = "floors"
     BOUNDARY_FLOORS = "boundary_floors"
@@ -17,14 +23,38 @@ class Capability(StrEnum):
     VALIDITY = "validity"
     RECALL_OUTCOME = "recall_outcome"
     PREFETCH = "prefetch"
+    SCORING = "scoring"
+    FLUSH_STAGING = "flush_staging"
+    FIXED_BOOTSTRAP = "fixed_bootstrap"
+
+
+WEAK: Final = (Capability.FLUSH_STAGING, Capability.FIXED_BOOTSTRAP)
+"""What stands in for mechanisms of the contract in policies that have none."""
+CONTRACT: Final = tuple(capability for capability in Capability if capability not in WEAK)
+"""All mechanisms of the contract."""
 
 
 class Rule(StrEnum):
-    """How the budget above the floors is spent (§5 phase 2): hulls by utility, recency, or retrieval."""
+    """How the budget above the floors is spent (§5 phase 2).
+
+    | rule | spends on |
+    |---|---|
+    | hull | steps of the pages' hulls, by utility |
+    | recency | the same steps, by how recently the page was used |
+    | retrieval | what a retriever found, in full |
+    | retrieval_cache | the same, then tool results in full, those used last first |
+    | compaction | what stood in the prompt before; what a retriever found, in full, when the user said something |
+    """
 
     HULL = "hull"
     RECENCY = "recency"
     RETRIEVAL = "retrieval"
+    RETRIEVAL_CACHE = "retrieval_cache"
+    COMPACTION = "compaction"
+
+
+RETRIEVING: Final = (Rule.RETRIEVAL, Rule.RETRIEVAL_CACHE, Rule.COMPACTION)
+"""The rules that ask a retriever."""
 
 
 class Order(StrEnum):
@@ -52,6 +82,8 @@ class Profile:
     """Name, version, capabilities, selection rule, order and integer parameters of a policy.
 
     Nothing here has a default: the whole profile stands in `session_opened`, whatever later versions ship.
+    The harness compacts before a turn whose context fills `compact_permille` of the budget, and flushes what is
+    dirty before one that fills `flush_permille`; a compaction leaves a summary of `summary_permille` (0: none).
     """
 
     name: str
@@ -61,3 +93,11 @@ class Profile:
     order: Order
     weights: Weights
     top_k: int
+    flush_permille: int
+    compact_permille: int
+    summary_permille: int
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether its rule asks a retriever."""
+        return self.rule in RETRIEVING

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.core.profiles import CLAWVM, RETRIEVAL
 from clawvm_es.errors import JournalDamaged, NotCanonical, UnknownEvent
 from clawvm_es.journal.codec import (
     COMMITMENT_FIELDS,
@@ -218,3 +218,20 @@ def test_data_that_only_lacks_newer_fields_is_read_as_it_is() -> None:
     assert fork == SessionForked("p", 2, "ab", allow_new_calls=False)
     with pytest.raises(UnknownEvent, match="unknown schema version 0"):
         decode("tool_called", 0, raw)
+
+
+def test_policies_of_before_had_scoring_and_no_thresholds() -> None:
+    """An older opening or fork is read as one under the same policy, as it is named today; its bytes stay theirs."""
+    weights = b'{"boot":1000,"cost":400,"pin_hard":2000,"pin_soft":600,"plan":800,"recency":600,"scope":300}'
+    old = b'{"capabilities":[%b],"name":"%b","order":"density","rule":"%b","top_k":%d,"version":1,"weights":%b}'
+    names = b'"floors","boundary_floors","staging","resolution","validity","recall_outcome","prefetch"'
+    opening = b'{"budget_tokens":9,"counter":"c","decider_version":1,"profile":%b}'
+    opened = decode("session_opened", 1, opening % (old % (names, b"clawvm", b"hull", 0, weights)))
+    assert opened == SessionOpened(CLAWVM, 9, "c", 1)
+    fork = b'{"parent":"p","parent_hash":"ab","parent_version":2,"profile":%b}'
+    forked = decode("session_forked", 2, fork % (old % (b"", b"retrieval", b"retrieval", 8, weights)))
+    assert forked == SessionForked("p", 2, "ab", RETRIEVAL)
+    with pytest.raises(JournalDamaged):
+        decode("session_opened", 1, opening % b'{"name":"x"}')
+    with pytest.raises(JournalDamaged):
+        decode("session_opened", 1, b'{"profile":3}')
