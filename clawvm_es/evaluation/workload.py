@@ -114,7 +114,7 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
         family or recording.format,
         attrs.evolve(opened, linked_to=None, project=None),
         inputs,
-        tuple(_needs(inputs)),
+        tuple(needs_of(inputs)),
         retrieved,
         asked,
         skipped,
@@ -138,7 +138,7 @@ def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> tuple[tuple[tuple[str, 
     return tuple(found), tuple(asked)
 
 
-def _needs(inputs: Sequence[e.Input]) -> Iterator[tuple[NeedAt, ...]]:
+def needs_of(inputs: Sequence[e.Input]) -> Iterator[tuple[NeedAt, ...]]:
     """For each input its needs that count, by the engine's own rule: once per turn and set of holders."""
     turn = 0
     tokens: dict[str, Mapping[int, int]] = {}

@@ -1,0 +1,69 @@
+"""How sure a difference between two policies is: a bootstrap over sessions, in integers, seeded.
+
+The percentile bootstrap (Efron 1979): sessions are drawn with replacement, as many as there are, and their
+differences added up; the interval is what lies between the 2.5 and 97.5 percentiles of those sums. The same
+draws serve every difference over the same number of sessions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import attrs
+
+RESAMPLES: Final = 2_000
+"""How often sessions are drawn again."""
+SEED: Final = 1
+TAIL_PERMILLE: Final = 25
+"""What lies beyond each end of an interval."""
+
+
+@attrs.frozen
+class Interval:
+    """A pooled difference and its 95 % interval, in the unit of the differences, both ends included."""
+
+    difference: int
+    low: int
+    high: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference can be claimed."""
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        """`-12 [-20, -3]`."""
+        return f"{self.difference:+d} [{self.low:+d}, {self.high:+d}]"
+
+
+def interval(differences: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
+    """The sum of one difference a session, and its interval; without sessions everything is 0."""
+    if not differences:
+        return Interval(0, 0, 0)
+    sums = sorted(sum(map(differences.__getitem__, drawn)) for drawn in _draws(len(differences), resamples, seed))
+    beyond = max(resamples * TAIL_PERMILLE // 1000 - 1, 0)
+    return Interval(sum(differences), sums[beyond], sums[-1 - beyond])
+
+
+@cache
+def _draws(sessions: int, resamples: int, seed: int) -> tuple[tuple[int, ...], ...]:
+    """Places of the sessions drawn, resample by resample."""
+    source = random.Random(seed)
+    bits = sessions.bit_length()
+
+    def below() -> int:
+        while (number := source.getrandbits(bits)) >= sessions:
+            pass
+        return number
+
+    return tuple(tuple([below() for _ in range(sessions)]) for _ in range(resamples))
+
+
+def leave_one_out(differences: Sequence[int]) -> tuple[int, int]:
+    """The least and the greatest pooled difference when any one session is left out; (0, 0) without sessions."""
+    total = sum(differences)
+    left = [total - difference for difference in differences]
+    return (min(left), max(left)) if left else (0, 0)
