@@ -36,7 +36,7 @@ FACES = {"__init__", "__main__"}
 PURE_PARTS = {"core", "model"}
 PURE_STANDARD_LIBRARY = {
     "__future__", "bisect", "collections", "copy", "dataclasses", "enum", "functools", "hashlib", "heapq",
-    "itertools", "operator", "re", "types", "typing",
+    "itertools", "math", "operator", "re", "types", "typing",
 }  # fmt: skip
 """What pure code may import of the standard library: nothing here reads a clock, a file or randomness."""
 PURE_THIRD_PARTY = {"attrs", "cattrs", "msgspec", "pyrsistent"}

@@ -96,6 +96,7 @@ def _candidate_document(found: Why, each: Candidate) -> dict[str, Any]:
         "utility": each.utility,
         "score": each.total,
         "score_parts": {**each.score._asdict(), "recency": each.recency},
+        "reuse": attrs.asdict(each.reuse) if each.reuse else None,
         "levels": {level: {"tokens": size, "utility": each.utility_at(level)} for level, size in each.levels.items()},
         "rank": each.rank,
         "by": each.by,
@@ -114,11 +115,15 @@ def _lines(journal: str, found: Why, every: bool) -> list[str]:
 
     page, provenance = found.page, found.provenance
     parts = {**page.score._asdict(), "recency": page.recency}
+    reuse = page.reuse
+    times = f"; used {reuse.uses} times, {reuse.age} turns ago (nearness {reuse.nearness})" if reuse else ""
     told = {
         "page": f"{page.page_id}, {page.page_type}, version {provenance.content_version}, {origin(provenance)}",
         "source": one_line(provenance.source or "", 84),
         "level": change(found.changed, page),
-        "utility": f"{page.total} in full: " + ", ".join(f"{name} {value}" for name, value in parts.items() if value),
+        "utility": f"{page.total} in full: "
+        + ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+        + times,
         "order": _order(found),
         "budget": spent(found.account),
     }
@@ -135,7 +140,7 @@ def _lines(journal: str, found: Why, every: bool) -> list[str]:
 def _order(found: Why) -> str:
     account = found.account
     ended = f", ended after {account.refusals} pages were refused" if account.refusals >= account.misfits else ""
-    order = "recency" if found.rule == "recency" else "retrieved" if found.rule == "retrieval" else found.order
+    order = found.order if found.rule == "hull" else "retrieved" if found.rule == "retrieval" else found.rule
     return f"{found.policy}, by {order}; {account.offered} steps offered{ended}"
 
 

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from clawvm_es.core.index import Index
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
+from clawvm_es.core.reuse import worth
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
-from clawvm_es.core.utility import hull, static_score
+from clawvm_es.core.utility import Score, hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
-from clawvm_es.model.profile import Capability, Profile
+from clawvm_es.model.profile import Capability, Profile, Rule
 
 REDUCER_VERSION: Final = 3
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
@@ -116,6 +117,9 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     call = state.calls.get(event.origin.call) if event.origin.call is not None else None
     if call is not None and call.page_id is None:
         call.page_id = page.page_id
+    about = event.origin.resource
+    if about is not None and (call is None or about in call.reads):  # an edit's own result shows little of its file
+        state.files[about] = page.page_id
     if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
         state.written_classes[ResourceClass.FILE] = state.version
 
@@ -130,14 +134,26 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
         last_used=state.turn,
         pin=pin,
         score=0,
+        uses=known.uses if known else 0,
+        edited=known.edited if known else 0,
     )
     page.score = _score(state, page)
     return page
 
 
 def _score(state: State, page: Page) -> int:
-    weights = state.profile.weights
-    return sum(static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens))
+    score = sum(score_of(state, page))
+    if state.profile.rule is not Rule.REUSE:
+        return score
+    return worth(score, state.profile.weights.reuse, page.uses, page.full_tokens)
+
+
+def score_of(state: State, page: Page) -> Score:
+    """The parts of a page's score that do not move with time."""
+    of_file = page.origin.resource is not None
+    return static_score(
+        state.profile.weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens, of_file
+    )
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
@@ -299,7 +315,12 @@ def _put(state: State, index: Index, page: Page) -> None:
     base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else ABSENT
     if page.hull is None or page.hull_base != base:
         page.hull, page.hull_base = hull(page.tokens, base), base
-    index.put(page.page_id, page.number, page.hull, page.score, page.last_used)
+    index.put(page.page_id, page.number, page.hull, page.score, since(state, page))
+
+
+def since(state: State, page: Page) -> int:
+    """The turn from which the age of a page counts: its last use, or under `reuse` the last edit of its file."""
+    return max(page.last_used, page.edited) if state.profile.rule is Rule.REUSE else page.last_used
 
 
 def _reindex(state: State, page: Page) -> None:
@@ -317,7 +338,15 @@ def _unindex(state: State, page: Page) -> None:
 
 def _meet(state: State, needs: Iterable[Need]) -> None:
     for need in needs:
-        state.turn_needs[holder_set(need)] = None
+        holders = holder_set(need)
+        if holders in state.turn_needs:
+            continue
+        state.turn_needs[holders] = None
+        for holder in need.holders:
+            page = state.pages[holder.page_id]
+            page.uses += 1
+            page.score = _score(state, page)
+            _reindex(state, page)
 
 
 def _tool_called(state: State, event: e.ToolCalled) -> None:
@@ -326,6 +355,7 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         state.resources[number] = resource.kind
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
+    call.writes = event.writes
     call.repeats = earlier.call if earlier else None
     state.calls[event.call] = call
     if event.served_by is not None:  # what another stream recorded stands for a run of this one
@@ -334,6 +364,10 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     for key in event.writes:
         state.written_keys[key] = state.version
+        page_id = state.files.get(key)
+        if page_id is not None:
+            state.pages[page_id].edited = state.turn
+            _reindex(state, state.pages[page_id])
     for kind in event.invalidates:
         state.written_classes[kind] = state.version
     waiting = state.unmatched.pop(event.call, None)

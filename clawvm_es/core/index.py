@@ -10,7 +10,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import Final, TypeAlias
 
-from clawvm_es.core.utility import Hull, next_change, recency
+from clawvm_es.core.reuse import NEARNESS
+from clawvm_es.core.utility import RECENCY, Hull
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.profile import Order, Rule
 
@@ -33,8 +34,10 @@ class Index:
     """
 
     __slots__ = (
+        "_ages",
         "_by_density",
         "_by_recency",
+        "_by_reuse",
         "_calendar",
         "_due",
         "_entries",
@@ -47,10 +50,12 @@ class Index:
 
     def __init__(self, rule: Rule, order: Order, recency_weight: int, turn: int) -> None:
         self._by_recency = rule is Rule.RECENCY
-        self._by_density = order is Order.DENSITY and not self._by_recency
+        self._by_reuse = rule is Rule.REUSE
+        self._by_density = order is Order.DENSITY and not (self._by_recency or self._by_reuse)
         self.bounds_utility = rule is Rule.HULL and self._by_density
         """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
+        self._ages = NEARNESS if self._by_reuse else RECENCY
         self.turn = turn
         self.steps: list[Step] = []
         self.memo: tuple[str, tuple[str, ...]] | None = None
@@ -58,15 +63,15 @@ class Index:
         self._calendar: dict[int, dict[str, None]] = {}
         self._due: dict[str, int] = {}
 
-    def put(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> None:
-        """Insert the steps of a page, or replace them."""
+    def put(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> None:
+        """Insert the steps of a page, or replace them; its age counts from turn `since`."""
         steps = self.steps
         for step in self._entries.get(page_id, ()):
             del steps[bisect_left(steps, step)]
-        entries = self._entries[page_id] = self.steps_of(page_id, number, hull, score, last_used)
+        entries = self._entries[page_id] = self.steps_of(page_id, number, hull, score, since)
         for step in entries:
             insort(steps, step)
-        due, known = next_change(last_used, self.turn), self._due.get(page_id)
+        due, known = self._ages.next_change(since, self.turn), self._due.get(page_id)
         if due != known:
             if known is not None:
                 del self._calendar[known][page_id], self._due[page_id]
@@ -92,17 +97,23 @@ class Index:
         self.turn = turn
         return tuple(due)
 
-    def steps_of(self, page_id: str, number: int, hull: Hull, score: int, last_used: int) -> list[Step]:
+    def steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> list[Step]:
         """The steps of a page along its hull at this turn, in the order in which it takes them.
 
         Keys rise along the hull: priorities are worked out before gains are rounded down, so that no later step
         of a page sorts before an earlier one.
         """
         found: list[Step] = []
-        total = score + self._recency_weight * recency(self.turn - last_used) // 1000
+        place, aged = number << RANK_BITS, self._ages.at(self.turn - since)
+        if self._by_reuse:
+            priority = score * aged
+            for rank, quality, cost in hull if priority > 0 else ():
+                gain = quality * priority // (1000 * 1000)
+                found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
+            return found
+        total = score + self._recency_weight * aged // 1000
         if total <= 0:
             return found
-        place = number << RANK_BITS
         if self._by_density:
             for rank, quality, cost in hull:
                 worth = quality * total
@@ -112,7 +123,7 @@ class Index:
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
-            priority = last_used if self._by_recency else min(priority, gain) if found else gain
+            priority = since if self._by_recency else min(priority, gain) if found else gain
             found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
         return found
 

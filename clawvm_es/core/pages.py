@@ -33,6 +33,8 @@ def page_of(
     last_used: int,
     pin: Pin,
     score: int,
+    uses: int = 0,
+    edited: int = 0,
 ) -> Page:
     """The page that `event` wrote; the rest is what the event does not say."""
     tokens, bodies, builders = [-1] * 5, [None] * 5, [None] * 5
@@ -56,6 +58,8 @@ def page_of(
         content_version=content_version,
         written_version=written_version,
         last_used=last_used,
+        uses=uses,
+        edited=edited,
         tags=tuple([f"{event.page_id}.{content_version}.{rank}" for rank in range(5)]),
         score=score,
         active=event.active,

@@ -19,33 +19,46 @@ PAPER_WEIGHTS: Final = Weights(
     boot=1000,  # ours
     plan=800,  # ours
     scope=300,  # ours
+    file=0,
+    result=0,
+    said=0,
+    stated=0,
+    reuse=0,
 )
 """The weights of the ClawVM paper, and ours where it gives none; permille."""
+REUSE_WEIGHTS: Final = attrs.evolve(
+    PAPER_WEIGHTS, recency=0, cost=0, file=1000, result=300, said=80, stated=1000, reuse=500
+)
+"""How likely pages are needed again, as measured on recorded coding sessions; pins, plans and scopes add to it."""
 
 CLAWVM: Final = Profile(
     name="clawvm",
-    version=1,
+    version=2,
     capabilities=CONTRACT,
-    rule=Rule.HULL,
-    order=Order.DENSITY,
-    weights=PAPER_WEIGHTS,
+    rule=Rule.REUSE,
+    order=Order.RANK,
+    weights=REUSE_WEIGHTS,
     top_k=0,
     flush_permille=0,
     compact_permille=0,
     summary_permille=0,
 )
-"""The paper's policy: floors, hulls in density order, page-ins, validated writeback."""
-CLAWVM_RANK: Final = attrs.evolve(CLAWVM, name="clawvm_rank", order=Order.RANK)
+"""The contract, and what is above the floors ranked by how likely it is needed again."""
+CLAWVM_PAPER: Final = attrs.evolve(
+    CLAWVM, name="clawvm_paper", version=1, rule=Rule.HULL, order=Order.DENSITY, weights=PAPER_WEIGHTS
+)
+"""The paper's policy: the contract, with its weights, and hulls in density order."""
+CLAWVM_RANK: Final = attrs.evolve(CLAWVM_PAPER, name="clawvm_rank", order=Order.RANK)
 """The same with steps taken by gain, not by gain per token."""
-LRU: Final = attrs.evolve(CLAWVM, name="lru", rule=Rule.RECENCY)
+LRU: Final = attrs.evolve(CLAWVM_PAPER, name="lru", rule=Rule.RECENCY)
 """All of ClawVM's structure; what is above the floors is ranked by recency alone."""
 RETRIEVAL: Final = attrs.evolve(
-    CLAWVM, name="retrieval", capabilities=(Capability.SCORING,), rule=Rule.RETRIEVAL, top_k=8
+    CLAWVM_PAPER, name="retrieval", capabilities=(Capability.SCORING,), rule=Rule.RETRIEVAL, top_k=8
 )
 """A prompt of what is new and of the `top_k` best full-text matches for the last user message; no contract."""
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
-    {profile.name: profile for profile in (CLAWVM, CLAWVM_RANK, LRU, RETRIEVAL)}
+    {profile.name: profile for profile in (CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, RETRIEVAL)}
 )
 
 

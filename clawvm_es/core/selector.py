@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import attrs
 
-from clawvm_es.core.evolve import index_of
+from clawvm_es.core.evolve import index_of, since
 from clawvm_es.core.index import Index, Step, priority_of
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import hull
@@ -211,12 +211,12 @@ def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterab
     """The steps of pages that stand outside the index at a level of their own, best first."""
     found: list[Step] = []
     for page_id in page_ids:
-        found.extend(_steps(index, state.pages[page_id], selection.levels[page_id]))
+        found.extend(_steps(state, index, state.pages[page_id], selection.levels[page_id]))
     return sorted(found)
 
 
-def _steps(index: Index, page: Page, base: int) -> list[Step]:
-    return index.steps_of(page.page_id, page.number, hull(page.tokens, base), page.score, page.last_used)
+def _steps(state: State, index: Index, page: Page, base: int) -> list[Step]:
+    return index.steps_of(page.page_id, page.number, hull(page.tokens, base), page.score, since(state, page))
 
 
 def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: int) -> None:

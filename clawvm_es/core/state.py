@@ -40,6 +40,8 @@ class Page:
     content_version: int
     written_version: int  # of the event that wrote this content
     last_used: int  # turn
+    uses: int  # needs that it met, or would have met
+    edited: int  # turn of the last write to the file whose newest page it is; 0: none
     tags: tuple[str, ...]  # by rank: what stands for this content at this level in a prompt's digest
     score: int  # the part of the utility's score that does not move with time
     active: bool = True
@@ -79,6 +81,7 @@ class Call:
     deterministic: bool
     signature: int | None
     reads: tuple[int, ...]
+    writes: tuple[int, ...] = ()
     repeats: int | None = None  # the earlier, still valid call with the same signature
     returned: Returned | None = None  # None: still in flight
     page_id: str | None = None  # the page that holds its result
@@ -96,7 +99,7 @@ class Update:
     field_version: int = 0  # once committed
 
 
-UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(0, 0, 0, 0, 0, 0, 0), 0, 0, 0, 0)
+UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(*[0] * 12), 0, 0, 0, 0)
 """The policy of a state before its session was opened: none."""
 
 
@@ -138,6 +141,7 @@ class State:
     calls: dict[int, Call] = attrs.field(factory=dict)
     results: dict[int, int] = attrs.field(factory=dict)  # signature → last call that returned without error
     resources: dict[int, ResourceClass] = attrs.field(factory=dict)  # by ordinal, from 1
+    files: dict[int, str] = attrs.field(factory=dict)  # file's resource → the newest page of what was read of it
     written_keys: dict[int, int] = attrs.field(factory=dict)  # resource → version of its last write
     written_classes: dict[ResourceClass, int] = attrs.field(factory=dict)
     unmatched: dict[int, Returned] = attrs.field(factory=dict)  # results that came before their call

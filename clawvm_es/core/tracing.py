@@ -23,10 +23,12 @@ from typing import TypeAlias
 
 import attrs
 
+from clawvm_es.core.evolve import score_of, since
 from clawvm_es.core.index import Step, priority_of
+from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import Page, State
-from clawvm_es.core.utility import QUALITY, Score, hull, recency, static_score
+from clawvm_es.core.utility import QUALITY, Score, hull, recency
 from clawvm_es.model.events import TurnBegan
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, FULL, LADDER, Fidelity, PageType
@@ -57,6 +59,16 @@ class Stop(StrEnum):
     MISFIT = "misfit"
     NO_UTILITY = "no_utility"
     NOT_REACHED = "not_reached"
+
+
+@attrs.frozen
+class Reuse:
+    """The terms of the rule `reuse` for one page: its uses, its age in turns with its nearness, its priority."""
+
+    uses: int
+    age: int
+    nearness: int
+    priority: int
 
 
 @attrs.frozen
@@ -91,6 +103,7 @@ class Candidate:
     levels: Mapping[Fidelity, int]  # kept level → tokens
     score: Score
     recency: int
+    reuse: Reuse | None  # under the rule `reuse`: what its score is multiplied by
     by: ChangeReason | None
     stop: Stop
     rank: int | None = None
@@ -101,6 +114,8 @@ class Candidate:
     @property
     def total(self) -> int:
         """The page's whole score at this turn; the utility of its full level."""
+        if self.reuse is not None:
+            return self.reuse.priority // 1000
         return sum(self.score) + self.recency
 
     @property
@@ -276,8 +291,9 @@ def _candidate(
         after=LADDER[rank],
         floor=None if floor is None else LADDER[floor],
         levels={LADDER[at]: size for at, size in enumerate(page.tokens) if at and size >= 0},
-        score=static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens),
+        score=score_of(state, page),
         recency=weights.recency * recency(state.turn + 1 - page.last_used) // 1000,
+        reuse=_reuse(state, page),
         by=by,
         stop=stop,
         rank=deciding.place if deciding else None,
@@ -285,6 +301,13 @@ def _candidate(
         rest=rest,
         steps=steps,
     )
+
+
+def _reuse(state: State, page: Page) -> Reuse | None:
+    if state.profile.rule is not Rule.REUSE:
+        return None
+    age = state.turn + 1 - since(state, page)
+    return Reuse(page.uses, age, NEARNESS.at(age), page.score * NEARNESS.at(age))
 
 
 _Stopped: TypeAlias = tuple[Stop, int | None, int | None]

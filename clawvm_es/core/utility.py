@@ -7,8 +7,11 @@ weights marked (paper) in `model.profile` follow the ClawVM paper (arXiv:2604.10
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
+
+import attrs
 
 from clawvm_es.model.pages import PageType, Pin, Scope
 from clawvm_es.model.profile import Weights
@@ -17,23 +20,32 @@ QUALITY: Final = (0, 100, 450, 750, 1000)
 """Quality by rank: absent, pointer, structured, compressed, full."""
 COST_TOKENS: Final = 8192
 """Tokens of a full page at which recompute cost saturates."""
-RECENCY: Final = ((1, 1000), (4, 750), (16, 500), (64, 250))
-"""Recency in permille for an age (turns since last use) up to each bound; older pages have 0."""
 
 
-_OLDEST: Final = RECENCY[-1][0]
-_BY_AGE: Final = tuple(next((bound, value) for bound, value in RECENCY if age <= bound) for age in range(_OLDEST + 1))
+@attrs.frozen
+class Ages:
+    """A falling step function of age (turns): `values[i]` permille up to `bounds[i]`, the last one beyond them."""
+
+    bounds: tuple[int, ...]
+    values: tuple[int, ...]
+
+    def at(self, age: int) -> int:
+        """Permille for an age."""
+        return self.values[bisect_left(self.bounds, age)]
+
+    def next_change(self, since: int, turn: int) -> int | None:
+        """The first turn after `turn` at which what counts from turn `since` loses value; None if never."""
+        place = bisect_left(self.bounds, turn - since)
+        return since + self.bounds[place] + 1 if place < len(self.bounds) else None
+
+
+RECENCY: Final = Ages((1, 4, 16, 64), (1000, 750, 500, 250, 0))
+"""Recency by turns since last use."""
 
 
 def recency(age: int) -> int:
     """Permille for a page that was last used `age` turns ago."""
-    return 0 if age > _OLDEST else _BY_AGE[max(age, 0)][1]
-
-
-def next_change(last_used: int, turn: int) -> int | None:
-    """The first turn after `turn` at which a page last used at `last_used` loses recency; None if never."""
-    age = turn - last_used
-    return None if age > _OLDEST else last_used + _BY_AGE[max(age, 0)][0] + 1
+    return RECENCY.at(age)
 
 
 def recompute_cost(full_tokens: int) -> int:
@@ -49,19 +61,28 @@ class Score(NamedTuple):
     plan: int
     scope: int
     cost: int
+    holds: int
 
 
 def static_score(
-    weights: Weights, page_type: PageType, pin: Pin, scope: Scope, active: bool, full_tokens: int
+    weights: Weights, page_type: PageType, pin: Pin, scope: Scope, active: bool, full_tokens: int, of_file: bool
 ) -> Score:
-    """The weights of what is true of a page, beside how recently it was used."""
+    """The weights of what is true of a page, beside how recently it was used; `of_file`: it is about one file."""
     return Score(
         weights.pin_hard if pin is Pin.HARD else weights.pin_soft if pin is Pin.SOFT else 0,
         weights.boot if page_type is PageType.BOOTSTRAP else 0,
         weights.plan if page_type is PageType.PLAN and active else 0,
         weights.scope if scope is Scope.PROJECT else 0,
         weights.cost * recompute_cost(full_tokens) // 1000,
+        _holds(weights, page_type, of_file),
     )
+
+
+def _holds(weights: Weights, page_type: PageType, of_file: bool) -> int:
+    """The weight of what a page holds."""
+    if page_type is PageType.EVIDENCE:
+        return weights.file if of_file else weights.result
+    return weights.said if page_type is PageType.CONVERSATION else weights.stated
 
 
 Hull: TypeAlias = tuple[tuple[int, int, int], ...]

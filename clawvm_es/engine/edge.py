@@ -159,6 +159,10 @@ class Edge:
         ordinal, new = self.signatures.intern(key)
         return ordinal, self.text(key) if new else None
 
+    def resource(self, key: tuple[ResourceClass, str]) -> int | None:
+        """The ordinal of a resource key that occurred before, else None."""
+        return self.resource_keys.of.get(f"{key[0]}:{self._clean(key[1])}")
+
     def resources(self, keys: Iterable[tuple[ResourceClass, str]]) -> tuple[tuple[int, ...], tuple[Resource, ...]]:
         """The ordinals of resource keys, and those among them that occur for the first time."""
         ordinals: list[int] = []

@@ -67,6 +67,11 @@ class Tool:
     optional_path: bool = False  # a missing path means the working directory
 
     @property
+    def of_file(self) -> bool:
+        """Whether a call is about the one file that its path names: its result shows that file, or its change."""
+        return any(target.startswith("file:") for target in (*self.reads, *self.writes))
+
+    @property
     def silent(self) -> bool:
         """Planning and messaging tools have no signature."""
         return self.kind in (Kind.PLANNING, Kind.MESSAGING)

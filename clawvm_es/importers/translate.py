@@ -59,7 +59,7 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Need, RetireReason, ReturnStatus, Trigger
+from clawvm_es.model.facts import Boundary, Need, ResourceClass, RetireReason, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 
 RULE_FILES: Final = frozenset(("CLAUDE.md", "AGENTS.md", "GEMINI.md"))
@@ -125,6 +125,7 @@ class _Call:
     source: str
     effects: Effects
     signature: int | None
+    resource: int | None  # of the one file that it is about
 
 
 class _Translator:
@@ -209,7 +210,8 @@ class _Translator:
         targets = [key for key in done.writes if key in self.read_keys or not key[1].startswith("tree:")]
         writes, written_new = self.edge.resources(targets)
         repeatable = ordinal if done.deterministic else None
-        self.calls[use.call] = _Call(use, tool, _file(tool, use), source_line(tool, use), done, repeatable)
+        about = self.edge.resource((ResourceClass.FILE, path_of(tool, use))) if tool.of_file else None
+        self.calls[use.call] = _Call(use, tool, _file(tool, use), source_line(tool, use), done, repeatable, about)
         return ToolCalled(
             call=use.call,
             tool=tool.name,
@@ -241,7 +243,8 @@ class _Translator:
             needs=self._rereads(held, call) if step.status is ReturnStatus.OK else (),
             unmatched=step.unmatched,
         )
-        origin = Origin(OriginKind.TOOL_CALL, step.lines.first, step.lines.last, call=step.call)
+        about = call.resource if call and step.status is ReturnStatus.OK else None
+        origin = Origin(OriginKind.TOOL_CALL, step.lines.first, step.lines.last, call=step.call, resource=about)
         if plan is not None:
             yield self._plan(plan, origin)
         elif held is not None:

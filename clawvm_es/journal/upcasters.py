@@ -21,12 +21,14 @@ def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _scored(data: dict[str, Any]) -> dict[str, Any]:
-    """Policies of before had scoring without naming it, and no thresholds of their own."""
+    """Policies of before had scoring without naming it, no thresholds, and no weights for what a page holds."""
     profile = data.get("profile")
     if not isinstance(profile, dict) or not isinstance(profile.get("capabilities"), list):
         return data  # a fork under its parent's policy, or no data of this type, which decoding says better
     thresholds = {"flush_permille": 0, "compact_permille": 0, "summary_permille": 0}
-    return {**data, "profile": {**profile, **thresholds, "capabilities": [*profile["capabilities"], "scoring"]}}
+    weights = {**profile.get("weights", {}), **dict.fromkeys(("file", "result", "said", "stated", "reuse"), 0)}
+    capabilities = [*profile["capabilities"], "scoring"]
+    return {**data, "profile": {**profile, **thresholds, "weights": weights, "capabilities": capabilities}}
 
 
 UPCASTERS: Final[Upcasters] = MappingProxyType(

@@ -41,6 +41,7 @@ class Rule(StrEnum):
     |---|---|
     | hull | steps of the pages' hulls, by utility |
     | recency | the same steps, by how recently the page was used |
+    | reuse | the same steps, by how likely the page is needed again, over the root of its size |
     | retrieval | what a retriever found, in full |
     | retrieval_cache | the same, then tool results in full, those used last first |
     | compaction | what stood in the prompt before; what a retriever found, in full, when the user said something |
@@ -48,6 +49,7 @@ class Rule(StrEnum):
 
     HULL = "hull"
     RECENCY = "recency"
+    REUSE = "reuse"
     RETRIEVAL = "retrieval"
     RETRIEVAL_CACHE = "retrieval_cache"
     COMPACTION = "compaction"
@@ -66,7 +68,12 @@ class Order(StrEnum):
 
 @attrs.frozen
 class Weights:
-    """Integer parameters of the utility, in permille; without defaults, so that each log holds its own."""
+    """Integer parameters of the utility, in permille; without defaults, so that each log holds its own.
+
+    The last five say how likely a page is needed again by what it holds: the content of a file, another tool
+    result, what was said, what was stated for good (rules, plans, preferences); `reuse` is added for each of its
+    first three uses.
+    """
 
     pin_hard: int
     pin_soft: int
@@ -75,6 +82,11 @@ class Weights:
     boot: int
     plan: int
     scope: int
+    file: int
+    result: int
+    said: int
+    stated: int
+    reuse: int
 
 
 @attrs.frozen

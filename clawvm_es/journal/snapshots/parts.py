@@ -27,12 +27,12 @@ from clawvm_es.model.facts import Evidence, ResourceClass, UpdateFacts, Verdict
 from clawvm_es.model.pages import Pin
 from clawvm_es.model.profile import Profile, Weights
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """How snapshots are written."""
 EventsAt: TypeAlias = Callable[[Sequence[int]], Mapping[int, Event]]
 """Versions of a session → their events."""
-PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int]
-"""(number, content version, written version, last used, score, pin, flags); bytes until a page is looked at."""
+PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
+"""(number, content version, written version, last used, uses, edited, score, pin, flags); bytes until looked at."""
 
 _PINS: Final = tuple(Pin)
 _HASHED_LEAVES: Final = 64
@@ -70,8 +70,8 @@ def _by_field(key: FieldKey) -> int:
 def _freeze_page(page: Page) -> bytes:
     flags = page.dirty | page.retired << 1 | page.gone << 2 | page.redacted << 3
     record: PageRecord = (
-        page.number, page.content_version, page.written_version, page.last_used, page.score,
-        _PINS.index(page.pin), flags,
+        page.number, page.content_version, page.written_version, page.last_used, page.uses,
+        page.edited, page.score, _PINS.index(page.pin), flags,
     )  # fmt: skip
     return _encode(record)
 
@@ -83,7 +83,7 @@ def _thaw_pages(frozen: dict[str, bytes], events_at: EventsAt) -> dict[str, Page
 
 
 def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
-    number, content_version, written_version, last_used, score, pin, flags = record
+    number, content_version, written_version, last_used, uses, edited, score, pin, flags = record
     if not isinstance(event, PageWritten) or event.page_id != page_id:
         raise Damaged(f"event {written_version} did not write page {page_id}")
     page = page_of(
@@ -94,6 +94,8 @@ def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
         last_used=last_used,
         pin=_PINS[pin],
         score=score,
+        uses=uses,
+        edited=edited,
     )
     page.dirty, page.retired = bool(flags & 1), bool(flags & 2)
     page.gone, page.redacted = bool(flags & 4), bool(flags & 8)
@@ -126,6 +128,7 @@ PARTS: Final = (
     Part("written_keys", 4, _numbered, _same, _all_same, _decoder(dict[int, int])),
     Part("updates", 5, _numbered, copy.copy, _copies, _decoder(dict[int, Update])),
     Part("store", 6, _by_field, _same, _all_same, _decoder(dict[FieldKey, int])),
+    Part("files", 8, _numbered, _same, _all_same, _decoder(dict[int, str])),
 )
 """The mappings that grow. `places` follows from `pages`."""
 OPENING: Final = 7
