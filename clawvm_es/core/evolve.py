@@ -345,8 +345,9 @@ def _meet(state: State, needs: Iterable[Need]) -> None:
         for holder in need.holders:
             page = state.pages[holder.page_id]
             page.uses += 1
-            page.score = _score(state, page)
-            _reindex(state, page)
+            if state.profile.rule is Rule.REUSE:
+                page.score = _score(state, page)
+                _reindex(state, page)
 
 
 def _tool_called(state: State, event: e.ToolCalled) -> None:

@@ -19,15 +19,15 @@ PAPER_WEIGHTS: Final = Weights(
     boot=1000,  # ours
     plan=800,  # ours
     scope=300,  # ours
-    file=0,
-    result=0,
-    said=0,
-    stated=0,
+    holds_file=0,
+    holds_result=0,
+    holds_said=0,
+    holds_stated=0,
     reuse=0,
 )
 """The weights of the ClawVM paper, and ours where it gives none; permille."""
 REUSE_WEIGHTS: Final = attrs.evolve(
-    PAPER_WEIGHTS, recency=0, cost=0, file=1000, result=300, said=80, stated=1000, reuse=500
+    PAPER_WEIGHTS, recency=0, cost=0, holds_file=1000, holds_result=300, holds_said=80, holds_stated=1000, reuse=500
 )
 """How likely pages are needed again, as measured on recorded coding sessions; pins, plans and scopes add to it."""
 

@@ -8,8 +8,8 @@ recorded coding sessions; integers only:
 | term | says |
 |---|---|
 | score | what the page holds (a file, another result, something said or stated for good), and pins, plans, scopes |
-| uses | what was used is used again |
-| age | turns since its last use, or since the last edit of the file whose newest page it is; needs fall off as 1/age |
+| uses | needs whose text it held: what was used is used again |
+| age | turns since its last use, or the last edit of the file whose newest page it is; needs fall off as 1/age |
 | tokens | a larger page is needed more often, but less often per token: its size counts by the fourth root |
 """
 

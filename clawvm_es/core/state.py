@@ -40,7 +40,7 @@ class Page:
     content_version: int
     written_version: int  # of the event that wrote this content
     last_used: int  # turn
-    uses: int  # needs that it met, or would have met
+    uses: int  # needs whose text it held
     edited: int  # turn of the last write to the file whose newest page it is; 0: none
     tags: tuple[str, ...]  # by rank: what stands for this content at this level in a prompt's digest
     score: int  # the part of the utility's score that does not move with time

@@ -81,8 +81,8 @@ def static_score(
 def _holds(weights: Weights, page_type: PageType, of_file: bool) -> int:
     """The weight of what a page holds."""
     if page_type is PageType.EVIDENCE:
-        return weights.file if of_file else weights.result
-    return weights.said if page_type is PageType.CONVERSATION else weights.stated
+        return weights.holds_file if of_file else weights.holds_result
+    return weights.holds_said if page_type is PageType.CONVERSATION else weights.holds_stated
 
 
 Hull: TypeAlias = tuple[tuple[int, int, int], ...]

@@ -82,10 +82,10 @@ class Weights:
     boot: int
     plan: int
     scope: int
-    file: int
-    result: int
-    said: int
-    stated: int
+    holds_file: int
+    holds_result: int
+    holds_said: int
+    holds_stated: int
     reuse: int
 
 

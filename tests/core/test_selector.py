@@ -7,7 +7,7 @@ from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU
 from clawvm_es.core.selector import select
 from clawvm_es.core.utility import QUALITY, hull, recency
 from clawvm_es.model import events as e
@@ -28,7 +28,10 @@ def session(pages, budget, profile=CLAWVM, turns=1):
     return given
 
 
-@forall(PAGES, st.integers(1, 1500), st.sampled_from([CLAWVM, CLAWVM_RANK, LRU]), st.sampled_from([1, 2, 6, 20, 70]))
+POLICIES = st.sampled_from([CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU])
+
+
+@forall(PAGES, st.integers(1, 1500), POLICIES, st.sampled_from([1, 2, 6, 20, 70]))
 def test_the_budget_is_never_exceeded(pages, budget, profile, turns):
     """LAW-SELECT-1: what an assembly installs fits the budget, and its total is the sum of its pages."""
     given = session(pages, budget, profile, turns)
@@ -54,7 +57,7 @@ def test_required_pages_stand_at_their_floor_unless_pressure_says_otherwise(page
 @settings(max_examples=60)
 def test_the_bound_is_above_every_choice_of_levels(sizes, budget):
     """LAW-SELECT-3: no choice of levels within the budget has more utility than the recorded bound."""
-    given = session([(PageType.EVIDENCE, size) for size in sizes], budget, turns=2)
+    given = session([(PageType.EVIDENCE, size) for size in sizes], budget, CLAWVM_PAPER, turns=2)
     state = given.state
     selection = select(state, e.TurnBegan())
     assert selection.utility <= selection.bound

@@ -19,7 +19,7 @@ from clawvm_es.testing.core import Given, page
 from tests.core.test_selector import TYPES
 
 PROFILES = (CLAWVM, CLAWVM_RANK, LRU, RETRIEVAL, without(CLAWVM, Capability.FLOORS))
-NOTHING = attrs.evolve(CLAWVM, weights=Weights(0, 0, 0, 0, 0, 0, 0))
+NOTHING = attrs.evolve(CLAWVM, weights=Weights(*[0] * 12))
 WRITES = st.lists(st.tuples(TYPES, st.integers(1, 400)), max_size=6)
 
 
@@ -95,7 +95,8 @@ def test_a_step_that_does_not_fit_tells_what_was_left():
     one, two = trace(given.state, e.TurnBegan()).candidates
     assert (one.stop, two.stop) == (Stop.TOP, Stop.MISFIT)
     assert two.wanted > two.rest == trace(given.state, e.TurnBegan()).account.rest
-    assert two.utility_at(Fidelity.FULL) == two.total == sum(two.score) + two.recency
+    assert two.utility_at(Fidelity.FULL) == two.total == two.reuse.priority // 1000
+    assert (two.reuse.uses, sum(two.score)) == (0, two.score.holds)
 
 
 @pytest.mark.parametrize(

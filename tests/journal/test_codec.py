@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawvm_es.core.profiles import CLAWVM, RETRIEVAL
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, RETRIEVAL
 from clawvm_es.errors import JournalDamaged, NotCanonical, UnknownEvent
 from clawvm_es.journal.codec import (
     COMMITMENT_FIELDS,
@@ -227,7 +227,7 @@ def test_policies_of_before_had_scoring_and_no_thresholds() -> None:
     names = b'"floors","boundary_floors","staging","resolution","validity","recall_outcome","prefetch"'
     opening = b'{"budget_tokens":9,"counter":"c","decider_version":1,"profile":%b}'
     opened = decode("session_opened", 1, opening % (old % (names, b"clawvm", b"hull", 0, weights)))
-    assert opened == SessionOpened(CLAWVM, 9, "c", 1)
+    assert opened == SessionOpened(attrs.evolve(CLAWVM_PAPER, name="clawvm"), 9, "c", 1)
     fork = b'{"parent":"p","parent_hash":"ab","parent_version":2,"profile":%b}'
     forked = decode("session_forked", 2, fork % (old % (b"", b"retrieval", b"retrieval", 8, weights)))
     assert forked == SessionForked("p", 2, "ab", RETRIEVAL)

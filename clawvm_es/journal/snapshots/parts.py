@@ -128,10 +128,10 @@ PARTS: Final = (
     Part("written_keys", 4, _numbered, _same, _all_same, _decoder(dict[int, int])),
     Part("updates", 5, _numbered, copy.copy, _copies, _decoder(dict[int, Update])),
     Part("store", 6, _by_field, _same, _all_same, _decoder(dict[FieldKey, int])),
-    Part("files", 8, _numbered, _same, _all_same, _decoder(dict[int, str])),
+    Part("files", 7, _numbered, _same, _all_same, _decoder(dict[int, str])),
 )
 """The mappings that grow. `places` follows from `pages`."""
-OPENING: Final = 7
+OPENING: Final = 8
 """The part that holds, under key 0, how the session was opened and its policy: it hardly ever changes."""
 decode_opening: Final = _decoder(dict[int, tuple[SessionOpened | None, Profile]])
 
