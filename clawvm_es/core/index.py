@@ -34,6 +34,7 @@ class Index:
 
     __slots__ = (
         "_by_density",
+        "_by_number",
         "_by_recency",
         "_calendar",
         "_due",
@@ -45,8 +46,10 @@ class Index:
         "turn",
     )
 
-    def __init__(self, rule: Rule, order: Order, recency_weight: int, turn: int) -> None:
-        self._by_recency = rule is Rule.RECENCY
+    def __init__(self, rule: Rule, order: Order | None, recency_weight: int, turn: int) -> None:
+        """Without an order (the policy scores no pages) steps come by page number."""
+        self._by_number = order is None
+        self._by_recency = rule is not Rule.HULL and not self._by_number
         self._by_density = order is Order.DENSITY and not self._by_recency
         self.bounds_utility = rule is Rule.HULL and self._by_density
         """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
@@ -100,7 +103,7 @@ class Index:
         """
         found: list[Step] = []
         total = score + self._recency_weight * recency(self.turn - last_used) // 1000
-        if total <= 0:
+        if total <= 0 and not self._by_recency:
             return found
         place = number << RANK_BITS
         if self._by_density:
@@ -112,7 +115,10 @@ class Index:
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
-            priority = last_used if self._by_recency else min(priority, gain) if found else gain
+            if self._by_recency:
+                priority = last_used
+            elif not self._by_number:
+                priority = min(priority, gain) if found else gain
             found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
         return found
 
