@@ -6,7 +6,7 @@ than its thresholds, it flushes or compacts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -35,7 +35,15 @@ class Outcome:
 
 def run(workload: Workload, profile: Profile, budget_tokens: int) -> Outcome:
     """Decide all inputs of `workload` under a policy and a budget."""
-    outcome, state = Outcome(), State()
+    outcome = Outcome()
+    for event in decided(workload, profile, budget_tokens):
+        _count(outcome, event)
+    return outcome
+
+
+def decided(workload: Workload, profile: Profile, budget_tokens: int) -> Iterator[e.Event]:
+    """The events after the opening: each input as this run is given it, and the decisions that follow."""
+    state = State()
     feed = Refeed(profile, budget_tokens)
     apply(state, attrs.evolve(workload.opened, profile=profile, budget_tokens=budget_tokens))
     turn = 0
@@ -48,8 +56,7 @@ def run(workload: Workload, profile: Profile, budget_tokens: int) -> Outcome:
         if given is not None:
             for event in decide(state, Command(given, 0)):
                 apply(state, event)
-                _count(outcome, event)
-    return outcome
+                yield event
 
 
 def _count(outcome: Outcome, event: e.Event) -> None:

@@ -10,7 +10,7 @@ before any policy ran on what they make; they are swept by half and by two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -27,7 +27,18 @@ from clawvm_es.evaluation.workload import Workload, from_recording
 from clawvm_es.importers import trace as trace_format
 from clawvm_es.representations.counter import Lines4Counter
 
-__all__ = ["FAMILIES", "SWEEP", "Family", "described", "family", "scaled", "trace", "workload", "write"]
+__all__ = [
+    "FAMILIES",
+    "SWEEP",
+    "Family",
+    "as_workload",
+    "described",
+    "family",
+    "scaled",
+    "trace",
+    "workload",
+    "write",
+]
 
 
 @attrs.frozen
@@ -82,8 +93,12 @@ def trace(name: str, seed: int = 1, parameters: Parameters | None = None) -> Ite
 
 def workload(name: str, seed: int = 1, parameters: Parameters | None = None) -> Workload:
     """The session as the evaluation runs it: its trace, read by the importer as any other."""
-    data = "".join(trace(name, seed, parameters)).encode()
-    (recording,) = trace_format.parse(data, f"family {name}")
+    return as_workload(trace(name, seed, parameters), name)
+
+
+def as_workload(lines: Iterable[str], name: str) -> Workload:
+    """The workload of a written script."""
+    (recording,) = trace_format.parse("".join(lines).encode(), f"family {name}")
     return from_recording(recording, Lines4Counter(), name)
 
 

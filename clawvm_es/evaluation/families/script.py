@@ -39,6 +39,7 @@ from clawvm_es.model.facts import (
     StagedPage,
     Trigger,
     UpdateFacts,
+    Verdict,
 )
 from clawvm_es.model.pages import PAGE_TYPES, Author, Fidelity, Level, Origin, OriginKind, PageType
 from clawvm_es.representations.counter import Lines4Counter
@@ -80,6 +81,7 @@ class Script:
     updates: int = 0
     dirty: dict[str, None] = attrs.field(factory=dict)
     committed: dict[str, int] = attrs.field(factory=dict)  # page id → versions written back
+    verdicts: dict[str, tuple[Verdict, ...]] = attrs.field(factory=dict)  # what validators say of a page's writeback
     signatures: Ordinals = attrs.field(factory=Ordinals)
     resources: Ordinals = attrs.field(factory=Ordinals)
     bodies: dict[str, str] = attrs.field(factory=dict)
@@ -251,20 +253,28 @@ class Script:
 
     def stage(self, field: str, op: Op, value: str, evidence: str, *, allowed: bool = True) -> None:
         """A change of the durable store was proposed."""
-        self.updates += 1
+        self.propose(self.update(field, op, value, evidence, allowed=allowed))
+
+    def update(self, field: str, op: Op, value: str, evidence: str, *, allowed: bool = True) -> UpdateFacts:
+        """The facts of a change that rests on a page."""
         size = len(encode(value))
-        facts = UpdateFacts(
+        return UpdateFacts(
             field, op, self._body(value), size, Evidence(page_id=evidence), allowed=allowed, keys_added=1
         )
+
+    def propose(self, facts: UpdateFacts) -> None:
+        """Propose a change with any facts."""
+        self.updates += 1
         self._add(e.UpdateStaged(self.updates, facts), "model")
 
     def boundary(self, kind: Boundary, pages: Sequence[str] = ()) -> None:
         """The harness is about to destroy context; what is dirty is staged."""
         staged = tuple(self._staged(page_id) for page_id in self.dirty)
         self.updates += len(staged)
-        for page_id in self.dirty:
-            self.committed[page_id] = self.committed.get(page_id, 0) + 1
-        self.dirty.clear()
+        for page in staged:
+            if all(verdict.agrees for verdict in page.update.validators):
+                self.committed[page.page_id] = self.committed.get(page.page_id, 0) + 1
+                del self.dirty[page.page_id]
         self._add(e.BoundaryReached(kind, Trigger.RECORDED, staged, tuple(pages)))
 
     def _staged(self, page_id: str) -> StagedPage:
@@ -276,6 +286,7 @@ class Script:
             size_bytes=len(encode(full)),
             evidence=Evidence(page_id=page_id),
             base_version=self.committed.get(page_id, 0),
+            validators=self.verdicts.get(page_id, ()),
         )
         return StagedPage(page_id, facts)
 
