@@ -14,7 +14,7 @@ relaxation given phase 1 and the hints (Dantzig 1957; for multiple-choice hulls 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -219,10 +219,14 @@ def fill(
     state: State,
     turn: TurnBegan,
     selection: Selection,
-    raised: Iterable[str],
+    degraded: Iterable[str],
     watch: Watch | None = None,
+    raised: Collection[str] = (),
 ) -> Selection:
-    """Phase 2: spend what phase 1 left. `raised` are pages that stand at levels of their own, above their floor."""
+    """Phase 2: spend what phase 1 left, on pages that it `degraded` too.
+
+    `raised` are pages that a caller raised above where phase 1 left them: their steps begin there.
+    """
     assert state.opened is not None
     rule = state.profile.rule
     if state.profile.retrieves:
@@ -233,8 +237,9 @@ def fill(
     index = index_of(state)
     if turn.hints and _PREFETCH in state.capabilities:
         _prefetch(state, selection, turn.hints)
-    extra = _steps_of(state, selection, index, raised)
-    steps: Iterable[Step] = heapq.merge(index.steps, extra) if extra else index.steps
+    extra = _steps_of(state, selection, index, dict.fromkeys((*degraded, *raised)))
+    known = [step for step in index.steps if step[3][0] not in raised] if raised else index.steps
+    steps: Iterable[Step] = heapq.merge(known, extra) if extra else known
     _spend(selection, index, steps if watch is None else watch(selection, steps), state.opened.misfits)
     return selection
 
