@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import attrs
 
-import clawvm_es
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.evaluation.workload import Workload, from_recording
 from clawvm_es.importers import read
@@ -193,7 +192,7 @@ def _write(path: Path, content: bytes) -> None:
 @cache
 def code_digest() -> str:
     """SHA-256 of the code that makes workloads: another version does not take what this one kept."""
-    root = Path(clawvm_es.__file__).parent
+    root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     parts = [*_BUILT_BY, "evaluation/workload.py", "evaluation/sessions.py"]
     for part in parts:
