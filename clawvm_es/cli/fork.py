@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option, wait_option
+from clawvm_es.cli.options import (
+    OTHER_POLICIES,
+    journal_argument,
+    json_option,
+    place_options,
+    session_option,
+    wait_option,
+)
 
 if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
 @place_options
 @click.option("--as", "name", required=True, metavar="NAME", help="Name of the fork in the journal.")
 @click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: the parent's.")
-@click.option("--policy", metavar="NAME", help="clawvm, clawvm_rank, lru or retrieval. Default: the parent's.")
+@click.option("--policy", metavar="NAME", help=f"clawvm, {OTHER_POLICIES}. Default: the parent's.")
 @click.option("--rerun", is_flag=True, help="Give the fork the rest of the parent's inputs, and compare.")
 @click.option("--allow-new-calls", is_flag=True, help="Let tools run for calls that the parent did not record.")
 @click.option("--seed", type=int, help="The number that the journal's salts are derived from, if they are.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from clawvm_es.core.tracing import Account, Candidate, Outcome, Stop
+from clawvm_es.core.tracing import Account, Candidate, Kept, Outcome, Stop
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, LADDER, Fidelity, OriginKind
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from clawvm_es.history.origins import Place, Provenance
     from clawvm_es.history.why import Change, Why
 
-_BY: Final[Mapping[ChangeReason, str]] = {
+_BY: Final[Mapping[ChangeReason | Kept, str]] = {
     ChangeReason.FLOOR: "its floor",
     ChangeReason.ARRIVAL: "an arrival (new, or paged in)",
     ChangeReason.HINT: "a hint of this turn",
     ChangeReason.RETRIEVED: "retrieved",
     ChangeReason.RAISED: "a step taken",
     ChangeReason.PRESSURE: "an arrival that did not fit",
+    Kept.KEPT: "where it stood before",
 }
 """How a page came to its level."""
 
@@ -55,7 +56,7 @@ _PLAIN: Final[Mapping[Stop, str]] = {
     Stop.DESTROYED: "destroyed before it was committed",
     Stop.BOUNDARY: "its floor was lost at a boundary",
     Stop.NOT_RETRIEVED: "not retrieved",
-    Stop.SHARE: "all that is new had to fit in half of what was left",
+    Stop.SHARE: "all that is new had to fit in its share of what was left",
     Stop.NO_UTILITY: "no utility: nothing gives it a score",
 }
 
@@ -80,7 +81,7 @@ def brief(candidate: Candidate) -> str:
     return f"{by}{candidate.stop.replace('_', ' ')}: {step}{rest}"
 
 
-_BRIEF: Final[Mapping[ChangeReason, str]] = {ChangeReason.RAISED: "step"}
+_BRIEF: Final[Mapping[ChangeReason | Kept, str]] = {ChangeReason.RAISED: "step"}
 
 
 def lines_of(provenance: Provenance) -> str:
@@ -139,6 +140,7 @@ def spent(account: Account) -> str:
         "fixed region": account.fixed,
         "directory line": account.directory,
         "floors": account.floors,
+        "kept": account.kept,
         "arrivals": account.arrivals,
         "hints": account.hints,
         "retrieved": account.retrieved,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import journal_argument, json_option, session_option
+from clawvm_es.cli.options import OTHER_POLICIES, journal_argument, json_option, session_option
 
 if TYPE_CHECKING:
     from clawvm_es.history.whatif import Run, Setting
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @journal_argument
 @session_option
 @click.option("--budget", "budgets", multiple=True, type=int, metavar="TOKENS", help="Tokens of one prompt.")
-@click.option("--policy", "policies", multiple=True, metavar="NAME", help="clawvm, clawvm_rank, lru or retrieval.")
+@click.option("--policy", "policies", multiple=True, metavar="NAME", help=f"clawvm, {OTHER_POLICIES}.")
 @click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy, in permille.")
 @click.option("--without", multiple=True, metavar="NAME,…", help="Break mechanisms of the policy.")
 @click.option(

@@ -140,8 +140,17 @@ def _lines(journal: str, found: Why, every: bool) -> list[str]:
 def _order(found: Why) -> str:
     account = found.account
     ended = f", ended after {account.refusals} pages were refused" if account.refusals >= account.misfits else ""
-    order = found.order if found.rule == "hull" else "retrieved" if found.rule == "retrieval" else found.rule
+    order = _ORDERS.get(found.rule, found.order)
     return f"{found.policy}, by {order}; {account.offered} steps offered{ended}"
+
+
+_ORDERS = {
+    "recency": "recency",
+    "retrieval": "retrieved",
+    "retrieval_cache": "retrieved, then recency",
+    "compaction": "kept, then retrieved",
+}
+"""What a rule goes by that asks for no order."""
 
 
 def _again(journal: str, found: Why, turn: int) -> str:

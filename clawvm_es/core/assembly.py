@@ -26,7 +26,11 @@ _RAISED, _LOWERED = ChangeReason.RAISED, ChangeReason.LOWERED
 
 def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
     """The decisions that follow a `turn_began`."""
-    selection = select(state, turn)
+    return conclude(state, turn, select(state, turn))
+
+
+def conclude(state: State, turn: e.TurnBegan, selection: Selection) -> list[e.Decision]:
+    """What an assembly concludes from what was selected."""
     decisions: list[e.Decision] = []
     if selection.levels != state.resident:
         _add_changes(decisions, state, selection)

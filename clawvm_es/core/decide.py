@@ -20,6 +20,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, RANK
+from clawvm_es.model.profile import Profile
 
 DECIDER_VERSION: Final = 2
 """Changes whenever the same inputs may give other decisions."""
@@ -50,6 +51,7 @@ def _admit_opened(state: State, data: e.SessionOpened) -> None:
     if state.opened is not None:
         raise UsageError("session_opened on a session that is open")
     _check_budget(data.budget_tokens)
+    _check_thresholds(data.profile, data.project)
 
 
 def _admit_forked(state: State, data: e.SessionForked) -> None:
@@ -57,6 +59,8 @@ def _admit_forked(state: State, data: e.SessionForked) -> None:
         raise UsageError(f"forked at version {data.parent_version}, decided on the state at {state.version}")
     if data.budget_tokens is not None:
         _check_budget(data.budget_tokens)
+    if data.profile is not None and state.opened is not None:
+        _check_thresholds(data.profile, state.opened.project)
 
 
 def _admit_scope_changed(state: State, data: e.ScopeChanged) -> None:
@@ -70,6 +74,15 @@ def _admit_budget(state: State, data: e.BudgetChanged) -> None:
 def _check_budget(tokens: int) -> None:
     if tokens < 1:
         raise UsageError(f"budget of {tokens} tokens: must be at least 1")
+
+
+def _check_thresholds(profile: Profile, project: str | None) -> None:
+    """Boundaries that come of themselves commit what they find, which a shared store would first have to be asked."""
+    if project is not None and (profile.flush_permille or profile.compact_permille):
+        raise UsageError(
+            f"policy {profile.name} flushes and compacts by itself: its sessions cannot belong to a project",
+            hint="leave the project out, or choose another policy",
+        )
 
 
 def _admit_turn(state: State, data: e.TurnBegan) -> None:

@@ -13,10 +13,10 @@ from clawvm_es.core.index import Index
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.reuse import worth
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
-from clawvm_es.core.utility import Score, hull, static_score
+from clawvm_es.core.utility import QUALITY, UNSCORED, Hull, Score, hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
-from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
+from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile, Rule
 
 REDUCER_VERSION: Final = 3
@@ -62,6 +62,7 @@ def adopt(state: State, profile: Profile) -> None:
     state.profile = profile
     state.capabilities = frozenset(profile.capabilities)
     state.keeps_floors = Capability.FLOORS in state.capabilities
+    state.keeps_bootstrap = Capability.FIXED_BOOTSTRAP in state.capabilities and not state.keeps_floors
     state.index = None
 
 
@@ -141,19 +142,24 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
     return page
 
 
+def score_of(state: State, page: Page) -> Score:
+    """The parts of a page's score that do not move with time, under the session's policy."""
+    if Capability.SCORING not in state.capabilities:
+        return UNSCORED
+    weights, of_file = state.profile.weights, page.origin.resource is not None
+    return static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens, of_file)
+
+
+def recency_weight(state: State) -> int:
+    """What having been used just now adds to a page's score, in permille."""
+    return state.profile.weights.recency if Capability.SCORING in state.capabilities else 0
+
+
 def _score(state: State, page: Page) -> int:
     score = sum(score_of(state, page))
-    if state.profile.rule is not Rule.REUSE:
+    if not state.ranks_reuse:
         return score
     return worth(score, state.profile.weights.reuse, page.uses, page.full_tokens)
-
-
-def score_of(state: State, page: Page) -> Score:
-    """The parts of a page's score that do not move with time."""
-    of_file = page.origin.resource is not None
-    return static_score(
-        state.profile.weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens, of_file
-    )
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
@@ -296,7 +302,8 @@ def index_of(state: State) -> Index:
 def build_index(state: State) -> Index:
     """An index for the next assembly, from scratch."""
     profile = state.profile
-    index = Index(profile.rule, profile.order, profile.weights.recency, state.turn + 1)
+    scored = Capability.SCORING in state.capabilities
+    index = Index(profile.rule, profile.order if scored else None, recency_weight(state), state.turn + 1)
     for page in state.pages.values():
         if page.page_id not in state.arrivals:
             _put(state, index, page)
@@ -312,7 +319,10 @@ def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
 def _put(state: State, index: Index, page: Page) -> None:
     if page.retired or page.gone:
         return
-    base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else ABSENT
+    if state.profile.rule is Rule.RETRIEVAL_CACHE:
+        index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
+        return
+    base = state.held_floor(page)
     if page.hull is None or page.hull_base != base:
         page.hull, page.hull_base = hull(page.tokens, base), base
     index.put(page.page_id, page.number, page.hull, page.score, since(state, page))
@@ -320,7 +330,14 @@ def _put(state: State, index: Index, page: Page) -> None:
 
 def since(state: State, page: Page) -> int:
     """The turn from which the age of a page counts: its last use, or under `reuse` the last edit of its file."""
-    return max(page.last_used, page.edited) if state.profile.rule is Rule.REUSE else page.last_used
+    return max(page.last_used, page.edited) if state.ranks_reuse else page.last_used
+
+
+def in_full(page: Page, base: int) -> Hull:
+    """The one step that a cache of results takes, from rank `base`: the whole result; of other pages none."""
+    if page.page_type is not PageType.EVIDENCE or base == FULL:
+        return ()
+    return ((FULL, QUALITY[FULL] - QUALITY[base], page.full_tokens - page.tokens[base]),)
 
 
 def _reindex(state: State, page: Page) -> None:
@@ -345,7 +362,7 @@ def _meet(state: State, needs: Iterable[Need]) -> None:
         for holder in need.holders:
             page = state.pages[holder.page_id]
             page.uses += 1
-            if state.profile.rule is Rule.REUSE:
+            if state.ranks_reuse:
                 page.score = _score(state, page)
                 _reindex(state, page)
 

@@ -36,6 +36,7 @@ class Index:
     __slots__ = (
         "_ages",
         "_by_density",
+        "_by_number",
         "_by_recency",
         "_by_reuse",
         "_calendar",
@@ -48,10 +49,12 @@ class Index:
         "turn",
     )
 
-    def __init__(self, rule: Rule, order: Order, recency_weight: int, turn: int) -> None:
-        self._by_recency = rule is Rule.RECENCY
-        self._by_reuse = rule is Rule.REUSE
-        self._by_density = order is Order.DENSITY and not (self._by_recency or self._by_reuse)
+    def __init__(self, rule: Rule, order: Order | None, recency_weight: int, turn: int) -> None:
+        """Without an order (the policy scores no pages) steps come by page number."""
+        self._by_number = order is None
+        self._by_reuse = rule is Rule.REUSE and not self._by_number
+        self._by_recency = rule not in (Rule.HULL, Rule.REUSE) and not self._by_number
+        self._by_density = rule is Rule.HULL and order is Order.DENSITY
         self.bounds_utility = rule is Rule.HULL and self._by_density
         """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
@@ -112,7 +115,7 @@ class Index:
                 found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
             return found
         total = score + self._recency_weight * aged // 1000
-        if total <= 0:
+        if total <= 0 and not self._by_recency:
             return found
         if self._by_density:
             for rank, quality, cost in hull:
@@ -123,7 +126,10 @@ class Index:
         priority = 0
         for rank, quality, cost in hull:
             gain = quality * total // 1000
-            priority = since if self._by_recency else min(priority, gain) if found else gain
+            if self._by_recency:
+                priority = since
+            elif not self._by_number:
+                priority = min(priority, gain) if found else gain
             found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
         return found
 

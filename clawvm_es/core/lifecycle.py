@@ -2,17 +2,21 @@
 
 | boundary | stages and commits | destroys | changes representations |
 |---|---|---|---|
-| compact, reset | yes | what is not written back | all pages down to their floor, others leave the prompt |
+| compact, reset | yes | what is not written back | all pages down to their floor, others leave the prompt (below) |
 | prune | yes | what it names and is not written back | the named pages leave (none named: all evidence) |
 | flush, save | yes | nothing | none |
 | end | yes | what is not written back | what it destroys leaves |
 
-Without the staging mechanism nothing is staged, and what a boundary destroys while dirty is a `flush_miss`.
+Without the staging mechanism nothing is staged, and what a boundary destroys while dirty is a `flush_miss`. With
+`flush_staging` alone flush and save stage and commit, and the others do not.
+
+Under the rule `compaction` a compaction leaves a summary: the newest pages, each at its lowest kept level, as
+many as `summary_permille` of the budget holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
@@ -21,7 +25,7 @@ from clawvm_es.core.writeback import check, committed_version
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, FaultReason, FaultType, PressureReason
 from clawvm_es.model.pages import ABSENT, LADDER, PageType
-from clawvm_es.model.profile import Capability
+from clawvm_es.model.profile import Capability, Rule
 
 _EVERYTHING = (Boundary.COMPACT, Boundary.RESET)
 _DESTROYING = (*_EVERYTHING, Boundary.PRUNE, Boundary.END)
@@ -29,7 +33,7 @@ _DESTROYING = (*_EVERYTHING, Boundary.PRUNE, Boundary.END)
 
 def boundary(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision]:
     """The decisions that follow a `boundary_reached`."""
-    if Capability.STAGING in state.capabilities:
+    if stages(state, reached.boundary):
         yield from _write_back(state, reached)
         lost: list[str] = []
     else:
@@ -42,6 +46,27 @@ def boundary(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision]:
     lowered = list(_lowered(state, reached, lost))
     yield from lowered
     yield e.BoundaryCompleted(reached.boundary, len(lowered))
+
+
+def stages(state: State, boundary: Boundary) -> bool:
+    """Whether the policy writes back at a boundary."""
+    flushing = boundary in (Boundary.FLUSH, Boundary.SAVE) and Capability.FLUSH_STAGING in state.capabilities
+    return flushing or Capability.STAGING in state.capabilities
+
+
+def due(state: State, fixed_tokens: int) -> Boundary | None:
+    """The boundary that a harness brings about before a turn, by the thresholds of the policy; None if there is none.
+
+    A compaction comes before a flush: a context that jumps past both thresholds at once is never flushed. There is
+    one compaction a turn, and none of a context that holds nothing.
+    """
+    profile = state.profile
+    if not (profile.compact_permille or profile.flush_permille):
+        return None
+    fill = state.fill_permille + fixed_tokens * 1000 // max(1, state.budget_tokens)
+    if 0 < profile.compact_permille <= fill and state.resident and not state.boundary_version:
+        return Boundary.COMPACT
+    return Boundary.FLUSH if 0 < profile.flush_permille <= fill and state.dirty else None
 
 
 def _write_back(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision]:
@@ -90,22 +115,23 @@ def _destroyed(state: State, reached: e.BoundaryReached) -> Iterable[str]:
 
 def _lowered(state: State, reached: e.BoundaryReached, lost: Iterable[str]) -> Iterator[e.RepresentationChanged]:
     gone = dict.fromkeys(lost)
-    for page_id, rank in _targets(state, reached):
+    for page_id, rank in _targets(state, reached, gone):
         floor = ABSENT if page_id in gone else rank
         before = state.resident[page_id]
         if floor < before:
             yield e.RepresentationChanged(page_id, LADDER[before], LADDER[floor], ChangeReason.BOUNDARY)
 
 
-def _targets(state: State, reached: e.BoundaryReached) -> Iterator[tuple[str, int]]:
+def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None]) -> Iterator[tuple[str, int]]:
     """(page id, rank it may keep) for each resident page that the boundary touches, by page number."""
     resident = sorted(state.resident, key=lambda page_id: state.pages[page_id].number)
     if reached.boundary in _EVERYTHING:
-        floors = Capability.FLOORS in state.capabilities
+        summary = _summary(state, lost) if reached.boundary is Boundary.COMPACT else {}
+        unkept = not (state.keeps_bootstrap or state.can(Capability.BOUNDARY_FLOORS))
         for page_id in resident:
-            kept = state.required.get(page_id, ABSENT) if floors else ABSENT
-            bootstrap = state.pages[page_id].page_type is PageType.BOOTSTRAP
-            yield page_id, ABSENT if bootstrap and not state.can(Capability.BOUNDARY_FLOORS) else kept
+            page = state.pages[page_id]
+            kept = ABSENT if unkept and page.page_type is PageType.BOOTSTRAP else state.held_floor(page)
+            yield page_id, summary.get(page_id, kept)
     elif reached.boundary is Boundary.PRUNE:
         named = dict.fromkeys(reached.pages)
         for page_id in resident:
@@ -115,6 +141,22 @@ def _targets(state: State, reached: e.BoundaryReached) -> Iterator[tuple[str, in
     elif reached.boundary is Boundary.END:
         for page_id in resident:
             yield page_id, state.resident[page_id]  # unless its only copy is lost
+
+
+def _summary(state: State, lost: Mapping[str, None]) -> Mapping[str, int]:
+    """Page id → the rank at which it stands in the summary that a compaction leaves."""
+    if state.profile.rule is not Rule.COMPACTION:
+        return {}
+    rest = state.budget_tokens * state.profile.summary_permille // 1000
+    out_of_date = {**lost, **state.rewritten}
+    pages = [state.pages[page_id] for page_id in state.resident if page_id not in out_of_date]
+    found: dict[str, int] = {}
+    for page in sorted(pages, key=lambda page: -page.written_version):
+        rank = next(rank for rank in range(1, 5) if page.tokens[rank] >= 0)
+        if rank > state.held_floor(page) and page.tokens[rank] <= rest:
+            found[page.page_id] = rank
+            rest -= page.tokens[rank]
+    return found
 
 
 def leave(state: State, page_ids: Iterable[str], reason: ChangeReason) -> Iterator[e.Decision]:

@@ -57,9 +57,39 @@ RETRIEVAL: Final = attrs.evolve(
 )
 """A prompt of what is new and of the `top_k` best full-text matches for the last user message; no contract."""
 
-PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
-    {profile.name: profile for profile in (CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, RETRIEVAL)}
+RETRIEVAL_CACHE: Final = attrs.evolve(RETRIEVAL, name="retrieval_cache", rule=Rule.RETRIEVAL_CACHE)
+"""The same, and what is left holds tool results, those used last first: none is fetched twice while it fits."""
+COMPACTION_HYBRID: Final = attrs.evolve(
+    RETRIEVAL,
+    name="compaction_hybrid",
+    capabilities=(Capability.SCORING, Capability.FLUSH_STAGING),
+    rule=Rule.COMPACTION,
+    flush_permille=600,
+    compact_permille=800,
+    summary_permille=100,
 )
+"""A context that grows until it is compacted to a summary; a flush prompt saves what is dirty before that, and what
+is retrieved for a message of the user is added."""
+
+
+def fixed(base: Profile) -> Profile:
+    """`base` with the floors of bootstrap pages in every prompt: a harness that sends its instructions each time."""
+    capabilities = (*base.capabilities, Capability.FIXED_BOOTSTRAP)
+    return attrs.evolve(base, name=f"{base.name}+fixed", capabilities=capabilities)
+
+
+_BASELINES: Final = (RETRIEVAL, RETRIEVAL_CACHE, COMPACTION_HYBRID)
+PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            *(CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU),
+            *(each for base in _BASELINES for each in (base, fixed(base))),
+        )
+    }
+)
+OFFLINE: Final = ("oracle",)
+"""Policies that look ahead, which no session can: the evaluation alone runs them."""
 
 
 def profile(name: str) -> Profile:
@@ -68,6 +98,9 @@ def profile(name: str) -> Profile:
         return PROFILES[name]
     except KeyError:
         known = ", ".join(sorted(PROFILES))
+        if name in OFFLINE:
+            hint = f"it needs to know what comes, so that only `clawvm eval` runs it; known policies: {known}"
+            raise UsageError(f"policy {name!r} is offline", hint=hint) from None
         raise UsageError(f"unknown policy {name!r}", hint=f"known policies: {known}") from None
 
 

@@ -1,7 +1,9 @@
 """Prompt assembly: a multiple-choice knapsack with hard constraints, in two deterministic phases (§5).
 
-Phase 1 installs the fixed region, the directory line, the floors of all required pages and the arrivals.
-Phase 2 spends the rest on steps of the pages' upper hulls, best first; hinted pages go before all others.
+Phase 1 installs the fixed region, the directory line, the floors of all required pages and the arrivals (under the
+rule `compaction` between them what stood in the prompt before).
+Phase 2 spends the rest: on what was retrieved, or on steps of the pages' upper hulls, best first; hinted pages go
+before all others.
 
 LAW-SELECT-1: the tokens installed never exceed the budget.
 LAW-SELECT-2: if the floors fit, every required page stands at its floor or above.
@@ -12,24 +14,24 @@ relaxation given phase 1 and the hints (Dantzig 1957; for multiple-choice hulls 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 import attrs
 
-from clawvm_es.core.evolve import index_of, since
+from clawvm_es.core.evolve import in_full, index_of, since
 from clawvm_es.core.index import Index, Step, priority_of
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import hull
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.events import InvariantPressureObserved, TurnBegan
 from clawvm_es.model.facts import ChangeReason, PressureReason
-from clawvm_es.model.pages import ABSENT, FULL, POINTER, PageType
+from clawvm_es.model.pages import ABSENT, FULL, POINTER, Author, PageType
 from clawvm_es.model.profile import Capability, Rule
 
 _FLOORS, _BOUNDARY_FLOORS = Capability.FLOORS, Capability.BOUNDARY_FLOORS
 _RESOLUTION, _PREFETCH = Capability.RESOLUTION, Capability.PREFETCH
-_RETRIEVAL, _ARRIVAL = Rule.RETRIEVAL, ChangeReason.ARRIVAL
+_CACHE, _COMPACTION, _ARRIVAL = Rule.RETRIEVAL_CACHE, Rule.COMPACTION, ChangeReason.ARRIVAL
 # Looking up an enum's member costs 0.1 µs on Python 3.11, ten times a global; assembly does it dozens of times.
 
 PRIORITY = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
@@ -49,6 +51,8 @@ class Selection:
     pressure: list[InvariantPressureObserved] = attrs.field(factory=list)
     settled: dict[str, None] = attrs.field(factory=dict)
     """Pages whose level is final, so that phase 2 passes over their steps."""
+    refused: dict[str, tuple[int, int]] = attrs.field(factory=dict)
+    """Hinted or retrieved page → what its next level would have cost, and what was left."""
 
     def install(self, page: Page, rank: int, reason: ChangeReason) -> None:
         """Hold `page` at `rank` and pay for it."""
@@ -63,25 +67,24 @@ Watch: TypeAlias = Callable[[Selection, Iterable[Step]], Iterable[Step]]
 
 def select(state: State, turn: TurnBegan, watch: Watch | None = None) -> Selection:
     """What the next prompt holds; `state` is the one before the turn began. `watch` changes nothing of it."""
-    opened = state.opened
-    assert opened is not None
-    selection = _fixed_region(state, turn, opened.directory_tokens)
-    if _FLOORS in state.capabilities:
-        _install_floors(state, selection)
-    degraded = _install_arrivals(state, selection)
-    if state.profile.rule is _RETRIEVAL:
-        _install_retrieved(state, selection, turn.retrieved)
-        return selection
-    index = index_of(state)
-    if turn.hints and _PREFETCH in state.capabilities:
-        _prefetch(state, selection, turn.hints)
-    extra = _steps_of(state, selection, index, degraded)
-    steps: Iterable[Step] = heapq.merge(index.steps, extra) if extra else index.steps
-    _spend(selection, index, steps if watch is None else watch(selection, steps), opened.misfits)
-    return selection
+    selection, degraded = require(state, turn)
+    return fill(state, turn, selection, degraded, watch)
 
 
 # -------------------------------------------------------------------------------------------- phase 1
+
+
+def require(state: State, turn: TurnBegan) -> tuple[Selection, tuple[str, ...]]:
+    """Phase 1: the selection with what must stand in it, and the arrivals that stand in it below full."""
+    assert state.opened is not None
+    selection = _fixed_region(state, turn, state.opened.directory_tokens)
+    if _FLOORS in state.capabilities:
+        _install_floors(state, selection)
+    elif state.keeps_bootstrap:
+        _install_bootstrap(state, selection)
+    if state.profile.rule is _COMPACTION:
+        _install_context(state, selection)
+    return selection, _install_arrivals(state, selection)
 
 
 def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
@@ -98,14 +101,27 @@ def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
 
 
 def _install_floors(state: State, selection: Selection) -> None:
-    lost = state.boundary_version and _BOUNDARY_FLOORS not in state.capabilities
+    lost = state.boundary_version != 0 and _BOUNDARY_FLOORS not in state.capabilities
     if state.required_tokens <= selection.rest and not lost:
         selection.levels.update(state.required)
         selection.rest -= state.required_tokens
         return
+    _install_required(state, selection, state.required, state.required_tokens, lost)
+
+
+def _install_bootstrap(state: State, selection: Selection) -> None:
+    """The floors of bootstrap pages, and of no others."""
+    pages = [page_id for page_id in state.required if state.pages[page_id].page_type is PageType.BOOTSTRAP]
+    _install_required(state, selection, pages, sum(state.required_sizes[page_id] for page_id in pages), lost=False)
+
+
+def _install_required(
+    state: State, selection: Selection, page_ids: Iterable[str], required_tokens: int, lost: bool
+) -> None:
+    """Install floors in the declared order as far as they fit; bootstrap pages that a boundary `lost` stay out."""
     available = selection.rest
     out: list[str] = []
-    for page in sorted((state.pages[page_id] for page_id in state.required), key=_by_priority):
+    for page in sorted((state.pages[page_id] for page_id in page_ids), key=_by_priority):
         floor = state.required[page.page_id]
         if lost and page.page_type is PageType.BOOTSTRAP:
             selection.settled[page.page_id] = None
@@ -115,12 +131,23 @@ def _install_floors(state: State, selection: Selection) -> None:
             selection.settled[page.page_id] = None
             out.append(page.page_id)
     if out:
-        found = InvariantPressureObserved(PressureReason.FLOORS, state.required_tokens, available, tuple(out))
+        found = InvariantPressureObserved(PressureReason.FLOORS, required_tokens, available, tuple(out))
         selection.pressure.append(found)
 
 
 def _by_priority(page: Page) -> tuple[int, int]:
     return PRIORITY.get(page.page_type, 3), page.number
+
+
+def _install_context(state: State, selection: Selection) -> None:
+    """Keep what stood in the prompt before, as it stood; what no longer fits goes, oldest pages first."""
+    kept = [state.pages[page_id] for page_id in state.resident if page_id not in state.rewritten]
+    for page in sorted(kept, key=lambda page: -page.number):
+        page_id, rank = page.page_id, state.resident[page.page_id]
+        cost = _above_floor(selection, page, rank)
+        if page_id not in selection.settled and 0 <= cost <= selection.rest:
+            selection.levels[page_id] = rank
+            selection.rest -= cost
 
 
 def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
@@ -130,26 +157,29 @@ def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
     levels, settled = selection.levels, selection.settled
     pages = [state.pages[page_id] for page_id in state.arrivals if page_id not in settled]
     full = sum([_above_floor(selection, page, FULL) for page in pages])
-    if full <= selection.rest // 2:
+    share = selection.rest if state.profile.rule is _COMPACTION else selection.rest // 2  # which has no phase 2
+    if full <= share:
         for page in pages:
             levels[page.page_id] = FULL
             selection.reasons[page.page_id] = _ARRIVAL
         selection.rest -= full
         return ()
-    return _degrade_arrivals(state, selection, pages, full)
+    return _degrade_arrivals(state, selection, pages, full, share)
 
 
 def _above_floor(selection: Selection, page: Page, rank: int) -> int:
     return page.tokens[rank] - page.tokens[selection.levels.get(page.page_id, ABSENT)]
 
 
-def _degrade_arrivals(state: State, selection: Selection, pages: Sequence[Page], full: int) -> tuple[str, ...]:
-    """Lower arrivals from the largest down until they fit half of the rest, none below structured if kept."""
+def _degrade_arrivals(
+    state: State, selection: Selection, pages: Sequence[Page], full: int, share: int
+) -> tuple[str, ...]:
+    """Lower arrivals from the largest down until they fit their share, none below structured if kept."""
     ranks = {page.page_id: FULL for page in pages}
-    total, half = full, selection.rest // 2
+    total = full
     heap = [(-page.full_tokens, page.number, page) for page in pages]
     heapq.heapify(heap)
-    while total > half and heap:
+    while total > share and heap:
         _, _, page = heapq.heappop(heap)
         rank = ranks[page.page_id]
         lower = _next_lower(page, rank, selection.levels.get(page.page_id, POINTER + 1))
@@ -185,13 +215,58 @@ def _next_lower(page: Page, rank: int, lowest: int) -> int | None:
 # -------------------------------------------------------------------------------------------- phase 2
 
 
+def fill(
+    state: State,
+    turn: TurnBegan,
+    selection: Selection,
+    degraded: Iterable[str],
+    watch: Watch | None = None,
+    raised: Collection[str] = (),
+) -> Selection:
+    """Phase 2: spend what phase 1 left, on pages that it `degraded` too.
+
+    `raised` are pages that a caller raised above where phase 1 left them: their steps begin there.
+    """
+    assert state.opened is not None
+    rule = state.profile.rule
+    if state.profile.retrieves:
+        if rule is not _COMPACTION or _user_spoke(state):
+            _install_retrieved(state, selection, turn.retrieved)
+        if rule is not _CACHE:
+            return selection
+    index = index_of(state)
+    if turn.hints and _PREFETCH in state.capabilities:
+        _prefetch(state, selection, turn.hints)
+    extra = _steps_of(state, selection, index, dict.fromkeys((*degraded, *raised)))
+    known = [step for step in index.steps if step[3][0] not in raised] if raised else index.steps
+    steps: Iterable[Step] = heapq.merge(known, extra) if extra else known
+    _spend(selection, index, steps if watch is None else watch(selection, steps), state.opened.misfits)
+    return selection
+
+
+def _user_spoke(state: State) -> bool:
+    """Whether the user said something since the last assembly."""
+    pages = (state.pages[page_id] for page_id in state.arrivals)
+    return any(
+        page.page_type is PageType.CONVERSATION
+        and page.author is Author.USER
+        and page.written_version > state.assembled_version
+        for page in pages
+    )
+
+
 def _install_retrieved(state: State, selection: Selection, page_ids: Iterable[str]) -> None:
-    """Install what a retriever found, in full, in its order, as far as it fits."""
+    """Install what a retriever found, in full, in its order, as far as it fits; arrivals keep their share."""
     for page_id in page_ids:
         page = state.pages[page_id]
-        fits = page.tokens[FULL] <= selection.rest
-        if page_id not in selection.levels and state.holdable(page) and fits:
+        cost = _above_floor(selection, page, FULL)
+        if page_id in state.arrivals or selection.levels.get(page_id) == FULL or not state.holdable(page):
+            continue
+        if cost <= selection.rest:
             selection.install(page, FULL, ChangeReason.RETRIEVED)
+            selection.settled[page_id] = None
+        else:
+            selection.refused[page_id] = (cost, selection.rest)
 
 
 def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:
@@ -203,6 +278,7 @@ def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:
         selection.settled[page_id] = None
         for rank, _, cost in hull(page.tokens, selection.levels.get(page_id, ABSENT)):
             if cost > selection.rest:
+                selection.refused[page_id] = (cost, selection.rest)
                 break
             selection.install(page, rank, ChangeReason.HINT)
 
@@ -216,7 +292,8 @@ def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterab
 
 
 def _steps(state: State, index: Index, page: Page, base: int) -> list[Step]:
-    return index.steps_of(page.page_id, page.number, hull(page.tokens, base), page.score, since(state, page))
+    steps = in_full(page, base) if state.profile.rule is _CACHE else hull(page.tokens, base)
+    return index.steps_of(page.page_id, page.number, steps, page.score, since(state, page))
 
 
 def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: int) -> None:

@@ -15,7 +15,7 @@ from clawvm_es.core.index import Index
 from clawvm_es.core.utility import Hull
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.model.facts import Need, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
-from clawvm_es.model.pages import FULL, Author, Origin, PageType, Pin, Scope
+from clawvm_es.model.pages import ABSENT, FULL, Author, Origin, PageType, Pin, Scope
 from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
 
 FieldKey: TypeAlias = tuple[str, str]
@@ -113,6 +113,7 @@ class State:
     profile: Profile = UNOPENED
     capabilities: frozenset[Capability] = frozenset()
     keeps_floors: bool = False  # whether it has the mechanism of floors
+    keeps_bootstrap: bool = False  # or that of the floors of bootstrap pages alone
     budget_tokens: int = 0
     closed: bool = False
 
@@ -173,9 +174,20 @@ class State:
         held.update({page_id: self.pages[page_id].full_tokens for page_id in self.arrivals})
         return sum(held.values()) * 1000 // max(1, self.budget_tokens)
 
+    @property
+    def ranks_reuse(self) -> bool:
+        """Whether the session's policy ranks pages by how likely they are needed again."""
+        return self.profile.rule is Rule.REUSE and Capability.SCORING in self.capabilities
+
     def can(self, capability: Capability) -> bool:
         """Whether the session's policy has a mechanism."""
         return capability in self.capabilities
+
+    def held_floor(self, page: Page) -> int:
+        """The rank below which the policy does not let a page fall; absent where it lets it."""
+        if self.keeps_floors or (self.keeps_bootstrap and page.page_type is PageType.BOOTSTRAP):
+            return self.required.get(page.page_id, ABSENT)
+        return ABSENT
 
     def holdable(self, page: Page) -> bool:
         """Whether a page can stand in a prompt at all."""

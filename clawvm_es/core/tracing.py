@@ -4,12 +4,15 @@ LAW-TRACE-1: a traced selection is the untraced one; tracing looks on, and costs
 LAW-TRACE-2: the account adds up: what the fixed region, the directory line, phase 1 and the steps took, and
 the rest, are the budget.
 
+Some policies have no steps: see `model.profile.Rule`.
+
 | why a page stands no higher, first that matches | |
 |---|---|
 | retired, redacted, destroyed | it cannot stand in a prompt |
 | top | there is nothing above |
 | pressure, boundary | phase 1 could not install what it requires, or lost it at a boundary |
-| not_retrieved, share | the retriever did not name it; new, but all that is new shares half of what was left |
+| not_retrieved | the retriever did not name it, or was not asked |
+| share | new, but all that is new shares what was left |
 | misfit | its next step (or level, or floor) has more tokens than were left |
 | no_utility | its score is 0 |
 | not_reached | the pass ended before its next step |
@@ -23,12 +26,12 @@ from typing import TypeAlias
 
 import attrs
 
-from clawvm_es.core.evolve import score_of, since
+from clawvm_es.core.evolve import recency_weight, score_of, since
 from clawvm_es.core.index import Step, priority_of
 from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import Page, State
-from clawvm_es.core.utility import QUALITY, Score, hull, recency
+from clawvm_es.core.utility import QUALITY, Score, recency
 from clawvm_es.model.events import TurnBegan
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, FULL, LADDER, Fidelity, PageType
@@ -43,6 +46,12 @@ class Outcome(StrEnum):
     CLOSED = "closed"  # an earlier step of the page did not fit
     SETTLED = "settled"  # phase 1 had settled the page's level
     NOT_REACHED = "not_reached"  # the pass ended before
+
+
+class Kept(StrEnum):
+    """Why a page stands where it stands, if no decision of this assembly put it there."""
+
+    KEPT = "kept"  # it stood there before, and the policy keeps its context
 
 
 class Stop(StrEnum):
@@ -104,7 +113,7 @@ class Candidate:
     score: Score
     recency: int
     reuse: Reuse | None  # under the rule `reuse`: what its score is multiplied by
-    by: ChangeReason | None
+    by: ChangeReason | Kept | None
     stop: Stop
     rank: int | None = None
     wanted: int | None = None
@@ -144,6 +153,7 @@ class Account:
     arrivals: int
     hints: int
     retrieved: int
+    kept: int
     steps: int
     rest: int
     offered: int
@@ -207,11 +217,9 @@ def trace(state: State, turn: TurnBegan) -> Traced:
     watcher = Watcher()
     selection = select(state, turn, watcher.watch)
     installed = selection.levels if watcher.installed is None else watcher.installed
-    asked = _asked(state, selection, turn, installed)
     offers = watcher.by_page()
     candidates = tuple(
-        _candidate(state, selection, page, tuple(offers.get(page.page_id, ())), asked.get(page.page_id))
-        for page in state.pages.values()
+        _candidate(state, selection, page, tuple(offers.get(page.page_id, ()))) for page in state.pages.values()
     )
     return Traced(selection, _account(state, selection, turn, installed, watcher), candidates)
 
@@ -221,12 +229,16 @@ def _account(
 ) -> Account:
     """What each part of the assembly took; a page's floor counts as floor, whatever raised it above."""
     assert state.opened is not None
-    spent = dict.fromkeys(ChangeReason, 0)
+    spent: dict[ChangeReason | Kept, int] = dict.fromkeys((*ChangeReason, Kept.KEPT), 0)
+    keeps = state.profile.rule is Rule.COMPACTION
     for page_id, rank in installed.items():
-        page, floor = state.pages[page_id], state.required.get(page_id, ABSENT) if state.keeps_floors else ABSENT
-        base = min(floor, rank)
+        page = state.pages[page_id]
+        base = min(state.held_floor(page), rank)
         spent[ChangeReason.FLOOR] += page.tokens[base]
-        spent[selection.reasons.get(page_id, ChangeReason.FLOOR)] += page.tokens[rank] - page.tokens[base]
+        before = state.resident.get(page_id, ABSENT) if keeps and page_id not in state.rewritten else ABSENT
+        context = max(base, min(before, rank))
+        spent[Kept.KEPT] += page.tokens[context] - page.tokens[base]
+        spent[selection.reasons.get(page_id, ChangeReason.FLOOR)] += page.tokens[rank] - page.tokens[context]
     taken = [offer for offer in watcher.offers if offer.outcome is Outcome.TAKEN]
     refused = {offer.page_id for offer in watcher.offers if offer.outcome is Outcome.MISFIT}
     return Account(
@@ -237,6 +249,7 @@ def _account(
         arrivals=spent[ChangeReason.ARRIVAL] + spent[ChangeReason.PRESSURE],
         hints=spent[ChangeReason.HINT],
         retrieved=spent[ChangeReason.RETRIEVED],
+        kept=spent[Kept.KEPT],
         steps=sum(offer.tokens for offer in taken),
         rest=selection.rest,
         offered=len(watcher.offers),
@@ -245,44 +258,13 @@ def _account(
     )
 
 
-def _asked(
-    state: State, selection: Selection, turn: TurnBegan, installed: Mapping[str, int]
-) -> dict[str, tuple[int, int]]:
-    """Pages that phase 1 offered levels one after the other: what the next would have cost, and what was left.
-
-    Read backwards from what was left in the end, since each page left to the next what it did not take.
-    """
-    retrieval = state.profile.rule is Rule.RETRIEVAL
-    rest = selection.rest + sum(
-        state.pages[page_id].tokens[rank] - state.pages[page_id].tokens[installed.get(page_id, ABSENT)]
-        for page_id, rank in selection.levels.items()
-    )
-    reason = ChangeReason.RETRIEVED if retrieval else ChangeReason.HINT
-    found: dict[str, tuple[int, int]] = {}
-    for page_id in reversed(tuple(dict.fromkeys(turn.retrieved if retrieval else turn.hints))):
-        page, rank = state.pages[page_id], installed.get(page_id, ABSENT)
-        next_step = next(iter(hull(page.tokens, rank)), None)
-        if next_step is not None and (page_id not in installed if retrieval else page_id in selection.settled):
-            found[page_id] = (page.full_tokens if retrieval else next_step[2], rest)
-        if selection.reasons.get(page_id) is reason:
-            floor = state.required.get(page_id, ABSENT) if state.keeps_floors else ABSENT
-            rest += page.tokens[rank] - page.tokens[floor]
-    return found
-
-
-def _candidate(
-    state: State, selection: Selection, page: Page, steps: tuple[Offer, ...], asked: tuple[int, int] | None
-) -> Candidate:
+def _candidate(state: State, selection: Selection, page: Page, steps: tuple[Offer, ...]) -> Candidate:
     page_id = page.page_id
     rank = selection.levels.get(page_id, ABSENT)
     refused = next((offer for offer in steps if offer.outcome is not Outcome.TAKEN), None)
     deciding = refused or (steps[-1] if steps else None)
-    stop, wanted, rest = _stop(state, selection, page, rank, refused, asked)
-    by = None
-    if rank:
-        raised = any(offer.outcome is Outcome.TAKEN for offer in steps)
-        by = selection.reasons.get(page_id) or (ChangeReason.RAISED if raised else ChangeReason.FLOOR)
-    weights, floor = state.profile.weights, state.required.get(page_id)
+    stop, wanted, rest = _stop(state, selection, page, rank, refused)
+    floor = state.required.get(page_id)
     return Candidate(
         page_id=page_id,
         number=page.number,
@@ -292,9 +274,9 @@ def _candidate(
         floor=None if floor is None else LADDER[floor],
         levels={LADDER[at]: size for at, size in enumerate(page.tokens) if at and size >= 0},
         score=score_of(state, page),
-        recency=weights.recency * recency(state.turn + 1 - page.last_used) // 1000,
+        recency=recency_weight(state) * recency(state.turn + 1 - page.last_used) // 1000,
         reuse=_reuse(state, page),
-        by=by,
+        by=_by(state, selection, page, rank, steps),
         stop=stop,
         rank=deciding.place if deciding else None,
         wanted=wanted,
@@ -304,27 +286,39 @@ def _candidate(
 
 
 def _reuse(state: State, page: Page) -> Reuse | None:
-    if state.profile.rule is not Rule.REUSE:
+    if not state.ranks_reuse:
         return None
     age = state.turn + 1 - since(state, page)
     return Reuse(page.uses, age, NEARNESS.at(age), page.score * NEARNESS.at(age))
+
+
+def _by(
+    state: State, selection: Selection, page: Page, rank: int, steps: Iterable[Offer]
+) -> ChangeReason | Kept | None:
+    """What put a page at its rank."""
+    if not rank:
+        return None
+    if any(offer.outcome is Outcome.TAKEN for offer in steps):
+        return selection.reasons.get(page.page_id, ChangeReason.RAISED)
+    kept = state.profile.rule is Rule.COMPACTION and rank > state.held_floor(page)
+    return selection.reasons.get(page.page_id, Kept.KEPT if kept else ChangeReason.FLOOR)
 
 
 _Stopped: TypeAlias = tuple[Stop, int | None, int | None]
 """Why a page stands no higher, and where something did not fit, its tokens and what was left."""
 
 
-def _stop(
-    state: State, selection: Selection, page: Page, rank: int, refused: Offer | None, asked: tuple[int, int] | None
-) -> _Stopped:
+def _stop(state: State, selection: Selection, page: Page, rank: int, refused: Offer | None) -> _Stopped:
     """The first row of the table that matches."""
     if not state.holdable(page):
         return (Stop.RETIRED if page.retired else Stop.REDACTED if page.redacted else Stop.DESTROYED), None, None
     if rank == FULL:
         return Stop.TOP, None, None
-    early = _stop_of_phase_1(state, selection, page, rank, asked)
+    early = _stop_of_phase_1(state, selection, page)
     if early is not None:
         return early
+    if refused is None and state.profile.retrieves:
+        return (Stop.SHARE if rank and page.page_id in state.arrivals else Stop.NOT_RETRIEVED), None, None
     if refused is None:
         return Stop.NO_UTILITY, None, None
     if refused.outcome is Outcome.NOT_REACHED:
@@ -332,18 +326,13 @@ def _stop(
     return Stop.MISFIT, refused.tokens, refused.rest
 
 
-def _stop_of_phase_1(
-    state: State, selection: Selection, page: Page, rank: int, asked: tuple[int, int] | None
-) -> _Stopped | None:
+def _stop_of_phase_1(state: State, selection: Selection, page: Page) -> _Stopped | None:
     for found in selection.pressure:
         if page.page_id in found.pages:
             floor = state.required.get(page.page_id)
             lowest = next(size for size in page.tokens[1:] if size >= 0) if floor is None else page.tokens[floor]
             return Stop.PRESSURE, lowest, found.available_tokens
+    asked = selection.refused.get(page.page_id)
     if asked is not None:
         return Stop.MISFIT, *asked
-    if page.page_id in selection.settled:
-        return Stop.BOUNDARY, None, None
-    if state.profile.rule is not Rule.RETRIEVAL:
-        return None
-    return (Stop.SHARE if rank else Stop.NOT_RETRIEVED), None, None
+    return (Stop.BOUNDARY, None, None) if page.page_id in selection.settled else None

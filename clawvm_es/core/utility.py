@@ -62,6 +62,11 @@ class Score(NamedTuple):
     scope: int
     cost: int
     holds: int
+    same: int = 0  # what every page scores where the policy scores none
+
+
+UNSCORED: Final = Score(0, 0, 0, 0, 0, 0, 1000)
+"""The score of each page under a policy without scoring."""
 
 
 def static_score(

@@ -11,10 +11,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+import attrs
 
 from clawvm_es.core.state import FieldKey, State
-from clawvm_es.model.facts import Evidence, Op, RejectReason, SchemaVerdict, UpdateFacts
+from clawvm_es.model.facts import Evidence, Op, RejectReason, SchemaVerdict, StagedPage, UpdateFacts
 from clawvm_es.model.pages import Pin
 
 
@@ -41,6 +43,15 @@ def committed_version(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey,
     key = (facts.scope, facts.field)
     known = state.store.get(key, 0)
     return ahead.get(key, known) if ahead else known
+
+
+def rebased(state: State, staged: Iterable[StagedPage]) -> tuple[StagedPage, ...]:
+    """Staged pages of another run as this one writes them back: those that are dirty, on top of what it committed."""
+    return tuple(
+        attrs.evolve(page, update=attrs.evolve(page.update, base_version=committed_version(state, page.update)))
+        for page in staged
+        if page.page_id in state.dirty
+    )
 
 
 def _resolves(state: State, evidence: Evidence) -> bool:

@@ -486,6 +486,8 @@ class Session:
 
     def _flush_when_full(self) -> None:
         """Write back before the harness has to compact; what counts is what stands now, this page included."""
+        if self.state.profile.flush_permille:
+            return  # the policy has a threshold of its own
         if self.state.dirty and self.fill_permille >= self._flush_at_permille:
             self._boundary(Boundary.FLUSH, Trigger.THRESHOLD)
 

@@ -14,9 +14,11 @@ from typing import Protocol
 import attrs
 
 from clawvm_es import limits
+from clawvm_es.core import lifecycle
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
+from clawvm_es.core.writeback import rebased
 from clawvm_es.engine import scopes
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer
@@ -28,7 +30,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import StagedPage, UpdateFacts
+from clawvm_es.model.facts import StagedPage, Trigger, UpdateFacts
 from clawvm_es.model.pages import FULL
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
@@ -176,6 +178,8 @@ class Shell:
             if scope is not None and any(isinstance(command.data, e.BoundaryReached) for command in commands):
                 return self._append_in_scope(scope, commands, commands[0].at_us)
             events, fresh = self._decide_all(commands)
+            if self.state.profile.compact_permille and any(isinstance(new.data, _DURABLE) for new in fresh):
+                durability = Durability.FULL
             if fresh:
                 self._head = self.log.append(self.session_id, fresh, before, durability)
             return Outcome(events, len(fresh))
@@ -193,11 +197,32 @@ class Shell:
         for command in commands:
             known = self._first_result(command, fresh)
             if known is None:
-                decided = self.decide(command)
+                fresh.extend(self._due(command))
+                decided = self.decide(self._fitted(command))
                 fresh.extend(decided)
                 known = tuple(new.data for new in decided)
             results.extend(known)
         return tuple(results), fresh
+
+    def _due(self, command: Command) -> list[NewEvent]:
+        """The boundary that the policy's own thresholds bring about before a turn."""
+        data = command.data
+        boundary = lifecycle.due(self.state, data.fixed_tokens) if isinstance(data, e.TurnBegan) else None
+        if boundary is None:
+            return []
+        reached = e.BoundaryReached(boundary, Trigger.THRESHOLD)
+        return self.decide(Command(reached, command.at_us, command.principal))
+
+    def _fitted(self, command: Command) -> Command:
+        """A recorded input as it is given beside boundaries of this run: under its numbers and base versions."""
+        data = command.data
+        if not self.state.profile.compact_permille:
+            return command
+        if isinstance(data, e.UpdateStaged):
+            return attrs.evolve(command, data=attrs.evolve(data, update=len(self.state.updates) + 1))
+        if isinstance(data, e.BoundaryReached):
+            return attrs.evolve(command, data=attrs.evolve(data, staged=rebased(self.state, data.staged)))
+        return command
 
     def _first_result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
         """What a command with a known key gave the first time; None if the key is new."""

@@ -1,21 +1,25 @@
 """One workload under one policy and budget: every input through `decide`, in memory; nothing is written.
 
 The harness around a policy with thresholds brings boundaries about itself: before a turn whose context fills more
-than its thresholds, it flushes or compacts.
+than its thresholds, it flushes or compacts. At every boundary it writes back what is dirty, where the policy does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import attrs
 
+from clawvm_es.core import lifecycle
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
+from clawvm_es.evaluation import oracle
+from clawvm_es.evaluation.policies import Policy
 from clawvm_es.evaluation.workload import NeedAt, Workload
 from clawvm_es.history.figures import NEED_FAULTS, Figures
-from clawvm_es.history.refeed import Refeed
+from clawvm_es.history.refeed import Refeed, staged
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.profile import Profile
@@ -28,28 +32,80 @@ class Outcome:
     figures: Figures = attrs.field(factory=Figures)
     hits: list[bool] = attrs.field(factory=list)
 
+    @property
+    def faults(self) -> int:
+        """Faults of all types."""
+        return sum(self.figures.faults.values())
+
+    @property
+    def thrash_permille(self) -> int:
+        """(faults + alerts) / (hits + 1), in permille, rounded down."""
+        return (self.faults + self.figures.alerts) * 1000 // (self.figures.hits + 1)
+
     def misses(self, needs: Iterable[NeedAt], counts: Callable[[NeedAt], bool]) -> int:
         """How many of the needs that count were misses."""
         return sum(counts(need) and not hit for need, hit in zip(needs, self.hits, strict=True))
 
 
-def run(workload: Workload, profile: Profile, budget_tokens: int) -> Outcome:
-    """Decide all inputs of `workload` under a policy and a budget."""
-    outcome, state = Outcome(), State()
-    feed = Refeed(profile, budget_tokens)
-    apply(state, attrs.evolve(workload.opened, profile=profile, budget_tokens=budget_tokens))
-    turn = 0
+def run(
+    workload: Workload, policy: Policy | Profile, budget_tokens: int, *, fixed_tokens: int | None = None
+) -> Outcome:
+    """Decide all inputs of `workload` under a policy and a budget; what follows from each is counted.
+
+    `fixed_tokens`, where given, stand for the fixed region of every prompt, in place of what was recorded.
+    """
+    outcome = Outcome()
+    for event in decided(workload, policy, budget_tokens, fixed_tokens=fixed_tokens):
+        _count(outcome, event)
+    return outcome
+
+
+def decided(
+    workload: Workload, policy: Policy | Profile, budget_tokens: int, *, fixed_tokens: int | None = None
+) -> Iterator[e.Event]:
+    """The events after the opening: each input as this run is given it, and the decisions that follow."""
+    return chain.from_iterable(steps(workload, policy, budget_tokens, fixed_tokens=fixed_tokens))
+
+
+def steps(
+    workload: Workload, policy: Policy | Profile, budget_tokens: int, *, fixed_tokens: int | None = None
+) -> Iterator[Sequence[e.Event]]:
+    """The same, one input with its decisions at a time, folded as they are asked for."""
+    state, turn = State(), 0
+    policy = Policy(policy.name, policy) if isinstance(policy, Profile) else policy
+    feed = Refeed(policy.profile, budget_tokens)
+    wanted = oracle.future(workload) if policy.horizon else {}
+    apply(state, attrs.evolve(workload.opened, profile=policy.profile, budget_tokens=budget_tokens))
     for data in workload.inputs:
         found: tuple[str, ...] = ()
         if isinstance(data, e.TurnBegan):
-            found = workload.retrieved[turn]
-            turn += 1
+            found, turn = workload.retrieved[turn], turn + 1
         given = feed.given(state, data, lambda top_k, found=found: found[:top_k])  # type: ignore[misc]
-        if given is not None:
-            for event in decide(state, Command(given, 0)):
-                apply(state, event)
-                _count(outcome, event)
-    return outcome
+        if isinstance(given, e.TurnBegan):
+            began = given if fixed_tokens is None else attrs.evolve(given, fixed_tokens=fixed_tokens)
+            due = feed.due(state, began)
+            if due is not None:
+                yield _folded(state, decide(state, Command(due, 0)))
+            ahead = [wanted.get(turn + step, ()) for step in range(policy.horizon)]
+            taken = oracle.decide(state, began, ahead) if ahead else decide(state, Command(began, 0))
+            yield _folded(state, taken)
+        elif given is not None:
+            yield _folded(state, decide(state, Command(_written_back(state, given), 0)))
+
+
+def _folded(state: State, events: Sequence[e.Event]) -> Sequence[e.Event]:
+    for event in events:
+        apply(state, event)
+    return events
+
+
+def _written_back(state: State, data: e.Input) -> e.Input:
+    """A boundary with all pages that are dirty in this run, whether or not the recorded one had to save them."""
+    if not isinstance(data, e.BoundaryReached) or not lifecycle.stages(state, data.boundary):
+        return data
+    known = dict.fromkeys(page.page_id for page in data.staged)
+    more = tuple(staged(state, page_id) for page_id in state.dirty if page_id not in known)
+    return attrs.evolve(data, staged=(*data.staged, *more))
 
 
 def _count(outcome: Outcome, event: e.Event) -> None:

@@ -7,18 +7,23 @@
 | turn_began | with the pages that a retriever finds, under a rule that asks one |
 | update_staged, restaged updates | with the numbers that they have in this run |
 | boundary_reached | with those of the staged pages that are dirty in this run, on top of what it committed |
+| one that compacts by a policy's threshold | left out: the run compacts by its own (`Refeed.due`) |
 | any other | recorded |
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 
+from clawvm_es.core import lifecycle, writeback
 from clawvm_es.core.state import State
+from clawvm_es.engine.scopes import SESSION
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import StagedPage
+from clawvm_es.model.facts import Boundary, Evidence, Op, StagedPage, Trigger, UpdateFacts
+from clawvm_es.model.pages import FULL
 from clawvm_es.model.profile import Profile
 
 Retrieved = Callable[[int], tuple[str, ...]]
@@ -54,20 +59,44 @@ class Refeed:
             self.updates[data.update] = len(state.updates) + 1
             return attrs.evolve(data, update=len(state.updates) + 1)
         if isinstance(data, e.BoundaryReached):
-            return self._boundary(state, data)
+            own = data.boundary is Boundary.COMPACT and data.trigger is Trigger.THRESHOLD
+            return None if own else self._boundary(state, data)
         return data
 
     def _boundary(self, state: State, data: e.BoundaryReached) -> e.BoundaryReached:
-        staged = tuple(self._staged(state, page) for page in data.staged if page.page_id in state.dirty)
         restaged = tuple(
             attrs.evolve(again, update=self.updates.get(again.update, again.update))
             for again in data.restaged
             if self.updates.get(again.update, again.update) in state.pending
         )
-        return attrs.evolve(data, staged=staged, restaged=restaged)
+        return attrs.evolve(data, staged=writeback.rebased(state, data.staged), restaged=restaged)
 
     @staticmethod
-    def _staged(state: State, page: StagedPage) -> StagedPage:
-        """A page is written back on top of what its field holds in this run."""
-        base = state.store.get((page.update.scope, page.update.field), 0)
-        return attrs.evolve(page, update=attrs.evolve(page.update, base_version=base))
+    def due(state: State, turn: e.TurnBegan) -> e.BoundaryReached | None:
+        """The boundary that the run's own thresholds bring about before a turn, if any."""
+        boundary = lifecycle.due(state, turn.fixed_tokens)
+        return None if boundary is None else reached(state, boundary, Trigger.THRESHOLD)
+
+
+def reached(state: State, boundary: Boundary, trigger: Trigger) -> e.BoundaryReached:
+    """A boundary at which the policy writes back what is dirty; without texts, by the facts that a state holds.
+
+    A page's size in bytes is not among them: its tokens stand for it, which is enough for a page that is not empty.
+    """
+    if not lifecycle.stages(state, boundary):
+        return e.BoundaryReached(boundary, trigger)
+    return e.BoundaryReached(boundary, trigger, tuple(map(partial(staged, state), state.dirty)))
+
+
+def staged(state: State, page_id: str) -> StagedPage:
+    """A dirty page as a boundary writes it back."""
+    page = state.pages[page_id]
+    facts = UpdateFacts(
+        field=page_id,
+        op=Op.SET_WITH_VERSION,
+        value=page.bodies[FULL] or "",
+        size_bytes=max(1, page.full_tokens),
+        evidence=Evidence(page_id=page_id),
+        base_version=state.store.get((SESSION, page_id), 0),
+    )
+    return StagedPage(page_id, facts)

@@ -27,7 +27,7 @@ from clawvm_es.journal.protocol import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import INPUTS
-from clawvm_es.model.facts import Need
+from clawvm_es.model.facts import Need, Trigger
 from clawvm_es.model.profile import Profile
 
 Progress = Callable[[int, int], None]
@@ -99,7 +99,7 @@ def _place(log: EventLog, session_id: str, parent: str, at: int) -> tuple[e.Sess
             hint="give the re-run another name",
         )
     for row in log.read(session_id, first.version):
-        if row.kind == "input" and not isinstance(row.data, e.PromptRendered):
+        if row.kind == "input" and not _is_of_the_shell(row):
             key = row.idempotency_key or ""
             if not key.startswith(KEY):
                 raise UsageError(
@@ -108,6 +108,13 @@ def _place(log: EventLog, session_id: str, parent: str, at: int) -> tuple[e.Sess
                 )
             done = int(key.removeprefix(KEY))
     return fork, done
+
+
+def _is_of_the_shell(row: Recorded) -> bool:
+    """Whether an input is one that the shell made beside those it was given."""
+    data = row.data
+    own = isinstance(data, e.BoundaryReached) and data.trigger is Trigger.THRESHOLD
+    return row.idempotency_key is None and (own or isinstance(data, e.PromptRendered))
 
 
 class _Feed:

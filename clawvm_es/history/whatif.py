@@ -168,9 +168,11 @@ def _run(
         given = feed.given(state, row.data, partial(texts.retrieved, row))
         if given is None:
             continue
-        for event in decide(state, Command(given, row.at_us)):
-            apply(state, event)
-            figures.count(event)
+        due = feed.due(state, given) if isinstance(given, e.TurnBegan) else None
+        for data in (given,) if due is None else (due, given):
+            for event in decide(state, Command(data, row.at_us)):
+                apply(state, event)
+                figures.count(event)
         if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
             parted = parting(was, state.assembled)
             was = next(recorded, None)

@@ -15,10 +15,10 @@ from clawvm_es.importers import claude_code, openai_chat, pi, trace
 from clawvm_es.importers.detect import CLAUDE_CODE, CLAWVM_TRACE, FORMATS, OPENAI_CHAT, PI, detect, detect_bytes, load
 from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.recording import Recording, Skip
-from clawvm_es.importers.trace import write_trace
+from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
 
-__all__ = ["FORMATS", "Recording", "commands", "detect", "export_trace", "read", "write_trace"]
+__all__ = ["FORMATS", "Recording", "commands", "detect", "export_trace", "read", "write_inputs", "write_trace"]
 
 _PARSERS: Final[Mapping[str, Callable[[bytes, str], tuple[Recording, ...]]]] = MappingProxyType(
     {

@@ -28,6 +28,7 @@ from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.journal.upcasters import UPCASTERS, upcast
 from clawvm_es.limits import INTEGER_MAX
+from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     INPUTS,
     BudgetChanged,
@@ -58,16 +59,27 @@ def write_trace(
     `recorded` are all its events, a fork's with those of its parents (`export_trace`). Raises `UsageError` for a
     fork that goes on under another policy: a trace has one.
     """
+    told = (
+        Command(data, row.at_us, row.principal)
+        for row, data in _as_one(recorded)
+        if data.TYPE in _CLASSES and isinstance(data, INPUTS)
+    )
+    yield from write_inputs(session_id, told, open_body)
+
+
+def write_inputs(
+    session_id: str, inputs: Iterable[Command], open_body: Callable[[str], bytes | None]
+) -> Iterator[str]:
+    """The lines of a trace of inputs that stand in no log, `session_opened` first, each with its newline."""
     yield _line({"format": "clawvm-trace", "version": VERSION, "session_id": session_id})
-    for row, data in _as_one(recorded):
-        if data.TYPE not in _CLASSES:
-            continue
+    for command in inputs:
+        data = command.data
         yield _line(
             {
                 "type": data.TYPE,
                 "schema_version": data.SCHEMA_VERSION,
-                "at_us": row.at_us,
-                "principal": row.principal,
+                "at_us": command.at_us,
+                "principal": command.principal,
                 "data": _inlined(to_plain(data), open_body),
             }
         )

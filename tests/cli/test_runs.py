@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from clawvm_es.core import index
-from clawvm_es.core.utility import Ages
+from clawvm_es.core import utility
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import NondeterminismError
 from clawvm_es.history import redecide
@@ -26,7 +25,7 @@ def journal(tmp_path):
     """The path of a journal with one session, named with a blank."""
     path = tmp_path / "the journal.db"
     with Journal.open(path) as journal:
-        live(journal, World(), "run 1")
+        live(journal, World(), "run 1", policy="clawvm_paper")
     return path
 
 
@@ -124,7 +123,7 @@ def test_a_fork_of_no_journal_makes_none(run, tmp_path):
 def test_other_code_is_named_by_event_and_field(run, load, journal, monkeypatch):
     """One weight of the selector changed: `verify --redecide` names what the library names, and what to look at."""
     run("fork", journal, "--as", "child")  # decided with its parent, whose difference is told once
-    monkeypatch.setattr(index, "NEARNESS", Ages((1,), (500, 0)))
+    monkeypatch.setattr(utility, "QUALITY", (0, 900, 910, 920, 1000))
     with Journal.open(journal, read_only=True) as again, pytest.raises(NondeterminismError) as caught:
         redecide(read_session(again.log, "run 1"))
     expected = caught.value.difference

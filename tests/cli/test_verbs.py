@@ -254,6 +254,7 @@ def test_verify_names_what_was_changed_by_hand(run, journal, change, names):
         (["replay", ".", "-j", "{new}"], "directory"),
         (["replay", "x.jsonl", "-j", "{new}", "--budget", "0"], "at least 1"),
         (["replay", "x.jsonl", "-j", "{new}", "--policy", "poem"], "unknown policy"),
+        (["replay", "x.jsonl", "-j", "{new}", "--policy", "oracle"], "clawvm eval"),
         (["replay", "x.jsonl", "-j", "{new}", "--without", "poem"], "unknown mechanism"),
         (["replay", "{journal}", "-j", "{new}", "--format", "poem"], "unknown format"),
         (["replay", "{journal}", "-j", "no/such/folder/j.db"], "no directory"),

@@ -6,7 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import build_index, evolve, fold
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU, MUTATIONS, without
+from clawvm_es.core.profiles import CLAWVM, MUTATIONS, PROFILES, without
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -25,16 +25,17 @@ from clawvm_es.model.facts import (
     UpdateFacts,
 )
 from clawvm_es.model.pages import Author, PageType, Pin
+from clawvm_es.model.profile import Capability
 from clawvm_es.testing.core import Given, need, opened, page, update
 
 HASH = "0" * 64
-PROFILES = [CLAWVM, CLAWVM_RANK, LRU, *[without(CLAWVM, missing) for missing in MUTATIONS]]
+POLICIES = [*PROFILES.values(), *[without(CLAWVM, missing) for missing in (*MUTATIONS, Capability.SCORING)]]
 
 
 class Life(RuleBasedStateMachine):
     """A session that does everything in any order, folded in place and, beside it, with copies."""
 
-    @initialize(profile=st.sampled_from(PROFILES), budget=st.integers(1, 900), directory=st.sampled_from([0, 20]))
+    @initialize(profile=st.sampled_from(POLICIES), budget=st.integers(1, 900), directory=st.sampled_from([0, 20]))
     def begin(self, profile, budget, directory):
         """Open the session."""
         self.given = Given()

@@ -8,17 +8,17 @@ from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU, RETRIEVAL, without
+from clawvm_es.core.profiles import CLAWVM, PROFILES, RETRIEVAL, without
 from clawvm_es.core.selector import select
 from clawvm_es.core.tracing import Outcome, Stop, trace
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import ChangeReason, RetireReason
+from clawvm_es.model.facts import Boundary, ChangeReason, RetireReason, Trigger
 from clawvm_es.model.pages import LADDER, Fidelity, PageType
 from clawvm_es.model.profile import Capability, Weights
 from clawvm_es.testing.core import Given, page
 from tests.core.test_selector import TYPES
 
-PROFILES = (CLAWVM, CLAWVM_RANK, LRU, RETRIEVAL, without(CLAWVM, Capability.FLOORS))
+POLICIES = (*PROFILES.values(), *[without(CLAWVM, missing) for missing in (Capability.FLOORS, Capability.SCORING)])
 NOTHING = attrs.evolve(CLAWVM, weights=Weights(*[0] * 12))
 WRITES = st.lists(st.tuples(TYPES, st.integers(1, 400)), max_size=6)
 
@@ -26,12 +26,14 @@ WRITES = st.lists(st.tuples(TYPES, st.integers(1, 400)), max_size=6)
 @st.composite
 def sessions(draw):
     """A session of a few turns under some profile, and the turn that begins next."""
-    given = Given.session(profile=draw(st.sampled_from(PROFILES)), budget_tokens=draw(st.integers(1, 1200)))
+    given = Given.session(profile=draw(st.sampled_from(POLICIES)), budget_tokens=draw(st.integers(1, 1200)))
     written = 0
     for turn in range(draw(st.integers(1, 4))):
         for page_type, tokens in draw(WRITES):
             written += 1
             given.when(page(written, page_type, tokens))
+        if turn and draw(st.booleans()):
+            given.when(e.BoundaryReached(draw(st.sampled_from(list(Boundary)[:4])), Trigger.CALLER))
         if turn and written and draw(st.booleans()):
             given.when(e.PageRetired(f"p{draw(st.integers(1, written))}", RetireReason.DONE))
         named = st.lists(st.sampled_from([f"p{n}" for n in range(1, written + 1)] or [""]), max_size=3)
@@ -60,7 +62,8 @@ def test_the_account_adds_up_and_every_page_has_a_reason(case):
     traced = trace(given.state, began)
     a = traced.account
     if a.fixed <= a.budget:
-        assert a.budget == a.fixed + a.directory + a.floors + a.arrivals + a.hints + a.retrieved + a.steps + a.rest
+        spent = a.fixed + a.directory + a.floors + a.kept + a.arrivals + a.hints + a.retrieved + a.steps
+        assert a.budget == spent + a.rest
     assert [c.page_id for c in traced.candidates] == list(given.state.pages)
     for candidate in traced.candidates:
         assert (candidate.by is None) == (candidate.after is Fidelity.ABSENT)

@@ -2,7 +2,7 @@
 
 The journal holds every event type. It is a file as this version wrote it, so that later versions prove that they
 still open, verify and rebuild it. What is new since the version before: version 2 has forks, and calls that the tape
-of a fork answered.
+of a fork answered; version 3 has policies without scoring, with a cache, and with thresholds of their own.
 """
 
 import itertools
@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from clawvm_es.core.profiles import CLAWVM, without
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
@@ -19,10 +20,11 @@ from clawvm_es.history import end_of_turn
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason, ResourceClass
+from clawvm_es.model.profile import Capability
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES
 
-VERSION = "v2"
+VERSION = "v3"
 HERE = Path(__file__).resolve().parent
 FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}
 
@@ -35,12 +37,25 @@ def declared() -> Settings:
 
 
 def live(journal: Journal) -> None:
-    """Three sessions of one project that use every hook, under a clock and a seed of their own."""
+    """Sessions that use every hook, three of one project, under a clock and a seed of their own."""
     settings = declared()
-    for name, policy in (("first", "clawvm"), ("second", "lru"), ("third", "retrieval")):
+    for name, policy, project in (
+        ("first", "clawvm", "team"),
+        ("second", "lru", "team"),
+        ("third", "retrieval", "team"),
+        ("fourth", "retrieval_cache+fixed", None),
+        ("fifth", "compaction_hybrid", None),
+        ("sixth", without(CLAWVM, Capability.SCORING), None),
+    ):
         with journal.session(
-            name, policy=policy, budget_tokens=500, counter="lines4", project="team", settings=settings
+            name,
+            policy=policy,
+            budget_tokens=900 if name == "fifth" else 500,
+            counter="lines4",
+            project=project,
+            settings=settings,
         ) as session:
+            scope = "project" if project else "session"
             session.write_page("bootstrap", "- You must be careful.\n- Never guess.\n" * 4)
             session.write_page("constraint", "- Never push to main.")
             session.write_page("preference", "timezone: UTC", author="user")
@@ -54,7 +69,7 @@ def live(journal: Journal) -> None:
                 (call,) = session.observe_model(f"answer {number}", calls, needs=[need], input_tokens=number)
                 session.observe_result(call, f"result {number} " + "data " * 60)
                 session.recall(f"q{number}", None if number == 3 else [f"memory {number}"])
-                session.stage("notes", "append", f"{name} {number}", scope="project", evidence=page)
+                session.stage("notes", "append", f"{name} {number}", scope=scope, evidence=page)
                 session.stage("timezone", "set_with_version", name, evidence=page, base_version=number)
                 if number % 2:
                     session.compact()

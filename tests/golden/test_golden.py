@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from clawvm_es.history import redecide
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
+from clawvm_es.model.facts import Boundary, Trigger
 from clawvm_es.projections import projections_problems, rebuild
 from tests.golden.make import VERSION, expectation
 
 VERSIONS = {
-    1: {name: 1 for name in e.EVENT_TYPES if name != "session_forked"},
-    2: dict.fromkeys(e.EVENT_TYPES, 1) | {"session_forked": 2, "tool_called": 2},
+    "v1": {name: 1 for name in e.EVENT_TYPES if name != "session_forked"},
+    "v2": dict.fromkeys(e.EVENT_TYPES, 1) | {"session_forked": 2, "tool_called": 2},
+    VERSION: {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()},
 }
 """Golden journal → the schema version of each event type in it."""
 HERE = Path(__file__).resolve().parent
@@ -25,34 +28,34 @@ GOLDEN = sorted(path.stem for path in HERE.glob("v*.journal"))
 
 @pytest.fixture(params=GOLDEN)
 def golden(request, tmp_path):
-    """A copy of a golden journal, opened, and what its version said of it."""
+    """A copy of a golden journal, opened, what its version said of it, and which it is."""
     shutil.copy(HERE / f"{request.param}.journal", tmp_path / "j.db")
     with Journal.open(tmp_path / "j.db") as journal:
-        yield journal, json.loads((HERE / f"{request.param}.json").read_text())
+        yield journal, json.loads((HERE / f"{request.param}.json").read_text()), request.param
 
 
 def test_there_are_golden_journals():
     """The journals of all versions are here."""
-    assert GOLDEN == ["v1", VERSION]
+    assert list(VERSIONS) == GOLDEN
 
 
 def test_golden_journals_verify(golden):
     """Chains, bodies and read models of an old journal check out."""
-    journal, _ = golden
+    journal, _, _ = golden
     assert verify_log(journal.log) == ()
     assert list(projections_problems(journal.log)) == []
 
 
 def test_golden_journals_rebuild_to_the_rows_their_version_had(golden):
     """A rebuild by today's code gives the rows and heads that were recorded with the journal."""
-    journal, told = golden
+    journal, told, _ = golden
     rebuild(journal.log)
     assert json.loads(json.dumps(expectation(journal))) == told
 
 
 def test_golden_journals_decide_the_same(golden):
     """Today's `decide`, fed the stored inputs, gives the stored decisions."""
-    journal, _ = golden
+    journal, _, _ = golden
     for head in journal.log.heads():
         rows = [row for row in read_session(journal.log, head.session_id) if row.type != "scope_changed"]
         assert redecide(rows) == sum(row.kind == "decision" for row in rows)
@@ -60,9 +63,9 @@ def test_golden_journals_decide_the_same(golden):
 
 def test_the_golden_journals_hold_every_event_type(golden):
     """A type that no golden journal holds is one whose meaning could change unseen; the newest holds all."""
-    journal, told = golden
+    journal, _, version = golden
     held = {(row.type, row.schema_version) for row in journal.log.read_all()}
-    assert held == set(VERSIONS[2 if "fork" in told["heads"] else 1].items())
+    assert held == set(VERSIONS[version].items())
 
 
 def test_the_golden_tape_served_what_it_said(tmp_path):
@@ -73,3 +76,16 @@ def test_the_golden_tape_served_what_it_said(tmp_path):
     calls = [data for data in rows if isinstance(data, e.ToolCalled)]
     assert [call.served_by for call in calls] == ["first", "first", "first", "first", "first", None]
     assert [call.served_from is None for call in calls] == [False] * 5 + [True]
+
+
+def test_the_golden_thresholds_were_met(tmp_path):
+    """Version 3: the session under thresholds flushed and compacted by itself, right before a turn."""
+    shutil.copy(HERE / "v3.journal", tmp_path / "j.db")
+    with Journal.open(tmp_path / "j.db", read_only=True) as journal:
+        inputs = [row.data for row in journal.log.read("fifth") if row.kind == "input"]
+    own = [
+        (data.boundary, type(after))
+        for data, after in pairwise(inputs)
+        if isinstance(data, e.BoundaryReached) and data.trigger is Trigger.THRESHOLD
+    ]
+    assert set(own) == {(Boundary.FLUSH, e.TurnBegan), (Boundary.COMPACT, e.TurnBegan)}

@@ -136,7 +136,16 @@ OPENING: Final = 8
 decode_opening: Final = _decoder(dict[int, tuple[SessionOpened | None, Profile]])
 
 _NOT_IN_HEAD: Final = frozenset(
-    ("places", "opened", "profile", "capabilities", "keeps_floors", "index", *(part.name for part in PARTS))
+    (
+        "places",
+        "opened",
+        "profile",
+        "capabilities",
+        "keeps_floors",
+        "keeps_bootstrap",
+        "index",
+        *(part.name for part in PARTS),
+    )
 )
 _HINTS: Final = typing.get_type_hints(State)
 HEAD_FIELDS: Final = tuple(field.name for field in attrs.fields(State) if field.name not in _NOT_IN_HEAD)

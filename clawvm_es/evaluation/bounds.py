@@ -1,0 +1,181 @@
+"""Lower bounds on the misses of a workload at a budget, whatever a policy with all mechanisms chooses.
+
+What a turn leaves is the budget without the fixed region, the directory line, the floors of the required pages,
+and the lowest level at which what was just written must come. It follows from the inputs alone.
+
+LAW-BOUND-1 (`fit`): no choice of levels within what a turn leaves meets more of its needs.
+LAW-BOUND-2 (`demand`): neither does a policy that raises nothing speculatively: a page enters a prompt only when
+it is written or after a need or a recall named it. This is PFOO-L (Berger, Beckmann and Harchol-Balter 2018): a need
+is the interval since one of its holders last entered, tokens × turns are what keeping it takes, and what all turns
+leave together goes to the smallest intervals first.
+
+Both relax, never tighten: a page that several needs of a turn could be met by costs each of them its share only,
+and every holder of a need counts as having entered by it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.pages import kept_at_or_above
+from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.core.selector import PRIORITY
+from clawvm_es.core.state import Page, State
+from clawvm_es.evaluation.workload import NeedAt, Option, Workload
+from clawvm_es.model import events as e
+from clawvm_es.model.pages import POINTER
+
+SHARES: Final = 840
+"""Parts of a token, so that a page's cost divides evenly among up to eight needs."""
+
+
+@attrs.frozen
+class Bounds:
+    """Misses that no policy can avoid, and those that one cannot that raises nothing speculatively."""
+
+    fit: int
+    demand: int
+
+
+@attrs.frozen
+class _Turn:
+    """What one assembly leaves, and the tokens of each page that stands in its prompt whatever is chosen."""
+
+    rest: int
+    held: Mapping[str, int]
+
+
+@attrs.define
+class _Walk:
+    """The inputs folded up to some place, what each turn so far left, and the needs of the turn that goes on."""
+
+    state: State
+    turns: list[_Turn]
+    entered: dict[str, int] = attrs.field(factory=dict)  # page → turn after whose assembly it last could enter
+    written: dict[str, int] = attrs.field(factory=dict)  # page → turn in which it got its content
+    named: dict[str, None] = attrs.field(factory=dict)  # by needs and recalls of this turn: they may enter the next
+    needs: list[tuple[Option, ...]] = attrs.field(factory=list)
+
+    def take(self, data: e.Input, needs: Sequence[NeedAt]) -> None:
+        """Fold one input and note the needs that ride on it."""
+        if isinstance(data, e.TurnBegan):
+            self.turns.append(_left(self.state, data, self.named))
+            self.state.arrivals.clear()
+            self.entered.update(dict.fromkeys(self.named, self.state.turn))
+            self.named.clear()
+            self.needs.clear()
+        elif isinstance(data, e.PageWritten):
+            self.written[data.page_id] = self.entered[data.page_id] = self.state.turn
+        elif isinstance(data, e.RecallAnswered):
+            self.named.update(dict.fromkeys(data.pages))
+        self.needs.extend([tuple(self._standing(need)) for need in needs])
+        for need in getattr(data, "needs", ()):
+            self.named.update(dict.fromkeys([holder.page_id for holder in need.holders]))
+        apply(self.state, data)
+
+    def _standing(self, need: NeedAt) -> Iterator[Option]:
+        """The options whose page could stand in this turn's prompt with the content that it has now."""
+        pages = self.state.pages
+        for option in need.options:
+            if self.written[option.page_id] < self.state.turn and self.state.holdable(pages[option.page_id]):
+                yield option
+
+    def meeting(self, option: Option) -> int | None:
+        """Tokens that this turn spends on an option; None if it has not got them."""
+        return _spent(self.turns[-1], option)
+
+    def keeping(self, option: Option) -> int | None:
+        """What turns spend on keeping an option since its page last entered; None if one of them has not got it."""
+        spent = [_spent(turn, option) for turn in self.turns[self.entered[option.page_id] + 1 :]]
+        found = [tokens for tokens in spent if tokens is not None]
+        return sum(found) if len(found) == len(spent) else None
+
+
+def bounds(workload: Workload, budget_tokens: int) -> Bounds:
+    """Lower bounds on the misses of `workload` under a budget."""
+    state = apply(State(), attrs.evolve(workload.opened, profile=CLAWVM, budget_tokens=budget_tokens))
+    walk = _Walk(state, [_Turn(0, {})])  # before the first turn there is no prompt
+    needs = met = 0
+    intervals: list[int] = []
+
+    def end_turn() -> None:
+        nonlocal needs, met
+        needs += len(walk.needs)
+        met += _most(_costs(walk.needs, walk.meeting), walk.turns[-1].rest)
+        intervals.extend(_costs(walk.needs, walk.keeping))
+
+    for data, found in zip(workload.inputs, workload.needs, strict=True):
+        if isinstance(data, (e.BudgetChanged, e.SessionForked)):
+            continue  # the budget is given
+        if isinstance(data, e.TurnBegan):
+            end_turn()
+        walk.take(data, found)
+    end_turn()
+    fit = needs - met
+    return Bounds(fit, max(fit, needs - _most(intervals, sum([turn.rest for turn in walk.turns]))))
+
+
+def _left(state: State, turn: e.TurnBegan, named: Mapping[str, None]) -> _Turn:
+    """What phase 1 of the selector leaves at least; `named` are pages that may arrive beside those that do."""
+    assert state.opened is not None
+    rest = max(state.budget_tokens - turn.fixed_tokens, 0)
+    if state.opened.directory_tokens + state.required_tokens <= rest:
+        rest -= state.opened.directory_tokens
+    held: dict[str, int] = {}
+    for page in sorted([state.pages[page_id] for page_id in state.required], key=_by_priority):
+        floor = state.required_sizes[page.page_id]
+        if floor <= rest:
+            held[page.page_id] = floor
+            rest -= floor
+    lowest = {
+        page_id: _lowest(state.pages[page_id])
+        for page_id in (*state.arrivals, *named)
+        if page_id not in state.required and state.holdable(state.pages[page_id])
+    }
+    if sum(lowest.values()) <= rest:  # then all of them come at that level or above
+        arrived = {page_id: tokens for page_id, tokens in lowest.items() if page_id in state.arrivals}
+        held.update(arrived)
+        rest -= sum(arrived.values())
+    return _Turn(rest, held)
+
+
+def _by_priority(page: Page) -> tuple[int, int]:
+    return PRIORITY.get(page.page_type, len(PRIORITY)), page.number
+
+
+def _lowest(page: Page) -> int:
+    """Tokens of the level below which no arrival goes."""
+    return page.tokens[kept_at_or_above(page.tokens, POINTER + 1)]
+
+
+def _spent(turn: _Turn, option: Option) -> int | None:
+    spent = max(option.tokens - turn.held.get(option.page_id, 0), 0)
+    return spent if spent <= turn.rest else None
+
+
+def _costs(needs: Sequence[Sequence[Option]], cost_of: Callable[[Option], int | None]) -> list[int]:
+    """In shares, what each need costs at least; those that cannot be met are left out."""
+    sharing = Counter([option.page_id for options in needs for option in options])
+    found: list[int] = []
+    for options in needs:
+        costs = [(cost_of(option), sharing[option.page_id]) for option in options]
+        shares = [cost * SHARES // among for cost, among in costs if cost is not None]
+        if shares:
+            found.append(min(shares))
+    return found
+
+
+def _most(costs: Sequence[int], tokens: int) -> int:
+    """How many of the costs can be paid at most: the smallest first."""
+    rest, count = tokens * SHARES, 0
+    for cost in sorted(costs):
+        if cost > rest:
+            break
+        rest -= cost
+        count += 1
+    return count

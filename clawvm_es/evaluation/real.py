@@ -1,0 +1,140 @@
+"""Policies beside bounds on recorded sessions: what each session comes to at each budget, under every policy.
+
+A session counts at a budget only if its pages exceed it. The section that is read off the cells is
+`real_report`'s; what is claimed in it is `verdict`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU, RETRIEVAL
+from clawvm_es.evaluation.bounds import bounds
+from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
+from clawvm_es.evaluation.real_report import section
+from clawvm_es.evaluation.run import run
+from clawvm_es.evaluation.sessions import CHAT, CODING, Found, Sessions, workload
+from clawvm_es.evaluation.split import side
+from clawvm_es.evaluation.verdict import Measured
+from clawvm_es.evaluation.workload import NeedAt, Workload, needs_of
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Need
+from clawvm_es.model.pages import Fidelity
+
+BUDGETS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
+    {
+        CODING: (2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000),
+        CHAT: (500, 1_000, 2_000, 4_000),
+    }
+)
+"""Tokens of one prompt, by kind of session; 64k and 128k only to see misses vanish."""
+POLICIES: Final = (LRU, CLAWVM, CLAWVM_RANK, RETRIEVAL)
+"""What is compared, each with the first."""
+FULL_ONLY: Final = (LRU, CLAWVM)
+"""Policies that also run where pages have no level below full, to see what levels are worth."""
+
+
+def experiment(sessions: Sessions, fixed_tokens: int = 0) -> Experiment:
+    """Every session at every budget that its pages exceed, each turn charged for `fixed_tokens` more than recorded.
+
+    Raises `UsageError` for a negative number of fixed tokens.
+    """
+    placed = {
+        _key(found, budget, fixed_tokens): (found, budget)
+        for found in sessions.found
+        for budget in BUDGETS[found.kind]
+        if found.page_tokens > budget
+    }
+    cells = [
+        Cell(key, measure, (found.kept, budget, fixed_tokens), cost=found.inputs)
+        for key, (found, budget) in placed.items()
+    ]
+
+    def read_off(results: Results) -> Section:
+        rows = [Measured(found, side(found.name), budget, results[key]) for key, (found, budget) in placed.items()]
+        return section(sessions, rows, [policy.name for policy in POLICIES], fixed_tokens)
+
+    return Experiment("real", cells, read_off)
+
+
+def _key(found: Found, budget: int, fixed_tokens: int) -> str:
+    """With a digest of the inputs: a session that was recorded further is another cell."""
+    fixed = f"+{fixed_tokens}" if fixed_tokens else ""
+    return f"{found.kind}/{found.name}/{found.digest[:12]}/{budget}{fixed}"
+
+
+def measure(kept: str, budget_tokens: int, fixed_tokens: int) -> Result:
+    """One session at one budget: its needs, bounds, and what each policy comes to."""
+    its = charged(workload(kept), fixed_tokens)
+    needs = list(its.all_needs())
+    below = bounds(its, budget_tokens)
+    bare = full_only(its)
+
+    def large(need: NeedAt) -> bool:
+        return not need.options or need.tokens > budget_tokens
+
+    def outcome(profile: Any) -> Mapping[str, int]:
+        found = run(its, profile, budget_tokens)
+        return {
+            "misses": found.figures.misses,
+            "near": found.misses(needs, near),
+            "large": found.misses(needs, large),
+            "tokens": found.figures.tokens,
+            "uncached_tokens": found.figures.uncached_tokens,
+            "faults": sum(found.figures.faults.values()),
+            "pressure": found.figures.pressure,
+        }
+
+    return {
+        "turns": its.turns,
+        "needs": len(needs),
+        "near": sum(map(near, needs)),
+        "large": sum(map(large, needs)),
+        "fit": below.fit,
+        "demand": below.demand,
+        "policies": {policy.name: outcome(policy) for policy in POLICIES},
+        "full_only": {policy.name: run(bare, policy, budget_tokens).figures.misses for policy in FULL_ONLY},
+    }
+
+
+def near(need: NeedAt) -> bool:
+    """Whether the text of a need stood in the prompt anyway: it was written or asked for a turn ago at most."""
+    return need.distance <= 1
+
+
+def charged(its: Workload, fixed_tokens: int) -> Workload:
+    """The workload with a fixed region of so many tokens in each turn; 0: as recorded."""
+    if not fixed_tokens:
+        return its
+    inputs = tuple(
+        attrs.evolve(data, fixed_tokens=fixed_tokens) if isinstance(data, e.TurnBegan) else data
+        for data in its.inputs
+    )
+    return attrs.evolve(its, inputs=inputs)
+
+
+def full_only(its: Workload) -> Workload:
+    """The workload as if no page had a level below full."""
+    inputs = tuple([_full(data) for data in its.inputs])
+    return attrs.evolve(its, inputs=inputs, needs=tuple(needs_of(inputs)))
+
+
+def _full(data: e.Input) -> e.Input:
+    if isinstance(data, e.PageWritten):
+        return attrs.evolve(data, levels=data.levels[:1])
+    if isinstance(data, (e.ToolCalled, e.ToolReturned, e.ModelResponded, e.RecallAnswered)):
+        return attrs.evolve(data, needs=tuple(_full_need(need) for need in data.needs))
+    return data
+
+
+def _full_need(need: Need) -> Need:
+    holders = [attrs.evolve(holder, levels=_only_full(holder.levels)) for holder in need.holders]
+    return attrs.evolve(need, holders=tuple(holders))
+
+
+def _only_full(levels: Sequence[Fidelity]) -> tuple[Fidelity, ...]:
+    return tuple(level for level in levels if level is Fidelity.FULL)

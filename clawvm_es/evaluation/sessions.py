@@ -1,0 +1,209 @@
+"""All recorded sessions of a folder as workloads, kept in a cache so that an interrupted evaluation goes on.
+
+Files are read independently of each other. A file that cannot be read is named with its reason; a session whose id
+was read before is a twin (recorded in two formats, say), named and left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache, lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from clawvm_es.errors import ClawVMError, UnreadableInput
+from clawvm_es.evaluation.workload import Workload, from_recording
+from clawvm_es.importers import read
+from clawvm_es.importers.detect import OPENAI_CHAT
+from clawvm_es.model import events as e
+from clawvm_es.representations.counter import counter
+
+COUNTER: Final = "o200k_base"
+"""What counts the tokens of recorded sessions."""
+CODING: Final = "coding"
+CHAT: Final = "chat"
+KINDS: Final = (CODING, CHAT)
+"""Coding agents, whose sessions are long, and customer service in short chats (tau-bench): never pooled."""
+_BUILT_BY: Final = ("errors.py", "limits.py", "model", "core", "representations", "journal", "engine", "importers")
+"""Parts of the package that a workload follows from, beside those of the evaluation that make it."""
+
+Progress = Callable[[int, int], None]
+"""(files read, files in all)."""
+
+
+@attrs.frozen
+class Found:
+    """One recorded session: where its workload is kept, and what it amounts to.
+
+    `digest` is of its inputs. `first_call_tokens` is what the provider counted of the first model call, less what
+    stood in the recording by then: context that was never recorded; 0 where nothing was told.
+    """
+
+    name: str
+    format: str
+    source: str
+    kept: str
+    digest: str
+    turns: int
+    needs: int
+    inputs: int
+    page_tokens: int
+    first_call_tokens: int
+
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`."""
+        return CHAT if self.format == OPENAI_CHAT else CODING
+
+    @property
+    def session(self) -> str:
+        """The session that this one belongs to: itself, or the one whose agent started it."""
+        return self.name.partition("/")[0]
+
+
+@attrs.frozen
+class Sessions:
+    """What a folder holds: the sessions, why other files were not read, and twins with the file that counts."""
+
+    found: tuple[Found, ...]
+    unread: Mapping[str, str]
+    twins: Mapping[str, str]
+
+
+def load(folder: Path, kept: Path, workers: int = 1, progress: Progress | None = None) -> Sessions:
+    """Every recorded session under `folder`; workloads are kept in folder `kept`, and taken from there.
+
+    The result is the same for any number of workers. Raises `UnreadableInput` if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UnreadableInput(f"{folder}: is no folder", hint="name a folder of recorded sessions")
+    kept.mkdir(parents=True, exist_ok=True)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows: dict[Path, Mapping[str, Any]] = {}
+    for done, (path, row) in enumerate(_rows(files, kept, workers), 1):
+        rows[path] = row
+        if progress is not None:
+            progress(done, len(files))
+    return _without_twins({path.relative_to(folder).as_posix(): rows[path] for path in files})
+
+
+def _rows(files: Sequence[Path], kept: Path, workers: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """What each file holds, as it becomes known; the largest files are begun first."""
+    if workers <= 1:
+        for path in files:
+            yield path, read_file(path, kept)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        largest = sorted(files, key=lambda path: (-path.stat().st_size, path))
+        waiting = {pool.submit(read_file, path, kept): path for path in largest}
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+
+
+def _without_twins(rows: Mapping[str, Mapping[str, Any]]) -> Sessions:
+    found: dict[str, Found] = {}
+    twins: dict[str, str] = {}
+    for source, row in rows.items():
+        for fields in row.get("sessions", ()):
+            session = Found(source=source, **fields)
+            first = found.setdefault(session.name, session)
+            if first is not session:
+                twins[f"{source}: {session.name}"] = first.source
+    unread = {source: row["unread"] for source, row in rows.items() if "unread" in row}
+    return Sessions(tuple(found.values()), MappingProxyType(unread), MappingProxyType(twins))
+
+
+def read_file(path: Path, kept: Path) -> Mapping[str, Any]:
+    """What a file holds, each workload in a file of its own in `kept`: `{"sessions": […]}` or `{"unread": reason}`.
+
+    What was kept under the same content and the same code is taken as it is.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return {"unread": error.strerror or "cannot be read"}
+    name = hashlib.sha256(code_digest().encode() + content).hexdigest()
+    index = kept / f"{name}.json"
+    try:
+        row: Mapping[str, Any] = json.loads(index.read_bytes())
+    except (OSError, ValueError):
+        row = {}
+    if not row or not all((kept / session["kept"]).exists() for session in row.get("sessions", ())):
+        row = _read(path, kept, name)
+        _write(index, json.dumps(row).encode())
+    if "sessions" in row:
+        return {"sessions": [{**session, "kept": str(kept / session["kept"])} for session in row["sessions"]]}
+    return row
+
+
+def _read(path: Path, kept: Path, name: str) -> Mapping[str, Any]:
+    sessions: list[Mapping[str, Any]] = []
+    try:
+        for number, recording in enumerate(read(path)):
+            workload = from_recording(recording, counter(COUNTER))
+            target = kept / f"{name}-{number}.pickle"
+            _write(target, pickle.dumps(workload, protocol=5))
+            sessions.append(_fields(workload, target))
+    except ClawVMError as error:
+        return {"unread": str(error).removeprefix(f"{path}: ")}
+    return {"sessions": sessions}
+
+
+def _fields(workload: Workload, kept: Path) -> Mapping[str, Any]:
+    return {
+        "name": workload.name,
+        "format": workload.family,
+        "kept": kept.name,
+        "digest": hashlib.sha256(repr(workload.inputs).encode()).hexdigest(),
+        "turns": workload.turns,
+        "needs": sum(1 for _ in workload.all_needs()),
+        "inputs": len(workload.inputs),
+        "page_tokens": workload.page_tokens,
+        "first_call_tokens": _first_call(workload),
+    }
+
+
+def _first_call(workload: Workload) -> int:
+    """Tokens that the provider counted of the first call, beyond the pages that were written by then."""
+    written: dict[str, int] = {}
+    for data in workload.inputs:
+        if isinstance(data, e.PageWritten):
+            written[data.page_id] = data.levels[0].tokens
+        elif isinstance(data, e.ModelResponded):
+            return max(data.input_tokens - sum(written.values()), 0)
+    return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of the code that makes workloads: another version does not take what this one kept."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    parts = [*_BUILT_BY, "evaluation/workload.py", "evaluation/sessions.py"]
+    for part in parts:
+        place = root / part
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def workload(kept: str) -> Workload:
+    """The workload that `load` kept in a file; the last one is at hand."""
+    found: Workload = pickle.loads(Path(kept).read_bytes())
+    return found

@@ -1,0 +1,169 @@
+"""Stress: three sessions that ask for more than any budget gives, and what each policy makes of them.
+
+*Starvation*: what is required never fits. *Churn*: every page is written anew every turn. *Cascade*: resets in a row,
+each with dirty state. Under the contract none of them is a fault: what physically does not fit is `pressure`, told
+apart. Faults are what would have been possible and was not done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from clawvm_es.core.profiles import CLAWVM, LRU, RETRIEVAL
+from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
+from clawvm_es.evaluation.families import as_workload
+from clawvm_es.evaluation.families.script import Script, Texts
+from clawvm_es.evaluation.families.story import constraint_page, plan_page, rules_page
+from clawvm_es.evaluation.run import run
+from clawvm_es.model.facts import Boundary, FaultType, NeedRule
+from clawvm_es.model.pages import Author, PageType
+from clawvm_es.model.profile import Profile
+
+BUDGET_TOKENS: Final = 180
+TURNS: Final = 24
+GAUGES: Final = 16
+POLICIES: Final = (CLAWVM, LRU, RETRIEVAL)
+"""The contract under two rankings, and what harnesses do that have none."""
+
+
+@attrs.frozen
+class Stress:
+    """One session: its name, what it does, and what writes it."""
+
+    name: str
+    title: str
+    write: Callable[[Script], None]
+
+
+def _starvation(script: Script) -> None:
+    """Thirty constraints of about ten tokens each: their floors alone are more than the budget."""
+    for number in range(30):
+        constraint_page(
+            script, f"never open valve {number + 10} by hand", f"told at meeting {number + 40}, kept since"
+        )
+    script.says(Author.USER, "Walk through the valves.")
+    for turn in range(TURNS):
+        script.begin()
+        script.respond([script.need(f"never open valve {turn * 7 % 30 + 10} by hand", NeedRule.DECLARED)])
+        if turn % 8 == 7:
+            script.boundary(Boundary.COMPACT)
+    script.close()
+
+
+def _churn(script: Script) -> None:
+    """Sixteen readings of about thirty tokens, all written anew in every turn.
+
+    Each turn needs three of them as they are now: of two the reading, of one what stands in full only.
+    """
+    pages: list[str | None] = [None] * GAUGES
+    script.says(Author.USER, "Watch the gauges.")
+    for turn in range(TURNS):
+        script.begin()
+        script.respond([script.need(text) for text in _three(turn)] if turn else [])
+        call = script.call("watch", {"turn": str(turn)})
+        script.returned(call, "all readings")
+        for number, page_id in enumerate(pages):
+            now, seal = _shown(number, turn + 1)
+            full = f"reading {number}\n{now}\nlast checked by the night shift, no leak at the flange; {seal}"
+            texts = Texts(full, f"reading {number}\n{now}", "", f"reading {number}")
+            pages[number] = script.evidence(call, texts, f"gauge {number}", page_id)
+    script.close()
+
+
+def _shown(number: int, turn: int) -> tuple[str, str]:
+    """What a gauge shows before a turn, and what is said of its seal."""
+    return f"gauge {number} shows {turn * 100 + number} bar", f"seal {turn * 100 + number} intact"
+
+
+def _three(turn: int) -> tuple[str, str, str]:
+    """What a turn needs."""
+    first, second, third = (_shown((turn + offset) % GAUGES, turn) for offset in (0, 5, 11))
+    return first[0], second[0], third[1]
+
+
+def _cascade(script: Script) -> None:
+    """Three resets after every third turn, with a plan and two preferences that are dirty at the first of them."""
+    rules_page(script, "house rules", (("tell before you switch", ", by radio"), ("two keys for the pump room", "")))
+    script.says(Author.USER, "Keep the station running.")
+    steps = [f"round {number + 1}" for number in range(TURNS // 3)]
+    plan: str | None = None
+    wishes: list[str | None] = [None, None]
+    for turn in range(TURNS):
+        script.begin()
+        needs = [script.need("tell before you switch", NeedRule.DECLARED)]
+        if turn >= 3:
+            needs.append(script.need(f"pressure wish {turn % 2}: {turn // 3 + 3}", NeedRule.DECLARED))
+            needs.append(script.need(steps[turn // 3 - 1], NeedRule.DECLARED))
+        script.respond(needs)
+        if turn % 3 == 2:
+            plan = plan_page(script, "a quiet night", steps, turn // 3, plan)
+            for number, page_id in enumerate(wishes):
+                wish = f"pressure wish {number}: {turn // 3 + 4}"
+                texts = Texts(f"{wish}\nsaid by the shift leader", wish, "", f"wish {number}")
+                wishes[number] = script.page(PageType.PREFERENCE, texts, Author.USER, page_id=page_id)
+            for _ in range(3):
+                script.boundary(Boundary.RESET)
+    script.close()
+
+
+TESTS: Final[Mapping[str, Stress]] = MappingProxyType(
+    {
+        test.name: test
+        for test in (
+            Stress("starvation", "starvation: what is required is larger than the budget", _starvation),
+            Stress("churn", "churn: every page is written anew every turn", _churn),
+            Stress("cascade", "cascade: resets in a row with dirty state", _cascade),
+        )
+    }
+)
+"""All stress tests by name."""
+
+
+def stress_cell(name: str, profile: Profile) -> Result:
+    """One test under one policy: faults by type, and pressure, hits and page-ins."""
+    script = Script(f"stress/{name}")
+    TESTS[name].write(script)
+    figures = run(as_workload(script.lines(), name), profile, BUDGET_TOKENS).figures
+    return {
+        "faults": sum(figures.faults.values()),
+        "faults_by_type": {str(fault): figures.faults[fault] for fault in FaultType if figures.faults[fault]},
+        "pressure": figures.pressure,
+        "needs": figures.needs,
+        "hits": figures.hits,
+        "page_ins": figures.page_ins,
+        "turns": figures.turns,
+    }
+
+
+def stress() -> Experiment:
+    """The stress tests as an experiment: one cell for each test and policy."""
+    cells = [Cell(f"{name}/{profile.name}", stress_cell, (name, profile)) for name in TESTS for profile in POLICIES]
+    return Experiment("stress", cells, section)
+
+
+def section(results: Results) -> Section:
+    """The table of tests."""
+    rows = []
+    for name, test in TESTS.items():
+        for profile in POLICIES:
+            result = results[f"{name}/{profile.name}"]
+            kinds = ", ".join(f"{count} {fault}" for fault, count in result["faults_by_type"].items()) or "none"
+            figures = (result[key] for key in ("faults", "pressure", "needs", "hits", "page_ins"))
+            rows.append((test.title, profile.name, *figures, kinds))
+    return Section(
+        "stress",
+        "Stress tests",
+        {"budget_tokens": BUDGET_TOKENS, "cells": dict(results)},
+        (
+            Table(
+                f"Three stress tests, {TURNS} turns each, at {BUDGET_TOKENS} tokens",
+                ("test", "policy", "faults", "pressure", "needs", "hits", "page-ins", "faults by type"),
+                tuple(rows),
+                "Pressure is what cannot fit whatever is chosen; it is no fault.",
+            ),
+        ),
+    )

@@ -1,0 +1,143 @@
+"""The experiment on recorded sessions: what a cell measures, and what the section says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from clawvm_es.evaluation.cells import Experiment, Results, Section
+from clawvm_es.evaluation.real import BUDGETS, POLICIES, charged, experiment, full_only, measure
+from clawvm_es.evaluation.sessions import CODING, Sessions, load, workload
+from clawvm_es.model import events as e
+from clawvm_es.model.pages import Fidelity
+
+NAME = "61cb3ba8-484b-4a21-bf99-34f7dc361170"
+
+
+@pytest.fixture(scope="module")
+def sessions(traces: Path, tmp_path_factory: pytest.TempPathFactory) -> Sessions:
+    """A recorded coding session with a subagent, and a file that is none."""
+    folder = tmp_path_factory.mktemp("real")
+    (folder / "a.jsonl").write_bytes((traces / "claude_code" / f"{NAME}.jsonl").read_bytes())
+    (folder / "notes.txt").write_text("no session")
+    return load(folder, tmp_path_factory.mktemp("kept"))
+
+
+def results_of(its: Experiment) -> Results:
+    """Every cell, computed and passed through JSON as a runner does."""
+    found = {cell.key: cell.function(*cell.arguments) for cell in its.cells}
+    return json.loads(json.dumps(found, sort_keys=True))
+
+
+@pytest.fixture(scope="module")
+def section(sessions: Sessions) -> Section:
+    """What the recorded session comes to."""
+    its = experiment(sessions)
+    return its.section(results_of(its))
+
+
+def test_a_session_counts_only_at_budgets_that_its_pages_exceed(sessions):
+    """Where everything fits no policy has anything to decide."""
+    cells = {cell.key for cell in experiment(sessions).cells}
+    for found in sessions.found:
+        counted = [budget for budget in BUDGETS[CODING] if found.page_tokens > budget]
+        assert len([key for key in cells if f"/{found.name}/{found.digest[:12]}/" in key]) == len(counted)
+        assert 0 < len(counted) < len(BUDGETS[CODING])
+
+
+def test_a_cell_is_the_same_wherever_it_runs_and_holds_integers(sessions):
+    """Twice the same session at the same budget, with every policy below or at the number of needs."""
+    kept = sessions.found[0].kept
+    found = measure(kept, 2_000, 0)
+    assert found == measure(kept, 2_000, 0)
+    assert found["fit"] <= found["demand"] <= found["needs"]
+    assert {type(value) for value in leaves(found)} == {int}
+    for figures in found["policies"].values():
+        assert found["large"] == figures["large"] <= figures["misses"] <= found["needs"]
+        assert figures["near"] <= found["near"]
+    assert list(found["policies"]) == [policy.name for policy in POLICIES]
+
+
+def leaves(value: Any) -> list[Any]:
+    """The values of nested mappings."""
+    return [leaf for item in value.values() for leaf in leaves(item)] if isinstance(value, Mapping) else [value]
+
+
+def test_a_fixed_region_is_charged_in_every_turn(sessions):
+    """It takes room from every policy and from the bounds, and such cells have keys of their own."""
+    its = workload(sessions.found[0].kept)
+    turns = [data for data in charged(its, 1_500).inputs if isinstance(data, e.TurnBegan)]
+    assert {turn.fixed_tokens for turn in turns} == {1_500}
+    assert charged(its, 0) is its
+    free, tight = (measure(sessions.found[0].kept, 2_000, fixed) for fixed in (0, 1_500))
+    assert free["fit"] < tight["fit"]
+    assert all(free["policies"][name]["misses"] <= tight["policies"][name]["misses"] for name in ("lru", "clawvm"))
+    keys = [{cell.key for cell in experiment(sessions, fixed).cells} for fixed in (0, 1_500)]
+    assert not keys[0] & keys[1]
+
+
+def test_full_only_leaves_every_page_one_level(sessions):
+    """The needs stay as many; no level below full is there to meet them."""
+    its = workload(sessions.found[0].kept)
+    bare = full_only(its)
+    written = [data for data in bare.inputs if isinstance(data, e.PageWritten)]
+    assert {tuple(level.level for level in data.levels) for data in written} == {(Fidelity.FULL,)}
+    assert len(list(bare.all_needs())) == len(list(its.all_needs()))
+    assert {option.rank for need in bare.all_needs() for option in need.options} == {4}
+
+
+def test_the_section_names_what_it_did_not_read(section):
+    """Reason and number are told."""
+    (table,) = [table for table in section.tables if table.title == "Files that were not read"]
+    assert table.rows == (("notes.txt", "is a session of no known format"),)
+    assert "is a session of no known format: 1" in table.note
+
+
+def test_the_section_tells_what_was_never_recorded(section, sessions):
+    """The provider counted more in the first call than the recording holds."""
+    (told,) = [text for text in section.paragraphs if text.startswith("Unrecorded context")]
+    main = next(found for found in sessions.found if found.name == NAME)
+    assert f"claude_code {main.first_call_tokens:,} to {main.first_call_tokens:,}" in told
+    assert "it is not charged" in told
+
+
+def test_the_goal_is_not_told_where_nothing_is_held_out(section):
+    """This session is one that policies are tuned on."""
+    assert any("no held-out session counts" in text for text in section.paragraphs)
+    assert section.data["kinds"][CODING]["goal"] is None
+    assert section.holds is None
+
+
+def test_the_goal_is_worked_out_from_the_part_held_out(sessions):
+    """The same session under a name that the split does not know is held out."""
+    renamed = attrs.evolve(
+        sessions, found=tuple(attrs.evolve(found, name=f"new-{found.name}") for found in sessions.found)
+    )
+    its = experiment(renamed)
+    found = its.section(results_of(its))
+    goal = found.data["kinds"][CODING]["goal"]
+    assert set(goal) == {"at_or_below", "below_pooled", "uncached", "holds"}
+    word = "holds" if goal["holds"] else "does not hold"
+    assert any(f"Coding sessions, goal on the part held out: {word}." in text for text in found.paragraphs)
+    assert found.data["kinds"][CODING]["parts"]["tune"]["budgets"] == {}
+
+
+def test_tables_have_a_value_a_column_and_the_data_is_json(section):
+    """Rows are as wide as their heads; what `report.json` holds has integers and strings only."""
+    for table in section.tables:
+        assert {len(row) for row in table.rows} <= {len(table.columns)}, table.title
+    assert not any(isinstance(leaf, float) for leaf in leaves(json.loads(json.dumps(section.data))))
+    for chart in section.charts:
+        assert {len(values) for values in chart.series.values()} == {len(chart.x)}
+
+
+def test_charts_show_policies_beside_bounds(section):
+    """Misses by budget with both bounds, and uncached tokens by budget."""
+    misses, uncached = section.charts
+    assert {"lru", "clawvm", "bound fit", "bound demand"} <= set(misses.series)
+    assert set(uncached.series) == {policy.name for policy in POLICIES}

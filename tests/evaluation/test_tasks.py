@@ -1,0 +1,59 @@
+"""Task replays: thirty short sessions, the same every time, and a success that means what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from clawvm_es.evaluation import families
+from clawvm_es.evaluation.tasks import SHORT, TASKS, task, tasks
+
+
+@pytest.fixture(scope="module")
+def results():
+    """All cells."""
+    return {cell.key: cell.function(*cell.arguments) for cell in tasks().cells}
+
+
+def test_thirty_tasks_are_drawn_from_all_families():
+    """Families in turn, no seed twice."""
+    drawn = [task(number) for number in range(1, TASKS + 1)]
+    assert len(set(drawn)) == TASKS == 30
+    assert {name for name, _ in drawn} == set(families.FAMILIES) == set(SHORT)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_task_is_short_and_has_needs_and_a_boundary(number):
+    """One request, or two days: at most 20 turns, some needs, and context that is destroyed on the way."""
+    name, seed = task(number)
+    workload = families.workload(name, seed, SHORT[name])
+    assert 5 <= workload.turns <= 20
+    assert sum(1 for _ in workload.all_needs()) >= 5
+    boundaries = [data.boundary for data in workload.inputs if data.TYPE == "boundary_reached"]
+    assert {"compact", "reset"} & set(boundaries)
+
+
+def test_success_is_the_absence_of_faults(results):
+    """A task succeeds exactly if it shows no fault; its needs are then hits and page-ins."""
+    for result in results.values():
+        for done in result["tasks"]:
+            assert done["succeeded"] is (done["faults"] == 0)
+
+
+def test_the_contract_completes_all_tasks(results):
+    """By construction: under clawvm every need is a hit or a page-in."""
+    assert all(done["succeeded"] for done in results["clawvm"]["tasks"])
+    for number, done in enumerate(results["clawvm"]["tasks"], 1):
+        name, seed = task(number)
+        needs = sum(1 for _ in families.workload(name, seed, SHORT[name]).all_needs())
+        assert done["hits"] + done["page_ins"] == needs
+
+
+def test_the_section_counts_what_the_cells_say(results):
+    """Totals and shares by family are sums over the tasks; the paper's figures stand apart."""
+    section = tasks().section(results)
+    total, by_family = section.tables
+    row = next(row for row in total.rows if row[0] == "retrieval")
+    good = sum(done["succeeded"] for done in results["retrieval"]["tasks"])
+    assert row[1:4] == (good, TASKS, good * 1000 // TASKS)
+    assert by_family.columns[1:] == tuple(SHORT)
+    assert section.paper and section.holds is None
