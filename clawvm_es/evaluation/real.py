@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
 from clawvm_es.evaluation.policies import POLICIES, Policy
@@ -41,6 +42,8 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0) -> Experiment:
 
     Raises `UsageError` for a negative number of fixed tokens.
     """
+    if fixed_tokens < 0:
+        raise UsageError(f"fixed region of {fixed_tokens} tokens: must not be negative")
     placed = {
         _key(found, budget, fixed_tokens): (found, budget)
         for found in sessions.found

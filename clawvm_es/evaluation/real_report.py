@@ -90,7 +90,8 @@ def _paragraphs(sessions: Sessions, kinds: Sequence[_Kind], fixed_tokens: int) -
         f"Differences to {BASE} are pooled over sessions, with the 95 % percentile interval of {RESAMPLES} bootstrap "
         "draws of sessions (subagents are drawn with the session that started them); * marks those whose interval "
         "excludes 0, and no other difference is claimed. Pooled figures leave out 64k and 128k. Sessions of one "
-        "checkout, and trials of one task, stand on one side of the split."
+        "checkout, and trials of one task, stand on one side of the split; checkouts of one repository by different "
+        "people stand on both."
     )
     yield (
         "`fit` bounds the misses of every policy with all mechanisms, `demand` (PFOO-L) of those that raise nothing "

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
+from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.cells import Experiment, Results, Section
 from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.real import BUDGETS, charged, experiment, full_only, measure
@@ -80,6 +81,12 @@ def test_a_fixed_region_is_charged_in_every_turn(sessions):
     assert all(free["policies"][name]["misses"] <= tight["policies"][name]["misses"] for name in ("lru", "clawvm"))
     keys = [{cell.key for cell in experiment(sessions, fixed).cells} for fixed in (0, 1_500)]
     assert not keys[0] & keys[1]
+
+
+def test_a_negative_fixed_region_is_refused(sessions):
+    """Nothing is given back to a budget."""
+    with pytest.raises(UsageError, match="must not be negative"):
+        experiment(sessions, -1)
 
 
 def test_full_only_leaves_every_page_one_level(sessions):
