@@ -24,6 +24,7 @@ REDUCER_VERSION: Final = 3
 
 Snapshots that another version made are not used.
 """
+_CACHE, _SCORING = Rule.RETRIEVAL_CACHE, Capability.SCORING  # looked up once, as in `core.selector`
 
 
 def evolve(state: State, event: e.Event) -> State:
@@ -62,6 +63,7 @@ def adopt(state: State, profile: Profile) -> None:
     state.profile = profile
     state.capabilities = frozenset(profile.capabilities)
     state.keeps_floors = Capability.FLOORS in state.capabilities
+    state.ranks_reuse = profile.rule is Rule.REUSE and Capability.SCORING in state.capabilities
     state.keeps_bootstrap = Capability.FIXED_BOOTSTRAP in state.capabilities and not state.keeps_floors
     state.index = None
 
@@ -144,7 +146,7 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
 
 def score_of(state: State, page: Page) -> Score:
     """The parts of a page's score that do not move with time, under the session's policy."""
-    if Capability.SCORING not in state.capabilities:
+    if _SCORING not in state.capabilities:
         return UNSCORED
     weights, of_file = state.profile.weights, page.origin.resource is not None
     return static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens, of_file)
@@ -319,10 +321,10 @@ def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
 def _put(state: State, index: Index, page: Page) -> None:
     if page.retired or page.gone:
         return
-    if state.profile.rule is Rule.RETRIEVAL_CACHE:
+    if state.profile.rule is _CACHE:
         index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
         return
-    base = state.held_floor(page)
+    base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else state.held_floor(page)
     if page.hull is None or page.hull_base != base:
         page.hull, page.hull_base = hull(page.tokens, base), base
     index.put(page.page_id, page.number, page.hull, page.score, since(state, page))

@@ -27,11 +27,12 @@ from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.events import InvariantPressureObserved, TurnBegan
 from clawvm_es.model.facts import ChangeReason, PressureReason
 from clawvm_es.model.pages import ABSENT, FULL, POINTER, Author, PageType
-from clawvm_es.model.profile import Capability, Rule
+from clawvm_es.model.profile import RETRIEVING, Capability, Rule
 
 _FLOORS, _BOUNDARY_FLOORS = Capability.FLOORS, Capability.BOUNDARY_FLOORS
 _RESOLUTION, _PREFETCH = Capability.RESOLUTION, Capability.PREFETCH
-_CACHE, _COMPACTION, _ARRIVAL = Rule.RETRIEVAL_CACHE, Rule.COMPACTION, ChangeReason.ARRIVAL
+_CACHE, _COMPACTION = Rule.RETRIEVAL_CACHE, Rule.COMPACTION
+_ARRIVAL = ChangeReason.ARRIVAL
 # Looking up an enum's member costs 0.1 µs on Python 3.11, ten times a global; assembly does it dozens of times.
 
 PRIORITY = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
@@ -219,7 +220,7 @@ def fill(
     state: State,
     turn: TurnBegan,
     selection: Selection,
-    degraded: Iterable[str],
+    degraded: Collection[str],
     watch: Watch | None = None,
     raised: Collection[str] = (),
 ) -> Selection:
@@ -229,7 +230,7 @@ def fill(
     """
     assert state.opened is not None
     rule = state.profile.rule
-    if state.profile.retrieves:
+    if rule in RETRIEVING:
         if rule is not _COMPACTION or _user_spoke(state):
             _install_retrieved(state, selection, turn.retrieved)
         if rule is not _CACHE:
@@ -237,7 +238,7 @@ def fill(
     index = index_of(state)
     if turn.hints and _PREFETCH in state.capabilities:
         _prefetch(state, selection, turn.hints)
-    extra = _steps_of(state, selection, index, dict.fromkeys((*degraded, *raised)))
+    extra = _steps_of(state, selection, index, dict.fromkeys((*degraded, *raised))) if degraded or raised else ()
     known = [step for step in index.steps if step[3][0] not in raised] if raised else index.steps
     steps: Iterable[Step] = heapq.merge(known, extra) if extra else known
     _spend(selection, index, steps if watch is None else watch(selection, steps), state.opened.misfits)

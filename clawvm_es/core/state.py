@@ -112,6 +112,7 @@ class State:
     opened: SessionOpened | None = None
     profile: Profile = UNOPENED
     capabilities: frozenset[Capability] = frozenset()
+    ranks_reuse: bool = False  # whether pages are ranked by how likely they are needed again
     keeps_floors: bool = False  # whether it has the mechanism of floors
     keeps_bootstrap: bool = False  # or that of the floors of bootstrap pages alone
     budget_tokens: int = 0
@@ -173,11 +174,6 @@ class State:
         held = {page_id: self.pages[page_id].tokens[rank] for page_id, rank in self.resident.items()}
         held.update({page_id: self.pages[page_id].full_tokens for page_id in self.arrivals})
         return sum(held.values()) * 1000 // max(1, self.budget_tokens)
-
-    @property
-    def ranks_reuse(self) -> bool:
-        """Whether the session's policy ranks pages by how likely they are needed again."""
-        return self.profile.rule is Rule.REUSE and Capability.SCORING in self.capabilities
 
     def can(self, capability: Capability) -> bool:
         """Whether the session's policy has a mechanism."""

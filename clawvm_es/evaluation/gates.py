@@ -9,20 +9,23 @@
 | persistence | what is written is lost without ever being checked | each unsafe update refused, with its code |
 | churn | what changed is taken for known, what was known is fetched again | no stale hit; the old is paged in |
 
+The race has a control: the same result in parts. The weak policy, which flushes at a threshold, then loses nothing:
+it is the jump that it loses by.
+
 LAW-GATE-1: a gate holds if each weak policy shows one of its faults, `clawvm` shows none, and exactly the updates
-that must be refused are, with the right codes.
+that must be refused are, with the right codes; and if a control, where there is one, shows none of its faults.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
-from clawvm_es.core.profiles import CLAWVM, RETRIEVAL, without
+from clawvm_es.core.profiles import CLAWVM, COMPACTION_HYBRID, RETRIEVAL, without
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
 from clawvm_es.evaluation.families import as_workload
 from clawvm_es.evaluation.families.script import Key, Script, Texts
@@ -62,11 +65,7 @@ class Gate:
     faults: tuple[FaultType, ...]
     check: Check
     rejected: tuple[RejectReason, ...] = ()
-
-    @property
-    def policies(self) -> tuple[Profile, ...]:
-        """The weak ones, then `clawvm`."""
-        return (*self.weak, CLAWVM)
+    control: Callable[[Script], None] | None = None  # a session in which the first weak policy does not fail
 
 
 # ------------------------------------------------------------------------------------------- the sessions
@@ -110,20 +109,30 @@ def _reset(script: Script) -> None:
     script.close()
 
 
-def _race(script: Script) -> None:
+def _race(script: Script, parts: int = 1) -> None:
     """Little stands in the context, a constraint is dirty, and one result fills it past every threshold at once."""
     script.says(Author.USER, "Count the jars.")
     script.begin()
     script.respond()
     constraint_page(script, "never move the blue jars", "they stand on the gas pipe")
-    call = script.call("look", {"all": "yes"})
-    text = "\n".join(f"shelf {number} holds {number + 3} jars and as many lids" for number in range(12))
-    script.returned(call, text)
-    script.evidence(call, Texts(text, text[:200], text[:80], "all shelves"), "look")
+    shelves = [f"shelf {number} holds {number + 3} jars and as many lids" for number in range(14)]
+    for part in range(parts):
+        call = script.call("look", {"part": str(part)})
+        lines = shelves[part * 14 // parts : (part + 1) * 14 // parts]
+        script.returned(call, "\n".join(lines))
+        texts = Texts("\n".join(lines), "\n".join(lines[: len(lines) // 2]), lines[0], "shelves")
+        script.evidence(call, texts, "look")
+        script.begin()
+        script.respond()
     script.boundary(Boundary.COMPACT)
     script.begin()
     script.respond([script.need("never move the blue jars", NeedRule.DECLARED)])
     script.close()
+
+
+def _no_race(script: Script) -> None:
+    """The same result in four parts, a turn after each: the context fills past one threshold at a time."""
+    _race(script, parts=4)
 
 
 def _recall(script: Script) -> None:
@@ -243,7 +252,7 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType(
                 "post-compaction bootstrap",
                 _bootstrap,
                 180,
-                (without(CLAWVM, Capability.BOUNDARY_FLOORS), RETRIEVAL),
+                (COMPACTION_HYBRID, RETRIEVAL, without(CLAWVM, Capability.BOUNDARY_FLOORS)),
                 (FaultType.POST_COMPACTION_BOOTSTRAP,),
                 _hit,
             ),
@@ -252,7 +261,7 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType(
                 "reset with a dirty page",
                 _reset,
                 180,
-                (without(CLAWVM, Capability.STAGING), RETRIEVAL),
+                (COMPACTION_HYBRID, RETRIEVAL, without(CLAWVM, Capability.STAGING)),
                 (FaultType.FLUSH_MISS,),
                 _committed_first,
             ),
@@ -261,16 +270,17 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType(
                 "threshold-jump race",
                 _race,
                 180,
-                (without(CLAWVM, Capability.STAGING),),
+                (COMPACTION_HYBRID, without(CLAWVM, Capability.STAGING)),
                 (FaultType.FLUSH_MISS,),
                 _committed_first,
+                control=_no_race,
             ),
             Gate(
                 "recall",
                 "silent-recall visibility",
                 _recall,
                 180,
-                (without(CLAWVM, Capability.RECALL_OUTCOME), RETRIEVAL),
+                (RETRIEVAL, without(CLAWVM, Capability.RECALL_OUTCOME)),
                 (FaultType.SILENT_RECALL,),
                 _outcomes,
             ),
@@ -289,7 +299,7 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType(
                 "evidence churn",
                 _churn,
                 120,
-                (without(CLAWVM, Capability.VALIDITY), without(CLAWVM, Capability.RESOLUTION), RETRIEVAL),
+                (RETRIEVAL, without(CLAWVM, Capability.VALIDITY), without(CLAWVM, Capability.RESOLUTION)),
                 (FaultType.DUPLICATE_TOOL, FaultType.REFETCH),
                 _no_stale_hit,
             ),
@@ -302,65 +312,69 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType(
 # ---------------------------------------------------------------------------------------- the experiment
 
 
-def gate_cell(name: str, profile: Profile) -> Result:
+def gate_cell(name: str, profile: Profile, control: bool = False) -> Result:
     """One gate under one policy: faults by type, what was refused, what else is wrong, and the verdict."""
     gate = GATES[name]
     script = Script(f"gate/{name}")
-    gate.write(script)
+    write = gate.control if control and gate.control else gate.write
+    write(script)
     events = tuple(decided(as_workload(script.lines(), name), profile, gate.budget_tokens))
     faults = Counter(event.fault for event in events if isinstance(event, e.FaultObserved))
-    rejected = [event.reason for event in events if isinstance(event, e.UpdateRejected)]
-    if profile == CLAWVM:
-        problem = gate.check(events)
-        passed = not faults and tuple(rejected) == gate.rejected and not problem
-    else:
-        problem, passed = "", any(faults[fault] for fault in gate.faults)
+    rejected = tuple(event.reason for event in events if isinstance(event, e.UpdateRejected))
+    shown = any(faults[fault] for fault in gate.faults)
+    problem = gate.check(events) if profile == CLAWVM else ""
+    clean = not faults and rejected == gate.rejected and not problem
     return {
         "faults": {str(fault): faults[fault] for fault in FaultType if faults[fault]},
         "rejected": [str(reason) for reason in rejected],
         "problem": problem,
-        "as_it_must": passed,
+        "as_it_must": not shown if control else clean if profile == CLAWVM else shown,
     }
 
 
+def _cells(gate: Gate) -> Iterator[Cell]:
+    for profile in gate.weak:
+        yield Cell(f"{gate.name}/{profile.name}", gate_cell, (gate.name, profile))
+    if gate.control:
+        yield Cell(f"{gate.name}/control", gate_cell, (gate.name, gate.weak[0], True))
+    yield Cell(f"{gate.name}/{CLAWVM.name}", gate_cell, (gate.name, CLAWVM))
+
+
 def gates() -> Experiment:
-    """Tier 1 as an experiment: one cell for each gate and policy."""
-    cells = [
-        Cell(f"{gate.name}/{profile.name}", gate_cell, (gate.name, profile))
-        for gate in GATES.values()
-        for profile in gate.policies
-    ]
-    return Experiment("tier1", cells, section)
+    """Tier 1 as an experiment: one cell for each gate and policy, and one for each control."""
+    return Experiment("tier1", [cell for gate in GATES.values() for cell in _cells(gate)], section)
 
 
 def section(results: Results) -> Section:
     """The table of gates; it holds if every cell is as it must be."""
-    rows = []
-    for gate in GATES.values():
-        for profile in gate.policies:
-            result = results[f"{gate.name}/{profile.name}"]
-            told = ", ".join(f"{count} {fault}" for fault, count in result["faults"].items()) or "none"
-            must = "none" if profile == CLAWVM else " or ".join(gate.faults)
-            verdict = "as it must" if result["as_it_must"] else result["problem"] or "NOT as it must"
-            refused = ", ".join(result["rejected"]) or "none"
-            rows.append((gate.title, profile.name, told, must, refused, verdict))
-    holds = all(result["as_it_must"] for result in results.values())
-    passed = sum(
-        all(results[f"{gate.name}/{profile.name}"]["as_it_must"] for profile in gate.policies)
-        for gate in GATES.values()
-    )
+    rows = tuple(_row(gate, cell, results[cell.key]) for gate in GATES.values() for cell in _cells(gate))
+    passed = {gate.name: all(results[cell.key]["as_it_must"] for cell in _cells(gate)) for gate in GATES.values()}
     return Section(
         "tier1",
         "Tier 1: lifecycle gates",
-        {"gates": len(GATES), "passed": passed, "cells": dict(results)},
+        {"gates": len(GATES), "passed": sum(passed.values()), "cells": dict(results)},
         (
             Table(
                 "Six gates, each under the weak policies it names and under clawvm",
                 ("gate", "policy", "faults", "must show", "updates refused", "verdict"),
-                tuple(rows),
-                "Budgets 180 tokens, evidence churn 120. A weak policy must fault, clawvm must not.",
+                rows,
+                "Budgets 180 tokens, evidence churn 120. A weak policy must fault, clawvm must not; in the control "
+                "the huge result comes in parts.",
             ),
         ),
-        (f"{passed} of {len(GATES)} gates pass.",),
-        holds=holds,
+        (f"{sum(passed.values())} of {len(GATES)} gates pass.",),
+        holds=all(passed.values()),
+    )
+
+
+def _row(gate: Gate, cell: Cell, result: Result) -> tuple[str, ...]:
+    profile, control = cell.arguments[1], len(cell.arguments) > 2
+    wanted = " or ".join(gate.faults)
+    return (
+        gate.title,
+        f"{profile.name} (control)" if control else profile.name,
+        ", ".join(f"{count} {fault}" for fault, count in result["faults"].items()) or "none",
+        f"no {wanted}" if control else "none" if profile == CLAWVM else wanted,
+        ", ".join(result["rejected"]) or "none",
+        "as it must" if result["as_it_must"] else result["problem"] or "NOT as it must",
     )

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU, RETRIEVAL
+from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
+from clawvm_es.evaluation.policies import POLICIES, Policy
 from clawvm_es.evaluation.real_report import section
 from clawvm_es.evaluation.run import run
 from clawvm_es.evaluation.sessions import CHAT, CODING, Found, Sessions, workload
 from clawvm_es.evaluation.split import side
-from clawvm_es.evaluation.verdict import Measured
+from clawvm_es.evaluation.verdict import BASE, CANDIDATE, Measured
 from clawvm_es.evaluation.workload import NeedAt, Workload, needs_of
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Need
@@ -32,9 +33,7 @@ BUDGETS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     }
 )
 """Tokens of one prompt, by kind of session; 64k and 128k only to see misses vanish."""
-POLICIES: Final = (LRU, CLAWVM, CLAWVM_RANK, RETRIEVAL)
-"""What is compared, each with the first."""
-FULL_ONLY: Final = (LRU, CLAWVM)
+FULL_ONLY: Final = (BASE, CANDIDATE)
 """Policies that also run where pages have no level below full, to see what levels are worth."""
 
 
@@ -43,6 +42,8 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0) -> Experiment:
 
     Raises `UsageError` for a negative number of fixed tokens.
     """
+    if fixed_tokens < 0:
+        raise UsageError(f"fixed region of {fixed_tokens} tokens: must not be negative")
     placed = {
         _key(found, budget, fixed_tokens): (found, budget)
         for found in sessions.found
@@ -56,7 +57,7 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0) -> Experiment:
 
     def read_off(results: Results) -> Section:
         rows = [Measured(found, side(found.name), budget, results[key]) for key, (found, budget) in placed.items()]
-        return section(sessions, rows, [policy.name for policy in POLICIES], fixed_tokens)
+        return section(sessions, rows, tuple(POLICIES.values()), fixed_tokens)
 
     return Experiment("real", cells, read_off)
 
@@ -77,15 +78,15 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int) -> Result:
     def large(need: NeedAt) -> bool:
         return not need.options or need.tokens > budget_tokens
 
-    def outcome(profile: Any) -> Mapping[str, int]:
-        found = run(its, profile, budget_tokens)
+    def outcome(policy: Policy) -> Mapping[str, int]:
+        found = run(its, policy, budget_tokens)
         return {
             "misses": found.figures.misses,
             "near": found.misses(needs, near),
             "large": found.misses(needs, large),
             "tokens": found.figures.tokens,
             "uncached_tokens": found.figures.uncached_tokens,
-            "faults": sum(found.figures.faults.values()),
+            "faults": found.faults,
             "pressure": found.figures.pressure,
         }
 
@@ -96,8 +97,8 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int) -> Result:
         "large": sum(map(large, needs)),
         "fit": below.fit,
         "demand": below.demand,
-        "policies": {policy.name: outcome(policy) for policy in POLICIES},
-        "full_only": {policy.name: run(bare, policy, budget_tokens).figures.misses for policy in FULL_ONLY},
+        "policies": {name: outcome(policy) for name, policy in POLICIES.items()},
+        "full_only": {name: run(bare, POLICIES[name], budget_tokens).figures.misses for name in FULL_ONLY},
     }
 
 

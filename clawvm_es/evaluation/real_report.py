@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 
 from clawvm_es.evaluation.cells import Chart, Section, Table
+from clawvm_es.evaluation.policies import Policy
 from clawvm_es.evaluation.sessions import CHAT, CODING, KINDS, Sessions
 from clawvm_es.evaluation.split import HELD_OUT, TUNE, split_file
 from clawvm_es.evaluation.statistics import RESAMPLES, Interval
@@ -56,14 +57,15 @@ class _Kind:
         return part(self.rows, name)
 
 
-def section(sessions: Sessions, rows: Sequence[Measured], policies: Sequence[str], fixed_tokens: int) -> Section:
+def section(sessions: Sessions, rows: Sequence[Measured], policies: Sequence[Policy], fixed_tokens: int) -> Section:
     """What recorded sessions say of the policies, compared with `lru`."""
-    kinds = [_kind(name, rows, policies) for name in KINDS if any(row.found.kind == name for row in rows)]
+    names = [policy.name for policy in policies]
+    kinds = [_kind(name, rows, names) for name in KINDS if any(row.found.kind == name for row in rows)]
     return Section(
         "real",
         "Recorded sessions",
         _data(sessions, kinds, fixed_tokens),
-        tuple(table for kind in kinds for table in _tables(kind)) + tuple(_sources(sessions)),
+        (*(table for kind in kinds for table in _tables(kind)), _settings(policies), *_sources(sessions)),
         tuple(_paragraphs(sessions, kinds, fixed_tokens)),
         charts=tuple(chart for kind in kinds for chart in _charts(kind)),
     )
@@ -88,7 +90,8 @@ def _paragraphs(sessions: Sessions, kinds: Sequence[_Kind], fixed_tokens: int) -
         f"Differences to {BASE} are pooled over sessions, with the 95 % percentile interval of {RESAMPLES} bootstrap "
         "draws of sessions (subagents are drawn with the session that started them); * marks those whose interval "
         "excludes 0, and no other difference is claimed. Pooled figures leave out 64k and 128k. Sessions of one "
-        "checkout, and trials of one task, stand on one side of the split."
+        "checkout, and trials of one task, stand on one side of the split; checkouts of one repository by different "
+        "people stand on both."
     )
     yield (
         "`fit` bounds the misses of every policy with all mechanisms, `demand` (PFOO-L) of those that raise nothing "
@@ -169,15 +172,19 @@ def _counts(kind: _Kind) -> Table:
         its = at(kind.rows, budget)
         held_out = part(its, HELD_OUT)
         figures = [total(its, field) for field in ("needs", "near", "large", *BOUNDS)]
-        rows.append((budget, len(its), len(held_out), *figures, total(held_out, "needs")))
+        pressure = figure(its, BASE, "pressure")
+        rows.append(
+            (budget, len(its), len(held_out), *figures, total(held_out, "needs"), total(its, "turns"), pressure)
+        )
     return Table(
         _title(kind, "what counts at a budget"),
         (
             *("budget", "sessions", "held out", "needs", "at distance ≤ 1 turn", "larger than the budget"),
-            *("bound fit", "bound demand", "needs held out"),
+            *("bound fit", "bound demand", "needs held out", "turns", f"pressure under {BASE}"),
         ),
         tuple(rows),
-        "A session (a subagent's is one of its own) counts at a budget only if its pages exceed it.",
+        "A session (a subagent's is one of its own) counts at a budget only if its pages exceed it. Pressure: times "
+        "that floors, or what just came, did not fit. What floors leave no room for is in both bounds.",
     )
 
 
@@ -245,7 +252,8 @@ def _gaps(kind: _Kind) -> Table:
         _columns(kind, "part", "bound", "policy"),
         tuple(rows),
         f"({BASE} − policy) / ({BASE} − bound), in misses; none where the bound is below {BOUND_LEAST} or {BASE} at "
-        "it. Policies that hold no floors are not bound: they have the room that floors take.",
+        "it. Policies that hold no floors are not bound: they have the room that floors take; oracle, which raises "
+        "ahead, is not bound by demand.",
     )
 
 
@@ -276,6 +284,11 @@ def _covered(rows: Sequence[Measured], policy: str, what: str) -> int | None:
     else:
         misses = figure(rows, policy, "misses")
     return (needs - misses) * 1000 // needs if needs else None
+
+
+def _settings(policies: Sequence[Policy]) -> Table:
+    rows = tuple([(policy.name, policy.says) for policy in policies])
+    return Table("Policies on recorded sessions", ("policy", "what it does"), rows)
 
 
 def _sources(sessions: Sessions) -> Iterator[Table]:

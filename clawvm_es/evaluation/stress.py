@@ -13,21 +13,18 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.core.profiles import CLAWVM, LRU, RETRIEVAL
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
 from clawvm_es.evaluation.families import as_workload
 from clawvm_es.evaluation.families.script import Script, Texts
 from clawvm_es.evaluation.families.story import constraint_page, plan_page, rules_page
+from clawvm_es.evaluation.policies import POLICIES, policy
 from clawvm_es.evaluation.run import run
 from clawvm_es.model.facts import Boundary, FaultType, NeedRule
 from clawvm_es.model.pages import Author, PageType
-from clawvm_es.model.profile import Profile
 
 BUDGET_TOKENS: Final = 180
 TURNS: Final = 24
 GAUGES: Final = 16
-POLICIES: Final = (CLAWVM, LRU, RETRIEVAL)
-"""The contract under two rankings, and what harnesses do that have none."""
 
 
 @attrs.frozen
@@ -123,11 +120,11 @@ TESTS: Final[Mapping[str, Stress]] = MappingProxyType(
 """All stress tests by name."""
 
 
-def stress_cell(name: str, profile: Profile) -> Result:
+def stress_cell(name: str, policy_name: str) -> Result:
     """One test under one policy: faults by type, and pressure, hits and page-ins."""
     script = Script(f"stress/{name}")
     TESTS[name].write(script)
-    figures = run(as_workload(script.lines(), name), profile, BUDGET_TOKENS).figures
+    figures = run(as_workload(script.lines(), name), policy(policy_name), BUDGET_TOKENS).figures
     return {
         "faults": sum(figures.faults.values()),
         "faults_by_type": {str(fault): figures.faults[fault] for fault in FaultType if figures.faults[fault]},
@@ -141,7 +138,7 @@ def stress_cell(name: str, profile: Profile) -> Result:
 
 def stress() -> Experiment:
     """The stress tests as an experiment: one cell for each test and policy."""
-    cells = [Cell(f"{name}/{profile.name}", stress_cell, (name, profile)) for name in TESTS for profile in POLICIES]
+    cells = [Cell(f"{name}/{other}", stress_cell, (name, other)) for name in TESTS for other in POLICIES]
     return Experiment("stress", cells, section)
 
 
@@ -149,11 +146,11 @@ def section(results: Results) -> Section:
     """The table of tests."""
     rows = []
     for name, test in TESTS.items():
-        for profile in POLICIES:
-            result = results[f"{name}/{profile.name}"]
+        for other in POLICIES:
+            result = results[f"{name}/{other}"]
             kinds = ", ".join(f"{count} {fault}" for fault, count in result["faults_by_type"].items()) or "none"
             figures = (result[key] for key in ("faults", "pressure", "needs", "hits", "page_ins"))
-            rows.append((test.title, profile.name, *figures, kinds))
+            rows.append((test.title, other, *figures, kinds))
     return Section(
         "stress",
         "Stress tests",

@@ -1,20 +1,20 @@
-"""Thirty task replays at budget 180: short sessions of the families, each with what it needs declared.
+"""Thirty task replays at budget 180: short sessions of the families, each with the needs that its goal declares.
 
 A task is a session of a family cut to one request, or to two short days with a reset between, under a seed of its
-own. It succeeds if no fault was observed and every need was a hit, or a page-in; each need may be paged in once.
-Replay is open loop: a success says that what the task needed was there or could be fetched, not that a model would
-have done it. Beside that stands a stricter count: the tasks that also never fetched one page twice for declared
-needs (rules, constraints, plans, preferences).
+own. Its goal declares needs: the rules, constraints, plan steps and preferences that it was told to go by. It
+succeeds if each of them, where it occurs, is a hit or one page-in. Beside that stand the tasks that showed no fault
+at all, their other needs and what nobody asked for included. Replay is open loop: a success says that what the goal
+declared was there or could be fetched, not that a model would have done the task.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.core.profiles import CLAWVM, LRU, RETRIEVAL
+from clawvm_es.core.state import holder_set
 from clawvm_es.evaluation import families
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
 from clawvm_es.evaluation.families.assistant import Assistant
@@ -22,14 +22,14 @@ from clawvm_es.evaluation.families.coding import Coding
 from clawvm_es.evaluation.families.parameters import Parameters
 from clawvm_es.evaluation.families.research import Research
 from clawvm_es.evaluation.families.runbook import Runbook
+from clawvm_es.evaluation.policies import POLICIES, Policy, policy
 from clawvm_es.evaluation.run import decided
+from clawvm_es.history.figures import NEED_FAULTS
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import NeedRule
-from clawvm_es.model.profile import Profile
 
 TASKS: Final = 30
 BUDGET_TOKENS: Final = 180
-POLICIES: Final = (CLAWVM, LRU, RETRIEVAL)
 SHORT: Final[Mapping[str, Parameters]] = MappingProxyType(
     {
         "coding": Coding(requests=1, compact_every=5, prune_every=7, recall_every=6),
@@ -48,44 +48,57 @@ def task(number: int) -> tuple[str, int]:
     return list(SHORT)[(number - 1) % len(SHORT)], number
 
 
-def tasks_cell(profile: Profile) -> Result:
+def tasks_cell(name: str) -> Result:
     """All tasks under one policy: who succeeded, and what the others failed by."""
-    return {"tasks": [_replayed(number, profile) for number in range(1, TASKS + 1)]}
+    return {"tasks": [_replayed(number, policy(name)) for number in range(1, TASKS + 1)]}
 
 
-def _replayed(number: int, profile: Profile) -> Result:
+def _replayed(number: int, under: Policy) -> Result:
     name, seed = task(number)
-    fetched: Counter[str] = Counter()
-    counts: Counter[str] = Counter(dict.fromkeys(("hits", "page_ins", "faults"), 0))
-    for event in decided(families.workload(name, seed, SHORT[name]), profile, BUDGET_TOKENS):
-        if isinstance(event, e.PageUsed):
-            counts["hits"] += 1
-        elif isinstance(event, e.PageResolved):
-            counts["page_ins"] += 1
-            fetched[event.page_id] += event.rule is NeedRule.DECLARED
-        elif isinstance(event, e.FaultObserved):
-            counts["faults"] += 1
-    again = sum(count > 1 for count in fetched.values())
-    return {"family": name, "seed": seed, **counts, "fetched_twice": again, "succeeded": counts["faults"] == 0}
+    counts = Counter(dict.fromkeys(("declared", "hits", "page_ins", "missed", "faults"), 0))
+    asked: deque[NeedRule] = deque()  # rules of the needs whose outcomes are still to come
+    met: set[frozenset[str]] = set()  # holders of this turn's needs: each set counts once
+    for event in decided(families.workload(name, seed, SHORT[name]), under, BUDGET_TOKENS):
+        if isinstance(event, e.TurnBegan):
+            met.clear()
+        for need in getattr(event, "needs", ()):
+            if holder_set(need) not in met:
+                met.add(holder_set(need))
+                asked.append(need.rule)
+        outcome = _outcome(event)
+        if outcome and asked.popleft() is NeedRule.DECLARED:
+            counts["declared"] += 1
+            counts[outcome] += 1
+        counts["faults"] += isinstance(event, e.FaultObserved)
+    assert not asked
+    return {"family": name, "seed": seed, **counts, "succeeded": counts["missed"] == 0}
+
+
+def _outcome(event: e.Event) -> str | None:
+    """What an event says of a need: a hit, a page-in, or missed; None if it is about none."""
+    if isinstance(event, e.PageUsed):
+        return "hits"
+    if isinstance(event, e.PageResolved):
+        return "page_ins"
+    return "missed" if isinstance(event, e.FaultObserved) and event.fault in NEED_FAULTS else None
 
 
 def tasks() -> Experiment:
     """The task replays as an experiment: one cell for each policy."""
-    cells = [Cell(profile.name, tasks_cell, (profile,), cost=TASKS) for profile in POLICIES]
+    cells = [Cell(name, tasks_cell, (name,), cost=TASKS) for name in POLICIES]
     return Experiment("tasks", cells, section)
 
 
 def section(results: Results) -> Section:
     """Success by policy, and by family."""
     rows, by_family = [], []
-    for profile in POLICIES:
-        done = results[profile.name]["tasks"]
-        good = [task for task in done if task["succeeded"]]
-        strict = sum(not task["fetched_twice"] for task in good)
-        totals = (sum(task[key] for task in done) for key in ("hits", "page_ins", "faults"))
-        rows.append((profile.name, len(good), len(done), len(good) * 1000 // len(done), strict, *totals))
-        shares = (_share([task for task in done if task["family"] == name]) for name in SHORT)
-        by_family.append((profile.name, *shares))
+    for under in POLICIES:
+        done = results[under]["tasks"]
+        good = sum(task["succeeded"] for task in done)
+        faultless = sum(not task["faults"] for task in done)
+        totals = (sum(task[key] for task in done) for key in ("declared", "hits", "page_ins", "missed", "faults"))
+        rows.append((under, good, good * 1000 // len(done), faultless, *totals))
+        by_family.append((under, *(_share([task for task in done if task["family"] == name]) for name in SHORT)))
     return Section(
         "tasks",
         "Task replays",
@@ -93,11 +106,27 @@ def section(results: Results) -> Section:
         (
             Table(
                 f"{TASKS} task replays at {BUDGET_TOKENS} tokens",
-                ("policy", "succeeded", "tasks", "permille", "none fetched twice", "hits", "page-ins", "faults"),
+                (
+                    "policy",
+                    "succeeded",
+                    "permille",
+                    "no fault at all",
+                    "declared",
+                    "hits",
+                    "page-ins",
+                    "missed",
+                    "faults",
+                ),
                 tuple(rows),
-                "A task succeeds if it shows no fault; each need is then a hit, or one page-in.",
+                "A task succeeds if each need that its goal declares is a hit or one page-in. Declared, hits, "
+                "page-ins and missed are over those needs; faults over everything.",
             ),
             Table("Succeeded, by family", ("policy", *SHORT), tuple(by_family)),
+        ),
+        (
+            "The tasks are ours, not the paper's: each of them loses its context to a compaction or a reset on the "
+            "way, and is then held to what it was told before. The order of the policies can be compared with the "
+            "paper's, the shares cannot.",
         ),
         paper=(Table("The paper: tasks that succeeded", ("policy", "permille"), tuple(PAPER_PERMILLE.items())),),
     )

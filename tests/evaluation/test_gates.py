@@ -51,6 +51,13 @@ def test_each_failure_of_a_memory_is_a_fault_of_its_own(results):
     assert results["recall/clawvm-without-recall_outcome"]["faults"] == {"silent_recall": 3}
 
 
+def test_it_is_the_jump_that_the_hybrid_loses_by(results):
+    """One huge result: what is dirty is destroyed. The same in parts: flushed in time, nothing is lost."""
+    assert results["race/compaction_hybrid"]["faults"]["flush_miss"] == 1
+    assert "flush_miss" not in results["race/control"]["faults"]
+    assert not gate_cell("race", without(CLAWVM, Capability.STAGING), True)["as_it_must"]
+
+
 @pytest.mark.parametrize("name", sorted(GATES))
 def test_a_gate_is_shut_where_a_weak_policy_shows_nothing(name):
     """A policy with the whole contract in the place of the weak one: the cell is not as it must be."""

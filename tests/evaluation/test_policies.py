@@ -26,7 +26,7 @@ CONTRACT = [found for found in POLICIES.values() if found.contract]
 
 
 def test_the_policies_stand_in_report_order_and_say_what_they_are():
-    """Three baselines, each also with bootstrap fixed, then the contract by recency, by the paper's utility, by reuse, by foresight."""
+    """Three baselines, each also with bootstrap fixed, then the contract by recency, utility, reuse, foresight."""
     baselines = ("retrieval", "retrieval_cache", "compaction_hybrid")
     assert tuple(POLICIES) == (
         *(name + more for name in baselines for more in ("", "+fixed")),

@@ -10,8 +10,10 @@ from typing import Any
 import attrs
 import pytest
 
+from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.cells import Experiment, Results, Section
-from clawvm_es.evaluation.real import BUDGETS, POLICIES, charged, experiment, full_only, measure
+from clawvm_es.evaluation.policies import POLICIES
+from clawvm_es.evaluation.real import BUDGETS, charged, experiment, full_only, measure
 from clawvm_es.evaluation.sessions import CODING, Sessions, load, workload
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
@@ -60,7 +62,7 @@ def test_a_cell_is_the_same_wherever_it_runs_and_holds_integers(sessions):
     for figures in found["policies"].values():
         assert found["large"] == figures["large"] <= figures["misses"] <= found["needs"]
         assert figures["near"] <= found["near"]
-    assert list(found["policies"]) == [policy.name for policy in POLICIES]
+    assert list(found["policies"]) == list(POLICIES)
 
 
 def leaves(value: Any) -> list[Any]:
@@ -79,6 +81,12 @@ def test_a_fixed_region_is_charged_in_every_turn(sessions):
     assert all(free["policies"][name]["misses"] <= tight["policies"][name]["misses"] for name in ("lru", "clawvm"))
     keys = [{cell.key for cell in experiment(sessions, fixed).cells} for fixed in (0, 1_500)]
     assert not keys[0] & keys[1]
+
+
+def test_a_negative_fixed_region_is_refused(sessions):
+    """Nothing is given back to a budget."""
+    with pytest.raises(UsageError, match="must not be negative"):
+        experiment(sessions, -1)
 
 
 def test_full_only_leaves_every_page_one_level(sessions):
@@ -140,4 +148,4 @@ def test_charts_show_policies_beside_bounds(section):
     """Misses by budget with both bounds, and uncached tokens by budget."""
     misses, uncached = section.charts
     assert {"lru", "clawvm", "bound fit", "bound demand"} <= set(misses.series)
-    assert set(uncached.series) == {policy.name for policy in POLICIES}
+    assert set(uncached.series) == set(POLICIES)

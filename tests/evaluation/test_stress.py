@@ -14,7 +14,7 @@ def results():
 
 
 @pytest.mark.parametrize("name", sorted(TESTS))
-@pytest.mark.parametrize("policy", ["clawvm", "lru"])
+@pytest.mark.parametrize("policy", ["clawvm", "lru", "oracle"])
 def test_the_contract_never_faults(results, name, policy):
     """LAW-DECIDE-3 under the hardest sessions: each need is a hit or a page-in."""
     result = results[f"{name}/{policy}"]

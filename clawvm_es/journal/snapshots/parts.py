@@ -142,6 +142,7 @@ _NOT_IN_HEAD: Final = frozenset(
         "profile",
         "capabilities",
         "keeps_floors",
+        "ranks_reuse",
         "keeps_bootstrap",
         "index",
         *(part.name for part in PARTS),
