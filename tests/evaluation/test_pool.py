@@ -144,10 +144,9 @@ def test_a_cell_that_raises_is_named(path, workers):
     """The error names experiment, key and what was raised; what was done before it is kept."""
     with Kept.open(path) as kept:
         compute([experiment(number("first", 1))], kept)
+        cells = number("first", 1), Cell("bad/one", int, ("x",)), number("c", 3)
         with pytest.raises(CellFailed, match=r"mine: bad/one: ValueError: .*'x'"):
-            compute(
-                [experiment(number("first", 1), Cell("bad/one", int, ("x",)), number("c", 3))], kept, workers=workers
-            )
+            compute([experiment(*cells)], kept, workers=workers)
     with Kept.open(path) as kept:
         assert kept.get("mine", number("first", 1)) == {"n": 1}
 

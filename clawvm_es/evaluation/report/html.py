@@ -135,9 +135,9 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _row(row: Sequence[int | str], sides: Sequence[str]) -> str:
-    first, *rest = (_cell(shown(value)) for value in row)
-    cells = "".join(f"<td{side}>{value}</td>" for side, value in zip(sides[1:], rest, strict=True))
-    return f'<tr><th scope="row">{first}</th>{cells}</tr>'
+    rest = zip(sides[1:], row[1:], strict=True)
+    cells = "".join(f"<td{side}>{_cell(shown(value))}</td>" for side, value in rest)
+    return f'<tr><th scope="row">{_text(shown(row[0]))}</th>{cells}</tr>'
 
 
 def _cell(text: str) -> str:
