@@ -24,6 +24,10 @@ class UnreadableInput(ClawVMError, ValueError):
     """A file that was given as input is missing, of no known format, or damaged beyond skipping a record."""
 
 
+class CellFailed(ClawVMError):
+    """A cell of the evaluation raised; the message names experiment and key, its own error is the cause."""
+
+
 class JournalError(ClawVMError):
     """Base of what can go wrong with a journal file."""
 

@@ -17,6 +17,7 @@ from clawvm_es.cli import (
     blame,
     demo,
     diff,
+    eval,
     fork,
     grep,
     memory,
@@ -79,6 +80,7 @@ for verb in (
     *(diff.diff, why.why, blame.blame, bisect.bisect, fork.fork, whatif.whatif),
     *(upkeep.verify, upkeep.rebuild, upkeep.export),
     *(proof.checkpoint, proof.bundle, redact.redact),
+    eval.evaluate,
 ):
     cli.add_command(verb)
 

@@ -55,7 +55,8 @@ class Chart:
 class Section:
     """What an experiment says: whether its gates hold (None: it has none), prose, tables and charts.
 
-    `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it.
+    `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it. `verdict` is
+    a sentence for the summary.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Section:
     paper: tuple[Table, ...] = ()
     charts: tuple[Chart, ...] = ()
     holds: bool | None = None
+    verdict: str = ""
 
 
 @attrs.frozen

@@ -11,7 +11,6 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from typing import Any, Final
 import attrs
 
 from clawvm_es.errors import ClawVMError, UnreadableInput
+from clawvm_es.evaluation.processes import as_done
 from clawvm_es.evaluation.workload import Workload, from_recording
 from clawvm_es.importers import read
 from clawvm_es.importers.detect import OPENAI_CHAT
@@ -97,15 +97,9 @@ def load(folder: Path, kept: Path, workers: int = 1, progress: Progress | None =
 
 def _rows(files: Sequence[Path], kept: Path, workers: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """What each file holds, as it becomes known; the largest files are begun first."""
-    if workers <= 1:
-        for path in files:
-            yield path, read_file(path, kept)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        largest = sorted(files, key=lambda path: (-path.stat().st_size, path))
-        waiting = {pool.submit(read_file, path, kept): path for path in largest}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
+    largest = sorted(files, key=lambda path: (-path.stat().st_size, path))
+    for place, row in as_done(read_file, [(path, kept) for path in largest], workers):
+        yield largest[place], row
 
 
 def _without_twins(rows: Mapping[str, Mapping[str, Any]]) -> Sessions:

@@ -1,0 +1,109 @@
+"""`clawvm eval`: the paper's tables and recorded sessions, in one report. Twin of `clawvm_es.evaluation.evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clawvm_es.cli.options import json_option
+
+if TYPE_CHECKING:
+    from clawvm_es.evaluation.evaluate import Progress
+    from clawvm_es.evaluation.report import Part, Report
+
+
+@click.command("eval")
+@click.argument("parts", nargs=-1, metavar="[PART]…")
+@click.option("--out", required=True, type=click.Path(), metavar="DIR", help="Folder for the report.")
+@click.option(
+    "--traces",
+    type=click.Path(),
+    envvar="CLAWVM_TRACES",
+    metavar="DIR",
+    help="Folder of recorded sessions, for the real part. Default: $CLAWVM_TRACES.",
+)
+@click.option("--fixed", type=click.IntRange(0), default=0, metavar="TOKENS", help="Charge recorded turns for it.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes. Default: one for each core.")
+@click.option("--fresh", is_flag=True, help="Begin anew: remove what an evaluation left in the folder.")
+@json_option
+@click.pass_context
+def evaluate(
+    context: click.Context,
+    parts: Sequence[str],
+    out: str,
+    traces: str | None,
+    fixed: int,
+    workers: int | None,
+    fresh: bool,
+    as_json: bool,
+) -> None:
+    """Evaluate policies on seeded workloads and recorded sessions, beside the paper's figures.
+
+    Parts: tier1, tier2, ablation, weights, stress, tasks, real, overhead, or all (the default). Writes report.md,
+    report.json, report.csv and report.html to the folder; timings stand in files of their own. An interrupted run
+    goes on with the same command. Exits with 1 if a gate fails.
+
+    \b
+    Example:
+      clawvm eval all --out out --traces ~/.claude/projects
+      clawvm eval tier1 stress --out out --json
+    """
+    from pathlib import Path
+
+    from clawvm_es.cli.output import emit
+    from clawvm_es.evaluation.evaluate import Settings
+    from clawvm_es.evaluation.evaluate import evaluate as run
+
+    settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed)
+    with _bars() as progress:
+        report = run(out, settings, workers=workers, fresh=fresh, progress=progress, say=_say)
+    emit(report.document(), _lines(report, out), as_json)
+    if not report.holds:
+        context.exit(1)
+
+
+def _say(message: str) -> None:
+    click.echo(f"clawvm: {message}", err=True)
+
+
+def _lines(report: Report, out: str) -> list[str]:
+    from clawvm_es.cli.output import bad, good, table
+    from clawvm_es.evaluation.report import verdict
+
+    def told(part: Part) -> str:
+        holds = part.section.holds
+        return verdict(part) if holds is None else (good if holds else bad)(verdict(part))
+
+    rows = [(part.section.title, told(part)) for part in report.parts]
+    rows += [(name, f"left out: {why}") for name, why in report.left_out.items()]
+    return [*table(rows, ("experiment", "verdict")), "", f"{out}/report.html, report.md, report.json, report.csv"]
+
+
+@contextmanager
+def _bars() -> Iterator[Progress | None]:
+    """A progress bar on stderr for each kind of work, with an estimate of what is left; None where nobody sees it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bars: dict[str, Any] = {}
+
+    def show(label: str, done: int, total: int) -> None:
+        if label not in bars:
+            _end(bars)
+            bars[label] = click.progressbar(length=max(total, 1), label=label, file=sys.stderr)
+            bars[label].__enter__()
+        bars[label].update(done - bars[label].pos)
+
+    try:
+        yield show
+    finally:
+        _end(bars)
+
+
+def _end(bars: dict[str, Any]) -> None:
+    for bar in list(bars.values())[-1:]:
+        bar.__exit__(None, None, None)

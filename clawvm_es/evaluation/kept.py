@@ -1,0 +1,179 @@
+"""The finished cells of an evaluation in a file, so that an interrupted run goes on where it was.
+
+One JSON line a cell, under a digest of what it computes: experiment, key, function and arguments. The first line
+holds a digest of the code; what other code computed is dropped, never reused (LAW-KEPT-1). A line that was cut is
+ignored. One process at a time has the file open.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import IO, Any, Final
+
+import attrs
+
+from clawvm_es.errors import ClawVMError, UsageError
+from clawvm_es.evaluation.cells import Cell, Result
+
+FORMAT: Final = "clawvm-eval"
+VERSION: Final = 1
+_BEGINS: Final = f'{{"format":"{FORMAT}"'.encode()
+"""How the file begins."""
+_WAIT_S: Final = 5.0
+"""How long the workers of a killed run may take to end: they hold its lock."""
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is one of kept cells."""
+    try:
+        with path.open("rb") as file:
+            return _head(file.readline()) is not None
+    except OSError:
+        return False
+
+
+def _head(line: bytes) -> Mapping[str, Any] | None:
+    """The first line of a file of ours, empty if it was cut; None if it is no such line."""
+    if not line.endswith(b"\n") and (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
+        return {}
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def identity(experiment: str, cell: Cell) -> str:
+    """SHA-256 over what a cell computes."""
+    function = f"{cell.function.__module__}.{cell.function.__qualname__}"
+    text = "\0".join((experiment, cell.key, function, repr(cell.arguments)))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@attrs.define
+class Kept:
+    """Finished cells by identity; `add` appends one. To be used as a context, which closes the file."""
+
+    path: Path
+    _file: IO[bytes]
+    _found: dict[str, Result]
+    dropped: int  # cells that other code had computed
+
+    @classmethod
+    def open(cls, path: Path, code: str | None = None) -> Kept:
+        """Open or make the file. `code` identifies what computes (default: `code_digest`).
+
+        Raises `UsageError` if the file is not ours, or another process has it open.
+        """
+        code = code_digest() if code is None else code
+        file = path.open("a+b")
+        try:
+            _lock(file, path)
+            file.seek(0)
+            lines = file.readlines()
+            head = _head(lines[0] if lines else b"")
+            if head is None:
+                raise UsageError(f"{path}: holds no cells of an evaluation", hint="name another folder")
+            cells = list(_cells(lines[1:]))
+            if (head.get("version"), head.get("code")) == (VERSION, code):
+                kept = cls(path, file, dict(cells), 0)
+                kept._cut_to(lines)
+            else:
+                kept = cls(path, file, {}, len(cells))
+                kept._begin(code)
+        except BaseException:
+            file.close()
+            raise
+        return kept
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def get(self, experiment: str, cell: Cell) -> Result | None:
+        """What a cell came to, if it is there."""
+        return self._found.get(identity(experiment, cell))
+
+    def add(self, experiment: str, cell: Cell, result: Result) -> None:
+        """Keep what a cell came to; raises `ClawVMError` if it cannot be written."""
+        its = identity(experiment, cell)
+        self._write({"cell": its, "experiment": experiment, "key": cell.key, "result": result})
+        self._found[its] = result
+
+    def _begin(self, code: str) -> None:
+        self._file.truncate(0)
+        self._write({"format": FORMAT, "version": VERSION, "code": code})
+
+    def _cut_to(self, lines: list[bytes]) -> None:
+        """Cut off a last line that has no end, so that the next one begins a line of its own."""
+        if lines and not lines[-1].endswith(b"\n"):
+            self._file.truncate(sum(map(len, lines[:-1])))
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise ClawVMError(
+                f"{self.path}: {error.strerror}", hint="make room; the same command goes on from here"
+            ) from error
+
+
+def _cells(lines: list[bytes]) -> Iterator[tuple[str, Result]]:
+    for line in lines:
+        try:
+            found = json.loads(line)
+            yield found["cell"], found["result"]
+        except (ValueError, KeyError, TypeError):
+            continue  # cut: it is computed again
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    last = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > last:
+                raise UsageError(
+                    f"{path.parent}: another run writes here", hint="wait, or name another folder"
+                ) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over the package's files, and the versions of the packages that it requires."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    files = [path for path in root.rglob("*") if path.is_file() and path.suffix in (".py", ".json")]
+    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
+        digest.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for name in _required():
+        with suppress(PackageNotFoundError):
+            digest.update(f"{name}\0{version(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def _required() -> Iterator[str]:
+    try:
+        found = requires("clawvm-es") or []
+    except PackageNotFoundError:
+        return
+    for requirement in sorted(found):
+        name = re.match(r"[\w.-]+", requirement)
+        if name and "extra ==" not in requirement:
+            yield name[0]

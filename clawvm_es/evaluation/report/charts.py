@@ -1,0 +1,107 @@
+"""Charts as SVG, drawn by pygal: no script, no network, colours from the page that they stand in."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from typing import Any, Final
+from xml.etree.ElementTree import Element, SubElement
+
+from clawvm_es.evaluation.cells import Chart
+from clawvm_es.evaluation.policies import POLICIES
+from clawvm_es.evaluation.report.text import clean
+
+COLOURS: Final = 12
+"""The page defines `--c0` up to this many."""
+_WIDTH: Final = 860
+_HEIGHT: Final = 400
+
+
+def svg(chart: Chart, identity: str) -> str:
+    """The drawing of a chart as an `svg` element; `identity` is unique on its page."""
+    import pygal  # type: ignore[import-untyped]
+    from pygal.etree import etree  # type: ignore[import-untyped]
+    from pygal.style import Style  # type: ignore[import-untyped]
+
+    etree.to_etree()  # the same bytes whether or not lxml is installed
+    style = Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="var(--ink)",
+        foreground_strong="var(--ink)",
+        foreground_subtle="var(--soft)",
+        guide_stroke_color="var(--line)",
+        major_guide_stroke_color="var(--line)",
+        colors=tuple(f"var(--c{number})" for number in _colours(chart)),
+        value_colors=("var(--ink)",) * max(len(chart.series), 1),
+        font_family="inherit",
+        label_font_size=12,
+        major_label_font_size=12,
+        legend_font_size=13,
+        opacity="1" if not chart.bars else ".85",
+        stroke_opacity="1",
+        stroke_width="2.2",
+        title_font_size=13,
+        transition="0s",
+    )
+    kind = pygal.Bar if chart.bars else pygal.Line
+    drawing = kind(
+        style=style,
+        js=(),
+        width=_WIDTH,
+        height=_HEIGHT,
+        x_title=clean(chart.x_title) or None,
+        y_title=clean(chart.y_title) or None,
+        disable_xml_declaration=True,
+        include_x_axis=True,
+        min_scale=3,
+        max_scale=7,
+        dots_size=3.5,
+        truncate_legend=40,
+        truncate_label=40,
+        x_label_rotation=20 if chart.bars and max(map(len, map(str, chart.x)), default=0) > 12 else 0,
+        value_formatter=_number,
+    )
+    drawing.uuid = identity
+    drawing.x_labels = [_number(place) if isinstance(place, int) else clean(place) for place in chart.x]
+    for name, values in chart.series.items():
+        drawing.add(clean(name), list(values))
+    drawing.add_xml_filter(lambda root: _plain(root, identity, clean(chart.title)))
+    text: str = drawing.render(is_unicode=True)
+    return text
+
+
+def _number(value: Any) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
+
+
+def _colours(chart: Chart) -> list[int]:
+    """A policy has the same colour in all charts; other series take what is left, in their order."""
+    known = {name: place for place, name in enumerate(POLICIES)}
+    taken = [known[name] for name in chart.series if name in known]
+    free = cycle([place for place in reversed(range(COLOURS)) if place not in taken])
+    return [known[name] if name in known else next(free) for name in chart.series]
+
+
+def _plain(root: Element, identity: str, title: str) -> Element:
+    """Without scripts and comments (they hold a date); with a title that screen readers read out, and tool tips."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == "script" or not isinstance(child.tag, str):
+                parent.remove(child)
+    for old in root.findall("title"):
+        root.remove(old)
+    name = Element("title", id=f"title-{identity}")
+    name.text = title
+    root.insert(0, name)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"title-{identity}")
+    for group in root.iter("g"):
+        _tip(group)
+    return root
+
+
+def _tip(group: Element) -> None:
+    """What a browser shows of a dot or bar when the mouse is on it."""
+    told = [found.text for kind in ("value", "x_label") for found in group.findall(f"desc[@class='{kind}']")]
+    if told:
+        SubElement(group, "title").text = " at ".join(filter(None, told))
