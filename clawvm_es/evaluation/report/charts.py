@@ -88,6 +88,9 @@ def _plain(root: Element, identity: str, title: str) -> Element:
         for child in list(parent):
             if child.tag == "script" or not isinstance(child.tag, str):
                 parent.remove(child)
+    for element in root.iter():
+        element.attrib.pop("id", None)  # the same in every chart
+    root.set("id", f"chart-{identity}")
     for old in root.findall("title"):
         root.remove(old)
     name = Element("title", id=f"title-{identity}")

@@ -9,6 +9,7 @@ from typing import Final
 
 from clawvm_es.evaluation.cells import Table
 from clawvm_es.evaluation.report.model import Report
+from clawvm_es.evaluation.report.text import clean
 
 COLUMNS: Final = ("experiment", "source", "table", "row", "column", "value")
 """`source` is `ours` or `paper`; `row` is what tells a row from the others of its table."""
@@ -22,7 +23,8 @@ def render(report: Report) -> str:
     for part in report.steady:
         for source, tables in (("ours", part.section.tables), ("paper", part.section.paper)):
             for table in tables:
-                writer.writerows((part.name, source, table.title, *rest) for rest in _long(table))
+                for told in _long(table):
+                    writer.writerow([clean(str(value)) for value in (part.name, source, table.title, *told)])
     return out.getvalue()
 
 
