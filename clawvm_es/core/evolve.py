@@ -121,8 +121,8 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     if call is not None and call.page_id is None:
         call.page_id = page.page_id
     about = event.origin.resource
-    if about is not None and (call is None or about in call.reads):  # an edit's own result shows little of its file
-        state.files[about] = page.page_id
+    if about is not None and (call is None or about in call.reads):  # what a write answers shows little
+        state.shown[about] = page.page_id
     if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
         state.written_classes[ResourceClass.FILE] = state.version
 
@@ -148,8 +148,16 @@ def score_of(state: State, page: Page) -> Score:
     """The parts of a page's score that do not move with time, under the session's policy."""
     if _SCORING not in state.capabilities:
         return UNSCORED
-    weights, of_file = state.profile.weights, page.origin.resource is not None
-    return static_score(weights, page.page_type, page.pin, page.scope, page.active, page.full_tokens, of_file)
+    return static_score(
+        state.profile.weights,
+        page.page_type,
+        page.pin,
+        page.scope,
+        page.active,
+        page.full_tokens,
+        of_record=page.origin.resource is not None,
+        by_model=page.author is Author.MODEL,
+    )
 
 
 def recency_weight(state: State) -> int:
@@ -331,7 +339,7 @@ def _put(state: State, index: Index, page: Page) -> None:
 
 
 def since(state: State, page: Page) -> int:
-    """The turn from which the age of a page counts: its last use, or under `reuse` the last edit of its file."""
+    """The turn from which a page's age counts: its last use, or under `reuse` the last write of what it shows."""
     return max(page.last_used, page.edited) if state.ranks_reuse else page.last_used
 
 
@@ -384,7 +392,7 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         call.returned = Returned(ReturnStatus.OK, event.served_from, None, None)
     for key in event.writes:
         state.written_keys[key] = state.version
-        page_id = state.files.get(key)
+        page_id = state.shown.get(key)
         if page_id is not None:
             state.pages[page_id].edited = state.turn
             _reindex(state, state.pages[page_id])

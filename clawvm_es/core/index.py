@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import Final, TypeAlias
 
-from clawvm_es.core.reuse import NEARNESS
+from clawvm_es.core.reuse import NEAR, NEARNESS
 from clawvm_es.core.utility import RECENCY, Hull
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.profile import Order, Rule
@@ -111,7 +111,7 @@ class Index:
         if self._by_reuse:
             priority = score * aged
             for rank, quality, cost in hull if priority > 0 else ():
-                gain = quality * priority // (1000 * 1000)
+                gain = quality * priority // (1000 * NEAR)
                 found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
             return found
         total = score + self._recency_weight * aged // 1000

@@ -19,15 +19,24 @@ PAPER_WEIGHTS: Final = Weights(
     boot=1000,  # ours
     plan=800,  # ours
     scope=300,  # ours
-    holds_file=0,
+    holds_record=0,
     holds_result=0,
     holds_said=0,
+    holds_told=0,
     holds_stated=0,
     reuse=0,
 )
 """The weights of the ClawVM paper, and ours where it gives none; permille."""
 REUSE_WEIGHTS: Final = attrs.evolve(
-    PAPER_WEIGHTS, recency=0, cost=0, holds_file=1000, holds_result=300, holds_said=80, holds_stated=1000, reuse=500
+    PAPER_WEIGHTS,
+    recency=0,
+    cost=0,
+    holds_record=1000,
+    holds_result=300,
+    holds_said=80,
+    holds_told=150,
+    holds_stated=1000,
+    reuse=500,
 )
 """How likely pages are needed again, as measured on recorded coding sessions; pins, plans and scopes add to it."""
 

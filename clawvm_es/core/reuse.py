@@ -5,11 +5,17 @@ recorded coding sessions; integers only:
 
     priority = score × (1000 + reuse × min(uses, 3)) / 1000 × nearness(age) / ⁴√tokens
 
+LAW-REUSE-1: more score or uses never rank a page lower, more tokens never higher.
+LAW-REUSE-2: nearness falls with age and is never 0, so that an old page keeps its place in the order.
+
+Exponents, and the weights of `core.profiles.REUSE_WEIGHTS`, were chosen on the part of the recorded sessions that
+the evaluation's split tunes on; which terms to look at was found with all of them in sight.
+
 | term | says |
 |---|---|
-| score | what the page holds (a file, another result, something said or stated for good), and pins, plans, scopes |
+| score | what it holds (a file or record, another result, what was said or stated), and pins, plans, scopes |
 | uses | needs whose text it held: what was used is used again |
-| age | turns since its last use, or the last edit of the file whose newest page it is; needs fall off as 1/age |
+| age | turns since its last use, or the last write of what it is the newest page of; needs fall off as age^-1.5 |
 | tokens | a larger page is needed more often, but less often per token: its size counts by the fourth root |
 """
 
@@ -23,8 +29,10 @@ from clawvm_es.core.utility import Ages
 USES_MAX: Final = 3
 """Uses that count; more say no more."""
 _BOUNDS: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
-NEARNESS: Final = Ages(_BOUNDS, tuple(1000 // age for age in (*_BOUNDS, 256)))
-"""1/age in permille, in steps, so that a page's rank moves at few turns."""
+NEAR: Final = 10_000
+"""Nearness of a page that was used in the turn before."""
+NEARNESS: Final = Ages(_BOUNDS, tuple(isqrt(NEAR**2 // age**3) for age in (*_BOUNDS, 256)))
+"""age^-1.5 in ten-thousandths, in steps, so that a page's rank moves at few turns."""
 _SCALE: Final = 1 << 10
 
 

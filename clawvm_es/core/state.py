@@ -41,7 +41,7 @@ class Page:
     written_version: int  # of the event that wrote this content
     last_used: int  # turn
     uses: int  # needs whose text it held
-    edited: int  # turn of the last write to the file whose newest page it is; 0: none
+    edited: int  # turn of the last write to what it is the newest page of; 0: none
     tags: tuple[str, ...]  # by rank: what stands for this content at this level in a prompt's digest
     score: int  # the part of the utility's score that does not move with time
     active: bool = True
@@ -99,7 +99,7 @@ class Update:
     field_version: int = 0  # once committed
 
 
-UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(*[0] * 12), 0, 0, 0, 0)
+UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(*[0] * 13), 0, 0, 0, 0)
 """The policy of a state before its session was opened: none."""
 
 
@@ -143,7 +143,7 @@ class State:
     calls: dict[int, Call] = attrs.field(factory=dict)
     results: dict[int, int] = attrs.field(factory=dict)  # signature → last call that returned without error
     resources: dict[int, ResourceClass] = attrs.field(factory=dict)  # by ordinal, from 1
-    files: dict[int, str] = attrs.field(factory=dict)  # file's resource → the newest page of what was read of it
+    shown: dict[int, str] = attrs.field(factory=dict)  # resource → the newest page of what was read of it
     written_keys: dict[int, int] = attrs.field(factory=dict)  # resource → version of its last write
     written_classes: dict[ResourceClass, int] = attrs.field(factory=dict)
     unmatched: dict[int, Returned] = attrs.field(factory=dict)  # results that came before their call

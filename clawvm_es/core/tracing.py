@@ -28,7 +28,7 @@ import attrs
 
 from clawvm_es.core.evolve import recency_weight, score_of, since
 from clawvm_es.core.index import Step, priority_of
-from clawvm_es.core.reuse import NEARNESS
+from clawvm_es.core.reuse import NEAR, NEARNESS
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import QUALITY, Score, recency
@@ -124,7 +124,7 @@ class Candidate:
     def total(self) -> int:
         """The page's whole score at this turn; the utility of its full level."""
         if self.reuse is not None:
-            return self.reuse.priority // 1000
+            return self.reuse.priority // NEAR
         return sum(self.score) + self.recency
 
     @property

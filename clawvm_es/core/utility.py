@@ -70,24 +70,33 @@ UNSCORED: Final = Score(0, 0, 0, 0, 0, 0, 1000)
 
 
 def static_score(
-    weights: Weights, page_type: PageType, pin: Pin, scope: Scope, active: bool, full_tokens: int, of_file: bool
+    weights: Weights,
+    page_type: PageType,
+    pin: Pin,
+    scope: Scope,
+    active: bool,
+    full_tokens: int,
+    of_record: bool,
+    by_model: bool,
 ) -> Score:
-    """The weights of what is true of a page, beside how recently it was used; `of_file`: it is about one file."""
+    """The weights of what is true of a page, beside how recently it was used. `of_record`: it is about one thing."""
     return Score(
         weights.pin_hard if pin is Pin.HARD else weights.pin_soft if pin is Pin.SOFT else 0,
         weights.boot if page_type is PageType.BOOTSTRAP else 0,
         weights.plan if page_type is PageType.PLAN and active else 0,
         weights.scope if scope is Scope.PROJECT else 0,
         weights.cost * recompute_cost(full_tokens) // 1000,
-        _holds(weights, page_type, of_file),
+        _holds(weights, page_type, of_record, by_model),
     )
 
 
-def _holds(weights: Weights, page_type: PageType, of_file: bool) -> int:
+def _holds(weights: Weights, page_type: PageType, of_record: bool, by_model: bool) -> int:
     """The weight of what a page holds."""
     if page_type is PageType.EVIDENCE:
-        return weights.holds_file if of_file else weights.holds_result
-    return weights.holds_said if page_type is PageType.CONVERSATION else weights.holds_stated
+        return weights.holds_record if of_record else weights.holds_result
+    if page_type is PageType.CONVERSATION:
+        return weights.holds_said if by_model else weights.holds_told
+    return weights.holds_stated
 
 
 Hull: TypeAlias = tuple[tuple[int, int, int], ...]

@@ -229,16 +229,15 @@ class ToolCalls:
         return returned, page
 
     def evidence(self, state: State, call: int, text: str, source: str, signature: int | None) -> e.PageWritten:
-        """The page of a result; where the call touched one file, the page is about it."""
+        """The page of a result; where the call touched one resource, the page is about it."""
         made = state.calls.get(call)
-        touched = dict.fromkeys((*made.reads, *made.writes)) if made else {}
-        files = [key for key in touched if state.resources[key] is ResourceClass.FILE]
+        about = tuple(dict.fromkeys((*made.reads, *made.writes))) if made else ()
         written = self._shell.edge.page(
             f"p{len(state.pages) + 1}",
             PageType.EVIDENCE,
             text,
             author=Author.TOOL,
-            origin=Origin(OriginKind.TOOL_CALL, call=call, resource=files[0] if len(files) == 1 else None),
+            origin=Origin(OriginKind.TOOL_CALL, call=call, resource=about[0] if len(about) == 1 else None),
             source=source,
             signature=signature,
         )

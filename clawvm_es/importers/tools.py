@@ -67,11 +67,6 @@ class Tool:
     optional_path: bool = False  # a missing path means the working directory
 
     @property
-    def of_file(self) -> bool:
-        """Whether a call is about the one file that its path names: its result shows that file, or its change."""
-        return any(target.startswith("file:") for target in (*self.reads, *self.writes))
-
-    @property
     def silent(self) -> bool:
         """Planning and messaging tools have no signature."""
         return self.kind in (Kind.PLANNING, Kind.MESSAGING)
@@ -79,12 +74,16 @@ class Tool:
 
 @attrs.frozen
 class Effects:
-    """What a call reads, writes and invalidates, and whether it is deterministic (its `reads` are complete)."""
+    """What a call reads, writes and invalidates, and whether it is deterministic (its `reads` are complete).
+
+    `about` is the one file or record that its arguments name: its result shows that, or a change of it.
+    """
 
     reads: tuple[Key, ...] = ()
     writes: tuple[Key, ...] = ()
     invalidates: tuple[ResourceClass, ...] = ()
     deterministic: bool = False
+    about: Key | None = None
 
 
 def _roles(**names: str) -> Mapping[str, Role]:
@@ -339,7 +338,9 @@ def effects(tool: Tool, use: ToolUse) -> Effects:
     if len(written) < len(tool.writes):
         return Effects(invalidates=tuple(ResourceClass))
     writes = tuple(key for target in written for key in _touched(target))
-    return Effects(reads, writes, deterministic=tool.deterministic and len(reads) == len(tool.reads))
+    named = [target for target in (*tool.reads, *tool.writes) if "{" in target and not target.startswith("tree:")]
+    about = next(iter(_keys(named, values)), None)
+    return Effects(reads, writes, (), tool.deterministic and len(reads) == len(tool.reads), about)
 
 
 def _keys(templates: Iterable[str], values: Mapping[str, str]) -> Iterable[Key]:

@@ -59,7 +59,7 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Need, ResourceClass, RetireReason, ReturnStatus, Trigger
+from clawvm_es.model.facts import Boundary, Need, RetireReason, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 
 RULE_FILES: Final = frozenset(("CLAUDE.md", "AGENTS.md", "GEMINI.md"))
@@ -125,7 +125,7 @@ class _Call:
     source: str
     effects: Effects
     signature: int | None
-    resource: int | None  # of the one file that it is about
+    resource: int | None  # the one file or record that it is about
 
 
 class _Translator:
@@ -210,7 +210,7 @@ class _Translator:
         targets = [key for key in done.writes if key in self.read_keys or not key[1].startswith("tree:")]
         writes, written_new = self.edge.resources(targets)
         repeatable = ordinal if done.deterministic else None
-        about = self.edge.resource((ResourceClass.FILE, path_of(tool, use))) if tool.of_file else None
+        about = self.edge.resource(done.about) if done.about else None
         self.calls[use.call] = _Call(use, tool, _file(tool, use), source_line(tool, use), done, repeatable, about)
         return ToolCalled(
             call=use.call,

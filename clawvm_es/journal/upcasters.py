@@ -26,7 +26,7 @@ def _scored(data: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(profile, dict) or not isinstance(profile.get("capabilities"), list):
         return data  # a fork under its parent's policy, or no data of this type, which decoding says better
     thresholds = {"flush_permille": 0, "compact_permille": 0, "summary_permille": 0}
-    new = ("holds_file", "holds_result", "holds_said", "holds_stated", "reuse")
+    new = ("holds_record", "holds_result", "holds_said", "holds_told", "holds_stated", "reuse")
     weights = {**profile.get("weights", {}), **dict.fromkeys(new, 0)}
     capabilities = [*profile["capabilities"], "scoring"]
     return {**data, "profile": {**profile, **thresholds, "weights": weights, "capabilities": capabilities}}

@@ -75,7 +75,7 @@ class OriginKind(StrEnum):
 class Origin:
     """Provenance of a page: lines `first` to `last` of a transcript, a call's ordinal, or a resource's ordinal.
 
-    A page of a call that was about one file has both, the file's ordinal as its `resource`.
+    A page of a call that was about one file or record has both, the ordinal of that as its `resource`.
     `first` and `last` count lines (records) from 1 and are 0 where there is no transcript.
     """
 

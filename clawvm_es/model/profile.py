@@ -70,9 +70,9 @@ class Order(StrEnum):
 class Weights:
     """Integer parameters of the utility, in permille; without defaults, so that each log holds its own.
 
-    The last five say how likely a page is needed again by what it holds: the content of a file, another tool
-    result, what was said, what was stated for good (rules, plans, preferences); `reuse` is added for each of its
-    first three uses.
+    The last six say how likely a page is needed again by what it holds: the content of one file or record,
+    another tool result, what the model said, what it was told, what was stated for good (rules, plans,
+    preferences); `reuse` is added for each of its first three uses.
     """
 
     pin_hard: int
@@ -82,9 +82,10 @@ class Weights:
     boot: int
     plan: int
     scope: int
-    holds_file: int
+    holds_record: int
     holds_result: int
     holds_said: int
+    holds_told: int
     holds_stated: int
     reuse: int
 

@@ -97,7 +97,7 @@ def test_a_killed_run_is_resumed(tmp_path, run, whole, by):
     assert not (out / "report.json").exists()
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
-    assert "resumes" in err and "of 9 cells are there" in err
+    assert "resumes" in err and "cells are there" in err
     assert files(out) == whole
 
 

@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from clawvm_es.core.profiles import CLAWVM, PROFILES, RETRIEVAL, without
+from clawvm_es.core.reuse import NEAR
 from clawvm_es.core.selector import select
 from clawvm_es.core.tracing import Outcome, Stop, trace
 from clawvm_es.model import events as e
@@ -19,7 +20,7 @@ from clawvm_es.testing.core import Given, page
 from tests.core.test_selector import TYPES
 
 POLICIES = (*PROFILES.values(), *[without(CLAWVM, missing) for missing in (Capability.FLOORS, Capability.SCORING)])
-NOTHING = attrs.evolve(CLAWVM, weights=Weights(*[0] * 12))
+NOTHING = attrs.evolve(CLAWVM, weights=Weights(*[0] * 13))
 WRITES = st.lists(st.tuples(TYPES, st.integers(1, 400)), max_size=6)
 
 
@@ -98,7 +99,7 @@ def test_a_step_that_does_not_fit_tells_what_was_left():
     one, two = trace(given.state, e.TurnBegan()).candidates
     assert (one.stop, two.stop) == (Stop.TOP, Stop.MISFIT)
     assert two.wanted > two.rest == trace(given.state, e.TurnBegan()).account.rest
-    assert two.utility_at(Fidelity.FULL) == two.total == two.reuse.priority // 1000
+    assert two.utility_at(Fidelity.FULL) == two.total == two.reuse.priority // NEAR
     assert (two.reuse.uses, sum(two.score)) == (0, two.score.holds)
 
 

@@ -48,7 +48,7 @@ def test_unknown_effects_invalidate_everything() -> None:
 
 def test_reads_are_deterministic_only_when_complete() -> None:
     """A read without its path declares nothing, so it is not deterministic."""
-    assert does("pi", "read", path="x") == Effects(reads=((FILE, "/w/x"),), deterministic=True)
+    assert does("pi", "read", path="x") == Effects(reads=((FILE, "/w/x"),), deterministic=True, about=(FILE, "/w/x"))
     assert not does("pi", "read").deterministic
     assert not does("claude_code", "WebFetch", url="http://x").deterministic
 

@@ -128,7 +128,7 @@ PARTS: Final = (
     Part("written_keys", 4, _numbered, _same, _all_same, _decoder(dict[int, int])),
     Part("updates", 5, _numbered, copy.copy, _copies, _decoder(dict[int, Update])),
     Part("store", 6, _by_field, _same, _all_same, _decoder(dict[FieldKey, int])),
-    Part("files", 7, _numbered, _same, _all_same, _decoder(dict[int, str])),
+    Part("shown", 7, _numbered, _same, _all_same, _decoder(dict[int, str])),
 )
 """The mappings that grow. `places` follows from `pages`."""
 OPENING: Final = 8
