@@ -30,16 +30,8 @@ def table(title: str = "Ours", *rows: tuple[int | str, ...]) -> Table:
 def section(name: str = "one", holds: bool | None = None, text: str = "Told.", **more) -> Section:
     """A section with a table, one of the paper's, and a chart."""
     chart = Chart("Misses by budget", (120, 180), {"lru": (3, 2), "clawvm": (None, 1)}, "tokens", "misses")
-    return Section(
-        name,
-        f"Section {name}",
-        {"n": 1},
-        more.pop("tables", (table(),)),
-        (text,),
-        (table("Paper's"),),
-        (chart,),
-        holds,
-    )
+    tables = more.pop("tables", (table(),))
+    return Section(name, f"Section {name}", {"n": 1}, tables, (text,), (table("Paper's"),), (chart,), holds)
 
 
 def report(*sections: Section, timed: tuple[Section, ...] = ()) -> Report:
@@ -65,6 +57,7 @@ class Page(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
+        """Note a tag, its id and where it leads."""
         self.tags.append(tag)
         self.ids += [value for name, value in attrs if name == "id"]
         self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href")]
@@ -72,12 +65,15 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
+        """Note a tag that holds nothing."""
         self.tags.append(tag)
 
     def handle_endtag(self, tag):
+        """A tag ends that is open."""
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        """Note what a reader sees."""
         self.text += data
 
 
@@ -167,7 +163,7 @@ def test_no_text_breaks_out_of_its_place(text):
     lines = markdown.render(nasty).splitlines()
     assert len(lines) == len(markdown.render(plain).splitlines())
     assert not any(line.lstrip().startswith(("<", "[")) for line in lines)
-    cells = [row for row in csv.DictReader(io.StringIO(csv_report.render(nasty), newline=""))]
+    cells = list(csv.DictReader(io.StringIO(csv_report.render(nasty), newline="")))
     assert (cells[0]["row"], cells[0]["value"]) == (clean(text), "1")
     assert json.loads(json_report.render(nasty.document()))["experiments"]["one"]["tables"][0]["title"] == text
     assert markdown.render(nasty).encode()
@@ -184,7 +180,7 @@ def test_markdown_shows_marks_as_they_are():
 
 
 def test_the_page_needs_nothing_else():
-    """No script, no address of another machine, every link leads somewhere on the page or beside it; ids are unique."""
+    """No script, no address of another machine; every link leads somewhere; ids are unique."""
     text = html.render(report(section("a"), section("b"), timed=(section("fast"),)))
     page = Page(text)
     assert "script" not in page.tags and "link" not in page.tags and "img" not in page.tags
