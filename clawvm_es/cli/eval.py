@@ -13,7 +13,7 @@ from clawvm_es.cli.options import json_option
 
 if TYPE_CHECKING:
     from clawvm_es.evaluation.evaluate import Progress
-    from clawvm_es.evaluation.report import Part, Report
+    from clawvm_es.evaluation.report import Report
 
 
 @click.command("eval")
@@ -82,16 +82,18 @@ def _say(message: str) -> None:
 
 
 def _lines(report: Report, out: str) -> list[str]:
-    from clawvm_es.cli.output import bad, good, table
+    import textwrap
+
+    from clawvm_es.cli.output import bad, good
     from clawvm_es.evaluation.report import verdict
 
-    def told(part: Part) -> str:
-        holds = part.section.holds
-        return verdict(part) if holds is None else (good if holds else bad)(verdict(part))
-
-    rows = [(part.section.title, told(part)) for part in report.parts]
-    rows += [(name, f"left out: {why}") for name, why in report.left_out.items()]
-    return [*table(rows, ("experiment", "verdict")), "", f"{out}/report.html, report.md, report.json, report.csv"]
+    marks = {True: good("✓"), False: bad("✗"), None: "·"}
+    lines: list[str] = []
+    for part in report.parts:
+        first, *rest = textwrap.wrap(f"{part.section.title}: {verdict(part)}", 100)
+        lines += [f"{marks[part.section.holds]} {first}", *(f"    {line}" for line in rest)]
+    lines += [f"· {name}: left out: {why}" for name, why in report.left_out.items()]
+    return [*lines, "", f"{out}/report.html, report.md, report.json, report.csv"]
 
 
 @contextmanager

@@ -11,6 +11,9 @@ from clawvm_es.evaluation.families import FAMILIES, family
 from clawvm_es.evaluation.measures import SEED
 from clawvm_es.evaluation.policies import POLICIES, Policy, policy
 
+HEADLINE: Final = ("retrieval", "compaction_hybrid", "lru", "clawvm")
+"""Policies that a summary names."""
+
 
 def _ordered(known: Iterable[str], named: Iterable[str]) -> tuple[str, ...]:
     """The names in report order, each once; all if none is named."""
@@ -43,6 +46,11 @@ class Choice:
     def policies(self) -> Mapping[str, Policy]:
         """The chosen policies by name."""
         return {name: POLICIES[name] for name in self.policy_names}
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The policies that a summary names: four that tell the others, or what there is."""
+        return tuple(name for name in self.policy_names if name in HEADLINE) or self.policy_names
 
     def budgets_of(self, own: Iterable[int]) -> tuple[int, ...]:
         """Those of a part's own budgets that are chosen."""

@@ -168,5 +168,5 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
                 "Pressure is what cannot fit whatever is chosen; it is no fault.",
             ),
         ),
-        verdict=f"faults: {', '.join(f'{name} {count}' for name, count in faults.items())}",
+        verdict=f"faults: {', '.join(f'{name} {faults[name]}' for name in choice.headline)}",
     )

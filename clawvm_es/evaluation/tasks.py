@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -87,18 +88,19 @@ def _outcome(event: e.Event) -> str | None:
 def tasks(choice: Choice = WHOLE) -> Experiment:
     """The task replays as an experiment: one cell for each policy."""
     cells = [Cell(name, tasks_cell, (name,), cost=TASKS) for name in choice.policy_names]
-    return Experiment("tasks", cells, section)
+    return Experiment("tasks", cells, partial(section, choice=choice))
 
 
-def section(results: Results) -> Section:
+def section(results: Results, choice: Choice = WHOLE) -> Section:
     """Success by policy, and by family."""
     rows, by_family, told = [], [], []
-    for under in results:  # in the order of the cells
+    for under in choice.policy_names:
         done = results[under]["tasks"]
         good = sum(task["succeeded"] for task in done)
         faultless = sum(not task["faults"] for task in done)
         totals = (sum(task[key] for task in done) for key in ("declared", "hits", "page_ins", "missed", "faults"))
-        told.append(f"{under} {good}")
+        if under in choice.headline:
+            told.append(f"{under} {good}")
         rows.append((under, good, good * 1000 // len(done), faultless, *totals))
         by_family.append((under, *(_share([task for task in done if task["family"] == name]) for name in SHORT)))
     return Section(

@@ -136,7 +136,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
 
 def _verdict(its: _Found) -> str:
     told = []
-    for name in its.choice.policy_names:
+    for name in its.choice.headline:
         found = its.of(name)
         told.append(f"{name} {mean(total(found, 'faults'), len(found))}")
     return f"faults per configuration: {', '.join(told)}"

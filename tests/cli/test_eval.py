@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -98,6 +99,24 @@ def test_a_killed_run_is_resumed(tmp_path, run, whole, by):
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
     assert "resumes" in err and "cells are there" in err
+    assert files(out) == whole
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, run, whole):
+    """What fits is kept; the error names the file and says that the same command goes on."""
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
+
+    out = tmp_path / "out"
+    full = program("tasks", "--out", out, "--workers", 2, preexec_fn=little_room)
+    _, err = full.communicate(timeout=60)
+    assert full.returncode == 2
+    assert f"{out / CELLS}: File too large (make room; the same command goes on from here)" in err
+    assert gone(full.pid)
+    code, _, err = run("eval", "tasks", "--out", out)
+    assert code == 0
+    assert "cells are there" in err
     assert files(out) == whole
 
 
@@ -308,3 +327,19 @@ def test_timings_do_not_stand_in_the_report(tmp_path):
         evaluate(tmp_path / name, Settings(("overhead",)), workers=2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert all((tmp_path / "one" / name).exists() for name in TIMINGS)
+
+
+def test_on_a_terminal_there_are_bars_and_colours(tmp_path):
+    """A bar with an estimate on stderr, a green mark on stdout, and no escape that the terminal would print."""
+    code = "import pty, sys; sys.exit(pty.spawn([sys.executable, *sys.argv[1:]]))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code, "-m", "clawvm_es", "eval", "tier1", "--out", "out"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "NO_COLOR"},
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    ).stdout.decode()
+    assert "cells  [" in shown and "100%" in shown
+    assert "\x1b[32m✓\x1b[0m Tier 1: lifecycle gates: holds: 6 of 6 gates pass" in shown
+    assert "\\x1b" not in shown
