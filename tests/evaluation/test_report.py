@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawvm_es.evaluation.cells import Chart, Section, Table
+from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.report import FILES, TIMINGS, Part, Report, html, markdown, verdict, write
 from clawvm_es.evaluation.report import csv as csv_report
 from clawvm_es.evaluation.report import json as json_report
 from clawvm_es.evaluation.report.charts import svg
+from clawvm_es.evaluation.report.style import CSS
 from clawvm_es.evaluation.report.text import clean
 
 NASTY = "<script>alert('x')</script> | *a* `b` [c](http://d) & \\ \"q\" _e_ \n#f \x1b[31m \ud800"
@@ -217,3 +220,19 @@ def test_a_policy_has_one_colour_in_all_charts():
     alone, beside = (svg(Chart("t", (1,), dict.fromkeys(names, (1,))), "c") for names in (["lru"], ["other", "lru"]))
     assert "color-0 a:visited{stroke:var(--c6)" in alone
     assert "color-1 a:visited{stroke:var(--c6)" in beside
+
+
+def test_every_policy_has_a_colour_of_its_own():
+    """So many policies, so many colours, and the page defines each for light and dark."""
+    text = svg(Chart("t", (1,), dict.fromkeys(POLICIES, (1,))), "c")
+    colours = re.findall(r"a:visited{stroke:var\((--c\d+)\)", text)
+    assert len(colours) == len({*colours}) == len(POLICIES)
+    assert all(CSS.count(f"{colour}:#") == 2 for colour in colours)
+
+
+def test_what_is_no_policy_is_dashed_beside_policies():
+    """Bounds do not look like something that could be run."""
+    dashes = ".serie-{}{{stroke-dasharray:"
+    both = svg(Chart("t", (1, 2), {"lru": (1, 2), "bound fit": (0, 1)}), "c")
+    assert dashes.format(1) in both and dashes.format(0) not in both
+    assert dashes.format(0) not in svg(Chart("t", (1, 2), {"cost 0": (1, 2)}), "c")
