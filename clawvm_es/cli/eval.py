@@ -13,7 +13,7 @@ from clawvm_es.cli.options import json_option
 
 if TYPE_CHECKING:
     from clawvm_es.evaluation.evaluate import Progress
-    from clawvm_es.evaluation.report import Part, Report
+    from clawvm_es.evaluation.report import Report
 
 
 @click.command("eval")
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder of recorded sessions, for the real part. Default: $CLAWVM_TRACES.",
 )
+@click.option("--budget", "budgets", multiple=True, type=int, metavar="TOKENS", help="Only at this budget.")
+@click.option("--policy", "policies", multiple=True, metavar="NAME", help="Only this policy.")
+@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of workloads.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the families' sessions.")
 @click.option("--fixed", type=click.IntRange(0), default=0, metavar="TOKENS", help="Charge recorded turns for it.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes. Default: one for each core.")
 @click.option("--fresh", is_flag=True, help="Begin anew: remove what an evaluation left in the folder.")
@@ -36,6 +40,10 @@ def evaluate(
     parts: Sequence[str],
     out: str,
     traces: str | None,
+    budgets: Sequence[int],
+    policies: Sequence[str],
+    families: Sequence[str],
+    seed: int,
     fixed: int,
     workers: int | None,
     fresh: bool,
@@ -45,20 +53,23 @@ def evaluate(
 
     Parts: tier1, tier2, ablation, weights, stress, tasks, real, overhead, or all (the default). Writes report.md,
     report.json, report.csv and report.html to the folder; timings stand in files of their own. An interrupted run
-    goes on with the same command. Exits with 1 if a gate fails.
+    goes on with the same command. Exits with 1 if a gate fails. --budget, --policy and --family can be given more
+    than once; parts that do not know them are made as always.
 
     \b
     Example:
       clawvm eval all --out out --traces ~/.claude/projects
       clawvm eval tier1 stress --out out --json
+      clawvm eval tier2 --out out2 --family coding --policy clawvm --policy lru --budget 180
     """
     from pathlib import Path
 
     from clawvm_es.cli.output import emit
-    from clawvm_es.evaluation.evaluate import Settings
+    from clawvm_es.evaluation.evaluate import Choice, Settings
     from clawvm_es.evaluation.evaluate import evaluate as run
 
-    settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed)
+    choice = Choice(tuple(policies), tuple(families), tuple(budgets), seed)
+    settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed, choice)
     with _bars() as progress:
         report = run(out, settings, workers=workers, fresh=fresh, progress=progress, say=_say)
     emit(report.document(), _lines(report, out), as_json)
@@ -71,16 +82,18 @@ def _say(message: str) -> None:
 
 
 def _lines(report: Report, out: str) -> list[str]:
-    from clawvm_es.cli.output import bad, good, table
+    import textwrap
+
+    from clawvm_es.cli.output import bad, good
     from clawvm_es.evaluation.report import verdict
 
-    def told(part: Part) -> str:
-        holds = part.section.holds
-        return verdict(part) if holds is None else (good if holds else bad)(verdict(part))
-
-    rows = [(part.section.title, told(part)) for part in report.parts]
-    rows += [(name, f"left out: {why}") for name, why in report.left_out.items()]
-    return [*table(rows, ("experiment", "verdict")), "", f"{out}/report.html, report.md, report.json, report.csv"]
+    marks = {True: good("✓"), False: bad("✗"), None: "·"}
+    lines: list[str] = []
+    for part in report.parts:
+        first, *rest = textwrap.wrap(f"{part.section.title}: {verdict(part)}", 100)
+        lines += [f"{marks[part.section.holds]} {first}", *(f"    {line}" for line in rest)]
+    lines += [f"· {name}: left out: {why}" for name, why in report.left_out.items()]
+    return [*lines, "", f"{out}/report.html, report.md, report.json, report.csv"]
 
 
 @contextmanager

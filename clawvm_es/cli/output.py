@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
 
 from clawvm_es.projections.store import Progress
+
+_COLOURS: Final = re.compile(r"(\x1b\[(?:0|1|31|32)m)")
 
 
 def as_json(document: Any) -> str:
@@ -30,10 +33,18 @@ def emit(document: Any, text: Iterable[str], as_document: bool) -> None:
 
 
 def printable(text: str) -> str:
-    """Text that a terminal can show: lone surrogates replaced, and control characters where it would obey them."""
+    """Text that a terminal can show: lone surrogates replaced, and control characters where it would obey them.
+
+    The two colours that we use ourselves stay.
+    """
     text = text.encode("utf-8", "replace").decode()
     if not sys.stdout.isatty():
         return text
+    parts = _COLOURS.split(text)  # every second one is a colour
+    return "".join(part if place % 2 else _harmless(part) for place, part in enumerate(parts))
+
+
+def _harmless(text: str) -> str:
     return "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

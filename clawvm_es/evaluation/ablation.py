@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -10,12 +12,13 @@ import attrs
 
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.evaluation.cells import Cell, Chart, Experiment, Results, Section, Table
-from clawvm_es.evaluation.families import FAMILIES
+from clawvm_es.evaluation.choice import WHOLE, Choice
 from clawvm_es.evaluation.measures import by_type, family_cell, total
 from clawvm_es.model.facts import FaultType
 from clawvm_es.model.profile import Capability, Profile
 
 BUDGET_TOKENS: Final = 180
+ONE: Final = Fraction(1)
 MECHANISMS: Final[Mapping[str, tuple[Capability, ...]]] = MappingProxyType(
     {
         "automatic pinning": (Capability.FLOORS, Capability.BOUNDARY_FLOORS),
@@ -61,22 +64,22 @@ def variants() -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "additive", f"and {ALL[count - 1]}" if count > 2 else f"{ALL[0]} and {ALL[1]}", ALL[:count]
 
 
-def ablation() -> Experiment:
+def ablation(choice: Choice = WHOLE) -> Experiment:
     """The ablations as an experiment: one cell for each family and set of mechanisms."""
     kept = dict.fromkeys(names for _, _, names in variants())
     cells = [
-        Cell(f"{family}/{_name(names)}", family_cell, (family, with_only(names), BUDGET_TOKENS))
-        for family in FAMILIES
+        Cell(f"{family}/{_name(names)}", family_cell, (family, with_only(names), BUDGET_TOKENS, ONE, choice.seed))
+        for family in choice.families
         for names in kept
     ]
-    return Experiment("ablation", cells, section)
+    return Experiment("ablation", cells, partial(section, choice=choice))
 
 
-def section(results: Results) -> Section:
+def section(results: Results, choice: Choice = WHOLE) -> Section:
     """Two tables: what each mechanism is worth in the whole, and what it does by itself."""
     rows: dict[str, list[tuple[int | str, ...]]] = {"subtractive": [], "additive": []}
     for table, says, kept in variants():
-        found = [results[f"{family}/{_name(kept)}"] for family in FAMILIES]
+        found = [results[f"{family}/{_name(kept)}"] for family in choice.families]
         figures = (total(found, key) for key in ("faults", "misses", "hits", "page_ins"))
         rows[table].append((says, *figures, *by_type(found).values()))
     columns = ("mechanisms", "faults", "misses", "hits", "page-ins", *map(str, FaultType))
@@ -96,7 +99,8 @@ def section(results: Results) -> Section:
             ),
         ),
         (
-            f"All four families, seed 1. With all five mechanisms: {whole[1]} faults, {whole[2]} misses. "
+            f"{choice.told_families.capitalize()}, seed {choice.seed}. "
+            f"With all five mechanisms: {whole[1]} faults, {whole[2]} misses. "
             f"Faults rise most {worst[0]}: {worst[1]}.",
             "Prefetch and scoring choose among pages above the floors; without them needs are missed, not lost: "
             "what is not in the prompt can be paged in.",
@@ -104,6 +108,7 @@ def section(results: Results) -> Section:
         (PAPER,),
         (_chart(less),),
         whole[1] == 0,
+        f"{whole[1]} faults; most {worst[0]}: {worst[1]}",
     )
 
 

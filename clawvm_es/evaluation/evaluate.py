@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from clawvm_es.evaluation import report as reports
 from clawvm_es.evaluation.cells import Experiment, Results
+from clawvm_es.evaluation.choice import Choice
 from clawvm_es.evaluation.experiments import PARTS, REAL, Settings, experiments
 from clawvm_es.evaluation.folder import CELLS, SESSIONS, prepare
 from clawvm_es.evaluation.kept import Kept
@@ -21,7 +22,7 @@ from clawvm_es.evaluation.processes import cores
 from clawvm_es.evaluation.report import Report
 from clawvm_es.evaluation.sessions import Sessions, load
 
-__all__ = ["Settings", "evaluate"]
+__all__ = ["Choice", "Settings", "evaluate"]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """(what is done, how much of it is, how much there is)."""

@@ -364,6 +364,7 @@ def section(results: Results) -> Section:
         ),
         (f"{sum(passed.values())} of {len(GATES)} gates pass.",),
         holds=all(passed.values()),
+        verdict=f"{sum(passed.values())} of {len(GATES)} gates pass",
     )
 
 

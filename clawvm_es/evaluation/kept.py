@@ -75,11 +75,11 @@ class Kept:
         Raises `UsageError` if the file is not ours, or another process has it open.
         """
         code = code_digest() if code is None else code
-        file = path.open("a+b")
+        file = path.open("a+b", buffering=0)  # what cannot be written is not kept for later
         try:
             _lock(file, path)
             file.seek(0)
-            lines = file.readlines()
+            lines = file.read().splitlines(keepends=True)
             head = _head(lines[0] if lines else b"")
             if head is None:
                 raise UsageError(f"{path}: holds no cells of an evaluation", hint="name another folder")
@@ -121,9 +121,10 @@ class Kept:
             self._file.truncate(sum(map(len, lines[:-1])))
 
     def _write(self, line: Mapping[str, Any]) -> None:
+        rest = json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
         try:
-            self._file.write(json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise ClawVMError(
                 f"{self.path}: {error.strerror}", hint="make room; the same command goes on from here"

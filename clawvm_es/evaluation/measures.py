@@ -16,22 +16,24 @@ from clawvm_es.model.facts import FaultType
 from clawvm_es.model.profile import Profile
 
 SEED: Final = 1
-"""The seed of the sessions that all tables of the synthetic part are about."""
+"""The seed of the sessions that the tables of the synthetic part are about, unless another is chosen."""
 BY_CONSTRUCTION: Final = "by construction"
 """What stands beside zero faults that no run could have had."""
 
 
 @lru_cache(maxsize=16)
-def session(family: str, factor: Fraction = Fraction(1)) -> Workload:
+def session(family: str, factor: Fraction = Fraction(1), seed: int = SEED) -> Workload:
     """The session of a family, its parameters times a factor; made once a process."""
     if factor == 1:
-        return families.workload(family, SEED)
-    return families.workload(family, SEED, families.scaled(families.family(family).parameters, factor))
+        return families.workload(family, seed)
+    return families.workload(family, seed, families.scaled(families.family(family).parameters, factor))
 
 
-def family_cell(family: str, policy: Policy | Profile, budget_tokens: int, factor: Fraction = Fraction(1)) -> Result:
+def family_cell(
+    family: str, policy: Policy | Profile, budget_tokens: int, factor: Fraction = Fraction(1), seed: int = SEED
+) -> Result:
     """One family under one policy and budget: faults by type, and the other figures of the run."""
-    outcome = run(session(family, factor), policy, budget_tokens)
+    outcome = run(session(family, factor, seed), policy, budget_tokens)
     figures = outcome.figures
     return {
         "faults": outcome.faults,

@@ -15,6 +15,7 @@ import attrs
 from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
+from clawvm_es.evaluation.choice import WHOLE, Choice
 from clawvm_es.evaluation.policies import POLICIES, Policy
 from clawvm_es.evaluation.real_report import section
 from clawvm_es.evaluation.run import run
@@ -37,27 +38,29 @@ FULL_ONLY: Final = (BASE, CANDIDATE)
 """Policies that also run where pages have no level below full, to see what levels are worth."""
 
 
-def experiment(sessions: Sessions, fixed_tokens: int = 0) -> Experiment:
+def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE) -> Experiment:
     """Every session at every budget that its pages exceed, each turn charged for `fixed_tokens` more than recorded.
 
+    `lru` is always among the policies: the others are compared with it.
     Raises `UsageError` for a negative number of fixed tokens.
     """
     if fixed_tokens < 0:
         raise UsageError(f"fixed region of {fixed_tokens} tokens: must not be negative")
+    names = tuple(name for name in POLICIES if name == BASE or name in choice.policy_names)
     placed = {
         _key(found, budget, fixed_tokens): (found, budget)
         for found in sessions.found
-        for budget in BUDGETS[found.kind]
+        for budget in choice.budgets_of(BUDGETS[found.kind])
         if found.page_tokens > budget
     }
     cells = [
-        Cell(key, measure, (found.kept, budget, fixed_tokens), cost=found.inputs)
+        Cell(key, measure, (found.kept, budget, fixed_tokens, names), cost=found.inputs)
         for key, (found, budget) in placed.items()
     ]
 
     def read_off(results: Results) -> Section:
         rows = [Measured(found, side(found.name), budget, results[key]) for key, (found, budget) in placed.items()]
-        return section(sessions, rows, tuple(POLICIES.values()), fixed_tokens)
+        return section(sessions, rows, [POLICIES[name] for name in names], fixed_tokens)
 
     return Experiment("real", cells, read_off)
 
@@ -68,7 +71,7 @@ def _key(found: Found, budget: int, fixed_tokens: int) -> str:
     return f"{found.kind}/{found.name}/{found.digest[:12]}/{budget}{fixed}"
 
 
-def measure(kept: str, budget_tokens: int, fixed_tokens: int) -> Result:
+def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[str] = tuple(POLICIES)) -> Result:
     """One session at one budget: its needs, bounds, and what each policy comes to."""
     its = charged(workload(kept), fixed_tokens)
     needs = list(its.all_needs())
@@ -97,8 +100,10 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int) -> Result:
         "large": sum(map(large, needs)),
         "fit": below.fit,
         "demand": below.demand,
-        "policies": {name: outcome(policy) for name, policy in POLICIES.items()},
-        "full_only": {name: run(bare, POLICIES[name], budget_tokens).figures.misses for name in FULL_ONLY},
+        "policies": {name: outcome(POLICIES[name]) for name in names},
+        "full_only": {
+            name: run(bare, POLICIES[name], budget_tokens).figures.misses for name in FULL_ONLY if name in names
+        },
     }
 
 

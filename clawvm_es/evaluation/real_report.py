@@ -68,6 +68,7 @@ def section(sessions: Sessions, rows: Sequence[Measured], policies: Sequence[Pol
         (*(table for kind in kinds for table in _tables(kind)), _settings(policies), *_sources(sessions)),
         tuple(_paragraphs(sessions, kinds, fixed_tokens)),
         charts=tuple(chart for kind in kinds for chart in _charts(kind)),
+        verdict="; ".join(_goal_in_short(kind) for kind in kinds),
     )
 
 
@@ -136,6 +137,17 @@ def _goal_told(kind: _Kind) -> str:
         f"{_yes(its.below_pooled)} ({verdict.pooled}; {low:+d} to {high:+d} with any one session left out); at most "
         f"1.1 times its uncached tokens at every budget: {_yes(its.uncached)} "
         f"(at most {max(shares, default=0)} permille)."
+    )
+
+
+def _goal_in_short(kind: _Kind) -> str:
+    """The goal on the part held out in a few words, for a summary."""
+    if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
+        return f"{TITLES[kind.name].lower()}: nothing is said of the goal"
+    verdict = kind.verdicts[HELD_OUT][CANDIDATE]
+    return (
+        f"{TITLES[kind.name].lower()}, held out: the goal {'holds' if goal(verdict).holds else 'does not hold'} "
+        f"({CANDIDATE} against {BASE}, pooled: {verdict.pooled} misses)"
     )
 
 

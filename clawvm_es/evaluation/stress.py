@@ -7,17 +7,20 @@ apart. Faults are what would have been possible and was not done.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
+from clawvm_es.evaluation.choice import WHOLE, Choice
 from clawvm_es.evaluation.families import as_workload
 from clawvm_es.evaluation.families.script import Script, Texts
 from clawvm_es.evaluation.families.story import constraint_page, plan_page, rules_page
-from clawvm_es.evaluation.policies import POLICIES, policy
+from clawvm_es.evaluation.policies import policy
 from clawvm_es.evaluation.run import run
 from clawvm_es.model.facts import Boundary, FaultType, NeedRule
 from clawvm_es.model.pages import Author, PageType
@@ -136,19 +139,21 @@ def stress_cell(name: str, policy_name: str) -> Result:
     }
 
 
-def stress() -> Experiment:
+def stress(choice: Choice = WHOLE) -> Experiment:
     """The stress tests as an experiment: one cell for each test and policy."""
-    cells = [Cell(f"{name}/{other}", stress_cell, (name, other)) for name in TESTS for other in POLICIES]
-    return Experiment("stress", cells, section)
+    cells = [Cell(f"{name}/{other}", stress_cell, (name, other)) for name in TESTS for other in choice.policy_names]
+    return Experiment("stress", cells, partial(section, choice=choice))
 
 
-def section(results: Results) -> Section:
+def section(results: Results, choice: Choice = WHOLE) -> Section:
     """The table of tests."""
     rows = []
+    faults = Counter(dict.fromkeys(choice.policy_names, 0))
     for name, test in TESTS.items():
-        for other in POLICIES:
+        for other in choice.policy_names:
             result = results[f"{name}/{other}"]
             kinds = ", ".join(f"{count} {fault}" for fault, count in result["faults_by_type"].items()) or "none"
+            faults[other] += result["faults"]
             figures = (result[key] for key in ("faults", "pressure", "needs", "hits", "page_ins"))
             rows.append((test.title, other, *figures, kinds))
     return Section(
@@ -163,4 +168,5 @@ def section(results: Results) -> Section:
                 "Pressure is what cannot fit whatever is chosen; it is no fault.",
             ),
         ),
+        verdict=f"faults: {', '.join(f'{name} {faults[name]}' for name in choice.headline)}",
     )

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
 from clawvm_es.core.state import holder_set
 from clawvm_es.evaluation import families
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
+from clawvm_es.evaluation.choice import WHOLE, Choice
 from clawvm_es.evaluation.families.assistant import Assistant
 from clawvm_es.evaluation.families.coding import Coding
 from clawvm_es.evaluation.families.parameters import Parameters
 from clawvm_es.evaluation.families.research import Research
 from clawvm_es.evaluation.families.runbook import Runbook
-from clawvm_es.evaluation.policies import POLICIES, Policy, policy
+from clawvm_es.evaluation.policies import Policy, policy
 from clawvm_es.evaluation.run import decided
 from clawvm_es.history.figures import NEED_FAULTS
 from clawvm_es.model import events as e
@@ -83,20 +85,22 @@ def _outcome(event: e.Event) -> str | None:
     return "missed" if isinstance(event, e.FaultObserved) and event.fault in NEED_FAULTS else None
 
 
-def tasks() -> Experiment:
+def tasks(choice: Choice = WHOLE) -> Experiment:
     """The task replays as an experiment: one cell for each policy."""
-    cells = [Cell(name, tasks_cell, (name,), cost=TASKS) for name in POLICIES]
-    return Experiment("tasks", cells, section)
+    cells = [Cell(name, tasks_cell, (name,), cost=TASKS) for name in choice.policy_names]
+    return Experiment("tasks", cells, partial(section, choice=choice))
 
 
-def section(results: Results) -> Section:
+def section(results: Results, choice: Choice = WHOLE) -> Section:
     """Success by policy, and by family."""
-    rows, by_family = [], []
-    for under in POLICIES:
+    rows, by_family, told = [], [], []
+    for under in choice.policy_names:
         done = results[under]["tasks"]
         good = sum(task["succeeded"] for task in done)
         faultless = sum(not task["faults"] for task in done)
         totals = (sum(task[key] for task in done) for key in ("declared", "hits", "page_ins", "missed", "faults"))
+        if under in choice.headline:
+            told.append(f"{under} {good}")
         rows.append((under, good, good * 1000 // len(done), faultless, *totals))
         by_family.append((under, *(_share([task for task in done if task["family"] == name]) for name in SHORT)))
     return Section(
@@ -128,6 +132,7 @@ def section(results: Results) -> Section:
             "way, and is then held to what it was told before. The order of the policies can be compared with the "
             "paper's, the shares cannot.",
         ),
+        verdict=f"of {TASKS} tasks succeed: {', '.join(told)}",
         paper=(Table("The paper: tasks that succeeded", ("policy", "permille"), tuple(PAPER_PERMILLE.items())),),
     )
 

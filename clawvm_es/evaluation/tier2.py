@@ -6,16 +6,19 @@ which must show the fault that its mechanism prevents. What tells policies of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+import attrs
+
 from clawvm_es.core.profiles import CLAWVM, MUTATIONS, without
 from clawvm_es.evaluation.cells import Cell, Chart, Experiment, Result, Results, Section, Table
-from clawvm_es.evaluation.families import FAMILIES, SWEEP
+from clawvm_es.evaluation.choice import WHOLE, Choice
+from clawvm_es.evaluation.families import SWEEP
 from clawvm_es.evaluation.measures import BY_CONSTRUCTION, by_type, family_cell, mean, total
-from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.model.facts import FaultType
 from clawvm_es.model.profile import Capability
 
@@ -49,22 +52,22 @@ PAPER: Final = Table(
 )
 
 
-def tier2() -> Experiment:
+def tier2(choice: Choice = WHOLE) -> Experiment:
     """Tier 2 as an experiment: one cell for each family, budget and policy, then the sweep of the families."""
     cells = [
-        Cell(_key(factor, family, name, budget), family_cell, (family, policy, budget, factor))
+        Cell(_key(factor, family, name, budget), family_cell, (family, policy, budget, factor, choice.seed))
         for factor in (ONE, *SWEEP)
-        for family in FAMILIES
-        for name, policy in POLICIES.items()
-        for budget in BUDGETS
+        for family in choice.families
+        for name, policy in choice.policies.items()
+        for budget in choice.budgets_of(BUDGETS)
     ]
     cells += [
-        Cell(_key(ONE, family, profile.name, budget), family_cell, (family, profile, budget))
-        for family in FAMILIES
+        Cell(_key(ONE, family, profile.name, budget), family_cell, (family, profile, budget, ONE, choice.seed))
+        for family in choice.families
         for profile in BROKEN.values()
-        for budget in BUDGETS
+        for budget in choice.budgets_of(BUDGETS)
     ]
-    return Experiment("tier2", cells, section)
+    return Experiment("tier2", cells, partial(section, choice=choice))
 
 
 def _key(factor: Fraction, family: str, name: str, budget: int) -> str:
@@ -72,60 +75,101 @@ def _key(factor: Fraction, family: str, name: str, budget: int) -> str:
     return f"{swept}{family}/{name}/{budget}"
 
 
-def section(results: Results) -> Section:
-    """The tables; it holds if the contract shows no fault anywhere, and each mutation the one that it must."""
-    held = all(
-        not total(_of(results, name, factor), "faults")
-        for name, policy in POLICIES.items()
-        if policy.contract
-        for factor in (ONE, *SWEEP)
-    )
-    shown = all(by_type(_of(results, BROKEN[missing].name))[fault] for missing, fault in SHOWS.items())
+@attrs.frozen
+class _Found:
+    """The results, and what was chosen."""
+
+    results: Results
+    choice: Choice
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        return self.choice.budgets_of(BUDGETS)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every family and budget is there, so that each mutation must show."""
+        return self.choice.all_families and self.budgets == BUDGETS
+
+    def of(self, name: str, factor: Fraction = ONE, budget: int = 0, family: str = "") -> Sequence[Result]:
+        """The results of a policy, at one budget or in one family where they are named."""
+        families = (family,) if family else self.choice.families
+        budgets = (budget,) if budget else self.budgets
+        return [self.results[_key(factor, family, name, budget)] for family in families for budget in budgets]
+
+    def held(self) -> bool:
+        """Whether no policy of the contract faults."""
+        names = [name for name, policy in self.choice.policies.items() if policy.contract]
+        return not any(total(self.of(name, factor), "faults") for name in names for factor in (ONE, *SWEEP))
+
+    def shown(self) -> bool:
+        """Whether each mutation shows the fault that it must."""
+        return all(by_type(self.of(BROKEN[missing].name))[fault] for missing, fault in SHOWS.items())
+
+
+def section(results: Results, choice: Choice = WHOLE) -> Section:
+    """The tables; it holds if the contract shows no fault anywhere, and each mutation the one that it must.
+
+    Where families or budgets are left out, mutations may have nothing to show.
+    """
+    its = _Found(results, choice)
+    count = len(choice.families) * len(its.budgets)
     return Section(
         "tier2",
-        "Tier 2: four families at six budgets",
-        {"configurations": len(FAMILIES) * len(BUDGETS), "cells": dict(results)},
+        "Tier 2: four families at six budgets" if its.whole else f"Tier 2: {count} of its configurations",
+        {"configurations": count, "cells": dict(results)},
         (
-            _overview(results, ONE, "Faults, misses and thrash in 24 configurations"),
-            _types(results),
-            *(_grid(results, figure, title) for figure, title in (("faults", "Faults"), ("misses", "Misses"))),
-            _families(results),
-            _mutations(results),
-            *(_overview(results, factor, f"Appendix: generator parameters times {factor}") for factor in SWEEP),
+            _overview(its, ONE, f"Faults, misses and thrash in {count} configurations"),
+            _types(its),
+            *(_grid(its, figure, title) for figure, title in (("faults", "Faults"), ("misses", "Misses"))),
+            _families(its),
+            _mutations(its),
+            *(_overview(its, factor, f"Appendix: generator parameters times {factor}") for factor in SWEEP),
         ),
-        tuple(_prose(held, shown)),
+        tuple(_prose(its)),
         (PAPER,),
-        (_chart(results),),
-        held and shown,
+        (_chart(its),),
+        its.held() and (its.shown() or not its.whole),
+        _verdict(its),
     )
 
 
-def _prose(held: bool, shown: bool) -> Iterator[str]:
-    yield (
-        f"Under clawvm, lru and oracle zero faults are {BY_CONSTRUCTION}: whatever was written can be resolved, what "
-        "is required stands at its floor, and what is dirty is committed before it is destroyed. "
-        + ("They show none." if held else "THEY SHOW FAULTS.")
-    )
-    yield (
-        "The evidence is that a broken mechanism shows: each of the six mutations of clawvm "
-        + ("faults in the way that its mechanism prevents." if shown else "SHOULD fault; one DOES NOT.")
-    )
+def _verdict(its: _Found) -> str:
+    told = []
+    for name in its.choice.headline:
+        found = its.of(name)
+        told.append(f"{name} {mean(total(found, 'faults'), len(found))}")
+    return f"faults per configuration: {', '.join(told)}"
+
+
+def _prose(its: _Found) -> Iterator[str]:
+    contract = [name for name, policy in its.choice.policies.items() if policy.contract]
+    if contract:
+        yield (
+            f"Under {', '.join(contract)} zero faults are {BY_CONSTRUCTION}: whatever was written can be resolved, "
+            "what is required stands at its floor, and what is dirty is committed before it is destroyed. "
+            + ("They show none." if its.held() else "THEY SHOW FAULTS.")
+        )
+    if its.shown():
+        yield (
+            "The evidence is that a broken mechanism shows: each of the six mutations of clawvm faults in the way "
+            "that its mechanism prevents."
+        )
+    elif its.whole:
+        yield "The evidence would be that a broken mechanism shows: each of the six mutations SHOULD; one DOES NOT."
+    else:
+        yield "Not every mutation of clawvm shows in what was chosen; in all families and at all budgets each must."
     yield (
         "A page that a boundary destroyed before it was committed is one flush_miss; it is required no more, so that "
         "a policy that loses its rules early shows fewer pinned_invariant_miss later."
     )
-    yield from (f"{policy.name}: {policy.says}." for policy in POLICIES.values())
+    yield from (f"{policy.name}: {policy.says}." for policy in its.choice.policies.values())
 
 
-def _of(results: Results, name: str, factor: Fraction = ONE, budgets: Iterable[int] = BUDGETS) -> Sequence[Result]:
-    """The results of a policy in all families."""
-    return [results[_key(factor, family, name, budget)] for family in FAMILIES for budget in budgets]
-
-
-def _overview(results: Results, factor: Fraction, title: str) -> Table:
+def _overview(its: _Found, factor: Fraction, title: str) -> Table:
     rows: list[Row] = []
-    for name, policy in POLICIES.items():
-        found = _of(results, name, factor)
+    for name, policy in its.choice.policies.items():
+        found = its.of(name, factor)
         faults, count = total(found, "faults"), len(found)
         told = f"{mean(faults, count)}, {BY_CONSTRUCTION}" if policy.contract and not faults else mean(faults, count)
         sums = (total(found, key) for key in ("hits", "page_ins", "misses", "alerts", "pressure"))
@@ -138,41 +182,42 @@ def _overview(results: Results, factor: Fraction, title: str) -> Table:
     )
 
 
-def _types(results: Results) -> Table:
-    rows: list[Row] = [(name, *by_type(_of(results, name)).values()) for name in POLICIES]
+def _types(its: _Found) -> Table:
+    rows: list[Row] = [(name, *by_type(its.of(name)).values()) for name in its.choice.policy_names]
     return Table("Faults by type, all configurations", ("policy", *map(str, FaultType)), tuple(rows))
 
 
-def _grid(results: Results, figure: str, title: str) -> Table:
-    rows: list[Row] = [
-        (name, *(total(_of(results, name, budgets=(budget,)), figure) for budget in BUDGETS)) for name in POLICIES
-    ]
-    return Table(f"{title} by budget, all families", ("policy", *map(str, BUDGETS)), tuple(rows))
+def _by_budget(its: _Found, name: str, figure: str) -> tuple[int, ...]:
+    return tuple(total(its.of(name, budget=budget), figure) for budget in its.budgets)
 
 
-def _families(results: Results) -> Table:
+def _grid(its: _Found, figure: str, title: str) -> Table:
+    rows: list[Row] = [(name, *_by_budget(its, name, figure)) for name in its.choice.policy_names]
+    title = f"{title} by budget, {its.choice.told_families}"
+    return Table(title, ("policy", *map(str, its.budgets)), tuple(rows))
+
+
+def _families(its: _Found) -> Table:
     rows = []
-    for name in POLICIES:
+    for name in its.choice.policy_names:
         row: list[int | str] = [name]
-        for family in FAMILIES:
-            found = [results[_key(ONE, family, name, budget)] for budget in BUDGETS]
+        for family in its.choice.families:
+            found = its.of(name, family=family)
             row += (total(found, "faults"), total(found, "misses"))
         rows.append(tuple(row))
-    columns = tuple(f"{family} {figure}" for family in FAMILIES for figure in ("faults", "misses"))
+    columns = tuple(f"{family} {figure}" for family in its.choice.families for figure in ("faults", "misses"))
     return Table("Faults and misses by family, all budgets", ("policy", *columns), tuple(rows))
 
 
-def _mutations(results: Results) -> Table:
+def _mutations(its: _Found) -> Table:
     rows = []
     for missing, fault in SHOWS.items():
-        found = by_type(_of(results, BROKEN[missing].name))
+        found = by_type(its.of(BROKEN[missing].name))
         others = ", ".join(f"{count} {kind}" for kind, count in found.items() if count and kind != fault) or "none"
         rows.append((str(missing), str(fault), found[fault], others))
     return Table("clawvm with one mechanism broken", ("without", "must show", "shown", "others"), tuple(rows))
 
 
-def _chart(results: Results) -> Chart:
-    series = {
-        name: tuple(total(_of(results, name, budgets=(budget,)), "misses") for budget in BUDGETS) for name in POLICIES
-    }
-    return Chart("Misses by budget, all families", BUDGETS, series, "budget (tokens)", "misses")
+def _chart(its: _Found) -> Chart:
+    series = {name: _by_budget(its, name, "misses") for name in its.choice.policy_names}
+    return Chart(f"Misses by budget, {its.choice.told_families}", its.budgets, series, "budget (tokens)", "misses")

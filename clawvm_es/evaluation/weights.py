@@ -6,7 +6,8 @@ The grid: the weight of recency from none to four times the paper's (7), that of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import product
 from typing import Final
 
@@ -14,7 +15,7 @@ import attrs
 
 from clawvm_es.core.profiles import CLAWVM, PAPER_WEIGHTS
 from clawvm_es.evaluation.cells import Cell, Chart, Experiment, Result, Results, Section, Table
-from clawvm_es.evaluation.families import FAMILIES
+from clawvm_es.evaluation.choice import WHOLE, Choice
 from clawvm_es.evaluation.measures import family_cell, total
 from clawvm_es.model.profile import Order, Profile, Rule
 
@@ -65,19 +66,20 @@ def points() -> Iterator[Point]:
         yield Point(recency, cost, pin_soft, plan)
 
 
-def weights_cell(point: Point) -> Result:
-    """All families at one point: their faults, misses and hits."""
-    found = [family_cell(family, point.profile, BUDGET_TOKENS) for family in FAMILIES]
+def weights_cell(point: Point, families: Sequence[str] = WHOLE.families, seed: int = WHOLE.seed) -> Result:
+    """The families at one point: their faults, misses and hits."""
+    found = [family_cell(family, point.profile, BUDGET_TOKENS, seed=seed) for family in families]
     return {key: total(found, key) for key in ("faults", "misses", "hits", "uncached_tokens")}
 
 
-def weights() -> Experiment:
+def weights(choice: Choice = WHOLE) -> Experiment:
     """The sweep as an experiment: one cell a point."""
-    cells = [Cell(point.key, weights_cell, (point,), cost=len(FAMILIES)) for point in points()]
-    return Experiment("weights", cells, section)
+    chosen, cost = (choice.families, choice.seed), len(choice.families)
+    cells = [Cell(point.key, weights_cell, (point, *chosen), cost=cost) for point in points()]
+    return Experiment("weights", cells, partial(section, choice=choice))
 
 
-def section(results: Results) -> Section:
+def section(results: Results, choice: Choice = WHOLE) -> Section:
     """Misses at every point; it holds if no point shows a fault."""
     faults = {result["faults"] for result in results.values()}
     misses = [result["misses"] for result in results.values()]
@@ -94,7 +96,7 @@ def section(results: Results) -> Section:
         {"points": len(results), "faults": sorted(faults), "cells": dict(results)},
         (
             Table(
-                "Misses by weights (permille), all families",
+                f"Misses by weights (permille), {choice.told_families}",
                 ("recency", "plan", *(f"cost {cost}" for cost in COST)),
                 rows,
                 "The weight of a soft pin moves with that of the plan: 300, 600, 1200. The paper's point: "
@@ -109,6 +111,9 @@ def section(results: Results) -> Section:
         (PAPER,),
         (_chart(results),),
         faults == {0},
+        f"{len(results)} points, {min(faults)} faults at each; misses {min(misses)} to {max(misses)}"
+        if len(faults) == 1
+        else f"{len(faults)} fault counts",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from clawvm_es.evaluation import experiments, families
 from clawvm_es.evaluation.cells import Experiment, Section
-from clawvm_es.evaluation.evaluate import Settings, evaluate
+from clawvm_es.evaluation.evaluate import Choice, Settings, evaluate
 from clawvm_es.evaluation.folder import CELLS
 from clawvm_es.evaluation.report import FILES, TIMINGS
 
@@ -98,6 +99,27 @@ def test_a_killed_run_is_resumed(tmp_path, run, whole, by):
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
     assert "resumes" in err and "cells are there" in err
+<<<<<<< HEAD
+=======
+    assert files(out) == whole
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, run, whole):
+    """What fits is kept; the error names the file and says that the same command goes on."""
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
+
+    out = tmp_path / "out"
+    full = program("tasks", "--out", out, "--workers", 2, preexec_fn=little_room)
+    _, err = full.communicate(timeout=60)
+    assert full.returncode == 2
+    assert f"{out / CELLS}: File too large (make room; the same command goes on from here)" in err
+    assert gone(full.pid)
+    code, _, err = run("eval", "tasks", "--out", out)
+    assert code == 0
+    assert "cells are there" in err
+>>>>>>> main
     assert files(out) == whole
 
 
@@ -193,6 +215,14 @@ def test_a_failed_gate_is_exit_code_1(run, tmp_path, monkeypatch):
         (["real", "--traces", "nowhere"], "nowhere: is no folder"),
         (["tier1", "--workers", "0"], "workers"),
         (["real", "--fixed", "-1"], "fixed"),
+        (["all", "--family", "poetry"], "unknown family 'poetry' (one of coding, research, "),
+        (["all", "--policy", "magic"], "unknown policy 'magic' (one of retrieval, "),
+        (["all", "--budget", "7"], "unknown budget 7 (one of 120, 180, "),
+        (
+            ["tier1", "--family", "coding"],
+            "families cannot be chosen for tier1 (they can for tier2, ablation, weights)",
+        ),
+        (["weights", "--budget", "180"], "budgets cannot be chosen for weights (they can for tier2, real)"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(run, tmp_path, monkeypatch, arguments, says):
@@ -213,6 +243,55 @@ def test_without_recorded_sessions_the_real_part_is_left_out(tmp_path, monkeypat
     assert [part.name for part in report.parts] == ["tier1"]
     assert said == ["real is left out: no folder of recorded sessions was named (--traces DIR)"]
     assert "left out: no folder" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_choice_narrows_the_tables(run, tmp_path):
+    """Only the families, policies and budgets that are asked for stand in the report, in its own order, each once."""
+    arguments = [
+        *("--policy", "oracle", "--policy", "lru"),
+        *("--budget", "500", "--budget", "180", "--budget", "180"),
+    ]
+    code, out, err = run("eval", "tier2", "--family", "runbook", *arguments, "--out", tmp_path / "out", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    settings = document["settings"]
+    assert (settings["families"], settings["policies"]) == (["runbook"], ["lru", "oracle"])
+    assert settings["budgets"] == [180, 500]
+    tables = {table["title"]: table for table in document["experiments"]["tier2"]["tables"]}
+    grid = tables["Misses by budget, runbook"]
+    assert grid["columns"] == ["policy", "180", "500"]
+    assert [row[0] for row in grid["rows"]] == ["lru", "oracle"]
+
+
+def test_another_seed_gives_other_sessions(tmp_path):
+    """Two seeds give two reports, and neither is taken for the other in one folder."""
+    reports = []
+    for seed in (1, 2, 1):
+        choice = Choice(("lru",), ("coding",), (180,), seed)
+        reports.append(evaluate(tmp_path / "out", Settings(("tier2",), choice=choice), workers=1).document())
+    assert reports[0] == reports[2]
+    assert reports[0]["experiments"] != reports[1]["experiments"]
+
+
+def test_a_part_without_the_budget_is_left_out(tmp_path, monkeypatch):
+    """A budget that only another part has leaves this one out, with the reason."""
+    monkeypatch.setattr(experiments, "PARTS", {name: experiments.PARTS[name] for name in ("tier1", "tier2", "real")})
+    report = evaluate(tmp_path / "out", Settings(choice=Choice(budgets=(2_000,))), workers=1)
+    assert [part.name for part in report.parts] == ["tier1"]
+    assert report.left_out["tier2"] == "its budgets are 120, 180, 240, 300, 400, 500"
+
+
+def test_recorded_sessions_under_a_choice(run, tmp_path):
+    """Lru stands beside what is chosen: the others are compared with it."""
+    (tmp_path / "traces").mkdir()
+    families.write(tmp_path / "traces" / "s.jsonl", "assistant")
+    arguments = ["--traces", tmp_path / "traces", "--policy", "retrieval", "--fixed", "100"]
+    code, out, err = run("eval", "real", *arguments, "--out", tmp_path / "out", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["settings"]["fixed tokens"] == 100
+    told = [table for table in document["experiments"]["real"]["tables"] if table["title"].startswith("Policies on")]
+    assert [[row[0] for row in table["rows"]] for table in told] == [["retrieval", "lru"]]
 
 
 def test_a_folder_of_traces_with_bad_files(run, tmp_path, monkeypatch):
@@ -251,3 +330,19 @@ def test_timings_do_not_stand_in_the_report(tmp_path):
         evaluate(tmp_path / name, Settings(("overhead",)), workers=2)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert all((tmp_path / "one" / name).exists() for name in TIMINGS)
+
+
+def test_on_a_terminal_there_are_bars_and_colours(tmp_path):
+    """A bar with an estimate on stderr, a green mark on stdout, and no escape that the terminal would print."""
+    code = "import pty, sys; sys.exit(pty.spawn([sys.executable, *sys.argv[1:]]))"
+    shown = subprocess.run(
+        [sys.executable, "-c", code, "-m", "clawvm_es", "eval", "tier1", "--out", "out"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "NO_COLOR"},
+        capture_output=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    ).stdout.decode()
+    assert "cells  [" in shown and "100%" in shown
+    assert "\x1b[32m✓\x1b[0m Tier 1: lifecycle gates: holds: 6 of 6 gates pass" in shown
+    assert "\\x1b" not in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
@@ -13,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawvm_es.evaluation.cells import Chart, Section, Table
+from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.report import FILES, TIMINGS, Part, Report, html, markdown, verdict, write
 from clawvm_es.evaluation.report import csv as csv_report
 from clawvm_es.evaluation.report import json as json_report
 from clawvm_es.evaluation.report.charts import svg
+from clawvm_es.evaluation.report.style import CSS
 from clawvm_es.evaluation.report.text import clean
 
 NASTY = "<script>alert('x')</script> | *a* `b` [c](http://d) & \\ \"q\" _e_ \n#f \x1b[31m \ud800"
@@ -30,16 +33,8 @@ def table(title: str = "Ours", *rows: tuple[int | str, ...]) -> Table:
 def section(name: str = "one", holds: bool | None = None, text: str = "Told.", **more) -> Section:
     """A section with a table, one of the paper's, and a chart."""
     chart = Chart("Misses by budget", (120, 180), {"lru": (3, 2), "clawvm": (None, 1)}, "tokens", "misses")
-    return Section(
-        name,
-        f"Section {name}",
-        {"n": 1},
-        more.pop("tables", (table(),)),
-        (text,),
-        (table("Paper's"),),
-        (chart,),
-        holds,
-    )
+    tables = more.pop("tables", (table(),))
+    return Section(name, f"Section {name}", {"n": 1}, tables, (text,), (table("Paper's"),), (chart,), holds)
 
 
 def report(*sections: Section, timed: tuple[Section, ...] = ()) -> Report:
@@ -65,6 +60,7 @@ class Page(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
+        """Note a tag, its id and where it leads."""
         self.tags.append(tag)
         self.ids += [value for name, value in attrs if name == "id"]
         self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href")]
@@ -72,12 +68,15 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
+        """Note a tag that holds nothing."""
         self.tags.append(tag)
 
     def handle_endtag(self, tag):
+        """A tag ends that is open."""
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        """Note what a reader sees."""
         self.text += data
 
 
@@ -167,7 +166,7 @@ def test_no_text_breaks_out_of_its_place(text):
     lines = markdown.render(nasty).splitlines()
     assert len(lines) == len(markdown.render(plain).splitlines())
     assert not any(line.lstrip().startswith(("<", "[")) for line in lines)
-    cells = [row for row in csv.DictReader(io.StringIO(csv_report.render(nasty), newline=""))]
+    cells = list(csv.DictReader(io.StringIO(csv_report.render(nasty), newline="")))
     assert (cells[0]["row"], cells[0]["value"]) == (clean(text), "1")
     assert json.loads(json_report.render(nasty.document()))["experiments"]["one"]["tables"][0]["title"] == text
     assert markdown.render(nasty).encode()
@@ -184,7 +183,7 @@ def test_markdown_shows_marks_as_they_are():
 
 
 def test_the_page_needs_nothing_else():
-    """No script, no address of another machine, every link leads somewhere on the page or beside it; ids are unique."""
+    """No script, no address of another machine; every link leads somewhere; ids are unique."""
     text = html.render(report(section("a"), section("b"), timed=(section("fast"),)))
     page = Page(text)
     assert "script" not in page.tags and "link" not in page.tags and "img" not in page.tags
@@ -221,3 +220,19 @@ def test_a_policy_has_one_colour_in_all_charts():
     alone, beside = (svg(Chart("t", (1,), dict.fromkeys(names, (1,))), "c") for names in (["lru"], ["other", "lru"]))
     assert "color-0 a:visited{stroke:var(--c6)" in alone
     assert "color-1 a:visited{stroke:var(--c6)" in beside
+
+
+def test_every_policy_has_a_colour_of_its_own():
+    """So many policies, so many colours, and the page defines each for light and dark."""
+    text = svg(Chart("t", (1,), dict.fromkeys(POLICIES, (1,))), "c")
+    colours = re.findall(r"a:visited{stroke:var\((--c\d+)\)", text)
+    assert len(colours) == len({*colours}) == len(POLICIES)
+    assert all(CSS.count(f"{colour}:#") == 2 for colour in colours)
+
+
+def test_what_is_no_policy_is_dashed_beside_policies():
+    """Bounds do not look like something that could be run."""
+    dashes = ".serie-{}{{stroke-dasharray:"
+    both = svg(Chart("t", (1, 2), {"lru": (1, 2), "bound fit": (0, 1)}), "c")
+    assert dashes.format(1) in both and dashes.format(0) not in both
+    assert dashes.format(0) not in svg(Chart("t", (1, 2), {"cost 0": (1, 2)}), "c")

@@ -7,11 +7,23 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement
 
 from clawvm_es.evaluation.cells import Chart
-from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.report.text import clean
 
 COLOURS: Final = 12
 """The page defines `--c0` up to this many."""
+_POLICIES: Final = {
+    "retrieval": 0,
+    "retrieval+fixed": 1,
+    "retrieval_cache": 2,
+    "retrieval_cache+fixed": 3,
+    "compaction_hybrid": 4,
+    "compaction_hybrid+fixed": 5,
+    "lru": 6,
+    "clawvm": 7,
+    "oracle": 8,
+    "clawvm_paper": 9,
+}
+"""Policy → its colour."""
 _WIDTH: Final = 860
 _HEIGHT: Final = 400
 
@@ -64,7 +76,9 @@ def svg(chart: Chart, identity: str) -> str:
     drawing.uuid = identity
     drawing.x_labels = [_number(place) if isinstance(place, int) else clean(place) for place in chart.x]
     for name, values in chart.series.items():
-        drawing.add(clean(name), list(values))
+        beside = name not in _POLICIES and not _POLICIES.keys().isdisjoint(chart.series)
+        dashed = {"stroke_style": {"dasharray": "6,4"}} if beside and not chart.bars else {}
+        drawing.add(clean(name), list(values), **dashed)
     drawing.add_xml_filter(lambda root: _plain(root, identity, clean(chart.title)))
     text: str = drawing.render(is_unicode=True)
     return text
@@ -76,10 +90,9 @@ def _number(value: Any) -> str:
 
 def _colours(chart: Chart) -> list[int]:
     """A policy has the same colour in all charts; other series take what is left, in their order."""
-    known = {name: place for place, name in enumerate(POLICIES)}
-    taken = [known[name] for name in chart.series if name in known]
+    taken = [_POLICIES[name] for name in chart.series if name in _POLICIES]
     free = cycle([place for place in reversed(range(COLOURS)) if place not in taken])
-    return [known[name] if name in known else next(free) for name in chart.series]
+    return [_POLICIES[name] if name in _POLICIES else next(free) for name in chart.series]
 
 
 def _plain(root: Element, identity: str, title: str) -> Element:
