@@ -99,8 +99,6 @@ def test_a_killed_run_is_resumed(tmp_path, run, whole, by):
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
     assert "resumes" in err and "cells are there" in err
-<<<<<<< HEAD
-=======
     assert files(out) == whole
 
 
@@ -119,7 +117,6 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, run, whole):
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
     assert "cells are there" in err
->>>>>>> main
     assert files(out) == whole
 
 
