@@ -53,7 +53,10 @@ def evaluate(
             say(f"{out}: {kept.dropped} cells were computed by other code and are computed anew")
         for name, why in settings.left_out.items():
             say(f"{name} is left out: {why}")
-        made = experiments(settings, _sessions(settings, folder, workers or cores(), progress))
+        sessions = _sessions(settings, folder, workers or cores(), progress)
+        if sessions.unread:
+            say(f"{settings.traces}: {len(sessions.unread)} files were not read; the report says why")
+        made = experiments(settings, sessions)
         missing, total = missing_cells(made.values(), kept)
         if resumes and missing < total:
             say(f"{out}: resumes, {total - missing} of {total} cells are there (--fresh begins anew)")

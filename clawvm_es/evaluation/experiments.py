@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.evaluation import real
 from clawvm_es.evaluation.ablation import ablation
 from clawvm_es.evaluation.cells import Experiment
@@ -30,7 +30,7 @@ REAL: Final = "real"
 class Settings:
     """What is evaluated: parts by name, a folder of recorded sessions, tokens that each of their turns is charged.
 
-    Raises `UsageError` for what is not known.
+    Raises `UsageError` for what is not known, `UnreadableInput` where there is no such folder.
     """
 
     parts: tuple[str, ...] = (ALL,)
@@ -47,6 +47,8 @@ class Settings:
         self._check_choice()
         if self.parts == (REAL,) and self.traces is None:
             raise UsageError("the real part needs recorded sessions", hint="name their folder with --traces DIR")
+        if REAL in self.chosen and self.traces is not None and not self.traces.is_dir():
+            raise UnreadableInput(f"{self.traces}: is no folder", hint="name a folder of recorded sessions")
 
     def _check_choice(self) -> None:
         """Raise for a budget that no part has, and for a choice that no part asked for knows."""

@@ -187,10 +187,12 @@ def test_a_folder_of_something_else_is_refused(run, tmp_path, fresh):
 
 
 def test_json_is_the_report(done, run):
-    """`--json` prints what report.json holds."""
+    """`--json` prints what report.json holds: no figure of it is a float."""
     code, out, _ = run("eval", *QUICK, "--out", done, "--json")
     assert code == 0
-    assert json.loads(out) == json.loads((done / "report.json").read_bytes())
+    floats: list[str] = []
+    assert json.loads(out) == json.loads((done / "report.json").read_bytes(), parse_float=floats.append)
+    assert not floats
 
 
 def test_a_failed_gate_is_exit_code_1(run, tmp_path, monkeypatch):
@@ -230,6 +232,7 @@ def test_wrong_usage_is_exit_code_2(run, tmp_path, monkeypatch, arguments, says)
     assert (code, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
+    assert not Path("out").exists()
 
 
 def test_without_recorded_sessions_the_real_part_is_left_out(tmp_path, monkeypatch):
@@ -307,6 +310,7 @@ def test_a_folder_of_traces_with_bad_files(run, tmp_path, monkeypatch):
     assert [row[0] for row in unread["rows"]] == ["broken.jsonl", "notes.txt"]
     assert unread["rows"][0][1].startswith("line 3: ")
     assert "$.data.page_type" in unread["rows"][0][1]
+    assert f"{traces}: 2 files were not read" in err
 
 
 def test_no_place_of_this_machine_is_in_the_report(run, tmp_path, monkeypatch):
