@@ -68,12 +68,12 @@ class Index:
 
     def put(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> None:
         """Insert the steps of a page, or replace them; its age counts from turn `since`."""
-        steps = self.steps
-        for step in self._entries.get(page_id, ()):
-            del steps[bisect_left(steps, step)]
+        known_steps = self._entries.get(page_id)
+        if known_steps:
+            self._take_out(known_steps)
         entries = self._entries[page_id] = self.steps_of(page_id, number, hull, score, since)
-        for step in entries:
-            insort(steps, step)
+        if entries:
+            self._put_in(entries)
         due, known = self._ages.next_change(since, self.turn), self._due.get(page_id)
         if due != known:
             if known is not None:
@@ -84,11 +84,28 @@ class Index:
 
     def drop(self, page_id: str) -> None:
         """Take a page's steps out, if it has any."""
-        for step in self._entries.pop(page_id, ()):
-            del self.steps[bisect_left(self.steps, step)]
+        known_steps = self._entries.pop(page_id, None)
+        if known_steps:
+            self._take_out(known_steps)
         due = self._due.pop(page_id, None)
         if due is not None:
             del self._calendar[due][page_id]
+
+    def _take_out(self, entries: list[Step]) -> None:
+        if self._by_reuse:  # the steps of a page have one priority: they stand together
+            place = bisect_left(self.steps, entries[0])
+            del self.steps[place : place + len(entries)]
+        else:
+            for step in entries:
+                del self.steps[bisect_left(self.steps, step)]
+
+    def _put_in(self, entries: list[Step]) -> None:
+        if self._by_reuse:
+            place = bisect_left(self.steps, entries[0])
+            self.steps[place:place] = entries
+        else:
+            for step in entries:
+                insort(self.steps, step)
 
     def advance(self, turn: int) -> tuple[str, ...]:
         """Move to `turn` and return the pages that lose recency by it; the caller puts them again."""

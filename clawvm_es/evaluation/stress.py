@@ -156,6 +156,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
             faults[other] += result["faults"]
             figures = (result[key] for key in ("faults", "pressure", "needs", "hits", "page_ins"))
             rows.append((test.title, other, *figures, kinds))
+    under = [name for name, policy in choice.policies.items() if policy.contract]
     return Section(
         "stress",
         "Stress tests",
@@ -168,5 +169,6 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
                 "Pressure is what cannot fit whatever is chosen; it is no fault.",
             ),
         ),
+        holds=not any(faults[name] for name in under) if under else None,
         verdict=f"faults: {', '.join(f'{name} {faults[name]}' for name in choice.headline)}",
     )

@@ -163,6 +163,13 @@ def _prose(its: _Found) -> Iterator[str]:
         "A page that a boundary destroyed before it was committed is one flush_miss; it is required no more, so that "
         "a policy that loses its rules early shows fewer pinned_invariant_miss later."
     )
+    yield (
+        "What differs from the paper, and why: a rule that is out of the prompt is a fault at every assembly "
+        "until it is back, and our families state rules that are needed late, compact and reset often. So the weak "
+        "policies fault more than the paper's, and compaction_hybrid, which loses its rules at each compaction and "
+        "at small budgets compacts often, faults more than retrieval, which finds some again; in the paper it is "
+        "the other way round. By refetch and duplicate_tool alone the two are close."
+    )
     yield from (f"{policy.name}: {policy.says}." for policy in its.choice.policies.values())
 
 
