@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from clawvm_es.core.index import Index
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
-from clawvm_es.core.reuse import worth
+from clawvm_es.core.ranking import advance, reindex, scored, unindex
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
-from clawvm_es.core.utility import QUALITY, UNSCORED, Hull, Score, hull, static_score
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
-from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
+from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile, Rule
 
 REDUCER_VERSION: Final = 3
@@ -24,7 +22,6 @@ REDUCER_VERSION: Final = 3
 
 Snapshots that another version made are not used.
 """
-_CACHE, _SCORING = Rule.RETRIEVAL_CACHE, Capability.SCORING  # looked up once, as in `core.selector`
 
 
 def evolve(state: State, event: e.Event) -> State:
@@ -78,7 +75,7 @@ def override(state: State, profile: Profile | None, budget_tokens: int | None) -
     if profile is not None:
         adopt(state, profile)
         for page in state.pages.values():  # the weights so far are not those from here on
-            page.score = _score(state, page)
+            page.score = scored(state, page)
     if budget_tokens is not None:
         state.budget_tokens = budget_tokens
 
@@ -108,7 +105,7 @@ def _page_written(state: State, event: e.PageWritten) -> None:
         state.present += 1
     state.pages[page.page_id] = page
     state.places[page.page_id] = place_of(page)
-    _unindex(state, page)
+    unindex(state, page)
     state.arrivals.pop(page.page_id, None)
     state.arrivals[page.page_id] = None
     if page.page_id in state.assembled:
@@ -140,44 +137,16 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
         uses=known.uses if known else 0,
         edited=known.edited if known else 0,
     )
-    page.score = _score(state, page)
+    page.score = scored(state, page)
     return page
-
-
-def score_of(state: State, page: Page) -> Score:
-    """The parts of a page's score that do not move with time, under the session's policy."""
-    if _SCORING not in state.capabilities:
-        return UNSCORED
-    return static_score(
-        state.profile.weights,
-        page.page_type,
-        page.pin,
-        page.scope,
-        page.active,
-        page.full_tokens,
-        of_record=page.origin.resource is not None,
-        by_model=page.author is Author.MODEL,
-    )
-
-
-def recency_weight(state: State) -> int:
-    """What having been used just now adds to a page's score, in permille."""
-    return state.profile.weights.recency if Capability.SCORING in state.capabilities else 0
-
-
-def _score(state: State, page: Page) -> int:
-    score = sum(score_of(state, page))
-    if not state.ranks_reuse:
-        return score
-    return worth(score, state.profile.weights.reuse, page.uses, page.full_tokens)
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
     page = state.pages[event.page_id]
     page.pin = event.pin
-    page.score = _score(state, page)
+    page.score = scored(state, page)
     _require(state, page)
-    _reindex(state, page)
+    reindex(state, page)
 
 
 def _page_retired(state: State, event: e.PageRetired) -> None:
@@ -199,7 +168,7 @@ def _withdraw(state: State, page: Page, *, retired: bool = False, gone: bool = F
     page.dirty = False
     state.dirty.pop(page.page_id, None)
     state.arrivals.pop(page.page_id, None)
-    _unindex(state, page)
+    unindex(state, page)
     _require(state, page)
 
 
@@ -285,7 +254,7 @@ def _page_used(state: State, event: e.PageUsed) -> None:
     page = state.pages[event.page_id]
     if page.last_used != state.turn:
         page.last_used = state.turn
-        _reindex(state, page)
+        reindex(state, page)
 
 
 def _page_resolved(state: State, event: e.PageResolved) -> None:
@@ -296,68 +265,7 @@ def _arrive(state: State, page: Page) -> None:
     page.last_used = state.turn
     if state.holdable(page):
         state.arrivals[page.page_id] = None
-        _unindex(state, page)
-
-
-# ---------------------------------------------------------------------------------------------- index
-
-
-def index_of(state: State) -> Index:
-    """The selection index of `state`, built from scratch where it has none."""
-    if state.index is None:
-        state.index = build_index(state)
-    return state.index
-
-
-def build_index(state: State) -> Index:
-    """An index for the next assembly, from scratch."""
-    profile = state.profile
-    scored = Capability.SCORING in state.capabilities
-    index = Index(profile.rule, profile.order if scored else None, recency_weight(state), state.turn + 1)
-    for page in state.pages.values():
-        if page.page_id not in state.arrivals:
-            _put(state, index, page)
-    return index
-
-
-def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
-    """Prepare the index for the next turn: pages that lose recency, and those that arrived."""
-    for page_id in (*index.advance(state.turn + 1), *arrived):
-        _put(state, index, state.pages[page_id])
-
-
-def _put(state: State, index: Index, page: Page) -> None:
-    if page.retired or page.gone:
-        return
-    if state.profile.rule is _CACHE:
-        index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
-        return
-    base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else state.held_floor(page)
-    if page.hull is None or page.hull_base != base:
-        page.hull, page.hull_base = hull(page.tokens, base), base
-    index.put(page.page_id, page.number, page.hull, page.score, since(state, page))
-
-
-def since(state: State, page: Page) -> int:
-    """The turn from which a page's age counts: its last use, or under `reuse` the last write of what it shows."""
-    return max(page.last_used, page.edited) if state.ranks_reuse else page.last_used
-
-
-def in_full(page: Page, base: int) -> Hull:
-    """The one step that a cache of results takes, from rank `base`: the whole result; of other pages none."""
-    if page.page_type is not PageType.EVIDENCE or base == FULL:
-        return ()
-    return ((FULL, QUALITY[FULL] - QUALITY[base], page.full_tokens - page.tokens[base]),)
-
-
-def _reindex(state: State, page: Page) -> None:
-    if state.index is not None and page.page_id not in state.arrivals:
-        _put(state, state.index, page)
-
-
-def _unindex(state: State, page: Page) -> None:
-    if state.index is not None:
-        state.index.drop(page.page_id)
+        unindex(state, page)
 
 
 # ------------------------------------------------------------------------------------- tools and needs
@@ -373,8 +281,8 @@ def _meet(state: State, needs: Iterable[Need]) -> None:
             page = state.pages[holder.page_id]
             page.uses += 1
             if state.ranks_reuse:
-                page.score = _score(state, page)
-                _reindex(state, page)
+                page.score = scored(state, page)
+                reindex(state, page)
 
 
 def _tool_called(state: State, event: e.ToolCalled) -> None:
@@ -395,7 +303,7 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         page_id = state.shown.get(key)
         if page_id is not None:
             state.pages[page_id].edited = state.turn
-            _reindex(state, state.pages[page_id])
+            reindex(state, state.pages[page_id])
     for kind in event.invalidates:
         state.written_classes[kind] = state.version
     waiting = state.unmatched.pop(event.call, None)

@@ -19,8 +19,8 @@ from typing import TypeAlias
 
 import attrs
 
-from clawvm_es.core.evolve import in_full, index_of, since
 from clawvm_es.core.index import Index, Step, priority_of
+from clawvm_es.core.ranking import in_full, index_of, since
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import hull
 from clawvm_es.limits import DENSITY_SHIFT

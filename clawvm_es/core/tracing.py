@@ -26,8 +26,8 @@ from typing import TypeAlias
 
 import attrs
 
-from clawvm_es.core.evolve import recency_weight, score_of, since
 from clawvm_es.core.index import Step, priority_of
+from clawvm_es.core.ranking import recency_weight, score_of, since
 from clawvm_es.core.reuse import NEAR, NEARNESS
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import Page, State

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from clawvm_es.core.decide import decide
-from clawvm_es.core.evolve import build_index, evolve, fold
+from clawvm_es.core.evolve import evolve, fold
 from clawvm_es.core.profiles import CLAWVM, MUTATIONS, PROFILES, without
+from clawvm_es.core.ranking import build_index
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command

@@ -6,8 +6,8 @@ import attrs
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
-from clawvm_es.core.evolve import index_of, since
 from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.core.ranking import index_of, since
 from clawvm_es.core.reuse import NEAR, NEARNESS, USES_MAX, worth
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, Resource, ResourceClass

@@ -1,0 +1,106 @@
+"""What of a state the selection index holds: each page's score, its steps, and since when its age counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from clawvm_es.core.index import Index
+from clawvm_es.core.reuse import worth
+from clawvm_es.core.state import Page, State
+from clawvm_es.core.utility import QUALITY, UNSCORED, Hull, Score, hull, static_score
+from clawvm_es.model.pages import ABSENT, FULL, Author, PageType
+from clawvm_es.model.profile import Capability, Rule
+
+_CACHE: Final = Rule.RETRIEVAL_CACHE  # looked up once, as in `core.selector`
+_SCORING: Final = Capability.SCORING
+
+
+def score_of(state: State, page: Page) -> Score:
+    """The parts of a page's score that do not move with time, under the session's policy."""
+    if _SCORING not in state.capabilities:
+        return UNSCORED
+    return static_score(
+        state.profile.weights,
+        page.page_type,
+        page.pin,
+        page.scope,
+        page.active,
+        page.full_tokens,
+        of_record=page.origin.resource is not None,
+        by_model=page.author is Author.MODEL,
+    )
+
+
+def recency_weight(state: State) -> int:
+    """What having been used just now adds to a page's score, in permille."""
+    return state.profile.weights.recency if _SCORING in state.capabilities else 0
+
+
+def scored(state: State, page: Page) -> int:
+    """The part of a page's rank that does not move with time."""
+    score = sum(score_of(state, page))
+    if not state.ranks_reuse:
+        return score
+    return worth(score, state.profile.weights.reuse, page.uses, page.full_tokens)
+
+
+def index_of(state: State) -> Index:
+    """The selection index of `state`, built from scratch where it has none."""
+    if state.index is None:
+        state.index = build_index(state)
+    return state.index
+
+
+def build_index(state: State) -> Index:
+    """An index for the next assembly, from scratch."""
+    profile = state.profile
+    order = profile.order if _SCORING in state.capabilities else None
+    index = Index(profile.rule, order, recency_weight(state), state.turn + 1)
+    for page in state.pages.values():
+        if page.page_id not in state.arrivals:
+            put(state, index, page)
+    return index
+
+
+def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
+    """Prepare the index for the next turn: pages that lose recency, and those that arrived."""
+    for page_id in (*index.advance(state.turn + 1), *arrived):
+        put(state, index, state.pages[page_id])
+
+
+def put(state: State, index: Index, page: Page) -> None:
+    """Give the index a page's steps as they are now; a page that cannot stand in a prompt has none."""
+    if page.retired or page.gone:
+        return
+    if state.profile.rule is _CACHE:
+        index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
+        return
+    base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else state.held_floor(page)
+    if page.hull is None or page.hull_base != base:
+        page.hull, page.hull_base = hull(page.tokens, base), base
+    index.put(page.page_id, page.number, page.hull, page.score, since(state, page))
+
+
+def since(state: State, page: Page) -> int:
+    """The turn from which a page's age counts: its last use, or under `reuse` the last write of what it shows."""
+    return max(page.last_used, page.edited) if state.ranks_reuse else page.last_used
+
+
+def in_full(page: Page, base: int) -> Hull:
+    """The one step that a cache of results takes, from rank `base`: the whole result; of other pages none."""
+    if page.page_type is not PageType.EVIDENCE or base == FULL:
+        return ()
+    return ((FULL, QUALITY[FULL] - QUALITY[base], page.full_tokens - page.tokens[base]),)
+
+
+def reindex(state: State, page: Page) -> None:
+    """Let the index, where there is one, know that a page's rank changed; arrivals stand outside it."""
+    if state.index is not None and page.page_id not in state.arrivals:
+        put(state, state.index, page)
+
+
+def unindex(state: State, page: Page) -> None:
+    """Take a page out of the index, where there is one."""
+    if state.index is not None:
+        state.index.drop(page.page_id)
