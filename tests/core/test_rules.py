@@ -58,7 +58,7 @@ def test_offline_and_unknown_policies_are_wrong_usage():
 @forall(sessions(tuple(PROFILES.values())))
 @settings(max_examples=80, deadline=None)
 def test_no_rule_exceeds_the_budget(session):
-    """LAW-SELECT-1, under every policy that ships; a page stands at a level that it has, unless written anew since."""
+    """LAW-SELECT-1, under every policy; a page stands at a level that it has, unless written anew since."""
     state = session.state
     assert all(made.tokens <= made.budget_tokens or not made.pages for made in session.of(e.PromptAssembled))
     standing = {page_id: rank for page_id, rank in state.resident.items() if page_id not in state.rewritten}
