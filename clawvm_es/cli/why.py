@@ -146,6 +146,7 @@ def _order(found: Why) -> str:
 
 _ORDERS = {
     "recency": "recency",
+    "reuse": "how likely it is needed again",
     "retrieval": "retrieved",
     "retrieval_cache": "retrieved, then recency",
     "compaction": "kept, then retrieved",
