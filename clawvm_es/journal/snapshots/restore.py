@@ -123,6 +123,9 @@ def _named(events: Iterable[Event]) -> Iterator[str]:
         page_id = getattr(event, "page_id", None)
         if page_id is not None:
             yield page_id
+        for need in getattr(event, "needs", ()):
+            for holder in need.holders:
+                yield holder.page_id
 
 
 def stored(reader: Reader) -> Iterator[Row]:
