@@ -1,0 +1,39 @@
+"""What was measured on one kind of recorded session, as tables and prose need it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from clawvm_es.evaluation.sessions import CHAT, CODING
+from clawvm_es.evaluation.verdict import PARTS, Measured, Verdict, budgets_of, judge, part
+
+TITLES: Final[Mapping[str, str]] = {CODING: "Coding sessions", CHAT: "Chat sessions"}
+
+
+@attrs.frozen
+class Kind:
+    """Everything measured on one kind of session, and the verdict on each policy in each part."""
+
+    name: str
+    rows: Sequence[Measured]
+    policies: Sequence[str]
+    verdicts: Mapping[str, Mapping[str, Verdict]]
+
+    @property
+    def budgets(self) -> list[int]:
+        """The budgets at which any of them counts."""
+        return budgets_of(self.rows)
+
+    def part(self, name: str) -> list[Measured]:
+        """What was measured on one side of the split, or on all."""
+        return part(self.rows, name)
+
+
+def measured(name: str, rows: Sequence[Measured], policies: Sequence[str]) -> Kind:
+    """The rows of one kind, and the verdicts on these policies."""
+    its = [row for row in rows if row.found.kind == name]
+    verdicts = {place: {policy: judge(part(its, place), policy) for policy in policies} for place in PARTS}
+    return Kind(name, its, policies, verdicts)

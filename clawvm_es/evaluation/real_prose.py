@@ -1,0 +1,191 @@
+"""What is said of recorded sessions before their tables: how to read them, the goal, its verdict, and its price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from clawvm_es.evaluation.policies import Policy
+from clawvm_es.evaluation.real_kinds import TITLES, Kind
+from clawvm_es.evaluation.sessions import Sessions
+from clawvm_es.evaluation.split import HELD_OUT
+from clawvm_es.evaluation.statistics import RESAMPLES
+from clawvm_es.evaluation.verdict import (
+    BASE,
+    CANDIDATE,
+    UNCACHED_PERMILLE,
+    Verdict,
+    at,
+    counting,
+    figure,
+    goal,
+    pools,
+    total,
+)
+
+
+def paragraphs(
+    sessions: Sessions, kinds: Sequence[Kind], policies: Sequence[Policy], fixed_tokens: int
+) -> Iterator[str]:
+    """The goal and what came of it first, then how the figures were made."""
+    yield from _goal_set(kinds)
+    outside = [policy.name for policy in policies if not policy.contract]
+    for kind in kinds:
+        yield _goal_told(kind)
+        yield from _outside_told(kind, outside)
+        yield from _price_told(kind, outside)
+    yield (
+        "Replay is open loop: a miss says that text which this agent used would have been out of the prompt, never "
+        "whether the task would have failed. Misses and uncached tokens are a pair: the first cost a round trip, the "
+        "second a slower and dearer one."
+    )
+    yield (
+        f"Differences to {BASE} are pooled over sessions, with the 95 % percentile interval of {RESAMPLES} bootstrap "
+        "draws of sessions (subagents are drawn with the session that started them); * marks those whose interval "
+        "excludes 0, and no other difference is claimed. Pooled figures leave out 64k and 128k. Sessions of one "
+        "checkout, and trials of one task, stand on one side of the split; checkouts of one repository by different "
+        "people stand on both."
+    )
+    yield (
+        "`fit` bounds the misses of every policy with all mechanisms, `demand` (PFOO-L) of those that raise nothing "
+        f"speculatively. {BASE} and {CANDIDATE} raise hinted pages, and others when room is left, so that `demand` "
+        "is no law for them."
+    )
+    yield from _unrecorded(sessions, fixed_tokens)
+
+
+def _goal_set(kinds: Sequence[Kind]) -> Iterator[str]:
+    if not any(CANDIDATE in kind.policies for kind in kinds):
+        return
+    yield (
+        f"The goal: on the part held out, {CANDIDATE} misses at most as often as {BASE} at every budget, and pooled "
+        f"significantly less often, with at most {_times(UNCACHED_PERMILLE)} times its uncached tokens at each."
+    )
+    yield (
+        "What the part held out can show: exponents and weights of the rule reuse were chosen on the part tuned on, "
+        "and then frozen. Which terms the rule looks at was explored with all sessions of the split in sight, so "
+        "that for these it is a test of the figures and not of the choice of terms; sessions that the split does not "
+        "name are held out from both."
+    )
+
+
+def _times(permille: int) -> str:
+    return f"{permille // 1000}.{permille % 1000 // 100}"
+
+
+def _goal_told(kind: Kind) -> str:
+    """Whether the goal holds on the part held out, in a sentence for each thing it asks."""
+    title = TITLES[kind.name]
+    if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
+        return f"{title}: no held-out session counts at any budget, so nothing is said of the goal."
+    verdict = kind.verdicts[HELD_OUT][CANDIDATE]
+    its = goal(verdict)
+    counted = counting(verdict.by_budget)
+    differences = {budget: verdict.by_budget[budget].difference for budget in counted}
+    above = [f"{budget:,}: {difference:+d}" for budget, difference in differences.items() if difference > 0]
+    shares = [share for budget in counted if (share := verdict.uncached[budget]) is not None]
+    low, high = verdict.left_out
+    return (
+        f"{title}, goal on the part held out: {'holds' if its.holds else 'does not hold'}. "
+        f"{CANDIDATE} at or below {BASE} at every budget: {_yes(its.at_or_below)}"
+        f"{' (above at ' + ', '.join(above) + ')' if above else ''}; significantly below it pooled: "
+        f"{_yes(its.below_pooled)} ({verdict.pooled}; {low:+d} to {high:+d} with any one session left out); at most "
+        f"{_times(UNCACHED_PERMILLE)} times its uncached tokens at every budget: {_yes(its.uncached)} "
+        f"({_dear(verdict) or f'at most {max(shares, default=0):,} permille'}).{_why_dear(kind)}"
+    )
+
+
+def _dearer(verdict: Verdict) -> dict[int, int]:
+    """The budgets at which the candidate sends more uncached tokens than the goal allows, with its share."""
+    shares = {budget: verdict.uncached[budget] for budget in counting(verdict.by_budget)}
+    return {budget: share for budget, share in shares.items() if share is not None and share > UNCACHED_PERMILLE}
+
+
+def _dear(verdict: Verdict) -> str:
+    return ", ".join(f"{share:,} permille at {budget:,} tokens" for budget, share in _dearer(verdict).items())
+
+
+def _why_dear(kind: Kind) -> str:
+    """How large its prompts are where it sends too many uncached tokens: what is not size is place."""
+    told = []
+    for budget in _dearer(kind.verdicts[HELD_OUT][CANDIDATE]):
+        its = at(kind.part(HELD_OUT), budget)
+        told.append(f"{figure(its, CANDIDATE, 'tokens') * 1000 // figure(its, BASE, 'tokens'):,} permille")
+    if not told:
+        return ""
+    return (
+        f" Its prompts there have {', '.join(told)} of the tokens of {BASE}'s; the rest of the difference is that "
+        "what it changes from turn to turn stands nearer their beginning."
+    )
+
+
+def _outside_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
+    """Policies that do not keep the contract and surely miss less than `lru`: what that rests on and costs."""
+    verdicts = kind.verdicts[HELD_OUT]
+    fewer = [name for name in outside if verdicts[name].pooled.high < 0] if kind.part(HELD_OUT) else []
+    if not fewer:
+        return
+    its = pools(kind.part(HELD_OUT))
+    told = ", ".join(f"{name} {verdicts[name].pooled}, {figure(its, name, 'faults'):,} faults" for name in fewer)
+    full = [f"{budget:,}" for budget in kind.budgets if _no_room(kind, budget)]
+    room = (
+        f" At {' and '.join(full)} tokens what is required fills the prompt (bound fit is all needs), so that "
+        f"{BASE} and {CANDIDATE} meet none."
+        if full
+        else ""
+    )
+    yield (
+        f"{TITLES[kind.name]}: policies that hold no floors miss less than {BASE}, held out and pooled: {told}. They "
+        f"use the room that rules and plans take, and let those go: their faults say how often.{room}"
+    )
+
+
+def _no_room(kind: Kind, budget: int) -> bool:
+    its = at(kind.part(HELD_OUT), budget)
+    return 0 < total(its, "needs") == total(its, "fit")
+
+
+def _price_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
+    """The policy that sends the fewest uncached tokens, if it is outside the contract."""
+    if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
+        return
+    verdicts = kind.verdicts[HELD_OUT]
+    shares = {name: share for name in outside if (share := verdicts[name].uncached_pooled) is not None}
+    own = verdicts[CANDIDATE].uncached_pooled
+    if own is None or not shares or min(shares.values()) >= own:
+        return
+    name = min(shares, key=lambda name: shares[name])
+    yield (
+        f"{TITLES[kind.name]}: the fewest uncached tokens, held out and pooled, are those of {name}: "
+        f"{shares[name]:,} permille of {BASE}'s at {verdicts[name].pooled} misses; {CANDIDATE}: {own:,} permille at "
+        f"{verdicts[CANDIDATE].pooled}. Which is cheaper depends on what a round trip costs."
+    )
+
+
+def _unrecorded(sessions: Sessions, fixed_tokens: int) -> Iterator[str]:
+    by_format: dict[str, list[int]] = {}
+    for found in sessions.found:
+        if found.first_call_tokens and found.name == found.session:
+            by_format.setdefault(found.format, []).append(found.first_call_tokens)
+    told = [f"{name} {min(tokens):,} to {max(tokens):,}" for name, tokens in sorted(by_format.items())]
+    if told:
+        charged = f"each turn is charged {fixed_tokens:,} tokens for it" if fixed_tokens else "it is not charged"
+        yield (
+            "Unrecorded context (system prompt, tool schemas), as the provider's count of the first call less what "
+            f"is recorded by then, in tokens: {'; '.join(told)}; here {charged} (--fixed N charges it)."
+        )
+
+
+def goal_in_short(kind: Kind) -> str:
+    """The goal on the part held out in a few words, for a summary, and what it fails by."""
+    if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
+        return f"{TITLES[kind.name].lower()}: nothing is said of the goal"
+    verdict = kind.verdicts[HELD_OUT][CANDIDATE]
+    dear = _dear(verdict)
+    return (
+        f"{TITLES[kind.name].lower()}, held out: the goal {'holds' if goal(verdict).holds else 'does not hold'} "
+        f"({CANDIDATE} against {BASE}, pooled: {verdict.pooled} misses{f'; uncached tokens {dear}' if dear else ''})"
+    )
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
