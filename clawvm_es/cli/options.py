@@ -32,7 +32,10 @@ session_option = click.option(
     "--session", "-s", metavar="ID", help="Session id, or the beginning of one. Default: the only one."
 )
 version_option = click.option("--at", "version", type=click.IntRange(1), metavar="VERSION", help="After this event.")
-OTHER_POLICIES = "clawvm_rank, lru; baselines: retrieval, retrieval_cache, compaction_hybrid, each also +fixed"
+OTHER_POLICIES = (
+    "clawvm_paper (the paper's), clawvm_rank, lru; baselines: retrieval, retrieval_cache, compaction_hybrid, each "
+    "also +fixed"
+)
 """The policies beside `clawvm`, for the help of verbs that take one."""
 turn_option = click.option("--turn", type=click.IntRange(1), metavar="N", help="At the end of this turn.")
 

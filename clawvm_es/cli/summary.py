@@ -20,7 +20,7 @@ _BOUNDARIES: Final = {
     Boundary.SAVE: "saves",
     Boundary.END: "ends",
 }
-_BY_CONSTRUCTION: Final = ("clawvm", "clawvm_rank", "lru")
+BY_CONSTRUCTION: Final = ("clawvm", "clawvm_paper", "clawvm_rank", "lru")
 """Policies with all mechanisms: that they fault nowhere is a theorem, not a measurement."""
 
 
@@ -70,7 +70,7 @@ def faults_text(row: SessionRow) -> str:
     """A session's faults by type, or why there are none."""
     if row.faults:
         return click.style(_counts({fault: getattr(row, fault) for fault in FaultType}), fg="red")
-    return "none, by construction" if row.policy in _BY_CONSTRUCTION else "none"
+    return "none, by construction" if row.policy in BY_CONSTRUCTION else "none"
 
 
 def session_lines(row: SessionRow, extra: Mapping[str, Any]) -> list[str]:

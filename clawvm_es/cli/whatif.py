@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @session_option
 @click.option("--budget", "budgets", multiple=True, type=int, metavar="TOKENS", help="Tokens of one prompt.")
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help=f"clawvm, {OTHER_POLICIES}.")
-@click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy, in permille.")
+@click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy.")
 @click.option("--without", multiple=True, metavar="NAME,…", help="Break mechanisms of the policy.")
 @click.option(
     "--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is."
@@ -41,10 +41,15 @@ def whatif(
 
     Options can be given more than once: every combination is a run. The first line is the recorded run.
 
+    Weights, in permille: pin_hard, pin_soft, boot, plan, scope, cost; by what a page holds: holds_record (a file or
+    record), holds_result (of another tool), holds_said (by the model), holds_told (to the model), holds_stated
+    (rules, plans, preferences); under clawvm also reuse (for each use before), under clawvm_paper recency.
+
     \b
     Example:
       clawvm whatif j.db --budget 8000 --budget 4000 --policy clawvm --policy lru
-      clawvm whatif j.db --weights recency=1200,plan=0 --from 1500
+      clawvm whatif j.db --weights holds_said=400,reuse=0 --from 1500
+      clawvm whatif j.db --policy clawvm_paper --weights recency=1200
       clawvm whatif j.db --without resolution --without floors,boundary_floors
     """
     from clawvm_es.cli.options import chosen, opened, version_at
@@ -129,7 +134,7 @@ def _weights(text: str) -> dict[str, int]:
             found[name.strip()] = int(value)
         except ValueError:
             what = f"{value!r} is no whole number" if equals else "expected NAME=PERMILLE"
-            raise UsageError(f"--weights {part!r}: {what}", hint="for example recency=600,plan=800") from None
+            raise UsageError(f"--weights {part!r}: {what}", hint="for example reuse=0,plan=800") from None
     return found
 
 

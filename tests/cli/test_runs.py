@@ -7,13 +7,17 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import attrs
 import pytest
 
+from clawvm_es.cli.summary import BY_CONSTRUCTION
 from clawvm_es.core import utility
+from clawvm_es.core.profiles import PROFILES
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import NondeterminismError
 from clawvm_es.history import redecide
 from clawvm_es.journal.lineage import read_session
+from clawvm_es.model.profile import CONTRACT, Weights
 from tests.engine.test_tape import World
 from tests.history.test_rerun import live
 
@@ -112,6 +116,22 @@ def test_wrong_usage_is_one_line_and_changes_nothing(run, journal, arguments, sa
     code, out, err = run(arguments[0], journal, *arguments[1:])
     assert code == 2 and out == "" and says in err and err.count("\n") == 1
     assert journal.read_bytes() == before
+
+
+def test_the_help_of_verbs_names_every_policy_and_weight(run):
+    """What `--policy` and `--weights` take can be read where they are asked for."""
+    for verb in ("whatif", "replay"):
+        code, out, _ = run(verb, "--help")
+        named = {name.strip(",.;)(") for name in out.split()}
+        assert code == 0 and {name.removesuffix("+fixed") for name in PROFILES} <= named and "+fixed" in named
+    _, out, _ = run("whatif", "--help")
+    assert {field.name for field in attrs.fields(Weights)} <= {name.strip(",.;)(") for name in out.split()}
+
+
+def test_a_policy_that_keeps_the_contract_faults_nowhere_by_construction():
+    """The table says so for each profile with all mechanisms, whatever its rule."""
+    whole = {name for name, found in PROFILES.items() if {*CONTRACT} <= {*found.capabilities}}
+    assert whole == {*BY_CONSTRUCTION}
 
 
 def test_a_fork_of_no_journal_makes_none(run, tmp_path):
