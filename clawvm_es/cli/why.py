@@ -116,7 +116,7 @@ def _lines(journal: str, found: Why, every: bool) -> list[str]:
     page, provenance = found.page, found.provenance
     parts = {**page.score._asdict(), "recency": page.recency}
     reuse = page.reuse
-    times = f"; used {reuse.uses} times, {reuse.age} turns ago (nearness {reuse.nearness})" if reuse else ""
+    times = f"; uses {reuse.uses}; turns since use or write {reuse.age} (nearness {reuse.nearness})" if reuse else ""
     told = {
         "page": f"{page.page_id}, {page.page_type}, version {provenance.content_version}, {origin(provenance)}",
         "source": one_line(provenance.source or "", 84),

@@ -55,8 +55,8 @@ class Chart:
 class Section:
     """What an experiment says: whether its gates hold (None: it has none), prose, tables and charts.
 
-    `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it. `verdict` is
-    a sentence for the summary.
+    `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it. `verdict`
+    and `paper_verdict` are sentences for the summary: ours, and what the paper says of the same.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Section:
     charts: tuple[Chart, ...] = ()
     holds: bool | None = None
     verdict: str = ""
+    paper_verdict: str = ""
 
 
 @attrs.frozen

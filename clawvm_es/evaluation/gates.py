@@ -362,7 +362,6 @@ def section(results: Results) -> Section:
                 "the huge result comes in parts.",
             ),
         ),
-        (f"{sum(passed.values())} of {len(GATES)} gates pass.",),
         holds=all(passed.values()),
         verdict=f"{sum(passed.values())} of {len(GATES)} gates pass",
     )

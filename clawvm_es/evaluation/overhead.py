@@ -200,6 +200,7 @@ def section(results: Results) -> Section:
         ),
         ("An assembly selects, decides, and folds what follows, in memory; the journal's transaction is not in it.",),
         (PAPER,),
+        paper_verdict="p50 18 to 44 µs, max 114 µs, 83 KB",
     )
 
 

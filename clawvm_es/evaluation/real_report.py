@@ -198,7 +198,7 @@ def _covered(rows: Sequence[Measured], policy: str, what: str) -> int | None:
 
 def _settings(policies: Sequence[Policy]) -> Table:
     rows = tuple([(policy.name, policy.says) for policy in policies])
-    return Table("Policies on recorded sessions", ("policy", "what it does"), rows)
+    return Table("Policies and their settings", ("policy", "what it does"), rows)
 
 
 def _sources(sessions: Sessions) -> Iterator[Table]:

@@ -138,6 +138,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
         holds=all(good == len(results[name]["tasks"]) for name, good in whole.items()) if whole else None,
         verdict=f"of {TASKS} tasks succeed: {', '.join(told)}",
         paper=(Table("The paper: tasks that succeeded", ("policy", "permille"), tuple(PAPER_PERMILLE.items())),),
+        paper_verdict=", ".join(f"{name} {share // 10}.{share % 10} %" for name, share in PAPER_PERMILLE.items()),
     )
 
 

@@ -38,11 +38,13 @@ SHOWS: Final[Mapping[Capability, FaultType]] = MappingProxyType(
 BROKEN: Final = {missing: without(CLAWVM, missing) for missing in MUTATIONS}
 ONE: Final = Fraction(1)
 Row: TypeAlias = tuple[int | str, ...]
+PAPER_RETRIEVAL_TENTHS: Final = 678
+"""Faults of `retrieval` per configuration in the paper, in tenths."""
 PAPER: Final = Table(
     "The paper: faults per configuration, and thrash",
     ("policy", "faults per configuration", "thrash"),
     (
-        ("retrieval", "67.8", "3.993"),
+        ("retrieval", mean(PAPER_RETRIEVAL_TENTHS, 10), "3.993"),
         ("compaction_hybrid", "1.5", ""),
         ("lru", "0.0", ""),
         ("clawvm", "0.0", "0.901"),
@@ -124,6 +126,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
             *(_grid(its, figure, title) for figure, title in (("faults", "Faults"), ("misses", "Misses"))),
             _families(its),
             _mutations(its),
+            _policies(its),
             *(_overview(its, factor, f"Appendix: generator parameters times {factor}") for factor in SWEEP),
         ),
         tuple(_prose(its)),
@@ -131,6 +134,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
         (_chart(its),),
         its.held() and (its.shown() or not its.whole),
         _verdict(its),
+        f"faults per configuration: {', '.join(f'{name} {faults}' for name, faults, _ in PAPER.rows)}",
     )
 
 
@@ -163,14 +167,39 @@ def _prose(its: _Found) -> Iterator[str]:
         "A page that a boundary destroyed before it was committed is one flush_miss; it is required no more, so that "
         "a policy that loses its rules early shows fewer pinned_invariant_miss later."
     )
-    yield (
-        "What differs from the paper, and why: a rule that is out of the prompt is a fault at every assembly "
-        "until it is back, and our families state rules that are needed late, compact and reset often. So the weak "
-        "policies fault more than the paper's, and compaction_hybrid, which loses its rules at each compaction and "
-        "at small budgets compacts often, faults more than retrieval, which finds some again; in the paper it is "
-        "the other way round. By refetch and duplicate_tool alone the two are close."
+    yield from _beside_the_paper(its)
+
+
+def _beside_the_paper(its: _Found) -> Iterator[str]:
+    """What differs, and why, where it does."""
+    found = its.of("retrieval") if "retrieval" in its.choice.policy_names else ()
+    if total(found, "faults") * 10 > PAPER_RETRIEVAL_TENTHS * len(found):
+        yield (
+            "What differs from the paper, and why: a rule that is out of the prompt is a fault at every assembly "
+            "until it is back, and our families state rules that are needed late, compact and reset often. So "
+            f"retrieval faults more than the paper's.{_other_order(its)}"
+        )
+
+
+def _other_order(its: _Found) -> str:
+    """Why two weak policies stand in another order than in the paper, where they do."""
+    names = ("retrieval", "compaction_hybrid")
+    if not {*names} <= {*its.choice.policy_names}:
+        return ""
+    by_name = {name: by_type(its.of(name)) for name in names}
+    if sum(by_name["retrieval"].values()) >= sum(by_name["compaction_hybrid"].values()):
+        return ""
+    again = {name: found[FaultType.REFETCH] + found[FaultType.DUPLICATE_TOOL] for name, found in by_name.items()}
+    return (
+        " And compaction_hybrid, which loses its rules at each compaction and at small budgets compacts often, "
+        "faults more than retrieval, which finds some again; in the paper it is the other way round. By refetch and "
+        f"duplicate_tool alone, it has {again['compaction_hybrid']:,} and retrieval {again['retrieval']:,}."
     )
-    yield from (f"{policy.name}: {policy.says}." for policy in its.choice.policies.values())
+
+
+def _policies(its: _Found) -> Table:
+    rows = tuple([(policy.name, policy.says) for policy in its.choice.policies.values()])
+    return Table("Policies and their settings", ("policy", "what it does"), rows)
 
 
 def _overview(its: _Found, factor: Fraction, title: str) -> Table:

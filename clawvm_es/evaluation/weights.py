@@ -114,6 +114,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
         f"{len(results)} points, {min(faults)} faults at each; misses {min(misses)} to {max(misses)}"
         if len(faults) == 1
         else f"{len(faults)} fault counts",
+        "one fault count at all 84 points",
     )
 
 

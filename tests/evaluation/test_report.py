@@ -9,6 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +115,15 @@ def test_the_summary_comes_first_and_says_what_holds():
     assert [row["holds"] for row in its.document()["summary"]] == [True, False, None]
 
 
+def test_the_summary_has_the_paper_s_figures_beside_ours():
+    """They stand in a column of their own, marked as the paper's, in every format that has a summary."""
+    its = Report("p", {}, (Part("Shows.", attrs.evolve(section(), paper_verdict="67.8 faults")),))
+    head, _, row = markdown.render(its).split("## Summary")[1].strip().splitlines()[:3]
+    assert head.endswith("| the paper, on its workloads |") and row.endswith("| 67.8 faults |")
+    assert '<td class="paper">67.8 faults</td>' in html.render(its)
+    assert its.document()["summary"][0]["paper"] == "67.8 faults"
+
+
 def test_what_was_left_out_is_said():
     """A part that could not be made stands in the summary with its reason."""
     its = Report("p", {}, (Part("Shows.", section()),), {"real": "no folder was named"})
@@ -180,6 +190,13 @@ def test_markdown_shows_marks_as_they_are():
     assert markdown.escaped("flush_miss, -12.5 + 3") == "flush_miss, -12.5 + 3"
     assert markdown.escaped("- item") == r"\- item"
     assert markdown.escaped("-12") == "-12"
+
+
+def test_intervals_are_left_readable_in_markdown():
+    """Their brackets make no link unless something follows that would, and a sign before a digit begins no list."""
+    assert markdown.escaped("-35 [-58, -13] *") == r"-35 [-58, -13] \*"
+    for after in ("(http://d)", "[x]", ": http://d"):
+        assert markdown.escaped(f"[-58, -13]{after}").startswith(r"\[-58, -13\]")
 
 
 def test_the_page_needs_nothing_else():

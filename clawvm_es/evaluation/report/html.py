@@ -57,15 +57,17 @@ def _contents(report: Report) -> Iterator[str]:
 def _summary(report: Report) -> Iterator[str]:
     yield '<section id="summary"><h2>Summary</h2>'
     yield '<div class="wide"><table class="summary"><thead><tr>'
-    yield "<th>experiment</th><th>what it shows</th><th>verdict</th></tr></thead><tbody>"
+    yield "<th>experiment</th><th>what it shows</th><th>verdict</th>"
+    yield "<th>the paper, on its workloads</th></tr></thead><tbody>"
     for part in report.parts:
         target = "timings" if part.timed else _id(part.name)
         yield (
             f'<tr><th scope="row"><a href="#{target}">{_text(part.section.title)}</a></th>'
-            f"<td>{_text(part.shows)}</td><td>{_badge(part)}</td></tr>"
+            f"<td>{_text(part.shows)}</td><td>{_badge(part)}</td>"
+            f'<td class="paper">{_text(part.section.paper_verdict) or "–"}</td></tr>'
         )
     for name, why in report.left_out.items():
-        yield f'<tr><th scope="row">{_text(name)}</th><td></td><td>left out: {_text(why)}</td></tr>'
+        yield f'<tr><th scope="row">{_text(name)}</th><td></td><td>left out: {_text(why)}</td><td>–</td></tr>'
     yield "</tbody></table></div>"
     told = "; ".join(f"{_text(name)} {_text(_told(value))}" for name, value in report.settings.items())
     yield f'<p class="note">{_text(report.program)}; {told}. The same figures as data: '

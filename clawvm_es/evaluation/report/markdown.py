@@ -10,7 +10,11 @@ from clawvm_es.evaluation.cells import Table
 from clawvm_es.evaluation.report.model import INTRODUCTION, TITLE, Part, Report, verdict
 from clawvm_es.evaluation.report.text import clean, figures, shown
 
-_MARKS: Final = re.compile(r"([\\*\[\]<>|#`]|(?<!\w)_|_(?!\w))")
+_INTERVAL: Final = r"\[[-+]\d+, [-+]\d+\](?![\[(:])"
+"""Brackets that Markdown takes for no link."""
+_MARKS: Final = re.compile(rf"({_INTERVAL})|([\\*\[\]<>|#`]|(?<!\w)_|_(?!\w))")
+_STARTS: Final = re.compile(r"^([-+](?!\d)|\d+(?=[.)] ))")
+"""What would begin a list."""
 
 
 def render(report: Report) -> str:
@@ -33,12 +37,7 @@ def render_timings(report: Report) -> str:
 
 def escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
-    text = clean(text).replace("&", "&amp;")
-    return re.sub(r"^([-+]|\d+(?=[.)] ))", r"\\\1", _MARKS.sub(r"\\\1", text)) if not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?[\d,.]+", text) is not None
+    return _STARTS.sub(r"\\\1", _inner(clean(text)))
 
 
 def _prose(text: str) -> str:
@@ -50,14 +49,16 @@ def _prose(text: str) -> str:
 
 
 def _inner(part: str) -> str:
-    return _MARKS.sub(r"\\\1", part.replace("&", "&amp;"))
+    return _MARKS.sub(lambda found: found[1] or f"\\{found[2]}", part.replace("&", "&amp;"))
 
 
 def _summary(report: Report) -> Iterator[str]:
     yield from ("## Summary", "")
-    rows = [(part.section.title, part.shows, verdict(part)) for part in report.parts]
-    rows += [(name, "", f"left out: {why}") for name, why in report.left_out.items()]
-    yield from _grid(("experiment", "what it shows", "verdict"), rows)
+    rows = [
+        (part.section.title, part.shows, verdict(part), part.section.paper_verdict or "–") for part in report.parts
+    ]
+    rows += [(name, "", f"left out: {why}", "–") for name, why in report.left_out.items()]
+    yield from _grid(("experiment", "what it shows", "verdict", "the paper, on its workloads"), rows)
     yield ""
     yield "Settings: " + ", ".join(f"{name} {escaped(_told(value))}" for name, value in report.settings.items()) + "."
     yield ""

@@ -64,7 +64,13 @@ class Report:
         return {
             **self._head(),
             "summary": [
-                {"experiment": part.name, "shows": part.shows, "holds": part.section.holds, "verdict": verdict(part)}
+                {
+                    "experiment": part.name,
+                    "shows": part.shows,
+                    "holds": part.section.holds,
+                    "verdict": verdict(part),
+                    "paper": part.section.paper_verdict,
+                }
                 for part in self.parts
                 if not part.timed
             ],

@@ -37,8 +37,8 @@ tbody th{font-weight:500;white-space:nowrap}
 tbody tr:hover{background:var(--tint)}
 .n,thead th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}
 .summary td,.summary th{padding:.5rem .7rem}
-.paper{background:var(--note);border-left:4px solid var(--noteline);padding:.6rem 1.2rem 1rem;margin:1.5rem 0;
-border-radius:0 6px 6px 0}
+.paper{background:var(--note)}
+aside.paper{border-left:4px solid var(--noteline);padding:.6rem 1.2rem 1rem;margin:1.5rem 0;border-radius:0 6px 6px 0}
 .paper .mark{margin:0;font-size:.8rem;font-weight:700;text-transform:uppercase;letter-spacing:.06em;color:var(--soft)}
 figure{margin:1.5rem 0}
 figcaption{font-weight:600}
