@@ -290,7 +290,7 @@ def test_recorded_sessions_under_a_choice(run, tmp_path):
     assert code == 0, err
     document = json.loads(out)
     assert document["settings"]["fixed tokens"] == 100
-    told = [table for table in document["experiments"]["real"]["tables"] if table["title"].startswith("Policies on")]
+    told = [table for table in document["experiments"]["real"]["tables"] if table["title"].startswith("Policies and")]
     assert [[row[0] for row in table["rows"]] for table in told] == [["retrieval", "lru"]]
 
 
