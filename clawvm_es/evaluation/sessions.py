@@ -86,13 +86,34 @@ def load(folder: Path, kept: Path, workers: int = 1, progress: Progress | None =
     if not folder.is_dir():
         raise UnreadableInput(f"{folder}: is no folder", hint="name a folder of recorded sessions")
     kept.mkdir(parents=True, exist_ok=True)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files, unread = _listed(folder)
     rows: dict[Path, Mapping[str, Any]] = {}
     for done, (path, row) in enumerate(_rows(files, kept, workers), 1):
         rows[path] = row
         if progress is not None:
             progress(done, len(files))
-    return _without_twins({path.relative_to(folder).as_posix(): rows[path] for path in files})
+    return _without_twins({path.relative_to(folder).as_posix(): rows[path] for path in files} | unread)
+
+
+def _listed(folder: Path) -> tuple[list[Path], dict[str, Mapping[str, Any]]]:
+    """Every file under a folder in order, and what else stands there that cannot be read, as rows with the reason."""
+    files: list[Path] = []
+    unread: dict[Path, str] = {}
+
+    def note(error: OSError) -> None:
+        unread[Path(error.filename)] = error.strerror or "cannot be read"
+
+    for place, folders, names in os.walk(folder, onerror=note):
+        unread |= {path: "is a link to a folder" for name in folders if (path := Path(place, name)).is_symlink()}
+        for path in (Path(place, name) for name in names):
+            try:
+                if path.is_file():
+                    files.append(path)
+                else:
+                    unread[path] = "is a link to nothing" if path.is_symlink() else "is no file"
+            except OSError as error:
+                note(error)
+    return sorted(files), {path.relative_to(folder).as_posix(): {"unread": why} for path, why in unread.items()}
 
 
 def _rows(files: Sequence[Path], kept: Path, workers: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:

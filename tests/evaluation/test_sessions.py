@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,31 @@ def test_every_session_is_found_and_what_is_none_is_named_with_its_reason(folder
         "cut.json": "is JSON that ends early or is damaged",
     }
     assert {session.kind for session in found.found} == {CHAT}
+
+
+def test_what_is_no_file_is_named_too(folder, tmp_path):
+    """Links that lead nowhere or to a folder, which could go round for ever, and pipes, which never end."""
+    (folder / "gone.json").symlink_to(tmp_path / "nothing")
+    (folder / "deep" / "up").symlink_to(folder)
+    os.mkfifo(folder / "pipe.json")
+    found = load(folder, tmp_path / "kept")
+    assert len(found.found) == 2
+    assert {name: why for name, why in found.unread.items() if "link" in why or "is no file" in why} == {
+        "gone.json": "is a link to nothing",
+        "deep/up": "is a link to a folder",
+        "pipe.json": "is no file",
+    }
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_named(folder, tmp_path):
+    """What stands in it is not left out in silence."""
+    (folder / "deep").chmod(0)
+    try:
+        found = load(folder, tmp_path / "kept")
+    finally:
+        (folder / "deep").chmod(0o700)
+    assert found.unread["deep"] == "Permission denied"
 
 
 def test_a_session_that_was_recorded_twice_is_counted_once(folder, tmp_path):
