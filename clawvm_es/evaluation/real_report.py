@@ -225,7 +225,13 @@ def _charts(kind: Kind) -> Iterator[Chart]:
         if field == "misses":
             for bound in BOUNDS:
                 series[f"bound {bound}"] = tuple([total(at(kind.rows, budget), bound) for budget in budgets])
-        yield Chart(_title(kind, f"{what} by budget"), tuple(budgets), series, "budget, tokens", what)
+        yield Chart(
+            _title(kind, f"{what} by budget, all sessions that count at it"),
+            tuple(budgets),
+            series,
+            "budget, tokens",
+            what,
+        )
 
 
 def _data(sessions: Sessions, kinds: Sequence[Kind], fixed_tokens: int) -> Mapping[str, Any]:
