@@ -276,23 +276,24 @@ def test_outlines_keep_signatures_with_line_numbers(extension: str, code: str, s
     filler = "\n".join(f"// filler {i}" if extension not in ("py", "rb") else f"# filler {i}" for i in range(300))
     for text in (code + filler, numbered(code + filler)):
         levels = built(text, f'Read {{"file_path": "/srv/app/store.{extension}"}}')
-        assert builder(text, f"Read store.{extension}") == "code/1"
+        assert builder(text, f"Read store.{extension}") == "code/2"
         for signature in signatures:
             assert f"{lines.index(signature) + 1}→{signature}" in levels[S]
         assert "filler 150" not in levels[S]
 
 
-def test_compressed_code_keeps_whole_definitions() -> None:
-    """Small definitions stand whole in the compressed level, so that an edit can quote them."""
+def test_compressed_code_keeps_the_outline_and_one_run_of_lines() -> None:
+    """The head stands in one piece in the compressed level, for edits to quote; all signatures stand too."""
     code = GO + "".join(
         f"\nfunc Long{n}(x int) int {{\n"
         + "".join(f"\tx = step(x, {i * n})\n" for i in range(60))
         + "\treturn x\n}\n"
         for n in range(4)
     )
-    compressed = built(code, "cat store.go")[C]
-    assert "func NewStore(path string) *Store {\n\treturn &Store{path: path}\n}" in compressed
-    assert all(f"func Long{n}(x int) int {{" in compressed for n in range(4))
+    for text in (code, numbered(code)):
+        compressed = built(text, "cat store.go")[C]
+        assert compressed.startswith(text[: len(text) // 4])
+        assert all(f"func Long{n}(x int) int {{" in compressed for n in range(4))
 
 
 def test_cut_off_code_has_an_outline() -> None:
@@ -309,7 +310,7 @@ def test_json_keeps_keys_shapes_counts_and_lexemes() -> None:
     ]
     text = json.dumps({"next_page": "token-8f3a2b", "total": 80, "items": items}).replace("1.5", "1.50e0")
     levels = built(text, "api")
-    assert builder(text) == "json/1"
+    assert builder(text) == "json/2"
     for key in ("next_page", "total", "items", "id", "name", "price", "tags", "note"):
         assert f'"{key}": ' in levels[S]
     assert '"token-8f3a2b"' in levels[S]
@@ -318,10 +319,49 @@ def test_json_keeps_keys_shapes_counts_and_lexemes() -> None:
     assert '"item 7"' in levels[C]
 
 
+def test_compressed_json_keeps_identifiers_and_dates_under_their_keys() -> None:
+    """What calls ask for again stands in the compressed level, however deep, before words that say little."""
+    user = {
+        "name": {"first_name": "Mia", "last_name": "Li"},
+        "address": {"street": "975 Sunset Drive", "suite": "Suite 217", "city": "Austin", "country": "USA"},
+        "born": "1990-04-05",
+        "payment_methods": {
+            f"{kind}_{n}": {"source": kind, "brand": "a brand of cards", "id": f"{kind}_{n}", "note": "of no use"}
+            for kind, n in (("credit_card", 4421486), ("certificate", 7504069))
+        },
+        "reservations": ["NO6JO3", "AIXC49", "HKEG34"],
+        "remarks": "nothing that anyone would have to know is said in this remark, " * 4,
+    }
+    compressed = built(json.dumps(user), "get_user_details")[C]
+    assert '"payment_methods": {"credit_card_4421486": ' in compressed
+    assert '"certificate_7504069": ' in compressed
+    assert '"reservations": ["NO6JO3", "AIXC49", "HKEG34"]' in compressed
+    assert '"born": "1990-04-05"' in compressed
+    assert "of no use" not in compressed
+    assert " more" in compressed
+
+
+def test_long_texts_in_json_share_what_facts_leave() -> None:
+    """Output inside a document is clipped, not lost, also where much of it is escaped."""
+    text = json.dumps({"output": 'said "a" and "b"\n' * 400, "exit_code": 0, "run": "run-4711"})
+    compressed = built(text, "shell")[C]
+    assert compressed.startswith('{"output": "said \\"a\\" and')
+    assert '…" (6800 chars)' in compressed
+    assert '"run": "run-4711"' in compressed
+    assert len(text) // 4 < len(compressed) <= len(text) * 2 // 5
+
+
+def test_json_files_keep_whole_lines() -> None:
+    """A file that is JSON is edited by its lines: its head stands as it is written."""
+    text = json.dumps({f"color{i}": {"name": f"shade {i}", "value": f"#00{i:04}"} for i in range(60)}, indent="\t")
+    assert built(text, "read theme/dark.json")[C].startswith(text[: len(text) // 3])
+    assert '\n\t"color0"' not in built(text, "curl https://example.org/colors")[C]
+
+
 def test_json_lines_are_json() -> None:
     """One document a line is read as a list of documents."""
     text = "\n".join(json.dumps({"event": "page_written", "seq": i, "session": "abc"}) for i in range(100))
-    assert builder(text) == "json/1"
+    assert builder(text) == "json/2"
     assert '"event": "page_written"' in built(text, "")[S]
 
 

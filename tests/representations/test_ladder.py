@@ -192,4 +192,4 @@ def test_two_processes_build_the_same() -> None:
     ]
     assert outputs[0] == outputs[1]
     builders = {row[-1][3] for row in json.loads(outputs[0])}
-    assert builders == {"logs/1", "code/1", "listing/1", "json/1", "prose/1", "plan/1", "rules/1"}
+    assert builders == {"logs/1", "code/2", "listing/1", "json/2", "prose/1", "plan/1", "rules/1"}

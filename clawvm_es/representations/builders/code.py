@@ -1,4 +1,7 @@
-"""Levels for source code: outlines with line numbers, then whole small definitions.
+"""Levels for source code: outlines with line numbers, then whole lines from the head on.
+
+An edit replaces a run of whole lines, and agents read from where they mean to edit: one unbroken run from the head
+holds more of what edits replace than as many lines of small definitions.
 
 Definitions come from tree-sitter, whose parsers go on after errors, so files that a tool cut off have outlines too.
 Line-number gutters (``12→``) are kept; where there are none, structured levels get them.
@@ -136,9 +139,9 @@ def _walk(node: tree_sitter.Node, language: Language, place: _Place) -> Iterator
 
 
 class CodeBuilder:
-    """Structured: signatures, outermost first. Compressed: signatures, then the smallest definitions whole."""
+    """Structured: signatures, outermost first. Compressed: the same signatures, then lines from the head on."""
 
-    name: Final = "code/1"
+    name: Final = "code/2"
 
     def __init__(self, extension: str) -> None:
         self._language = LANGUAGES[extension]
@@ -148,8 +151,9 @@ class CodeBuilder:
         lines = text.split("\n")
         gutter = has_gutter(lines)
         definitions = _definitions(_without_gutter(lines) if gutter else [*map(_short, lines)], self._language)
+        outline = select(lines, _signatures(definitions), structured_aim(text))
         return {
-            Fidelity.COMPRESSED: excerpt(lines, _compressed_order(lines, definitions), compressed_aim(text)),
+            Fidelity.COMPRESSED: excerpt(lines, [*sorted(outline), *range(len(lines))], compressed_aim(text)),
             Fidelity.STRUCTURED: "\n".join(_structured(lines, definitions, structured_aim(text), gutter)),
             Fidelity.POINTER: pointer_line(text, source),
         }
@@ -168,13 +172,6 @@ def _without_gutter(lines: Sequence[str]) -> list[str]:
 def _signatures(definitions: Sequence[_Definition]) -> Iterator[int]:
     for definition in sorted(definitions, key=lambda d: (d.depth, d.first)):
         yield from range(definition.first, definition.signature + 1)
-
-
-def _compressed_order(lines: Sequence[str], definitions: Sequence[_Definition]) -> Iterator[int]:
-    yield from _signatures(definitions)
-    for definition in sorted(definitions, key=lambda d: (d.last - d.first, d.first)):
-        yield from range(definition.first, definition.last + 1)
-    yield from spread(len(lines))
 
 
 def _structured(lines: Sequence[str], definitions: Sequence[_Definition], aim: int, gutter: bool) -> Iterator[str]:

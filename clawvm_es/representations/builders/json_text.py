@@ -1,6 +1,7 @@
-"""Levels for JSON (also one document a line): skeletons of keys, shapes and counts, with scalars as written.
+"""Levels for JSON (also one document a line): its facts, and a skeleton of keys, shapes and counts.
 
-Numbers keep their source lexeme. A skeleton is rendered under ever tighter limits until it fits its aim.
+Numbers keep their source lexeme. A skeleton is rendered under ever tighter limits until it fits its aim. A file is
+edited by its lines, so whole lines from its head stand for the facts.
 """
 
 from __future__ import annotations
@@ -16,18 +17,13 @@ import attrs
 
 from clawvm_es.limits import NESTING_MAX
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.representations.builders.extract import compressed_aim, pointer_line, structured_aim
+from clawvm_es.representations.builders.extract import compressed_aim, excerpt, pointer_line, structured_aim
+from clawvm_es.representations.builders.json_facts import Lexeme, facts
 
 _Document: TypeAlias = Any
 
 
-class _Lexeme(str):
-    """A number as it stands in the source."""
-
-    __slots__ = ()
-
-
-_DECODER = json.JSONDecoder(parse_float=_Lexeme, parse_int=_Lexeme, parse_constant=_Lexeme)
+_DECODER = json.JSONDecoder(parse_float=Lexeme, parse_int=Lexeme, parse_constant=Lexeme)
 
 
 def parsed(text: str) -> _Document | None:
@@ -85,27 +81,37 @@ class _OverAim(Exception):
     """The skeleton under these limits is longer than its aim."""
 
 
-class JsonBuilder:
-    """Compressed and structured: the widest skeleton of a parsed document that fits."""
+_FILE = re.compile(r"\.json[c5]?(?![\w.])")
+_FILE_SOURCE_CHARS, _FILE_LINES = 1000, 8
 
-    name: Final = "json/1"
+
+class JsonBuilder:
+    """Compressed: facts, of a file whole lines from its head. Structured: the widest skeleton that fits."""
+
+    name: Final = "json/2"
 
     def __init__(self, document: _Document) -> None:
         self._document = document
 
     def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
         """All three levels."""
-        compressed, step = _skeleton(self._document, compressed_aim(text), 0)
-        structured, _ = _skeleton(self._document, structured_aim(text), step)
         return {
-            Fidelity.COMPRESSED: compressed,
-            Fidelity.STRUCTURED: structured,
+            Fidelity.COMPRESSED: self._compressed(text, source),
+            Fidelity.STRUCTURED: _skeleton(self._document, structured_aim(text)),
             Fidelity.POINTER: pointer_line(text, source),
         }
 
+    def _compressed(self, text: str, source: str) -> str:
+        """Lines of a file; else the facts, or a skeleton where they fill less than half of the aim."""
+        lines, aim = text.split("\n"), compressed_aim(text)
+        if len(lines) >= _FILE_LINES and _FILE.search(source[:_FILE_SOURCE_CHARS]):
+            return excerpt(lines, range(len(lines)), aim)
+        found = facts(self._document, aim)
+        return found if 2 * len(found) >= aim else _skeleton(self._document, aim)
 
-def _skeleton(document: _Document, aim: int, first: int) -> tuple[str, int]:
-    """The widest skeleton that fits, and its step, from step `first` on; found by bisection."""
+
+def _skeleton(document: _Document, aim: int) -> str:
+    """The widest skeleton that fits, found by bisection."""
     fitting: dict[_Limits, str] = {}
 
     def fits(limits: _Limits) -> bool:
@@ -115,10 +121,10 @@ def _skeleton(document: _Document, aim: int, first: int) -> tuple[str, int]:
             return False
         return True
 
-    step = bisect_left(_STEPS, True, lo=first, key=fits)
+    step = bisect_left(_STEPS, True, key=fits)
     if step < len(_STEPS):
-        return fitting[_STEPS[step]], step
-    return "".join(_Renderer(_STEPS[-1], 2 * aim).cut(document)), step
+        return fitting[_STEPS[step]]
+    return "".join(_Renderer(_STEPS[-1], 2 * aim).cut(document))
 
 
 class _Renderer:
@@ -157,7 +163,7 @@ class _Renderer:
             self._write(self._scalar(value))
 
     def _scalar(self, value: _Document) -> str:
-        if isinstance(value, _Lexeme):
+        if isinstance(value, Lexeme):
             return str(value)
         if isinstance(value, str):
             if len(value) > self._least_chars:

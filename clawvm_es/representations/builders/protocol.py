@@ -16,7 +16,7 @@ class LevelBuilder(Protocol):
 
     @property
     def name(self) -> str:
-        """Builder and version, like ``json/1``; a changed output is a new version."""
+        """Builder and version, like ``json/2``; a changed output is a new version."""
         ...
 
     def build(self, text: str, source: str) -> Mapping[Fidelity, str]:
