@@ -109,7 +109,7 @@ def _replay_one(
     opened = _opening(journal, recording, names, settings)
     stored = journal.opened(session_id)
     if stored is not None:
-        opened = attrs.evolve(opened, decider_version=stored.decider_version)  # a newer program goes on with it
+        opened = _as_stored(stored, opened)
     if stored is not None and stored != opened:
         raise _other_settings(session_id, "settings", _difference(stored, opened))
     session = journal.resume(session_id, opened.counter)
@@ -183,6 +183,13 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
     if progress is not None:
         progress(session.session_id, done, done)
     return appended
+
+
+def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
+    """What a newer program wants, as the older one that began the session would have: it goes on with that."""
+    same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
+    profile = stored.profile if same_policy else wanted.profile
+    return attrs.evolve(wanted, decider_version=stored.decider_version, profile=profile)
 
 
 def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:

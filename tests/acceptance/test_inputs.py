@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import os
 
+import attrs
 import pytest
 
+from clawvm_es.core.profiles import CLAWVM, LRU
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import UsageError
+from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.model.profile import Rule
 from tests.acceptance.user import conversation, lines, refused, result, row, use
 
 DEEP = "[" * 10_000 + "]" * 10_000
@@ -247,3 +253,17 @@ def test_ids_and_places_out_of_range(run, file, tmp_path):
     assert refused(run("sessions", journal, "-s", "abc"), "begin with 'abc'")
     assert refused(run("show", journal, 10**30, "-s", "abc-1"), "no version")
     assert os.listdir(tmp_path).count("j.db-wal") == 0
+
+
+def test_a_session_goes_on_under_the_version_of_its_policy_that_began_it(file, tmp_path):
+    """A newer program's default policy is no other setting: the session keeps the version that it recorded."""
+    older = ReplaySettings(policy=attrs.evolve(CLAWVM, version=CLAWVM.version - 1, rule=Rule.RECENCY))
+    rows = conversation(20)
+    with Journal.open(tmp_path / "j.db") as journal:
+        (began,) = replay(journal, file(rows[:21]), older)
+        (grown,) = replay(journal, file(rows))
+        opened = journal.opened(grown.session_id)
+        assert opened is not None and opened.profile == older.policy
+        assert (grown.session_id, grown.appended > 0) == (began.session_id, True)
+        with pytest.raises(UsageError, match="other settings"):
+            replay(journal, file(rows), ReplaySettings(policy=LRU))
