@@ -43,6 +43,7 @@ class Index:
         "_due",
         "_entries",
         "_recency_weight",
+        "_together",
         "bounds_utility",
         "memo",
         "steps",
@@ -55,7 +56,8 @@ class Index:
         self._by_reuse = rule is Rule.REUSE and not self._by_number
         self._by_recency = rule not in (Rule.HULL, Rule.REUSE) and not self._by_number
         self._by_density = rule is Rule.HULL and order is Order.DENSITY
-        self.bounds_utility = rule is Rule.HULL and self._by_density
+        self._together = rule is not Rule.HULL or self._by_number  # a page's steps have one priority, so one place
+        self.bounds_utility = self._by_density
         """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
         self._ages = NEARNESS if self._by_reuse else RECENCY
@@ -92,7 +94,7 @@ class Index:
             del self._calendar[due][page_id]
 
     def _take_out(self, entries: list[Step]) -> None:
-        if self._by_reuse:  # the steps of a page have one priority: they stand together
+        if self._together:
             place = bisect_left(self.steps, entries[0])
             del self.steps[place : place + len(entries)]
         else:
@@ -100,7 +102,7 @@ class Index:
                 del self.steps[bisect_left(self.steps, step)]
 
     def _put_in(self, entries: list[Step]) -> None:
-        if self._by_reuse:
+        if self._together:
             place = bisect_left(self.steps, entries[0])
             self.steps[place:place] = entries
         else:

@@ -76,7 +76,7 @@ def put(state: State, index: Index, page: Page) -> None:
     if state.profile.rule is _CACHE:
         index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
         return
-    base = state.required.get(page.page_id, ABSENT) if state.keeps_floors else state.held_floor(page)
+    base = state.held_floor(page)
     if page.hull is None or page.hull_base != base:
         page.hull, page.hull_base = hull(page.tokens, base), base
     index.put(page.page_id, page.number, page.hull, page.score, since(state, page))

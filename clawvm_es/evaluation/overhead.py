@@ -96,7 +96,6 @@ def of_pages() -> Workload:
         tuple(inputs),
         tuple(needs_of(inputs)),
         ((),) * TURNS,
-        (False,) * TURNS,
     )
 
 

@@ -12,16 +12,14 @@ from typing import Final
 
 import attrs
 
-from clawvm_es import limits
-from clawvm_es.core.decide import DECIDER_VERSION
-from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.importers import Recording, commands
+from clawvm_es.importers.replay import opening
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Need, OnPressure
-from clawvm_es.model.pages import RANK, Author, PageType
+from clawvm_es.model.facts import Need
+from clawvm_es.model.pages import RANK
 from clawvm_es.representations.counter import TokenCounter
 
 RETRIEVED_MAX: Final = 8
@@ -61,8 +59,7 @@ class Workload:
     """The inputs of one session after its opening.
 
     `needs` has one entry an input: those of its needs that its turn had not met before (the others count for
-    nothing). `retrieved` and `asked` have one entry a turn: the pages found for it, best first, and whether the
-    user said something since the turn before.
+    nothing). `retrieved` has one entry a turn: the pages found for it, best first.
     """
 
     name: str
@@ -71,7 +68,6 @@ class Workload:
     inputs: tuple[e.Input, ...]
     needs: tuple[tuple[NeedAt, ...], ...]
     retrieved: tuple[tuple[str, ...], ...]
-    asked: tuple[bool, ...]
     skipped: Mapping[str, int] = attrs.field(factory=dict)
 
     @property
@@ -93,21 +89,12 @@ class Workload:
 
 def from_recording(recording: Recording, counter: TokenCounter, family: str = "") -> Workload:
     """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go."""
-    opened = recording.opened or e.SessionOpened(
-        profile=CLAWVM,
-        budget_tokens=limits.BUDGET_DEFAULT,
-        counter=counter.name,
-        decider_version=DECIDER_VERSION,
-        format=recording.format,
-        on_pressure=OnPressure.DEGRADE,
-        misfits=limits.MISFITS,
-        directory_tokens=limits.DIRECTORY_TOKENS,
-    )
+    opened = opening(recording, counter.name)
     tally: Counter[str] = Counter()
     with MemoryLog(reproducible=True) as log:
         edge = Edge(log.vault(recording.session_id, SEED), counter)
         inputs = tuple([command.data for command in commands(recording, edge, opened, tally)])[1:]
-        retrieved, asked = _retrieved(inputs, edge)
+        retrieved = tuple(_retrieved(inputs, edge))
     skipped = {**recording.skipped, **tally}
     return Workload(
         recording.session_id,
@@ -116,26 +103,19 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
         inputs,
         tuple(needs_of(inputs)),
         retrieved,
-        asked,
         skipped,
     )
 
 
-def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> tuple[tuple[tuple[str, ...], ...], tuple[bool, ...]]:
-    found: list[tuple[str, ...]] = []
-    asked: list[bool] = []
-    said = False
+def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> Iterator[tuple[str, ...]]:
+    """For each turn the pages that a retriever finds, best first."""
     with closing(Retrieval()) as retrieval:
         for data in inputs:
             if isinstance(data, e.TurnBegan):
-                found.append(retrieval.best(RETRIEVED_MAX))
-                asked.append(said)
-                said = False
+                yield retrieval.best(RETRIEVED_MAX)
             elif isinstance(data, e.PageWritten):
                 text = edge.open(data.levels[0].body) or ""
                 retrieval.put(int(data.page_id[1:]), text, data.page_type, data.author)
-                said = said or (data.page_type is PageType.CONVERSATION and data.author is Author.USER)
-    return tuple(found), tuple(asked)
 
 
 def needs_of(inputs: Sequence[e.Input]) -> Iterator[tuple[NeedAt, ...]]:

@@ -125,21 +125,28 @@ def _replay_one(
     return Replayed(session_id, recording.source, recording.format, appended, {**recording.skipped, **tally})
 
 
-def _opening(
-    journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings
-) -> SessionOpened:
-    """How the session is opened: as its trace recorded it, or afresh, with what the settings name changed."""
-    base = recording.opened or SessionOpened(
+def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
+    """How a recording's session is opened: as its trace recorded it, or afresh under the defaults."""
+    return recording.opened or SessionOpened(
         profile=CLAWVM,
         budget_tokens=limits.BUDGET_DEFAULT,
-        counter="o200k_base",
+        counter=counter,
         decider_version=DECIDER_VERSION,
         format=recording.format,
         on_pressure=OnPressure.DEGRADE,
-        linked_to=names.get(recording.linked_to, recording.linked_to) if recording.linked_to else None,
+        linked_to=recording.linked_to,
         misfits=limits.MISFITS,
         directory_tokens=limits.DIRECTORY_TOKENS,
     )
+
+
+def _opening(
+    journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings
+) -> SessionOpened:
+    """The same, under the names of the journal and with what the settings name changed."""
+    base = opening(recording)
+    if recording.opened is None and recording.linked_to:
+        base = attrs.evolve(base, linked_to=names.get(recording.linked_to, recording.linked_to))
     return attrs.evolve(
         base,
         profile=settings.policy or base.profile,

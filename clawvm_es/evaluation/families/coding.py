@@ -15,7 +15,7 @@ import attrs
 from clawvm_es.evaluation.families.parameters import common, count, fixed, permille
 from clawvm_es.evaluation.families.script import Key, Script, Texts
 from clawvm_es.evaluation.families.story import Story, Subject, constraint_page, plan_page, rules_page
-from clawvm_es.model.facts import Boundary, Need, Op, ResourceClass, ReturnStatus
+from clawvm_es.model.facts import Boundary, Op, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import Author
 
 
@@ -64,7 +64,7 @@ CONSTRAINTS = (
 
 def write(script: Script, dice: Random, parameters: Coding) -> None:
     """Write one session."""
-    _Coding(Story(script, dice, parameters), parameters).run()
+    _Coding(Story(script, dice, parameters, RULES), parameters).run()
 
 
 @attrs.define
@@ -76,7 +76,6 @@ class _Coding:
     constraints: list[str] = attrs.field(factory=list)
     steps: list[str] = attrs.field(factory=list)
     plan: str | None = None
-    compacted: bool = False  # since the last turn
 
     def run(self) -> None:
         story, parameters = self.story, self.parameters
@@ -124,7 +123,7 @@ class _Coding:
             constraint_page(story.script, rule, f"{why}; said with request {number + 1}")
             self.constraints.append(rule)
         for turn in range(parameters.turns):
-            self._boundaries()
+            story.make_room(parameters.compact_every, parameters.prune_every, parameters.kept)
             if turn == 0:
                 self._plan(number)
             elif turn == 1:
@@ -138,28 +137,10 @@ class _Coding:
             else:
                 self._work(number, target)
 
-    def _boundaries(self) -> None:
-        story, parameters, script = self.story, self.parameters, self.story.script
-        if story.due("compact", parameters.compact_every):
-            script.boundary(Boundary.COMPACT)
-            self.compacted = True
-        elif story.due("prune", parameters.prune_every):
-            pages = story.oldest_evidence(parameters.kept)
-            if pages:
-                script.boundary(Boundary.PRUNE, pages)
-
-    def _turn(self, data: list[Need], rules: list[Need] | None = None, text: str = "") -> None:
-        """A turn; the first one after a compaction needs a house rule, whatever it does."""
-        asked = list(rules or ())
-        if self.compacted:
-            asked.append(self.story.declared(self.story.one(RULES)[0]))
-            self.compacted = False
-        self.story.turn(data, asked, text)
-
     def _plan(self, number: int) -> None:
         story, script = self.story, self.story.script
         rules = [story.declared(self.steps[number - 1])] if self.plan else []
-        self._turn([], rules)
+        self.story.turn([], rules)
         call = script.call("update_plan", {"step": str(number + 1)})
         script.returned(call, "plan updated")
         self.plan = plan_page(script, "new limits in all areas", self.steps, number, self.plan)
@@ -176,7 +157,7 @@ class _Coding:
             story.one((self._read_other, self._search, self._test))()
 
     def _read(self, subject: Subject) -> None:
-        self._turn([])
+        self.story.turn([])
         if self.story.chance(self.parameters.fail_permille):
             self._fail(subject)
         else:
@@ -193,7 +174,7 @@ class _Coding:
         story = self.story
         subject = story.new_one(self.files)
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         story.read(subject, data)
 
     def _search(self) -> None:
@@ -201,7 +182,7 @@ class _Coding:
         story, script = self.story, self.story.script
         about = story.older()
         data = story.use(about)
-        self._turn(data)
+        self.story.turn(data)
         noun = story.one(NOUNS)
         keys: list[Key] = [(ResourceClass.FILE, subject.name) for subject in self.files[:3]]
         call = script.call("search", {"pattern": noun}, reads=keys, deterministic=True, needs=data)
@@ -214,7 +195,7 @@ class _Coding:
     def _test(self) -> None:
         story, script = self.story, self.story.script
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         area = story.one(AREAS)
         keys: list[Key] = [(ResourceClass.FILE, subject.name) for subject in self.files]
         call = script.call("run_tests", {"area": area}, reads=keys, needs=data)
@@ -238,7 +219,7 @@ class _Coding:
         if self.constraints and story.chance(self.parameters.constraint_permille):
             self.constraints.append(self.constraints.pop(0))
             rules.append(story.declared(self.constraints[-1]))
-        self._turn(data, rules)
+        self.story.turn(data, rules)
         call = script.call("edit_file", {"path": subject.name}, writes=subject.reads, needs=data)
         subject.facts = self._facts()
         script.returned(call, f"edited {subject.name}: now {subject.facts[0]}")
@@ -249,7 +230,7 @@ class _Coding:
         story = self.story
         area = story.one(AREAS)
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         decision = f"{area}: limits were set to {story.number(10, 999)} by the review of week {story.number(1, 52)}"
         texts = Texts(f"{decision}\nagreed with operations; to be looked at again", "", decision, f"memory of {area}")
         story.recall(f"earlier decisions on {area}", lambda: texts, data)
@@ -261,7 +242,7 @@ class _Coding:
         data = story.use(story.older())
         if number + 1 == self.parameters.requests:
             data += story.use_late()
-        self._turn(data, rules + data, f"Done with {target.name}. The limit is {story.number(10, 999)} now.")
+        self.story.turn(data, rules + data, f"Done with {target.name}. The limit is {story.number(10, 999)} now.")
         last = f"p{script.pages}"
         script.stage("decisions", Op.APPEND, f'"{self.steps[number]}"', last)
         if number % 3 == 2:

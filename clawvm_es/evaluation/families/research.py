@@ -15,7 +15,7 @@ import attrs
 from clawvm_es.evaluation.families.parameters import common, count, fixed, permille
 from clawvm_es.evaluation.families.script import Key, Script, Texts
 from clawvm_es.evaluation.families.story import Story, Subject, constraint_page, plan_page, rules_page
-from clawvm_es.model.facts import Boundary, Need, Op, ResourceClass
+from clawvm_es.model.facts import Boundary, Op, ResourceClass
 from clawvm_es.model.pages import Author
 
 
@@ -71,7 +71,7 @@ CONSTRAINTS = (
 
 def write(script: Script, dice: Random, parameters: Research) -> None:
     """Write one session."""
-    _Research(Story(script, dice, parameters), parameters).run()
+    _Research(Story(script, dice, parameters, RULES), parameters).run()
 
 
 @attrs.define
@@ -82,7 +82,6 @@ class _Research:
     steps: list[str] = attrs.field(factory=list)
     plan: str | None = None
     notes: list[str] = attrs.field(factory=list)  # what sections already say
-    compacted: bool = False  # since the last turn
 
     def run(self) -> None:
         story, parameters = self.story, self.parameters
@@ -136,17 +135,11 @@ class _Research:
 
     def _between_turns(self) -> None:
         """What happens while the agent does nothing: sources are revised, the harness makes room."""
-        story, parameters, script = self.story, self.parameters, self.story.script
+        story, parameters = self.story, self.parameters
         known = story.in_use()
         if known and story.chance(parameters.churn_permille):
             self._revise(story.one(known))
-        if story.due("compact", parameters.compact_every):
-            script.boundary(Boundary.COMPACT)
-            self.compacted = True
-        elif story.due("prune", parameters.prune_every):
-            pages = story.oldest_evidence(parameters.kept)
-            if pages:
-                script.boundary(Boundary.PRUNE, pages)
+        story.make_room(parameters.compact_every, parameters.prune_every, parameters.kept)
 
     def _revise(self, source: Subject) -> None:
         """A source has new figures: its page is written anew, or replaced by a new one."""
@@ -161,18 +154,10 @@ class _Research:
         source.page_id = script.evidence(call, source.texts(), source.handle, kept)
         source.read = tuple(source.facts)
 
-    def _turn(self, data: list[Need], rules: list[Need] | None = None, text: str = "") -> None:
-        """A turn; the first one after a compaction needs a rule of the house."""
-        asked = list(rules or ())
-        if self.compacted:
-            asked.append(self.story.declared(self.story.one(RULES)[0]))
-            self.compacted = False
-        self.story.turn(data, asked, text)
-
     def _plan(self, number: int) -> None:
         script = self.story.script
         rules = [self.story.declared(self.steps[number - 1])] if self.plan else []
-        self._turn([], rules)
+        self.story.turn([], rules)
         call = script.call("update_plan", {"step": str(number + 1)})
         script.returned(call, "plan updated")
         self.plan = plan_page(script, "report on city measures", self.steps, number, self.plan)
@@ -189,7 +174,7 @@ class _Research:
     def _fetch_new(self) -> None:
         story = self.story
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         story.read(story.new_one(self.sources), data)
 
     def _fetch_again(self) -> None:
@@ -197,14 +182,14 @@ class _Research:
         if source is None:
             self._fetch_new()
             return
-        self._turn([])
+        self.story.turn([])
         self.story.read(source)
 
     def _search(self) -> None:
         """A search names sources and repeats a figure of one; few queries, so that they come again."""
         story, script = self.story, self.story.script
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         query = story.one(MEASURES)
         found = [self.sources[MEASURES.index(query) % len(self.sources)], self.sources[-1]]
         keys = [key for source in found for key in source.reads]
@@ -220,7 +205,7 @@ class _Research:
         story, script = self.story, self.story.script
         source = story.older()
         data = story.use(source)
-        self._turn(data, data)
+        self.story.turn(data, data)
         if source is not None and source.page_id:
             script.stage("findings", Op.APPEND, f'"{source.read[0]}"', source.page_id)
 
@@ -228,7 +213,7 @@ class _Research:
         story = self.story
         place = story.one(PLACES)
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         line = f"{place}: the {story.one(ORGANS)} corrected {story.number(2, 60)} figures"
         texts = Texts(
             f"{line}\nnoted in an earlier report, page {story.number(1, 80)}", "", line, f"memory of {place}"
@@ -246,7 +231,7 @@ class _Research:
         if self.notes and story.chance(500):
             rules.append(story.declared(story.one(self.notes)))
         said = f"finding {number + 1}: {story.one(MEASURES)} pay off after {story.number(3, 40)} years"
-        self._turn(data, rules + data, f"Section done. {said}; see {story.one(PLACES)} and {story.one(PLACES)}.")
+        self.story.turn(data, rules + data, f"Section done. {said}; see {story.one(PLACES)} and {story.one(PLACES)}.")
         self.notes.append(said)
         if number % 2:
             script.boundary(Boundary.SAVE)

@@ -62,7 +62,7 @@ FREEZES = (
 
 def write(script: Script, dice: Random, parameters: Runbook) -> None:
     """Write one session."""
-    _Runbook(Story(script, dice, parameters), parameters).run()
+    _Runbook(Story(script, dice, parameters, POLICIES), parameters).run()
 
 
 @attrs.define
@@ -74,7 +74,6 @@ class _Runbook:
     steps: list[str] = attrs.field(factory=list)
     plan: str | None = None
     step: int = 0
-    fresh_shift: bool = False  # the context was reset since the last turn
 
     def run(self) -> None:
         parameters, script = self.parameters, self.story.script
@@ -85,7 +84,7 @@ class _Runbook:
             self._shift(shift)
             if shift + 1 < parameters.shifts:
                 self._hand_over(shift)
-        self._turn([], self.story.use_late(), "The week in short: all alarms are settled.")
+        self.story.turn([], self.story.use_late(), "The week in short: all alarms are settled.")
         script.close()
 
     def _service(self, number: int) -> Subject:
@@ -132,19 +131,11 @@ class _Runbook:
             if pages:
                 script.boundary(Boundary.PRUNE, pages)
 
-    def _turn(self, data: list[Need], rules: list[Need] | None = None, text: str = "") -> None:
-        """A turn; the first one of a shift needs a policy, whatever it does."""
-        asked = list(rules or ())
-        if self.fresh_shift:
-            asked.append(self.story.declared(self.story.one(POLICIES)[0]))
-            self.fresh_shift = False
-        self.story.turn(data, asked, text)
-
     def _advance(self, shift: int) -> None:
         """The plan moves on; the step before it is what the model goes by."""
         script = self.story.script
         before = [self.story.declared(self.steps[self.step - 1])] if self.plan and self.step else []
-        self._turn([], before)
+        self.story.turn([], before)
         call = script.call("update_plan", {"shift": str(shift), "step": str(self.step)})
         script.returned(call, "plan updated")
         self.plan = plan_page(script, f"calm shift {shift + 1}", self.steps, self.step, self.plan)
@@ -165,7 +156,7 @@ class _Runbook:
         story, script = self.story, self.story.script
         rules = [story.declared(self.steps[self.step])] if story.chance(300) else []
         data = story.use(story.older()) if story.chance(500) else []
-        self._turn(data, rules)
+        self.story.turn(data, rules)
         if story.chance(self.parameters.fail_permille):
             call = script.call(service.tool, service.arguments, reads=service.reads, deterministic=True, needs=data)
             text = f"error: {service.name} did not answer within {story.number(2, 60)} s"
@@ -179,7 +170,7 @@ class _Runbook:
         story, script = self.story, self.story.script
         about = story.older()
         data = story.use(about)
-        self._turn(data)
+        self.story.turn(data)
         name = about.name if about else story.one(self.services).name
         call = script.call("logs", {"service": name, "n": str(script.calls)}, needs=data)
         head = f"logs of {name} {story.number(100, 999)}"
@@ -201,7 +192,7 @@ class _Runbook:
         story, script = self.story, self.story.script
         seen = service.page_id in script.levels
         data = story.use(service if seen else story.older())
-        self._turn(data, self._asked())
+        self.story.turn(data, self._asked())
         call = script.call(
             "restart", {"service": service.name, "n": str(script.calls)}, writes=service.reads, needs=data
         )
@@ -213,7 +204,7 @@ class _Runbook:
     def _recall(self, place: Subject) -> None:
         story = self.story
         data = story.use(story.older())
-        self._turn(data)
+        self.story.turn(data)
         line = f"{place.name}: incident {story.number(100, 999)} was a full {story.one(SIGNS)}"
         texts = Texts(
             f"{line}\nsolved in {story.number(5, 300)} minutes by team {story.number(1, 9)}", "", line, "past"
@@ -225,10 +216,10 @@ class _Runbook:
         story, script = self.story, self.story.script
         data = [need for _ in range(2) for need in story.use(story.older())]
         said = f"Shift {shift + 1} ends with {story.number(0, 9)} open alarms. Next: {story.one(self.services).name}."
-        self._turn(data, self._asked() + data, said)
+        self.story.turn(data, self._asked() + data, said)
         self.plan = plan_page(script, f"calm shift {shift + 2}", self.steps, len(self.steps) - 1, self.plan)
         script.stage("incidents", Op.APPEND, f'"shift {shift + 1}"', f"p{script.pages}")
         script.boundary(Boundary.RESET)
         if story.chance(self.parameters.double_reset_permille):
             script.boundary(Boundary.RESET)
-        self.fresh_shift = True
+        self.story.forgets = True

@@ -10,7 +10,7 @@ import attrs
 
 from clawvm_es.evaluation.families.parameters import Parameters
 from clawvm_es.evaluation.families.script import Key, Script, Texts
-from clawvm_es.model.facts import Need, NeedRule, RecallOutcome
+from clawvm_es.model.facts import Boundary, Need, NeedRule, RecallOutcome
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 
 NEAR: Final = 3
@@ -57,6 +57,8 @@ class Story:
     script: Script
     dice: Random
     parameters: Parameters
+    rules: Sequence[tuple[str, str]] = ()  # what the model was told at the start, and why
+    forgets: bool = False  # the harness destroyed context since the last turn
     subjects: list[Subject] = attrs.field(factory=list)  # that were read, oldest first
     late: list[Subject] = attrs.field(factory=list)  # read first, and needed at the end only
     last: dict[str, int] = attrs.field(factory=dict)  # what comes again and again → the turn of its last time
@@ -151,8 +153,12 @@ class Story:
     def turn(self, data: Sequence[Need] = (), rules: Sequence[Need] = (), text: str = "") -> None:
         """Begin a turn with its hints and let the model answer: `rules` ride on the answer, `data` on what follows.
 
-        `text` is what the model says; it becomes a page of the conversation.
+        The first turn after context was destroyed needs one of the rules, whatever it does. `text` is what the model
+        says; it becomes a page of the conversation.
         """
+        if self.forgets:
+            rules = [*rules, self.declared(self.one(self.rules)[0])]
+            self.forgets = False
         parameters = self.parameters
         hints = [need.holders[-1].page_id for need in data if self.chance(parameters.hint_permille)]
         known = self.known()
@@ -162,6 +168,16 @@ class Story:
         self.script.respond(rules)
         if text:
             self.script.says(Author.MODEL, text)
+
+    def make_room(self, compact_every: int, prune_every: int, kept: int) -> None:
+        """What a harness does between turns: compact, or prune all tool results but the `kept` newest, as due."""
+        if self.due("compact", compact_every):
+            self.script.boundary(Boundary.COMPACT)
+            self.forgets = True
+        elif self.due("prune", prune_every):
+            pages = self.oldest_evidence(kept)
+            if pages:
+                self.script.boundary(Boundary.PRUNE, pages)
 
     def recall(self, query: str, answer: Callable[[], Texts], needs: Sequence[Need] = ()) -> str | None:
         """Ask the memory backend; the page that holds its answer, None where it gave none."""
