@@ -19,6 +19,7 @@ LADDER = (
     ("representations",),
     ("journal",),
     ("projections",),
+    ("observe",),
     ("engine",),
     ("history",),
     ("importers",),

@@ -14,11 +14,11 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from clawvm_es.importers import shell
 from clawvm_es.importers.detect import CLAUDE_CODE, OPENAI_CHAT, PI
 from clawvm_es.importers.recording import ToolUse
 from clawvm_es.model import events
 from clawvm_es.model.facts import ResourceClass
+from clawvm_es.observe.shell import Effect, effect
 
 Key: TypeAlias = tuple[ResourceClass, str]
 """A resource key: its class and its text (a path, `tree:` and a path, `user:` and an id)."""
@@ -324,9 +324,10 @@ def effects(tool: Tool, use: ToolUse) -> Effects:
     """What a call does, by its tool's row and its arguments."""
     if tool.kind is Kind.SHELL:
         command = use.arguments.get("command")
-        if isinstance(command, str) and shell.read_only(command):
-            return Effects(reads=((ResourceClass.FILE, "tree:/"),), deterministic=True)
-        return Effects(invalidates=tuple(ResourceClass))
+        found = effect(command) if isinstance(command, str) else Effect.MAY_WRITE
+        if found is Effect.MAY_WRITE:
+            return Effects(invalidates=tuple(ResourceClass))
+        return Effects(reads=((ResourceClass.FILE, "tree:/"),), deterministic=found is Effect.READS_FILES)
     if tool.kind is Kind.OPAQUE:
         return Effects(invalidates=tuple(ResourceClass))
     values = {name: str(value) for name, value in use.arguments.items() if isinstance(value, (str, int))}
