@@ -1,19 +1,40 @@
 """The exception tree: what went wrong, where, and what to do about it.
 
-Every error that a caller can meet is a `ClawVMError`. Its message is one line; `hint`, where there is one,
-says what to do next. Subclasses also derive from the builtin that describes them best, so that callers who
-know nothing of this package can still catch them.
+Every error that a caller can meet is a `ClawVMError`. `str(error)` is one line: the message, then the hint in
+parentheses. Subclasses also derive from the builtin that describes them best, so that callers who know nothing of
+this package can still catch them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class ClawVMError(Exception):
-    """Base of all errors of this package; `str(error)` is one line, `hint` an optional next step."""
+    """Base of all errors of this package: `message` says what and where, `hint` (may be empty) what to do.
+
+    Survives pickling and copying with all of its attributes.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
+        self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Callable[..., ClawVMError], tuple[Any, ...]]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[ClawVMError], args: tuple[Any, ...], attributes: dict[str, Any]) -> ClawVMError:
+    """Make an error as it was pickled, whatever its class wants to be called with."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(ClawVMError, ValueError):

@@ -74,7 +74,7 @@ class RecordedFile(pytest.File):
         try:
             ids = session_ids(self.path)
         except ClawVMError as error:
-            raise self.CollectError(_said(error)) from None
+            raise self.CollectError(str(error)) from None
         for session_id in ids:
             yield RecordedTest.from_parent(self, name=quote(session_id, safe=_SAFE), session_id=session_id)
 
@@ -127,7 +127,7 @@ def _read(path: Path, session_id: str | None) -> RecordedSession:
     try:
         found = read_sessions(path)
     except ClawVMError as error:
-        pytest.fail(_said(error), pytrace=False)
+        pytest.fail(str(error), pytrace=False)
     chosen = [session for session in found if session_id in (None, session.session_id)]
     if len(chosen) != 1:
         held = ", ".join(session.session_id for session in found)
@@ -148,7 +148,7 @@ def _updated(item: pytest.Item, session: RecordedSession) -> RecordedSession:
         accepted = accept(session.rows)
         now = rewrite(session, accepted)
     except ClawVMError as error:
-        pytest.fail(_said(error), pytrace=False)
+        pytest.fail(str(error), pytrace=False)
     except OSError as error:
         pytest.fail(f"{session.source}: cannot be rewritten: {error.strerror}", pytrace=False)
     place = _relative(item.config, session.source)
@@ -167,11 +167,6 @@ def _relative(config: pytest.Config, path: str) -> str:
     """A path as the person who started pytest would write it."""
     start = config.invocation_params.dir
     return Path(path).relative_to(start).as_posix() if Path(path).is_relative_to(start) else path
-
-
-def _said(error: Any) -> str:
-    """An error of the package in one line."""
-    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
             _discard_output()
         sys.stdout.flush()
     except ClawVMError as error:
-        code = _fail(f"{error}", error.hint)
+        code = _fail(error.message, error.hint)
     except click.ClickException as error:
         hint = f"clawvm {error.ctx.info_name} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         code = _fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))

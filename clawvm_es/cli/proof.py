@@ -206,8 +206,12 @@ def _refused(context: click.Context, journal: str, error: Any, as_json: bool) ->
     """The answer is no, and nothing was written."""
     from clawvm_es.cli.output import bad, emit
 
-    problem = {"what": error.what, "where": "checkpoint", "detail": str(error)}
-    emit({"journal": journal, "ok": False, "problems": [problem]}, [f"{bad('✗')} {error.what}: {error}"], as_json)
+    problem = {"what": error.what, "where": "checkpoint", "detail": error.message}
+    emit(
+        {"journal": journal, "ok": False, "problems": [problem]},
+        [f"{bad('✗')} {error.what}: {error.message}"],
+        as_json,
+    )
     context.exit(1)
 
 

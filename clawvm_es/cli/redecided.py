@@ -28,7 +28,7 @@ def redecided(path: str) -> tuple[int, list[dict[str, Any]]]:
             try:
                 same += redecide(read_session(log, session_id))
             except NondeterminismError as error:
-                found.setdefault(str(error), _document(path, session_id, error))
+                found.setdefault(error.message, _document(path, session_id, error))
             if report is not None:
                 report(number, len(ids))
     return same, list(found.values())
@@ -39,7 +39,7 @@ def _document(path: str, session_id: str, error: NondeterminismError) -> dict[st
     from clawvm_es.history import Difference
 
     difference = error.difference
-    document: dict[str, Any] = {"session_id": session_id, "detail": str(error)}
+    document: dict[str, Any] = {"session_id": session_id, "detail": error.message}
     if isinstance(difference, Difference):
         document |= {
             "session_id": difference.session_id,

@@ -140,7 +140,7 @@ def _replay_all(
         except JournalError:
             raise
         except ClawVMError as error:
-            message = " ".join(str(error).split())
+            message = " ".join(error.message.split())
             errors.append({"file": file, "error": message, "hint": error.hint})
             click.echo(f"clawvm: {message}{f' ({error.hint})' if error.hint else ''}", err=True)
     return replayed, errors

@@ -104,7 +104,7 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
                 problems += [Problem("projections", "read models", detail) for detail in projections_problems(log)]
                 problems += snapshot_problems(log)
     except ClawVMError as error:
-        problems.append(Problem("read", "journal", str(error)))
+        problems.append(Problem("read", "journal", error.message))
     return [attrs.asdict(problem) for problem in problems], events, sessions
 
 
@@ -120,9 +120,9 @@ def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None
         with opened(path) as log:
             return anchors.check_anchor(log, note, key, int(time.time())), []
     except AnchorRefused as error:
-        return None, [{"what": error.what, "where": f"anchor {note_path}", "detail": str(error)}]
+        return None, [{"what": error.what, "where": f"anchor {note_path}", "detail": error.message}]
     except JournalError as error:
-        return None, [{"what": "read", "where": f"anchor {note_path}", "detail": str(error)}]
+        return None, [{"what": "read", "where": f"anchor {note_path}", "detail": error.message}]
 
 
 @click.command()

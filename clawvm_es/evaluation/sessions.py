@@ -168,7 +168,7 @@ def _read(path: Path, kept: Path, name: str) -> Mapping[str, Any]:
             _write(target, pickle.dumps(workload, protocol=5))
             sessions.append(_fields(workload, target))
     except ClawVMError as error:
-        return {"unread": str(error).removeprefix(f"{path}: ")}
+        return {"unread": error.message.removeprefix(f"{path}: ")}
     return {"sessions": sessions}
 
 

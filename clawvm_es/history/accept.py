@@ -82,7 +82,7 @@ def _take(into: _Rewriting, given: Recorded, recorded: list[Recorded], forked: b
     try:
         decisions = decide(into.state, Command(cast(Input, data), given.at_us))[1:]
     except ClawVMError as error:
-        raise NondeterminismError(f"{_name(given)}: refused today: {error}") from error
+        raise NondeterminismError(f"{_name(given)}: refused today: {error.message}", hint=error.hint) from error
     if forked:
         decisions = decisions[: len(recorded)]
     cause = given.cause and into.moved.get(given.cause)

@@ -148,7 +148,7 @@ def _row(line: Line, where: str) -> Recorded:
         row = Recorded(line.seq, line.session_id, *place, raw, before, hash_, data)
         found = row_hash(row)
     except ClawVMError as error:
-        raise UnreadableInput(str(error), hint=error.hint or AGAIN) from error
+        raise UnreadableInput(error.message, hint=error.hint or AGAIN) from error
     except (ValueError, struct.error) as error:
         raise UnreadableInput(f"{where}: {error}", hint=AGAIN) from error
     if found != hash_ or KINDS[line.type] != line.kind:

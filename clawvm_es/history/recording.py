@@ -231,7 +231,7 @@ def _row(line: Line, session_id: str, before: bytes, where: str) -> Recorded:
         row = Recorded(0, session_id, line.version, line.turn, KINDS[line.type], *stamps, raw, before, b"", data)
         return row._replace(hash=row_hash(row))
     except ClawVMError as error:
-        raise UnreadableInput(str(error), hint=error.hint or AGAIN) from error
+        raise UnreadableInput(error.message, hint=error.hint or AGAIN) from error
     except (ValueError, struct.error) as error:  # a text that is none, a number that no column holds
         raise UnreadableInput(f"{where}: {error}", hint=AGAIN) from error
 

@@ -23,6 +23,8 @@ from clawvm_es.journal.protocol import Recorded
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import Event, Input, SessionForked
 
+_json = msgspec.json.Encoder(order="sorted").encode
+
 
 @attrs.frozen
 class Difference:
@@ -94,7 +96,7 @@ def _decided(state: State, given: Recorded) -> tuple[Event, ...]:
     try:
         return decide(state, Command(cast(Input, given.data), given.at_us))[1:]
     except ClawVMError as error:
-        raise NondeterminismError(f"{_name(given)}: refused today: {error}") from error
+        raise NondeterminismError(f"{_name(given)}: refused today: {error.message}", hint=error.hint) from error
     except Exception as error:  # a bug in the core; whoever looks for it wants to know where
         error.add_note(f"deciding {_name(given)} again")
         raise
@@ -143,5 +145,5 @@ def changed_fields(was: Any, now: Any, path: str = "$") -> Iterator[tuple[str, A
     elif isinstance(was, list) and isinstance(now, list):
         for index, (a, b) in enumerate(zip_longest(was, now)):
             yield from changed_fields(a, b, f"{path}[{index}]")
-    elif was != now:
+    elif _json(was) != _json(now):  # in Python 0 equals False
         yield path, was, now

@@ -121,7 +121,7 @@ def _replay_one(
         try:
             appended = _execute(session, recording, stream, progress)
         except IdempotencyConflict as error:
-            raise _other_settings(session_id, "content", str(error)) from error
+            raise _other_settings(session_id, "content", error.message) from error
     return Replayed(session_id, recording.source, recording.format, appended, {**recording.skipped, **tally})
 
 

@@ -104,7 +104,7 @@ class EventChecker:
             if row[6] == event.SCHEMA_VERSION:
                 check_canonical(row[11], event)
         except ClawVMError as error:
-            yield Problem("type" if isinstance(error, LookupError) else "data", place(row), str(error))
+            yield Problem("type" if isinstance(error, LookupError) else "data", place(row), error.message)
 
 
 def place(row: RawRow) -> str:

@@ -154,7 +154,7 @@ def recordeds(rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
         except (ClawVMError, AttributeError, TypeError) as error:
             kind = UnknownEvent if isinstance(error, UnknownEvent) else JournalDamaged
             where = f"session {row[1]} version {row[2]} (seq {row[0]})"
-            raise kind(f"{where}: {error}", hint=getattr(error, "hint", "")) from error
+            raise kind(f"{where}: {getattr(error, 'message', error)}", hint=getattr(error, "hint", "")) from error
         yield Recorded._make((*row[:11], raw, row[12], row[13], data))
 
 

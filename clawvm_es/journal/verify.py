@@ -65,12 +65,12 @@ def _check_file(path: str, fast: bool) -> Iterator[Problem]:
             yield Problem("file", path, "is empty")
             return
     except JournalError as error:
-        yield Problem("file", path, str(error))
+        yield Problem("file", path, error.message)
         return
     try:
         db = opening.connect_reader(path, read_only=True)
     except sqlite3.Error as error:
-        yield Problem("file", path, str(opening.translate(error, path)))
+        yield Problem("file", path, opening.translate(error, path).message)
         return
     try:
         db.text_factory = bytes

@@ -358,3 +358,11 @@ def test_rebuild_takes_damaged_snapshots_again(run, journal):
     assert run("pages", journal, "-s", OURS, "--at", "150", "--json")[:2] == shown[:2]
     assert run("rebuild", journal)[0] == 0
     assert run("verify", journal)[0] == 0
+
+
+def test_a_hint_is_told_once(tmp_path, run):
+    """What to do next stands once in the line that an error comes to, in parentheses at its end."""
+    code, _, err = run("replay", tmp_path / "missing.jsonl", "--journal", tmp_path / "j.db", "--policy", "nobody")
+    assert code == 2
+    assert err.count("(known policies") == 1
+    assert err.count("\n") == 1

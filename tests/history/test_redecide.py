@@ -8,6 +8,7 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import NondeterminismError
 from clawvm_es.history import redecide
+from clawvm_es.history.redecide import changed_fields
 from clawvm_es.importers.replay import ReplaySettings, replay
 from tests.engine.conftest import FIELDS
 from tests.engine.test_shell import busy
@@ -80,3 +81,9 @@ def test_a_recorded_session_is_decided_again_without_its_bodies(traces):
     with Journal.open(":memory:") as journal:
         (found, *_) = replay(journal, path, ReplaySettings(budget_tokens=4000, counter="lines4"))
         assert redecide(journal.log.read(found.session_id)) > 20
+
+
+def test_fields_differ_where_their_bytes_do():
+    """A value that became one that Python calls equal is named with its path."""
+    was, now = {"a": 0, "b": [1, {"c": True}], "d": 2}, {"a": False, "b": [1, {"c": 1}], "d": 2}
+    assert list(changed_fields(was, now)) == [("$.a", 0, False), ("$.b[1].c", True, 1)]

@@ -78,7 +78,7 @@ def check_anchor(log: SQLiteLog | MemoryLog, note: bytes, key: PublicKey, now_s:
         _check_beginning(checkpoint, log.journal_id, size)
         check_root(log, checkpoint)
     except JournalDamaged as error:
-        raise AnchorRefused("read", str(error)) from error
+        raise AnchorRefused("read", error.message, hint=error.hint) from error
     return Anchored(checkpoint.size, size - checkpoint.size)
 
 
