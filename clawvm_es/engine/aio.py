@@ -101,9 +101,11 @@ class AsyncSession:
         """See `Session.stage`."""
         return await asyncio.to_thread(functools.partial(self.sync.stage, field, op, value, **options))
 
-    async def resolve(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
+    async def resolve(
+        self, page_id: str, first_line: int = 1, last_line: int | None = None, *, key: str | None = None
+    ) -> str:
         """See `Session.resolve`."""
-        return await asyncio.to_thread(self.sync.resolve, page_id, first_line, last_line)
+        return await asyncio.to_thread(functools.partial(self.sync.resolve, page_id, first_line, last_line, key=key))
 
     async def pin(self, page_id: str, pin: str, *, key: str | None = None) -> None:
         """See `Session.pin`."""

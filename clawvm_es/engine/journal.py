@@ -11,6 +11,7 @@ import attrs
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION, decide
 from clawvm_es.core.profiles import profile
+from clawvm_es.engine import given
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
@@ -98,6 +99,9 @@ class Journal:
         """
         self._check_id(session_id)
         wanted = profile(policy) if isinstance(policy, str) else policy
+        if budget_tokens is not None:
+            given.integer("budget in tokens", budget_tokens, 1)
+        pressure = None if on_pressure is None else given.choice("on_pressure", OnPressure, on_pressure)
         stored = self.opened(session_id)
         if stored is None:
             opened = SessionOpened(
@@ -105,7 +109,7 @@ class Journal:
                 budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
                 counter=counter or "o200k_base",
                 decider_version=DECIDER_VERSION,
-                on_pressure=OnPressure(on_pressure or OnPressure.DEGRADE),
+                on_pressure=pressure or OnPressure.DEGRADE,
                 reproducible=self.seed is not None,
                 project=SCOPE_PREFIX + project if project else None,
                 linked_to=linked_to,
@@ -116,14 +120,14 @@ class Journal:
             stored = session.open(opened)
             if stored == opened:
                 return session
-        given = {
+        wished = {
             "policy": wanted,
             "budget": budget_tokens,
             "counter": counter,
-            "on_pressure": on_pressure and OnPressure(on_pressure),
+            "on_pressure": pressure,
             "project": SCOPE_PREFIX + project if project else None,
         }
-        _same_settings(session_id, stored, given)
+        _same_settings(session_id, stored, wished)
         return self.resume(session_id, stored.counter, settings)
 
     @staticmethod

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from clawvm_es.core.state import Call, Page, State
+from clawvm_es.engine import given
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
 from clawvm_es.engine.hooks import Prompt, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.recall import Answer, answer_of
@@ -112,10 +113,11 @@ class Session:
         Of a project's store, as this session knows it from its last commit point.
         """
         with self._shell.lock:
-            return self._updates.value(self.state, self._updates.scope_id(Scope(scope)), field)
+            where = self._updates.scope_id(given.choice("scope", Scope, scope))
+            return self._updates.value(self.state, where, given.text("field", field))
 
     def read_page(self, page_id: str) -> str:
-        """The full text of a page, from the log; nothing is recorded (see `resolve`)."""
+        """The full text of a page, from the log (empty if it was erased); nothing is recorded (see `resolve`)."""
         with self._shell.lock:
             return self._shell.edge.open(self._page(page_id).bodies[FULL]) or ""
 
@@ -159,21 +161,24 @@ class Session:
 
         `scope` says whom the page concerns and raises its utility; it is written back to the session's own store.
         """
+        kind, by = given.choice("page type", PageType, page_type), given.choice("author", Author, author)
+        concerns = given.choice("scope", Scope, scope)
+        given.text("text", text), given.text("source", source), given.key(key)
 
         def build(state: State) -> Sequence[Command]:
             target = _next_page_id(state) if page_id is None else self._page(page_id).page_id
             written = self._shell.edge.page(
                 target,
-                PageType(page_type),
+                kind,
                 text,
-                author=Author(author),
+                author=by,
                 origin=Origin(OriginKind.RECORD),
                 source=source,
                 active=active,
                 dirty=dirty,
-                scope=Scope(scope),
+                scope=concerns,
             )
-            return (Command(written.event, self._clock(), Author(author), key),)
+            return (Command(written.event, self._clock(), by, key),)
 
         with self._shell.lock:
             found = self._shell.run(build).events
@@ -186,17 +191,17 @@ class Session:
 
     def pin(self, page_id: str, pin: Pin | str, *, key: str | None = None) -> None:
         """Change a page's pin."""
-        self._do(e.PagePinned(page_id, Pin(pin)), key=key)
+        self._do(e.PagePinned(given.text("page id", page_id), given.choice("pin", Pin, pin)), key)
 
     def retire(
         self, page_id: str, reason: RetireReason | str = RetireReason.WITHDRAWN, *, key: str | None = None
     ) -> None:
         """Take a page out of the working set; its content stays in the log."""
-        self._do(e.PageRetired(page_id, RetireReason(reason)), key=key)
+        self._do(e.PageRetired(given.text("page id", page_id), given.choice("reason", RetireReason, reason)), key)
 
     def set_budget(self, tokens: int, *, key: str | None = None) -> None:
         """Change the prompt's budget."""
-        self._do(e.BudgetChanged(tokens), key=key)
+        self._do(e.BudgetChanged(given.integer("budget in tokens", tokens, 1)), key)
 
     def assemble(self, hints: Iterable[str] = (), fixed_tokens: int = 0, *, key: str | None = None) -> Prompt:
         """Begin a turn: assemble and render its prompt.
@@ -204,8 +209,10 @@ class Session:
         Raises `InvariantPressure` (after the events are committed) if the required pages do not fit and the
         session was opened to raise.
         """
+        fixed = given.integer("fixed_tokens", fixed_tokens, 0)
+        turn = e.TurnBegan(hints=given.ids("hints", hints), fixed_tokens=fixed)
+        given.key(key)
         with self._shell.lock:
-            turn = e.TurnBegan(hints=tuple(hints), fixed_tokens=fixed_tokens)
             outcome = self._shell.run(lambda state: (Command(turn, self._clock(), HARNESS, key),))
             if outcome.appended or key is None:
                 state, text = self.state, self._shell.prompt
@@ -232,12 +239,15 @@ class Session:
 
         For calls that the harness runs itself: give their results to `observe_result`.
         """
+        given.text("text", text), given.key(key)
+        made = given.calls(calls)
+        counts = (given.integer("tokens", tokens, 0) for tokens in (input_tokens, cached_tokens, output_tokens))
+        responded = e.ModelResponded(tuple(needs), *counts)
 
         def build(state: State) -> Sequence[Command]:
             at, first = self._clock(), len(state.calls) + 1
-            responded = e.ModelResponded(tuple(needs), input_tokens, cached_tokens, output_tokens)
             commands = [Command(responded, at, MODEL, key)]
-            for place, (name, arguments) in enumerate(calls):
+            for place, (name, arguments) in enumerate(made):
                 called = self._calls.called(first + place, name, arguments)
                 commands.append(Command(called, at, MODEL, key and f"{key}:call:{place}"))
             if text:
@@ -262,7 +272,9 @@ class Session:
         key: str | None = None,
     ) -> str:
         """Record the result of a tool call that the harness ran; returns the id of its evidence page."""
-        return self._returned(call, text, ReturnStatus(status), None, source, key)
+        given.text("result", text), given.text("source", source), given.key(key)
+        ended = given.choice("status", ReturnStatus, status)
+        return self._returned(given.integer("call", call, 1), text, ended, None, source, key)
 
     # --------------------------------------------------------------------------------------- tools
 
@@ -294,6 +306,7 @@ class Session:
         Without `runs` a call that would have to run is not recorded, but raises `UsageError`. Raises `NewToolCall`
         in a fork that may not run it, and `ToolFailed` where the failure of its parent's call is served.
         """
+        given.text("tool name", name), given.arguments("arguments", arguments)
         validator = self._calls.validator(name, arguments)
         recorded: list[Stored | Played | None] = []
 
@@ -355,9 +368,10 @@ class Session:
         a `PermissionError` is denied, any other error of the backend is a backend error: all are recorded, so
         that an empty answer is never taken for "nothing known".
         """
+        given.text("query", query), given.key(key)
+        told = None if outcome is None else given.choice("outcome", RecallOutcome, outcome)
         texts, found = answer_of(query, answer)
-        if outcome is not None:
-            found = RecallOutcome(outcome)
+        found = told or found
 
         def build(state: State) -> Sequence[Command]:
             at, first = self._clock(), len(state.pages) + 1
@@ -382,24 +396,34 @@ class Session:
             self._flush_when_full()
             return pages
 
-    def resolve(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
+    def resolve(
+        self, page_id: str, first_line: int = 1, last_line: int | None = None, *, key: str | None = None
+    ) -> str:
         """Page in: the text of lines `first_line` to `last_line` (from 1, inclusive) of a page, from the log.
 
         Recorded as a need: a hit if the page stands in full, else a page-in that costs the tokens of the range
-        and brings the page into the next prompt.
+        and brings the page into the next prompt. A last line past the end means the end. Raises `UsageError` for
+        any other range that the page does not have, and (after the fault is recorded) if its content was erased.
         """
+        given.key(key)
 
         def build(state: State) -> Sequence[Command]:
             need = Need((Holder(page_id),), NeedRule.DECLARED, self._shell.edge.count(text))
             query = self._shell.edge.text(f"{page_id}:{first_line}-{last_line or ''}")
             answered = e.RecallAnswered(state.recalls + 1, RecallOutcome.OK, query, needs=(need,))
-            return (Command(answered, self._clock(), MODEL),)
+            return (Command(answered, self._clock(), MODEL, key),)
 
         with self._shell.lock:
-            lines = self.read_page(page_id).splitlines(keepends=True)
-            text = "".join(lines[max(0, first_line - 1) : last_line])
+            text = self.read_page(page_id)
+            erased = self._page(page_id).gone
+            if not erased:
+                lines = text.splitlines(keepends=True)
+                first, last = given.lines(page_id, len(lines), first_line, last_line)
+                text = "".join(lines[first - 1 : last])
             self._shell.run(build)
-            return text
+        if erased:
+            raise UsageError(f"page {page_id}: its content was erased", hint="get it again from where it came from")
+        return text
 
     # ----------------------------------------------------------------------------------- writeback
 
@@ -420,16 +444,20 @@ class Session:
         `evidence` is a page id, an event version, or an `Evidence`. A refused update stays in the log with its
         reason; stage it again once the reason is gone.
         """
+        given.text("field", field), given.text("principal", principal), given.key(key)
+        how, where = given.choice("op", Op, op), given.choice("scope", Scope, scope)
+        rests_on = as_evidence(evidence)
+        base = None if base_version is None else given.integer("base_version", base_version, 0)
 
         def build(state: State) -> Sequence[Command]:
             facts = self._updates.facts(
                 state,
                 field,
-                Op(op),
+                how,
                 value,
-                scope=Scope(scope),
-                evidence=as_evidence(evidence),
-                base_version=base_version,
+                scope=where,
+                evidence=rests_on,
+                base_version=base,
                 principal=principal,
             )
             return (Command(e.UpdateStaged(len(state.updates) + 1, facts), self._clock(), principal, key),)
@@ -448,7 +476,7 @@ class Session:
 
     def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> None:
         """The harness drops tool results: the named pages, or all evidence."""
-        self._boundary(Boundary.PRUNE, pages=tuple(page_ids), key=key)
+        self._boundary(Boundary.PRUNE, pages=given.ids("page ids", page_ids), key=key)
 
     def flush(self, *, key: str | None = None) -> None:
         """Write back what is dirty."""
@@ -472,6 +500,7 @@ class Session:
     # ------------------------------------------------------------------------------------ internals
 
     def _do(self, data: e.Input, key: str | None = None) -> None:
+        given.key(key)
         self._shell.run(lambda state: (Command(data, self._clock(), HARNESS, key),))
 
     def _boundary(
@@ -503,9 +532,10 @@ class Session:
                 )
 
     def _page(self, page_id: str) -> Page:
-        page = self.state.pages.get(page_id)
+        page = self.state.pages.get(given.text("page id", page_id))
         if page is None:
-            raise UsageError(f"no page {page_id} in session {self.session_id}")
+            last = f"its pages are p1 to p{len(self.state.pages)}" if self.state.pages else "it has none"
+            raise UsageError(f"no page {page_id} in session {self.session_id}", hint=last)
         return page
 
     def _returned(

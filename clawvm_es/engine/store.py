@@ -1,4 +1,8 @@
-"""Values of the durable store: what updates add up to, and the facts that the edge finds out about a new one."""
+"""Values of the durable store: what updates add up to, and the facts that the edge finds out about a new one.
+
+LAW-STORE-1: two values are the same if their canonical bytes are. In Python `0 == False` and `1 == 1.0`; here they
+are different values, and a merge that changes one into the other changes the store.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +55,17 @@ class FieldSchema:
 def value_bytes(value: Any) -> bytes:
     """A value as the bytes of its body: JSON, keys sorted. Raises `UsageError` for what JSON cannot say."""
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode()
+        return _canonical(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"a value of the store must be JSON: {error}") from error
+        raise UsageError(
+            f"a value of the store must be JSON: {error}",
+            hint="use None, booleans, finite numbers, strings, lists, and dicts with string keys",
+        ) from error
+
+
+def _canonical(value: Any, allow_nan: bool = True) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=allow_nan)
+    return text.encode()
 
 
 def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
@@ -82,5 +94,5 @@ def overwritten(op: Op, current: Any, value: Any) -> tuple[int, int]:
     if not isinstance(current, dict) or not isinstance(value, dict):
         return 0, 1
     added = sum(key not in current for key in value)
-    changed = sum(key in current and current[key] != found for key, found in value.items())
+    changed = sum(key in current and _canonical(current[key]) != _canonical(found) for key, found in value.items())
     return added, changed

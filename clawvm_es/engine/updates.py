@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from clawvm_es.core.state import State, Update
-from clawvm_es.engine.edge import encode
+from clawvm_es.engine.edge import decode, encode
+from clawvm_es.engine.given import shown
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.store import FieldSchema, Validator, fold_values, overwritten, value_bytes
@@ -69,6 +70,7 @@ class Updates:
     ) -> UpdateFacts:
         """The facts of a new update."""
         body = value_bytes(value)
+        value = json.loads(body)  # as it will be read back: keys are strings, tuples are lists
         facts = UpdateFacts(
             field=field if field in self._fields else UNDECLARED,
             op=op,
@@ -106,7 +108,10 @@ class Updates:
         return self._judged(state, facts, facts.field, value, below=update.update)
 
     def value(self, state: State, scope: str, field: str) -> Any:
-        """What the committed changes of a field add up to, as this session knows them; None if never set."""
+        """What the committed changes of a field add up to, as this session knows them; None if never set.
+
+        A field named by a page's id holds the text of that page.
+        """
         return fold_values(self._committed(state, scope, field))
 
     def _committed(self, state: State, scope: str, field: str) -> list[tuple[Op, bytes | None]]:
@@ -118,12 +123,17 @@ class Updates:
             return [(data.op, vault.open(data.value)) for data in shared]
         found = [u for u in state.updates.values() if u.field_version and _is_of(u, SESSION, field)]
         found.sort(key=lambda update: update.field_version)
-        return [(update.facts.op, self._shell.vault.open(update.facts.value)) for update in found]
+        return [(update.facts.op, self._body(update)) for update in found]
+
+    def _body(self, update: Update) -> bytes | None:
+        """The value of an update as JSON; that of a page that was written back is its text."""
+        body = self._shell.vault.open(update.facts.value)
+        return body if update.page_id is None or body is None else value_bytes(decode(body))
 
     def _expected(self, state: State, scope: str, field: str, below: int | None) -> Any:
         """What a field will hold once all that is pending (below a number) is committed."""
         pending = [state.updates[number] for number in state.pending if below is None or number < below]
-        ahead = [(u.facts.op, self._shell.vault.open(u.facts.value)) for u in pending if _is_of(u, scope, field)]
+        ahead = [(u.facts.op, self._body(u)) for u in pending if _is_of(u, scope, field)]
         return fold_values([*self._committed(state, scope, field), *ahead])
 
     def _allowed(self, scope: Scope, principal: str) -> bool:
@@ -182,4 +192,6 @@ def as_evidence(given: Evidence | str | int | None) -> Evidence:
         return given
     if isinstance(given, str):
         return Evidence(page_id=given)
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool)):
+        raise UsageError(f"evidence: expected a page id, an event's version or an Evidence, got {shown(given)}")
     return Evidence(version=given)

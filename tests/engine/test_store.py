@@ -161,8 +161,23 @@ def test_two_processes_race_for_one_field_and_nothing_is_lost(tmp_path):
         assert won >= 8
 
 
+def json_text(value):
+    """A model of what makes two JSON values the same, written apart from the code under test."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key!r}:{json_text(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(json_text, value)) + "]"
+    return f"{type(value).__name__} {value!r}"
+
+
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(0, 1)
+    | st.integers()
+    | st.sampled_from([0.0, -0.0, 1.0, 0.5])
+    | st.sampled_from(["\u00e9", "e\u0301"])
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=8,
 )
@@ -176,8 +191,50 @@ def test_a_merge_that_only_adds_changes_no_value(objects):
         added, changed = overwritten(Op.MERGE, current, value)
         merged = fold_values([(Op.MERGE, value_bytes(current or {})), (Op.MERGE, value_bytes(value))])
         assert len(merged) == len(current or {}) + added
-        assert changed == sum(merged[key] != old for key, old in (current or {}).items())
+        assert changed == sum(json_text(merged[key]) != json_text(old) for key, old in (current or {}).items())
         current = merged
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ({"admin": 0}, {"admin": False}),
+        ({"n": 1}, {"n": 1.0}),
+        ({"n": 1}, {"n": True}),
+        ({"n": [1, {"x": 0}]}, {"n": [1, {"x": False}]}),
+        ({"who": "\u00e9"}, {"who": "e\u0301"}),
+        ({"1": "a"}, {1: "b"}),
+    ],
+)
+def test_a_merge_never_changes_a_value_into_one_that_python_calls_equal(session, was, now):
+    """Values are compared as the bytes that the store keeps, so that 0 never becomes false."""
+    page = session.user_says("x")
+    assert session.stage("facts", "merge", was, evidence=page).reason is None
+    session.save()
+    assert session.stage("facts", "merge", was, evidence=page).reason is None
+    assert session.stage("facts", "merge", now, evidence=page).reason == "DESTRUCTIVE_OP"
+    session.save()
+    assert repr(session.value("facts")) == repr(was)
+
+
+def test_every_committed_field_can_be_read(session):
+    """A page that a boundary wrote back is a field whose value is the page's text, in each of its versions."""
+    page = session.write_page("preference", "likes \ud800 tea", author="user")
+    session.save()
+    assert session.value(page) == "likes \ud800 tea"
+    session.write_page("preference", '{"likes": "coffee"}', page_id=page, author="user")
+    session.save()
+    assert session.value(page) == '{"likes": "coffee"}'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1: 1, "a": 2}, {"x": b"raw"}])
+def test_what_json_cannot_say_is_no_value(session, value):
+    """A value that could not be read back as it was given is refused before anything is recorded."""
+    page = session.user_says("x")
+    head = session.head
+    with pytest.raises(UsageError, match="must be JSON"):
+        session.stage("notes", "append", value, evidence=page)
+    assert session.head == head
 
 
 @pytest.mark.parametrize(
