@@ -21,7 +21,7 @@ from clawvm_es.core.state import State, Update
 from clawvm_es.core.writeback import rebased
 from clawvm_es.engine import scopes
 from clawvm_es.engine.edge import Edge
-from clawvm_es.engine.render import Renderer
+from clawvm_es.engine.render import Renderer, renderer_of
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
 from clawvm_es.journal import snapshots
@@ -147,8 +147,9 @@ class Shell:
         return snapshots.state_at(self.log, self.session_id, upto)
 
     def render(self, state: State) -> str:
-        """The prompt that was assembled last in `state`."""
-        return self._renderer.render(state)[0]
+        """The prompt that was assembled last in `state`, by the renderer that it was recorded under."""
+        name = renderer_of(self.log, self.session_id, state.assembled_version)
+        return Renderer(self.vault.open, self.edge.texts, name).render(state)[0]
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -295,6 +296,7 @@ class Shell:
         tokens = assembled.tokens - assembled.directory_tokens  # the line itself, not what was reserved for it
         if state.assembled_directory:
             tokens += self.counter.count(directory_line(state.assembled_directory))
+        tokens += self._renderer.surplus(state, self.counter)
         rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(body))
         stamped.extend(self._fold(state, Command(rendered, command.at_us, command.principal)))
         return stamped

@@ -6,7 +6,7 @@ import attrs
 
 from clawvm_es.core.state import State
 from clawvm_es.engine.edge import encode
-from clawvm_es.engine.render import Piece, Renderer
+from clawvm_es.engine.render import Piece, Renderer, renderer_of
 from clawvm_es.errors import UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
@@ -84,7 +84,8 @@ def _turn_of(log: EventLog, session_id: str, version: int) -> int:
 def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> ShownPrompt:
     """The prompt that was assembled last at `version` (by default the end), rendered again from the bodies.
 
-    Raises `UsageError` where no prompt had been assembled.
+    The renderer is the one that it was recorded under. Raises `UsageError` where no prompt had been assembled, and
+    `JournalTooNew` where a newer program rendered it.
     """
     state = state_at(log, session_id, version)
     at, rendered_at = state.assembled_version, state.rendered_version
@@ -94,7 +95,8 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
         state = state_at(log, session_id, at)
     assembled = next(read_session(log, session_id, at - 1, at))
     assert isinstance(assembled.data, PromptAssembled)
-    pieces = tuple(Renderer(log.vault(session_id).open).pieces(state))
+    renderer = Renderer(log.vault(session_id).open, name=renderer_of(log, session_id, at))
+    pieces = tuple(renderer.pieces(state))
     levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
     matches = None
     if rendered_at > at:

@@ -1,22 +1,22 @@
 """Frames: what stands around a page's text in the prompt, and the escaping that keeps the text inside.
 
 LAW-FRAME-1: a framed text starts with ``<``, ends with a newline, and has exactly one opening and one closing
-tag of ours, its own. LAW-FRAME-2: `unescaped` undoes `escaped`, and text without our tags is left as it is.
+tag of ours, its own. LAW-FRAME-2 and LAW-FRAME-3 are those of `escaping`.
 """
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 
-from clawvm_es.limits import SOURCE_CHARS
 from clawvm_es.model.pages import Author, Fidelity, PageType
+from clawvm_es.representations.escaping import V1, V2, Escaping
 
-RENDERER: Final = "frames/1"
-"""Name and version of this rendering; recorded with every rendered prompt."""
+RENDERER: Final = "frames/2"
+"""Name and version of the rendering of new prompts; recorded with each of them."""
 
 
 @attrs.frozen
@@ -32,42 +32,29 @@ class Frame:
     source: str = ""
 
 
-_TAG = re.compile(r"<(?=\\*\s*(?:/\s*)?(?:page|directory))", re.IGNORECASE)
-_TAG_ESCAPED = re.compile(r"<\\(?=\\*\s*(?:/\s*)?(?:page|directory))", re.IGNORECASE)
+ESCAPINGS: Final[Mapping[str, Escaping]] = MappingProxyType({"frames/1": V1, RENDERER: V2})
+"""Renderer → its escaping; those of stored prompts are kept, so that they can be rendered again."""
 
 
-def escaped(text: str) -> str:
-    r"""`text` with a backslash after each ``<`` that would open or close a frame: ``</page>`` → ``<\/page>``."""
-    return _TAG.sub(r"<\\", text) if "<" in text else text
-
-
-def unescaped(text: str) -> str:
-    """The text that `escaped` was given."""
-    return _TAG_ESCAPED.sub("<", text)
-
-
-_ATTRIBUTE = re.compile(r'["<>\x00-\x1f\x7f-\x9f\u2028\u2029]|&(?=(?:quot|lt|gt|amp|#\d+);)')
-_NAMED = {'"': "&quot;", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
-
-
-@lru_cache(maxsize=64)
-def _attribute(value: str) -> str:
-    """`value` for use between double quotes: one line, no quotes or angle brackets, clipped to `SOURCE_CHARS`."""
-    if len(value) > SOURCE_CHARS:
-        value = value[: SOURCE_CHARS - 1] + "…"
-    return _ATTRIBUTE.sub(lambda m: _NAMED.get(m[0]) or f"&#{ord(m[0])};", value)
-
-
-def framed(frame: Frame, level: Fidelity, text: str) -> str:
+def framed(frame: Frame, level: Fidelity, text: str, renderer: str = RENDERER) -> str:
     """The page as it stands in the prompt: text of `level` inside a frame that states type, level, author, source.
 
     A pointer is a single line whose text already names the source.
     """
-    head = f'<page id="{_attribute(frame.page_id)}" type="{frame.page_type}" level="{level}" author="{frame.author}"'
+    escaping = ESCAPINGS[renderer]
+    named = escaping.attribute(frame.page_id)
+    head = f'<page id="{named}" type="{frame.page_type}" level="{level}" author="{frame.author}"'
     if level is Fidelity.POINTER:
-        return f"{head}>{escaped(text)}</page>\n"
-    source = f' source="{_attribute(frame.source)}"' if frame.source else ""
-    return f"{head}{source}>\n{escaped(text)}\n</page>\n"
+        return f"{head}>{escaping.text(text)}</page>\n"
+    source = f' source="{escaping.attribute(frame.source)}"' if frame.source else ""
+    return f"{head}{source}>\n{escaping.text(text)}\n</page>\n"
+
+
+def framed_otherwise(frame: Frame, text: str) -> bool:
+    """Whether an older renderer frames this text in another way, so that its recorded count may be another."""
+    now = ESCAPINGS[RENDERER]
+    source, inside = now.attribute(frame.source), now.text(text)
+    return any(old.attribute(frame.source) != source or old.text(text) != inside for old in ESCAPINGS.values())
 
 
 def directory_line(pages: int) -> str:
