@@ -396,6 +396,8 @@ def same_content(recorded: e.Event, sent: e.Input) -> bool:
         return (recorded.tool, recorded.name, recorded.arguments) == (sent.tool, sent.name, sent.arguments)
     if isinstance(recorded, e.TurnBegan) and isinstance(sent, e.TurnBegan):
         return attrs.evolve(recorded, retrieved=sent.retrieved) == sent
+    if isinstance(recorded, e.ToolReturned) and isinstance(sent, e.ToolReturned):
+        return attrs.evolve(recorded, needs=sent.needs) == sent
     if isinstance(recorded, e.BoundaryReached) and isinstance(sent, e.BoundaryReached):
         return attrs.evolve(recorded, staged=sent.staged, restaged=sent.restaged) == sent
     if isinstance(recorded, e.UpdateStaged) and isinstance(sent, e.UpdateStaged):

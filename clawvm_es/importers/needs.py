@@ -1,7 +1,8 @@
 """Needs: which pages held the text that the model used (§10), by two rules and no guess.
 
 *Data flow*: a text that a call took from a page which the recorded harness had in its context then.
-*Repeated read*: a read whose result stands in a page of the same signature, or, after a compaction, of the same path.
+*Repeated read*: a read whose whole result stands in an earlier page of the same signature or the same path, whatever
+range of it either of them shows.
 
 LAW-NEED-1: under the recorded harness's own residency every data-flow need is a hit.
 """
@@ -154,14 +155,14 @@ class Context:
         return tuple(need for need in needs.values() if need)
 
     def repeated_read(self, result: Held) -> tuple[Need, ...]:
-        """The need of a read's result that was read before; a repeat with another text is counted."""
+        """The need of a read's result that was read before; the same call with another result is counted."""
         pages = self._earlier(result)
         text = result.text.strip()
         if not pages or len(text) < NEED_CHARS_MIN:
             return ()
         holding = [page for page in pages if text in page.text]
         if not holding:
-            self.changed_rereads += 1
+            self.changed_rereads += any(self._repeats(result, page) for page in pages)
             return ()
         need = None if self.wrote.holds(text) else self._need(text, holding, NeedRule.REPEATED_READ)
         return (need,) if need else ()
@@ -182,15 +183,17 @@ class Context:
 
     def _need(self, text: str, pages: Iterable[Held], rule: NeedRule) -> Need | None:
         holding = [page for page in pages if text in page.text]
-        if not 0 < len(holding) <= NEED_HOLDERS_MAX:
+        if not holding or sum(text in page.text for page in self.pages.values()) > NEED_HOLDERS_MAX:
             return None
         return Need(tuple(page.holder(text) for page in holding), rule, self.count(text))
 
     def _earlier(self, result: Held) -> list[Held]:
-        """Pages of the same signature, and those of the same path from before the last compaction, oldest first."""
+        """Pages of the same signature or the same path, oldest first."""
         found = {id(page): page for page in self._by_signature.get(result.signature or 0, ())}
-        for page in self._by_path.get(result.path, ()) if result.path else ():
-            if page.compactions < self.compactions:
-                found[id(page)] = page
+        found.update((id(page), page) for page in (self._by_path.get(result.path, ()) if result.path else ()))
         current = [page for page in found.values() if self.pages[page.page_id] is page]
         return sorted(current, key=lambda page: page.order)
+
+    def _repeats(self, result: Held, page: Held) -> bool:
+        """True if a read repeats the call that a page shows, or reads its file again after a compaction."""
+        return page.signature == result.signature or page.compactions < self.compactions

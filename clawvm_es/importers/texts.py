@@ -19,6 +19,18 @@ _SEARCH_GUTTER = re.compile(r"^(?:[^\s:]*?[^\s:\d-][:-])?\d+[:-]", re.MULTILINE)
 _HEREDOC = re.compile(r"<<-?\s*['\"\\]?(\w+)['\"]?[^\n]*\n.*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _PIECE = re.compile(r"[^\s\"'`|;&<>(){}\[\]$=,\\*?^+!#]+")
 _ENDS: Final = ".:-@%"
+_LIBRARIES: Final = (
+    "abc argparse array assert asyncio atomic base64 big bisect bufio builtins bytes chrono cmp collections "
+    "console context contextlib contextvars copy crypto csv dataclasses datetime decimal difflib document dns "
+    "embed encoding enum errors exec exp filepath flag fmt fs fsp functools gob gzip hash heapq hex hmac html "
+    "http https inspect io ioutil iter itertools java javax json list log logging maps math md5 mem mime module "
+    "multiprocessing net object operator os path pathlib pem perf_hooks pickle pprint process promise queue rand "
+    "random re readline reflect regexp requests runtime scanner secrets sha1 sha256 sha512 shutil signal slices "
+    "slog socket sort sql sqlite3 std strconv stream string strings struct subprocess sync sys syscall system "
+    "tempfile template testing textproto textwrap threading time tls token traceback types typing unicode "
+    "unittest url urllib utf8 util uuid vm warnings weakref window worker_threads x509 xml zip zipfile zlib"
+)
+_LIBRARY_NAME = re.compile(rf"(?:{'|'.join(_LIBRARIES.split())})(?:[.:]+[A-Za-z_]\w*)+", re.IGNORECASE)
 _DIGIT = re.compile(r"\d")
 
 
@@ -78,8 +90,8 @@ def has_digit(text: str) -> bool:
 def taken(tool: Tool, arguments: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
     """The texts of a call that its model may have taken from the context, and whether an edit replaces them.
 
-    Whole values of arguments, pieces without `/` of commands and patterns; no paths, no text that the model is
-    writing. At least `limits.NEED_CHARS_MIN_LEAF` characters each.
+    Whole values of arguments, pieces without `/` of commands and patterns; no paths, no names of standard libraries
+    (models know them by heart), no text that the model is writing. At least `limits.NEED_CHARS_MIN_LEAF` characters.
     """
     for name, value in arguments.items():
         for role, text in _strings(tool, name, value):
@@ -89,7 +101,12 @@ def taken(tool: Tool, arguments: Mapping[str, object]) -> Iterator[tuple[str, bo
                 if len(text) >= NEED_CHARS_MIN_LEAF:
                     yield text, False
             elif role in (Role.COMMAND, Role.PATTERN):
-                yield from ((piece, False) for piece in pieces(text))
+                yield from ((piece, False) for piece in pieces(text) if not _is_library_name(piece))
+
+
+def _is_library_name(text: str) -> bool:
+    """True for a name such as `json.Unmarshal`: a module of a standard library and something in it."""
+    return _LIBRARY_NAME.fullmatch(text) is not None
 
 
 def written(arguments: Mapping[str, object]) -> Iterator[str]:

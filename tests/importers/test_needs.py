@@ -124,13 +124,14 @@ def test_levels_are_those_whose_text_contains_the_need() -> None:
 
 
 def test_repeated_reads() -> None:
-    """The same signature at any time, the same path after a compaction; another text is a changed re-read."""
+    """One signature or path at any time; another text, of that call or after a compaction, is a changed re-read."""
     found = context()
     found.write(page(1, f"{LINE}\n{LINE}", signature=1, path="/a", call=1))
     again = page(2, LINE, signature=1, path="/a", call=2)
     (need,) = found.repeated_read(again)
     assert need.rule is NeedRule.REPEATED_READ and [h.page_id for h in need.holders] == ["p1"]
-    assert found.repeated_read(page(3, LINE, signature=2, path="/a")) == ()
+    assert found.repeated_read(page(3, LINE, signature=2, path="/a")) == (need,)
+    assert found.repeated_read(page(3, f"other {LINE}", signature=2, path="/a")) == ()
     found.keep_lines(frozenset(), compaction=True)
     (need,) = found.repeated_read(page(3, LINE, signature=2, path="/a"))
     assert [h.page_id for h in need.holders] == ["p1"]
@@ -171,3 +172,38 @@ def test_what_the_model_wrote_is_found_as_in_a_plain_list(texts: list[str], want
         wrote.add(text)
         assert wrote.holds(text) or len(text) < 5
     assert wrote.holds(wanted) == any(wanted in text for text in texts if len(text) >= 5)
+
+
+def test_names_of_standard_libraries_are_no_need() -> None:
+    """A model knows `json.Unmarshal` by heart; a name of the project it takes from a page."""
+    found = context()
+    found.write(page(1, "json.Unmarshal(data) os.path.join(a) paths.ValidateSessionID(x) sync.WaitGroup"))
+    command = "grep -rn -e json.Unmarshal -e os.path.join -e sync.WaitGroup -e paths.ValidateSessionID"
+    assert list(pieces(command))[-1] == "paths.ValidateSessionID"
+    assert flow(found, "Bash", command=command) == [["p1"]]
+    assert flow(found, "Grep", pattern="json.Unmarshal") == []
+    assert flow(found, "Edit", old_string="json.Unmarshal(data)") == [["p1"]]
+
+
+def test_a_text_of_many_pages_identifies_none_whatever_is_left_of_them() -> None:
+    """Pages that a compaction dropped count, too: the text was common before."""
+    found = context()
+    for number in range(1, 10):
+        found.write(page(number, LINE))
+    found.keep_lines(frozenset((9,)), compaction=True)
+    assert flow(found, "Edit", old_string=LINE) == []
+
+
+def test_a_read_of_a_part_repeats_the_read_of_the_whole() -> None:
+    """A range whose text stands whole in an earlier page of its path is a need, without a compaction between."""
+    found = context()
+    whole = "\n".join(f"{number} {LINE}" for number in range(9))
+    found.write(page(1, whole, path="/w/a.py", signature=1))
+    part = page(2, f"3 {LINE}\n4 {LINE}", path="/w/a.py", signature=2)
+    (need,) = found.repeated_read(part)
+    assert [holder.page_id for holder in need.holders] == ["p1"] and need.rule is NeedRule.REPEATED_READ
+    found.write(part)
+    assert found.repeated_read(page(3, f"9 {LINE}\n10 {LINE}", path="/w/a.py", signature=3)) == ()
+    assert found.changed_rereads == 0
+    assert found.repeated_read(page(4, f"another {LINE}", path="/w/a.py", signature=2)) == ()
+    assert found.changed_rereads == 1
