@@ -74,7 +74,7 @@ class RecordedFile(pytest.File):
         try:
             ids = session_ids(self.path)
         except ClawVMError as error:
-            raise self.CollectError(str(error)) from None
+            raise self.CollectError(_shown(str(error))) from None
         for session_id in ids:
             yield RecordedTest.from_parent(self, name=quote(session_id, safe=_SAFE), session_id=session_id)
 
@@ -95,11 +95,12 @@ class RecordedTest(pytest.Item):
             session = _updated(self, session)
         problem = first_difference(session)
         if problem is not None:
-            pytest.fail("\n".join([explained(session, problem), "", *_ways_out(self, session)]), pytrace=False)
+            told = [explained(session, problem), "", *_ways_out(self, session)]
+            pytest.fail(_shown("\n".join(told)), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where it stands, and what it is."""
-        return self.path, None, f"recorded session {self.session_id}"
+        return self.path, None, _shown(f"recorded session {self.session_id}")
 
 
 @pytest.fixture
@@ -127,11 +128,11 @@ def _read(path: Path, session_id: str | None) -> RecordedSession:
     try:
         found = read_sessions(path)
     except ClawVMError as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.fail(_shown(str(error)), pytrace=False)
     chosen = [session for session in found if session_id in (None, session.session_id)]
     if len(chosen) != 1:
         held = ", ".join(session.session_id for session in found)
-        pytest.fail(f"{path} holds {held}: name one of them with session=", pytrace=False)
+        pytest.fail(_shown(f"{path} holds {held}: name one of them with session="), pytrace=False)
     return chosen[0]
 
 
@@ -148,9 +149,9 @@ def _updated(item: pytest.Item, session: RecordedSession) -> RecordedSession:
         accepted = accept(session.rows)
         now = rewrite(session, accepted)
     except ClawVMError as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.fail(_shown(str(error)), pytrace=False)
     except OSError as error:
-        pytest.fail(f"{session.source}: cannot be rewritten: {error.strerror}", pytrace=False)
+        pytest.fail(_shown(f"{session.source}: cannot be rewritten: {error.strerror}"), pytrace=False)
     place = _relative(item.config, session.source)
     item.user_properties.append((UPDATED, f"{place}: {accepted.changed} decisions are others now; first {problem}"))
     return now
@@ -169,13 +170,20 @@ def _relative(config: pytest.Config, path: str) -> str:
     return Path(path).relative_to(start).as_posix() if Path(path).is_relative_to(start) else path
 
 
+def _shown(text: str) -> str:
+    """A text for a terminal: what a recording holds is escaped in it (LAW-SHOWN-1)."""
+    from clawvm_es.representations.visible import visible_lines
+
+    return "\n".join(visible_lines(text))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say which recordings were rewritten, and what changed in them."""
     lines = list(dict.fromkeys(_updates(terminalreporter.stats.values())))
     if lines:
         terminalreporter.section("recorded sessions: accepted today's decisions")
         for line in lines:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(_shown(line))
 
 
 def _updates(reports: Iterable[list[Any]]) -> Iterator[str]:

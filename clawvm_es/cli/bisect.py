@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, session_option
+from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
     from clawvm_es.history.bisect import Bisection
@@ -54,6 +55,7 @@ def bisect(
       page.p7.level < structured     also floor, tokens, full_tokens, version, used,
                                      dirty, active, retired, redacted, type, pin, author
       resident(p7) absent(p7) known(p7)   store.goal >= 2   closed
+
     \b
     Example:
       clawvm bisect j.db --when 'absent(p7)'
@@ -180,11 +182,11 @@ def _lines(journal: str, found: Bisection, what: str) -> Iterator[str]:
         yield f"{what}: holds at none of {every} versions looked at, v{found.good + 1} to v{found.bad}{more}"
         return
     row = found.first
-    yield click.style(f"{what}: first at v{row.version}, turn {row.turn}", bold=True)
+    yield style(f"{what}: first at v{row.version}, turn {row.turn}", bold=True)
     yield ""
     for each in filter(None, (found.before, row)):
         mark, colour = ("→", "yellow") if each is row else (" ", None)
-        yield click.style(f"{mark} v{each.version:<6} turn {each.turn:<5} {each.type:<24} {brief(each)}", fg=colour)
+        yield style(f"{mark} v{each.version:<6} turn {each.turn:<5} {each.type:<24} {brief(each)}", fg=colour)
     yield ""
     yield f"looked at {every} versions, v{found.good + 1} to v{found.bad}"
     if not found.monotone:
@@ -197,7 +199,7 @@ def _lines(journal: str, found: Bisection, what: str) -> Iterator[str]:
 
 def _broken(found: Bisection) -> Iterator[str]:
     """That it does not hold without a break, and where it was seen to change."""
-    yield click.style("it does not hold from there on without a break:", fg="red")
+    yield style("it does not hold from there on without a break:", fg="red")
     yield f"  begins to hold at {_versions(found.turns_true, found)}; ceases at {_versions(found.turns_false, found)}"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
     from clawvm_es.history.blame import Basis, Blame, Content, Value
@@ -81,13 +82,13 @@ def _lines(found: Blame, rejected: bool) -> Iterator[str]:
     from clawvm_es.cli.output import bad
 
     if found.contents:
-        yield click.style(f"page {found.subject}, {found.contents[0].page_type}", bold=True)
+        yield style(f"page {found.subject}, {found.contents[0].page_type}", bold=True)
         for content in found.contents:
             yield from _content_lines(content)
         for mark in found.marks:
             yield f"    {mark.what}: {_at(mark.event)}"
     for scope in dict.fromkeys(value.scope for value in found.values):
-        yield click.style(f"field {found.subject} of {_scope_name(found, scope)}", bold=True)
+        yield style(f"field {found.subject} of {_scope_name(found, scope)}", bold=True)
         for value in found.values:
             if value.scope == scope:
                 yield from _value_lines(found, value)
@@ -97,7 +98,7 @@ def _lines(found: Blame, rejected: bool) -> Iterator[str]:
         if found.rejected:
             yield f"{len(found.rejected)} rejected updates: --rejected"
         return
-    yield click.style(f"{len(found.rejected)} rejected updates", bold=True)
+    yield style(f"{len(found.rejected)} rejected updates", bold=True)
     for value in found.rejected:
         yield from _value_lines(found, value, bad(str(value.reason)))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es.cli.options import json_option
+from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
     from clawvm_es.projections.rows import PageRow, SessionRow
@@ -94,7 +95,7 @@ def _lines(
     required = [page for page in pages if page.page_type in ("bootstrap", "constraint", "plan")]
     others = [page for page in pages if page.level != "absent" and page not in required]
     shown = [*required, *others[-_SHOWN:]]
-    heading = click.style("clawvm demo", bold=True)
+    heading = style("clawvm demo", bold=True)
     journal = kept or "demo.db"
     return [
         f"{heading}: a coding session of {ours.turns} turns, {ours.tool_calls} tool calls and {ours.pages} pages,",

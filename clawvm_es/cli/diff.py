@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, session_option
+from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
     from clawvm_es.history.diff import Changed, Diff, FieldDifference, PageDifference, PromptDifference, Side
@@ -89,7 +90,7 @@ def _lines(found: Diff, full: bool) -> Iterator[str]:
 
 def _heading(name: str, words: str) -> Iterator[str]:
     yield ""
-    yield click.style(name, bold=True) + (f"  {words}" if words else "")
+    yield style(name, bold=True) + (f"  {words}" if words else "")
 
 
 def _side(side: Side) -> str:
@@ -115,7 +116,7 @@ def _page(each: PageDifference) -> str:
     if each.only is not None:
         kind, level, tokens = (change.a if each.only == "a" else change.b for change in each.changes)
         mark, colour = ("-", "red") if each.only == "a" else ("+", "green")
-        return click.style(f"  {mark} {each.page_id:<6} {kind}, {tokens} tokens in full, {level}", fg=colour)
+        return style(f"  {mark} {each.page_id:<6} {kind}, {tokens} tokens in full, {level}", fg=colour)
     words = [
         f"text differs ({each.a} → {each.b} tokens)" if each.name == "text" else _changed(each)
         for each in each.changes
@@ -133,7 +134,7 @@ def _field(each: FieldDifference) -> Iterator[str]:
         ("+", each.b_version, each.b, "green"),
     ):
         if version:
-            yield click.style(f"    {mark} {'(erased)' if text is None else one_line(text, 88)}", fg=colour)
+            yield style(f"    {mark} {'(erased)' if text is None else one_line(text, 88)}", fg=colour)
 
 
 def _prompt(found: Diff, prompt: PromptDifference, full: bool) -> Iterator[str]:
@@ -147,4 +148,4 @@ def _prompt(found: Diff, prompt: PromptDifference, full: bool) -> Iterator[str]:
         yield "  the texts: --prompt"
         return
     colours = {"+": "green", "-": "red", "@": "cyan"}
-    yield from (click.style(line, fg=colours.get(line[:1])) for line in prompt.unified)
+    yield from (style(line, fg=colours.get(line[:1])) for line in prompt.unified)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from clawvm_es.cli.options import json_option
+from clawvm_es.cli.output import progress_bars, say
 
 if TYPE_CHECKING:
-    from clawvm_es.evaluation.evaluate import Progress
     from clawvm_es.evaluation.report import Report
 
 
@@ -70,15 +68,11 @@ def evaluate(
 
     choice = Choice(tuple(policies), tuple(families), tuple(budgets), seed)
     settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed, choice)
-    with _bars() as progress:
-        report = run(out, settings, workers=workers, fresh=fresh, progress=progress, say=_say)
+    with progress_bars() as progress:
+        report = run(out, settings, workers=workers, fresh=fresh, progress=progress, say=say)
     emit(report.document(), _lines(report, out), as_json)
     if not report.holds:
         context.exit(1)
-
-
-def _say(message: str) -> None:
-    click.echo(f"clawvm: {message}", err=True)
 
 
 def _lines(report: Report, out: str) -> list[str]:
@@ -94,29 +88,3 @@ def _lines(report: Report, out: str) -> list[str]:
         lines += [f"{marks[part.section.holds]} {first}", *(f"    {line}" for line in rest)]
     lines += [f"· {name}: left out: {why}" for name, why in report.left_out.items()]
     return [*lines, "", f"{out}/report.html, report.md, report.json, report.csv"]
-
-
-@contextmanager
-def _bars() -> Iterator[Progress | None]:
-    """A progress bar on stderr for each kind of work, with an estimate of what is left; None where nobody sees it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    bars: dict[str, Any] = {}
-
-    def show(label: str, done: int, total: int) -> None:
-        if label not in bars:
-            _end(bars)
-            bars[label] = click.progressbar(length=max(total, 1), label=label, file=sys.stderr)
-            bars[label].__enter__()
-        bars[label].update(done - bars[label].pos)
-
-    try:
-        yield show
-    finally:
-        _end(bars)
-
-
-def _end(bars: dict[str, Any]) -> None:
-    for bar in list(bars.values())[-1:]:
-        bar.__exit__(None, None, None)

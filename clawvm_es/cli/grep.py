@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
     from clawvm_es.history.grep import Hit, Query
@@ -119,9 +120,9 @@ def _shown(hit: Hit) -> str:
     first = max(0, hit.start - _BEFORE)
     before = ("…" if first else "") + " ".join(hit.line[first : hit.start].split())
     blank = " " if hit.line[max(0, hit.start - 1) : hit.start].isspace() and before else ""
-    said = click.style(one_line(hit.line[hit.start : hit.end], 60), bold=True)
+    said = style(one_line(hit.line[hit.start : hit.end], 60), bold=True)
     rest = one_line(hit.line[hit.end :], _WIDTH - _BEFORE)
     gap = " " if hit.line[hit.end : hit.end + 1].isspace() else ""
     level = f" ({hit.level})" if hit.level else ""
-    place = click.style(f"{hit.session_id[:8]} v{hit.version} t{hit.turn}", fg="cyan")
+    place = style(f"{hit.session_id[:8]} v{hit.version} t{hit.turn}", fg="cyan")
     return f"{place} {hit.what}{level}: {before}{blank}{said}{gap}{rest}"

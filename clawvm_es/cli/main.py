@@ -1,12 +1,16 @@
 """The program `clawvm`: all verbs, and the only place where errors become exit codes.
 
-0: done and good. 1: done, and what was asked about is bad. 2: wrong usage or unreadable input.
+0: done and good. 1: done, and what was asked about is bad. 2: wrong usage or unreadable input. 70: a fault of this
+program. 130: interrupted. 141: the reader of our output went away.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -29,6 +33,7 @@ from clawvm_es.cli import (
     whatif,
     why,
 )
+from clawvm_es.cli.output import say, say_lines
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -36,13 +41,23 @@ Try it:
   clawvm demo
   clawvm replay session.jsonl --journal j.db --budget 16000
   clawvm sessions j.db
+
 \b
 Tab completion (bash; zsh and fish likewise):
   eval "$(_CLAWVM_COMPLETE=bash_source clawvm)"
+
+\b
+The journal of every verb: --journal FILE, or a JOURNAL before the other
+arguments, else $CLAWVM_JOURNAL, else journal.db in the platform's data folder.
+
 \b
 Exit codes: 0 done and good; 1 done, and what was asked about is bad;
-2 wrong usage or unreadable input. CLAWVM_LOG=info shows more logs on stderr."""
+2 wrong usage or unreadable input; 70 a fault of clawvm.
+CLAWVM_LOG=info shows more logs on stderr, CLAWVM_TRACEBACK=1 where a fault of
+clawvm happened."""
 
+WRONG_USAGE = 2
+INTERNAL_ERROR = 70
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
@@ -59,16 +74,22 @@ class Program(click.Group):
 
 
 @click.group(
-    cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+    invoke_without_command=True,
 )
 @click.version_option(package_name="clawvm-es", prog_name="clawvm")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Virtual memory for the context windows of LLM agents, as an event-sourced journal."""
-    from clawvm_es.cli.output import configure_logging
+    from clawvm_es.cli.output import configure_logging, emit_lines
 
     if os.environ.get("NO_COLOR"):
         context.color = False
+    if context.invoked_subcommand is None:  # as git: the help, and the code of wrong usage
+        emit_lines(context.get_help().splitlines())
+        context.exit(WRONG_USAGE)
     configure_logging()
 
 
@@ -91,6 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  it is open as long as the program runs
     if sys.stdout is None:
         sys.exit(_fail("stdout is closed", "give it a file, or /dev/null"))
+    _never_fail_to_encode()
     try:
         code = cli.main(args=arguments, prog_name="clawvm", standalone_mode=False)
         if code == PIPE_CLOSED:
@@ -102,13 +124,14 @@ def main(arguments: list[str] | None = None) -> None:
         hint = f"clawvm {error.ctx.info_name} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         code = _fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))
     except (KeyboardInterrupt, click.Abort):
-        _say("interrupted", "what was written stands; the same command again goes on from there")
-        code = INTERRUPTED
+        code = _fail("interrupted", "what was written is kept; run the same command again to continue", INTERRUPTED)
     except BrokenPipeError:
         _discard_output()
         code = PIPE_CLOSED
     except OSError as error:
         code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", "")
+    except Exception as error:
+        code = _internal(error, sys.argv[1:] if arguments is None else arguments)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -117,14 +140,29 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(message: str, hint: str) -> int:
-    """Say what went wrong and what to do; the exit code for it."""
-    _say(message, hint)
-    return 2
-
-
-def _say(message: str, hint: str) -> None:
-    """One line on stderr; where nobody can read it, the exit code has to do."""
-    line = " ".join(message.split())
+def _fail(message: str, hint: str, code: int = WRONG_USAGE) -> int:
+    """Say what went wrong and what to do; the exit code for it. Where nobody can read it, the code has to do."""
     with suppress(OSError):
-        click.echo(f"clawvm: {line}{f' ({hint})' if hint else ''}", err=True)
+        say(message, hint)
+    return code
+
+
+def _internal(error: Exception, arguments: Sequence[str]) -> int:
+    """Say that the fault is ours, in which verb, and how to report it; the traceback only where it is asked for."""
+    asked = os.environ.get("CLAWVM_TRACEBACK", "") not in ("", "0")
+    verb = next((word for word in arguments if word in cli.commands), "")
+    if asked:
+        with suppress(OSError):
+            say_lines(line for part in traceback.format_exception(error) for line in part.splitlines())
+    again = "" if asked else "run it again with CLAWVM_TRACEBACK=1, and "
+    return _fail(
+        f"internal error in clawvm {verb}: {type(error).__name__}: {error}",
+        f"a fault of clawvm, not yours; to report it, {again}send what it says with clawvm --version",
+        INTERNAL_ERROR,
+    )
+
+
+def _never_fail_to_encode() -> None:
+    """Let a terminal or locale that cannot show a character show its number; stderr does so anyway."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

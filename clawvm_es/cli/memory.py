@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +95,7 @@ def prompt(
       clawvm prompt j.db --turn 40 --provenance
     """
     from clawvm_es.cli.options import chosen, opened, version_at
-    from clawvm_es.cli.output import as_json as to_json
-    from clawvm_es.cli.output import printable, table
+    from clawvm_es.cli.output import emit_document, emit_json, emit_lines, table
     from clawvm_es.history import prompt_at
 
     with opened(journal) as log:
@@ -122,16 +120,14 @@ def prompt(
         "pieces": pieces,
     }
     if as_json:
-        click.echo(to_json(document if outline else document | {"text": shown.text}))
+        emit_json(document if outline else document | {"text": shown.text})
     elif outline:
         cells = [(p["page_id"] or "(directory)", p["level"], p["chars"]) for p in pieces]
         lines = table(cells, ("page", "level", "characters"))
         summary = f"turn {shown.turn}: {shown.assembled.tokens} of {shown.assembled.budget_tokens} tokens"
-        click.echo("\n".join([*lines, summary]))
-    elif sys.stdout.isatty():
-        click.echo(printable(shown.text), nl=False)
+        emit_lines([*lines, summary])
     else:
-        click.echo(shown.text.encode("utf-8", "surrogatepass"), nl=False)
+        emit_document([shown.text.encode("utf-8", "surrogatepass")])
 
 
 @click.command()

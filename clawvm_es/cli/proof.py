@@ -150,7 +150,7 @@ def _checkpoint(
     log: SQLiteLog, journal: str, key_path: str, output: str | None, since: str | None, as_json: bool
 ) -> None:
     """Sign, and write proof and note; nothing is written where anything is refused."""
-    from clawvm_es.cli.output import as_json as to_json
+    from clawvm_es.cli.output import emit, emit_document
     from clawvm_es.errors import UsageError
     from clawvm_es.journal import anchors
     from clawvm_es.journal.anchors.files import write_whole
@@ -175,12 +175,10 @@ def _checkpoint(
         "proof": None if since is None else f"{output}.proof",
         "note": note.decode(),
     }
-    if as_json:
-        click.echo(to_json(document))
-    elif output is None:
-        click.echo(note.decode(), nl=False)
-    else:
-        click.echo(f"{output}: {signed.size} events signed by {key.public.name} {key.public.key_id.hex()}")
+    if output is None and not as_json:
+        emit_document([note])
+        return
+    emit(document, [f"{output}: {signed.size} events signed by {key.public.name} {key.public.key_id.hex()}"], as_json)
 
 
 def _given(path: str | None) -> bytes | None:

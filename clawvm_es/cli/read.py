@@ -70,8 +70,7 @@ def log(
     from collections import deque
 
     from clawvm_es.cli.options import opened
-    from clawvm_es.cli.output import as_json as to_json
-    from clawvm_es.cli.output import printable
+    from clawvm_es.cli.output import emit_json, emit_lines
     from clawvm_es.errors import UsageError
     from clawvm_es.model.events import EVENT_TYPES
 
@@ -87,12 +86,16 @@ def log(
         if limit is not None:
             rows = iter(deque(rows, maxlen=limit))
         if as_json:
-            click.echo(to_json({"journal": journal, "events": [event_document(row) for row in rows]}))
-            return
-        for row in rows:
-            name = click.style(f"{row.type:<28}", fg="cyan" if row.kind == "input" else "yellow")
-            place = f"{row.seq:>7} {row.session_id[:8]:<8} v{row.version:<6} t{row.turn:<5}"
-            click.echo(f"{place} {name} {printable(brief(row))}")
+            emit_json({"journal": journal, "events": [event_document(row) for row in rows]})
+        else:
+            emit_lines(map(_log_line, rows))
+
+
+def _log_line(row: Recorded) -> str:
+    from clawvm_es.cli.output import style
+
+    name = style(f"{row.type:<28}", fg="cyan" if row.kind == "input" else "yellow")
+    return f"{row.seq:>7} {row.session_id[:8]:<8} v{row.version:<6} t{row.turn:<5} {name} {brief(row)}"
 
 
 def _events(source: SQLiteLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
@@ -226,14 +229,16 @@ def _page_in_full(
 
 def _full_lines(document: dict[str, Any]) -> list[str]:
     """A document with texts, for people: its facts, then each text under its name."""
-    from clawvm_es.cli.output import facts
+    from clawvm_es.cli.output import facts, style
+    from clawvm_es.representations.visible import visible_lines
 
     plain = {name: value for name, value in document.items() if name not in ("texts", "data") and value is not None}
     lines = facts({name: json.dumps(value) if isinstance(value, dict) else value for name, value in plain.items()})
     if "data" in document:
         lines += ["data", *(f"  {line}" for line in json.dumps(document["data"], indent=2).splitlines())]
     for name, text in document["texts"].items():
-        lines += [click.style(f"── {name} ──", bold=True), "(sealed or erased)" if text is None else text]
+        lines.append(style(f"── {name} ──", bold=True))
+        lines += ["(sealed or erased)"] if text is None else visible_lines(text)
     return lines
 
 

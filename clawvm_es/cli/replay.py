@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -129,6 +128,7 @@ def _replay_all(
     target: Journal, files: Sequence[str], settings: ReplaySettings, format_: str | None
 ) -> tuple[list[Replayed], list[dict[str, Any]]]:
     """Replay file after file; a file's own error is noted, and the next one is replayed."""
+    from clawvm_es.cli.output import counter, say
     from clawvm_es.errors import ClawVMError, JournalError
     from clawvm_es.importers.replay import replay as replay_file
 
@@ -136,22 +136,11 @@ def _replay_all(
     errors: list[dict[str, Any]] = []
     for file in files:
         try:
-            replayed.extend(replay_file(target, file, settings, format=format_, progress=_progress()))
+            replayed.extend(replay_file(target, file, settings, format=format_, progress=counter("inputs")))
         except JournalError:
             raise
         except ClawVMError as error:
             message = " ".join(error.message.split())
             errors.append({"file": file, "error": message, "hint": error.hint})
-            click.echo(f"clawvm: {message}{f' ({error.hint})' if error.hint else ''}", err=True)
+            say(message, error.hint)
     return replayed, errors
-
-
-def _progress() -> Any:
-    """A line on stderr that counts a session's inputs; None where nobody would see it."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(session_id: str, done: int, total: int) -> None:
-        click.echo(f"\r{session_id[:40]}: {done} inputs", err=True, nl=total > 0)
-
-    return show

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import click
-
-from clawvm_es.cli.output import facts, table
+from clawvm_es.cli.output import facts, style, table
 from clawvm_es.model.facts import Boundary, FaultType
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import SessionRow
@@ -69,7 +67,7 @@ def _counts(counted: Mapping[str, int]) -> str:
 def faults_text(row: SessionRow) -> str:
     """A session's faults by type, or why there are none."""
     if row.faults:
-        return click.style(_counts({fault: getattr(row, fault) for fault in FaultType}), fg="red")
+        return _counts({fault: getattr(row, fault) for fault in FaultType})
     return "none, by construction" if row.policy in BY_CONSTRUCTION else "none"
 
 
@@ -87,7 +85,7 @@ def session_lines(row: SessionRow, extra: Mapping[str, Any]) -> list[str]:
             "boundaries": _counts(document["boundaries"]),
             "pages": f"{row.pages}: {_counts(document['pages'])}" if row.pages else 0,
             "needs": f"{row.needs}: {row.hits} hits, {row.misses} misses ({row.page_ins} of them page-ins)",
-            "faults": faults_text(row),
+            "faults": style(faults_text(row), fg="red") if row.faults else faults_text(row),
             "alerts": row.alerts,
             "pressure": row.pressure,
             "tokens": f"{row.tokens}, of them uncached {row.uncached_tokens}",

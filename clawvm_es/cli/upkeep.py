@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def verify(
       clawvm verify j.db --redecide
       clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
     """
-    from clawvm_es.cli.output import bad, emit, good
+    from clawvm_es.cli.output import bad, emit
     from clawvm_es.errors import UsageError
 
     if (anchor is None) != (key is None):
@@ -67,19 +68,30 @@ def verify(
         "anchored": None if anchored is None else {"seq": anchored.seq, "later": anchored.later},
         "problems": problems,
     }
-    if decisions is not None and not problems:
-        state += f", {decisions} decisions taken again the same"
     lines = difference_lines(differences) or [
         f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems
     ]
-    mark = good("✓") if not problems else bad("✗")
-    emit(
-        document,
-        [*lines, f"{mark} {events} events in {sessions} sessions: {state}"],
-        as_json,
-    )
+    emit(document, [*lines, _verdict(document)], as_json)
     if problems:
         context.exit(1)
+
+
+def _verdict(document: Mapping[str, Any]) -> str:
+    """The answer on one line, for people and for `tail -1`."""
+    from clawvm_es.cli.output import bad, counted, good
+
+    problems = document["problems"]
+    anchored = document["state"].removeprefix("not ").removeprefix("consistent")
+    if problems:
+        first = problems[0]
+        found = f"{counted(len(problems), 'problem')} (first: {first['where']}: {first['what']}: {first['detail']})"
+        return f"{bad('NOT consistent')}{anchored}: {found}"
+    held = f"{counted(document['sessions'], 'session')}, {counted(document['events'], 'event')}"
+    if document["fast"]:
+        held += ", numbers and chains only"
+    if document["redecided"] is not None:
+        held += f", {counted(document['redecided'], 'decision')} taken again the same"
+    return f"{good('verified')}: consistent{anchored}: {held}"
 
 
 def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
@@ -183,7 +195,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
     import json
 
     from clawvm_es.cli.options import chosen, opened
-    from clawvm_es.cli.output import as_json as to_json
+    from clawvm_es.cli.output import emit, emit_document, emit_json
     from clawvm_es.journal.anchors.files import write_whole
 
     with opened(journal) as log:
@@ -192,12 +204,11 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
     if output is not None:
         write_whole(output, lines)
         document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": len(lines)}
-        click.echo(to_json(document) if as_json else f"{output}: {len(lines)} lines of session {session_id}")
+        emit(document, [f"{output}: {len(lines)} lines of session {session_id}"], as_json)
     elif as_json:
-        click.echo(to_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]}))
+        emit_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]})
     else:
-        for line in lines:
-            click.echo(line, nl=False)
+        emit_document(lines)
 
 
 def _exported(log: SQLiteLog, session_id: str, kind: str) -> list[bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.output import style
 from clawvm_es.model.pages import LADDER
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _lines(journal: str, found: Why, every: bool) -> list[str]:
         "order": _order(found),
         "budget": spent(found.account),
     }
-    lines = [click.style(verdict(found), bold=True), ""]
+    lines = [style(verdict(found), bold=True), ""]
     lines += facts({name: value for name, value in told.items() if value})
     lines += ["", *_levels(page), "", *_table(found, every)]
     if found.changed is not None and found.changed.after == "absent" and found.changed.event.turn < found.turn:
@@ -185,7 +186,7 @@ def _table(found: Why, every: bool) -> list[str]:
         for each in shown
     ]  # fmt: skip
     lines = table(rows, ("page", "type", "level", "tokens", "utility", "place", "why"))
-    lines[2] = click.style(lines[2], bold=True)
+    lines[2] = style(lines[2], bold=True)
     lines += ["↑ ↓: raised or lowered by this assembly; +tokens for +utility is what the next step asked and gave"]
     left = len(found.candidates) - len(shown)
     return [*lines, f"… and {left} more of {len(found.candidates)} candidates: --all"] if left else lines

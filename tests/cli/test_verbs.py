@@ -333,15 +333,6 @@ def test_a_closed_pipe_is_no_error_message(demo_journal):
     assert process.returncode == 141
 
 
-def test_control_characters_of_a_session_reach_no_terminal(monkeypatch):
-    """On a terminal, escape sequences in texts are shown and not obeyed; lone surrogates never fail."""
-    from clawvm_es.cli import output
-
-    assert output.printable("a\x1b[2Jb\ud800") == "a\x1b[2Jb?"
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert output.printable("a\x1b[2Jb\n\t") == "a\\x1b[2Jb\n\t"
-
-
 def test_help_is_listed_without_a_journal(run):
     """The program's own help names all verbs and says how to complete by tab."""
     code, out, _ = run("--help")

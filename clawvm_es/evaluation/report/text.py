@@ -1,14 +1,15 @@
-"""Text as every format needs it first: on one line, and bytes that UTF-8 can hold."""
+"""Text as every format needs it first: on one line, every character of it seen, and bytes that UTF-8 can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clawvm_es.representations.visible import visible
+
 
 def clean(text: str) -> str:
-    """The text on one line, without control characters and lone surrogates."""
-    text = text.encode("utf-8", "replace").decode()
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """The text on one line, made visible (LAW-SHOWN-1)."""
+    return visible(" ".join(text.split()))
 
 
 def shown(value: int | str) -> str:
