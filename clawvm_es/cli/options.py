@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from clawvm_es.cli import place
 from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.limits import LOCK_WAIT_S
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-journal_argument = click.argument("journal", type=click.Path())
+journal_argument = place.journal_argument
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 wait_option = click.option(
     "--wait",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es.cli.options import OTHER_POLICIES, json_option, wait_option
+from clawvm_es.cli.place import made_journal_option
 
 if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False), metavar="FILE...")
-@click.option("--journal", "-j", required=True, type=click.Path(), help="The journal; made if it does not exist.")
+@made_journal_option
 @click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: 16000.")
 @click.option("--policy", metavar="NAME", help=f"clawvm (default), {OTHER_POLICIES}.")
 @click.option(

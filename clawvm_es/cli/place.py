@@ -1,0 +1,120 @@
+"""The journal's place, by one rule for every verb: `--journal`, else `$CLAWVM_JOURNAL`, else the data folder.
+
+LAW-PLACE-1: the first row that applies names the journal.
+
+    named by           | when
+    -------------------+---------------------------------------------------------------------------
+    `--journal FILE`   | given; a JOURNAL argument beside it is wrong usage
+    argument JOURNAL   | the verb got one argument more than it needs, and this is the first
+    `$CLAWVM_JOURNAL`  | set, and not empty
+    the data folder    | always; the place is printed on stderr
+
+Counting arguments leaves no doubt: a verb needs a fixed number of others, so no look at the disk decides what the
+first one means.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+VARIABLE: Final = "CLAWVM_JOURNAL"
+_GIVEN: Final = "clawvm_es.cli.place.given"
+_DEFAULT: Final = f"Default: ${VARIABLE}, else journal.db in the platform's data folder."
+
+
+def default_journal() -> str:
+    """The journal in the platform's data folder, such as `~/.local/share/clawvm/journal.db`."""
+    from platformdirs import user_data_path
+
+    return str(user_data_path("clawvm", appauthor=False) / "journal.db")
+
+
+def journal_argument(verb: F) -> F:
+    """The journal that a verb reads or changes: an argument before the others, or `--journal`. It has to exist."""
+    argument = click.argument("journal", nargs=-1, type=click.Path(), metavar="[JOURNAL]", callback=_from_argument)
+    option = click.option(
+        "--journal",
+        "-j",
+        "given",
+        type=click.Path(),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=_remember,
+        help=f"The journal; the same as a JOURNAL before the other arguments. {_DEFAULT}",
+    )
+    return argument(option(verb))
+
+
+def made_journal_option(verb: F) -> F:
+    """The journal that a verb writes to, and makes where there is none: `--journal`."""
+    return click.option(
+        "--journal",
+        "-j",
+        type=click.Path(),
+        metavar="FILE",
+        callback=_to_make,
+        help=f"The journal; made if it does not exist. {_DEFAULT}",
+    )(verb)
+
+
+def _remember(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    context.meta[_GIVEN] = given
+
+
+def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[str]) -> str:
+    """The journal of a verb that does not make one."""
+    given: str | None = context.meta.get(_GIVEN)
+    if context.resilient_parsing:
+        return given or ""
+    if len(words) > 1:
+        raise click.UsageError(f"Got unexpected extra argument ({words[-1]})", context)
+    if given is not None and words:
+        raise click.UsageError(f"Two journals: --journal {given}, and the argument {words[0]}", context)
+    named = given if given is not None else next(iter(words), None)
+    if named is not None:
+        return _named(context, named)
+    if found := os.environ.get(VARIABLE):
+        return found
+    path = default_journal()
+    if not os.path.exists(path):
+        usage = " ".join(context.command.collect_usage_pieces(context)[1:])
+        raise click.UsageError(
+            f"{path}: there is no journal in the default place; name one with --journal or ${VARIABLE}, "
+            f"or before the other arguments: {usage}",
+            context,
+        )
+    _tell(path)
+    return path
+
+
+def _to_make(context: click.Context, _: click.Parameter, given: str | None) -> str:
+    """The journal of a verb that makes one; the default's folder is made with it, for its owner only."""
+    if context.resilient_parsing:
+        return given or ""
+    if given is not None:
+        return _named(context, given)
+    if found := os.environ.get(VARIABLE):
+        return found
+    path = default_journal()
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    _tell(path)
+    return path
+
+
+def _named(context: click.Context, path: str) -> str:
+    if not path:
+        raise click.UsageError("The journal's name is empty", context)
+    return path
+
+
+def _tell(path: str) -> None:
+    from clawvm_es.cli.output import say
+
+    say(f"journal {path}")
