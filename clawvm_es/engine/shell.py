@@ -1,15 +1,16 @@
 """The shell around the core: decide, append in one transaction, evolve.
 
 LAW-SHELL-1: what is in the log is what the state has folded; after any failure the state is folded anew.
-LAW-SHELL-2: the idempotency check comes before the expected-version check.
+LAW-SHELL-2: the idempotency check comes before the expected-version check, and is made against the log: a command
+that another writer recorded meanwhile gives its first result, whichever handle or process delivers it again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -23,7 +24,7 @@ from clawvm_es.engine import scopes
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer, renderer_of
 from clawvm_es.engine.retriever import Retrieval
-from clawvm_es.errors import IdempotencyConflict, VersionConflict
+from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import read_session
@@ -31,7 +32,7 @@ from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Rec
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import StagedPage, Trigger, UpdateFacts
-from clawvm_es.model.pages import FULL
+from clawvm_es.model.pages import FULL, OriginKind
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
 
@@ -113,6 +114,7 @@ class Shell:
         self._catch_up(state, read_session(self.log, self.session_id))
         head = self.log.head(self.session_id)
         self._head = head if head is None or head.version == state.version else None
+        self.vault.found(state.version)
         self._state = state
 
     def _catch_up(self, state: State, recorded: Iterable[Recorded]) -> None:
@@ -140,6 +142,10 @@ class Shell:
         """Forget what was folded; the next look folds the stream anew."""
         self._state, self._head = None, None
 
+    def recorded(self, key: str) -> e.Event | None:
+        """The input that the log holds under `key`, whoever recorded it."""
+        return next((row.data for row in self.log.find(self.session_id, key)), None)
+
     def state_after(self, key: str) -> State:
         """The state as it was when the input under `key` and its decisions had been folded."""
         recorded = self.log.find(self.session_id, key)
@@ -157,8 +163,8 @@ class Shell:
         """Build commands on the folded state, decide them, and append all their events in one transaction.
 
         A command whose key is known gives what it gave the first time and appends nothing. When another writer
-        was faster, the commands are built and decided again, `limits.RETRIES` times. Boundaries of a session
-        that shares a scope sync with it first, in the same transaction.
+        was faster, the shell catches up, and the commands are built and decided again, `limits.RETRIES` times.
+        Boundaries of a session that shares a scope sync with it first, in the same transaction.
         """
         with self.lock:
             for _ in range(limits.RETRIES):
@@ -169,7 +175,10 @@ class Shell:
             return self._guarded(build, durability)
 
     def _guarded(self, build: Build, durability: Durability) -> Outcome:
-        """One attempt; whatever fails leaves the shell as the log is."""
+        """One attempt; whatever fails leaves the shell as the log is.
+
+        What is refused on a state that others have left behind is a conflict: it may well be right by now.
+        """
         before, mark = self.state.version, self.edge.mark()
         try:
             commands = build(self.state)
@@ -177,19 +186,53 @@ class Shell:
                 durability = Durability.FULL
             scope = self.state.opened.project if self.state.opened else None
             if scope is not None and any(isinstance(command.data, e.BoundaryReached) for command in commands):
-                return self._append_in_scope(scope, commands, commands[0].at_us)
+                self.edge.rewind(mark)
+                return self._append_in_scope(scope, build)
             events, fresh = self._decide_all(commands)
             if self.state.profile.compact_permille and any(isinstance(new.data, _DURABLE) for new in fresh):
                 durability = Durability.FULL
             if fresh:
-                self._head = self.log.append(self.session_id, fresh, before, durability)
+                self._append(fresh, before, durability)
             return Outcome(events, len(fresh))
-        except BaseException:
+        except BaseException as error:
             if self._state is not None and self._state.version == before:
                 self.edge.rewind(mark)  # nothing was folded
             else:
                 self.refresh()
+            if isinstance(error, UsageError) and self._behind(before):
+                raise VersionConflict(f"session {self.session_id}: another writer was faster") from error
             raise
+
+    def _behind(self, version: int) -> bool:
+        """Whether the stream has gone on since `version`."""
+        head = self.log.head(self.session_id)
+        return head is not None and head.version > version
+
+    def catch_up(self) -> bool:
+        """Fold anew if others appended to the stream; whether they did."""
+        with self.lock:
+            behind = self._behind(self.state.version)
+            if behind:
+                self.refresh()
+            return behind
+
+    def _append(self, fresh: Sequence[NewEvent], before: int, durability: Durability) -> None:
+        """Append what was decided on version `before`; raises `VersionConflict` where another writer was faster.
+
+        The log looks for keys before it looks at versions. The shell knows all keys up to `before`: what another
+        writer recorded under a key since then has to be found on the state that it left.
+        """
+        if all(new.idempotency_key is None for new in fresh):
+            self._head = self.log.append(self.session_id, fresh, before, durability)
+            return
+        with self.log.transaction(durability) as transaction:
+            found = transaction.head(self.session_id)
+            if (found.version if found else 0) != before:
+                raise VersionConflict(
+                    f"session {self.session_id}: decided on version {before}, which is not its last"
+                )
+            head = transaction.append(self.session_id, fresh, before)
+        self._head = head
 
     def _decide_all(self, commands: Sequence[Command]) -> tuple[tuple[e.Event, ...], list[NewEvent]]:
         """The events of all commands, and those among them that are not recorded yet."""
@@ -304,16 +347,25 @@ class Shell:
     # ------------------------------------------------------------------------------- shared scopes
 
     def _append_in_scope(
-        self, scope: str, commands: Sequence[Command], at_us: int, durability: Durability = Durability.FULL
+        self, scope: str, build: Build, at_us: int | None = None, durability: Durability = Durability.FULL
     ) -> Outcome:
-        """Sync with `scope`, decide the commands (if any), and append both streams in one transaction."""
+        """Sync with `scope`, decide the commands (if any), and append both streams in one transaction.
+
+        Commands that are all known give their first results, and nothing is learned meanwhile.
+        """
         with self.log.transaction(durability) as transaction:
             state = self.state
             self._catch_up(state, transaction.read(self.session_id, after=state.version))
             before = state.version
+            self.vault.found(before)
+            commands = build(state)
+            if commands and all(command.idempotency_key in self._keys for command in commands):
+                self._head = transaction.head(self.session_id)
+                return Outcome(self._decide_all(commands)[0], 0)
             theirs = self.log.vault(scope, self.seed)
             learned = scopes.learned(transaction, theirs, self.vault, scope, state.scopes.get(scope, 0))
-            fresh = [] if learned is None else self.decide(Command(learned, at_us))
+            told_at = at_us if at_us is not None else commands[0].at_us if commands else None
+            fresh = [] if learned is None or told_at is None else self.decide(Command(learned, told_at))
             events: list[e.Event] = []
             for command in commands:
                 found, new = self._decide_all([self._renewed(state, scope, command)])
@@ -338,7 +390,7 @@ class Shell:
         """Learn of what others committed to `scope`, in a transaction of its own."""
         with self.lock:
             try:
-                self._append_in_scope(scope, (), at_us, Durability.NORMAL)
+                self._append_in_scope(scope, lambda state: (), at_us, Durability.NORMAL)
             except BaseException:
                 self.refresh()
                 raise
@@ -390,29 +442,32 @@ _DECISION_TYPES = frozenset(name for name, kind in e.KINDS.items() if kind == "d
 
 def same_content(recorded: e.Event, sent: e.Input) -> bool:
     """Whether an input says the same again: apart from ids and ordinals that we mint, and what the edge adds."""
-    if isinstance(recorded, e.PageWritten) and isinstance(sent, e.PageWritten):
-        return _page_content(recorded) == _page_content(sent)
-    if isinstance(recorded, e.ToolCalled) and isinstance(sent, e.ToolCalled):
-        return (recorded.tool, recorded.name, recorded.arguments) == (sent.tool, sent.name, sent.arguments)
-    if isinstance(recorded, e.TurnBegan) and isinstance(sent, e.TurnBegan):
-        return attrs.evolve(recorded, retrieved=sent.retrieved) == sent
-    if isinstance(recorded, e.ToolReturned) and isinstance(sent, e.ToolReturned):
-        return attrs.evolve(recorded, needs=sent.needs) == sent
-    if isinstance(recorded, e.BoundaryReached) and isinstance(sent, e.BoundaryReached):
-        return attrs.evolve(recorded, staged=sent.staged, restaged=sent.restaged) == sent
-    if isinstance(recorded, e.UpdateStaged) and isinstance(sent, e.UpdateStaged):
-        return _update_content(recorded.facts) == _update_content(sent.facts)
-    if isinstance(recorded, e.RecallAnswered) and isinstance(sent, e.RecallAnswered):
-        return (recorded.outcome, recorded.query) == (sent.outcome, sent.query)
-    return recorded == sent
+    content = _CONTENT.get(type(sent))
+    if content is None or type(recorded) is not type(sent):
+        return recorded == sent
+    return content(recorded) == content(sent)
 
 
 def _page_content(page: e.PageWritten) -> tuple[object, ...]:
-    return page.page_type, page.author, page.scope, page.active, page.source, page.levels[0].body
+    named = page.source if page.origin.kind is not OriginKind.TOOL_CALL else None  # else after its call
+    return page.page_type, page.author, page.scope, page.active, named, page.levels[0].body
 
 
-def _update_content(facts: UpdateFacts) -> tuple[object, ...]:
+def _update_content(staged: e.UpdateStaged) -> tuple[object, ...]:
+    facts = staged.facts
     return facts.field, facts.op, facts.value, facts.scope, facts.evidence, facts.base_version
+
+
+_CONTENT: Final[Mapping[type[e.Event], Callable[[Any], tuple[object, ...]]]] = {
+    e.PageWritten: _page_content,
+    e.ToolCalled: lambda called: (called.tool, called.name, called.arguments),
+    e.ToolReturned: lambda ended: (ended.call, ended.status, ended.size_bytes, ended.result, ended.validator),
+    e.TurnBegan: lambda turn: (turn.hints, turn.fixed_tokens),
+    e.BoundaryReached: lambda reached: (reached.boundary, reached.trigger, reached.pages),
+    e.UpdateStaged: _update_content,
+    e.RecallAnswered: lambda answer: (answer.outcome, answer.query, len(answer.pages), answer.needs),
+}
+"""Input class → what its sender said; inputs of other classes are compared whole."""
 
 
 def cause_of(state: State, data: e.Input) -> int | None:

@@ -106,6 +106,9 @@ class Vault(Protocol):
     def open(self, commitment: str) -> bytes | None:
         """Return the body behind a commitment; None where it was sealed or erased."""
 
+    def found(self, version: int) -> None:
+        """Note that the stream was read up to `version`: bodies that other writers stored are known from there."""
+
 
 class Transaction(Protocol):
     """An open write transaction: the only writer until it ends."""

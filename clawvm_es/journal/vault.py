@@ -155,9 +155,12 @@ class Bodies:
                 self._digests = 0
 
     def found(self, session_id: str, version: int) -> None:
-        """Note where a stream was found; if others appended to it, the store has to be asked about its bodies."""
+        """Note where a stream was found; where others may have appended to it, the store is asked about its bodies.
+
+        A body that is held back here may be one that they stored meanwhile, under a commitment of their own.
+        """
         written = self._written.get(session_id)
-        if written is not None and written.version != version:
+        if written is None or written.version != version:
             with self.mutex:
                 self._written.pop(session_id, None)
                 self._known = {key: name for key, name in self._known.items() if key[0] != session_id}
@@ -207,3 +210,7 @@ class SessionVault:
     def open(self, commitment: str) -> bytes | None:
         """Return the body behind a commitment; None where it was sealed or erased."""
         return self._bodies.open(commitment)
+
+    def found(self, version: int) -> None:
+        """Note that the stream was read up to `version`, maybe with events of other writers."""
+        self._bodies.found(self.session_id, version)
