@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.state import FieldKey, State
 from clawvm_es.model.facts import Evidence, Op, RejectReason, SchemaVerdict, StagedPage, UpdateFacts
@@ -48,7 +48,7 @@ def committed_version(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey,
 def rebased(state: State, staged: Iterable[StagedPage]) -> tuple[StagedPage, ...]:
     """Staged pages of another run as this one writes them back: those that are dirty, on top of what it committed."""
     return tuple(
-        attrs.evolve(page, update=attrs.evolve(page.update, base_version=committed_version(state, page.update)))
+        replace(page, update=replace(page.update, base_version=committed_version(state, page.update)))
         for page in staged
         if page.page_id in state.dirty
     )

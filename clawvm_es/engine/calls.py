@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.state import Call, Page, State
 from clawvm_es.engine.edge import encode
@@ -99,10 +100,10 @@ class ToolCalls:
         )
         if isinstance(found, Stored):
             need = Need((Holder(found.page.page_id),), NeedRule.REPEATED_READ, found.page.full_tokens)
-            return attrs.evolve(called, needs=(need,), served_from=found.version)
+            return replace(called, needs=(need,), served_from=found.version)
         if isinstance(found, Played):
             taped = found.taped
-            return attrs.evolve(called, served_from=taped.version, served_by=taped.stream, served_status=taped.status)
+            return replace(called, served_from=taped.version, served_by=taped.stream, served_status=taped.status)
         return called
 
     def _touched(self, name: str, arguments: Mapping[str, Any]) -> Touched:

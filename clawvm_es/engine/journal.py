@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-import attrs
+from msgspec.structs import replace
 
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION, decide
@@ -144,7 +144,7 @@ class Journal:
                 opened = first.data
             elif first is not None and isinstance(first.data, SessionForked) and opened is not None:
                 fork = first.data
-                opened = attrs.evolve(
+                opened = replace(
                     opened,
                     profile=fork.profile or opened.profile,
                     budget_tokens=fork.budget_tokens or opened.budget_tokens,

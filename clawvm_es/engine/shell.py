@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any, Final, Protocol
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es import limits
 from clawvm_es.core import lifecycle
@@ -263,9 +264,9 @@ class Shell:
         if not self.state.profile.compact_permille:
             return command
         if isinstance(data, e.UpdateStaged):
-            return attrs.evolve(command, data=attrs.evolve(data, update=len(self.state.updates) + 1))
+            return attrs.evolve(command, data=replace(data, update=len(self.state.updates) + 1))
         if isinstance(data, e.BoundaryReached):
-            return attrs.evolve(command, data=attrs.evolve(data, staged=rebased(self.state, data.staged)))
+            return attrs.evolve(command, data=replace(data, staged=rebased(self.state, data.staged)))
         return command
 
     def _first_result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
@@ -304,7 +305,7 @@ class Shell:
             return self._turn(state, command, data)
         if isinstance(data, e.BoundaryReached) and not data.staged and state.dirty and self.judge is not None:
             staged = tuple(StagedPage(page_id, self.judge.page(state, page_id)) for page_id in state.dirty)
-            command = attrs.evolve(command, data=attrs.evolve(data, staged=staged))
+            command = attrs.evolve(command, data=replace(data, staged=staged))
         decided = self._fold(state, command)
         if isinstance(data, e.PageWritten) and state.profile.retrieves:
             self._index(state, data)
@@ -332,7 +333,7 @@ class Shell:
     def _turn(self, state: State, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
         """Assemble and render: a turn's prompt is recorded with its assembly, in the same transaction."""
         if state.profile.retrieves and not turn.retrieved:
-            command = attrs.evolve(command, data=attrs.evolve(turn, retrieved=self._retrieve(state)))
+            command = attrs.evolve(command, data=replace(turn, retrieved=self._retrieve(state)))
         stamped = self._fold(state, command)
         self.prompt, body = self._renderer.render(state)
         assembled = next(new.data for new in stamped if isinstance(new.data, e.PromptAssembled))
@@ -384,7 +385,7 @@ class Shell:
         if not isinstance(command.data, e.BoundaryReached) or self.judge is None:
             return command
         again = scopes.renewed(state, scope, self.judge.renewed)
-        return attrs.evolve(command, data=attrs.evolve(command.data, restaged=again)) if again else command
+        return attrs.evolve(command, data=replace(command.data, restaged=again)) if again else command
 
     def sync(self, scope: str, at_us: int) -> None:
         """Learn of what others committed to `scope`, in a transaction of its own."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.state import State, Update
 from clawvm_es.engine.edge import decode, encode
@@ -150,7 +150,7 @@ class Updates:
         added, changed = 0, 0
         if facts.op is not Op.SET_WITH_VERSION:
             added, changed = overwritten(facts.op, self._expected(state, facts.scope, field, below), value)
-        return attrs.evolve(
+        return replace(
             facts,
             verdict=verdict,
             keys_added=added,

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.pages import kept_at_or_above
@@ -98,7 +99,7 @@ class _Walk:
 
 def bounds(workload: Workload, budget_tokens: int) -> Bounds:
     """Lower bounds on the misses of `workload` under a budget."""
-    state = apply(State(), attrs.evolve(workload.opened, profile=CLAWVM, budget_tokens=budget_tokens))
+    state = apply(State(), replace(workload.opened, profile=CLAWVM, budget_tokens=budget_tokens))
     walk = _Walk(state, [_Turn(0, {})])  # before the first turn there is no prompt
     needs = met = 0
     intervals: list[int] = []

@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM, COMPACTION_HYBRID, RETRIEVAL, without
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section, Table
@@ -151,14 +152,14 @@ def _persistence(script: Script) -> None:
     said = script.says(Author.USER, "My address is Lindenweg 4.")
     script.begin()
     script.respond()
-    good = attrs.evolve(script.update("address", Op.SET_WITH_VERSION, '"Lindenweg 4"', said), base_version=0)
+    good = replace(script.update("address", Op.SET_WITH_VERSION, '"Lindenweg 4"', said), base_version=0)
     script.propose(good)
     script.boundary(Boundary.SAVE)
     script.begin()
     script.respond()
-    script.propose(attrs.evolve(good, field="undeclared", verdict=SchemaVerdict.UNKNOWN_FIELD))
-    script.propose(attrs.evolve(good, evidence=Evidence(page_id="p999")))
-    script.propose(attrs.evolve(good, allowed=False))
+    script.propose(replace(good, field="undeclared", verdict=SchemaVerdict.UNKNOWN_FIELD))
+    script.propose(replace(good, evidence=Evidence(page_id="p999")))
+    script.propose(replace(good, allowed=False))
     script.propose(good)  # on top of version 0, which is no longer what is committed
     page_id = constraint_page(script, "pay without asking", "the model read it in a tool result")
     script.verdicts[page_id] = (Verdict("user-said-so", False),)

@@ -15,7 +15,7 @@ from itertools import chain
 from time import perf_counter_ns
 from typing import Final
 
-import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
@@ -165,7 +165,7 @@ def _peaks(opened: e.SessionOpened, turns: Iterable[Sequence[e.Input]], name: st
 
 def _state(opened: e.SessionOpened, name: str) -> State:
     state = State()
-    apply(state, attrs.evolve(opened, profile=POLICIES[name].profile, budget_tokens=BUDGET_TOKENS))
+    apply(state, replace(opened, profile=POLICIES[name].profile, budget_tokens=BUDGET_TOKENS))
     return state
 
 

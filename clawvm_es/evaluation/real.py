@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
@@ -117,8 +118,7 @@ def charged(its: Workload, fixed_tokens: int) -> Workload:
     if not fixed_tokens:
         return its
     inputs = tuple(
-        attrs.evolve(data, fixed_tokens=fixed_tokens) if isinstance(data, e.TurnBegan) else data
-        for data in its.inputs
+        replace(data, fixed_tokens=fixed_tokens) if isinstance(data, e.TurnBegan) else data for data in its.inputs
     )
     return attrs.evolve(its, inputs=inputs)
 
@@ -131,15 +131,15 @@ def full_only(its: Workload) -> Workload:
 
 def _full(data: e.Input) -> e.Input:
     if isinstance(data, e.PageWritten):
-        return attrs.evolve(data, levels=data.levels[:1])
+        return replace(data, levels=data.levels[:1])
     if isinstance(data, (e.ToolCalled, e.ToolReturned, e.ModelResponded, e.RecallAnswered)):
-        return attrs.evolve(data, needs=tuple(_full_need(need) for need in data.needs))
+        return replace(data, needs=tuple(_full_need(need) for need in data.needs))
     return data
 
 
 def _full_need(need: Need) -> Need:
-    holders = [attrs.evolve(holder, levels=_only_full(holder.levels)) for holder in need.holders]
-    return attrs.evolve(need, holders=tuple(holders))
+    holders = [replace(holder, levels=_only_full(holder.levels)) for holder in need.holders]
+    return replace(need, holders=tuple(holders))
 
 
 def _only_full(levels: Sequence[Fidelity]) -> tuple[Fidelity, ...]:

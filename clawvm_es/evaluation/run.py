@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core import lifecycle
 from clawvm_es.core.decide import decide
@@ -75,14 +76,14 @@ def steps(
     policy = Policy(policy.name, policy) if isinstance(policy, Profile) else policy
     feed = Refeed(policy.profile, budget_tokens)
     wanted = oracle.future(workload) if policy.horizon else {}
-    apply(state, attrs.evolve(workload.opened, profile=policy.profile, budget_tokens=budget_tokens))
+    apply(state, replace(workload.opened, profile=policy.profile, budget_tokens=budget_tokens))
     for data in workload.inputs:
         found: tuple[str, ...] = ()
         if isinstance(data, e.TurnBegan):
             found, turn = workload.retrieved[turn], turn + 1
         given = feed.given(state, data, lambda top_k, found=found: found[:top_k])  # type: ignore[misc]
         if isinstance(given, e.TurnBegan):
-            began = given if fixed_tokens is None else attrs.evolve(given, fixed_tokens=fixed_tokens)
+            began = given if fixed_tokens is None else replace(given, fixed_tokens=fixed_tokens)
             due = feed.due(state, began)
             if due is not None:
                 yield _folded(state, decide(state, Command(due, 0)))
@@ -105,7 +106,7 @@ def _written_back(state: State, data: e.Input) -> e.Input:
         return data
     known = dict.fromkeys(page.page_id for page in data.staged)
     more = tuple(staged(state, page_id) for page_id in state.dirty if page_id not in known)
-    return attrs.evolve(data, staged=(*data.staged, *more))
+    return replace(data, staged=(*data.staged, *more))
 
 
 def _count(outcome: Outcome, event: e.Event) -> None:

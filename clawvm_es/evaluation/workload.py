@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.retriever import Retrieval
@@ -99,7 +100,7 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
     return Workload(
         recording.session_id,
         family or recording.format,
-        attrs.evolve(opened, linked_to=None, project=None),
+        replace(opened, linked_to=None, project=None),
         inputs,
         tuple(needs_of(inputs)),
         retrieved,

@@ -13,6 +13,8 @@ from itertools import zip_longest
 from typing import Any, cast
 
 import attrs
+import msgspec
+from msgspec.structs import replace
 
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
@@ -110,16 +112,16 @@ def _followed(into: _Rewriting, given: Recorded, value: Any) -> Any:
     """A value of an input with every version that it names moved to where that event stands now."""
     if isinstance(value, tuple):
         return tuple(_followed(into, given, item) for item in value)
-    if not attrs.has(type(value)):
+    if not isinstance(value, msgspec.Struct):
         return value
-    changes = {field.name: _followed(into, given, getattr(value, field.name)) for field in attrs.fields(type(value))}
+    changes = {name: _followed(into, given, getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, SessionForked):
         changes |= {"parent_version": len(into.rows), "parent_hash": into.hash.hex()}
     elif isinstance(value, Evidence) and value.version is not None:
         changes["version"] = _moved(into, given, value.version)
     elif isinstance(value, ToolCalled) and value.served_from is not None and value.served_by is None:
         changes["served_from"] = _moved(into, given, value.served_from)
-    return attrs.evolve(value, **changes)
+    return replace(value, **changes)
 
 
 def _moved(into: _Rewriting, given: Recorded, version: int) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core import lifecycle, writeback
 from clawvm_es.core.state import State
@@ -42,9 +43,9 @@ class Refeed:
         """The input that stands for a recorded one; None where it is left out."""
         if isinstance(data, e.SessionOpened):
             profile, budget = self.profile or data.profile, self.budget_tokens or data.budget_tokens
-            return attrs.evolve(data, profile=profile, budget_tokens=budget)
+            return replace(data, profile=profile, budget_tokens=budget)
         if isinstance(data, e.SessionForked):
-            return attrs.evolve(
+            return replace(
                 data,
                 parent_version=state.version,
                 profile=None if self.profile else data.profile,
@@ -54,10 +55,10 @@ class Refeed:
             return None
         if isinstance(data, e.TurnBegan):
             found = retrieved(state.profile.top_k) if state.profile.retrieves else ()
-            return attrs.evolve(data, retrieved=found)
+            return replace(data, retrieved=found)
         if isinstance(data, e.UpdateStaged):
             self.updates[data.update] = len(state.updates) + 1
-            return attrs.evolve(data, update=len(state.updates) + 1)
+            return replace(data, update=len(state.updates) + 1)
         if isinstance(data, e.BoundaryReached):
             own = data.boundary is Boundary.COMPACT and data.trigger is Trigger.THRESHOLD
             return None if own else self._boundary(state, data)
@@ -65,11 +66,11 @@ class Refeed:
 
     def _boundary(self, state: State, data: e.BoundaryReached) -> e.BoundaryReached:
         restaged = tuple(
-            attrs.evolve(again, update=self.updates.get(again.update, again.update))
+            replace(again, update=self.updates.get(again.update, again.update))
             for again in data.restaged
             if self.updates.get(again.update, again.update) in state.pending
         )
-        return attrs.evolve(data, staged=writeback.rebased(state, data.staged), restaged=restaged)
+        return replace(data, staged=writeback.rebased(state, data.staged), restaged=restaged)
 
     @staticmethod
     def due(state: State, turn: e.TurnBegan) -> e.BoundaryReached | None:

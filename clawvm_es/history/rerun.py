@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es import limits
 from clawvm_es.core.state import State
@@ -178,7 +179,7 @@ class _Feed:
         result = self._results.get(data.call)
         if data.served_from is None and result is not None:
             assert isinstance(result.data, e.ToolReturned)
-            return attrs.evolve(
+            return replace(
                 data,
                 served_from=result.version,
                 served_by=result.session_id,
@@ -187,7 +188,7 @@ class _Feed:
             )
         if self._looks_at_state(data):  # the parent served a result that in the fork is a served call's
             returned = state.calls[self._made[data.served_from or 0]].returned
-            return attrs.evolve(data, served_from=returned.version if returned else None)
+            return replace(data, served_from=returned.version if returned else None)
         return data
 
     def _known(self, need: Need, version: int) -> bool:

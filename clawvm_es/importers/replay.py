@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
@@ -146,8 +147,8 @@ def _opening(
     """The same, under the names of the journal and with what the settings name changed."""
     base = opening(recording)
     if recording.opened is None and recording.linked_to:
-        base = attrs.evolve(base, linked_to=names.get(recording.linked_to, recording.linked_to))
-    return attrs.evolve(
+        base = replace(base, linked_to=names.get(recording.linked_to, recording.linked_to))
+    return replace(
         base,
         profile=settings.policy or base.profile,
         budget_tokens=base.budget_tokens if settings.budget_tokens is None else settings.budget_tokens,
@@ -161,7 +162,7 @@ def _fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[Comm
     """The commands, with each turn charged for a fixed region that the recording does not hold."""
     for command in stream:
         if fixed_tokens is not None and isinstance(command.data, TurnBegan):
-            yield attrs.evolve(command, data=attrs.evolve(command.data, fixed_tokens=fixed_tokens))
+            yield attrs.evolve(command, data=replace(command.data, fixed_tokens=fixed_tokens))
         else:
             yield command
 
@@ -196,17 +197,17 @@ def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
     """What a newer program wants, as the older one that began the session would have: it goes on with that."""
     same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
     profile = stored.profile if same_policy else wanted.profile
-    return attrs.evolve(wanted, decider_version=stored.decider_version, profile=profile)
+    return replace(wanted, decider_version=stored.decider_version, profile=profile)
 
 
 def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:
     """The first setting that differs, with both values."""
     if stored.profile != wanted.profile:
         return f"policy {stored.profile.name} there, {wanted.profile.name} here"
-    for field in attrs.fields(SessionOpened):
-        was, now = getattr(stored, field.name), getattr(wanted, field.name)
+    for name in SessionOpened.__struct_fields__:
+        was, now = getattr(stored, name), getattr(wanted, name)
         if was != now:
-            return f"{field.name} {was} there, {now} here"
+            return f"{name} {was} there, {now} here"
     return "nothing"
 
 

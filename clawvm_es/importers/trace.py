@@ -14,20 +14,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from enum import Enum
 from typing import Any, Final
 
-import cattrs
+import msgspec
 
 from clawvm_es.engine.edge import Edge, decode
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Lines, Recording, TraceInput
 from clawvm_es.importers.records import TooDeep, parse_json
+from clawvm_es.journal.admission import structure
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.journal.upcasters import UPCASTERS, upcast
-from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     INPUTS,
@@ -198,10 +197,15 @@ def _structured(step: TraceInput, keep: Callable[[str], str], name: str) -> Inpu
     where = f"{name}: line {step.lines.first}"
     value = _committed(step.data, keep, where, "$.data")
     try:
-        return _CONVERTER.structure(value, _CLASSES[step.type])
-    except cattrs.BaseValidationError as error:
-        problem = cattrs.transform_error(error, path="$.data")[0]
-        raise UnreadableInput(f"{where}: {problem}", hint="export it again") from None
+        return structure(value, _CLASSES[step.type])
+    except msgspec.ValidationError as error:
+        raise UnreadableInput(f"{where}: {_under_data(error)}", hint="export it again") from None
+
+
+def _under_data(error: msgspec.ValidationError) -> str:
+    """The message of a refusal, its path beginning at the line."""
+    what, at, path = str(error).partition(" - at `$")
+    return f"{what} - at `$.data{path}" if at else f"{what} - at `$.data`"
 
 
 def _committed(value: Any, keep: Callable[[str], str], where: str, path: str, name: str = "") -> Any:
@@ -222,25 +226,3 @@ def _committed(value: Any, keep: Callable[[str], str], where: str, path: str, na
         if not _NAME.fullmatch(value):
             raise UnreadableInput(f"{where}: {path}: expected a name, got {value!r:.60}")
     return value
-
-
-def _make_converter() -> cattrs.Converter:
-    """Structuring that coerces nothing and drops nothing."""
-    converter = cattrs.Converter(forbid_extra_keys=True)
-
-    def exact(expected: type) -> Callable[[Any, type], Any]:
-        def structure(value: Any, wanted: type) -> Any:
-            if type(value) is not expected:
-                raise TypeError(f"expected {expected.__name__}, got {type(value).__name__}")
-            if isinstance(value, int) and abs(value) > INTEGER_MAX:
-                raise ValueError(f"{value} is beyond ±(2**53 - 1)")
-            return wanted(value) if issubclass(wanted, Enum) else value  # our enums are strings
-
-        return structure
-
-    for primitive in (int, str, bool):
-        converter.register_structure_hook(primitive, exact(primitive))
-    return converter
-
-
-_CONVERTER: Final = _make_converter()

@@ -1,28 +1,24 @@
-"""Canonical JSON of event data: attrs classes to bytes and back.
+"""Canonical JSON of event data: Structs to bytes and back.
 
 LAW-CODEC-1: keys are sorted, there are no blanks, fields at their default are omitted; equal events have equal
 bytes, which on this subset are those of RFC 8785.
-LAW-CODEC-2: a well-typed event decodes to an equal event. Floats, None and integers beyond ±(2**53 - 1) are
-refused with their path; other wrong types are the type checker's to find.
+LAW-CODEC-2: data decodes to an equal event. Values of another type than their field's, None, floats, and integers
+beyond ±(2**53 - 1) are refused with their path.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args
 
-import attrs
-import cattrs
 import msgspec
-from cattrs.fns import identity
-from cattrs.gen import make_dict_unstructure_fn
 
 from clawvm_es.errors import JournalDamaged, NotCanonical, UnknownEvent
+from clawvm_es.journal.admission import strict
 from clawvm_es.journal.upcasters import UPCASTERS, Upcasters, reads_as_it_is, upcast
 from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.model.events import EVENT_TYPES, Event
+from clawvm_es.model.events import EVENT_TYPES, KINDS, Event
 
 COMMITMENT_FIELDS: Final = frozenset(
     ("arguments", "body", "key", "name", "prompt", "query", "result", "signature_key", "source", "validator", "value")
@@ -30,39 +26,48 @@ COMMITMENT_FIELDS: Final = frozenset(
 """The fields of inputs that hold a commitment (some also hold declared names, which are never 64 hex digits)."""
 
 _NAMED = re.compile(rb'"(?:' + "|".join(sorted(COMMITMENT_FIELDS)).encode() + rb')":"([0-9a-f]{64})"')
-_SUSPECT = re.compile(rb":(?:[-0-9](?:[0-9]{15}|[0-9]*[.eE])|null|\[[-0-9n])")
-"""What may be a None, a float or a large integer, found fast; lists that begin with a number need the next."""
-_LIKELY = re.compile(rb"[:\[,](?:null|-?[0-9]+[.eE]|-?[0-9]{16})")
 
-
-def _make_converter() -> cattrs.Converter:
-    """A converter that leaves enums and strings to msgspec and omits fields at their default, at every depth."""
-    converter = cattrs.Converter()
-    converter.register_unstructure_hook_func(lambda t: isinstance(t, type) and issubclass(t, Enum), identity)
-    converter.register_unstructure_hook_factory(_is_tuple, lambda t: _unstructure_items(converter, t))
-    converter.register_unstructure_hook_factory(
-        attrs.has, lambda cls: make_dict_unstructure_fn(cls, converter, _cattrs_omit_if_default=True)
-    )
-    return converter
-
-
-def _is_tuple(type_: Any) -> bool:
-    return get_origin(type_) is tuple and get_args(type_)[1:] == (Ellipsis,)
-
-
-def _unstructure_items(converter: cattrs.Converter, type_: Any) -> Callable[[Any], Any]:
-    """How `tuple[T, ...]` is written: as it is, unless its items are attrs classes."""
-    item = get_args(type_)[0]
-    if not attrs.has(item):
-        return identity
-    unstructure = converter.get_unstructure_hook(item)
-    return lambda items: [unstructure(item) for item in items]
-
-
-_converter = _make_converter()
-_suspect = _SUSPECT.search
 _to_json = msgspec.json.Encoder(order="sorted").encode
-_writers: dict[type, tuple[Callable[[Any], Any], bool]] = {}
+_in_order = msgspec.json.Encoder().encode
+
+
+def _written_defaults(cls: type, known: dict[str, bytes]) -> dict[str, bytes]:
+    """What msgspec may write of fields at their default, at any depth, by field name.
+
+    It omits a value that *is* the default: true of None, empty tuples and small integers wherever they are equal,
+    but not of an equal string, nor of an equal tuple that holds something.
+    """
+    if issubclass(cls, msgspec.Struct):
+        for field in msgspec.structs.fields(cls):
+            for part in (field.type, *get_args(field.type)):
+                if isinstance(part, type):
+                    _written_defaults(part, known)
+            if isinstance(field.default, (str, tuple)) and field.default:
+                written = _to_json({field.name: field.default})[1:-1]
+                assert known.setdefault(field.name, written) == written, f"{cls.__name__}.{field.name}: two defaults"
+    return known
+
+
+def _without(member: bytes, raw: bytes) -> bytes:
+    """JSON without a member; no text of a JSON string reads as one, since its quotes are escaped."""
+    return raw.replace(member + b",", b"").replace(b"," + member, b"").replace(member, b"")
+
+
+def _is_text(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, str)
+
+
+def _check_of(cls: type[Event]) -> Callable[[bytes], Any] | None:
+    """What reads written data back; decisions in which no number stands need none."""
+    if KINDS[cls.TYPE] == "decision" and all(_is_text(its.type) for its in msgspec.structs.fields(cls)):
+        return None
+    return msgspec.json.Decoder(strict(cls)).decode
+
+
+_WRITING: Final[Mapping[type, tuple[tuple[bytes, ...], Callable[[bytes], Any] | None]]] = {
+    cls: (tuple(_written_defaults(cls, {}).values()), _check_of(cls)) for cls in EVENT_TYPES.values()
+}
+"""Event class → what is omitted from its data, and what checks it."""
 _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
     (name, version): msgspec.json.Decoder(cls).decode
     for name, cls in EVENT_TYPES.items()
@@ -73,35 +78,35 @@ _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
 
 
 def to_plain(event: Event) -> dict[str, Any]:
-    """The event's data as a dict of JSON values (enums stay enums, which are strings), without defaults."""
-    plain: dict[str, Any] = _converter.unstructure(event)
+    """The event's data as a dict of JSON values, in the order of its fields, without defaults."""
+    plain: dict[str, Any] = msgspec.json.decode(_written(event, _in_order))
     return plain
 
 
 def encode(event: Event) -> bytes:
-    """Canonical bytes of an event's data; raises `NotCanonical` for floats, None, and integers beyond 2**53 - 1."""
-    cls = event.__class__
-    unstructure, has_numbers = _writers.get(cls) or _learn(cls)
-    try:
-        raw = _to_json(unstructure(event))
-    except (TypeError, AttributeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
-        raise NotCanonical(f"{event.TYPE} cannot be written as canonical JSON: {error}") from error
-    if has_numbers and _suspect(raw) and _LIKELY.search(raw):
-        _check(msgspec.json.decode(raw), event.TYPE)
-    return raw
+    """Canonical bytes of an event's data, which decode to an equal event.
 
-
-def _learn(cls: type[Event]) -> tuple[Callable[[Any], Any], bool]:
-    """How events of a class become what msgspec writes, and whether numbers may stand in them.
-
-    Classes of plain fields, none of which may be omitted, are written by msgspec as they are.
+    Raises `NotCanonical` with the path of what is no value of its field's type, None, a float, or beyond 2**53 - 1.
     """
-    fields = [(field.default, get_type_hints(cls)[field.name]) for field in attrs.fields(cls)]
-    required = all(default is attrs.NOTHING for default, _ in fields)
-    as_it_is = required and all(_converter.get_unstructure_hook(hint) is identity for _, hint in fields)
-    has_numbers = not all(isinstance(hint, type) and issubclass(hint, str) for _, hint in fields)
-    _writers[cls] = (identity if as_it_is else _converter.get_unstructure_hook(cls), has_numbers)
-    return _writers[cls]
+    return _written(event, _to_json)
+
+
+def _written(event: Event, to_json: Callable[[Event], bytes]) -> bytes:
+    """An event as JSON without the fields that equal their defaults, read back."""
+    omitted, check = _WRITING[event.__class__]
+    raw = b""
+    try:
+        raw = to_json(event)
+        for member in omitted:
+            if member in raw:
+                raw = _without(member, raw)
+        if check is not None:
+            check(raw)
+    except (TypeError, AttributeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        if raw:
+            _check(msgspec.json.decode(raw), event.TYPE)
+        raise NotCanonical(f"{event.TYPE} cannot be written as canonical JSON: {error}") from error
+    return raw
 
 
 def decode(

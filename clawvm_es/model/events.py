@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, TypeAlias
 
-import attrs
+import msgspec
 
 from clawvm_es.model.facts import (
     Boundary,
@@ -49,8 +49,7 @@ UNKNOWN_TOOL: Final = "unknown"
 # --------------------------------------------------------------------------------------------- inputs
 
 
-@attrs.frozen
-class SessionOpened:
+class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A session began: under which policy, budget and counter, and by which version of `decide`."""
 
     TYPE: ClassVar[str] = "session_opened"
@@ -68,8 +67,7 @@ class SessionOpened:
     directory_tokens: int = 40
 
 
-@attrs.frozen
-class SessionForked:
+class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A session began as a continuation of `parent` after its event `parent_version`.
 
     Its tools do not run, what the parent recorded is served in their place, unless it may `allow_new_calls`.
@@ -85,8 +83,7 @@ class SessionForked:
     allow_new_calls: bool = False  # since version 2
 
 
-@attrs.frozen
-class ScopeSynced:
+class ScopeSynced(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The session learned of changes that others committed to a shared scope."""
 
     TYPE: ClassVar[str] = "scope_synced"
@@ -97,8 +94,7 @@ class ScopeSynced:
     changes: tuple[ScopeChange, ...] = ()
 
 
-@attrs.frozen
-class TurnBegan:
+class TurnBegan(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A model call is about to be made; the prompt is assembled now.
 
     `hints` are pages that the user's message or the plan's current step names; `retrieved` are pages that a
@@ -112,8 +108,7 @@ class TurnBegan:
     fixed_tokens: int = 0
 
 
-@attrs.frozen
-class PromptRendered:
+class PromptRendered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The prompt was rendered: by which renderer, how many tokens, and a salted commitment to its bytes."""
 
     TYPE: ClassVar[str] = "prompt_rendered"
@@ -123,8 +118,7 @@ class PromptRendered:
     prompt: str
 
 
-@attrs.frozen
-class PageWritten:
+class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page was created, or its content replaced (same id, next content version).
 
     `levels` are the kept levels, highest first. `active` matters for plans. `signature` is the ordinal of
@@ -145,8 +139,7 @@ class PageWritten:
     source: str | None = None  # commitment to the line that names the page: a path, a tool and its arguments
 
 
-@attrs.frozen
-class PagePinned:
+class PagePinned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A caller changed a page's pin."""
 
     TYPE: ClassVar[str] = "page_pinned"
@@ -155,8 +148,7 @@ class PagePinned:
     pin: Pin
 
 
-@attrs.frozen
-class PageRetired:
+class PageRetired(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page left the working set; its content stays in the log."""
 
     TYPE: ClassVar[str] = "page_retired"
@@ -165,8 +157,7 @@ class PageRetired:
     reason: RetireReason
 
 
-@attrs.frozen
-class ToolCalled:
+class ToolCalled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The model called a tool. `call` counts calls from 1; `tool` is a declared name or `unknown`.
 
     `resources` are keys that occur for the first time; `reads` and `writes` are ordinals of keys (from 1);
@@ -197,8 +188,7 @@ class ToolCalled:
     served_status: ReturnStatus = ReturnStatus.OK  # since version 2
 
 
-@attrs.frozen
-class ToolReturned:
+class ToolReturned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tool call ended. `result` is the raw result; a page is written of it only where it is evidence."""
 
     TYPE: ClassVar[str] = "tool_returned"
@@ -212,8 +202,7 @@ class ToolReturned:
     unmatched: bool = False
 
 
-@attrs.frozen
-class ModelResponded:
+class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The model answered; token counts are the provider's, where it told them."""
 
     TYPE: ClassVar[str] = "model_responded"
@@ -224,8 +213,7 @@ class ModelResponded:
     output_tokens: int = 0
 
 
-@attrs.frozen
-class RecallAnswered:
+class RecallAnswered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A memory backend answered a query; `pages` are those that now hold what it returned."""
 
     TYPE: ClassVar[str] = "recall_answered"
@@ -237,8 +225,7 @@ class RecallAnswered:
     needs: tuple[Need, ...] = ()
 
 
-@attrs.frozen
-class UpdateStaged:
+class UpdateStaged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A change of the durable store was proposed; `update` counts updates of this session from 1."""
 
     TYPE: ClassVar[str] = "update_staged"
@@ -247,8 +234,7 @@ class UpdateStaged:
     facts: UpdateFacts
 
 
-@attrs.frozen
-class BoundaryReached:
+class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The harness is about to destroy context (or to save); `staged` are all dirty pages with their facts.
 
     `pages` are those that a prune names (none: all evidence). `restaged` renews the facts of pending
@@ -264,8 +250,7 @@ class BoundaryReached:
     restaged: tuple[UpdateStaged, ...] = ()
 
 
-@attrs.frozen
-class BudgetChanged:
+class BudgetChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The prompt's budget changed."""
 
     TYPE: ClassVar[str] = "budget_changed"
@@ -273,8 +258,7 @@ class BudgetChanged:
     budget_tokens: int
 
 
-@attrs.frozen
-class ContentRedacted:
+class ContentRedacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Content was erased from the journal; the commitments to it stay."""
 
     TYPE: ClassVar[str] = "content_redacted"
@@ -284,8 +268,7 @@ class ContentRedacted:
     pages: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class SessionClosed:
+class SessionClosed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The session takes no further commands."""
 
     TYPE: ClassVar[str] = "session_closed"
@@ -293,8 +276,7 @@ class SessionClosed:
     reason: CloseReason
 
 
-@attrs.frozen
-class ScopeChanged:
+class ScopeChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The only event of a shared scope's own stream: one field changed, by which session's commit."""
 
     TYPE: ClassVar[str] = "scope_changed"
@@ -312,8 +294,7 @@ class ScopeChanged:
 # ------------------------------------------------------------------------------------------ decisions
 
 
-@attrs.frozen
-class RepresentationChanged:
+class RepresentationChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page is held at another level in the prompt from now on."""
 
     TYPE: ClassVar[str] = "representation_changed"
@@ -324,8 +305,7 @@ class RepresentationChanged:
     reason: ChangeReason
 
 
-@attrs.frozen
-class PromptAssembled:
+class PromptAssembled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the next prompt holds: totals, and a digest over the ordered (page_id, content_version, level).
 
     `tokens` counts the whole prompt with what is reserved for the fixed region and the directory line;
@@ -345,8 +325,7 @@ class PromptAssembled:
     bound: int = 0
 
 
-@attrs.frozen
-class PageUsed:
+class PageUsed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A need was met by a page in the prompt (a hit)."""
 
     TYPE: ClassVar[str] = "page_used"
@@ -355,8 +334,7 @@ class PageUsed:
     rule: NeedRule
 
 
-@attrs.frozen
-class PageResolved:
+class PageResolved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A need was not met in the prompt but could be resolved from the log (a page-in)."""
 
     TYPE: ClassVar[str] = "page_resolved"
@@ -366,8 +344,7 @@ class PageResolved:
     tokens: int = 0
 
 
-@attrs.frozen
-class FaultObserved:
+class FaultObserved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One of the six faults, with its reason, its page or call, and the versions of events it rests on."""
 
     TYPE: ClassVar[str] = "fault_observed"
@@ -379,8 +356,7 @@ class FaultObserved:
     evidence: tuple[int, ...] = ()
 
 
-@attrs.frozen
-class DuplicateSignatureAlerted:
+class DuplicateSignatureAlerted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A call repeats a declared, deterministic call whose result is still valid."""
 
     TYPE: ClassVar[str] = "duplicate_signature_alerted"
@@ -389,8 +365,7 @@ class DuplicateSignatureAlerted:
     first: int  # the earlier call
 
 
-@attrs.frozen
-class InvariantPressureObserved:
+class InvariantPressureObserved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The required set does not fit the budget; `pages` stand lower than they should, or not at all."""
 
     TYPE: ClassVar[str] = "invariant_pressure_observed"
@@ -401,8 +376,7 @@ class InvariantPressureObserved:
     pages: tuple[str, ...] = ()
 
 
-@attrs.frozen
-class DirtyPageStaged:
+class DirtyPageStaged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A boundary staged a dirty page as update number `update`."""
 
     TYPE: ClassVar[str] = "dirty_page_staged"
@@ -411,8 +385,7 @@ class DirtyPageStaged:
     update: int
 
 
-@attrs.frozen
-class UpdateValidated:
+class UpdateValidated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An update passed all checks."""
 
     TYPE: ClassVar[str] = "update_validated"
@@ -420,8 +393,7 @@ class UpdateValidated:
     update: int
 
 
-@attrs.frozen
-class UpdateRejected:
+class UpdateRejected(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An update failed a check; it stays, and can be staged again."""
 
     TYPE: ClassVar[str] = "update_rejected"
@@ -430,8 +402,7 @@ class UpdateRejected:
     reason: RejectReason
 
 
-@attrs.frozen
-class UpdateCommitted:
+class UpdateCommitted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An update is part of the durable store as version `field_version` of its field."""
 
     TYPE: ClassVar[str] = "update_committed"
@@ -443,8 +414,7 @@ class UpdateCommitted:
     scope: str = "session"
 
 
-@attrs.frozen
-class CommitPointReached:
+class CommitPointReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """All updates that were pending are committed or rejected; the log is durable up to here."""
 
     TYPE: ClassVar[str] = "commit_point_reached"
@@ -453,8 +423,7 @@ class CommitPointReached:
     rejected: int = 0
 
 
-@attrs.frozen
-class BoundaryCompleted:
+class BoundaryCompleted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The boundary is done; `lowered` pages lost their place in the prompt."""
 
     TYPE: ClassVar[str] = "boundary_completed"

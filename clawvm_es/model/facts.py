@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import attrs
+import msgspec
 
 from clawvm_es.model.pages import Fidelity
 
@@ -168,16 +168,14 @@ class RedactReason(StrEnum):
     RETENTION = "retention"
 
 
-@attrs.frozen
-class Holder:
+class Holder(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page that holds a needed text, and the levels whose text contains it."""
 
     page_id: str
     levels: tuple[Fidelity, ...] = (Fidelity.FULL,)
 
 
-@attrs.frozen
-class Need:
+class Need(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A text that the model used and that stands in `holders`, oldest page first.
 
     A need is a hit if any holder is resident at one of its levels; otherwise one miss is charged to the
@@ -189,24 +187,21 @@ class Need:
     tokens: int = 0
 
 
-@attrs.frozen
-class Resource:
+class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A resource key at its first occurrence; its session-local ordinal is its place among all of them."""
 
     kind: ResourceClass
     key: str  # commitment
 
 
-@attrs.frozen
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one registered validator said of an update."""
 
     validator: str
     agrees: bool
 
 
-@attrs.frozen
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What an update rests on: a page or an event version of this session, or a version of a shared scope."""
 
     page_id: str | None = None
@@ -214,8 +209,7 @@ class Evidence:
     scope_version: int | None = None
 
 
-@attrs.frozen
-class UpdateFacts:
+class UpdateFacts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the edge found out about one update of the durable store; `decide` needs nothing else.
 
     `field` is a declared name, or the id of the page that is written back. `base_version` is the committed
@@ -239,16 +233,14 @@ class UpdateFacts:
     validators: tuple[Verdict, ...] = ()
 
 
-@attrs.frozen
-class StagedPage:
+class StagedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A dirty page that a boundary writes back, with the facts of its update."""
 
     page_id: str
     update: UpdateFacts
 
 
-@attrs.frozen
-class ScopeChange:
+class ScopeChange(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One committed change of a shared scope, as a session learns of it."""
 
     field: str

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 import attrs
+import msgspec
 
 
 class Fidelity(StrEnum):
@@ -71,8 +72,7 @@ class OriginKind(StrEnum):
     RECORD = "record"
 
 
-@attrs.frozen
-class Origin:
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Provenance of a page: lines `first` to `last` of a transcript, a call's ordinal, or a resource's ordinal.
 
     A page of a call that was about one file or record has both, the ordinal of that as its `resource`.
@@ -86,8 +86,7 @@ class Origin:
     resource: int | None = None
 
 
-@attrs.frozen
-class Level:
+class Level(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One kept level of a page: its size in tokens when framed, the commitment to its text, and its builder."""
 
     level: Fidelity

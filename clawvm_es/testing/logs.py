@@ -18,6 +18,7 @@ import threading
 from collections.abc import Sequence
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.errors import IdempotencyConflict, NotCanonical, UsageError, VersionConflict
 from clawvm_es.journal.chain import GENESIS, event_hash
@@ -361,7 +362,7 @@ class EventLogContract:
         stored = list(log.read("child"))
         assert [(r.version, r.prev_hash) for r in stored] == [(3, at.hash), (4, stored[0].hash)]
         assert [r.version for r in log.read("child", after=3)] == [4]
-        for wrong in (attrs.evolve(fork, parent_version=3), attrs.evolve(fork, parent="nobody")):
+        for wrong in (replace(fork, parent_version=3), replace(fork, parent="nobody")):
             with pytest.raises(VersionConflict):
                 log.append("other", [new(wrong)])
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
+import msgspec
 
 try:
     from hypothesis import strategies as st
@@ -59,7 +60,10 @@ _HASH: Final = "0" * 64
 
 
 def values(hint: Any, integers: st.SearchStrategy[int] = INTEGERS, **named: st.SearchStrategy[Any]) -> Any:
-    """All values of a type that occurs in an event class; text fields called as in `named` come from there."""
+    """All values of a type that occurs in an event class; text fields called as in `named` come from there.
+
+    Fields with a default hold it often.
+    """
     scalars = {bool: st.booleans(), int: integers, str: TEXT, type(None): st.none()}
     if hint in scalars:
         return scalars[hint]
@@ -71,7 +75,10 @@ def values(hint: Any, integers: st.SearchStrategy[int] = INTEGERS, **named: st.S
     if issubclass(hint, enum.Enum):
         return st.sampled_from(hint)
     hints = typing.get_type_hints(hint)
-    fields = {field.name: values(hints[field.name], integers, **named) for field in attrs.fields(hint)}
+    names = (
+        hint.__struct_fields__ if issubclass(hint, msgspec.Struct) else [field.name for field in attrs.fields(hint)]
+    )
+    fields = {name: values(hints[name], integers, **named) for name in names}
     for name in fields.keys() & named.keys():
         if hints[name] == str | None:
             fields[name] = st.none() | named[name]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import attrs
 from hypothesis import given as forall
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.core.ranking import index_of, since
@@ -28,7 +28,7 @@ def called(call, *, reads=(), writes=(), resources=()):
 def about(number, call, resource, tokens=100, **changes):
     """A result that shows one resource."""
     origin = Origin(OriginKind.TOOL_CALL, call=call, resource=resource)
-    return attrs.evolve(page(number, tokens=tokens, **changes), origin=origin)
+    return replace(page(number, tokens=tokens, **changes), origin=origin)
 
 
 FILE = (Resource(ResourceClass.FILE, "b" * 64),)
@@ -38,8 +38,8 @@ def test_what_shows_a_file_goes_before_other_results_and_before_what_was_said():
     """Of pages of one size and age: a file's content, another result, the user's words, the model's."""
     given = Given.session(budget_tokens=4000)
     given.when(called(1, reads=(1,), resources=FILE))
-    said = attrs.evolve(page(1, PageType.CONVERSATION), author=Author.MODEL)
-    told = attrs.evolve(page(2, PageType.CONVERSATION), author=Author.USER)
+    said = replace(page(1, PageType.CONVERSATION), author=Author.MODEL)
+    told = replace(page(2, PageType.CONVERSATION), author=Author.USER)
     for written in (said, told, page(3), about(4, 1, 1)):
         given.when(written)
     given.turn()

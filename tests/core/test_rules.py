@@ -1,10 +1,10 @@
 """Selection rules and mechanisms of policies that have no contract, and the thresholds at which a harness acts."""
 
-import attrs
 import pytest
 from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core.lifecycle import due
 from clawvm_es.core.profiles import (
@@ -303,10 +303,10 @@ def test_what_is_clean_is_not_flushed():
 
 def test_a_policy_with_thresholds_does_not_share_a_store():
     """What it commits by itself would have to be synced with the scope first."""
-    session = attrs.evolve(opened(COMPACTION_HYBRID), project="scope:team")
+    session = replace(opened(COMPACTION_HYBRID), project="scope:team")
     with pytest.raises(UsageError, match="project"):
         Given().when(session)
     given = Given()
-    given.when(attrs.evolve(session, profile=CLAWVM))
+    given.when(replace(session, profile=CLAWVM))
     with pytest.raises(UsageError, match="project"):
         given.when(e.SessionForked("one", given.state.version, "0", COMPACTION_HYBRID))

@@ -2,10 +2,10 @@
 
 from itertools import pairwise, product
 
-import attrs
 from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU
 from clawvm_es.core.selector import select
@@ -181,7 +181,7 @@ def test_steps_of_a_page_keep_their_order_in_the_index():
     given = Given.session(budget_tokens=150)
     kept = (Level(Fidelity.FULL, 328, "0", "t/1"), Level(Fidelity.STRUCTURED, 136, "0", "t/1"))
     kept += (Level(Fidelity.POINTER, 30, "0", "t/1"),)
-    given.when(attrs.evolve(page(1), levels=kept))
+    given.when(replace(page(1), levels=kept))
     for _ in range(70):
         given.turn()
     assert all(assembled.tokens <= 150 for assembled in given.of(e.PromptAssembled))

@@ -2,8 +2,8 @@
 
 from itertools import product
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from clawvm_es.core.decide import ADMISSION, DECIDERS
 from clawvm_es.core.evolve import HANDLERS
@@ -50,7 +50,7 @@ def test_the_first_failing_check_of_writeback_gives_the_reason(broken):
     }
     for key, failing in broken.items():
         if failing:
-            facts = attrs.evolve(facts, **changes[key])
+            facts = replace(facts, **changes[key])
     order = [RejectReason.SCHEMA_INVALID, RejectReason.PROVENANCE_UNRESOLVED, RejectReason.SCOPE_DENIED]
     order += [RejectReason.DESTRUCTIVE_OP, RejectReason.POLICY_VIOLATION]
     expected = next((reason for reason, failing in zip(order, broken.values(), strict=True) if failing), None)
@@ -67,8 +67,8 @@ def test_emptying_a_hard_pinned_page_violates_the_policy():
 def test_merge_adds_but_never_changes():
     """A merge that changes a key is destructive, one that only adds is not."""
     given = Given.session()
-    assert check(given.state, attrs.evolve(update(op=Op.MERGE), keys_added=3)) is None
-    changed = attrs.evolve(update(op=Op.MERGE), keys_changed=1)
+    assert check(given.state, replace(update(op=Op.MERGE), keys_added=3)) is None
+    changed = replace(update(op=Op.MERGE), keys_changed=1)
     assert check(given.state, changed) is RejectReason.DESTRUCTIVE_OP
 
 
@@ -87,10 +87,10 @@ def test_merge_adds_but_never_changes():
         opened(),
         e.SessionForked("x", 2, "0"),
         e.ScopeChanged("f", Op.APPEND, 1, 0, "0", "s", 1, "0"),
-        attrs.evolve(page(1), levels=()),
-        attrs.evolve(page(1), levels=(Level(Fidelity.FULL, -1, "0", "t/1"),)),
-        attrs.evolve(page(1), levels=(Level(Fidelity.FULL, 5, "0", "t/1"), Level(Fidelity.ABSENT, 0, "0", "t/1"))),
-        attrs.evolve(page(1), levels=(Level(Fidelity.FULL, 5, "0", "t/1"), Level(Fidelity.POINTER, 5, "0", "t/1"))),
+        replace(page(1), levels=()),
+        replace(page(1), levels=(Level(Fidelity.FULL, -1, "0", "t/1"),)),
+        replace(page(1), levels=(Level(Fidelity.FULL, 5, "0", "t/1"), Level(Fidelity.ABSENT, 0, "0", "t/1"))),
+        replace(page(1), levels=(Level(Fidelity.FULL, 5, "0", "t/1"), Level(Fidelity.POINTER, 5, "0", "t/1"))),
     ],
     ids=lambda data: data.TYPE,
 )

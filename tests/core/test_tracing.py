@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given as forall
 from hypothesis import settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM, PROFILES, RETRIEVAL, without
 from clawvm_es.core.reuse import NEAR
@@ -129,7 +130,7 @@ def test_a_page_without_utility_and_one_that_nobody_retrieved():
 def test_the_pass_ends_after_so_many_refusals():
     """Steps behind the last refusal were never looked at, and say so."""
     given = Given()
-    given.when(attrs.evolve(Given.session().state.opened, budget_tokens=100, misfits=2))
+    given.when(replace(Given.session().state.opened, budget_tokens=100, misfits=2))
     for number in range(1, 7):
         given.when(page(number, tokens=6000))
     given.turn()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core import decide, utility
 from clawvm_es.engine.tools import Tool
@@ -187,7 +187,7 @@ def test_inputs_follow_the_events_that_they_name(monkeypatch):
     assert accepted.changed == 3
     last = accepted.rows[-1].data
     assert accepted.rows[last.facts.evidence.version - 1].data.update == 2
-    assert last.facts == attrs.evolve(rows[-2].data.facts, evidence=last.facts.evidence)
+    assert last.facts == replace(rows[-2].data.facts, evidence=last.facts.evidence)
 
 
 def test_what_rests_on_a_decision_that_is_gone_is_refused(monkeypatch):

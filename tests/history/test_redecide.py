@@ -1,7 +1,7 @@
 """Re-decide: the same code decides the same, and other code is caught at the event and the field."""
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from clawvm_es.core import utility
 from clawvm_es.engine.hooks import Settings
@@ -70,7 +70,7 @@ def test_a_missing_and_an_extra_decision_are_differences(rows):
 def test_a_nested_field_is_named_by_its_path(rows):
     """The path leads to the value that differs, not to the event."""
     place = next(i for i, row in enumerate(rows) if row.type == "prompt_assembled")
-    rows[place] = rows[place]._replace(data=attrs.evolve(rows[place].data, tokens=5))
+    rows[place] = rows[place]._replace(data=replace(rows[place].data, tokens=5))
     with pytest.raises(NondeterminismError, match=r"\$\.tokens: recorded 5"):
         redecide(rows)
 

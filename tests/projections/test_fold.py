@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.errors import JournalDamaged, UnknownEvent
 from clawvm_es.journal.lineage import read_session
@@ -175,11 +176,10 @@ def test_lean_structs_agree_with_their_events(event):
     """A struct that decodes part of an event has its names and its defaults."""
 
     def compare(struct, cls):
-        fields = {f.name: f for f in attrs.fields(cls)}
+        fields = {f.name: f for f in msgspec.structs.fields(cls)}
         for field in msgspec.structs.fields(struct):
-            default = fields[field.name].default
-            assert (default is attrs.NOTHING) == field.required
-            assert field.required or field.default == default
+            assert fields[field.name].required == field.required
+            assert field.required or field.default == fields[field.name].default
 
     compare(LEAN[event], event)
     if event is e.PageWritten:
@@ -284,7 +284,7 @@ def test_needs_are_hits_page_ins_and_need_faults():
 
 def test_a_committed_page_is_clean_and_its_value_is_kept():
     """A boundary's staged page becomes an update, a version of its field, and a clean page."""
-    page = attrs.evolve(written("p1", level("full", 9)), dirty=True)
+    page = replace(written("p1", level("full", 9)), dirty=True)
     update = f.UpdateFacts("p1", f.Op.SET_WITH_VERSION, "a" * 64, 12, f.Evidence(page_id="p1"), base_version=0)
     log = session(
         [page],

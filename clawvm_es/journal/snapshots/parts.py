@@ -182,7 +182,12 @@ def fill(state: State, head: Any, opened: SessionOpened | None, profile: Profile
 def _layout() -> str:
     """A digest of what a snapshot is made of, so that one of another make is never read."""
     classes = (State, Page, Call, Returned, Update, UpdateFacts, Evidence, Verdict, SessionOpened, Profile, Weights)
-    fields = [(cls.__name__, field.name, str(field.type)) for cls in classes for field in attrs.fields(cls)]
+    fields = [
+        (cls.__name__, name, str(hint))
+        for cls in classes
+        for name, hint in cls.__annotations__.items()
+        if not str(hint).startswith("ClassVar")
+    ]
     return hashlib.blake2b(repr(fields).encode(), digest_size=4).hexdigest()
 
 
