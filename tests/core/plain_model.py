@@ -1,0 +1,721 @@
+"""A plain model of a session under a whole contract, straight from the specification (§4 to §7).
+
+It shares no code with `clawvm_es.core`: no index, no fold in place, nothing kept that can be counted again. It says
+which decisions must follow an input (`expects`), takes what happened (`sees`), and tells where a state differs from
+what it knows (`differences`). Only the vocabulary of events is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from math import isqrt
+from typing import Any
+
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import (
+    Boundary,
+    ChangeReason,
+    FaultReason,
+    FaultType,
+    Need,
+    Op,
+    PressureReason,
+    RejectReason,
+    ReturnStatus,
+    SchemaVerdict,
+    UpdateFacts,
+)
+from clawvm_es.model.pages import Author, Fidelity, PageType, Pin, Scope
+from clawvm_es.model.profile import CONTRACT, Order, Rule
+
+LEVELS = [Fidelity.ABSENT, Fidelity.POINTER, Fidelity.STRUCTURED, Fidelity.COMPRESSED, Fidelity.FULL]
+QUALITY = {0: 0, 1: 100, 2: 450, 3: 750, 4: 1000}
+FLOOR = {
+    PageType.BOOTSTRAP: 2,
+    PageType.CONSTRAINT: 2,
+    PageType.PLAN: 2,
+    PageType.PREFERENCE: 1,
+    PageType.EVIDENCE: 1,
+    PageType.CONVERSATION: 1,
+}
+PINNED = {PageType.BOOTSTRAP: Pin.HARD, PageType.CONSTRAINT: Pin.HARD, PageType.PLAN: Pin.SOFT}
+WRITTEN_BACK = (PageType.CONSTRAINT, PageType.PLAN, PageType.PREFERENCE)
+RENDERED = {
+    PageType.BOOTSTRAP: 0,
+    PageType.CONSTRAINT: 1,
+    PageType.PREFERENCE: 2,
+    PageType.EVIDENCE: 3,
+    PageType.CONVERSATION: 3,
+    PageType.PLAN: 4,
+}
+KEPT_FIRST = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
+NEAR_STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+RULES = (Rule.HULL, Rule.RECENCY, Rule.REUSE)
+
+
+@dataclass
+class PlainPage:
+    """All that the model knows of a page."""
+
+    number: int
+    written: e.PageWritten
+    version: int  # of the event that wrote its content
+    content: int  # versions of its content so far
+    pin: Pin
+    last_used: int
+    uses: int = 0
+    edited: int = 0
+    dirty: bool = False
+    erased: bool = False
+    alive: bool = True
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.written.page_id
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """Tokens of each kept level, by rank; nothing costs nothing."""
+        return {0: 0, **{LEVELS.index(level.level): level.tokens for level in self.written.levels}}
+
+    @property
+    def full(self) -> int:
+        """Tokens of its full level."""
+        return self.sizes[4]
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its place in rendered order."""
+        return RENDERED[self.written.page_type], self.number
+
+    @property
+    def required(self) -> bool:
+        """Whether it has to stand in the prompt."""
+        by_type = self.written.page_type in KEPT_FIRST and self.written.active
+        return self.alive and (by_type or self.pin is Pin.HARD)
+
+    @property
+    def floor(self) -> int:
+        """The lowest rank that it is held at where it is required: never a pointer."""
+        lowest = max(FLOOR[self.written.page_type], 2)
+        return min(rank for rank in self.sizes if rank >= lowest)
+
+
+@dataclass
+class Plan:
+    """A prompt in the making."""
+
+    rest: int
+    directory: int = 0
+    levels: dict[str, int] = field(default_factory=dict)
+    why: dict[str, ChangeReason] = field(default_factory=dict)
+    final: set[str] = field(default_factory=set)
+    pressure: list[e.InvariantPressureObserved] = field(default_factory=list)
+    utility: int = 0
+    bound: int = 0
+
+    def cost(self, page: PlainPage, rank: int) -> int:
+        """What holding a page at a rank costs above what it stands at."""
+        return page.sizes[rank] - page.sizes[self.levels.get(page.id, 0)]
+
+    def hold(self, page: PlainPage, rank: int, why: ChangeReason | None = None) -> None:
+        """Hold a page, and pay."""
+        self.rest -= self.cost(page, rank)
+        self.levels[page.id] = rank
+        if why is not None:
+            self.why[page.id] = why
+
+
+@dataclass
+class Call:
+    """A tool call, and how it ended."""
+
+    event: e.ToolCalled
+    version: int
+    repeats: int | None
+    ended: list[tuple[int, ReturnStatus]] = field(default_factory=list)
+
+
+class Plain:
+    """The model: pages, calls and updates by number, and everything that was written, in order."""
+
+    def __init__(self) -> None:
+        self.version = self.turn = 0
+        self.pages: dict[str, PlainPage] = {}
+        self.resident: dict[str, int] = {}
+        self.arrivals: list[str] = []
+        self.changed: set[str] = set()  # content is not what the last prompt showed
+        self.prompt: list[str] = []
+        self.fixed: int | None = None
+        self.met: list[frozenset[str]] = []
+        self.calls: dict[int, Call] = {}
+        self.early: dict[int, tuple[int, ReturnStatus]] = {}
+        self.kinds: list[object] = []
+        self.writes: list[tuple[int, object]] = []  # (version, resource or class of resources)
+        self.updates: list[tuple[UpdateFacts, str | None]] = []
+        self.pending: list[int] = []
+        self.store: dict[tuple[str, str], int] = {}
+
+    # --------------------------------------------------------------------------------------- decisions
+
+    def predicts(self) -> bool:
+        """Whether the policy has the whole contract, and is one that the model knows to follow."""
+        return set(CONTRACT) <= set(self.profile.capabilities) and self.profile.rule in RULES
+
+    def expects(self, data: e.Input) -> list[e.Decision]:
+        """The decisions that must follow an input."""
+        decides = {
+            e.TurnBegan: self._prompt,
+            e.ToolCalled: self._called,
+            e.ToolReturned: self._returned,
+            e.ModelResponded: lambda data: self._needs(data.needs),
+            e.RecallAnswered: lambda data: self._needs(data.needs),
+            e.UpdateStaged: self._staged,
+            e.BoundaryReached: self._boundary,
+            e.PageRetired: lambda data: self._leave([data.page_id], ChangeReason.RETIRED),
+            e.ContentRedacted: lambda data: self._erase(data.pages),
+        }
+        return list(decides.get(type(data), lambda data: [])(data))
+
+    def _called(self, data: e.ToolCalled) -> list[e.Decision]:
+        runs = data.served_from is None or data.served_by is not None
+        earlier = self._valid(data.signature) if data.deterministic and runs else None
+        alert = [e.DuplicateSignatureAlerted(data.call, earlier)] if earlier else []
+        return [*alert, *self._needs(data.needs, data.call)]
+
+    def _returned(self, data: e.ToolReturned) -> list[e.Decision]:
+        return self._needs(data.needs, data.call)
+
+    def _valid(self, signature: int | None) -> int | None:
+        """The last call with this signature that ended well, if nothing it read was written since it was made."""
+        same = [
+            (call.ended[-1][0], number)
+            for number, call in self.calls.items()
+            if signature is not None and call.event.signature == signature and call.event.deterministic
+            if call.ended and call.ended[-1][1] is ReturnStatus.OK
+        ]
+        if not same:
+            return None
+        number = max(same)[1]
+        call = self.calls[number]
+        read = set(call.event.reads) | {self.kinds[key - 1] for key in call.event.reads}
+        return None if any(version > call.version and what in read for version, what in self.writes) else number
+
+    def _needs(self, needs: Iterable[Need], call: int | None = None) -> list[e.Decision]:
+        met, found = list(self.met), []
+        for need in needs:
+            holders = frozenset(holder.page_id for holder in need.holders)
+            if holders not in met:
+                met.append(holders)
+                found.append(self._outcome(need, call))
+        return found
+
+    def _outcome(self, need: Need, call: int | None) -> e.Decision:
+        newest_first = list(reversed(need.holders))
+        for holder in newest_first:
+            level = LEVELS[self.resident.get(holder.page_id, 0)]
+            if level in holder.levels and level is not Fidelity.ABSENT and holder.page_id not in self.changed:
+                return e.PageUsed(holder.page_id, need.rule)
+        whole = [self.pages[holder.page_id] for holder in newest_first if not self.pages[holder.page_id].erased]
+        if whole:
+            return e.PageResolved(whole[0].id, need.rule, need.tokens)
+        lost = self.pages[newest_first[0].page_id]
+        return e.FaultObserved(FaultType.REFETCH, FaultReason.REDACTED, lost.id, call, (lost.version,))
+
+    def _leave(self, page_ids: list[str], why: ChangeReason) -> list[e.Decision]:
+        return [
+            e.RepresentationChanged(page_id, LEVELS[self.resident[page_id]], Fidelity.ABSENT, why)
+            for page_id in page_ids
+            if page_id in self.resident
+        ]
+
+    def _erase(self, page_ids: tuple[str, ...]) -> list[e.Decision]:
+        found = self._leave(list(page_ids), ChangeReason.REDACTED)
+        missing = [self.pages[page_id] for page_id in page_ids if self.pages[page_id].required]
+        if missing:
+            tokens, ids = sum(page.sizes[page.floor] for page in missing), tuple(page.id for page in missing)
+            found.append(e.InvariantPressureObserved(PressureReason.REDACTED, tokens, 0, ids))
+        return found
+
+    # ------------------------------------------------------------------------------------- the next prompt
+
+    def _prompt(self, data: e.TurnBegan) -> list[e.Decision]:
+        plan = self._required(data)
+        self._new(plan)
+        self._hinted(plan, data.hints)
+        self._spend(plan)
+        return [*self._changes(plan), self._assembled(plan, data), *plan.pressure]
+
+    def _required(self, data: e.TurnBegan) -> Plan:
+        """The fixed region, the directory line where it fits beside the floors, and the floors."""
+        wanted = sorted(
+            (page for page in self.pages.values() if page.required),
+            key=lambda page: (KEPT_FIRST.get(page.written.page_type, 3), page.number),
+        )
+        floors = sum(page.sizes[page.floor] for page in wanted)
+        plan = Plan(self.budget - data.fixed_tokens)
+        if plan.rest < 0:
+            needs = data.fixed_tokens + floors
+            plan.pressure.append(e.InvariantPressureObserved(PressureReason.FLOORS, needs, self.budget))
+            plan.rest = 0
+        elif self.opened.directory_tokens + floors <= plan.rest:
+            plan.directory = self.opened.directory_tokens
+            plan.rest -= plan.directory
+        available, out = plan.rest, []
+        all_fit = floors <= plan.rest
+        for page in wanted:
+            if plan.cost(page, page.floor) <= plan.rest:
+                plan.hold(page, page.floor, None if all_fit else ChangeReason.FLOOR)
+            else:
+                out.append(page.id)
+        plan.final.update(out)
+        if out:
+            plan.pressure.append(e.InvariantPressureObserved(PressureReason.FLOORS, floors, available, tuple(out)))
+        return plan
+
+    def _new(self, plan: Plan) -> None:
+        """What is new comes at full if all of it fits in half of the rest, else lowered from the largest down."""
+        new = [self.pages[page_id] for page_id in self.arrivals if page_id not in plan.final]
+        ranks = {page.id: 4 for page in new}
+        share = plan.rest // 2
+
+        def total() -> int:
+            return sum(plan.cost(page, ranks[page.id]) for page in new)
+
+        if total() <= share:
+            for page in new:
+                plan.hold(page, 4, ChangeReason.ARRIVAL)
+                plan.final.add(page.id)
+            return
+        while total() > share:
+            can = [page for page in new if self._lower(plan, page, ranks[page.id]) is not None]
+            if not can:
+                break
+            largest = min(can, key=lambda page: (-page.sizes[ranks[page.id]], page.number))
+            ranks[largest.id] = self._lower(plan, largest, ranks[largest.id]) or 0
+        wanted, available, out = total(), plan.rest, []
+        for page in sorted(new, key=lambda page: (not page.required, page.sizes[ranks[page.id]], -page.number)):
+            if plan.cost(page, ranks[page.id]) <= plan.rest:
+                plan.hold(page, ranks[page.id], ChangeReason.ARRIVAL)
+                continue
+            out.append(page.id)
+            plan.final.add(page.id)
+            if page.id not in plan.levels and 1 in page.sizes and page.sizes[1] <= plan.rest:
+                plan.hold(page, 1, ChangeReason.PRESSURE)
+        if out:
+            plan.pressure.append(e.InvariantPressureObserved(PressureReason.ARRIVALS, wanted, available, tuple(out)))
+
+    @staticmethod
+    def _lower(plan: Plan, page: PlainPage, rank: int) -> int | None:
+        """The next kept level below, but none below the floor it stands at, and no pointer."""
+        lowest = plan.levels.get(page.id, 2)
+        return max((kept for kept in page.sizes if lowest <= kept < rank), default=None)
+
+    def _hinted(self, plan: Plan, hints: tuple[str, ...]) -> None:
+        """Hinted pages go up as far as they fit, in the order in which they are named."""
+        for page_id in hints:
+            page = self.pages[page_id]
+            if page_id in plan.final or page_id in self.arrivals or not page.alive:
+                continue
+            plan.final.add(page_id)
+            for rank, _, _ in steps(page, plan.levels.get(page_id, 0)):
+                if plan.cost(page, rank) > plan.rest:
+                    break
+                plan.hold(page, rank, ChangeReason.HINT)
+
+    def _spend(self, plan: Plan) -> None:
+        """All steps of all pages that are not final, best first; a page whose step does not fit takes no more."""
+        offered = []
+        for page in self.pages.values():
+            if page.alive and page.id not in plan.final:
+                offered.extend(self._offers(page, plan.levels.get(page.id, 0)))
+        refused: set[str] = set()
+        bounds = self.profile.rule is Rule.HULL and self.profile.order is Order.DENSITY
+        first: int | None = None
+        for first_key, _, rank, cost, gain, page in sorted(offered, key=lambda offer: offer[:3]):
+            if cost <= plan.rest:
+                if page.id not in refused:
+                    plan.hold(page, rank)
+                    plan.utility += gain
+                continue
+            if first is None:
+                first = plan.utility - (-plan.rest * (1 - first_key) // 2**20)
+            refused.add(page.id)
+            if len(refused) >= self.opened.misfits:
+                break
+        if bounds:
+            plan.bound = plan.utility if first is None else first
+
+    def _offers(self, page: PlainPage, base: int) -> list[tuple[int, int, int, int, int, PlainPage]]:
+        """(what orders it, page number, rank, cost, gain, page) of each step of a page."""
+        score, age = self.score(page), self.turn + 1 - page.last_used
+        rule, order, weights = self.profile.rule, self.profile.order, self.profile.weights
+        found, worst = [], None
+        if rule is Rule.REUSE:
+            priority = score * nearness(self.turn + 1 - max(page.last_used, page.edited))
+            for rank, quality, cost in steps(page, base):
+                gain = quality * priority // (1000 * 10_000)
+                found.append((-priority, page.number, rank, cost, gain, page))
+            return found if priority > 0 else []
+        total = score + weights.recency * recency(age) // 1000
+        for rank, quality, cost in steps(page, base):
+            gain = quality * total // 1000
+            worst = gain if worst is None else min(worst, gain)
+            if rule is Rule.RECENCY:
+                key = -page.last_used
+            elif order is Order.DENSITY:
+                key = -(quality * total * 2**20 // (1000 * cost))
+            else:
+                key = -worst
+            found.append((key, page.number, rank, cost, gain, page))
+        return found if total > 0 or rule is Rule.RECENCY else []
+
+    def score(self, page: PlainPage) -> int:
+        """What is true of a page, weighted; under `reuse` with its uses, over the fourth root of its size."""
+        weights, written = self.profile.weights, page.written
+        total = {Pin.HARD: weights.pin_hard, Pin.SOFT: weights.pin_soft, Pin.NONE: 0}[page.pin]
+        if written.page_type is PageType.BOOTSTRAP:
+            total += weights.boot
+        if written.page_type is PageType.PLAN and written.active:
+            total += weights.plan
+        if written.scope is Scope.PROJECT:
+            total += weights.scope
+        total += weights.cost * min(1000, page.full * 1000 // 8192) // 1000
+        if written.page_type is PageType.EVIDENCE:
+            total += weights.holds_result if written.origin.resource is None else weights.holds_record
+        elif written.page_type is PageType.CONVERSATION:
+            total += weights.holds_said if written.author is Author.MODEL else weights.holds_told
+        else:
+            total += weights.holds_stated
+        if self.profile.rule is not Rule.REUSE:
+            return total
+        root = isqrt(isqrt(max(page.full, 1) * 2**16))
+        return total * (1000 + weights.reuse * min(page.uses, 3)) * 2**10 // (1000 * root)
+
+    def _changes(self, plan: Plan) -> list[e.Decision]:
+        gone = [self.pages[page_id] for page_id in self.resident if page_id not in plan.levels]
+        found: list[e.Decision] = [
+            e.RepresentationChanged(page.id, LEVELS[self.resident[page.id]], Fidelity.ABSENT, ChangeReason.EVICTED)
+            for page in sorted(gone, key=lambda page: page.place)
+        ]
+        for page in sorted((self.pages[page_id] for page_id in plan.levels), key=lambda page: page.place):
+            before, after = self.resident.get(page.id, 0), plan.levels[page.id]
+            if before == after:
+                continue
+            moved = ChangeReason.RAISED if after > before else ChangeReason.LOWERED
+            at_floor = page.required and after == page.floor
+            why = plan.why.get(page.id) or (ChangeReason.FLOOR if at_floor else moved)
+            found.append(e.RepresentationChanged(page.id, LEVELS[before], LEVELS[after], why))
+        return found
+
+    def _rendered(self, levels: dict[str, int], directory: bool) -> list[str]:
+        """What stands in a prompt, in rendered order: pages, how many the directory line counts, what is new."""
+        pages = sorted((self.pages[page_id] for page_id in levels), key=lambda page: page.place)
+        text = {page.id: f"{page.id}.{page.content}.{levels[page.id]}" for page in pages}
+        others = sum(page.alive for page in self.pages.values()) - len(levels)
+        line = [str(others)] if directory and others else []
+        old = [text[page.id] for page in pages if page.id not in self.arrivals]
+        return [*old, *line, *(text[page.id] for page in pages if page.id in self.arrivals)]
+
+    def _assembled(self, plan: Plan, data: e.TurnBegan) -> e.PromptAssembled:
+        pieces = self._rendered(plan.levels, plan.directory > 0)
+
+        def size(piece: str) -> int:
+            if "." not in piece:
+                return plan.directory
+            page_id, _, rank = piece.split(".")
+            return self.pages[page_id].sizes[int(rank)]
+
+        has_line = any("." not in piece for piece in pieces)
+        spare = 0 if has_line else plan.directory
+        tokens = data.fixed_tokens + sum(map(size, pieces)) + spare
+        same = 0
+        while same < min(len(pieces), len(self.prompt)) and pieces[same] == self.prompt[same]:
+            same += 1
+        cached = data.fixed_tokens + sum(map(size, pieces[:same])) + (spare if pieces == self.prompt else 0)
+        if data.fixed_tokens != self.fixed:
+            cached = 0
+        return e.PromptAssembled(
+            budget_tokens=self.budget,
+            tokens=tokens,
+            pages=len(plan.levels),
+            uncached_tokens=tokens - cached,
+            digest=sha256("\n".join(pieces).encode()).hexdigest(),
+            directory_tokens=plan.directory,
+            utility=plan.utility,
+            bound=plan.bound,
+        )
+
+    # ------------------------------------------------------------------------------------------ writeback
+
+    def _staged(self, data: e.UpdateStaged) -> list[e.Decision]:
+        reason = self._refused(data.facts, {}, self.version)
+        return [e.UpdateRejected(data.update, reason) if reason else e.UpdateValidated(data.update)]
+
+    def _refused(self, facts: UpdateFacts, ahead: dict[tuple[str, str], int], version: int) -> RejectReason | None:
+        """The first check of §7 that an update fails."""
+        evidence, committed = facts.evidence, {**self.store, **ahead}.get((facts.scope, facts.field), 0)
+        resolves = False
+        if evidence.page_id is not None:
+            page = self.pages.get(evidence.page_id)
+            resolves = page is not None and not page.erased
+        elif evidence.version is not None:
+            resolves = 1 <= evidence.version <= version
+        sets = facts.op is Op.SET_WITH_VERSION
+        destroys = (facts.base_version or 0) != committed if sets else facts.keys_changed > 0
+        pinned = facts.field in self.pages and self.pages[facts.field].pin is Pin.HARD
+        table = {
+            RejectReason.SCHEMA_INVALID: facts.verdict is not SchemaVerdict.OK,
+            RejectReason.PROVENANCE_UNRESOLVED: not resolves,
+            RejectReason.SCOPE_DENIED: not facts.allowed,
+            RejectReason.DESTRUCTIVE_OP: destroys,
+            RejectReason.POLICY_VIOLATION: (pinned and facts.size_bytes == 0)
+            or not all(verdict.agrees for verdict in facts.validators),
+        }
+        return next((reason for reason, holds in table.items() if holds), None)
+
+    def _boundary(self, data: e.BoundaryReached) -> list[e.Decision]:
+        """Stage what is dirty, judge all that is pending, commit, and only then lower pages."""
+        count = len(self.updates)
+        staged = [(count + place, each.update) for place, each in enumerate(data.staged, 1)]
+        found: list[e.Decision] = [
+            e.DirtyPageStaged(each.page_id, count + place) for place, each in enumerate(data.staged, 1)
+        ]
+        ahead: dict[tuple[str, str], int] = {}
+        commits: list[e.Decision] = []
+        refused = 0
+        for number, facts in [*((number, self.updates[number - 1][0]) for number in self.pending), *staged]:
+            reason = self._refused(facts, ahead, self.version)
+            if reason:
+                refused += 1
+                found.append(e.UpdateRejected(number, reason))
+                continue
+            if number > count:
+                found.append(e.UpdateValidated(number))
+            key = (facts.scope, facts.field)
+            ahead[key] = {**self.store, **ahead}.get(key, 0) + 1
+            commits.append(e.UpdateCommitted(number, facts.field, facts.op, ahead[key], facts.scope))
+        lowered = self._lowered(data)
+        point = e.CommitPointReached(len(commits), refused)
+        return [*found, *commits, point, *lowered, e.BoundaryCompleted(data.boundary, len(lowered))]
+
+    def _lowered(self, data: e.BoundaryReached) -> list[e.Decision]:
+        pages = sorted((self.pages[page_id] for page_id in self.resident), key=lambda page: page.number)
+        if data.boundary is Boundary.PRUNE:
+            evidence = [page for page in pages if page.written.page_type is PageType.EVIDENCE]
+            pages = [page for page in pages if page.id in data.pages] if data.pages else evidence
+        elif data.boundary not in (Boundary.COMPACT, Boundary.RESET):
+            pages = []
+        found: list[e.Decision] = []
+        for page in pages:
+            before, after = self.resident[page.id], page.floor if page.required else 0
+            if after < before:
+                found.append(e.RepresentationChanged(page.id, LEVELS[before], LEVELS[after], ChangeReason.BOUNDARY))
+        return found
+
+    # ------------------------------------------------------------------------------------ what happened
+
+    def sees(self, event: e.Event) -> None:
+        """Take an event."""
+        self.version += 1
+        name = "_see_" + event.TYPE
+        if hasattr(self, name):
+            getattr(self, name)(event)
+        for need in getattr(event, "needs", ()):
+            holders = frozenset(holder.page_id for holder in need.holders)
+            if holders not in self.met:
+                self.met.append(holders)
+                for page_id in holders:
+                    self.pages[page_id].uses += 1
+
+    def _see_session_opened(self, event: e.SessionOpened) -> None:
+        self.opened, self.profile, self.budget = event, event.profile, event.budget_tokens
+
+    def _see_budget_changed(self, event: e.BudgetChanged) -> None:
+        self.budget = event.budget_tokens
+
+    def _see_turn_began(self, event: e.TurnBegan) -> None:
+        self.turn += 1
+        self.met, self.fixed = [], event.fixed_tokens
+
+    def _see_page_written(self, event: e.PageWritten) -> None:
+        known, dirty = self.pages.get(event.page_id), event.page_type in WRITTEN_BACK
+        kept = known is not None and known.written.page_type is event.page_type
+        self.pages[event.page_id] = PlainPage(
+            number=known.number if known else len(self.pages) + 1,
+            written=event,
+            version=self.version,
+            content=known.content + 1 if known else 1,
+            pin=known.pin if known and kept else PINNED.get(event.page_type, Pin.NONE),
+            last_used=self.turn,
+            uses=known.uses if known else 0,
+            edited=known.edited if known else 0,
+            dirty=dirty if event.dirty is None else event.dirty,
+        )
+        if event.page_id in self.arrivals:
+            self.arrivals.remove(event.page_id)
+        self.arrivals.append(event.page_id)
+        self.changed.add(event.page_id)
+        if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
+            self.writes.append((self.version, "file"))
+
+    def _see_page_pinned(self, event: e.PagePinned) -> None:
+        self.pages[event.page_id].pin = event.pin
+
+    def _see_page_retired(self, event: e.PageRetired) -> None:
+        self._gone(event.page_id)
+
+    def _see_content_redacted(self, event: e.ContentRedacted) -> None:
+        for page_id in event.pages:
+            self._gone(page_id)
+            self.pages[page_id].erased = True
+
+    def _gone(self, page_id: str) -> None:
+        self.pages[page_id].alive = self.pages[page_id].dirty = False
+        if page_id in self.arrivals:
+            self.arrivals.remove(page_id)
+
+    def _see_representation_changed(self, event: e.RepresentationChanged) -> None:
+        self.resident.pop(event.page_id, None)
+        if event.after is not Fidelity.ABSENT:
+            self.resident[event.page_id] = LEVELS.index(event.after)
+
+    def _see_prompt_assembled(self, event: e.PromptAssembled) -> None:
+        self.prompt = self._rendered(self.resident, event.directory_tokens > 0)
+        for page_id in self.arrivals:
+            self.pages[page_id].last_used = self.turn
+        self.arrivals, self.changed = [], set()
+
+    def _see_page_used(self, event: e.PageUsed) -> None:
+        self.pages[event.page_id].last_used = self.turn
+
+    def _see_page_resolved(self, event: e.PageResolved) -> None:
+        self._arrives(event.page_id)
+
+    def _see_recall_answered(self, event: e.RecallAnswered) -> None:
+        for page_id in event.pages:
+            self._arrives(page_id)
+
+    def _see_fault_observed(self, event: e.FaultObserved) -> None:
+        if event.page_id and event.fault in (FaultType.REFETCH, FaultType.DUPLICATE_TOOL):
+            if self.pages[event.page_id].alive:
+                self._arrives(event.page_id)
+        elif event.fault is FaultType.FLUSH_MISS:
+            self._gone(event.page_id or "")
+            self.pages[event.page_id or ""].erased = True
+
+    def _arrives(self, page_id: str) -> None:
+        self.pages[page_id].last_used = self.turn
+        if self.pages[page_id].alive and page_id not in self.arrivals:
+            self.arrivals.append(page_id)
+
+    def _see_tool_called(self, event: e.ToolCalled) -> None:
+        earlier = self._valid(event.signature) if event.deterministic else None
+        self.kinds.extend(resource.kind for resource in event.resources)
+        self.calls[event.call] = call = Call(event, self.version, earlier)
+        self.writes.extend((self.version, what) for what in (*event.writes, *event.invalidates))
+        for key in event.writes:
+            shown = self._shows(key)
+            if shown is not None:
+                shown.edited = self.turn
+        if event.served_by is not None:
+            call.ended.append((self.version, event.served_status))
+        if event.call in self.early:
+            call.ended.append((self.version, self.early.pop(event.call)[1]))
+
+    def _shows(self, key: int) -> PlainPage | None:
+        """The newest page of what was read of a resource; what a write answers is none."""
+        found = []
+        for page in self.pages.values():
+            origin = page.written.origin
+            call = self.calls.get(origin.call) if origin.call is not None else None
+            if origin.resource == key and (call is None or key in call.event.reads):
+                found.append((page.version, page))
+        return max(found, key=lambda each: each[0])[1] if found else None
+
+    def _see_tool_returned(self, event: e.ToolReturned) -> None:
+        if event.call in self.calls:
+            self.calls[event.call].ended.append((self.version, event.status))
+        else:
+            self.early[event.call] = (self.version, event.status)
+
+    def _see_update_staged(self, event: e.UpdateStaged) -> None:
+        self.updates.append((event.facts, None))
+
+    def _see_boundary_reached(self, event: e.BoundaryReached) -> None:
+        self.updates.extend((staged.update, staged.page_id) for staged in event.staged)
+
+    def _see_update_validated(self, event: e.UpdateValidated) -> None:
+        self.pending.append(event.update)
+
+    def _see_update_rejected(self, event: e.UpdateRejected) -> None:
+        if event.update in self.pending:
+            self.pending.remove(event.update)
+
+    def _see_update_committed(self, event: e.UpdateCommitted) -> None:
+        self.pending.remove(event.update)
+        self.store[event.scope, event.field] = event.field_version
+        page_id = self.updates[event.update - 1][1]
+        if page_id is not None:
+            self.pages[page_id].dirty = False
+
+    # --------------------------------------------------------------------------------------- comparison
+
+    def differences(self, state: Any) -> list[tuple[str, object, object]]:
+        """(what, in the state, in the model) wherever the two do not say the same."""
+        alive = [page for page in self.pages.values() if page.alive]
+        known = {
+            "version": (state.version, self.version),
+            "turn": (state.turn, self.turn),
+            "budget": (state.budget_tokens, self.budget),
+            "resident": (state.resident, self.resident),
+            "arrivals": (list(state.arrivals), self.arrivals),
+            "present": (state.present, len(alive)),
+            "required": (state.required, {page.id: page.floor for page in alive if page.required}),
+            "dirty": (set(state.dirty), {page.id for page in alive if page.dirty}),
+            "store": (state.store, self.store),
+            "pending": (list(state.pending), self.pending),
+        }
+        for page in self.pages.values():
+            there = state.pages[page.id]
+            for name in ("last_used", "uses", "edited", "dirty", "pin", "number"):
+                known[f"{page.id}.{name}"] = (getattr(there, name), getattr(page, name))
+            known[f"{page.id}.content"] = (there.content_version, page.content)
+            known[f"{page.id}.alive"] = (not (there.retired or there.gone), page.alive)
+            if set(CONTRACT) <= set(self.profile.capabilities):
+                known[f"{page.id}.score"] = (there.score, self.score(page))
+        return [(what, is_, should) for what, (is_, should) in known.items() if is_ != should]
+
+
+def steps(page: PlainPage, base: int) -> list[tuple[int, int, int]]:
+    """(rank, more quality, more tokens): from where a page stands, always the step with most quality per token."""
+    found, at = [], base
+    while True:
+        ways = [
+            (QUALITY[rank] - QUALITY[at], size - page.sizes[at], rank)
+            for rank, size in page.sizes.items()
+            if rank > at and size > page.sizes[at]
+        ]
+        if not ways:
+            return found
+        best = ways[0]
+        for way in ways:
+            better = way[0] * best[1] - best[0] * way[1]
+            if better > 0 or (better == 0 and way[2] > best[2]):
+                best = way
+        found.append((best[2], best[0], best[1]))
+        at = best[2]
+
+
+def nearness(age: int) -> int:
+    """age^-1.5 in ten-thousandths, of the first step that is not below the age."""
+    step = next((step for step in NEAR_STEPS if age <= step), 256)
+    return isqrt(10_000**2 // step**3)
+
+
+def recency(age: int) -> int:
+    """Permille by turns since the last use: 1, 4, 16, 64, then 0."""
+    return next((value for step, value in ((1, 1000), (4, 750), (16, 500), (64, 250)) if age <= step), 0)

@@ -1,0 +1,271 @@
+"""The core beside a plain model that shares no code with it: the same decisions, and the same state after each."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, PROFILES
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import (
+    Boundary,
+    Evidence,
+    Holder,
+    Need,
+    NeedRule,
+    Op,
+    RecallOutcome,
+    RedactReason,
+    Resource,
+    ResourceClass,
+    RetireReason,
+    ReturnStatus,
+    SchemaVerdict,
+    StagedPage,
+    Trigger,
+    UpdateFacts,
+    Verdict,
+)
+from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType, Pin, Scope
+from clawvm_es.testing.core import Given, opened
+from tests.core.plain_model import Plain
+
+HASH = "0" * 64
+FULL_CONTRACT = [CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU]
+OTHERS = [profile for profile in PROFILES.values() if profile not in FULL_CONTRACT]
+FIELDS = st.sampled_from(["note", "goal"])
+
+
+class Beside:
+    """A session in the core and the model beside it: every input is expected, taken and compared."""
+
+    def __init__(self, profile=CLAWVM, budget=400, directory=0, misfits=3):
+        self.given, self.plain = Given(), Plain()
+        self.when(opened(profile, budget, directory, misfits))
+
+    def when(self, data):
+        """Decide an input; what follows must be what the model expects, and leave what it knows."""
+        opening = isinstance(data, e.SessionOpened)
+        expected = self.plain.expects(data) if not opening and self.plain.predicts() else None
+        decided = list(self.given.when(data))
+        if expected is not None:
+            assert decided == expected
+        for event in (data, *decided):
+            self.plain.sees(event)
+        assert self.plain.differences(self.given.state) == []
+
+
+def written(
+    number, page_type, sizes, *, author=Author.TOOL, active=True, scope=Scope.SESSION, origin=None, dirty=None
+):
+    """A page with these sizes of its kept levels, by name."""
+    kept = tuple(Level(level, tokens, HASH, "plain/1") for level, tokens in sizes)
+    return e.PageWritten(
+        page_id=f"p{number}",
+        page_type=page_type,
+        author=author,
+        origin=origin or Origin(OriginKind.RECORD),
+        levels=kept,
+        scope=scope,
+        active=active,
+        dirty=dirty,
+    )
+
+
+@st.composite
+def sizes(draw):
+    """Kept levels, highest first, each smaller than the one above it; full is always kept."""
+    lower = sorted(draw(st.lists(st.sampled_from(list(Fidelity)[1:4]), unique=True)), key=list(Fidelity).index)
+    count = len(lower) + 1
+    counts = sorted(draw(st.lists(st.integers(1, 300), min_size=count, max_size=count, unique=True)))
+    return tuple(reversed(list(zip([*lower, Fidelity.FULL], counts, strict=True))))
+
+
+LEVELS = st.lists(st.sampled_from(list(Fidelity)[1:]), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+class BesideMachine(RuleBasedStateMachine):
+    """A session that does everything in any order, beside the model."""
+
+    policies = FULL_CONTRACT
+
+    @initialize(
+        data=st.data(), budget=st.integers(1, 900), directory=st.sampled_from([0, 20]), misfits=st.integers(1, 4)
+    )
+    def begin(self, data, budget, directory, misfits):
+        """Open the session."""
+        self.beside = Beside(data.draw(st.sampled_from(self.policies)), budget, directory, misfits)
+        self.calls = 0
+
+    @property
+    def state(self):
+        """The state of the core: for choosing what to do, never for what is expected."""
+        return self.beside.given.state
+
+    def known(self, data, count=1):
+        """Ids of some pages."""
+        return data.draw(st.lists(st.sampled_from(sorted(self.state.pages)), max_size=count, min_size=1, unique=True))
+
+    def needs(self, data):
+        """Needs that some pages hold, sometimes one twice."""
+        if not self.state.pages or not data.draw(st.booleans()):
+            return ()
+        found = []
+        for _ in range(data.draw(st.integers(1, 2))):
+            holders = tuple(Holder(page_id, data.draw(LEVELS)) for page_id in self.known(data, 2))
+            found.append(Need(holders, data.draw(st.sampled_from(NeedRule)), data.draw(st.integers(0, 50))))
+        return tuple(found)
+
+    @rule(
+        page_type=st.sampled_from(PageType),
+        kept=sizes(),
+        author=st.sampled_from(Author),
+        scope=st.sampled_from(Scope),
+        resource=st.none() | st.integers(1, 2),
+        dirty=st.sampled_from([None, None, True, False]),
+        data=st.data(),
+    )
+    def write(self, page_type, kept, author, scope, resource, dirty, data):
+        """Write a new page, sometimes as the result of a call about something."""
+        call = data.draw(st.integers(1, self.calls)) if self.calls and data.draw(st.booleans()) else None
+        origin = Origin(OriginKind.TOOL_CALL if call else OriginKind.RECORD, call=call, resource=resource)
+        number = len(self.state.pages) + 1
+        self.beside.when(written(number, page_type, kept, author=author, scope=scope, origin=origin, dirty=dirty))
+
+    @precondition(lambda self: self.state.pages)
+    @rule(data=st.data(), kept=sizes(), active=st.booleans(), other=st.none() | st.sampled_from(PageType))
+    def rewrite(self, data, kept, active, other):
+        """Write the next content of a page, seldom as one of another type."""
+        known = self.state.pages[self.known(data)[0]]
+        self.beside.when(written(known.number, other or known.page_type, kept, active=active))
+
+    @rule(fixed=st.sampled_from([0, 0, 0, 30, 901]), data=st.data())
+    def turn(self, fixed, data):
+        """Assemble a prompt, sometimes with hints."""
+        hints = tuple(self.known(data, 3)) if self.state.pages and data.draw(st.booleans()) else ()
+        self.beside.when(e.TurnBegan(hints=hints, fixed_tokens=fixed))
+
+    @rule(times=st.sampled_from([1, 2, 3, 4, 8, 17, 65]))
+    def turns(self, times):
+        """Let time pass."""
+        for _ in range(times):
+            self.beside.when(e.TurnBegan())
+
+    @rule(data=st.data())
+    def respond(self, data):
+        """The model uses pages."""
+        self.beside.when(e.ModelResponded(needs=self.needs(data)))
+
+    @rule(data=st.data(), signature=st.none() | st.integers(1, 2), deterministic=st.booleans(), early=st.booleans())
+    def call(self, data, signature, deterministic, early):
+        """Call a tool and get its result, which sometimes comes first; what it writes, others have read."""
+        fresh = () if self.calls else (Resource(ResourceClass.FILE, HASH), Resource(ResourceClass.NETWORK, HASH))
+        self.calls += 1
+        keys = st.lists(st.integers(1, 2), max_size=2, unique=True).map(tuple)
+        called = e.ToolCalled(
+            call=self.calls,
+            tool="T",
+            arguments=HASH,
+            signature=signature,
+            deterministic=deterministic,
+            resources=fresh,
+            reads=data.draw(keys),
+            writes=data.draw(st.just(()) | keys),
+            invalidates=data.draw(st.just(()) | st.just((ResourceClass.FILE,))),
+            needs=self.needs(data),
+        )
+        status = data.draw(st.sampled_from(ReturnStatus))
+        returned = e.ToolReturned(call=self.calls, status=status, needs=self.needs(data), unmatched=early)
+        for event in (returned, called) if early else (called, returned):
+            self.beside.when(event)
+
+    @precondition(lambda self: self.state.pages)
+    @rule(data=st.data(), pin=st.sampled_from(Pin))
+    def pin(self, data, pin):
+        """Pin a page."""
+        self.beside.when(e.PagePinned(self.known(data)[0], pin))
+
+    @precondition(lambda self: self.state.pages)
+    @rule(data=st.data())
+    def retire(self, data):
+        """Retire a page."""
+        self.beside.when(e.PageRetired(self.known(data)[0], RetireReason.DONE))
+
+    @precondition(lambda self: self.state.pages)
+    @rule(data=st.data())
+    def redact(self, data):
+        """Erase what some pages hold."""
+        self.beside.when(e.ContentRedacted(RedactReason.REQUEST, pages=tuple(self.known(data, 2))))
+
+    @rule(
+        field=FIELDS,
+        op=st.sampled_from(Op),
+        base=st.integers(0, 2),
+        evidence=st.integers(0, 60),
+        changed=st.sampled_from([0, 0, 1]),
+        verdict=st.sampled_from([SchemaVerdict.OK] * 3 + [SchemaVerdict.WRONG_TYPE]),
+        allowed=st.sampled_from([True, True, False]),
+        agrees=st.sampled_from([(), (), (True, False)]),
+        data=st.data(),
+    )
+    def stage(self, field, op, base, evidence, changed, verdict, allowed, agrees, data):
+        """Stage an update that rests on an event or a page, and may be wrong in any way."""
+        pages = st.builds(Evidence, page_id=st.sampled_from([*self.state.pages, "p99"]))
+        facts = UpdateFacts(
+            field=field,
+            op=op,
+            value=HASH,
+            size_bytes=1,
+            evidence=data.draw(st.just(Evidence(version=evidence)) | pages),
+            verdict=verdict,
+            allowed=allowed,
+            base_version=base,
+            keys_changed=changed,
+            validators=tuple(Verdict(f"v{place}", each) for place, each in enumerate(agrees)),
+        )
+        self.beside.when(e.UpdateStaged(len(self.state.updates) + 1, facts))
+
+    @rule(boundary=st.sampled_from(Boundary), data=st.data())
+    def boundary(self, boundary, data):
+        """Reach a boundary, with all dirty pages staged; some lack content, or rest on what was committed."""
+        staged = tuple(
+            StagedPage(
+                page_id,
+                UpdateFacts(
+                    page_id,
+                    Op.SET_WITH_VERSION,
+                    HASH,
+                    data.draw(st.sampled_from([0, 1])),
+                    Evidence(page_id=page_id),
+                    base_version=self.state.store.get(("session", page_id), data.draw(st.sampled_from([0, 0, 1]))),
+                ),
+            )
+            for page_id in self.state.dirty
+        )
+        named = tuple(self.known(data, 2)) if self.state.pages and data.draw(st.booleans()) else ()
+        pages = named if boundary is Boundary.PRUNE else ()
+        self.beside.when(e.BoundaryReached(boundary, Trigger.CALLER, staged, pages))
+
+    @rule(outcome=st.sampled_from(RecallOutcome), data=st.data())
+    def recall(self, outcome, data):
+        """A memory backend answers."""
+        found = tuple(self.known(data, 2)) if outcome is RecallOutcome.OK and self.state.pages else ()
+        self.beside.when(e.RecallAnswered(self.state.recalls + 1, outcome, HASH, found, self.needs(data)))
+
+    @rule(budget=st.integers(1, 900))
+    def budget(self, budget):
+        """Change the budget."""
+        self.beside.when(e.BudgetChanged(budget))
+
+
+class OthersMachine(BesideMachine):
+    """The same under policies without the whole contract, of which the model only knows what happened."""
+
+    policies = OTHERS
+
+
+TestBeside = BesideMachine.TestCase
+TestBeside.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestOthers = OthersMachine.TestCase
+TestOthers.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
