@@ -14,7 +14,9 @@ SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for
 def test_python_examples_run(code, tmp_path, monkeypatch):
     """Each Python example runs as it stands, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names.keys() > {"__builtins__"}
 
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("clawvm ")])

@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from clawvm_es import Journal
 from clawvm_es.errors import JournalBusy
 from clawvm_es.journal.sqlite_log import open_journal
 from tests.acceptance.user import PROGRAM, conversation, in_shell, lines, refused
+from tests.waiting import until
 
 VERBS = ("sessions", "log", "stats", "rebuild", "export")
 
@@ -115,8 +115,7 @@ def test_a_replay_that_is_cut_off_goes_on_where_it_ended(large, tmp_path, run, h
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  no threads
     ) as process:  # fmt: skip
-        while process.poll() is None and _written(journal) < 1000:
-            time.sleep(0.005)
+        until(lambda: process.poll() is not None or _written(journal) >= 1000, "a thousand events")
         process.send_signal(how)
         out, err = process.communicate()
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL)

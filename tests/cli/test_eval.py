@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from clawvm_es.evaluation.cells import Experiment, Section
 from clawvm_es.evaluation.evaluate import Choice, Settings, evaluate
 from clawvm_es.evaluation.folder import CELLS
 from clawvm_es.evaluation.report import FILES, TIMINGS
+from tests.waiting import CEILING_S, until
 
 QUICK = ("tier1", "stress")
 
@@ -42,23 +42,21 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def wait_for_cells(folder: Path, count: int) -> None:
     """Wait until a run has kept so many cells."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if (folder / CELLS).exists() and (folder / CELLS).read_bytes().count(b"\n") > count:
-            return
-        time.sleep(0.01)
-    raise AssertionError("no cells were kept")
+    cells = folder / CELLS
+    until(lambda: cells.exists() and cells.read_bytes().count(b"\n") > count, f"{count} cells")
 
 
-def gone(group: int) -> bool:
-    """Whether no process of the group is left, within a few seconds."""
-    for _ in range(500):
+def wait_until_gone(group: int) -> None:
+    """Wait until no process of the group is left."""
+
+    def gone() -> bool:
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
             return True
-        time.sleep(0.01)
-    return False
+        return False
+
+    until(gone, "the end of all workers")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +92,7 @@ def test_a_killed_run_is_resumed(tmp_path, run, whole, by):
     wait_for_cells(out, 2)
     killed.send_signal(by)
     killed.communicate()
-    assert gone(killed.pid)
+    wait_until_gone(killed.pid)
     assert not (out / "report.json").exists()
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
@@ -110,10 +108,10 @@ def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, run, whole):
 
     out = tmp_path / "out"
     full = program("tasks", "--out", out, "--workers", 2, preexec_fn=little_room)
-    _, err = full.communicate(timeout=60)
+    _, err = full.communicate(timeout=CEILING_S)
     assert full.returncode == 2
     assert f"{out / CELLS}: File too large (make room; the same command goes on from here)" in err
-    assert gone(full.pid)
+    wait_until_gone(full.pid)
     code, _, err = run("eval", "tasks", "--out", out)
     assert code == 0
     assert "cells are there" in err
@@ -127,10 +125,10 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, group):
     run = program("tasks", "--out", out, "--workers", 2)
     wait_for_cells(out, 1)
     (os.killpg if group else os.kill)(run.pid, signal.SIGINT)
-    _, err = run.communicate(timeout=30)
+    _, err = run.communicate(timeout=CEILING_S)
     assert run.returncode == 130
     assert "Traceback" not in err and "the same command again goes on" in err
-    assert gone(run.pid)
+    wait_until_gone(run.pid)
 
 
 def test_a_second_run_computes_nothing(done, run, tmp_path, monkeypatch):

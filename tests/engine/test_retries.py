@@ -15,6 +15,7 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, Evidence, Holder, Need, NeedRule, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType, Scope
 from tests.engine.conftest import FIELDS, ticking
+from tests.waiting import CEILING_S
 
 
 def everything(session, prefix):
@@ -285,16 +286,18 @@ def test_async_tools_may_use_hooks_and_be_cancelled(tmp_path):
                 return f"done {n}"
 
             results = await asyncio.wait_for(
-                asyncio.gather(*(session.tool("talk", {"n": n}, talk) for n in range(20))), timeout=60
+                asyncio.gather(*(session.tool("talk", {"n": n}, talk) for n in range(20))), timeout=CEILING_S
             )
 
+            began = asyncio.Event()
+
             async def forever():
-                await asyncio.sleep(60)
+                began.set()
+                await asyncio.Event().wait()
                 return ""
 
             task = asyncio.create_task(session.tool("forever", {}, forever))
-            while len(session.state.calls) < 21:
-                await asyncio.sleep(0.01)
+            await began.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -1,7 +1,7 @@
 """Writeback: staged updates, their checks, and shared scopes that several sessions write."""
 
 import multiprocessing
-import time
+import threading
 
 import pytest
 from hypothesis import given
@@ -71,10 +71,12 @@ def test_of_two_pending_updates_of_one_version_the_first_wins(journal, session):
 
 def test_a_slow_or_raising_validator_does_not_agree(journal):
     """A validator has a second; one that raises is a no."""
-    settings = Settings(fields=FIELDS, validators={"slow": lambda field, value: time.sleep(1.3) or True})
+    never = threading.Event()
+    settings = Settings(fields=FIELDS, validators={"slow": lambda field, value: never.wait() or True})
     with journal.session("s", counter="lines4", settings=settings) as session:
         page = session.user_says("x")
         assert session.stage("notes", "append", 1, evidence=page).reason == "POLICY_VIOLATION"
+    never.set()
     settings = Settings(fields=FIELDS, validators={"bad": lambda field, value: 1 / 0})
     with journal.session("t", counter="lines4", settings=settings) as session:
         page = session.user_says("x")

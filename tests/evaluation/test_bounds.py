@@ -183,14 +183,14 @@ FRAMES = (e.SessionOpened, e.SessionClosed)
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_no_policy_comes_below_the_bounds_on_generated_sessions(family, budget_tokens):
     """`oracle`, which knows what comes, keeps above `fit`; `lru` and `clawvm` keep above `demand`, too, here."""
-    keeps_above(families.workload(family), budget_tokens)
+    assert_keeps_above(families.workload(family), budget_tokens)
 
 
 @pytest.mark.parametrize("budget_tokens", [1_000, 3_000, 9_000])
 def test_no_policy_comes_below_the_bounds_on_a_recorded_session(traces, budget_tokens):
     """A session with a subagent."""
     for found in read(traces / "claude_code" / "61cb3ba8-484b-4a21-bf99-34f7dc361170.jsonl"):
-        keeps_above(from_recording(found, counter("lines4")), budget_tokens)
+        assert_keeps_above(from_recording(found, counter("lines4")), budget_tokens)
 
 
 @pytest.mark.sweep
@@ -216,7 +216,7 @@ def recordings(path: Path) -> tuple[Recording, ...]:
         return ()
 
 
-def keeps_above(its: Workload, budget_tokens: int) -> None:
+def assert_keeps_above(its: Workload, budget_tokens: int) -> None:
     """`lru` and `clawvm` raise pages again when room is left, so that `demand` is no law for them, but it holds."""
     below = bounds(its, budget_tokens)
     for policy in (LRU, CLAWVM, ORACLE):

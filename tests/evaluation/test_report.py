@@ -229,7 +229,8 @@ def test_a_chart_is_an_image_with_a_title():
 def test_odd_charts_are_drawn(series, bars):
     """No series, no values, or more series than colours."""
     x = ("a long name of a bar", "b") if bars else (1, 2)
-    ET.fromstring(svg(Chart("t", x, series, bars=bars), "odd"))
+    root = ET.fromstring(svg(Chart("t", x, series, bars=bars), "odd"))
+    assert root.get("role") == "img" and "t" in {*root.itertext()}
 
 
 def test_a_policy_has_one_colour_in_all_charts():

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -18,6 +17,7 @@ from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import BudgetChanged
 from clawvm_es.testing.logs import budget, payloads, used
+from tests.waiting import CEILING_S
 
 
 def in_child(work) -> int:
@@ -65,7 +65,16 @@ def test_another_thread_that_writes_too_long_is_reported(tmp_path) -> None:
 
 def test_the_lock_is_passed_on(tmp_path) -> None:
     """A waiting lock gets its turn, and each holder learns whether another one held it in between."""
-    one, two = (WriterLock(str(tmp_path / "lock"), 5) for _ in range(2))
+    waits = threading.Event()
+
+    class Watched(WriterLock):
+        """A lock that says when it begins to wait."""
+
+        def _wait(self, wait_s: float) -> None:
+            waits.set()
+            super()._wait(wait_s)
+
+    one, two = (Watched(str(tmp_path / "lock"), CEILING_S) for _ in range(2))
     assert [one.acquire(), one.release(), one.acquire()] == [False, None, True]
     turns = []
 
@@ -75,7 +84,7 @@ def test_the_lock_is_passed_on(tmp_path) -> None:
 
     thread = threading.Thread(target=wait)
     thread.start()
-    time.sleep(0.02)
+    waits.wait(CEILING_S)
     assert turns == []
     one.release()
     thread.join()
@@ -176,7 +185,7 @@ def test_writers_in_processes(tmp_path) -> None:
     path = tmp_path / "journal.db"
     command = [sys.executable, "-c", WRITER, str(path)]
     started = [subprocess.Popen([*command, str(n), "60"], stdout=subprocess.PIPE, text=True) for n in range(3)]
-    wins = sum(int(process.communicate(timeout=60)[0]) for process in started)
+    wins = sum(int(process.communicate(timeout=CEILING_S)[0]) for process in started)
     with open_journal(path, read_only=True) as log:
         versions = {head.session_id: head.version for head in log.heads()}
     assert versions == {"own0": 120, "own1": 120, "own2": 120, "shared": wins}

@@ -51,7 +51,7 @@ def every(events: int):
         limits.SNAPSHOT_EVENTS = was
 
 
-def same(found: State, wanted: State) -> None:
+def assert_same(found: State, wanted: State) -> None:
     """Equal in every field, from both sides, and in the order of what has an order."""
     for name in FIELDS:
         left, right = getattr(found, name), getattr(wanted, name)
@@ -108,7 +108,7 @@ class Kept(Life):
                     wanted = State()
                     for version, event in enumerate(self.given.log, 1):
                         apply(wanted, event)
-                        same(snapshots.state_at(log, "s", version), wanted)
+                        assert_same(snapshots.state_at(log, "s", version), wanted)
 
 
 TestKept = Kept.TestCase
@@ -145,7 +145,7 @@ def test_a_recorded_session_is_the_same_through_snapshots(copied):
     for version in sorted(places):
         while wanted.version < version:
             apply(wanted, next(events))
-        same(state_at(log, session_id, version), wanted)
+        assert_same(state_at(log, session_id, version), wanted)
     assert list(snapshots.snapshot_problems(log)) == []
     assert verify_log(log) == ()
 
@@ -180,13 +180,13 @@ def test_forks_come_through_their_parents_snapshots(real, tmp_path):
         assert mine and by_id[mine[0].base].session_id == real[1] and by_id[mine[0].base].version <= at
         end = log.head("child").version
         for version in (1, at - 1, at, at + 1, at + 30, mine[0].version, mine[-1].version + 1, end):
-            same(state_at(log, "child", min(version, end)), folded(log, "child", min(version, end)))
-        same(state_at(log, real[1], at + 30), folded(log, real[1], at + 30))
+            assert_same(state_at(log, "child", min(version, end)), folded(log, "child", min(version, end)))
+        assert_same(state_at(log, real[1], at + 30), folded(log, real[1], at + 30))
         assert list(snapshots.snapshot_problems(log)) == []
         with log.transaction() as transaction:
             assert snapshots.forget(transaction.connection, [real[1]]) == len(by_id)
         assert stored(log) == []  # the child's rested on them
-        same(state_at(log, "child"), folded(log, "child"))
+        assert_same(state_at(log, "child"), folded(log, "child"))
 
 
 def test_an_erasure_forgets_the_snapshots_and_the_state_is_right_before_and_after(real, tmp_path):
@@ -200,8 +200,8 @@ def test_an_erasure_forgets_the_snapshots_and_the_state_is_right_before_and_afte
         page_id = next(reversed(kept.resident))
         redact(log, Target(session_id=session_id, page_id=page_id), at_us=0)
         assert not [row for row in stored(log) if row.session_id == session_id]
-        same(kept, folded(log, session_id, last))  # it was not read to the end before
-        same(state_at(log, session_id), folded(log, session_id))
+        assert_same(kept, folded(log, session_id, last))  # it was not read to the end before
+        assert_same(state_at(log, session_id), folded(log, session_id))
         assert state_at(log, session_id).pages[page_id].redacted
 
 
@@ -231,13 +231,13 @@ def test_damage_is_ignored_said_and_mended(copied, damage):
     assert list(snapshots.snapshot_problems(log))
     with capture_logs() as said:
         for version in (last, last - 333):
-            same(state_at(log, session_id, version), folded(log, session_id, version))
+            assert_same(state_at(log, session_id, version), folded(log, session_id, version))
     warned = [entry for entry in said if entry["log_level"] == "warning" and "snapshot" in entry["event"]]
     assert warned or damage.startswith("UPDATE snapshots SET version"), said
     snapshots.rebuild(log)
     assert list(snapshots.snapshot_problems(log)) == []
     with capture_logs() as said:
-        same(state_at(log, session_id), folded(log, session_id))
+        assert_same(state_at(log, session_id), folded(log, session_id))
     assert said == []
 
 
@@ -248,7 +248,7 @@ def test_damage_that_shows_late_is_ignored_too(copied):
     half, wanted = state_at(log, session_id), folded(log, session_id)
     assert half.pages["p3"] == wanted.pages["p3"]
     change(log, "DELETE FROM snapshot_nodes")
-    same(half, wanted)
+    assert_same(half, wanted)
     assert version == half.version
 
 
@@ -270,7 +270,7 @@ def test_a_flipped_bit_never_gives_a_wrong_state(copied):
         statement = f"UPDATE {table} SET {column} = ? WHERE {key} = ?"
         change(log, (statement, (bytes(flipped), number)))
         with capture_logs() as said:
-            same(state_at(log, session_id), wanted)
+            assert_same(state_at(log, session_id), wanted)
         assert said
         change(log, (statement, (body, number)))
 
@@ -280,7 +280,7 @@ def test_snapshots_of_another_program_are_left_alone_until_new_ones_are_taken(co
     log, session_id = copied
     change(log, "UPDATE snapshots SET made_by = '0.0.0.00000000'", "DELETE FROM snapshot_position")
     with capture_logs() as said:
-        same(state_at(log, session_id), folded(log, session_id))
+        assert_same(state_at(log, session_id), folded(log, session_id))
     assert said == [] and list(snapshots.snapshot_problems(log)) == []
     snapshots.catch_up(log)
     assert {row.made_by for row in stored(log) if row.session_id == session_id} == {parts.MADE_BY}
@@ -348,13 +348,13 @@ def test_reading_never_writes_and_needs_no_tables(copied):
     log, session_id = copied
     change(log, *(f"DROP TABLE {name}" for name in tables.TABLES))
     wanted = folded(log, session_id)
-    same(state_at(log, session_id), wanted)
+    assert_same(state_at(log, session_id), wanted)
     assert stored(log) == [] and list(snapshots.snapshot_problems(log)) == []
     with log.transaction() as transaction:
         assert snapshots.forget(transaction.connection, [session_id]) == 0
     with open_journal(log.path, read_only=True) as reader:
         snapshots.catch_up(reader)
-        same(state_at(reader, session_id), wanted)
+        assert_same(state_at(reader, session_id), wanted)
     assert stored(log) == []
 
 
@@ -370,7 +370,7 @@ def test_damage_below_the_tables_is_ignored_too(real, tmp_path):
     path.write_bytes(content)
     with open_journal(path) as log:
         with capture_logs() as said:
-            same(state_at(log, real[1]), folded(log, real[1]))
+            assert_same(state_at(log, real[1]), folded(log, real[1]))
             snapshots.catch_up(log)
         assert {entry["log_level"] for entry in said} == {"warning"}
         assert [problem.what for problem in snapshots.snapshot_problems(log)] == ["snapshot"]
@@ -383,7 +383,7 @@ def test_what_keeps_a_snapshot_from_being_taken_stops_nobody(copied):
     with capture_logs() as said:
         snapshots.catch_up(log)
     assert [entry["event"] for entry in said] == ["snapshots could not be taken"]
-    same(state_at(log, session_id), folded(log, session_id))
+    assert_same(state_at(log, session_id), folded(log, session_id))
 
 
 def test_a_memory_log_folds_from_zero():
@@ -394,7 +394,7 @@ def test_a_memory_log_folds_from_zero():
                 session.user_says(f"message {number}")
                 session.assemble()
         journal.catch_up()
-        same(state_at(journal.log, "s", 70), folded(journal.log, "s", 70))
+        assert_same(state_at(journal.log, "s", 70), folded(journal.log, "s", 70))
 
 
 def test_states_of_a_journal_that_is_being_written_are_whole(tmp_path):
@@ -420,7 +420,7 @@ def test_states_of_a_journal_that_is_being_written_are_whole(tmp_path):
         looked = 0
         while writer.is_alive() or not looked:
             found = state_at(journal.log, "s")
-            same(found, folded(journal.log, "s", found.version))
+            assert_same(found, folded(journal.log, "s", found.version))
             looked += 1
         writer.join()
         assert not failed and len(stored(journal.log)) > 5
@@ -514,5 +514,5 @@ def test_all_recorded_sessions_are_the_same_through_snapshots(traces, tmp_path):
             for version in sorted(chance.sample(range(1, last + 1), min(last, 1 + 200 // len(ids)))):
                 while wanted.version < version:
                     apply(wanted, next(events))
-                same(state_at(journal.log, session_id, version), wanted)
+                assert_same(state_at(journal.log, session_id, version), wanted)
         assert list(snapshots.snapshot_problems(journal.log)) == []

@@ -48,7 +48,7 @@ def levels_of(page_type: PageType, text: str, source: str = "", name: str = "lin
     return build_levels(page_type, text, Frame("p1", page_type, Author.TOOL, source), counter(name))
 
 
-def check_laws(page_type: PageType, text: str, source: str, name: str) -> None:
+def assert_laws(page_type: PageType, text: str, source: str, name: str) -> None:
     """LAW-LADDER-1 on one page."""
     ladder = levels_of(page_type, text, source, name)
     frame = Frame("p1", page_type, Author.TOOL, source)
@@ -70,14 +70,14 @@ def check_laws(page_type: PageType, text: str, source: str, name: str) -> None:
 )
 def test_ladders_go_strictly_down(name: str, page_type: PageType, text: str, source: str) -> None:
     """LAW-LADDER-1 for any text, type and source."""
-    check_laws(page_type, text, source, name)
+    assert_laws(page_type, text, source, name)
 
 
 @pytest.mark.parametrize("page_type", PageType)
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_text_has_a_ladder(what: str, page_type: PageType) -> None:
     """LAW-LADDER-1 for text made to break parsers; nothing raises."""
-    check_laws(page_type, HOSTILE[what], "Read /srv/a.py", "lines4")
+    assert_laws(page_type, HOSTILE[what], "Read /srv/a.py", "lines4")
 
 
 @pytest.mark.parametrize("extension", ["py", "go", "js", "ts", "tsx", "rs", "java", "c", "cpp", "rb"])
@@ -85,7 +85,7 @@ def test_hostile_text_has_a_ladder(what: str, page_type: PageType) -> None:
 def test_hostile_text_in_a_code_file_has_a_ladder(what: str, extension: str) -> None:
     """Parsers of every language give up on text that is no code."""
     numbered = "".join(f"{i:>6}→{HOSTILE[what][i * 100 : i * 100 + 100]}\n" for i in range(1, 1500))
-    check_laws(PageType.EVIDENCE, numbered, f"Read /srv/a.{extension}", "lines4")
+    assert_laws(PageType.EVIDENCE, numbered, f"Read /srv/a.{extension}", "lines4")
 
 
 @pytest.mark.parametrize("page_type", PageType)
