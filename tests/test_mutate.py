@@ -1,0 +1,192 @@
+"""The mutation tool: what its operators change, what a seed chooses, and a whole run on a small tree."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+
+
+@pytest.fixture(scope="module")
+def operators():
+    """The module of operators, as the tool imports it."""
+    sys.path.insert(0, str(TOOLS))
+    try:
+        return importlib.import_module("mutate.operators")
+    finally:
+        sys.path.remove(str(TOOLS))
+
+
+SAMPLE = '''
+"""A text that stays."""
+def f(a: int, b=1, *, c=True) -> int:
+    """Another one."""
+    if a < b and not c:
+        return -a
+    for x in sorted(a[1:], key=len):
+        if x is None:
+            continue
+        b += x * 2
+    try:
+        a.b = a.get(1, None)
+    except KeyError:
+        b = 1
+    return f"{a + 1} {min(a, b)}"
+'''
+
+
+def texts(operators, name):
+    """What an operator puts where, in the sample."""
+    return [
+        (SAMPLE.encode()[found.start : found.end].decode(), found.text)
+        for found in operators.mutants("sample.py", SAMPLE.encode())
+        if found.operator == name
+    ]
+
+
+EXAMPLES = {
+    "compare": [("a < b", "(a <= b)"), ("a < b", "(a >= b)"), ("x is None", "(x is not None)")],
+    "arithmetic": [("-a", "a"), ("b += x * 2", "b -= x * 2"), ("x * 2", "(x // 2)")],
+    "number": [("1", "2"), ("1", "0"), ("2", "3")],
+    "boolean": [("True", "False")],
+    "condition": [("a < b and not c", "(not (a < b and (not c)))")],
+    "and-or": [("a < b and not c", "(a < b or not c)")],
+    "operand": [("a < b and not c", "(not c)"), ("a < b and not c", "(a < b)")],
+    "not": [("not c", "c")],
+    "statement": [("a.b = a.get(1, None)", "pass"), ("b += x * 2", "pass")],
+    "return": [("return -a", "return None")],
+    "early-return": [("", "return None\n    ")],
+    "loop": [("continue", "break"), ("sorted(a[1:], key=len)", "()")],
+    "order": [("sorted(a[1:], key=len)", "list(a[1:])"), ("sorted(a[1:], key=len)", "sorted(a[1:])")],
+    "default": [("a.get(1, None)", "a.get(1)")],
+    "slice": [("1:", ":")],
+    "handler": [("", "raise\n        ")],
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_operator_makes_its_change(operators, name):
+    """The sample has a place for every operator, and the change there is the one that is documented."""
+    assert set(EXAMPLES[name]) <= set(texts(operators, name))
+    assert set(EXAMPLES) == set(operators.OPERATORS)
+
+
+def test_a_mutant_changes_its_place_and_nothing_else(operators):
+    """The rest of the file stays, byte for byte; every mutant has a name of its own, and f-strings change whole."""
+    source = SAMPLE.encode()
+    found = operators.mutants("sample.py", source)
+    assert len({mutant.id for mutant in found}) == len(found)
+    for mutant in found:
+        changed = mutant.apply(source)
+        assert changed != source
+        assert changed.startswith(source[: mutant.start]) and changed.endswith(source[mutant.end :])
+        assert operators.compiles(changed)
+        assert b"A text that stays" in changed and b"Another one" in changed
+    assert any("max(a, b)" in mutant.text for mutant in found)
+
+
+MODULE = '''"""A module."""
+
+
+def larger(a, b):
+    """The larger one."""
+    if a > b:
+        return a
+    return b
+
+
+def spins(n):
+    """Counts down."""
+    while n > 0:
+        n -= 1
+    return n
+
+
+def nobody_calls():
+    """Runs in no test."""
+    return [1]
+'''
+TESTS = '''"""Tests."""
+
+from clawvm_es.core.module import larger, spins
+
+
+def test_larger():
+    """Both ways."""
+    assert (larger(1, 2), larger(2, 1)) == (2, 2)
+
+
+def test_spins():
+    """Ends at zero."""
+    assert spins(3) == 0
+'''
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A tree with the tool and one module."""
+    shutil.copytree(TOOLS / "mutate", tmp_path / "tools" / "mutate", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(TOOLS / "mutate.py", tmp_path / "tools" / "mutate.py")
+    for place, text in {
+        "clawvm_es/core/module.py": MODULE,
+        "clawvm_es/core/__init__.py": "",
+        "clawvm_es/__init__.py": "",
+        "clawvm_es/pytest_plugin.py": "",
+        "tests/core/test_module.py": TESTS,
+    }.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    return tmp_path
+
+
+def test_a_run_tells_who_noticed_keeps_it_and_leaves_the_tree_alone(small):
+    """A killed, a surviving and an untested mutant of a small tree; a second run has nothing left to do."""
+    places = ("7:8:return:0", "6:7:compare:0", "20:4:return:0")
+    named = [word for place in places for word in ("--mutant", f"clawvm_es/core/module.py:{place}")]
+    command = [sys.executable, str(small / "tools" / "mutate.py"), *named, "-j", "1", "--json"]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
+    assert first.returncode == 1, first.stderr
+    found = json.loads(first.stdout)
+    counts = {"mutants": 3, "killed": 1, "timeout": 0, "survived": 1, "untested": 1, "score": 33.3}
+    assert found["folders"] == {"core": counts, "all": counts}
+    outcomes = {each["mutant"].split(":", 1)[1]: each["outcome"] for each in found["survivors"]}
+    assert outcomes == {"6:7:compare:0": "survived", "20:4:return:0": "untested"}  # of equal ones, either is larger
+    assert json.loads(second.stdout) == found and second.stderr == ""
+    kept = [json.loads(line) for line in (small / ".mutate" / "results.jsonl").read_text().splitlines()]
+    assert [row["by"] for row in kept] == ["tests/core/test_module.py::test_larger", None, None]
+    assert (small / "clawvm_es/core/module.py").read_text() == MODULE
+    assert not list(small.rglob("__pycache__/module*"))
+
+
+def test_a_mutant_that_loops_is_ended(small):
+    """The limit ends the fork and counts; the worker serves the next request."""
+    code = """
+import json, sys
+from pathlib import Path
+from mutate import operators, pool, tree
+root = Path(sys.argv[1])
+source = (root / "clawvm_es/core/module.py").read_bytes()
+(loops,) = [m for m in operators.mutants("clawvm_es/core/module.py", source) if m.text == "n += 1"]
+with pool.workers(root, tree.files_of(root), root / "work", 1) as (worker,):
+    files = ["tests/core/test_module.py"]
+    asked = {"tests": [f"{files[0]}::test_spins"], "files": files}
+    ended = worker.ask({**asked, "mutant": vars(loops), "limit": 1})
+    after = worker.ask({**asked, "limit": 300})
+print(json.dumps([ended["timeout"], after["timeout"], after["code"]]))
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(small)],
+        env={**os.environ, "PYTHONPATH": str(small / "tools")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(ran.stdout) == [True, False, 0]

@@ -1,0 +1,1 @@
+"""Mutation testing of the package: what `tools/mutate.py` is made of."""

@@ -1,0 +1,76 @@
+"""Which tests run which lines: gathered once for each test file, and kept until the package or that file changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mutate import tree
+from mutate.pool import Worker, each
+
+GATHER_SECONDS = 1800
+
+
+@dataclass
+class Tests:
+    """All tests that pass, by id: seconds, and the lines that they run of each file."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    by_line: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    by_file: dict[str, list[str]] = field(default_factory=dict)
+    imported: set[tuple[str, int]] = field(default_factory=set)
+    bad: list[str] = field(default_factory=list)
+
+    def add(self, found: dict[str, Any]) -> None:
+        """Add the tests of a file."""
+        self.bad.extend(found["bad"])
+        self.imported.update((path, line) for path, lines in found["imported"].items() for line in lines)
+        for test, about in found["tests"].items():
+            self.seconds[test] = about["seconds"]
+            for path, numbers in about["lines"].items():
+                self.by_file.setdefault(path, []).append(test)
+                for number in numbers:
+                    self.by_line.setdefault((path, number), []).append(test)
+
+    def of(self, path: str, first: int, last: int) -> list[str]:
+        """The tests that run any of these lines, fastest first.
+
+        A line that only runs when its module is imported (a table, a default) is tested by what runs the module.
+        """
+        places = [(path, line) for line in range(first, last + 1)]
+        found = {test for place in places for test in self.by_line.get(place, ())}
+        if not found and self.imported.intersection(places):
+            found.update(self.by_file.get(path, ()))
+        return sorted(found, key=lambda test: (self.seconds[test], test))
+
+
+def gather(
+    root: Path,
+    names: list[Path],
+    test_files: Iterable[Path],
+    cache: Path,
+    pool: list[Worker],
+    tell: Callable[[str], None],
+) -> Tests:
+    """Run each test file once under coverage, or take what an earlier run kept of the same tree."""
+    shared = [name for name in names if not (name.name.startswith("test_") and name.suffix == ".py")]
+    base = tree.digest(root, shared)
+    places = {file: cache / f"{base}-{tree.digest(root, [file])}.json" for file in test_files}
+    cache.mkdir(parents=True, exist_ok=True)
+    missing = [file for file, place in places.items() if not place.exists()]
+
+    def run(worker: Worker, file: Path) -> dict[str, Any]:
+        return worker.ask({"gather": True, "files": [str(file)], "limit": GATHER_SECONDS})
+
+    for number, (file, found) in enumerate(each(pool, missing, run), 1):
+        if "tests" not in found:
+            raise RuntimeError(f"{file} did not end: {found}")
+        places[file].write_text(json.dumps(found))
+        tell(f"coverage {number}/{len(missing)}  {file}  {found['seconds']:.0f} s")
+    tests = Tests()
+    for place in places.values():
+        tests.add(json.loads(place.read_text()))
+    return tests
