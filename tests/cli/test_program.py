@@ -18,10 +18,10 @@ from clawvm_es.cli.output import table
 
 @pytest.fixture
 def journal(tmp_path):
-    """A journal with the sessions `1e3`, `007` and `run-1`."""
+    """A journal with the sessions `1e3` and `007`."""
     path = tmp_path / "j.db"
     with Journal.open(path) as opened:
-        for name in ("1e3", "007", "run-1"):
+        for name in ("1e3", "007"):
             with opened.session(name, budget_tokens=400) as session:
                 session.user_says("hello")
                 session.assemble()
@@ -61,7 +61,7 @@ def test_the_help_of_every_verb_has_an_example(run, verb):
 def test_ids_that_look_like_numbers_stay_as_they_are(run, journal, verb):
     """Session `1e3` is not 1000, and `007` is not 7."""
     out = run(verb, journal)[1]
-    assert verb != "sessions" or re.findall(r"^(\S+) +clawvm ", out, re.MULTILINE) == ["1e3", "007", "run-1"]
+    assert verb != "sessions" or re.findall(r"^(\S+) +clawvm ", out, re.MULTILINE) == ["1e3", "007"]
     assert "1000.0" not in out and "1000 " not in out
 
 
@@ -80,7 +80,7 @@ def test_a_table_parses_no_text():
 def test_the_last_line_of_verify_is_its_verdict(run, journal):
     """One line says whether the journal is consistent, anchored how far, and how much was looked at."""
     events = json.loads(run("verify", journal, "--json")[1])["events"]
-    assert run("verify", journal)[1] == f"verified: consistent, unanchored: 3 sessions, {events} events\n"
+    assert run("verify", journal)[1] == f"verified: consistent, unanchored: 2 sessions, {events} events\n"
     again = run("verify", journal, "--redecide")[1]
     assert re.fullmatch(r"verified: .* events, \d+ decisions taken again the same\n", again)
     assert run("verify", journal, "--fast")[1].endswith(f"{events} events, numbers and chains only\n")
