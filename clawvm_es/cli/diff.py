@@ -1,8 +1,13 @@
-"""`diff`: what differs between two moments of one session or of two."""
+"""`diff`: where two runs part, or what differs between two moments of one.
+
+Twin of `clawvm_es.history.compare.compare` and `clawvm_es.history.diff.diff`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,28 +28,56 @@ _NAMED = 12
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @session_option
+@click.option("--against", type=click.Path(dir_okay=False), metavar="JOURNAL", help="B is in this journal.")
+@click.option("--times", is_flag=True, help="Of two sessions compare also times and the provider's token counts.")
+@click.option("--limit", "-n", type=click.IntRange(0), default=10, show_default=True, help="Differences to list.")
 @click.option("--prompt", "full", is_flag=True, help="The whole unified diff of the two prompts.")
 @json_option
-def diff(journal: str, a: str, b: str, session: str | None, full: bool, as_json: bool) -> None:
-    """Tell what differs between two moments: pages, levels, store, settings and prompt text.
+def diff(
+    journal: str,
+    a: str,
+    b: str,
+    session: str | None,
+    against: str | None,
+    times: bool,
+    limit: int,
+    full: bool,
+    as_json: bool,
+) -> None:
+    """Tell where two runs part, or what differs between two moments of one.
 
-    A moment is VERSION or turn:N (of --session), or ID@VERSION, ID@turn:N or ID of any session; turn:N is the
+    Of two sessions: what was said, called, returned and decided, event by event; the first difference with its
+    turn, event, field and both values. Of one session: its pages, levels, store and prompt text at two moments.
+
+    A and B are VERSION or turn:N (of --session), or ID@VERSION, ID@turn:N or ID of any session; turn:N is the
     end of that turn, an ID alone the session's end. Exit code 0 says that nothing differs, 1 that something does.
 
     \b
     Example:
+      clawvm diff j.db monday tuesday
+      clawvm diff j.db run-1 run-1 --against other.db
       clawvm diff j.db turn:39 turn:40 --session 9d7a
-      clawvm diff j.db 9d7a@turn:40 tight@turn:40 --prompt
-      clawvm diff j.db parent@812 fork
+      clawvm diff j.db parent@812 fork --prompt
     """
+    from clawvm_es.cli.compared import compared_document, compared_lines
     from clawvm_es.cli.options import opened
     from clawvm_es.cli.output import emit
+    from clawvm_es.history.compare import compare
     from clawvm_es.history.diff import diff as ask
 
-    with opened(journal) as log:
-        found = ask(log, _moment(log, a, session), _moment(log, b, session))
-    emit(_document(journal, found, full), _lines(found, full), as_json)
-    if not found.same:
+    with opened(journal) as log, opened(against) if against else nullcontext(log) as other:
+        one, two = _moment(log, a, session), _moment(other, b, session)
+        found = ask(log, one, two, other=other)
+        runs = compare(log, one, two, other=other, times=times) if against or one[0] != two[0] else None
+    document = _document(journal, found, full)
+    lines = _lines(found, full)
+    if runs is not None:
+        document |= {"against": against, "same": found.same and runs.same, "runs": compared_document(runs, limit)}
+        placed = full or any(end is not None for _, end in (one, two))
+        ends = _at_ends(found, full) if placed else _brief(found)
+        lines = chain(_sides(found), compared_lines(runs, limit, ends))
+    emit(document, lines, as_json)
+    if not document["same"]:
         raise click.exceptions.Exit(1)
 
 
@@ -69,14 +102,34 @@ def _document(journal: str, found: Diff, full: bool) -> dict[str, Any]:
 
 
 def _lines(found: Diff, full: bool) -> Iterator[str]:
-    yield f"a  {_side(found.a)}"
-    yield f"b  {_side(found.b)}"
+    """What differs between two moments of one session."""
+    yield from _sides(found)
     if found.same:
         yield "nothing differs"
         return
     if found.settings:
         yield from _heading("settings", "")
         yield from (f"  {_changed(each)}" for each in found.settings)
+    yield from _at_ends(found, full)
+
+
+def _sides(found: Diff) -> Iterator[str]:
+    yield f"a  {_side(found.a)}"
+    yield f"b  {_side(found.b)}"
+
+
+def _brief(found: Diff) -> Iterator[str]:
+    """How much the ends of two runs differ in, on one line."""
+    parts = [(len(found.pages), "pages"), (len(found.store), "fields of the store")]
+    if found.prompt is not None:
+        parts.append((found.prompt.lines_a + found.prompt.lines_b, "lines of the prompt"))
+    if differing := ", ".join(f"{number} {what}" for number, what in parts if number):
+        places = " ".join(f"{side.session_id}@{side.version}" for side in (found.a, found.b))
+        yield f"at their ends differ {differing}; to see them: {places}"
+
+
+def _at_ends(found: Diff, full: bool) -> Iterator[str]:
+    """What differs between two moments, beside settings."""
     if found.pages:
         counts = [sum(each.only == side for each in found.pages) for side in ("b", "a", None)]
         yield from _heading("pages", "{} added, {} gone, {} changed".format(*counts))

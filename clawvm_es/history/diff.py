@@ -108,12 +108,14 @@ class _Moment:
         return None if body is None else decode(body)
 
 
-def diff(log: EventLog, a: tuple[str, int | None], b: tuple[str, int | None]) -> Diff:
-    """What differs between two moments, each a session and a version of it (None: its end).
+def diff(
+    log: EventLog, a: tuple[str, int | None], b: tuple[str, int | None], *, other: EventLog | None = None
+) -> Diff:
+    """Tell what differs between two moments, each a session and a version of it (None: its end).
 
-    Raises `UsageError` for no such session or version.
+    The second is of the log `other` where it is given. Raises `UsageError` for no such session or version.
     """
-    one, two = _moment(log, *a), _moment(log, *b)
+    one, two = _moment(log, *a), _moment(log if other is None else other, *b)
     (side_a, prompt_a), (side_b, prompt_b) = _side(one), _side(two)
     return Diff(
         side_a,
@@ -132,6 +134,13 @@ def _moment(log: EventLog, session_id: str, version: int | None) -> _Moment:
 
 
 # ------------------------------------------------------------------------------------------- settings
+
+
+def settings_of(
+    log: EventLog, a: tuple[str, int | None], other: EventLog, b: tuple[str, int | None]
+) -> tuple[Changed, ...]:
+    """The settings in which two moments differ, the second one of `other`."""
+    return tuple(_settings(_moment(log, *a).state, _moment(other, *b).state))
 
 
 def _settings(a: State, b: State) -> Iterator[Changed]:

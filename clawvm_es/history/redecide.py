@@ -17,13 +17,12 @@ import msgspec
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
+from clawvm_es.engine.values import NOTHING, changed_values
 from clawvm_es.errors import ClawVMError, NondeterminismError
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import Event, Input, SessionForked
-
-_json = msgspec.json.Encoder(order="sorted").encode
 
 
 @attrs.frozen
@@ -139,11 +138,6 @@ def _compare(
 
 def changed_fields(was: Any, now: Any, path: str = "$") -> Iterator[tuple[str, Any, Any]]:
     """Path, recorded and new value of every value that differs in two JSON values; None where there is none."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in sorted(was.keys() | now.keys()):
-            yield from changed_fields(was.get(key), now.get(key), f"{path}.{key}")
-    elif isinstance(was, list) and isinstance(now, list):
-        for index, (a, b) in enumerate(zip_longest(was, now)):
-            yield from changed_fields(a, b, f"{path}[{index}]")
-    elif _json(was) != _json(now):  # in Python 0 equals False
-        yield path, was, now
+    for change in changed_values(was, now, path):
+        before, after = (None if value is NOTHING else value for value in (change.was, change.now))
+        yield change.path, before, after
