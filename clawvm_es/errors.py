@@ -114,7 +114,14 @@ class ToolFailed(ClawVMError):
 
 
 class NewToolCall(ClawVMError, LookupError):
-    """A fork called a tool that its parent did not call, or whose result was erased; nothing ran or was recorded."""
+    """A fork called a tool that its parent did not call, or whose result was erased; nothing ran or was recorded.
+
+    `nearest` is the call that the parent recorded which comes nearest (`engine.nearest.MadeCall`; None where there
+    is none), `difference` the fields in which this call differs from it (`engine.values.Change`).
+    """
+
+    nearest: object = None
+    difference: tuple[object, ...] = ()
 
 
 class NondeterminismError(ClawVMError):

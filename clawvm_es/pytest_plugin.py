@@ -11,7 +11,8 @@ pytest loads this module in every run, so it imports nothing of the package unti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -118,6 +119,32 @@ def clawvm_session(request: pytest.FixtureRequest) -> RecordedSession:
     beside = request.path.parent / named
     session = _read(beside if beside.exists() else request.config.rootpath / named, marker.kwargs.get("session"))
     return _updated(request.node, session) if request.config.getoption("clawvm_update") else session
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a fork made a call that is not on its tape, show the nearest recorded call, field by field."""
+    report = yield
+    errors = sys.modules.get("clawvm_es.errors")
+    if errors is not None and call.excinfo is not None and isinstance(call.excinfo.value, errors.NewToolCall):
+        report.sections += _nearest_call(call.excinfo.value)
+    return report
+
+
+def _nearest_call(error: Any) -> list[tuple[str, str]]:
+    """The nearest recorded call and every field that differs, as a section of a report; none where there is none."""
+    from clawvm_es.engine.nearest import told
+
+    if error.nearest is None or not error.difference:
+        return []
+    near = error.nearest
+    lines = [
+        f"{near.tool} in {near.stream}, version {near.version}",
+        *(f"  {told(each)}" for each in error.difference),
+    ]
+    return [("nearest recorded call", "\n".join(lines))]
 
 
 def _read(path: Path, session_id: str | None) -> RecordedSession:

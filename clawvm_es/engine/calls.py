@@ -29,6 +29,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
+from clawvm_es.representations.visible import visible
 
 PREVIEW_CHARS: Final = 120
 """How much of a call's arguments an error shows."""
@@ -164,7 +165,7 @@ class ToolCalls:
             return Played(taped, text)
         if tape.allows_new_calls:
             return None
-        raise _new_call(self._shell.session_id, name, kept, taped, tape.recorded(name, kept))
+        raise _new_call(self._shell.session_id, name, kept, taped, tape)
 
     def _taped(self) -> Tape | None:
         """The session's tape; None if it is no fork."""
@@ -256,15 +257,22 @@ def source_of(name: str, arguments: Mapping[str, Any]) -> str:
     return f"{name} {as_json(arguments)}"
 
 
-def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, recorded: int) -> NewToolCall:
-    call = f"{name} {arguments if len(arguments) <= PREVIEW_CHARS else arguments[:PREVIEW_CHARS] + '…'}"
+def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, tape: Tape) -> NewToolCall:
+    """The error for a call that may not run: why it is not on the tape, and what comes nearest to it."""
+    near = None if taped is not None else tape.nearest(name, arguments)
     if taped is not None:
         why = f"its result in {taped.stream} (version {taped.version}) was erased, or is in another journal"
-    elif recorded:
+    elif recorded := tape.recorded(name, arguments):
         why = f"the parent recorded {recorded} result{'s' if recorded > 1 else ''} of it, which were served"
+    elif near is None:
+        why = "the parent recorded no result of it after the fork, and no other call"
     else:
-        why = "the parent recorded no result of it after the fork"
-    return NewToolCall(f"session {session_id}: {call}: not on the tape: {why}", hint=ALLOW)
+        why = f"the parent recorded no result of it after the fork; {near}"
+    call = f"{name} {arguments if len(arguments) <= PREVIEW_CHARS else arguments[:PREVIEW_CHARS] + '…'}"
+    error = NewToolCall(visible(f"session {session_id}: {call}: not on the tape: {why}"), hint=ALLOW)
+    if near is not None:
+        error.nearest, error.difference = near.call, near.difference
+    return error
 
 
 def _signature(name: str, tool: Tool, arguments: Mapping[str, Any]) -> str:

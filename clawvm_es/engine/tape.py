@@ -13,6 +13,7 @@ from hashlib import sha256
 
 import attrs
 
+from clawvm_es.engine.nearest import MadeCall, Nearest, nearest
 from clawvm_es.engine.signatures import signature_key
 from clawvm_es.errors import JournalDamaged, NotCanonical
 from clawvm_es.journal.lineage import read_session
@@ -81,6 +82,16 @@ class Tape:
         """How many results of a call are on the tape, served ones included."""
         return len(self._results.get(self.key(tool, arguments), ()))
 
+    def nearest(self, tool: str, arguments: str) -> Nearest | None:
+        """The call that the parent recorded after the fork which comes nearest to one; None where it made none."""
+        return nearest(tool, arguments, self._made(), frozenset(self._ignores(tool)))
+
+    def _made(self) -> Iterator[MadeCall]:
+        """The calls of the parent after the fork whose texts are there."""
+        for row in read_session(self._log, self._fork.parent, self._fork.parent_version):
+            if isinstance(row.data, ToolCalled) and (texts := self._texts_of(row.data)) is not None:
+                yield MadeCall(row.session_id, row.version, *texts)
+
     def _grow(self) -> None:
         """Take in what the parent recorded since the last look."""
         for row in _calls(self._log, self._parent):
@@ -136,9 +147,14 @@ class Tape:
 
     def key_of(self, called: ToolCalled) -> bytes | None:
         """The key of a recorded call; None where its name or arguments were erased."""
+        texts = self._texts_of(called)
+        return None if texts is None else self.key(*texts)
+
+    def _texts_of(self, called: ToolCalled) -> tuple[str, str] | None:
+        """Name and arguments of a recorded call; None where either was erased."""
         name = called.tool if called.tool != UNKNOWN_TOOL else self._open(called.name)
         arguments = self._open(called.arguments)
-        return None if name is None or arguments is None else self.key(name, arguments)
+        return None if name is None or arguments is None else (name, arguments)
 
     def key(self, tool: str, arguments: str) -> bytes:
         """What makes two calls the same: the tool and its arguments, but those that it ignores."""

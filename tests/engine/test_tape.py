@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 from collections import Counter
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawvm_es.engine.aio import AsyncJournal
+from clawvm_es.engine.calls import as_json
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.tools import Tool
@@ -181,6 +183,36 @@ def test_a_call_that_is_not_on_the_tape_raises_and_leaves_no_trace(journal, worl
     with journal.session("child", settings=world.settings()) as again, pytest.raises(NewToolCall):
         again.tool("write", {"path": "b"})
     assert not world.runs
+
+
+def test_the_error_names_the_nearest_recorded_call_and_its_difference(journal):
+    """Of the same tool first, then with the fewest fields that differ; ignored arguments are no difference."""
+    world = World()
+    with journal.session("parent", counter="lines4", settings=world.settings()) as session:
+        session.user_says("go")
+        at = session.state.version
+        session.tool("look", {"path": "b", "line": 999}, world.look)
+        session.tool("edit", {"path": "a", "edits": [{"line": 9}]}, world.look)
+        session.tool("edit", {"path": "b", "edits": [{"line": 9}]}, world.look)
+        session.tool("read", {"path": "a", "note": "first"})
+    with journal.fork("parent", "child", at=at, settings=world.settings()) as child:
+        with pytest.raises(NewToolCall, match=r"edits\[0\].line: recorded 9, got 999 \(") as caught:
+            child.tool("edit", {"path": "b", "edits": [{"line": 999}]})
+        near, (change,) = caught.value.nearest, caught.value.difference
+        assert (near.stream, near.tool, near.version) == ("parent", "edit", near.version)
+        assert near.arguments == as_json({"path": "b", "edits": [{"line": 9}]})
+        assert (change.path, change.was, change.now) == ("arguments.edits[0].line", 9, 999)
+        assert len(str(caught.value).splitlines()) == 1
+        with pytest.raises(NewToolCall, match=r'arguments\.path: recorded "a", got "z"'):
+            child.tool("read", {"path": "z", "note": "second"})
+        with pytest.raises(NewToolCall, match='tool: recorded "look", got "list"'):
+            child.tool("list", {"path": "b", "line": 999})
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert str(again.nearest) == str(near) and again.difference == (change,)
+    with journal.fork("parent", "late", settings=world.settings()) as late, pytest.raises(NewToolCall) as alone:
+        late.tool("edit", {"path": "c\x1b"})
+    assert "and no other call" in str(alone.value) and "\x1b" not in str(alone.value)
+    assert alone.value.nearest is None and alone.value.difference == ()
 
 
 def test_new_calls_run_where_the_fork_allows_them_now_and_when_it_is_opened_again(journal, world):

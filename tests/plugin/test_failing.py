@@ -366,3 +366,30 @@ def test_a_marker_that_names_no_session_is_told(project, marker, line):
     result = project.run("-k", "not run")
     result.assert_outcomes(errors=1, deselected=1)
     result.stdout.fnmatch_lines([line])
+
+
+def test_a_call_that_is_not_on_the_tape_shows_the_nearest_one(project):
+    """Beside the traceback: tool, event, and each field with what was recorded and what came."""
+    project.pytester.makepyfile(
+        """
+from clawvm_es.engine.journal import Journal
+
+def test_it():
+    with Journal.open(":memory:") as journal:
+        with journal.session("parent") as session:
+            session.user_says("go")
+            session.tool("edit", {"path": "a", "line": 9}, lambda **given: "ok")
+        with journal.fork("parent", "child", at=2) as child:
+            child.tool("edit", {"path": "b", "line": 999}, lambda **given: "ok")
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*nearest recorded call*",
+            "edit in parent, version *",
+            "  arguments.line: recorded 9, got 999",
+            '  arguments.path: recorded "a", got "b"',
+        ]
+    )
