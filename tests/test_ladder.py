@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 LADDER = (
     ("errors", "limits"),
+    ("files",),
     ("model",),
     ("core",),
     ("representations",),

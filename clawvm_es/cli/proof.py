@@ -110,9 +110,9 @@ def _bundle(
 ) -> None:
     from clawvm_es.cli.output import emit
     from clawvm_es.errors import UsageError
+    from clawvm_es.files import write_whole
     from clawvm_es.history.bundle import FIRST_BYTES, bundle
     from clawvm_es.journal import anchors
-    from clawvm_es.journal.anchors.files import write_whole
 
     if os.path.exists(output) and not read_input(output).startswith(FIRST_BYTES):
         raise UsageError(f"{output} is there and is no bundle", hint="choose another file")
@@ -152,8 +152,8 @@ def _checkpoint(
     """Sign, and write proof and note; nothing is written where anything is refused."""
     from clawvm_es.cli.output import emit, emit_document
     from clawvm_es.errors import UsageError
+    from clawvm_es.files import write_whole
     from clawvm_es.journal import anchors
-    from clawvm_es.journal.anchors.files import write_whole
 
     if since is not None and output is None:
         raise UsageError("--since writes its proof beside the output", hint="give --output FILE too")

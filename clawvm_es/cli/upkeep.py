@@ -196,7 +196,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
 
     from clawvm_es.cli.options import chosen, opened
     from clawvm_es.cli.output import emit, emit_document, emit_json
-    from clawvm_es.journal.anchors.files import write_whole
+    from clawvm_es.files import write_whole
 
     with opened(journal) as log:
         session_id = chosen(log, session)

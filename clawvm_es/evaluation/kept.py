@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ import attrs
 
 from clawvm_es.errors import ClawVMError, UsageError
 from clawvm_es.evaluation.cells import Cell, Result
+from clawvm_es.files import NOFOLLOW, PRIVATE
 
 FORMAT: Final = "clawvm-eval"
 VERSION: Final = 1
@@ -75,7 +77,7 @@ class Kept:
         Raises `UsageError` if the file is not ours, or another process has it open.
         """
         code = code_digest() if code is None else code
-        file = path.open("a+b", buffering=0)  # what cannot be written is not kept for later
+        file = open(path, "a+b", buffering=0, opener=_private)  # noqa: SIM115  unbuffered, and closed by `__exit__`
         try:
             _lock(file, path)
             file.seek(0)
@@ -129,6 +131,10 @@ class Kept:
             raise ClawVMError(
                 f"{self.path}: {error.strerror}", hint="make room; the same command goes on from here"
             ) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | NOFOLLOW, PRIVATE)
 
 
 def _cells(lines: list[bytes]) -> Iterator[tuple[str, Result]]:

@@ -21,6 +21,7 @@ import attrs
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.evaluation.processes import as_done
 from clawvm_es.evaluation.workload import Workload, from_recording
+from clawvm_es.files import write_whole
 from clawvm_es.importers import read
 from clawvm_es.importers.detect import OPENAI_CHAT
 from clawvm_es.model import events as e
@@ -153,7 +154,7 @@ def read_file(path: Path, kept: Path) -> Mapping[str, Any]:
         row = {}
     if not row or not all((kept / session["kept"]).exists() for session in row.get("sessions", ())):
         row = _read(path, kept, name)
-        _write(index, json.dumps(row).encode())
+        write_whole(index, [json.dumps(row).encode()])
     if "sessions" in row:
         return {"sessions": [{**session, "kept": str(kept / session["kept"])} for session in row["sessions"]]}
     return row
@@ -165,7 +166,7 @@ def _read(path: Path, kept: Path, name: str) -> Mapping[str, Any]:
         for number, recording in enumerate(read(path)):
             workload = from_recording(recording, counter(COUNTER))
             target = kept / f"{name}-{number}.pickle"
-            _write(target, pickle.dumps(workload, protocol=5))
+            write_whole(target, [pickle.dumps(workload, protocol=5)])
             sessions.append(_fields(workload, target))
     except ClawVMError as error:
         return {"unread": error.message.removeprefix(f"{path}: ")}
@@ -195,13 +196,6 @@ def _first_call(workload: Workload) -> int:
         elif isinstance(data, e.ModelResponded):
             return max(data.input_tokens - sum(written.values()), 0)
     return 0
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 @cache

@@ -14,11 +14,11 @@ import msgspec
 
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.errors import NondeterminismError, UsageError
+from clawvm_es.files import write_whole
 from clawvm_es.history.accept import Accepted
 from clawvm_es.history.recorded_files import read_sessions
 from clawvm_es.history.recording import RecordedSession, write_recording
 from clawvm_es.history.redecide import Difference, changed_fields, redecide
-from clawvm_es.journal.anchors.files import write_whole
 from clawvm_es.journal.protocol import Recorded
 
 FIELDS_SHOWN: Final = 12

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawvm_es.errors import AnchorRefused, UnreadableInput, UsageError
-from clawvm_es.journal.anchors import anchor, files, merkle
+from clawvm_es.journal.anchors import anchor, merkle
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey, load_public, load_secret, make_key
 from clawvm_es.journal.anchors.notes import Checkpoint, open_note, sign, unverified
 from clawvm_es.journal.chain import GENESIS, event_hash
@@ -292,21 +292,6 @@ def test_damaged_key_files_are_said_to_be(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(UnreadableInput):
             load_public(str(path))
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    """What fails half-way leaves the old file and no other."""
-
-    def failing():
-        yield b"half"
-        raise RuntimeError
-
-    path = tmp_path / "f"
-    assert files.write_whole(str(path), [b"a", b"bc"]) == 3
-    with pytest.raises(RuntimeError):
-        files.write_whole(str(path), failing())
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-    assert path.read_bytes() == b"abc"
 
 
 # ------------------------------------------------------------------------------------------------ logs and anchors

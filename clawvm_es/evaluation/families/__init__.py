@@ -24,6 +24,7 @@ from clawvm_es.evaluation.families import assistant, coding, research, runbook
 from clawvm_es.evaluation.families.parameters import SWEEP, Parameters, described, scaled
 from clawvm_es.evaluation.families.script import Script
 from clawvm_es.evaluation.workload import Workload, from_recording
+from clawvm_es.files import write_whole
 from clawvm_es.importers import trace as trace_format
 from clawvm_es.representations.counter import Lines4Counter
 
@@ -104,8 +105,7 @@ def as_workload(lines: Iterable[str], name: str) -> Workload:
 
 def write(path: Path | str, name: str, seed: int = 1, parameters: Parameters | None = None) -> None:
     """Write the session's trace to a file, which `clawvm replay` reads."""
-    with Path(path).open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(trace(name, seed, parameters))
+    write_whole(path, (line.encode() for line in trace(name, seed, parameters)))
 
 
 def _session_id(found: Family, seed: int, parameters: Parameters) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from clawvm_es.evaluation.report import csv, html, json, markdown
 from clawvm_es.evaluation.report.model import Report
+from clawvm_es.files import write_whole
 
 FILES: Final = ("report.md", "report.json", "report.csv", "report.html")
 TIMINGS: Final = ("timings.md", "timings.json")
@@ -27,7 +28,5 @@ def write(report: Report, out: Path) -> tuple[Path, ...]:
         if name not in texts:
             (out / name).unlink(missing_ok=True)
     for name, text in texts.items():
-        part = out / f"{name}.part"
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(out / name)
+        write_whole(out / name, [text.encode()])
     return tuple(out / name for name in texts)

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 import attrs
 
+from clawvm_es import files
 from clawvm_es.errors import AnchorRefused, JournalDamaged
 from clawvm_es.journal import opening
 from clawvm_es.journal.anchors import merkle
@@ -186,8 +187,4 @@ def _to_disk(path: str) -> None:
     """
     for place in (path + "-wal", os.path.dirname(path)):
         with suppress(FileNotFoundError):
-            fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            files.sync_path(place)

@@ -18,6 +18,7 @@ from typing import Final
 
 import attrs
 
+from clawvm_es import files
 from clawvm_es.errors import UnreadableInput, UsageError
 
 KEY_BYTES: Final = 32
@@ -91,7 +92,7 @@ def make_key(path: str, name: str, days: int, now_s: int) -> PublicKey:
     for place in (path, path + ".pub"):
         if os.path.lexists(place):
             raise UsageError(f"{place} is already there", hint="a key is never overwritten; choose another file")
-    _write(path, _SECRET + _line(public, secret), public, 0o600)
+    _write(path, _SECRET + _line(public, secret), public, files.PRIVATE)
     _write(path + ".pub", _line(public, public.key), public, 0o644)
     return public
 
@@ -138,18 +139,17 @@ def _line(public: PublicKey, key: bytes) -> str:
 
 def _write(path: str, line: str, public: PublicKey, mode: int) -> None:
     """Write a new file that has this mode from its first moment on, whatever the umask."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+    fd = files.create(path, mode)
     with open(fd, "w", encoding="utf-8") as file:
         file.write(f"{line}\nnot_after {public.not_after}\n")
         file.flush()
-        os.fchmod(fd, mode)
-        os.fsync(fd)
+        files.sync(fd)
 
 
 def _read(path: str) -> tuple[int, str]:
     """A file's mode and text, both of the same file."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(path, os.O_RDONLY | files.CLOEXEC | files.NONBLOCK)
         with open(fd, "rb") as file:
             mode = os.fstat(fd).st_mode
             raw = file.read(_FILE_BYTES_MAX) if stat.S_ISREG(mode) else b""

@@ -1,0 +1,113 @@
+"""Makes files that nobody but their owner can read, and files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterable
+from typing import Final
+
+from clawvm_es.errors import UsageError
+
+PRIVATE: Final = 0o600
+SHARED: Final = 0o660
+"""For the owner and the file's group."""
+CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
+NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+"""For the last component of a path: `os.open` then fails on a symbolic link (`errno.ELOOP`)."""
+NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
+"""So that opening a pipe does not wait for its other end."""
+
+
+def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
+    """Make a new file with exactly this mode, whatever the umask; returns a descriptor for reading and writing.
+
+    Raises `FileExistsError` where anything is there, also a link that leads nowhere.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOEXEC | NOFOLLOW, mode & PRIVATE)
+    if hasattr(os, "fchmod"):
+        os.fchmod(fd, mode)
+    return fd
+
+
+def mode_of(path: str | os.PathLike[str], otherwise: int = PRIVATE) -> int:
+    """The permissions of a regular file; `otherwise` where there is none."""
+    try:
+        found = os.lstat(path).st_mode
+    except OSError:
+        return otherwise
+    return stat.S_IMODE(found) if stat.S_ISREG(found) else otherwise
+
+
+def write_whole(path: str | os.PathLike[str], chunks: Iterable[bytes], mode: int = PRIVATE) -> int:
+    """Write a file aside, sync it and rename it to `path`; returns its bytes. An error leaves `path` as it was.
+
+    A new file gets `mode`, one that is replaced keeps its own. A link is replaced, never written through. What is
+    there and is no regular file (a terminal, a pipe) is written into. Raises `UsageError` (no such folder) and
+    `OSError`, both with the name that was given.
+    """
+    path = os.fspath(path)
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        with open(path, "wb") as there:
+            return sum(there.write(chunk) for chunk in chunks)
+    folder, name = os.path.split(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"{path}: there is no directory {os.path.dirname(path)}", hint="create it first")
+    aside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(8)}")
+    try:
+        written = _write_new(aside, chunks, mode_of(path, mode))
+        try:
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+        sync_path(folder)
+    except OSError as error:
+        if error.filename in (aside, None):
+            raise type(error)(error.errno, error.strerror, path) from error
+        raise
+    return written
+
+
+def _write_new(path: str, chunks: Iterable[bytes], mode: int) -> int:
+    fd = create(path, mode)
+    written = 0
+    try:
+        with open(fd, "wb") as file:
+            for chunk in chunks:
+                written += file.write(chunk)
+            file.flush()
+            sync(fd)
+    except BaseException:
+        os.unlink(path)
+        raise
+    return written
+
+
+def sync(fd: int) -> None:
+    """Bring a file's bytes to the disk; on macOS past the drive's own cache, which `fsync` alone does not empty."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError:  # a file system without it
+            os.fsync(fd)
+    else:
+        os.fsync(fd)
+
+
+def sync_path(path: str | os.PathLike[str]) -> None:
+    """Bring to the disk what was written to a file, or which names a folder holds.
+
+    Not for a file that SQLite has open: closing a descriptor of it drops its locks.
+    """
+    if os.name != "posix" and os.path.isdir(path):  # where the system lets no folder be opened
+        return
+    fd = os.open(path, (os.O_RDONLY if os.name == "posix" else os.O_RDWR) | CLOEXEC)
+    try:
+        sync(fd)
+    finally:
+        os.close(fd)
