@@ -21,6 +21,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 journal_argument = place.journal_argument
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+group_option = click.option(
+    "--group", is_flag=True, help="Let the file's group read and write what is made. Default: only its owner."
+)
 wait_option = click.option(
     "--wait",
     type=click.FloatRange(0),
@@ -145,7 +148,7 @@ def models(
 def require_journal(path: str) -> None:
     """Raise `UnreadableInput` unless there is a journal at `path`, so that a verb does not make one by mistake."""
     from clawvm_es.errors import UnreadableInput
-    from clawvm_es.journal import opening
+    from clawvm_es.journal import judging
 
-    if opening.is_new(os.path.realpath(path)):
+    if judging.is_new(os.path.realpath(path)):
         raise UnreadableInput(f"{path}: there is no journal here")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import OTHER_POLICIES, json_option, wait_option
+from clawvm_es.cli.options import OTHER_POLICIES, group_option, json_option, wait_option
 from clawvm_es.cli.place import made_journal_option
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
 @click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
 @click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
+@group_option
 @wait_option
 @json_option
 @click.pass_context
@@ -51,6 +52,7 @@ def replay(
     seed: int | None,
     name: str | None,
     hide_secrets: bool,
+    group: bool,
     wait: float,
     as_json: bool,
 ) -> None:
@@ -77,7 +79,7 @@ def replay(
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
     if not any(map(os.path.exists, files)):  # a wrong path makes no journal
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
-    with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets) as target:
+    with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
         replayed, errors = _replay_all(target, files, settings, format_)
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}

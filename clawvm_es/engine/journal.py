@@ -58,17 +58,19 @@ class Journal:
         read_only: bool = False,
         clock: Callable[[], int] = now_us,
         hide_secrets: bool = False,
+        group: bool = False,
     ) -> Journal:
         """Open the journal at `path`, or make it; `":memory:"` is a log that lives as long as this object.
 
         With a `seed`, salts are derived from it, so that the same input gives the same bytes on any machine.
         Such a journal is written with its seed only. With `hide_secrets` credentials of known forms are replaced by
-        their kind before anything is kept, counted or put into a prompt. Raises `NotAJournal`, `JournalTooNew`,
-        `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
+        their kind before anything is kept, counted or put into a prompt. A new journal can be read by its owner only,
+        with `group` by the file's group too; existing ones keep their permissions.
+        Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
         """
         if str(path) == ":memory:":
             return cls(MemoryLog(reproducible=seed is not None), seed=seed, clock=clock, hide_secrets=hide_secrets)
-        log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None)
+        log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None, group=group)
         return cls(log, seed=seed, read_only=log.read_only, clock=clock, hide_secrets=hide_secrets)
 
     def __enter__(self) -> Journal:

@@ -10,15 +10,13 @@ in between; the next open of the journal goes on with it. It knows no pieces any
 
 from __future__ import annotations
 
-import mmap
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from clawvm_es.errors import JournalDamaged, JournalError
-from clawvm_es.journal import opening
+from clawvm_es.journal import opening, raw
 
 if TYPE_CHECKING:
     from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -112,12 +110,5 @@ def _unshared(connection: sqlite3.Connection, wanted: Iterable[bytes]) -> list[b
 
 
 def _found(path: str, wanted: Sequence[bytes]) -> bool:
-    """Whether any of the pieces stands in the journal's files."""
-    return any(_holds(name, wanted) for name in (path, path + "-wal"))
-
-
-def _holds(name: str, wanted: Sequence[bytes]) -> bool:
-    if not wanted or not os.path.exists(name) or not os.path.getsize(name):
-        return False
-    with open(name, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        return any(mapped.find(piece) >= 0 for piece in wanted)
+    """Find out whether any of the pieces stands in the journal's files."""
+    return any(raw.holds(name, wanted) for name in (path, path + "-wal"))

@@ -6,12 +6,19 @@ reset of the WAL. The file stays when nobody holds it: removing it would let two
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
+import stat
 import time
 from typing import Final
 
-from clawvm_es.errors import JournalBusy, JournalFull, JournalReadOnly
+from clawvm_es import files
+from clawvm_es.errors import JournalBusy, JournalError, JournalFull, JournalReadOnly
+
+try:
+    import fcntl
+except ImportError:  # Windows: journals can be read there
+    fcntl = None  # type: ignore[assignment]
 
 _TAG_BYTES: Final = 16
 _SLEEP_FIRST_S: Final = 0.000_5
@@ -25,9 +32,14 @@ class WriterLock:
     descriptor of its own.
     """
 
-    def __init__(self, path: str, wait_s: float) -> None:
+    def __init__(self, path: str, wait_s: float, mode: int = files.PRIVATE) -> None:
+        """The lock at `path`; where it is made, whoever may write a file of this `mode` may take it.
+
+        Who may only read the journal may not: the right to read a file is enough to lock it.
+        """
         self.path = path
         self.wait_s = wait_s
+        self._mode = files.PRIVATE | (mode & 0o022) | (mode & 0o022) << 1
         self._fd = -1
         self._pid = 0
         self._tag = b""  # what stands in the file while we are the last who held the lock
@@ -63,10 +75,17 @@ class WriterLock:
     def _open(self) -> None:
         if self._fd >= 0:  # inherited over a fork: closing our copy leaves the parent's lock alone
             os.close(self._fd)
+        self._fd = -1
+        if fcntl is None:
+            raise JournalReadOnly(
+                f"{self.path}: journals are written on POSIX systems only (there is no flock here)",
+                hint="open it with read_only=True, or use Linux, macOS or WSL",
+            )
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._fd = _open(self.path, self._mode)
         except OSError as error:
-            self._fd = -1
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise _foreign(self.path, "a link, a folder or a socket") from error
             raise JournalReadOnly(f"cannot open the writer's lock {self.path}: {error.strerror}") from error
         self._pid = os.getpid()
         self._tag = os.urandom(_TAG_BYTES)
@@ -90,3 +109,27 @@ class WriterLock:
                 )
             time.sleep(min(pause, left))
             pause = min(pause * 2, _SLEEP_MAX_S)
+
+
+def _open(path: str, mode: int) -> int:
+    """A descriptor of the lock's file, made if it is not there; nothing but a file that is ours is opened."""
+    try:
+        return files.create(path, mode)
+    except FileExistsError:
+        fd = os.open(path, os.O_RDWR | files.CLOEXEC | files.NOFOLLOW | files.NONBLOCK)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise _foreign(path, "no regular file")
+        if found.st_nlink > 1:
+            raise _foreign(path, "a file that has another name too")
+        if found.st_size not in (0, _TAG_BYTES):
+            raise _foreign(path, f"a file of {found.st_size} bytes")
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _foreign(path: str, what: str) -> JournalError:
+    return JournalError(f"{path} is {what}, not the writer's lock; it was left untouched", hint="move it away")

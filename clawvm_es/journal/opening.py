@@ -1,7 +1,6 @@
-"""Making, inspecting and connecting to journal files, and what SQLite's errors mean here.
+"""Makes journal files and connects to them; translates SQLite's errors.
 
-A file is judged by its first bytes before SQLite touches it, so that what is not ours stays as it was. A new
-journal is built aside and renamed into place: there is no half-made one.
+A new journal is built aside and renamed into place: there is no half-made one.
 """
 
 from __future__ import annotations
@@ -10,94 +9,43 @@ import errno
 import os
 import secrets
 import sqlite3
-import stat
 import time
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from clawvm_es import errors
-from clawvm_es.journal import schema
+from clawvm_es import errors, files
+from clawvm_es.journal import judging, raw, schema, wal
 from clawvm_es.journal.lock import WriterLock
 
-_MAGIC: Final = b"SQLite format 3\0"
-_HEADER_BYTES: Final = 100
-_FORMATS: Final = (b"\2\2", b"\1\1")
-"""The versions for writing and reading in the header: as journals are made, and as some tools copy them."""
 BUSY_MS: Final = 5_000
 """How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def is_new(path: str) -> bool:
-    """Whether a journal can be made at `path` (missing or empty); else check that a journal of ours is there.
+def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
+    """Make an empty journal at `path`, unless another process was faster. Raises `JournalFull`, `JournalReadOnly`.
 
-    Reads 100 bytes and writes nothing. Raises `UsageError` (no such directory), `NotAJournal`, `JournalTooNew`,
-    `JournalDamaged`.
+    An empty file that is there already keeps its permissions; SQLite gives its other files the journal's.
     """
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        directory = os.path.dirname(path)
-        if os.path.isdir(directory):
-            return True
-        raise errors.UsageError(f"{path}: there is no directory {directory}", hint="create it first") from None
-    except OSError as error:
-        raise errors.NotAJournal(f"{path}: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise errors.NotAJournal(f"{path} is a {'directory' if stat.S_ISDIR(mode) else 'device'}, not a file")
-    try:
-        with open(path, "rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except OSError as error:
-        raise errors.JournalError(f"{path} cannot be read: {error.strerror}") from error
-    if not header:
-        return True
-    if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
-        raise errors.NotAJournal(f"{path} is no SQLite file, so it is no journal; it was left untouched")
-    application_id, user_version = int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
-    check_marks(path, application_id, user_version)
-    if header[18:20] not in _FORMATS:  # SQLite would read on, but perhaps without the WAL
-        raise errors.JournalDamaged(
-            f"{path} is damaged: bytes 18 and 19 of its header are {header[18:20].hex()}, not 0202",
-            hint="go back to a copy that verifies",
-        )
-    return False
-
-
-def check_marks(path: str, application_id: int, user_version: int) -> None:
-    """Raise `NotAJournal` or `JournalTooNew` unless the two numbers in the file's header are ours."""
-    if application_id != schema.APPLICATION_ID:
-        raise errors.NotAJournal(
-            f"{path} is an SQLite file of another program (application_id {application_id:#x}, "
-            f"expected {schema.APPLICATION_ID:#x}); it was left untouched"
-        )
-    if user_version > schema.USER_VERSION:
-        raise errors.JournalTooNew(
-            f"{path} has format {user_version}, this version knows {schema.USER_VERSION}; it was left untouched",
-            hint="install a newer clawvm-es",
-        )
-
-
-def create(path: str, lock: WriterLock, reproducible: bool) -> None:
-    """Make an empty journal at `path`, unless another process was faster. Raises `JournalFull`, `JournalReadOnly`."""
     lock.acquire()
-    aside = path + ".new"
+    folder, name = os.path.split(path)
+    aside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(8)}")
     try:
-        if not is_new(path):
+        if not judging.is_new(path):
             return
-        for stale in (aside, aside + "-wal", aside + "-shm", aside + "-journal", path + "-wal", path + "-shm"):
-            Path(stale).unlink(missing_ok=True)
+        os.close(files.create(aside, files.mode_of(path, mode)))
         _build(aside, reproducible)
         os.replace(aside, path)
-        _sync(os.path.dirname(path))
+        files.sync_path(folder)
     except sqlite3.Error as error:
-        Path(aside).unlink(missing_ok=True)
         raise translate(error, path) from error
     except OSError as error:
         raise _translate_os(error, path) from error
     finally:
+        for left in (aside, aside + "-journal", aside + "-wal", aside + "-shm"):
+            Path(left).unlink(missing_ok=True)
         lock.release()
 
 
@@ -118,7 +66,7 @@ def connect_reader(path: str, read_only: bool = False) -> sqlite3.Connection:
     """
     if not read_only:
         mode = "mode=rw"
-    elif _size(path + "-wal"):
+    elif wal.size_of(path + "-wal"):
         mode = "mode=ro"
     elif os.access(path, os.W_OK) and os.access(os.path.dirname(path), os.W_OK):
         mode = "mode=rw"
@@ -133,7 +81,7 @@ def connect_reader(path: str, read_only: bool = False) -> sqlite3.Connection:
 def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
     """Check a connected journal's marks and tables; returns id, time made (UTC µs) and whether reproducible."""
     application_id = db.execute("PRAGMA application_id").fetchone()[0]
-    check_marks(path, application_id, db.execute("PRAGMA user_version").fetchone()[0])
+    judging.check_marks(path, application_id, db.execute("PRAGMA user_version").fetchone()[0])
     found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     missing = [name for name in schema.TABLES if name not in found]
     if missing:
@@ -164,7 +112,7 @@ def translate(error: Exception, path: str) -> errors.JournalError:
 
 def wal_bytes(path: str) -> int:
     """Size of the journal's write-ahead log, 0 if there is none."""
-    return _size(path + "-wal")
+    return wal.size_of(path + "-wal")
 
 
 def _translate_os(error: OSError, path: str) -> Exception:
@@ -178,9 +126,9 @@ def _translate_os(error: OSError, path: str) -> Exception:
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
-    db = sqlite3.connect(
-        f"file:{quote(path)}?{mode}", uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False
-    )
+    place = f"file:{quote(path)}?{mode}"
+    with raw.connecting:
+        db = sqlite3.connect(place, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
     db.execute("PRAGMA trusted_schema=OFF")
     return db
 
@@ -201,19 +149,4 @@ def _build(path: str, reproducible: bool) -> None:
         db.execute("PRAGMA journal_mode=WAL")
     finally:
         db.close()
-    _sync(path)
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
+    files.sync_path(path)

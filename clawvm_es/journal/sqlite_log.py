@@ -19,9 +19,9 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
 import structlog
 
-from clawvm_es import limits
+from clawvm_es import files, limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
-from clawvm_es.journal import erasure, opening, planning, queries
+from clawvm_es.journal import erasure, judging, opening, planning, queries
 from clawvm_es.journal.lock import WriterLock
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import (
@@ -52,8 +52,13 @@ def open_journal(
     wait_s: float = limits.LOCK_WAIT_S,
     read_only: bool = False,
     reproducible: bool = False,
+    group: bool = False,
 ) -> SQLiteLog:
     """Open the journal at `path`; a missing or empty file becomes a new one, marked `reproducible` if asked.
+
+    A new journal can be read by its owner only, with `group` by the file's group too; one that is there keeps its
+    permissions. A link to a journal is followed once, here, so that all who come by any name share one lock and one
+    write-ahead log; nothing is made through a link.
 
     `wait_s` bounds each wait for other writers. Erasures that are pending are finished, if nothing is in the way.
     With `read_only`, or where the file cannot be written, every write raises `JournalReadOnly` and the file is not
@@ -62,11 +67,15 @@ def open_journal(
     `UsageError` (no such directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`.
     """
     place = os.path.realpath(path)
-    lock = WriterLock(place + ".lock", wait_s)
-    if opening.is_new(place):
+    missing = judging.is_new(place)
+    mode = files.mode_of(place, files.SHARED if group else files.PRIVATE)
+    lock = WriterLock(place + ".lock", wait_s, mode)
+    if missing:
         if read_only:
             raise UnreadableInput(f"{place}: there is no journal here")
-        opening.create(place, lock, reproducible)
+        if os.path.islink(path):
+            raise UsageError(f"{path} is a link to {place}, where there is no journal", hint=f"name {place} itself")
+        opening.create(place, lock, reproducible, mode)
     writable = os.access(place, os.W_OK) and os.access(os.path.dirname(place), os.W_OK)
     log = SQLiteLog(place, lock, read_only=read_only or not writable)
     if not log.read_only:

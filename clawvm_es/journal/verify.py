@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from clawvm_es.errors import JournalError, UnreadableInput
-from clawvm_es.journal import opening, queries, schema
+from clawvm_es.journal import judging, opening, queries, schema
 from clawvm_es.journal.check_bodies import BodyChecker
 from clawvm_es.journal.check_events import EventChecker, text
 from clawvm_es.journal.memory_log import MemoryLog
@@ -61,7 +61,7 @@ def _check_file(path: str, fast: bool) -> Iterator[Problem]:
     if not os.path.isfile(path):
         raise UnreadableInput(f"{path}: there is no such file")
     try:
-        if opening.is_new(path):
+        if judging.is_new(path):
             yield Problem("file", path, "is empty")
             return
     except JournalError as error:

@@ -8,15 +8,55 @@ whose salts equal the header's belongs to the present log (https://www.sqlite.or
 from __future__ import annotations
 
 import os
+import stat
 from typing import Final
 
-from clawvm_es import limits
+from clawvm_es import files, limits
+from clawvm_es.journal import raw
 
 _HEADER_BYTES: Final = 32
-_FRAME_BYTES: Final = 24 + 4096
+_FRAME_HEADER_BYTES: Final = 24
+_FRAME_BYTES: Final = _FRAME_HEADER_BYTES + 4096
 _SALTS_AT: Final = 16  # in the header
 _FRAME_SALTS_AT: Final = 8  # in a frame
 _SALT_BYTES: Final = 8
+_PAGE_ONE: Final = (1).to_bytes(4)
+_MAGICS: Final = (0x377F0682, 0x377F0683)
+PAGE_BYTES_MAX: Final = 65_536
+
+
+def size_of(path: str) -> int:
+    """Size of a file, 0 if there is none."""
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def first_pages(path: str, length: int) -> list[bytes]:
+    """The first bytes of each version of page 1 in a write-ahead log, the oldest first.
+
+    Frames count by their salts; whether the last ones are whole and committed, only SQLite says. Empty where there is
+    no log. Raises `OSError`.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | files.CLOEXEC | files.NOFOLLOW | files.NONBLOCK)
+    except FileNotFoundError:
+        return []
+    try:
+        header = raw.pread(fd, _HEADER_BYTES, 0)
+        page_bytes = int.from_bytes(header[8:12], "big")
+        known = int.from_bytes(header[:4], "big") in _MAGICS and 512 <= page_bytes <= PAGE_BYTES_MAX
+        if not known or not stat.S_ISREG(os.fstat(fd).st_mode):
+            return []
+        salts, at, found = header[_SALTS_AT : _SALTS_AT + _SALT_BYTES], _HEADER_BYTES, []
+        while (frame := raw.pread(fd, _FRAME_HEADER_BYTES, at))[_FRAME_SALTS_AT:][:_SALT_BYTES] == salts:
+            if frame[:4] == _PAGE_ONE:
+                found.append(raw.pread(fd, length, at + _FRAME_HEADER_BYTES))
+            at += _FRAME_HEADER_BYTES + page_bytes
+        return found
+    finally:
+        os.close(fd)
 
 
 class Wal:
@@ -32,13 +72,13 @@ class Wal:
         """Whether `limits.WAL_CHECKPOINT_PAGES` frames were written since the last checkpoint or restart."""
         if self._fd < 0:
             try:
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._fd = os.open(self._path, os.O_RDONLY | files.CLOEXEC)
             except FileNotFoundError:
                 return False
         salts = self._present()
         frame = limits.WAL_CHECKPOINT_PAGES + (self._frames if salts == self._salts else 0)
         at = _HEADER_BYTES + (frame - 1) * _FRAME_BYTES + _FRAME_SALTS_AT
-        return bool(salts) and os.pread(self._fd, _SALT_BYTES, at) == salts
+        return bool(salts) and raw.pread(self._fd, _SALT_BYTES, at) == salts
 
     def checkpointed(self, frames: int) -> None:
         """Note a checkpoint of a log with `frames` frames."""
@@ -55,4 +95,4 @@ class Wal:
         self._fd = -1
 
     def _present(self) -> bytes:
-        return os.pread(self._fd, _SALT_BYTES, _SALTS_AT)
+        return raw.pread(self._fd, _SALT_BYTES, _SALTS_AT)

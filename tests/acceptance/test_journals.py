@@ -68,6 +68,7 @@ def test_what_may_only_be_read_is_read_and_not_written_as_another_user(good, tmp
             break
         above.chmod(0o755)
     journal = shutil.copy(good, folder / "j.db")
+    journal.chmod(0o644)  # new ones are their owner's alone
     session = folder / "s.jsonl"
     session.write_text(lines(conversation(1, "new")), encoding="utf-8")
 

@@ -174,8 +174,9 @@ def test_creation_is_a_race_that_one_wins(tmp_path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["journal.db", "journal.db.lock"]
 
 
-def test_a_wal_without_its_journal_is_not_mixed_in(tmp_path) -> None:
-    """A write-ahead log left by a journal that was deleted does not get into the new one."""
+@pytest.mark.parametrize("state", ["missing", "empty"])
+def test_a_wal_without_its_journal_is_kept(tmp_path, state) -> None:
+    """A write-ahead log without its journal may hold what was acknowledged: no new journal is made over it."""
     path = tmp_path / "journal.db"
     log = open_journal(path)
     log.append("old", [budget(1)])
@@ -183,6 +184,14 @@ def test_a_wal_without_its_journal_is_not_mixed_in(tmp_path) -> None:
     log.close()
     path.unlink()
     shutil.move(tmp_path / "kept", tmp_path / "journal.db-wal")
+    if state == "empty":
+        path.touch()
+    before = snapshot(tmp_path)
+    with pytest.raises(JournalDamaged, match=f"is {state}, but its write-ahead log") as caught:
+        open_journal(path)
+    assert "move" in caught.value.hint
+    assert snapshot(tmp_path) == before
+    Path(f"{path}-wal").rename(tmp_path / "away")
     with open_journal(path) as log:
         assert log.heads() == ()
 
@@ -248,6 +257,7 @@ def test_read_only_places() -> None:
     try:
         folder.chmod(0o755)
         path = make(folder / "journal.db")
+        path.chmod(0o644)
         before = snapshot(folder)
         done = subprocess.run(
             [sys.executable, "-c", READ_AS_NOBODY, path], capture_output=True, text=True, check=False, timeout=60

@@ -1,0 +1,154 @@
+"""Judges the file at a journal's place before anything is written near it.
+
+LAW-JUDGE-1: a file is ours if page 1 says so as SQLite would recover it, from the file or from its write-ahead log;
+what is not ours, its write-ahead log and its shared memory stay byte for byte as they were. Even a connection that
+only reads makes files beside a database, so none is made to the file itself: its first bytes and those of page 1 in
+the log are read, and where they disagree, SQLite recovers a copy elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from contextlib import closing
+from typing import Final
+
+from clawvm_es import errors
+from clawvm_es.journal import raw, schema, wal
+
+_MAGIC: Final = b"SQLite format 3\0"
+_HEADER_BYTES: Final = 100
+_FORMATS: Final = (b"\2\2", b"\1\1")
+"""The versions for writing and reading in the header: as journals are made, and as some tools copy them."""
+
+
+def is_new(path: str) -> bool:
+    """Find out whether a journal can be made at `path` (missing or empty); else check that one of ours is there.
+
+    Writes nothing. Raises `UsageError` (no such directory), `NotAJournal`, `JournalTooNew`, `JournalDamaged`.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        directory = os.path.dirname(path)
+        if not os.path.isdir(directory):
+            raise errors.UsageError(f"{path}: there is no directory {directory}", hint="create it first") from None
+        _check_beside(path, "missing")
+        return True
+    except OSError as error:
+        raise errors.NotAJournal(f"{path}: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise errors.NotAJournal(f"{path} is a {'directory' if stat.S_ISDIR(mode) else 'device'}, not a file")
+    if os.path.islink(path + "-wal"):
+        raise errors.JournalDamaged(
+            f"{path}-wal is a link, and SQLite follows none", hint="move the file itself here"
+        )
+    try:
+        with raw.descriptor(path) as fd:
+            header = raw.pread(fd, _HEADER_BYTES, 0)
+        pages = wal.first_pages(path + "-wal", _HEADER_BYTES)
+    except OSError as error:
+        raise errors.JournalError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+    if not header:
+        _check_beside(path, "empty")
+        return True
+    _judge(path, header, pages)
+    return False
+
+
+def check_marks(path: str, application_id: int, user_version: int) -> None:
+    """Raise `NotAJournal` or `JournalTooNew` unless the two numbers in the file's header are ours."""
+    if application_id != schema.APPLICATION_ID:
+        raise errors.NotAJournal(
+            f"{path} is an SQLite file of another program (application_id {application_id:#x}, "
+            f"expected {schema.APPLICATION_ID:#x}); it was left untouched"
+        )
+    if user_version > schema.USER_VERSION:
+        raise errors.JournalTooNew(
+            f"{path} has format {user_version}, this version knows {schema.USER_VERSION}; it was left untouched",
+            hint="install a newer clawvm-es",
+        )
+
+
+def _check_beside(path: str, state: str) -> None:
+    """Raise where a journal would be made on top of another file's log: that log may hold what was acknowledged."""
+    if size := wal.size_of(path + "-wal"):
+        raise errors.JournalDamaged(
+            f"{path} is {state}, but its write-ahead log {path}-wal is there ({size} bytes)",
+            hint=f"put the journal back beside it, or move {path}-wal away to begin a new journal",
+        )
+    if wal.size_of(path + "-journal"):
+        raise errors.NotAJournal(
+            f"{path} is {state}, but {path}-journal is there: another program writes a file here"
+        )
+
+
+def _judge(path: str, header: bytes, pages: list[bytes]) -> None:
+    """Check page 1 of the file and its versions in the log, the last of which may be cut or not committed."""
+    if not pages:
+        _check_header(path, header)
+        return
+    ours = [_is_ours(page) for page in (header, *pages)]
+    if not any(ours):
+        _check_header(path, header)
+        raise errors.NotAJournal(f"{path}-wal is the log of another program's file; both were left untouched")
+    if all(ours):
+        check_marks(path, schema.APPLICATION_ID, max(map(_user_version, (header, *pages))))
+        return
+    marks = _recovered(path)
+    if marks is None:
+        _check_header(path, header)
+        raise errors.JournalDamaged(
+            f"{path}: its write-ahead log cannot be read", hint="go back to a copy that verifies"
+        )
+    if ours[0] and marks[0] != schema.APPLICATION_ID:
+        raise errors.NotAJournal(
+            f"{path}: the write-ahead log beside it belongs to another program's file; both were left untouched",
+            hint=f"move {path}-wal away if it came here by mistake",
+        )
+    check_marks(path, *marks)
+
+
+def _check_header(path: str, header: bytes) -> None:
+    if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
+        raise errors.NotAJournal(f"{path} is no SQLite file, so it is no journal; it was left untouched")
+    check_marks(path, _application_id(header), _user_version(header))
+    if header[18:20] not in _FORMATS:  # SQLite would read on, but perhaps without the WAL
+        raise errors.JournalDamaged(
+            f"{path} is damaged: bytes 18 and 19 of its header are {header[18:20].hex()}, not 0202",
+            hint="go back to a copy that verifies",
+        )
+
+
+def _recovered(path: str) -> tuple[int, int] | None:
+    """The marks as SQLite recovers them from page 1 and the log, both copied elsewhere; None where it cannot."""
+    with tempfile.TemporaryDirectory(prefix="clawvm-") as folder:
+        copy = os.path.join(folder, "copy")
+        with raw.descriptor(path) as fd, open(copy, "wb") as file:
+            file.write(raw.pread(fd, wal.PAGE_BYTES_MAX, 0))
+            file.truncate(os.fstat(fd).st_size)
+        shutil.copyfile(path + "-wal", copy + "-wal")
+        try:
+            with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+                db.execute("PRAGMA query_only=ON")
+                return (
+                    db.execute("PRAGMA application_id").fetchone()[0],
+                    db.execute("PRAGMA user_version").fetchone()[0],
+                )
+        except sqlite3.Error:
+            return None
+
+
+def _is_ours(page: bytes) -> bool:
+    return page.startswith(_MAGIC) and page[18:20] in _FORMATS and _application_id(page) == schema.APPLICATION_ID
+
+
+def _application_id(page: bytes) -> int:
+    return int.from_bytes(page[68:72], "big")
+
+
+def _user_version(page: bytes) -> int:
+    return int.from_bytes(page[60:64], "big")

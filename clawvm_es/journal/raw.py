@@ -1,0 +1,78 @@
+"""Reads a journal's own bytes without touching the locks that SQLite holds on the file.
+
+Closing any descriptor of a file drops all POSIX locks that the process has on it
+(https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_). Another
+process then takes itself for the last user, removes the write-ahead log, and what is appended to it here is lost.
+
+LAW-RAW-1: no descriptor of a journal is closed while a connection of this process has the file open. Where one has,
+its descriptor is borrowed; `connecting` keeps connections from being made between opening and closing one of our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from clawvm_es import files
+
+connecting: Final = threading.RLock()
+"""Held while a connection is made, and while a descriptor of our own is open."""
+_DESCRIPTORS: Final = "/dev/fd"
+_PIECE_BYTES: Final = 1 << 20
+
+
+@contextlib.contextmanager
+def descriptor(path: str) -> Iterator[int]:
+    """A descriptor to `os.pread` from, for the length of the block. Raises `OSError`."""
+    with connecting:
+        borrowed = _held(path)
+        if borrowed is None:
+            own = os.open(path, os.O_RDONLY | files.CLOEXEC | files.NONBLOCK)
+            try:
+                yield own
+            finally:
+                os.close(own)
+            return
+    yield borrowed
+
+
+def holds(path: str, wanted: Sequence[bytes]) -> bool:
+    """Find out whether a file holds any of the pieces; a file that is not there holds none."""
+    if not wanted or not os.path.exists(path):
+        return False
+    overlap = max(map(len, wanted)) - 1
+    with descriptor(path) as fd:
+        at, kept = 0, b""
+        while piece := pread(fd, _PIECE_BYTES, at):
+            window = kept + piece
+            if any(each in window for each in wanted):
+                return True
+            at += len(piece)
+            kept = window[-overlap:] if overlap else b""
+    return False
+
+
+def pread(fd: int, length: int, at: int) -> bytes:
+    """Up to `length` bytes from a place in a file; fewer only at its end."""
+    if not hasattr(os, "pread"):  # Windows, where no descriptor is borrowed
+        os.lseek(fd, at, os.SEEK_SET)
+        return os.read(fd, length)
+    return os.pread(fd, length, at)
+
+
+def _held(path: str) -> int | None:
+    """A descriptor of the file that this process has open for reading already."""
+    wanted = os.stat(path)
+    try:
+        names = os.listdir(_DESCRIPTORS)
+    except OSError:
+        return None
+    for name in names:
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
+            fd = int(name)
+            if os.path.samestat(os.fstat(fd), wanted) and pread(fd, 1, 0) is not None:
+                return fd
+    return None

@@ -1,0 +1,94 @@
+"""The lock's file: nothing but a file that is ours is opened, and nothing else is written."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.errors import JournalError
+from clawvm_es.journal.lock import WriterLock
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.testing.logs import budget
+
+PRECIOUS = b"sixteen precious"
+
+
+def link(path: Path, target: Path) -> None:
+    """A symbolic link to another file."""
+    path.symlink_to(target)
+
+
+def dangling(path: Path, target: Path) -> None:
+    """A symbolic link to nothing."""
+    path.symlink_to(target.with_name("missing"))
+
+
+def hard_link(path: Path, target: Path) -> None:
+    """Another name of the file."""
+    os.link(target, path)
+
+
+def pipe(path: Path, target: Path) -> None:
+    """A pipe that nobody reads."""
+    os.mkfifo(path)
+
+
+def folder(path: Path, target: Path) -> None:
+    """A folder."""
+    path.mkdir()
+
+
+def other_file(path: Path, target: Path) -> None:
+    """A file of another program that has the lock's name."""
+    path.write_bytes(b"package lock of another program")
+
+
+@pytest.mark.parametrize("spoil", [link, dangling, hard_link, pipe, folder, other_file])
+@pytest.mark.parametrize("there", [False, True])
+def test_what_is_no_lock_is_not_written(tmp_path, spoil, there) -> None:
+    """A journal beside a lock that is none is neither made nor written, and the lock's name is said."""
+    path, lock, target = tmp_path / "j.db", tmp_path / "j.db.lock", tmp_path / "target"
+    target.write_bytes(PRECIOUS)
+    if there:
+        open_journal(path).close()
+        lock.unlink()
+    spoil(lock, target)
+    before = lock.lstat()
+    names = sorted(tmp_path.iterdir())
+    with pytest.raises(JournalError, match=r"j\.db\.lock is .*untouched") as caught, open_journal(path) as log:
+        log.append("s", [budget(1)])
+    assert caught.value.hint
+    assert target.read_bytes() == PRECIOUS
+    assert sorted(tmp_path.iterdir()) == names
+    assert (lock.lstat().st_ino, lock.lstat().st_size) == (before.st_ino, before.st_size)
+
+
+@pytest.mark.parametrize(
+    ("journal", "lock"),
+    [(0o600, 0o600), (0o644, 0o600), (0o640, 0o600), (0o660, 0o660), (0o664, 0o660), (0o666, 0o666)],
+)
+def test_who_may_write_the_journal_may_lock_it(tmp_path, journal, lock) -> None:
+    """A right to read the lock's file is enough to hold it, so only who may write the journal has one."""
+    path = tmp_path / "j.db"
+    open_journal(path).close()
+    path.chmod(journal)
+    (tmp_path / "j.db.lock").unlink()
+    with open_journal(path) as log:
+        log.append("s", [budget(1)])
+    assert stat.S_IMODE((tmp_path / "j.db.lock").stat().st_mode) == lock
+    assert stat.S_IMODE(path.stat().st_mode) == journal
+
+
+def test_a_lock_that_is_there_keeps_its_mode(tmp_path) -> None:
+    """A lock that an earlier version made is taken as it is."""
+    path = tmp_path / "lock"
+    path.touch()
+    path.chmod(0o644)
+    lock = WriterLock(str(path), 0)
+    assert not lock.acquire()
+    lock.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert path.stat().st_size == len(PRECIOUS)

@@ -1,0 +1,99 @@
+"""Reading a journal's bytes beside SQLite: no lock is lost."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.journal import erasure, raw
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.verify import verify_log
+from clawvm_es.testing.logs import budget
+
+APPEND = """
+import sys
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.testing.logs import budget
+with open_journal(sys.argv[1]) as log:
+    log.append("other", [budget(1)])
+"""
+
+
+def open_again(path: Path) -> None:
+    """Open and close the journal a second time in this process."""
+    open_journal(path).close()
+
+
+def judge_again(path: Path) -> None:
+    """Open it for reading only, as the reading verbs do."""
+    open_journal(path, read_only=True).close()
+
+
+def scan(path: Path) -> None:
+    """Search the files for a piece that was erased."""
+    assert not erasure._found(str(path), [b"not in there, for sure"])
+
+
+def verify_again(path: Path) -> None:
+    """Verify the file by its path."""
+    assert verify_log(path) == ()
+
+
+@pytest.mark.parametrize("look", [open_again, judge_again, scan, verify_again])
+def test_looking_at_an_open_journal_keeps_its_locks(tmp_path, look) -> None:
+    """What is appended here after another process came and went is there for everyone."""
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        log.append("s", [budget(1)])
+        look(path)
+        subprocess.run([sys.executable, "-c", APPEND, str(path)], check=True, timeout=60)
+        log.append("s", [budget(2)])
+        crash = tmp_path / "crash.db"
+        for suffix in ("", "-wal"):
+            Path(f"{crash}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
+        with open_journal(crash) as copy:
+            assert [(head.session_id, head.version) for head in copy.heads()] == [("other", 1), ("s", 2)]
+
+
+def test_a_strangers_connection_in_this_process_keeps_its_locks(tmp_path) -> None:
+    """A connection that the caller made itself keeps its locks while the same journal is opened."""
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        log.append("s", [budget(1)])
+    own = sqlite3.connect(path)
+    own.execute("SELECT count(*) FROM events").fetchone()
+    with open_journal(path) as log:
+        subprocess.run([sys.executable, "-c", APPEND, str(path)], check=True, timeout=60)
+        log.append("s", [budget(2)])
+        assert Path(f"{path}-wal").exists()
+    own.close()
+    with open_journal(path) as log:
+        assert [head.version for head in log.heads()] == [1, 2]
+
+
+@pytest.mark.parametrize("at", [0, 1, (1 << 20) - 3, (1 << 20), (1 << 20) + 5])
+def test_bytes_are_found_wherever_they_are(tmp_path, at) -> None:
+    """A piece is found at the beginning, across the borders of what is read at once, and not where it is not."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * at + b"needle" + b"x" * 100)
+    assert raw.holds(str(path), [b"none", b"needle"])
+    assert raw.holds(str(path), [b"e"])
+    assert not raw.holds(str(path), [b"needles", b"y"])
+    assert not raw.holds(str(path), [])
+    assert not raw.holds(str(tmp_path / "missing"), [b"needle"])
+
+
+def test_no_descriptor_stays_open(tmp_path) -> None:
+    """Each look closes what it opened."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    before = set(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with raw.descriptor(str(path)) as fd:
+            assert os.pread(fd, 1, 0) == b"x"
+    assert set(os.listdir("/dev/fd")) == before
