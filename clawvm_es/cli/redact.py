@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--reason", type=click.Choice(["request", "secret", "retention"]), help="Why. Default: request.")
 @click.option("--by", "principal", default="operator", show_default=True, metavar="NAME", help="On whose behalf.")
 @click.option("--dry-run", is_flag=True, help="Say what would be erased, and erase nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Erase without asking.")
 @wait_option
 @json_option
 @click.pass_context
@@ -43,6 +45,7 @@ def redact(
     reason: str | None,
     principal: str,
     dry_run: bool,
+    yes: bool,
     wait: float,
     as_json: bool,
 ) -> None:
@@ -53,9 +56,13 @@ def redact(
     --everywhere is given. With a reader in the way the erasure is `pending` (exit code 1), and the next open of the
     journal finishes it.
 
+    What matches a pattern or a form, and what goes from more than one session, is counted by session first, and
+    erased after a question on the terminal. Without a terminal --yes is needed; else nothing is erased (exit code 2).
+
     \b
     Example:
-      clawvm redact j.db --session run-1 --page p7 --everywhere --by dpo@example.org
+      clawvm redact j.db --session run-1 --page p7 --by dpo@example.org
+      clawvm redact j.db --session run-1 --page p7 --everywhere --yes
       clawvm redact j.db --pattern 'sk-[a-z0-9]{20,}' --reason secret --dry-run
     """
     from clawvm_es.cli.options import require_journal
@@ -68,18 +75,45 @@ def redact(
     with open_journal(journal, wait_s=wait) as log:
         target = _target(log, session, page, body, pattern, secrets, everything)
         why = RedactReason(reason or ("secret" if secrets else "request"))
-        done = erase(
-            log,
-            target,
-            at_us=time.time_ns() // 1000,
-            everywhere=everywhere,
-            reason=why,
-            principal=principal,
-            dry_run=dry_run,
-        )
-    emit({"journal": journal} | _document(done), _lines(done, journal), as_json)
+
+        def run(dry_run: bool) -> Redaction:
+            at_us = time.time_ns() // 1000
+            return erase(
+                log, target, at_us=at_us, everywhere=everywhere, reason=why, principal=principal, dry_run=dry_run
+            )
+
+        if not (dry_run or yes) and (everywhere or target.matches is not None):
+            plan = run(dry_run=True)
+            if plan.shares and (target.matches is not None or plan.spans_sessions):
+                _ask(context, journal, plan, as_json)
+        done = run(dry_run)
+    emit({"journal": journal} | _document(done), _lines(done), as_json)
     if done.status in ("pending", "residue"):
         context.exit(1)
+
+
+def _ask(context: click.Context, journal: str, plan: Redaction, as_json: bool) -> None:
+    """Say what is about to be erased, and ask; without a terminal, or with another answer than yes, end here."""
+    from clawvm_es.cli.output import emit, say, say_lines
+    from clawvm_es.errors import UsageError
+
+    if not on_terminal():
+        emit({"journal": journal} | _document(plan) | {"status": "unconfirmed"}, _lines(plan), as_json)
+        texts, sessions = sum(share.texts for share in plan.shares), len(plan.shares)
+        raise UsageError(
+            f"nothing was erased: {texts} texts of {sessions} {'session' if sessions == 1 else 'sessions'} would go, "
+            "and nobody is there to ask",
+            hint="give --yes to erase them",
+        )
+    say_lines(_lines(plan))
+    if not click.confirm("Erase these texts for good?", err=True):
+        say("nothing was erased")
+        context.exit(1)
+
+
+def on_terminal() -> bool:
+    """Whether a person reads stderr and answers on stdin."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _target(
@@ -114,6 +148,10 @@ def _document(done: Redaction) -> dict[str, Any]:
         "commitments": done.commitments,
         "bodies": done.bodies,
         "bytes": done.size_bytes,
+        "sessions": [
+            {"session_id": each.session_id, "title": each.title, "texts": each.texts, "bytes": each.size_bytes}
+            for each in done.shares
+        ],
         "events": [
             {
                 "session_id": trail.session_id,
@@ -137,12 +175,15 @@ _SAID = {
 }
 
 
-def _lines(done: Redaction, journal: str) -> list[str]:
-    """What was done, for people."""
+def _lines(done: Redaction) -> list[str]:
+    """What was done, or would be, for people: texts by session, events by stream, and the outcome."""
     from clawvm_es.cli.output import bad, good, table
 
     cells = [(t.session_id, t.version or None, t.commitments, ", ".join(t.pages[:8])) for t in done.trails]
-    lines = table(cells, ("session", "version", "commitments", "pages")) if cells else []
+    shares = [(s.session_id, s.title if s.title != s.session_id else "", s.texts, s.size_bytes) for s in done.shares]
+    lines = [*table(shares, ("session", "title", "texts", "bytes")), ""] if shares else []
+    if cells and done.status != "planned":
+        lines += table(cells, ("session", "version", "commitments", "pages"))
     mark = bad("✗") if done.status in ("pending", "residue") else good("✓")
     lines.append(f"{mark} {done.bodies} texts, {done.size_bytes} bytes: {_SAID[done.status]}")
     if done.held_by:

@@ -145,6 +145,13 @@ class Reach:
             elif isinstance(data, PromptRendered) and touches(shown, state.assembled):
                 yield data.prompt
 
+    def texts(self) -> Iterator[tuple[str, int]]:
+        """Of every erased commitment whose text is there: the stream that it belongs to, and the text's bytes."""
+        for name in self.erased:
+            stored = self._log.stored(name)
+            if stored is not None and stored[1] is not None:
+                yield self._owners[name], len(stored[1])
+
     def bodies(self) -> Iterator[bytes]:
         """The bodies that nothing would stand for any more, each once."""
         seen: dict[str, None] = {}

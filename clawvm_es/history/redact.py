@@ -24,6 +24,7 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError, VersionConflict
 from clawvm_es.history.reach import Log, Reach, touches
+from clawvm_es.history.titles import title_of
 from clawvm_es.journal import erasure, snapshots
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.erasure import Erasure
@@ -68,9 +69,23 @@ class Trail:
 
 
 @attrs.frozen
+class Share:
+    """What a redaction takes from one session (or shared scope): how many texts of how many bytes.
+
+    `title` is that of the session, its id where the text of the title is erased.
+    """
+
+    session_id: str
+    title: str
+    texts: int
+    size_bytes: int
+
+
+@attrs.frozen
 class Redaction:
     """What a redaction came to: how many `bodies` of how many bytes left the journal.
 
+    `shares` are the texts by session; a text that two sessions hold counts in both, and is one of the `bodies`.
     `held_by` are other sessions that still hold one of the texts. `guessable` says that salts come from a seed, so
     that short texts can be guessed from their commitments.
     """
@@ -82,6 +97,12 @@ class Redaction:
     trails: tuple[Trail, ...]
     held_by: tuple[str, ...]
     guessable: bool
+    shares: tuple[Share, ...] = ()
+
+    @property
+    def spans_sessions(self) -> bool:
+        """Whether texts of more than one session go."""
+        return sum(not share.session_id.startswith(SCOPE_PREFIX) for share in self.shares) > 1
 
 
 @attrs.frozen
@@ -115,9 +136,9 @@ def redact(
     for _ in range(limits.RETRIES):
         reach = Reach(log, everywhere)
         reach.grow(_asked(log, reach, target))
-        trails = _trails(log, reach, reason)
+        trails, texts = _trails(log, reach, reason), list(reach.texts())
         if dry_run or not reach.erased:
-            return _finished(log, reach, trails, dry_run)
+            return _finished(log, reach, trails, texts, dry_run)
         try:
             gone, trails = _erase(log, reach, trails, at_us, principal)
         except VersionConflict:
@@ -126,20 +147,29 @@ def redact(
         status = Erasure.ERASED
         if isinstance(log, SQLiteLog):
             status = erasure.scrub(log, [erased.body for erased in gone])
-        return _redaction(log, reach, trails, gone, str(status))
+        return _redaction(log, reach, trails, gone, str(status), texts)
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
 
 
-def _finished(log: Log, reach: Reach, trails: Sequence[_Trail], dry_run: bool) -> Redaction:
+def _finished(
+    log: Log, reach: Reach, trails: Sequence[_Trail], texts: Sequence[tuple[str, int]], dry_run: bool
+) -> Redaction:
     """What is said where nothing is written: a plan, or that nothing is left but what is pending."""
     status = "planned" if dry_run and reach.erased else str(Erasure.NOTHING)
     if not dry_run and isinstance(log, SQLiteLog) and log.pending_erasures():
         status = str(erasure.scrub(log))
     would = [Erased(0, body) for body in reach.bodies()] if dry_run else []
-    return _redaction(log, reach, [attrs.evolve(trail, version=0) for trail in trails], would, status)
+    return _redaction(log, reach, [attrs.evolve(trail, version=0) for trail in trails], would, status, texts)
 
 
-def _redaction(log: Log, reach: Reach, trails: Sequence[_Trail], gone: Sequence[Erased], status: str) -> Redaction:
+def _redaction(
+    log: Log,
+    reach: Reach,
+    trails: Sequence[_Trail],
+    gone: Sequence[Erased],
+    status: str,
+    texts: Sequence[tuple[str, int]],
+) -> Redaction:
     return Redaction(
         status=status,
         commitments=len(reach.erased),
@@ -151,7 +181,17 @@ def _redaction(log: Log, reach: Reach, trails: Sequence[_Trail], gone: Sequence[
         ),
         held_by=tuple(sorted(reach.elsewhere)),
         guessable=log.reproducible,
+        shares=tuple(_shares(log, texts)),
     )
+
+
+def _shares(log: Log, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
+    """Texts by the stream that they belong to, in the order of ids."""
+    sizes: dict[str, list[int]] = {}
+    for owner, size in texts:
+        sizes.setdefault(owner, []).append(size)
+    for owner, each in sorted(sizes.items()):
+        yield Share(owner, title_of(log, owner), len(each), sum(each))
 
 
 # ------------------------------------------------------------------------------------------- planning

@@ -36,7 +36,7 @@ def found(path, canary):
 def test_erased_texts_are_gone_and_the_log_says_so(held, run):
     """One page of one session, everywhere: every stream that held it says so, and the journal verifies."""
     path, canary = held
-    ran = run("redact", path, "--pattern", canary, "--by", "dpo", "--reason", "retention", "--json")
+    ran = run("redact", path, "--pattern", canary, "--yes", "--by", "dpo", "--reason", "retention", "--json")
     document = ran.json
     assert ran.code == 0 and document["status"] == "erased" and document["held_by"] == []
     assert {event["session_id"] for event in document["events"]} == {"first", "second"}
@@ -44,7 +44,7 @@ def test_erased_texts_are_gone_and_the_log_says_so(held, run):
     assert run("verify", path, "--redecide").code == 0
     log = run("log", path, "--type", "content_redacted").out
     assert log.count("by=dpo") == 2 and log.count("reason=retention") == 2
-    again = run("redact", path, "--pattern", canary, "--json")
+    again = run("redact", path, "--pattern", canary, "--yes", "--json")
     assert again.code == 0 and again.json["status"] == "nothing"
 
 
@@ -70,7 +70,7 @@ def test_a_reader_in_the_way_is_pending_and_the_next_verb_finishes(held, run):
     with sqlite3.connect(path, isolation_level=None) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM events").fetchone()
-        ran = run("redact", path, "--pattern", canary, "--json")
+        ran = run("redact", path, "--pattern", canary, "--yes", "--json")
         assert ran.code == 1 and ran.json["status"] == "pending"
         assert run("sessions", path).code == 0 and found(path, canary)
         reader.execute("COMMIT")
@@ -94,12 +94,14 @@ def test_a_killed_erasure_is_finished_by_the_same_command(held, run, changes):
     """Killed after its files changed so often: the journal verifies, and the same command leaves no trace."""
     path, canary = held
     seen = {sizes(path)}
-    started = subprocess.Popen([*PROGRAM, "redact", str(path), "--pattern", canary], stdout=subprocess.DEVNULL)
+    started = subprocess.Popen(
+        [*PROGRAM, "redact", str(path), "--pattern", canary, "--yes"], stdout=subprocess.DEVNULL
+    )
     until(lambda: started.poll() is not None or len(seen.add(sizes(path)) or seen) > changes, "changes of the files")
     started.send_signal(signal.SIGKILL)
     started.wait()
     assert run("verify", path).code == 0
-    assert run("redact", path, "--pattern", canary).code == 0
+    assert run("redact", path, "--pattern", canary, "--yes").code == 0
     assert not found(path, canary)
     assert run("verify", path, "--redecide").code == 0
 
@@ -109,7 +111,7 @@ def test_a_full_disk_erases_nothing_or_is_pending(held, run):
     path, canary = held
     limit = path.stat().st_size + 8 * 1024
     ran = in_shell(
-        "redact", path, "--pattern", canary,
+        "redact", path, "--pattern", canary, "--yes",
         preexec_fn=lambda: (
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit // 8, limit // 8)),
@@ -117,7 +119,7 @@ def test_a_full_disk_erases_nothing_or_is_pending(held, run):
     )  # fmt: skip
     assert ran.code in (1, 2), ran
     assert run("verify", path).code == 0
-    assert run("redact", path, "--pattern", canary).code == 0
+    assert run("redact", path, "--pattern", canary, "--yes").code == 0
     assert not found(path, canary)
 
 

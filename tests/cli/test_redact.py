@@ -1,0 +1,89 @@
+"""`clawvm redact`: what it says before it erases, and when it asks."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from clawvm_es.engine.journal import Journal
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A journal with two sessions that hold a text of their own and one in common."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal:
+        for name in ("one", "two"):
+            with journal.session(name, counter="lines4") as session:
+                session.user_says(f"fix the login of {name}\nplease")
+                session.write_page("constraint", "- You must never tell canary.")
+                session.assemble()
+    return path
+
+
+def heads(path):
+    """Where all streams stand."""
+    with Journal.open(path, read_only=True) as journal:
+        return journal.log.heads()
+
+
+MANY = [("--pattern", "."), ("--pattern", "canary", "-s", "one"), ("-s", "one", "--page", "p2", "--everywhere")]
+
+
+@pytest.mark.parametrize("options", MANY, ids=" ".join)
+def test_without_a_terminal_nothing_goes_unasked(path, run, options):
+    """The counts by session and title are printed, nothing changes, exit code 2; with --yes it is erased."""
+    before = heads(path)
+    code, out, err = run("redact", path, *options)
+    assert code == 2 and "fix the login of one" in out and "--yes" in err and len(err.splitlines()) == 1
+    assert heads(path) == before
+    code, out, _ = run("redact", path, *options, "--json")
+    document = json.loads(out)
+    assert code == 2 and document["status"] == "unconfirmed" and heads(path) == before
+    assert all(each["texts"] > 0 and each["bytes"] > 0 for each in document["sessions"])
+    assert run("redact", path, *options, "--yes")[0] == 0
+    assert heads(path) != before
+
+
+ONE = [("-s", "one", "--page", "p2"), ("-s", "one", "--all"), ("-s", "one", "--page", "p1", "--everywhere")]
+
+
+@pytest.mark.parametrize("options", ONE, ids=" ".join)
+def test_what_is_named_in_one_session_goes_without_a_question(path, run, options):
+    """A page or a session that was named, and what no other session holds: scripts go on as they did."""
+    code, out, _ = run("redact", path, *options)
+    assert code == 0 and "erased" in out
+
+
+def test_a_dry_run_and_an_erasure_that_finds_nothing_need_no_answer(path, run):
+    """Nothing is written, so nobody is asked."""
+    code, out, _ = run("redact", path, "--pattern", "canary", "--dry-run", "--json")
+    shares = json.loads(out)["sessions"]
+    assert code == 0 and [each["title"] for each in shares] == ["fix the login of one", "fix the login of two"]
+    assert run("redact", path, "--pattern", "nowhere to be found")[0] == 0
+
+
+class Terminal(io.StringIO):
+    """A person who answers."""
+
+    def isatty(self):
+        """It is a terminal."""
+        return True
+
+
+@pytest.mark.parametrize(("answer", "code", "erased"), [("y\n", 0, True), ("n\n", 1, False), ("\n", 1, False)])
+def test_on_a_terminal_it_asks(path, run, monkeypatch, answer, code, erased):
+    """The counts come before the question; only a yes erases."""
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr("clawvm_es.cli.redact.on_terminal", lambda: True)
+    before = heads(path)
+    got, out, err = run("redact", path, "--pattern", "canary", "--json")
+    assert got == code and "fix the login of two" in err and "Erase these texts" in err
+    assert (heads(path) != before) is erased and (json.loads(out)["status"] == "erased" if erased else out == "")
+
+
+def test_titles_of_erased_prompts_are_gone_from_what_is_said_afterwards(path, run):
+    """What was erased stands in no report of the erasure."""
+    _, out, _ = run("redact", path, "--pattern", ".", "--yes")
+    assert "login" not in out
