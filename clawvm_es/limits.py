@@ -39,6 +39,8 @@ COUNTER_PIECE_CHARS: Final = 100_000
 """Longest piece handed to a tokenizer at once; a million blanks in one piece make tiktoken panic."""
 NESTING_MAX: Final = 200
 """JSON nested deeper than this is treated as plain text by the builders."""
+SKIPPED_LINES: Final = 5
+"""Lines of a recorded file that are named for each reason of a skip, the first ones."""
 COUNTER_MEMO: Final = 4_096
 """How many counts a tokenizer remembers, so that no text is counted twice."""
 SOURCE_CHARS: Final = 240

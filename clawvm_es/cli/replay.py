@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,11 +80,13 @@ def replay(
     if not any(map(os.path.exists, files)):  # a wrong path makes no journal
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
-        replayed, errors = _replay_all(target, files, settings, format_)
+        replayed, errors, ours = _replay_all(target, files, settings, format_)
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}
     documents, lines = _report(rows, replayed)
     emit({"journal": journal, "sessions": documents, "errors": errors}, lines, as_json)
+    if ours is not None:
+        raise ours
     if errors:
         context.exit(2)
 
@@ -99,7 +101,12 @@ def _report(rows: Mapping[str, SessionRow], replayed: Sequence[Replayed]) -> tup
         appended[found.session_id] += found.appended
     documents = [
         session_document(rows[session_id])
-        | {"file": found.source, "appended": appended[session_id], "skipped": dict(sorted(found.skipped.items()))}
+        | {
+            "file": found.source,
+            "appended": appended[session_id],
+            "skipped": dict(sorted(found.skipped.items())),
+            "skipped_lines": {reason: list(lines) for reason, lines in found.skipped_lines.items()},
+        }
         for session_id, found in done.items()
     ]
     if len(done) == 1:
@@ -109,7 +116,17 @@ def _report(rows: Mapping[str, SessionRow], replayed: Sequence[Replayed]) -> tup
         )
     else:
         lines = sessions_table([rows[session_id] for session_id in done]) if done else []
-    return documents, lines
+    return documents, [*lines, *(line for found in done.values() for line in _odd(found))]
+
+
+def _odd(found: Replayed) -> Iterator[str]:
+    """Lines that name the odd records of a file, by reason."""
+    from clawvm_es.importers.recording import ODD
+
+    for reason, lines in found.skipped_lines.items():
+        if reason in ODD:
+            more = ", …" if found.skipped.get(reason, 0) > len(lines) else ""
+            yield f"skipped {found.source}: line {', '.join(map(str, lines))}{more}: {reason}"
 
 
 def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
@@ -129,21 +146,31 @@ def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
 
 def _replay_all(
     target: Journal, files: Sequence[str], settings: ReplaySettings, format_: str | None
-) -> tuple[list[Replayed], list[dict[str, Any]]]:
-    """Replay file after file; a file's own error is noted, and the next one is replayed."""
+) -> tuple[list[Replayed], list[dict[str, Any]], Exception | None]:
+    """Replay file after file; a file's own error is noted, and the next one is replayed.
+
+    The last of the three is the first error that is no file's but ours.
+    """
     from clawvm_es.cli.output import counter, say
     from clawvm_es.errors import ClawVMError, JournalError
     from clawvm_es.importers.replay import replay as replay_file
 
     replayed: list[Replayed] = []
     errors: list[dict[str, Any]] = []
+    ours: Exception | None = None
     for file in files:
         try:
             replayed.extend(replay_file(target, file, settings, format=format_, progress=counter("inputs")))
-        except JournalError:
+        except (JournalError, OSError):
             raise
         except ClawVMError as error:
             message = " ".join(error.message.split())
+            message = message if file in message else f"{file}: {message}"
             errors.append({"file": file, "error": message, "hint": error.hint})
             say(message, error.hint)
-    return replayed, errors
+        except Exception as error:  # told at the end, with exit code 70; the other files are no worse for it
+            ours = ours or error
+            message = f"{file}: internal error: {type(error).__name__}"
+            errors.append({"file": file, "error": message, "hint": ""})
+            say(message, "")
+    return replayed, errors, ours

@@ -18,7 +18,17 @@ from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
 
-__all__ = ["FORMATS", "Recording", "commands", "detect", "export_trace", "read", "write_inputs", "write_trace"]
+__all__ = [
+    "FORMATS",
+    "Recording",
+    "commands",
+    "detect",
+    "export_trace",
+    "read",
+    "read_bytes",
+    "write_inputs",
+    "write_trace",
+]
 
 _PARSERS: Final[Mapping[str, Callable[[bytes, str], tuple[Recording, ...]]]] = MappingProxyType(
     {
@@ -36,15 +46,24 @@ def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     The format is detected unless named. Raises `UnreadableInput` if the file cannot be read or has no known
     format, or holds nothing of the format named, `UsageError` if `format` is not one of `FORMATS`.
     """
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")
-    data = load(Path(path))
-    recordings = _PARSERS[format or detect_bytes(data, str(path))](data, str(path))
+    _known(format)
+    return read_bytes(load(Path(path)), str(path), format)
+
+
+def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
+    """The recorded sessions in the bytes of a file; `name` stands in errors. Raises as `read` does."""
+    _known(format)
+    recordings = _PARSERS[format or detect_bytes(data, name)](data, name)
     if not any(recording.steps for recording in recordings):
         unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)
         if unknown:
             raise UnreadableInput(
-                f"{path}: holds no session of format {format}, only {unknown} unknown records",
+                f"{name}: holds no session of format {format}, only {unknown} unknown records",
                 hint="leave --format out to have it detected",
             )
     return recordings
+
+
+def _known(format: str | None) -> None:
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")

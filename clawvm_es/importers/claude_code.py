@@ -24,7 +24,7 @@ from clawvm_es.importers.recording import (
     Usage,
     UserMessage,
 )
-from clawvm_es.importers.records import Record, count_of, dict_of, instant, list_of, read_lines, text_of
+from clawvm_es.importers.records import Fields, Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
 
@@ -46,7 +46,7 @@ _NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
         "mcp_progress": Skip.MCP_PROGRESS,
     }
 )
-_NO_STATE_BLOCKS: Final[Mapping[object, Skip]] = MappingProxyType(
+_NO_STATE_BLOCKS: Final[Mapping[str, Skip]] = MappingProxyType(
     {"thinking": Skip.THINKING, "redacted_thinking": Skip.THINKING, "image": Skip.IMAGE, "document": Skip.IMAGE}
 )
 
@@ -63,7 +63,9 @@ class _File:
 
     def agent(self, agent_id: str) -> Transcript:
         """The session of a subagent."""
-        return self.agents.setdefault(agent_id, Transcript())
+        agent = self.agents.setdefault(agent_id, Transcript())
+        agent.line = self.main.line
+        return agent
 
     def new(self, key: object, into: Transcript) -> bool:
         """Whether a record is new; one that came before is counted."""
@@ -81,7 +83,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     file.main.skipped.update(skipped)
     for record in records:
         _record(file, record)
-    session_id = file.session_id or content_id("claude", [record.data for record in records])
+    session_id = file.session_id or content_id("claude", [record.data.raw for record in records])
     main = file.main.recording(session_id, CLAUDE_CODE, name)
     agents = tuple(
         agent.recording(f"{session_id}/agent-{agent_id}", CLAUDE_CODE, name, linked_to=session_id)
@@ -94,42 +96,43 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
 
 def _record(file: _File, record: Record) -> None:
     row = record.data
-    file.session_id = file.session_id or text_of(row.get("sessionId"))
-    if row.get("type") == "progress":
+    file.main.line = record.line
+    file.session_id = file.session_id or row.text("sessionId")
+    if row.text("type") == "progress":
         _progress(file, record)
         return
     into = _home(file, row)
-    if file.new(text_of(row.get("uuid")) or record.raw, into):
-        _row(into, row, record.line, text_of(row.get("cwd")))
+    if file.new(row.text("uuid") or record.raw, into):
+        _row(into, row, record.line, row.text("cwd"))
 
 
-def _home(file: _File, row: Mapping[str, object]) -> Transcript:
+def _home(file: _File, row: Fields) -> Transcript:
     """The session that a row belongs to: the main one, or a subagent's for rows of a sidechain."""
-    if row.get("isSidechain") is not True:
+    if not row.flag("isSidechain"):
         return file.main
-    uuid, parent = text_of(row.get("uuid")), text_of(row.get("parentUuid"))
-    agent_id = text_of(row.get("agentId")) or file.sidechains.get(parent) or uuid[:8] or "sidechain"
+    uuid, parent = row.text("uuid"), row.text("parentUuid")
+    agent_id = row.text("agentId") or file.sidechains.get(parent) or uuid[:8] or "sidechain"
     file.sidechains[uuid] = agent_id
     return file.agent(agent_id)
 
 
 def _progress(file: _File, record: Record) -> None:
-    data = dict_of(record.data.get("data"))
-    kind, agent_id = text_of(data.get("type")), text_of(data.get("agentId"))
+    data = record.data.fields("data")
+    kind, agent_id = data.text("type"), data.text("agentId")
     if kind != "agent_progress" or not agent_id:
         file.main.skip(_NO_STATE.get(kind, Skip.PROGRESS))
         return
-    agent, row = file.agent(agent_id), dict_of(data.get("message"))
-    if not file.new((agent_id, text_of(row.get("uuid")) or record.raw), agent):
+    agent, row = file.agent(agent_id), data.fields("message")
+    if not file.new((agent_id, row.text("uuid") or record.raw), agent):
         return
     if "timestamp" not in row:
-        row = {**row, "timestamp": record.data.get("timestamp")}
-    _row(agent, row, record.line, text_of(record.data.get("cwd")))
+        row = Fields({**row.raw, "timestamp": record.data.raw.get("timestamp")})
+    _row(agent, row, record.line, record.data.text("cwd"))
 
 
-def _row(into: Transcript, row: Mapping[str, object], line: int, cwd: str) -> None:
+def _row(into: Transcript, row: Fields, line: int, cwd: str) -> None:
     """One row of a session, whatever it was nested in."""
-    kind, at_us = text_of(row.get("type")), instant(row.get("timestamp"), line)
+    kind, at_us = row.text("type"), row.instant("timestamp", line)
     if kind == "assistant":
         into.began(at_us)
         _assistant(into, row, line, at_us, cwd)
@@ -142,62 +145,55 @@ def _row(into: Transcript, row: Mapping[str, object], line: int, cwd: str) -> No
         into.skip(_NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
 
 
-def _assistant(into: Transcript, row: Mapping[str, object], line: int, at_us: int, cwd: str) -> None:
-    message = dict_of(row.get("message"))
-    content = message.get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    if not isinstance(content, list):
+def _assistant(into: Transcript, row: Fields, line: int, at_us: int, cwd: str) -> None:
+    message = row.fields("message")
+    if not (message.is_list("content") or message.is_text("content")):
         into.skip(Skip.MALFORMED_RECORD)
         return
-    if message.get("model") == "<synthetic>":
+    if message.text("model") == "<synthetic>":
         into.skip(Skip.SYNTHETIC)
         return
     texts: list[str] = []
     uses: list[Use] = []
-    for block in map(dict_of, content):
-        if block.get("type") == "text":
-            texts.append(text_of(block.get("text")))
-        elif block.get("type") == "tool_use":
-            arguments = block.get("input")
-            arguments = arguments if isinstance(arguments, dict) else {"input": arguments}
-            uses.append(Use(text_of(block.get("id")), text_of(block.get("name")), arguments, cwd))
+    for block in message.blocks("content"):
+        if block.text("type") == "text" and block.is_text("text"):
+            texts.append(block.text("text"))
+        elif block.text("type") == "tool_use":
+            uses.append(Use(block.text("id"), block.text("name"), block.arguments("input"), cwd))
         else:
-            into.skip(_NO_STATE_BLOCKS.get(block.get("type"), Skip.UNKNOWN_BLOCK))
-    key = text_of(message.get("id")) or f"line {line}"
+            into.skip(_NO_STATE_BLOCKS.get(block.text("type"), Skip.UNKNOWN_BLOCK))
+    key = message.text("id") or f"line {line}"
     into.answer(key, texts=texts, uses=uses, usage=_usage(message), line=line, at_us=at_us)
 
 
-def _usage(message: Mapping[str, object]) -> Usage:
-    usage = dict_of(message.get("usage"))
-    cached = count_of(usage.get("cache_read_input_tokens"))
-    fresh = count_of(usage.get("input_tokens")) + count_of(usage.get("cache_creation_input_tokens"))
-    return Usage(fresh + cached, cached, count_of(usage.get("output_tokens")))
+def _usage(message: Fields) -> Usage:
+    usage = message.fields("usage")
+    cached = usage.count("cache_read_input_tokens")
+    fresh = usage.count("input_tokens") + usage.count("cache_creation_input_tokens")
+    return Usage(fresh + cached, cached, usage.count("output_tokens"))
 
 
-def _user(into: Transcript, row: Mapping[str, object], line: int, at_us: int) -> None:
-    content = dict_of(row.get("message")).get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    if not isinstance(content, list):
+def _user(into: Transcript, row: Fields, line: int, at_us: int) -> None:
+    message = row.fields("message")
+    if not (message.is_list("content") or message.is_text("content")):
         into.skip(Skip.MALFORMED_RECORD)
         return
     texts: list[str] = []
-    for block in map(dict_of, content):
-        if block.get("type") == "text":
-            texts.append(text_of(block.get("text")))
-        elif block.get("type") == "tool_result":
+    for block in message.blocks("content"):
+        if block.text("type") == "text" and block.is_text("text"):
+            texts.append(block.text("text"))
+        elif block.text("type") == "tool_result":
             _result(into, row, block, line, at_us)
         else:
-            into.skip(_NO_STATE_BLOCKS.get(block.get("type"), Skip.UNKNOWN_BLOCK))
+            into.skip(_NO_STATE_BLOCKS.get(block.text("type"), Skip.UNKNOWN_BLOCK))
     if texts:
         _prompt(into, row, texts, line, at_us)
 
 
-def _prompt(into: Transcript, row: Mapping[str, object], texts: list[str], line: int, at_us: int) -> None:
+def _prompt(into: Transcript, row: Fields, texts: list[str], line: int, at_us: int) -> None:
     """The text of a user row: a summary, the harness's own words, a skill, or what the user said."""
     lines, whole = Lines(line, line), "\n".join(texts)
-    if row.get("isCompactSummary") is True:
+    if row.flag("isCompactSummary"):
         into.say(Summary(whole, lines, at_us))
         return
     if _HARNESS.match(whole.lstrip()) and _CLEAR in whole:
@@ -209,45 +205,42 @@ def _prompt(into: Transcript, row: Mapping[str, object], texts: list[str], line:
     skill = _SKILL.match(whole)
     if not said:
         return
-    if row.get("isMeta") is not True:
+    if not row.flag("isMeta"):
         if whole.strip():
             into.say(UserMessage(whole, lines, at_us))
         else:
             into.skip(Skip.EMPTY_MESSAGE)
-    elif skill or row.get("sourceToolUseID"):
+    elif skill or row.text("sourceToolUseID"):
         into.say(SkillBody(whole, skill[1] if skill else "skill", lines, at_us))
     else:
         into.skip(Skip.META)
 
 
-def _result(into: Transcript, row: Mapping[str, object], block: Mapping[str, object], line: int, at_us: int) -> None:
-    content, texts = block.get("content"), []
-    if isinstance(content, str):
-        texts.append(content)
-    for item in map(dict_of, list_of(content)):
-        if item.get("type") == "text":
-            texts.append(text_of(item.get("text")))
+def _result(into: Transcript, row: Fields, block: Fields, line: int, at_us: int) -> None:
+    texts: list[str] = []
+    for item in block.blocks("content"):
+        if item.text("type") == "text" and item.is_text("text"):
+            texts.append(item.text("text"))
         else:
-            into.skip(_NO_STATE_BLOCKS.get(item.get("type"), Skip.UNKNOWN_BLOCK))
+            into.skip(_NO_STATE_BLOCKS.get(item.text("type"), Skip.UNKNOWN_BLOCK))
     text = "\n".join(texts)
-    told = dict_of(row.get("toolUseResult"))
-    if told.get("interrupted") is True or text.startswith("[Request interrupted"):
+    told = row.fields("toolUseResult")
+    if told.flag("interrupted") or text.startswith("[Request interrupted"):
         status = ReturnStatus.INTERRUPTED
     else:
-        status = ReturnStatus.ERROR if block.get("is_error") is True else ReturnStatus.OK
-    into.result(text_of(block.get("tool_use_id")), text, status, line, at_us)
+        status = ReturnStatus.ERROR if block.flag("is_error") else ReturnStatus.OK
+    into.result(block.text("tool_use_id"), text, status, line, at_us)
 
 
-def _system(into: Transcript, row: Mapping[str, object], line: int, at_us: int) -> None:
-    lines, subtype = Lines(line, line), row.get("subtype")
+def _system(into: Transcript, row: Fields, line: int, at_us: int) -> None:
+    lines, subtype = Lines(line, line), row.text("subtype")
     if subtype == "compact_boundary":
         into.say(RecordedBoundary(Boundary.COMPACT, lines, at_us))
     elif subtype == "microcompact_boundary":
         into.flush()
-        named = list_of(dict_of(row.get("microcompactMetadata")).get("compactedToolIds"))
-        dropped = into.calls_of([text_of(call_id) for call_id in named])
+        dropped = into.calls_of(row.fields("microcompactMetadata").texts("compactedToolIds"))
         into.say(RecordedBoundary(Boundary.PRUNE, lines, at_us, dropped_calls=dropped))
-    elif subtype == "local_command" and _CLEAR in text_of(row.get("content")):
+    elif subtype == "local_command" and _CLEAR in row.text("content"):
         into.say(RecordedBoundary(Boundary.RESET, lines, at_us))
     else:
         into.skip(Skip.SYSTEM_NOTICE)

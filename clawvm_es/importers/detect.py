@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers.records import BOM, TooDeep, parse_json, read_lines
+from clawvm_es.importers.records import BOM, Fields, TooDeep, parse_json, read_lines
 
 CLAUDE_CODE: Final = "claude_code"
 PI: Final = "pi"
@@ -65,17 +65,16 @@ def detect_bytes(data: bytes, name: str) -> str:
 
 def is_conversation(value: object) -> bool:
     """Whether a JSON value holds OpenAI messages: an object with `traj` or `messages` whose items have a role."""
-    if not isinstance(value, dict):
-        return False
-    return is_messages(value.get("traj", value.get("messages")))
+    session = Fields.of(value)
+    return is_messages(session.raw.get("traj", session.raw.get("messages")))
 
 
 def is_messages(value: object) -> bool:
     """Whether a JSON value is a list of OpenAI messages."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and value[0].get("role") in _ROLES
+    return isinstance(value, list) and bool(value) and Fields.of(value[0]).text("role") in _ROLES
 
 
-def _head(data: bytes) -> list[dict[str, object]]:
+def _head(data: bytes) -> list[Fields]:
     """The first records that no chat file has."""
     cut = -1
     for _ in range(LOOKED_AT):
@@ -83,11 +82,11 @@ def _head(data: bytes) -> list[dict[str, object]]:
         if cut < 0:
             break
     records, _skipped = read_lines(data if cut < 0 else data[: cut + 1])
-    return [record.data for record in records if not is_conversation(record.data)]
+    return [record.data for record in records if not is_conversation(record.data.raw)]
 
 
 def _objects(data: bytes) -> list[object]:
-    return [record.data for record in read_lines(data)[0]]
+    return [record.data.raw for record in read_lines(data)[0]]
 
 
 def _is_chat(data: bytes) -> bool:
@@ -121,25 +120,24 @@ def _is_binary(data: bytes) -> bool:
     return b"\0" in data
 
 
-def _is_claude_code(record: Mapping[str, object]) -> bool:
-    if record.get("type") not in _CLAUDE_TYPES:
+def _is_claude_code(record: Fields) -> bool:
+    if record.text("type") not in _CLAUDE_TYPES:
         return False
     return any(key in record for key in ("sessionId", "leafUuid", "snapshot")) or (
         "uuid" in record and "message" in record
     )
 
 
-def _is_pi(record: Mapping[str, object]) -> bool:
-    if record.get("type") == "session":
+def _is_pi(record: Fields) -> bool:
+    if record.text("type") == "session":
         return "id" in record and "cwd" in record
-    message = record.get("message")
-    return record.get("type") == "message" and isinstance(message, dict) and "role" in message
+    return record.text("type") == "message" and "role" in record.fields("message")
 
 
-def _is_trace(record: Mapping[str, object]) -> bool:
-    return record.get("format") == "clawvm-trace"
+def _is_trace(record: Fields) -> bool:
+    return record.text("format") == "clawvm-trace"
 
 
-_BY_RECORD: Final[Mapping[str, Callable[[Mapping[str, object]], bool]]] = MappingProxyType(
+_BY_RECORD: Final[Mapping[str, Callable[[Fields], bool]]] = MappingProxyType(
     {CLAWVM_TRACE: _is_trace, PI: _is_pi, CLAUDE_CODE: _is_claude_code}
 )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.detect import OPENAI_CHAT, is_messages
 from clawvm_es.importers.identity import content_id
-from clawvm_es.importers.recording import Lines, Recording, Skip, SystemMessage, Usage, UserMessage
-from clawvm_es.importers.records import BOM, TooDeep, dict_of, instant, list_of, parse_json, read_lines, text_of
+from clawvm_es.importers.recording import Lines, Recording, Skip, Skips, SystemMessage, Usage, UserMessage
+from clawvm_es.importers.records import BOM, Fields, TooDeep, parse_json, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import ReturnStatus
 
@@ -32,7 +32,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     return tuple(transcript.recording(session_id, OPENAI_CHAT, name) for session_id, transcript in found.items())
 
 
-def _sessions(data: bytes, name: str) -> tuple[list[dict[str, object]], Mapping[str, int]]:
+def _sessions(data: bytes, name: str) -> tuple[list[Fields], Skips]:
     """The objects that hold messages, and what was skipped between them."""
     try:
         value = parse_json(data.removeprefix(BOM).decode("utf-8", "surrogatepass").strip())
@@ -42,49 +42,52 @@ def _sessions(data: bytes, name: str) -> tuple[list[dict[str, object]], Mapping[
         records, skipped = read_lines(data)
         if not records:
             raise UnreadableInput(f"{name}: is not JSON: {error}", hint="is it cut off?") from None
-        return _keep([record.data for record in records], skipped)
+        return _keep([record.data.raw for record in records], skipped)
     if is_messages(value):
-        return [{"messages": value}], {}
-    return _keep(value if isinstance(value, list) else [value], {})
+        return [Fields({"messages": value})], Skips()
+    return _keep(value if isinstance(value, list) else [value], Skips())
 
 
-def _keep(values: list[object], skipped: Mapping[str, int]) -> tuple[list[dict[str, object]], Mapping[str, int]]:
-    kept = [value for value in values if isinstance(value, dict) and isinstance(_messages(value), list)]
-    missing = len(values) - len(kept)
-    counted = {**skipped, Skip.MALFORMED_RECORD: missing} if missing else skipped
-    return kept, counted
+def _keep(values: Sequence[object], skipped: Skips) -> tuple[list[Fields], Skips]:
+    kept = [session for session in map(Fields.of, values) if session.is_list(_place(session))]
+    if missing := len(values) - len(kept):
+        skipped.add(Skip.MALFORMED_RECORD, times=missing)
+    return kept, skipped
 
 
-def _messages(session: Mapping[str, object]) -> object:
-    return session.get("traj", session.get("messages"))
+def _place(session: Fields) -> str:
+    """The field that holds the messages."""
+    return "traj" if "traj" in session else "messages"
 
 
-def _session_id(session: Mapping[str, object], index: int) -> str:
-    """A digest of the messages, then task and trial (tau-bench), the recorded id, or the place in the file."""
-    digest = content_id("chat", _messages(session))
-    task, trial = session.get("task_id"), session.get("trial")
-    return f"{digest}-{index + 1}" if task is None else f"{digest}-task-{task}-trial-{trial}"
+def _session_id(session: Fields, index: int) -> str:
+    """A digest of the messages, then task and trial (tau-bench), or the place in the file."""
+    digest = content_id("chat", session.raw.get(_place(session)))
+    task, trial = session.raw.get("task_id"), session.raw.get("trial")
+    if not isinstance(task, (str, int)):
+        return f"{digest}-{index + 1}"
+    return f"{digest}-task-{task}-trial-{trial if isinstance(trial, (str, int)) else None}"
 
 
-def _session(session: Mapping[str, object]) -> Transcript:
+def _session(session: Fields) -> Transcript:
     into = Transcript()
-    for number, item in enumerate(list_of(_messages(session)), 1):
-        message = dict_of(item)
-        at_us = instant(message.get("timestamp"), number)
+    for number, message in enumerate(session.objects(_place(session)), 1):
+        at_us = message.instant("timestamp", number)
+        into.line = number
         into.began(at_us)
         _message(into, message, number, at_us)
     return into
 
 
-def _message(into: Transcript, message: Mapping[str, object], line: int, at_us: int) -> None:
-    role, lines = message.get("role"), Lines(line, line)
-    text = _text(into, message.get("content"))
+def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
+    role, lines = message.text("role"), Lines(line, line)
+    text = _text(into, message)
     if role == "assistant":
-        uses = [use for call in list_of(message.get("tool_calls")) if (use := _use(into, dict_of(call)))]
+        uses = [use for call in message.objects("tool_calls") if (use := _use(into, call))]
         into.answer(f"message {line}", texts=[text] if text else [], uses=uses, usage=Usage(), line=line, at_us=at_us)
     elif role in ("tool", "function"):
         status = ReturnStatus.ERROR if text.startswith("Error:") else ReturnStatus.OK
-        into.result(text_of(message.get("tool_call_id")), text, status, line, at_us)
+        into.result(message.text("tool_call_id"), text, status, line, at_us)
     elif role not in ("system", "developer", "user"):
         into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
     elif not text.strip():
@@ -93,30 +96,35 @@ def _message(into: Transcript, message: Mapping[str, object], line: int, at_us: 
         into.say((UserMessage if role == "user" else SystemMessage)(text, lines, at_us))
 
 
-def _text(into: Transcript, content: object) -> str:
-    if isinstance(content, str):
-        return content
+def _text(into: Transcript, message: Fields) -> str:
+    if message.is_text("content"):
+        return message.text("content")
     texts: list[str] = []
-    for part in map(dict_of, list_of(content)):
-        if isinstance(part.get("text"), str):
-            texts.append(text_of(part["text"]))
+    for part in message.objects("content"):
+        if part.is_text("text"):
+            texts.append(part.text("text"))
         else:
             into.skip(Skip.IMAGE if "image_url" in part else Skip.UNKNOWN_BLOCK)
+    if message.is_odd("content"):
+        into.skip(Skip.MALFORMED_RECORD)
     return "\n".join(texts)
 
 
-def _use(into: Transcript, call: Mapping[str, object]) -> Use | None:
-    function = dict_of(call.get("function"))
+def _use(into: Transcript, call: Fields) -> Use | None:
+    function = call.fields("function")
     if not function:
         into.skip(Skip.UNKNOWN_BLOCK)
         return None
-    given = function.get("arguments")
-    arguments: object = given
-    if isinstance(given, str):
-        try:
-            arguments = parse_json(given) if given.strip() else {}
-        except ValueError:
-            arguments = given
-    if not isinstance(arguments, dict):
-        arguments = {"input": arguments}
-    return Use(text_of(call.get("id")), text_of(function.get("name")), arguments)
+    return Use(call.text("id"), function.text("name"), _arguments(function))
+
+
+def _arguments(function: Fields) -> Mapping[str, object]:
+    """The arguments of a call: an object, or one as JSON text."""
+    text = function.text("arguments")
+    if not text.strip():
+        return {} if function.is_text("arguments") else function.arguments("arguments")
+    try:
+        given = parse_json(text)
+    except ValueError:
+        given = text
+    return Fields({"given": given}).arguments("given")

@@ -16,7 +16,7 @@ import attrs
 from clawvm_es.importers.detect import PI
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Lines, RecordedBoundary, Recording, Skip, Summary, Usage, UserMessage
-from clawvm_es.importers.records import Record, count_of, dict_of, instant, list_of, read_lines, text_of
+from clawvm_es.importers.records import Fields, Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
 
@@ -78,21 +78,22 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     for record in records:
         file.index.append(record.line)
         _record(file, record)
-    session_id = file.session_id or content_id("pi", [record.data for record in records])
+    session_id = file.session_id or content_id("pi", [record.data.raw for record in records])
     return (file.into.recording(session_id, PI, name),)
 
 
 def _record(file: _File, record: Record) -> None:
-    row, kind = record.data, text_of(record.data.get("type"))
-    at_us = instant(row.get("timestamp"), record.line)
+    row, kind = record.data, record.data.text("type")
+    file.into.line = record.line
+    at_us = row.instant("timestamp", record.line)
     if kind == "session":
         if file.session_id:
             file.into.skip(Skip.DUPLICATE_RECORD)
         else:
-            file.session_id, file.cwd = text_of(row.get("id")), text_of(row.get("cwd"))
+            file.session_id, file.cwd = row.text("id"), row.text("cwd")
             file.into.began(at_us)
         return
-    entry_id = text_of(row.get("id"))
+    entry_id = row.text("id")
     if entry_id in file.entries or record.raw in file.seen:
         file.into.skip(Skip.DUPLICATE_RECORD)
         return
@@ -104,9 +105,9 @@ def _record(file: _File, record: Record) -> None:
     _entry(file, kind, row, record.line, at_us)
 
 
-def _place(file: _File, entry_id: str, row: Mapping[str, object], line: int, at_us: int) -> None:
+def _place(file: _File, entry_id: str, row: Fields, line: int, at_us: int) -> None:
     """Hang an entry into the tree; on another parent than the leaf the recorded context changes."""
-    parent = text_of(row.get("parentId")) if "parentId" in row else file.leaf
+    parent = row.text("parentId") if "parentId" in row else file.leaf
     if parent != file.leaf:
         if parent and parent not in file.entries:
             file.into.skip(Skip.UNKNOWN_PARENT)
@@ -114,56 +115,56 @@ def _place(file: _File, entry_id: str, row: Mapping[str, object], line: int, at_
         else:
             lines = Lines(line, line)
             file.into.say(RecordedBoundary(Boundary.PRUNE, lines, at_us, kept_lines=file.kept(parent)))
-    kept = file.entries.get(text_of(row.get("firstKeptEntryId")))
-    compaction = row.get("type") == "compaction"
+    kept = file.entries.get(row.text("firstKeptEntryId"))
+    compaction = row.text("type") == "compaction"
     file.entries[entry_id] = _Entry(line, parent, compaction, kept.line if kept and compaction else 0)
     file.leaf = entry_id
 
 
-def _entry(file: _File, kind: str, row: Mapping[str, object], line: int, at_us: int) -> None:
+def _entry(file: _File, kind: str, row: Fields, line: int, at_us: int) -> None:
     into, lines = file.into, Lines(line, line)
     if kind == "message":
-        _message(file, dict_of(row.get("message")), line, at_us)
+        _message(file, row.fields("message"), line, at_us)
     elif kind == "compaction":
         into.say(RecordedBoundary(Boundary.COMPACT, lines, at_us, kept_lines=_kept(file, row, line)))
-        into.say(Summary(text_of(row.get("summary")), lines, at_us))
+        into.say(Summary(row.text("summary"), lines, at_us))
     elif kind == "branch_summary":
-        into.say(Summary(text_of(row.get("summary")), lines, at_us))
+        into.say(Summary(row.text("summary"), lines, at_us))
     elif kind == "custom_message":
-        _said(into, _text(into, row.get("content")), lines, at_us, harness=True)
+        _said(into, _text(into, row), lines, at_us, harness=True)
     else:
         into.skip(_NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
 
 
-def _kept(file: _File, row: Mapping[str, object], line: int) -> frozenset[int]:
+def _kept(file: _File, row: Fields, line: int) -> frozenset[int]:
     """Lines that a compaction keeps: from its first kept entry on."""
-    entry_id = text_of(row.get("id"))
+    entry_id = row.text("id")
     if entry_id:
         return file.kept(entry_id) - {line}
-    first = row.get("firstKeptEntryIndex")
-    if type(first) is not int or not 0 < first < len(file.index):
+    first = row.count("firstKeptEntryIndex")
+    if not 0 < first < len(file.index):
         return frozenset()
     return frozenset(range(file.index[first], line))
 
 
-def _message(file: _File, message: Mapping[str, object], line: int, at_us: int) -> None:
-    into, role, lines = file.into, message.get("role"), Lines(line, line)
+def _message(file: _File, message: Fields, line: int, at_us: int) -> None:
+    into, role, lines = file.into, message.text("role"), Lines(line, line)
     if role == "user":
-        _said(into, _text(into, message.get("content")), lines, at_us)
+        _said(into, _text(into, message), lines, at_us)
     elif role == "assistant":
         _assistant(file, message, line, at_us)
     elif role == "toolResult":
-        status = ReturnStatus.ERROR if message.get("isError") is True else ReturnStatus.OK
-        text = _text(into, message.get("content"))
-        into.result(text_of(message.get("toolCallId")), text, status, line, at_us)
+        status = ReturnStatus.ERROR if message.flag("isError") else ReturnStatus.OK
+        text = _text(into, message)
+        into.result(message.text("toolCallId"), text, status, line, at_us)
     elif role == "bashExecution":
-        if message.get("excludeFromContext") is True:
+        if message.flag("excludeFromContext"):
             into.skip(Skip.CUSTOM)
         else:
-            text = f"$ {text_of(message.get('command'))}\n{text_of(message.get('output'))}"
+            text = f"$ {message.text('command')}\n{message.text('output')}"
             _said(into, text, lines, at_us)
     elif role in ("custom", "hookMessage"):
-        _said(into, _text(into, message.get("content")), lines, at_us, harness=True)
+        _said(into, _text(into, message), lines, at_us, harness=True)
     else:
         into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
 
@@ -175,33 +176,33 @@ def _said(into: Transcript, text: str, lines: Lines, at_us: int, harness: bool =
         into.skip(Skip.EMPTY_MESSAGE)
 
 
-def _text(into: Transcript, content: object) -> str:
+def _text(into: Transcript, message: Fields) -> str:
     """The text of a message's content: a string, or text blocks."""
-    if isinstance(content, str):
-        return content
+    if message.is_odd("content"):
+        into.skip(Skip.MALFORMED_RECORD)
     texts: list[str] = []
-    for block in map(dict_of, list_of(content)):
-        if block.get("type") == "text":
-            texts.append(text_of(block.get("text")))
+    for block in message.blocks("content"):
+        if block.text("type") == "text" and block.is_text("text"):
+            texts.append(block.text("text"))
         else:
-            into.skip(Skip.IMAGE if block.get("type") == "image" else Skip.UNKNOWN_BLOCK)
+            into.skip(Skip.IMAGE if block.text("type") == "image" else Skip.UNKNOWN_BLOCK)
     return "\n".join(texts)
 
 
-def _assistant(file: _File, message: Mapping[str, object], line: int, at_us: int) -> None:
+def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
     texts: list[str] = []
     uses: list[Use] = []
-    for block in map(dict_of, list_of(message.get("content"))):
-        if block.get("type") == "text":
-            texts.append(text_of(block.get("text")))
-        elif block.get("type") == "toolCall":
-            arguments = block.get("arguments")
-            arguments = arguments if isinstance(arguments, dict) else {"input": arguments}
-            uses.append(Use(text_of(block.get("id")), text_of(block.get("name")), arguments, file.cwd))
+    if message.is_odd("content"):
+        file.into.skip(Skip.MALFORMED_RECORD)
+    for block in message.blocks("content"):
+        if block.text("type") == "text" and block.is_text("text"):
+            texts.append(block.text("text"))
+        elif block.text("type") == "toolCall":
+            uses.append(Use(block.text("id"), block.text("name"), block.arguments("arguments"), file.cwd))
         else:
-            file.into.skip(Skip.THINKING if block.get("type") == "thinking" else Skip.UNKNOWN_BLOCK)
-    usage = dict_of(message.get("usage"))
-    cached = count_of(usage.get("cacheRead"))
-    whole = count_of(usage.get("input")) + count_of(usage.get("cacheWrite")) + cached
-    tokens = Usage(whole, cached, count_of(usage.get("output")))
+            file.into.skip(Skip.THINKING if block.text("type") == "thinking" else Skip.UNKNOWN_BLOCK)
+    usage = message.fields("usage")
+    cached = usage.count("cacheRead")
+    whole = usage.count("input") + usage.count("cacheWrite") + cached
+    tokens = Usage(whole, cached, usage.count("output"))
     file.into.answer(f"line {line}", texts=texts, uses=uses, usage=tokens, line=line, at_us=at_us)

@@ -6,13 +6,13 @@ One page per kind of plan: the to-do list (written whole), the tasks (folded by 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
-from clawvm_es.importers.records import dict_of, list_of, text_of
+from clawvm_es.importers.records import Fields
 
 _TASK_ID = re.compile(r"#(\w+)")
 _APPROVED: Final = "## Approved Plan:\n"
@@ -44,36 +44,39 @@ class Plans:
 
     def returned(self, name: str, arguments: Mapping[str, object], result: str) -> Plan | None:
         """The plan that a successful call of a planning tool leaves behind; None if it changes none."""
+        given = Fields(arguments)
         if name == "TodoWrite":
-            return _listed("todo", "To-do list", _items(arguments.get("todos"), "content", "activeForm"))
+            return _listed("todo", "To-do list", _items(given.objects("todos"), "content", "activeForm"))
         if name == "update_plan":
-            return _listed(
-                "steps", text_of(arguments.get("explanation")) or "Plan", _items(arguments.get("plan"), "step")
-            )
+            return _listed("steps", given.text("explanation") or "Plan", _items(given.objects("plan"), "step"))
         if name in ("ExitPlanMode", "exit_plan_mode"):
-            text = text_of(arguments.get("plan")) or result.partition(_APPROVED)[2]
+            text = given.text("plan") or result.partition(_APPROVED)[2]
             return Plan("approved", text, True) if text.strip() else None
         if name == "TaskCreate" and (found := _TASK_ID.search(result)):
-            subject, detail = text_of(arguments.get("subject")), text_of(arguments.get("description"))
+            subject, detail = given.text("subject"), given.text("description")
             self.tasks[found[1]] = _Item(subject, "pending", detail)
-        elif name == "TaskUpdate" and (task_id := str(arguments.get("taskId"))) in self.tasks:
-            self.tasks[task_id] = _updated(self.tasks[task_id], arguments)
+        elif name == "TaskUpdate" and (task_id := _task_id(arguments.get("taskId"))) in self.tasks:
+            self.tasks[task_id] = _updated(self.tasks[task_id], given)
         else:
             return None
         return _listed("tasks", "Tasks", [item for item in self.tasks.values() if item.status != "deleted"])
 
 
-def _updated(item: _Item, arguments: Mapping[str, object]) -> _Item:
+def _updated(item: _Item, arguments: Fields) -> _Item:
     return _Item(
-        text_of(arguments.get("subject")) or item.text,
-        text_of(arguments.get("status")) or item.status,
-        text_of(arguments.get("description")) or item.detail,
+        arguments.text("subject") or item.text,
+        arguments.text("status") or item.status,
+        arguments.text("description") or item.detail,
     )
 
 
-def _items(value: object, text: str, detail: str = "") -> list[_Item]:
-    rows = map(dict_of, list_of(value))
-    return [_Item(text_of(row.get(text)), text_of(row.get("status")), text_of(row.get(detail))) for row in rows]
+def _task_id(value: object) -> str:
+    """The id of a task, which is written as a string or as a number."""
+    return str(value) if isinstance(value, (str, int)) else ""
+
+
+def _items(rows: Sequence[Fields], text: str, detail: str = "") -> list[_Item]:
+    return [_Item(row.text(text), row.text("status"), row.text(detail)) for row in rows]
 
 
 def _listed(slot: str, title: str, items: list[_Item]) -> Plan:

@@ -5,13 +5,15 @@ Only facts of the recording stand here; which pages, needs and events follow fro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
+from clawvm_es.limits import SKIPPED_LINES
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.model.facts import Boundary, ReturnStatus
 
@@ -53,6 +55,47 @@ class Skip(StrEnum):
     SETTING_CHANGE = "setting_change"
     LABEL = "label"
     CUSTOM = "custom"
+
+
+ODD: Final = frozenset(
+    (
+        Skip.NOT_JSON,
+        Skip.NOT_UTF8,
+        Skip.NOT_AN_OBJECT,
+        Skip.TOO_DEEP,
+        Skip.TRUNCATED_LINE,
+        Skip.MALFORMED_RECORD,
+        Skip.UNKNOWN_RECORD,
+        Skip.UNKNOWN_BLOCK,
+        Skip.UNKNOWN_PARENT,
+    )
+)
+"""Reasons that say that a file is damaged, or is not what this program knows; their lines are told to people."""
+
+
+@attrs.define
+class Skips:
+    """What becomes no step: how often by reason, and the first lines of each reason."""
+
+    counts: Counter[str] = attrs.field(factory=Counter)
+    lines: dict[str, list[int]] = attrs.field(factory=dict)
+
+    def add(self, reason: Skip, line: int = 0, times: int = 1) -> None:
+        """Count a reason; line 0 is no line."""
+        self.counts[reason] += times
+        known = self.lines.setdefault(reason, [])
+        if line and len(known) < SKIPPED_LINES and line not in known:
+            known.append(line)
+
+    def first_lines(self) -> Mapping[str, tuple[int, ...]]:
+        """The first lines of each reason that has any."""
+        return {str(reason): tuple(lines) for reason, lines in sorted(self.lines.items()) if lines}
+
+    def update(self, others: Skips) -> None:
+        """Count what others have counted."""
+        self.counts.update(others.counts)
+        for reason, lines in others.lines.items():
+            self.lines[reason] = sorted({*self.lines.get(reason, ()), *lines})[:SKIPPED_LINES]
 
 
 @attrs.frozen
@@ -189,7 +232,8 @@ class Recording:
     """One recorded session. `linked_to` names the session whose agent started this one.
 
     `opened` is what a `clawvm-trace` recorded of the session's opening; with it the replay decides the same.
-    `source` is the name of the file, for messages only.
+    `source` is the name of the file, for messages only. `skipped_lines` are the first lines of each reason of
+    `skipped`.
     """
 
     session_id: str
@@ -200,6 +244,7 @@ class Recording:
     linked_to: str | None = None
     opened: SessionOpened | None = None
     source: str = ""
+    skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
 
     @property
     def turns(self) -> int:

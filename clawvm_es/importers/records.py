@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
 
 from clawvm_es.engine.signatures import Lexeme
-from clawvm_es.importers.recording import Skip
+from clawvm_es.importers.recording import Skip, Skips
 from clawvm_es.limits import INTEGER_MAX, NESTING_MAX
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -20,11 +20,83 @@ _SECOND_US: Final = 1_000_000
 
 
 @attrs.frozen
+class Fields:
+    """A JSON object of a file, whose fields are asked for by type: one of another type is as good as missing.
+
+    It is the only way from a record to its values, so no parser meets a type that it does not expect.
+    """
+
+    raw: Mapping[str, object] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, value: object) -> Fields:
+        """The fields of a JSON value; none where it is no object."""
+        return cls(value) if isinstance(value, dict) else cls()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.raw
+
+    def __bool__(self) -> bool:
+        return bool(self.raw)
+
+    def text(self, name: str) -> str:
+        """A string, else the empty one."""
+        return text_of(self.raw.get(name))
+
+    def texts(self, name: str) -> list[str]:
+        """The strings in an array; in place of an item that is none, the empty one."""
+        return [text_of(item) for item in list_of(self.raw.get(name))]
+
+    def is_text(self, name: str) -> bool:
+        """Whether there is a string."""
+        return is_text(self.raw.get(name))
+
+    def is_list(self, name: str) -> bool:
+        """Whether there is an array."""
+        return isinstance(self.raw.get(name), list)
+
+    def is_odd(self, name: str) -> bool:
+        """Whether there is something that is neither a string, an array nor null."""
+        value = self.raw.get(name)
+        return value is not None and not is_text(value) and not isinstance(value, list)
+
+    def flag(self, name: str) -> bool:
+        """Whether there is a `true`."""
+        return self.raw.get(name) is True
+
+    def count(self, name: str) -> int:
+        """A count that event data may hold, else 0."""
+        return count_of(self.raw.get(name))
+
+    def fields(self, name: str) -> Fields:
+        """An object, else one without fields."""
+        return Fields.of(self.raw.get(name))
+
+    def objects(self, name: str) -> list[Fields]:
+        """The objects in an array; an item that is none has no fields."""
+        return [Fields.of(item) for item in list_of(self.raw.get(name))]
+
+    def blocks(self, name: str) -> list[Fields]:
+        """The blocks of a message's content; a string is one block of text."""
+        value = self.raw.get(name)
+        return [Fields({"type": "text", "text": value})] if is_text(value) else self.objects(name)
+
+    def arguments(self, name: str) -> Mapping[str, object]:
+        """The arguments of a call, as JSON gave them; what is no object is the argument `input`."""
+        value = self.raw.get(name)
+        return value if isinstance(value, dict) else {"input": value}
+
+    def instant(self, name: str, line: int) -> int:
+        """A recorded time in UTC µs; see `instant`."""
+        return instant(self.raw.get(name), line)
+
+
+@attrs.frozen
 class Record:
     """One JSON object of a file and the line (from 1) that it stands on."""
 
     line: int
-    data: dict[str, object]
+    data: Fields
     raw: bytes
 
 
@@ -67,10 +139,10 @@ def _children(node: object) -> list[object]:
     return node if isinstance(node, list) else []
 
 
-def read_lines(data: bytes) -> tuple[list[Record], Counter[str]]:
+def read_lines(data: bytes) -> tuple[list[Record], Skips]:
     """The JSON objects of a JSON Lines file, and why other lines were skipped. Blank lines are no records."""
     records: list[Record] = []
-    skipped: Counter[str] = Counter()
+    skipped = Skips()
     lines = data.removeprefix(BOM).split(b"\n")
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
@@ -78,16 +150,16 @@ def read_lines(data: bytes) -> tuple[list[Record], Counter[str]]:
         try:
             value = parse_json(raw.decode("utf-8", "surrogatepass").strip())
         except UnicodeDecodeError:
-            skipped[Skip.NOT_UTF8] += 1
+            skipped.add(Skip.NOT_UTF8, number)
         except TooDeep:
-            skipped[Skip.TOO_DEEP] += 1
+            skipped.add(Skip.TOO_DEEP, number)
         except ValueError:
-            skipped[Skip.TRUNCATED_LINE if number == len(lines) else Skip.NOT_JSON] += 1
+            skipped.add(Skip.TRUNCATED_LINE if number == len(lines) else Skip.NOT_JSON, number)
         else:
             if isinstance(value, dict):
-                records.append(Record(number, value, raw))
+                records.append(Record(number, Fields(value), raw))
             else:
-                skipped[Skip.NOT_AN_OBJECT] += 1
+                skipped.add(Skip.NOT_AN_OBJECT, number)
     return records, skipped
 
 
@@ -106,14 +178,14 @@ def instant(value: object, line: int) -> int:
     return line * _SECOND_US
 
 
+def is_text(value: object) -> bool:
+    """Whether `value` is a string; a number that is kept as its source wrote it is none."""
+    return isinstance(value, str) and not isinstance(value, Lexeme)
+
+
 def text_of(value: object) -> str:
     """`value` if it is a string, else the empty string."""
-    return str(value) if isinstance(value, str) else ""
-
-
-def dict_of(value: object) -> dict[str, object]:
-    """`value` if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, str) and not isinstance(value, Lexeme) else ""
 
 
 def list_of(value: object) -> list[object]:

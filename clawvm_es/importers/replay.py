@@ -49,13 +49,17 @@ class ReplaySettings:
 
 @attrs.frozen
 class Replayed:
-    """What became of one recorded session: its id, how many events were appended, what was skipped and why."""
+    """What became of one recorded session: its id, how many events were appended, what was skipped, why and where.
+
+    `skipped_lines` are the first lines of each reason.
+    """
 
     session_id: str
     source: str
     format: str
     appended: int
     skipped: Mapping[str, int]
+    skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
 
 
 def replay(
@@ -123,7 +127,8 @@ def _replay_one(
             appended = _execute(session, recording, stream, progress)
         except IdempotencyConflict as error:
             raise _other_settings(session_id, "content", error.message) from error
-    return Replayed(session_id, recording.source, recording.format, appended, {**recording.skipped, **tally})
+    skipped = {**recording.skipped, **tally}
+    return Replayed(session_id, recording.source, recording.format, appended, skipped, recording.skipped_lines)
 
 
 def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:

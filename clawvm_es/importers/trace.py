@@ -22,7 +22,7 @@ from clawvm_es.engine.edge import Edge, decode
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Lines, Recording, TraceInput
-from clawvm_es.importers.records import TooDeep, parse_json
+from clawvm_es.importers.records import Fields, TooDeep, parse_json
 from clawvm_es.journal.admission import structure
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.protocol import Recorded
@@ -38,6 +38,7 @@ from clawvm_es.model.events import (
     SessionForked,
     SessionOpened,
 )
+from clawvm_es.representations.counter import COUNTERS
 
 VERSION: Final = 3
 """Version of the format that is written; older ones are read, their inputs upcast."""
@@ -88,9 +89,8 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     """The session of a trace. Raises `UnreadableInput` naming file, line and JSON path of what is wrong."""
     rows = [(number, raw) for number, raw in enumerate(data.split(b"\n"), 1) if raw.strip()]
     header = _object(rows[0][1], name, rows[0][0]) if rows else {}
-    session_id = header.get("session_id")
-    version = header.get("version")
-    if type(version) is not int or not 1 <= version <= VERSION or not isinstance(session_id, str) or not session_id:
+    session_id, version = Fields(header).text("session_id"), Fields(header).count("version")
+    if not 1 <= version <= VERSION or not session_id:
         raise UnreadableInput(
             f"{name}: line {rows[0][0] if rows else 1}: no header of clawvm-trace version 1 to {VERSION}",
             hint="was it written by a newer version?",
@@ -100,6 +100,11 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
         raise UnreadableInput(f"{name}: a trace begins with session_opened", hint="export it again")
     opened = _structured(inputs[0], lambda text: _PLACEHOLDER, name)
     assert isinstance(opened, SessionOpened)
+    if opened.counter not in COUNTERS:
+        raise UnreadableInput(
+            f"{name}: line {inputs[0].lines.first}: $.data.counter: unknown token counter {opened.counter!r}",
+            hint=f"one of {', '.join(COUNTERS)}",
+        )
     for step in inputs[1:]:
         _structured(step, lambda text: _PLACEHOLDER, name)
     steps = tuple(inputs[1:])

@@ -6,7 +6,6 @@ after a turn are the first steps of the whole file.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -16,6 +15,7 @@ from clawvm_es.importers.recording import (
     Lines,
     Recording,
     Skip,
+    Skips,
     Step,
     ToolResult,
     ToolUse,
@@ -64,8 +64,9 @@ class Transcript:
     """The steps of one session under construction."""
 
     steps: list[Step] = attrs.field(factory=list)
-    skipped: Counter[str] = attrs.field(factory=Counter)
+    skipped: Skips = attrs.field(factory=Skips)
     began_us: int | None = None
+    line: int = 0  # of the record that is being read
     _calls: int = 0
     _turn: _Turn | None = None
     _said: set[str] = attrs.field(factory=set)  # keys of answers that are steps already
@@ -81,7 +82,7 @@ class Transcript:
     def skip(self, reason: Skip, times: int = 1) -> None:
         """Count what becomes no step."""
         if times:
-            self.skipped[reason] += times
+            self.skipped.add(reason, self.line, times)
 
     def say(self, step: Step) -> None:
         """Add a step that is neither an answer nor a result; it ends the answer before it."""
@@ -147,10 +148,20 @@ class Transcript:
     def recording(self, session_id: str, format_: str, source: str, linked_to: str | None = None) -> Recording:
         """The finished session."""
         self.flush()
+        self.line = 0
         self.skip(Skip.RESULT_WITHOUT_CALL, len(self._early))
         self.skip(Skip.CALL_WITHOUT_RESULT, sum(map(len, self._unanswered.values())))
         return Recording(
-            session_id, format_, tuple(self.steps), self.began_us or 0, self.skipped, linked_to, source=source
+            session_id,
+            format_,
+            tuple(self.steps),
+            self.began_us or 0,
+            self.skipped.counts,
+            linked_to,
+            source=source,
+            skipped_lines={
+                str(reason): tuple(lines) for reason, lines in sorted(self.skipped.lines.items()) if lines
+            },
         )
 
     def _next(self) -> int:

@@ -23,7 +23,9 @@ def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
 def _scored(data: dict[str, Any]) -> dict[str, Any]:
     """Policies of before had scoring without naming it, no thresholds, and no weights for what a page holds."""
     profile = data.get("profile")
-    if not isinstance(profile, dict) or not isinstance(profile.get("capabilities"), list):
+    if not isinstance(profile, dict):
+        return data
+    if not isinstance(profile.get("capabilities"), list) or not isinstance(profile.get("weights", {}), dict):
         return data  # a fork under its parent's policy, or no data of this type, which decoding says better
     thresholds = {"flush_permille": 0, "compact_permille": 0, "summary_permille": 0}
     new = ("holds_record", "holds_result", "holds_said", "holds_told", "holds_stated", "reuse")

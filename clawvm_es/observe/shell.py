@@ -185,4 +185,4 @@ def _literal(node: Node) -> Word:
 
 
 def _source(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "surrogatepass")
+    return (node.text or b"").decode("utf-8", "replace")  # a lone surrogate is cut into bytes that are no text
