@@ -467,6 +467,11 @@ def verify(file: Iterable[bytes], name: str, public: bytes) -> Verifier:
     return verifier
 
 
+def visible(text: str) -> str:
+    """A text without what a terminal obeys or hides: each such character is shown by its number."""
+    return "".join(c if c.isprintable() and c not in "\u115f\u1160\u3164\uffa0" else ascii(c)[1:-1] for c in text)
+
+
 def main() -> int:
     """Read the arguments, check, say what was found."""
     parser = argparse.ArgumentParser(description="Check a clawvm bundle against a public key.")
@@ -478,16 +483,16 @@ def main() -> int:
         with open(arguments.bundle, "rb") as file:
             found = verify(file, name, public)
     except Bad as error:
-        print(f"BAD {arguments.bundle}: {error}")
+        print(visible(f"BAD {arguments.bundle}: {error}"))
         return 1
     except (OSError, Unreadable) as error:
-        print(f"verify_bundle: {error}", file=sys.stderr)
+        print(visible(f"verify_bundle: {error}"), file=sys.stderr)
         return 2
-    print(
-        f"good {arguments.bundle}: journal {found.journal_id}, {len(found.indices)} events, {found.bodies} bodies, of"
-    )
+    held = f"journal {found.journal_id}, {len(found.indices)} events, {found.bodies} bodies, of"
+    print(visible(f"good {arguments.bundle}: {held}"))
     for session_id, stream in found.streams.items():
-        print(f"  {session_id!r} versions {stream.first} to {stream.last}, head {stream.hash_at(stream.last).hex()}")
+        head = f"head {stream.hash_at(stream.last).hex()}"
+        print(visible(f"  {session_id!r} versions {stream.first} to {stream.last}, {head}"))
     return 0
 
 

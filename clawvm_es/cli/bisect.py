@@ -193,8 +193,8 @@ def _lines(journal: str, found: Bisection, what: str) -> Iterator[str]:
         yield from _broken(found)
     if not found.every:
         yield "it may have held before, between versions that were not looked at: --linear asks at every one"
-    for command in _closer(journal, found):
-        yield f"  {command}"
+    for closer in _closer(journal, found):
+        yield f"  {closer}"
 
 
 def _broken(found: Bisection) -> Iterator[str]:
@@ -210,15 +210,17 @@ def _versions(versions: tuple[int, ...], found: Bisection) -> str:
 
 def _closer(journal: str, found: Bisection) -> list[str]:
     """The commands that look closer at the event that was found."""
+    from clawvm_es.cli.tell import command
+
     if found.first is None:
         return []
-    row, session = found.first, f"--session {found.session_id}"
+    row, session = found.first, ("--session", found.session_id)
     page = getattr(row.data, "page_id", None)
-    commands = [f"clawvm show {journal} {row.version} {session}"]
+    commands = [command("show", journal, row.version, *session)]
     if page is not None and found.prompt_turn is not None:
-        commands.insert(0, f"clawvm why {journal} {page} --turn {found.prompt_turn} {session}")
+        commands.insert(0, command("why", journal, page, "--turn", found.prompt_turn, *session))
     if page is not None or hasattr(row.data, "field"):
-        commands.append(f"clawvm blame {journal} {getattr(row.data, 'field', page)} {session}")
+        commands.append(command("blame", journal, getattr(row.data, "field", page), *session))
     if found.before is not None:
-        commands.append(f"clawvm diff {journal} {found.before.version} {row.version} {session}")
+        commands.append(command("diff", journal, found.before.version, row.version, *session))
     return commands

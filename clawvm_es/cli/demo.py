@@ -90,6 +90,7 @@ def _lines(
 ) -> list[str]:
     from clawvm_es.cli.output import bad, good, table
     from clawvm_es.cli.summary import faults_text
+    from clawvm_es.cli.tell import command
 
     ours = rows[0]
     required = [page for page in pages if page.page_type in ("bootstrap", "constraint", "plan")]
@@ -118,9 +119,9 @@ def _lines(
         *([] if problems else [f"{good('✓')} the log verifies: chains, bodies, read models"]),
         "",
         "Try next:",
-        *([] if kept else [f"  clawvm demo --journal {journal}"]),
-        f"  clawvm faults {journal} --session demo-retrieval",
-        f"  clawvm prompt {journal} --session demo-clawvm --turn 20",
-        f"  clawvm trace {journal} --session demo-clawvm --page p3",
+        *([] if kept else [f"  {command('demo', '--journal', journal)}"]),
+        f"  {command('faults', journal, '--session', 'demo-retrieval')}",
+        f"  {command('prompt', journal, '--session', 'demo-clawvm', '--turn', 20)}",
+        f"  {command('trace', journal, '--session', 'demo-clawvm', '--page', 'p3')}",
         "  clawvm replay YOUR-SESSION.jsonl --journal j.db --budget 16000",
     ]

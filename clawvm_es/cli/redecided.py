@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ def redecided(path: str) -> tuple[int, list[dict[str, Any]]]:
 
 def _document(path: str, session_id: str, error: NondeterminismError) -> dict[str, Any]:
     """A difference as a JSON object; where an input is refused today there is no field to name."""
+    from clawvm_es.cli.tell import command
     from clawvm_es.history import Difference
 
     difference = error.difference
@@ -50,8 +50,7 @@ def _document(path: str, session_id: str, error: NondeterminismError) -> dict[st
             "recorded": difference.recorded,
             "now": difference.now,
             "before": [{"version": version, "type": type_} for version, type_ in difference.before],
-            "look": f"clawvm log {shlex.quote(path)} --session {shlex.quote(difference.session_id)} "
-            f"--at {difference.version} -n 5",
+            "look": command("log", path, "--session", difference.session_id, "--at", difference.version, "-n", 5),
         }
     return document
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,11 @@ _BY: Final[Mapping[ChangeReason | Kept, str]] = {
     Kept.KEPT: "where it stood before",
 }
 """How a page came to its level."""
+
+
+def command(verb: str, *words: object) -> str:
+    """A command to copy into a shell: ids and paths are quoted, so that it runs nothing else."""
+    return shlex.join(["clawvm", verb, *map(str, words)])
 
 
 def next_level(candidate: Candidate) -> Fidelity | None:

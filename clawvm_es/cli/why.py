@@ -156,7 +156,9 @@ _ORDERS = {
 
 
 def _again(journal: str, found: Why, turn: int) -> str:
-    return f"clawvm why {journal} {found.page.page_id} --turn {turn} --session {found.session_id}"
+    from clawvm_es.cli.tell import command
+
+    return command("why", journal, found.page.page_id, "--turn", turn, "--session", found.session_id)
 
 
 def _levels(page: Candidate) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import cached_property
 
 import attrs
@@ -117,7 +118,7 @@ def require_session(log: EventLog, session_id: str) -> int:
     if session_id.startswith(SCOPE_PREFIX):
         raise UsageError(
             f"{session_id} is a shared scope, not a session",
-            hint=f"clawvm blame JOURNAL FIELD --session {session_id}",
+            hint=f"clawvm blame JOURNAL FIELD --session {shlex.quote(session_id)}",
         )
     return head.version
 

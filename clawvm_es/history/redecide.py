@@ -6,6 +6,7 @@ machine that recorded it are asked. A difference names the event, the field and 
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, zip_longest
@@ -62,8 +63,9 @@ def redecide(recorded: Iterable[Recorded]) -> int:
         if difference is None:
             same += 1
             continue
+        session = shlex.quote(difference.session_id)
         error = NondeterminismError(
-            str(difference), hint=f"clawvm log JOURNAL --session {difference.session_id} --at {difference.version}"
+            str(difference), hint=f"clawvm log JOURNAL --session {session} --at {difference.version}"
         )
         error.difference = difference
         raise error

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shlex
 import shutil
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -177,6 +179,29 @@ def test_errors_quote_nothing_raw(run, hostile, tmp_path, arguments):
     assert (code, err.count("\n")) == (2, 1)
     assert_harmless(out)
     assert_harmless(err)
+
+
+def test_commands_to_copy_are_quoted(run, tmp_path):
+    """An id that a shell would run is one word of the commands that a verb offers."""
+    name, journal = "run $(touch pwned); touch pwned", tmp_path / "a b.db"
+    with Journal.open(journal) as opened, opened.session(name, budget_tokens=400) as session:
+        session.user_says("hello")
+        session.assemble()
+    offered = [line for line in run("bisect", journal, "--when", "known(p1)")[1].splitlines() if "  clawvm " in line]
+    assert offered
+    for line in offered:
+        words = shlex.split(line)
+        assert words[2] == str(journal) and words[words.index("--session") + 1] == name
+
+
+def test_the_bundle_script_prints_nothing_raw(tmp_path):
+    """The script that checks a bundle without this package escapes as well."""
+    evil = tmp_path / "evil\x1b[2J\u202e.bundle"
+    evil.write_text("no bundle", encoding="utf-8")
+    tool = Path(__file__).resolve().parents[2] / "tools" / "verify_bundle.py"
+    found = subprocess.run([sys.executable, tool, evil, "--key", evil], capture_output=True, check=False, text=True)
+    assert found.returncode == 2
+    assert_harmless(found.stdout + found.stderr)
 
 
 def test_logs_are_made_visible(capsys):

@@ -192,6 +192,18 @@ def test_a_damaged_recording_fails_in_one_line(project, damage):
     assert "pytest_plugin.py" not in result.stdout.str()
 
 
+def test_what_a_recording_says_reaches_no_terminal_raw(project):
+    """The id of a session that fails is escaped where pytest prints it."""
+    evil = json.dumps("run\x1b[2J\u202e")[1:-1].encode()
+    edited(
+        project.recording(), lambda lines: [line.replace(b"run-1", evil).replace(b":1}", b":7}") for line in lines]
+    )
+    result = project.run()
+    assert result.ret != 0
+    assert "\x1b[2J" not in result.stdout.str() and "\u202e" not in result.stdout.str()
+    assert "\\x1b[2J\\u202e" in result.stdout.str()
+
+
 HEADS = {
     "newer": (
         lambda line: line.replace(b'"version":1', b'"version":9'),
