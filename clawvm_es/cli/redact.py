@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction, Target
     from clawvm_es.journal.sqlite_log import SQLiteLog
 
+_file = click.Path(dir_okay=False)
+
 
 @click.command()
 @journal_argument
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--reason", type=click.Choice(["request", "secret", "retention"]), help="Why. Default: request.")
 @click.option("--by", "principal", default="operator", show_default=True, metavar="NAME", help="On whose behalf.")
 @click.option("--dry-run", is_flag=True, help="Say what would be erased, and erase nothing.")
+@click.option("--certificate", type=_file, metavar="FILE", help="Write what was erased, and how, to this new file.")
+@click.option("--key", type=_file, metavar="FILE", help="Sign the certificate with this secret key.")
+@click.option("--at", type=click.IntRange(1), metavar="VERSION", help="Certify the erasure that this event tells of.")
 @click.option("--yes", "-y", is_flag=True, help="Erase without asking.")
 @wait_option
 @json_option
@@ -45,6 +50,9 @@ def redact(
     reason: str | None,
     principal: str,
     dry_run: bool,
+    certificate: str | None,
+    key: str | None,
+    at: int | None,
     yes: bool,
     wait: float,
     as_json: bool,
@@ -59,12 +67,17 @@ def redact(
     What matches a pattern or a form, and what goes from more than one session, is counted by session first, and
     erased after a question on the terminal. Without a terminal --yes is needed; else nothing is erased (exit code 2).
 
+    --certificate writes which events erased which commitments, which places were scanned, and the outcome, without
+    any text; by itself, for an erasure that was done before: those of --session, or the one at --at.
+
     \b
     Example:
       clawvm redact j.db --session run-1 --page p7 --by dpo@example.org
       clawvm redact j.db --session run-1 --page p7 --everywhere --yes
+      clawvm redact j.db --session run-1 --at 812 --certificate erased.json --key anchor.key
       clawvm redact j.db --pattern 'sk-[a-z0-9]{20,}' --reason secret --dry-run
     """
+    from clawvm_es.cli.certificate import certificate_key, certificate_lines, certify_done, certify_earlier
     from clawvm_es.cli.options import require_journal
     from clawvm_es.cli.output import emit
     from clawvm_es.history.redact import redact as erase
@@ -72,7 +85,13 @@ def redact(
     from clawvm_es.model.facts import RedactReason
 
     require_journal(journal)
+    signer = certificate_key(certificate, key, at, dry_run)
+    earlier = certificate is not None and not (secrets or everything or (page, body, pattern) != (None, None, None))
     with open_journal(journal, wait_s=wait) as log:
+        if certificate is not None and earlier:
+            document = certify_earlier(log, session, at, certificate, signer)
+            emit({"journal": journal, "certificate": document}, certificate_lines(document, certificate), as_json)
+            return
         target = _target(log, session, page, body, pattern, secrets, everything)
         why = RedactReason(reason or ("secret" if secrets else "request"))
 
@@ -87,7 +106,11 @@ def redact(
             if plan.shares and (target.matches is not None or plan.spans_sessions):
                 _ask(context, journal, plan, as_json)
         done = run(dry_run)
-    emit({"journal": journal} | _document(done), _lines(done), as_json)
+        document, lines = {"journal": journal} | _document(done), _lines(done)
+        if certificate is not None:
+            document["certificate"] = certify_done(log, done, certificate, signer)
+            lines += certificate_lines(document["certificate"], certificate)
+    emit(document, lines, as_json)
     if done.status in ("pending", "residue"):
         context.exit(1)
 

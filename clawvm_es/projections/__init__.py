@@ -12,6 +12,7 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.body_index import forget_bodies, optimize
+from clawvm_es.projections.body_index import stray as stray_bodies
 from clawvm_es.projections.snapshot import (
     Snapshot,
     bodies,
@@ -36,6 +37,7 @@ __all__ = [
     "rebuild",
     "snapshot",
     "snapshot_at",
+    "stray_bodies",
 ]
 
 

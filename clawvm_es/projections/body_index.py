@@ -91,6 +91,14 @@ def optimize(connection: sqlite3.Connection) -> None:
             connection.execute(f"INSERT INTO {place}{NAME} ({place}{NAME}) VALUES ('optimize')")
 
 
+def stray(connection: sqlite3.Connection) -> int:
+    """How many bodies the index knows that are not there."""
+    if not exists(connection):
+        return 0
+    query = f"SELECT count(*) FROM {NAME}_docsize WHERE id NOT IN (SELECT blob_id FROM blobs)"
+    return connection.execute(query).fetchone()[0]  # type: ignore[no-any-return]
+
+
 def search(connection: sqlite3.Connection, query: str, place: str = LIVE) -> list[int]:
     """The ids of the bodies that match a query in the syntax of FTS5."""
     name = place + NAME

@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from clawvm_es.engine.journal import Journal
+from clawvm_es.history.certificate import check_certificate
+from clawvm_es.journal.anchors import load_public
 
 
 @pytest.fixture
@@ -87,3 +89,43 @@ def test_titles_of_erased_prompts_are_gone_from_what_is_said_afterwards(path, ru
     """What was erased stands in no report of the erasure."""
     _, out, _ = run("redact", path, "--pattern", ".", "--yes")
     assert "login" not in out
+
+
+def test_a_certificate_is_a_private_file_that_passes(path, run, tmp_path):
+    """Written with the erasure, or later by session and version; signed where there is a key; never overwritten."""
+    first, second, key = tmp_path / "first.json", tmp_path / "second.json", tmp_path / "k"
+    run("checkpoint", path, "--make-key", key)
+    code, out, _ = run("redact", path, "-s", "one", "--page", "p2", "--certificate", first, "--key", key, "--json")
+    document = json.loads(out)["certificate"]
+    assert code == 0 and document["status"] == "erased" and document["held_by"] == ["two"]
+    assert first.stat().st_mode & 0o777 == 0o600 and b"canary" not in first.read_bytes()
+    public = load_public(str(key) + ".pub")
+    with Journal.open(path, read_only=True) as journal:
+        assert check_certificate(first.read_bytes(), public, journal.log) == document
+    at = document["events"][0]["version"]
+    code, out, _ = run("redact", path, "-s", "one", "--at", at, "--certificate", second)
+    assert code == 0 and out.splitlines()[-1].endswith("certificate of 1 event: erased, not signed")
+    assert json.loads(second.read_bytes())["events"] == document["events"]
+
+
+WRONG = [
+    (("--key", "k", "--page", "p2"), "--certificate"),
+    (("--page", "p2", "--certificate", "there.json"), "already there"),
+    (("--page", "p2", "--certificate", "no/where.json"), "no directory"),
+    (("--page", "p2", "--certificate", "new.json", "--key", "none"), "none"),
+    (("--page", "p2", "--certificate", "new.json", "--dry-run"), "dry run"),
+    (("--certificate", "new.json", "--at", "3"), "no content_redacted"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), WRONG, ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_what_cannot_be_certified_is_refused_before_anything_goes(path, run, monkeypatch, options, says):
+    """Exit code 2 in one line, and nothing is erased or written."""
+    monkeypatch.chdir(path.parent)
+    (path.parent / "there.json").write_text("{}")
+    before = heads(path)
+    code, _, err = run("redact", path, "-s", "one", *options)
+    assert code == 2 and says in err and len(err.splitlines()) == 1
+    assert heads(path) == before and not (path.parent / "new.json").exists()

@@ -1,0 +1,191 @@
+"""Certificates of erasures: a file that says what was erased, by which events, and where no trace of it is left.
+
+It is canonical JSON of one object, and holds no text: events, commitments and outcomes only. Signed, its `signature`
+is over the bytes of the object without that member, by a key of `journal.anchors`; a checkpoint's text never begins
+with a brace, so neither passes for the other.
+
+LAW-CERTIFICATE-1: a certificate says `erased` only where no row of any commitment is left and no erasure is pending.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from importlib.metadata import version
+from typing import Any, Final
+
+import msgspec
+
+from clawvm_es import projections
+from clawvm_es.errors import AnchorRefused, UsageError
+from clawvm_es.history.reach import Log
+from clawvm_es.history.redact import Redaction
+from clawvm_es.journal import opening
+from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
+from clawvm_es.journal.anchors.notes import from_base64
+from clawvm_es.journal.erasure import Erasure
+from clawvm_es.journal.lineage import event_at, read_session
+from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.model.events import ContentRedacted
+
+FORMAT: Final = "clawvm-erasure-certificate"
+VERSION: Final = 1
+HELD: Final = "held"
+"""The outcome of rows that are still there."""
+
+
+def certify(
+    log: Log, events: Sequence[Recorded], *, at_us: int, key: SecretKey | None = None, done: Redaction | None = None
+) -> bytes:
+    """The certificate of the erasure that these `content_redacted` events tell, as of now, signed if there is a key.
+
+    With `done`, what the erasure came to, it also says which sessions hold the same texts under commitments of their
+    own. Raises `UsageError` for no events.
+    """
+    if not events:
+        raise UsageError("nothing was erased, so there is nothing to certify", hint="name an event with --at VERSION")
+    told = [_event(row) for row in events]
+    commitments = list(dict.fromkeys(name for each in told for name in each["commitments"]))
+    scanned = list(_scanned(log, commitments, done is not None and done.status == Erasure.RESIDUE))
+    document: dict[str, Any] = {
+        "commitments": len(commitments),
+        "events": told,
+        "format": FORMAT,
+        "journal_id": log.journal_id,
+        "made_at": at_us,
+        "program": f"clawvm-es {version('clawvm-es')}",
+        "scanned": scanned,
+        "status": _worst(each["outcome"] for each in scanned),
+        "version": VERSION,
+    }
+    if done is not None:
+        document["held_by"] = list(done.held_by)
+    if key is not None:
+        document["signature"] = {
+            "ed25519": base64.b64encode(key.sign(canonical(document))).decode(),
+            "key_id": key.public.key_id.hex(),
+            "name": key.public.name,
+        }
+    return canonical(document) + b"\n"
+
+
+def canonical(document: dict[str, Any]) -> bytes:
+    """The bytes of a document: keys sorted, no blanks."""
+    return msgspec.json.encode(document, order="sorted")
+
+
+def events_of(log: Log, done: Redaction) -> list[Recorded]:
+    """The events that a redaction appended."""
+    return [event_at(log, trail.session_id, trail.version) for trail in done.trails if trail.version]
+
+
+def earlier_events(log: Log, session_id: str, at: int | None = None) -> list[Recorded]:
+    """The events of an erasure that was done before: all of a session's, or that at version `at`.
+
+    With them come those that the same erasures appended to other streams. Raises `UsageError` where there is none.
+    """
+    after = 0 if at is None else at - 1
+    own = [row for row in read_session(log, session_id, after, at) if isinstance(row.data, ContentRedacted)]
+    if not own:
+        where = "tells of no erasure" if at is None else f"has no content_redacted at version {at}"
+        raise UsageError(f"session {session_id} {where}", hint="clawvm log JOURNAL --type content_redacted")
+    wanted = {(row.at_us, row.principal, row.data.reason) for row in own if isinstance(row.data, ContentRedacted)}
+    return [
+        row
+        for row in log.read_all()
+        if isinstance(row.data, ContentRedacted) and (row.at_us, row.principal, row.data.reason) in wanted
+    ]
+
+
+def check_certificate(raw: bytes, key: PublicKey | None = None, log: Log | None = None) -> dict[str, Any]:
+    """The document of a certificate that holds: with a key also its signature, with a log also its events.
+
+    Raises `AnchorRefused`, which names what does not fit.
+    """
+    try:
+        document = msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise AnchorRefused("note", f"this is no certificate of an erasure: {error}") from error
+    if document.get("format") != FORMAT or document.get("version") != VERSION:
+        raise AnchorRefused("note", f"this is no certificate of an erasure in version {VERSION}")
+    if canonical(document) + b"\n" != raw:
+        raise AnchorRefused("note", "the certificate is not canonical, so it is not as it was made")
+    if key is not None:
+        _check_signature(document, key)
+    if log is not None:
+        _check_events(document, log)
+    return document
+
+
+def _check_signature(document: dict[str, Any], key: PublicKey) -> None:
+    signature = document.get("signature")
+    coded = signature.get("ed25519") if isinstance(signature, dict) else None
+    found = from_base64(coded) if isinstance(coded, str) else None
+    unsigned = {name: value for name, value in document.items() if name != "signature"}
+    named = {"ed25519": coded, "key_id": key.key_id.hex(), "name": key.name}
+    if found is None or signature != named or not key.verifies(found, canonical(unsigned)):
+        raise AnchorRefused("signature", f"the certificate is not signed by {key.name} {key.key_id.hex()}")
+
+
+def _check_events(document: dict[str, Any], log: Log) -> None:
+    if document["journal_id"] != log.journal_id:
+        raise AnchorRefused("origin", f"the certificate is of the journal {document['journal_id']}")
+    for told in document["events"]:
+        row = next(read_session(log, told["session_id"], told["version"] - 1, told["version"]), None)
+        if row is None or _event(row) != told:
+            raise AnchorRefused(
+                "redacted", f"session {told['session_id']} version {told['version']} is another event"
+            )
+        held = [name for name in told["commitments"] if log.stored(name) is not None]
+        if held:
+            raise AnchorRefused("redacted", f"{len(held)} of the erased commitments have rows, first {held[0]}")
+
+
+def _event(row: Recorded) -> dict[str, Any]:
+    """What a certificate says of one event."""
+    assert isinstance(row.data, ContentRedacted)
+    return {
+        "at": row.at_us,
+        "commitments": list(row.data.commitments),
+        "hash": row.hash.hex(),
+        "pages": list(row.data.pages),
+        "principal": row.principal,
+        "reason": str(row.data.reason),
+        "seq": row.seq,
+        "session_id": row.session_id,
+        "version": row.version,
+    }
+
+
+# ----------------------------------------------------------------------------------------- scanning
+
+
+def _scanned(log: Log, commitments: Iterable[str], residue: bool) -> Iterator[dict[str, Any]]:
+    """Each place where a text may stand, how it was looked at, and the outcome."""
+    held = sum(log.stored(name) is not None for name in commitments)
+    yield _place("rows", "the row of each commitment, with its salt and text, was looked for", HELD if held else None)
+    if not isinstance(log, SQLiteLog):
+        return
+    pending = Erasure.PENDING if log.pending_erasures() else None
+    worst = Erasure.RESIDUE if residue else pending
+    how = "old pages are searched for pieces of the texts once their rows are gone, and rewritten where one is found"
+    yield _place("file", how, worst)
+    yield _place("write-ahead log", "it is copied into the file, cut to nothing, and searched", worst)
+    with closing(opening.connect_reader(log.path, read_only=True)) as connection:
+        stray = projections.stray_bodies(connection)
+    how = "it was searched for texts that the journal does not hold"
+    yield _place("full-text index", how, HELD if stray else None)
+    yield _place("snapshots", "they hold no texts; those of the sessions were dropped with the rows", None)
+
+
+def _place(what: str, how: str, outcome: str | None) -> dict[str, Any]:
+    """One place: nothing found is `erased`."""
+    return {"how": how, "outcome": str(outcome or Erasure.ERASED), "what": what}
+
+
+def _worst(outcomes: Iterable[str]) -> str:
+    """The outcome of all places together."""
+    order = (HELD, str(Erasure.RESIDUE), str(Erasure.PENDING), str(Erasure.ERASED))
+    return min(outcomes, key=order.index)
