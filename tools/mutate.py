@@ -20,8 +20,7 @@ from mutate.run import Kept, Result, chosen, named, run, sources
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("core", "journal", "engine", "importers")
 TESTS = (
-    *("contract", "core", "engine", "golden", "history", "importers", "journal", "plugin"),
-    *("projections", "representations", "testing"),
+    *("contract", "core", "engine", "golden", "history", "importers", "journal", "plugin", "projections", "testing"),
 )
 
 
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for mutant in todo:
             print(f"{mutant.id}\n{mutant.diff((ROOT / mutant.path).read_bytes())}")
         return 0
-    kept = Kept(state / "results.jsonl", digest)
+    kept = Kept(state / "results.jsonl", f"{digest} {'+'.join(options.tests or ['all'])} {options.test_seconds:g}")
     _run(todo, kept, names, options)
     rows = [(mutant, kept.known[mutant.id]) for mutant in todo]
     about = {"tree": digest, "seed": options.seed, "possible": total, "operators": list(OPERATORS)}
@@ -70,13 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--in", dest="folders", action="append", metavar="FOLDER", help=f"default: {' '.join(FOLDERS)}"
     )
-    parser.add_argument("--tests", action="append", metavar="FOLDER", help=f"default: {' '.join(TESTS)}")
+    parser.add_argument("--tests", action="append", metavar="PATH", help=f"default: {' '.join(TESTS)}")
     parser.add_argument("--mutant", action="append", metavar="ID", help="run this mutant (as the report names it)")
     parser.add_argument("-j", dest="jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument(
         "--at-least", type=float, default=88.0, metavar="P", help="score for exit code 0 (default 88)"
     )
     parser.add_argument("--state", type=Path, default=ROOT / ".mutate", metavar="DIR", help="default: .mutate")
+    parser.add_argument(
+        "--test-seconds",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="of the tests that run a mutant's line take the fastest, as many as take S seconds (default 60)",
+    )
     parser.add_argument("--list", action="store_true", help="print the chosen mutants and run none")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     return parser
@@ -93,8 +99,8 @@ def _run(todo: Sequence[Mutant], kept: Kept, names: list[Path], options: argpars
     missing = [mutant for mutant in todo if mutant.id not in kept.known]
     if not missing:
         return
-    tests_in = tuple(f"tests/{name}/" for name in options.tests or TESTS)
-    files = [name for name in names if str(name).startswith(tests_in) and name.match("test_*.py")]
+    wanted = {Path("tests", name) for name in options.tests or TESTS}
+    files = [name for name in names if name.match("test_*.py") and wanted & {name, *name.parents}]
     with (
         tempfile.TemporaryDirectory(prefix="mutate-") as folder,
         workers(ROOT, names, Path(folder), options.jobs) as pool,
@@ -103,7 +109,7 @@ def _run(todo: Sequence[Mutant], kept: Kept, names: list[Path], options: argpars
         for test in tests.bad:
             _tell(f"left out, for it does not pass without a mutation: {test}")
         began = time.monotonic()
-        for number, (mutant, result) in enumerate(run(pool, missing, tests), 1):
+        for number, (mutant, result) in enumerate(run(pool, missing, tests, options.test_seconds), 1):
             kept.add(result)
             _tell(_progress(number, len(missing), time.monotonic() - began, mutant, result))
 

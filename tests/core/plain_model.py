@@ -155,6 +155,7 @@ class Plain:
         self.early: dict[int, tuple[int, ReturnStatus]] = {}
         self.kinds: list[object] = []
         self.writes: list[tuple[int, object]] = []  # (version, resource or class of resources)
+        self.about: list[tuple[str, int | None]] = []  # (page, resource that it shows)
         self.updates: list[tuple[UpdateFacts, str | None]] = []
         self.pending: list[int] = []
         self.store: dict[tuple[str, str], int] = {}
@@ -559,6 +560,9 @@ class Plain:
             self.arrivals.remove(event.page_id)
         self.arrivals.append(event.page_id)
         self.changed.add(event.page_id)
+        call = self.calls.get(event.origin.call) if event.origin.call is not None else None
+        if call is None or event.origin.resource in call.event.reads:
+            self.about.append((event.page_id, event.origin.resource))
         if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
             self.writes.append((self.version, "file"))
 
@@ -627,14 +631,9 @@ class Plain:
             call.ended.append((self.version, self.early.pop(event.call)[1]))
 
     def _shows(self, key: int) -> PlainPage | None:
-        """The newest page of what was read of a resource; what a write answers is none."""
-        found = []
-        for page in self.pages.values():
-            origin = page.written.origin
-            call = self.calls.get(origin.call) if origin.call is not None else None
-            if origin.resource == key and (call is None or key in call.event.reads):
-                found.append((page.version, page))
-        return max(found, key=lambda each: each[0])[1] if found else None
+        """The page that was written last about what was read of a resource; what a write answers is none."""
+        found = [page_id for page_id, resource in self.about if resource == key]
+        return self.pages[found[-1]] if found else None
 
     def _see_tool_returned(self, event: e.ToolReturned) -> None:
         if event.call in self.calls:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,8 @@ class Tests:
                 for number in numbers:
                     self.by_line.setdefault((path, number), []).append(test)
 
-    def of(self, path: str, first: int, last: int) -> list[str]:
-        """The tests that run any of these lines, fastest first.
+    def of(self, path: str, first: int, last: int, at_most_s: float) -> list[str]:
+        """The tests that run any of these lines, fastest first, as many as take so many seconds (at least one).
 
         A line that only runs when its module is imported (a table, a default) is tested by what runs the module.
         """
@@ -44,7 +46,9 @@ class Tests:
         found = {test for place in places for test in self.by_line.get(place, ())}
         if not found and self.imported.intersection(places):
             found.update(self.by_file.get(path, ()))
-        return sorted(found, key=lambda test: (self.seconds[test], test))
+        ordered = sorted(found, key=lambda test: (self.seconds[test], test))
+        taken = list(accumulate(self.seconds[test] for test in ordered))
+        return ordered[: max(1, bisect_right(taken, at_most_s))]
 
 
 def gather(

@@ -82,13 +82,15 @@ class Kept:
             file.write(json.dumps({"tree": self.digest, **asdict(result)}) + "\n")
 
 
-def run(pool: list[Worker], todo: Iterable[Mutant], tests: Tests) -> Iterator[tuple[Mutant, Result]]:
+def run(
+    pool: list[Worker], todo: Iterable[Mutant], tests: Tests, test_seconds: float
+) -> Iterator[tuple[Mutant, Result]]:
     """Run mutants on the workers; each comes with its result as soon as it has one."""
-    return each(pool, todo, lambda worker, mutant: _judge(worker, mutant, tests))
+    return each(pool, todo, lambda worker, mutant: _judge(worker, mutant, tests, test_seconds))
 
 
-def _judge(worker: Worker, mutant: Mutant, tests: Tests) -> Result:
-    found = tests.of(mutant.path, mutant.line, mutant.last_line)
+def _judge(worker: Worker, mutant: Mutant, tests: Tests, test_seconds: float) -> Result:
+    found = tests.of(mutant.path, mutant.line, mutant.last_line, test_seconds)
     if not found:
         return Result(mutant.id, "untested")
     seconds = 0.0

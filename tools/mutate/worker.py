@@ -122,6 +122,8 @@ def _run(copy: Path, request: dict[str, Any], report: Path) -> int:
     null = os.open(os.devnull, os.O_RDONLY)
     for fd, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(fd, target)
+    main = sys.modules["__main__"]  # processes that a test spawns must not take this one for their main module
+    main.__spec__, main.__file__ = None, None
     _environment(copy, writes_bytecode=request.get("mutant") is None)
     plugin = Gatherer(copy) if request.get("gather") else Chooser(request["tests"])
     base = copy.parent / "basetemp"
