@@ -22,6 +22,7 @@ from clawvm_es.evaluation.report import json as json_report
 from clawvm_es.evaluation.report.charts import svg
 from clawvm_es.evaluation.report.style import CSS
 from clawvm_es.evaluation.report.text import clean
+from clawvm_es.representations.visible import visible
 
 NASTY = "<script>alert('x')</script> | *a* `b` [c](http://d) & \\ \"q\" _e_ \n#f \x1b[31m \ud800"
 
@@ -254,3 +255,19 @@ def test_what_is_no_policy_is_dashed_beside_policies():
     both = svg(Chart("t", (1, 2), {"lru": (1, 2), "bound fit": (0, 1)}), "c")
     assert dashes.format(1) in both and dashes.format(0) not in both
     assert dashes.format(0) not in svg(Chart("t", (1, 2), {"cost 0": (1, 2)}), "c")
+
+
+def test_no_format_holds_a_character_that_is_obeyed_or_unseen():
+    """LAW-SHOWN-1: names and texts of recordings are made visible on every page, as they are in the program."""
+    evil = "id\x1b[31m\x9b2J\u202e\u2066\u200b\x7f\0\u3164\ufffe end"
+    made = report(section(text=evil, tables=(table(evil, (evil, 1), ("other", 2)),)))
+    pages = [
+        markdown.render(made),
+        html.render(made),
+        csv_report.render(made),
+        json_report.render(made.document()),
+        svg(Chart(evil, (1, 2), {evil: (1, 2)}, evil, evil), "one"),
+    ]
+    for page in pages:
+        assert "end" in page
+        assert visible(page.replace("\n", "")) == page.replace("\n", "")

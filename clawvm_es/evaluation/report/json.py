@@ -9,4 +9,5 @@ from typing import Any
 
 def render(document: Mapping[str, Any]) -> str:
     """A document as text; the same document gives the same bytes."""
-    return json.dumps(document, sort_keys=True, ensure_ascii=True, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(document, sort_keys=True, ensure_ascii=True, indent=1, allow_nan=False)
+    return text.replace("\x7f", "\\u007f") + "\n"
