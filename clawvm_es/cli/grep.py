@@ -48,7 +48,9 @@ def grep(
     """Find the texts that hold all words of PATTERN; words in double quotes have to stand together.
 
     Prints the event, what the text is there, and its line. Case and accents do not count. With --turn only that turn
-    is searched, with --at everything up to that event. Exits 1 if nothing is found.
+    is searched, with --at everything up to that event. Exits 1 if nothing is found. Words of scripts that write no
+    blanks between words (Chinese, Japanese, Thai, …) are found inside of a run; signs are not searched for, but with
+    --regex.
 
     \b
     Example:
@@ -57,7 +59,7 @@ def grep(
       clawvm grep j.db 'E[0-9]{4}' --regex --turn 40
     """
     from clawvm_es.cli.options import chosen, chosen_or_all, opened, version_at
-    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.output import emit, say
     from clawvm_es.errors import UsageError
     from clawvm_es.history import end_of_turn
     from clawvm_es.history import grep as library
@@ -67,6 +69,8 @@ def grep(
         if name not in EVENT_TYPES:
             raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
     query = _query(pattern, regex, ignore_case)
+    for part in query.unsearched:
+        say(f"{part!r} holds no word and is not searched for", "search for signs with --regex")
     with opened(journal) as log:
         placed = version is not None or turn is not None
         session_id = chosen(log, session) if placed else chosen_or_all(log, session)

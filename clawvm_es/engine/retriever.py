@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
+from itertools import islice
 from typing import Final
 
 from clawvm_es.model.pages import Author, PageType
+from clawvm_es.representations.terms import indexed, phrases
 
-_WORD = re.compile(r"\w{2,}")
 QUERY_WORDS: Final = 64
-"""Distinct words of a query that are searched for, the first ones."""
+"""Words of a query (in scripts without blanks: pairs of characters) that are searched for, the first ones."""
 
 
 class Retriever:
@@ -18,20 +18,19 @@ class Retriever:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._db.execute("CREATE VIRTUAL TABLE pages USING fts5(text, tokenize='unicode61')")
+        self._db.execute("CREATE VIRTUAL TABLE pages USING fts5(text, tokenize='ascii')")
 
     def put(self, number: int, text: str) -> None:
         """Index the text of page `number`, in place of what it held before."""
-        clean = text.encode("utf-8", "replace").decode()
         self._db.execute("DELETE FROM pages WHERE rowid = ?", (number,))
-        self._db.execute("INSERT INTO pages(rowid, text) VALUES (?, ?)", (number, clean))
+        self._db.execute("INSERT INTO pages(rowid, text) VALUES (?, ?)", (number, indexed(text)))
 
     def search(self, query: str, top_k: int) -> tuple[int, ...]:
         """The numbers of the `top_k` pages that match any word of `query` best, best first."""
-        words = dict.fromkeys(word.lower() for word in _WORD.findall(query.encode("utf-8", "replace").decode()))
-        if not words or top_k < 1:
+        asked = list(islice(phrases(query), QUERY_WORDS))
+        if not asked or top_k < 1:
             return ()
-        match = " OR ".join(f'"{word}"' for word in list(words)[:QUERY_WORDS])
+        match = " OR ".join(f'"{" ".join(phrase)}"' for phrase in asked)
         rows = self._db.execute(
             "SELECT rowid FROM pages WHERE pages MATCH ? ORDER BY bm25(pages), rowid LIMIT ?", (match, top_k)
         )

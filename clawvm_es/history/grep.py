@@ -1,7 +1,8 @@
 """Full-text search: which texts of a journal say something, and the events and pages that they stand in.
 
 Words and phrases are looked up in the full-text index; what it does not know yet is indexed in memory for the length
-of the search, so that nothing is written. A pattern is searched for in every text.
+of the search, so that nothing is written. Words of scripts that write no blanks between them are found inside of a
+run, whatever stands around them. A pattern is searched for in every text.
 
 LAW-GREP-1: an event is found if and only if a text that it names says what is asked, whatever of it is indexed.
 """
@@ -9,7 +10,6 @@ LAW-GREP-1: an event is found if and only if a text that it names says what is a
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
@@ -25,27 +25,35 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.projections import bodies_with
+from clawvm_es.representations.terms import composed, located, spaced, terms
+from clawvm_es.representations.terms import pattern as finder
 
 Log: TypeAlias = SQLiteLog | MemoryLog
 _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
-_WORD: Final = re.compile(r"[^\W_]+")
 
 
 @attrs.frozen
 class Query:
-    """What is looked for: all of some words and phrases, or a pattern."""
+    """What is looked for: all of some words and phrases (as terms, and as what finds them), or a pattern.
+
+    `unsearched` are parts of what was asked that hold no word.
+    """
 
     phrases: tuple[tuple[str, ...], ...] = ()
     pattern: re.Pattern[str] | None = None
+    patterns: tuple[re.Pattern[str], ...] = ()
+    unsearched: tuple[str, ...] = ()
 
     def found_in(self, text: str) -> tuple[int, int] | None:
-        """Where in a text the first thing that is looked for stands; None where it does not say all of it."""
+        """Where in a text (in NFC) the first thing that is asked for stands; None where it does not say all of it."""
         if self.pattern is not None:
             match = self.pattern.search(text)
             return None if match is None else match.span()
-        words = [(folded(match.group()), match.span()) for match in _WORD.finditer(text)]
-        spans = [_place(phrase, words) for phrase in self.phrases]
-        return None if not spans or None in spans else spans[0]
+        whole = spaced(text)
+        found = [pattern.search(whole) for pattern in self.patterns]
+        if not found or found[0] is None or None in found:
+            return None
+        return located(text, *found[0].span())
 
 
 @attrs.frozen
@@ -70,13 +78,17 @@ class Hit:
 def words(text: str) -> Query:
     """A query for all words of a text, in any order; words in double quotes have to stand together.
 
-    Case and accents do not count. Raises `UsageError` where there is no word.
+    Case, accents and their composition do not count. Raises `UsageError` where there is no word.
     """
-    terms = [quoted or plain for quoted, plain in _TERM.findall(text)]
-    phrases = tuple(tuple(folded(word) for word in _WORD.findall(term)) for term in terms)
-    if not any(phrases):
+    asked = [quoted or plain for quoted, plain in _TERM.findall(text)]
+    found = [(term, pattern) for term in asked if (pattern := finder(term)) is not None]
+    if not found:
         raise UsageError(f"there is no word in {text!r}", hint="search for it as a pattern: --regex")
-    return Query(tuple(phrase for phrase in phrases if phrase))
+    return Query(
+        phrases=tuple(terms(term) for term, _ in found),
+        patterns=tuple(pattern for _, pattern in found),
+        unsearched=tuple(term for term in asked if finder(term) is None),
+    )
 
 
 def grep(
@@ -140,6 +152,8 @@ class _Texts:
         if name not in self.known:
             stored = self.log.stored(name)
             text = "" if stored is None or stored[1] is None else decode(stored[1])
+            if self.query.pattern is None:
+                text = composed(text)
             self.known[name] = _line(text, self.query.found_in(text))
         return self.known[name]
 
@@ -190,17 +204,3 @@ def _hit(
     row: Recorded, what: str, said: tuple[str, int, int], page_id: str | None = None, level: Fidelity | None = None
 ) -> Hit:
     return Hit(row.session_id, row.version, row.turn, row.type, what, page_id, level, *said)
-
-
-def folded(word: str) -> str:
-    """A word without case and accents, as the full-text index has it."""
-    plain = unicodedata.normalize("NFKD", word.lower())
-    return "".join(char for char in plain if not unicodedata.combining(char))
-
-
-def _place(phrase: tuple[str, ...], words: list[tuple[str, tuple[int, int]]]) -> tuple[int, int] | None:
-    size = len(phrase)
-    for start in range(len(words) - size + 1):
-        if all(words[start + place][0] == word for place, word in enumerate(phrase)):
-            return words[start][1][0], words[start + size - 1][1][1]
-    return None

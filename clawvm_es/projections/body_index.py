@@ -1,4 +1,4 @@
-"""The full-text index over bodies: an FTS5 table whose rows are the ids of `blobs`, and whose texts stay there.
+"""The full-text index over bodies: an FTS5 table of their terms, whose rows are the ids of `blobs`.
 
 LAW-INDEX-1: what the index says of a body is what the body says; a body that it does not know is newer than all
 that it knows. So it is a cache that is never wrong, at most behind, and needs no position of its own.
@@ -13,26 +13,36 @@ from typing import Final
 
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.projections.places import LIVE, PLACES
+from clawvm_es.representations.terms import indexed
 
 NAME: Final = "body_index"
 
-_WORDS: Final = "tokenize='unicode61 remove_diacritics 2'"
-"""Words are runs of letters and digits; case and accents are ignored."""
-_TEXT: Final = "CAST(body AS TEXT)"
+_FORMAT: Final = "content='', tokenize='ascii'"
+"""Texts are indexed as their terms (`representations.terms`), and none of them is kept."""
 _REPORTED: Final = 20
 
 
 def create(connection: sqlite3.Connection, place: str = LIVE) -> None:
     """Make the empty index."""
-    connection.execute(
-        f"CREATE VIRTUAL TABLE {place}{NAME} USING fts5(body, content=blobs, content_rowid=blob_id, {_WORDS})"
-    )
+    connection.execute(f"CREATE VIRTUAL TABLE {place}{NAME} USING fts5(body, {_FORMAT})")
 
 
 def exists(connection: sqlite3.Connection, place: str = LIVE) -> bool:
-    """Whether there is an index in this place."""
-    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (place + NAME,)).fetchone()
-    return found is not None
+    """Whether there is an index in this place, and of this version."""
+    return _FORMAT in _definition(connection, place)
+
+
+def _definition(connection: sqlite3.Connection, place: str) -> str:
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (place + NAME,)).fetchone()
+    return found[0] or "" if found else ""
+
+
+def _terms(body: bytes) -> str:
+    """A body as it is indexed."""
+    try:
+        return indexed(body.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        return indexed(body.decode("utf-8", "replace"))
 
 
 def last_indexed(connection: sqlite3.Connection, place: str = LIVE) -> int:
@@ -63,31 +73,40 @@ def fill(connection: sqlite3.Connection, place: str = LIVE) -> bool:
     if piece is None:
         return True
     done = next(missing, None) is None
-    connection.execute(
-        f"INSERT INTO {place}{NAME} (rowid, body) SELECT blob_id, {_TEXT} FROM blobs"
-        " WHERE blob_id > ? AND blob_id <= ?", piece,
-    )  # fmt: skip
+    _put(connection, place, _bodies(connection, piece))
     return done
+
+
+def _bodies(connection: sqlite3.Connection, piece: tuple[int, int]) -> list[tuple[int, bytes]]:
+    return connection.execute("SELECT blob_id, body FROM blobs WHERE blob_id > ? AND blob_id <= ?", piece).fetchall()
+
+
+def _put(connection: sqlite3.Connection, place: str, bodies: Iterable[tuple[int, bytes]]) -> None:
+    rows = ((blob_id, _terms(body)) for blob_id, body in bodies)
+    connection.executemany(f"INSERT INTO {place}{NAME} (rowid, body) VALUES (?, ?)", rows)
 
 
 def forget_bodies(connection: sqlite3.Connection, bodies: Iterable[tuple[int, bytes]]) -> None:
     """Take bodies out of the index, by their ids and by what they were; those that it does not know stay unknown.
 
-    Their words may stay in the file until `optimize`.
+    An index of an older version forgets them, too. Their words may stay in the file until `optimize`.
     """
-    cells = [(blob_id, body, blob_id) for blob_id, body in bodies]
+    gone = list(bodies)
     for place in PLACES:
-        if exists(connection, place):
-            connection.executemany(
-                f"INSERT INTO {place}{NAME} ({place}{NAME}, rowid, body) SELECT 'delete', ?, CAST(? AS TEXT)"
-                f" WHERE EXISTS (SELECT 1 FROM {place}{NAME}_docsize WHERE id = ?)", cells,
-            )  # fmt: skip
+        if not (definition := _definition(connection, place)):
+            continue
+        of_now = _FORMAT in definition
+        cells = [(blob_id, _terms(body) if of_now else body, blob_id) for blob_id, body in gone]
+        connection.executemany(
+            f"INSERT INTO {place}{NAME} ({place}{NAME}, rowid, body) SELECT 'delete', ?, CAST(? AS TEXT)"
+            f" WHERE EXISTS (SELECT 1 FROM {place}{NAME}_docsize WHERE id = ?)", cells,
+        )  # fmt: skip
 
 
 def optimize(connection: sqlite3.Connection) -> None:
     """Merge the index into one piece; no word of a body that it forgot is left in its tables then."""
     for place in PLACES:
-        if exists(connection, place):
+        if _definition(connection, place):
             connection.execute(f"INSERT INTO {place}{NAME} ({place}{NAME}) VALUES ('optimize')")
 
 
@@ -107,11 +126,11 @@ def search(connection: sqlite3.Connection, query: str, place: str = LIVE) -> lis
 
 @contextmanager
 def temporary(bodies: Iterable[tuple[int, bytes]]) -> Iterator[sqlite3.Connection]:
-    """An index of some bodies, of the same name but with the texts, that is gone after the block."""
+    """An index of some bodies, of the same name, that is gone after the block."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.execute(f"CREATE VIRTUAL TABLE {NAME} USING fts5(body, {_WORDS})")
+        create(connection)
         connection.execute("BEGIN")
-        connection.executemany(f"INSERT INTO {NAME} (rowid, body) VALUES (?, {_TEXT.replace('body', '?')})", bodies)
+        _put(connection, LIVE, bodies)
         connection.execute("COMMIT")
         yield connection
 
@@ -119,9 +138,7 @@ def temporary(bodies: Iterable[tuple[int, bytes]]) -> Iterator[sqlite3.Connectio
 def missing(connection: sqlite3.Connection, after: int) -> Iterator[list[tuple[int, bytes]]]:
     """The bodies above `after`, with their ids, piece by piece."""
     for piece in pieces(connection, after):
-        yield connection.execute(
-            "SELECT blob_id, body FROM blobs WHERE blob_id > ? AND blob_id <= ?", piece
-        ).fetchall()
+        yield _bodies(connection, piece)
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:

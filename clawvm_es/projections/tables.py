@@ -25,7 +25,7 @@ from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 R = TypeVar("R")
 

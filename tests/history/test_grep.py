@@ -1,6 +1,8 @@
 """Full-text search: what is found, where it stands, and that an index changes nothing but the time."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,9 @@ from clawvm_es.engine.store import FieldSchema
 from clawvm_es.errors import UsageError
 from clawvm_es.history.grep import Query, grep, words
 from clawvm_es.history.redact import Target, redact
+from clawvm_es.projections import projections_problems
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 SETTINGS = Settings(fields={"note": FieldSchema()})
 
 
@@ -91,11 +95,76 @@ def test_no_word_is_no_query():
             words(text)
 
 
-TEXTS = st.lists(st.sampled_from(("alpha", "Beta", "gämma", "delta-7", "x_y", "\n", "ΑΒΓ")), min_size=1, max_size=8)
+def test_words_inside_of_a_run_are_found(tmp_path):
+    """Chinese and Japanese words in running text, a Latin word among them, and accents that stand apart."""
+    with Journal.open(tmp_path / "j.db") as journal:
+        with journal.session("s", counter="lines4") as session:
+            session.user_says("数据库连接失败,检查itgc的配置")
+            session.user_says("データベースの接続エラー in the cafe\u0301")
+        for indexed in (False, True):
+            if indexed:
+                journal.catch_up()
+            found = {
+                asked: told(grep(journal.log, words(asked))) for asked in ("连接", "ITGC", "接続", "Caf\xe9", "接连")
+            }
+            assert {asked: [hit[3] for hit in hits] for asked, hits in found.items()} == {
+                "连接": ["连接"], "ITGC": ["itgc"], "接続": ["接続"], "Caf\xe9": ["caf\xe9"], "接连": []
+            }  # fmt: skip
+
+
+def test_journals_of_older_programs_are_searched_and_not_written(tmp_path):
+    """A text index of another version is left alone by reading, finds nothing less, and is replaced by a catch-up."""
+    path = tmp_path / "j.db"
+    shutil.copy(GOLDEN / "frames_1.journal", path)
+    before = path.read_bytes()
+    with Journal.open(path, read_only=True) as journal:
+        assert [hit.page_id for hit in grep(journal.log, words("obey"))] == ["p2"]
+    assert path.read_bytes() == before
+    with Journal.open(path, seed=1) as journal:
+        journal.catch_up()
+        assert [hit.page_id for hit in grep(journal.log, words("obey"))] == ["p2"]
+        assert projections_problems(journal.log) == []
+
+
+def test_an_old_index_forgets_what_is_erased(tmp_path):
+    """Erasure cleans an index that an older program made, before anything replaced it."""
+    path = tmp_path / "j.db"
+    shutil.copy(GOLDEN / "frames_1.journal", path)
+    with Journal.open(path, seed=1) as journal:
+        redact(journal.log, Target("s", page_id="p2"), at_us=1)
+    assert b"obey" not in path.read_bytes()
+
+
+def test_what_cannot_be_searched_is_told():
+    """Parts of a query that hold no word are named."""
+    assert words("*** deploy").unsearched == ("***",)
+    assert words("deploy").unsearched == ()
+
+
+PIECES = (
+    "alpha",
+    "Beta",
+    "gämma",
+    "ga\u0308mma",
+    "delta-7",
+    "x_y",
+    "\n",
+    "ΑΒΓ",
+    "连接",
+    "接",
+    "了itgc的",
+    "が",
+    "\ud800",
+)
+TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=8)
 
 
 @settings(max_examples=40, deadline=None)
-@given(texts=st.lists(TEXTS.map(" ".join), min_size=1, max_size=6), asked=TEXTS.map(" ".join), kept=st.integers(0, 6))
+@given(
+    texts=st.lists(TEXTS.map(" ".join) | TEXTS.map("".join), min_size=1, max_size=6),
+    asked=TEXTS.map(" ".join) | st.sampled_from(PIECES),
+    kept=st.integers(0, 6),
+)
 def test_the_index_changes_nothing_but_the_time(tmp_path_factory, texts, asked, kept):
     """LAW-GREP-1: indexed, not yet indexed, or in memory without any index: the same texts are found."""
     try:

@@ -102,7 +102,8 @@ def erase(log: SQLiteLog, which: int) -> None:
 def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
     """Neither in the live index nor in one that is being built."""
     with open_journal(tmp_path / "j.db") as log:
-        recall(log, b"common words", b"the canary sings quetzalcoatl", b"more common words")
+        canary = "the canary sings quetzalcoatl 金絲雀 gelb\u00fcr".encode()
+        recall(log, b"common words", canary, b"more common words")
         catch_up(log)
         with log.transaction() as transaction:
             store.begin(transaction.connection)
@@ -114,7 +115,8 @@ def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
             for place in ("", "next_"):
                 blocks = b"".join(row[0] for row in db.execute(f"SELECT block FROM {place}body_index_data"))
                 assert b"ommon" in blocks
-                assert b"anary" not in blocks and b"uetzal" not in blocks
+                assert b"anary" not in blocks and b"uetzal" not in blocks and b"elbur" not in blocks
+                assert not any(char.encode() in blocks for char in "金絲雀")
         rebuild(log)
     assert matches(tmp_path / "j.db", "canary") == [] and matches(tmp_path / "j.db", "common") == [1, 3]
 
