@@ -131,7 +131,7 @@ def _exit_code(words: list[str]) -> object:
     return left.value.code
 
 
-def run_line(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def assert_line_runs(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Run a line of the README and check how it exits."""
     line, _, into = line.partition(" > ")
     program, *words = [os.path.expanduser(word) for word in shlex.split(line, comments=True)]
@@ -167,7 +167,9 @@ def shell_blocks(long: bool) -> list[object]:
 def test_python_examples_run(code, tmp_path, monkeypatch):
     """Each Python example runs as it is written, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {})
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names.keys() > {"__builtins__"}
 
 
 @pytest.mark.parametrize("lines", shell_blocks(long=False))
@@ -176,7 +178,7 @@ def test_shell_lines_run(lines, folder, capsys):
     for line in lines:
         for long, short in LONG.items():
             line = line.replace(long, short)  # noqa: PLW2901  it is run shorter than it is written
-        run_line(line, capsys)
+        assert_line_runs(line, capsys)
 
 
 @pytest.mark.sweep
@@ -184,7 +186,7 @@ def test_shell_lines_run(lines, folder, capsys):
 def test_long_shell_lines_run_whole(lines, folder, capsys):
     """The evaluations that take minutes run as they are written."""
     for line in lines:
-        run_line(line, capsys)
+        assert_line_runs(line, capsys)
 
 
 @pytest.mark.parametrize(("what", "spans", "commands"), ROWS, ids=[row[0][:40] for row in ROWS])
@@ -215,7 +217,7 @@ def test_recipes_run_in_the_shell(what, spans, commands, folder, capsys):
         for made in ("anchor.key", "anchor.key.pub", "j.checkpoint"):
             (folder / made).unlink()
     for command in commands:
-        run_line(command, capsys)
+        assert_line_runs(command, capsys)
 
 
 def test_the_update_of_a_recipe_is_committed(folder):
