@@ -31,8 +31,11 @@ def compared_lines(runs: Comparison, limit: int, ends: Iterable[str]) -> Iterato
             yield f"  … and {more} more (-n {len(runs.divergences)} lists them)"
         yield ""
         hows = ("changed", "only_a", "only_b")
-        cells = [(kind, *(counted.get(how, 0) for how in hows)) for kind, counted in runs.counts.items()]
-        yield from table(cells, ("kind", "changed", "only in a", "only in b"))
+        cells = [
+            (kind, *(counted.get(how, 0) for how in hows), runs.firsts[kind].place)
+            for kind, counted in runs.counts.items()
+        ]
+        yield from table(cells, ("kind", "changed", "only in a", "only in b", "first"))
     if runs.erased:
         yield f"! {runs.erased} texts are erased in both runs: nobody can tell whether they differed"
     at_ends = list(ends)
@@ -52,6 +55,7 @@ def compared_document(runs: Comparison, limit: int) -> dict[str, Any]:
         "same": runs.same,
         "settings": [{"name": each.name, "a": each.a, "b": each.b} for each in runs.settings],
         "first": None if runs.first is None else _divergence(runs.first),
+        "firsts": {kind: _divergence(each) for kind, each in runs.firsts.items()},
         "counts": {kind: dict(counted) for kind, counted in runs.counts.items()},
         "differences": len(runs.divergences),
         "listed": [_divergence(each) for each in runs.divergences[: limit + 1]],

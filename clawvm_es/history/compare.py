@@ -69,16 +69,20 @@ class Divergence:
         """How it differs: `changed`, `only_a` or `only_b`."""
         return "only_b" if self.a is None else "only_a" if self.b is None else "changed"
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """Where it stands: turn, event, type; the event of `b` too where it has another number there."""
         at = self.a or self.b
         assert at is not None
         other = f" (b: {self.b.version})" if self.a and self.b and self.a.version != self.b.version else ""
-        place = f"turn {at.turn}, event {at.version}{other} {self.type}"
+        return f"turn {at.turn}, event {at.version}{other} {self.type}"
+
+    def __str__(self) -> str:
         if self.how != "changed":
-            return f"{place}: only in {self.how[-1]}{f': {self.said}' if self.said else ''}"
+            return f"{self.place}: only in {self.how[-1]}{f': {self.said}' if self.said else ''}"
         others = len(self.changes) - 1
         more = f" (and {others} more field{'s' if others > 1 else ''})" if others else ""
-        return f"{place}, {self.changes[0]}{more}"
+        return f"{self.place}, {self.changes[0]}{more}"
 
 
 @attrs.frozen
@@ -102,6 +106,11 @@ class Comparison:
     def first(self) -> Divergence | None:
         """Where the runs part; None where they do not."""
         return self.divergences[0] if self.divergences else None
+
+    @property
+    def firsts(self) -> Mapping[str, Divergence]:
+        """Kind → the first event of that kind that differs."""
+        return {each.kind: each for each in reversed(self.divergences)}
 
     @property
     def counts(self) -> Mapping[str, Mapping[str, int]]:

@@ -23,6 +23,7 @@ def test_two_runs_that_differ_in_one_tool_argument(path, run):
     code, out, _ = run("diff", path, "one", "three")
     lines = out.splitlines()
     assert code == 1 and "tool_called, arguments.line: 9 → 999" in lines[lines.index("first difference") + 1]
+    assert next(line for line in lines if line.startswith("called ")).split()[:4] == ["called", "1", "0", "0"]
     assert lines[-1].startswith("✗ 1 events differ, first at turn 2, event ") and lines[-1].endswith("9 → 999")
     code, out, _ = run("diff", path, "one", "three", "--json")
     first = json.loads(out)["runs"]["first"]

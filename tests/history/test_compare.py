@@ -207,6 +207,7 @@ def test_runs_are_compared_up_to_a_place(journal):
     found = both(journal, [{}, {}], [{}, {"result": "bad"}])
     at = found.first.a.version
     assert compare(journal.log, ("one", at - 1), ("two", at - 1)).same
+    assert found.firsts["returned"] == found.first
     assert not compare(journal.log, ("one", at), ("two", at)).same
 
 
