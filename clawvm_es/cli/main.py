@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,6 +57,15 @@ Exit codes: 0 done and good; 1 done, and what was asked about is bad;
 CLAWVM_LOG=info shows more logs on stderr, CLAWVM_TRACEBACK=1 where a fault of
 clawvm happened."""
 
+SECTIONS = {
+    "Start here": ("demo", "replay"),
+    "Read": ("sessions", "log", "show", "pages", "prompt", "store", "faults", "trace", "stats", "grep"),
+    "Go back in time": ("diff", "why", "blame", "bisect", "whatif", "fork"),
+    "Prove and keep": ("verify", "checkpoint", "bundle", "export", "backup", "rebuild", "redact"),
+    "Evaluate": ("eval",),
+}
+"""The verbs as the help lists them; one that is not named here comes last."""
+
 WRONG_USAGE = 2
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
@@ -71,6 +81,19 @@ class Program(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise click.exceptions.Exit(PIPE_CLOSED) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs by what they are for, each with the first clause of its help."""
+        named = {name for names in SECTIONS.values() for name in names}
+        others = tuple(name for name in self.commands if name not in named)
+        for title, names in {**SECTIONS, "Others": others}.items():
+            if verbs := [self.commands[name] for name in names if name in self.commands]:
+                with formatter.section(title):
+                    formatter.write_dl([(f"{verb.name:<10}", _first_clause(verb)) for verb in verbs])
+
+
+def _first_clause(verb: click.Command) -> str:
+    return re.split("[;:]", verb.get_short_help_str(limit=1000))[0].rstrip(".")
 
 
 @click.group(

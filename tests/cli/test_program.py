@@ -138,3 +138,10 @@ def test_a_locale_without_the_characters_gets_their_numbers(tmp_path):
     found = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert (found.returncode, found.stderr) == (0, b"")
     assert b"\\u2713" in found.stdout
+
+
+def test_the_help_lists_every_verb_once_under_what_it_is_for(run):
+    """No verb is left over, and none is listed twice."""
+    listed = re.findall(r"^  ([a-z]+)  ", run("--help")[1], re.MULTILINE)
+    assert sorted(listed) == sorted(cli.commands)
+    assert "Others:" not in run("--help")[1]
