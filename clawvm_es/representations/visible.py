@@ -20,6 +20,7 @@ Backslashes stay as they are: the escaped text is for reading, not for parsing. 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 _CONTROLS: Final = "\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\u2028\\u2029"
@@ -29,22 +30,29 @@ _UNSEEN: Final = (
 )
 _JOINING: Final = "[\\u0600-\\u10ff\\u1200-\\u1cff\\u2190-\\u2bff\\ufe0f\\U0001f000-\\U0001faff]"
 _VARIED: Final = "[0-9#*\\xa0-\\u2fff\\u3001-\\ufdff\\ufe10-\\U0003ffff]"
-_ESCAPED: Final = re.compile(
-    f"[{_CONTROLS}{_UNSEEN}]"
-    f"|(?<!{_JOINING})[\\u200c\\u200d]|[\\u200c\\u200d](?!{_JOINING})"
-    f"|(?<!{_VARIED})[\\ufe00-\\ufe0f\\U000e0100-\\U000e01ef]"
-)
 _NAMED: Final = {"\n": "\\n", "\r": "\\r"}
 
 
 def visible(text: str) -> str:
     """A text on one line, with everything escaped that a reader would not see or a terminal would obey."""
-    return _ESCAPED.sub(_escape, text)
+    if text.isascii() and text.isprintable():  # nearly every line
+        return text
+    return _escaped().sub(_escape, text)
 
 
 def visible_lines(text: str) -> list[str]:
     """The lines of a text, each made visible; only a line feed, after a carriage return or not, ends one."""
     return [visible(line) for line in text.replace("\r\n", "\n").split("\n")]
+
+
+@cache
+def _escaped() -> re.Pattern[str]:
+    """What is escaped; made when it is first needed, since that takes as long as many a verb."""
+    return re.compile(
+        f"[{_CONTROLS}{_UNSEEN}]"
+        f"|(?<!{_JOINING})[\\u200c\\u200d]|[\\u200c\\u200d](?!{_JOINING})"
+        f"|(?<!{_VARIED})[\\ufe00-\\ufe0f\\U000e0100-\\U000e01ef]"
+    )
 
 
 def _escape(found: re.Match[str]) -> str:
