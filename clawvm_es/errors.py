@@ -77,6 +77,10 @@ class JournalFull(JournalError, OSError):
     """The disk (or the file's size limit) is full; the log ends at the last whole transaction."""
 
 
+class DiskFailed(JournalError, OSError):
+    """The disk failed to read or write, or to keep what was written; the log ends at the last whole transaction."""
+
+
 class VersionConflict(JournalError):
     """The stream is not at the version the caller expected; nothing was appended."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -14,6 +15,8 @@ from clawvm_es.errors import UsageError
 PRIVATE: Final = 0o600
 SHARED: Final = 0o660
 """For the owner and the file's group."""
+NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a full disk, a full quota and a limit on the size of files give."""
 CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 """For the last component of a path: `os.open` then fails on a symbolic link (`errno.ELOOP`)."""

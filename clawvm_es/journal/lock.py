@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from clawvm_es import files
-from clawvm_es.errors import JournalBusy, JournalError, JournalFull, JournalReadOnly
+from clawvm_es.errors import DiskFailed, JournalBusy, JournalError, JournalFull, JournalReadOnly
 
 try:
     import fcntl
@@ -47,7 +47,8 @@ class WriterLock:
     def acquire(self, wait_s: float | None = None) -> bool:
         """Take the lock and say whether nobody else held it since this one did.
 
-        Raises `JournalBusy` after `wait_s` seconds (default: as constructed), `JournalReadOnly`, `JournalFull`.
+        Raises `JournalBusy` after `wait_s` seconds (default: as constructed), `JournalReadOnly`, `JournalFull`,
+        `DiskFailed`.
         """
         if self._pid != os.getpid():
             self._open()
@@ -59,7 +60,8 @@ class WriterLock:
             os.pwrite(self._fd, self._tag, 0)
         except OSError as error:
             self.release()
-            raise JournalFull(f"cannot write {self.path}: {error.strerror}") from error
+            kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
+            raise kind(f"cannot write {self.path}: {error.strerror}") from error
         return False
 
     def release(self) -> None:

@@ -9,6 +9,8 @@ import errno
 import os
 import secrets
 import sqlite3
+import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -20,8 +22,18 @@ from clawvm_es.journal.lock import WriterLock
 
 BUSY_MS: Final = 5_000
 """How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NOT_DAMAGE: Final = (
+    "SQLITE_NOMEM",
+    "SQLITE_INTERRUPT",
+    "SQLITE_TOOBIG",
+    "SQLITE_MISUSE",
+    "SQLITE_AUTH",
+    "SQLITE_ABORT",
+)
+"""What says nothing about the file."""
+_NEAR_BYTES: Final = 2 * wal.PAGE_BYTES_MAX
+"""How much SQLite may have tried to write at once."""
 
 
 def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
@@ -40,9 +52,9 @@ def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
         os.replace(aside, path)
         files.sync_path(folder)
     except sqlite3.Error as error:
-        raise translate(error, path) from error
+        raise translate(error, path, aside) from error
     except OSError as error:
-        raise _translate_os(error, path) from error
+        raise translate_os(error, path) from error
     finally:
         for left in (aside, aside + "-journal", aside + "-wal", aside + "-shm"):
             Path(left).unlink(missing_ok=True)
@@ -54,6 +66,9 @@ def connect_writer(path: str) -> sqlite3.Connection:
     db = _connect(path, "mode=rw")
     db.execute("PRAGMA wal_autocheckpoint=0")
     db.execute("PRAGMA secure_delete=ON")
+    if sys.platform == "darwin":  # there a sync leaves bytes in the drive's cache unless it is told not to
+        db.execute("PRAGMA fullfsync=ON")
+        db.execute("PRAGMA checkpoint_fullfsync=ON")
     return db
 
 
@@ -92,22 +107,62 @@ def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
     return row[0], row[1], bool(row[2])
 
 
-def translate(error: Exception, path: str) -> errors.JournalError:
-    """What an error of SQLite's means to the caller."""
+def translate(error: Exception, path: str, written: str = "") -> errors.JournalError:
+    """The error to raise for one of SQLite's; `written` names the file that was written, where it is another one."""
     name = getattr(error, "sqlite_errorname", None) or ""
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")):
         return errors.JournalBusy(f"{path} is locked by another program", hint="close it there")
-    if name.startswith("SQLITE_READONLY"):
+    if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
         return errors.JournalReadOnly(f"{path} can only be read: {error}")
-    if name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE", "SQLITE_TOOBIG"):
-        return errors.JournalFull(f"{path} cannot grow: {error}", hint="make room; the last whole transaction stands")
+    if name == "SQLITE_FULL":
+        return _full(path, str(error))
     if name.startswith("SQLITE_CANTOPEN"):
         return errors.JournalReadOnly(
             f"{path} (or its -wal) cannot be opened: {error}", hint="copy both to a place that you can write"
         )
     if name.startswith("SQLITE_IOERR"):
+        if reason := _why_full(written or path):
+            return _full(path, reason)
+        return errors.DiskFailed(
+            f"{path}: the disk failed: {error} ({name})",
+            hint="the last whole transaction stands; look at the system's log, and copy the journal to another disk",
+        )
+    if name.startswith(_NOT_DAMAGE):
         return errors.JournalError(f"{path}: {error} ({name})")
     return errors.JournalDamaged(f"{path} is damaged: {error}", hint="see: clawvm verify " + path)
+
+
+def _full(path: str, reason: str) -> errors.JournalFull:
+    return errors.JournalFull(f"{path} cannot grow: {reason}", hint="make room; the last whole transaction stands")
+
+
+def _why_full(path: str) -> str:
+    """Why files beside the journal cannot grow, found out by trying; empty where they can.
+
+    SQLite tells a quota and a limit on the size of files by the same name as a disk that fails.
+    """
+    if limit := _size_limit():
+        longest = max(wal.size_of(path + suffix) for suffix in ("", "-wal", "-journal"))
+        if longest + _NEAR_BYTES > limit:
+            return f"files may not be larger than {limit} bytes (ulimit -f)"
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(path)) as probe:
+            probe.write(bytes(_NEAR_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return (error.strerror or str(error)) if error.errno in files.NO_SPACE else ""
+    return ""
+
+
+def _size_limit() -> int:
+    """The largest file that this process may write; 0 for no limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return 0 if limit == resource.RLIM_INFINITY else limit
 
 
 def wal_bytes(path: str) -> int:
@@ -115,14 +170,16 @@ def wal_bytes(path: str) -> int:
     return wal.size_of(path + "-wal")
 
 
-def _translate_os(error: OSError, path: str) -> Exception:
+def translate_os(error: OSError, path: str) -> Exception:
+    """The error to raise where the system does not let a file be made."""
     if isinstance(error, errors.JournalError):
         return error
-    if error.errno in _NO_SPACE:
-        return errors.JournalFull(f"{path} cannot be made: {error.strerror}")
+    message = f"{path} cannot be made: {error.strerror}"
+    if error.errno in files.NO_SPACE:
+        return errors.JournalFull(message, hint="make room")
     if error.errno in _NO_RIGHT:
-        return errors.JournalReadOnly(f"{path} cannot be made: {error.strerror}")
-    return error
+        return errors.JournalReadOnly(message)
+    return errors.DiskFailed(message) if error.errno == errno.EIO else errors.JournalError(message)
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:

@@ -1,0 +1,151 @@
+"""Errors of the disk, each told by its own name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+
+import pytest
+
+from clawvm_es import files
+from clawvm_es.errors import (
+    ClawVMError,
+    DiskFailed,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalFull,
+    JournalReadOnly,
+)
+from clawvm_es.journal import lock, opening
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.verify import verify_log
+from clawvm_es.testing.logs import budget
+from tests.journal import failing_disk
+
+needs_injection = pytest.mark.skipif(not failing_disk.available(), reason="SQLite's library cannot be reached")
+
+
+@needs_injection
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [
+        (errno.EIO, DiskFailed, "the disk failed: disk I/O error (SQLITE_IOERR_WRITE)"),
+        (errno.ENOSPC, JournalFull, "cannot grow"),
+    ],
+)
+def test_a_write_that_fails_is_told_by_its_name(tmp_path, number, kind, says) -> None:
+    """A failing disk is not a full one; the log ends at the last whole transaction and goes on afterwards."""
+    path = tmp_path / "j.db"
+    with open_journal(path) as log:
+        log.append("s", [budget(1)])
+        with failing_disk.failing_writes(number) as failed, pytest.raises(kind) as caught:
+            log.append("s", [budget(2)])
+        assert failed
+        assert says in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert isinstance(caught.value, OSError)
+        assert log.append("s", [budget(2)], expected=1).version == 2
+    assert verify_log(path) == ()
+
+
+@needs_injection
+def test_a_full_quota_is_told_from_a_failing_disk(tmp_path, monkeypatch) -> None:
+    """SQLite has one name for both; a write of our own beside the journal tells them apart."""
+
+    def full(fd: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    with open_journal(tmp_path / "j.db") as log:
+        log.append("s", [budget(1)])
+        monkeypatch.setattr(os, "fsync", full)
+        with failing_disk.failing_writes(errno.EDQUOT), pytest.raises(JournalFull, match="quota"):
+            log.append("s", [budget(2)])
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["j.db", "j.db.lock"]
+
+
+def error(name: str) -> sqlite3.Error:
+    """An error as `sqlite3` raises it."""
+    found = sqlite3.OperationalError("what SQLite says")
+    found.sqlite_errorname = name
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SQLITE_FULL", JournalFull),
+        ("SQLITE_IOERR_WRITE", DiskFailed),
+        ("SQLITE_IOERR_READ", DiskFailed),
+        ("SQLITE_IOERR_FSYNC", DiskFailed),
+        ("SQLITE_IOERR_SHMSIZE", DiskFailed),
+        ("SQLITE_IOERR_SHORT_READ", DiskFailed),
+        ("SQLITE_BUSY", JournalBusy),
+        ("SQLITE_LOCKED_SHAREDCACHE", JournalBusy),
+        ("SQLITE_PROTOCOL", JournalBusy),
+        ("SQLITE_READONLY_DBMOVED", JournalReadOnly),
+        ("SQLITE_PERM", JournalReadOnly),
+        ("SQLITE_CANTOPEN_SYMLINK", JournalReadOnly),
+        ("SQLITE_NOMEM", JournalError),
+        ("SQLITE_TOOBIG", JournalError),
+        ("SQLITE_INTERRUPT", JournalError),
+        ("SQLITE_MISUSE", JournalError),
+        ("SQLITE_CORRUPT_INDEX", JournalDamaged),
+        ("SQLITE_NOTADB", JournalDamaged),
+        ("SQLITE_ERROR", JournalDamaged),
+    ],
+)
+def test_every_error_has_a_name_of_ours(tmp_path, name, kind) -> None:
+    """Exactly this class, on one line that names the journal; memory, limits and misuse are no damage."""
+    told = opening.translate(error(name), str(tmp_path / "j.db"))
+    assert type(told) is kind
+    assert str(tmp_path / "j.db") in str(told)
+    assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize("number", [*files.NO_SPACE, errno.EIO, errno.EROFS, errno.EMFILE])
+def test_a_journal_that_cannot_be_made_says_why(tmp_path, monkeypatch, number) -> None:
+    """The system's error is told by its kind under the journal's own name, and nothing is left."""
+
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "a temporary file")
+
+    monkeypatch.setattr(opening.os, "replace", fail)
+    with pytest.raises(ClawVMError, match=r"j\.db cannot be made") as caught:
+        open_journal(tmp_path / "j.db")
+    expected = {errno.EIO: DiskFailed, errno.EROFS: JournalReadOnly, errno.EMFILE: JournalError}
+    assert type(caught.value) is expected.get(number, JournalFull)
+    assert [each.name for each in tmp_path.iterdir()] == ["j.db.lock"]
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, JournalFull), (errno.EIO, DiskFailed)])
+def test_a_lock_that_cannot_be_written_says_why(tmp_path, monkeypatch, number, kind) -> None:
+    """The lock's own write is told by its kind too, and the lock is let go."""
+
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    held = lock.WriterLock(str(tmp_path / "lock"), 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", fail)
+        with pytest.raises(kind):
+            held.acquire()
+    other = lock.WriterLock(str(tmp_path / "lock"), 0)
+    assert not other.acquire()
+    held.close()
+    other.close()
+
+
+@pytest.mark.parametrize(("platform", "on"), [("darwin", 1), ("linux", 0)])
+def test_macos_syncs_past_the_cache_of_the_drive(tmp_path, monkeypatch, platform, on) -> None:
+    """Where a sync leaves bytes in the drive's cache, the writing connection asks for more."""
+    path = tmp_path / "j.db"
+    open_journal(path).close()
+    monkeypatch.setattr(opening.sys, "platform", platform)
+    db = opening.connect_writer(str(path))
+    try:
+        assert db.execute("PRAGMA fullfsync").fetchone() == (on,)
+        assert db.execute("PRAGMA checkpoint_fullfsync").fetchone() == (on,)
+    finally:
+        db.close()
