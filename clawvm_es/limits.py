@@ -27,8 +27,8 @@ SNAPSHOTS_AT_ONCE: Final = 16
 """Snapshots that are taken in one transaction, so that no other writer waits long."""
 WAL_CHECKPOINT_PAGES: Final = 4_000
 """WAL frames after which a writer checkpoints (4,000 frames of 4 KiB are 16 MB)."""
-WAL_WARN_BYTES: Final = 256 * 2**20
-"""WAL size above which a reader that keeps us from checkpointing is reported."""
+WAL_WARN_BYTES: Final = 16_000_000
+"""WAL size above which a reader that keeps it from being written from its start again is reported."""
 
 PIECE_EVENTS: Final = 50_000
 """Events that read models fold and store in one transaction: what an interruption loses, and what memory holds."""
@@ -82,5 +82,6 @@ VALUE_BYTES_MAX: Final = 1 << 20
 assert 0 < NEED_CHARS_MIN_LEAF < NEED_CHARS_MIN
 assert DIRECTORY_TOKENS < BUDGET_DEFAULT
 assert COUNTER_PIECE_CHARS < 1_000_000
+assert WAL_WARN_BYTES < WAL_CHECKPOINT_PAGES * 4096
 assert POINTER_CHARS < LEVEL_SMALL_CHARS < BUILD_CHARS
 assert STRUCTURED_PERMILLE < COMPRESSED_PERMILLE < 1_000

@@ -343,6 +343,7 @@ def _turn_stats(log: SQLiteLog, session_id: str) -> tuple[dict[str, Any], list[s
 def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list[str]]:
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import facts, table
+    from clawvm_es.journal import holders, opening
     from clawvm_es.journal.lineage import read_session
     from clawvm_es.projections import bodies
     from clawvm_es.projections.tables import SESSIONS
@@ -365,9 +366,12 @@ def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list
         "bodies": stored,
         "body_bytes": stored_bytes,
         "file_bytes": os.path.getsize(log.path),
+        "wal_bytes": opening.wal_bytes(log.path),
+        "wal_held_by": [str(process) for process in holders.holders(log.path)],
         **totals,
         "events_by_type": dict(sorted(by_type.items())),
     }
     types = [(name, number, bytes_by_type[name]) for name, number in by_type.most_common()]
     plain = {name: value for name, value in document.items() if name != "events_by_type"}
+    plain["wal_held_by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"
     return document, [*facts(plain), "", *table(types, ("type", "events", "data bytes"))]

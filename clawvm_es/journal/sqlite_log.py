@@ -21,7 +21,7 @@ import structlog
 
 from clawvm_es import files, limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
-from clawvm_es.journal import erasure, judging, opening, planning, queries
+from clawvm_es.journal import erasure, holders, judging, opening, planning, queries
 from clawvm_es.journal.lock import WriterLock
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import (
@@ -247,12 +247,14 @@ class SQLiteLog:
             return
         if copied == frames and self._tail is not None:
             self._durable_seq = self._tail[0]
+        held = copied < frames or self._wal.went_on()
         self._wal.checkpointed(frames)
-        if self._wal.bytes_of(frames) > limits.WAL_WARN_BYTES:
+        if held and self._wal.bytes_of(frames) > limits.WAL_WARN_BYTES:
             _log.warning(
                 "a reader keeps the write-ahead log from being written from its start again",
                 path=self.path,
                 wal_bytes=self._wal.bytes_of(frames),
+                held_by=[str(process) for process in holders.holders(self.path)],
             )
 
     # ----------------------------------------------------------------------------------------- reading

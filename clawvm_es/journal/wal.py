@@ -84,6 +84,10 @@ class Wal:
         """Note a checkpoint of a log with `frames` frames."""
         self._salts, self._frames = self._present(), frames
 
+    def went_on(self) -> bool:
+        """Find out whether this log is the one that was checkpointed last: a reader kept it from its start."""
+        return self._fd >= 0 and bool(self._salts) and self._present() == self._salts
+
     def bytes_of(self, frames: int) -> int:
         """The size of a log with `frames` frames."""
         return _HEADER_BYTES + frames * _FRAME_BYTES

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
 import resource
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import structlog
 
 from clawvm_es import limits
+from clawvm_es.cli.main import main
 from clawvm_es.errors import JournalFull
+from clawvm_es.journal import holders
 from clawvm_es.journal.protocol import Durability
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.journal.verify import verify_log
@@ -165,3 +171,83 @@ def test_no_room_for_a_new_journal(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["journal.db.lock"]
     with open_journal(tmp_path / "journal.db") as log:
         log.append("s", [budget(1)])
+
+
+HOLD = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN")
+db.execute("SELECT count(*) FROM events").fetchone()
+print("holds", flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def held_by_another(path):
+    """Another process that reads from the write-ahead log; yields its id."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "holds\n"
+        yield process.pid
+        process.stdin.close()
+
+
+def test_a_long_log_is_reported_at_16_megabytes(tmp_path) -> None:
+    """By default the first checkpoint that a reader is in the way of is reported, and one beside nobody never is."""
+    path = tmp_path / "journal.db"
+    text = random.Random(5).randbytes(200_000)
+    with open_journal(path) as log:
+        vault = log.vault("a")
+
+        def fill(first: int, last: int) -> list:
+            with structlog.testing.capture_logs() as logs:
+                for n in range(first, last):
+                    log.append("a", [new(ToolCalled(1, "tool", vault.commit(b"%d" % n + text)))])
+            return logs
+
+        assert fill(0, 100) == []
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        logs = fill(100, 200)
+        reader.close()
+    assert 16_000_000 < logs[0]["wal_bytes"] < 33_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not tell who holds a lock")
+def test_who_holds_the_log_is_named(tmp_path, monkeypatch, capsys) -> None:
+    """Warning and `stats` name the process that keeps the log from its start, and nobody once it is gone."""
+    monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 40)
+    monkeypatch.setattr(limits, "WAL_WARN_BYTES", 40 * 4120)
+    path = tmp_path / "journal.db"
+
+    def stats() -> dict:
+        with pytest.raises(SystemExit):
+            main(["stats", str(path), "--json"])
+        return json.loads(capsys.readouterr().out)
+
+    with open_journal(path) as log:
+        write(log, 5)
+        with held_by_another(path) as pid:
+            assert [process.pid for process in holders.holders(str(path))] == [pid]
+            with structlog.testing.capture_logs() as logs:
+                write(log, 100, 5)
+            shown = stats()
+            assert shown["wal_bytes"] == Path(f"{path}-wal").stat().st_size > 40 * 4120
+        assert logs[-1]["held_by"] == shown["wal_held_by"]
+        assert logs[-1]["held_by"][0].startswith(f"{pid} (python")
+        assert holders.holders(str(path)) == ()
+        assert stats()["wal_held_by"] == []
+    assert stats()["wal_bytes"] == 0
+
+
+def test_a_system_that_does_not_tell_names_nobody(tmp_path, monkeypatch) -> None:
+    """Without `/proc/locks`, or without shared memory, nobody is named and nothing is raised."""
+    path = tmp_path / "journal.db"
+    with open_journal(path) as log:
+        write(log, 1)
+        monkeypatch.setattr(holders, "_LOCKS", tmp_path / "missing")
+        assert holders.holders(str(path)) == ()
+    assert holders.holders(str(tmp_path / "none")) == ()
