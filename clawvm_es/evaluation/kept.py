@@ -7,7 +7,6 @@ ignored. One process at a time has the file open.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -147,6 +146,10 @@ def _cells(lines: list[bytes]) -> Iterator[tuple[str, Result]]:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        raise UsageError("evaluations run on POSIX systems only", hint="use Linux, macOS or WSL") from None
     last = time.monotonic() + _WAIT_S
     while True:
         try:
