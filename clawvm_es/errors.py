@@ -81,6 +81,14 @@ class DiskFailed(JournalError, OSError):
     """The disk failed to read or write, or to keep what was written; the log ends at the last whole transaction."""
 
 
+class BackupRefused(JournalDamaged):
+    """The copy of a journal does not verify, so none was left; `problems` says what is wrong, one line each."""
+
+    def __init__(self, message: str, problems: tuple[str, ...] = (), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
 class VersionConflict(JournalError):
     """The stream is not at the version the caller expected; nothing was appended."""
 

@@ -122,7 +122,7 @@ for verb in (
     *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
     *(read.faults, read.trace, read.stats, grep.grep),
     *(diff.diff, why.why, blame.blame, bisect.bisect, fork.fork, whatif.whatif),
-    *(upkeep.verify, upkeep.rebuild, upkeep.export),
+    *(upkeep.verify, upkeep.rebuild, upkeep.export, upkeep.backup),
     *(proof.checkpoint, proof.bundle, redact.redact),
     eval.evaluate,
 ):

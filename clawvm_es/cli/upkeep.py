@@ -1,4 +1,4 @@
-"""`clawvm verify`, `rebuild` and `export`: integrity and upkeep."""
+"""`clawvm verify`, `rebuild`, `backup` and `export`: integrity and upkeep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
+from clawvm_es.cli.options import group_option, journal_argument, json_option, session_option, wait_option
 from clawvm_es.cli.redecided import difference_lines, redecided
 
 if TYPE_CHECKING:
@@ -165,6 +165,43 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
             events = view.seq
     document = {"journal": journal, "events": events, "rows": counts}
     emit(document, [*table(counts.items(), ("table", "rows")), f"rebuilt from {events} events"], as_json)
+
+
+@click.command()
+@journal_argument
+@click.argument("destination", type=click.Path(), metavar="DEST")
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@group_option
+@json_option
+@click.pass_context
+def backup(context: click.Context, journal: str, destination: str, force: bool, group: bool, as_json: bool) -> None:
+    """Copy a journal while others write to it, and verify the copy. Exits 1, without a copy, if it does not verify.
+
+    The copy holds every event that was written before, and nothing of what was erased. It is a journal like any
+    other.
+
+    \b
+    Example:
+      clawvm backup j.db copies/j-monday.db
+    """
+    import attrs
+
+    from clawvm_es.cli.output import bad, counted, emit, good, progress
+    from clawvm_es.errors import BackupRefused
+    from clawvm_es.journal.backup import backup as copy
+
+    try:
+        with progress("backup") as show:
+            made = copy(journal, destination, force=force, group=group, progress=show)
+    except BackupRefused as error:
+        problems = list(error.problems)
+        document = {"journal": journal, "backup": destination, "verified": False, "problems": problems}
+        emit(document, [f"{bad('NOT copied')}: {error}"], as_json)
+        context.exit(1)
+    held = f"{counted(made.streams, 'stream')}, {counted(made.events, 'event')}, {made.bytes} bytes"
+    document = {"journal": journal, "backup": destination, "verified": True, "problems": []}
+    document |= attrs.asdict(made, filter=lambda field, _: field.name != "path")
+    emit(document, [f"{good('verified')}: {destination}: {held}"], as_json)
 
 
 @click.command()

@@ -1,0 +1,174 @@
+"""Copies a journal while others write to it, and leaves a copy only if it verifies.
+
+LAW-BACKUP-1: what is at the destination is a whole journal that verifies, holds every event that was acknowledged
+before the copy began, and none that the original does not hold; until then the destination stays as it was.
+
+SQLite writes the copy (`VACUUM INTO`) from one state of the file. It copies rows, not pages, so nothing of what was
+erased comes along.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Final, TypeAlias
+
+import attrs
+
+from clawvm_es import files
+from clawvm_es.errors import BackupRefused, JournalDamaged, UsageError
+from clawvm_es.journal import opening, queries
+from clawvm_es.journal.protocol import Head
+from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
+from clawvm_es.journal.verify import verify_log
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how many bytes are copied, and how many there are about."""
+_STEPS: Final = 20_000
+"""Steps of SQLite's between two reports of progress, where an interruption also gets its turn."""
+
+
+@attrs.frozen
+class Backup:
+    """A copy that was made: its file, how many events and streams it holds, and the last event's hash in hex."""
+
+    path: str
+    journal_id: str
+    events: int
+    streams: int
+    hash: str
+    bytes: int
+
+
+def backup(
+    path: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    group: bool = False,
+    progress: Progress | None = None,
+) -> Backup:
+    """Copy the journal at `path` to `destination`, whole or not at all; with `force` over a file that is there.
+
+    The copy is its owner's, with `group` its group's too. Raises `UsageError` (the destination is there, in use, or
+    in no folder), `UnreadableInput` (no journal at `path`), `BackupRefused` (the copy does not verify, so the journal
+    is damaged), `JournalFull`, `JournalReadOnly`, and what opening a journal raises.
+    """
+    source, target = os.path.realpath(path), os.path.abspath(destination)
+    _check_destination(source, target, force)
+    mode = files.mode_of(target, files.SHARED if group else files.PRIVATE)
+    with open_journal(source, read_only=True) as log, _folder_beside(target) as folder:
+        copy = os.path.join(folder, "copy")
+        os.close(files.create(copy, mode))
+        before = log.heads()
+        _copy(source, copy, target, progress)
+        open_journal(copy).close()  # finishes erasures that are pending
+        made = _verified(log, before, copy, target)
+        files.sync_path(copy)
+        _check_destination(source, target, force)
+        os.replace(copy, target)
+        files.sync_path(os.path.dirname(target))
+    return made
+
+
+def _check_destination(source: str, target: str, force: bool) -> None:
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise UsageError(f"{target}: there is no directory {folder}", hint="create it first")
+    if os.path.isdir(target):
+        raise UsageError(f"{target} is a directory", hint="name a file in it")
+    if os.path.realpath(target) == source or (os.path.exists(target) and os.path.samefile(source, target)):
+        raise UsageError(f"{target} is the journal itself", hint="name another file")
+    if os.path.lexists(target) and not force:
+        raise UsageError(f"{target} is already there", hint="choose another file, or replace it with --force")
+    for beside in ("-wal", "-shm", "-journal"):  # SQLite would mix them with the copy
+        if os.path.lexists(target + beside):
+            raise UsageError(f"{target}{beside} is there: {target} is in use or was not closed", hint="name another")
+
+
+def _folder_beside(target: str) -> tempfile.TemporaryDirectory[str]:
+    """A folder for its owner only, on the same file system, that goes away with everything in it."""
+    folder, name = os.path.split(target)
+    try:
+        return tempfile.TemporaryDirectory(prefix=f".{name[:100]}.", dir=folder)
+    except OSError as error:
+        raise opening.translate_os(error, target) from error
+
+
+def _copy(source: str, copy: str, target: str, progress: Progress | None) -> None:
+    """Write all rows to the file `copy`, in SQLite's own code, with a look at progress and signals now and then."""
+    raised: list[BaseException] = []
+
+    def look() -> int:
+        try:
+            if progress is not None:
+                done = os.stat(copy).st_size
+                progress(done, max(done, total))
+        except BaseException as error:  # SQLite would hide it, and interrupts; it is raised below
+            raised.append(error)
+            return 1
+        return 0
+
+    try:
+        with closing(opening.connect_reader(source, read_only=True)) as db:
+            total = _pages(db) * _page_bytes(db)
+            db.execute("PRAGMA query_only=OFF")  # it forbids writing another file too
+            db.set_progress_handler(look, _STEPS)
+            db.execute("VACUUM INTO ?", (copy,))
+        with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        if raised:
+            raise raised[0] from None
+        told = opening.translate(error, target, copy)
+        if isinstance(told, JournalDamaged):
+            raise BackupRefused(f"{source} cannot be copied: {error}", (str(error),)) from error
+        raise told from error
+
+
+def _pages(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA page_count").fetchone()[0])
+
+
+def _page_bytes(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA page_size").fetchone()[0])
+
+
+def _verified(log: SQLiteLog, before: tuple[Head, ...], copy: str, target: str) -> Backup:
+    problems = [str(problem) for problem in verify_log(copy)]
+    with open_journal(copy, read_only=True) as copied:
+        problems += _missing(before, copied)
+        problems += _foreign(copied.heads(), log)
+        last = copied.ask(queries.tail)
+        made = Backup(
+            path=target,
+            journal_id=copied.journal_id,
+            events=0 if last is None else last[0],
+            streams=len(copied.heads()),
+            hash="" if last is None else last[1].hex(),
+            bytes=os.path.getsize(copy),
+        )
+    if problems:
+        raise BackupRefused(
+            f"{log.path} was not copied: the copy has {len(problems)} problems, the first: {problems[0]}",
+            tuple(problems),
+            hint="see: clawvm verify " + log.path,
+        )
+    return made
+
+
+def _missing(before: tuple[Head, ...], copied: SQLiteLog) -> Iterator[str]:
+    """Heads that were acknowledged before the copy began, and that it does not hold."""
+    for head in before:
+        if copied.ask(queries.hash_at, head.session_id, head.version) != head.hash:
+            yield f"{head.session_id} version {head.version} is not in the copy"
+
+
+def _foreign(heads: tuple[Head, ...], log: SQLiteLog) -> Iterator[str]:
+    """Heads of the copy that the journal does not hold."""
+    for head in heads:
+        if log.ask(queries.hash_at, head.session_id, head.version) != head.hash:
+            yield f"{head.session_id} version {head.version} of the copy is not in the journal"

@@ -1,0 +1,231 @@
+"""Copies that are made while others write: whole, verified, without what was erased, or not there at all."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import BackupRefused, JournalFull, NotAJournal, UnreadableInput, UsageError
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.journal import backup as module
+from clawvm_es.journal import opening
+from clawvm_es.journal.backup import backup
+from clawvm_es.journal.protocol import Durability
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.verify import verify_log
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.testing.logs import budget, new
+
+SECRET = b"the planted secret of this test, long enough to be searched for"
+
+
+def fill(path: Path, rounds: int = 30) -> Path:
+    """A journal with two streams and bodies."""
+    with open_journal(path) as log:
+        vault = log.vault("a")
+        for n in range(rounds):
+            with log.transaction() as transaction:
+                transaction.append("a", [new(ToolCalled(1, "tool", vault.commit(b"body %d " % n * 300)))])
+                transaction.append("b", [budget(n + 1)])
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    """The files of a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_copy_is_a_journal_of_its_own(tmp_path) -> None:
+    """The copy holds the same events under the same id, verifies, is private, and can be written."""
+    path = fill(tmp_path / "j.db")
+    made = backup(path, tmp_path / "copy.db")
+    copy = tmp_path / "copy.db"
+    assert (made.path, made.events, made.streams, made.bytes) == (str(copy), 60, 2, copy.stat().st_size)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert names(tmp_path) == ["copy.db", "j.db", "j.db.lock"]
+    assert verify_log(copy) == ()
+    with open_journal(path, read_only=True) as log, open_journal(copy) as copied:
+        assert copied.journal_id == log.journal_id == made.journal_id
+        assert [event.hash for event in copied.read_all()] == [event.hash for event in log.read_all()]
+        assert log.heads()[-1].hash.hex() == made.hash
+        assert copied.append("a", [budget(1)]).version == 31
+
+
+WRITER = """
+import sys
+from clawvm_es.journal.protocol import Durability
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.testing.logs import budget, new
+with open_journal(sys.argv[1]) as log:
+    vault = log.vault("w")
+    n = 0
+    print("ready", flush=True)
+    while True:
+        n += 1
+        with log.transaction(Durability.NORMAL) as transaction:
+            transaction.append("w", [new(ToolCalled(n, "tool", vault.commit(b"text %d " % n * 100)))])
+            transaction.append(f"s{n % 7}", [budget(n)])
+        print(n, flush=True)
+"""
+
+
+def test_copies_while_another_process_writes(tmp_path) -> None:
+    """Each copy verifies and holds at least what was acknowledged before it began, and the original goes on."""
+    path = fill(tmp_path / "j.db")
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    try:
+        assert writer.stdout.readline() == "ready\n"
+        for number in range(4):
+            acknowledged = [int(writer.stdout.readline()) for _ in range(10)][-1]
+            made = backup(path, tmp_path / f"{number}.db")
+            assert made.events >= 60 + 2 * acknowledged
+            assert verify_log(tmp_path / f"{number}.db") == ()
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    assert verify_log(path) == ()
+
+
+def test_what_only_the_log_holds_is_copied(tmp_path) -> None:
+    """Events that a crash left in the write-ahead log are in the copy; the original stays as it was."""
+    with open_journal(tmp_path / "live.db") as log:
+        log.append("s", [budget(n) for n in range(1, 40)], durability=Durability.FULL)
+        for suffix in ("", "-wal"):
+            Path(f"{tmp_path / 'j.db'}{suffix}").write_bytes(Path(f"{tmp_path / 'live.db'}{suffix}").read_bytes())
+    before = [Path(f"{tmp_path / 'j.db'}{suffix}").read_bytes() for suffix in ("", "-wal")]
+    assert backup(tmp_path / "j.db", tmp_path / "copy.db").events == 39
+    assert [Path(f"{tmp_path / 'j.db'}{suffix}").read_bytes() for suffix in ("", "-wal")] == before
+
+
+@pytest.mark.parametrize("scrubbed", [False, True])
+def test_what_was_erased_is_not_in_the_copy(tmp_path, scrubbed) -> None:
+    """Neither free pages nor old rows come along, also where a reader keeps the original from being cleaned."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("a", counter="lines4") as session:
+        page = session.write_page("plan", SECRET.decode() * 50)
+        session.assemble()
+        page_id = page if isinstance(page, str) else page.page_id
+    with open_journal(path) as log:
+        log.append("b", [budget(1)])
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM events").fetchone()
+        if scrubbed:
+            reader.close()
+        redact(log, Target("a", page_id=page_id), at_us=5)
+        assert (log.pending_erasures() == ()) is scrubbed
+        backup(path, tmp_path / "copy.db")
+        assert (SECRET in path.read_bytes() + Path(f"{path}-wal").read_bytes()) is not scrubbed
+        reader.close()
+    assert SECRET not in (tmp_path / "copy.db").read_bytes()
+    assert verify_log(tmp_path / "copy.db") == ()
+    with open_journal(tmp_path / "copy.db", read_only=True) as copied:
+        assert copied.pending_erasures() == ()
+
+
+def test_destinations_that_are_refused(tmp_path) -> None:
+    """What is there is replaced only by force, and never a folder, the journal itself, or a file in use."""
+    path = fill(tmp_path / "j.db", 2)
+    there = tmp_path / "there.db"
+    there.write_bytes(b"precious")
+    there.chmod(0o640)
+    link, folder, used = tmp_path / "link.db", tmp_path / "folder", tmp_path / "used.db"
+    link.symlink_to(path)
+    folder.mkdir()
+    Path(f"{used}-wal").write_bytes(b"log")
+    before = names(tmp_path)
+    for destination, force, reason in (
+        (there, False, "already there"),
+        (folder, True, "is a directory"),
+        (path, True, "the journal itself"),
+        (link, True, "the journal itself"),
+        (used, True, "in use"),
+        (tmp_path / "missing" / "x", True, "no directory"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            backup(path, destination, force=force)
+    assert names(tmp_path) == before
+    assert there.read_bytes() == b"precious"
+    backup(path, there, force=True)
+    assert verify_log(there) == ()
+    assert stat.S_IMODE(there.stat().st_mode) == 0o640
+
+
+def test_sources_that_are_refused(tmp_path) -> None:
+    """No journal, or another program's file: nothing is made."""
+    with pytest.raises(UnreadableInput):
+        backup(tmp_path / "missing.db", tmp_path / "copy.db")
+    (tmp_path / "text").write_text("no database" * 50)
+    with pytest.raises(NotAJournal):
+        backup(tmp_path / "text", tmp_path / "copy.db")
+    assert names(tmp_path) == ["text"]
+
+
+def test_a_damaged_journal_leaves_no_copy(tmp_path) -> None:
+    """A copy that does not verify is not left, and the problems are said; what was at the destination stays."""
+    path = fill(tmp_path / "j.db")
+    with sqlite3.connect(path) as db:
+        db.executescript("DROP TRIGGER events_update; UPDATE events SET turn = 9 WHERE seq = 5")
+    db.close()
+    (tmp_path / "copy.db").write_bytes(b"old")
+    before = names(tmp_path)
+    with pytest.raises(BackupRefused) as caught:
+        backup(path, tmp_path / "copy.db", force=True)
+    assert caught.value.problems
+    assert names(tmp_path) == before
+    assert (tmp_path / "copy.db").read_bytes() == b"old"
+
+
+def test_pages_that_cannot_be_read_leave_no_copy(tmp_path) -> None:
+    """Damage that stops SQLite half-way is a copy that was refused."""
+    path = fill(tmp_path / "j.db", 200)
+    os.truncate(path, path.stat().st_size // 2 // 4096 * 4096)
+    before = names(tmp_path)
+    with pytest.raises((BackupRefused, opening.errors.JournalDamaged)):
+        backup(path, tmp_path / "copy.db")
+    assert names(tmp_path) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interruption_leaves_no_half_copy(tmp_path, monkeypatch, error) -> None:
+    """What stops the copy half-way, a signal or the caller's own error, is raised as it is, and nothing is left."""
+    path = fill(tmp_path / "j.db")
+    monkeypatch.setattr(module, "_STEPS", 10)
+    before = names(tmp_path)
+    calls = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append((done, total))
+        if len(calls) == 5:
+            raise error
+
+    with pytest.raises(error):
+        backup(path, tmp_path / "copy.db", progress=stop)
+    assert all(0 <= done <= total for done, total in calls)
+    assert names(tmp_path) == before
+
+
+def test_no_room_for_the_copy(tmp_path) -> None:
+    """A full disk is said to be full, and leaves nothing."""
+    import resource
+
+    path = fill(tmp_path / "j.db", 60)
+    before = names(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        with pytest.raises(JournalFull, match=r"copy\.db"):
+            backup(path, tmp_path / "copy.db")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert names(tmp_path) == before
