@@ -6,6 +6,20 @@ from typing import Final
 
 INTEGER_MAX: Final = 2**53 - 1
 """The largest integer that event data may hold (what JSON readers everywhere keep exact)."""
+TOKENS_MAX: Final = 2**31 - 1
+"""The most tokens that one field may count: sums over four million fields still are within `INTEGER_MAX`."""
+USAGE_TOKENS_MAX: Final = TOKENS_MAX // 4
+"""The most tokens of one kind that a recorded answer may count; a larger figure is odd and counts as none."""
+WEIGHT_MAX: Final = 100_000
+"""The largest weight of a policy, in permille: a hundred times what a level is worth in full."""
+PERMILLE_MAX: Final = 1_000_000
+"""The largest threshold of a policy, in permille of the budget."""
+TIME_MIN_US: Final = -62_135_596_800_000_000
+"""The earliest time of an event, 0001-01-01T00:00:00Z, in UTC microseconds: what `datetime` can hold."""
+TIME_MAX_US: Final = 253_402_300_799_999_999
+"""The latest time of an event, the last microsecond of the year 9999."""
+ID_CHARS: Final = 1_000
+"""Longest id, key, principal or name, in characters."""
 
 BUDGET_DEFAULT: Final = 16_000
 """Tokens of one prompt, when the caller names no budget."""
@@ -85,3 +99,5 @@ assert COUNTER_PIECE_CHARS < 1_000_000
 assert WAL_WARN_BYTES < WAL_CHECKPOINT_PAGES * 4096
 assert POINTER_CHARS < LEVEL_SMALL_CHARS < BUILD_CHARS
 assert STRUCTURED_PERMILLE < COMPRESSED_PERMILLE < 1_000
+assert (TOKENS_MAX << 22) <= INTEGER_MAX
+assert TIME_MIN_US < 0 < TIME_MAX_US

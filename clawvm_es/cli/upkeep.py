@@ -42,7 +42,7 @@ def verify(
 
     if (anchor is None) != (key is None):
         raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
-    problems, events, sessions = _verified(journal, fast)
+    problems, notes, events, sessions = _verified(journal, fast)
     anchored = None
     if anchor is not None and key is not None:
         anchored, refusals = _anchored(journal, anchor, key)
@@ -67,11 +67,13 @@ def verify(
         "differences": differences,
         "anchored": None if anchored is None else {"seq": anchored.seq, "later": anchored.later},
         "problems": problems,
+        "notes": notes,
     }
     lines = difference_lines(differences) or [
         f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems
     ]
-    emit(document, [*lines, _verdict(document)], as_json)
+    odd = [f"note: {p['where']}: {p['what']}: {p['detail']}" for p in notes]
+    emit(document, [*odd, *lines, _verdict(document)], as_json)
     if problems:
         context.exit(1)
 
@@ -91,11 +93,13 @@ def _verdict(document: Mapping[str, Any]) -> str:
         held += ", numbers and chains only"
     if document["redecided"] is not None:
         held += f", {counted(document['redecided'], 'decision')} taken again the same"
+    if document["notes"]:
+        held += f", {counted(len(document['notes']), 'note')} on what would not be taken today"
     return f"{good('verified')}: consistent{anchored}: {held}"
 
 
-def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
-    """All problems of a journal, and how many events and sessions it holds as far as it can be read."""
+def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str, str]], int, int]:
+    """All problems of a journal, what is odd in it, and how many events and sessions can be read."""
     import attrs
 
     from clawvm_es.cli.options import known_sessions, opened, require_journal
@@ -106,7 +110,8 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
 
     with suppress(JournalDamaged):  # that is a finding, not wrong usage
         require_journal(path)
-    problems = list(verify_log(path, fast=fast))
+    notes: list[Problem] = []
+    problems = list(verify_log(path, fast=fast, note=notes.append))
     events = sessions = 0
     try:
         with opened(path) as log:
@@ -117,7 +122,7 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], int, int]:
                 problems += snapshot_problems(log)
     except ClawVMError as error:
         problems.append(Problem("read", "journal", error.message))
-    return [attrs.asdict(problem) for problem in problems], events, sessions
+    return [attrs.asdict(each) for each in problems], [attrs.asdict(each) for each in notes], events, sessions
 
 
 def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None, list[dict[str, str]]]:

@@ -17,6 +17,7 @@ from clawvm_es.engine.session import Session, now_us
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.journal import snapshots
+from clawvm_es.journal.admission import check_text
 from clawvm_es.journal.lineage import event_at, lineage
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
@@ -100,6 +101,9 @@ class Journal:
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`.
         """
         self._check_id(session_id)
+        for what, name in (("project", project), ("linked_to", linked_to), ("counter", counter)):
+            if name is not None:
+                check_text(what, name)
         wanted = profile(policy) if isinstance(policy, str) else policy
         if budget_tokens is not None:
             given.integer("budget in tokens", budget_tokens, 1)
@@ -134,6 +138,7 @@ class Journal:
 
     @staticmethod
     def _check_id(session_id: str) -> None:
+        check_text("session id", session_id)
         if session_id.startswith(SCOPE_PREFIX):
             raise UsageError(f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes")
 

@@ -27,6 +27,7 @@ from clawvm_es.engine.render import Renderer, renderer_of
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
 from clawvm_es.journal import snapshots
+from clawvm_es.journal.admission import admit
 from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
@@ -317,6 +318,7 @@ class Shell:
     def _fold(self, state: State, command: Command) -> list[NewEvent]:
         """Stamp the events that follow from a command and fold them in place."""
         data, at, principal = command.data, command.at_us, command.principal
+        admit(data)
         events = decide(state, command)
         cause = cause_of(state, data)
         number = state.version + 1

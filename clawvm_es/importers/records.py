@@ -11,7 +11,7 @@ import attrs
 
 from clawvm_es.engine.signatures import Lexeme
 from clawvm_es.importers.recording import Skip, Skips
-from clawvm_es.limits import INTEGER_MAX, NESTING_MAX
+from clawvm_es.limits import NESTING_MAX, TIME_MAX_US, TIME_MIN_US, USAGE_TOKENS_MAX
 
 BOM: Final = b"\xef\xbb\xbf"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,18 +164,26 @@ def read_lines(data: bytes) -> tuple[list[Record], Skips]:
 
 
 def instant(value: object, line: int) -> int:
-    """A recorded time in UTC µs: ISO 8601, or milliseconds; missing or odd: `line` seconds after 1970-01-01."""
+    """A recorded time in UTC µs: ISO 8601, or milliseconds; missing or odd: `line` seconds after 1970-01-01.
+
+    Odd is what is no time, and a time outside the years 1 to 9999 in UTC.
+    """
+    found = _instant(value)
+    return line * _SECOND_US if found is None or not TIME_MIN_US <= found <= TIME_MAX_US else found
+
+
+def _instant(value: object) -> int | None:
     if isinstance(value, str) and not isinstance(value, Lexeme):
         try:
             moment = datetime.fromisoformat(value)
-        except ValueError:
-            return line * _SECOND_US
+        except (ValueError, OverflowError):
+            return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return (moment - _EPOCH) // _MICROSECOND
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= INTEGER_MAX // 1000:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value * 1000
-    return line * _SECOND_US
+    return None
 
 
 def is_text(value: object) -> bool:
@@ -194,5 +202,5 @@ def list_of(value: object) -> list[object]:
 
 
 def count_of(value: object) -> int:
-    """`value` if it is a count that event data may hold, else 0."""
-    return value if type(value) is int and 0 <= value <= INTEGER_MAX else 0
+    """`value` if it is a count of tokens that event data may hold, with others added to it, else 0."""
+    return value if type(value) is int and 0 <= value <= USAGE_TOKENS_MAX else 0

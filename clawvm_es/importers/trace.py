@@ -23,7 +23,7 @@ from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Lines, Recording, TraceInput
 from clawvm_es.importers.records import Fields, TooDeep, parse_json
-from clawvm_es.journal.admission import structure
+from clawvm_es.journal.admission import odd_time, structure
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.journal.upcasters import UPCASTERS, upcast
@@ -191,6 +191,8 @@ def _input(row: Mapping[str, object], name: str, number: int) -> TraceInput:
     if not isinstance(principal, str) or not _NAME.fullmatch(principal):
         raise UnreadableInput(f"{where}: $.principal: expected a name, got {principal!r:.60}")
     assert isinstance(data, dict) and isinstance(at_us, int) and isinstance(schema_version, int)
+    if (odd := odd_time(at_us)) is not None:
+        raise UnreadableInput(f"{where}: $.at_us: {odd}")
     if not 1 <= schema_version <= cls.SCHEMA_VERSION:
         raise UnreadableInput(f"{where}: $.schema_version: unknown version {schema_version} of {type_}")
     data = upcast(cls.TYPE, schema_version, data, cls.SCHEMA_VERSION, UPCASTERS)

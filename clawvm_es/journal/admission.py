@@ -1,56 +1,103 @@
-"""Admission: what may enter the log, as strict twins of the event classes.
+"""Admission: what may enter the log.
 
-The classes themselves are read loosely, since what was once recorded is read for ever. Their twins have the same
-fields, refuse unknown ones, and hold every integer within ±(2**53 - 1).
+LAW-ADMIT-1: every admitted event folds, projects, verifies, rebuilds and decides again.
+LAW-ADMIT-2: what an older program admitted beyond these bounds is read all the same; `verify` says what is odd.
+
+Bounds of integers are annotated on the event classes (`model.bounds`). No id, key, principal or name holds a control
+or bidirectional character, a line separator or a lone surrogate, or is longer than `limits.ID_CHARS`.
 """
 
 from __future__ import annotations
 
-import functools
-import operator
-import types
-from collections.abc import Hashable
-from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeVar, cast
 
-import attrs
 import msgspec
 
-from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.model.events import Event
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.codec import encode, written
+from clawvm_es.journal.twins import twin
+from clawvm_es.limits import ID_CHARS, TIME_MAX_US, TIME_MIN_US
+from clawvm_es.model.events import INPUTS, Event
 
 E = TypeVar("E", bound=Event)
-INTEGER: Final = Annotated[int, msgspec.Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)]
+_ODD: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, overrides and isolates
+    "\u2028\u2029\ud800-\udfff]"  # line separators, lone surrogates
+)
+_BOUNDED: Final[Mapping[type, Callable[[bytes], Any]]] = {
+    cls: msgspec.json.Decoder(twin(cls, True)).decode for cls in INPUTS
+}
+
+
+def admit(event: Event) -> bytes:
+    """Canonical bytes of an input.
+
+    Raises `NotCanonical` for what could never be read back, `UsageError` for what is beyond its field's bounds; both
+    with the path.
+    """
+    raw = written(event)
+    odd = _oddity(event, raw)
+    if odd is not None:
+        encode(event)
+        raise UsageError(f"{event.TYPE}{odd[0].removeprefix('$')}: {odd[1]}")
+    return raw
+
+
+def oddity(event: Event) -> tuple[str, str] | None:
+    """The path of the first thing in an input that is beyond its bounds, and what is; None if none is."""
+    return _oddity(event, written(event))
+
+
+def _oddity(event: Event, raw: bytes) -> tuple[str, str] | None:
+    try:
+        _BOUNDED[event.__class__](raw)
+    except (ValueError, msgspec.MsgspecError) as error:
+        detail, _, path = str(error).partition(" - at ")
+        return path.strip("`") or "$", detail[:1].lower() + detail[1:]
+    if raw.isascii() and b"\\" not in raw and b"\x7f" not in raw and len(raw) <= ID_CHARS:
+        return None
+    return next(_odd_texts(msgspec.json.decode(raw), "$"), None)
+
+
+def _odd_texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _odd_texts(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _odd_texts(item, f"{path}[{number}]")
+    elif isinstance(value, str) and (odd := odd_text(value)):
+        yield path, odd
 
 
 def structure(data: dict[str, Any], cls: type[E]) -> E:
-    """The event of a class that JSON values say; raises `msgspec.ValidationError` with the path of what is wrong."""
-    msgspec.convert(data, strict(cast(Any, cls)))
+    """The input of a class that JSON values say; raises `msgspec.ValidationError` with the path of what is wrong."""
+    msgspec.convert(data, twin(cast(Any, cls), True))
     return msgspec.convert(data, cls)
 
 
-@functools.cache
-def strict(cls: Hashable) -> type[msgspec.Struct]:
-    """The strict twin of an event class, or of a class that its fields hold."""
-    assert isinstance(cls, type)
-    hints = get_type_hints(cls, include_extras=True)
-    fields: list[Any]
-    if issubclass(cls, msgspec.Struct):
-        fields = [
-            (its.name, _strict(hints[its.name]), *(() if its.required else (its.default,)))
-            for its in msgspec.structs.fields(cls)
-        ]
-    else:
-        fields = [(its.name, _strict(hints[its.name])) for its in attrs.fields(cast(Any, cls))]
-    return msgspec.defstruct(cls.__name__, fields, frozen=True, forbid_unknown_fields=True)
+def odd_text(value: str) -> str | None:
+    """Why a text can be no id, key or name; None if it can."""
+    found = _ODD.search(value)
+    if found is not None:
+        return f"{value!r:.80} holds U+{ord(found[0]):04X}, and no control, bidirectional or surrogate character may"
+    return f"{len(value)} characters are more than {ID_CHARS}" if len(value) > ID_CHARS else None
 
 
-def _strict(hint: Any) -> Any:
-    """The type of a field of a twin."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if hint is int:
-        return INTEGER
-    if origin in (Union, types.UnionType):
-        return functools.reduce(operator.or_, map(_strict, arguments))
-    if origin is tuple:
-        return tuple[_strict(arguments[0]), ...]  # type: ignore[misc]
-    return strict(hint) if isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or attrs.has(hint)) else hint
+def check_text(what: str, value: object) -> None:
+    """Raise `UsageError` unless `value` can be an id, a key or a name."""
+    if not isinstance(value, str):
+        raise UsageError(f"{what}: expected text, got {type(value).__name__}")
+    odd = odd_text(value)
+    if odd is not None:
+        raise UsageError(f"{what} {odd}")
+
+
+def odd_time(at_us: int) -> str | None:
+    """Why a number can be no time of an event; None if it can."""
+    if type(at_us) is not int:
+        return f"expected UTC microseconds, got {type(at_us).__name__}"
+    return None if TIME_MIN_US <= at_us <= TIME_MAX_US else f"{at_us} µs is no time in the years 1 to 9999"

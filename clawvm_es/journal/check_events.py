@@ -13,6 +13,7 @@ import attrs
 
 from clawvm_es.errors import ClawVMError
 from clawvm_es.journal import queries
+from clawvm_es.journal.admission import odd_text, odd_time, oddity
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import check_canonical, decode
 from clawvm_es.journal.problems import Problem
@@ -39,12 +40,19 @@ class EventChecker:
     """Takes rows in the order of `seq` and yields what is wrong with each.
 
     `hash_at` gives the stored hash of an event by stream and version (for forks). With `fast`, data is hashed
-    but not read.
+    but not read. `note` is told what an older program took that would not be admitted today.
     """
 
-    def __init__(self, hash_at: Callable[[str, int], bytes | None], fast: bool) -> None:
+    def __init__(
+        self,
+        hash_at: Callable[[str, int], bytes | None],
+        fast: bool,
+        note: Callable[[Problem], object] = lambda noted: None,
+    ) -> None:
         self._hash_at = hash_at
         self._fast = fast
+        self._note = note
+        self._plain: set[bytes] = set()  # ids and principals that were found to be in order
         self._seq = 0
         self._streams: dict[bytes, _Stream] = {}
 
@@ -68,6 +76,8 @@ class EventChecker:
             yield _explain(row, stream, self._streams)
         if not self._fast:
             yield from self._check_data(row)
+        for what, detail in self._odd_columns(row):
+            self._note(Problem(what, place(row), detail))
         stream.row, stream.hash = row, computed
 
     def _check_start(self, row: RawRow) -> Iterator[Problem]:
@@ -90,6 +100,17 @@ class EventChecker:
         if row[12] != prev_hash:
             yield Problem("prev_hash", place(row), f"the session's first event should follow {prev_hash.hex()}")
 
+    def _odd_columns(self, row: RawRow) -> Iterator[tuple[str, str]]:
+        """The columns beside data in which stands what would not be admitted today, and why not."""
+        if (odd := odd_time(row[7])) is not None:
+            yield "at", odd
+        for what, cell in (("session_id", row[1]), ("principal", row[8]), ("idempotency_key", row[10])):
+            if isinstance(cell, bytes) and cell not in self._plain:
+                if (odd := odd_text(text(cell))) is not None:
+                    yield what, odd
+                elif what != "idempotency_key":
+                    self._plain.add(cell)
+
     def _check_data(self, row: RawRow) -> Iterator[Problem]:
         """Type, kind, cause and key fit each other, and the data is canonical data of its type."""
         kind = _KINDS.get(row[5])
@@ -103,6 +124,9 @@ class EventChecker:
             event = decode(text(row[5]), row[6], row[11])
             if row[6] == event.SCHEMA_VERSION:
                 check_canonical(row[11], event)
+            odd = oddity(event) if kind == b"input" else None
+            if odd is not None:
+                self._note(Problem(f"data{odd[0].removeprefix('$')}", place(row), odd[1]))
         except ClawVMError as error:
             yield Problem("type" if isinstance(error, LookupError) else "data", place(row), error.message)
 

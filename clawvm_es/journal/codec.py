@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from clawvm_es.errors import JournalDamaged, NotCanonical, UnknownEvent
-from clawvm_es.journal.admission import strict
+from clawvm_es.journal.twins import twin
 from clawvm_es.journal.upcasters import UPCASTERS, Upcasters, reads_as_it_is, upcast
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES, KINDS, Event
@@ -61,13 +61,11 @@ def _check_of(cls: type[Event]) -> Callable[[bytes], Any] | None:
     """What reads written data back; decisions in which no number stands need none."""
     if KINDS[cls.TYPE] == "decision" and all(_is_text(its.type) for its in msgspec.structs.fields(cls)):
         return None
-    return msgspec.json.Decoder(strict(cls)).decode
+    return msgspec.json.Decoder(twin(cls, False)).decode
 
 
-_WRITING: Final[Mapping[type, tuple[tuple[bytes, ...], Callable[[bytes], Any] | None]]] = {
-    cls: (tuple(_written_defaults(cls, {}).values()), _check_of(cls)) for cls in EVENT_TYPES.values()
-}
-"""Event class → what is omitted from its data, and what checks it."""
+_OMITTED: Final = {cls: tuple(_written_defaults(cls, {}).values()) for cls in EVENT_TYPES.values()}
+_CHECKS: Final = {cls: _check_of(cls) for cls in EVENT_TYPES.values()}
 _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
     (name, version): msgspec.json.Decoder(cls).decode
     for name, cls in EVENT_TYPES.items()
@@ -79,7 +77,7 @@ _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
 
 def to_plain(event: Event) -> dict[str, Any]:
     """The event's data as a dict of JSON values, in the order of its fields, without defaults."""
-    plain: dict[str, Any] = msgspec.json.decode(_written(event, _in_order))
+    plain: dict[str, Any] = msgspec.json.decode(written(event, _in_order))
     return plain
 
 
@@ -88,24 +86,26 @@ def encode(event: Event) -> bytes:
 
     Raises `NotCanonical` with the path of what is no value of its field's type, None, a float, or beyond 2**53 - 1.
     """
-    return _written(event, _to_json)
-
-
-def _written(event: Event, to_json: Callable[[Event], bytes]) -> bytes:
-    """An event as JSON without the fields that equal their defaults, read back."""
-    omitted, check = _WRITING[event.__class__]
-    raw = b""
+    raw = written(event)
+    check = _CHECKS[event.__class__]
     try:
-        raw = to_json(event)
-        for member in omitted:
-            if member in raw:
-                raw = _without(member, raw)
         if check is not None:
             check(raw)
-    except (TypeError, AttributeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
-        if raw:
-            _check(msgspec.json.decode(raw), event.TYPE)
+    except (ValueError, msgspec.MsgspecError) as error:
+        _check(msgspec.json.decode(raw), event.TYPE)
         raise NotCanonical(f"{event.TYPE} cannot be written as canonical JSON: {error}") from error
+    return raw
+
+
+def written(event: Event, to_json: Callable[[Event], bytes] = _to_json) -> bytes:
+    """An event as JSON without the fields that equal their defaults; nothing says yet that it can be read back."""
+    try:
+        raw = to_json(event)
+    except (TypeError, AttributeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise NotCanonical(f"{event.TYPE} cannot be written as canonical JSON: {error}") from error
+    for member in _OMITTED[event.__class__]:
+        if member in raw:
+            raw = _without(member, raw)
     return raw
 
 

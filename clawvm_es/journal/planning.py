@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
+from clawvm_es.journal.admission import admit, check_text, odd_time
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.protocol import Expected, ExpectedVersion, NewEvent, Recorded
@@ -123,6 +124,8 @@ def tip_of(
         tip = Tip(first.parent_version, parent)
     else:
         tip = Tip(0, GENESIS)
+    if head is None:
+        check_text("session id", session_id)
     if prev_hash is not None and prev_hash != tip.hash:
         raise VersionConflict(f"session {session_id}: expected to follow {prev_hash.hex()}, found {tip.hash.hex()}")
     return tip
@@ -155,7 +158,8 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
             input_version = version
         elif cause is None:
             cause = input_version
-        raw = encode(data)
+        raw = admit(data) if kind == "input" else encode(data)
+        _check_envelope(type_, event, principal)
         try:
             if event.principal != principal:
                 principal, principal_bytes = event.principal, event.principal.encode()
@@ -181,6 +185,17 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
         )  # fmt: skip
         prev_hash = hash_
     return rows
+
+
+def _check_envelope(type_: str, event: NewEvent, known_principal: str) -> None:
+    """Raise `UsageError` for a time, a principal or a key that no event can have."""
+    odd = odd_time(event.at_us)
+    if odd is not None:
+        raise UsageError(f"{type_}: at: {odd}")
+    if event.principal != known_principal:
+        check_text("principal", event.principal)
+    if event.idempotency_key is not None:
+        check_text("idempotency key", event.idempotency_key)
 
 
 def id_bytes(session_id: str) -> bytes:

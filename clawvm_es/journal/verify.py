@@ -11,7 +11,7 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from clawvm_es.errors import JournalError, UnreadableInput
 from clawvm_es.journal import judging, opening, queries, schema
@@ -23,31 +23,51 @@ from clawvm_es.journal.sqlite_log import SQLiteLog
 
 __all__ = ["PROBLEMS_MAX", "Problem", "verify_log"]
 
+Note: TypeAlias = Callable[[Problem], object]
+"""Is told what is odd."""
 PROBLEMS_MAX: Final = 1_000
 """Problems after which the search stops."""
 
 
-def verify_log(log: SQLiteLog | MemoryLog | str | os.PathLike[str], *, fast: bool = False) -> tuple[Problem, ...]:
+def verify_log(
+    log: SQLiteLog | MemoryLog | str | os.PathLike[str],
+    *,
+    fast: bool = False,
+    note: Note = lambda noted: None,
+) -> tuple[Problem, ...]:
     """All problems of a log, given as such or as a path; empty if it is consistent.
 
-    `fast` checks numbers and chains only. Nothing is written. What the file holds never raises: it is a problem.
+    `fast` checks numbers and chains only. Nothing is written. `note` is told what is odd and yet consistent: what an
+    older program took and today's would not (`journal.admission`). What the file holds never raises: it is a problem.
     Raises `UnreadableInput` where there is no file.
     """
+    note = _at_most(PROBLEMS_MAX, note)
     if isinstance(log, MemoryLog):
-        found = _check_memory(log, fast)
+        found = _check_memory(log, fast, note)
     else:
-        found = _check_file(log.path if isinstance(log, SQLiteLog) else os.path.realpath(log), fast)
+        found = _check_file(log.path if isinstance(log, SQLiteLog) else os.path.realpath(log), fast, note)
     problems = tuple(itertools.islice(found, PROBLEMS_MAX + 1))
     if len(problems) > PROBLEMS_MAX:
         return (*problems[:-1], Problem("more", "log", f"there are more than {PROBLEMS_MAX} problems"))
     return problems
 
 
-def _check_memory(log: MemoryLog, fast: bool) -> Iterator[Problem]:
+def _at_most(most: int, note: Note) -> Note:
+    """The same, told no more than so often."""
+    rest = itertools.count(1)
+
+    def told(noted: Problem) -> None:
+        if next(rest) <= most:
+            note(noted)
+
+    return told
+
+
+def _check_memory(log: MemoryLog, fast: bool, note: Note) -> Iterator[Problem]:
     def hash_at(session_id: str, version: int) -> bytes | None:
         return next((recorded.hash for recorded in log.read(session_id, version - 1, version)), None)
 
-    checker = EventChecker(hash_at, fast)
+    checker = EventChecker(hash_at, fast, note)
     for e in log.read_all():
         key = None if e.idempotency_key is None else e.idempotency_key.encode()
         texts = (e.kind.encode(), e.type.encode())
@@ -57,7 +77,7 @@ def _check_memory(log: MemoryLog, fast: bool) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def _check_file(path: str, fast: bool) -> Iterator[Problem]:
+def _check_file(path: str, fast: bool, note: Note) -> Iterator[Problem]:
     if not os.path.isfile(path):
         raise UnreadableInput(f"{path}: there is no such file")
     try:
@@ -77,7 +97,7 @@ def _check_file(path: str, fast: bool) -> Iterator[Problem]:
         checks: list[Callable[[], Iterable[Problem]]] = [lambda: _check_schema(db), lambda: _check_identity(db)]
         if not fast:
             checks.append(lambda: _check_integrity(db))
-        checks.append(lambda: _check_rows(db, fast))
+        checks.append(lambda: _check_rows(db, fast, note))
         for check in checks:
             yield from _guarded(check, path)
     finally:
@@ -134,11 +154,11 @@ def _check_integrity(db: sqlite3.Connection) -> Iterator[Problem]:
     yield from (Problem("integrity", "file", line) for line in lines if line != "ok")
 
 
-def _check_rows(db: sqlite3.Connection, fast: bool) -> Iterator[Problem]:
+def _check_rows(db: sqlite3.Connection, fast: bool, note: Note) -> Iterator[Problem]:
     """Events, then bodies, in one read transaction."""
     db.execute("BEGIN")
     try:
-        events = EventChecker(lambda session_id, version: queries.hash_at(db, session_id, version), fast)
+        events = EventChecker(lambda session_id, version: queries.hash_at(db, session_id, version), fast, note)
         bodies = None if fast else BodyChecker(db)
         for row in db.execute(f"SELECT {queries.COLUMNS} FROM events ORDER BY seq"):
             yield from events.check(row)

@@ -13,6 +13,7 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
+from clawvm_es.model.bounds import Count, Ordinal, Tokens
 from clawvm_es.model.facts import (
     Boundary,
     ChangeReason,
@@ -55,16 +56,16 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     TYPE: ClassVar[str] = "session_opened"
     SCHEMA_VERSION: ClassVar[int] = 2
     profile: Profile  # since version 2 with `scoring`, and with thresholds
-    budget_tokens: int
+    budget_tokens: Tokens
     counter: str
-    decider_version: int
+    decider_version: Count
     format: str = "live"
     on_pressure: OnPressure = OnPressure.DEGRADE
     reproducible: bool = False
     project: str | None = None  # stream id of the shared scope
     linked_to: str | None = None  # session id of the agent that started this one
-    misfits: int = 32
-    directory_tokens: int = 40
+    misfits: Count = 32
+    directory_tokens: Tokens = 40
 
 
 class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -76,10 +77,10 @@ class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     TYPE: ClassVar[str] = "session_forked"
     SCHEMA_VERSION: ClassVar[int] = 3
     parent: str
-    parent_version: int
+    parent_version: Ordinal
     parent_hash: str
     profile: Profile | None = None  # since version 3 as in version 2 of `session_opened`
-    budget_tokens: int | None = None
+    budget_tokens: Tokens | None = None
     allow_new_calls: bool = False  # since version 2
 
 
@@ -89,8 +90,8 @@ class ScopeSynced(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     TYPE: ClassVar[str] = "scope_synced"
     SCHEMA_VERSION: ClassVar[int] = 1
     scope: str
-    from_version: int
-    to_version: int
+    from_version: Count
+    to_version: Count
     changes: tuple[ScopeChange, ...] = ()
 
 
@@ -105,7 +106,7 @@ class TurnBegan(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     SCHEMA_VERSION: ClassVar[int] = 1
     hints: tuple[str, ...] = ()
     retrieved: tuple[str, ...] = ()
-    fixed_tokens: int = 0
+    fixed_tokens: Tokens = 0
 
 
 class PromptRendered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -114,7 +115,7 @@ class PromptRendered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     TYPE: ClassVar[str] = "prompt_rendered"
     SCHEMA_VERSION: ClassVar[int] = 1
     renderer: str
-    tokens: int
+    tokens: Tokens
     prompt: str
 
 
@@ -135,7 +136,7 @@ class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     scope: Scope = Scope.SESSION
     active: bool = True
     dirty: bool | None = None  # None: by the table of page types
-    signature: int | None = None
+    signature: Ordinal | None = None
     source: str | None = None  # commitment to the line that names the page: a path, a tool and its arguments
 
 
@@ -171,19 +172,19 @@ class ToolCalled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     TYPE: ClassVar[str] = "tool_called"
     SCHEMA_VERSION: ClassVar[int] = 2
-    call: int
+    call: Ordinal
     tool: str
     arguments: str
     name: str | None = None  # commitment to the name of a tool that is on no declared list
-    signature: int | None = None
+    signature: Ordinal | None = None
     signature_key: str | None = None  # commitment to the signature, at its first occurrence
     deterministic: bool = False
     resources: tuple[Resource, ...] = ()
-    reads: tuple[int, ...] = ()
-    writes: tuple[int, ...] = ()
+    reads: tuple[Ordinal, ...] = ()
+    writes: tuple[Ordinal, ...] = ()
     invalidates: tuple[ResourceClass, ...] = ()
     needs: tuple[Need, ...] = ()
-    served_from: int | None = None
+    served_from: Ordinal | None = None
     served_by: str | None = None  # since version 2
     served_status: ReturnStatus = ReturnStatus.OK  # since version 2
 
@@ -193,9 +194,9 @@ class ToolReturned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     TYPE: ClassVar[str] = "tool_returned"
     SCHEMA_VERSION: ClassVar[int] = 1
-    call: int
+    call: Ordinal
     status: ReturnStatus
-    size_bytes: int = 0
+    size_bytes: Count = 0
     result: str | None = None
     validator: str | None = None  # commitment to what must still hold for the result to be served again
     needs: tuple[Need, ...] = ()
@@ -208,9 +209,9 @@ class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     TYPE: ClassVar[str] = "model_responded"
     SCHEMA_VERSION: ClassVar[int] = 1
     needs: tuple[Need, ...] = ()
-    input_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
+    input_tokens: Tokens = 0
+    cached_tokens: Tokens = 0
+    output_tokens: Tokens = 0
 
 
 class RecallAnswered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -218,7 +219,7 @@ class RecallAnswered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     TYPE: ClassVar[str] = "recall_answered"
     SCHEMA_VERSION: ClassVar[int] = 1
-    recall: int
+    recall: Ordinal
     outcome: RecallOutcome
     query: str
     pages: tuple[str, ...] = ()
@@ -230,7 +231,7 @@ class UpdateStaged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     TYPE: ClassVar[str] = "update_staged"
     SCHEMA_VERSION: ClassVar[int] = 1
-    update: int
+    update: Ordinal
     facts: UpdateFacts
 
 
@@ -255,7 +256,7 @@ class BudgetChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     TYPE: ClassVar[str] = "budget_changed"
     SCHEMA_VERSION: ClassVar[int] = 1
-    budget_tokens: int
+    budget_tokens: Tokens
 
 
 class ContentRedacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -283,11 +284,11 @@ class ScopeChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     SCHEMA_VERSION: ClassVar[int] = 1
     field: str
     op: Op
-    scope_version: int
-    base_version: int
+    scope_version: Ordinal
+    base_version: Count
     value: str
     session_id: str
-    version: int
+    version: Ordinal
     hash: str
 
 

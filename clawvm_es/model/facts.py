@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from clawvm_es.model.bounds import Count, Ordinal, Tokens
 from clawvm_es.model.pages import Fidelity
 
 
@@ -184,7 +185,7 @@ class Need(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     holders: tuple[Holder, ...]
     rule: NeedRule
-    tokens: int = 0
+    tokens: Tokens = 0
 
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -221,15 +222,15 @@ class UpdateFacts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     field: str
     op: Op
     value: str  # commitment
-    size_bytes: int
+    size_bytes: Count
     evidence: Evidence
     scope: str = "session"
     verdict: SchemaVerdict = SchemaVerdict.OK
     allowed: bool = True
-    base_version: int | None = None
-    keys_added: int = 0
-    keys_changed: int = 0
-    scope_version: int = 0
+    base_version: Count | None = None
+    keys_added: Count = 0
+    keys_changed: Count = 0
+    scope_version: Count = 0
     validators: tuple[Verdict, ...] = ()
 
 
@@ -245,5 +246,5 @@ class ScopeChange(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     field: str
     op: Op
-    scope_version: int
+    scope_version: Ordinal
     value: str  # commitment

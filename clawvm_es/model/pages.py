@@ -10,6 +10,8 @@ from typing import Final
 import attrs
 import msgspec
 
+from clawvm_es.model.bounds import Count, Ordinal, Tokens
+
 
 class Fidelity(StrEnum):
     """How much of a page stands in the prompt: `absent < pointer < structured < compressed < full`."""
@@ -80,17 +82,17 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     kind: OriginKind
-    first: int = 0
-    last: int = 0
-    call: int | None = None
-    resource: int | None = None
+    first: Count = 0
+    last: Count = 0
+    call: Ordinal | None = None
+    resource: Ordinal | None = None
 
 
 class Level(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One kept level of a page: its size in tokens when framed, the commitment to its text, and its builder."""
 
     level: Fidelity
-    tokens: int
+    tokens: Tokens
     body: str
     builder: str
 

@@ -7,6 +7,8 @@ from typing import Final
 
 import attrs
 
+from clawvm_es.model.bounds import Count, Permille, Weight
+
 
 class Capability(StrEnum):
     """One mechanism of a policy; a weak policy, or a mutation under test, lacks some of those of the contract.
@@ -75,19 +77,19 @@ class Weights:
     preferences); `reuse` is added for each of its first three uses.
     """
 
-    pin_hard: int
-    pin_soft: int
-    recency: int
-    cost: int
-    boot: int
-    plan: int
-    scope: int
-    holds_record: int
-    holds_result: int
-    holds_said: int
-    holds_told: int
-    holds_stated: int
-    reuse: int
+    pin_hard: Weight
+    pin_soft: Weight
+    recency: Weight
+    cost: Weight
+    boot: Weight
+    plan: Weight
+    scope: Weight
+    holds_record: Weight
+    holds_result: Weight
+    holds_said: Weight
+    holds_told: Weight
+    holds_stated: Weight
+    reuse: Weight
 
 
 @attrs.frozen
@@ -100,15 +102,15 @@ class Profile:
     """
 
     name: str
-    version: int
+    version: Count
     capabilities: tuple[Capability, ...]
     rule: Rule
     order: Order
     weights: Weights
-    top_k: int
-    flush_permille: int
-    compact_permille: int
-    summary_permille: int
+    top_k: Count
+    flush_permille: Permille
+    compact_permille: Permille
+    summary_permille: Permille
 
     @property
     def retrieves(self) -> bool:

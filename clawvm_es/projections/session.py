@@ -30,8 +30,15 @@ def _second(at_s: int) -> str:
 
 
 def iso(at_us: int) -> str:
-    """UTC microseconds as text that sorts and that SQLite's date functions read: `2026-11-22 10:11:02.000000`."""
-    return f"{_second(at_us // 1_000_000)}.{at_us % 1_000_000:06d}"
+    """UTC microseconds as text that sorts and that SQLite's date functions read: `2026-11-22 10:11:02.000000`.
+
+    A time that no calendar of ours holds, which an older program took, is told in seconds: `@-62135600400.000000`.
+    """
+    seconds, rest = divmod(at_us, 1_000_000)
+    try:
+        return f"{_second(seconds)}.{rest:06d}"
+    except OverflowError:
+        return f"@{seconds}.{rest:06d}"
 
 
 class Past(Protocol):

@@ -1,0 +1,33 @@
+"""Bounds of fields, as annotations on the event classes.
+
+They bind what enters (`journal.admission`), not what is read: msgspec, which reads, passes over them. So what an
+older program recorded beyond them is still read, and the published schemas do not change.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import attrs
+
+from clawvm_es import limits
+
+
+@attrs.frozen
+class Within:
+    """The least and the greatest value of an integer field."""
+
+    least: int
+    most: int
+
+
+Tokens: TypeAlias = Annotated[int, Within(0, limits.TOKENS_MAX)]
+"""A number of tokens: small enough that no sum of a session's leaves what event data may hold."""
+Count: TypeAlias = Annotated[int, Within(0, limits.INTEGER_MAX)]
+"""A number of things, bytes, or a version of which there may be none yet."""
+Ordinal: TypeAlias = Annotated[int, Within(1, limits.INTEGER_MAX)]
+"""A number that counts from 1."""
+Weight: TypeAlias = Annotated[int, Within(-limits.WEIGHT_MAX, limits.WEIGHT_MAX)]
+"""A parameter of a policy, in permille."""
+Permille: TypeAlias = Annotated[int, Within(0, limits.PERMILLE_MAX)]
+"""A share of a budget, in permille."""

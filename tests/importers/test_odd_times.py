@@ -1,0 +1,102 @@
+"""Recorded times that no calendar holds: they count as odd, and close nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from clawvm_es.cli.main import cli
+from clawvm_es.engine.journal import Journal
+from clawvm_es.importers.records import instant
+from clawvm_es.journal import planning
+from clawvm_es.journal.codec import encode
+from clawvm_es.journal.protocol import NewEvent
+from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.limits import TIME_MAX_US, TIME_MIN_US
+from clawvm_es.model import events as e
+from clawvm_es.testing.core import opened
+
+
+def row(number: int, kind: str, content: object, at: object) -> str:
+    """A line of a Claude Code session."""
+    message = {"role": kind, "content": content} | ({"id": f"m{number}"} if kind == "assistant" else {})
+    return json.dumps(
+        {"type": kind, "sessionId": "bad", "uuid": f"u{number}", "timestamp": at, "cwd": "/", "message": message}
+    )
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "0001-01-01T00:00:00+01:00",
+        "9999-12-31T23:59:59.999999-01:00",
+        "9999-12-31T24:00:00",
+        10**18,
+        253_402_300_800_000,
+        -1,
+        "nonsense",
+        "",
+        None,
+        True,
+        {},
+    ],
+)
+def test_a_time_that_no_datetime_holds_is_odd(at) -> None:
+    """Odd times are told by the line that they stand on."""
+    assert instant(at, 7) == 7_000_000
+
+
+def test_the_first_and_the_last_time_are_none_of_them() -> None:
+    """The bounds are exact."""
+    assert instant("0001-01-01T00:00:00Z", 7) == TIME_MIN_US
+    assert instant("9999-12-31T23:59:59.999999Z", 7) == TIME_MAX_US
+
+
+def test_one_odd_time_does_not_close_a_journal(tmp_path) -> None:
+    """cases/27: a session with an odd time is replayed, and every verb on its journal works."""
+    lines = [row(1, "user", "hello", "2026-05-01T10:00:01.000Z")]
+    lines += [row(2, "assistant", [{"type": "text", "text": "y"}], "0001-01-01T00:00:00+01:00")]
+    (tmp_path / "bad.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = str(tmp_path / "j.db")
+    for verb in (["replay", str(tmp_path / "bad.jsonl"), "-j", path], ["sessions", path], ["pages", path], *VERBS):
+        result = CliRunner().invoke(cli, [part.replace("JOURNAL", path) for part in verb])
+        assert result.exit_code == 0, (verb, result.output)
+
+
+VERBS = (
+    ["log", "JOURNAL"],
+    ["stats", "JOURNAL"],
+    ["faults", "JOURNAL"],
+    ["rebuild", "JOURNAL"],
+    ["verify", "JOURNAL", "--redecide"],
+)
+
+
+def poisoned(path, monkeypatch, at_us: int) -> None:
+    """A journal as an older program made it: with a time that is admitted no more."""
+    with monkeypatch.context() as older:
+        older.setattr(planning, "odd_time", lambda at: None)
+        older.setattr(planning, "admit", encode)
+        with open_journal(path) as log:
+            events = [
+                NewEvent(opened(), 0, 1, "harness"),
+                NewEvent(e.TurnBegan(fixed_tokens=2**53 - 1), 1, at_us, "t"),
+            ]
+            log.append("bad", events)
+
+
+@pytest.mark.parametrize("at_us", [TIME_MIN_US - 3_600_000_000, TIME_MAX_US + 1, 2**63 - 1, -(2**63)])
+def test_a_poisoned_journal_opens_again_and_says_what_is_odd(tmp_path, monkeypatch, at_us) -> None:
+    """LAW-ADMIT-2: read models catch up and are rebuilt, verbs read them, and `verify` notes event and field."""
+    path = str(tmp_path / "j.db")
+    poisoned(path, monkeypatch, at_us)
+    for verb in (["sessions", "JOURNAL"], ["pages", "JOURNAL"], *VERBS[:-1], ["verify", "JOURNAL"]):
+        result = CliRunner().invoke(cli, [part.replace("JOURNAL", path) for part in verb])
+        assert result.exit_code == 0, (verb, result.output)
+    assert f"note: session bad version 2 (seq 2): at: {at_us} µs is no time in the years 1 to 9999" in result.output
+    assert "version 2 (seq 2): data.fixed_tokens: expected `int` <= 2147483647" in result.output
+    with Journal.open(path) as journal, journal.session("bad", counter="lines4", budget_tokens=1000) as session:
+        session.user_says("it goes on")
+        assert session.state.pages.keys() == {"p1"}
