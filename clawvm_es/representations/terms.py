@@ -73,6 +73,7 @@ class _Terms(dict[int, str]):
 _TERMS: Final = _Terms()
 _SPACED: Final = re.compile("( *)([^ ]+)")
 _WORD: Final = re.compile(r"\w{2,}")
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 def spaced(text: str) -> str:
@@ -87,7 +88,7 @@ def composed(text: str) -> str:
 
 def indexed(text: str) -> str:
     """A text for an index whose own words are runs of ASCII letters and digits and all that is not ASCII."""
-    return text if text.isascii() else spaced(text)
+    return text if text.isascii() else _NOT_ASCII.sub(lambda found: found[0].translate(_TERMS), composed(text))
 
 
 def terms(text: str) -> tuple[str, ...]:
