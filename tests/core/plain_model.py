@@ -1,4 +1,4 @@
-"""A plain model of a session under a whole contract, straight from the specification (§4 to §7).
+"""A plain model of a session, straight from the specification (§4 to §7).
 
 It shares no code with `clawvm_es.core`: no index, no fold in place, nothing kept that can be counted again. It says
 which decisions must follow an input (`expects`), takes what happened (`sees`), and tells where a state differs from
@@ -20,15 +20,17 @@ from clawvm_es.model.facts import (
     FaultReason,
     FaultType,
     Need,
+    NeedRule,
     Op,
     PressureReason,
+    RecallOutcome,
     RejectReason,
     ReturnStatus,
     SchemaVerdict,
     UpdateFacts,
 )
 from clawvm_es.model.pages import Author, Fidelity, PageType, Pin, Scope
-from clawvm_es.model.profile import CONTRACT, Order, Rule
+from clawvm_es.model.profile import Capability, Order, Rule
 
 LEVELS = [Fidelity.ABSENT, Fidelity.POINTER, Fidelity.STRUCTURED, Fidelity.COMPRESSED, Fidelity.FULL]
 QUALITY = {0: 0, 1: 100, 2: 450, 3: 750, 4: 1000}
@@ -52,7 +54,11 @@ RENDERED = {
 }
 KEPT_FIRST = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
 NEAR_STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
-RULES = (Rule.HULL, Rule.RECENCY, Rule.REUSE)
+SILENT = {
+    RecallOutcome.DENIED: FaultReason.DENIED,
+    RecallOutcome.BACKEND_ERROR: FaultReason.BACKEND_ERROR,
+    RecallOutcome.MALFORMED: FaultReason.MALFORMED,
+}
 
 
 @dataclass
@@ -68,7 +74,8 @@ class PlainPage:
     uses: int = 0
     edited: int = 0
     dirty: bool = False
-    erased: bool = False
+    redacted: bool = False
+    lost: bool = False  # destroyed before it was committed
     alive: bool = True
 
     @property
@@ -155,6 +162,9 @@ class Plain:
         self.early: dict[int, tuple[int, ReturnStatus]] = {}
         self.kinds: list[object] = []
         self.writes: list[tuple[int, object]] = []  # (version, resource or class of resources)
+        self.boundary = self.assembled = 0  # versions: a compaction or reset since the last assembly, and that
+        self.requirement: list[str] = []  # what is required, as it came to be
+        self.dirty: list[str] = []
         self.about: list[tuple[str, int | None]] = []  # (page, resource that it shows)
         self.updates: list[tuple[UpdateFacts, str | None]] = []
         self.pending: list[int] = []
@@ -162,9 +172,19 @@ class Plain:
 
     # --------------------------------------------------------------------------------------- decisions
 
-    def predicts(self) -> bool:
-        """Whether the policy has the whole contract, and is one that the model knows to follow."""
-        return set(CONTRACT) <= set(self.profile.capabilities) and self.profile.rule in RULES
+    def has(self, capability: Capability) -> bool:
+        """Whether the policy has a mechanism."""
+        return capability in self.profile.capabilities
+
+    @property
+    def fixed_bootstrap(self) -> bool:
+        """Whether the floors of bootstrap pages are kept, and no others."""
+        return self.has(Capability.FIXED_BOOTSTRAP) and not self.has(Capability.FLOORS)
+
+    def held(self, page: PlainPage) -> int:
+        """The rank that a page keeps under the policy, whatever happens."""
+        kept = self.has(Capability.FLOORS) or (self.fixed_bootstrap and page.written.page_type is PageType.BOOTSTRAP)
+        return page.floor if page.required and kept else 0
 
     def expects(self, data: e.Input) -> list[e.Decision]:
         """The decisions that must follow an input."""
@@ -173,7 +193,7 @@ class Plain:
             e.ToolCalled: self._called,
             e.ToolReturned: self._returned,
             e.ModelResponded: lambda data: self._needs(data.needs),
-            e.RecallAnswered: lambda data: self._needs(data.needs),
+            e.RecallAnswered: self._recalled,
             e.UpdateStaged: self._staged,
             e.BoundaryReached: self._boundary,
             e.PageRetired: lambda data: self._leave([data.page_id], ChangeReason.RETIRED),
@@ -185,10 +205,19 @@ class Plain:
         runs = data.served_from is None or data.served_by is not None
         earlier = self._valid(data.signature) if data.deterministic and runs else None
         alert = [e.DuplicateSignatureAlerted(data.call, earlier)] if earlier else []
-        return [*alert, *self._needs(data.needs, data.call)]
+        return [*alert, *self._needs(data.needs, data.call, earlier)]
 
     def _returned(self, data: e.ToolReturned) -> list[e.Decision]:
-        return self._needs(data.needs, data.call)
+        call = self.calls.get(data.call)
+        return self._needs(data.needs, data.call, call.repeats if call else None)
+
+    def _recalled(self, data: e.RecallAnswered) -> list[e.Decision]:
+        silent = data.outcome in SILENT and not data.pages and not self.has(Capability.RECALL_OUTCOME)
+        faults: list[e.Decision] = []
+        if silent:
+            evidence = (self.version + 1,)
+            faults.append(e.FaultObserved(FaultType.SILENT_RECALL, SILENT[data.outcome], evidence=evidence))
+        return [*faults, *self._needs(data.needs)]
 
     def _valid(self, signature: int | None) -> int | None:
         """The last call with this signature that ended well, if nothing it read was written since it was made."""
@@ -205,26 +234,33 @@ class Plain:
         read = set(call.event.reads) | {self.kinds[key - 1] for key in call.event.reads}
         return None if any(version > call.version and what in read for version, what in self.writes) else number
 
-    def _needs(self, needs: Iterable[Need], call: int | None = None) -> list[e.Decision]:
+    def _needs(self, needs: Iterable[Need], call: int | None = None, repeats: int | None = None) -> list[e.Decision]:
         met, found = list(self.met), []
         for need in needs:
             holders = frozenset(holder.page_id for holder in need.holders)
             if holders not in met:
                 met.append(holders)
-                found.append(self._outcome(need, call))
+                found.append(self._outcome(need, call, repeats))
         return found
 
-    def _outcome(self, need: Need, call: int | None) -> e.Decision:
+    def _outcome(self, need: Need, call: int | None, repeats: int | None) -> e.Decision:
         newest_first = list(reversed(need.holders))
         for holder in newest_first:
             level = LEVELS[self.resident.get(holder.page_id, 0)]
             if level in holder.levels and level is not Fidelity.ABSENT and holder.page_id not in self.changed:
                 return e.PageUsed(holder.page_id, need.rule)
-        whole = [self.pages[holder.page_id] for holder in newest_first if not self.pages[holder.page_id].erased]
-        if whole:
-            return e.PageResolved(whole[0].id, need.rule, need.tokens)
-        lost = self.pages[newest_first[0].page_id]
-        return e.FaultObserved(FaultType.REFETCH, FaultReason.REDACTED, lost.id, call, (lost.version,))
+        pages = [self.pages[holder.page_id] for holder in newest_first]
+        page = next((page for page in pages if not page.redacted), pages[0])
+        evidence = (page.version,)
+        if page.redacted:
+            return e.FaultObserved(FaultType.REFETCH, FaultReason.REDACTED, page.id, call, evidence)
+        resolves = self.has(Capability.RESOLUTION) and not page.lost
+        if resolves and (need.rule is not NeedRule.REPEATED_READ or self.has(Capability.VALIDITY)):
+            return e.PageResolved(page.id, need.rule, need.tokens)
+        if repeats is not None:
+            evidence = (page.version, self.calls[repeats].version)
+            return e.FaultObserved(FaultType.DUPLICATE_TOOL, FaultReason.RERUN, page.id, call, evidence)
+        return e.FaultObserved(FaultType.REFETCH, FaultReason.NOT_RESIDENT, page.id, call, evidence)
 
     def _leave(self, page_ids: list[str], why: ChangeReason) -> list[e.Decision]:
         return [
@@ -244,14 +280,26 @@ class Plain:
     # ------------------------------------------------------------------------------------- the next prompt
 
     def _prompt(self, data: e.TurnBegan) -> list[e.Decision]:
+        plan = self.plan(data)
+        return [*self._changes(plan), self._assembled(plan, data), *plan.pressure, *self._short(plan)]
+
+    def plan(self, data: e.TurnBegan) -> Plan:
+        """The prompt that a turn begins with."""
+        rule = self.profile.rule
         plan = self._required(data)
+        if rule is Rule.COMPACTION:
+            self._context(plan)
         self._new(plan)
-        self._hinted(plan, data.hints)
-        self._spend(plan)
-        return [*self._changes(plan), self._assembled(plan, data), *plan.pressure]
+        if rule in (Rule.RETRIEVAL, Rule.RETRIEVAL_CACHE) or (rule is Rule.COMPACTION and self._user_spoke()):
+            self._retrieved(plan, data.retrieved)
+        if self.has(Capability.PREFETCH):
+            self._hinted(plan, data.hints)
+        if rule not in (Rule.RETRIEVAL, Rule.COMPACTION):
+            self._spend(plan)
+        return plan
 
     def _required(self, data: e.TurnBegan) -> Plan:
-        """The fixed region, the directory line where it fits beside the floors, and the floors."""
+        """The fixed region, the directory line where it fits beside the floors, and the floors that are kept."""
         wanted = sorted(
             (page for page in self.pages.values() if page.required),
             key=lambda page: (KEPT_FIRST.get(page.written.page_type, 3), page.number),
@@ -262,14 +310,21 @@ class Plain:
             needs = data.fixed_tokens + floors
             plan.pressure.append(e.InvariantPressureObserved(PressureReason.FLOORS, needs, self.budget))
             plan.rest = 0
-        elif self.opened.directory_tokens + floors <= plan.rest:
+        elif self.has(Capability.RESOLUTION) and self.opened.directory_tokens + floors <= plan.rest:
             plan.directory = self.opened.directory_tokens
             plan.rest -= plan.directory
+        lost = self.boundary > 0 and self.has(Capability.FLOORS) and not self.has(Capability.BOUNDARY_FLOORS)
+        if not self.has(Capability.FLOORS):
+            bootstrap = [page for page in wanted if page.written.page_type is PageType.BOOTSTRAP]
+            wanted = bootstrap if self.fixed_bootstrap else []
+            floors = sum(page.sizes[page.floor] for page in wanted)
+        quietly = floors <= plan.rest and not lost and self.has(Capability.FLOORS)
         available, out = plan.rest, []
-        all_fit = floors <= plan.rest
         for page in wanted:
-            if plan.cost(page, page.floor) <= plan.rest:
-                plan.hold(page, page.floor, None if all_fit else ChangeReason.FLOOR)
+            if lost and page.written.page_type is PageType.BOOTSTRAP:
+                plan.final.add(page.id)
+            elif plan.cost(page, page.floor) <= plan.rest:
+                plan.hold(page, page.floor, None if quietly else ChangeReason.FLOOR)
             else:
                 out.append(page.id)
         plan.final.update(out)
@@ -277,11 +332,39 @@ class Plain:
             plan.pressure.append(e.InvariantPressureObserved(PressureReason.FLOORS, floors, available, tuple(out)))
         return plan
 
+    def _context(self, plan: Plan) -> None:
+        """What the prompt held stays as it was, as far as it fits; the newest pages first."""
+        for page in sorted(self.pages.values(), key=lambda page: -page.number):
+            rank = self.resident.get(page.id, 0)
+            if not rank or page.id in self.changed or page.id in plan.final:
+                continue
+            if 0 <= plan.cost(page, rank) <= plan.rest:
+                plan.hold(page, rank)
+
+    def _user_spoke(self) -> bool:
+        new = [self.pages[page_id] for page_id in self.arrivals]
+        return any(
+            page.written.author is Author.USER
+            and page.written.page_type is PageType.CONVERSATION
+            and page.version > self.assembled
+            for page in new
+        )
+
+    def _retrieved(self, plan: Plan, page_ids: tuple[str, ...]) -> None:
+        """What was found comes in full as far as it fits, unless it is new."""
+        for page_id in page_ids:
+            page = self.pages[page_id]
+            if page_id in self.arrivals or plan.levels.get(page_id) == 4 or not page.alive:
+                continue
+            if plan.cost(page, 4) <= plan.rest:
+                plan.hold(page, 4, ChangeReason.RETRIEVED)
+                plan.final.add(page_id)
+
     def _new(self, plan: Plan) -> None:
         """What is new comes at full if all of it fits in half of the rest, else lowered from the largest down."""
         new = [self.pages[page_id] for page_id in self.arrivals if page_id not in plan.final]
         ranks = {page.id: 4 for page in new}
-        share = plan.rest // 2
+        share = plan.rest if self.profile.rule is Rule.COMPACTION else plan.rest // 2
 
         def total() -> int:
             return sum(plan.cost(page, ranks[page.id]) for page in new)
@@ -334,7 +417,8 @@ class Plain:
             if page.alive and page.id not in plan.final:
                 offered.extend(self._offers(page, plan.levels.get(page.id, 0)))
         refused: set[str] = set()
-        bounds = self.profile.rule is Rule.HULL and self.profile.order is Order.DENSITY
+        density = self.profile.rule is Rule.HULL and self.profile.order is Order.DENSITY
+        bounds = density and self.has(Capability.SCORING)
         first: int | None = None
         for first_key, _, rank, cost, gain, page in sorted(offered, key=lambda offer: offer[:3]):
             if cost <= plan.rest:
@@ -354,29 +438,36 @@ class Plain:
         """(what orders it, page number, rank, cost, gain, page) of each step of a page."""
         score, age = self.score(page), self.turn + 1 - page.last_used
         rule, order, weights = self.profile.rule, self.profile.order, self.profile.weights
-        found, worst = [], None
+        found, worst, ways = [], None, steps(page, base)
+        if rule is Rule.RETRIEVAL_CACHE:
+            whole = page.written.page_type is PageType.EVIDENCE and base < 4
+            ways = [(4, QUALITY[4] - QUALITY[base], page.full - page.sizes[base])] if whole else []
+        if not self.has(Capability.SCORING):
+            return [(0, page.number, rank, cost, quality, page) for rank, quality, cost in ways]
         if rule is Rule.REUSE:
             priority = score * nearness(self.turn + 1 - max(page.last_used, page.edited))
-            for rank, quality, cost in steps(page, base):
+            for rank, quality, cost in ways:
                 gain = quality * priority // (1000 * 10_000)
                 found.append((-priority, page.number, rank, cost, gain, page))
             return found if priority > 0 else []
         total = score + weights.recency * recency(age) // 1000
-        for rank, quality, cost in steps(page, base):
+        for rank, quality, cost in ways:
             gain = quality * total // 1000
             worst = gain if worst is None else min(worst, gain)
-            if rule is Rule.RECENCY:
+            if rule in (Rule.RECENCY, Rule.RETRIEVAL_CACHE):
                 key = -page.last_used
             elif order is Order.DENSITY:
                 key = -(quality * total * 2**20 // (1000 * cost))
             else:
                 key = -worst
             found.append((key, page.number, rank, cost, gain, page))
-        return found if total > 0 or rule is Rule.RECENCY else []
+        return found if total > 0 or rule in (Rule.RECENCY, Rule.RETRIEVAL_CACHE) else []
 
     def score(self, page: PlainPage) -> int:
         """What is true of a page, weighted; under `reuse` with its uses, over the fourth root of its size."""
         weights, written = self.profile.weights, page.written
+        if not self.has(Capability.SCORING):
+            return 1000
         total = {Pin.HARD: weights.pin_hard, Pin.SOFT: weights.pin_soft, Pin.NONE: 0}[page.pin]
         if written.page_type is PageType.BOOTSTRAP:
             total += weights.boot
@@ -395,6 +486,21 @@ class Plain:
             return total
         root = isqrt(isqrt(max(page.full, 1) * 2**16))
         return total * (1000 + weights.reuse * min(page.uses, 3)) * 2**10 // (1000 * root)
+
+    def _short(self, plan: Plan) -> list[e.Decision]:
+        """A fault for each required page below its floor that no pressure names."""
+        named = {page_id for found in plan.pressure for page_id in found.pages}
+        found: list[e.Decision] = []
+        for page_id in self.requirement:
+            page, rank = self.pages[page_id], plan.levels.get(page_id, 0)
+            if rank >= page.floor or page_id in named:
+                continue
+            evidence = tuple(version for version in (page.version, self.boundary) if version)
+            fault, why = FaultType.PINNED_INVARIANT_MISS, FaultReason.BELOW_FLOOR
+            if self.boundary and page.written.page_type is PageType.BOOTSTRAP and not rank:
+                fault, why = FaultType.POST_COMPACTION_BOOTSTRAP, FaultReason.ABSENT_AFTER_BOUNDARY
+            found.append(e.FaultObserved(fault, why, page_id, evidence=evidence))
+        return found
 
     def _changes(self, plan: Plan) -> list[e.Decision]:
         gone = [self.pages[page_id] for page_id in self.resident if page_id not in plan.levels]
@@ -462,7 +568,7 @@ class Plain:
         resolves = False
         if evidence.page_id is not None:
             page = self.pages.get(evidence.page_id)
-            resolves = page is not None and not page.erased
+            resolves = page is not None and not (page.redacted or page.lost)
         elif evidence.version is not None:
             resolves = 1 <= evidence.version <= version
         sets = facts.op is Op.SET_WITH_VERSION
@@ -479,7 +585,10 @@ class Plain:
         return next((reason for reason, holds in table.items() if holds), None)
 
     def _boundary(self, data: e.BoundaryReached) -> list[e.Decision]:
-        """Stage what is dirty, judge all that is pending, commit, and only then lower pages."""
+        """Stage what is dirty, judge all that is pending, commit, and only then lower pages; or lose it."""
+        flushes = data.boundary in (Boundary.FLUSH, Boundary.SAVE)
+        if not (self.has(Capability.STAGING) or (flushes and self.has(Capability.FLUSH_STAGING))):
+            return self._loses(data)
         count = len(self.updates)
         staged = [(count + place, each.update) for place, each in enumerate(data.staged, 1)]
         found: list[e.Decision] = [
@@ -499,22 +608,59 @@ class Plain:
             key = (facts.scope, facts.field)
             ahead[key] = {**self.store, **ahead}.get(key, 0) + 1
             commits.append(e.UpdateCommitted(number, facts.field, facts.op, ahead[key], facts.scope))
-        lowered = self._lowered(data)
+        lowered = self._lowered(data, [])
         point = e.CommitPointReached(len(commits), refused)
         return [*found, *commits, point, *lowered, e.BoundaryCompleted(data.boundary, len(lowered))]
 
-    def _lowered(self, data: e.BoundaryReached) -> list[e.Decision]:
-        pages = sorted((self.pages[page_id] for page_id in self.resident), key=lambda page: page.number)
+    def _loses(self, data: e.BoundaryReached) -> list[e.Decision]:
+        """A boundary that writes nothing back destroys what is dirty, unless it destroys nothing."""
+        lost = [] if data.boundary in (Boundary.FLUSH, Boundary.SAVE) else self.dirty
         if data.boundary is Boundary.PRUNE:
-            evidence = [page for page in pages if page.written.page_type is PageType.EVIDENCE]
-            pages = [page for page in pages if page.id in data.pages] if data.pages else evidence
-        elif data.boundary not in (Boundary.COMPACT, Boundary.RESET):
-            pages = []
+            lost = [page_id for page_id in lost if page_id in data.pages]
         found: list[e.Decision] = []
-        for page in pages:
-            before, after = self.resident[page.id], page.floor if page.required else 0
-            if after < before:
+        for page_id in lost:
+            evidence = (self.pages[page_id].version, self.version + 1)
+            why = FaultReason.DESTROYED_BEFORE_COMMIT
+            found.append(e.FaultObserved(FaultType.FLUSH_MISS, why, page_id, evidence=evidence))
+        lowered = self._lowered(data, lost)
+        return [*found, *lowered, e.BoundaryCompleted(data.boundary, len(lowered))]
+
+    def _lowered(self, data: e.BoundaryReached, lost: list[str]) -> list[e.Decision]:
+        found: list[e.Decision] = []
+        summary = self._summary(lost) if data.boundary is Boundary.COMPACT else {}
+        for page in sorted((self.pages[page_id] for page_id in self.resident), key=lambda page: page.number):
+            before = self.resident[page.id]
+            after = 0 if page.id in lost else self._keeps(page, data, summary)
+            if after < before and data.boundary not in (Boundary.FLUSH, Boundary.SAVE):
                 found.append(e.RepresentationChanged(page.id, LEVELS[before], LEVELS[after], ChangeReason.BOUNDARY))
+        return found
+
+    def _keeps(self, page: PlainPage, data: e.BoundaryReached, summary: dict[str, int]) -> int:
+        """The rank that a boundary leaves a page."""
+        bootstrap = page.written.page_type is PageType.BOOTSTRAP
+        if data.boundary in (Boundary.COMPACT, Boundary.RESET):
+            unkept = bootstrap and not (self.fixed_bootstrap or self.has(Capability.BOUNDARY_FLOORS))
+            return summary.get(page.id, 0 if unkept else self.held(page))
+        evidence = page.written.page_type is PageType.EVIDENCE
+        pruned = page.id in data.pages if data.pages else evidence
+        if data.boundary is Boundary.PRUNE and pruned:
+            return page.floor if page.required else 0
+        return 4
+
+    def _summary(self, lost: list[str]) -> dict[str, int]:
+        """The newest pages at their lowest level, as many as a share of the budget holds."""
+        found: dict[str, int] = {}
+        if self.profile.rule is not Rule.COMPACTION:
+            return found
+        rest = self.budget * self.profile.summary_permille // 1000
+        pages = [self.pages[page_id] for page_id in self.resident]
+        for page in sorted(pages, key=lambda page: -page.version):
+            rank = min(rank for rank in page.sizes if rank)
+            if page.id in lost or page.id in self.changed or rank <= self.held(page):
+                continue
+            if page.sizes[rank] <= rest:
+                found[page.id] = rank
+                rest -= page.sizes[rank]
         return found
 
     # ------------------------------------------------------------------------------------ what happened
@@ -556,9 +702,9 @@ class Plain:
             edited=known.edited if known else 0,
             dirty=dirty if event.dirty is None else event.dirty,
         )
-        if event.page_id in self.arrivals:
-            self.arrivals.remove(event.page_id)
-        self.arrivals.append(event.page_id)
+        _last(self.arrivals, event.page_id, True)
+        _last(self.dirty, event.page_id, self.pages[event.page_id].dirty)
+        _last(self.requirement, event.page_id, self.pages[event.page_id].required)
         self.changed.add(event.page_id)
         call = self.calls.get(event.origin.call) if event.origin.call is not None else None
         if call is None or event.origin.resource in call.event.reads:
@@ -568,6 +714,7 @@ class Plain:
 
     def _see_page_pinned(self, event: e.PagePinned) -> None:
         self.pages[event.page_id].pin = event.pin
+        _last(self.requirement, event.page_id, self.pages[event.page_id].required)
 
     def _see_page_retired(self, event: e.PageRetired) -> None:
         self._gone(event.page_id)
@@ -575,12 +722,12 @@ class Plain:
     def _see_content_redacted(self, event: e.ContentRedacted) -> None:
         for page_id in event.pages:
             self._gone(page_id)
-            self.pages[page_id].erased = True
+            self.pages[page_id].redacted = True
 
     def _gone(self, page_id: str) -> None:
         self.pages[page_id].alive = self.pages[page_id].dirty = False
-        if page_id in self.arrivals:
-            self.arrivals.remove(page_id)
+        for order in (self.arrivals, self.dirty, self.requirement):
+            _last(order, page_id, False)
 
     def _see_representation_changed(self, event: e.RepresentationChanged) -> None:
         self.resident.pop(event.page_id, None)
@@ -592,6 +739,7 @@ class Plain:
         for page_id in self.arrivals:
             self.pages[page_id].last_used = self.turn
         self.arrivals, self.changed = [], set()
+        self.assembled, self.boundary = self.version, 0
 
     def _see_page_used(self, event: e.PageUsed) -> None:
         self.pages[event.page_id].last_used = self.turn
@@ -609,7 +757,7 @@ class Plain:
                 self._arrives(event.page_id)
         elif event.fault is FaultType.FLUSH_MISS:
             self._gone(event.page_id or "")
-            self.pages[event.page_id or ""].erased = True
+            self.pages[event.page_id or ""].lost = True
 
     def _arrives(self, page_id: str) -> None:
         self.pages[page_id].last_used = self.turn
@@ -646,6 +794,8 @@ class Plain:
 
     def _see_boundary_reached(self, event: e.BoundaryReached) -> None:
         self.updates.extend((staged.update, staged.page_id) for staged in event.staged)
+        if event.boundary in (Boundary.COMPACT, Boundary.RESET):
+            self.boundary = self.version
 
     def _see_update_validated(self, event: e.UpdateValidated) -> None:
         self.pending.append(event.update)
@@ -660,6 +810,7 @@ class Plain:
         page_id = self.updates[event.update - 1][1]
         if page_id is not None:
             self.pages[page_id].dirty = False
+            _last(self.dirty, page_id, False)
 
     # --------------------------------------------------------------------------------------- comparison
 
@@ -673,8 +824,8 @@ class Plain:
             "resident": (state.resident, self.resident),
             "arrivals": (list(state.arrivals), self.arrivals),
             "present": (state.present, len(alive)),
-            "required": (state.required, {page.id: page.floor for page in alive if page.required}),
-            "dirty": (set(state.dirty), {page.id for page in alive if page.dirty}),
+            "required": (list(state.required.items()), [(each, self.pages[each].floor) for each in self.requirement]),
+            "dirty": (list(state.dirty), self.dirty),
             "store": (state.store, self.store),
             "pending": (list(state.pending), self.pending),
         }
@@ -684,8 +835,7 @@ class Plain:
                 known[f"{page.id}.{name}"] = (getattr(there, name), getattr(page, name))
             known[f"{page.id}.content"] = (there.content_version, page.content)
             known[f"{page.id}.alive"] = (not (there.retired or there.gone), page.alive)
-            if set(CONTRACT) <= set(self.profile.capabilities):
-                known[f"{page.id}.score"] = (there.score, self.score(page))
+            known[f"{page.id}.score"] = (there.score, self.score(page))
         return [(what, is_, should) for what, (is_, should) in known.items() if is_ != should]
 
 
@@ -718,3 +868,11 @@ def nearness(age: int) -> int:
 def recency(age: int) -> int:
     """Permille by turns since the last use: 1, 4, 16, 64, then 0."""
     return next((value for step, value in ((1, 1000), (4, 750), (16, 500), (64, 250)) if age <= step), 0)
+
+
+def _last(order: list[str], page_id: str, stays: bool) -> None:
+    """Put a page last in an order, or take it out."""
+    if page_id in order:
+        order.remove(page_id)
+    if stays:
+        order.append(page_id)
