@@ -74,6 +74,7 @@ class PlainPage:
     uses: int = 0
     edited: int = 0
     dirty: bool = False
+    retired: bool = False
     redacted: bool = False
     lost: bool = False  # destroyed before it was committed
     alive: bool = True
@@ -123,6 +124,11 @@ class Plan:
     pressure: list[e.InvariantPressureObserved] = field(default_factory=list)
     utility: int = 0
     bound: int = 0
+    installed: dict[str, int] | None = None  # levels before steps were taken
+    spent: int = 0  # on steps
+    refused: dict[str, tuple[int, int]] = field(default_factory=dict)  # hinted or found: what was wanted, and left
+    untaken: dict[str, tuple[int, int | None]] = field(default_factory=dict)  # first step not taken: the same
+    misfits: set[str] = field(default_factory=set)
 
     def cost(self, page: PlainPage, rank: int) -> int:
         """What holding a page at a rank costs above what it stands at."""
@@ -359,6 +365,8 @@ class Plain:
             if plan.cost(page, 4) <= plan.rest:
                 plan.hold(page, 4, ChangeReason.RETRIEVED)
                 plan.final.add(page_id)
+            else:
+                plan.refused[page_id] = (plan.cost(page, 4), plan.rest)
 
     def _new(self, plan: Plan) -> None:
         """What is new comes at full if all of it fits in half of the rest, else lowered from the largest down."""
@@ -407,6 +415,7 @@ class Plain:
             plan.final.add(page_id)
             for rank, _, _ in steps(page, plan.levels.get(page_id, 0)):
                 if plan.cost(page, rank) > plan.rest:
+                    plan.refused[page_id] = (plan.cost(page, rank), plan.rest)
                     break
                 plan.hold(page, rank, ChangeReason.HINT)
 
@@ -416,21 +425,26 @@ class Plain:
         for page in self.pages.values():
             if page.alive and page.id not in plan.final:
                 offered.extend(self._offers(page, plan.levels.get(page.id, 0)))
-        refused: set[str] = set()
+        refused, ended = plan.misfits, False
+        plan.installed = dict(plan.levels)
         density = self.profile.rule is Rule.HULL and self.profile.order is Order.DENSITY
         bounds = density and self.has(Capability.SCORING)
         first: int | None = None
         for first_key, _, rank, cost, gain, page in sorted(offered, key=lambda offer: offer[:3]):
+            if ended:
+                plan.untaken.setdefault(page.id, (cost, None))
+                continue
             if cost <= plan.rest:
                 if page.id not in refused:
                     plan.hold(page, rank)
                     plan.utility += gain
+                    plan.spent += cost
                 continue
+            plan.untaken.setdefault(page.id, (cost, plan.rest))
             if first is None:
                 first = plan.utility - (-plan.rest * (1 - first_key) // 2**20)
             refused.add(page.id)
-            if len(refused) >= self.opened.misfits:
-                break
+            ended = plan.rest <= 0 or len(refused) >= self.opened.misfits
         if bounds:
             plan.bound = plan.utility if first is None else first
 
@@ -718,6 +732,7 @@ class Plain:
 
     def _see_page_retired(self, event: e.PageRetired) -> None:
         self._gone(event.page_id)
+        self.pages[event.page_id].retired = True
 
     def _see_content_redacted(self, event: e.ContentRedacted) -> None:
         for page_id in event.pages:

@@ -1,5 +1,6 @@
 """Tracing: it looks on and changes nothing, its account adds up, and its reasons are those of the table."""
 
+from collections import Counter
 from itertools import pairwise
 
 import attrs
@@ -12,12 +13,13 @@ from msgspec.structs import replace
 from clawvm_es.core.profiles import CLAWVM, PROFILES, RETRIEVAL, without
 from clawvm_es.core.reuse import NEAR
 from clawvm_es.core.selector import select
-from clawvm_es.core.tracing import Outcome, Stop, trace
+from clawvm_es.core.tracing import Kept, Outcome, Stop, trace
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, RetireReason, Trigger
 from clawvm_es.model.pages import LADDER, Fidelity, PageType
-from clawvm_es.model.profile import Capability, Weights
+from clawvm_es.model.profile import Capability, Rule, Weights
 from clawvm_es.testing.core import Given, page
+from tests.core.plain_model import QUALITY, Plain, nearness, recency
 from tests.core.test_selector import TYPES
 
 POLICIES = (*PROFILES.values(), *[without(CLAWVM, missing) for missing in (Capability.FLOORS, Capability.SCORING)])
@@ -86,6 +88,102 @@ def test_every_step_has_one_place_and_what_was_left_follows_from_what_was_taken(
         if after.rest is not None:
             assert after.rest == one.rest - (one.tokens if one.outcome is Outcome.TAKEN else 0)
         assert one.outcome is not Outcome.MISFIT or one.tokens > one.rest
+
+
+def told(given):
+    """The model that has seen a session."""
+    plain = Plain()
+    for event in given.log:
+        plain.sees(event)
+    return plain
+
+
+@forall(sessions())
+@settings(max_examples=150, deadline=None)
+def test_the_account_is_that_of_the_plain_model(case):
+    """Where the tokens went, part by part, worked out from the specification alone."""
+    given, began = case
+    plain, account = told(given), trace(given.state, began).account
+    plan = plain.plan(began)
+    installed, parts = plan.levels if plan.installed is None else plan.installed, Counter()
+    for page_id, rank in installed.items():
+        page = plain.pages[page_id]
+        floor = min(plain.held(page), rank)
+        stayed = plain.profile.rule is Rule.COMPACTION and page_id not in plain.changed
+        kept = max(floor, min(plain.resident.get(page_id, 0), rank)) if stayed else floor
+        parts["floors"] += page.sizes[floor]
+        parts["kept"] += page.sizes[kept] - page.sizes[floor]
+        parts[PARTS.get(plan.why.get(page_id), "floors")] += page.sizes[rank] - page.sizes[kept]
+    wanted = {"budget": plain.budget, "fixed": began.fixed_tokens, "directory": plan.directory, "rest": plan.rest}
+    wanted |= {name: parts[name] for name in ("floors", "kept", "arrivals", "hints", "retrieved")}
+    wanted |= {"steps": plan.spent, "refusals": len(plan.misfits), "misfits": plain.opened.misfits}
+    assert wanted == {name: getattr(account, name) for name in wanted}
+
+
+PARTS = {
+    ChangeReason.ARRIVAL: "arrivals",
+    ChangeReason.PRESSURE: "arrivals",
+    ChangeReason.HINT: "hints",
+    ChangeReason.RETRIEVED: "retrieved",
+}
+
+
+@forall(sessions())
+@settings(max_examples=150, deadline=None)
+def test_every_candidate_is_told_as_the_plain_model_knows_it(case):
+    """Levels, sizes and scores of each page, what put it there, and the first reason why it stands no higher."""
+    given, began = case
+    plain = told(given)
+    plan = plain.plan(began)
+    for candidate in trace(given.state, began).candidates:
+        page = plain.pages[candidate.page_id]
+        rank, weights = plan.levels.get(page.id, 0), plain.profile.weights
+        assert (candidate.number, candidate.page_type) == (page.number, page.written.page_type)
+        assert candidate.before is LADDER[plain.resident.get(page.id, 0)] and candidate.after is LADDER[rank]
+        assert candidate.floor is (LADDER[page.floor] if page.required else None)
+        assert candidate.levels == {LADDER[at]: size for at, size in page.sizes.items() if at}
+        assert candidate.tokens == page.sizes[rank]
+        age, scores = plain.turn + 1 - page.last_used, plain.has(Capability.SCORING)
+        assert candidate.recency == (weights.recency * recency(age) // 1000 if scores else 0)
+        if scores and plain.profile.rule is Rule.REUSE:
+            since = plain.turn + 1 - max(page.last_used, page.edited)
+            near = nearness(since)
+            priority = plain.score(page) * near
+            found = candidate.reuse
+            assert (found.uses, found.age, found.nearness, found.priority) == (page.uses, since, near, priority)
+            assert candidate.total == priority // 10_000
+        else:
+            assert candidate.reuse is None and candidate.total == plain.score(page) + candidate.recency
+        assert candidate.utility == QUALITY[rank] * candidate.total // 1000
+        assert (candidate.by, candidate.stop, candidate.wanted, candidate.rest) == because(plain, plan, page)
+
+
+def because(plain, plan, page):
+    """What put a page where it stands, the first row of the table of reasons, and what was wanted and left."""
+    rank, installed = plan.levels.get(page.id, 0), plan.levels if plan.installed is None else plan.installed
+    quiet = ChangeReason.FLOOR
+    if plain.profile.rule is Rule.COMPACTION and rank > plain.held(page):
+        quiet = Kept.KEPT
+    if rank != installed.get(page.id, 0):
+        quiet = ChangeReason.RAISED
+    by = plan.why.get(page.id, quiet) if rank else None
+    if not page.alive:
+        return by, Stop.RETIRED if page.retired else Stop.REDACTED if page.redacted else Stop.DESTROYED, None, None
+    if rank == 4:
+        return by, Stop.TOP, None, None
+    for pressure in plan.pressure:
+        if page.id in pressure.pages:
+            lowest = page.floor if page.required else min(at for at in page.sizes if at)
+            return by, Stop.PRESSURE, page.sizes[lowest], pressure.available_tokens
+    if page.id in plan.refused:
+        return by, Stop.MISFIT, *plan.refused[page.id]
+    if page.id in plan.final:
+        return by, Stop.BOUNDARY, None, None
+    if page.id not in plan.untaken:
+        shares = Stop.SHARE if rank and page.id in plain.arrivals else Stop.NOT_RETRIEVED
+        return by, shares if plain.profile.retrieves else Stop.NO_UTILITY, None, None
+    wanted, rest = plan.untaken[page.id]
+    return by, Stop.NOT_REACHED if rest is None else Stop.MISFIT, wanted, rest
 
 
 def stops(given, **fields):
