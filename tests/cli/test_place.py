@@ -22,6 +22,7 @@ OTHERS = {
     "whatif": ["--policy", "lru"],
     "fork": ["--as", "child"],
     "export": ["-o", "{new}"],
+    "backup": ["{new}"],
     "checkpoint": ["--make-key", "{new}"],
     "bundle": ["--key", "{key}", "-o", "{new}"],
     "redact": ["--page", "p1", "--dry-run"],

@@ -43,6 +43,7 @@ VERBS = {
     "whatif": ["--policy", "lru"],
     "verify": [],
     "rebuild": [],
+    "backup": ["OUT"],
     "export": ["-o", "OUT"],
     "checkpoint": ["--make-key", "OUT"],
     "bundle": ["--anchor", "OUT", "-o", "OUT"],
