@@ -33,6 +33,7 @@ _PLURAL: Final = {
     "save": "saves",
     "end": "ends",
 }
+_COLUMN_MAX: Final = 2**63 - 1
 _ABSENT: Final = LADDER[ABSENT].value
 _RANKS: Final = {level.value: rank for rank, level in enumerate(LADDER)}
 _RULES: Final = {page_type.value: (rule.pin.value, rule.writeback) for page_type, rule in PAGE_TYPES.items()}
@@ -68,6 +69,12 @@ def count(s: SessionFold, name: str, by: int = 1) -> None:
     """Add to a figure that the session and the turn both have."""
     setattr(s.row, name, getattr(s.row, name) + by)
     setattr(s.turn, name, getattr(s.turn, name) + by)
+
+
+def total(so_far: int, more: int) -> int:
+    """A sum, at most what a column holds: the figures of events that an older program took may be too large."""
+    found = so_far + more
+    return found if -_COLUMN_MAX <= found <= _COLUMN_MAX else _COLUMN_MAX if found > 0 else -_COLUMN_MAX
 
 
 # --------------------------------------------------------------------------------------------- inputs
@@ -156,9 +163,10 @@ def _tool_called(s: SessionFold, data: LeanToolCalled) -> None:
 
 
 def _model_responded(s: SessionFold, data: e.ModelResponded) -> None:
-    s.turn.input_tokens += data.input_tokens
-    s.turn.cached_tokens += data.cached_tokens
-    s.turn.output_tokens += data.output_tokens
+    turn = s.turn
+    turn.input_tokens = total(turn.input_tokens, data.input_tokens)
+    turn.cached_tokens = total(turn.cached_tokens, data.cached_tokens)
+    turn.output_tokens = total(turn.output_tokens, data.output_tokens)
 
 
 def stage(s: SessionFold, update: UpdateRow, facts: UpdateFacts) -> None:
@@ -221,10 +229,11 @@ def _prompt_assembled(s: SessionFold, data: LeanPromptAssembled) -> None:
     turn.pages = data.pages
     turn.utility = data.utility
     turn.bound = data.bound
-    turn.tokens += data.tokens
-    turn.uncached_tokens += data.uncached_tokens
-    s.row.tokens += data.tokens
-    s.row.uncached_tokens += data.uncached_tokens
+    turn.tokens = total(turn.tokens, data.tokens)
+    turn.uncached_tokens = total(turn.uncached_tokens, data.uncached_tokens)
+    row = s.row
+    row.tokens = total(row.tokens, data.tokens)
+    row.uncached_tokens = total(row.uncached_tokens, data.uncached_tokens)
 
 
 def _page_used(s: SessionFold, data: LeanPageUsed) -> None:

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clawvm_es.core.profiles import PROFILES
+from clawvm_es.core.profiles import CLAWVM, PROFILES
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, UsageError
 from clawvm_es.history.redecide import redecide
-from clawvm_es.journal import admission, snapshots
+from clawvm_es.journal import admission, planning, snapshots
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.memory_log import MemoryLog
@@ -31,7 +31,7 @@ from clawvm_es.limits import ID_CHARS, INTEGER_MAX, TIME_MAX_US, TIME_MIN_US, TO
 from clawvm_es.model import events as e
 from clawvm_es.model.bounds import Within
 from clawvm_es.model.commands import Command
-from clawvm_es.model.pages import Fidelity, Level
+from clawvm_es.model.pages import Fidelity, Level, PageType, Pin
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot
 from clawvm_es.projections.tables import TABLES
 from clawvm_es.testing.core import opened, page
@@ -159,6 +159,36 @@ def test_admitted_inputs_at_their_limits_are_sound_in_a_file(tmp_path_factory, d
         for name in ("one", "two"):
             session_of(data.draw, journal, name, 8)
         assert_sound(log, path)
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_an_older_program_took_beyond_all_bounds_is_read(tmp_path, monkeypatch, at_once) -> None:
+    """LAW-ADMIT-2: numbers at ±(2**53 - 1) in all sums close neither read models nor snapshots."""
+    path = tmp_path / "j.db"
+    weights = attrs.evolve(CLAWVM.weights, pin_hard=INTEGER_MAX, boot=INTEGER_MAX, reuse=INTEGER_MAX)
+    with monkeypatch.context() as older, open_journal(path) as log:
+        older.setattr(planning, "admit", encode)
+        older.setattr(planning, "check_text", lambda what, value: None)
+        data = [opened(attrs.evolve(CLAWVM, weights=weights), INTEGER_MAX, -INTEGER_MAX)]
+        for number in range(1, 4):
+            level = Level(Fidelity.FULL, INTEGER_MAX, "0", "t")
+            data += [replace(page(number, PageType.BOOTSTRAP), levels=(level,)), e.PagePinned(f"p{number}", Pin.HARD)]
+        usage = e.ModelResponded((), INTEGER_MAX, INTEGER_MAX, -INTEGER_MAX)
+        used = e.PromptAssembled(INTEGER_MAX, INTEGER_MAX, 3, INTEGER_MAX, "0", 0, INTEGER_MAX, INTEGER_MAX)
+        data += [e.TurnBegan(fixed_tokens=-INTEGER_MAX), *[usage] * 1100, *[used] * 1100]
+        log.append("odd\x1b\0\u202e", [NewEvent(each, 1, 0, "t\n") for each in data])
+    notes = []
+    assert verify_log(path, note=notes.append) == ()
+    assert {"session_id", "principal", "data.fixed_tokens", "data.cached_tokens"} <= {note.what for note in notes}
+    with open_journal(path) as log:
+        if at_once:
+            rebuild(log)
+            snapshots.rebuild(log)
+        catch_up(log, piece_events=300)
+        snapshots.catch_up(log)
+        assert (projections_problems(log), [*snapshots.snapshot_problems(log)]) == ([], [])
+        with snapshot(log) as view:
+            assert view.rows(TABLES[0])[0].tokens > 2**60
 
 
 # --------------------------------------------------------------------------------------- what is refused
