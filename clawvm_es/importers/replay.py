@@ -24,6 +24,7 @@ from clawvm_es.errors import IdempotencyConflict, UsageError
 from clawvm_es.importers import commands, read
 from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Recording
+from clawvm_es.journal.admission import check_text, odd_text
 from clawvm_es.journal.protocol import Durability
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, SessionOpened, TurnBegan
@@ -107,6 +108,10 @@ def _replay_one(
     progress: Progress | None,
 ) -> Replayed:
     session_id = names[recording.session_id]
+    if (odd := odd_text(session_id)) is not None:
+        raise UsageError(f"session id {odd}", hint="use --as NAME")
+    if settings.project is not None:
+        check_text("project", settings.project)
     if session_id.startswith(SCOPE_PREFIX):
         raise UsageError(
             f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes", hint="use --as NAME"
