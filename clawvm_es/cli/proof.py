@@ -216,10 +216,10 @@ def _refused(context: click.Context, journal: str, error: Any, as_json: bool) ->
 def read_input(path: str) -> bytes:
     """A small file that was given; raises `UnreadableInput`."""
     from clawvm_es.errors import UnreadableInput
+    from clawvm_es.journal import raw
     from clawvm_es.journal.anchors.notes import NOTE_BYTES_MAX
 
     try:
-        with open(path, "rb") as file:
-            return file.read(NOTE_BYTES_MAX + 1)
+        return raw.read_bytes(path, NOTE_BYTES_MAX + 1)
     except OSError as error:
         raise UnreadableInput(f"{path}: {error.strerror}") from error

@@ -9,6 +9,7 @@ from typing import Final
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.records import BOM, Fields, TooDeep, parse_json, read_lines
+from clawvm_es.journal import raw
 
 CLAUDE_CODE: Final = "claude_code"
 PI: Final = "pi"
@@ -29,7 +30,7 @@ _ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "
 def load(path: Path) -> bytes:
     """The bytes of a file. Raises `UnreadableInput` if it is missing, a directory, not readable, or empty."""
     try:
-        data = path.read_bytes()
+        data = raw.read_bytes(str(path))
     except FileNotFoundError:
         raise UnreadableInput(f"{path}: no such file", hint="check the path") from None
     except IsADirectoryError:

@@ -55,6 +55,17 @@ def holds(path: str, wanted: Sequence[bytes]) -> bool:
     return False
 
 
+def read_bytes(path: str, most: int = -1) -> bytes:
+    """The bytes of a file that somebody gave as input, at `most` so many; it may be a journal that is open here."""
+    with connecting:
+        borrowed = _held(path)
+        if borrowed is None:
+            with open(path, "rb") as file:
+                return file.read(most)
+    size = os.fstat(borrowed).st_size
+    return pread(borrowed, size if most < 0 else most, 0)
+
+
 def pread(fd: int, length: int, at: int) -> bytes:
     """Up to `length` bytes from a place in a file; fewer only at its end."""
     if not hasattr(os, "pread"):  # Windows, where no descriptor is borrowed

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.cli.proof import read_input
+from clawvm_es.importers.detect import load
 from clawvm_es.journal import erasure, raw
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.journal.verify import verify_log
@@ -44,7 +46,17 @@ def verify_again(path: Path) -> None:
     assert verify_log(path) == ()
 
 
-@pytest.mark.parametrize("look", [open_again, judge_again, scan, verify_again])
+def import_it(path: Path) -> None:
+    """Take it for a recorded session, as a pattern that names all files of a folder does."""
+    assert load(path).startswith(b"SQLite format 3")
+
+
+def take_for_a_note(path: Path) -> None:
+    """Take it for a checkpoint."""
+    assert read_input(str(path)).startswith(b"SQLite format 3")
+
+
+@pytest.mark.parametrize("look", [open_again, judge_again, scan, verify_again, import_it, take_for_a_note])
 def test_looking_at_an_open_journal_keeps_its_locks(tmp_path, look) -> None:
     """What is appended here after another process came and went is there for everyone."""
     path = tmp_path / "journal.db"
