@@ -100,3 +100,117 @@ def test_a_poisoned_journal_opens_again_and_says_what_is_odd(tmp_path, monkeypat
     with Journal.open(path) as journal, journal.session("bad", counter="lines4", budget_tokens=1000) as session:
         session.user_says("it goes on")
         assert session.state.pages.keys() == {"p1"}
+
+
+# ------------------------------------------------------------------------------------ a fuzz of the edge
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    2**31,
+    2**53,
+    2**63,
+    10**30,
+    0.5,
+    "",
+    "\0",
+    "\ud800",
+    "a\u202eb",
+    "\x1b[2J",
+    "x" * 2000,
+    [],
+    {},
+    [[]],
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59",
+    {"type": {}},
+    [{"role": []}],
+    json.loads("[" * 150 + "]" * 150),
+]
+CLAUDE_CODE = [
+    {
+        "type": "user",
+        "sessionId": "s",
+        "uuid": "u1",
+        "timestamp": "2026-05-01T10:00:01Z",
+        "cwd": "/",
+        "isSidechain": False,
+        "message": {"role": "user", "content": "hello"},
+    },
+    {
+        "type": "assistant",
+        "sessionId": "s",
+        "uuid": "u2",
+        "parentUuid": "u1",
+        "timestamp": "2026-05-01T10:00:02Z",
+        "cwd": "/",
+        "message": {
+            "id": "m1",
+            "role": "assistant",
+            "content": [
+                {"type": "text", "text": "x"},
+                {"type": "tool_use", "id": "t1", "name": "Read", "input": {"file_path": "/a"}},
+            ],
+            "usage": {"input_tokens": 1, "cache_read_input_tokens": 2, "output_tokens": 3},
+        },
+    },
+    {
+        "type": "user",
+        "sessionId": "s",
+        "uuid": "u3",
+        "parentUuid": "u2",
+        "timestamp": "2026-05-01T10:00:03Z",
+        "cwd": "/",
+        "message": {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "found it"}]},
+    },
+]
+CHAT = [
+    {"role": "user", "content": "hello"},
+    {
+        "role": "assistant",
+        "content": "x",
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "found it"},
+]
+
+
+def leaves(value, path=()):
+    """The paths of all values inside a JSON value."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in pairs:
+        yield (*path, key)
+        yield from leaves(item, (*path, key))
+
+
+def spoilt(rows, path, odd):
+    """A copy of rows with another value at one place."""
+    rows = json.loads(json.dumps(rows))
+    at = rows
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = odd
+    return rows
+
+
+@pytest.mark.parametrize("rows", [CLAUDE_CODE, CHAT], ids=["claude-code", "chat"])
+def test_an_odd_value_anywhere_in_a_file_is_one_line_or_a_sound_session(tmp_path, rows) -> None:
+    """LAW-ADMIT-1: a file with an odd value at any place is refused in one line, or replayed and then verified."""
+    path, files = str(tmp_path / "j.db"), []
+    for number, (place, odd) in enumerate((p, o) for n, p in enumerate(leaves(rows)) for o in ODD[n % 4 :: 4]):
+        files.append(tmp_path / f"{number}.json{'l' if rows is CLAUDE_CODE else ''}")
+        changed = spoilt(rows, place, odd)
+        if rows is CLAUDE_CODE:
+            named = {"sessionId": f"s{number}"} if place[-1] != "sessionId" else {}
+            changed = [each | named if isinstance(each, dict) else each for each in changed]
+            files[-1].write_text("".join(json.dumps(each) + "\n" for each in changed), encoding="utf-8")
+        else:
+            files[-1].write_text(json.dumps(changed), encoding="utf-8")
+    result = CliRunner().invoke(cli, ["replay", *map(str, files), "-j", path, "--counter", "lines4"])
+    assert result.exit_code in (0, 2), result.output
+    assert "Traceback" not in result.output and "internal" not in result.output
+    for verb in (["verify", path, "--redecide"], ["rebuild", path], ["sessions", path]):
+        result = CliRunner().invoke(cli, verb)
+        assert (result.exit_code, "note:" in result.output) == (0, False), result.output

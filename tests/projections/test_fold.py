@@ -28,7 +28,7 @@ from clawvm_es.projections.lean import LeanLevel, LeanOrigin
 from clawvm_es.projections.tables import DURABLE_STORE, FAULTS, PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES
 from clawvm_es.testing.strategies import values
 
-SMALL = st.integers(0, 6)
+SMALL = st.integers(1, 6)
 PAGES = st.sampled_from(["p1", "p2", "p3", "p4"])
 NAMED = {"page_id": PAGES, "scope": st.sampled_from(["session", "shared"])}
 STREAM_STARTS = (e.SessionForked, e.ScopeChanged)
