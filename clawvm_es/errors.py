@@ -114,7 +114,19 @@ class NotCanonical(ClawVMError, ValueError):
 
 
 class InvariantPressure(ClawVMError):
-    """The required pages do not fit the budget, and the session was opened to raise when they do not."""
+    """Required pages do not fit the budget, and the session does not let that pass.
+
+    `prompt` is the `Prompt` that was assembled without them; its `pressure` says what is missing, page by page.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", prompt: Any = None) -> None:
+        super().__init__(message, hint=hint)
+        self.prompt = prompt
+
+    @property
+    def pressure(self) -> tuple[Any, ...]:
+        """What did not fit, page by page."""
+        return self.prompt.pressure if self.prompt is not None else ()
 
 
 class InvariantBroken(ClawVMError, AssertionError):

@@ -33,8 +33,8 @@ SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TRACE = "clawvm_trace"
 RECORDING = "clawvm_recording"
-NAMING = ("Profile", "Verdict")
-"""Components whose fields hold declared names where fields of the same name elsewhere hold commitments."""
+NAMING = {"Profile": ("name",), "Verdict": ("validator",)}
+"""Component → its fields that hold declared names where fields of the same name elsewhere hold commitments."""
 FILE_NAME = re.compile(r"(?P<type>[a-z_]+)\.v(?P<version>[1-9][0-9]*)\.json")
 
 
@@ -68,7 +68,7 @@ def trace_schema() -> dict[str, Any]:
     inputs = [event for event in INPUTS if event is not PromptRendered]
     _, components = msgspec.json.schema_components(inputs, ref_template="#/$defs/{name}")
     definitions = {
-        name: component if name in NAMING else inlined(component)
+        name: inlined(component, NAMING.get(name, ()))
         for name, component in ((name, strict(component)) for name, component in sorted(components.items()))
     }
     name = {"type": "string"}
@@ -123,11 +123,15 @@ def closed(**properties: Any) -> dict[str, Any]:
     }
 
 
-def inlined(component: dict[str, Any]) -> dict[str, Any]:
-    """Return a component with bodies where an event has commitments."""
+def inlined(component: dict[str, Any], declared: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a component with bodies where an event has commitments, but in its `declared` fields."""
     body = {"$ref": "#/$defs/Body"}
     properties = {
-        name: {**value, "items": body} if name == "commitments" else body if name in COMMITMENT_FIELDS else value
+        name: {**value, "items": body}
+        if name == "commitments"
+        else body
+        if name in COMMITMENT_FIELDS and name not in declared
+        else value
         for name, value in component.get("properties", {}).items()
     }
     return {**component, "properties": properties} if properties else component

@@ -198,7 +198,7 @@ FIELDS: dict[str, dict[str, Types]] = {
 }  # fmt: skip
 ORDER_OF_LINES = ("header", "event", "commitment", "end")
 NAMED = re.compile(
-    rb'"(?:arguments|body|key|name|prompt|query|result|signature_key|source|validator|value)":"([0-9a-f]{64})"'
+    rb'"(?:arguments|body|error|key|name|prompt|query|result|signature_key|source|validator|value)":"([0-9a-f]{64})"'
 )
 """How the data of inputs names commitments."""
 SEALING = "prompt_rendered"

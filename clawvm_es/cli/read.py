@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
@@ -88,14 +89,25 @@ def log(
         if as_json:
             emit_json({"journal": journal, "events": [event_document(row) for row in rows]})
         else:
-            emit_lines(map(_log_line, rows))
+            emit_lines(_log_line(source, row) for row in rows)
 
 
-def _log_line(row: Recorded) -> str:
+def _log_line(log: SQLiteLog, row: Recorded) -> str:
     from clawvm_es.cli.output import style
 
     name = style(f"{row.type:<28}", fg="cyan" if row.kind == "input" else "yellow")
-    return f"{row.seq:>7} {row.session_id[:8]:<8} v{row.version:<6} t{row.turn:<5} {name} {brief(row)}"
+    told = brief(row, _opener(log, row))
+    return f"{row.seq:>7} {row.session_id[:8]:<8} v{row.version:<6} t{row.turn:<5} {name} {told}"
+
+
+def _opener(log: SQLiteLog, row: Recorded) -> Callable[[str | None], str | None]:
+    """What opens the commitments of a row."""
+
+    def text(commitment: str | None) -> str | None:
+        body = log.vault(row.session_id).open(commitment) if commitment else None
+        return None if body is None else body.decode("utf-8", "surrogatepass")
+
+    return text
 
 
 def _events(source: SQLiteLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
@@ -129,9 +141,13 @@ def event_document(row: Recorded) -> dict[str, Any]:
     }
 
 
-def brief(row: Recorded) -> str:
-    """The data of an event on one line, without commitments; of an erasure, also on whose behalf it was."""
-    from clawvm_es.model.events import ContentRedacted
+def brief(row: Recorded, text: Callable[[str | None], str | None] | None = None) -> str:
+    """The data of an event on one line, without commitments; of an erasure, also on whose behalf it was.
+
+    With `text`, which opens commitments, a call of a tool on no declared list is told by its name.
+    """
+    from clawvm_es.history.origins import tool_name
+    from clawvm_es.model.events import ContentRedacted, ToolCalled
 
     words = []
     for name, value in json.loads(row.raw).items():
@@ -140,6 +156,8 @@ def brief(row: Recorded) -> str:
         if isinstance(value, list):
             plain = all(isinstance(item, int) or (isinstance(item, str) and len(item) < 64) for item in value)
             words.append(f"{name}={','.join(map(str, value))}" if plain else f"{name}×{len(value)}")
+        elif name == "tool" and text is not None and isinstance(row.data, ToolCalled):
+            words.append(f"tool={tool_name(row.data, text)}")
         elif not isinstance(value, dict):
             words.append(f"{name}={value}")
     if row.type == ContentRedacted.TYPE:
@@ -264,12 +282,25 @@ def faults(journal: str, session: str | None, version: int | None, turn: int | N
         upto = None if wanted is None else version_at(log, wanted, version, turn)
         with models(log) as view:  # a fault's row stays as it was made
             rows = [row for row in view.rows(FAULTS, wanted) if upto is None or row.version <= upto]
+        rows = _with_names(log, rows)
     headers = ("session", "turn", "version", "fault", "reason", "page", "type", "tool", "evidence")
     cells = (
         (r.session_id, r.turn, r.version, r.fault, r.reason, r.page_id, r.page_type, r.tool, r.evidence) for r in rows
     )
     found = [document(row) | {"evidence": json.loads(row.evidence)} for row in rows]
     emit({"journal": journal, "faults": found}, table(cells, headers) if rows else ["no faults"], as_json)
+
+
+def _with_names(log: SQLiteLog, rows: Sequence[Any]) -> list[Any]:
+    """Rows of faults, with the names of tools that are on no declared list."""
+    from clawvm_es.history.origins import tool_names
+    from clawvm_es.model.events import UNKNOWN_TOOL
+
+    names = {row.session_id: tool_names(log, row.session_id) for row in rows if row.tool == UNKNOWN_TOOL}
+    return [
+        attrs.evolve(row, tool=names[row.session_id].get(row.call, row.tool)) if row.tool == UNKNOWN_TOOL else row
+        for row in rows
+    ]
 
 
 @click.command()

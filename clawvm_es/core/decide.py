@@ -37,8 +37,8 @@ def _admit(state: State, data: e.Input) -> None:
     """Refuse what no order of events can bring about."""
     if state.opened is None and not isinstance(data, e.SessionOpened):
         raise UsageError(f"{data.TYPE} before session_opened")
-    if state.closed and not isinstance(data, (e.ContentRedacted, e.SessionForked)):
-        raise UsageError(f"{data.TYPE} on a closed session", hint="open a new session, or fork this one")
+    if state.closed and not isinstance(data, (e.ContentRedacted, e.SessionForked, e.SessionReopened)):
+        raise UsageError(f"{data.TYPE} on a closed session", hint="open the session again, or fork it")
     check = ADMISSION.get(type(data))
     if check is not None:
         check(state, data)
@@ -57,6 +57,20 @@ def _admit_opened(state: State, data: e.SessionOpened) -> None:
 def _admit_forked(state: State, data: e.SessionForked) -> None:
     if data.parent_version != state.version:
         raise UsageError(f"forked at version {data.parent_version}, decided on the state at {state.version}")
+    if data.budget_tokens is not None:
+        _check_budget(data.budget_tokens)
+    if data.profile is not None and state.opened is not None:
+        _check_thresholds(data.profile, state.opened.project)
+
+
+def _admit_reopened(state: State, data: e.SessionReopened) -> None:
+    if not state.closed:
+        raise UsageError("session_reopened on a session that is open")
+
+
+def _admit_adopted(state: State, data: e.SettingsAdopted) -> None:
+    if data == e.SettingsAdopted():
+        raise UsageError("settings_adopted without a setting")
     if data.budget_tokens is not None:
         _check_budget(data.budget_tokens)
     if data.profile is not None and state.opened is not None:
@@ -220,6 +234,8 @@ DECIDERS: Final[Mapping[type[Any], Callable[[State, Any], Iterable[e.Decision]]]
         e.BudgetChanged: _nothing,
         e.ContentRedacted: _content_redacted,
         e.SessionClosed: _nothing,
+        e.SessionReopened: _nothing,
+        e.SettingsAdopted: _nothing,
         e.ScopeChanged: _nothing,
     }
 )
@@ -229,6 +245,8 @@ ADMISSION: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProx
     {
         e.SessionOpened: _admit_opened,
         e.SessionForked: _admit_forked,
+        e.SessionReopened: _admit_reopened,
+        e.SettingsAdopted: _admit_adopted,
         e.ScopeChanged: _admit_scope_changed,
         e.BudgetChanged: _admit_budget,
         e.TurnBegan: _admit_turn,

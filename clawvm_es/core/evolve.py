@@ -17,7 +17,7 @@ from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, Retu
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import Capability, Profile, Rule
 
-REDUCER_VERSION: Final = 3
+REDUCER_VERSION: Final = 4
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -50,7 +50,8 @@ def apply(state: State, event: e.Event) -> State:
 def _session_opened(state: State, event: e.SessionOpened) -> None:
     state.opened = event
     adopt(state, event.profile)
-    state.budget_tokens = event.budget_tokens
+    state.budget_tokens = state.declared_budget = event.budget_tokens
+    state.on_pressure = event.on_pressure
     if event.project is not None:
         state.scopes[event.project] = 0
 
@@ -77,11 +78,21 @@ def override(state: State, profile: Profile | None, budget_tokens: int | None) -
         for page in state.pages.values():  # the weights so far are not those from here on
             page.score = scored(state, page)
     if budget_tokens is not None:
-        state.budget_tokens = budget_tokens
+        state.budget_tokens = state.declared_budget = budget_tokens
 
 
 def _session_closed(state: State, event: e.SessionClosed) -> None:
     state.closed = True
+
+
+def _session_reopened(state: State, event: e.SessionReopened) -> None:
+    state.closed = False
+
+
+def _settings_adopted(state: State, event: e.SettingsAdopted) -> None:
+    override(state, event.profile, event.budget_tokens)
+    if event.on_pressure is not None:
+        state.on_pressure = event.on_pressure
 
 
 def _budget_changed(state: State, event: e.BudgetChanged) -> None:
@@ -411,6 +422,8 @@ HANDLERS: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxy
         e.BudgetChanged: _budget_changed,
         e.ContentRedacted: _content_redacted,
         e.SessionClosed: _session_closed,
+        e.SessionReopened: _session_reopened,
+        e.SettingsAdopted: _settings_adopted,
         e.ScopeChanged: _nothing,
         e.RepresentationChanged: _representation_changed,
         e.PromptAssembled: _prompt_assembled,

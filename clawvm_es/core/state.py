@@ -14,7 +14,7 @@ import attrs
 from clawvm_es.core.index import Index
 from clawvm_es.core.utility import Hull
 from clawvm_es.model.events import SessionOpened
-from clawvm_es.model.facts import Need, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
+from clawvm_es.model.facts import Need, OnPressure, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
 from clawvm_es.model.pages import ABSENT, FULL, Author, Origin, PageType, Pin, Scope
 from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
 
@@ -116,6 +116,8 @@ class State:
     keeps_floors: bool = False  # whether it has the mechanism of floors
     keeps_bootstrap: bool = False  # or that of the floors of bootstrap pages alone
     budget_tokens: int = 0
+    declared_budget: int = 0  # what the harness opened the session with, or adopted; set_budget leaves it
+    on_pressure: OnPressure = OnPressure.DEGRADE
     closed: bool = False
 
     pages: dict[str, Page] = attrs.field(factory=dict)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from clawvm_es.core.state import State
-from clawvm_es.engine.hooks import Prompt, StageResult, ToolResult
+from clawvm_es.engine.hooks import Prompt, Report, StageResult, ToolResult
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.model.facts import ReturnStatus
@@ -123,29 +123,29 @@ class AsyncSession:
         """See `Session.value`."""
         return await asyncio.to_thread(self.sync.value, field, scope)
 
-    async def compact(self, *, key: str | None = None) -> None:
+    async def compact(self, *, key: str | None = None) -> Report:
         """See `Session.compact`."""
-        await asyncio.to_thread(functools.partial(self.sync.compact, key=key))
+        return await asyncio.to_thread(functools.partial(self.sync.compact, key=key))
 
-    async def reset(self, *, key: str | None = None) -> None:
+    async def reset(self, *, key: str | None = None) -> Report:
         """See `Session.reset`."""
-        await asyncio.to_thread(functools.partial(self.sync.reset, key=key))
+        return await asyncio.to_thread(functools.partial(self.sync.reset, key=key))
 
-    async def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> None:
+    async def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> Report:
         """See `Session.prune`."""
-        await asyncio.to_thread(functools.partial(self.sync.prune, page_ids, key=key))
+        return await asyncio.to_thread(functools.partial(self.sync.prune, page_ids, key=key))
 
-    async def flush(self, *, key: str | None = None) -> None:
+    async def flush(self, *, key: str | None = None) -> Report:
         """See `Session.flush`."""
-        await asyncio.to_thread(functools.partial(self.sync.flush, key=key))
+        return await asyncio.to_thread(functools.partial(self.sync.flush, key=key))
 
-    async def save(self, *, key: str | None = None) -> None:
+    async def save(self, *, key: str | None = None) -> Report:
         """See `Session.save`."""
-        await asyncio.to_thread(functools.partial(self.sync.save, key=key))
+        return await asyncio.to_thread(functools.partial(self.sync.save, key=key))
 
-    async def close(self) -> None:
+    async def close(self, *, key: str | None = None) -> Report:
         """See `Session.close`."""
-        await asyncio.to_thread(self.sync.close)
+        return await asyncio.to_thread(functools.partial(self.sync.close, key=key))
 
 
 class AsyncJournal:

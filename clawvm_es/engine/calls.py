@@ -25,7 +25,7 @@ from clawvm_es.engine.signatures import signature_key
 from clawvm_es.engine.tape import Tape, Taped, tape_of
 from clawvm_es.engine.tools import UNKNOWN, Tool
 from clawvm_es.errors import NewToolCall, UsageError
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
@@ -208,6 +208,17 @@ class ToolCalls:
         text = self._shell.edge.open(call.returned.result or page.bodies[FULL])
         return Stored(page, text, call.returned.version) if text is not None and state.holdable(page) else None
 
+    def source(self, state: State, call: int, status: ReturnStatus) -> str:
+        """The line that names the page of a result, by the recorded call; empty where there is none yet."""
+        made = state.calls.get(call)
+        if made is None:
+            return ""
+        row = event_at(self._shell.log, self._shell.session_id, made.version)
+        assert isinstance(row.data, e.ToolCalled)
+        open_ = self._shell.edge.open
+        name = row.data.tool if row.data.name is None else open_(row.data.name)
+        return _source(name or made.tool, open_(row.data.arguments) or "", status)
+
     def returned(
         self,
         state: State,
@@ -252,9 +263,14 @@ def as_json(arguments: Mapping[str, Any]) -> str:
     return text
 
 
-def source_of(name: str, arguments: Mapping[str, Any]) -> str:
-    """The line that names a result's page: the tool and its arguments."""
-    return f"{name} {as_json(arguments)}"
+def source_of(name: str, arguments: Mapping[str, Any], status: ReturnStatus = ReturnStatus.OK) -> str:
+    """The line that names a result's page: the tool, its arguments, and how the call ended if not well."""
+    return _source(name, as_json(arguments), status)
+
+
+def _source(name: str, arguments: str, status: ReturnStatus) -> str:
+    """The status comes before the arguments, which a frame may cut off."""
+    return f"{name}{'' if status is ReturnStatus.OK else f' ({status})'} {arguments}"
 
 
 def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, tape: Tape) -> NewToolCall:

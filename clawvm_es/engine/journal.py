@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 
 from msgspec.structs import replace
@@ -12,8 +12,8 @@ from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION, decide
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine import given
-from clawvm_es.engine.hooks import Settings
-from clawvm_es.engine.session import Session, now_us
+from clawvm_es.engine.hooks import OtherSettings, Settings
+from clawvm_es.engine.session import Session, now_us, other_settings
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.journal import snapshots
@@ -23,7 +23,7 @@ from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.commands import Command
-from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened
+from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
 from clawvm_es.projections import catch_up
@@ -93,12 +93,17 @@ class Journal:
         project: str | None = None,
         linked_to: str | None = None,
         settings: Settings | None = None,
+        on_other_settings: OtherSettings | str | None = None,
     ) -> Session:
-        """Open a session, or go on with it where its stream ends.
+        """Open a session, or go on with it where its stream ends; one that was closed is reopened by the next hook.
 
-        A session keeps the policy, budget and counter that it was opened with; naming others is a `UsageError`.
+        Where policy, budget or `on_pressure` are given and are not those that the session goes on under, a session
+        that was closed adopts them, by an event; one that was not is refused with a `UsageError`, since another
+        handle may be at work on it. `on_other_settings` says otherwise: `"adopt"`, `"raise"`, or `"keep"` what the
+        session has. Counter and project belong to what is recorded already and cannot be adopted.
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
-        By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`.
+        By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
+        `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
         """
         self._check_id(session_id)
         for what, name in (("project", project), ("linked_to", linked_to), ("counter", counter)):
@@ -108,6 +113,9 @@ class Journal:
         if budget_tokens is not None:
             given.integer("budget in tokens", budget_tokens, 1)
         pressure = None if on_pressure is None else given.choice("on_pressure", OnPressure, on_pressure)
+        how = (
+            None if on_other_settings is None else given.choice("on_other_settings", OtherSettings, on_other_settings)
+        )
         stored = self.opened(session_id)
         if stored is None:
             opened = SessionOpened(
@@ -115,7 +123,7 @@ class Journal:
                 budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
                 counter=counter or "o200k_base",
                 decider_version=DECIDER_VERSION,
-                on_pressure=pressure or OnPressure.DEGRADE,
+                on_pressure=pressure or OnPressure.PROTECT,
                 reproducible=self.seed is not None,
                 project=SCOPE_PREFIX + project if project else None,
                 linked_to=linked_to,
@@ -126,15 +134,20 @@ class Journal:
             stored = session.open(opened)
             if stored == opened:
                 return session
-        wished = {
-            "policy": wanted,
-            "budget": budget_tokens,
-            "counter": counter,
-            "on_pressure": pressure,
-            "project": SCOPE_PREFIX + project if project else None,
+        fixed = {
+            "counter": (stored.counter, counter),
+            "project": (stored.project, project and SCOPE_PREFIX + project),
         }
-        _same_settings(session_id, stored, wished)
-        return self.resume(session_id, stored.counter, settings)
+        differing = [name for name, (was, now) in fixed.items() if now is not None and now != was]
+        if differing and how is not OtherSettings.KEEP:
+            was, now = fixed[differing[0]]
+            raise other_settings(
+                session_id, differing[0], was, now, "give the session another name, or leave the setting out"
+            )
+        session = self.resume(session_id, stored.counter, settings, reopens=True)
+        if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
+            session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)
+        return session
 
     @staticmethod
     def _check_id(session_id: str) -> None:
@@ -202,13 +215,18 @@ class Journal:
         self.log.append(session_id, [event], Expected.NO_STREAM)
         return session
 
-    def resume(self, session_id: str, counter: str, settings: Settings | None = None) -> Session:
-        """A handle on a stream as it is, open or not; for importers and tools that bring their own opening."""
+    def resume(
+        self, session_id: str, counter: str, settings: Settings | None = None, *, reopens: bool = False
+    ) -> Session:
+        """A handle on a stream as it is, open or not; for importers and tools that bring their own opening.
+
+        With `reopens`, the first hook that records something reopens a session that was closed.
+        """
         if self.log.reproducible and self.seed is None:
             raise UsageError("this journal is reproducible", hint="open it with the seed that it was made with")
         if self.seed is not None and not self.log.reproducible:
             raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
-        shell = Shell(self.log, session_id, counter_named(counter), self.seed, self.hide_secrets)
+        shell = Shell(self.log, session_id, counter_named(counter), self.seed, self.hide_secrets, reopens)
         return Session(shell, settings, self.clock, self.catch_up)
 
     def catch_up(self) -> None:
@@ -226,22 +244,3 @@ class Journal:
                 self.catch_up()
         finally:
             self.log.close()
-
-
-def _same_settings(session_id: str, stored: SessionOpened, given: Mapping[str, object]) -> None:
-    """Refuse to go on with a session under other settings than it was opened with; None was not given."""
-    was = {
-        "policy": stored.profile,
-        "budget": stored.budget_tokens,
-        "counter": stored.counter,
-        "on_pressure": stored.on_pressure,
-        "project": stored.project,
-    }
-    for name, now in given.items():
-        if now is not None and now != was[name]:
-            then = was[name]
-            names = [value.name if isinstance(value, Profile) else value for value in (then, now)]
-            raise UsageError(
-                f"session {session_id} was opened with {name} {names[0]}, not {names[1]}",
-                hint="leave the setting out to go on with the session, or open another session",
-            )

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from clawvm_es.core.state import Call, Page, State
-from clawvm_es.engine import given
+from clawvm_es.engine import given, reports
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
-from clawvm_es.engine.hooks import Prompt, Settings, StageResult, ToolResult, ToolRun
+from clawvm_es.engine.hooks import OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.engine.updates import Updates, as_evidence
@@ -33,6 +33,7 @@ from clawvm_es.model.facts import (
     Trigger,
 )
 from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
+from clawvm_es.model.profile import Profile
 
 MODEL: Final = "model"
 USER: Final = "user"
@@ -68,6 +69,7 @@ class Session:
         self._flush_at_permille = settings.flush_at_permille
         self._clock = clock
         self._on_commit_point = on_commit_point
+        self._untold: list[Report] = []  # of boundaries that came of themselves
 
     def __enter__(self) -> Session:
         return self
@@ -140,6 +142,31 @@ class Session:
                 self._shell.sync(stored.project, self._clock())
             return stored
 
+    def adopt(self, wanted: e.SettingsAdopted, how: OtherSettings | None = None) -> None:
+        """Go on under other settings, by an event, unless they are those that the session has.
+
+        Raises `UsageError` if the session is open, or where `how` is `raise`, unless it is `adopt`.
+        """
+
+        def build(state: State) -> Sequence[Command]:
+            has = {"policy": state.profile, "budget": state.declared_budget, "on_pressure": state.on_pressure}
+            asked = dict(zip(has, (wanted.profile, wanted.budget_tokens, wanted.on_pressure), strict=True))
+            other = {name: now for name, now in asked.items() if now is not None and now != has[name]}
+            if not other:
+                return ()
+            if how is OtherSettings.RAISE or (how is None and not state.closed):
+                name = next(iter(other))
+                hint = 'leave it out, or open the session with on_other_settings="adopt" (or "keep")'
+                raise other_settings(self.session_id, name, has[name], other[name], hint)
+            adopted = e.SettingsAdopted(
+                wanted.profile if "policy" in other else None,
+                wanted.budget_tokens if "budget" in other else None,
+                wanted.on_pressure if "on_pressure" in other else None,
+            )
+            return (Command(adopted, self._clock(), HARNESS),)
+
+        self._shell.run(build)
+
     def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction."""
         return self._shell.run(lambda state: commands, durability)
@@ -204,10 +231,11 @@ class Session:
         self._do(e.BudgetChanged(given.integer("budget in tokens", tokens, 1)), key)
 
     def assemble(self, hints: Iterable[str] = (), fixed_tokens: int = 0, *, key: str | None = None) -> Prompt:
-        """Begin a turn: assemble and render its prompt.
+        """Begin a turn: assemble and render its prompt; `Prompt.pressure` says what did not fit.
 
-        Raises `InvariantPressure` (after the events are committed) if the required pages do not fit and the
-        session was opened to raise.
+        Raises `InvariantPressure` (after the events are committed; with `prompt` and `pressure`) if a bootstrap or
+        constraint page does not fit at its floor. Opened with `on_pressure="raise"`, a session raises for any
+        pressure, with `"degrade"` for none.
         """
         fixed = given.integer("fixed_tokens", fixed_tokens, 0)
         turn = e.TurnBegan(hints=given.ids("hints", hints), fixed_tokens=fixed)
@@ -219,10 +247,15 @@ class Session:
             else:
                 state = self._shell.state_after(key)
                 text = self._shell.render(state)
-            self._raise_on_pressure(state, outcome.events)
+            if outcome.due:
+                self._keep(Boundary.FLUSH, outcome.due)
             assembled = _first(outcome.events, e.PromptAssembled)
             pages = {page_id: LADDER[rank] for page_id, rank in state.assembled.items()}
-            return Prompt(state.turn, text, assembled.tokens, assembled.budget_tokens, pages)
+            pressure = reports.pressures(state, outcome.events)
+            prompt = Prompt(state.turn, text, assembled.tokens, assembled.budget_tokens, pages, pressure)
+            if pressure:
+                self._raise_on_pressure(state, prompt)
+            return prompt
 
     def observe_model(
         self,
@@ -271,7 +304,10 @@ class Session:
         source: str = "",
         key: str | None = None,
     ) -> str:
-        """Record the result of a tool call that the harness ran; returns the id of its evidence page."""
+        """Record the result of a tool call that the harness ran; returns the id of its evidence page.
+
+        The page's frame names the call, its arguments and its status, unless `source` says something else.
+        """
         given.text("result", text), given.text("source", source), given.key(key)
         ended = given.choice("status", ReturnStatus, status)
         return self._returned(given.integer("call", call, 1), text, ended, None, source, key)
@@ -317,7 +353,7 @@ class Session:
             called = self._calls.called(len(state.calls) + 1, name, arguments, found)
             commands = [Command(called, at, MODEL)]
             if isinstance(found, Played):
-                source = source_of(name, arguments)
+                source = source_of(name, arguments, found.taped.status)
                 page = self._calls.evidence(state, called.call, found.text, source, called.signature)
                 commands.append(Command(page, at, TOOL))
             return commands
@@ -348,7 +384,7 @@ class Session:
         ordinary = isinstance(error, Exception)
         status = ReturnStatus.ERROR if ordinary else ReturnStatus.INTERRUPTED
         text = f"{type(error).__name__}: {error}"
-        self._returned(begun.number, text, status, None, source_of(begun.name, begun.arguments))
+        self._returned(begun.number, text, status, None, source_of(begun.name, begun.arguments, status))
         if ordinary:
             raise ToolFailed(f"tool {begun.name} failed: {text}") from error
 
@@ -472,46 +508,59 @@ class Session:
             )
             return (Command(e.UpdateStaged(len(state.updates) + 1, facts), self._clock(), principal, key),)
 
-        found = self._shell.run(build).events
-        rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
-        return StageResult(_first(found, e.UpdateStaged).update, str(rejected.reason) if rejected else None)
+        with self._shell.lock:
+            found = self._shell.run(build).events
+            number = _first(found, e.UpdateStaged).update
+            rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
+            said = reports.objections(self.state.updates[number], self._shell.edge.open)
+            return StageResult(number, str(rejected.reason) if rejected else None, said)
 
-    def compact(self, *, key: str | None = None) -> None:
+    def compact(self, *, key: str | None = None) -> Report:
         """The harness compacts: write back, then lower pages to their floors."""
-        self._boundary(Boundary.COMPACT, key=key)
+        return self._boundary(Boundary.COMPACT, key=key)
 
-    def reset(self, *, key: str | None = None) -> None:
+    def reset(self, *, key: str | None = None) -> Report:
         """The harness resets the context: write back, then lower pages to their floors."""
-        self._boundary(Boundary.RESET, key=key)
+        return self._boundary(Boundary.RESET, key=key)
 
-    def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> None:
+    def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> Report:
         """The harness drops tool results: the named pages, or all evidence."""
-        self._boundary(Boundary.PRUNE, pages=given.ids("page ids", page_ids), key=key)
+        return self._boundary(Boundary.PRUNE, pages=given.ids("page ids", page_ids), key=key)
 
-    def flush(self, *, key: str | None = None) -> None:
+    def flush(self, *, key: str | None = None) -> Report:
         """Write back what is dirty."""
-        self._boundary(Boundary.FLUSH, key=key)
+        return self._boundary(Boundary.FLUSH, key=key)
 
-    def save(self, *, key: str | None = None) -> None:
+    def save(self, *, key: str | None = None) -> Report:
         """Write back what is dirty and let the read models catch up."""
-        self._boundary(Boundary.SAVE, key=key)
+        return self._boundary(Boundary.SAVE, key=key)
 
-    def close(self) -> None:
-        """End the session: write back, then take no further commands."""
+    def close(self, *, key: str | None = None) -> Report:
+        """End the session: write back, then take no further commands until it is opened again.
+
+        Closing a closed session records nothing and tells again what its end came to.
+        """
+        given.key(key)
 
         def build(state: State) -> Sequence[Command]:
+            if state.closed and (key is None or self._shell.recorded(key) is None):
+                return ()
             at = self._clock()
-            end = Command(e.BoundaryReached(Boundary.END, Trigger.CALLER), at, HARNESS)
-            return () if state.closed else (end, Command(e.SessionClosed(CloseReason.ENDED), at, HARNESS))
+            end = Command(e.BoundaryReached(Boundary.END, Trigger.CALLER), at, HARNESS, key)
+            closed = e.SessionClosed(CloseReason.ENDED)
+            return (end, Command(closed, at, HARNESS, key and f"{key}:closed"))
 
-        self._shell.run(build)
+        with self._shell.lock:
+            outcome = self._shell.run(build)
+            found = self._report(Boundary.END, outcome.events or self._shell.last(Boundary.END), outcome.appended)
         self._on_commit_point()
+        return found
 
     # ------------------------------------------------------------------------------------ internals
 
-    def _do(self, data: e.Input, key: str | None = None) -> None:
+    def _do(self, data: e.Input, key: str | None = None) -> Outcome:
         given.key(key)
-        self._shell.run(lambda state: (Command(data, self._clock(), HARNESS, key),))
+        return self._shell.run(lambda state: (Command(data, self._clock(), HARNESS, key),))
 
     def _boundary(
         self,
@@ -519,9 +568,29 @@ class Session:
         trigger: Trigger = Trigger.CALLER,
         pages: tuple[str, ...] = (),
         key: str | None = None,
-    ) -> None:
-        self._do(e.BoundaryReached(boundary, trigger, pages=pages), key)
+    ) -> Report:
+        with self._shell.lock:
+            outcome = self._do(e.BoundaryReached(boundary, trigger, pages=pages), key)
+            if trigger is Trigger.CALLER:
+                found = self._report(boundary, outcome.events, outcome.appended)
+            else:
+                found = self._keep(boundary, outcome.events)
         self._on_commit_point()
+        return found
+
+    def _report(self, boundary: Boundary, events: Iterable[e.Event], appended: int) -> Report:
+        """What a boundary came to; the first time, with what nobody was told before it."""
+        found = reports.report(self.state, boundary, events, self._shell.edge.open)
+        if appended:
+            found, self._untold = reports.with_earlier(found, self._untold), []
+        return found
+
+    def _keep(self, boundary: Boundary, events: Iterable[e.Event]) -> Report:
+        """Keep what a boundary of our own came to for the next report."""
+        found = reports.report(self.state, boundary, events, self._shell.edge.open)
+        if not found.ok:
+            self._untold.append(found)
+        return found
 
     def _flush_when_full(self) -> None:
         """Write back before the harness has to compact; what counts is what stands now, this page included."""
@@ -530,16 +599,18 @@ class Session:
         if self.state.dirty and self.fill_permille >= self._flush_at_permille:
             self._boundary(Boundary.FLUSH, Trigger.THRESHOLD)
 
-    def _raise_on_pressure(self, state: State, events: Iterable[e.Event]) -> None:
-        if state.opened is None or state.opened.on_pressure is not OnPressure.RAISE:
-            return
-        for event in events:
-            if isinstance(event, e.InvariantPressureObserved):
-                raise InvariantPressure(
-                    f"session {self.session_id} turn {state.turn}: required pages need "
-                    f"{event.required_tokens} tokens, {event.available_tokens} are left",
-                    hint="raise the budget, or retire or unpin pages",
-                )
+    def _raise_on_pressure(self, state: State, prompt: Prompt) -> None:
+        """Raise where the session was opened so that this pressure is not to be passed over."""
+        how = state.on_pressure
+        rules = reports.lost_rules(state, prompt.pressure)
+        if how is OnPressure.RAISE or (how is OnPressure.PROTECT and rules):
+            told = next((found for found in prompt.pressure if set(rules) & set(found.pages)), prompt.pressure[0])
+            raise InvariantPressure(
+                f"session {self.session_id} turn {state.turn}: {told}",
+                hint=f"raise the budget of {prompt.budget_tokens} tokens, retire or unpin pages, or open with "
+                'on_pressure="degrade"',
+                prompt=prompt,
+            )
 
     def _page(self, page_id: str, state: State | None = None) -> Page:
         """A page of a state; of the current one if none is given, caught up with other writers where need be."""
@@ -564,13 +635,20 @@ class Session:
     ) -> str:
         def build(state: State) -> Sequence[Command]:
             at = self._clock()
-            returned, page = self._calls.returned(state, call, text, status, validator, source)
+            named = source or self._calls.source(state, call, status)
+            returned, page = self._calls.returned(state, call, text, status, validator, named)
             return (Command(returned, at, TOOL, key), Command(page, at, TOOL, key and f"{key}:page"))
 
         with self._shell.lock:
             found = self._shell.run(build).events
             self._flush_when_full()
             return _first(found, e.PageWritten).page_id
+
+
+def other_settings(session_id: str, name: str, was: object, now: object, hint: str) -> UsageError:
+    """The refusal to go on with a session under another setting than it has."""
+    names = [value.name if isinstance(value, Profile) else value for value in (was, now)]
+    return UsageError(f"session {session_id} goes on with {name} {names[0]}, not {names[1]}", hint=hint)
 
 
 def _next_page_id(state: State) -> str:

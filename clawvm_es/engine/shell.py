@@ -29,11 +29,11 @@ from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import admit
 from clawvm_es.journal.codec import decode, encode, named_commitments
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import read_back, read_session
 from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import StagedPage, Trigger, UpdateFacts
+from clawvm_es.model.facts import Boundary, StagedPage, Trigger, UpdateFacts
 from clawvm_es.model.pages import FULL, OriginKind
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
@@ -55,10 +55,14 @@ Build = Callable[[State], Sequence[Command]]
 
 @attrs.frozen
 class Outcome:
-    """What executing commands gave: their inputs and decisions, and how many events were appended now."""
+    """What executing commands gave: their inputs and decisions, and how many events were appended now.
+
+    `due` are those of boundaries that the policy's own thresholds brought about beside the commands.
+    """
 
     events: tuple[e.Event, ...]
     appended: int
+    due: tuple[e.Event, ...] = ()
 
 
 class Shell:
@@ -71,7 +75,9 @@ class Shell:
         counter: TokenCounter,
         seed: int | None = None,
         hide_secrets: bool = False,
+        reopens: bool = False,
     ) -> None:
+        """With `reopens`, the first new command on a stream that was closed when it was first read reopens it."""
         self.log = log
         self.session_id = session_id
         self.seed = seed
@@ -86,6 +92,7 @@ class Shell:
         self._state: State | None = None
         self._keys: dict[str, int] = {}
         self._retrieval: Retrieval | None = None
+        self._reopens: bool | None = None if reopens else False  # None: not read yet
 
     # ------------------------------------------------------------------------------------- reading
 
@@ -117,6 +124,8 @@ class Shell:
         head = self.log.head(self.session_id)
         self._head = head if head is None or head.version == state.version else None
         self.vault.found(state.version)
+        if self._reopens is None:
+            self._reopens = state.closed
         self._state = state
 
     def _catch_up(self, state: State, recorded: Iterable[Recorded]) -> None:
@@ -143,6 +152,15 @@ class Shell:
     def refresh(self) -> None:
         """Forget what was folded; the next look folds the stream anew."""
         self._state, self._head = None, None
+
+    def last(self, boundary: Boundary) -> tuple[e.Event, ...]:
+        """The newest boundary of a kind in the log and what followed from it; empty if there was none."""
+        decided: list[e.Event] = []
+        for row in read_back(self.log, self.session_id, self.state.version):
+            if isinstance(row.data, e.BoundaryReached) and row.data.boundary is boundary:
+                return (row.data, *reversed(decided))
+            decided = [*decided, row.data] if row.kind == "decision" else []
+        return ()
 
     def recorded(self, key: str) -> e.Event | None:
         """The input that the log holds under `key`, whoever recorded it."""
@@ -190,12 +208,12 @@ class Shell:
             if scope is not None and any(isinstance(command.data, e.BoundaryReached) for command in commands):
                 self.edge.rewind(mark)
                 return self._append_in_scope(scope, build)
-            events, fresh = self._decide_all(commands)
+            events, fresh, due = self._decide_all(commands)
             if self.state.profile.compact_permille and any(isinstance(new.data, _DURABLE) for new in fresh):
                 durability = Durability.FULL
             if fresh:
                 self._append(fresh, before, durability)
-            return Outcome(events, len(fresh))
+            return Outcome(events, len(fresh), due)
         except BaseException as error:
             if self._state is not None and self._state.version == before:
                 self.edge.rewind(mark)  # nothing was folded
@@ -236,19 +254,31 @@ class Shell:
             head = transaction.append(self.session_id, fresh, before)
         self._head = head
 
-    def _decide_all(self, commands: Sequence[Command]) -> tuple[tuple[e.Event, ...], list[NewEvent]]:
-        """The events of all commands, and those among them that are not recorded yet."""
+    def _decide_all(
+        self, commands: Sequence[Command]
+    ) -> tuple[tuple[e.Event, ...], list[NewEvent], tuple[e.Event, ...]]:
+        """The events of all commands; those that are not recorded yet; those of boundaries that were due."""
         results: list[e.Event] = []
         fresh: list[NewEvent] = []
+        beside: list[e.Event] = []
         for command in commands:
             known = self._first_result(command, fresh)
             if known is None:
-                fresh.extend(self._due(command))
+                fresh.extend(self._reopening(command))
+                due = self._due(command)
+                fresh.extend(due)
+                beside.extend(new.data for new in due)
                 decided = self.decide(self._fitted(command))
                 fresh.extend(decided)
                 known = tuple(new.data for new in decided)
             results.extend(known)
-        return tuple(results), fresh
+        return tuple(results), fresh, tuple(beside)
+
+    def _reopening(self, command: Command) -> list[NewEvent]:
+        """What reopens the session before a command, where it was closed when this handle was opened."""
+        if not (self._reopens and self.state.closed) or isinstance(command.data, e.ContentRedacted):
+            return []
+        return self.decide(Command(e.SessionReopened(), command.at_us, command.principal))
 
     def _due(self, command: Command) -> list[NewEvent]:
         """The boundary that the policy's own thresholds bring about before a turn."""
@@ -368,10 +398,13 @@ class Shell:
             theirs = self.log.vault(scope, self.seed)
             learned = scopes.learned(transaction, theirs, self.vault, scope, state.scopes.get(scope, 0))
             told_at = at_us if at_us is not None else commands[0].at_us if commands else None
-            fresh = [] if learned is None or told_at is None else self.decide(Command(learned, told_at))
+            fresh: list[NewEvent] = []
+            if learned is not None and told_at is not None:
+                synced = Command(learned, told_at)
+                fresh = [*self._reopening(synced), *self.decide(synced)]
             events: list[e.Event] = []
             for command in commands:
-                found, new = self._decide_all([self._renewed(state, scope, command)])
+                found, new, _ = self._decide_all([self._renewed(state, scope, command)])
                 events.extend(found)
                 fresh.extend(new)
             if fresh:

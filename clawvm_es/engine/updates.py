@@ -160,17 +160,17 @@ class Updates:
         )
 
     def _verdicts(self, field: str, value: Any) -> tuple[Verdict, ...]:
-        """What the registered validators say; those that raise, or are not done in time, do not agree.
+        """What the registered validators say; one that raises, or is not done in time, refuses and is named with why.
 
         They run side by side in daemon threads, so that one that hangs keeps neither us nor the process waiting.
         """
-        said: dict[str, bool] = {}
+        said: dict[str, bool | str] = {}
 
         def ask(name: str, validator: Validator) -> None:
             try:
                 said[name] = bool(validator(field, value))
-            except Exception:  # a validator is the caller's code: whatever it raises is a "no"
-                said[name] = False
+            except BaseException as error:  # the caller's code: whatever it raises is a "no", and is recorded
+                said[name] = f"{type(error).__name__}: {error}"
 
         names = sorted(self._validators)
         threads = [threading.Thread(target=ask, args=(n, self._validators[n]), daemon=True) for n in names]
@@ -179,7 +179,12 @@ class Updates:
         until = time.monotonic() + self._validator_s
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
-        return tuple(Verdict(name, said.get(name, False)) for name in names)
+        late = f"TimeoutError: no answer within {self._validator_s:g} s"
+        return tuple(self._verdict(name, said.get(name, late)) for name in names)
+
+    def _verdict(self, name: str, said: bool | str) -> Verdict:
+        """What a validator answered, or why it gave no answer."""
+        return Verdict(name, said) if isinstance(said, bool) else Verdict(name, False, self._shell.edge.text(said))
 
 
 def _is_of(update: Update, scope: str, field: str) -> bool:

@@ -111,7 +111,7 @@ def bounds(workload: Workload, budget_tokens: int) -> Bounds:
         intervals.extend(_costs(walk.needs, walk.keeping))
 
     for data, found in zip(workload.inputs, workload.needs, strict=True):
-        if isinstance(data, (e.BudgetChanged, e.SessionForked)):
+        if isinstance(data, (e.BudgetChanged, e.SessionForked, e.SettingsAdopted)):
             continue  # the budget is given
         if isinstance(data, e.TurnBegan):
             end_turn()

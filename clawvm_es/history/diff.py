@@ -156,7 +156,7 @@ def _setup(state: State) -> Mapping[str, Any]:
     return {
         "budget_tokens": state.budget_tokens,
         "counter": opened.counter,
-        "on_pressure": opened.on_pressure,
+        "on_pressure": state.on_pressure,
         "project": opened.project,
         "misfits": opened.misfits,
         "directory_tokens": opened.directory_tokens,

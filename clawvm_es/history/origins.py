@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import attrs
@@ -10,7 +11,7 @@ import attrs
 from clawvm_es.core.state import Page, State
 from clawvm_es.engine.edge import decode
 from clawvm_es.errors import UsageError
-from clawvm_es.journal.lineage import event_at
+from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.protocol import EventLog, Recorded, Vault
 from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, ToolCalled
 from clawvm_es.model.pages import Author, Origin, OriginKind
@@ -104,10 +105,25 @@ class Origins:
             return None
         row = event_at(self.log, self.session_id, known.version)
         assert isinstance(row.data, ToolCalled)
-        tool = row.data.tool
-        if tool == UNKNOWN_TOOL:
-            tool = self.text(row.data.name) or tool
+        tool = tool_name(row.data, self.text)
         return MadeCall(known.call, row.version, row.turn, tool, self.text(row.data.arguments))
+
+
+def tool_name(called: ToolCalled, text: Callable[[str | None], str | None]) -> str:
+    """The name of the tool that was called, also of one on no declared list; `unknown` where that was erased."""
+    return called.tool if called.tool != UNKNOWN_TOOL else text(called.name) or called.tool
+
+
+def tool_names(log: EventLog, session_id: str) -> Mapping[int, str]:
+    """The names of all tools that a session called, by call."""
+    vault = log.vault(session_id)
+
+    def text(commitment: str | None) -> str | None:
+        body = vault.open(commitment) if commitment else None
+        return None if body is None else body.decode("utf-8", "surrogatepass")
+
+    called = (row.data for row in read_session(log, session_id) if isinstance(row.data, ToolCalled))
+    return {data.call: tool_name(data, text) for data in called}
 
 
 def require_session(log: EventLog, session_id: str) -> int:

@@ -222,7 +222,7 @@ def _asked(log: Log, reach: Reach, target: Target) -> Iterator[str]:
 def _of_page(log: Log, session_id: str, page_id: str) -> Iterator[str]:
     rows = (row.data for row in read_session(log, session_id))
     written = (data for data in rows if isinstance(data, PageWritten) and data.page_id == page_id)
-    found = [level.body for data in written for level in data.levels]
+    found = [data.levels[0].body for data in written]  # in full; what was built from it goes with it
     if not found:
         raise UsageError(f"session {session_id} has no page {page_id}")
     return iter(found)

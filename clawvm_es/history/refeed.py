@@ -4,6 +4,7 @@
 |---|---|
 | session_opened, session_forked | recorded, under the other policy and budget where given |
 | budget_changed | recorded; left out where the budget is given |
+| settings_adopted | recorded, without policy and budget where they are given; left out where nothing is left |
 | turn_began | with the pages that a retriever finds, under a rule that asks one |
 | update_staged, restaged updates | with the numbers that they have in this run |
 | boundary_reached | with those of the staged pages that are dirty in this run, on top of what it committed |
@@ -53,6 +54,8 @@ class Refeed:
             )
         if isinstance(data, e.BudgetChanged) and self.budget_tokens is not None:
             return None
+        if isinstance(data, e.SettingsAdopted):
+            return self._adopted(data)
         if isinstance(data, e.TurnBegan):
             found = retrieved(state.profile.top_k) if state.profile.retrieves else ()
             return replace(data, retrieved=found)
@@ -63,6 +66,14 @@ class Refeed:
             own = data.boundary is Boundary.COMPACT and data.trigger is Trigger.THRESHOLD
             return None if own else self._boundary(state, data)
         return data
+
+    def _adopted(self, data: e.SettingsAdopted) -> e.SettingsAdopted | None:
+        left = e.SettingsAdopted(
+            None if self.profile else data.profile,
+            None if self.budget_tokens else data.budget_tokens,
+            data.on_pressure,
+        )
+        return None if left == e.SettingsAdopted() else left
 
     def _boundary(self, state: State, data: e.BoundaryReached) -> e.BoundaryReached:
         restaged = tuple(

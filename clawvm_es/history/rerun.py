@@ -80,7 +80,7 @@ def rerun(
     if journal.log.head(session_id) is None:
         session = journal.fork(parent, session_id, at=at, policy=policy, budget_tokens=budget_tokens)
     else:
-        session = journal.session(session_id, policy=policy, budget_tokens=budget_tokens)
+        session = journal.session(session_id, policy=policy, budget_tokens=budget_tokens, on_other_settings="raise")
     with session:
         fork, done = _place(journal.log, session_id, parent, at)
         feed = _Feed(journal.log, fork, session)

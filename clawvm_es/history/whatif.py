@@ -106,14 +106,14 @@ def _weighed(profile: Profile, changed: Mapping[str, int]) -> Profile:
 
 
 def recorded_setting(recorded: Iterable[Recorded]) -> Setting:
-    """The policy and budget under which a session was opened, with what its forks overrode."""
+    """The policy and budget under which a session was opened, with what its forks overrode and what it adopted."""
     found = Setting()
     for row in recorded:
         if isinstance(row.data, e.SessionOpened):
             found = Setting(row.data.profile, row.data.budget_tokens)
-        elif isinstance(row.data, e.SessionForked):
-            fork = row.data
-            found = Setting(fork.profile or found.profile, fork.budget_tokens or found.budget_tokens)
+        elif isinstance(row.data, e.SessionForked | e.SettingsAdopted):
+            other = row.data
+            found = Setting(other.profile or found.profile, other.budget_tokens or found.budget_tokens)
     return found
 
 
@@ -208,7 +208,11 @@ class _Texts:
 
     def _told(self, top_k: int) -> bool:
         """Whether the log holds what was found for every turn."""
-        datas = [row.data for row in self._rows if isinstance(row.data, e.SessionOpened | e.SessionForked)]
+        datas = [
+            row.data
+            for row in self._rows
+            if isinstance(row.data, e.SessionOpened | e.SessionForked | e.SettingsAdopted)
+        ]
         profiles = [data.profile for data in datas if data.profile is not None]
         return all(profile.retrieves and profile.top_k == top_k for profile in profiles)
 

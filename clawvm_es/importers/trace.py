@@ -37,18 +37,20 @@ from clawvm_es.model.events import (
     SessionClosed,
     SessionForked,
     SessionOpened,
+    SessionReopened,
+    SettingsAdopted,
 )
 from clawvm_es.representations.counter import COUNTERS
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Version of the format that is written; older ones are read, their inputs upcast."""
 
 _CLASSES: Final = {cls.TYPE: cls for cls in INPUTS if cls not in (PromptRendered, SessionForked)}
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[\w.:/+@-]{1,200}")
 _PLACEHOLDER: Final = "0" * 64
-_NAMED_IN: Final = frozenset(("profile", "validators"))
-"""Objects whose `name` or `validator` is a declared name and no commitment."""
+_DECLARED: Final = frozenset((("profile", "name"), ("validators", "validator")))
+"""(object, its field) whose value is a declared name and no commitment."""
 
 
 def write_trace(
@@ -132,14 +134,17 @@ def _as_one(recorded: Iterable[Recorded]) -> Iterator[tuple[Recorded, Event]]:
         data: Event = row.data
         if isinstance(data, SessionOpened):
             profile = data.profile
+        elif isinstance(data, SettingsAdopted):
+            profile = data.profile or profile
         elif isinstance(data, SessionForked) and data.profile not in (None, profile):
             raise UsageError(
                 f"session {row.session_id} goes on under another policy from version {row.version}; a trace has one",
                 hint="`clawvm export --as recording` and `clawvm bundle` keep forks as they are",
             )
-        if isinstance(data, SessionOpened | BudgetChanged | SessionForked):
+        if isinstance(data, SessionOpened | BudgetChanged | SessionForked | SettingsAdopted):
             budget_tokens = data.budget_tokens or budget_tokens
-        if isinstance(data, SessionForked) or (isinstance(data, SessionClosed) and row.version < forked):
+        ended = isinstance(data, SessionClosed | SessionReopened) and row.version < forked
+        if isinstance(data, SessionForked) or ended:
             data = BudgetChanged(budget_tokens)
         yield row, data
 
@@ -147,9 +152,8 @@ def _as_one(recorded: Iterable[Recorded]) -> Iterator[tuple[Recorded, Event]]:
 def _inlined(value: Any, open_body: Callable[[str], bytes | None], name: str = "") -> Any:
     """Event data with each commitment replaced by its body; `name` is the field that `value` stands in."""
     if isinstance(value, Mapping):
-        if name in _NAMED_IN:
-            return {key: _inlined(item, open_body) for key, item in value.items()}
-        return {key: _inlined(item, open_body, key) for key, item in value.items()}
+        inner = {key: "" if (name, key) in _DECLARED else key for key in value}
+        return {key: _inlined(item, open_body, inner[key]) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_inlined(item, open_body, name) for item in value]
     if isinstance(value, str) and _is_commitment_field(name) and _COMMITMENT.fullmatch(value):
@@ -223,7 +227,7 @@ def _committed(value: Any, keep: Callable[[str], str], where: str, path: str, na
                 return keep(value["text"])
             if value == {"absent": True}:
                 return keep("")
-        inner = {key: "" if name in _NAMED_IN else key for key in value}
+        inner = {key: "" if (name, key) in _DECLARED else key for key in value}
         return {key: _committed(item, keep, where, f"{path}.{key}", inner[key]) for key, item in value.items()}
     if isinstance(value, list):
         return [_committed(item, keep, where, f"{path}[{i}]", name) for i, item in enumerate(value)]

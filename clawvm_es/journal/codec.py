@@ -21,7 +21,10 @@ from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES, KINDS, Event
 
 COMMITMENT_FIELDS: Final = frozenset(
-    ("arguments", "body", "key", "name", "prompt", "query", "result", "signature_key", "source", "validator", "value")
+    (
+        *("arguments", "body", "error", "key", "name", "prompt", "query", "result"),
+        *("signature_key", "source", "validator", "value"),
+    )
 )
 """The fields of inputs that hold a commitment (some also hold declared names, which are never 64 hex digits)."""
 

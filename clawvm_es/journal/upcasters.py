@@ -37,13 +37,16 @@ def _scored(data: dict[str, Any]) -> dict[str, Any]:
 UPCASTERS: Final[Upcasters] = MappingProxyType(
     {
         ("session_opened", 1): _scored,
+        ("session_opened", 2): _as_it_is,
         ("session_forked", 1): _as_it_is,
         ("session_forked", 2): _scored,
         ("tool_called", 1): _as_it_is,
+        ("update_staged", 1): _as_it_is,
+        ("boundary_reached", 1): _as_it_is,
     }
 )
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 3
+UPCASTERS_VERSION: Final = 4
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

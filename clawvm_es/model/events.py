@@ -54,13 +54,13 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A session began: under which policy, budget and counter, and by which version of `decide`."""
 
     TYPE: ClassVar[str] = "session_opened"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     profile: Profile  # since version 2 with `scoring`, and with thresholds
     budget_tokens: Tokens
     counter: str
     decider_version: Count
     format: str = "live"
-    on_pressure: OnPressure = OnPressure.DEGRADE
+    on_pressure: OnPressure = OnPressure.DEGRADE  # since version 3 may be `protect`
     reproducible: bool = False
     project: str | None = None  # stream id of the shared scope
     linked_to: str | None = None  # session id of the agent that started this one
@@ -230,7 +230,7 @@ class UpdateStaged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A change of the durable store was proposed; `update` counts updates of this session from 1."""
 
     TYPE: ClassVar[str] = "update_staged"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     update: Ordinal
     facts: UpdateFacts
 
@@ -243,7 +243,7 @@ class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """
 
     TYPE: ClassVar[str] = "boundary_reached"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     boundary: Boundary
     trigger: Trigger
     staged: tuple[StagedPage, ...] = ()
@@ -270,11 +270,28 @@ class ContentRedacted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class SessionClosed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The session takes no further commands."""
+    """The session takes no further commands, unless it is reopened."""
 
     TYPE: ClassVar[str] = "session_closed"
     SCHEMA_VERSION: ClassVar[int] = 1
     reason: CloseReason
+
+
+class SessionReopened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A closed session takes commands again: its harness resumed it under the same id."""
+
+    TYPE: ClassVar[str] = "session_reopened"
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+
+class SettingsAdopted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The session goes on under other settings than before; those that are not given stay as they were."""
+
+    TYPE: ClassVar[str] = "settings_adopted"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    profile: Profile | None = None
+    budget_tokens: Tokens | None = None
+    on_pressure: OnPressure | None = None
 
 
 class ScopeChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -451,6 +468,8 @@ Input: TypeAlias = (
     | BudgetChanged
     | ContentRedacted
     | SessionClosed
+    | SessionReopened
+    | SettingsAdopted
     | ScopeChanged
 )
 Decision: TypeAlias = (

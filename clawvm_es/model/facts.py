@@ -30,8 +30,12 @@ class Trigger(StrEnum):
 
 
 class OnPressure(StrEnum):
-    """What the engine does when the required pages do not fit the budget."""
+    """What the engine does when the required pages do not fit the budget.
 
+    `protect` raises where a bootstrap or constraint page is lost, `raise` at any pressure, `degrade` never.
+    """
+
+    PROTECT = "protect"
     RAISE = "raise"
     DEGRADE = "degrade"
 
@@ -196,10 +200,14 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What one registered validator said of an update."""
+    """What one registered validator said of an update.
+
+    `error` is a commitment to what it raised, or to the fact that it was not done in time; it does not agree then.
+    """
 
     validator: str
     agrees: bool
+    error: str | None = None  # since version 2 of `update_staged` and `boundary_reached`
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -205,6 +205,15 @@ def _content_redacted(s: SessionFold, data: e.ContentRedacted) -> None:
         page.changed_version = s.version
 
 
+def _session_reopened(s: SessionFold, data: e.SessionReopened) -> None:
+    s.row.status = "open"
+
+
+def _settings_adopted(s: SessionFold, data: e.SettingsAdopted) -> None:
+    s.row.policy = data.profile.name if data.profile else s.row.policy
+    s.row.budget_tokens = data.budget_tokens or s.row.budget_tokens
+
+
 def _session_closed(s: SessionFold, data: e.SessionClosed) -> None:
     s.row.status = data.reason.value
 
@@ -364,6 +373,8 @@ _APPLY: Final[Mapping[type[e.Event], Callable[[SessionFold, Any], None]]] = {
     e.BudgetChanged: _budget_changed,
     e.ContentRedacted: _content_redacted,
     e.SessionClosed: _session_closed,
+    e.SessionReopened: _session_reopened,
+    e.SettingsAdopted: _settings_adopted,
     e.ScopeChanged: _nothing,
     e.RepresentationChanged: _representation_changed,
     e.PromptAssembled: _prompt_assembled,

@@ -36,6 +36,7 @@ from clawvm_es.model.facts import (
     Boundary,
     CloseReason,
     Evidence,
+    OnPressure,
     Op,
     RecallOutcome,
     RedactReason,
@@ -183,6 +184,15 @@ def _budget(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
     return (e.BudgetChanged(draw(st.integers(1, 900))),)
 
 
+def _resume(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
+    """End the session and go on with it, maybe under another budget."""
+    adopted = e.SettingsAdopted(
+        budget_tokens=draw(st.none() | st.integers(1, 900)), on_pressure=draw(st.sampled_from(OnPressure))
+    )
+    ended = (e.SessionClosed(CloseReason.ENDED), e.SessionReopened())
+    return (*ended, adopted) if draw(st.booleans()) else ended
+
+
 def _on_a_page(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
     """Rewrite, pin, retire or erase a page."""
     if not given.state.pages:
@@ -202,6 +212,6 @@ def _on_a_page(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
 
 _STEPS: Final[tuple[Callable[[st.DrawFn, Given], Sequence[e.Input]], ...]] = (
     *(_write, _write, _turn, _turn, _respond, _call, _call),
-    *(_stage, _boundary, _recall, _budget, _on_a_page),
+    *(_stage, _boundary, _recall, _budget, _resume, _on_a_page),
 )
 """What a session may do next; what happens most stands twice."""

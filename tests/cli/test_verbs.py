@@ -357,3 +357,26 @@ def test_a_hint_is_told_once(tmp_path, run):
     assert code == 2
     assert err.count("(known policies") == 1
     assert err.count("\n") == 1
+
+
+def test_tools_on_no_declared_list_are_told_by_their_name(tmp_path, run):
+    """`log` and `faults` say which tool was called, though the event holds only a commitment to its name."""
+    from clawvm_es.engine.journal import Journal
+    from clawvm_es.model.facts import Holder, Need, NeedRule
+
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("s", policy="retrieval", counter="lines4") as session:
+        session.observe_model("", [("deploy_everything", {"now": True})])
+        page = session.write_page("evidence", "x " * 400)
+        session.retire(page)
+        called = session._calls.called(2, "deploy_everything", {"now": True})
+        need = Need((Holder(page),), NeedRule.REPEATED_READ, 3)
+        from msgspec.structs import replace
+
+        from clawvm_es.model.commands import Command
+
+        session.execute(Command(replace(called, needs=(need,)), 1, "model"))
+    _, out, _ = run("log", path, "--type", "tool_called")
+    assert out.count("tool=deploy_everything") == 2
+    _, out, _ = run("faults", path)
+    assert "deploy_everything" in out

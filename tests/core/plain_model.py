@@ -698,6 +698,10 @@ class Plain:
     def _see_budget_changed(self, event: e.BudgetChanged) -> None:
         self.budget = event.budget_tokens
 
+    def _see_settings_adopted(self, event: e.SettingsAdopted) -> None:
+        assert event.profile is None, "no strategy adopts another policy"
+        self.budget = event.budget_tokens or self.budget
+
     def _see_turn_began(self, event: e.TurnBegan) -> None:
         self.turn += 1
         self.met, self.fixed = [], event.fixed_tokens

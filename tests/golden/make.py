@@ -2,7 +2,8 @@
 
 The journal holds every event type. It is a file as this version wrote it, so that later versions prove that they
 still open, verify and rebuild it. What is new since the version before: version 2 has forks, and calls that the tape
-of a fork answered; version 3 has policies without scoring, with a cache, and with thresholds of their own.
+of a fork answered; version 3 has policies without scoring, with a cache, and with thresholds of their own; version 4
+has sessions that were closed and resumed under other settings, and validators that raise.
 """
 
 import itertools
@@ -24,7 +25,7 @@ from clawvm_es.model.profile import Capability
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES
 
-VERSION = "v3"
+VERSION = "v4"
 HERE = Path(__file__).resolve().parent
 FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}
 
@@ -54,6 +55,7 @@ def live(journal: Journal) -> None:
             counter="lines4",
             project=project,
             settings=settings,
+            on_pressure="degrade",
         ) as session:
             scope = "project" if project else "session"
             session.write_page("bootstrap", "- You must be careful.\n- Never guess.\n" * 4)
@@ -85,6 +87,22 @@ def live(journal: Journal) -> None:
             session.prune()
             session.reset()
             session.close()
+
+
+def resumed(journal: Journal) -> None:
+    """A session that protects its rules, whose validator fails, and that is resumed twice after its end."""
+    settings = Settings(fields=FIELDS, validators={"broken": lambda field, value: {}[field]})
+    with journal.session("resumed", budget_tokens=300, counter="lines4", settings=settings) as session:
+        page = session.user_says("hello")
+        session.stage("notes", "append", 1, evidence=page)
+        session.write_page("preference", "likes tea", author="user")
+        session.close()
+    with journal.session("resumed") as session:
+        session.user_says("again")
+        session.close()
+    with journal.session("resumed", policy="lru", budget_tokens=200, on_pressure="raise") as session:
+        session.assemble()
+        session.close()
 
 
 def forked(journal: Journal) -> None:
@@ -125,6 +143,7 @@ def main() -> None:
     with Journal.open(target, seed=1, clock=lambda: next(ticks)) as journal:
         live(journal)
         forked(journal)
+        resumed(journal)
         told.write_text(json.dumps(expectation(journal), indent=1, sort_keys=True) + "\n")
     with sqlite3.connect(target) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")

@@ -16,10 +16,14 @@ from clawvm_es.model.facts import Boundary, Trigger
 from clawvm_es.projections import projections_problems, rebuild
 from tests.golden.make import VERSION, expectation
 
+CURRENT = {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()}
+V3 = CURRENT | {"session_opened": 2, "update_staged": 1, "boundary_reached": 1}
+NEW_IN_V4 = ("session_reopened", "settings_adopted")
 VERSIONS = {
-    "v1": {name: 1 for name in e.EVENT_TYPES if name != "session_forked"},
-    "v2": dict.fromkeys(e.EVENT_TYPES, 1) | {"session_forked": 2, "tool_called": 2},
-    VERSION: {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()},
+    "v1": {name: 1 for name in V3 if name not in ("session_forked", *NEW_IN_V4)},
+    "v2": {name: 1 for name in V3 if name not in NEW_IN_V4} | {"session_forked": 2, "tool_called": 2},
+    "v3": {name: version for name, version in V3.items() if name not in NEW_IN_V4},
+    VERSION: CURRENT,
 }
 """Golden journal → the schema version of each event type in it."""
 HERE = Path(__file__).resolve().parent

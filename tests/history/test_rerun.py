@@ -317,7 +317,8 @@ def test_the_laws_hold_for_sessions_of_any_shape(steps, budget, data):
     world = World()
     with Journal.open(":memory:", clock=ticking()) as journal:
         declared: Settings = attrs.evolve(world.settings(), fields=FIELDS)
-        with journal.session("parent", budget_tokens=budget, counter="lines4", settings=declared) as session:
+        options = {"counter": "lines4", "settings": declared, "on_pressure": "degrade"}
+        with journal.session("parent", budget_tokens=budget, **options) as session:
             page = session.write_page("bootstrap", "- You must be careful.")
             for number, step in enumerate(steps):
                 match step:
