@@ -65,6 +65,10 @@ class JournalDamaged(JournalError):
     """The file says that it is a journal, but SQLite or its own tables say otherwise."""
 
 
+class ForeignObject(JournalError, PermissionError):
+    """The journal's schema holds an object that is not ours and that a write would run, or leave a copy in."""
+
+
 class JournalBusy(JournalError, TimeoutError):
     """Another process holds the writer's lock for longer than we were told to wait."""
 

@@ -44,6 +44,11 @@ WAL_CHECKPOINT_PAGES: Final = 4_000
 WAL_WARN_BYTES: Final = 16_000_000
 """WAL size above which a reader that keeps it from being written from its start again is reported."""
 
+FOREIGN_STATEMENT_S: Final = 20.0
+"""Seconds that a statement may take inside SQLite where the schema holds objects that are not ours."""
+FOREIGN_CELL_BYTES: Final = 64 * 2**20
+"""Longest value that such a statement may make."""
+
 PIECE_EVENTS: Final = 50_000
 """Events that read models fold and store in one transaction: what an interruption loses, and what memory holds."""
 INDEX_PIECE_BYTES: Final = 8 * 2**20

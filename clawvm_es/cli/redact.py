@@ -186,6 +186,7 @@ def _document(done: Redaction) -> dict[str, Any]:
         ],
         "held_by": list(done.held_by),
         "guessable": done.guessable,
+        "foreign": list(done.foreign),
     }
 
 
@@ -211,6 +212,7 @@ def _lines(done: Redaction) -> list[str]:
     lines.append(f"{mark} {done.bodies} texts, {done.size_bytes} bytes: {_SAID[done.status]}")
     if done.held_by:
         lines.append(f"! still held by {', '.join(done.held_by[:8])}; --everywhere extends to them")
+    lines += [f"! not ours: {each}" for each in done.foreign]
     if done.guessable and done.commitments:
         lines.append("! this journal's salts follow from a seed: whoever knows it can check a guess at a short text")
     return lines

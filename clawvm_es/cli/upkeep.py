@@ -103,18 +103,21 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[st
     import attrs
 
     from clawvm_es.cli.options import known_sessions, opened, require_journal
-    from clawvm_es.errors import ClawVMError, JournalDamaged
+    from clawvm_es.errors import ClawVMError, JournalDamaged, JournalTooNew
+    from clawvm_es.journal.problems import DAMAGE
     from clawvm_es.journal.snapshots import snapshot_problems
     from clawvm_es.journal.verify import Problem, verify_log
-    from clawvm_es.projections import projections_problems
+    from clawvm_es.projections import foreign_objects, foreign_problems, projections_problems
 
-    with suppress(JournalDamaged):  # that is a finding, not wrong usage
+    with suppress(JournalDamaged, JournalTooNew):  # that is a finding, not wrong usage
         require_journal(path)
     notes: list[Problem] = []
     problems = list(verify_log(path, fast=fast, note=notes.append))
     events = sessions = 0
     try:
         with opened(path) as log:
+            notes += [Problem("foreign", str(each), "is not ours") for each in foreign_objects(log)]
+            problems += [Problem("schema", "caches", detail) for detail in foreign_problems(log)]
             sessions = len(known_sessions(log))
             events = max((head.seq for head in log.heads()), default=0)
             if not fast:
@@ -122,6 +125,8 @@ def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[st
                 problems += snapshot_problems(log)
     except ClawVMError as error:
         problems.append(Problem("read", "journal", error.message))
+    except DAMAGE as error:
+        problems.append(Problem("read", "journal", f"cannot be read on: {error!r}"))
     return [attrs.asdict(each) for each in problems], [attrs.asdict(each) for each in notes], events, sessions
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.ranking import advance, reindex, scored, unindex
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
+from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
@@ -38,9 +39,19 @@ def fold(events: Iterable[e.Event], state: State | None = None) -> State:
 
 
 def apply(state: State, event: e.Event) -> State:
-    """Fold one event into `state` in place and return it."""
+    """Fold one event into `state` in place and return it.
+
+    Raises `JournalDamaged` where the event cannot follow the events before it, so that `decide` never made it.
+    """
     state.version += 1
-    _HANDLERS[type(event)](state, event)
+    try:
+        _HANDLERS[type(event)](state, event)
+    except ClawVMError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise JournalDamaged(
+            f"event {state.version}, a {event.TYPE}, does not fit the events before it: {error!r}"
+        ) from error
     return state
 
 

@@ -22,7 +22,7 @@ from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
-from clawvm_es.errors import UsageError, VersionConflict
+from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
 from clawvm_es.history.reach import Log, Reach, touches
 from clawvm_es.history.titles import title_of
 from clawvm_es.journal import erasure, snapshots
@@ -87,7 +87,7 @@ class Redaction:
 
     `shares` are the texts by session; a text that two sessions hold counts in both, and is one of the `bodies`.
     `held_by` are other sessions that still hold one of the texts. `guessable` says that salts come from a seed, so
-    that short texts can be guessed from their commitments.
+    that short texts can be guessed from their commitments. `foreign` are schema objects that are not ours.
     """
 
     status: str
@@ -98,6 +98,7 @@ class Redaction:
     held_by: tuple[str, ...]
     guessable: bool
     shares: tuple[Share, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def spans_sessions(self) -> bool:
@@ -129,8 +130,9 @@ def redact(
 
     With `everywhere` also from other sessions that hold the same texts. With `dry_run` nothing is written and the
     status is `planned`. Raises `UsageError` for a session, page or body that does not exist, `JournalReadOnly`,
-    `JournalBusy`, `JournalFull` (then nothing is erased).
+    `JournalBusy`, `JournalFull`, `ForeignObject` (a table that is not ours has rows); then nothing is erased.
     """
+    _refuse_holders(log, dry_run)
     if not _NAME.fullmatch(principal):
         raise UsageError(f"principal {principal!r} is no name", hint="letters, digits and . : / + @ -")
     for _ in range(limits.RETRIES):
@@ -149,6 +151,16 @@ def redact(
             status = erasure.scrub(log, [erased.body for erased in gone])
         return _redaction(log, reach, trails, gone, str(status), texts)
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
+
+
+def _refuse_holders(log: Log, dry_run: bool) -> None:
+    """Raise `ForeignObject` where a table that is not ours may hold a copy of any text, in whatever form."""
+    holders = [] if dry_run else [str(each) for each in projections.holders(log)]
+    if holders:
+        raise ForeignObject(
+            f"nothing was erased: the journal holds the {', the '.join(holders)}, not ours, which may hold copies",
+            hint="drop what holds no copy worth keeping, or move it to a file of its own; then redact again",
+        )
 
 
 def _finished(
@@ -182,6 +194,7 @@ def _redaction(
         held_by=tuple(sorted(reach.elsewhere)),
         guessable=log.reproducible,
         shares=tuple(_shares(log, texts)),
+        foreign=tuple(str(each) for each in projections.foreign_objects(log)),
     )
 
 

@@ -118,8 +118,8 @@ def _copy(source: str, copy: str, target: str, progress: Progress | None) -> Non
             db.execute("PRAGMA query_only=OFF")  # it forbids writing another file too
             db.set_progress_handler(look, _STEPS)
             db.execute("VACUUM INTO ?", (copy,))
-        with closing(sqlite3.connect(copy, isolation_level=None)) as db:
-            db.execute("PRAGMA journal_mode=WAL")
+        with closing(sqlite3.connect(copy, isolation_level=None)) as made:
+            made.execute("PRAGMA journal_mode=WAL")
     except sqlite3.Error as error:
         if raised:
             raise raised[0] from None

@@ -11,12 +11,14 @@ in between; the next open of the journal goes on with it. It knows no pieces any
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from clawvm_es.errors import JournalDamaged, JournalError
-from clawvm_es.journal import opening, raw
+from clawvm_es.journal import foreign, opening, raw
+from clawvm_es.journal.foreign import Definition
 
 if TYPE_CHECKING:
     from clawvm_es.journal.sqlite_log import SQLiteLog
@@ -27,6 +29,10 @@ PIECES_MAX: Final = 64
 """How many pieces are searched for; each costs a pass over the files."""
 PENDING: Final = "pending_erasures"
 """Table of the erasures that are not finished: `seq` of their first event. Made when it is first needed."""
+
+OBJECTS: Final[Mapping[str, Definition]] = MappingProxyType(
+    {PENDING: ("table", PENDING, f"CREATE TABLE {PENDING} (seq INTEGER PRIMARY KEY) STRICT")}
+)
 
 
 class Erasure(StrEnum):
@@ -44,15 +50,23 @@ class Erasure(StrEnum):
 
 def mark(connection: sqlite3.Connection, seq: int) -> None:
     """Note, in the transaction that deletes rows, that their traces are still to be removed."""
-    connection.execute(f"CREATE TABLE IF NOT EXISTS {PENDING} (seq INTEGER PRIMARY KEY) STRICT")
+    if not _marked(connection):
+        foreign.drop(connection, [PENDING])
+        connection.execute(OBJECTS[PENDING][2])
     connection.execute(f"INSERT OR IGNORE INTO {PENDING} VALUES (?)", (seq,))
 
 
 def pending(connection: sqlite3.Connection) -> tuple[int, ...]:
     """The first events of erasures that are not finished."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (PENDING,)).fetchone() is None:
+    if not _marked(connection):
         return ()
     return tuple(seq for (seq,) in connection.execute(f"SELECT seq FROM {PENDING} ORDER BY seq"))
+
+
+def _marked(connection: sqlite3.Connection) -> bool:
+    """Whether there is a table of pending erasures, as we make it."""
+    query = "SELECT type, tbl_name, sql FROM sqlite_master WHERE name = ?"
+    return bool(connection.execute(query, (PENDING,)).fetchone() == OBJECTS[PENDING])
 
 
 def pieces(bodies: Sequence[bytes]) -> tuple[bytes, ...]:

@@ -151,4 +151,4 @@ def _application_id(page: bytes) -> int:
 
 
 def _user_version(page: bytes) -> int:
-    return int.from_bytes(page[60:64], "big")
+    return int.from_bytes(page[60:64], "big", signed=True)

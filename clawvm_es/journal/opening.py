@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from clawvm_es import errors, files
-from clawvm_es.journal import judging, raw, schema, wal
+from clawvm_es.journal import foreign, judging, raw, schema, wal, watched
 from clawvm_es.journal.lock import WriterLock
 
 BUSY_MS: Final = 5_000
@@ -61,7 +61,7 @@ def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
         lock.release()
 
 
-def connect_writer(path: str) -> sqlite3.Connection:
+def connect_writer(path: str) -> watched.Watched:
     """The connection that appends; its transactions are explicit, its checkpoints ours."""
     db = _connect(path, "mode=rw")
     db.execute("PRAGMA wal_autocheckpoint=0")
@@ -72,7 +72,7 @@ def connect_writer(path: str) -> sqlite3.Connection:
     return db
 
 
-def connect_reader(path: str, read_only: bool = False) -> sqlite3.Connection:
+def connect_reader(path: str, read_only: bool = False) -> watched.Watched:
     """A connection that only reads and, as far as SQLite allows, leaves no trace.
 
     Read-only media are opened as immutable. A writable journal is opened writable with `query_only`, because
@@ -96,11 +96,22 @@ def connect_reader(path: str, read_only: bool = False) -> sqlite3.Connection:
 def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
     """Check a connected journal's marks and tables; returns id, time made (UTC µs) and whether reproducible."""
     application_id = db.execute("PRAGMA application_id").fetchone()[0]
-    judging.check_marks(path, application_id, db.execute("PRAGMA user_version").fetchone()[0])
-    found = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    user_version = db.execute("PRAGMA user_version").fetchone()[0]
+    judging.check_marks(path, application_id, user_version)
+    if user_version < 1:
+        raise errors.JournalDamaged(
+            f"{path} is damaged: its user_version is {user_version}, which no journal has",
+            hint="go back to a copy that verifies",
+        )
+    found, ours = foreign.definitions(db), schema.objects()
     missing = [name for name in schema.TABLES if name not in found]
     if missing:
         raise errors.JournalDamaged(f"{path}: there is no table {', '.join(missing)}")
+    altered = list(foreign.altered(found, {name: ours[name] for name in schema.TABLES}))
+    if altered:
+        raise errors.JournalDamaged(
+            f"{path}: not as made, and so not read: {', '.join(altered)}", hint=f"see: clawvm verify {path}"
+        )
     row = db.execute("SELECT id, created_at_us, reproducible FROM journal").fetchone()
     if row is None:
         raise errors.JournalDamaged(f"{path}: its table journal is empty")
@@ -127,7 +138,7 @@ def translate(error: Exception, path: str, written: str = "") -> errors.JournalE
             f"{path}: the disk failed: {error} ({name})",
             hint="the last whole transaction stands; look at the system's log, and copy the journal to another disk",
         )
-    if name.startswith(_NOT_DAMAGE):
+    if name.startswith(_NOT_DAMAGE) and not watched.interrupted(error):
         return errors.JournalError(f"{path}: {error} ({name})")
     return errors.JournalDamaged(f"{path} is damaged: {error}", hint="see: clawvm verify " + path)
 
@@ -182,11 +193,13 @@ def translate_os(error: OSError, path: str) -> Exception:
     return errors.DiskFailed(message) if error.errno == errno.EIO else errors.JournalError(message)
 
 
-def _connect(path: str, mode: str) -> sqlite3.Connection:
+def _connect(path: str, mode: str) -> watched.Watched:
     place = f"file:{quote(path)}?{mode}"
+    wait_s = BUSY_MS / 1000
     with raw.connecting:
-        db = sqlite3.connect(place, uri=True, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=False)
+        db = watched.Watched(place, wait_s, isolation_level=None, check_same_thread=False, uri=True)
     db.execute("PRAGMA trusted_schema=OFF")
+    db.execute("PRAGMA cell_size_check=ON")
     return db
 
 

@@ -150,3 +150,9 @@ def objects() -> Mapping[str, tuple[str, str, str]]:
             db.execute(statement)
         found = db.execute("SELECT name, type, tbl_name, sql FROM sqlite_master").fetchall()
     return MappingProxyType({name: (kind, table, sql) for name, kind, table, sql in found})
+
+
+@cache
+def triggers() -> Mapping[str, tuple[str, str, str]]:
+    """The triggers among `objects`."""
+    return MappingProxyType({name: each for name, each in objects().items() if each[0] == "trigger"})

@@ -21,7 +21,7 @@ import structlog
 
 from clawvm_es import files, limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
-from clawvm_es.journal import erasure, holders, judging, opening, planning, queries
+from clawvm_es.journal import erasure, foreign, holders, judging, opening, planning, queries
 from clawvm_es.journal.lock import WriterLock
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.protocol import (
@@ -64,7 +64,8 @@ def open_journal(
     With `read_only`, or where the file cannot be written, every write raises `JournalReadOnly` and the file is not
     changed. Raises `NotAJournal`, `JournalTooNew`,
     `JournalDamaged` (each leaves file and directory as they were), `UnreadableInput` (reading: no journal there),
-    `UsageError` (no such directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`.
+    `UsageError` (no such directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`, `ForeignObject` (writing: a
+    trigger that is not ours).
     """
     place = os.path.realpath(path)
     missing = judging.is_new(place)
@@ -79,6 +80,11 @@ def open_journal(
     writable = os.access(place, os.W_OK) and os.access(os.path.dirname(place), os.W_OK)
     log = SQLiteLog(place, lock, read_only=read_only or not writable)
     if not log.read_only:
+        try:
+            log.ask(foreign.refuse_triggers, place)
+        except BaseException:
+            log.close()
+            raise
         finish_erasures(log)
     return log
 
@@ -103,6 +109,7 @@ class SQLiteLog:
         self._open: SQLiteTransaction | None = None
         self._closed = False
         self._synchronous: Durability | None = None
+        self._schema_seen = -1  # version of the schema that had no trigger but ours
         self._current = False  # whether the next two are right as long as nobody else writes
         self._tail: tuple[int, bytes] | None = None  # seq and hash of the log's last event
         self._spots: dict[str, Spot] = {}  # where streams stand, as far as known
@@ -160,6 +167,7 @@ class SQLiteLog:
             self._lock.acquire(wait_s)
             try:
                 connection = self._writer()
+                self._refuse_triggers(connection)
                 connection.execute("PRAGMA busy_timeout=0")
                 self._current = False
                 yield connection
@@ -186,6 +194,7 @@ class SQLiteLog:
                     db.execute(f"PRAGMA synchronous={durability.value}")
                     self._synchronous = durability
                 db.execute("BEGIN IMMEDIATE")
+                self._refuse_triggers(db)
                 if not (unchanged and self._current) or len(self._spots) > _HEADS_MAX:
                     self._spots.clear()
                     self._tail = queries.tail(db)
@@ -202,6 +211,13 @@ class SQLiteLog:
             self._mutex.release()
             raise
         return db
+
+    def _refuse_triggers(self, db: sqlite3.Connection) -> None:
+        """Raise `ForeignObject` where somebody added a trigger; looked for when the schema has changed."""
+        version = db.execute("PRAGMA schema_version").fetchone()[0]
+        if version != self._schema_seen:
+            foreign.refuse_triggers(db, self.path)
+            self._schema_seen = version
 
     def _end(self, transaction: SQLiteTransaction, commit: bool) -> None:
         """Commit or roll back, checkpoint if it is time, and let the next writer in."""

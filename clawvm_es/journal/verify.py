@@ -13,8 +13,8 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from clawvm_es.errors import JournalError, UnreadableInput
-from clawvm_es.journal import judging, opening, queries, schema
+from clawvm_es.errors import JournalError, JournalTooNew, UnreadableInput
+from clawvm_es.journal import foreign, judging, opening, queries, schema, watched
 from clawvm_es.journal.check_bodies import BodyChecker
 from clawvm_es.journal.check_events import EventChecker, text
 from clawvm_es.journal.memory_log import MemoryLog
@@ -84,6 +84,8 @@ def _check_file(path: str, fast: bool, note: Note) -> Iterator[Problem]:
         if judging.is_new(path):
             yield Problem("file", path, "is empty")
             return
+    except JournalTooNew:
+        pass  # the check of the identity says so, and the others say what they can
     except JournalError as error:
         yield Problem("file", path, error.message)
         return
@@ -99,7 +101,9 @@ def _check_file(path: str, fast: bool, note: Note) -> Iterator[Problem]:
             checks.append(lambda: _check_integrity(db))
         checks.append(lambda: _check_rows(db, fast, note))
         for check in checks:
-            yield from _guarded(check, path)
+            for problem in _guarded(check, path):
+                db.distrust()  # what is asked from here on may not be what it says
+                yield problem
     finally:
         db.close()
 
@@ -109,26 +113,24 @@ def _guarded(check: Callable[[], Iterable[Problem]], path: str) -> Iterator[Prob
     try:
         yield from check()
     except DAMAGE as error:
-        yield Problem("file", path, f"cannot be read on: {error}")
+        late = watched.interrupted(error)
+        yield Problem("file", path, f"cannot be read on: {'a statement does not end' if late else error}")
 
 
 def _check_schema(db: sqlite3.Connection) -> Iterator[Problem]:
     """Our tables, indexes and triggers are exactly as expected, and nobody added any to our tables."""
-    rows = db.execute("SELECT name, type, tbl_name, sql FROM sqlite_master")
-    found = {name: (kind, table, sql) for name, kind, table, sql in (map(_text, row) for row in rows)}
+    found = foreign.definitions(db)
     for name, expected in schema.objects().items():
         if name not in found:
             yield Problem("schema", name, "is missing")
         elif found[name] != expected:
             kind, table, sql = found[name]
             yield Problem("schema", name, f"is not as made: {kind} on {table}: {sql}")
-    for name, (_, table, _) in found.items():
-        if table in schema.TABLES and name not in schema.DDL:
+    for name, (kind, table, _) in found.items():
+        if name not in schema.DDL and kind == "trigger":
+            yield Problem("schema", name, f"is a trigger on {table} that is not ours; no verb writes beside it")
+        elif name not in schema.DDL and table in schema.TABLES:
             yield Problem("schema", name, f"does not belong on the table {table}")
-
-
-def _text(cell: bytes | None) -> str:
-    return text(cell or b"")
 
 
 def _check_identity(db: sqlite3.Connection) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.body_index import forget_bodies, optimize
 from clawvm_es.projections.body_index import stray as stray_bodies
+from clawvm_es.projections.foreign_objects import foreign_objects, foreign_problems, holders
 from clawvm_es.projections.snapshot import (
     Snapshot,
     bodies,
@@ -31,7 +32,10 @@ __all__ = [
     "bodies_with",
     "catch_up",
     "decisions",
+    "foreign_objects",
+    "foreign_problems",
     "forget_bodies",
+    "holders",
     "optimize",
     "projections_problems",
     "rebuild",

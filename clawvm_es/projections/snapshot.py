@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from clawvm_es.journal import opening
+from clawvm_es.journal import foreign, opening
+from clawvm_es.journal.foreign import definitions, same_definition
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.journal.protocol import EventLog
@@ -23,12 +24,11 @@ from clawvm_es.projections.rows import FieldRow
 from clawvm_es.projections.tables import (
     DECISION_TRACE,
     DURABLE_STORE,
+    POSITION_TABLE,
     SESSIONS,
     TABLES,
     Table,
-    definitions,
     expected_definitions,
-    same_definition,
 )
 
 R = TypeVar("R")
@@ -158,15 +158,14 @@ def projections_problems(log: EventLog) -> list[str]:
 
 
 def _problems(connection: sqlite3.Connection) -> list[str]:
-    at = store.position(connection)
-    if at is None:
-        return []
     problems = _definition_problems(connection)
-    if problems:
+    at = store.position_in(connection, definitions(connection))
+    if problems or at is None:
         return problems
     end = store.last_seq(connection)
-    if at > end:
-        return [f"projections: stand at seq {at}, beyond the last event {end}"]
+    if not 0 <= at <= end:
+        wrong = "beyond the last event" if at > end else "before the first, up to"
+        return [f"projections: stand at seq {at}, {wrong} {end}"]
     rebuilt = store.fold(connection, None, at)
     problems = [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
     return problems + body_index.problems(connection)
@@ -174,6 +173,9 @@ def _problems(connection: sqlite3.Connection) -> list[str]:
 
 def _definition_problems(connection: sqlite3.Connection) -> list[str]:
     found = definitions(connection)
+    if store.position_in(connection, found) is None:  # of another version, or never made: made again
+        wrong = foreign.altered(found, {POSITION_TABLE: expected_definitions()[POSITION_TABLE]})
+        return [f"projections: {name} is defined otherwise than expected" for name in wrong]
     return [
         f"projections: {name} is {'missing' if name not in found else 'defined otherwise than expected'}"
         for name, expected in expected_definitions().items()

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import gc
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from clawvm_es.journal import queries
+from clawvm_es.errors import JournalDamaged
+from clawvm_es.journal import foreign, queries
+from clawvm_es.journal.foreign import Definition, definitions, same_definition
 from clawvm_es.journal.lineage import Segment, segments
 from clawvm_es.journal.protocol import Recorded
 from clawvm_es.limits import PIECE_EVENTS
@@ -35,6 +37,7 @@ from clawvm_es.projections.tables import (
     Table,
     create_tables,
     put_in_place,
+    read_definitions,
 )
 
 R = TypeVar("R")
@@ -86,13 +89,21 @@ class Stored:
 
 
 def position(connection: sqlite3.Connection, place: str = LIVE) -> int | None:
-    """The last event in the stored rows of a place; None if there are no tables, or tables of another version."""
-    known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (POSITION_TABLE,)).fetchone()
-    if not known:
+    """The last event in the stored rows of a place; None if its tables are missing, altered or of another version."""
+    schema = definitions(connection)
+    at = position_in(connection, schema, place)
+    ours = read_definitions(place)
+    whole = at is not None and at >= 0 and all(same_definition(schema.get(name), each) for name, each in ours.items())
+    return at if whole else None
+
+
+def position_in(connection: sqlite3.Connection, schema: Mapping[str, Definition], place: str = LIVE) -> int | None:
+    """The last event in the stored rows of a place, whatever its tables are; None if they are of another version."""
+    if not same_definition(schema.get(POSITION_TABLE), read_definitions()[POSITION_TABLE]):
         return None
     query = f"SELECT version, seq FROM {POSITION_TABLE} WHERE name = ?"
     found = connection.execute(query, (f"{place}tables",)).fetchone()
-    return found[1] if found and found[0] == VERSION else None
+    return found[1] if found and found[0] == VERSION and isinstance(found[1], int) else None
 
 
 def last_seq(connection: sqlite3.Connection) -> int:
@@ -183,11 +194,8 @@ def write(connection: sqlite3.Connection, folded: Fold, place: str = LIVE) -> No
 
 
 def drop(connection: sqlite3.Connection, place: str) -> None:
-    """Drop whatever tables and views there are in a place, of any version."""
-    kinds = dict(connection.execute("SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view')"))
-    for name in NAMES:
-        if place + name in kinds:
-            connection.execute(f"DROP {kinds[place + name]} {place}{name}")
+    """Drop whatever has our names in a place, of any version."""
+    foreign.drop(connection, [place + name for name in NAMES])
 
 
 def advance(
@@ -206,6 +214,8 @@ def advance(
             folded = Fold(past, at, prefixes(connection), piece_events).run(
                 _reported(events(connection, at, upto), end, progress)
             )
+        if folded.seq == at:
+            raise JournalDamaged(f"the events end at seq {at} and begin again after {upto}: some are missing")
         write(connection, folded, place)
         at = folded.seq
     return body_index.fill(connection, place) and at >= end
@@ -221,6 +231,8 @@ def _cut(connection: sqlite3.Connection, least: int, end: int) -> int:
 def begin(connection: sqlite3.Connection) -> bool:
     """Make the empty tables of a rebuild, unless one of this version is under way; whether it was made."""
     if position(connection, NEXT) is None:
+        if not same_definition(definitions(connection).get(POSITION_TABLE), read_definitions()[POSITION_TABLE]):
+            foreign.drop(connection, [POSITION_TABLE])
         drop(connection, NEXT)
         create_tables(connection, NEXT)
         write(connection, Fold(), NEXT)

@@ -7,7 +7,6 @@ class, a view or the fold changes what it says.
 from __future__ import annotations
 
 import operator
-import re
 import sqlite3
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
+from clawvm_es.journal.foreign import Definition, definitions
 from clawvm_es.projections import body_index
 from clawvm_es.projections.places import LIVE, NEXT
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
@@ -231,33 +231,18 @@ def put_in_place(connection: sqlite3.Connection) -> None:
         connection.execute(f"CREATE VIEW {name} AS\n{query.strip()}")
 
 
-Definition = tuple[str, str, str]
-"""Type of a schema object, its table, and its statement (empty where SQLite made it itself)."""
-
-
-def definitions(connection: sqlite3.Connection) -> Mapping[str, Definition]:
-    """Name of each table, index, view and trigger → what it is."""
-    found = connection.execute("SELECT name, type, tbl_name, coalesce(sql, '') FROM sqlite_master")
-    return {name: (kind, table, sql) for name, kind, table, sql in found}
-
-
-def same_definition(found: Definition | None, expected: Definition) -> bool:
-    """Whether an object is as expected; other versions of the library that made it may quote it otherwise."""
-    if found is None or found[:2] != expected[:2]:
-        return False
-    one, other = found[2], expected[2]
-    return one == other or (len(one) != len(other) and _plain(one) == _plain(other))
-
-
-def _plain(statement: str) -> str:
-    """A statement without blanks and quotes, which are no meaning."""
-    return re.sub(r"[\s\"`\[\]]+", "", statement).lower()
+@cache
+def expected_definitions(place: str = LIVE) -> Mapping[str, Definition]:
+    """What `definitions` says of a journal that has untouched read models in one place (NEXT: no views)."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        create_tables(connection, NEXT)
+        if place == LIVE:
+            put_in_place(connection)
+        return MappingProxyType(dict(definitions(connection)))
 
 
 @cache
-def expected_definitions() -> Mapping[str, Definition]:
-    """What `definitions` says of a journal whose read models are untouched."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        create_tables(connection, NEXT)
-        put_in_place(connection)
-        return MappingProxyType(dict(definitions(connection)))
+def read_definitions(place: str = LIVE) -> Mapping[str, Definition]:
+    """The tables among `expected_definitions`: what is read, so that it has to be ours."""
+    found = expected_definitions(place)
+    return MappingProxyType({name: each for name, each in found.items() if each[0] == "table"})

@@ -379,11 +379,23 @@ def test_damage_below_the_tables_is_ignored_too(real, tmp_path):
 def test_what_keeps_a_snapshot_from_being_taken_stops_nobody(copied):
     """An error while snapshots are taken is a warning: they are caches."""
     log, session_id = copied
-    change(log, "DROP TABLE snapshot_nodes", "CREATE VIEW snapshot_nodes AS SELECT 1 AS x")
+    trigger = "CREATE TRIGGER mine AFTER INSERT ON snapshot_position BEGIN SELECT 1; END"
+    change(log, "DELETE FROM snapshot_position", trigger)
     with capture_logs() as said:
         snapshots.catch_up(log)
     assert [entry["event"] for entry in said] == ["snapshots could not be taken"]
     assert_same(state_at(log, session_id), folded(log, session_id))
+
+
+def test_a_view_in_the_place_of_a_table_is_never_read(copied):
+    """LAW-FOREIGN-2: a table of snapshots that is not as we make it is not used, and is made anew."""
+    log, session_id = copied
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+    change(log, "DROP TABLE snapshot_nodes", f"CREATE VIEW snapshot_nodes AS {endless}")
+    assert_same(state_at(log, session_id), folded(log, session_id))
+    snapshots.catch_up(log)
+    assert list(snapshots.snapshot_problems(log)) == []
+    assert log.ask(tables.exist)
 
 
 def test_a_memory_log_folds_from_zero():

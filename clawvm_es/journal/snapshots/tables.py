@@ -10,14 +10,20 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from functools import cache
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 
+from clawvm_es.journal import foreign
+from clawvm_es.journal.foreign import Definition, definitions, same_definition
+
 TABLES: Final = ("snapshots", "snapshot_nodes", "snapshot_position")
 _DDL: Final = (
-    """CREATE TABLE IF NOT EXISTS snapshots (
+    """CREATE TABLE snapshots (
     snapshot_id INTEGER PRIMARY KEY AUTOINCREMENT,
     session_id TEXT NOT NULL,
     version INTEGER NOT NULL,
@@ -28,13 +34,13 @@ _DDL: Final = (
     nodes INTEGER NOT NULL,
     head BLOB NOT NULL
 ) STRICT""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS snapshots_places ON snapshots (session_id, version)",
-    "CREATE INDEX IF NOT EXISTS snapshots_bases ON snapshots (base)",
-    """CREATE TABLE IF NOT EXISTS snapshot_nodes (
+    "CREATE UNIQUE INDEX snapshots_places ON snapshots (session_id, version)",
+    "CREATE INDEX snapshots_bases ON snapshots (base)",
+    """CREATE TABLE snapshot_nodes (
     node_id INTEGER PRIMARY KEY AUTOINCREMENT,
     body BLOB NOT NULL
 ) STRICT""",
-    """CREATE TABLE IF NOT EXISTS snapshot_position (
+    """CREATE TABLE snapshot_position (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     seq INTEGER NOT NULL
 ) STRICT""",
@@ -80,14 +86,27 @@ class Row:
 
 
 def exist(db: sqlite3.Connection) -> bool:
-    """Whether snapshots were ever made here."""
-    marks = ", ".join("?" * len(TABLES))
-    found = db.execute(f"SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ({marks})", TABLES)
-    return bool(found.fetchone()[0] == len(TABLES))
+    """Whether snapshots were ever made here, in tables as we make them."""
+    found = definitions(db)
+    return all(same_definition(found.get(name), objects()[name]) for name in TABLES)
+
+
+@cache
+def objects() -> Mapping[str, Definition]:
+    """What `definitions` says of untouched tables and indexes of snapshots."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        _create(db)
+        return MappingProxyType(dict(definitions(db)))
 
 
 def create(db: sqlite3.Connection) -> None:
-    """Make the tables, unless they are there."""
+    """Make the tables, unless they are there; what is not as we make it, is dropped."""
+    if not exist(db):
+        drop(db)
+        _create(db)
+
+
+def _create(db: sqlite3.Connection) -> None:
     for statement in _DDL:
         db.execute(statement)
 
@@ -161,6 +180,7 @@ def forget(db: sqlite3.Connection, session_ids: Iterable[str]) -> int:
     For the caller's write transaction. The journal loses nothing: states are folded from further back.
     """
     if not exist(db):
+        drop(db)  # what is there in their place may hold anything
         return 0
     found = 0
     for session_id in session_ids:
@@ -190,8 +210,7 @@ def _forget(db: sqlite3.Connection, which: str, values: tuple[str | int, ...]) -
 
 def drop(db: sqlite3.Connection) -> None:
     """Throw all snapshots away, whatever is in their tables."""
-    for name in TABLES:
-        db.execute(f"DROP TABLE IF EXISTS {name}")
+    foreign.drop(db, TABLES)
 
 
 def _with_check(name: bytes, payload: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""A corpus of hostile files, made from a seed, and what every verb does with them."""

@@ -1,0 +1,158 @@
+"""Every verb over every case, each case in a process of its own: exit codes, lines, tracebacks, peak memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import attrs
+
+from hostile import verbs
+from hostile.corpus import Case
+from hostile.specimens import Specimens
+
+HANG_S = 120
+"""Seconds for each case of a process, after which it counts as hanging."""
+BATCH = 16
+"""Cases to a process: to start one takes longer than some cases."""
+SCRATCH = "/dev/shm" if os.path.isdir("/dev/shm") else None
+BASE_BYTES = 100 * 2**20
+TIMES = 4
+"""Peak memory of a case: at most `BASE_BYTES` and `TIMES` the size of its files."""
+
+
+@attrs.frozen
+class Outcome:
+    """What came of one case: how many calls, what was wrong with them, and the process's peak memory."""
+
+    case: Case
+    calls: int
+    complaints: tuple[str, ...]
+    peak_bytes: int = 0
+
+
+def run(folder: Path, cases: Sequence[Case], workers: int) -> Iterator[Outcome]:
+    """Run every verb over these cases of a corpus, some cases to a process, in order."""
+    batches = [cases[start : start + BATCH] for start in range(0, len(cases), BATCH)]
+    with ThreadPoolExecutor(workers) as pool:
+        for found in pool.map(lambda batch: _batch(folder, batch), batches):
+            yield from found
+
+
+def _batch(folder: Path, cases: Sequence[Case]) -> list[Outcome]:
+    """Run some cases in one process; those whose fault it may be that it ended, or grew, each in one of its own."""
+    found = _process(folder, cases)
+    done = [outcome for outcome in found if outcome.calls and not any(too_large(folder, outcome))]
+    again = [case for case in cases if case not in [outcome.case for outcome in done]]
+    if len(cases) == 1:
+        return found
+    return [*done, *(outcome for case in again for outcome in _process(folder, [case]))]
+
+
+def _process(folder: Path, cases: Sequence[Case]) -> list[Outcome]:
+    """What a process says of these cases; the one that it did not survive is a fault."""
+    names = [argument for case in cases for argument in ("--case", case.name)]
+    command = [sys.executable, str(Path(__file__).parent.parent / "hostile.py"), str(folder), *names]
+    wrong = ""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            code = subprocess.run(
+                command, stdout=out, stderr=err, timeout=HANG_S * len(cases), check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = 1
+        for stream in (out, err):
+            stream.seek(0)
+        rows = [json.loads(line) for line in out.read().splitlines()]
+        said = err.read().decode("utf-8", "replace").splitlines()
+    found = [
+        Outcome(Case(**row.pop("case")), row.pop("calls"), tuple(row["complaints"]), row["peak_bytes"])
+        for row in rows
+    ]
+    if code != 0 and len(found) < len(cases):
+        wrong = f"hangs or dies ({code}): {' | '.join(said[-2:])[-500:]}"
+        found.append(Outcome(cases[len(found)], 0, (wrong,)))
+    return found
+
+
+def here(folder: Path, case: Case, tell: bool = False) -> Outcome:
+    """Run a case in this process; `tell` names each call on stderr before it is made."""
+    good = Specimens(folder / "good")
+    found: list[str] = []
+    count = peak = 0
+    with tempfile.TemporaryDirectory(prefix="clawvm-hostile-", dir=SCRATCH) as scratch:
+        for line in verbs.calls(case.kind, Path(scratch) / "x" / Path(case.path).name, good, Path(scratch) / "out"):
+            count += 1
+            _renewed(folder / case.path, Path(scratch))
+            if tell:
+                print(*line, file=sys.stderr, flush=True)
+            code, out, err = called(line)
+            wrong = list(verbs.complaints(case.kind, line, code, out, err))
+            if line[0] != "demo":  # whose own session loads a vocabulary of 70 MB, whatever the file
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            found += [f"{' '.join(line)}: {each}: {_end(err or out)}" for each in wrong]
+    return Outcome(case, count, tuple(found), peak)
+
+
+def _renewed(source: Path, scratch: Path) -> None:
+    """A fresh copy of a case, with the files beside it, and an empty folder for what verbs write."""
+    for name in ("x", "out"):
+        shutil.rmtree(scratch / name, ignore_errors=True)
+        (scratch / name).mkdir()
+    for file in source.parent.glob(source.name + "*"):
+        target = scratch / "x" / file.name
+        if file.is_symlink():
+            target.symlink_to(os.readlink(file))
+        elif file.is_fifo():
+            os.mkfifo(target)
+        elif file.is_dir():
+            target.mkdir()
+        else:
+            shutil.copyfile(file, target)
+
+
+def called(line: Sequence[str]) -> tuple[object, str, str]:
+    """Exit code, output and errors of one call of the program."""
+    from clawvm_es.cli.main import main
+
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    code: object = None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(list(line))
+        except SystemExit as left:
+            code = left.code
+        except BaseException:
+            traceback.print_exc()
+            code = "a traceback"
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode("utf-8", "replace"))  # type: ignore[attr-defined]
+    return code, texts[0], texts[1]
+
+
+def _end(text: str) -> str:
+    lines = text.strip().splitlines()
+    places = [each.strip() for each in lines if each.strip().startswith("File ")]
+    return " | ".join((*places[-2:], *lines[-1:]))[-500:]
+
+
+def too_large(folder: Path, outcome: Outcome) -> Iterator[str]:
+    """Says so where a case took more memory than its files allow."""
+    place = folder / outcome.case.path
+    files = sum(f.stat().st_size for f in place.parent.glob(place.name + "*") if f.is_file() and f.stat().st_size)
+    most = BASE_BYTES + TIMES * files
+    if outcome.peak_bytes > most:
+        yield f"peak memory of {outcome.peak_bytes / 2**20:.0f} MB, {most / 2**20:.0f} allowed"
