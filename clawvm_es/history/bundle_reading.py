@@ -17,7 +17,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.history.bundle import FIRST_BYTES, VERSION
-from clawvm_es.history.recording import RecordedSession, decoded
+from clawvm_es.history.recording import Place, RecordedSession, decoded
 from clawvm_es.journal.chain import GENESIS, row_hash
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.protocol import Recorded
@@ -34,8 +34,8 @@ class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A stream and its versions, as the header lists them."""
 
     session_id: str
-    first: int
-    last: int
+    first: Place
+    last: Place
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,12 +182,19 @@ def _tops(header: Header, forks: Mapping[str, SessionForked]) -> tuple[str, ...]
 
 def _lineage(streams: Streams, session_id: str, upto: int | None = None) -> Iterator[Recorded]:
     """A session's events up to a version, after those of its fork parents (which stand before it in the bundle)."""
-    rows = streams.get(session_id, ())
-    if rows and isinstance(rows[0].data, SessionForked):
+    parts: list[tuple[Sequence[Recorded], int | None]] = []
+    seen: set[str] = set()
+    while rows := streams.get(session_id, ()):
+        if session_id in seen:
+            raise UnreadableInput(f"session {session_id!r} descends from itself", hint=AGAIN)
+        seen.add(session_id)
+        parts.append((rows, upto))
         fork = rows[0].data
-        at = fork.parent_version if upto is None else min(upto, fork.parent_version)
-        yield from _lineage(streams, fork.parent, at)
-    yield from (row for row in rows if upto is None or row.version <= upto)
+        if not isinstance(fork, SessionForked):
+            break
+        session_id, upto = fork.parent, fork.parent_version if upto is None else min(upto, fork.parent_version)
+    for rows, last in reversed(parts):
+        yield from (row for row in rows if last is None or row.version <= last)
 
 
 def _session(streams: Streams, session_id: str, name: str) -> RecordedSession:

@@ -32,6 +32,7 @@ from clawvm_es.errors import ClawVMError, UnreadableInput, UsageError
 from clawvm_es.journal.chain import GENESIS, row_hash
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.protocol import Recorded
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import KINDS, Event, SessionOpened
 from clawvm_es.projections.digest import decision_digest
 
@@ -43,6 +44,8 @@ SUFFIX: Final = ".clawvm.jsonl"
 AGAIN: Final = "restore it from version control, or export it again"
 
 Hex: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Place: TypeAlias = Annotated[int, msgspec.Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)]
+"""A version of a stream."""
 T = TypeVar("T")
 
 
@@ -75,7 +78,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One stream of a session's lineage, and the last version that stands in it."""
 
     session_id: str
-    last: int
+    last: Place
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +87,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     version: int
     session_id: str
-    decider_version: int
+    decider_version: Annotated[int, msgspec.Meta(ge=0, le=INTEGER_MAX)]
     streams: list[Stream]
     decision_digest: Hex
     head: Hex
