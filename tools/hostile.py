@@ -5,8 +5,8 @@
     PYTHONPATH=. python tools/hostile.py OUT --run --only "event"  only the cases whose names begin so
 
 OUT/corpus.json lists the files with their kinds. Exit code 1 says that a verb raised, hung, ended with a wrong
-code, said more than one line, or took more than 100 MB and four times its file. Under pytest:
-`pytest tests/test_hostile.py` takes a sample, `-m sweep` all of it.
+code, said more than one line, or took more than 100 MB and four times its file. `pytest tests/test_hostile.py` takes
+a sample.
 """
 
 from __future__ import annotations
