@@ -1,0 +1,76 @@
+"""What sessions record today, in words: `python -m tests.golden.transcripts` writes `transcripts/*.txt` anew.
+
+A journal of a past version proves that old events are read; a transcript proves that the same inputs still make the
+same events, down to each field. A change that is meant shows as a diff of a few lines, which a reviewer reads.
+Commitments are shown as the texts that they stand for, so that seeds and salts do not matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.importers import FORMATS
+from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.journal.codec import encode
+from tests.golden.make import forked, live
+from tests.importers.test_odd_json import BASES, written
+
+HERE = Path(__file__).resolve().parent / "transcripts"
+SHOWN_CHARS = 60
+COMMITMENT = re.compile(r'"([0-9a-f]{64})"')
+
+
+def lines(journal: Journal, sessions: tuple[str, ...] | None = None) -> Iterator[str]:
+    """Each event of these sessions (None: of all): version, turn, cause, principal, key, type and data."""
+    for session_id in sessions or sorted(head.session_id for head in journal.log.heads()):
+        yield f"== {session_id}"
+        bodies = journal.log.vault(session_id)
+
+        def shown(found: re.Match[str], bodies=bodies) -> str:
+            body = bodies.open(found[1])
+            text = "unknown" if body is None else body.decode("utf-8", "replace")
+            return json.dumps(f"{text[:SHOWN_CHARS]} ({len(text)})", ensure_ascii=False)
+
+        for row in journal.log.read(session_id):
+            data = COMMITMENT.sub(shown, encode(row.data).decode())
+            about = f"{row.version} t{row.turn} <{row.cause} {row.principal} {row.idempotency_key or '-'}"
+            yield f"{about} {row.type} {data}"
+
+
+def live_sessions() -> list[str]:
+    """Sessions that use every hook, and forks of one, under several policies."""
+    ticks = itertools.count(1)
+    with Journal.open(":memory:", seed=1, clock=lambda: next(ticks)) as journal:
+        live(journal)
+        forked(journal)
+        return list(lines(journal, ("fifth", "first", "fork", "fork of it")))
+
+
+def imported(name: str) -> list[str]:
+    """A recorded session with rows of every kind, replayed."""
+    with tempfile.TemporaryDirectory() as folder, Journal.open(":memory:", seed=1) as journal:
+        path = Path(folder) / "session.jsonl"
+        path.write_bytes(written(name, BASES[name]))
+        counter = None if name == "clawvm_trace" else "lines4"
+        found = replay(journal, path, ReplaySettings(counter=counter))
+        skipped = [f"{each.session_id} skipped {sorted(each.skipped.items())}" for each in found]
+        return [*skipped, *lines(journal)]
+
+
+TRANSCRIPTS = {"live": live_sessions, **{name: lambda name=name: imported(name) for name in FORMATS}}
+
+
+def main() -> None:
+    """Write all transcripts."""
+    for name, make in TRANSCRIPTS.items():
+        (HERE / f"{name}.txt").write_text("\n".join(make()) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
