@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, PROFILES, without
 from clawvm_es.model import events as e
@@ -83,10 +84,13 @@ def sizes(draw):
     """Kept levels, highest first, each smaller than the one above it; full is always kept."""
     lower = sorted(draw(st.lists(st.sampled_from(list(Fidelity)[1:4]), unique=True)), key=list(Fidelity).index)
     count = len(lower) + 1
-    counts = sorted(draw(st.lists(st.integers(1, 300), min_size=count, max_size=count, unique=True)))
+    counts = sorted(draw(st.lists(st.integers(0, 300), min_size=count, max_size=count, unique=True)))
     return tuple(reversed(list(zip([*lower, Fidelity.FULL], counts, strict=True))))
 
 
+SIGNATURES, MOSTLY = st.sampled_from([1, 1, 1, 2, None]), st.sampled_from([True, True, True, False])
+FLAWS = [None] * 6 + ["verdict", "event of the future", "event 0", "no page", "nothing", "denied"]
+FLAWS += ["another base", "changes a key", "a validator"]
 LEVELS = st.lists(st.sampled_from(list(Fidelity)[1:]), min_size=1, max_size=3, unique=True).map(tuple)
 
 
@@ -163,12 +167,12 @@ class BesideMachine(RuleBasedStateMachine):
         """The model uses pages."""
         self.beside.when(e.ModelResponded(needs=self.needs(data)))
 
-    @rule(data=st.data(), signature=st.none() | st.integers(1, 2), deterministic=st.booleans(), early=st.booleans())
+    @rule(data=st.data(), signature=SIGNATURES, deterministic=MOSTLY, early=st.booleans())
     def call(self, data, signature, deterministic, early):
         """Call a tool and get its result, which sometimes comes first; what it writes, others have read."""
         fresh = () if self.calls else (Resource(ResourceClass.FILE, HASH), Resource(ResourceClass.NETWORK, HASH))
         self.calls += 1
-        keys = st.lists(st.integers(1, 2), max_size=2, unique=True).map(tuple)
+        keys = st.sampled_from([(1,), (2,), (1, 2), (2, 1)])
         called = e.ToolCalled(
             call=self.calls,
             tool="T",
@@ -176,12 +180,12 @@ class BesideMachine(RuleBasedStateMachine):
             signature=signature,
             deterministic=deterministic,
             resources=fresh,
-            reads=data.draw(keys),
+            reads=data.draw(keys | st.just(())),
             writes=data.draw(st.just(()) | keys),
             invalidates=data.draw(st.just(()) | st.just((ResourceClass.FILE,))),
             needs=self.needs(data),
         )
-        status = data.draw(st.sampled_from(ReturnStatus))
+        status = data.draw(st.sampled_from([ReturnStatus.OK, ReturnStatus.OK, *ReturnStatus]))
         returned = e.ToolReturned(call=self.calls, status=status, needs=self.needs(data), unmatched=early)
         for event in (returned, called) if early else (called, returned):
             self.beside.when(event)
@@ -204,32 +208,34 @@ class BesideMachine(RuleBasedStateMachine):
         """Erase what some pages hold."""
         self.beside.when(e.ContentRedacted(RedactReason.REQUEST, pages=tuple(self.known(data, 2))))
 
-    @rule(
-        field=FIELDS,
-        op=st.sampled_from(Op),
-        base=st.integers(0, 2),
-        evidence=st.integers(0, 60),
-        changed=st.sampled_from([0, 0, 1]),
-        verdict=st.sampled_from([SchemaVerdict.OK] * 3 + [SchemaVerdict.WRONG_TYPE]),
-        allowed=st.sampled_from([True, True, False]),
-        agrees=st.sampled_from([(), (), (True, False)]),
-        data=st.data(),
-    )
-    def stage(self, field, op, base, evidence, changed, verdict, allowed, agrees, data):
-        """Stage an update that rests on an event or a page, and may be wrong in any way."""
-        pages = st.builds(Evidence, page_id=st.sampled_from([*self.state.pages, "p99"]))
+    @rule(field=FIELDS, op=st.sampled_from(Op), flaw=st.sampled_from(FLAWS), data=st.data())
+    def stage(self, field, op, flaw, data):
+        """Stage an update that rests on an event or a page, and may be wrong in one way."""
+        good = Evidence(version=data.draw(st.integers(1, self.state.version)))
+        if self.state.pages and data.draw(st.booleans()):
+            good = Evidence(page_id=self.known(data)[0])
         facts = UpdateFacts(
             field=field,
             op=op,
             value=HASH,
             size_bytes=1,
-            evidence=data.draw(st.just(Evidence(version=evidence)) | pages),
-            verdict=verdict,
-            allowed=allowed,
-            base_version=base,
-            keys_changed=changed,
-            validators=tuple(Verdict(f"v{place}", each) for place, each in enumerate(agrees)),
+            evidence=good,
+            base_version=self.state.store.get(("session", field), data.draw(st.sampled_from([0, 0, None]))),
+            validators=(Verdict("v1", True),),
         )
+        flaws = {
+            "verdict": {"verdict": SchemaVerdict.WRONG_TYPE},
+            "event of the future": {"evidence": Evidence(version=self.state.version + 1)},
+            "event 0": {"evidence": Evidence(version=0)},
+            "no page": {"evidence": Evidence(page_id="p99")},
+            "nothing": {"evidence": Evidence()},
+            "denied": {"allowed": False},
+            "another base": {"base_version": (facts.base_version or 0) + 1},
+            "changes a key": {"keys_changed": 1},
+            "a validator": {"validators": (Verdict("v1", True), Verdict("v2", False))},
+        }
+        for name in (flaw, data.draw(st.sampled_from(FLAWS))):
+            facts = replace(facts, **flaws.get(name, {}))
         self.beside.when(e.UpdateStaged(len(self.state.updates) + 1, facts))
 
     @rule(boundary=st.sampled_from(Boundary), data=st.data())
@@ -242,9 +248,9 @@ class BesideMachine(RuleBasedStateMachine):
                     page_id,
                     Op.SET_WITH_VERSION,
                     HASH,
-                    data.draw(st.sampled_from([0, 1])),
+                    data.draw(st.sampled_from([1, 1, 0])),
                     Evidence(page_id=page_id),
-                    base_version=self.state.store.get(("session", page_id), data.draw(st.sampled_from([0, 0, 1]))),
+                    base_version=self.state.store.get(("session", page_id), data.draw(st.sampled_from([0, 0, 0, 1]))),
                 ),
             )
             for page_id in self.state.dirty
@@ -272,6 +278,6 @@ class OthersMachine(BesideMachine):
 
 
 TestBeside = BesideMachine.TestCase
-TestBeside.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestBeside.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestOthers = OthersMachine.TestCase
 TestOthers.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

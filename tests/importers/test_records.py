@@ -127,7 +127,7 @@ def test_json_is_bounded_in_depth(opens, closes):
 
 def test_lines_are_records_or_counted_by_reason():
     """Numbers count all lines from 1; blank ones are none; only the last can be cut off."""
-    deep = b"[" * (NESTING_MAX + 1) + b"]" * (NESTING_MAX + 1)
+    deep = b"[" * (NESTING_MAX + 1) + b"1" + b"]" * (NESTING_MAX + 1)
     data = BOM + b"\n".join(
         [b' {"a": 1} ', b"  ", b"[1]", b"{", b"\xff", deep, b'{"b": "\xed\xa0\x80"}\r', b'{"c": 3']
     )
