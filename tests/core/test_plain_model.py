@@ -106,6 +106,7 @@ class BesideMachine(RuleBasedStateMachine):
         """Open the session."""
         self.beside = Beside(data.draw(st.sampled_from(self.policies)), budget, directory, misfits)
         self.calls = 0
+        self.met = []
 
     @property
     def state(self):
@@ -124,6 +125,9 @@ class BesideMachine(RuleBasedStateMachine):
         for _ in range(data.draw(st.integers(1, 2))):
             holders = tuple(Holder(page_id, data.draw(LEVELS)) for page_id in self.known(data, 2))
             found.append(Need(holders, data.draw(st.sampled_from(NeedRule)), data.draw(st.integers(0, 50))))
+        if self.met and data.draw(st.booleans()):
+            found.insert(0, self.met[-1])
+        self.met.extend(found)
         return tuple(found)
 
     @rule(

@@ -296,6 +296,16 @@ def test_the_fixed_region_fills_the_context_too():
     assert due(grown(300, 600, policy=CLAWVM).state, 0) is None
 
 
+def test_a_threshold_of_nothing_is_none():
+    """A policy that only compacts never flushes, and one that only flushes never compacts."""
+    compacts = attrs.evolve(COMPACTION_HYBRID, flush_permille=0)
+    flushes = attrs.evolve(COMPACTION_HYBRID, compact_permille=0)
+    assert due(grown(300, 300, policy=compacts).state, 0) is None
+    assert due(grown(300, 500, policy=compacts).state, 0) is Boundary.COMPACT
+    assert due(grown(300, 900, policy=flushes).state, 0) is Boundary.FLUSH
+    assert due(grown(300, 900, policy=attrs.evolve(compacts, compact_permille=0)).state, 10**6) is None
+
+
 def test_what_is_clean_is_not_flushed():
     """Tool results are in the log: there is nothing to save."""
     assert due(grown(300, 400, page_type=PageType.EVIDENCE).state, 0) is None
