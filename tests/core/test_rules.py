@@ -1,5 +1,6 @@
 """Selection rules and mechanisms of policies that have no contract, and the thresholds at which a harness acts."""
 
+import attrs
 import pytest
 from hypothesis import given as forall
 from hypothesis import settings
