@@ -16,7 +16,10 @@ from pathlib import Path
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.importers import FORMATS
+from clawvm_es.importers.recording import ToolUse
 from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.importers.tools import TABLES, effects, normalised
+from clawvm_es.importers.translate import source_line
 from clawvm_es.journal.codec import encode
 from tests.golden.make import forked, live
 from tests.importers.test_odd_json import BASES, written
@@ -63,7 +66,26 @@ def imported(name: str) -> list[str]:
         return [*skipped, *lines(journal)]
 
 
-TRANSCRIPTS = {"live": live_sessions, **{name: lambda name=name: imported(name) for name in FORMATS}}
+def tools() -> list[str]:
+    """Every declared tool: what calls with all, some and no arguments read, write, show and are named by."""
+    found = []
+    for format_, table in TABLES.items():
+        for tool in table.values():
+            names = [tool.path, *tool.roles, *tool.defaults, *tool.dropped]
+            names += [name for key in (*tool.reads, *tool.writes) for name in re.findall(r"{(\w+)}", key)]
+            whole = {name: f"src/../{name}.x" for name in dict.fromkeys(filter(None, names))}
+            some = {tool.path: "/etc/hosts"} if tool.path else {"other": [1, {"b": 2.5}]}
+            found.append(f"{format_} {tool}")
+            for arguments in ({**whole, "other": 1}, some, {}):
+                for cwd in ("/w/app", ""):
+                    use = ToolUse(1, tool.name, arguments, cwd)
+                    does = effects(tool, use)
+                    shown = json.dumps(dict(normalised(tool, use)))
+                    found.append(f"  {cwd or '-'} {shown} {does} {source_line(tool, use)!r}")
+    return found
+
+
+TRANSCRIPTS = {"tools": tools, "live": live_sessions, **{name: lambda name=name: imported(name) for name in FORMATS}}
 
 
 def main() -> None:
