@@ -175,6 +175,7 @@ class Plain:
         self.updates: list[tuple[UpdateFacts, str | None]] = []
         self.pending: list[int] = []
         self.store: dict[tuple[str, str], int] = {}
+        self.scopes: dict[str, int] = {}
 
     # --------------------------------------------------------------------------------------- decisions
 
@@ -585,6 +586,8 @@ class Plain:
             resolves = page is not None and not (page.redacted or page.lost)
         elif evidence.version is not None:
             resolves = 1 <= evidence.version <= version
+        elif evidence.scope_version is not None:
+            resolves = 1 <= evidence.scope_version <= max(self.scopes.values(), default=0)
         sets = facts.op is Op.SET_WITH_VERSION
         destroys = (facts.base_version or 0) != committed if sets else facts.keys_changed > 0
         pinned = facts.field in self.pages and self.pages[facts.field].pin is Pin.HARD
@@ -694,6 +697,14 @@ class Plain:
 
     def _see_session_opened(self, event: e.SessionOpened) -> None:
         self.opened, self.profile, self.budget = event, event.profile, event.budget_tokens
+        if event.project is not None:
+            self.scopes[event.project] = 0
+
+    def _see_scope_synced(self, event: e.ScopeSynced) -> None:
+        for change in event.changes:
+            key = (event.scope, change.field)
+            self.store[key] = 1 + self.store.get(key, 0)
+        self.scopes[event.scope] = event.to_version
 
     def _see_budget_changed(self, event: e.BudgetChanged) -> None:
         self.budget = event.budget_tokens
@@ -826,6 +837,8 @@ class Plain:
     def _see_update_committed(self, event: e.UpdateCommitted) -> None:
         self.pending.remove(event.update)
         self.store[event.scope, event.field] = event.field_version
+        if event.scope in self.scopes:
+            self.scopes[event.scope] += 1
         page_id = self.updates[event.update - 1][1]
         if page_id is not None:
             self.pages[page_id].dirty = False
@@ -846,6 +859,7 @@ class Plain:
             "required": (list(state.required.items()), [(each, self.pages[each].floor) for each in self.requirement]),
             "dirty": (list(state.dirty), self.dirty),
             "store": (state.store, self.store),
+            "scopes": (state.scopes, self.scopes),
             "pending": (list(state.pending), self.pending),
         }
         for page in self.pages.values():

@@ -23,6 +23,7 @@ from clawvm_es.model.facts import (
     RetireReason,
     ReturnStatus,
     SchemaVerdict,
+    ScopeChange,
     StagedPage,
     Trigger,
     UpdateFacts,
@@ -34,6 +35,7 @@ from clawvm_es.testing.core import Given, opened
 from tests.core.plain_model import Plain
 
 HASH = "0" * 64
+TEAM = "scope:team"
 FULL_CONTRACT = [CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU]
 OTHERS = [
     *(profile for profile in PROFILES.values() if profile not in FULL_CONTRACT),
@@ -47,9 +49,9 @@ FIELDS = st.sampled_from(["note", "goal"])
 class Beside:
     """A session in the core and the model beside it: every input is expected, taken and compared."""
 
-    def __init__(self, profile=CLAWVM, budget=400, directory=0, misfits=3):
+    def __init__(self, profile=CLAWVM, budget=400, directory=0, misfits=3, project=None):
         self.given, self.plain = Given(), Plain()
-        self.when(opened(profile, budget, directory, misfits))
+        self.when(replace(opened(profile, budget, directory, misfits), project=project))
 
     def when(self, data):
         """Decide an input; what follows must be what the model expects, and leave what it knows."""
@@ -89,7 +91,7 @@ def sizes(draw):
 
 
 SIGNATURES, MOSTLY = st.sampled_from([1, 1, 1, 2, None]), st.sampled_from([True, True, True, False])
-FLAWS = [None] * 6 + ["verdict", "event of the future", "event 0", "no page", "nothing", "denied"]
+FLAWS = [None] * 6 + ["verdict", "event of the future", "event 0", "no page", "no scope", "nothing", "denied"]
 FLAWS += ["another base", "changes a key", "a validator"]
 LEVELS = st.lists(st.sampled_from(list(Fidelity)[1:]), min_size=1, max_size=3, unique=True).map(tuple)
 
@@ -104,7 +106,10 @@ class BesideMachine(RuleBasedStateMachine):
     )
     def begin(self, data, budget, directory, misfits):
         """Open the session."""
-        self.beside = Beside(data.draw(st.sampled_from(self.policies)), budget, directory, misfits)
+        policy = data.draw(st.sampled_from(self.policies))
+        alone = policy.flush_permille or policy.compact_permille
+        self.project = None if alone else data.draw(st.sampled_from([None, TEAM]))
+        self.beside = Beside(policy, budget, directory, misfits, self.project)
         self.calls = 0
         self.met = []
 
@@ -218,19 +223,24 @@ class BesideMachine(RuleBasedStateMachine):
         good = Evidence(version=data.draw(st.integers(1, self.state.version)))
         if self.state.pages and data.draw(st.booleans()):
             good = Evidence(page_id=self.known(data)[0])
+        scope = data.draw(st.sampled_from(["session", self.project or "session"]))
+        if self.state.scopes.get(TEAM) and data.draw(st.booleans()):
+            good = Evidence(scope_version=data.draw(st.integers(1, self.state.scopes[TEAM])))
         facts = UpdateFacts(
             field=field,
             op=op,
             value=HASH,
             size_bytes=1,
             evidence=good,
-            base_version=self.state.store.get(("session", field), data.draw(st.sampled_from([0, 0, None]))),
+            scope=scope,
+            base_version=self.state.store.get((scope, field), data.draw(st.sampled_from([0, 0, None]))),
             validators=(Verdict("v1", True),),
         )
         flaws = {
             "verdict": {"verdict": SchemaVerdict.WRONG_TYPE},
             "event of the future": {"evidence": Evidence(version=self.state.version + 1)},
             "event 0": {"evidence": Evidence(version=0)},
+            "no scope": {"evidence": Evidence(scope_version=1 + self.state.scopes.get(TEAM, 0))},
             "no page": {"evidence": Evidence(page_id="p99")},
             "nothing": {"evidence": Evidence()},
             "denied": {"allowed": False},
@@ -241,6 +251,14 @@ class BesideMachine(RuleBasedStateMachine):
         for name in (flaw, data.draw(st.sampled_from(FLAWS))):
             facts = replace(facts, **flaws.get(name, {}))
         self.beside.when(e.UpdateStaged(len(self.state.updates) + 1, facts))
+
+    @precondition(lambda self: self.project)
+    @rule(fields=st.lists(FIELDS, max_size=2))
+    def sync(self, fields):
+        """Learn what others committed to the shared scope."""
+        known = self.state.scopes[TEAM]
+        changes = tuple(ScopeChange(field, Op.APPEND, known + n, HASH) for n, field in enumerate(fields, 1))
+        self.beside.when(e.ScopeSynced(TEAM, known, known + len(fields), changes))
 
     @rule(boundary=st.sampled_from(Boundary), data=st.data())
     def boundary(self, boundary, data):
