@@ -1,5 +1,7 @@
 """LAW-CORE-1 and LAW-INDEX-1, as a stateful machine: in place = with copies, and kept = from scratch."""
 
+import copy
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -142,9 +144,11 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def in_place_equals_with_copies(self):
-        """LAW-CORE-1."""
+        """LAW-CORE-1, and the state that a copy was made of stays as it was."""
         for event in self.given.log[self.folded :]:
-            self.copied = evolve(self.copied, event)
+            before, kept = self.copied, copy.deepcopy(self.copied)
+            self.copied = evolve(before, event)
+            assert before == kept
         self.folded = len(self.given.log)
         assert self.copied == self.given.state
 
