@@ -257,6 +257,9 @@ class EventLogContract:
         for session_id, events in wrong:
             with pytest.raises(UsageError):
                 log.append(session_id, events)
+        for session_id in ("", "\ud800"):
+            with pytest.raises(UsageError):
+                log.vault(session_id)
         assert log.heads() == ()
 
     def test_a_batch_is_appended_whole_or_not_at_all(self, log: EventLog) -> None:

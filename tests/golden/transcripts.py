@@ -12,6 +12,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from clawvm_es.engine.journal import Journal
@@ -66,6 +67,13 @@ def imported(name: str) -> list[str]:
         return [*skipped, *lines(journal)]
 
 
+def demo() -> list[str]:
+    """The session that the package brings along: a plan, edits, needs, repeats and compactions."""
+    with as_file(files("clawvm_es.cli") / "demo_session.jsonl") as path, Journal.open(":memory:", seed=1) as journal:
+        replay(journal, path, ReplaySettings(budget_tokens=4000, counter="lines4"))
+        return list(lines(journal))
+
+
 def tools() -> list[str]:
     """Every declared tool: what calls with all, some and no arguments read, write, show and are named by."""
     found = []
@@ -85,7 +93,12 @@ def tools() -> list[str]:
     return found
 
 
-TRANSCRIPTS = {"tools": tools, "live": live_sessions, **{name: lambda name=name: imported(name) for name in FORMATS}}
+TRANSCRIPTS = {
+    "tools": tools,
+    "demo": demo,
+    "live": live_sessions,
+    **{name: lambda name=name: imported(name) for name in FORMATS},
+}
 
 
 def main() -> None:
