@@ -19,11 +19,13 @@ from clawvm_es.errors import NewToolCall, UnreadableInput, UsageError
 from clawvm_es.history import state_at
 from clawvm_es.importers import export_trace, read, write_trace
 from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.importers.trace import VERSION
 from clawvm_es.journal.codec import to_plain
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.projections.digest import decision_digest
+from tests.importers.test_odd_json import BASES, written
 
 
 @pytest.fixture
@@ -211,7 +213,8 @@ def test_a_trace_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "where"),
     [
-        (damaged(1, "version", value=9), "line 1: no header"),
+        *((damaged(1, "version", value=version), "line 1: no header") for version in (0, VERSION + 1, -1, "1", None)),
+        (damaged(1, "session_id", value=""), "line 1: no header"),
         (damaged(2, "type", value="page_pinned"), "session_opened"),
         (damaged(2, "data", "budget_tokens", value="100"), r"line 2: .*budget_tokens"),
         (damaged(3, "type", value="novelty"), r"line 3: \$\.type"),
@@ -242,3 +245,13 @@ def test_erased_bodies_are_marked(journal: Journal) -> None:
         session.write_page("conversation", "gone")
     lines = list(write_trace("s", journal.log.read("s"), lambda commitment: None))
     assert '"absent":true' in lines[2] and "gone" not in "".join(lines)
+
+
+def test_a_replay_may_put_a_session_into_a_project(tmp_path: Path, journal: Journal) -> None:
+    """Its scope is the project's; without one, it is as the trace says."""
+    path = tmp_path / "session.clawvm-trace"
+    path.write_bytes(written("clawvm_trace", BASES["clawvm_trace"]))
+    (first,) = replay(journal, path, ReplaySettings(project="team", name="shared"))
+    (second,) = replay(journal, path, ReplaySettings(name="alone"))
+    opened = [next(journal.log.read(each.session_id)).data for each in (first, second)]
+    assert [each.project for each in opened] == ["scope:team", None]
