@@ -75,7 +75,9 @@ def say_lines(lines: Iterable[str]) -> None:
 
 def style(text: str, fg: str | None = None, bold: bool = False) -> str:
     """Text in a colour or bold, where a terminal shows it."""
-    opening, closing = (code.replace("\x1b[", _MARK) for code in click.style("|", fg=fg, bold=bold).split("|"))
+    opening, closing = (
+        code.replace("\x1b[", _MARK) for code in click.style("|", fg=fg, bold=bold or None).split("|")
+    )
     return f"{opening}{text}{closing}"
 
 

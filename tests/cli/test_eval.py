@@ -127,7 +127,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, group):
     (os.killpg if group else os.kill)(run.pid, signal.SIGINT)
     _, err = run.communicate(timeout=CEILING_S)
     assert run.returncode == 130
-    assert "Traceback" not in err and "the same command again goes on" in err
+    assert "Traceback" not in err and "run the same command again to continue" in err
     wait_until_gone(run.pid)
 
 

@@ -42,7 +42,7 @@ def path(tmp_path):
 
 
 def test_every_place_that_takes_a_text_is_searched(path):
-    """Pages, arguments, queries and values; a result that a page holds is the page's."""
+    """Pages and their sources, arguments, queries and values; a result that a page holds is the page's."""
     with Journal.open(path) as journal:
         found = told(grep(journal.log, words("DEPLOY")))
     assert found == [
@@ -50,6 +50,7 @@ def test_every_place_that_takes_a_text_is_searched(path):
         ("a", "page_written", "conversation page p2", "deploy"),
         ("a", "tool_called", "arguments of call 1", "deploy"),
         ("a", "page_written", "evidence page p4", "deploy"),
+        ("a", "page_written", "source of page p4", "deploy"),
         ("a", "recall_answered", "query of recall 1", "deploy"),
         ("a", "update_staged", "value of update 1", "deploy"),
         ("b", "page_written", "conversation page p1", "deploy"),
@@ -62,7 +63,7 @@ def test_words_phrases_and_patterns(path):
         log = journal.log
         assert [hit.page_id for hit in grep(log, words("cafe tomorrow"))] == ["p2"]
         assert [hit.version for hit in grep(log, words('"window deploy"'))] == []
-        assert len(list(grep(log, words('"deploy window"')))) == 3
+        assert len(list(grep(log, words('"deploy window"')))) == 4
         assert told(grep(log, Query(pattern=re.compile(r"deploy\s\swin")))) == [
             ("a", "page_written", "evidence page p4", "deploy  win")
         ]
@@ -77,7 +78,7 @@ def test_a_fork_is_searched_with_its_parents(path):
     with Journal.open(path) as journal:
         with journal.fork("a", "fork"):
             pass
-        assert len(list(grep(journal.log, words("deploy"), session_id="fork"))) == 6
+        assert len(list(grep(journal.log, words("deploy"), session_id="fork"))) == 7
 
 
 def test_what_is_erased_is_not_found(path):

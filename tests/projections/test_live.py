@@ -106,22 +106,22 @@ def test_every_view_can_be_selected_from(path):
 
 
 @pytest.mark.parametrize(
-    ("change", "name"),
+    ("change", "name", "wrong"),
     [
-        ("sql = replace(sql, 'CREATE', 'create')", "faults"),
-        ("sql = replace(sql, ' ', char(9))", "turns"),
-        ("type = 'View'", "tool_calls"),
-        ("tbl_name = 'Sessions'", "sqlite_autoindex_sessions_1"),
+        ("sql = replace(sql, 'CREATE', 'create')", "faults", "defined otherwise than expected"),
+        ("sql = replace(sql, ' ', char(9))", "turns", "defined otherwise than expected"),
+        ("type = 'View'", "tool_calls", "missing"),
+        ("tbl_name = 'Sessions'", "sqlite_autoindex_sessions_1", "defined otherwise than expected"),
     ],
 )
-def test_a_definition_changed_to_the_byte_is_found(path, change, name):
+def test_a_definition_changed_to_the_byte_is_found(path, change, name, wrong):
     """Of a table, index or view no byte of what the schema says about it changes unnoticed."""
     copy = shutil.copy(path, path.parent / "changed.db")
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         assert connection.execute(f"UPDATE sqlite_master SET {change} WHERE name = ?", (name,)).rowcount == 1
     with open_journal(copy, read_only=True) as log:
-        assert projections_problems(log) == [f"projections: {name} is defined otherwise than expected"]
+        assert projections_problems(log) == [f"projections: {name} is {wrong}"]
 
 
 def test_a_definition_may_be_laid_out_otherwise(path):
