@@ -110,6 +110,9 @@ class BesideMachine(RuleBasedStateMachine):
         alone = policy.flush_permille or policy.compact_permille
         self.project = None if alone else data.draw(st.sampled_from([None, TEAM]))
         self.beside = Beside(policy, budget, directory, misfits, self.project)
+        for number in range(1, data.draw(st.integers(1, 5))):
+            self.beside.when(written(number, data.draw(st.sampled_from(PageType)), data.draw(sizes())))
+        self.beside.when(e.TurnBegan())
         self.calls = 0
         self.met = []
 
@@ -175,6 +178,18 @@ class BesideMachine(RuleBasedStateMachine):
     def respond(self, data):
         """The model uses pages."""
         self.beside.when(e.ModelResponded(needs=self.needs(data)))
+
+    @precondition(lambda self: self.state.resident)
+    @rule(data=st.data(), pause=st.booleans(), times=st.integers(1, 3))
+    def use(self, data, pause, times):
+        """The model uses what the prompt holds, in this turn or the next."""
+        if pause:
+            self.beside.when(e.TurnBegan())
+        for _ in range(times if self.state.resident else 0):
+            page_id = data.draw(st.sampled_from(sorted(self.state.resident)))
+            level = list(Fidelity)[self.state.resident[page_id]]
+            need = Need((Holder(page_id, (level,)),), data.draw(st.sampled_from(NeedRule)), 3)
+            self.beside.when(e.ModelResponded(needs=(need,)))
 
     @rule(data=st.data(), signature=SIGNATURES, deterministic=MOSTLY, early=st.booleans())
     def call(self, data, signature, deterministic, early):
