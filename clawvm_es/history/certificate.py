@@ -178,6 +178,8 @@ def _scanned(log: Log, commitments: Iterable[str], residue: bool) -> Iterator[di
     how = "it was searched for texts that the journal does not hold"
     yield _place("full-text index", how, HELD if stray else None)
     yield _place("snapshots", "they hold no texts; those of the sessions were dropped with the rows", None)
+    how = "tables that are not ours were looked for; one with rows may hold copies"
+    yield _place("foreign objects", how, HELD if projections.holders(log) else None)
 
 
 def _place(what: str, how: str, outcome: str | None) -> dict[str, Any]:

@@ -85,6 +85,18 @@ def test_what_is_not_finished_is_not_called_erased(journal, tmp_path):
     assert json.loads(certify(journal.log, rows, at_us=6))["status"] == "erased"
 
 
+def test_a_table_that_is_not_ours_may_hold_a_copy(journal, tmp_path):
+    """With rows in it nobody can say that the text is gone, and its name, which may be one, is not told."""
+    rows = events_of(journal.log, erase(journal))
+    with sqlite3.connect(tmp_path / "j.db", isolation_level=None) as stranger:
+        stranger.execute(f'CREATE TABLE "{journal.text}" (body)')
+        stranger.execute(f'INSERT INTO "{journal.text}" VALUES (?)', (journal.text,))
+    stranger.close()
+    raw = certify(journal.log, rows, at_us=6)
+    outcomes = {each["what"]: each["outcome"] for each in json.loads(raw)["scanned"]}
+    assert json.loads(raw)["status"] == outcomes["foreign objects"] == "held" and journal.text.encode() not in raw
+
+
 def test_a_changed_certificate_does_not_pass(journal, keys, tmp_path):
     """Any other byte, another key, another journal, or a line of its own: refused, and the reason is named."""
     key, public = keys
