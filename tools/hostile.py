@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="the same seed, the same files (default: 1)")
     parser.add_argument("--only", default="", metavar="NAME", help="only cases whose names begin so")
     parser.add_argument("--run", action="store_true", help="run every verb over every case")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes (default: 1)")
     parser.add_argument(
         "--case", metavar="NAME", action="append", help="run this case of a corpus that is there, in this process"
     )

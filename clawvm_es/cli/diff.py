@@ -14,6 +14,7 @@ import click
 
 from clawvm_es.cli.options import journal_argument, json_option, session_option
 from clawvm_es.cli.output import style
+from clawvm_es.cli.place import also_meant
 
 if TYPE_CHECKING:
     from clawvm_es.history.diff import Changed, Diff, FieldDifference, PageDifference, PromptDifference, Side
@@ -28,7 +29,9 @@ _NAMED = 12
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
 @session_option
-@click.option("--against", type=click.Path(dir_okay=False), metavar="JOURNAL", help="B is in this journal.")
+@click.option(
+    "--against", type=click.Path(dir_okay=False), metavar="JOURNAL", callback=also_meant, help="B is in this journal."
+)
 @click.option("--times", is_flag=True, help="Of two sessions compare also times and the provider's token counts.")
 @click.option("--limit", "-n", type=click.IntRange(0), default=10, show_default=True, help="Differences to list.")
 @click.option("--prompt", "full", is_flag=True, help="The whole unified diff of the two prompts.")

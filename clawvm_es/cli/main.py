@@ -34,7 +34,9 @@ from clawvm_es.cli import (
     whatif,
     why,
 )
+from clawvm_es.cli.damage import blamed
 from clawvm_es.cli.output import say, say_lines
+from clawvm_es.cli.place import meant
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -76,11 +78,17 @@ class Program(click.Group):
     """The group of all verbs. Click would end with a code of its own when the reader of our output goes away."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; a closed pipe becomes an exit code."""
+        """Run a verb; a closed pipe becomes an exit code, and what damage raised names the damage."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise click.exceptions.Exit(PIPE_CLOSED) from None
+        except (ClawVMError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if (damage := blamed(error, meant(ctx))) is None:
+                raise
+            raise damage from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs by what they are for, each with the first clause of its help."""

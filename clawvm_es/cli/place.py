@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 VARIABLE: Final = "CLAWVM_JOURNAL"
 _GIVEN: Final = "clawvm_es.cli.place.given"
+_MEANT: Final = "clawvm_es.cli.place.meant"
 _DEFAULT: Final = f"Default: ${VARIABLE}, else journal.db in the platform's data folder."
 
 
@@ -64,6 +65,19 @@ def made_journal_option(verb: F) -> F:
     )(verb)
 
 
+def meant(context: click.Context) -> list[str]:
+    """The journals that the verb of a context reads or writes, as far as its arguments were understood."""
+    found: list[str] = context.meta.setdefault(_MEANT, [])
+    return found
+
+
+def also_meant(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
+    """Callback of an option that names one more journal."""
+    if path:
+        meant(context).append(path)
+    return path
+
+
 def _remember(context: click.Context, _: click.Parameter, given: str | None) -> None:
     context.meta[_GIVEN] = given
 
@@ -81,7 +95,7 @@ def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[s
     if named is not None:
         return _named(context, named)
     if found := os.environ.get(VARIABLE):
-        return found
+        return _named(context, found)
     path = default_journal()
     if not os.path.exists(path):
         usage = " ".join(context.command.collect_usage_pieces(context)[1:])
@@ -91,7 +105,7 @@ def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[s
             context,
         )
     _tell(path)
-    return path
+    return _named(context, path)
 
 
 def _to_make(context: click.Context, _: click.Parameter, given: str | None) -> str:
@@ -101,16 +115,17 @@ def _to_make(context: click.Context, _: click.Parameter, given: str | None) -> s
     if given is not None:
         return _named(context, given)
     if found := os.environ.get(VARIABLE):
-        return found
+        return _named(context, found)
     path = default_journal()
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     _tell(path)
-    return path
+    return _named(context, path)
 
 
 def _named(context: click.Context, path: str) -> str:
     if not path:
         raise click.UsageError("The journal's name is empty", context)
+    meant(context).append(path)
     return path
 
 

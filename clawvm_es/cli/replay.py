@@ -80,7 +80,7 @@ def replay(
     if not any(map(os.path.exists, files)):  # a wrong path makes no journal
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
-        replayed, errors, ours = _replay_all(target, files, settings, format_)
+        replayed, errors, ours = _replay_all(target, journal, files, settings, format_)
         with snapshot(target.log) as view:
             rows = {row.session_id: row for row in view.rows(SESSIONS)}
     documents, lines = _report(rows, replayed)
@@ -145,12 +145,13 @@ def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
 
 
 def _replay_all(
-    target: Journal, files: Sequence[str], settings: ReplaySettings, format_: str | None
+    target: Journal, journal: str, files: Sequence[str], settings: ReplaySettings, format_: str | None
 ) -> tuple[list[Replayed], list[dict[str, Any]], Exception | None]:
     """Replay file after file; a file's own error is noted, and the next one is replayed.
 
     The last of the three is the first error that is no file's but ours.
     """
+    from clawvm_es.cli.damage import blamed
     from clawvm_es.cli.output import counter, say
     from clawvm_es.errors import ClawVMError, JournalError
     from clawvm_es.importers.replay import replay as replay_file
@@ -169,6 +170,8 @@ def _replay_all(
             errors.append({"file": file, "error": message, "hint": error.hint})
             say(message, error.hint)
         except Exception as error:  # told at the end, with exit code 70; the other files are no worse for it
+            if damage := blamed(error, [journal]):
+                raise damage from error
             ours = ours or error
             message = f"{file}: internal error: {type(error).__name__}"
             errors.append({"file": file, "error": message, "hint": ""})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clawvm_es.cli.damage import verified
 from clawvm_es.cli.options import group_option, journal_argument, json_option, session_option, wait_option
 from clawvm_es.cli.redecided import difference_lines, redecided
 
@@ -42,7 +42,7 @@ def verify(
 
     if (anchor is None) != (key is None):
         raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
-    problems, notes, events, sessions = _verified(journal, fast)
+    problems, notes, events, sessions = verified(journal, fast)
     anchored = None
     if anchor is not None and key is not None:
         anchored, refusals = _anchored(journal, anchor, key)
@@ -96,38 +96,6 @@ def _verdict(document: Mapping[str, Any]) -> str:
     if document["notes"]:
         held += f", {counted(len(document['notes']), 'note')} on what would not be taken today"
     return f"{good('verified')}: consistent{anchored}: {held}"
-
-
-def _verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str, str]], int, int]:
-    """All problems of a journal, what is odd in it, and how many events and sessions can be read."""
-    import attrs
-
-    from clawvm_es.cli.options import known_sessions, opened, require_journal
-    from clawvm_es.errors import ClawVMError, JournalDamaged, JournalTooNew
-    from clawvm_es.journal.problems import DAMAGE
-    from clawvm_es.journal.snapshots import snapshot_problems
-    from clawvm_es.journal.verify import Problem, verify_log
-    from clawvm_es.projections import foreign_objects, foreign_problems, projections_problems
-
-    with suppress(JournalDamaged, JournalTooNew):  # that is a finding, not wrong usage
-        require_journal(path)
-    notes: list[Problem] = []
-    problems = list(verify_log(path, fast=fast, note=notes.append))
-    events = sessions = 0
-    try:
-        with opened(path) as log:
-            notes += [Problem("foreign", str(each), "is not ours") for each in foreign_objects(log)]
-            problems += [Problem("schema", "caches", detail) for detail in foreign_problems(log)]
-            sessions = len(known_sessions(log))
-            events = max((head.seq for head in log.heads()), default=0)
-            if not fast:
-                problems += [Problem("projections", "read models", detail) for detail in projections_problems(log)]
-                problems += snapshot_problems(log)
-    except ClawVMError as error:
-        problems.append(Problem("read", "journal", error.message))
-    except DAMAGE as error:
-        problems.append(Problem("read", "journal", f"cannot be read on: {error!r}"))
-    return [attrs.asdict(each) for each in problems], [attrs.asdict(each) for each in notes], events, sessions
 
 
 def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None, list[dict[str, str]]]:

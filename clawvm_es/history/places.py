@@ -7,7 +7,7 @@ import attrs
 from clawvm_es.core.state import State
 from clawvm_es.engine.edge import encode
 from clawvm_es.engine.render import Piece, Renderer, renderer_of
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.memory_log import MemoryLog
@@ -78,7 +78,10 @@ def _last_up_to(log: EventLog, session_id: str, turn: int, high: int) -> int:
 
 
 def _turn_of(log: EventLog, session_id: str, version: int) -> int:
-    return next(read_session(log, session_id, version - 1, version)).turn
+    row = next(read_session(log, session_id, version - 1, version), None)
+    if row is None:
+        raise JournalDamaged(f"session {session_id} has no version {version}, but later ones")
+    return row.turn
 
 
 def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> ShownPrompt:

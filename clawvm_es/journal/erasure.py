@@ -106,8 +106,9 @@ def scrub(log: SQLiteLog, bodies: Sequence[bytes] | None = None, wait_s: float |
     except JournalError:
         return Erasure.PENDING
     except sqlite3.Error as error:
-        if isinstance(opening.translate(error, log.path), JournalDamaged):
-            raise
+        told = opening.translate(error, log.path)
+        if isinstance(told, JournalDamaged):
+            raise told from error
         return Erasure.PENDING
 
 

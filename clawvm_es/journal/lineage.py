@@ -38,12 +38,19 @@ def segments(
     """`lineage`, where only the first event of any stream is at hand."""
     found: list[Segment] = []
     stream, seen = session_id, {session_id}
-    while (first := first_of(stream)) is not None:
+    while (first := first_of(stream)) is not None or stream != session_id:
+        if first is None:
+            raise JournalDamaged(f"session {session_id} was forked from {stream}, which has no events")
         if upto is None or upto >= first.version:
             found.append(Segment(stream, upto))
         if not isinstance(first.data, SessionForked):
             break
         fork = first.data
+        if first.version != fork.parent_version + 1 or fork.parent_version < 1:
+            raise JournalDamaged(
+                f"session {stream} begins at version {first.version}, and says that it was forked from version"
+                f" {fork.parent_version} of {fork.parent}"
+            )
         stream, upto = fork.parent, fork.parent_version if upto is None else min(upto, fork.parent_version)
         if stream in seen:
             raise JournalDamaged(f"session {session_id} descends from itself by way of {stream}")

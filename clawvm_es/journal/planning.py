@@ -11,11 +11,12 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
+from clawvm_es.errors import IdempotencyConflict, JournalDamaged, UsageError, VersionConflict
 from clawvm_es.journal.admission import admit, check_text, odd_time
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.protocol import Expected, ExpectedVersion, NewEvent, Recorded
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES, KINDS, Event, SessionForked
 
 Spot: TypeAlias = tuple[int, int, bytes]
@@ -136,10 +137,12 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
 
     A decision without a cause is caused by the last input before it in the batch. A cause above the tip counts
     as if no event had been left out, and is moved to where its event goes. Raises `UsageError` where a cause is
-    not before its event, `NotCanonical`.
+    not before its event, `NotCanonical`, and `JournalDamaged` where no number is left for another event.
     """
     rows: list[Row] = []
     session = id_bytes(session_id)
+    if last_seq + len(kept) > INTEGER_MAX:
+        raise JournalDamaged(f"the last event has seq {last_seq}: no number is left for another")
     seq, version, prev_hash, base = last_seq, tip.version, tip.hash, tip.version
     moved = None if len(kept) == len(events) else {base + 1 + i: base + 1 + n for n, i in enumerate(kept)}
     input_version: int | None = None

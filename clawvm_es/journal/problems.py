@@ -7,7 +7,16 @@ from typing import Final
 
 import attrs
 
-DAMAGE: Final = (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+DAMAGE: Final = (
+    sqlite3.Error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What reading damaged pages raises: SQLite's own errors, and what comes of cells that the tables do not allow."""
 
 

@@ -475,6 +475,8 @@ class SQLiteTransaction:
     ) -> None:
         self._db = None
         self._log._end(self, commit=kind is None)
+        if isinstance(error, sqlite3.Error):  # of what its block wrote through `connection`
+            raise opening.translate(error, self._log.path) from error
 
     @property
     def connection(self) -> sqlite3.Connection:

@@ -16,6 +16,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
+from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections.digest import START, link, words
@@ -136,7 +137,7 @@ class Fold:
                 handler.apply(session, handler.decode(data))
         except ClawVMError:
             raise
-        except (msgspec.MsgspecError, LookupError, AttributeError, ArithmeticError, TypeError, ValueError) as error:
+        except (msgspec.MsgspecError, *DAMAGE) as error:
             assert raw is not None
             raise JournalDamaged(f"{_where(raw)}: data is no {raw[5]} of this program: {error!r}") from error
         if raw is not None:

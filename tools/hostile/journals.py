@@ -195,6 +195,9 @@ def _poisoned() -> Iterator[tuple[str, Sequence[str]]]:
     yield "body that is none", [_set("page_written", "levels[0].body", "'zz'")]
 
 
+_SAME = ("empty turn_began", "empty model_responded")
+"""Events whose data is empty anyway."""
+
 _ROWS = {
     "unknown type": "UPDATE events SET type = 'no_such_event' WHERE seq = 20",
     "unknown schema version": "UPDATE events SET schema_version = 99 WHERE seq = 20",
@@ -310,7 +313,7 @@ def _cases() -> Iterator[tuple[str, str, str, Write]]:
     yield "lock of noise", "odd", ".db", _beside(".lock", 100)
     yield "new one of noise", "odd", ".db", _beside(".new", 5_000)
     for name, statements in _poisoned():
-        if name.startswith(("empty", "list")):
+        if name.startswith(("empty", "list")) and name not in _SAME:
             yield f"event {name}", "damaged", ".db", edited(*statements)
         else:
             yield f"chained {name}", "odd", ".db", edited(*statements, chained=True)
