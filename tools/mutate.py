@@ -79,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--test-seconds",
         type=float,
-        default=60.0,
+        default=120.0,
         metavar="S",
-        help="of the tests that run a mutant's line take the fastest, as many as take S seconds (default 60)",
+        help="of the tests that run a mutant's line take the fastest, as many as take S seconds (default 120)",
     )
     parser.add_argument("--list", action="store_true", help="print the chosen mutants and run none")
     parser.add_argument("--json", action="store_true", help="the report as JSON")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mutate import tree
+from mutate.operators import Mutant
 from mutate.pool import Worker, each
 
 GATHER_SECONDS = 1800
@@ -23,13 +24,11 @@ class Tests:
     seconds: dict[str, float] = field(default_factory=dict)
     by_line: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     by_file: dict[str, list[str]] = field(default_factory=dict)
-    imported: set[tuple[str, int]] = field(default_factory=set)
     bad: list[str] = field(default_factory=list)
 
     def add(self, found: dict[str, Any]) -> None:
         """Add the tests of a file."""
         self.bad.extend(found["bad"])
-        self.imported.update((path, line) for path, lines in found["imported"].items() for line in lines)
         for test, about in found["tests"].items():
             self.seconds[test] = about["seconds"]
             for path, numbers in about["lines"].items():
@@ -37,15 +36,18 @@ class Tests:
                 for number in numbers:
                     self.by_line.setdefault((path, number), []).append(test)
 
-    def of(self, path: str, first: int, last: int, at_most_s: float) -> list[str]:
-        """The tests that run any of these lines, fastest first, as many as take so many seconds (at least one).
+    def of(self, mutant: Mutant, at_most_s: float) -> list[str]:
+        """The tests that run a mutant's lines, fastest first, as many as take so many seconds (at least one).
 
-        A line that only runs when its module is imported (a table, a default) is tested by what runs the module.
+        What runs when its module is imported (a table, a default) is tested by all that runs the module, and by the
+        tests of its folder.
         """
-        places = [(path, line) for line in range(first, last + 1)]
-        found = {test for place in places for test in self.by_line.get(place, ())}
-        if not found and self.imported.intersection(places):
-            found.update(self.by_file.get(path, ()))
+        lines = range(mutant.line, mutant.last_line + 1)
+        found = {test for line in lines for test in self.by_line.get((mutant.path, line), ())}
+        if mutant.on_import:
+            folder = f"tests/{Path(mutant.path).parts[1]}/"
+            found.update(self.by_file.get(mutant.path, ()))
+            found.update(test for test in self.seconds if test.startswith(folder))
         ordered = sorted(found, key=lambda test: (self.seconds[test], test))
         taken = list(accumulate(self.seconds[test] for test in ordered))
         return ordered[: max(1, bisect_right(taken, at_most_s))]

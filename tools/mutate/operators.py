@@ -74,6 +74,7 @@ class Mutant:
     start: int
     end: int
     text: str
+    on_import: bool  # runs when the module is imported, and in no call of a function
 
     @property
     def id(self) -> str:
@@ -97,6 +98,7 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
     starts = [0]
     for line in source.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
+    inside = _lines_of_functions(tree)
     found: list[Mutant] = []
     seen: set[tuple[int, int, str]] = set()
     counts: dict[tuple[int, int, str], int] = {}
@@ -110,8 +112,16 @@ def mutants(path: str, source: bytes) -> list[Mutant]:
         place = (line, column, operator)
         variant = counts[place] = counts.get(place, -1) + 1
         last_line = segment.end_lineno if not isinstance(segment, _Before) else line
-        found.append(Mutant(path, line, last_line or line, column, operator, variant, first, last, text))
+        last_line = last_line or line
+        on_import = inside.isdisjoint(range(line, last_line + 1))
+        found.append(Mutant(path, line, last_line, column, operator, variant, first, last, text, on_import))
     return sorted(found, key=lambda mutant: (mutant.start, mutant.id))
+
+
+def _lines_of_functions(tree: ast.Module) -> set[int]:
+    """The lines of the bodies of all functions."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return {line for node in functions for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)}
 
 
 def _bare(text: str, source: bytes, first: int, last: int) -> str:

@@ -45,6 +45,7 @@ class Gatherer:
         self.context = ""
         self.seconds: dict[str, float] = {}
         self.bad: dict[str, None] = {}
+        self.skipped: dict[str, None] = {}
         self.fixtures: dict[str, list[str]] = {}
 
     @contextmanager
@@ -74,11 +75,13 @@ class Gatherer:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add up how long a test takes, and set aside what does not pass without a mutation."""
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
-        if report.outcome != "passed":
+        if report.failed:
             self.bad[report.nodeid] = None
+        elif report.skipped:
+            self.skipped[report.nodeid] = None
 
     def found(self) -> dict[str, Any]:
-        """The tests that pass, each with its seconds and its lines of each file; and what runs on import."""
+        """The tests that pass, each with its seconds and its lines of each file; and those that do not."""
         self.coverage.stop()
         data = self.coverage.get_data()
         found: dict[str, dict[str, list[int]]] = {}
@@ -93,9 +96,9 @@ class Gatherer:
                 "lines": _joined([found.get(context, {}) for context in (test, *self.fixtures.get(test, ()))]),
             }
             for test, seconds in self.seconds.items()
-            if test not in self.bad
+            if test not in self.bad and test not in self.skipped
         }
-        return {"tests": tests, "bad": list(self.bad), "imported": found.get("", {})}
+        return {"tests": tests, "bad": list(self.bad)}
 
 
 def _shared(fixture: Any) -> str:

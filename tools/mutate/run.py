@@ -90,7 +90,7 @@ def run(
 
 
 def _judge(worker: Worker, mutant: Mutant, tests: Tests, test_seconds: float) -> Result:
-    found = tests.of(mutant.path, mutant.line, mutant.last_line, test_seconds)
+    found = tests.of(mutant, test_seconds)
     if not found:
         return Result(mutant.id, "untested")
     seconds = 0.0
