@@ -143,6 +143,9 @@ def test_every_candidate_is_told_as_the_plain_model_knows_it(case):
         assert candidate.floor is (LADDER[page.floor] if page.required else None)
         assert candidate.levels == {LADDER[at]: size for at, size in page.sizes.items() if at}
         assert candidate.tokens == page.sizes[rank]
+        steps = candidate.steps
+        deciding = next((step for step in steps if step.outcome is not Outcome.TAKEN), steps[-1] if steps else None)
+        assert candidate.rank == (deciding.place if deciding else None)
         age, scores = plain.turn + 1 - page.last_used, plain.has(Capability.SCORING)
         assert candidate.recency == (weights.recency * recency(age) // 1000 if scores else 0)
         if scores and plain.profile.rule is Rule.REUSE:

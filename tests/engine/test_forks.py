@@ -9,6 +9,7 @@ from clawvm_es.core.profiles import CLAWVM, PAPER_WEIGHTS
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
 from clawvm_es.history import prompt_at, redecide, state_at
+from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.journal.verify import verify_log
@@ -102,3 +103,31 @@ def test_what_cannot_be_forked_leaves_the_log_alone(journal, name, options):
     with pytest.raises(UsageError):
         journal.fork("parent", name, **options)
     assert journal.log.heads() == before
+
+
+def test_a_fork_is_opened_as_its_parent_was_but_for_what_it_changes(journal):
+    """Asked of a journal: policy and budget of the fork where it has its own, else those of its parents."""
+    with journal.session("eldest", policy="lru", budget_tokens=500, counter="lines4") as session:
+        session.user_says("hello")
+        session.assemble()
+    journal.fork("eldest", "same").close()
+    journal.fork("eldest", "other", policy="clawvm", budget_tokens=300).close()
+    journal.fork("other", "third", budget_tokens=200).close()
+    found = {name: journal.opened(name) for name in ("eldest", "same", "other", "third")}
+    assert {name: (opened.profile.name, opened.budget_tokens) for name, opened in found.items()} == {
+        "eldest": ("lru", 500),
+        "same": ("lru", 500),
+        "other": ("clawvm", 300),
+        "third": ("clawvm", 200),
+    }
+    assert journal.opened("nobody") is None
+
+
+def test_an_erased_page_reads_as_nothing(journal):
+    """Its text is gone, and that is no error."""
+    with journal.session("s", counter="lines4") as session:
+        page_id = session.user_says("secret")
+        assert session.read_page(page_id) == "secret"
+        redact(journal.log, Target("s", page_id), at_us=1)
+        session.user_says("more")
+        assert session.read_page(page_id) == ""

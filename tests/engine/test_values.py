@@ -65,3 +65,11 @@ def test_numbers_are_as_they_were_written():
     written = [parsed(f'{{"a": {each}}}') for each in ("1", "1.0", '"1.0"')]
     assert all(list(changed_values(one, two)) for one in written for two in written if one is not two)
     assert json.loads(preview(written[1]["a"])) == 1.0
+
+
+@pytest.mark.parametrize("more", [1, 40])
+def test_a_long_text_that_goes_on_shows_where(more):
+    """Of two long texts of which one begins the other, the end is shown."""
+    (change,) = changed_values({"a": "x" * 500}, {"a": "x" * 500 + "y" * more})
+    was, now = change.shown
+    assert was == f'"…{"x" * 30}"' and now == f'"…{"x" * 30}{"y" * more}"'

@@ -9,6 +9,7 @@ import pytest
 
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers import FORMATS, detect, read
+from clawvm_es.importers.detect import LOOKED_AT
 
 CLAUDE = '{"type":"user","uuid":"u","sessionId":"s","message":{"role":"user","content":"hi"}}'
 PI_USER = '{"type":"message","id":"a","message":{"role":"user","content":"hi"}}'
@@ -29,6 +30,8 @@ def put(folder: Path, data: bytes | str) -> Path:
         ("{broken\n\n" + CLAUDE, "claude_code"),
         ("\ufeff" + CLAUDE, "claude_code"),
         ('{"type":"summary","summary":"x","leafUuid":"u"}', "claude_code"),
+        ('{"type":"user","uuid":"u","message":{"role":"user","content":"hi"}}', "claude_code"),
+        ('{"x":1}\n' * (LOOKED_AT - 1) + CLAUDE + "\n", "claude_code"),
         ('{"type":"session","id":"s","cwd":"/w"}', "pi"),
         ('{"type":"message","id":"a","parentId":null,"message":{"role":"user","content":"x"}}', "pi"),
         (json.dumps(CHAT), "openai_chat"),
@@ -54,6 +57,11 @@ def test_formats_are_told_by_content(tmp_path: Path, data: str, expected: str) -
         (b"[" * 100_000, "nested too deep"),
         (b'[{"role": "user", "content": "cut of', "ends early"),
         (b"[]", "no known format"),
+        (b'{"x":1}\n' * LOOKED_AT + CLAUDE.encode() + b"\n", "no known format"),
+        (b'{"type":"user","message":{"content":"hi"}}', "no known format"),
+        (b'{"type":"user","uuid":"u"}', "no known format"),
+        (b'{"type":"session","id":"s"}', "no known format"),
+        (b'{"type":"message","message":{"content":"hi"}}', "no known format"),
     ],
 )
 def test_what_is_no_session_is_refused(tmp_path: Path, data: bytes, problem: str) -> None:
@@ -82,3 +90,10 @@ def test_a_named_format_is_taken(tmp_path: Path) -> None:
     with pytest.raises(UnreadableInput, match="only 1 unknown record"):
         read(put(tmp_path, CLAUDE), "pi")
     assert set(FORMATS) == {"claude_code", "pi", "openai_chat", "clawvm_trace"}
+
+
+def test_sessions_without_an_id_are_named_by_content(tmp_path: Path) -> None:
+    """Another content is another session, the same content is the same one."""
+    rows = [CLAUDE.replace('"sessionId":"s",', "").replace("hi", text) for text in ("hi", "ho", "hi")]
+    first, second, third = (read(put(tmp_path, row))[0].session_id for row in rows)
+    assert first == third != second

@@ -419,3 +419,8 @@ def test_an_anchor_needs_the_right_key_that_is_still_good(tmp_path, key):
                 anchor.check_anchor(log, note, wrong, NOW)
         with pytest.raises(AnchorRefused, match="was good until"):
             anchor.check_anchor(log, note, key.public, key.public.not_after_s + 1)
+
+
+def test_a_key_does_not_show_its_secret(key):
+    """Neither in a traceback nor in a log."""
+    assert key.secret.hex() not in repr(key) and repr(key.secret) not in repr(key)

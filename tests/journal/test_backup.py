@@ -141,6 +141,7 @@ def test_destinations_that_are_refused(tmp_path) -> None:
     there.chmod(0o640)
     link, folder, used = tmp_path / "link.db", tmp_path / "folder", tmp_path / "used.db"
     link.symlink_to(path)
+    (tmp_path / "hard.db").hardlink_to(path)
     folder.mkdir()
     Path(f"{used}-wal").write_bytes(b"log")
     before = names(tmp_path)
@@ -149,6 +150,7 @@ def test_destinations_that_are_refused(tmp_path) -> None:
         (folder, True, "is a directory"),
         (path, True, "the journal itself"),
         (link, True, "the journal itself"),
+        (tmp_path / "hard.db", True, "the journal itself"),
         (used, True, "in use"),
         (tmp_path / "missing" / "x", True, "no directory"),
     ):

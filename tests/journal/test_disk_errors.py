@@ -149,3 +149,33 @@ def test_macos_syncs_past_the_cache_of_the_drive(tmp_path, monkeypatch, platform
         assert db.execute("PRAGMA checkpoint_fullfsync").fetchone() == (on,)
     finally:
         db.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, JournalFull),
+        (errno.EACCES, JournalReadOnly),
+        (errno.EROFS, JournalReadOnly),
+        (errno.EIO, DiskFailed),
+        (errno.ENOTDIR, JournalError),
+    ],
+)
+def test_what_the_system_refuses_is_told_by_kind(number, kind):
+    """Room, rights, the disk, and everything else; an error of ours stays as it is."""
+    told = opening.translate_os(OSError(number, "no"), "a.db")
+    assert type(told) is kind and "a.db" in str(told)
+    assert opening.translate_os(told, "b.db") is told
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    """An error of the disk while the header is read is the journal's error, with the file."""
+    path = tmp_path / "journal.db"
+    open_journal(path).close()
+
+    def failing(fd, length, at):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("clawvm_es.journal.judging.raw.pread", failing)
+    with pytest.raises(JournalError, match=r"journal\.db cannot be read: Input/output error"):
+        open_journal(path)

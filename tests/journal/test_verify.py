@@ -9,6 +9,7 @@ import sqlite3
 import pytest
 
 from clawvm_es.errors import JournalDamaged, UnreadableInput
+from clawvm_es.journal.foreign import foreign
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.journal.verify import PROBLEMS_MAX, verify_log
@@ -300,3 +301,27 @@ def test_an_open_journal_is_verified_beside_its_writer(tmp_path) -> None:
         with log.transaction() as transaction:
             transaction.append("s", [budget(1)])
             assert verify_log(log) == ()
+
+
+def test_what_sqlite_itself_finds_is_told(good, tmp_path) -> None:
+    """An index that lacks its entries is a problem of integrity, whatever our own checks see."""
+    path = tmp_path / "journal.db"
+    shutil.copy(good, path)
+    with sqlite3.connect(path) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        (root,) = db.execute(
+            "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = 'events' LIMIT 1"
+        ).fetchone()
+        db.execute("PRAGMA journal_mode=DELETE")
+    db.close()
+    raw = bytearray(path.read_bytes())
+    raw[(root - 1) * size : root * size] = b"\x0a\0\0\0\0" + size.to_bytes(2, "big") + bytes(size - 7)
+    path.write_bytes(raw)
+    assert any(problem.what == "integrity" and "index" in problem.detail for problem in verify_log(path))
+
+
+def test_foreign_objects_are_told_in_the_order_of_their_names() -> None:
+    """Whatever the order in which they were found."""
+    table = ("table", "x", "CREATE TABLE x (a)")
+    found = foreign({"zoo": table, "ape": table, "events": table}, {"events"})
+    assert [each.name for each in found] == ["ape", "zoo"]
