@@ -168,7 +168,11 @@ def test_what_is_no_good_journal_is_refused_untouched(good, tmp_path, run, file,
     for verb in VERBS:
         assert refused(run(verb, path), says)
     assert refused(run("replay", file(conversation(1)), "-j", path, "--seed", 7), says)
-    assert run("verify", path).code == run("verify", path, "--fast").code == (2 if "is n" in says or says == "is a directory" else 1)
+    assert (
+        run("verify", path).code
+        == run("verify", path, "--fast").code
+        == (2 if "is n" in says or says == "is a directory" else 1)
+    )
     assert before is None or path.read_bytes() == before
 
 

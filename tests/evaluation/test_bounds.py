@@ -176,7 +176,7 @@ def test_no_policy_comes_below_fit(session: Given, budget_tokens, policy):
     assert bounds(its, budget_tokens).fit <= run(its, policy, budget_tokens).figures.misses
 
 
-FRAMES = (e.SessionOpened, e.SessionClosed)
+FRAMES = (e.SessionOpened, e.SessionClosed, e.SessionReopened, e.SettingsAdopted)
 
 
 @pytest.mark.parametrize("budget_tokens", [120, 240, 500])

@@ -89,7 +89,6 @@ def error(name: str) -> sqlite3.Error:
         ("SQLITE_CANTOPEN_SYMLINK", JournalReadOnly),
         ("SQLITE_NOMEM", JournalError),
         ("SQLITE_TOOBIG", JournalError),
-        ("SQLITE_INTERRUPT", JournalError),
         ("SQLITE_MISUSE", JournalError),
         ("SQLITE_CORRUPT_INDEX", JournalDamaged),
         ("SQLITE_NOTADB", JournalDamaged),
