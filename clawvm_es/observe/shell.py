@@ -51,6 +51,8 @@ _NODES: Final = (
 )
 _STRUCTURE: Final = frozenset(_NODES.split())
 """Nodes of the parse tree that do nothing by themselves; what they hold is looked at."""
+_NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
+"""Characters that no syntax of the shell has; the grammar's own scanner reads beyond a table at some of them."""
 _SYSTEM: Final = re.compile(r"/(?:usr/(?:local/)?|opt/homebrew/)?bin/")
 _OUTPUT: Final = re.compile(r"/dev/(?:null|stdout|stderr)|\d+|-")
 _HARMLESS: Final = re.compile(r"LC_\w+|LANG|LANGUAGE|TZ|COLUMNS|LINES|NO_COLOR|CLICOLOR|TERM")
@@ -67,7 +69,9 @@ def effect(command: str) -> Effect:
     """The most that a command line does; `MAY_WRITE` when in doubt."""
     if len(command) > COMMAND_CHARS_MAX:
         return Effect.MAY_WRITE
-    root = _parser().parse(command.encode("utf-8", "surrogatepass")).root_node
+    if "\0" in command:
+        return Effect.MAY_WRITE
+    root = _parser().parse(_NOT_ASCII.sub("x", command).encode()).root_node
     if root.has_error:
         return Effect.MAY_WRITE
     effects = list(_effects(root))

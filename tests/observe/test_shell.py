@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from clawvm_es.observe.programs import PROGRAMS
@@ -136,6 +136,8 @@ def test_commands_that_may_write(command: str) -> None:
 
 
 @given(st.text(max_size=60))
+@example("~\x97b:{\U00108712\x08h")
+@example("\ud800 {\0")
 def test_any_text_has_an_effect(command: str) -> None:
     """No text raises, and the answer is the same again."""
     assert effect(command) is effect(command)
