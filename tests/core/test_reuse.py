@@ -9,10 +9,12 @@ from msgspec.structs import replace
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.core.ranking import index_of, since
 from clawvm_es.core.reuse import NEAR, NEARNESS, USES_MAX, worth
+from clawvm_es.core.utility import RECENCY
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, Resource, ResourceClass
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 from clawvm_es.testing.core import Given, page
+from tests.core.plain_model import nearness, recency
 
 
 def order(given):
@@ -96,3 +98,12 @@ def test_nearness_falls_with_age(age):
 def test_the_default_policy_ranks_by_reuse():
     """What a session is opened with unless it is told otherwise."""
     assert Given.session().state.ranks_reuse and CLAWVM.weights.reuse > 0
+
+
+def test_steps_of_age_are_those_that_are_written_down():
+    """Nearness and recency at every age, beside the plain model's; and the turn at which each falls next."""
+    for steps, plain in ((NEARNESS, nearness), (RECENCY, recency)):
+        for age in range(400):
+            assert steps.at(age) == plain(age)
+            falls = next((later for later in range(age + 1, 1000) if steps.at(later) != steps.at(age)), None)
+            assert steps.next_change(7, 7 + age) == (None if falls is None else 7 + falls)
