@@ -709,9 +709,11 @@ class Plain:
     def _see_budget_changed(self, event: e.BudgetChanged) -> None:
         self.budget = event.budget_tokens
 
-    def _see_settings_adopted(self, event: e.SettingsAdopted) -> None:
-        assert event.profile is None, "no strategy adopts another policy"
+    def _see_settings_adopted(self, event: e.SettingsAdopted | e.SessionForked) -> None:
+        self.profile = event.profile or self.profile
         self.budget = event.budget_tokens or self.budget
+
+    _see_session_forked = _see_settings_adopted
 
     def _see_turn_began(self, event: e.TurnBegan) -> None:
         self.turn += 1

@@ -52,6 +52,9 @@ REFUSED = {
     "a budget of nothing": e.BudgetChanged(0),
     "forked elsewhere": replace(FORKED, parent_version=4),
     "forked on a budget of nothing": replace(FORKED, budget_tokens=0),
+    "reopening what is open": e.SessionReopened(),
+    "adopting nothing": e.SettingsAdopted(),
+    "adopting a budget of nothing": e.SettingsAdopted(budget_tokens=0),
     "a change of a shared scope": e.ScopeChanged("f", Op.APPEND, 1, 0, HASH, "s", 1, HASH),
     "an unknown hint": e.TurnBegan(hints=("p1", "p9")),
     "an unknown page was retrieved": e.TurnBegan(retrieved=("p9",)),
@@ -91,6 +94,8 @@ TAKEN = {
     "the smallest budget": e.BudgetChanged(1),
     "forked here": FORKED,
     "forked on the smallest budget": replace(FORKED, budget_tokens=1),
+    "adopting the smallest budget": e.SettingsAdopted(budget_tokens=1),
+    "adopting a policy": e.SettingsAdopted(profile=COMPACTION_HYBRID),
     "known pages": e.TurnBegan(hints=("p1",), retrieved=("p1",), fixed_tokens=0),
     "the next page": page(2),
     "a known page again": page(1),
@@ -141,7 +146,9 @@ def test_a_session_begins_with_its_opening(data):
 
 
 def test_a_closed_session_takes_erasures_and_forks_only(given):
-    """Everything else is refused."""
+    """Everything else is refused, until it is opened again."""
+    given.when(e.SessionClosed(CloseReason.ENDED))
+    given.when(e.SessionReopened())
     given.when(e.SessionClosed(CloseReason.ENDED))
     with pytest.raises(UsageError, match="closed"):
         given.when(e.TurnBegan())
@@ -159,4 +166,6 @@ def test_a_project_takes_no_policy_that_writes_back_by_itself():
     shared.when(replace(opened(), project="scope:team"))
     with pytest.raises(UsageError, match="project"):
         shared.when(e.SessionForked("parent", 1, HASH, profile=COMPACTION_HYBRID))
+    with pytest.raises(UsageError, match="project"):
+        shared.when(e.SettingsAdopted(profile=COMPACTION_HYBRID))
     assert Given.session().when(e.SessionForked("parent", 1, HASH, profile=COMPACTION_HYBRID)) == ()

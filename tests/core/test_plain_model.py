@@ -302,6 +302,16 @@ class BesideMachine(RuleBasedStateMachine):
         found = tuple(self.known(data, 2)) if outcome is RecallOutcome.OK and self.state.pages else ()
         self.beside.when(e.RecallAnswered(self.state.recalls + 1, outcome, HASH, found, self.needs(data)))
 
+    @rule(data=st.data(), budget=st.none() | st.integers(1, 900), forks=st.booleans())
+    def adopt(self, data, budget, forks):
+        """Go on under another policy or budget, sometimes as a fork."""
+        alone = [policy for policy in self.policies if not (policy.flush_permille or policy.compact_permille)]
+        policy = data.draw(st.none() | st.sampled_from(alone if self.project else self.policies))
+        if forks:
+            self.beside.when(e.SessionForked("parent", self.state.version, HASH, policy, budget))
+        elif policy or budget:
+            self.beside.when(e.SettingsAdopted(policy, budget))
+
     @rule(budget=st.integers(1, 900))
     def budget(self, budget):
         """Change the budget."""
