@@ -108,8 +108,10 @@ def complaints(kind: str, line: Sequence[str], code: object, out: str, err: str)
         yield f"{verb} exits {code} where there is no journal"
     if kind == "trigger" and verb in (*WRITING, "replay", "demo") and "--dry-run" not in line and code != 2:
         yield f"{verb} exits {code} beside a foreign trigger"
-    if kind in ("trigger", "foreign") and verb in READING and verb != "verify" and code == 2:
+    if kind in ("trigger", "foreign") and verb in READING and verb not in ("verify", "backup") and code == 2:
         yield f"{verb} refuses to read"
+    if verb == "backup" and kind == "trigger" and code != 2:
+        yield f"backup exits {code}: a copy with a foreign trigger"
     if verb == "verify_bundle" and code == 0:
         yield "a bundle that was changed is good"
 
