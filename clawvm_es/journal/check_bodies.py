@@ -24,13 +24,12 @@ _LONELY: Final = """SELECT blob_id, digest, body FROM blobs
 class BodyChecker:
     """Collects what inputs name while rows go by, then compares it with what is stored.
 
-    Memory: one bit a commitment, and those that were not found.
+    Memory: a few bytes a commitment, whatever its id, and those that were not found.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        last = db.execute("SELECT coalesce(max(commitment_id), 0) FROM commitments").fetchone()[0]
-        self._named = bytearray(last // 8 + 1)
+        self._named: dict[int, int] = {}  # ids by 64 → a bit for each that is named
         self._missing: dict[str, str] = {}  # commitment → where it is named first
         self._redacted: set[str] = set()
 
@@ -45,7 +44,8 @@ class BodyChecker:
                 if stored is None:
                     self._missing.setdefault(commitment, place(row))
                 else:
-                    self._named[stored[0] // 8] |= 1 << stored[0] % 8
+                    group, place_in = divmod(stored[0], 64)
+                    self._named[group] = self._named.get(group, 0) | 1 << place_in
 
     def check(self) -> Iterator[Problem]:
         """All problems of bodies and commitments, after the last row."""
@@ -62,7 +62,7 @@ class BodyChecker:
         commitment_id, name, session_id, salt, blob_id, bound, digest, body = row
         commitment = text(name)
         where = f"commitments {commitment_id} ({commitment[:12]}…, session {text(session_id)})"
-        if not self._named[commitment_id // 8] >> commitment_id % 8 & 1:
+        if not self._named.get(commitment_id // 64, 0) >> commitment_id % 64 & 1:
             yield Problem("commitment", where, "no input of the log names it")
         if len(salt) != SALT_BYTES:
             yield Problem("salt", where, f"has {len(salt)} bytes, not {SALT_BYTES}")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
+from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalDamaged, UnreadableInput
 from clawvm_es.journal.foreign import foreign
 from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.journal.verify import PROBLEMS_MAX, verify_log
+from clawvm_es.limits import SNAPSHOT_EVENTS
 from clawvm_es.model.events import ContentRedacted, PromptRendered, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason
 from clawvm_es.testing.logs import budget, new, used
@@ -325,3 +328,34 @@ def test_foreign_objects_are_told_in_the_order_of_their_names() -> None:
     table = ("table", "x", "CREATE TABLE x (a)")
     found = foreign({"zoo": table, "ape": table, "events": table}, {"events"})
     assert [each.name for each in found] == ["ape", "zoo"]
+
+
+def test_a_commitment_with_a_huge_id_is_checked_in_little_memory(tmp_path):
+    """Rows are told apart by their ids, however large; no table as long as the largest id is made."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("s", counter="lines4") as session:
+        session.user_says("hello")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        (trigger,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'commitments_update'").fetchone()
+        db.execute("DROP TRIGGER commitments_update")
+        last = "(SELECT max(commitment_id) FROM commitments)"
+        db.execute(f"UPDATE commitments SET commitment_id = {2**62} WHERE commitment_id = {last}")
+        db.execute(trigger)
+    assert verify_log(path) == ()
+
+
+def test_snapshots_whose_ids_are_used_up_are_not_taken(tmp_path):
+    """A cache that cannot grow is warned of, and stops nobody; rebuilding makes it anew."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("s", counter="lines4") as session:
+        for number in range(2 * SNAPSHOT_EVENTS):
+            session.user_says(f"message {number}")
+        session.save()
+        with journal.log.transaction() as transaction:
+            transaction.connection.execute(
+                f"UPDATE sqlite_sequence SET seq = {2**63 - 1} WHERE name LIKE 'snapshot%'"
+            )
+        for number in range(2 * SNAPSHOT_EVENTS):
+            session.user_says(f"later message {number}")
+        session.save()
+        assert session.state.version == journal.log.head("s").version

@@ -47,7 +47,7 @@ def catch_up(log: EventLog) -> None:
         after, upto = log.ask(_news)
         if upto - after >= limits.SNAPSHOT_EVENTS // 2:
             _take_all(log, after, upto)
-    except (JournalError, sqlite3.Error) as error:
+    except (JournalError, sqlite3.Error, OverflowError) as error:  # the last: ids are used up
         _log.warning("snapshots could not be taken", path=log.path, error=str(error))
 
 
