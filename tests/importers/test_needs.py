@@ -140,6 +140,17 @@ def test_repeated_reads() -> None:
     assert found.changed_rereads == 1
 
 
+def test_a_short_text_that_is_read_again_is_no_need() -> None:
+    """Twelve characters are enough, eleven are not, and a short other text is no changed re-read."""
+    found = context()
+    found.write(page(1, "twelve chars\nmore", signature=1, path="/a"))
+    assert len(found.repeated_read(page(2, "  twelve chars \n", signature=1, path="/a"))) == 1
+    assert found.repeated_read(page(2, "twelve char", signature=1, path="/a")) == ()
+    assert found.repeated_read(page(2, "elsewhere", signature=1, path="/a")) == ()
+    assert found.repeated_read(page(2, "twelve chars", signature=9, path="/b")) == ()
+    assert found.changed_rereads == 0
+
+
 def test_a_rewritten_page_holds_its_newest_text_only() -> None:
     """A page that was rewritten in place is no holder of its older text."""
     found = context()

@@ -1,0 +1,21 @@
+"""Versions that stored things name: raise one together with what it stands for, and this table with it."""
+
+from clawvm_es.core.decide import DECIDER_VERSION
+from clawvm_es.core.evolve import REDUCER_VERSION
+from clawvm_es.importers.trace import VERSION
+from clawvm_es.journal import schema
+from clawvm_es.journal.snapshots.parts import FORMAT
+from clawvm_es.model.events import EVENT_TYPES
+
+NEWER = {"session_opened": 3, "session_forked": 3, "tool_called": 2, "update_staged": 2, "boundary_reached": 2}
+"""Event types whose schema has had other versions; all others are at their first."""
+
+
+def test_versions_are_those_that_were_published():
+    """Decider, fold, snapshots, traces, the file, and every event's schema."""
+    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (2, 4, 2, 4)
+    assert (schema.APPLICATION_ID, schema.USER_VERSION) == (0x434C564D, 1)
+    assert {name: cls.SCHEMA_VERSION for name, cls in EVENT_TYPES.items()} == {
+        **dict.fromkeys(EVENT_TYPES, 1),
+        **NEWER,
+    }
