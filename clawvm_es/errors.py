@@ -41,6 +41,10 @@ class UsageError(ClawVMError, ValueError):
     """The caller passed something that can never work: an unknown policy, a budget of 0, a closed session."""
 
 
+class MissingCapability(UsageError):
+    """A verb needs something that this journal's storage does not declare; nothing was done."""
+
+
 class UnreadableInput(ClawVMError, ValueError):
     """A file that was given as input is missing, of no known format, or damaged beyond skipping a record."""
 

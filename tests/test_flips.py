@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.storage.sqlite.verify import verify_log
 
 ROOT = Path(__file__).resolve().parent.parent
 

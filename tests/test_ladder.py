@@ -19,6 +19,7 @@ LADDER = (
     ("core",),
     ("representations",),
     ("journal",),
+    ("storage",),
     ("projections",),
     ("observe",),
     ("engine",),
@@ -152,7 +153,7 @@ def test_every_module_says_what_it_is(module):
 @pytest.mark.parametrize(
     "source",
     [
-        "from clawvm_es.journal.protocol import Head",
+        "from clawvm_es.journal.ports import Head",
         "import clawvm_es.cli.main",
         "from clawvm_es import engine",
         "from ..projections import tables",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 
 WITHOUT_POSIX = """
@@ -19,7 +19,7 @@ import clawvm_es
 import clawvm_es.cli.main
 import clawvm_es.evaluation.kept
 from clawvm_es.errors import JournalReadOnly
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 with open_journal(sys.argv[1], read_only=True) as log:
     print(len(list(log.read_all())))
 with open_journal(sys.argv[1]) as log:

@@ -13,7 +13,7 @@ from clawvm_es.cli.output import style
 if TYPE_CHECKING:
     from clawvm_es.history.blame import Basis, Blame, Content, Value
     from clawvm_es.history.origins import Place
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 PREVIEW = 84
 """Characters of a value or a source that are printed."""

@@ -11,8 +11,8 @@ from clawvm_es.errors import UsageError
 if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction
     from clawvm_es.journal.anchors.keys import SecretKey
-    from clawvm_es.journal.protocol import Recorded
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.journal.ports import Recorded
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 def certificate_key(path: str | None, key: str | None, at: int | None, dry_run: bool) -> SecretKey | None:

@@ -36,8 +36,8 @@ def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str
     from clawvm_es.errors import ClawVMError, JournalDamaged, JournalTooNew
     from clawvm_es.journal.problems import DAMAGE
     from clawvm_es.journal.snapshots import snapshot_problems
-    from clawvm_es.journal.verify import Problem, verify_log
     from clawvm_es.projections import foreign_objects, foreign_problems, projections_problems
+    from clawvm_es.storage.sqlite.verify import Problem, verify_log
 
     with suppress(JournalDamaged, JournalTooNew):  # that is a finding, not wrong usage
         require_journal(path)

@@ -38,8 +38,8 @@ def demo(context: click.Context, journal: str | None, as_json: bool) -> None:
     """
     from clawvm_es.cli.output import emit
     from clawvm_es.cli.summary import session_document
-    from clawvm_es.journal.verify import verify_log
     from clawvm_es.projections import projections_problems
+    from clawvm_es.storage.sqlite.verify import verify_log
 
     with _place(journal) as path:
         rows, pages, log = _replayed(path)
@@ -71,9 +71,9 @@ def _replayed(path: str) -> tuple[list[SessionRow], list[PageRow], Any]:
     from clawvm_es.core.profiles import profile
     from clawvm_es.engine.journal import Journal
     from clawvm_es.importers.replay import ReplaySettings, replay
-    from clawvm_es.journal.sqlite_log import open_journal
     from clawvm_es.projections import snapshot
     from clawvm_es.projections.tables import PAGE_TABLE, SESSIONS
+    from clawvm_es.storage.sqlite.log import open_journal
 
     with Journal.open(path, seed=SEED) as target, as_file(files("clawvm_es.cli") / "demo_session.jsonl") as file:
         for policy in POLICIES:

@@ -18,7 +18,7 @@ from clawvm_es.cli.place import also_meant
 
 if TYPE_CHECKING:
     from clawvm_es.history.diff import Changed, Diff, FieldDifference, PageDifference, PromptDifference, Side
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 _NAMED = 12
 """Page ids named on one line."""

@@ -11,8 +11,8 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.sqlite_log import SQLiteLog
     from clawvm_es.projections.rows import FieldRow, UpdateRow
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @click.command()

@@ -14,8 +14,8 @@ from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.limits import LOCK_WAIT_S
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.sqlite_log import SQLiteLog
     from clawvm_es.projections import Snapshot
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,7 +52,7 @@ def place_options(verb: F) -> F:
 @contextmanager
 def opened(path: str) -> Iterator[SQLiteLog]:
     """The journal at `path`, for reading only."""
-    from clawvm_es.journal.sqlite_log import open_journal
+    from clawvm_es.storage.sqlite.log import open_journal
 
     with open_journal(path, read_only=True) as log:
         if not log.pending_erasures():
@@ -148,7 +148,7 @@ def models(
 def require_journal(path: str) -> None:
     """Raise `UnreadableInput` unless there is a journal at `path`, so that a verb does not make one by mistake."""
     from clawvm_es.errors import UnreadableInput
-    from clawvm_es.journal import judging
+    from clawvm_es.storage.sqlite import judging
 
     if judging.is_new(os.path.realpath(path)):
         raise UnreadableInput(f"{path}: there is no journal here")

@@ -11,7 +11,7 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 KEY_DAYS: Final = 365
 _file = click.Path(dir_okay=False)
@@ -216,8 +216,8 @@ def _refused(context: click.Context, journal: str, error: Any, as_json: bool) ->
 def read_input(path: str) -> bytes:
     """A small file that was given; raises `UnreadableInput`."""
     from clawvm_es.errors import UnreadableInput
-    from clawvm_es.journal import raw
     from clawvm_es.journal.anchors.notes import NOTE_BYTES_MAX
+    from clawvm_es.storage.sqlite import raw
 
     try:
         return raw.read_bytes(path, NOTE_BYTES_MAX + 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clawvm_es.history.provenance import Span
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 def print_provenance(journal: str, log: SQLiteLog, session_id: str, version: int | None, as_json: bool) -> None:

@@ -14,8 +14,8 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.protocol import Recorded
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.journal.ports import Recorded
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @click.command()
@@ -374,10 +374,10 @@ def _turn_stats(log: SQLiteLog, session_id: str) -> tuple[dict[str, Any], list[s
 def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list[str]]:
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import facts, table
-    from clawvm_es.journal import holders, opening
     from clawvm_es.journal.lineage import read_session
     from clawvm_es.projections import bodies
     from clawvm_es.projections.tables import SESSIONS
+    from clawvm_es.storage.sqlite import holders, opening
 
     by_type: Counter[str] = Counter()
     bytes_by_type: Counter[str] = Counter()

@@ -13,7 +13,7 @@ from clawvm_es.cli.options import journal_argument, json_option, session_option,
 
 if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction, Target
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 _file = click.Path(dir_okay=False)
 
@@ -81,8 +81,8 @@ def redact(
     from clawvm_es.cli.options import require_journal
     from clawvm_es.cli.output import emit
     from clawvm_es.history.redact import redact as erase
-    from clawvm_es.journal.sqlite_log import open_journal
     from clawvm_es.model.facts import RedactReason
+    from clawvm_es.storage.sqlite.log import open_journal
 
     require_journal(journal)
     signer = certificate_key(certificate, key, at, dry_run)

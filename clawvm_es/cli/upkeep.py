@@ -14,7 +14,7 @@ from clawvm_es.cli.redecided import difference_lines, redecided
 
 if TYPE_CHECKING:
     from clawvm_es.journal.anchors import Anchored
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @click.command()
@@ -130,8 +130,8 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
     from clawvm_es.cli.options import require_journal
     from clawvm_es.cli.output import emit, progress, table
     from clawvm_es.journal import snapshots
-    from clawvm_es.journal.sqlite_log import open_journal
     from clawvm_es.projections.tables import TABLES
+    from clawvm_es.storage.sqlite.log import open_journal
 
     require_journal(journal)
     with open_journal(journal, wait_s=wait) as log:
@@ -166,7 +166,7 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
 
     from clawvm_es.cli.output import bad, counted, emit, good, progress
     from clawvm_es.errors import BackupRefused
-    from clawvm_es.journal.backup import backup as copy
+    from clawvm_es.storage.sqlite.backup import backup as copy
 
     try:
         with progress("backup") as show:

@@ -12,7 +12,7 @@ from hashlib import sha256
 import attrs
 
 from clawvm_es import limits
-from clawvm_es.journal.protocol import Vault
+from clawvm_es.journal.ports import Vault
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Resource, ResourceClass
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope

@@ -19,15 +19,15 @@ from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import check_text
 from clawvm_es.journal.lineage import event_at, lineage
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import EventLog, Expected, NewEvent
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.ports import EventLog, Expected, NewEvent
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
 from clawvm_es.projections import catch_up
 from clawvm_es.representations.counter import counter as counter_named
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import open_journal
 
 
 class Journal:

@@ -14,7 +14,7 @@ from clawvm_es.core.state import Page, State
 from clawvm_es.engine.edge import decode, encode
 from clawvm_es.errors import JournalTooNew
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import PromptRendered
 from clawvm_es.model.pages import LADDER, Fidelity
 from clawvm_es.representations.counter import TokenCounter

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from clawvm_es.core.state import State, Update
-from clawvm_es.journal.protocol import NewEvent, Transaction, Vault
+from clawvm_es.journal.ports import NewEvent, Transaction, Vault
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ScopeChange, UpdateFacts
 

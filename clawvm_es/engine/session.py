@@ -15,7 +15,7 @@ from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.engine.updates import Updates, as_evidence
 from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError
-from clawvm_es.journal.protocol import Durability
+from clawvm_es.journal.ports import Durability
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import (

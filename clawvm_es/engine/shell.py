@@ -30,7 +30,7 @@ from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import admit
 from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import read_back, read_session
-from clawvm_es.journal.protocol import Durability, EventLog, Head, NewEvent, Recorded
+from clawvm_es.journal.ports import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, StagedPage, Trigger, UpdateFacts

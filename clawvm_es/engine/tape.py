@@ -17,7 +17,7 @@ from clawvm_es.engine.nearest import MadeCall, Nearest, nearest
 from clawvm_es.engine.signatures import signature_key
 from clawvm_es.errors import JournalDamaged, NotCanonical
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import UNKNOWN_TOOL, SessionForked, ToolCalled, ToolReturned
 from clawvm_es.model.facts import ReturnStatus
 

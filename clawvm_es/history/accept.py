@@ -23,7 +23,7 @@ from clawvm_es.errors import ClawVMError, NondeterminismError
 from clawvm_es.history.redecide import groups
 from clawvm_es.journal.chain import GENESIS, row_hash
 from clawvm_es.journal.codec import encode
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import Event, Input, SessionForked, ToolCalled
 from clawvm_es.model.facts import Evidence

@@ -21,7 +21,7 @@ from clawvm_es.history.expressions import Question, Seen
 from clawvm_es.history.origins import require_session
 from clawvm_es.history.places import state_at
 from clawvm_es.journal.lineage import event_at, read_session
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import FaultObserved, PromptAssembled
 from clawvm_es.model.facts import FaultType
 

@@ -14,7 +14,7 @@ from clawvm_es.engine.edge import decode
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, require_session
 from clawvm_es.journal.lineage import event_at, read_session
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultType, Op, RejectReason, UpdateFacts
 from clawvm_es.model.pages import Fidelity, PageType

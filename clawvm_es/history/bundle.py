@@ -34,10 +34,10 @@ from clawvm_es.errors import AnchorRefused, UsageError
 from clawvm_es.journal.anchors import Checkpoint, inclusion_proofs, rest_roots, unverified
 from clawvm_es.journal.anchors.anchor import check_root
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import Recorded
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.events import ContentRedacted, ScopeChanged, ScopeSynced, SessionForked, SessionOpened
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 FORMAT: Final = "clawvm-bundle"
 VERSION: Final = 1

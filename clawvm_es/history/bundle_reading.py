@@ -20,7 +20,7 @@ from clawvm_es.history.bundle import FIRST_BYTES, VERSION
 from clawvm_es.history.recording import Place, RecordedSession, decoded
 from clawvm_es.journal.chain import GENESIS, row_hash
 from clawvm_es.journal.codec import decode
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.events import KINDS, SCOPE_PREFIX, SessionForked, SessionOpened
 
 SUFFIX: Final = ".clawvm.bundle"

@@ -21,14 +21,14 @@ from clawvm_es import projections
 from clawvm_es.errors import AnchorRefused, UsageError
 from clawvm_es.history.reach import Log
 from clawvm_es.history.redact import Redaction
-from clawvm_es.journal import opening
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
 from clawvm_es.journal.anchors.notes import from_base64
-from clawvm_es.journal.erasure import Erasure
 from clawvm_es.journal.lineage import event_at, read_session
-from clawvm_es.journal.protocol import Recorded
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.events import ContentRedacted
+from clawvm_es.storage.sqlite import opening
+from clawvm_es.storage.sqlite.erasure import Erasure
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 FORMAT: Final = "clawvm-erasure-certificate"
 VERSION: Final = 1

@@ -27,7 +27,7 @@ from clawvm_es.history.steps import COMMITMENT_CHARS, KINDS, Group, Step, Steps
 from clawvm_es.journal import codec
 from clawvm_es.journal.codec import COMMITMENT_FIELDS
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 
 CHANGES_MAX: Final = 20
 """Differing fields that are kept of one pair of events."""

@@ -19,7 +19,7 @@ from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.store import fold_values
 from clawvm_es.history.origins import require_session
 from clawvm_es.history.places import prompt_at, state_at
-from clawvm_es.journal.protocol import EventLog, Vault
+from clawvm_es.journal.ports import EventLog, Vault
 from clawvm_es.model.events import ScopeChanged
 from clawvm_es.model.facts import Op
 from clawvm_es.model.pages import ABSENT, FULL, LADDER

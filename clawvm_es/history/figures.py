@@ -8,7 +8,7 @@ import attrs
 
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultType
 from clawvm_es.model.pages import ABSENT, LADDER, Fidelity

@@ -19,14 +19,14 @@ from clawvm_es.engine.edge import decode
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import Recorded
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.projections import bodies_with
 from clawvm_es.representations.terms import composed, located, spaced, terms
 from clawvm_es.representations.terms import pattern as finder
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 Log: TypeAlias = SQLiteLog | MemoryLog
 _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')

@@ -10,12 +10,12 @@ from clawvm_es.engine.render import Piece, Renderer, renderer_of
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
 from clawvm_es.model.pages import Fidelity
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @attrs.frozen

@@ -16,8 +16,6 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import lineage, read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
     PageWritten,
@@ -26,6 +24,8 @@ from clawvm_es.model.events import (
     SessionOpened,
     ToolReturned,
 )
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 Log: TypeAlias = SQLiteLog | MemoryLog
 

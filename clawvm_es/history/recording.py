@@ -31,7 +31,7 @@ from clawvm_es.core.state import State
 from clawvm_es.errors import ClawVMError, UnreadableInput, UsageError
 from clawvm_es.journal.chain import GENESIS, row_hash
 from clawvm_es.journal.codec import decode
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import KINDS, Event, SessionOpened
 from clawvm_es.projections.digest import decision_digest

@@ -25,12 +25,10 @@ from clawvm_es.core.state import State
 from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
 from clawvm_es.history.reach import Log, Reach, touches
 from clawvm_es.history.titles import title_of
-from clawvm_es.journal import erasure, snapshots
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.erasure import Erasure
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.protocol import Durability, Erased, NewEvent
-from clawvm_es.journal.sqlite_log import SQLiteLog, SQLiteTransaction
+from clawvm_es.journal.ports import Durability, Erased, NewEvent
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
@@ -38,6 +36,9 @@ from clawvm_es.model.events import (
     PageWritten,
 )
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.storage.sqlite import erasure
+from clawvm_es.storage.sqlite.erasure import Erasure
+from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
 
 _NAME: Final = re.compile(r"[\w.:/+@-]{1,200}")
 _PREFIX_MIN: Final = 8

@@ -21,7 +21,7 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.values import NOTHING, changed_values
 from clawvm_es.errors import ClawVMError, NondeterminismError
 from clawvm_es.journal.codec import encode
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import Event, Input, SessionForked
 

@@ -26,7 +26,7 @@ from clawvm_es.engine.edge import decode
 from clawvm_es.engine.signatures import canonical
 from clawvm_es.engine.values import ERASED, Mark, parsed
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.model.pages import Author

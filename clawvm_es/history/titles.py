@@ -6,7 +6,7 @@ from typing import Final
 
 from clawvm_es.engine.edge import decode
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import SCOPE_PREFIX, PageWritten
 from clawvm_es.model.pages import Author, PageType
 from clawvm_es.representations.secrets import hide

@@ -26,7 +26,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
 from clawvm_es.history.refeed import Refeed
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import INPUTS

@@ -16,7 +16,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, require_session
 from clawvm_es.history.places import end_of_turn, state_at
 from clawvm_es.journal.lineage import event_at, read_back, read_session
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import BoundaryReached, PageWritten, PromptAssembled, RepresentationChanged, TurnBegan
 from clawvm_es.model.facts import Boundary, ChangeReason
 from clawvm_es.model.pages import Fidelity

@@ -9,7 +9,7 @@ from typing import Final
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.records import BOM, Fields, TooDeep, parse_json, read_lines
-from clawvm_es.journal import raw
+from clawvm_es.storage.sqlite import raw
 
 CLAUDE_CODE: Final = "claude_code"
 PI: Final = "pi"

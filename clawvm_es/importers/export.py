@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from clawvm_es.errors import UsageError
 from clawvm_es.importers.trace import write_trace
 from clawvm_es.journal.lineage import lineage, read_session
-from clawvm_es.journal.protocol import EventLog
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import PromptRendered
 
 

@@ -25,7 +25,7 @@ from clawvm_es.importers import commands, read
 from clawvm_es.importers.detect import CLAWVM_TRACE
 from clawvm_es.importers.recording import Recording
 from clawvm_es.journal.admission import check_text, odd_text
-from clawvm_es.journal.protocol import Durability
+from clawvm_es.journal.ports import Durability
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, SessionOpened, TurnBegan
 from clawvm_es.model.facts import Boundary, OnPressure, Trigger

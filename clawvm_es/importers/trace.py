@@ -25,7 +25,7 @@ from clawvm_es.importers.recording import Lines, Recording, TraceInput
 from clawvm_es.importers.records import Fields, TooDeep, parse_json
 from clawvm_es.journal.admission import odd_time, structure
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.journal.upcasters import UPCASTERS, upcast
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (

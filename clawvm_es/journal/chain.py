@@ -13,7 +13,7 @@ import hashlib
 import struct
 from typing import Final
 
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 
 GENESIS: Final = bytes(32)
 """What the first event of a stream chains to."""

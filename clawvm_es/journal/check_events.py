@@ -12,12 +12,12 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from clawvm_es.errors import ClawVMError
-from clawvm_es.journal import queries
 from clawvm_es.journal.admission import odd_text, odd_time, oddity
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import check_canonical, decode
 from clawvm_es.journal.problems import Problem
 from clawvm_es.model.events import EVENT_TYPES, KINDS, SessionForked
+from clawvm_es.storage.sqlite import queries
 
 RawRow: TypeAlias = tuple[Any, ...]
 """The columns of `queries.COLUMNS`; texts are UTF-8 bytes."""

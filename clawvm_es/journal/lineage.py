@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import JournalDamaged, UsageError
-from clawvm_es.journal.protocol import EventLog, Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import SessionForked
 
 _PIECE: Final = 64

@@ -15,7 +15,7 @@ from clawvm_es.errors import IdempotencyConflict, JournalDamaged, UsageError, Ve
 from clawvm_es.journal.admission import admit, check_text, odd_time
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import encode
-from clawvm_es.journal.protocol import Expected, ExpectedVersion, NewEvent, Recorded
+from clawvm_es.journal.ports import Expected, ExpectedVersion, NewEvent, Recorded
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES, KINDS, Event, SessionForked
 

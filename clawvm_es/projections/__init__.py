@@ -6,9 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from clawvm_es.journal import opening
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.body_index import forget_bodies, optimize
@@ -24,6 +22,8 @@ from clawvm_es.projections.snapshot import (
     snapshot_at,
 )
 from clawvm_es.projections.store import Progress
+from clawvm_es.storage.sqlite import opening
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 __all__ = [
     "Progress",

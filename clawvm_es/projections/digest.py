@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha256
 
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 
 START = sha256(b"clawvm-es decision 1").digest()
 """The digest of a session without decisions."""

@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from types import MappingProxyType
 
-from clawvm_es.journal import erasure, foreign, schema
-from clawvm_es.journal.foreign import Definition, Foreign
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.snapshots import tables as snapshots
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.projections.places import LIVE, NEXT
 from clawvm_es.projections.tables import expected_definitions
+from clawvm_es.storage.sqlite import erasure, foreign, schema, snapshots
+from clawvm_es.storage.sqlite.foreign import Definition, Foreign
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @cache

@@ -10,12 +10,9 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from clawvm_es.journal import foreign, opening
-from clawvm_es.journal.foreign import definitions, same_definition
 from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.problems import DAMAGE
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections import body_index, store
@@ -30,6 +27,9 @@ from clawvm_es.projections.tables import (
     Table,
     expected_definitions,
 )
+from clawvm_es.storage.sqlite import foreign, opening
+from clawvm_es.storage.sqlite.foreign import definitions, same_definition
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 R = TypeVar("R")
 

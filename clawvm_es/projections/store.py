@@ -15,10 +15,8 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from clawvm_es.errors import JournalDamaged
-from clawvm_es.journal import foreign, queries
-from clawvm_es.journal.foreign import Definition, definitions, same_definition
 from clawvm_es.journal.lineage import Segment, segments
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import body_index
 from clawvm_es.projections.fold import RAW_COLUMNS, Fold, Prefix
@@ -39,6 +37,8 @@ from clawvm_es.projections.tables import (
     put_in_place,
     read_definitions,
 )
+from clawvm_es.storage.sqlite import foreign, queries
+from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
 
 R = TypeVar("R")
 Progress = Callable[[int, int], None]

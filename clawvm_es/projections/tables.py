@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from clawvm_es.journal.foreign import Definition, definitions
 from clawvm_es.projections import body_index
 from clawvm_es.projections.places import LIVE, NEXT
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
+from clawvm_es.storage.sqlite.foreign import Definition, definitions
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clawvm_es.history.recording import RecordedSession as RecordedSession
-    from clawvm_es.journal.memory_log import MemoryLog as MemoryLog
+    from clawvm_es.storage.memory.log import MemoryLog as MemoryLog
     from clawvm_es.testing.contracts import ClockContract as ClockContract
     from clawvm_es.testing.contracts import MemoryBackendContract as MemoryBackendContract
     from clawvm_es.testing.contracts import TokenCounterContract as TokenCounterContract
@@ -57,7 +57,7 @@ _WHERE = {
     **dict.fromkeys(("TokenCounterContract", "ToolContract"), "testing.contracts"),
     **dict.fromkeys(("events", "inputs", "pages", "sessions", "values"), "testing.strategies"),
     "EventLogContract": "testing.logs",
-    "MemoryLog": "journal.memory_log",
+    "MemoryLog": "storage.memory.log",
     "RecordedSession": "history.recording",
     "assert_redecides": "testing.redeciding",
 }

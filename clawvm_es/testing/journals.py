@@ -27,9 +27,9 @@ from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
 from clawvm_es.history.recording import RecordedSession
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import NewEvent
+from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model.events import KINDS, SessionOpened, TurnBegan
+from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.testing.core import Given
 from clawvm_es.testing.fakes import FakeClock
 

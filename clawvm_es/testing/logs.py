@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from clawvm_es.errors import IdempotencyConflict, NotCanonical, UsageError, VersionConflict
 from clawvm_es.journal.chain import GENESIS, event_hash
-from clawvm_es.journal.protocol import Durability, EventLog, Expected, ExpectedVersion, NewEvent, Recorded
+from clawvm_es.journal.ports import Durability, EventLog, Expected, ExpectedVersion, NewEvent, Recorded
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import (
     BudgetChanged,

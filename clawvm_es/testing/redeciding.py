@@ -19,7 +19,7 @@ from clawvm_es.history.accept import Accepted
 from clawvm_es.history.recorded_files import read_sessions
 from clawvm_es.history.recording import RecordedSession, write_recording
 from clawvm_es.history.redecide import Difference, changed_fields, redecide
-from clawvm_es.journal.protocol import Recorded
+from clawvm_es.journal.ports import Recorded
 
 FIELDS_SHOWN: Final = 12
 """Differing fields of one event that are shown."""

@@ -17,7 +17,7 @@ import pytest
 
 from clawvm_es import Journal
 from clawvm_es.errors import JournalBusy
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from tests.acceptance.user import PROGRAM, conversation, in_shell, lines, refused
 from tests.waiting import until
 

@@ -10,8 +10,8 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.history import end_of_turn, prompt_at, state_at
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.pages import ABSENT, LADDER
+from clawvm_es.storage.sqlite.log import open_journal
 from tests.acceptance.user import in_shell
 
 pytestmark = pytest.mark.sweep

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from clawvm_es.journal import backup as module
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite import backup as module
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 
 

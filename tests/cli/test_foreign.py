@@ -14,11 +14,11 @@ import pytest
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ForeignObject, JournalDamaged
 from clawvm_es.history.redact import Target, redact
-from clawvm_es.journal import opening, watched
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.projections import catch_up, foreign_objects, projections_problems, snapshot
 from clawvm_es.projections.tables import SESSIONS
+from clawvm_es.storage.sqlite import opening, watched
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.fakes import FakeClock
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.engine.journal import Journal
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 
 SESSION = Path(__file__).parents[2] / "clawvm_es" / "cli" / "demo_session.jsonl"

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget, used
 
 

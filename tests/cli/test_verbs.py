@@ -15,8 +15,8 @@ import pytest
 
 from clawvm_es.cli.demo import SEED
 from clawvm_es.cli.main import cli, main
-from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.projections.tables import TABLES
+from clawvm_es.storage.sqlite.log import open_journal
 
 OURS, WEAK = "demo-clawvm", "demo-retrieval"
 READING = {

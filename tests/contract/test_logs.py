@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import EventLogContract
 
 

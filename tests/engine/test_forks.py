@@ -12,8 +12,8 @@ from clawvm_es.history import prompt_at, redecide, state_at
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import lineage, read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.pages import Pin
+from clawvm_es.storage.sqlite.verify import verify_log
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from clawvm_es.engine.aio import AsyncSession
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import IdempotencyConflict
-from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import FULL
+from clawvm_es.storage.sqlite.log import SQLiteLog
 from tests.engine.conftest import FIELDS, ticking
 
 SETTINGS = Settings(fields=FIELDS)

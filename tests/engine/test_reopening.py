@@ -11,11 +11,11 @@ from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.replay import replay
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
 from clawvm_es.projections import projections_problems, snapshot
 from clawvm_es.projections.digest import decision_digest
 from clawvm_es.projections.tables import SESSIONS
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.engine.conftest import FIELDS, ticking
 
 RULE = "Never push to main."

@@ -19,10 +19,10 @@ from clawvm_es.history import redecide
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import RedactReason, ResourceClass
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.engine.conftest import ticking
 
 

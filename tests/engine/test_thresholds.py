@@ -13,10 +13,10 @@ from clawvm_es.history.whatif import Setting, whatif
 from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Holder, Need, NeedRule, Trigger
 from clawvm_es.projections.digest import decision_digest
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.engine.conftest import FIELDS, ticking
 
 POLICY = "compaction_hybrid"

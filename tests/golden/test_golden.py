@@ -10,10 +10,10 @@ import pytest
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import redecide
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Trigger
 from clawvm_es.projections import projections_problems, rebuild
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.golden.make import VERSION, expectation
 
 CURRENT = {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()}

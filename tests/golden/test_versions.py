@@ -3,9 +3,9 @@
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.evolve import REDUCER_VERSION
 from clawvm_es.importers.trace import VERSION
-from clawvm_es.journal import schema
 from clawvm_es.journal.snapshots.parts import FORMAT
 from clawvm_es.model.events import EVENT_TYPES
+from clawvm_es.storage.sqlite import schema
 
 NEWER = {"session_opened": 3, "session_forked": 3, "tool_called": 2, "update_staged": 2, "boundary_reached": 2}
 """Event types whose schema has had other versions; all others are at their first."""

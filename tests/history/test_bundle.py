@@ -24,9 +24,9 @@ from clawvm_es.history.bundle import FIRST_BYTES, bundle
 from clawvm_es.journal.anchors import PublicKey, SecretKey, load_secret, make_key, merkle, take_checkpoint
 from clawvm_es.journal.anchors.notes import Checkpoint, sign
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.events import ContentRedacted, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget, new, used
 from tests.journal.test_anchors import ED25519
 

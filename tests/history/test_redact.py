@@ -16,11 +16,11 @@ from clawvm_es.history import end_of_turn, prompt_at, redecide, state_at
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import replay
 from clawvm_es.journal import anchors
-from clawvm_es.journal.erasure import pieces
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import ContentRedacted
 from clawvm_es.projections import projections_problems
+from clawvm_es.storage.sqlite.erasure import pieces
+from clawvm_es.storage.sqlite.verify import verify_log
 
 SETTINGS = Settings(fields={"note": FieldSchema()})
 

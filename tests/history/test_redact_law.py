@@ -12,9 +12,9 @@ from clawvm_es.engine.store import FieldSchema
 from clawvm_es.history import redecide
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import SCOPE_PREFIX
 from clawvm_es.projections import projections_problems
+from clawvm_es.storage.sqlite.verify import verify_log
 
 SETTINGS = Settings(fields={"note": FieldSchema()})
 PLACES = ("user", "page", "result", "argument", "source", "answer", "query", "recalled", "value", "shared")

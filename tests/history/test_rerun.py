@@ -17,13 +17,13 @@ from clawvm_es.history.whatif import Setting, whatif
 from clawvm_es.history.whatif import settings as combined
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import FaultType, Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.profile import Capability
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import SESSIONS
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.engine.conftest import FIELDS, ticking
 from tests.engine.test_tape import World
 

@@ -22,9 +22,9 @@ from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.importers.trace import VERSION
 from clawvm_es.journal.codec import to_plain
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.projections.digest import decision_digest
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.importers.test_odd_json import BASES, written
 
 

@@ -22,11 +22,8 @@ from clawvm_es.history.redecide import redecide
 from clawvm_es.journal import admission, planning, snapshots
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import NewEvent
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.ports import NewEvent
 from clawvm_es.journal.twins import twin
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.limits import ID_CHARS, INTEGER_MAX, TIME_MAX_US, TIME_MIN_US, TOKENS_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.bounds import Within
@@ -34,6 +31,9 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.pages import Fidelity, Level, PageType, Pin
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot
 from clawvm_es.projections.tables import TABLES
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.core import opened, page
 from clawvm_es.testing.strategies import values
 

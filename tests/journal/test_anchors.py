@@ -16,8 +16,8 @@ from clawvm_es.journal.anchors import anchor, merkle
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey, load_public, load_secret, make_key
 from clawvm_es.journal.anchors.notes import Checkpoint, open_note, sign, unverified
 from clawvm_es.journal.chain import GENESIS, event_hash
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget, used
 
 NOW = 1_800_000_000

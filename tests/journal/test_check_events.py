@@ -6,11 +6,11 @@ import sqlite3
 
 import pytest
 
-from clawvm_es.journal import queries
 from clawvm_es.journal.chain import event_hash
 from clawvm_es.journal.check_events import EventChecker
-from clawvm_es.journal.sqlite_log import open_journal
-from tests.journal.test_verify import fill
+from clawvm_es.storage.sqlite import queries
+from clawvm_es.storage.sqlite.log import open_journal
+from tests.storage.sqlite.test_verify import fill
 
 COLUMNS = queries.COLUMNS.replace(",", "").split()
 AT = COLUMNS.index

@@ -27,15 +27,16 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import NewEvent
-from clawvm_es.journal.snapshots import parts, tables
+from clawvm_es.journal.ports import NewEvent
+from clawvm_es.journal.snapshots import parts
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.take import take
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import TurnBegan
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite import snapshots as tables
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from tests.core.test_fold import Life
 
 FIELDS = [field.name for field in attrs.fields(State) if field.name != "index"]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawvm_es.journal.protocol import NewEvent
-from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
+from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
 from clawvm_es.projections import body_index, catch_up, forget_bodies, optimize, projections_problems, rebuild, store
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
 
 ODD = [
     "caf\udce9 zebra".encode("utf-8", "surrogatepass"),

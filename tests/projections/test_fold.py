@@ -13,9 +13,7 @@ from msgspec.structs import replace
 
 from clawvm_es.errors import JournalDamaged, UnknownEvent
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import NewEvent
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model import facts as f
 from clawvm_es.model.facts import ChangeReason, FaultReason, FaultType, NeedRule, Op
@@ -26,6 +24,8 @@ from clawvm_es.projections.fold import Fold
 from clawvm_es.projections.handlers import HANDLERS, LEAN
 from clawvm_es.projections.lean import LeanLevel, LeanOrigin
 from clawvm_es.projections.tables import DURABLE_STORE, FAULTS, PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.strategies import values
 
 SMALL = st.integers(1, 6)

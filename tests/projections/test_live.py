@@ -14,10 +14,10 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
-from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections import projections_problems, rebuild, snapshot
 from clawvm_es.projections.tables import NAMES, TABLES, definitions, expected_definitions
+from clawvm_es.storage.sqlite.log import open_journal
 
 SETTINGS = Settings(tools=(Tool("add", run=lambda a, b: f"sum {a + b}"),), fields={"goal": FieldSchema("string")})
 

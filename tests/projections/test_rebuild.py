@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.errors import JournalDamaged
-from clawvm_es.journal.protocol import NewEvent
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot, store
 from clawvm_es.projections.places import NEXT
 from clawvm_es.projections.tables import TABLES, definitions, expected_definitions
+from clawvm_es.storage.sqlite.log import open_journal
 
 PIECE = 40
 
@@ -100,7 +100,7 @@ def test_a_killed_rebuild_is_gone_on_with(path):
     before = stored(path)
     script = (
         "import os, signal, sys\n"
-        "from clawvm_es.journal.sqlite_log import open_journal\n"
+        "from clawvm_es.storage.sqlite.log import open_journal\n"
         "from clawvm_es.projections import rebuild, store\n"
         "store._PROGRESS_EVENTS = 1\n"
         "def killer(done, total):\n"

@@ -17,9 +17,9 @@ from bench.report import Measure
 from bench.sizes import Sizes
 from bench.timing import interleaved, ratio, seconds
 from bench.workload import premade
-from clawvm_es.journal.protocol import Durability, NewEvent
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.journal.ports import Durability, NewEvent
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 
 SESSION = "bench"
 RAW = "raw sqlite3"

@@ -15,7 +15,7 @@ import msgspec
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.journal.codec import to_plain
-from clawvm_es.journal.protocol import NewEvent
+from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model.events import EVENT_TYPES
 
 PEER = "eventsourcing"

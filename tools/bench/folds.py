@@ -16,9 +16,9 @@ from bench.workload import again, run
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
-from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.projections import rebuild
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 
 UNIT = "events/s"
 LEAST = 180_000

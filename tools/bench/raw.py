@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from clawvm_es import limits
-from clawvm_es.journal import schema
-from clawvm_es.journal.queries import COLUMNS, INSERT
+from clawvm_es.storage.sqlite import schema
+from clawvm_es.storage.sqlite.queries import COLUMNS, INSERT
 
 Row: TypeAlias = tuple[Any, ...]
 

@@ -14,7 +14,7 @@ from bench.timing import interleaved, seconds
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import redecide
 from clawvm_es.importers.replay import replay
-from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
 
 BAR = "redecide"
 

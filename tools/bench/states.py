@@ -19,8 +19,8 @@ from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import state_at
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
 from clawvm_es.representations.counter import counter
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
 
 LIMIT_MS = 5.0
 LIMIT_PERCENT = 15.0

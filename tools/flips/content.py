@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from clawvm_es.journal import schema
+from clawvm_es.storage.sqlite import schema
 
 JUDGED = ("rows", "schema", "header")
 """The log's rows over each of their paths, the schema, and what a journal sets in the file's header."""

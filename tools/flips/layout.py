@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from clawvm_es.journal import schema
+from clawvm_es.storage.sqlite import schema
 
 HEADER_BYTES = 100
 WAL_HEADER_BYTES = 32

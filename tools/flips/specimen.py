@@ -17,7 +17,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.anchors import load_secret, make_key, take_checkpoint
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 
 BUDGET = 1_000
 

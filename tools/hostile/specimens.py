@@ -22,7 +22,7 @@ from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.anchors import load_secret, make_key, take_checkpoint
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.fakes import FakeClock
 
 SECRET = "the passphrase of the vault is marmalade-on-toast"

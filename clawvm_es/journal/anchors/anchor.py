@@ -19,12 +19,12 @@ import attrs
 
 from clawvm_es import files
 from clawvm_es.errors import AnchorRefused, JournalDamaged
-from clawvm_es.journal import opening
 from clawvm_es.journal.anchors import merkle
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
 from clawvm_es.journal.anchors.notes import Checkpoint, from_base64, open_note, sign
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite import opening
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 _T = TypeVar("_T")
 _CHUNK: Final = 4_096

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from clawvm_es.journal.snapshots.check import snapshot_problems
 from clawvm_es.journal.snapshots.restore import state_at
-from clawvm_es.journal.snapshots.tables import forget
 from clawvm_es.journal.snapshots.take import catch_up, rebuild
+from clawvm_es.storage.sqlite.snapshots import forget
 
 __all__ = ["catch_up", "forget", "rebuild", "snapshot_problems", "state_at"]

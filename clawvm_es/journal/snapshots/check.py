@@ -10,16 +10,16 @@ from typing import Any
 
 from clawvm_es.errors import JournalError
 from clawvm_es.journal.lineage import lineage
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.problems import DAMAGE, Problem
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.snapshots import tables
 from clawvm_es.journal.snapshots.parts import HEAD_FIELDS, MADE_BY, OPENING, PARTS
 from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.restore import empty, restore
 from clawvm_es.journal.snapshots.sources import Base
-from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.take import advance, changes, give_up
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.storage.sqlite import snapshots as tables
+from clawvm_es.storage.sqlite.log import SQLiteLog
+from clawvm_es.storage.sqlite.snapshots import Damaged, Row
 
 
 def snapshot_problems(log: EventLog) -> Iterator[Problem]:

@@ -9,11 +9,11 @@ from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 import attrs
 
 from clawvm_es.errors import JournalDamaged
-from clawvm_es.journal import queries
 from clawvm_es.journal.lineage import Segment
-from clawvm_es.journal.snapshots import tables
-from clawvm_es.journal.snapshots.tables import Damaged
 from clawvm_es.model.events import Event
+from clawvm_es.storage.sqlite import queries
+from clawvm_es.storage.sqlite import snapshots as tables
+from clawvm_es.storage.sqlite.snapshots import Damaged
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -21,18 +21,18 @@ from clawvm_es import limits
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged
-from clawvm_es.journal import queries
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.snapshots import tables
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, decode_head, decode_opening, fill
 from clawvm_es.journal.snapshots.reader import END, Reader, inside
 from clawvm_es.journal.snapshots.sources import Base, PartSource, PlaceSource
-from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.tree import Tree
-from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.model.events import Event
+from clawvm_es.storage.sqlite import queries
+from clawvm_es.storage.sqlite import snapshots as tables
+from clawvm_es.storage.sqlite.log import SQLiteLog
+from clawvm_es.storage.sqlite.snapshots import Damaged, Row
 
 _TAIL: Final = 4 * limits.SNAPSHOT_EVENTS
 """Events folded inside the read transaction; what goes on longer (there are no snapshots) must not hold it."""

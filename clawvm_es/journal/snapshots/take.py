@@ -17,19 +17,19 @@ from clawvm_es import limits
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged, JournalError
-from clawvm_es.journal import opening, queries
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.protocol import EventLog
-from clawvm_es.journal.snapshots import tables
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
 from clawvm_es.journal.snapshots.reader import Reader, inside
 from clawvm_es.journal.snapshots.restore import empty, restore, stored
 from clawvm_es.journal.snapshots.sources import Base
-from clawvm_es.journal.snapshots.tables import Damaged, Row
 from clawvm_es.journal.snapshots.tree import Leaf
-from clawvm_es.journal.sqlite_log import SQLiteLog
 from clawvm_es.model.events import SessionForked, SessionOpened
+from clawvm_es.storage.sqlite import opening, queries
+from clawvm_es.storage.sqlite import snapshots as tables
+from clawvm_es.storage.sqlite.log import SQLiteLog
+from clawvm_es.storage.sqlite.snapshots import Damaged, Row
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -12,10 +12,10 @@ import threading
 import pytest
 
 from clawvm_es.errors import JournalBusy, UsageError
-from clawvm_es.journal.lock import WriterLock
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import BudgetChanged
+from clawvm_es.storage.sqlite.lock import WriterLock
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, payloads, used
 from tests.waiting import CEILING_S
 
@@ -163,7 +163,7 @@ def test_a_transaction_stays_with_its_process(tmp_path) -> None:
 WRITER = """
 import sys
 from clawvm_es.errors import VersionConflict
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget, used
 path, number, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 with open_journal(path) as log:
@@ -194,8 +194,8 @@ def test_writers_in_processes(tmp_path) -> None:
 
 ENDLESS = """
 import sys
-from clawvm_es.journal.protocol import Durability
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.ports import Durability
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.testing.logs import budget, new, used
 log = open_journal(sys.argv[1])

@@ -14,13 +14,13 @@ import pytest
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import BackupRefused, JournalFull, NotAJournal, UnreadableInput, UsageError
 from clawvm_es.history.redact import Target, redact
-from clawvm_es.journal import backup as module
-from clawvm_es.journal import opening
-from clawvm_es.journal.backup import backup
-from clawvm_es.journal.protocol import Durability
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.journal.ports import Durability
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage.sqlite import backup as module
+from clawvm_es.storage.sqlite import opening
+from clawvm_es.storage.sqlite.backup import backup
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new
 
 SECRET = b"the planted secret of this test, long enough to be searched for"
@@ -60,8 +60,8 @@ def test_a_copy_is_a_journal_of_its_own(tmp_path) -> None:
 
 WRITER = """
 import sys
-from clawvm_es.journal.protocol import Durability
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.journal.ports import Durability
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.testing.logs import budget, new
 with open_journal(sys.argv[1]) as log:

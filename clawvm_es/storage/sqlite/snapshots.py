@@ -18,8 +18,8 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.journal import foreign
-from clawvm_es.journal.foreign import Definition, definitions, same_definition
+from clawvm_es.storage.sqlite import foreign
+from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
 
 TABLES: Final = ("snapshots", "snapshot_nodes", "snapshot_position")
 _DDL: Final = (

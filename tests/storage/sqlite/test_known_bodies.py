@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from clawvm_es.journal.sqlite_log import open_journal
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import new
 
 

@@ -21,9 +21,9 @@ from clawvm_es.errors import (
     UnreadableInput,
     UsageError,
 )
-from clawvm_es.journal import schema
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.storage.sqlite import schema
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 
 
@@ -232,7 +232,7 @@ def test_reading_what_a_crash_left(tmp_path) -> None:
 READ_AS_NOBODY = """
 import os, sys
 from clawvm_es.errors import JournalReadOnly
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 os.setgid(65534)
 os.setuid(65534)

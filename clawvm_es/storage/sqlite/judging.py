@@ -17,7 +17,7 @@ from contextlib import closing
 from typing import Final
 
 from clawvm_es import errors
-from clawvm_es.journal import raw, schema, wal
+from clawvm_es.storage.sqlite import raw, schema, wal
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100

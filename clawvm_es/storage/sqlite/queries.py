@@ -9,7 +9,7 @@ from typing import Any, Final
 from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.planning import Spot
-from clawvm_es.journal.protocol import Erased, Recorded
+from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
 from clawvm_es.model.events import Event
 

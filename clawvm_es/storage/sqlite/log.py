@@ -21,10 +21,10 @@ import structlog
 
 from clawvm_es import files, limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
-from clawvm_es.journal import erasure, foreign, holders, judging, opening, planning, queries
-from clawvm_es.journal.lock import WriterLock
+from clawvm_es.journal import planning
 from clawvm_es.journal.planning import Spot
-from clawvm_es.journal.protocol import (
+from clawvm_es.journal.ports import (
+    Capability,
     Durability,
     Erased,
     Expected,
@@ -34,7 +34,9 @@ from clawvm_es.journal.protocol import (
     Recorded,
 )
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
-from clawvm_es.journal.wal import Wal
+from clawvm_es.storage.sqlite import erasure, foreign, holders, judging, opening, queries
+from clawvm_es.storage.sqlite.lock import WriterLock
+from clawvm_es.storage.sqlite.wal import Wal
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -98,8 +100,12 @@ def finish_erasures(log: SQLiteLog) -> None:
 class SQLiteLog:
     """An `EventLog` in one file; made by `open_journal`, also a context manager that closes it."""
 
+    kind: Final = "sqlite"
+    capabilities: Final = frozenset(Capability)
+
     def __init__(self, path: str, lock: WriterLock, read_only: bool) -> None:
         self.path: Final = path
+        self.place: Final = path
         self.read_only: Final = read_only
         self._lock = lock
         self._mutex = threading.RLock()  # held by the thread that writes

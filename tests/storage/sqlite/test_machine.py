@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.protocol import Durability, Expected
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.journal.ports import Durability, Expected
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 SESSIONS = st.sampled_from(["a", "b", "ü"])

@@ -11,13 +11,13 @@ import pytest
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalDamaged, UnreadableInput
-from clawvm_es.journal.foreign import foreign
-from clawvm_es.journal.memory_log import MemoryLog
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import PROBLEMS_MAX, verify_log
 from clawvm_es.limits import SNAPSHOT_EVENTS
 from clawvm_es.model.events import ContentRedacted, PromptRendered, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite.foreign import foreign
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import PROBLEMS_MAX, verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 

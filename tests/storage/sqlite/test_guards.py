@@ -6,10 +6,10 @@ import sqlite3
 
 import pytest
 
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
 from clawvm_es.model.events import ContentRedacted, ToolCalled
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 

@@ -18,11 +18,11 @@ from clawvm_es.errors import (
     JournalFull,
     JournalReadOnly,
 )
-from clawvm_es.journal import lock, opening
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.storage.sqlite import lock, opening
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
-from tests.journal import failing_disk
+from tests.storage.sqlite import failing_disk
 
 needs_injection = pytest.mark.skipif(not failing_disk.available(), reason="SQLite's library cannot be reached")
 
@@ -175,6 +175,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     def failing(fd, length, at):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("clawvm_es.journal.judging.raw.pread", failing)
+    monkeypatch.setattr("clawvm_es.storage.sqlite.judging.raw.pread", failing)
     with pytest.raises(JournalError, match=r"journal\.db cannot be read: Input/output error"):
         open_journal(path)

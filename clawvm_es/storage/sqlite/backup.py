@@ -20,10 +20,10 @@ import attrs
 
 from clawvm_es import files
 from clawvm_es.errors import BackupRefused, JournalDamaged, UsageError
-from clawvm_es.journal import opening, queries
-from clawvm_es.journal.protocol import Head
-from clawvm_es.journal.sqlite_log import SQLiteLog, open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.journal.ports import Head
+from clawvm_es.storage.sqlite import opening, queries
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many bytes are copied, and how many there are about."""

@@ -12,14 +12,14 @@ import pytest
 
 from clawvm_es.cli.proof import read_input
 from clawvm_es.importers.detect import load
-from clawvm_es.journal import erasure, raw
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.storage.sqlite import erasure, raw
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 
 APPEND = """
 import sys
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 with open_journal(sys.argv[1]) as log:
     log.append("other", [budget(1)])

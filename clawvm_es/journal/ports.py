@@ -1,4 +1,7 @@
-"""What an event log is, whatever stores it: the contract that the SQLite log and the in-memory log pass.
+"""The ports that a storage fills: what an event log is, whatever stores it, and what else it may be able to do.
+
+Every storage keeps events and bodies (`EventLog`). What else it can do it declares (`Capability`); `require` refuses
+aloud what a log does not declare. Nothing outside `clawvm_es.storage` knows which log it has.
 
 LAW-LOG-1: a stream's versions are gapless from 1 (a fork's from its parent's version on), the log's `seq` is
 gapless from 1 and in commit order.
@@ -15,6 +18,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import attrs
 
+from clawvm_es.errors import MissingCapability
 from clawvm_es.model.events import Event
 
 
@@ -94,6 +98,42 @@ class Erased:
     body: bytes
 
 
+class Capability(StrEnum):
+    """What a log can do beside keeping events and bodies.
+
+    `snapshots`, `models` and `text` are caches: without them, states and read models are folded and texts are
+    scanned. Without one of the others its verbs refuse.
+    """
+
+    VERIFY = "verify"
+    """Checks what it stored: `Verifying`."""
+    ANCHOR = "anchor"
+    """Gives the hashes of its events in order: `Anchoring`."""
+    ERASE = "erase"
+    """Deletes bodies so that no trace of them is left: `Erasing`."""
+    SNAPSHOTS = "snapshots"
+    """Keeps snapshots of states: `SnapshotStore`."""
+    MODELS = "models"
+    """Keeps read models in tables: `ModelStore`."""
+    TEXT = "text"
+    """Keeps a full-text index of bodies: `TextIndex`."""
+
+
+def declares(log: object, capability: Capability) -> bool:
+    """Tell whether a log declares a capability; one that declares nothing has none."""
+    return capability in getattr(log, "capabilities", frozenset())
+
+
+def require(log: object, capability: Capability, verb: str) -> None:
+    """Raise `MissingCapability` unless the log declares `capability`, which `verb` needs."""
+    if not declares(log, capability):
+        kind = getattr(log, "kind", type(log).__name__)
+        raise MissingCapability(
+            f"{verb} is not possible here: the storage {kind} does not declare the capability {capability}",
+            hint="nothing was done; use a journal file, or a storage that declares it",
+        )
+
+
 class Vault(Protocol):
     """The bodies of one session: text in, salted commitments out."""
 
@@ -144,6 +184,22 @@ class Transaction(Protocol):
 
 class EventLog(Protocol):
     """An append-only log of events in streams, with bodies kept apart from them."""
+
+    @property
+    def kind(self) -> str:
+        """The name of the storage, for people: `sqlite`, `memory`."""
+
+    @property
+    def place(self) -> str:
+        """Where the log is kept, for messages: the path of a file."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every write raises `JournalReadOnly`."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the log can do beside keeping events and bodies."""
 
     @property
     def journal_id(self) -> str:

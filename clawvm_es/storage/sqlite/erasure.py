@@ -17,11 +17,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from clawvm_es.errors import JournalDamaged, JournalError
-from clawvm_es.journal import foreign, opening, raw
-from clawvm_es.journal.foreign import Definition
+from clawvm_es.storage.sqlite import foreign, opening, raw
+from clawvm_es.storage.sqlite.foreign import Definition
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.sqlite_log import SQLiteLog
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 PIECE_BYTES: Final = 24
 """Length of the pieces of erased bodies that are searched for."""

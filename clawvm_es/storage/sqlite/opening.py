@@ -17,8 +17,8 @@ from typing import Final
 from urllib.parse import quote
 
 from clawvm_es import errors, files
-from clawvm_es.journal import foreign, judging, raw, schema, wal, watched
-from clawvm_es.journal.lock import WriterLock
+from clawvm_es.storage.sqlite import foreign, judging, raw, schema, wal, watched
+from clawvm_es.storage.sqlite.lock import WriterLock
 
 BUSY_MS: Final = 5_000
 """How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""

@@ -12,7 +12,7 @@ import stat
 from typing import Final
 
 from clawvm_es import files, limits
-from clawvm_es.journal import raw
+from clawvm_es.storage.sqlite import raw
 
 _HEADER_BYTES: Final = 32
 _FRAME_HEADER_BYTES: Final = 24

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.errors import JournalError
-from clawvm_es.journal.lock import WriterLock
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.lock import WriterLock
+from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 
 PRECIOUS = b"sixteen precious"

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.errors import JournalDamaged, JournalTooNew, NotAJournal
-from clawvm_es.journal import schema
-from clawvm_es.journal.protocol import Durability
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.journal.ports import Durability
+from clawvm_es.storage.sqlite import schema
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 
 PAGE = 4096
@@ -344,7 +344,7 @@ def test_nothing_is_made_through_a_link(tmp_path, empty) -> None:
 AS_NOBODY = """
 import os, sys
 from clawvm_es.errors import JournalError
-from clawvm_es.journal.sqlite_log import open_journal
+from clawvm_es.storage.sqlite.log import open_journal
 os.setgid(65534)
 os.setuid(65534)
 for read_only in (False, True):

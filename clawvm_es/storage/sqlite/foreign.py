@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import ForeignObject
-from clawvm_es.journal import schema
+from clawvm_es.storage.sqlite import schema
 
 Definition = tuple[str, str, str]
 """Type of a schema object, its table, and its statement (empty where SQLite made it itself)."""

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 from clawvm_es.errors import JournalError, JournalTooNew, UnreadableInput
-from clawvm_es.journal import foreign, judging, opening, queries, schema, watched
-from clawvm_es.journal.check_bodies import BodyChecker
 from clawvm_es.journal.check_events import EventChecker, text
-from clawvm_es.journal.memory_log import MemoryLog
 from clawvm_es.journal.problems import DAMAGE, Problem
-from clawvm_es.journal.sqlite_log import SQLiteLog
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite import foreign, judging, opening, queries, schema, watched
+from clawvm_es.storage.sqlite.check_bodies import BodyChecker
+from clawvm_es.storage.sqlite.log import SQLiteLog
 
 __all__ = ["PROBLEMS_MAX", "Problem", "verify_log"]
 

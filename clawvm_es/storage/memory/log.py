@@ -10,14 +10,26 @@ from typing import Final
 
 from clawvm_es.errors import UsageError
 from clawvm_es.journal import planning
-from clawvm_es.journal.protocol import Durability, Erased, Expected, ExpectedVersion, Head, NewEvent, Recorded
+from clawvm_es.journal.ports import (
+    Capability,
+    Durability,
+    Erased,
+    Expected,
+    ExpectedVersion,
+    Head,
+    NewEvent,
+    Recorded,
+)
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
 
 
 class MemoryLog:
     """An `EventLog` in memory. Thread-safe; `full` and `normal` differ only in whether heads are provisional."""
 
+    kind: Final = "memory"
+    place: Final = "memory:"
     read_only: Final = False
+    capabilities: Final = frozenset({Capability.VERIFY, Capability.ANCHOR, Capability.ERASE})
 
     def __init__(self, *, reproducible: bool = False) -> None:
         self.reproducible = reproducible

@@ -17,11 +17,11 @@ import structlog
 from clawvm_es import limits
 from clawvm_es.cli.main import main
 from clawvm_es.errors import JournalFull
-from clawvm_es.journal import holders
-from clawvm_es.journal.protocol import Durability
-from clawvm_es.journal.sqlite_log import open_journal
-from clawvm_es.journal.verify import verify_log
+from clawvm_es.journal.ports import Durability
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage.sqlite import holders
+from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 BODY = bytes(range(256)) * 20
