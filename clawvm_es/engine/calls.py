@@ -19,9 +19,7 @@ import attrs
 from msgspec.structs import replace
 
 from clawvm_es.core.state import Call, Page, State
-from clawvm_es.engine.edge import encode
 from clawvm_es.engine.shell import Shell
-from clawvm_es.engine.signatures import signature_key
 from clawvm_es.engine.tape import Tape, Taped, tape_of
 from clawvm_es.engine.tools import UNKNOWN, Tool
 from clawvm_es.errors import NewToolCall, UsageError
@@ -29,6 +27,8 @@ from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
+from clawvm_es.observe.edge import encode
+from clawvm_es.observe.signatures import signature_key
 from clawvm_es.representations.visible import visible
 
 PREVIEW_CHARS: Final = 120

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from clawvm_es.core.state import Page, State
-from clawvm_es.engine.edge import decode, encode
 from clawvm_es.errors import JournalTooNew
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import PromptRendered
 from clawvm_es.model.pages import LADDER, Fidelity
+from clawvm_es.observe.edge import decode, encode
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import ESCAPINGS, RENDERER, Frame, directory_line, framed, framed_otherwise
 

@@ -22,7 +22,6 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.core.writeback import rebased
 from clawvm_es.engine import scopes
-from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.render import Renderer, renderer_of
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
@@ -35,6 +34,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, StagedPage, Trigger, UpdateFacts
 from clawvm_es.model.pages import FULL, OriginKind
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
 

@@ -14,12 +14,12 @@ from hashlib import sha256
 import attrs
 
 from clawvm_es.engine.nearest import MadeCall, Nearest, nearest
-from clawvm_es.engine.signatures import signature_key
 from clawvm_es.errors import JournalDamaged, NotCanonical
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import UNKNOWN_TOOL, SessionForked, ToolCalled, ToolReturned
 from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.observe.signatures import signature_key
 
 Open = Callable[[str | None], str | None]
 """From a commitment to its text; None where there is none or it was erased."""

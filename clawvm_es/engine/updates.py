@@ -11,7 +11,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from clawvm_es.core.state import State, Update
-from clawvm_es.engine.edge import decode, encode
 from clawvm_es.engine.given import shown
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.shell import Shell
@@ -21,6 +20,7 @@ from clawvm_es.limits import VALUE_BYTES_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Evidence, Op, SchemaVerdict, UpdateFacts, Verdict
 from clawvm_es.model.pages import FULL, Scope
+from clawvm_es.observe.edge import decode, encode
 
 UNDECLARED = "undeclared"
 """What stands in an event for the name of a field that nobody declared."""

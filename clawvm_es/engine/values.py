@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from clawvm_es.engine.signatures import Lexeme
+from clawvm_es.observe.signatures import Lexeme
 from clawvm_es.representations.visible import visible
 
 PREVIEW_CHARS: Final = 120

@@ -33,7 +33,17 @@ CODING: Final = "coding"
 CHAT: Final = "chat"
 KINDS: Final = (CODING, CHAT)
 """Coding agents, whose sessions are long, and customer service in short chats (tau-bench): never pooled."""
-_BUILT_BY: Final = ("errors.py", "limits.py", "model", "core", "representations", "journal", "engine", "importers")
+_BUILT_BY: Final = (
+    "errors.py",
+    "limits.py",
+    "model",
+    "core",
+    "representations",
+    "journal",
+    "engine",
+    "observe",
+    "importers",
+)
 """Parts of the package that a workload follows from, beside those of the evaluation that make it."""
 
 Progress = Callable[[int, int], None]

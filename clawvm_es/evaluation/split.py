@@ -18,7 +18,8 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final
 
-from clawvm_es.importers.recording import AssistantTurn, Recording
+from clawvm_es.importers.recording import Recording
+from clawvm_es.observe.steps import AssistantTurn
 
 TUNE: Final = "tune"
 HELD_OUT: Final = "held_out"

@@ -13,13 +13,13 @@ from typing import Final
 import attrs
 from msgspec.structs import replace
 
-from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.importers import Recording, commands
 from clawvm_es.importers.replay import opening
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Need
 from clawvm_es.model.pages import RANK
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.storage.memory.log import MemoryLog
 

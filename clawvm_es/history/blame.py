@@ -10,7 +10,6 @@ import attrs
 
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import Page, State, Update
-from clawvm_es.engine.edge import decode
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, require_session
 from clawvm_es.journal.lineage import event_at, read_session
@@ -18,6 +17,7 @@ from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultType, Op, RejectReason, UpdateFacts
 from clawvm_es.model.pages import Fidelity, PageType
+from clawvm_es.observe.edge import decode
 
 
 @attrs.frozen

@@ -14,7 +14,6 @@ import attrs
 import msgspec
 
 from clawvm_es.core.state import FieldKey, Page, State
-from clawvm_es.engine.edge import decode
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.store import fold_values
 from clawvm_es.history.origins import require_session
@@ -23,6 +22,7 @@ from clawvm_es.journal.ports import EventLog, Vault
 from clawvm_es.model.events import ScopeChanged
 from clawvm_es.model.facts import Op
 from clawvm_es.model.pages import ABSENT, FULL, LADDER
+from clawvm_es.observe.edge import decode
 
 
 @attrs.frozen

@@ -15,13 +15,13 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from clawvm_es.engine.edge import decode
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
+from clawvm_es.observe.edge import decode
 from clawvm_es.projections import bodies_with
 from clawvm_es.representations.terms import composed, located, spaced, terms
 from clawvm_es.representations.terms import pattern as finder

@@ -9,12 +9,12 @@ from functools import cached_property
 import attrs
 
 from clawvm_es.core.state import Page, State
-from clawvm_es.engine.edge import decode
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.ports import EventLog, Recorded, Vault
 from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, ToolCalled
 from clawvm_es.model.pages import Author, Origin, OriginKind
+from clawvm_es.observe.edge import decode
 
 
 @attrs.frozen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 
 from clawvm_es.core.state import State
-from clawvm_es.engine.edge import encode
 from clawvm_es.engine.render import Piece, Renderer, renderer_of
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
@@ -14,6 +13,7 @@ from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
 from clawvm_es.model.pages import Fidelity
+from clawvm_es.observe.edge import encode
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.storage.sqlite.log import SQLiteLog
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import attrs
 
 from clawvm_es.core.state import State
-from clawvm_es.engine.edge import encode
 from clawvm_es.engine.render import Piece
 from clawvm_es.history.origins import Origins, Provenance
 from clawvm_es.history.places import ShownPrompt, prompt_at, state_at
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.pages import RANK, Fidelity
+from clawvm_es.observe.edge import encode
 
 
 @attrs.frozen

@@ -22,14 +22,14 @@ from typing import Any, Final
 
 import attrs
 
-from clawvm_es.engine.edge import decode
-from clawvm_es.engine.signatures import canonical
 from clawvm_es.engine.values import ERASED, Mark, parsed
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.model.pages import Author
+from clawvm_es.observe.edge import decode
+from clawvm_es.observe.signatures import canonical
 
 KINDS: Final = ("said", "called", "returned", "decided", "harness")
 """What events are counted as, in the order in which they are told."""

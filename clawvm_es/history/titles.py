@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from clawvm_es.engine.edge import decode
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import SCOPE_PREFIX, PageWritten
 from clawvm_es.model.pages import Author, PageType
+from clawvm_es.observe.edge import decode
 from clawvm_es.representations.secrets import hide
 
 TITLE_CHARS: Final = 80

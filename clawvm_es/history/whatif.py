@@ -20,7 +20,6 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply, override
 from clawvm_es.core.profiles import without
 from clawvm_es.core.state import State
-from clawvm_es.engine.edge import decode
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import UsageError
 from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
@@ -31,6 +30,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import INPUTS
 from clawvm_es.model.profile import Capability, Profile, Weights
+from clawvm_es.observe.edge import decode
 
 Progress = Callable[[int, int], None]
 """(inputs decided, inputs in all)."""

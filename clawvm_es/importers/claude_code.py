@@ -14,19 +14,12 @@ import attrs
 
 from clawvm_es.importers.detect import CLAUDE_CODE
 from clawvm_es.importers.identity import content_id
-from clawvm_es.importers.recording import (
-    Lines,
-    RecordedBoundary,
-    Recording,
-    SkillBody,
-    Skip,
-    Summary,
-    Usage,
-    UserMessage,
-)
-from clawvm_es.importers.records import Fields, Record, read_lines
+from clawvm_es.importers.recording import Recording, Skip
+from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.steps import Lines, RecordedBoundary, SkillBody, Summary, Usage, UserMessage
 
 _HARNESS = re.compile(r"<command-|<local-command-|<bash-|\[Request interrupted")
 _CLEAR: Final = "<command-name>/clear</command-name>"

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Final
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers.records import BOM, Fields, TooDeep, parse_json, read_lines
+from clawvm_es.importers.records import BOM, read_lines
+from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.storage.sqlite import raw
 
 CLAUDE_CODE: Final = "claude_code"

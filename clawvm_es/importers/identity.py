@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from clawvm_es.engine.signatures import canonical
+from clawvm_es.observe.signatures import canonical
 
 
 def content_id(prefix: str, content: object) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.detect import OPENAI_CHAT, is_messages
 from clawvm_es.importers.identity import content_id
-from clawvm_es.importers.recording import Lines, Recording, Skip, Skips, SystemMessage, Usage, UserMessage
-from clawvm_es.importers.records import BOM, Fields, TooDeep, parse_json, read_lines
+from clawvm_es.importers.recording import Recording, Skip, Skips
+from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.observe.fields import Fields, TooDeep, parse_json
+from clawvm_es.observe.steps import Lines, SystemMessage, Usage, UserMessage
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:

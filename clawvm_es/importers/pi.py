@@ -15,10 +15,12 @@ import attrs
 
 from clawvm_es.importers.detect import PI
 from clawvm_es.importers.identity import content_id
-from clawvm_es.importers.recording import Lines, RecordedBoundary, Recording, Skip, Summary, Usage, UserMessage
-from clawvm_es.importers.records import Fields, Record, read_lines
+from clawvm_es.importers.recording import Recording, Skip
+from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.steps import Lines, RecordedBoundary, Summary, Usage, UserMessage
 
 _NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     {

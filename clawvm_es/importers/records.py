@@ -2,93 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import attrs
 
-from clawvm_es.engine.signatures import Lexeme
 from clawvm_es.importers.recording import Skip, Skips
-from clawvm_es.limits import NESTING_MAX, TIME_MAX_US, TIME_MIN_US, USAGE_TOKENS_MAX
+from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 
 BOM: Final = b"\xef\xbb\xbf"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_SECOND_US: Final = 1_000_000
-
-
-@attrs.frozen
-class Fields:
-    """A JSON object of a file, whose fields are asked for by type: one of another type is as good as missing.
-
-    It is the only way from a record to its values, so no parser meets a type that it does not expect.
-    """
-
-    raw: Mapping[str, object] = attrs.field(factory=dict)
-
-    @classmethod
-    def of(cls, value: object) -> Fields:
-        """The fields of a JSON value; none where it is no object."""
-        return cls(value) if isinstance(value, dict) else cls()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.raw
-
-    def __bool__(self) -> bool:
-        return bool(self.raw)
-
-    def text(self, name: str) -> str:
-        """A string, else the empty one."""
-        return text_of(self.raw.get(name))
-
-    def texts(self, name: str) -> list[str]:
-        """The strings in an array; in place of an item that is none, the empty one."""
-        return [text_of(item) for item in list_of(self.raw.get(name))]
-
-    def is_text(self, name: str) -> bool:
-        """Whether there is a string."""
-        return is_text(self.raw.get(name))
-
-    def is_list(self, name: str) -> bool:
-        """Whether there is an array."""
-        return isinstance(self.raw.get(name), list)
-
-    def is_odd(self, name: str) -> bool:
-        """Whether there is something that is neither a string, an array nor null."""
-        value = self.raw.get(name)
-        return value is not None and not is_text(value) and not isinstance(value, list)
-
-    def flag(self, name: str) -> bool:
-        """Whether there is a `true`."""
-        return self.raw.get(name) is True
-
-    def count(self, name: str) -> int:
-        """A count that event data may hold, else 0."""
-        return count_of(self.raw.get(name))
-
-    def fields(self, name: str) -> Fields:
-        """An object, else one without fields."""
-        return Fields.of(self.raw.get(name))
-
-    def objects(self, name: str) -> list[Fields]:
-        """The objects in an array; an item that is none has no fields."""
-        return [Fields.of(item) for item in list_of(self.raw.get(name))]
-
-    def blocks(self, name: str) -> list[Fields]:
-        """The blocks of a message's content; a string is one block of text."""
-        value = self.raw.get(name)
-        return [Fields({"type": "text", "text": value})] if is_text(value) else self.objects(name)
-
-    def arguments(self, name: str) -> Mapping[str, object]:
-        """The arguments of a call, as JSON gave them; what is no object is the argument `input`."""
-        value = self.raw.get(name)
-        return value if isinstance(value, dict) else {"input": value}
-
-    def instant(self, name: str, line: int) -> int:
-        """A recorded time in UTC µs; see `instant`."""
-        return instant(self.raw.get(name), line)
 
 
 @attrs.frozen
@@ -98,45 +19,6 @@ class Record:
     line: int
     data: Fields
     raw: bytes
-
-
-def _integer(text: str) -> int | Lexeme:
-    return int(text) if len(text) <= 18 and text != "-0" else Lexeme(text)
-
-
-_DECODER: Final = json.JSONDecoder(parse_float=Lexeme, parse_int=_integer, parse_constant=Lexeme, strict=False)
-
-
-class TooDeep(ValueError):
-    """JSON nested deeper than `limits.NESTING_MAX`."""
-
-
-def parse_json(text: str) -> object:
-    """The value of a JSON text; numbers that are not small integers as `Lexeme`.
-
-    Raises `ValueError`, and `TooDeep` beyond `limits.NESTING_MAX` levels, whatever the interpreter's stack allows.
-    """
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise TooDeep("nested too deep") from None
-    if text.count("{") + text.count("[") > NESTING_MAX and _depth(value) > NESTING_MAX:
-        raise TooDeep("nested too deep")
-    return value
-
-
-def _depth(value: object) -> int:
-    depth, layer = 0, [value]
-    while layer:
-        layer = [item for node in layer for item in _children(node)]
-        depth += 1
-    return depth - 1
-
-
-def _children(node: object) -> list[object]:
-    if isinstance(node, dict):
-        return list(node.values())
-    return node if isinstance(node, list) else []
 
 
 def read_lines(data: bytes) -> tuple[list[Record], Skips]:
@@ -161,46 +43,3 @@ def read_lines(data: bytes) -> tuple[list[Record], Skips]:
             else:
                 skipped.add(Skip.NOT_AN_OBJECT, number)
     return records, skipped
-
-
-def instant(value: object, line: int) -> int:
-    """A recorded time in UTC µs: ISO 8601, or milliseconds; missing or odd: `line` seconds after 1970-01-01.
-
-    Odd is what is no time, and a time outside the years 1 to 9999 in UTC.
-    """
-    found = _instant(value)
-    return line * _SECOND_US if found is None or not TIME_MIN_US <= found <= TIME_MAX_US else found
-
-
-def _instant(value: object) -> int | None:
-    if isinstance(value, str) and not isinstance(value, Lexeme):
-        try:
-            moment = datetime.fromisoformat(value)
-        except (ValueError, OverflowError):
-            return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // _MICROSECOND
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value * 1000
-    return None
-
-
-def is_text(value: object) -> bool:
-    """Whether `value` is a string; a number that is kept as its source wrote it is none."""
-    return isinstance(value, str) and not isinstance(value, Lexeme)
-
-
-def text_of(value: object) -> str:
-    """`value` if it is a string, else the empty string."""
-    return value if isinstance(value, str) and not isinstance(value, Lexeme) else ""
-
-
-def list_of(value: object) -> list[object]:
-    """`value` if it is an array, else an empty one."""
-    return value if isinstance(value, list) else []
-
-
-def count_of(value: object) -> int:
-    """`value` if it is a count of tokens that event data may hold, with others added to it, else 0."""
-    return value if type(value) is int and 0 <= value <= USAGE_TOKENS_MAX else 0

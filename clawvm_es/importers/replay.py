@@ -17,7 +17,6 @@ from msgspec.structs import replace
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
@@ -30,6 +29,7 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, SessionOpened, TurnBegan
 from clawvm_es.model.facts import Boundary, OnPressure, Trigger
 from clawvm_es.model.profile import Profile
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter as counter_named
 
 Progress = Callable[[str, int, int], None]

@@ -18,11 +18,9 @@ from typing import Any, Final
 
 import msgspec
 
-from clawvm_es.engine.edge import Edge, decode
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import CLAWVM_TRACE
-from clawvm_es.importers.recording import Lines, Recording, TraceInput
-from clawvm_es.importers.records import Fields, TooDeep, parse_json
+from clawvm_es.importers.recording import Recording, TraceInput
 from clawvm_es.journal.admission import odd_time, structure
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
 from clawvm_es.journal.ports import Recorded
@@ -40,6 +38,9 @@ from clawvm_es.model.events import (
     SessionReopened,
     SettingsAdopted,
 )
+from clawvm_es.observe.edge import Edge, decode
+from clawvm_es.observe.fields import Fields, TooDeep, parse_json
+from clawvm_es.observe.steps import Lines
 from clawvm_es.representations.counter import COUNTERS
 
 VERSION: Final = 4

@@ -10,18 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from clawvm_es.importers.recording import (
-    AssistantTurn,
-    Lines,
-    Recording,
-    Skip,
-    Skips,
-    Step,
-    ToolResult,
-    ToolUse,
-    Usage,
-)
+from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.observe.steps import AssistantTurn, Lines, Step, ToolResult, ToolUse, Usage
 
 
 @attrs.frozen

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.engine.signatures import canonical
 from clawvm_es.engine.values import ERASED, NOTHING, Change, changed_values, parsed, preview
+from clawvm_es.observe.signatures import canonical
 from clawvm_es.representations.visible import visible
 
 VALUES = st.recursive(

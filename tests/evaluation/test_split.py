@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from clawvm_es.evaluation.split import HELD_OUT, TUNE, assign, origin, side, split_file
 from clawvm_es.importers import read
-from clawvm_es.importers.recording import AssistantTurn, Lines, Recording, ToolUse, Usage
+from clawvm_es.importers.recording import Recording
+from clawvm_es.observe.steps import AssistantTurn, Lines, ToolUse, Usage
 
 
 def recording(session_id: str, *cwds: str) -> Recording:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.importers import FORMATS
-from clawvm_es.importers.recording import ToolUse
 from clawvm_es.importers.replay import ReplaySettings, replay
-from clawvm_es.importers.tools import TABLES, effects, normalised
-from clawvm_es.importers.translate import source_line
 from clawvm_es.journal.codec import encode
+from clawvm_es.observe.observer import source_line
+from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.tools import TABLES, effects, normalised
 from tests.golden.make import forked, live
 from tests.importers.test_odd_json import BASES, written
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from clawvm_es.core.profiles import profile
-from clawvm_es.engine.edge import Edge
 from clawvm_es.importers import Recording, commands
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SessionOpened
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter
 
 

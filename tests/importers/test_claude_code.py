@@ -6,16 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from clawvm_es.importers.claude_code import parse
-from clawvm_es.importers.recording import (
-    AssistantTurn,
-    RecordedBoundary,
-    Recording,
-    SkillBody,
-    Summary,
-    ToolResult,
-    UserMessage,
-)
+from clawvm_es.importers.recording import Recording
 from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, SkillBody, Summary, ToolResult, UserMessage
 
 Jsonl = Callable[[list[Any]], bytes]
 COUNTER = iter(range(10_000))

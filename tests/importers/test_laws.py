@@ -16,10 +16,10 @@ from clawvm_es.importers import Recording, read
 from clawvm_es.importers.claude_code import parse as parse_claude_code
 from clawvm_es.importers.openai_chat import parse as parse_openai_chat
 from clawvm_es.importers.pi import parse as parse_pi
-from clawvm_es.importers.recording import AssistantTurn, RecordedBoundary, SystemMessage
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import BoundaryReached, PageWritten, ToolCalled, ToolReturned, TurnBegan
 from clawvm_es.model.facts import Boundary, Need, NeedRule
+from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, SystemMessage
 
 Translate = Callable[[Recording], list[Command]]
 SAMPLED = 6

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clawvm_es.core.profiles import profile
-from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.importers import FORMATS, Recording, commands, export_trace, read_bytes
 from clawvm_es.model.events import SessionOpened
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter
 from tests.importers.conftest import SeededVault
 

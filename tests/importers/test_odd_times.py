@@ -9,12 +9,12 @@ from click.testing import CliRunner
 
 from clawvm_es.cli.main import cli
 from clawvm_es.engine.journal import Journal
-from clawvm_es.importers.records import instant
 from clawvm_es.journal import planning
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.ports import NewEvent
 from clawvm_es.limits import TIME_MAX_US, TIME_MIN_US
 from clawvm_es.model import events as e
+from clawvm_es.observe.fields import instant
 from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.core import opened
 

@@ -9,8 +9,8 @@ import pytest
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.openai_chat import parse
-from clawvm_es.importers.recording import AssistantTurn, SystemMessage, ToolResult, UserMessage
 from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.observe.steps import AssistantTurn, SystemMessage, ToolResult, UserMessage
 
 
 def call(call_id: str, arguments: str = "{}") -> dict[str, Any]:

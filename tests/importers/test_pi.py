@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from clawvm_es.importers.pi import parse
-from clawvm_es.importers.recording import AssistantTurn, RecordedBoundary, Recording, Summary, ToolResult, UserMessage
+from clawvm_es.importers.recording import Recording
 from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, Summary, ToolResult, UserMessage
 
 Jsonl = Callable[[list[Any]], bytes]
 HEADER = {"type": "session", "version": 3, "id": "s", "cwd": "/w", "timestamp": "2026-01-01T00:00:00Z"}

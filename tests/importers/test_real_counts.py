@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from clawvm_es.importers import read
-from clawvm_es.importers.recording import AssistantTurn, RecordedBoundary, ToolResult
 from clawvm_es.model.facts import Boundary
+from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, ToolResult
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

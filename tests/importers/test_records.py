@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from clawvm_es.engine.signatures import Lexeme
 from clawvm_es.importers.recording import SKIPPED_LINES, Skip, Skips
-from clawvm_es.importers.records import BOM, Fields, TooDeep, count_of, instant, parse_json, read_lines
+from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.limits import NESTING_MAX, USAGE_TOKENS_MAX
+from clawvm_es.observe.fields import Fields, TooDeep, count_of, instant, parse_json
+from clawvm_es.observe.signatures import Lexeme
 
 VALUES = {
     "text": "a",

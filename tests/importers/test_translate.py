@@ -7,22 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.engine.edge import Edge
 from clawvm_es.importers import Recording, commands
-from clawvm_es.importers.recording import (
-    AssistantTurn,
-    Lines,
-    RecordedBoundary,
-    SkillBody,
-    Step,
-    Summary,
-    SystemMessage,
-    ToolResult,
-    ToolUse,
-    Usage,
-    UserMessage,
-)
-from clawvm_es.importers.translate import CHANGED_REREAD, EMPTY_PRUNE, rules
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     BoundaryReached,
@@ -35,6 +20,21 @@ from clawvm_es.model.events import (
 )
 from clawvm_es.model.facts import Boundary, NeedRule, ResourceClass, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, OriginKind, PageType
+from clawvm_es.observe.edge import Edge
+from clawvm_es.observe.observer import CHANGED_REREAD, EMPTY_PRUNE, rules
+from clawvm_es.observe.steps import (
+    AssistantTurn,
+    Lines,
+    RecordedBoundary,
+    SkillBody,
+    Step,
+    Summary,
+    SystemMessage,
+    ToolResult,
+    ToolUse,
+    Usage,
+    UserMessage,
+)
 from clawvm_es.representations.counter import counter
 
 Translate = Callable[..., list[Command]]

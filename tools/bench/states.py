@@ -15,10 +15,10 @@ from bench.timing import seconds
 from bench.workload import Script
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
-from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import state_at
 from clawvm_es.journal import snapshots
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
 

@@ -11,7 +11,6 @@ from random import Random
 
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.engine.edge import Edge
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.journal.ports import NewEvent, Recorded
@@ -19,6 +18,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, Holder, Need, NeedRule, ResourceClass, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter
 from clawvm_es.storage.memory.log import MemoryLog
 

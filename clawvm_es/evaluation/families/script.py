@@ -18,7 +18,6 @@ import attrs
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.engine.edge import Ordinals, encode
 from clawvm_es.importers import write_inputs
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -42,6 +41,7 @@ from clawvm_es.model.facts import (
     Verdict,
 )
 from clawvm_es.model.pages import PAGE_TYPES, Author, Fidelity, Level, Origin, OriginKind, PageType
+from clawvm_es.observe.edge import Ordinals, encode
 from clawvm_es.representations.counter import Lines4Counter
 
 BUDGET_TOKENS: Final = 300

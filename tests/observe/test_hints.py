@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from clawvm_es.importers.hints import Hints
 from clawvm_es.limits import NEED_HOLDERS_MAX
+from clawvm_es.observe.hints import Hints
 
 
 def known(*paths):

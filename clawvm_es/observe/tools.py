@@ -14,11 +14,10 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from clawvm_es.importers.detect import CLAUDE_CODE, OPENAI_CHAT, PI
-from clawvm_es.importers.recording import ToolUse
 from clawvm_es.model import events
 from clawvm_es.model.facts import ResourceClass
 from clawvm_es.observe.shell import Effect, effect
+from clawvm_es.observe.steps import ToolUse
 
 Key: TypeAlias = tuple[ResourceClass, str]
 """A resource key: its class and its text (a path, `tree:` and a path, `user:` and an id)."""
@@ -265,9 +264,9 @@ TAUBENCH_TOOLS: Final = _table(
 )
 
 TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
-    {CLAUDE_CODE: CLAUDE_CODE_TOOLS, PI: PI_TOOLS, OPENAI_CHAT: TAUBENCH_TOOLS}
+    {"claude_code": CLAUDE_CODE_TOOLS, "pi": PI_TOOLS, "openai_chat": TAUBENCH_TOOLS}
 )
-"""Format name → its tools."""
+"""Harness → its tools."""
 
 UNKNOWN_TOOL: Final = Tool(
     events.UNKNOWN_TOOL,
@@ -286,9 +285,9 @@ UNKNOWN_TOOL: Final = Tool(
 """The row of all tools that stand in no table; arguments have the roles that their usual names tell."""
 
 
-def tool_of(format_: str, name: str) -> Tool:
+def tool_of(harness: str, name: str) -> Tool:
     """The declared row of a tool, or `UNKNOWN_TOOL`."""
-    return TABLES.get(format_, {}).get(name, UNKNOWN_TOOL)
+    return TABLES.get(harness, {}).get(name, UNKNOWN_TOOL)
 
 
 def absolute(path: str, cwd: str) -> str:

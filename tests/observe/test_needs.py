@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.importers.needs import Context, Held, Written
-from clawvm_es.importers.recording import ToolUse
-from clawvm_es.importers.texts import cleaned, json_leaves, pieces
-from clawvm_es.importers.tools import tool_of
 from clawvm_es.model.facts import NeedRule
 from clawvm_es.model.pages import Fidelity
+from clawvm_es.observe.needs import Context, Held, Written
+from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.texts import cleaned, json_leaves, pieces
+from clawvm_es.observe.tools import tool_of
 
 LINE = "def needed_function(argument): return argument"
 

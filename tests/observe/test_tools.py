@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clawvm_es.importers.recording import ToolUse
-from clawvm_es.importers.tools import TABLES, UNKNOWN_TOOL, Effects, Kind, effects, tool_of
 from clawvm_es.model.facts import ResourceClass
+from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.tools import TABLES, UNKNOWN_TOOL, Effects, Kind, effects, tool_of
 
 FILE = ResourceClass.FILE
 EVERYTHING = tuple(ResourceClass)

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.importers.records import Fields
+from clawvm_es.observe.fields import Fields
 
 _TASK_ID = re.compile(r"#(\w+)")
 _APPROVED: Final = "## Approved Plan:\n"

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
-from clawvm_es.importers.recording import ToolUse
-from clawvm_es.importers.texts import cleaned, has_digit, json_leaves, taken, written
-from clawvm_es.importers.tools import Tool
 from clawvm_es.limits import NEED_CHARS_MIN, NEED_CHARS_MIN_LEAF, NEED_HOLDERS_MAX
 from clawvm_es.model.facts import Holder, Need, NeedRule
 from clawvm_es.model.pages import Fidelity
+from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.texts import cleaned, has_digit, json_leaves, taken, written
+from clawvm_es.observe.tools import Tool
 
 _CHUNK_CHARS = 1 << 18
 

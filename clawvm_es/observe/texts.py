@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from clawvm_es.engine.signatures import Lexeme
-from clawvm_es.importers.records import parse_json
-from clawvm_es.importers.tools import Role, Tool
 from clawvm_es.limits import NEED_CHARS_MIN_LEAF
+from clawvm_es.observe.fields import parse_json
+from clawvm_es.observe.signatures import Lexeme
+from clawvm_es.observe.tools import Role, Tool
 
 _REMINDER: Final = ("<system-reminder>", "</system-reminder>")
 _ARROWS = re.compile(r"^ *\d+→", re.MULTILINE)

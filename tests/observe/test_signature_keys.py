@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.engine.signatures import Lexeme, canonical, signature_key
 from clawvm_es.errors import NotCanonical
-from clawvm_es.importers.recording import ToolUse
-from clawvm_es.importers.records import parse_json
-from clawvm_es.importers.tools import CLAUDE_CODE_TOOLS, UNKNOWN_TOOL, normalised
+from clawvm_es.observe.fields import parse_json
+from clawvm_es.observe.signatures import Lexeme, canonical, signature_key
+from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.tools import CLAUDE_CODE_TOOLS, UNKNOWN_TOOL, normalised
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
