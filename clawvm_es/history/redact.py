@@ -28,7 +28,7 @@ from clawvm_es.history.titles import title_of
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import Durability, Erased, NewEvent
+from clawvm_es.journal.ports import Durability, Erased, EventLog, NewEvent
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
@@ -302,7 +302,7 @@ def _erase(
             done.append(attrs.evolve(trail, version=trail.version + 1))
         gone = transaction.erase(tuple(reach.erased))
         if isinstance(transaction, SQLiteTransaction):
-            _forget(transaction, [trail.session_id for trail in trails], gone)
+            _forget(log, transaction, [trail.session_id for trail in trails], gone)
             erasure.mark(transaction.connection, first)
     return gone, done
 
@@ -314,8 +314,10 @@ def _events(trail: _Trail, at_us: int, principal: str) -> list[NewEvent]:
     return [NewEvent(event, trail.state.turn, at_us, principal) for event in decide(trail.state, command)]
 
 
-def _forget(transaction: SQLiteTransaction, session_ids: Sequence[str], gone: Sequence[Erased]) -> None:
+def _forget(
+    log: EventLog, transaction: SQLiteTransaction, session_ids: Sequence[str], gone: Sequence[Erased]
+) -> None:
     """Drop what caches and indexes hold of what is gone."""
-    snapshots.forget(transaction.connection, session_ids)
+    snapshots.forget(log, transaction, session_ids)
     projections.forget_bodies(transaction.connection, [(erased.blob_id, erased.body) for erased in gone])
     projections.optimize(transaction.connection)

@@ -160,7 +160,7 @@ def test_a_statement_without_end_gives_up(path):
 def test_a_signal_ends_a_statement(path):
     """Ctrl-C inside a statement without end is `KeyboardInterrupt`, as anywhere else."""
     script = (
-        "import sys\nfrom clawvm_es.journal import opening\nimport sqlite3\n"
+        "import sys\nfrom clawvm_es.storage.sqlite import opening\nimport sqlite3\n"
         "db = opening.connect_reader(sys.argv[1])\n"
         "try:\n"
         "    print('begun', flush=True)\n"

@@ -27,7 +27,7 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import NewEvent
+from clawvm_es.journal.ports import NewEvent, SnapshotRow, snapshots_of
 from clawvm_es.journal.snapshots import parts
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.take import take
@@ -70,9 +70,9 @@ def folded(log, session_id, version=None):
     return fold(row.data for row in read_session(log, session_id, upto=version))
 
 
-def stored(log) -> list[tables.Row]:
+def stored(log) -> list[SnapshotRow]:
     """All snapshots of a log."""
-    return log.ask(tables.rows) if log.ask(tables.exist) else []
+    return log.snapshots().rows()
 
 
 def change(log, *statements) -> None:
@@ -185,7 +185,7 @@ def test_forks_come_through_their_parents_snapshots(real, tmp_path):
         assert_same(state_at(log, real[1], at + 30), folded(log, real[1], at + 30))
         assert list(snapshots.snapshot_problems(log)) == []
         with log.transaction() as transaction:
-            assert snapshots.forget(transaction.connection, [real[1]]) == len(by_id)
+            assert snapshots.forget(log, transaction, [real[1]]) == len(by_id)
         assert stored(log) == []  # the child's rested on them
         assert_same(state_at(log, "child"), folded(log, "child"))
 
@@ -305,8 +305,9 @@ def test_a_crash_in_between_leaves_whole_snapshots_only(copied):
     log, session_id = copied
     snapshots_before = stored(log)
     with contextlib.suppress(KeyboardInterrupt), log.transaction() as transaction:
-        tables.forget(transaction.connection, [session_id])
-        taken, done = take(log, transaction.connection, session_id, 3)
+        writer = log.snapshots().within(transaction)
+        writer.forget([session_id])
+        taken, done = take(log, writer, session_id, 3)
         assert (taken, done) == (3, False)
         raise KeyboardInterrupt
     assert stored(log) == snapshots_before
@@ -352,7 +353,7 @@ def test_reading_never_writes_and_needs_no_tables(copied):
     assert_same(state_at(log, session_id), wanted)
     assert stored(log) == [] and list(snapshots.snapshot_problems(log)) == []
     with log.transaction() as transaction:
-        assert snapshots.forget(transaction.connection, [session_id]) == 0
+        assert snapshots.forget(log, transaction, [session_id]) == 0
     with open_journal(log.path, read_only=True) as reader:
         snapshots.catch_up(reader)
         assert_same(state_at(reader, session_id), wanted)
@@ -407,6 +408,8 @@ def test_a_memory_log_folds_from_zero():
                 session.user_says(f"message {number}")
                 session.assemble()
         journal.catch_up()
+        snapshots.rebuild(journal.log)
+        assert snapshots_of(journal.log) is None and list(snapshots.snapshot_problems(journal.log)) == []
         assert_same(state_at(journal.log, "s", 70), folded(journal.log, "s", 70))
 
 

@@ -1,7 +1,7 @@
 """Snapshots: caches in the journal file that make the state at any version quick to reach.
 
 LAW-SNAP-1: a state through snapshots equals the fold of all its events from zero (`restore`).
-LAW-SNAP-2: whatever is read is checked first; damage costs time, never gives a wrong state (`tables`).
+LAW-SNAP-2: whatever is read is checked first; damage costs time, never gives a wrong state (`seal`).
 LAW-SNAP-3: a snapshot is stored whole or not at all, and holds what changed since the one before (`take`).
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from clawvm_es.journal.snapshots.check import snapshot_problems
 from clawvm_es.journal.snapshots.restore import state_at
-from clawvm_es.journal.snapshots.take import catch_up, rebuild
-from clawvm_es.storage.sqlite.snapshots import forget
+from clawvm_es.journal.snapshots.take import catch_up, forget, rebuild
 
 __all__ = ["catch_up", "forget", "rebuild", "snapshot_problems", "state_at"]

@@ -10,16 +10,14 @@ from typing import Any
 
 from clawvm_es.errors import JournalError
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.ports import EventLog, SnapshotRow, SnapshotStore, snapshots_of
 from clawvm_es.journal.problems import DAMAGE, Problem
 from clawvm_es.journal.snapshots.parts import HEAD_FIELDS, MADE_BY, OPENING, PARTS
 from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.restore import empty, restore
+from clawvm_es.journal.snapshots.seal import Damaged
 from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.take import advance, changes, give_up
-from clawvm_es.storage.sqlite import snapshots as tables
-from clawvm_es.storage.sqlite.log import SQLiteLog
-from clawvm_es.storage.sqlite.snapshots import Damaged, Row
 
 
 def snapshot_problems(log: EventLog) -> Iterator[Problem]:
@@ -27,21 +25,22 @@ def snapshot_problems(log: EventLog) -> Iterator[Problem]:
 
     None at all, and those that another version of this program made, are no problem.
     """
-    if not isinstance(log, SQLiteLog) or not log.ask(tables.exist):
+    store = snapshots_of(log)
+    if store is None:
         return
-    known: dict[int, Row] = {}
+    known: dict[int, SnapshotRow] = {}
     try:
-        for row in log.ask(tables.rows):
+        for row in store.rows():
             known[row.snapshot_id] = row
-            if row.made_by == MADE_BY and (wrong := _wrong(log, row, known)):
+            if row.made_by == MADE_BY and (wrong := _wrong(log, store, row, known)):
                 yield Problem("snapshot", f"session {row.session_id} version {row.version}", wrong)
     except (JournalError, *DAMAGE) as error:
         yield Problem("snapshot", "snapshots", f"cannot be read: {error}")
 
 
-def _wrong(log: SQLiteLog, row: Row, known: dict[int, Row]) -> str:
+def _wrong(log: EventLog, store: SnapshotStore, row: SnapshotRow, known: dict[int, SnapshotRow]) -> str:
     """What is wrong with one snapshot; empty if nothing is."""
-    reader = Reader(log.ask, lineage(log, row.session_id, row.version))
+    reader = Reader(store, lineage(log, row.session_id, row.version))
     below = None if row.base is None else known.get(row.base)
     if row.base is not None and below is None:
         return f"it rests on snapshot {row.base}, which is missing"

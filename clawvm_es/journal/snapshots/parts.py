@@ -19,13 +19,13 @@ import msgspec
 from clawvm_es.core.evolve import REDUCER_VERSION, adopt
 from clawvm_es.core.pages import page_of
 from clawvm_es.core.state import Call, FieldKey, Page, Returned, State, Update
+from clawvm_es.journal.snapshots.seal import Damaged
 from clawvm_es.journal.snapshots.tree import LEAF_SHIFT
 from clawvm_es.journal.upcasters import UPCASTERS_VERSION
 from clawvm_es.model.events import Event, PageWritten, SessionOpened
 from clawvm_es.model.facts import Evidence, ResourceClass, UpdateFacts, Verdict
 from clawvm_es.model.pages import Pin
 from clawvm_es.model.profile import Profile, Weights
-from clawvm_es.storage.sqlite.snapshots import Damaged
 
 FORMAT: Final = 2
 """How snapshots are written."""

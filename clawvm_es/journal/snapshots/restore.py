@@ -9,7 +9,6 @@ read is folded from zero.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -22,17 +21,14 @@ from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.ports import EventLog, SnapshotRow, snapshots_of
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, decode_head, decode_opening, fill
-from clawvm_es.journal.snapshots.reader import END, Reader, inside
+from clawvm_es.journal.snapshots.reader import END, Reader
+from clawvm_es.journal.snapshots.seal import Damaged, open_head
 from clawvm_es.journal.snapshots.sources import Base, PartSource, PlaceSource
 from clawvm_es.journal.snapshots.tree import Tree
 from clawvm_es.model.events import Event
-from clawvm_es.storage.sqlite import queries
-from clawvm_es.storage.sqlite import snapshots as tables
-from clawvm_es.storage.sqlite.log import SQLiteLog
-from clawvm_es.storage.sqlite.snapshots import Damaged, Row
 
 _TAIL: Final = 4 * limits.SNAPSHOT_EVENTS
 """Events folded inside the read transaction; what goes on longer (there are no snapshots) must not hold it."""
@@ -47,13 +43,13 @@ def empty(reader: Reader, rescue: Callable[[Damaged], State]) -> tuple[State, Ba
     return _with_trees(base), base
 
 
-def restore(reader: Reader, row: Row, rescue: Callable[[Damaged], State]) -> tuple[State, Base]:
+def restore(reader: Reader, row: SnapshotRow, rescue: Callable[[Damaged], State]) -> tuple[State, Base]:
     """The state that a snapshot is of; raises `Damaged`."""
     try:
-        head: Any = decode_head(row.payload())
+        head: Any = decode_head(open_head(row))
     except (msgspec.MsgspecError, TypeError) as error:
         raise Damaged(f"its head holds something else: {error}") from error
-    if reader.ask(queries.hash_at, row.session_id, row.version) != row.event_hash or head.version != row.version:
+    if reader.store.hash_at(row.session_id, row.version) != row.event_hash or head.version != row.version:
         raise Damaged(f"it is of another event {row.version}")
     roots: dict[int, dict[int, int]] = head._roots
     trees = {part.number: Tree(part.number, part.decode, reader.nodes, roots[part.number]) for part in PARTS}
@@ -84,16 +80,17 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
     open then. Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
     """
     segments = lineage(log, session_id, version)
-    if not isinstance(log, SQLiteLog):
+    store = snapshots_of(log)
+    if store is None:
         return fold(row.data for each in segments for row in log.read(each.stream, upto=each.upto))
-    reader = Reader(log.ask, segments)
-    with log.reading() as db:
-        reader.ask = partial(inside, db)
+    reader = Reader(store, segments)
+    with store.at_once() as now:
+        reader.store = now
         try:
             state = _nearest(reader)
             _follow(state, reader)
         finally:
-            reader.ask = log.ask
+            reader.store = store
     return fold(reader.events_after(state.version), state)
 
 
@@ -128,27 +125,25 @@ def _named(events: Iterable[Event]) -> Iterator[str]:
                 yield holder.page_id
 
 
-def stored(reader: Reader) -> Iterator[Row]:
+def stored(reader: Reader) -> Iterator[SnapshotRow]:
     """The snapshots that a session's state can start from, nearest first."""
     try:
-        if not reader.ask(tables.exist):
-            return
         for segment in reversed(reader.segments):
             upto = END if segment.upto is None else segment.upto
-            while (row := reader.ask(tables.before, segment.stream, upto, MADE_BY)) is not None:
+            while (row := reader.store.before(segment.stream, upto, MADE_BY)) is not None:
                 yield row
                 upto = row.version - 1
-    except (JournalDamaged, sqlite3.DatabaseError) as error:
+    except JournalDamaged as error:
         _log.warning("the snapshots cannot be read, so they are not used", damage=str(error))
 
 
-def _folded(reader: Reader, row: Row, damage: Damaged) -> State:
+def _folded(reader: Reader, row: SnapshotRow, damage: Damaged) -> State:
     """The state at a snapshot's place, from the events alone."""
     _warn(row, damage)
     return fold(reader.events_after(0, row.version))
 
 
-def _warn(row: Row, damage: Damaged) -> None:
+def _warn(row: SnapshotRow, damage: Damaged) -> None:
     _log.warning(
         "a damaged snapshot is not used; `clawvm rebuild` makes it again",
         session_id=row.session_id,

@@ -12,8 +12,8 @@ from clawvm_es.core.state import State
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import Part
 from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.journal.snapshots.seal import Damaged
 from clawvm_es.journal.snapshots.tree import Tree
-from clawvm_es.storage.sqlite.snapshots import Damaged
 
 _T = TypeVar("_T")
 

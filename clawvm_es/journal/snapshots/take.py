@@ -6,10 +6,9 @@ Snapshots are caches: whatever keeps one from being taken is reported and stops 
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
-from functools import partial
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from collections.abc import Iterable
+from typing import Any, NoReturn
 
 import structlog
 
@@ -18,21 +17,16 @@ from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged, JournalError
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.ports import EventLog, SnapshotRow, SnapshotStore, SnapshotWriter, Transaction, snapshots_of
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
-from clawvm_es.journal.snapshots.reader import Reader, inside
+from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.restore import empty, restore, stored
+from clawvm_es.journal.snapshots.seal import Damaged, seal_head, seal_node
 from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.tree import Leaf
 from clawvm_es.model.events import SessionForked, SessionOpened
-from clawvm_es.storage.sqlite import opening, queries
-from clawvm_es.storage.sqlite import snapshots as tables
-from clawvm_es.storage.sqlite.log import SQLiteLog
-from clawvm_es.storage.sqlite.snapshots import Damaged, Row
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 _log = structlog.get_logger("clawvm_es.journal")
 
 
@@ -41,56 +35,58 @@ def catch_up(log: EventLog) -> None:
 
     Nothing that goes wrong here is raised: the log warns, and states are folded from further back.
     """
-    if not isinstance(log, SQLiteLog) or log.read_only:
+    store = snapshots_of(log)
+    if store is None or log.read_only:
         return
     try:
-        after, upto = log.ask(_news)
+        after, upto = store.news()
         if upto - after >= limits.SNAPSHOT_EVENTS // 2:
-            _take_all(log, after, upto)
-    except (JournalError, sqlite3.Error, OverflowError) as error:  # the last: ids are used up
-        _log.warning("snapshots could not be taken", path=log.path, error=str(error))
+            _take_all(log, store, after, upto)
+    except (JournalError, OverflowError) as error:  # the last: ids are used up
+        _log.warning("snapshots could not be taken", path=log.place, error=str(error))
 
 
 def rebuild(log: EventLog) -> None:
     """Throw all snapshots away and take them again; raises what a transaction raises."""
-    if not isinstance(log, SQLiteLog):
+    store = snapshots_of(log)
+    if store is None:
         return
     with log.transaction() as transaction:
-        tables.drop(transaction.connection)
+        store.within(transaction).clear()
     catch_up(log)
 
 
-def _news(db: sqlite3.Connection) -> tuple[int, int]:
-    """Up to which `seq` sessions were looked at, and the last there is."""
-    last = queries.tail(db)
-    return tables.position(db) if tables.exist(db) else 0, 0 if last is None else last[0]
+def forget(log: EventLog, transaction: Transaction, session_ids: Iterable[str]) -> int:
+    """Delete the snapshots of sessions, and those that rest on them, in a write transaction; returns how many.
+
+    The journal loses nothing: states are folded from further back.
+    """
+    store = snapshots_of(log)
+    return 0 if store is None else store.within(transaction).forget(session_ids)
 
 
-def _take_all(log: SQLiteLog, after: int, upto: int) -> None:
+def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:
     """Look at the sessions that went on, a bounded number of snapshots in each transaction."""
-    waiting = deque(log.ask(tables.active, after, upto))
+    waiting = deque(store.active(after, upto))
     while True:
         with log.transaction() as transaction:
-            try:
-                _take_some(log, transaction.connection, waiting)
-                if not waiting:
-                    tables.set_position(transaction.connection, upto)
-                    return
-            except sqlite3.Error as error:
-                raise opening.translate(error, log.path) from error
+            writer = store.within(transaction)
+            _take_some(log, writer, waiting)
+            if not waiting:
+                writer.set_position(upto)
+                return
 
 
-def _take_some(log: SQLiteLog, db: sqlite3.Connection, waiting: deque[str]) -> None:
-    tables.create(db)
+def _take_some(log: EventLog, writer: SnapshotWriter, waiting: deque[str]) -> None:
     left = limits.SNAPSHOTS_AT_ONCE
     while waiting and left > 0:
-        taken, done = take(log, db, waiting[0], left)
+        taken, done = take(log, writer, waiting[0], left)
         left -= taken
         if done:
             waiting.popleft()
 
 
-def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> tuple[int, bool]:
+def take(log: EventLog, writer: SnapshotWriter, session_id: str, most: int) -> tuple[int, bool]:
     """Take up to `most` snapshots of a session, in the caller's transaction: how many, and whether none is due now.
 
     A session whose snapshots turn out to be damaged loses them, and gets them anew.
@@ -98,19 +94,21 @@ def take(log: SQLiteLog, db: sqlite3.Connection, session_id: str, most: int) -> 
     first, head = log.first(session_id), log.head(session_id)
     if first is None or head is None or not isinstance(first.data, SessionOpened | SessionForked):
         return 0, True  # a shared scope's stream has no state worth keeping
-    reader = Reader(partial(inside, db), lineage(log, session_id))
+    reader = Reader(writer, lineage(log, session_id))
     row = next(stored(reader), None)
     try:
-        return _follow(db, reader, row, head.version, most)
+        return _follow(writer, reader, row, head.version, most)
     except Damaged as damage:
         if row is None:
             raise JournalDamaged(f"session {session_id}: its snapshot cannot be read back: {damage}") from damage
-        tables.forget(db, [row.session_id])
+        writer.forget([row.session_id])
         _log.warning("damaged snapshots were thrown away", session_id=row.session_id, damage=str(damage))
     return 0, False
 
 
-def _follow(db: sqlite3.Connection, reader: Reader, row: Row | None, last: int, most: int) -> tuple[int, bool]:
+def _follow(
+    writer: SnapshotWriter, reader: Reader, row: SnapshotRow | None, last: int, most: int
+) -> tuple[int, bool]:
     """Fold a session on from its last snapshot, taking those that are due on the way."""
     if last - (0 if row is None else row.version) < limits.SNAPSHOT_EVENTS:
         return 0, True
@@ -119,8 +117,8 @@ def _follow(db: sqlite3.Connection, reader: Reader, row: Row | None, last: int, 
     while last - state.version >= limits.SNAPSHOT_EVENTS and taken < most:
         stream, hash_ = advance(reader, state, state.version + limits.SNAPSHOT_EVENTS)
         if taken == 0:
-            tables.forget_others(db, stream, MADE_BY)
-        row = _store(db, state, base, stream, hash_, None if row is None else row.snapshot_id)
+            writer.forget_others(stream, MADE_BY)
+        row = _store(writer, state, base, stream, hash_, None if row is None else row.snapshot_id)
         taken += 1
     return taken, last - state.version < limits.SNAPSHOT_EVENTS
 
@@ -135,28 +133,30 @@ def advance(reader: Reader, state: State, upto: int) -> tuple[str, bytes]:
     fold(reader.events_after(state.version, upto), state)
     for segment in reader.segments:
         if segment.upto is None or upto <= segment.upto:
-            hash_ = reader.ask(queries.hash_at, segment.stream, upto)
+            hash_ = reader.store.hash_at(segment.stream, upto)
             if hash_ is not None and state.version == upto:
                 return segment.stream, hash_
     raise JournalDamaged(f"the session that ends in {reader.segments[-1].stream} has no event {upto}")
 
 
-def _store(db: sqlite3.Connection, state: State, base: Base, stream: str, hash_: bytes, onto: int | None) -> Row:
+def _store(
+    writer: SnapshotWriter, state: State, base: Base, stream: str, hash_: bytes, onto: int | None
+) -> SnapshotRow:
     """Write what changed since `base`, which becomes the state that was written."""
-    snapshot_id, first_node = tables.next_ids(db)
+    snapshot_id, first_node = writer.next_ids()
     nodes: list[tuple[int, bytes]] = []
 
     def put(part: int, number: int, payload: bytes) -> int:
         node_id = first_node + len(nodes)
-        nodes.append((node_id, tables.seal_node(node_id, part, number, payload)))
+        nodes.append((node_id, seal_node(node_id, part, number, payload)))
         return node_id
 
     for part, leaves in changes(state, base).items():
         base.trees[part].replace(leaves, put)
     head = head_of(state, {part: tree.roots for part, tree in base.trees.items()})
-    row = Row(snapshot_id, stream, state.version, hash_, MADE_BY, onto, first_node, len(nodes), b"")
-    row = row.sealed(encode_head(head))
-    tables.insert(db, row, nodes)
+    row = SnapshotRow(snapshot_id, stream, state.version, hash_, MADE_BY, onto, first_node, len(nodes), b"")
+    row = seal_head(row, encode_head(head))
+    writer.insert(row, nodes)
     settle(state, base)
     return row
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from clawvm_es.storage.sqlite.snapshots import Damaged
+from clawvm_es.journal.snapshots.seal import Damaged
 
 LEAF_SHIFT: Final = 5
 """32 keys in a leaf, where keys are numbers."""

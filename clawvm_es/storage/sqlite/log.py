@@ -36,6 +36,7 @@ from clawvm_es.journal.ports import (
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
 from clawvm_es.storage.sqlite import erasure, foreign, holders, judging, opening, queries
 from clawvm_es.storage.sqlite.lock import WriterLock
+from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
 from clawvm_es.storage.sqlite.wal import Wal
 
 _P = ParamSpec("_P")
@@ -332,6 +333,10 @@ class SQLiteLog:
         """Salt and body (None: sealed) behind a stored commitment; None if there is no such row."""
         with self._reading:
             return self._read(queries.stored, commitment)
+
+    def snapshots(self) -> SQLiteSnapshots:
+        """The snapshots of this journal's states: the port `SnapshotStore`."""
+        return SQLiteSnapshots(self, self.ask)
 
     def pending_erasures(self) -> tuple[int, ...]:
         """The first events of erasures of which traces may still stand in the files."""

@@ -1,25 +1,31 @@
 """The tables of snapshots, made on demand: they are caches, and the journal is whole without them.
 
-`snapshots` holds one row per place, `snapshot_nodes` what its head points to. Node ids are never used again, and
-the check of a node covers its id, so that a pointer never leads to another node than the one it was made for.
-LAW-SNAP-2: whatever is read is checked first; what does not fit its check is never used.
+`snapshots` holds one row per place, `snapshot_nodes` what its head points to. Node ids are never used again.
+`SQLiteSnapshots` fills the port `SnapshotStore`: over the log's reading connection, in one read transaction
+(`at_once`), or in a write transaction (`within`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import cache, partial
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
 
 import attrs
 
-from clawvm_es.storage.sqlite import foreign
+from clawvm_es.journal.ports import SnapshotRow, Transaction
+from clawvm_es.model.events import Event
+from clawvm_es.storage.sqlite import foreign, opening, queries
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
+
+if TYPE_CHECKING:
+    from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 TABLES: Final = ("snapshots", "snapshot_nodes", "snapshot_position")
 _DDL: Final = (
@@ -50,39 +56,113 @@ _NODES: Final = "SELECT node_id, body FROM snapshot_nodes WHERE node_id IN"
 _GROUP: Final = 500
 _BACK_TO: Final = """UPDATE snapshot_position SET seq = min(seq, (
     SELECT seq - 1 FROM events WHERE session_id = ? ORDER BY version LIMIT 1))"""
-_CHECK_BYTES: Final = 8
 _SEQUENCE: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
 
 
-class Damaged(Exception):
-    """A snapshot, or a part of one, is not what was stored; it must not be used."""
+class Ask(Protocol):
+    """Runs a query: over a log's reading connection, or inside a transaction."""
+
+    def __call__(
+        self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **options: _P.kwargs
+    ) -> _T:
+        """The query's result."""
 
 
-@attrs.frozen
-class Row:
-    """One snapshot: where it is of, what made it, the one it is a delta of, its nodes and its (unchecked) head."""
+class SQLiteSnapshots:
+    """The snapshots of a journal, outside of a write transaction."""
 
-    snapshot_id: int
-    session_id: str
-    version: int
-    event_hash: bytes
-    made_by: str
-    base: int | None
-    first_node: int
-    nodes: int
-    head: bytes
+    def __init__(self, log: SQLiteLog, ask: Ask) -> None:
+        self._log = log
+        self._ask = ask
 
-    def payload(self) -> bytes:
-        """The head, if it fits its check."""
-        return _checked(self._name(), self.head)
+    @contextmanager
+    def at_once(self) -> Iterator[SQLiteSnapshots]:
+        """Read one state of the file for the length of the block."""
+        with self._log.reading() as db:
+            yield SQLiteSnapshots(self._log, partial(_inside, db, self._log.path))
 
-    def sealed(self, payload: bytes) -> Row:
-        """This row with a head."""
-        return attrs.evolve(self, head=_with_check(self._name(), payload))
+    def within(self, transaction: Transaction) -> SnapshotsInside:
+        """The same snapshots inside a write transaction."""
+        db = cast("SQLiteTransaction", transaction).connection
+        return SnapshotsInside(self._log, partial(_inside, db, self._log.path))
 
-    def _name(self) -> bytes:
-        fields = (self.session_id, self.version, self.event_hash.hex(), self.made_by, self.base, self.first_node)
-        return repr((*fields, self.nodes)).encode("utf-8", "surrogatepass")
+    def before(self, stream: str, version: int, made_by: str) -> SnapshotRow | None:
+        """The last snapshot of a stream at or before `version` that `made_by` made."""
+        return self._ask(before, stream, version, made_by)
+
+    def rows(self) -> list[SnapshotRow]:
+        """All snapshots, each after the one it is a delta of."""
+        return self._ask(rows)
+
+    def nodes(self, node_ids: Sequence[int]) -> dict[int, bytes]:
+        """Stored nodes, unchecked; those that are missing are left out."""
+        return self._ask(nodes, node_ids)
+
+    def hash_at(self, stream: str, version: int) -> bytes | None:
+        """The hash of one event of a stream."""
+        return self._ask(queries.hash_at, stream, version)
+
+    def events_at(self, stream: str, versions: Sequence[int]) -> dict[int, Event]:
+        """The events of a stream at some versions; those that are missing are left out."""
+        return dict(self._ask(queries.events_at, stream, versions))
+
+    def events_after(self, stream: str, after: int, upto: int) -> list[tuple[int, Event]]:
+        """The next versions and events of a stream above `after`, up to `upto`."""
+        return self._ask(queries.events_after, stream, after, upto)
+
+    def news(self) -> tuple[int, int]:
+        """The `seq` up to which streams were looked at, and the log's last."""
+        last = self._ask(queries.tail)
+        return self._ask(position), 0 if last is None else last[0]
+
+    def active(self, after: int, upto: int) -> list[str]:
+        """The streams that have events with `seq` above `after` and up to `upto`."""
+        return self._ask(active, after, upto)
+
+
+class SnapshotsInside(SQLiteSnapshots):
+    """The snapshots of a journal inside a write transaction; its tables are made when something is written."""
+
+    def next_ids(self) -> tuple[int, int]:
+        """The ids of the next snapshot and of its first node."""
+        self._ask(create)
+        return self._ask(next_ids)
+
+    def insert(self, row: SnapshotRow, nodes: Sequence[tuple[int, bytes]]) -> None:
+        """Store a snapshot and its nodes."""
+        self._ask(insert, row, nodes)
+
+    def set_position(self, seq: int) -> None:
+        """Remember up to where streams were looked at."""
+        self._ask(create)
+        self._ask(set_position, seq)
+
+    def forget(self, streams: Iterable[str]) -> int:
+        """Delete the snapshots of streams, and those that rest on them; returns how many there were."""
+        return self._ask(forget, streams)
+
+    def forget_others(self, stream: str, made_by: str) -> None:
+        """Delete a stream's snapshots that another program made, and those that rest on them."""
+        if self._ask(exist):
+            self._ask(forget_others, stream, made_by)
+
+    def clear(self) -> None:
+        """Throw all snapshots away."""
+        self._ask(drop)
+
+
+def _inside(
+    db: sqlite3.Connection,
+    path: str,
+    query: Callable[Concatenate[sqlite3.Connection, _P], _T],
+    *args: _P.args,
+    **options: _P.kwargs,
+) -> _T:
+    """Run a query over a connection of the caller's, inside its transaction."""
+    try:
+        return query(db, *args, **options)
+    except sqlite3.Error as error:
+        raise opening.translate(error, path) from error
 
 
 def exist(db: sqlite3.Connection) -> bool:
@@ -111,20 +191,24 @@ def _create(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-def before(db: sqlite3.Connection, session_id: str, version: int, made_by: str) -> Row | None:
+def before(db: sqlite3.Connection, session_id: str, version: int, made_by: str) -> SnapshotRow | None:
     """The last snapshot of one stream at or before `version`."""
+    if not exist(db):
+        return None
     query = f"""SELECT {_COLUMNS} FROM snapshots WHERE session_id = ? AND version <= ? AND made_by = ?
         ORDER BY version DESC LIMIT 1"""
     found = db.execute(query, (session_id, version, made_by)).fetchone()
-    return None if found is None else Row(*found)
+    return None if found is None else SnapshotRow(*found)
 
 
-def rows(db: sqlite3.Connection) -> list[Row]:
+def rows(db: sqlite3.Connection) -> list[SnapshotRow]:
     """All snapshots, each after the one it is a delta of."""
-    return [Row(*found) for found in db.execute(f"SELECT {_COLUMNS} FROM snapshots ORDER BY snapshot_id")]
+    if not exist(db):
+        return []
+    return [SnapshotRow(*found) for found in db.execute(f"SELECT {_COLUMNS} FROM snapshots ORDER BY snapshot_id")]
 
 
-def insert(db: sqlite3.Connection, row: Row, nodes: Sequence[tuple[int, bytes]]) -> None:
+def insert(db: sqlite3.Connection, row: SnapshotRow, nodes: Sequence[tuple[int, bytes]]) -> None:
     """Store a snapshot and its nodes."""
     db.executemany("INSERT INTO snapshot_nodes (node_id, body) VALUES (?, ?)", nodes)
     db.execute(f"INSERT INTO snapshots ({_COLUMNS}) VALUES ({', '.join('?' * 9)})", attrs.astuple(row))
@@ -145,20 +229,10 @@ def nodes(db: sqlite3.Connection, node_ids: Sequence[int]) -> dict[int, bytes]:
     return found
 
 
-def seal_node(node_id: int, part: int, number: int, payload: bytes) -> bytes:
-    """How a node is stored."""
-    return _with_check(b"%d.%d.%d" % (node_id, part, number), payload)
-
-
-def open_node(node_id: int, part: int, number: int, body: bytes | None) -> bytes:
-    """The payload of a stored node, if it is the one that was meant."""
-    if body is None:
-        raise Damaged(f"its node {node_id} is missing")
-    return _checked(b"%d.%d.%d" % (node_id, part, number), body)
-
-
 def position(db: sqlite3.Connection) -> int:
     """The `seq` up to which sessions were looked at for snapshots that are due."""
+    if not exist(db):
+        return 0
     found = db.execute("SELECT seq FROM snapshot_position").fetchone()
     return 0 if found is None else found[0]
 
@@ -211,18 +285,3 @@ def _forget(db: sqlite3.Connection, which: str, values: tuple[str | int, ...]) -
 def drop(db: sqlite3.Connection) -> None:
     """Throw all snapshots away, whatever is in their tables."""
     foreign.drop(db, TABLES)
-
-
-def _with_check(name: bytes, payload: bytes) -> bytes:
-    packed = zlib.compress(payload, 1)
-    return _check(name, packed) + packed
-
-
-def _checked(name: bytes, body: bytes) -> bytes:
-    if not isinstance(body, bytes) or _check(name, body[_CHECK_BYTES:]) != body[:_CHECK_BYTES]:
-        raise Damaged("a part of it does not fit its check")
-    return zlib.decompress(body[_CHECK_BYTES:])
-
-
-def _check(name: bytes, packed: bytes) -> bytes:
-    return hashlib.blake2b(b"%d:%b%b" % (len(name), name, packed), digest_size=_CHECK_BYTES).digest()
