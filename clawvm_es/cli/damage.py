@@ -46,7 +46,7 @@ def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str
     events = sessions = 0
     try:
         with opened(path) as log:
-            notes += [Problem("foreign", str(each), "is not ours") for each in foreign_objects(log)]
+            notes += [Problem("foreign", each, "is not ours") for each in foreign_objects(log)]
             problems += [Problem("schema", "caches", detail) for detail in foreign_problems(log)]
             sessions = len(known_sessions(log))
             events = max((head.seq for head in log.heads()), default=0)

@@ -375,7 +375,6 @@ def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import facts, table
     from clawvm_es.journal.lineage import read_session
-    from clawvm_es.projections import bodies
     from clawvm_es.projections.tables import SESSIONS
     from clawvm_es.storage.sqlite import holders, opening
 
@@ -389,7 +388,7 @@ def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list
     names = ("turns", "tool_calls", "pages", "needs", "hits", "page_ins", "misses", "faults", "alerts", "pressure",
              "tokens", "uncached_tokens")  # fmt: skip
     totals = {name: sum(getattr(row, name) for row in rows) for name in names}
-    stored, stored_bytes = bodies(log, session_id)
+    stored, stored_bytes = log.bodies_kept(session_id)
     document = {
         "sessions": len(rows),
         "events": sum(by_type.values()),

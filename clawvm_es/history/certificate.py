@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -23,10 +22,10 @@ from clawvm_es.history.reach import Log
 from clawvm_es.history.redact import Redaction
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
 from clawvm_es.journal.anchors.notes import from_base64
+from clawvm_es.journal.caches import texts_of
 from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.events import ContentRedacted
-from clawvm_es.storage.sqlite import opening
 from clawvm_es.storage.sqlite.erasure import Erasure
 from clawvm_es.storage.sqlite.log import SQLiteLog
 
@@ -173,8 +172,8 @@ def _scanned(log: Log, commitments: Iterable[str], residue: bool) -> Iterator[di
     how = "old pages are searched for pieces of the texts once their rows are gone, and rewritten where one is found"
     yield _place("file", how, worst)
     yield _place("write-ahead log", "it is copied into the file, cut to nothing, and searched", worst)
-    with closing(opening.connect_reader(log.path, read_only=True)) as connection:
-        stray = projections.stray_bodies(connection)
+    index = texts_of(log)
+    stray = 0 if index is None else index.stray()
     how = "it was searched for texts that the journal does not hold"
     yield _place("full-text index", how, HELD if stray else None)
     yield _place("snapshots", "they hold no texts; those of the sessions were dropped with the rows", None)

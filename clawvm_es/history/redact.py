@@ -26,6 +26,7 @@ from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
 from clawvm_es.history.reach import Log, Reach, touches
 from clawvm_es.history.titles import title_of
 from clawvm_es.journal import snapshots
+from clawvm_es.journal.caches import texts_of
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Durability, Erased, EventLog, NewEvent
@@ -156,7 +157,7 @@ def redact(
 
 def _refuse_holders(log: Log, dry_run: bool) -> None:
     """Raise `ForeignObject` where a table that is not ours may hold a copy of any text, in whatever form."""
-    holders = [] if dry_run else [str(each) for each in projections.holders(log)]
+    holders = () if dry_run else projections.holders(log)
     if holders:
         raise ForeignObject(
             f"nothing was erased: the journal holds the {', the '.join(holders)}, not ours, which may hold copies",
@@ -195,7 +196,7 @@ def _redaction(
         held_by=tuple(sorted(reach.elsewhere)),
         guessable=log.reproducible,
         shares=tuple(_shares(log, texts)),
-        foreign=tuple(str(each) for each in projections.foreign_objects(log)),
+        foreign=projections.foreign_objects(log),
     )
 
 
@@ -319,5 +320,5 @@ def _forget(
 ) -> None:
     """Drop what caches and indexes hold of what is gone."""
     snapshots.forget(log, transaction, session_ids)
-    projections.forget_bodies(transaction.connection, [(erased.blob_id, erased.body) for erased in gone])
-    projections.optimize(transaction.connection)
+    if (index := texts_of(log)) is not None:
+        index.forget(transaction, gone)

@@ -129,9 +129,9 @@ class Capability(StrEnum):
     SNAPSHOTS = "snapshots"
     """Keeps snapshots of states: `SnapshotStore`."""
     MODELS = "models"
-    """Keeps read models in tables: `ModelStore`."""
+    """Keeps read models in tables: `caches.ModelStore`."""
     TEXT = "text"
-    """Keeps a full-text index of bodies: `TextIndex`."""
+    """Keeps a full-text index of bodies: `caches.TextIndex`."""
 
 
 def declares(log: object, capability: Capability) -> bool:
@@ -267,6 +267,9 @@ class EventLog(Protocol):
 
     def vault(self, session_id: str, seed: int | None = None) -> Vault:
         """The bodies of one session. With a seed, salts are derived from it and the body, else random."""
+
+    def bodies_kept(self, session_id: str | None = None) -> tuple[int, int]:
+        """Bodies that the log (or one session) keeps, and their bytes; a shared one counts once."""
 
     def close(self) -> None:
         """Release the log; further calls raise."""

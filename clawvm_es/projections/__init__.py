@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from functools import partial
 
+from clawvm_es.journal.caches import ModelWriter, models_of
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
-from clawvm_es.projections.body_index import forget_bodies, optimize
-from clawvm_es.projections.body_index import stray as stray_bodies
-from clawvm_es.projections.foreign_objects import foreign_objects, foreign_problems, holders
-from clawvm_es.projections.snapshot import (
-    Snapshot,
-    bodies,
-    bodies_with,
-    decisions,
-    projections_problems,
-    snapshot,
-    snapshot_at,
-)
+from clawvm_es.projections.decisions import decisions
+from clawvm_es.projections.snapshot import Snapshot, bodies_with, projections_problems, snapshot, snapshot_at
 from clawvm_es.projections.store import Progress
-from clawvm_es.storage.sqlite import opening
-from clawvm_es.storage.sqlite.log import SQLiteLog
+from clawvm_es.projections.tables import MODELS
 
 __all__ = [
     "Progress",
     "Snapshot",
-    "bodies",
     "bodies_with",
     "catch_up",
     "decisions",
     "foreign_objects",
     "foreign_problems",
-    "forget_bodies",
     "holders",
-    "optimize",
     "projections_problems",
     "rebuild",
     "snapshot",
     "snapshot_at",
-    "stray_bodies",
 ]
 
 
@@ -52,8 +37,7 @@ def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: i
     position together. Tables that are missing, or of another version, are rebuilt. A log that stores no tables is
     left alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
-    while not _write(log, partial(store.catch_up, progress=progress, piece_events=piece_events)):
-        pass
+    _pieces(log, partial(store.catch_up, progress=progress, piece_events=piece_events))
 
 
 def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
@@ -62,17 +46,36 @@ def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: in
     Others read the old ones and append meanwhile. An interrupted rebuild is gone on with by the next, where it was.
     Errors as `catch_up`.
     """
-    _write(log, store.begin)
-    while not _write(log, partial(store.rebuild, progress=progress, piece_events=piece_events)):
-        pass
+    models = models_of(log, MODELS)
+    if models is None:
+        return
+    with models.writing() as writer:
+        store.begin(writer)
+    _pieces(log, partial(store.rebuild, progress=progress, piece_events=piece_events))
 
 
-def _write(log: EventLog, work: Callable[[sqlite3.Connection], bool]) -> bool:
-    """Do some work in a transaction of its own; whether it is done."""
-    if not isinstance(log, SQLiteLog):
-        return True
-    with log.transaction() as transaction:
-        try:
-            return work(transaction.connection)
-        except sqlite3.Error as error:
-            raise opening.translate(error, log.path) from error
+def _pieces(log: EventLog, work: Callable[[ModelWriter], bool]) -> None:
+    """Do some work, each piece in a transaction of its own, until it says that it is done."""
+    models = models_of(log, MODELS)
+    done = models is None
+    while models is not None and not done:
+        with models.writing() as writer:
+            done = work(writer)
+
+
+def foreign_objects(log: EventLog) -> tuple[str, ...]:
+    """Name the objects of a storage's schema that are not ours, by type and name."""
+    models = models_of(log, MODELS)
+    return () if models is None else models.foreign()
+
+
+def foreign_problems(log: EventLog) -> list[str]:
+    """Name caches of ours that were altered, and so are not read; read models are for `projections_problems`."""
+    models = models_of(log, MODELS)
+    return [] if models is None else [f"{name} is defined otherwise than expected" for name in models.altered()]
+
+
+def holders(log: EventLog) -> tuple[str, ...]:
+    """Name the foreign objects that may hold copies of texts."""
+    models = models_of(log, MODELS)
+    return () if models is None else models.copies()

@@ -16,39 +16,38 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
+from clawvm_es.journal.caches import RawEvent
 from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections.digest import START, link, words
 from clawvm_es.projections.handlers import HANDLERS
 from clawvm_es.projections.rows import SessionRow, TurnRow
-from clawvm_es.projections.session import NoPast, Past, Raw, SessionFold
+from clawvm_es.projections.session import NoPast, Past, SessionFold
 
-RAW_COLUMNS = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
-
-Prefix: TypeAlias = Callable[[str, int], Iterable[Raw]]
+Prefix: TypeAlias = Callable[[str, int], Iterable[RawEvent]]
 """Gives the events of a session up to a version, those of its parents included."""
 
 _SESSION_FORKED: Final = SessionForked.TYPE
 _OWN_SCOPE: Final = Scope.SESSION.value
 
 
-def _where(raw: Raw) -> str:
+def _where(raw: RawEvent) -> str:
     return f"session {raw[1]} version {raw[2]} (seq {raw[0]})"
 
 
-def no_prefix(session_id: str, version: int) -> Iterable[Raw]:
+def no_prefix(session_id: str, version: int) -> Iterable[RawEvent]:
     """For a fold that meets no fork, or meets it after the events that lead there."""
     return ()
 
 
-def renamed(events: Iterable[Raw], session_id: str) -> Iterator[Raw]:
+def renamed(events: Iterable[RawEvent], session_id: str) -> Iterator[RawEvent]:
     """Events as if all of them were of one session."""
     for raw in events:
         yield (raw[0], session_id, *raw[2:])
 
 
-def _apply_older(session: SessionFold, raw: Raw) -> None:
+def _apply_older(session: SessionFold, raw: RawEvent) -> None:
     """Apply an event of an older schema version; raises `UnknownEvent` where no upcaster leads here from it."""
     _, _, _, turn, kind, name, schema_version, _, _, data, _ = raw
     event = codec.decode(name, schema_version, data.encode(), where=_where(raw))
@@ -74,7 +73,7 @@ class Fold:
     inherited: int = 0  # events folded for forks
     sessions: dict[str, SessionFold] = attrs.field(factory=dict)
 
-    def open(self, raw: Raw) -> SessionFold | None:
+    def open(self, raw: RawEvent) -> SessionFold | None:
         """Begin or continue the fold of the session of an event; None where the piece has to end before it."""
         session_id = raw[1]
         row = self.past.session(session_id)
@@ -107,9 +106,9 @@ class Fold:
         fold.fields = [field for field in fold.fields if field.scope == _OWN_SCOPE]
         return fold
 
-    def run(self, events: Iterable[Raw]) -> Fold:
+    def run(self, events: Iterable[RawEvent]) -> Fold:
         """Fold `events`, in the order of `seq`; return self. Raises `UnknownEvent`, `JournalDamaged`."""
-        raw: Raw | None = None
+        raw: RawEvent | None = None
         sessions = self.sessions
         ended = None
         try:

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import attrs
 import msgspec
 
+from clawvm_es.journal.caches import RawEvent
 from clawvm_es.model.facts import UpdateFacts
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
-
-Raw: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, str, bytes]
-"""(seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash) of one event."""
 
 _EPOCH = datetime(1970, 1, 1)
 _LEVEL_TOKENS = msgspec.json.Decoder(dict[str, int])
@@ -89,7 +87,7 @@ class SessionFold:
     digest: bytes
     turn: TurnRow
     turn_tag: bytes = b""
-    event: Raw = (0, "", 0, 0, "", "", 0, 0, "", "", b"")
+    event: RawEvent = (0, "", 0, 0, "", "", 0, 0, "", "", b"")
     turns: dict[int, TurnRow] = attrs.field(factory=dict)
     pages: dict[str, PageRow] = attrs.field(factory=dict)
     updates: dict[int, UpdateRow] = attrs.field(factory=dict)

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
-import msgspec
 
+from clawvm_es.journal.caches import ModelReader, Phrase, models_of, texts_of
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.pages import Scope
-from clawvm_es.projections import body_index, store
+from clawvm_es.projections import store
 from clawvm_es.projections.fold import Fold, Prefix, renamed
 from clawvm_es.projections.rows import FieldRow
-from clawvm_es.projections.tables import (
-    DECISION_TRACE,
-    DURABLE_STORE,
-    POSITION_TABLE,
-    SESSIONS,
-    TABLES,
-    Table,
-    expected_definitions,
-)
-from clawvm_es.storage.sqlite import foreign, opening
-from clawvm_es.storage.sqlite.foreign import definitions, same_definition
-from clawvm_es.storage.sqlite.log import SQLiteLog
+from clawvm_es.projections.tables import DURABLE_STORE, MODELS, SESSIONS, TABLES, Table
 
 R = TypeVar("R")
 
-_NAMES_OF: Final = "SELECT commitment FROM commitments WHERE blob_id = ?"
 _REPORTED: Final = 20
 """How many differing rows are named for each table."""
 
@@ -43,7 +30,7 @@ class Snapshot:
     """All read models as of one place in the log; `seq` is that place."""
 
     folded: Fold
-    connection: sqlite3.Connection | None  # None: nothing is stored, everything is in the fold
+    reader: ModelReader | None  # None: nothing is stored, everything is in the fold
     seq: int
 
     def rows(self, table: Table[R], session_id: str | None = None) -> list[R]:
@@ -75,11 +62,9 @@ class Snapshot:
             rows = self.rows(SESSIONS, parent)
 
     def _stored(self, table: Table[R], session_id: str | None) -> Iterator[R]:
-        if self.connection is None:
+        if self.reader is None:
             return iter(())
-        where = "" if session_id is None else " WHERE session_id = ?"
-        cells = self.connection.execute(table.select() + where, () if session_id is None else (session_id,))
-        return map(table.parse, cells)
+        return map(table.parse, self.reader.rows(table.spec, session_id))
 
 
 @contextmanager
@@ -88,14 +73,15 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
 
     Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
     """
-    if not isinstance(log, SQLiteLog):
+    models = models_of(log, MODELS)
+    if models is None:
         folded = Fold(prefix=_prefixes(log)).run(store.raws(log.read_all()))
         yield Snapshot(folded, None, folded.seq)
         return
-    with reading(log) as connection:
-        at, end = store.position(connection), store.last_seq(connection)
-        folded = store.fold(connection, at, end)
-        yield Snapshot(folded, None if at is None else connection, end)
+    with models.reading() as reader:
+        at, end = reader.position(), reader.last_seq()
+        folded = store.fold(reader, at, end)
+        yield Snapshot(folded, None if at is None else reader, end)
 
 
 def snapshot_at(log: EventLog, session_id: str, version: int) -> Snapshot:
@@ -108,86 +94,33 @@ def _prefixes(log: EventLog) -> Prefix:
     return lambda session_id, version: store.raws(read_session(log, session_id, upto=version))
 
 
-@contextmanager
-def reading(log: SQLiteLog) -> Iterator[sqlite3.Connection]:
-    """A connection of its own that reads one state of the journal, for the length of the block."""
-    try:
-        with closing(opening.connect_reader(log.path, log.read_only)) as connection:
-            connection.execute("BEGIN")
-            yield connection
-    except sqlite3.Error as error:
-        raise opening.translate(error, log.path) from error
-
-
-def decisions(log: SQLiteLog, session_id: str, upto: int | None = None, after: int = 0) -> list[dict[str, Any]]:
-    """The decisions of a session above one version and up to another: rows of `decision_trace`, data decoded."""
-    query = f"SELECT * FROM ({DECISION_TRACE}) WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version"
-    rows = []
-    with reading(log) as connection:
-        for segment in store.line(connection, session_id, upto):
-            cursor = connection.execute(
-                query, (segment.stream, after, INTEGER_MAX if segment.upto is None else segment.upto)
-            )
-            names = [column[0] for column in cursor.description]
-            rows += [dict(zip(names, cells, strict=True)) for cells in cursor]
-    return [row | {"session_id": session_id, "data": msgspec.json.decode(row["data"])} for row in rows]
-
-
-def bodies(log: SQLiteLog, session_id: str | None = None) -> tuple[int, int]:
-    """How many bodies the log (or one session of it) keeps, and their bytes; a shared body counts once."""
-    which = "" if session_id is None else " WHERE blob_id IN (SELECT blob_id FROM commitments WHERE session_id = ?)"
-    cells = () if session_id is None else (session_id,)
-    with reading(log) as connection:
-        found = connection.execute(f"SELECT count(*), coalesce(sum(length(body)), 0) FROM blobs{which}", cells)
-        number, size = found.fetchone()
-    return number, size
-
-
 def projections_problems(log: EventLog) -> list[str]:
     """What of the stored read models a rebuild up to the same place would not give; empty where all is well.
 
     Models that were never stored, or are of another version, are no problem: the next catch-up makes them.
     """
-    if not isinstance(log, SQLiteLog):
+    models = models_of(log, MODELS)
+    if models is None:
         return []
     try:
-        with reading(log) as connection:
-            return _problems(connection)
+        with models.reading() as reader:
+            problems = [f"projections: {problem}" for problem in reader.problems()]
+            at = reader.position()
+            if problems or at is None:
+                return problems
+            rebuilt = store.fold(reader, None, at)
+            problems = [problem for table in TABLES for problem in _row_problems(reader, table, rebuilt)]
+        index = texts_of(log)
+        return problems if index is None else problems + index.problems()
     except DAMAGE as error:
         return [f"projections: cannot be read on: {error!r}"]
 
 
-def _problems(connection: sqlite3.Connection) -> list[str]:
-    problems = _definition_problems(connection)
-    at = store.position_in(connection, definitions(connection))
-    if problems or at is None:
-        return problems
-    end = store.last_seq(connection)
-    if not 0 <= at <= end:
-        wrong = "beyond the last event" if at > end else "before the first, up to"
-        return [f"projections: stand at seq {at}, {wrong} {end}"]
-    rebuilt = store.fold(connection, None, at)
-    problems = [problem for table in TABLES for problem in _row_problems(connection, table, rebuilt)]
-    return problems + body_index.problems(connection)
-
-
-def _definition_problems(connection: sqlite3.Connection) -> list[str]:
-    found = definitions(connection)
-    if store.position_in(connection, found) is None:  # of another version, or never made: made again
-        wrong = foreign.altered(found, {POSITION_TABLE: expected_definitions()[POSITION_TABLE]})
-        return [f"projections: {name} is defined otherwise than expected" for name in wrong]
-    return [
-        f"projections: {name} is {'missing' if name not in found else 'defined otherwise than expected'}"
-        for name, expected in expected_definitions().items()
-        if not same_definition(found.get(name), expected)
-    ]
-
-
-def _row_problems(connection: sqlite3.Connection, table: Table[Any], rebuilt: Fold) -> list[str]:
+def _row_problems(reader: ModelReader, table: Table[Any], rebuilt: Fold) -> list[str]:
     """Compare the stored rows of one table with rebuilt ones, as tuples of columns."""
     expected = {table.key_of(row): table.values(row) for row in rebuilt.rows(table.name)}
     problems = []
-    for row in map(table.parse, connection.execute(f"{table.select()} {table.ordered}")):
+    for row in map(table.parse, reader.rows(table.spec)):
         key, stored = table.key_of(row), table.values(row)
         wanted = expected.pop(key, None)
         if wanted is None:
@@ -203,19 +136,10 @@ def _row_problems(connection: sqlite3.Connection, table: Table[Any], rebuilt: Fo
     return problems
 
 
-def bodies_with(log: EventLog, phrases: Iterable[Sequence[str]]) -> frozenset[str] | None:
+def bodies_with(log: EventLog, phrases: Iterable[Phrase]) -> frozenset[str] | None:
     """The commitments to bodies that have all of some phrases (series of words); None where a log has no index.
 
     Bodies that the stored index does not know yet are indexed for the length of this call. Writes nothing.
     """
-    if not isinstance(log, SQLiteLog):
-        return None
-    query = " AND ".join('"' + " ".join(phrase) + '"' for phrase in phrases)
-    with reading(log) as connection:
-        indexed = body_index.exists(connection)
-        found = body_index.search(connection, query) if indexed else []
-        for piece in body_index.missing(connection, body_index.last_indexed(connection) if indexed else 0):
-            with body_index.temporary(piece) as fresh:
-                found += body_index.search(fresh, query)
-        names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
-        return frozenset(name for rows in names for (name,) in rows)
+    index = texts_of(log)
+    return None if index is None else index.holding(phrases)

@@ -29,11 +29,12 @@ from clawvm_es.model.events import (
     Event,
     PageUsed,
     PromptRendered,
+    RecallAnswered,
     SessionForked,
     ToolCalled,
     ToolReturned,
 )
-from clawvm_es.model.facts import NeedRule, ReturnStatus
+from clawvm_es.model.facts import NeedRule, RecallOutcome, ReturnStatus
 
 AT_US = 1_700_000_000_000_000
 
@@ -405,6 +406,15 @@ class EventLogContract:
         assert vault.open(commitment) is None
         log.append("s", [new(PromptRendered("r", 1, commitment))])
         assert vault.open(commitment) is None
+
+    def test_kept_bodies_are_counted_once(self, log: EventLog) -> None:
+        """`bodies_kept` counts a body that two sessions share once, of a session its own, and no sealed one."""
+        for session_id, body in (("a", b"shared"), ("b", b"shared"), ("b", b"of b")):
+            query = log.vault(session_id).commit(body)
+            log.append(session_id, [new(RecallAnswered(1, RecallOutcome.OK, query))])
+        log.append("b", [new(PromptRendered("r", 1, log.vault("b").seal(b"sealed")))])
+        assert log.bodies_kept() == log.bodies_kept("b") == (2, 10)
+        assert log.bodies_kept("a") == (1, 6) and log.bodies_kept("c") == (0, 0)
 
     def test_seeded_salts_are_reproducible(self, log: EventLog) -> None:
         """With a seed the commitment follows from seed, session and body alone."""

@@ -202,7 +202,8 @@ def test_rebuild_leaves_every_table_byte_identical(load, journal):
 
     def dump():
         with sqlite3.connect(journal) as db:
-            return {t.name: db.execute(f"SELECT * FROM {t.name} {t.ordered}").fetchall() for t in TABLES}
+            query = "SELECT * FROM {} ORDER BY {}"
+            return {t.name: db.execute(query.format(t.name, ", ".join(t.order))).fetchall() for t in TABLES}
 
     before = dump()
     counts = load("rebuild", journal)["rows"]

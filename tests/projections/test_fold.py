@@ -95,7 +95,9 @@ def dump(log) -> dict[str, list[tuple]]:
     """The stored rows of all tables, in order, as SQLite gives them."""
     with log.transaction() as transaction:
         db = transaction.connection
-        return {t.name: db.execute(f"SELECT * FROM {t.name} {t.ordered}").fetchall() for t in TABLES}
+        return {
+            t.name: db.execute(f"SELECT * FROM {t.name} ORDER BY {', '.join(t.order)}").fetchall() for t in TABLES
+        }
 
 
 def shown(log) -> dict[str, list[tuple]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
 from clawvm_es.model.pages import Scope
-from clawvm_es.projections import projections_problems, rebuild, snapshot
-from clawvm_es.projections.tables import NAMES, TABLES, definitions, expected_definitions
+from clawvm_es.projections import decisions, projections_problems, rebuild, snapshot
+from clawvm_es.projections.tables import MODELS, TABLES
+from clawvm_es.storage.sqlite.editions import LIVE
+from clawvm_es.storage.sqlite.foreign import definitions
 from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.models import made, names
 
 SETTINGS = Settings(tools=(Tool("add", run=lambda a, b: f"sum {a + b}"),), fields={"goal": FieldSchema("string")})
 
@@ -57,11 +61,11 @@ def test_live_equals_rebuilt(path):
         log = journal.log
         assert projections_problems(log) == []
         journal.catch_up()
-        live = {t.name: query(path, f"SELECT * FROM {t.name} {t.ordered}") for t in TABLES}
+        live = {t.name: query(path, f"SELECT * FROM {t.name} ORDER BY {', '.join(t.order)}") for t in TABLES}
         with snapshot(log) as view:
             assert {t.name: [t.values(row) for row in view.rows(t)] for t in TABLES} == live
         rebuild(log)
-        assert {t.name: query(path, f"SELECT * FROM {t.name} {t.ordered}") for t in TABLES} == live
+        assert {t.name: query(path, f"SELECT * FROM {t.name} ORDER BY {', '.join(t.order)}") for t in TABLES} == live
     assert all(live[name] for name in ("sessions", "turns", "page_table", "durable_store", "updates"))
 
 
@@ -95,13 +99,26 @@ def test_views_bring_the_texts_back(path):
     assert decisions[0] == ("representation_changed", "absent", "full")
 
 
+def test_decisions_are_the_rows_of_their_view(path):
+    """Columns and values are those of the view `decision_trace`; a fork has its parent's decisions, too."""
+    with Journal.open(path, seed=3) as journal:
+        journal.fork("one", "again", at=journal.log.head("one").version - 3)
+        found = {name: decisions(journal.log, name) for name in ("one", "two", "again")}
+    for name, rows in found.items():
+        with closing(sqlite3.connect(path)) as db:
+            db.row_factory = sqlite3.Row
+            query = "SELECT * FROM decision_trace WHERE session_id = ? ORDER BY version"
+            viewed = [dict(row) for row in db.execute(query, (name,))]
+        assert rows == [row | {"data": json.loads(row["data"])} for row in viewed] and rows
+
+
 def test_every_view_can_be_selected_from(path):
     """No view names a column that is not there, and the schema is as declared."""
     with closing(sqlite3.connect(path)) as connection:
         found = definitions(connection)
-    for name, statement in expected_definitions().items():
+    for name, statement in made(MODELS, LIVE).items():
         assert found[name] == statement
-    for name in NAMES:
+    for name in names(MODELS):
         query(path, f"SELECT * FROM {name}")
 
 

@@ -17,9 +17,11 @@ from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot, store
-from clawvm_es.projections.places import NEXT
-from clawvm_es.projections.tables import TABLES, definitions, expected_definitions
+from clawvm_es.projections.tables import MODELS, TABLES
+from clawvm_es.storage.sqlite.editions import LIVE, NEXT
+from clawvm_es.storage.sqlite.foreign import definitions
 from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.models import made
 
 PIECE = 40
 
@@ -53,17 +55,17 @@ def query(path: Path, sql: str) -> list[tuple]:
 
 def stored(path: Path) -> dict[str, list[tuple]]:
     """All live rows, the index's words included."""
-    rows = {t.name: query(path, f"SELECT * FROM {t.name} {t.ordered}") for t in TABLES}
+    rows = {t.name: query(path, f"SELECT * FROM {t.name} ORDER BY {', '.join(t.order)}") for t in TABLES}
     return rows | {"index": query(path, "SELECT rowid FROM body_index WHERE body_index MATCH 'body'")}
 
 
 def start(log, pieces: int) -> None:
     """The first pieces of a rebuild, each in its transaction, as if the process had ended then."""
-    with log.transaction() as transaction:
-        store.begin(transaction.connection)
+    with log.models(MODELS).writing() as writer:
+        store.begin(writer)
     for _ in range(pieces):
-        with log.transaction() as transaction:
-            assert not store.rebuild(transaction.connection, piece_events=PIECE)
+        with log.models(MODELS).writing() as writer:
+            assert not store.rebuild(writer, piece_events=PIECE)
 
 
 def positions(path: Path) -> dict[str, int]:
@@ -91,7 +93,7 @@ def test_readers_and_writers_go_on_while_a_rebuild_is_under_way(path):
         assert projections_problems(log) == []
     with closing(sqlite3.connect(path)) as db:
         found = definitions(db)
-    assert {name: found.get(name) for name in expected_definitions()} == expected_definitions()
+    assert {name: found.get(name) for name in made(MODELS, LIVE)} == made(MODELS, LIVE)
     assert not [name for name in found if name.startswith(NEXT)]
 
 
@@ -125,8 +127,8 @@ def test_two_processes_may_work_on_one_rebuild(path):
     with open_journal(path) as log, open_journal(path) as other:
         start(log, 2)
         rebuild(other, piece_events=PIECE)
-        with log.transaction() as transaction:
-            assert store.rebuild(transaction.connection)
+        with log.models(MODELS).writing() as writer:
+            assert store.rebuild(writer)
     assert stored(path) == before
 
 
@@ -174,8 +176,8 @@ def test_a_piece_ends_before_a_fork_that_is_too_long_for_it(tmp_path):
         ends = [40]
         while (at := positions(tmp_path / "j.db").get(f"{NEXT}tables")) is not None:
             ends.append(at)
-            with log.transaction() as transaction:
-                store.rebuild(transaction.connection, piece_events=PIECE)
+            with log.models(MODELS).writing() as writer:
+                store.rebuild(writer, piece_events=PIECE)
         assert ends == [40, 40, 61, 62]
         assert projections_problems(log) == []
         with snapshot(log) as view:

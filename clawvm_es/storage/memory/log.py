@@ -128,6 +128,15 @@ class MemoryLog:
             body = self._stored.get(commitment)
             return None if body is None else (body.salt, None if body.sealed else body.body)
 
+    def bodies_kept(self, session_id: str | None = None) -> tuple[int, int]:
+        """Bodies that the log (or one session) keeps, and their bytes; a shared one counts once."""
+        with self._reading():
+            kept = (
+                each for each in self._stored.values() if not each.sealed and session_id in (None, each.session_id)
+            )
+            sizes = {each.digest: len(each.body) for each in kept if not each.sealed}
+        return len(sizes), sum(sizes.values())
+
     def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
         """(session, commitment) of all that stand for the same body, this one included; empty if it has no row."""
         with self._reading():

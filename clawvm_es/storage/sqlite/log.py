@@ -22,6 +22,7 @@ import structlog
 from clawvm_es import files, limits
 from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
 from clawvm_es.journal import planning
+from clawvm_es.journal.caches import ModelSpec
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import (
     Capability,
@@ -36,7 +37,9 @@ from clawvm_es.journal.ports import (
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
 from clawvm_es.storage.sqlite import erasure, foreign, holders, judging, opening, queries
 from clawvm_es.storage.sqlite.lock import WriterLock
+from clawvm_es.storage.sqlite.models import SQLiteModels
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
+from clawvm_es.storage.sqlite.text_index import SQLiteTexts
 from clawvm_es.storage.sqlite.wal import Wal
 
 _P = ParamSpec("_P")
@@ -337,6 +340,19 @@ class SQLiteLog:
     def snapshots(self) -> SQLiteSnapshots:
         """The snapshots of this journal's states: the port `SnapshotStore`."""
         return SQLiteSnapshots(self, self.ask)
+
+    def bodies_kept(self, session_id: str | None = None) -> tuple[int, int]:
+        """Bodies that the log (or one session) keeps, and their bytes; a shared one counts once."""
+        with self._reading:
+            return self._read(queries.bodies_kept, session_id)
+
+    def models(self, spec: ModelSpec) -> SQLiteModels:
+        """The stored read models of a definition: the port `ModelStore`."""
+        return SQLiteModels(self, spec)
+
+    def texts(self) -> SQLiteTexts:
+        """The full-text index of the bodies: the port `TextIndex`."""
+        return SQLiteTexts(self)
 
     def pending_erasures(self) -> tuple[int, ...]:
         """The first events of erasures of which traces may still stand in the files."""

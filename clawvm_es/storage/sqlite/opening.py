@@ -12,6 +12,8 @@ import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -91,6 +93,17 @@ def connect_reader(path: str, read_only: bool = False) -> watched.Watched:
     db.execute("PRAGMA query_only=ON")
     db.execute("PRAGMA wal_autocheckpoint=0")
     return db
+
+
+@contextmanager
+def reading(path: str, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+    """Read one state of a journal over a connection of its own, for the length of the block."""
+    try:
+        with closing(connect_reader(path, read_only)) as connection:
+            connection.execute("BEGIN")
+            yield connection
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
 
 
 def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:

@@ -189,6 +189,13 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
             db.execute(_UNSEAL, (body.digest, body.binding, body.commitment))
 
 
+def bodies_kept(db: sqlite3.Connection, session_id: str | None = None) -> tuple[int, int]:
+    """The number of bodies, of one session or of all, and their bytes."""
+    which = "" if session_id is None else " WHERE blob_id IN (SELECT blob_id FROM commitments WHERE session_id = ?)"
+    query = f"SELECT count(*), coalesce(sum(length(body)), 0) FROM blobs{which}"
+    return db.execute(query, () if session_id is None else (session_id,)).fetchone()  # type: ignore[no-any-return]
+
+
 def holders(db: sqlite3.Connection, commitment: str) -> tuple[tuple[str, str], ...]:
     """(session, commitment) of all that stand for the same body, by age; only itself where it is sealed."""
     return tuple(db.execute(_HOLDERS, (commitment,)).fetchall())

@@ -7,33 +7,109 @@ that it knows. So it is a cache that is never wrong, at most behind, and needs n
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
+import attrs
+
+from clawvm_es.journal.caches import Phrase
+from clawvm_es.journal.ports import Erased, Transaction
 from clawvm_es.limits import INDEX_PIECE_BYTES
-from clawvm_es.projections.places import LIVE, PLACES
 from clawvm_es.representations.terms import indexed
+from clawvm_es.storage.sqlite import opening
+from clawvm_es.storage.sqlite.editions import LIVE, PREFIXES
+
+if TYPE_CHECKING:
+    from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
 
 NAME: Final = "body_index"
 
 _FORMAT: Final = "content='', tokenize='ascii'"
 """Texts are indexed as their terms (`representations.terms`), and none of them is kept."""
 _REPORTED: Final = 20
+_NAMES_OF: Final = "SELECT commitment FROM commitments WHERE blob_id = ?"
 
 
-def create(connection: sqlite3.Connection, place: str = LIVE) -> None:
+@attrs.frozen
+class SQLiteTexts:
+    """The `TextIndex` of a journal file; each method reads one state of the file."""
+
+    log: SQLiteLog
+
+    def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
+        """Return the commitments to bodies that hold all `phrases`; index what is missing for the call only."""
+        query = " AND ".join(map(quoted, phrases))
+        with opening.reading(self.log.path, self.log.read_only) as connection:
+            known = exists(connection)
+            found = search(connection, query) if known else []
+            for piece in missing(connection, last_indexed(connection) if known else 0):
+                with temporary(piece) as fresh:
+                    found += search(fresh, query)
+            names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
+            return frozenset(name for rows in names for (name,) in rows)
+
+    def forget(self, transaction: Transaction, gone: Sequence[Erased]) -> None:
+        """Take erased bodies out of the index and merge it, so that none of their words is left in its tables."""
+        connection = cast("SQLiteTransaction", transaction).connection
+        forget_bodies(connection, [(erased.blob_id, erased.body) for erased in gone])
+        optimize(connection)
+
+    def stray(self) -> int:
+        """Count the bodies that the index knows and the log does not keep."""
+        with opening.reading(self.log.path, self.log.read_only) as connection:
+            return stray(connection)
+
+    def problems(self) -> list[str]:
+        """Name the bodies that the index is wrong about."""
+        with opening.reading(self.log.path, self.log.read_only) as connection:
+            return problems(connection) if exists(connection) else []
+
+
+class Ranked:
+    """An FTS5 table in memory: the `RankedTexts` of this storage."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute("CREATE VIRTUAL TABLE pages USING fts5(text, tokenize='ascii')")
+
+    def put(self, number: int, text: str) -> None:
+        """Index the text of `number`, in place of what it held before."""
+        self._db.execute("DELETE FROM pages WHERE rowid = ?", (number,))
+        self._db.execute("INSERT INTO pages(rowid, text) VALUES (?, ?)", (number, indexed(text)))
+
+    def best(self, phrases: Iterable[Phrase], top_k: int) -> tuple[int, ...]:
+        """Return the numbers of the `top_k` texts that match any of `phrases` best, best first."""
+        match = " OR ".join(map(quoted, phrases))
+        if not match or top_k < 1:
+            return ()
+        rows = self._db.execute(
+            "SELECT rowid FROM pages WHERE pages MATCH ? ORDER BY bm25(pages), rowid LIMIT ?", (match, top_k)
+        )
+        return tuple(row[0] for row in rows)
+
+    def close(self) -> None:
+        """Release the index."""
+        self._db.close()
+
+
+def quoted(phrase: Phrase) -> str:
+    """Write a phrase as FTS5 reads it."""
+    return '"' + " ".join(phrase) + '"'
+
+
+def create(connection: sqlite3.Connection, prefix: str = LIVE) -> None:
     """Make the empty index."""
-    connection.execute(f"CREATE VIRTUAL TABLE {place}{NAME} USING fts5(body, {_FORMAT})")
+    connection.execute(f"CREATE VIRTUAL TABLE {prefix}{NAME} USING fts5(body, {_FORMAT})")
 
 
-def exists(connection: sqlite3.Connection, place: str = LIVE) -> bool:
-    """Whether there is an index in this place, and of this version."""
-    return _FORMAT in _definition(connection, place)
+def exists(connection: sqlite3.Connection, prefix: str = LIVE) -> bool:
+    """Tell whether there is an index of this edition, and of this version."""
+    return _FORMAT in _definition(connection, prefix)
 
 
-def _definition(connection: sqlite3.Connection, place: str) -> str:
-    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (place + NAME,)).fetchone()
+def _definition(connection: sqlite3.Connection, prefix: str) -> str:
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (prefix + NAME,)).fetchone()
     return found[0] or "" if found else ""
 
 
@@ -45,9 +121,9 @@ def _terms(body: bytes) -> str:
         return indexed(body.decode("utf-8", "replace"))
 
 
-def last_indexed(connection: sqlite3.Connection, place: str = LIVE) -> int:
+def last_indexed(connection: sqlite3.Connection, prefix: str = LIVE) -> int:
     """The id of the newest body that the index knows; 0 if it knows none."""
-    return connection.execute(f"SELECT coalesce(max(id), 0) FROM {place}{NAME}_docsize").fetchone()[0]  # type: ignore[no-any-return]
+    return connection.execute(f"SELECT coalesce(max(id), 0) FROM {prefix}{NAME}_docsize").fetchone()[0]  # type: ignore[no-any-return]
 
 
 def pieces(
@@ -66,14 +142,14 @@ def pieces(
         yield after, last
 
 
-def fill(connection: sqlite3.Connection, place: str = LIVE) -> bool:
+def fill(connection: sqlite3.Connection, prefix: str = LIVE) -> bool:
     """Index the next piece of what is missing; whether that was all."""
-    missing = pieces(connection, last_indexed(connection, place))
+    missing = pieces(connection, last_indexed(connection, prefix))
     piece = next(missing, None)
     if piece is None:
         return True
     done = next(missing, None) is None
-    _put(connection, place, _bodies(connection, piece))
+    _put(connection, prefix, _bodies(connection, piece))
     return done
 
 
@@ -81,9 +157,9 @@ def _bodies(connection: sqlite3.Connection, piece: tuple[int, int]) -> list[tupl
     return connection.execute("SELECT blob_id, body FROM blobs WHERE blob_id > ? AND blob_id <= ?", piece).fetchall()
 
 
-def _put(connection: sqlite3.Connection, place: str, bodies: Iterable[tuple[int, bytes]]) -> None:
+def _put(connection: sqlite3.Connection, prefix: str, bodies: Iterable[tuple[int, bytes]]) -> None:
     rows = ((blob_id, _terms(body)) for blob_id, body in bodies)
-    connection.executemany(f"INSERT INTO {place}{NAME} (rowid, body) VALUES (?, ?)", rows)
+    connection.executemany(f"INSERT INTO {prefix}{NAME} (rowid, body) VALUES (?, ?)", rows)
 
 
 def forget_bodies(connection: sqlite3.Connection, bodies: Iterable[tuple[int, bytes]]) -> None:
@@ -92,22 +168,22 @@ def forget_bodies(connection: sqlite3.Connection, bodies: Iterable[tuple[int, by
     An index of an older version forgets them, too. Their words may stay in the file until `optimize`.
     """
     gone = list(bodies)
-    for place in PLACES:
-        if not (definition := _definition(connection, place)):
+    for prefix in PREFIXES.values():
+        if not (definition := _definition(connection, prefix)):
             continue
         of_now = _FORMAT in definition
         cells = [(blob_id, _terms(body) if of_now else body, blob_id) for blob_id, body in gone]
         connection.executemany(
-            f"INSERT INTO {place}{NAME} ({place}{NAME}, rowid, body) SELECT 'delete', ?, CAST(? AS TEXT)"
-            f" WHERE EXISTS (SELECT 1 FROM {place}{NAME}_docsize WHERE id = ?)", cells,
+            f"INSERT INTO {prefix}{NAME} ({prefix}{NAME}, rowid, body) SELECT 'delete', ?, CAST(? AS TEXT)"
+            f" WHERE EXISTS (SELECT 1 FROM {prefix}{NAME}_docsize WHERE id = ?)", cells,
         )  # fmt: skip
 
 
 def optimize(connection: sqlite3.Connection) -> None:
     """Merge the index into one piece; no word of a body that it forgot is left in its tables then."""
-    for place in PLACES:
-        if _definition(connection, place):
-            connection.execute(f"INSERT INTO {place}{NAME} ({place}{NAME}) VALUES ('optimize')")
+    for prefix in PREFIXES.values():
+        if _definition(connection, prefix):
+            connection.execute(f"INSERT INTO {prefix}{NAME} ({prefix}{NAME}) VALUES ('optimize')")
 
 
 def stray(connection: sqlite3.Connection) -> int:
@@ -118,9 +194,9 @@ def stray(connection: sqlite3.Connection) -> int:
     return connection.execute(query).fetchone()[0]  # type: ignore[no-any-return]
 
 
-def search(connection: sqlite3.Connection, query: str, place: str = LIVE) -> list[int]:
+def search(connection: sqlite3.Connection, query: str, prefix: str = LIVE) -> list[int]:
     """The ids of the bodies that match a query in the syntax of FTS5."""
-    name = place + NAME
+    name = prefix + NAME
     return [row[0] for row in connection.execute(f"SELECT rowid FROM {name} WHERE {name} MATCH ?", (query,))]
 
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clawvm_es.journal.caches import Edition
 from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
-from clawvm_es.projections import body_index, catch_up, forget_bodies, optimize, projections_problems, rebuild, store
+from clawvm_es.projections import catch_up, projections_problems, rebuild, store
+from clawvm_es.projections.tables import MODELS
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
 
 ODD = [
@@ -69,9 +71,9 @@ def test_the_index_says_what_the_bodies_say(tmp_path_factory, doings):
             elif what == "forget":
                 erase(log, number)
             elif what == "piece":
-                with log.transaction() as transaction:
-                    store.begin(transaction.connection)
-                    body_index.fill(transaction.connection, "next_")
+                with log.models(MODELS).writing() as writer:
+                    store.begin(writer)
+                    writer.index_texts(Edition.NEXT)
             else:
                 (catch_up if what == "catch up" else rebuild)(log)
         assert projections_problems(log) == []
@@ -95,8 +97,7 @@ def erase(log: SQLiteLog, which: int) -> None:
         name = names[which % len(names)]
         redacted = e.ContentRedacted(RedactReason.REQUEST, (name,))
         transaction.append("one", [NewEvent(redacted, 0, 0, "t")])
-        gone = transaction.erase([name])
-        forget_bodies(transaction.connection, [(erased.blob_id, erased.body) for erased in gone])
+        log.texts().forget(transaction, transaction.erase([name]))
 
 
 def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
@@ -105,13 +106,12 @@ def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
         canary = "the canary sings quetzalcoatl 金絲雀 gelb\u00fcr".encode()
         recall(log, b"common words", canary, b"more common words")
         catch_up(log)
-        with log.transaction() as transaction:
-            store.begin(transaction.connection)
-            body_index.fill(transaction.connection, "next_")
+        with log.models(MODELS).writing() as writer:
+            store.begin(writer)
+            writer.index_texts(Edition.NEXT)
         erase(log, 1)
         with log.transaction() as transaction:
             db = transaction.connection
-            optimize(db)
             for place in ("", "next_"):
                 blocks = b"".join(row[0] for row in db.execute(f"SELECT block FROM {place}body_index_data"))
                 assert b"ommon" in blocks

@@ -1,0 +1,178 @@
+"""The ports of the caches that a log may keep beside its events: read models in tables, and a full-text index.
+
+A read model is described as data (`ModelSpec`). A storage makes its tables, keeps their position, and gives rows as
+plain tuples of cells; it knows nothing of what a row means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias, cast
+
+import attrs
+
+from clawvm_es.journal.ports import Capability, Erased, EventLog, Transaction, declares
+
+RawEvent: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, str, bytes]
+"""(seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash) of one event, undecoded."""
+Cells: TypeAlias = tuple[Any, ...]
+"""One row: a cell for each column, in their order. A boolean may come back as 0 or 1."""
+Phrase: TypeAlias = Sequence[str]
+"""A series of terms that stand together; see `representations.terms`."""
+
+
+class Edition(StrEnum):
+    """One of the two sets of tables that a journal can hold."""
+
+    LIVE = "live"
+    """The tables that people query."""
+    NEXT = "next"
+    """The tables of a rebuild under way."""
+
+
+@attrs.frozen
+class Column:
+    """One column: its Python type (`str`, `int` or `bool`), and whether it may be NULL."""
+
+    name: str
+    type: type
+    optional: bool
+
+
+@attrs.frozen(cache_hash=True)
+class TableSpec:
+    """One table: its columns, those that identify a row, and those that put rows in order."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    order: tuple[str, ...]
+
+
+@attrs.frozen(cache_hash=True)
+class ModelSpec:
+    """All tables of the read models; rows that were stored under another `version` are not read."""
+
+    version: int
+    tables: tuple[TableSpec, ...]
+
+
+class ModelReader(Protocol):
+    """One state of a log: its events, and the rows that are stored of them."""
+
+    def position(self, edition: Edition = Edition.LIVE) -> int | None:
+        """Return the last event in the stored rows; None if tables are missing, altered or of another version."""
+
+    def last_seq(self) -> int:
+        """Return the last event of the log; 0 if it is empty."""
+
+    def next_input(self, after: int) -> int | None:
+        """Return the `seq` of the first input above `after`."""
+
+    def events(self, after: int, upto: int) -> Iterator[RawEvent]:
+        """Yield the events in `(after, upto]`, in the order of `seq`."""
+
+    def session_events(self, session_id: str, upto: int) -> Iterator[RawEvent]:
+        """Yield the events of a session up to a version, those of its parents included."""
+
+    def tool(self, session_id: str, call: int) -> str | None:
+        """Return the name of the tool of a call of a session, or of its parents."""
+
+    def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
+        """Return the row with this key."""
+
+    def rows(self, table: TableSpec, session_id: str | None = None) -> Iterator[Cells]:
+        """Yield the live rows of one session, or of all, in no order."""
+
+    def problems(self) -> list[str]:
+        """Name live tables and views that are not as made, and a position that no log gives, a sentence each."""
+
+
+class ModelWriter(ModelReader, Protocol):
+    """A write transaction on the stored rows: rows, position and text index change together."""
+
+    def begin(self) -> None:
+        """Make the empty tables of `Edition.NEXT`, at position 0, in place of any that are there."""
+
+    def write(self, edition: Edition, rows: Iterable[tuple[TableSpec, Iterable[Cells]]], seq: int) -> None:
+        """Write rows over those of the same key, and `seq` as their position."""
+
+    def index_texts(self, edition: Edition) -> bool:
+        """Index the next piece of the bodies that the text index of an edition lacks; return whether that was all."""
+
+    def switch(self) -> None:
+        """Put the tables, the position and the text index of `Edition.NEXT` in the place of the live ones."""
+
+
+class ModelStore(Protocol):
+    """The read models that a log stores (`Capability.MODELS`)."""
+
+    def reading(self) -> AbstractContextManager[ModelReader]:
+        """Read one state of the log, for the length of the block. Writes nothing."""
+
+    def writing(self) -> AbstractContextManager[ModelWriter]:
+        """Open a write transaction; raises what `EventLog.transaction` raises."""
+
+    def foreign(self) -> tuple[str, ...]:
+        """Name the objects of the storage's schema that are neither the log's nor these models', by type and name."""
+
+    def copies(self) -> tuple[str, ...]:
+        """Name the foreign objects that may hold copies of texts: tables with rows, and all virtual ones."""
+
+    def altered(self) -> list[str]:
+        """Name caches of the log, other than these models, that are not as made and so are not read."""
+
+
+class TextIndex(Protocol):
+    """The full-text index over bodies that a log stores (`Capability.TEXT`)."""
+
+    def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
+        """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
+
+    def forget(self, transaction: Transaction, gone: Sequence[Erased]) -> None:
+        """Take erased bodies out of the index, inside the transaction that erases them; leave none of their words."""
+
+    def stray(self) -> int:
+        """Count the bodies that the index knows and the log does not keep."""
+
+    def problems(self) -> list[str]:
+        """Name the bodies that the index is wrong about; one that it does not know yet is no problem."""
+
+
+class RankedTexts(Protocol):
+    """Texts in memory, found by their words and ranked by BM25; ties go to the lower number."""
+
+    def put(self, number: int, text: str) -> None:
+        """Index the text of `number`, in place of what it held before."""
+
+    def best(self, phrases: Iterable[Phrase], top_k: int) -> tuple[int, ...]:
+        """Return the numbers of the `top_k` texts that match any of `phrases` best, best first."""
+
+    def close(self) -> None:
+        """Release the index."""
+
+
+class Modelled(EventLog, Protocol):
+    """A log that keeps read models."""
+
+    def models(self, spec: ModelSpec) -> ModelStore:
+        """Return the stored read models of a definition."""
+
+
+class Indexed(EventLog, Protocol):
+    """A log that keeps a full-text index."""
+
+    def texts(self) -> TextIndex:
+        """Return the index."""
+
+
+def models_of(log: EventLog, spec: ModelSpec) -> ModelStore | None:
+    """Return the stored read models of a log; None where it does not declare that it keeps any."""
+    return cast(Modelled, log).models(spec) if declares(log, Capability.MODELS) else None
+
+
+def texts_of(log: EventLog) -> TextIndex | None:
+    """Return the full-text index of a log; None where it does not declare that it keeps one."""
+    return cast(Indexed, log).texts() if declares(log, Capability.TEXT) else None

@@ -1,0 +1,267 @@
+"""Read models in a journal file: tables made from a `ModelSpec`, their positions, and the views over them.
+
+A rebuild has tables of its own (`Edition.NEXT`), which `switch` renames into the place of the live ones. A table is
+read only where it is defined as it was made (LAW-FOREIGN-2).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from clawvm_es.journal.caches import Cells, Edition, ModelSpec, RawEvent, TableSpec
+from clawvm_es.journal.lineage import Segment, segments
+from clawvm_es.journal.ports import Recorded
+from clawvm_es.storage.sqlite import foreign, opening, ours, queries, text_index
+from clawvm_es.storage.sqlite.editions import LIVE, NEXT, PREFIXES
+from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
+from clawvm_es.storage.sqlite.views import VIEWS
+
+if TYPE_CHECKING:
+    from clawvm_es.storage.sqlite.log import SQLiteLog
+
+POSITIONS: Final = "projections"
+"""The table of positions: a row `tables`, and during a rebuild a row `next_tables`, each with the version of the
+tables and the last event folded. All versions share it."""
+_COLUMNS: Final = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
+_LAST: Final = 2**63 - 1
+
+
+@attrs.frozen
+class SQLiteModels:
+    """The `ModelStore` of a journal file."""
+
+    log: SQLiteLog
+    spec: ModelSpec
+
+    @contextmanager
+    def reading(self) -> Iterator[SQLiteReader]:
+        """Read one state of the file over a connection of its own, for the length of the block."""
+        with opening.reading(self.log.path, self.log.read_only) as connection:
+            yield SQLiteReader(connection, self.spec)
+
+    @contextmanager
+    def writing(self) -> Iterator[SQLiteWriter]:
+        """Open a write transaction."""
+        with self.log.transaction() as transaction:
+            yield SQLiteWriter(transaction.connection, self.spec)
+
+    def foreign(self) -> tuple[str, ...]:
+        """Name the objects of the schema that are not ours."""
+        return tuple(map(str, self.log.ask(ours.foreign_objects, self._definitions())))
+
+    def copies(self) -> tuple[str, ...]:
+        """Name the foreign objects that may hold copies of texts."""
+        return tuple(map(str, self.log.ask(ours.holders, self._definitions())))
+
+    def altered(self) -> list[str]:
+        """Name other caches of ours that are not as made."""
+        return self.log.ask(ours.altered_caches)
+
+    def _definitions(self) -> Mapping[str, Definition]:
+        return {**made(self.spec, NEXT), **made(self.spec, LIVE)}
+
+
+@attrs.frozen
+class SQLiteReader:
+    """A `ModelReader` over a connection that is inside a transaction."""
+
+    connection: sqlite3.Connection
+    spec: ModelSpec
+
+    def position(self, edition: Edition = Edition.LIVE) -> int | None:
+        """Return the last event in the stored rows; None if tables are missing, altered or of another version."""
+        found, prefix = definitions(self.connection), PREFIXES[edition]
+        at = self._position(found, prefix)
+        if at is None or at < 0:
+            return None
+        tables = _tables(self.spec, prefix).items()
+        return at if all(same_definition(found.get(name), each) for name, each in tables) else None
+
+    def _position(self, found: Mapping[str, Definition], prefix: str) -> int | None:
+        """Return the stored position of an edition, whatever its tables are; None if it is of another version."""
+        if not same_definition(found.get(POSITIONS), _tables(self.spec, LIVE)[POSITIONS]):
+            return None
+        query = f"SELECT version, seq FROM {POSITIONS} WHERE name = ?"
+        row = self.connection.execute(query, (f"{prefix}tables",)).fetchone()
+        return row[1] if row and row[0] == self.spec.version and isinstance(row[1], int) else None
+
+    def last_seq(self) -> int:
+        """Return the last event of the log; 0 if it is empty."""
+        return self.connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]  # type: ignore[no-any-return]
+
+    def next_input(self, after: int) -> int | None:
+        """Return the `seq` of the first input above `after`."""
+        query = "SELECT seq FROM events WHERE seq > ? AND kind = 'input' ORDER BY seq LIMIT 1"
+        found = self.connection.execute(query, (after,)).fetchone()
+        return found[0] if found else None
+
+    def events(self, after: int, upto: int) -> Iterator[RawEvent]:
+        """Yield the events in `(after, upto]`, in the order of `seq`."""
+        query = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
+        return self.connection.execute(query, (after, upto))
+
+    def session_events(self, session_id: str, upto: int) -> Iterator[RawEvent]:
+        """Yield the events of a session up to a version, those of its parents included."""
+        query = f"SELECT {_COLUMNS} FROM events WHERE session_id = ? AND version <= ? ORDER BY version"
+        for segment in self._line(session_id, upto):
+            yield from self.connection.execute(query, (segment.stream, segment.upto))
+
+    def _line(self, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
+        def first(stream: str) -> Recorded | None:
+            return next(queries.recordeds(queries.first(self.connection, stream)), None)
+
+        return segments(first, session_id, upto)
+
+    def tool(self, session_id: str, call: int) -> str | None:
+        """Return the name of the tool of a call, searched backwards: faults name recent calls."""
+        for segment in reversed(self._line(session_id)):
+            found = self.connection.execute(
+                "SELECT json_extract(data, '$.tool') FROM events WHERE session_id = ? AND version <= ?"
+                " AND type = 'tool_called' AND json_extract(data, '$.call') = ? ORDER BY version DESC LIMIT 1",
+                (segment.stream, _LAST if segment.upto is None else segment.upto, call),
+            ).fetchone()
+            if found:
+                return str(found[0])
+        return None
+
+    def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
+        """Return the row with this key."""
+        return self.connection.execute(_select_one(table, PREFIXES[edition]), key).fetchone()  # type: ignore[no-any-return]
+
+    def rows(self, table: TableSpec, session_id: str | None = None) -> Iterator[Cells]:
+        """Yield the live rows of one session, or of all, in no order."""
+        if session_id is None:
+            return self.connection.execute(_select(table, LIVE))
+        return self.connection.execute(f"{_select(table, LIVE)} WHERE session_id = ?", (session_id,))
+
+    def problems(self) -> list[str]:
+        """Name live tables and views that are not as made, and a position that no log gives."""
+        found, expected = definitions(self.connection), made(self.spec, LIVE)
+        at = self._position(found, LIVE)
+        if at is None:  # of another version, or never made: made again
+            wrong = foreign.altered(found, {POSITIONS: expected[POSITIONS]})
+            return [f"{name} is defined otherwise than expected" for name in wrong]
+        problems = [
+            f"{name} is {'missing' if name not in found else 'defined otherwise than expected'}"
+            for name, each in expected.items()
+            if not same_definition(found.get(name), each)
+        ]
+        end = self.last_seq()
+        if not problems and not 0 <= at <= end:
+            wrong_side = "beyond the last event" if at > end else "before the first, up to"
+            problems = [f"stand at seq {at}, {wrong_side} {end}"]
+        return problems
+
+
+@attrs.frozen
+class SQLiteWriter(SQLiteReader):
+    """A `ModelWriter` over the connection of a write transaction."""
+
+    def begin(self) -> None:
+        """Make the empty tables of `Edition.NEXT`, at position 0, in place of any that are there."""
+        if not same_definition(definitions(self.connection).get(POSITIONS), _tables(self.spec, LIVE)[POSITIONS]):
+            foreign.drop(self.connection, [POSITIONS])
+        self._drop(NEXT)
+        _create(self.connection, self.spec, NEXT)
+        self.write(Edition.NEXT, (), 0)
+
+    def write(self, edition: Edition, rows: Iterable[tuple[TableSpec, Iterable[Cells]]], seq: int) -> None:
+        """Write rows over those of the same key, and `seq` as their position."""
+        prefix = PREFIXES[edition]
+        for table, cells in rows:
+            self.connection.executemany(_replace(table, prefix), cells)
+        self.connection.execute(
+            f"INSERT OR REPLACE INTO {POSITIONS} (name, version, seq) VALUES (?, ?, ?)",
+            (f"{prefix}tables", self.spec.version, seq),
+        )
+
+    def index_texts(self, edition: Edition) -> bool:
+        """Index the next piece of the bodies that the text index lacks; return whether that was all."""
+        return text_index.fill(self.connection, PREFIXES[edition])
+
+    def switch(self) -> None:
+        """Put the tables of a rebuild in the place of the live ones, with the views of this version over them."""
+        self._drop(LIVE)
+        _put_in_place(self.connection, self.spec)
+        self.connection.execute(
+            f"UPDATE OR REPLACE {POSITIONS} SET name = '{LIVE}tables' WHERE name = '{NEXT}tables'"
+        )
+
+    def _drop(self, prefix: str) -> None:
+        """Drop whatever has our names in an edition, of any version."""
+        foreign.drop(self.connection, [prefix + name for name in names(self.spec)])
+
+
+def names(spec: ModelSpec) -> tuple[str, ...]:
+    """Name all tables and views of one edition, except `POSITIONS`."""
+    return (*VIEWS, *(table.name for table in spec.tables), text_index.NAME)
+
+
+@cache
+def made(spec: ModelSpec, prefix: str) -> Mapping[str, Definition]:
+    """Name of each object of one edition of untouched read models → its definition; `NEXT` has no views."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        _create(connection, spec, NEXT)
+        if prefix == LIVE:
+            _put_in_place(connection, spec)
+        return MappingProxyType(dict(definitions(connection)))
+
+
+@cache
+def _tables(spec: ModelSpec, prefix: str) -> Mapping[str, Definition]:
+    """Return the tables among `made`: these are read, so they have to be ours."""
+    return MappingProxyType({name: each for name, each in made(spec, prefix).items() if each[0] == "table"})
+
+
+def _create(connection: sqlite3.Connection, spec: ModelSpec, prefix: str) -> None:
+    """Make the empty tables of one edition, and the table of positions."""
+    from sqlite_utils import Database
+
+    database = Database(connection)
+    columns = {"name": str, "version": int, "seq": int}
+    positions = database.table(POSITIONS)
+    positions.create(columns, pk="name", not_null={"version", "seq"}, strict=True, if_not_exists=True)
+    for table in spec.tables:
+        database.table(prefix + table.name).create(
+            {column.name: str if column.type is str else int for column in table.columns},
+            pk=table.key if len(table.key) > 1 else table.key[0],
+            not_null={column.name for column in table.columns if not column.optional},
+            strict=True,
+        )
+    text_index.create(connection, prefix)
+
+
+def _put_in_place(connection: sqlite3.Connection, spec: ModelSpec) -> None:
+    """Give the tables of a rebuild the names that people query, and make the views over them."""
+    connection.execute("PRAGMA legacy_alter_table=ON")  # else a view of someone's over these names is in the way
+    try:
+        for name in (*(table.name for table in spec.tables), text_index.NAME):
+            connection.execute(f"ALTER TABLE {NEXT}{name} RENAME TO {LIVE}{name}")
+    finally:
+        connection.execute("PRAGMA legacy_alter_table=OFF")
+    for name, query in VIEWS.items():
+        connection.execute(f"CREATE VIEW {name} AS\n{query.strip()}")
+
+
+@cache
+def _select(table: TableSpec, prefix: str) -> str:
+    return f"SELECT {', '.join(column.name for column in table.columns)} FROM {prefix}{table.name}"
+
+
+@cache
+def _select_one(table: TableSpec, prefix: str) -> str:
+    return f"{_select(table, prefix)} WHERE {' AND '.join(f'{name} = ?' for name in table.key)}"
+
+
+@cache
+def _replace(table: TableSpec, prefix: str) -> str:
+    columns = ", ".join(column.name for column in table.columns)
+    marks = ", ".join("?" * len(table.columns))
+    return f"INSERT OR REPLACE INTO {prefix}{table.name} ({columns}) VALUES ({marks})"

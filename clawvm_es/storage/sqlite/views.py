@@ -1,0 +1,91 @@
+"""The views over the read models and the log, for people and tools that query a journal in SQL.
+
+They are part of what `ModelSpec.version` covers: a journal whose views are others is caught up anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+INHERITED: Final = """
+WITH RECURSIVE line (session_id, stream, upto_version) AS (
+  SELECT session_id, parent, parent_version FROM sessions WHERE parent IS NOT NULL
+  UNION ALL
+  SELECT line.session_id, older.parent, min(line.upto_version, older.parent_version)
+  FROM line JOIN sessions AS older ON older.session_id = line.stream WHERE older.parent IS NOT NULL
+)
+SELECT line.session_id, stream, coalesce(own.parent_version, 0) AS after_version, upto_version
+FROM line JOIN sessions AS own ON own.session_id = stream
+WHERE upto_version > coalesce(own.parent_version, 0)"""
+"""What forks have of the streams of others: a stream's versions above one and up to another."""
+
+
+def _text_of(commitment: str) -> str:
+    """SQL for the text behind a commitment; NULL where it was sealed or erased."""
+    return f"(SELECT CAST(body AS TEXT) FROM commitments JOIN blobs USING (blob_id) WHERE commitment = {commitment})"
+
+
+def _with_inherited(columns: str, which: str) -> str:
+    """SQL for what is made of some events, of those that a fork has of its parents, too."""
+    return f"""
+SELECT session_id, {columns}
+FROM events WHERE {which}
+UNION ALL
+SELECT inherited.session_id, {columns}
+FROM inherited JOIN events ON events.session_id = inherited.stream
+  AND events.version > inherited.after_version AND events.version <= inherited.upto_version
+WHERE {which}"""
+
+
+_AT = "strftime('%Y-%m-%d %H:%M:%f', at / 1000000.0, 'unixepoch')"
+
+_DECISION: Final = f"""turn, version, type,
+  json_extract(data, '$.page_id') AS page_id,
+  json_extract(data, '$.before') AS before,
+  json_extract(data, '$.after') AS after,
+  coalesce(json_extract(data, '$.reason'), json_extract(data, '$.rule')) AS reason,
+  json_extract(data, '$.fault') AS fault,
+  coalesce(json_extract(data, '$.tokens'), json_extract(data, '$.required_tokens')) AS tokens,
+  coalesce(json_extract(data, '$.budget_tokens'), json_extract(data, '$.available_tokens')) AS budget_tokens,
+  json_extract(data, '$.call') AS call,
+  json_extract(data, '$.update') AS update_number,
+  json_extract(data, '$.boundary') AS boundary,
+  cause, {_AT} AS at, seq, data"""
+
+VIEWS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "inherited": INHERITED,
+        "decision_trace": _with_inherited(_DECISION, "kind = 'decision'"),
+        "page_text": f"""
+SELECT page.session_id, page.page_id, page.page_type, json_extract(kept.value, '$.level') AS level,
+  json_extract(kept.value, '$.tokens') AS tokens, json_extract(kept.value, '$.level') = page.level AS in_prompt,
+  page.origin, {_text_of("json_extract(events.data, '$.source')")} AS source,
+  {_text_of("json_extract(kept.value, '$.body')")} AS text
+FROM page_table AS page
+LEFT JOIN inherited ON inherited.session_id = page.session_id
+  AND page.written_version > inherited.after_version AND page.written_version <= inherited.upto_version
+JOIN events ON events.session_id = coalesce(inherited.stream, page.session_id)
+  AND events.version = page.written_version,
+json_each(events.data, '$.levels') AS kept""",
+        "tool_calls": _with_inherited(
+            f"""turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.tool') AS tool,
+  {_text_of("json_extract(data, '$.name')")} AS name, {_text_of("json_extract(data, '$.arguments')")} AS arguments,
+  json_extract(data, '$.served_from') AS served_from, json_extract(data, '$.served_by') AS served_by,
+  {_AT} AS at, seq""",
+            "type = 'tool_called'",
+        ),
+        "tool_results": _with_inherited(
+            f"""turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.status') AS status,
+  coalesce(json_extract(data, '$.size_bytes'), 0) AS size_bytes,
+  {_text_of("json_extract(data, '$.result')")} AS result, {_AT} AS at, seq""",
+            "type = 'tool_returned'",
+        ),
+        "store_values": f"""
+SELECT session_id, scope, field, field_version, op, turn, version, principal, evidence,
+  {_text_of("durable_store.value")} AS value
+FROM durable_store""",
+    }
+)
+"""Name of each view → its query."""
