@@ -9,6 +9,7 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.output import style
 from clawvm_es.model.pages import LADDER
+from clawvm_es.model.profile import RULES
 
 if TYPE_CHECKING:
     from clawvm_es.core.tracing import Candidate
@@ -141,18 +142,8 @@ def _lines(journal: str, found: Why, every: bool) -> list[str]:
 def _order(found: Why) -> str:
     account = found.account
     ended = f", ended after {account.refusals} pages were refused" if account.refusals >= account.misfits else ""
-    order = _ORDERS.get(found.rule, found.order)
+    order = RULES[found.rule].says or found.order
     return f"{found.policy}, by {order}; {account.offered} steps offered{ended}"
-
-
-_ORDERS = {
-    "recency": "recency",
-    "reuse": "how likely it is needed again",
-    "retrieval": "retrieved",
-    "retrieval_cache": "retrieved, then recency",
-    "compaction": "kept, then retrieved",
-}
-"""What a rule goes by that asks for no order."""
 
 
 def _again(journal: str, found: Why, turn: int) -> str:

@@ -16,7 +16,7 @@ from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
-from clawvm_es.model.profile import Capability, Profile, Rule
+from clawvm_es.model.profile import RULES, Capability, Key, Profile
 
 REDUCER_VERSION: Final = 4
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
@@ -72,7 +72,7 @@ def adopt(state: State, profile: Profile) -> None:
     state.profile = profile
     state.capabilities = frozenset(profile.capabilities)
     state.keeps_floors = Capability.FLOORS in state.capabilities
-    state.ranks_reuse = profile.rule is Rule.REUSE and Capability.SCORING in state.capabilities
+    state.ranks_reuse = RULES[profile.rule].key is Key.REUSE and Capability.SCORING in state.capabilities
     state.keeps_bootstrap = Capability.FIXED_BOOTSTRAP in state.capabilities and not state.keeps_floors
     state.index = None
 

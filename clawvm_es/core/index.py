@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from clawvm_es.core.reuse import NEAR, NEARNESS
 from clawvm_es.core.utility import RECENCY, Hull
 from clawvm_es.limits import DENSITY_SHIFT
-from clawvm_es.model.profile import Order, Rule
+from clawvm_es.model.profile import Key, Order
 
 Step: TypeAlias = tuple[int, int, int, tuple[str, int]]
 """(key, Δtokens, Δutility, (page id, rank)). Keys in rising order: best first, ties by page number and rank."""
@@ -50,13 +50,13 @@ class Index:
         "turn",
     )
 
-    def __init__(self, rule: Rule, order: Order | None, recency_weight: int, turn: int) -> None:
+    def __init__(self, key: Key, order: Order | None, recency_weight: int, turn: int) -> None:
         """Without an order (the policy scores no pages) steps come by page number."""
         self._by_number = order is None
-        self._by_reuse = rule is Rule.REUSE and not self._by_number
-        self._by_recency = rule not in (Rule.HULL, Rule.REUSE) and not self._by_number
-        self._by_density = rule is Rule.HULL and order is Order.DENSITY
-        self._together = rule is not Rule.HULL or self._by_number  # a page's steps have one priority, so one place
+        self._by_reuse = key is Key.REUSE and not self._by_number
+        self._by_recency = key is Key.RECENCY and not self._by_number
+        self._by_density = key is Key.GAIN and order is Order.DENSITY
+        self._together = key is not Key.GAIN or self._by_number  # a page's steps have one priority, so one place
         self.bounds_utility = self._by_density
         """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight

@@ -25,7 +25,7 @@ from clawvm_es.core.writeback import check, committed_version
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, FaultReason, FaultType, PressureReason
 from clawvm_es.model.pages import ABSENT, LADDER, PageType
-from clawvm_es.model.profile import Capability, Rule
+from clawvm_es.model.profile import RULES, Capability
 
 _EVERYTHING = (Boundary.COMPACT, Boundary.RESET)
 _DESTROYING = (*_EVERYTHING, Boundary.PRUNE, Boundary.END)
@@ -145,7 +145,7 @@ def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None])
 
 def _summary(state: State, lost: Mapping[str, None]) -> Mapping[str, int]:
     """Page id → the rank at which it stands in the summary that a compaction leaves."""
-    if state.profile.rule is not Rule.COMPACTION:
+    if not RULES[state.profile.rule].keeps:
         return {}
     rest = state.budget_tokens * state.profile.summary_permille // 1000
     out_of_date = {**lost, **state.rewritten}

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Final
 
 from clawvm_es.core.state import Page
 from clawvm_es.model.events import PageWritten
-from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, RANK, PageType, Pin
+from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, RANK, Pin
 
-RENDER_CLASS: Final[Mapping[PageType, int]] = MappingProxyType(
-    {
-        PageType.BOOTSTRAP: 0,
-        PageType.CONSTRAINT: 1,
-        PageType.PREFERENCE: 2,
-        PageType.EVIDENCE: 3,
-        PageType.CONVERSATION: 3,
-        PageType.PLAN: 4,
-    }
-)
-"""Rendered order by type; within a class pages stand by first appearance."""
-CLASS_SHIFT: Final = 40
+REGION_SHIFT: Final = 40
+"""Bits of a place below its region, for the page's number."""
+_REGIONS: Final = {page_type: row.region << REGION_SHIFT for page_type, row in PAGE_TYPES.items()}
 
 
 def page_of(
@@ -78,4 +68,4 @@ def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
 
 def place_of(page: Page) -> int:
     """Where a page stands in rendered order."""
-    return (RENDER_CLASS[page.page_type] << CLASS_SHIFT) + page.number
+    return _REGIONS[page.page_type] + page.number

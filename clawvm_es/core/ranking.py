@@ -10,10 +10,9 @@ from clawvm_es.core.reuse import worth
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import QUALITY, UNSCORED, Hull, Score, hull, static_score
 from clawvm_es.model.pages import ABSENT, FULL, Author, PageType
-from clawvm_es.model.profile import Capability, Rule
+from clawvm_es.model.profile import RULES, Capability
 
-_CACHE: Final = Rule.RETRIEVAL_CACHE  # looked up once, as in `core.selector`
-_SCORING: Final = Capability.SCORING
+_SCORING: Final = Capability.SCORING  # looked up once, as in `core.selector`
 
 
 def score_of(state: State, page: Page) -> Score:
@@ -56,7 +55,7 @@ def build_index(state: State) -> Index:
     """An index for the next assembly, from scratch."""
     profile = state.profile
     order = profile.order if _SCORING in state.capabilities else None
-    index = Index(profile.rule, order, recency_weight(state), state.turn + 1)
+    index = Index(RULES[profile.rule].key, order, recency_weight(state), state.turn + 1)
     for page in state.pages.values():
         if page.page_id not in state.arrivals:
             put(state, index, page)
@@ -73,7 +72,7 @@ def put(state: State, index: Index, page: Page) -> None:
     """Give the index a page's steps as they are now; a page that cannot stand in a prompt has none."""
     if page.retired or page.gone:
         return
-    if state.profile.rule is _CACHE:
+    if RULES[state.profile.rule].whole_results:
         index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
         return
     base = state.held_floor(page)

@@ -26,17 +26,13 @@ from clawvm_es.core.utility import hull
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.events import InvariantPressureObserved, TurnBegan
 from clawvm_es.model.facts import ChangeReason, PressureReason
-from clawvm_es.model.pages import ABSENT, FULL, POINTER, Author, PageType
-from clawvm_es.model.profile import RETRIEVING, Capability, Rule
+from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, POINTER, Author, PageType
+from clawvm_es.model.profile import RULES, Capability
 
 _FLOORS, _BOUNDARY_FLOORS = Capability.FLOORS, Capability.BOUNDARY_FLOORS
 _RESOLUTION, _PREFETCH = Capability.RESOLUTION, Capability.PREFETCH
-_CACHE, _COMPACTION = Rule.RETRIEVAL_CACHE, Rule.COMPACTION
 _ARRIVAL = ChangeReason.ARRIVAL
 # Looking up an enum's member costs 0.1 µs on Python 3.11, ten times a global; assembly does it dozens of times.
-
-PRIORITY = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
-"""The declared order in which required pages are kept when not all of them fit; others come last."""
 
 
 @attrs.define
@@ -83,7 +79,7 @@ def require(state: State, turn: TurnBegan) -> tuple[Selection, tuple[str, ...]]:
         _install_floors(state, selection)
     elif state.keeps_bootstrap:
         _install_bootstrap(state, selection)
-    if state.profile.rule is _COMPACTION:
+    if RULES[state.profile.rule].keeps:
         _install_context(state, selection)
     return selection, _install_arrivals(state, selection)
 
@@ -137,7 +133,7 @@ def _install_required(
 
 
 def _by_priority(page: Page) -> tuple[int, int]:
-    return PRIORITY.get(page.page_type, 3), page.number
+    return PAGE_TYPES[page.page_type].priority, page.number
 
 
 def _install_context(state: State, selection: Selection) -> None:
@@ -158,7 +154,7 @@ def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
     levels, settled = selection.levels, selection.settled
     pages = [state.pages[page_id] for page_id in state.arrivals if page_id not in settled]
     full = sum([_above_floor(selection, page, FULL) for page in pages])
-    share = selection.rest if state.profile.rule is _COMPACTION else selection.rest // 2  # which has no phase 2
+    share = selection.rest if RULES[state.profile.rule].keeps else selection.rest // 2  # which has no phase 2
     if full <= share:
         for page in pages:
             levels[page.page_id] = FULL
@@ -229,12 +225,11 @@ def fill(
     `raised` are pages that a caller raised above where phase 1 left them: their steps begin there.
     """
     assert state.opened is not None
-    rule = state.profile.rule
-    if rule in RETRIEVING:
-        if rule is not _COMPACTION or _user_spoke(state):
-            _install_retrieved(state, selection, turn.retrieved)
-        if rule is not _CACHE:
-            return selection
+    rule = RULES[state.profile.rule]
+    if rule.retrieves and (not rule.at_user_messages or _user_spoke(state)):
+        _install_retrieved(state, selection, turn.retrieved)
+    if not rule.spends:
+        return selection
     index = index_of(state)
     if turn.hints and _PREFETCH in state.capabilities:
         _prefetch(state, selection, turn.hints)
@@ -293,7 +288,7 @@ def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterab
 
 
 def _steps(state: State, index: Index, page: Page, base: int) -> list[Step]:
-    steps = in_full(page, base) if state.profile.rule is _CACHE else hull(page.tokens, base)
+    steps = in_full(page, base) if RULES[state.profile.rule].whole_results else hull(page.tokens, base)
     return index.steps_of(page.page_id, page.number, steps, page.score, since(state, page))
 
 

@@ -35,7 +35,7 @@ from clawvm_es.core.utility import QUALITY, Score, recency
 from clawvm_es.model.events import TurnBegan
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, FULL, LADDER, Fidelity, PageType
-from clawvm_es.model.profile import Rule
+from clawvm_es.model.profile import RULES
 
 
 class Outcome(StrEnum):
@@ -230,7 +230,7 @@ def _account(
     """What each part of the assembly took; a page's floor counts as floor, whatever raised it above."""
     assert state.opened is not None
     spent: dict[ChangeReason | Kept, int] = dict.fromkeys((*ChangeReason, Kept.KEPT), 0)
-    keeps = state.profile.rule is Rule.COMPACTION
+    keeps = RULES[state.profile.rule].keeps
     for page_id, rank in installed.items():
         page = state.pages[page_id]
         base = min(state.held_floor(page), rank)
@@ -300,7 +300,7 @@ def _by(
         return None
     if any(offer.outcome is Outcome.TAKEN for offer in steps):
         return selection.reasons.get(page.page_id, ChangeReason.RAISED)
-    kept = state.profile.rule is Rule.COMPACTION and rank > state.held_floor(page)
+    kept = RULES[state.profile.rule].keeps and rank > state.held_floor(page)
     return selection.reasons.get(page.page_id, Kept.KEPT if kept else ChangeReason.FLOOR)
 
 

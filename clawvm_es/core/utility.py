@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import attrs
 
-from clawvm_es.model.pages import PageType, Pin, Scope
+from clawvm_es.model.pages import PAGE_TYPES, Extra, Holding, PageType, Pin, Scope
 from clawvm_es.model.profile import Weights
 
 QUALITY: Final = (0, 100, 450, 750, 1000)
@@ -80,21 +80,22 @@ def static_score(
     by_model: bool,
 ) -> Score:
     """The weights of what is true of a page, beside how recently it was used. `of_record`: it is about one thing."""
+    row = PAGE_TYPES[page_type]
     return Score(
         weights.pin_hard if pin is Pin.HARD else weights.pin_soft if pin is Pin.SOFT else 0,
-        weights.boot if page_type is PageType.BOOTSTRAP else 0,
-        weights.plan if page_type is PageType.PLAN and active else 0,
+        weights.boot if row.extra is Extra.BOOT else 0,
+        weights.plan if row.extra is Extra.PLAN and active else 0,
         weights.scope if scope is Scope.PROJECT else 0,
         weights.cost * recompute_cost(full_tokens) // 1000,
-        _holds(weights, page_type, of_record, by_model),
+        _holds(weights, row.holding, of_record, by_model),
     )
 
 
-def _holds(weights: Weights, page_type: PageType, of_record: bool, by_model: bool) -> int:
+def _holds(weights: Weights, holding: Holding, of_record: bool, by_model: bool) -> int:
     """The weight of what a page holds."""
-    if page_type is PageType.EVIDENCE:
+    if holding is Holding.RESULT:
         return weights.holds_record if of_record else weights.holds_result
-    if page_type is PageType.CONVERSATION:
+    if holding is Holding.SPEECH:
         return weights.holds_said if by_model else weights.holds_told
     return weights.holds_stated
 

@@ -25,11 +25,10 @@ from msgspec.structs import replace
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.pages import kept_at_or_above
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.core.selector import PRIORITY
 from clawvm_es.core.state import Page, State
 from clawvm_es.evaluation.workload import NeedAt, Option, Workload
 from clawvm_es.model import events as e
-from clawvm_es.model.pages import POINTER
+from clawvm_es.model.pages import PAGE_TYPES, POINTER
 
 SHARES: Final = 840
 """Parts of a token, so that a page's cost divides evenly among up to eight needs."""
@@ -146,7 +145,7 @@ def _left(state: State, turn: e.TurnBegan, named: Mapping[str, None]) -> _Turn:
 
 
 def _by_priority(page: Page) -> tuple[int, int]:
-    return PRIORITY.get(page.page_type, len(PRIORITY)), page.number
+    return PAGE_TYPES[page.page_type].priority, page.number
 
 
 def _lowest(page: Page) -> int:

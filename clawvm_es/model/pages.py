@@ -97,12 +97,34 @@ class Level(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     builder: str
 
 
+class Holding(StrEnum):
+    """What a page of a type holds, which foretells how likely it is needed again."""
+
+    RESULT = "result"
+    """The result of a tool: of one file or record, or another."""
+    SPEECH = "speech"
+    """What the model said, or what it was told."""
+    STATEMENT = "statement"
+    """What was stated for good: a rule, a plan, a preference."""
+
+
+class Extra(StrEnum):
+    """Weight of a profile that a type adds to the score of its pages."""
+
+    BOOT = "boot"
+    PLAN = "plan"
+    """Only while the page is active."""
+
+
 @attrs.frozen
 class TypeRule:
     """One row of the table of page types.
 
     `levels` are those a builder makes, highest first; `required` pages stand in every prompt at their floor
     or above (plans only while active); `writeback` says that a new or changed page is dirty until committed.
+    `region` is the page's place in rendered order, lowest first; within a region pages stand by first appearance.
+    `priority` is the order in which required pages are kept when not all of them fit, lowest first. `extra` is a
+    weight of the profile that is added to the score.
     """
 
     floor: Fidelity
@@ -110,18 +132,27 @@ class TypeRule:
     levels: tuple[Fidelity, ...]
     required: bool
     writeback: bool
+    region: int
+    holding: Holding
+    priority: int = 3
+    extra: Extra | None = None
 
 
 _F, _C, _S, _P = Fidelity.FULL, Fidelity.COMPRESSED, Fidelity.STRUCTURED, Fidelity.POINTER
+_STATED, _RESULT, _SPEECH = Holding.STATEMENT, Holding.RESULT, Holding.SPEECH
 
 PAGE_TYPES: Final[Mapping[PageType, TypeRule]] = MappingProxyType(
     {
-        PageType.BOOTSTRAP: TypeRule(_S, Pin.HARD, (_F, _C, _S), required=True, writeback=False),
-        PageType.CONSTRAINT: TypeRule(_S, Pin.HARD, (_F, _S), required=True, writeback=True),
-        PageType.PLAN: TypeRule(_S, Pin.SOFT, (_F, _C, _S), required=True, writeback=True),
-        PageType.PREFERENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), required=False, writeback=True),
-        PageType.EVIDENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), required=False, writeback=False),
-        PageType.CONVERSATION: TypeRule(_P, Pin.NONE, (_F, _C, _P), required=False, writeback=False),
+        PageType.BOOTSTRAP: TypeRule(
+            _S, Pin.HARD, (_F, _C, _S), True, False, 0, _STATED, priority=0, extra=Extra.BOOT
+        ),
+        PageType.CONSTRAINT: TypeRule(_S, Pin.HARD, (_F, _S), True, True, 1, _STATED, 1),
+        PageType.PLAN: TypeRule(_S, Pin.SOFT, (_F, _C, _S), True, True, 4, _STATED, 2, Extra.PLAN),
+        PageType.PREFERENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), False, True, 2, _STATED),
+        PageType.EVIDENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), False, False, 3, _RESULT),
+        PageType.CONVERSATION: TypeRule(_P, Pin.NONE, (_F, _C, _P), False, False, 3, _SPEECH),
     }
 )
-"""Floor, pin, levels, whether required, and whether written back, for each page type."""
+"""The table of page types: adding a type is a member of `PageType` and a row here."""
+if missing := [page_type for page_type in PageType if page_type not in PAGE_TYPES]:
+    raise AssertionError(f"page types without a row in PAGE_TYPES: {', '.join(missing)}")

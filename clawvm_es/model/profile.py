@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -37,17 +39,7 @@ CONTRACT: Final = tuple(capability for capability in Capability if capability no
 
 
 class Rule(StrEnum):
-    """How the budget above the floors is spent (§5 phase 2).
-
-    | rule | spends on |
-    |---|---|
-    | hull | steps of the pages' hulls, by utility |
-    | recency | the same steps, by how recently the page was used |
-    | reuse | the same steps, by how likely the page is needed again, over the root of its size |
-    | retrieval | what a retriever found, in full |
-    | retrieval_cache | the same, then tool results in full, those used last first |
-    | compaction | what stood in the prompt before; what a retriever found, in full, when the user said something |
-    """
+    """Names of the rules by which the budget above the floors is spent (§5 phase 2); each has a row in `RULES`."""
 
     HULL = "hull"
     RECENCY = "recency"
@@ -57,8 +49,51 @@ class Rule(StrEnum):
     COMPACTION = "compaction"
 
 
-RETRIEVING: Final = (Rule.RETRIEVAL, Rule.RETRIEVAL_CACHE, Rule.COMPACTION)
-"""The rules that ask a retriever."""
+class Key(StrEnum):
+    """Order in which the selection index holds the steps of pages."""
+
+    GAIN = "gain"
+    """By gain, or gain per token: the profile's `Order` says."""
+    RECENCY = "recency"
+    """By the turn of the last use."""
+    REUSE = "reuse"
+    """By how likely the page is needed again, over the root of its size."""
+
+
+@attrs.frozen
+class RuleRow:
+    """One row of the table of selection rules.
+
+    `key` orders the steps that phase 2 takes where the rule `spends` on steps; with `whole_results` the steps are
+    tool results in full and nothing else. A rule that `retrieves` asks a retriever and installs what it found in
+    full; with `at_user_messages` only when the user said something. One that `keeps` what stood in the prompt
+    before has no phase 2 and leaves a summary when the harness compacts. `says` is what `why` calls the order.
+    """
+
+    says: str = ""
+    key: Key = Key.RECENCY
+    spends: bool = True
+    whole_results: bool = False
+    retrieves: bool = False
+    at_user_messages: bool = False
+    keeps: bool = False
+
+
+RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
+    {
+        Rule.HULL: RuleRow(key=Key.GAIN),
+        Rule.RECENCY: RuleRow("recency"),
+        Rule.REUSE: RuleRow("how likely it is needed again", key=Key.REUSE),
+        Rule.RETRIEVAL: RuleRow("retrieved", spends=False, retrieves=True),
+        Rule.RETRIEVAL_CACHE: RuleRow("retrieved, then recency", whole_results=True, retrieves=True),
+        Rule.COMPACTION: RuleRow(
+            "kept, then retrieved", spends=False, retrieves=True, at_user_messages=True, keeps=True
+        ),
+    }
+)
+"""The table of selection rules: adding a rule is a member of `Rule`, a row here, and a profile that names it."""
+if missing := [rule for rule in Rule if rule not in RULES]:
+    raise AssertionError(f"rules without a row in RULES: {', '.join(missing)}")
 
 
 class Order(StrEnum):
@@ -115,4 +150,4 @@ class Profile:
     @property
     def retrieves(self) -> bool:
         """Whether its rule asks a retriever."""
-        return self.rule in RETRIEVING
+        return RULES[self.rule].retrieves
