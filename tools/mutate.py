@@ -18,10 +18,10 @@ from mutate.pool import workers
 from mutate.run import Kept, Result, chosen, named, run, sources
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("core", "journal", "engine", "observe", "importers")
+FOLDERS = ("core", "journal", "storage", "engine", "observe", "importers")
 TESTS = (
     *("contract", "core", "engine", "golden", "history", "importers", "journal", "observe", "plugin", "projections"),
-    "testing",
+    *("storage", "testing"),
 )
 
 
