@@ -15,8 +15,7 @@ from typing import Any
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.evaluation import split
 from clawvm_es.evaluation.workload import from_recording
-from clawvm_es.importers import read
-from clawvm_es.importers.detect import OPENAI_CHAT
+from clawvm_es.importers import openai_chat, read
 from clawvm_es.importers.recording import Recording
 from clawvm_es.representations.counter import counter
 
@@ -53,7 +52,7 @@ def contents(folder: Path) -> Mapping[str, Any]:
         sources.setdefault(recording.session_id, []).append(path.as_posix())
         if not known:
             name = origins.setdefault(root, split.origin(recording))
-            family[name] = OPENAI_CHAT if recording.format == OPENAI_CHAT else "coding"
+            family[name] = openai_chat.NAME if recording.format == openai_chat.NAME else "coding"
             needs[name] += sum(1 for _ in from_recording(recording, tokens).all_needs())
     sides: dict[str, str] = {}
     for kind in sorted({*family.values()}):

@@ -22,8 +22,7 @@ from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.evaluation.processes import as_done
 from clawvm_es.evaluation.workload import Workload, from_recording
 from clawvm_es.files import write_whole
-from clawvm_es.importers import read
-from clawvm_es.importers.detect import OPENAI_CHAT
+from clawvm_es.importers import openai_chat, read
 from clawvm_es.model import events as e
 from clawvm_es.representations.counter import counter
 
@@ -72,7 +71,7 @@ class Found:
     @property
     def kind(self) -> str:
         """One of `KINDS`."""
-        return CHAT if self.format == OPENAI_CHAT else CODING
+        return CHAT if self.format == openai_chat.NAME else CODING
 
     @property
     def session(self) -> str:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from clawvm_es.importers.recording import Recording
-from clawvm_es.observe.steps import AssistantTurn
+from clawvm_es.observe.steps import ModelMessage
 
 TUNE: Final = "tune"
 HELD_OUT: Final = "held_out"
@@ -53,7 +53,7 @@ def origin(recording: Recording) -> str:
     if task is not None:
         return f"{recording.format} task {task[1]}"
     for step in recording.steps:
-        if isinstance(step, AssistantTurn):
+        if isinstance(step, ModelMessage):
             for call in step.calls:
                 if call.cwd:
                     return call.cwd.partition(_WORKTREES)[0]

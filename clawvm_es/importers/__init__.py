@@ -1,19 +1,16 @@
-"""Recorded sessions → commands: one parser per format, one translation for all of them.
+"""Recorded sessions: bytes → steps, one file and one row of `formats` for each format; the observer does the rest.
 
 `read` gives the recordings of a file, `commands` what to execute for one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
 
 from clawvm_es.errors import UnreadableInput, UsageError
-from clawvm_es.importers import claude_code, openai_chat, pi, trace
-from clawvm_es.importers.detect import CLAUDE_CODE, CLAWVM_TRACE, FORMATS, OPENAI_CHAT, PI, detect, detect_bytes, load
+from clawvm_es.importers.detect import detect, detect_bytes, load
 from clawvm_es.importers.export import export_trace
+from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
@@ -30,15 +27,6 @@ __all__ = [
     "write_trace",
 ]
 
-_PARSERS: Final[Mapping[str, Callable[[bytes, str], tuple[Recording, ...]]]] = MappingProxyType(
-    {
-        CLAUDE_CODE: claude_code.parse,
-        PI: pi.parse,
-        OPENAI_CHAT: openai_chat.parse,
-        CLAWVM_TRACE: trace.parse,
-    }
-)
-
 
 def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     """The recorded sessions of a file, main ones before those of their subagents.
@@ -53,7 +41,7 @@ def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
 def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
     """The recorded sessions in the bytes of a file; `name` stands in errors. Raises as `read` does."""
     _known(format)
-    recordings = _PARSERS[format or detect_bytes(data, name)](data, name)
+    recordings = TABLE[format or detect_bytes(data, name)].parse(data, name)
     if not any(recording.steps for recording in recordings):
         unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)
         if unknown:

@@ -12,15 +12,20 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.importers.detect import CLAUDE_CODE
+from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import Lines, RecordedBoundary, SkillBody, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Lines, SkillLoaded, Summary, Usage, UserMessage
 
+NAME: Final = "claude_code"
+
+_CLAUDE_TYPES: Final = frozenset(
+    ("user", "assistant", "system", "progress", "summary", "file-history-snapshot", "queue-operation", "attachment")
+)
 _HARNESS = re.compile(r"<command-|<local-command-|<bash-|\[Request interrupted")
 _CLEAR: Final = "<command-name>/clear</command-name>"
 _SKILL = re.compile(r"Base directory for this skill: ([^\n]*)")
@@ -77,9 +82,9 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     for record in records:
         _record(file, record)
     session_id = file.session_id or content_id("claude", [record.data.raw for record in records])
-    main = file.main.recording(session_id, CLAUDE_CODE, name)
+    main = file.main.recording(session_id, NAME, name)
     agents = tuple(
-        agent.recording(f"{session_id}/agent-{agent_id}", CLAUDE_CODE, name, linked_to=session_id)
+        agent.recording(f"{session_id}/agent-{agent_id}", NAME, name, linked_to=session_id)
         for agent_id, agent in file.agents.items()
     )
     if agents and not main.steps and not main.skipped:
@@ -190,7 +195,7 @@ def _prompt(into: Transcript, row: Fields, texts: list[str], line: int, at_us: i
         into.say(Summary(whole, lines, at_us))
         return
     if _HARNESS.match(whole.lstrip()) and _CLEAR in whole:
-        into.say(RecordedBoundary(Boundary.RESET, lines, at_us))
+        into.say(ContextDropped(Boundary.RESET, lines, at_us))
         return
     said = [text for text in texts if not _HARNESS.match(text.lstrip())]
     into.skip(Skip.HARNESS_ROW, len(texts) - len(said))
@@ -204,7 +209,7 @@ def _prompt(into: Transcript, row: Fields, texts: list[str], line: int, at_us: i
         else:
             into.skip(Skip.EMPTY_MESSAGE)
     elif skill or row.text("sourceToolUseID"):
-        into.say(SkillBody(whole, skill[1] if skill else "skill", lines, at_us))
+        into.say(SkillLoaded(whole, skill[1] if skill else "skill", lines, at_us))
     else:
         into.skip(Skip.META)
 
@@ -228,12 +233,23 @@ def _result(into: Transcript, row: Fields, block: Fields, line: int, at_us: int)
 def _system(into: Transcript, row: Fields, line: int, at_us: int) -> None:
     lines, subtype = Lines(line, line), row.text("subtype")
     if subtype == "compact_boundary":
-        into.say(RecordedBoundary(Boundary.COMPACT, lines, at_us))
+        into.say(ContextDropped(Boundary.COMPACT, lines, at_us))
     elif subtype == "microcompact_boundary":
         into.flush()
         dropped = into.calls_of(row.fields("microcompactMetadata").texts("compactedToolIds"))
-        into.say(RecordedBoundary(Boundary.PRUNE, lines, at_us, dropped_calls=dropped))
+        into.say(ContextDropped(Boundary.PRUNE, lines, at_us, dropped_calls=dropped))
     elif subtype == "local_command" and _CLEAR in row.text("content"):
-        into.say(RecordedBoundary(Boundary.RESET, lines, at_us))
+        into.say(ContextDropped(Boundary.RESET, lines, at_us))
     else:
         into.skip(Skip.SYSTEM_NOTICE)
+
+
+def _is_claude_code(record: Fields) -> bool:
+    if record.text("type") not in _CLAUDE_TYPES:
+        return False
+    return any(key in record for key in ("sessionId", "leafUuid", "snapshot")) or (
+        "uuid" in record and "message" in record
+    )
+
+
+FORMAT: Final = Format(NAME, parse, tools="claude_code", is_record=_is_claude_code)

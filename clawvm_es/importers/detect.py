@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.storage.sqlite import raw
 
-CLAUDE_CODE: Final = "claude_code"
-PI: Final = "pi"
-OPENAI_CHAT: Final = "openai_chat"
-CLAWVM_TRACE: Final = "clawvm_trace"
-FORMATS: Final = (CLAUDE_CODE, PI, OPENAI_CHAT, CLAWVM_TRACE)
-"""Names of the formats that can be read."""
-
 LOOKED_AT: Final = 64
 """Records at the start of a file that are looked at to tell its format."""
-
-_CLAUDE_TYPES: Final = frozenset(
-    ("user", "assistant", "system", "progress", "summary", "file-history-snapshot", "queue-operation", "attachment")
-)
-_ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
 
 def load(path: Path) -> bytes:
@@ -53,11 +41,14 @@ def detect(path: Path) -> str:
 def detect_bytes(data: bytes, name: str) -> str:
     """The format of a file with these bytes; `name` stands in errors. Raises `UnreadableInput`."""
     head = _head(data)
-    for format_, matches in _BY_RECORD.items():
-        if any(matches(record) for record in head):
-            return format_
-    if not head and (_is_chat(data) or any(map(is_conversation, _objects(data)))):
-        return OPENAI_CHAT
+    for row in TABLE.values():
+        if any(map(row.is_record, head)):
+            return row.name
+    if not head:
+        values = list(_values(data))
+        for row in TABLE.values():
+            if any(map(row.is_session, values)):
+                return row.name
     known = f"one of {', '.join(FORMATS)}"
     if _is_binary(data):
         raise UnreadableInput(f"{name}: is a binary file", hint=f"give a recorded session, {known}")
@@ -65,40 +56,31 @@ def detect_bytes(data: bytes, name: str) -> str:
     raise UnreadableInput(f"{name}: {what}", hint=f"name its format with --format, {known}")
 
 
-def is_conversation(value: object) -> bool:
-    """Whether a JSON value holds OpenAI messages: an object with `traj` or `messages` whose items have a role."""
-    session = Fields.of(value)
-    return is_messages(session.raw.get("traj", session.raw.get("messages")))
-
-
-def is_messages(value: object) -> bool:
-    """Whether a JSON value is a list of OpenAI messages."""
-    return isinstance(value, list) and bool(value) and Fields.of(value[0]).text("role") in _ROLES
-
-
 def _head(data: bytes) -> list[Fields]:
-    """The first records that no chat file has."""
+    """The first records that are not whole sessions."""
     cut = -1
     for _ in range(LOOKED_AT):
         cut = data.find(b"\n", cut + 1)
         if cut < 0:
             break
     records, _skipped = read_lines(data if cut < 0 else data[: cut + 1])
-    return [record.data for record in records if not is_conversation(record.data.raw)]
+    return [record.data for record in records if not _is_session(record.data.raw)]
 
 
-def _objects(data: bytes) -> list[object]:
-    return [record.data.raw for record in read_lines(data)[0]]
+def _is_session(value: object) -> bool:
+    return any(row.is_session(value) for row in TABLE.values())
 
 
-def _is_chat(data: bytes) -> bool:
+def _values(data: bytes) -> Iterator[object]:
+    """The JSON values that may be whole sessions: the file, the objects in its array, or those on its lines."""
     try:
         value = parse_json(data.removeprefix(BOM).decode("utf-8", "surrogatepass").strip())
     except ValueError:
-        return False
-    return (
-        is_messages(value) or is_conversation(value) or (isinstance(value, list) and any(map(is_conversation, value)))
-    )
+        yield from (record.data.raw for record in read_lines(data)[0])
+        return
+    yield value
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
 
 
 def _what(data: bytes) -> str:
@@ -120,26 +102,3 @@ def _is_binary(data: bytes) -> bool:
     except UnicodeDecodeError:
         return True
     return b"\0" in data
-
-
-def _is_claude_code(record: Fields) -> bool:
-    if record.text("type") not in _CLAUDE_TYPES:
-        return False
-    return any(key in record for key in ("sessionId", "leafUuid", "snapshot")) or (
-        "uuid" in record and "message" in record
-    )
-
-
-def _is_pi(record: Fields) -> bool:
-    if record.text("type") == "session":
-        return "id" in record and "cwd" in record
-    return record.text("type") == "message" and "role" in record.fields("message")
-
-
-def _is_trace(record: Fields) -> bool:
-    return record.text("format") == "clawvm-trace"
-
-
-_BY_RECORD: Final[Mapping[str, Callable[[Fields], bool]]] = MappingProxyType(
-    {CLAWVM_TRACE: _is_trace, PI: _is_pi, CLAUDE_CODE: _is_claude_code}
-)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers.detect import OPENAI_CHAT, is_messages
+from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import BOM, read_lines
@@ -13,6 +14,10 @@ from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.observe.steps import Lines, SystemMessage, Usage, UserMessage
+
+NAME: Final = "openai_chat"
+
+_ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
@@ -31,7 +36,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
         else:
             found[session_id] = _session(session)
     next(iter(found.values())).skipped.update(skipped)
-    return tuple(transcript.recording(session_id, OPENAI_CHAT, name) for session_id, transcript in found.items())
+    return tuple(transcript.recording(session_id, NAME, name) for session_id, transcript in found.items())
 
 
 def _sessions(data: bytes, name: str) -> tuple[list[Fields], Skips]:
@@ -45,7 +50,7 @@ def _sessions(data: bytes, name: str) -> tuple[list[Fields], Skips]:
         if not records:
             raise UnreadableInput(f"{name}: is not JSON: {error}", hint="is it cut off?") from None
         return _keep([record.data.raw for record in records], skipped)
-    if is_messages(value):
+    if _is_messages(value):
         return [Fields({"messages": value})], Skips()
     return _keep(value if isinstance(value, list) else [value], Skips())
 
@@ -130,3 +135,21 @@ def _arguments(function: Fields) -> Mapping[str, object]:
     except ValueError:
         given = text
     return Fields({"given": given}).arguments("given")
+
+
+def _is_conversation(value: object) -> bool:
+    """Whether a JSON value holds OpenAI messages: an object with `traj` or `messages` whose items have a role."""
+    session = Fields.of(value)
+    return _is_messages(session.raw.get("traj", session.raw.get("messages")))
+
+
+def _is_messages(value: object) -> bool:
+    """Whether a JSON value is a list of OpenAI messages."""
+    return isinstance(value, list) and bool(value) and Fields.of(value[0]).text("role") in _ROLES
+
+
+def _is_session(value: object) -> bool:
+    return _is_messages(value) or _is_conversation(value)
+
+
+FORMAT: Final = Format(NAME, parse, tools="openai_chat", is_session=_is_session)

@@ -13,14 +13,16 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.importers.detect import PI
+from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import Boundary, ReturnStatus
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import Lines, RecordedBoundary, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Lines, Summary, Usage, UserMessage
+
+NAME: Final = "pi"
 
 _NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     {
@@ -81,7 +83,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
         file.index.append(record.line)
         _record(file, record)
     session_id = file.session_id or content_id("pi", [record.data.raw for record in records])
-    return (file.into.recording(session_id, PI, name),)
+    return (file.into.recording(session_id, NAME, name),)
 
 
 def _record(file: _File, record: Record) -> None:
@@ -116,7 +118,7 @@ def _place(file: _File, entry_id: str, row: Fields, line: int, at_us: int) -> No
             parent = file.leaf
         else:
             lines = Lines(line, line)
-            file.into.say(RecordedBoundary(Boundary.PRUNE, lines, at_us, kept_lines=file.kept(parent)))
+            file.into.say(ContextDropped(Boundary.PRUNE, lines, at_us, kept_lines=file.kept(parent)))
     kept = file.entries.get(row.text("firstKeptEntryId"))
     compaction = row.text("type") == "compaction"
     file.entries[entry_id] = _Entry(line, parent, compaction, kept.line if kept and compaction else 0)
@@ -128,7 +130,7 @@ def _entry(file: _File, kind: str, row: Fields, line: int, at_us: int) -> None:
     if kind == "message":
         _message(file, row.fields("message"), line, at_us)
     elif kind == "compaction":
-        into.say(RecordedBoundary(Boundary.COMPACT, lines, at_us, kept_lines=_kept(file, row, line)))
+        into.say(ContextDropped(Boundary.COMPACT, lines, at_us, kept_lines=_kept(file, row, line)))
         into.say(Summary(row.text("summary"), lines, at_us))
     elif kind == "branch_summary":
         into.say(Summary(row.text("summary"), lines, at_us))
@@ -208,3 +210,12 @@ def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
     whole = usage.count("input") + usage.count("cacheWrite") + cached
     tokens = Usage(whole, cached, usage.count("output"))
     file.into.answer(f"line {line}", texts=texts, uses=uses, usage=tokens, line=line, at_us=at_us)
+
+
+def _is_pi(record: Fields) -> bool:
+    if record.text("type") == "session":
+        return "id" in record and "cwd" in record
+    return record.text("type") == "message" and "role" in record.fields("message")
+
+
+FORMAT: Final = Format(NAME, parse, tools="pi", is_record=_is_pi)

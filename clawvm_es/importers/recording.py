@@ -15,7 +15,7 @@ import attrs
 
 from clawvm_es.limits import SKIPPED_LINES
 from clawvm_es.model.events import SessionOpened
-from clawvm_es.observe.steps import AssistantTurn, Lines, Step
+from clawvm_es.observe.steps import Lines, ModelMessage, Step
 
 
 class Skip(StrEnum):
@@ -139,9 +139,9 @@ class Recording:
     @property
     def turns(self) -> int:
         """Model calls in the recording."""
-        return sum(isinstance(step, AssistantTurn) and not step.continued for step in self.steps)
+        return sum(isinstance(step, ModelMessage) and not step.continued for step in self.steps)
 
     @property
     def tool_calls(self) -> int:
         """Tool calls in the recording."""
-        return sum(len(step.calls) for step in self.steps if isinstance(step, AssistantTurn))
+        return sum(len(step.calls) for step in self.steps if isinstance(step, ModelMessage))

@@ -20,8 +20,7 @@ from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
-from clawvm_es.importers import commands, read
-from clawvm_es.importers.detect import CLAWVM_TRACE
+from clawvm_es.importers import commands, read, trace
 from clawvm_es.importers.recording import Recording
 from clawvm_es.journal.admission import check_text, odd_text
 from clawvm_es.journal.ports import Durability
@@ -195,7 +194,7 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
                 progress(session.session_id, done, 0)
     done += len(batch)
     appended += session.execute(*batch, durability=Durability.FULL).appended
-    if session.state.dirty and recording.format != CLAWVM_TRACE:  # a trace holds its own boundaries
+    if session.state.dirty and recording.format != trace.NAME:  # a trace holds its own boundaries
         save = BoundaryReached(Boundary.SAVE, Trigger.CALLER)
         appended += session.execute(Command(save, last_us, idempotency_key=f"save:{done}")).appended
     if progress is not None:

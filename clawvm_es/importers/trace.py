@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from clawvm_es.errors import UnreadableInput, UsageError
-from clawvm_es.importers.detect import CLAWVM_TRACE
+from clawvm_es.importers.format import Format
 from clawvm_es.importers.recording import Recording, TraceInput
 from clawvm_es.journal.admission import odd_time, structure
 from clawvm_es.journal.codec import COMMITMENT_FIELDS, to_plain
@@ -43,6 +43,7 @@ from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.observe.steps import Lines
 from clawvm_es.representations.counter import COUNTERS
 
+NAME: Final = "clawvm_trace"
 VERSION: Final = 4
 """Version of the format that is written; older ones are read, their inputs upcast."""
 
@@ -111,7 +112,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     for step in inputs[1:]:
         _structured(step, lambda text: _PLACEHOLDER, name)
     steps = tuple(inputs[1:])
-    return (Recording(session_id, CLAWVM_TRACE, steps, inputs[0].at_us, opened=opened, source=name),)
+    return (Recording(session_id, NAME, steps, inputs[0].at_us, opened=opened, source=name),)
 
 
 def restored(step: TraceInput, edge: Edge) -> Input:
@@ -238,3 +239,10 @@ def _committed(value: Any, keep: Callable[[str], str], where: str, path: str, na
         if not _NAME.fullmatch(value):
             raise UnreadableInput(f"{where}: {path}: expected a name, got {value!r:.60}")
     return value
+
+
+def _is_trace(record: Fields) -> bool:
+    return record.text("format") == "clawvm-trace"
+
+
+FORMAT: Final = Format(NAME, parse, tools="", is_record=_is_trace)

@@ -12,7 +12,7 @@ import attrs
 
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.observe.steps import AssistantTurn, Lines, Step, ToolResult, ToolUse, Usage
+from clawvm_es.observe.steps import Lines, ModelMessage, Step, ToolResult, ToolUse, Usage
 
 
 @attrs.frozen
@@ -120,7 +120,7 @@ class Transcript:
             return
         if turn.blocks:
             self.steps.append(
-                AssistantTurn(
+                ModelMessage(
                     texts=tuple(turn.texts),
                     calls=tuple(self._call(use) for use in turn.uses),
                     usage=turn.usage,

@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.importers import trace
+from clawvm_es.importers.formats import TABLE
 from clawvm_es.importers.recording import RecordedStep, Recording, TraceInput
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SessionOpened
@@ -33,7 +34,7 @@ def commands(
     stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`, `HIDDEN_SECRET`).
     """
     yield Command(opened, recording.began_us, idempotency_key="i:1")
-    observer = Observer(recording.format, edge.fresh(), Counter() if tally is None else tally)
+    observer = Observer(TABLE[recording.format].tools, edge.fresh(), Counter() if tally is None else tally)
     number = 1
     for step in recording.steps:
         for command in _commands(step, observer):

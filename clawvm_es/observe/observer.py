@@ -33,9 +33,10 @@ from clawvm_es.observe.needs import Context, Held
 from clawvm_es.observe.plans import Plan, Plans
 from clawvm_es.observe.signatures import canonical, signature_key
 from clawvm_es.observe.steps import (
-    AssistantTurn,
-    RecordedBoundary,
-    SkillBody,
+    ContextDropped,
+    ModelMessage,
+    RulesLoaded,
+    SkillLoaded,
     Step,
     Summary,
     SystemMessage,
@@ -123,18 +124,18 @@ class Observer:
             yield Command(data, at_us)
 
     def _inputs(self, step: Step) -> Iterator[tuple[Input, int]]:
-        if isinstance(step, AssistantTurn):
+        if isinstance(step, ModelMessage):
             yield from self._answer(step)
         else:
             for data in self._event(step):
                 yield data, step.at_us
 
     def _event(
-        self, step: SystemMessage | UserMessage | SkillBody | ToolResult | RecordedBoundary | Summary
+        self, step: SystemMessage | UserMessage | SkillLoaded | RulesLoaded | ToolResult | ContextDropped | Summary
     ) -> Iterator[Input]:
         if isinstance(step, ToolResult):
             yield from self._returned(step)
-        elif isinstance(step, RecordedBoundary):
+        elif isinstance(step, ContextDropped):
             yield from self._boundary(step)
         elif isinstance(step, Summary):
             yield from self._summary(step)
@@ -143,7 +144,9 @@ class Observer:
             for rule in rules(step.text):
                 part = attrs.evolve(step, text=rule)
                 yield self._said(part, PageType.CONSTRAINT, Author.HARNESS, "system message", permanent=True)
-        elif isinstance(step, SkillBody):
+        elif isinstance(step, RulesLoaded):
+            yield from self._rules(step)
+        elif isinstance(step, SkillLoaded):
             yield self._said(step, PageType.BOOTSTRAP, Author.HARNESS, step.name)
         else:
             author = Author.HARNESS if step.harness else Author.USER
@@ -151,9 +154,18 @@ class Observer:
                 self.hints.say("user", step.text)
             yield self._said(step, PageType.CONVERSATION, author)
 
+    def _rules(self, step: RulesLoaded) -> Iterator[Input]:
+        """A file of rules is one page, rewritten in place where the file has changed."""
+        slot, text = f"file:{step.path}", cleaned(step.text)
+        known = self.context.pages.get(self.slots.get(slot, ""))
+        if known is None or known.text != text:
+            origin = _origin(step)
+            held = Held(self._slot(slot), text, {}, origin.first, permanent=True)
+            yield self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, origin, source=step.path, held=held)
+
     # ------------------------------------------------------------------------------------------- answers
 
-    def _answer(self, step: AssistantTurn) -> Iterator[tuple[Input, int]]:
+    def _answer(self, step: ModelMessage) -> Iterator[tuple[Input, int]]:
         if not step.continued:
             yield TurnBegan(hints=self.hints.now()), step.began_us
             usage = step.usage
@@ -166,7 +178,7 @@ class Observer:
         self.context.used(step.texts, step.calls)
         if step.texts:
             text = "\n\n".join(step.texts)
-            origin = Origin(OriginKind.TRANSCRIPT, step.lines.first, step.lines.last)
+            origin = _origin(step)
             yield self._page(PageType.CONVERSATION, text, Author.MODEL, origin), step.at_us
 
     def _called(self, use: ToolUse) -> ToolCalled:
@@ -264,7 +276,7 @@ class Observer:
 
     # --------------------------------------------------------------------------------------- boundaries
 
-    def _boundary(self, step: RecordedBoundary) -> Iterator[Input]:
+    def _boundary(self, step: ContextDropped) -> Iterator[Input]:
         if step.boundary is not Boundary.PRUNE:
             self.context.keep_lines(step.kept_lines, compaction=True)
             yield BoundaryReached(step.boundary, Trigger.RECORDED)
@@ -284,7 +296,7 @@ class Observer:
         """A summary is kept, and withdrawn before the next prompt."""
         if not step.text.strip():
             return
-        origin = Origin(OriginKind.TRANSCRIPT, step.lines.first, step.lines.last)
+        origin = _origin(step)
         written = self.edge.page(
             self._next(), PageType.CONVERSATION, step.text, author=Author.MODEL, origin=origin, source="summary"
         )
@@ -295,13 +307,13 @@ class Observer:
 
     def _said(
         self,
-        step: SystemMessage | UserMessage | SkillBody,
+        step: SystemMessage | UserMessage | SkillLoaded,
         page_type: PageType,
         author: Author,
         source: str = "",
         permanent: bool = False,
     ) -> PageWritten:
-        origin = Origin(OriginKind.TRANSCRIPT, step.lines.first, step.lines.last)
+        origin = _origin(step)
         held = Held(self._next(), cleaned(step.text), {}, origin.first, permanent=permanent)
         return self._page(page_type, step.text, author, origin, source=source, held=held)
 
@@ -341,6 +353,12 @@ class Observer:
         if key not in self.slots:
             self.slots[key] = self._next()
         return self.slots[key]
+
+
+def _origin(step: Step) -> Origin:
+    """The place of a step's text: lines of a file, or none where a live harness told it."""
+    kind = OriginKind.TRANSCRIPT if step.lines.first else OriginKind.RECORD
+    return Origin(kind, step.lines.first, step.lines.last)
 
 
 def _file(tool: Tool, use: ToolUse) -> str:

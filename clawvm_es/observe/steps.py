@@ -1,12 +1,20 @@
 """Steps: what happened in a harness, recorded or live, in its own order; no page, need or event yet.
 
-A step says what the harness showed. Which commands and facts follow from it is `observer`'s.
+| step | says |
+|---|---|
+| `SystemMessage`, `UserMessage`, `SkillLoaded`, `RulesLoaded` | a text entered the context |
+| `ModelMessage` | the model answered: texts, calls, usage |
+| `ToolResult` | a call ended |
+| `ContextDropped` | the harness destroyed context |
+| `Summary` | what the harness put in its place |
+
+Commands and facts follow from steps in `observer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -15,10 +23,14 @@ from clawvm_es.model.facts import Boundary, ReturnStatus
 
 @attrs.frozen
 class Lines:
-    """Lines (records) `first` to `last` of the file, counted from 1."""
+    """Lines (records) `first` to `last` of the file, counted from 1; 0 where there is no file."""
 
-    first: int
-    last: int
+    first: int = 0
+    last: int = 0
+
+
+NOWHERE: Final = Lines()
+"""The place of a step that stands in no file: a live harness told it."""
 
 
 @attrs.frozen
@@ -35,8 +47,8 @@ class SystemMessage:
     """A system or developer message."""
 
     text: str
-    lines: Lines
-    at_us: int
+    lines: Lines = NOWHERE
+    at_us: int = 0
 
 
 @attrs.frozen
@@ -44,19 +56,29 @@ class UserMessage:
     """What the user said; `harness` if the harness put the text into the context on its own."""
 
     text: str
-    lines: Lines
-    at_us: int
+    lines: Lines = NOWHERE
+    at_us: int = 0
     harness: bool = False
 
 
 @attrs.frozen
-class SkillBody:
+class SkillLoaded:
     """Instructions that the harness loaded; `name` is where they came from."""
 
     text: str
     name: str
-    lines: Lines
-    at_us: int
+    lines: Lines = NOWHERE
+    at_us: int = 0
+
+
+@attrs.frozen
+class RulesLoaded:
+    """A file of rules that the harness put into the context on its own; `path` is its absolute path."""
+
+    text: str
+    path: str
+    lines: Lines = NOWHERE
+    at_us: int = 0
 
 
 @attrs.frozen
@@ -70,18 +92,18 @@ class ToolUse:
 
 
 @attrs.frozen
-class AssistantTurn:
+class ModelMessage:
     """One model call's answer, from `began_us` to `at_us`.
 
     `continued` if it only adds blocks to an answer that other steps have followed already.
     """
 
-    texts: tuple[str, ...]
-    calls: tuple[ToolUse, ...]
-    usage: Usage
-    lines: Lines
-    began_us: int
-    at_us: int
+    texts: tuple[str, ...] = ()
+    calls: tuple[ToolUse, ...] = ()
+    usage: Usage = Usage()
+    lines: Lines = NOWHERE
+    began_us: int = 0
+    at_us: int = 0
     continued: bool = False
 
 
@@ -91,14 +113,14 @@ class ToolResult:
 
     call: int
     text: str
-    status: ReturnStatus
-    lines: Lines
-    at_us: int
+    status: ReturnStatus = ReturnStatus.OK
+    lines: Lines = NOWHERE
+    at_us: int = 0
     unmatched: bool = False
 
 
 @attrs.frozen
-class RecordedBoundary:
+class ContextDropped:
     """The harness destroyed context here.
 
     With `dropped_calls` the results of those calls left it; otherwise nothing stays but system messages and
@@ -106,8 +128,8 @@ class RecordedBoundary:
     """
 
     boundary: Boundary
-    lines: Lines
-    at_us: int
+    lines: Lines = NOWHERE
+    at_us: int = 0
     kept_lines: frozenset[int] = frozenset()
     dropped_calls: tuple[int, ...] = ()
 
@@ -117,8 +139,11 @@ class Summary:
     """The text that the harness put in place of what it destroyed."""
 
     text: str
-    lines: Lines
-    at_us: int
+    lines: Lines = NOWHERE
+    at_us: int = 0
 
 
-Step: TypeAlias = SystemMessage | UserMessage | SkillBody | AssistantTurn | ToolResult | RecordedBoundary | Summary
+Step: TypeAlias = (
+    SystemMessage | UserMessage | SkillLoaded | RulesLoaded | ModelMessage | ToolResult | ContextDropped | Summary
+)
+"""One thing that happened. Times are UTC microseconds; a live session stamps those that are 0 with its clock."""

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from clawvm_es.evaluation.split import HELD_OUT, TUNE, assign, origin, side, split_file
 from clawvm_es.importers import read
 from clawvm_es.importers.recording import Recording
-from clawvm_es.observe.steps import AssistantTurn, Lines, ToolUse, Usage
+from clawvm_es.observe.steps import Lines, ModelMessage, ToolUse, Usage
 
 
 def recording(session_id: str, *cwds: str) -> Recording:
     """A recording whose calls worked in these folders."""
     calls = tuple(ToolUse(number, "Read", {}, cwd) for number, cwd in enumerate(cwds, 1))
-    answer = AssistantTurn((), calls, Usage(), Lines(1, 1), 0, 0)
+    answer = ModelMessage((), calls, Usage(), Lines(1, 1), 0, 0)
     return Recording(session_id, "claude_code", (answer,))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from clawvm_es.importers.claude_code import parse
 from clawvm_es.importers.recording import Recording
 from clawvm_es.model.facts import Boundary, ReturnStatus
-from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, SkillBody, Summary, ToolResult, UserMessage
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, SkillLoaded, Summary, ToolResult, UserMessage
 
 Jsonl = Callable[[list[Any]], bytes]
 COUNTER = iter(range(10_000))
@@ -54,7 +54,7 @@ def test_rows_of_one_message_are_one_turn_with_the_last_usage(jsonl: Jsonl) -> N
         result("b"),
     ]
     turn, first, second = main(jsonl, rows).steps
-    assert isinstance(turn, AssistantTurn) and turn.texts == ("first",)
+    assert isinstance(turn, ModelMessage) and turn.texts == ("first",)
     assert [u.call for u in turn.calls] == [1, 2]
     assert (turn.usage.input_tokens, turn.usage.cached_tokens, turn.usage.output_tokens) == (37, 30, 9)
     assert (turn.lines.first, turn.lines.last) == (1, 4)
@@ -89,7 +89,7 @@ def test_compaction_and_its_summary(jsonl: Jsonl) -> None:
     ]
     said, boundary, summary = main(jsonl, rows).steps
     assert isinstance(said, UserMessage)
-    assert isinstance(boundary, RecordedBoundary) and boundary.boundary is Boundary.COMPACT
+    assert isinstance(boundary, ContextDropped) and boundary.boundary is Boundary.COMPACT
     assert boundary.kept_lines == frozenset()
     assert isinstance(summary, Summary) and summary.text == "the story so far"
 
@@ -108,7 +108,7 @@ def test_micro_compaction_names_results(jsonl: Jsonl) -> None:
         },
     ]
     boundary = main(jsonl, rows).steps[-1]
-    assert isinstance(boundary, RecordedBoundary) and boundary.boundary is Boundary.PRUNE
+    assert isinstance(boundary, ContextDropped) and boundary.boundary is Boundary.PRUNE
     assert boundary.dropped_calls == (2,)
 
 
@@ -124,7 +124,7 @@ def test_clear_is_a_reset_and_other_commands_are_the_harness(jsonl: Jsonl) -> No
     ]
     recording = main(jsonl, rows)
     reset, said = recording.steps
-    assert isinstance(reset, RecordedBoundary) and reset.boundary is Boundary.RESET
+    assert isinstance(reset, ContextDropped) and reset.boundary is Boundary.RESET
     assert isinstance(said, UserMessage) and said.text == "go on"
     assert recording.skipped == {"harness_row": 4, "meta": 1}
 
@@ -137,8 +137,8 @@ def test_skill_bodies_are_meta_rows_of_a_tool_use(jsonl: Jsonl) -> None:
         row("user", [text("# Other")], isMeta=True, sourceToolUseID="a"),
     ]
     first, second = main(jsonl, rows).steps
-    assert isinstance(first, SkillBody) and first.name == "/skills/review" and first.text == body
-    assert isinstance(second, SkillBody)
+    assert isinstance(first, SkillLoaded) and first.name == "/skills/review" and first.text == body
+    assert isinstance(second, SkillLoaded)
 
 
 def test_synthetic_and_empty_answers_are_counted(jsonl: Jsonl) -> None:
@@ -175,7 +175,7 @@ def test_calls_and_results_that_miss_each_other(jsonl: Jsonl) -> None:
     early, orphan, turn = recording.steps
     assert isinstance(early, ToolResult) and early.unmatched and early.call == 1
     assert isinstance(orphan, ToolResult) and orphan.unmatched and orphan.call == 2
-    assert isinstance(turn, AssistantTurn) and [u.call for u in turn.calls] == [1, 3]
+    assert isinstance(turn, ModelMessage) and [u.call for u in turn.calls] == [1, 3]
     assert recording.skipped == {"result_without_call": 1, "call_without_result": 1}
 
 
@@ -203,7 +203,7 @@ def test_an_answer_that_goes_on_after_other_steps_is_no_second_turn(jsonl: Jsonl
     recording = main(jsonl, rows)
     last = recording.steps[-1]
     assert (recording.turns, recording.tool_calls) == (1, 2)
-    assert isinstance(last, AssistantTurn) and last.continued
+    assert isinstance(last, ModelMessage) and last.continued
 
 
 def progress(agent_id: str, nested: dict[str, Any]) -> dict[str, Any]:

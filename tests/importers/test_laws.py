@@ -19,7 +19,7 @@ from clawvm_es.importers.pi import parse as parse_pi
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import BoundaryReached, PageWritten, ToolCalled, ToolReturned, TurnBegan
 from clawvm_es.model.facts import Boundary, Need, NeedRule
-from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, SystemMessage
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, SystemMessage
 
 Translate = Callable[[Recording], list[Command]]
 SAMPLED = 6
@@ -32,8 +32,8 @@ GOLDEN = {
 
 def turn_ends(recording: Recording) -> list[int]:
     """Last lines of the answers of a session, but for the last answer and those that go on later."""
-    goes_on = {step.began_us for step in recording.steps if isinstance(step, AssistantTurn) and step.continued}
-    ends = [s.lines.last for s in recording.steps if isinstance(s, AssistantTurn) and s.began_us not in goes_on]
+    goes_on = {step.began_us for step in recording.steps if isinstance(step, ModelMessage) and step.continued}
+    ends = [s.lines.last for s in recording.steps if isinstance(s, ModelMessage) and s.began_us not in goes_on]
     return ends[:-1]
 
 
@@ -77,11 +77,7 @@ def test_prefix_law_of_chats(traces: Path, translate: Translate) -> None:
 def misses_of_recorded_residency(recording: Recording, commands: Sequence[Command]) -> Iterator[Need]:
     """Data-flow needs none of whose holders the recorded harness had in its context."""
     kept = iter(
-        [
-            s.kept_lines
-            for s in recording.steps
-            if isinstance(s, RecordedBoundary) and s.boundary is not Boundary.PRUNE
-        ]
+        [s.kept_lines for s in recording.steps if isinstance(s, ContextDropped) and s.boundary is not Boundary.PRUNE]
     )
     system = {step.lines.first for step in recording.steps if isinstance(step, SystemMessage)}
     ever: dict[str, int] = {}

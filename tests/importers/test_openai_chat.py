@@ -10,7 +10,7 @@ import pytest
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.openai_chat import parse
 from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.observe.steps import AssistantTurn, SystemMessage, ToolResult, UserMessage
+from clawvm_es.observe.steps import ModelMessage, SystemMessage, ToolResult, UserMessage
 
 
 def call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
@@ -33,9 +33,9 @@ def test_messages_become_steps() -> None:
     (recording,) = parse(json.dumps(MESSAGES).encode(), "chat")
     system, user, turn, result, last = recording.steps
     assert isinstance(system, SystemMessage) and isinstance(user, UserMessage)
-    assert isinstance(turn, AssistantTurn) and turn.calls[0].arguments == {"user_id": "u1", "n": "1.50"}
+    assert isinstance(turn, ModelMessage) and turn.calls[0].arguments == {"user_id": "u1", "n": "1.50"}
     assert isinstance(result, ToolResult) and result.status is ReturnStatus.ERROR and result.lines.first == 4
-    assert isinstance(last, AssistantTurn) and last.texts == ("sorry",) and last.at_us == 6_000_000
+    assert isinstance(last, ModelMessage) and last.texts == ("sorry",) and last.at_us == 6_000_000
     assert recording.skipped == {"empty_turn": 1}
 
 
@@ -80,7 +80,7 @@ def test_arguments_that_are_no_object_are_kept() -> None:
     messages = [{"role": "assistant", "tool_calls": [call("a", "{broken"), call("b", "[" * 10_000)]}]
     (recording,) = parse(json.dumps(messages).encode(), "chat")
     (turn,) = recording.steps
-    assert isinstance(turn, AssistantTurn)
+    assert isinstance(turn, ModelMessage)
     assert [set(use.arguments) for use in turn.calls] == [{"input"}, {"input"}]
 
 

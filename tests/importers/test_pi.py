@@ -8,7 +8,7 @@ from typing import Any
 from clawvm_es.importers.pi import parse
 from clawvm_es.importers.recording import Recording
 from clawvm_es.model.facts import Boundary, ReturnStatus
-from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, Summary, ToolResult, UserMessage
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, Summary, ToolResult, UserMessage
 
 Jsonl = Callable[[list[Any]], bytes]
 HEADER = {"type": "session", "version": 3, "id": "s", "cwd": "/w", "timestamp": "2026-01-01T00:00:00Z"}
@@ -45,7 +45,7 @@ def test_an_entry_is_a_turn_unless_it_is_empty(jsonl: Jsonl) -> None:
     )
     assert recording.session_id == "s" and recording.turns == 1 and recording.skipped == {"empty_turn": 1}
     _, turn, result = recording.steps
-    assert isinstance(turn, AssistantTurn) and turn.calls[0].cwd == "/w"
+    assert isinstance(turn, ModelMessage) and turn.calls[0].cwd == "/w"
     assert (turn.usage.input_tokens, turn.usage.cached_tokens, turn.usage.output_tokens) == (6, 5, 2)
     assert isinstance(result, ToolResult) and result.status is ReturnStatus.ERROR
 
@@ -72,11 +72,11 @@ def test_compaction_keeps_from_its_first_kept_entry(jsonl: Jsonl) -> None:
     rows = [said("a", None, "user", "old"), said("b", "a", "user", "kept"), said("c", "b", "user", "newer")]
     compaction = {"type": "compaction", "id": "k", "parentId": "c", "summary": "story", "firstKeptEntryId": "b"}
     *_, boundary, summary = one(jsonl, [*rows, compaction]).steps
-    assert isinstance(boundary, RecordedBoundary) and boundary.boundary is Boundary.COMPACT
+    assert isinstance(boundary, ContextDropped) and boundary.boundary is Boundary.COMPACT
     assert boundary.kept_lines == {3, 4}
     assert isinstance(summary, Summary) and summary.text == "story"
     *_, lost, _ = one(jsonl, [*rows, {**compaction, "firstKeptEntryId": "nowhere"}]).steps
-    assert isinstance(lost, RecordedBoundary) and lost.kept_lines == frozenset()
+    assert isinstance(lost, ContextDropped) and lost.kept_lines == frozenset()
 
 
 def test_v1_has_no_ids_and_counts_entries(jsonl: Jsonl) -> None:
@@ -86,7 +86,7 @@ def test_v1_has_no_ids_and_counts_entries(jsonl: Jsonl) -> None:
     compaction = {"type": "compaction", "summary": "s", "firstKeptEntryIndex": 2}
     recording = parse(jsonl([{**HEADER, "version": 1}, user, other, other, compaction]), "v1")[0]
     boundary = recording.steps[-2]
-    assert isinstance(boundary, RecordedBoundary) and boundary.kept_lines == {3, 4}
+    assert isinstance(boundary, ContextDropped) and boundary.kept_lines == {3, 4}
     assert recording.skipped == {"duplicate_record": 1}
 
 
@@ -100,7 +100,7 @@ def test_another_branch_changes_the_recorded_context(jsonl: Jsonl) -> None:
         said("e", "unknown", "user", "lost parent"),
     ]
     recording = one(jsonl, rows)
-    boundaries = [step for step in recording.steps if isinstance(step, RecordedBoundary)]
+    boundaries = [step for step in recording.steps if isinstance(step, ContextDropped)]
     assert [(b.boundary, b.kept_lines) for b in boundaries] == [(Boundary.PRUNE, {2})]
     assert any(isinstance(step, Summary) for step in recording.steps)
     assert recording.skipped == {"unknown_parent": 1}
@@ -114,7 +114,7 @@ def test_a_branch_before_a_compaction_brings_its_context_back(jsonl: Jsonl) -> N
         {"type": "compaction", "id": "k", "parentId": "b", "summary": "s", "firstKeptEntryId": "b"},
         said("c", "b", "user", "three"),
     ]
-    boundaries = [step.kept_lines for step in one(jsonl, rows).steps if isinstance(step, RecordedBoundary)]
+    boundaries = [step.kept_lines for step in one(jsonl, rows).steps if isinstance(step, ContextDropped)]
     assert boundaries == [{3}, {2, 3}]
 
 

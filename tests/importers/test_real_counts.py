@@ -11,7 +11,7 @@ import pytest
 
 from clawvm_es.importers import read
 from clawvm_es.model.facts import Boundary
-from clawvm_es.observe.steps import AssistantTurn, RecordedBoundary, ToolResult
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, ToolResult
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def test_claude_code_counts(traces: Path) -> None:
         turns = {i for i, kind in blocks if kind in ("text", "tool_use")}
         results = sum(b["type"] == "tool_result" for r in rows if r["type"] == "user" for b in blocks_of(r))
         subtypes = Counter(r.get("subtype") for r in rows if r["type"] == "system")
-        boundaries = Counter(s.boundary for s in main.steps if isinstance(s, RecordedBoundary))
+        boundaries = Counter(s.boundary for s in main.steps if isinstance(s, ContextDropped))
         assert main.session_id == path.stem, path.name
         assert main.tool_calls == sum(kind == "tool_use" for _, kind in blocks), path.name
         assert main.turns == len(turns), path.name
@@ -58,7 +58,7 @@ def test_pi_counts(traces: Path) -> None:
         assert main.turns == sum(bool(kinds) for kinds in spoken), path.name
         assert main.tool_calls == sum(kinds.count("toolCall") for kinds in spoken), path.name
         assert main.skipped["empty_turn"] == sum(not kinds for kinds in spoken), path.name
-        boundaries = Counter(s.boundary for s in main.steps if isinstance(s, RecordedBoundary))
+        boundaries = Counter(s.boundary for s in main.steps if isinstance(s, ContextDropped))
         assert boundaries == Counter({Boundary.COMPACT: sum(r["type"] == "compaction" for r in rows)}) + Counter()
 
 
@@ -82,7 +82,7 @@ def test_taubench_counts(traces: Path) -> None:
         assert recording.turns == len(answers)
         assert recording.tool_calls == sum(len(m.get("tool_calls") or ()) for m in answers)
         answered = [s.call for s in recording.steps if isinstance(s, ToolResult) and not s.unmatched]
-        assert answered == [c.call for s in recording.steps if isinstance(s, AssistantTurn) for c in s.calls]
+        assert answered == [c.call for s in recording.steps if isinstance(s, ModelMessage) for c in s.calls]
 
 
 @pytest.mark.parametrize("folder", ["codex", "gemini", "inspect", "openhands", "sweagent"])

@@ -23,10 +23,11 @@ from clawvm_es.model.pages import Author, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.observer import CHANGED_REREAD, EMPTY_PRUNE, rules
 from clawvm_es.observe.steps import (
-    AssistantTurn,
+    ContextDropped,
     Lines,
-    RecordedBoundary,
-    SkillBody,
+    ModelMessage,
+    RulesLoaded,
+    SkillLoaded,
     Step,
     Summary,
     SystemMessage,
@@ -73,7 +74,7 @@ class Script:
         made = tuple(ToolUse(self.calls + n, name, arguments, "/w") for n, (name, arguments) in enumerate(uses, 1))
         self.calls += len(made)
         usage = Usage(100, 80, 5)
-        self.steps.append(AssistantTurn(texts, made, usage, self.line, self.at - 500_000, self.at))
+        self.steps.append(ModelMessage(texts, made, usage, self.line, self.at - 500_000, self.at))
         return self
 
     def result(self, text: str, call: int | None = None, status: ReturnStatus = ReturnStatus.OK) -> Script:
@@ -87,7 +88,7 @@ class Script:
 
     def boundary(self, boundary: Boundary, **more: Any) -> Script:
         """The harness destroys context."""
-        self.steps.append(RecordedBoundary(boundary, self.line, self.at, **more))
+        self.steps.append(ContextDropped(boundary, self.line, self.at, **more))
         return self
 
     @property
@@ -142,6 +143,17 @@ def test_order_inside_a_turn(translate: Translate) -> None:
     assert [page.author for page in of(PageWritten, found)] == [Author.USER, Author.MODEL, Author.TOOL, Author.TOOL]
 
 
+def test_a_file_of_rules_is_one_page(translate: Translate) -> None:
+    """Rules that the harness loads by itself are one bootstrap page, written again only where they changed."""
+    script = Script()
+    for text in ("- never push", "- never push", "- never, ever push"):
+        script.steps.append(RulesLoaded(text, "/w/AGENTS.md", script.line, script.at))
+    script.boundary(Boundary.COMPACT).turn(uses=(("Grep", {"pattern": "never, ever"}),))
+    found = translate(script.call("Read", "- never, ever push", file_path="AGENTS.md").recording)
+    assert pages(found) == [("p1", "bootstrap")] * 3
+    assert [page.author for page in of(PageWritten, found)] == [Author.HARNESS, Author.HARNESS, Author.TOOL]
+
+
 def test_going_on_gives_the_same_commands(vault: Any) -> None:
     """The same edge again gives the same commands: ordinals and first occurrences start anew."""
     opened = SessionOpened(CLAWVM, 16_000, "lines4", 1)
@@ -156,7 +168,7 @@ def test_no_authored_text_in_events(translate: Translate) -> None:
     script = Script().system(f"- You must {canary}").user(canary).turn(canary, uses=((canary, {canary: canary}),))
     script.result(canary).call("Read", canary, file_path=canary)
     script.steps.append(Summary(canary, script.line, 1))
-    script.steps.append(SkillBody(canary, canary, script.line, 1))
+    script.steps.append(SkillLoaded(canary, canary, script.line, 1))
     for command in translate(script.recording):
         assert canary not in str(command.data)
     (unknown, known) = of(ToolCalled, translate(script.recording))
@@ -183,7 +195,7 @@ def test_rules_of_system_messages() -> None:
 def test_system_messages_and_skills_are_bootstrap(translate: Translate) -> None:
     """A system message is a bootstrap page and its rules constraints; a skill body is a bootstrap page."""
     script = Script().system("Be kind.\n- You must be brief")
-    script.steps.append(SkillBody("how to review", "/skills/review", script.line, 1))
+    script.steps.append(SkillLoaded("how to review", "/skills/review", script.line, 1))
     assert pages(translate(script.recording)) == [("p1", "bootstrap"), ("p2", "constraint"), ("p3", "bootstrap")]
 
 

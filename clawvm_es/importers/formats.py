@@ -1,0 +1,17 @@
+"""The table of formats: one row each, in the order in which a file is tried. A new format is a file and a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from clawvm_es.importers import claude_code, openai_chat, pi, trace
+from clawvm_es.importers.format import Format
+
+TABLE: Final[Mapping[str, Format]] = MappingProxyType(
+    {row.name: row for row in (trace.FORMAT, pi.FORMAT, claude_code.FORMAT, openai_chat.FORMAT)}
+)
+"""Name → format."""
+FORMATS: Final = tuple(sorted(TABLE))
+"""Names of the formats that can be read."""
