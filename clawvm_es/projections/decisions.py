@@ -24,6 +24,9 @@ _FIELDS: Final = {
 }
 """Column → the members of an event's data that may say it; the first that does counts."""
 
+_UNIX_EPOCH_MS: Final = 210_866_760_000_000
+"""1970-01-01 as milliseconds since Julian day 0."""
+
 
 def decisions(log: EventLog, session_id: str, upto: int | None = None, after: int = 0) -> list[dict[str, Any]]:
     """The decisions of a session above one version and up to another, those of its parents included."""
@@ -39,10 +42,16 @@ def _row(session_id: str, recorded: Recorded) -> dict[str, Any]:
         "type": recorded.type,
         **{name: _first(data, members) for name, members in _FIELDS.items()},
         "cause": recorded.cause,
-        "at": iso((recorded.at_us + 500) // 1000 * 1000)[:-3],
+        "at": moment(recorded.at_us),
         "seq": recorded.seq,
         "data": data,
     }
+
+
+def moment(at_us: int) -> str:
+    """A time in milliseconds, rounded in floating point on a Julian day as SQLite does for the view."""
+    at_ms = int(at_us / 1_000_000 * 1_000 + _UNIX_EPOCH_MS + 0.5) - _UNIX_EPOCH_MS
+    return iso(at_ms * 1_000)[:-3]
 
 
 def _first(data: dict[str, Any], members: tuple[str, ...]) -> Any:

@@ -10,6 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
@@ -17,6 +19,7 @@ from clawvm_es.engine.store import FieldSchema
 from clawvm_es.engine.tools import Tool
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections import decisions, projections_problems, rebuild, snapshot
+from clawvm_es.projections.decisions import moment
 from clawvm_es.projections.tables import MODELS, TABLES
 from clawvm_es.storage.sqlite.editions import LIVE
 from clawvm_es.storage.sqlite.foreign import definitions
@@ -110,6 +113,16 @@ def test_decisions_are_the_rows_of_their_view(path):
             query = "SELECT * FROM decision_trace WHERE session_id = ? ORDER BY version"
             viewed = [dict(row) for row in db.execute(query, (name,))]
         assert rows == [row | {"data": json.loads(row["data"])} for row in viewed] and rows
+
+
+@given(st.integers(0, 253_402_300_799_000_000))
+@example(499)
+@example(1_700_000_000_000_500)
+def test_times_of_decisions_are_those_of_their_view(at_us):
+    """A time is rounded to milliseconds as SQLite rounds it, in any year up to 9999."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        query = "SELECT strftime('%Y-%m-%d %H:%M:%f', ? / 1000000.0, 'unixepoch')"
+        assert db.execute(query, (at_us,)).fetchone() == (moment(at_us),)
 
 
 def test_every_view_can_be_selected_from(path):
