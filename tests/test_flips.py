@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -185,7 +185,7 @@ def test_free_pages_are_checked_although_a_view_stands_first(whole, tmp_path, nu
     raw[trunk + 8 + 4 * number : trunk + 12 + 4 * number] = raw[trunk + 8 : trunk + 12]
     path = tmp_path / "twice.db"
     path.write_bytes(raw)
-    assert "integrity" in {problem.what for problem in verify_log(path)}
+    assert "integrity" in {problem.what for problem in verify(path)}
 
 
 def test_texts_that_are_no_utf8_never_raise(whole, tmp_path):
@@ -196,4 +196,4 @@ def test_texts_that_are_no_utf8_never_raise(whole, tmp_path):
         db.execute("DROP TRIGGER journal_update")
         db.execute("UPDATE page_table SET level = CAST(x'ff' AS TEXT)")
         db.execute("UPDATE journal SET id = CAST(x'ff' AS TEXT)")
-    assert {problem.what for problem in verify_log(path)} >= {"journal", "schema"}
+    assert {problem.what for problem in verify(path)} >= {"journal", "schema"}

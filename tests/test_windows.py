@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget
 
 WITHOUT_POSIX = """
@@ -19,10 +19,10 @@ import clawvm_es
 import clawvm_es.cli.main
 import clawvm_es.evaluation.kept
 from clawvm_es.errors import JournalReadOnly
-from clawvm_es.storage.sqlite.log import open_journal
-with open_journal(sys.argv[1], read_only=True) as log:
+from clawvm_es.storage import open_log
+with open_log(sys.argv[1], read_only=True) as log:
     print(len(list(log.read_all())))
-with open_journal(sys.argv[1]) as log:
+with open_log(sys.argv[1]) as log:
     try:
         log.append("s", [log.first("s").data])
     except JournalReadOnly as error:
@@ -37,7 +37,7 @@ except JournalReadOnly as error:
 def test_without_posix_journals_are_read_and_writing_is_refused(tmp_path) -> None:
     """Nothing dies of a missing module; one line says that POSIX is needed to write, and what to do."""
     path = tmp_path / "j.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_POSIX, str(path)], capture_output=True, text=True, check=False, timeout=60

@@ -13,7 +13,7 @@ from clawvm_es.cli.output import style
 if TYPE_CHECKING:
     from clawvm_es.history.blame import Basis, Blame, Content, Value
     from clawvm_es.history.origins import Place
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog
 
 PREVIEW = 84
 """Characters of a value or a source that are printed."""
@@ -55,7 +55,7 @@ def blame(
     emit(_document(journal, found, rejected), _lines(found, rejected), as_json)
 
 
-def _stream(log: SQLiteLog, wanted: str | None) -> str:
+def _stream(log: EventLog, wanted: str | None) -> str:
     from clawvm_es.cli.options import chosen
 
     if wanted is not None and log.head(wanted) is not None:
@@ -63,7 +63,7 @@ def _stream(log: SQLiteLog, wanted: str | None) -> str:
     return chosen(log, wanted)
 
 
-def _place(log: SQLiteLog, session_id: str, version: int | None, turn: int | None) -> int | None:
+def _place(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:
     from clawvm_es.cli.options import version_at
 
     return version_at(log, session_id, version, turn)

@@ -11,8 +11,7 @@ from clawvm_es.errors import UsageError
 if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction
     from clawvm_es.journal.anchors.keys import SecretKey
-    from clawvm_es.journal.ports import Recorded
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog, Recorded
 
 
 def certificate_key(path: str | None, key: str | None, at: int | None, dry_run: bool) -> SecretKey | None:
@@ -33,7 +32,7 @@ def certificate_key(path: str | None, key: str | None, at: int | None, dry_run: 
 
 
 def certify_earlier(
-    log: SQLiteLog, session: str | None, at: int | None, path: str, key: SecretKey | None
+    log: EventLog, session: str | None, at: int | None, path: str, key: SecretKey | None
 ) -> dict[str, Any]:
     """Write the certificate of an erasure that was done before; returns its document."""
     from clawvm_es.cli.options import chosen
@@ -42,7 +41,7 @@ def certify_earlier(
     return _written(log, earlier_events(log, chosen(log, session), at), path, key)
 
 
-def certify_done(log: SQLiteLog, done: Redaction, path: str, key: SecretKey | None) -> dict[str, Any]:
+def certify_done(log: EventLog, done: Redaction, path: str, key: SecretKey | None) -> dict[str, Any]:
     """Write the certificate of an erasure that was just done; returns its document."""
     from clawvm_es.history.certificate import events_of
 
@@ -65,7 +64,7 @@ def certificate_lines(document: dict[str, Any], path: str) -> list[str]:
 
 
 def _written(
-    log: SQLiteLog, events: list[Recorded], path: str, key: SecretKey | None, done: Redaction | None = None
+    log: EventLog, events: list[Recorded], path: str, key: SecretKey | None, done: Redaction | None = None
 ) -> dict[str, Any]:
     from clawvm_es.files import write_whole
     from clawvm_es.history.certificate import certify, check_certificate

@@ -34,15 +34,15 @@ def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str
 
     from clawvm_es.cli.options import known_sessions, opened, require_journal
     from clawvm_es.errors import ClawVMError, JournalDamaged, JournalTooNew
-    from clawvm_es.journal.problems import DAMAGE
+    from clawvm_es.journal.problems import DAMAGE, Problem
     from clawvm_es.journal.snapshots import snapshot_problems
     from clawvm_es.projections import foreign_objects, foreign_problems, projections_problems
-    from clawvm_es.storage.sqlite.verify import Problem, verify_log
+    from clawvm_es.storage import verify
 
     with suppress(JournalDamaged, JournalTooNew):  # that is a finding, not wrong usage
         require_journal(path)
     notes: list[Problem] = []
-    problems = list(verify_log(path, fast=fast, note=notes.append))
+    problems = list(verify(path, fast=fast, note=notes.append))
     events = sessions = 0
     try:
         with opened(path) as log:

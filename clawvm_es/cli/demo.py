@@ -39,12 +39,12 @@ def demo(context: click.Context, journal: str | None, as_json: bool) -> None:
     from clawvm_es.cli.output import emit
     from clawvm_es.cli.summary import session_document
     from clawvm_es.projections import projections_problems
-    from clawvm_es.storage.sqlite.verify import verify_log
+    from clawvm_es.storage import verify
 
     with _place(journal) as path:
         rows, pages, log = _replayed(path)
         with log:
-            problems = [*map(str, verify_log(log)), *projections_problems(log)]
+            problems = [*map(str, verify(log)), *projections_problems(log)]
     document: dict[str, Any] = {
         "journal": journal,
         "budget": BUDGET,
@@ -73,13 +73,13 @@ def _replayed(path: str) -> tuple[list[SessionRow], list[PageRow], Any]:
     from clawvm_es.importers.replay import ReplaySettings, replay
     from clawvm_es.projections import snapshot
     from clawvm_es.projections.tables import PAGE_TABLE, SESSIONS
-    from clawvm_es.storage.sqlite.log import open_journal
+    from clawvm_es.storage import open_log
 
     with Journal.open(path, seed=SEED) as target, as_file(files("clawvm_es.cli") / "demo_session.jsonl") as file:
         for policy in POLICIES:
             replay(target, file, ReplaySettings(policy=profile(policy), budget_tokens=BUDGET, name=f"demo-{policy}"))
         target.catch_up()
-    log = open_journal(path, read_only=True)
+    log = open_log(path, read_only=True)
     with snapshot(log) as view:
         rows = [view.rows(SESSIONS, f"demo-{policy}")[0] for policy in POLICIES]
         return rows, view.rows(PAGE_TABLE, f"demo-{POLICIES[0]}"), log

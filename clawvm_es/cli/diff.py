@@ -18,7 +18,7 @@ from clawvm_es.cli.place import also_meant
 
 if TYPE_CHECKING:
     from clawvm_es.history.diff import Changed, Diff, FieldDifference, PageDifference, PromptDifference, Side
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog
 
 _NAMED = 12
 """Page ids named on one line."""
@@ -84,7 +84,7 @@ def diff(
         raise click.exceptions.Exit(1)
 
 
-def _moment(log: SQLiteLog, text: str, session: str | None) -> tuple[str, int | None]:
+def _moment(log: EventLog, text: str, session: str | None) -> tuple[str, int | None]:
     """The session and version that a moment names."""
     from clawvm_es.cli.options import chosen, is_place, version_named
 

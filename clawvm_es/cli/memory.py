@@ -11,8 +11,8 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 
 if TYPE_CHECKING:
+    from clawvm_es.journal.ports import EventLog
     from clawvm_es.projections.rows import FieldRow, UpdateRow
-    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @click.command()
@@ -181,7 +181,7 @@ def store(
     emit({"journal": journal, "updates" if updates else "fields": found}, lines, as_json)
 
 
-def _fields(log: SQLiteLog, session_id: str | None, version: int | None, turn: int | None) -> list[FieldRow]:
+def _fields(log: EventLog, session_id: str | None, version: int | None, turn: int | None) -> list[FieldRow]:
     """The committed versions of fields, up to a place in a session if one is given; they stay as made."""
     from clawvm_es.cli.options import models, version_at
     from clawvm_es.projections.tables import DURABLE_STORE
@@ -199,7 +199,7 @@ def _last(rows: list[FieldRow]) -> list[FieldRow]:
     return sorted(last.values(), key=lambda row: row.seq)
 
 
-def _with_texts(log: SQLiteLog, rows: Sequence[FieldRow | UpdateRow]) -> list[dict[str, Any]]:
+def _with_texts(log: EventLog, rows: Sequence[FieldRow | UpdateRow]) -> list[dict[str, Any]]:
     """Rows as JSON objects, with the texts behind their values."""
     from clawvm_es.cli.output import document
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,8 +13,8 @@ from clawvm_es.errors import JournalError, UsageError
 from clawvm_es.limits import LOCK_WAIT_S
 
 if TYPE_CHECKING:
+    from clawvm_es.journal.ports import EventLog
     from clawvm_es.projections import Snapshot
-    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,21 +49,22 @@ def place_options(verb: F) -> F:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[SQLiteLog]:
+def opened(path: str) -> Iterator[EventLog]:
     """The journal at `path`, for reading only."""
-    from clawvm_es.storage.sqlite.log import open_journal
+    from clawvm_es.journal.ports import Capability, declares, erasing
+    from clawvm_es.storage import open_log
 
-    with open_journal(path, read_only=True) as log:
-        if not log.pending_erasures():
+    with open_log(path, read_only=True) as log:
+        if not declares(log, Capability.ERASE) or not erasing(log, "redact").pending_erasures():
             yield log
             return
-    with suppress(JournalError), open_journal(path, wait_s=0):
+    with suppress(JournalError), open_log(path, wait_s=0):
         pass  # what was asked to be erased is finished by whoever comes next, also by a reader
-    with open_journal(path, read_only=True) as log:
+    with open_log(path, read_only=True) as log:
         yield log
 
 
-def chosen(log: SQLiteLog, wanted: str | None) -> str:
+def chosen(log: EventLog, wanted: str | None) -> str:
     """The session that `--session` means; raises `UsageError` if that is none or several."""
     ids = known_sessions(log)
     if wanted in ids:
@@ -73,27 +73,27 @@ def chosen(log: SQLiteLog, wanted: str | None) -> str:
     if len(found) == 1:
         return found[0]
     if not ids:
-        raise UsageError(f"{log.path} holds no session", hint="clawvm replay FILE --journal JOURNAL")
+        raise UsageError(f"{log.place} holds no session", hint="clawvm replay FILE --journal JOURNAL")
     shown = ", ".join((found or ids)[:5]) + (", …" if len(found or ids) > 5 else "")
     if not found:
-        raise UsageError(f"{log.path} holds no session {wanted!r}", hint=f"it holds {shown}")
+        raise UsageError(f"{log.place} holds no session {wanted!r}", hint=f"it holds {shown}")
     what = f"{len(found)} sessions" + (f" that begin with {wanted!r}" if wanted else "")
-    raise UsageError(f"{log.path} holds {what}", hint=f"name one with --session: {shown}")
+    raise UsageError(f"{log.place} holds {what}", hint=f"name one with --session: {shown}")
 
 
-def chosen_or_all(log: SQLiteLog, wanted: str | None) -> str | None:
+def chosen_or_all(log: EventLog, wanted: str | None) -> str | None:
     """The session that `--session` means; None (all of them) where it is not given."""
     return None if wanted is None else chosen(log, wanted)
 
 
-def known_sessions(log: SQLiteLog) -> list[str]:
+def known_sessions(log: EventLog) -> list[str]:
     """The ids of all sessions, without the streams of shared scopes."""
     from clawvm_es.model.events import SCOPE_PREFIX
 
     return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
 
 
-def version_at(log: SQLiteLog, session_id: str, version: int | None, turn: int | None) -> int | None:
+def version_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:
     """The version that `--at` or `--turn` means; None for the end."""
     from clawvm_es.history import end_of_turn
 
@@ -107,7 +107,7 @@ def version_at(log: SQLiteLog, session_id: str, version: int | None, turn: int |
     return version
 
 
-def versions_at(log: SQLiteLog, session_id: str, version: int | None, turn: int | None) -> tuple[int, int | None]:
+def versions_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> tuple[int, int | None]:
     """After and up to which version `--at` or `--turn` means: all up to it, or one turn's; None for the end."""
     from clawvm_es.history import range_of_turn
 
@@ -120,7 +120,7 @@ def is_place(text: str) -> bool:
     return text.removeprefix("turn:").isdecimal()
 
 
-def version_named(log: SQLiteLog, session_id: str, text: str) -> int | None:
+def version_named(log: EventLog, session_id: str, text: str) -> int | None:
     """The version that VERSION or turn:N (the end of that turn) means; None for no text, the session's end."""
     turn = text.removeprefix("turn:")
     if text and not turn.isdecimal():
@@ -132,7 +132,7 @@ def version_named(log: SQLiteLog, session_id: str, text: str) -> int | None:
 
 @contextmanager
 def models(
-    log: SQLiteLog, session_id: str | None = None, version: int | None = None, turn: int | None = None
+    log: EventLog, session_id: str | None = None, version: int | None = None, turn: int | None = None
 ) -> Iterator[Snapshot]:
     """The read models, of now or of a place in one session."""
     from clawvm_es.projections import snapshot, snapshot_at
@@ -148,7 +148,7 @@ def models(
 def require_journal(path: str) -> None:
     """Raise `UnreadableInput` unless there is a journal at `path`, so that a verb does not make one by mistake."""
     from clawvm_es.errors import UnreadableInput
-    from clawvm_es.storage.sqlite import judging
+    from clawvm_es.storage import exists
 
-    if judging.is_new(os.path.realpath(path)):
+    if not exists(path):
         raise UnreadableInput(f"{path}: there is no journal here")

@@ -11,7 +11,7 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option
 
 if TYPE_CHECKING:
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog
 
 KEY_DAYS: Final = 365
 _file = click.Path(dir_okay=False)
@@ -106,7 +106,7 @@ def bundle(
 
 
 def _bundle(
-    log: SQLiteLog, journal: str, ids: list[str], key_path: str | None, anchor: str | None, output: str, as_json: bool
+    log: EventLog, journal: str, ids: list[str], key_path: str | None, anchor: str | None, output: str, as_json: bool
 ) -> None:
     from clawvm_es.cli.output import emit
     from clawvm_es.errors import UsageError
@@ -127,7 +127,7 @@ def _bundle(
     emit(document, [f"{output}: {written} bytes, {sessions} as of the first {size} events"], as_json)
 
 
-def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:
+def _make_key(log: EventLog, path: str, days: int, as_json: bool) -> None:
     from clawvm_es.cli.output import emit
     from clawvm_es.journal import anchors
 
@@ -147,7 +147,7 @@ def _make_key(log: SQLiteLog, path: str, days: int, as_json: bool) -> None:
 
 
 def _checkpoint(
-    log: SQLiteLog, journal: str, key_path: str, output: str | None, since: str | None, as_json: bool
+    log: EventLog, journal: str, key_path: str, output: str | None, since: str | None, as_json: bool
 ) -> None:
     """Sign, and write proof and note; nothing is written where anything is refused."""
     from clawvm_es.cli.output import emit, emit_document
@@ -217,9 +217,9 @@ def read_input(path: str) -> bytes:
     """A small file that was given; raises `UnreadableInput`."""
     from clawvm_es.errors import UnreadableInput
     from clawvm_es.journal.anchors.notes import NOTE_BYTES_MAX
-    from clawvm_es.storage.sqlite import raw
+    from clawvm_es.storage import read_bytes
 
     try:
-        return raw.read_bytes(path, NOTE_BYTES_MAX + 1)
+        return read_bytes(path, NOTE_BYTES_MAX + 1)
     except OSError as error:
         raise UnreadableInput(f"{path}: {error.strerror}") from error

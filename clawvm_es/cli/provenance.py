@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clawvm_es.history.provenance import Span
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog
 
 
-def print_provenance(journal: str, log: SQLiteLog, session_id: str, version: int | None, as_json: bool) -> None:
+def print_provenance(journal: str, log: EventLog, session_id: str, version: int | None, as_json: bool) -> None:
     """Print the spans of the prompt that was assembled last at a version."""
     from clawvm_es.cli.output import emit, table
     from clawvm_es.history.provenance import provenance

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,7 @@ import click
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.ports import Recorded
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog, Recorded
 
 
 @click.command()
@@ -92,7 +90,7 @@ def log(
             emit_lines(_log_line(source, row) for row in rows)
 
 
-def _log_line(log: SQLiteLog, row: Recorded) -> str:
+def _log_line(log: EventLog, row: Recorded) -> str:
     from clawvm_es.cli.output import style
 
     name = style(f"{row.type:<28}", fg="cyan" if row.kind == "input" else "yellow")
@@ -100,7 +98,7 @@ def _log_line(log: SQLiteLog, row: Recorded) -> str:
     return f"{row.seq:>7} {row.session_id[:8]:<8} v{row.version:<6} t{row.turn:<5} {name} {told}"
 
 
-def _opener(log: SQLiteLog, row: Recorded) -> Callable[[str | None], str | None]:
+def _opener(log: EventLog, row: Recorded) -> Callable[[str | None], str | None]:
     """What opens the commitments of a row."""
 
     def text(commitment: str | None) -> str | None:
@@ -110,7 +108,7 @@ def _opener(log: SQLiteLog, row: Recorded) -> Callable[[str | None], str | None]
     return text
 
 
-def _events(source: SQLiteLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
+def _events(source: EventLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
     """The events of one session up to a version or of one turn, or of all sessions."""
     from clawvm_es.cli.options import chosen, versions_at
     from clawvm_es.journal.lineage import read_session
@@ -191,7 +189,7 @@ def show(journal: str, what: str, session: str | None, version: int | None, turn
     emit(document, _full_lines(document), as_json)
 
 
-def _event_in_full(log: SQLiteLog, session_id: str, version: int) -> dict[str, Any]:
+def _event_in_full(log: EventLog, session_id: str, version: int) -> dict[str, Any]:
     from clawvm_es.errors import UsageError
     from clawvm_es.journal.lineage import read_session
 
@@ -202,7 +200,7 @@ def _event_in_full(log: SQLiteLog, session_id: str, version: int) -> dict[str, A
     return document | {"texts": _texts(log, session_id, document["data"])}
 
 
-def _texts(log: SQLiteLog, session_id: str, data: Any, path: str = "") -> dict[str, str | None]:
+def _texts(log: EventLog, session_id: str, data: Any, path: str = "") -> dict[str, str | None]:
     """The texts behind all commitments in data, by their place in it; None where a text was sealed or erased."""
     from clawvm_es.journal.codec import COMMITMENT_FIELDS
 
@@ -225,7 +223,7 @@ def _texts(log: SQLiteLog, session_id: str, data: Any, path: str = "") -> dict[s
 
 
 def _page_in_full(
-    log: SQLiteLog, session_id: str, page_id: str, version: int | None, turn: int | None
+    log: EventLog, session_id: str, page_id: str, version: int | None, turn: int | None
 ) -> dict[str, Any]:
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import document
@@ -291,7 +289,7 @@ def faults(journal: str, session: str | None, version: int | None, turn: int | N
     emit({"journal": journal, "faults": found}, table(cells, headers) if rows else ["no faults"], as_json)
 
 
-def _with_names(log: SQLiteLog, rows: Sequence[Any]) -> list[Any]:
+def _with_names(log: EventLog, rows: Sequence[Any]) -> list[Any]:
     """Rows of faults, with the names of tools that are on no declared list."""
     from clawvm_es.history.origins import tool_names
     from clawvm_es.model.events import UNKNOWN_TOOL
@@ -356,7 +354,7 @@ def stats(journal: str, session: str | None, by_turn: bool, as_json: bool) -> No
     emit({"journal": journal} | document, lines, as_json)
 
 
-def _turn_stats(log: SQLiteLog, session_id: str) -> tuple[dict[str, Any], list[str]]:
+def _turn_stats(log: EventLog, session_id: str) -> tuple[dict[str, Any], list[str]]:
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import document, table
     from clawvm_es.projections.tables import TURNS
@@ -371,12 +369,11 @@ def _turn_stats(log: SQLiteLog, session_id: str) -> tuple[dict[str, Any], list[s
     return {"session_id": session_id, "turns": rows}, table(cells, names)
 
 
-def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list[str]]:
+def _stats(log: EventLog, session_id: str | None) -> tuple[dict[str, Any], list[str]]:
     from clawvm_es.cli.options import models
     from clawvm_es.cli.output import facts, table
     from clawvm_es.journal.lineage import read_session
     from clawvm_es.projections.tables import SESSIONS
-    from clawvm_es.storage.sqlite import holders, opening
 
     by_type: Counter[str] = Counter()
     bytes_by_type: Counter[str] = Counter()
@@ -395,13 +392,12 @@ def _stats(log: SQLiteLog, session_id: str | None) -> tuple[dict[str, Any], list
         "data_bytes": sum(bytes_by_type.values()),
         "bodies": stored,
         "body_bytes": stored_bytes,
-        "file_bytes": os.path.getsize(log.path),
-        "wal_bytes": opening.wal_bytes(log.path),
-        "wal_held_by": [str(process) for process in holders.holders(log.path)],
+        **log.details(),
         **totals,
         "events_by_type": dict(sorted(by_type.items())),
     }
     types = [(name, number, bytes_by_type[name]) for name, number in by_type.most_common()]
     plain = {name: value for name, value in document.items() if name != "events_by_type"}
-    plain["wal_held_by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"
+    if "wal_held_by" in document:
+        plain["wal_held_by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"
     return document, [*facts(plain), "", *table(types, ("type", "events", "data bytes"))]

@@ -13,7 +13,7 @@ from clawvm_es.cli.options import journal_argument, json_option, session_option,
 
 if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction, Target
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog
 
 _file = click.Path(dir_okay=False)
 
@@ -82,12 +82,12 @@ def redact(
     from clawvm_es.cli.output import emit
     from clawvm_es.history.redact import redact as erase
     from clawvm_es.model.facts import RedactReason
-    from clawvm_es.storage.sqlite.log import open_journal
+    from clawvm_es.storage import open_log
 
     require_journal(journal)
     signer = certificate_key(certificate, key, at, dry_run)
     earlier = certificate is not None and not (secrets or everything or (page, body, pattern) != (None, None, None))
-    with open_journal(journal, wait_s=wait) as log:
+    with open_log(journal, wait_s=wait) as log:
         if certificate is not None and earlier:
             document = certify_earlier(log, session, at, certificate, signer)
             emit({"journal": journal, "certificate": document}, certificate_lines(document, certificate), as_json)
@@ -140,7 +140,7 @@ def on_terminal() -> bool:
 
 
 def _target(
-    log: SQLiteLog,
+    log: EventLog,
     session: str | None,
     page: str | None,
     body: str | None,

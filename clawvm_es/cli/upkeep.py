@@ -14,7 +14,7 @@ from clawvm_es.cli.redecided import difference_lines, redecided
 
 if TYPE_CHECKING:
     from clawvm_es.journal.anchors import Anchored
-    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.journal.ports import EventLog
 
 
 @click.command()
@@ -131,10 +131,10 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
     from clawvm_es.cli.output import emit, progress, table
     from clawvm_es.journal import snapshots
     from clawvm_es.projections.tables import TABLES
-    from clawvm_es.storage.sqlite.log import open_journal
+    from clawvm_es.storage import open_log
 
     require_journal(journal)
-    with open_journal(journal, wait_s=wait) as log:
+    with open_log(journal, wait_s=wait) as log:
         with progress("rebuild") as show:
             projections.rebuild(log, show)
             snapshots.rebuild(log)
@@ -166,7 +166,7 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
 
     from clawvm_es.cli.output import bad, counted, emit, good, progress
     from clawvm_es.errors import BackupRefused
-    from clawvm_es.storage.sqlite.backup import backup as copy
+    from clawvm_es.storage import backup as copy
 
     try:
         with progress("backup") as show:
@@ -226,7 +226,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
         emit_document(lines)
 
 
-def _exported(log: SQLiteLog, session_id: str, kind: str) -> list[bytes]:
+def _exported(log: EventLog, session_id: str, kind: str) -> list[bytes]:
     """The lines of the file that `--as` means."""
     if kind == "recording":
         from clawvm_es.history.recording import write_recording

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -26,8 +27,7 @@ from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
 from clawvm_es.projections import catch_up
 from clawvm_es.representations.counter import counter as counter_named
-from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 
 
 class Journal:
@@ -52,7 +52,7 @@ class Journal:
     @classmethod
     def open(
         cls,
-        path: str | os.PathLike[str],
+        url: str | os.PathLike[str],
         *,
         seed: int | None = None,
         wait_s: float = limits.LOCK_WAIT_S,
@@ -60,18 +60,21 @@ class Journal:
         clock: Callable[[], int] = now_us,
         hide_secrets: bool = False,
         group: bool = False,
+        connect: Callable[..., Any] | None = None,
     ) -> Journal:
-        """Open the journal at `path`, or make it; `":memory:"` is a log that lives as long as this object.
+        """Open the journal at `url`, or make it: a path, `sqlite:///PATH`, or `memory:`, which ends with this object.
 
         With a `seed`, salts are derived from it, so that the same input gives the same bytes on any machine.
         Such a journal is written with its seed only. With `hide_secrets` credentials of known forms are replaced by
         their kind before anything is kept, counted or put into a prompt. A new journal can be read by its owner only,
         with `group` by the file's group too; existing ones keep their permissions.
-        Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
+        `connect` makes the connections of the storage (`storage.open_log`).
+        Raises `UsageError` (no such storage), `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`,
+        `JournalReadOnly`.
         """
-        if str(path) == ":memory:":
-            return cls(MemoryLog(reproducible=seed is not None), seed=seed, clock=clock, hide_secrets=hide_secrets)
-        log = open_journal(path, wait_s=wait_s, read_only=read_only, reproducible=seed is not None, group=group)
+        log = open_log(
+            url, connect=connect, wait_s=wait_s, read_only=read_only, reproducible=seed is not None, group=group
+        )
         return cls(log, seed=seed, read_only=log.read_only, clock=clock, hide_secrets=hide_secrets)
 
     def __enter__(self) -> Journal:

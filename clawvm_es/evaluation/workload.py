@@ -21,7 +21,7 @@ from clawvm_es.model.facts import Need
 from clawvm_es.model.pages import RANK
 from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import TokenCounter
-from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage import open_log
 
 RETRIEVED_MAX: Final = 8
 """Pages that a retriever finds for a turn, at most."""
@@ -92,7 +92,7 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
     """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go."""
     opened = opening(recording, counter.name)
     tally: Counter[str] = Counter()
-    with MemoryLog(reproducible=True) as log:
+    with closing(open_log("memory:", reproducible=True)) as log:
         edge = Edge(log.vault(recording.session_id, SEED), counter)
         inputs = tuple([command.data for command in commands(recording, edge, opened, tally)])[1:]
         retrieved = tuple(_retrieved(inputs, edge))

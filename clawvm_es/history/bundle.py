@@ -34,10 +34,8 @@ from clawvm_es.errors import AnchorRefused, UsageError
 from clawvm_es.journal.anchors import Checkpoint, inclusion_proofs, rest_roots, unverified
 from clawvm_es.journal.anchors.anchor import check_root
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.ports import Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import ContentRedacted, ScopeChanged, ScopeSynced, SessionForked, SessionOpened
-from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import SQLiteLog
 
 FORMAT: Final = "clawvm-bundle"
 VERSION: Final = 1
@@ -56,7 +54,7 @@ class _Stream:
     seq: int  # of its last event
 
 
-def bundle(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], note: bytes) -> Iterator[bytes]:
+def bundle(log: EventLog, session_ids: Iterable[str], note: bytes) -> Iterator[bytes]:
     """The lines of a bundle of these sessions, and what they need, as of a checkpoint of this log.
 
     Raises `AnchorRefused` where the log does not hold what the note says, or a body was erased after it;
@@ -84,7 +82,7 @@ def bundle(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], note: bytes) 
     )
 
 
-def _streams(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], checkpoint: Checkpoint) -> dict[str, _Stream]:
+def _streams(log: EventLog, session_ids: Iterable[str], checkpoint: Checkpoint) -> dict[str, _Stream]:
     """Every stream that is needed, by its id."""
     found: dict[str, _Stream] = {}
     scopes: dict[str, int] = {}
@@ -113,9 +111,7 @@ def _streams(log: SQLiteLog | MemoryLog, session_ids: Iterable[str], checkpoint:
     return found
 
 
-def _add_scope(
-    log: SQLiteLog | MemoryLog, scope: str, learned: int, found: dict[str, _Stream], checkpoint: Checkpoint
-) -> None:
+def _add_scope(log: EventLog, scope: str, learned: int, found: dict[str, _Stream], checkpoint: Checkpoint) -> None:
     """A scope's stream up to what the sessions learned of it, and what they published in it."""
     for row in log.read(scope):
         if row.seq > checkpoint.size:
@@ -132,7 +128,7 @@ def _holds(found: dict[str, _Stream], session_id: str, version: int) -> bool:
     return stream is not None and stream.first <= version <= stream.last
 
 
-def _body(log: SQLiteLog | MemoryLog, streams: dict[str, _Stream], seqs: array[int]) -> Iterator[bytes]:
+def _body(log: EventLog, streams: dict[str, _Stream], seqs: array[int]) -> Iterator[bytes]:
     """All lines but the last; `seqs` gets the places of the events."""
     ids = sorted(streams)
     listed = [{"session_id": each, "first": streams[each].first, "last": streams[each].last} for each in ids]

@@ -18,16 +18,13 @@ import msgspec
 
 from clawvm_es import projections
 from clawvm_es.errors import AnchorRefused, UsageError
-from clawvm_es.history.reach import Log
 from clawvm_es.history.redact import Redaction
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
 from clawvm_es.journal.anchors.notes import from_base64
 from clawvm_es.journal.caches import texts_of
 from clawvm_es.journal.lineage import event_at, read_session
-from clawvm_es.journal.ports import Recorded
+from clawvm_es.journal.ports import Capability, Erasure, EventLog, Recorded, declares, erasing
 from clawvm_es.model.events import ContentRedacted
-from clawvm_es.storage.sqlite.erasure import Erasure
-from clawvm_es.storage.sqlite.log import SQLiteLog
 
 FORMAT: Final = "clawvm-erasure-certificate"
 VERSION: Final = 1
@@ -36,7 +33,12 @@ HELD: Final = "held"
 
 
 def certify(
-    log: Log, events: Sequence[Recorded], *, at_us: int, key: SecretKey | None = None, done: Redaction | None = None
+    log: EventLog,
+    events: Sequence[Recorded],
+    *,
+    at_us: int,
+    key: SecretKey | None = None,
+    done: Redaction | None = None,
 ) -> bytes:
     """The certificate of the erasure that these `content_redacted` events tell, as of now, signed if there is a key.
 
@@ -75,12 +77,12 @@ def canonical(document: dict[str, Any]) -> bytes:
     return msgspec.json.encode(document, order="sorted")
 
 
-def events_of(log: Log, done: Redaction) -> list[Recorded]:
+def events_of(log: EventLog, done: Redaction) -> list[Recorded]:
     """The events that a redaction appended."""
     return [event_at(log, trail.session_id, trail.version) for trail in done.trails if trail.version]
 
 
-def earlier_events(log: Log, session_id: str, at: int | None = None) -> list[Recorded]:
+def earlier_events(log: EventLog, session_id: str, at: int | None = None) -> list[Recorded]:
     """The events of an erasure that was done before: all of a session's, or that at version `at`.
 
     With them come those that the same erasures appended to other streams. Raises `UsageError` where there is none.
@@ -98,7 +100,7 @@ def earlier_events(log: Log, session_id: str, at: int | None = None) -> list[Rec
     ]
 
 
-def check_certificate(raw: bytes, key: PublicKey | None = None, log: Log | None = None) -> dict[str, Any]:
+def check_certificate(raw: bytes, key: PublicKey | None = None, log: EventLog | None = None) -> dict[str, Any]:
     """The document of a certificate that holds: with a key also its signature, with a log also its events.
 
     Raises `AnchorRefused`, which names what does not fit.
@@ -128,7 +130,7 @@ def _check_signature(document: dict[str, Any], key: PublicKey) -> None:
         raise AnchorRefused("signature", f"the certificate is not signed by {key.name} {key.key_id.hex()}")
 
 
-def _check_events(document: dict[str, Any], log: Log) -> None:
+def _check_events(document: dict[str, Any], log: EventLog) -> None:
     if document["journal_id"] != log.journal_id:
         raise AnchorRefused("origin", f"the certificate is of the journal {document['journal_id']}")
     for told in document["events"]:
@@ -161,24 +163,22 @@ def _event(row: Recorded) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------- scanning
 
 
-def _scanned(log: Log, commitments: Iterable[str], residue: bool) -> Iterator[dict[str, Any]]:
+def _scanned(log: EventLog, commitments: Iterable[str], residue: bool) -> Iterator[dict[str, Any]]:
     """Each place where a text may stand, how it was looked at, and the outcome."""
     held = sum(log.stored(name) is not None for name in commitments)
     yield _place("rows", "the row of each commitment, with its salt and text, was looked for", HELD if held else None)
-    if not isinstance(log, SQLiteLog):
-        return
-    pending = Erasure.PENDING if log.pending_erasures() else None
-    worst = Erasure.RESIDUE if residue else pending
-    how = "old pages are searched for pieces of the texts once their rows are gone, and rewritten where one is found"
-    yield _place("file", how, worst)
-    yield _place("write-ahead log", "it is copied into the file, cut to nothing, and searched", worst)
-    index = texts_of(log)
-    stray = 0 if index is None else index.stray()
-    how = "it was searched for texts that the journal does not hold"
-    yield _place("full-text index", how, HELD if stray else None)
-    yield _place("snapshots", "they hold no texts; those of the sessions were dropped with the rows", None)
-    how = "tables that are not ours were looked for; one with rows may hold copies"
-    yield _place("foreign objects", how, HELD if projections.holders(log) else None)
+    erased = erasing(log, "a certificate")
+    pending = Erasure.PENDING if erased.pending_erasures() else None
+    for what, how in erased.scrubbed():
+        yield _place(what, how, Erasure.RESIDUE if residue else pending)
+    if (index := texts_of(log)) is not None:
+        how = "it was searched for texts that the journal does not hold"
+        yield _place("full-text index", how, HELD if index.stray() else None)
+    if declares(log, Capability.SNAPSHOTS):
+        yield _place("snapshots", "they hold no texts; those of the sessions were dropped with the rows", None)
+    if declares(log, Capability.MODELS):
+        how = "tables that are not ours were looked for; one with rows may hold copies"
+        yield _place("foreign objects", how, HELD if projections.holders(log) else None)
 
 
 def _place(what: str, how: str, outcome: str | None) -> dict[str, Any]:

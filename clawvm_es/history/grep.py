@@ -11,24 +11,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import Recorded
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import decode
 from clawvm_es.projections import bodies_with
 from clawvm_es.representations.terms import composed, located, spaced, terms
 from clawvm_es.representations.terms import pattern as finder
-from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import SQLiteLog
 
-Log: TypeAlias = SQLiteLog | MemoryLog
 _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 
@@ -92,7 +89,7 @@ def words(text: str) -> Query:
 
 
 def grep(
-    log: Log,
+    log: EventLog,
     query: Query,
     *,
     session_id: str | None = None,
@@ -114,7 +111,7 @@ def grep(
 
 
 def _in_session(
-    log: Log, query: Query, holding: frozenset[str] | None, rows: Iterable[Recorded], types: frozenset[str]
+    log: EventLog, query: Query, holding: frozenset[str] | None, rows: Iterable[Recorded], types: frozenset[str]
 ) -> Iterator[Hit]:
     texts = _Texts(log, query, holding)
     waiting: dict[str, Hit] = {}  # results, by commitment, that no page has shown yet
@@ -136,7 +133,7 @@ def _in_session(
 class _Texts:
     """The texts behind commitments, and where in them it is said; each is looked at once."""
 
-    log: Log
+    log: EventLog
     query: Query
     holding: frozenset[str] | None  # commitments whose texts may say it; None: all
     known: dict[str, tuple[str, int, int] | None] = attrs.field(factory=dict)

@@ -14,8 +14,6 @@ from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import encode
-from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import SQLiteLog
 
 
 @attrs.frozen
@@ -111,7 +109,7 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
 
 def _matches(log: EventLog, commitment: str, text: str) -> bool | None:
     """Whether a sealed commitment was made to `text`; None where its salt is gone."""
-    stored = log.stored(commitment) if isinstance(log, SQLiteLog | MemoryLog) else None
+    stored = log.stored(commitment)
     return None if stored is None else commitment_to(stored[0], encode(text)) == commitment
 
 

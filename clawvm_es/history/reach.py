@@ -8,7 +8,6 @@ that showed it. Sources are followed to equal texts in the shared scopes of thei
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
 
 import attrs
 
@@ -16,6 +15,7 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import lineage, read_session
+from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
     PageWritten,
@@ -24,10 +24,6 @@ from clawvm_es.model.events import (
     SessionOpened,
     ToolReturned,
 )
-from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import SQLiteLog
-
-Log: TypeAlias = SQLiteLog | MemoryLog
 
 
 @attrs.frozen
@@ -51,7 +47,7 @@ class Named:
 class Reach:
     """Grows what is asked for to what has to be erased; `erased` are the commitments, `elsewhere` other holders."""
 
-    def __init__(self, log: Log, everywhere: bool) -> None:
+    def __init__(self, log: EventLog, everywhere: bool) -> None:
         self._log = log
         self._everywhere = everywhere
         self._sessions: dict[str, Named] = {}
@@ -173,7 +169,7 @@ def touches(names: Iterable[str], among: Mapping[str, object]) -> bool:
     return any(name in among for name in names)
 
 
-def _read(log: Log, session_id: str) -> Named:
+def _read(log: EventLog, session_id: str) -> Named:
     named = Named(session_id)
     results: dict[int, str] = {}
     for row in read_session(log, session_id):

@@ -23,13 +23,11 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
-from clawvm_es.history.reach import Log, Reach, touches
+from clawvm_es.history.reach import Reach, touches
 from clawvm_es.history.titles import title_of
-from clawvm_es.journal import snapshots
-from clawvm_es.journal.caches import texts_of
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import Durability, Erased, EventLog, NewEvent
+from clawvm_es.journal.ports import Capability, Durability, Erased, Erasure, EventLog, NewEvent, erasing, require
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
@@ -37,9 +35,6 @@ from clawvm_es.model.events import (
     PageWritten,
 )
 from clawvm_es.model.facts import RedactReason
-from clawvm_es.storage.sqlite import erasure
-from clawvm_es.storage.sqlite.erasure import Erasure
-from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
 
 _NAME: Final = re.compile(r"[\w.:/+@-]{1,200}")
 _PREFIX_MIN: Final = 8
@@ -119,7 +114,7 @@ class _Trail:
 
 
 def redact(
-    log: Log,
+    log: EventLog,
     target: Target,
     *,
     at_us: int,
@@ -131,9 +126,11 @@ def redact(
     """Erase what `target` names, on behalf of `principal`, at `at_us` (UTC µs).
 
     With `everywhere` also from other sessions that hold the same texts. With `dry_run` nothing is written and the
-    status is `planned`. Raises `UsageError` for a session, page or body that does not exist, `JournalReadOnly`,
-    `JournalBusy`, `JournalFull`, `ForeignObject` (a table that is not ours has rows); then nothing is erased.
+    status is `planned`. Raises `UsageError` for a session, page or body that does not exist, `MissingCapability`
+    (the storage cannot erase), `JournalReadOnly`, `JournalBusy`, `JournalFull`, `ForeignObject` (a table that is not
+    ours has rows); then nothing is erased.
     """
+    require(log, Capability.ERASE, "redact")
     _refuse_holders(log, dry_run)
     if not _NAME.fullmatch(principal):
         raise UsageError(f"principal {principal!r} is no name", hint="letters, digits and . : / + @ -")
@@ -148,14 +145,12 @@ def redact(
         except VersionConflict:
             continue
         projections.catch_up(log)
-        status = Erasure.ERASED
-        if isinstance(log, SQLiteLog):
-            status = erasure.scrub(log, [erased.body for erased in gone])
+        status = erasing(log, "redact").scrub([erased.body for erased in gone])
         return _redaction(log, reach, trails, gone, str(status), texts)
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
 
 
-def _refuse_holders(log: Log, dry_run: bool) -> None:
+def _refuse_holders(log: EventLog, dry_run: bool) -> None:
     """Raise `ForeignObject` where a table that is not ours may hold a copy of any text, in whatever form."""
     holders = () if dry_run else projections.holders(log)
     if holders:
@@ -166,18 +161,18 @@ def _refuse_holders(log: Log, dry_run: bool) -> None:
 
 
 def _finished(
-    log: Log, reach: Reach, trails: Sequence[_Trail], texts: Sequence[tuple[str, int]], dry_run: bool
+    log: EventLog, reach: Reach, trails: Sequence[_Trail], texts: Sequence[tuple[str, int]], dry_run: bool
 ) -> Redaction:
     """What is said where nothing is written: a plan, or that nothing is left but what is pending."""
     status = "planned" if dry_run and reach.erased else str(Erasure.NOTHING)
-    if not dry_run and isinstance(log, SQLiteLog) and log.pending_erasures():
-        status = str(erasure.scrub(log))
+    if not dry_run and erasing(log, "redact").pending_erasures():
+        status = str(erasing(log, "redact").scrub())
     would = [Erased(0, body) for body in reach.bodies()] if dry_run else []
     return _redaction(log, reach, [attrs.evolve(trail, version=0) for trail in trails], would, status, texts)
 
 
 def _redaction(
-    log: Log,
+    log: EventLog,
     reach: Reach,
     trails: Sequence[_Trail],
     gone: Sequence[Erased],
@@ -200,7 +195,7 @@ def _redaction(
     )
 
 
-def _shares(log: Log, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
+def _shares(log: EventLog, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
     """Texts by the stream that they belong to, in the order of ids."""
     sizes: dict[str, list[int]] = {}
     for owner, size in texts:
@@ -212,7 +207,7 @@ def _shares(log: Log, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
 # ------------------------------------------------------------------------------------------- planning
 
 
-def _asked(log: Log, reach: Reach, target: Target) -> Iterator[str]:
+def _asked(log: EventLog, reach: Reach, target: Target) -> Iterator[str]:
     """The commitments that the target names itself."""
     chosen = (target.page_id is not None, target.body is not None, target.matches is not None, target.everything)
     if sum(chosen) != 1:
@@ -234,7 +229,7 @@ def _asked(log: Log, reach: Reach, target: Target) -> Iterator[str]:
     return _matching(log, names, target.matches)
 
 
-def _of_page(log: Log, session_id: str, page_id: str) -> Iterator[str]:
+def _of_page(log: EventLog, session_id: str, page_id: str) -> Iterator[str]:
     rows = (row.data for row in read_session(log, session_id))
     written = (data for data in rows if isinstance(data, PageWritten) and data.page_id == page_id)
     found = [data.levels[0].body for data in written]  # in full; what was built from it goes with it
@@ -253,14 +248,14 @@ def _of_body(names: Iterable[str], wanted: str) -> Iterator[str]:
     return iter(found)
 
 
-def _matching(log: Log, names: Iterable[str], matches: Callable[[str], object]) -> Iterator[str]:
+def _matching(log: EventLog, names: Iterable[str], matches: Callable[[str], object]) -> Iterator[str]:
     for name in names:
         stored = log.stored(name)
         if stored is not None and stored[1] is not None and matches(stored[1].decode("utf-8", "replace")):
             yield name
 
 
-def _trails(log: Log, reach: Reach, reason: RedactReason) -> list[_Trail]:
+def _trails(log: EventLog, reach: Reach, reason: RedactReason) -> list[_Trail]:
     """The event for each stream whose fold reaches an erased commitment."""
     found = []
     for session in sorted(reach.reached(), key=lambda session: session.session_id):
@@ -270,7 +265,7 @@ def _trails(log: Log, reach: Reach, reason: RedactReason) -> list[_Trail]:
     return found
 
 
-def _trail(log: Log, session_id: str, names: tuple[str, ...], reason: RedactReason) -> _Trail:
+def _trail(log: EventLog, session_id: str, names: tuple[str, ...], reason: RedactReason) -> _Trail:
     """The event of one stream: the commitments that it reaches, and the pages whose content goes with them."""
     if session_id.startswith(SCOPE_PREFIX):
         head = log.head(session_id)
@@ -291,20 +286,15 @@ def _trail(log: Log, session_id: str, names: tuple[str, ...], reason: RedactReas
 
 
 def _erase(
-    log: Log, reach: Reach, trails: Sequence[_Trail], at_us: int, principal: str
+    log: EventLog, reach: Reach, trails: Sequence[_Trail], at_us: int, principal: str
 ) -> tuple[tuple[Erased, ...], list[_Trail]]:
     """Append all events and delete all rows in one transaction; raises `VersionConflict` where a stream moved on."""
     done: list[_Trail] = []
     with log.transaction(Durability.FULL) as transaction:
-        first = 0
         for trail in trails:
-            head = transaction.append(trail.session_id, _events(trail, at_us, principal), trail.version)
-            first = first or head.seq
+            transaction.append(trail.session_id, _events(trail, at_us, principal), trail.version)
             done.append(attrs.evolve(trail, version=trail.version + 1))
-        gone = transaction.erase(tuple(reach.erased))
-        if isinstance(transaction, SQLiteTransaction):
-            _forget(log, transaction, [trail.session_id for trail in trails], gone)
-            erasure.mark(transaction.connection, first)
+        gone = transaction.erase(tuple(reach.erased), [trail.session_id for trail in trails])
     return gone, done
 
 
@@ -313,12 +303,3 @@ def _events(trail: _Trail, at_us: int, principal: str) -> list[NewEvent]:
         return [NewEvent(trail.event, 0, at_us, principal)]
     command = Command(trail.event, at_us, principal)
     return [NewEvent(event, trail.state.turn, at_us, principal) for event in decide(trail.state, command)]
-
-
-def _forget(
-    log: EventLog, transaction: SQLiteTransaction, session_ids: Sequence[str], gone: Sequence[Erased]
-) -> None:
-    """Drop what caches and indexes hold of what is gone."""
-    snapshots.forget(log, transaction, session_ids)
-    if (index := texts_of(log)) is not None:
-        index.forget(transaction, gone)

@@ -10,7 +10,7 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
-from clawvm_es.storage.sqlite import raw
+from clawvm_es.storage import read_bytes
 
 LOOKED_AT: Final = 64
 """Records at the start of a file that are looked at to tell its format."""
@@ -19,7 +19,7 @@ LOOKED_AT: Final = 64
 def load(path: Path) -> bytes:
     """The bytes of a file. Raises `UnreadableInput` if it is missing, a directory, not readable, or empty."""
     try:
-        data = raw.read_bytes(str(path))
+        data = read_bytes(str(path))
     except FileNotFoundError:
         raise UnreadableInput(f"{path}: no such file", hint="check the path") from None
     except IsADirectoryError:

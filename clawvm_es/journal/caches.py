@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import attrs
 
-from clawvm_es.journal.ports import Capability, Erased, EventLog, Transaction, declares
+from clawvm_es.journal.ports import Capability, EventLog, declares
 
 RawEvent: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, str, bytes]
 """(seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash) of one event, undecoded."""
@@ -130,9 +130,6 @@ class TextIndex(Protocol):
 
     def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
         """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
-
-    def forget(self, transaction: Transaction, gone: Sequence[Erased]) -> None:
-        """Take erased bodies out of the index, inside the transaction that erases them; leave none of their words."""
 
     def stray(self) -> int:
         """Count the bodies that the index knows and the log does not keep."""

@@ -15,14 +15,15 @@ from clawvm_es.errors import ClawVMError
 from clawvm_es.journal.admission import odd_text, odd_time, oddity
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.journal.codec import check_canonical, decode
-from clawvm_es.journal.problems import Problem
+from clawvm_es.journal.planning import COLUMNS
+from clawvm_es.journal.ports import EventLog, Recorded
+from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.model.events import EVENT_TYPES, KINDS, SessionForked
-from clawvm_es.storage.sqlite import queries
 
 RawRow: TypeAlias = tuple[Any, ...]
-"""The columns of `queries.COLUMNS`; texts are UTF-8 bytes."""
+"""The columns of `planning.COLUMNS`; texts are UTF-8 bytes."""
 
-_HASHED: Final = tuple(queries.COLUMNS.replace(",", "").split()[1:13])
+_HASHED: Final = COLUMNS[1:13]
 _FORKED: Final = SessionForked.TYPE.encode()
 _KINDS: Final = {name.encode(): kind.encode() for name, kind in KINDS.items()}
 _GUESSES: Final = 64
@@ -47,7 +48,7 @@ class EventChecker:
         self,
         hash_at: Callable[[str, int], bytes | None],
         fast: bool,
-        note: Callable[[Problem], object] = lambda noted: None,
+        note: Note = silent,
     ) -> None:
         self._hash_at = hash_at
         self._fast = fast
@@ -129,6 +130,22 @@ class EventChecker:
                 self._note(Problem(f"data{odd[0].removeprefix('$')}", place(row), odd[1]))
         except ClawVMError as error:
             yield Problem("type" if isinstance(error, LookupError) else "data", place(row), error.message)
+
+
+def check_log(log: EventLog, fast: bool, note: Note = silent) -> Iterator[Problem]:
+    """All problems of the events of a log, read as any log gives them."""
+
+    def hash_at(session_id: str, version: int) -> bytes | None:
+        return next((recorded.hash for recorded in log.read(session_id, version - 1, version)), None)
+
+    checker = EventChecker(hash_at, fast, note)
+    for recorded in log.read_all():
+        yield from checker.check(raw_row(recorded))
+
+
+def raw_row(recorded: Recorded) -> RawRow:
+    """The stored row of an event that was read."""
+    return tuple(cell.encode() if isinstance(cell, str) else cell for cell in recorded[: len(COLUMNS)])
 
 
 def place(row: RawRow) -> str:

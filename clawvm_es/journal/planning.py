@@ -22,7 +22,12 @@ from clawvm_es.model.events import EVENT_TYPES, KINDS, Event, SessionForked
 Spot: TypeAlias = tuple[int, int, bytes]
 """Version, seq and hash of a stream's last event."""
 Row: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, int | None, str | None, str, bytes, bytes]
-"""seq, session_id, version, turn, kind, type, schema_version, at, principal, cause, key, data, prev_hash, hash."""
+"""An event as it is stored, in the order of `COLUMNS`."""
+COLUMNS: Final = (
+    "seq", "session_id", "version", "turn", "kind", "type", "schema_version", "at", "principal", "cause",
+    "idempotency_key", "data", "prev_hash", "hash",
+)  # fmt: skip
+"""The columns of a `Row`, in order; the hash covers all but the first and the last."""
 
 _META: Final = {
     cls: (KINDS[name], name, cls.SCHEMA_VERSION, KINDS[name].encode(), name.encode())

@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum, StrEnum
-from typing import NamedTuple, Protocol, TypeAlias, cast
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, cast
 
 import attrs
 
 from clawvm_es.errors import MissingCapability
+from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.model.events import Event
 
 
@@ -113,6 +115,19 @@ class SnapshotRow:
     head: bytes
 
 
+class Erasure(StrEnum):
+    """How far an erasure came."""
+
+    NOTHING = "nothing"
+    """There was nothing to erase."""
+    ERASED = "erased"
+    """Rows are gone, and so is every trace in the files."""
+    PENDING = "pending"
+    """Rows are gone; a reader (or a full disk) keeps old pages from being overwritten."""
+    RESIDUE = "residue"
+    """A piece was found after all was done: a copy in a table that is not ours."""
+
+
 class Capability(StrEnum):
     """What a log can do beside keeping events and bodies.
 
@@ -147,6 +162,75 @@ def require(log: object, capability: Capability, verb: str) -> None:
             f"{verb} is not possible here: the storage {kind} does not declare the capability {capability}",
             hint="nothing was done; use a journal file, or a storage that declares it",
         )
+
+
+class Verifying(Protocol):
+    """A log that checks what it stored (`Capability.VERIFY`)."""
+
+    def verify(self, fast: bool = False, note: Note = silent) -> tuple[Problem, ...]:
+        """All problems of the log, at most `PROBLEMS_MAX`; empty if it is what was written. Writes nothing.
+
+        `fast` checks numbers and chains only. `note` is told what an older program took and today's would not.
+        Stored content never raises: it is a problem.
+        """
+
+
+class Anchoring(Protocol):
+    """A log that gives the hashes of its events, in order (`Capability.ANCHOR`)."""
+
+    @property
+    def journal_id(self) -> str:
+        """The random id given to this log when it was made."""
+
+    def size(self) -> int:
+        """The number of events; raises `JournalDamaged`."""
+
+    def hashes(self, after: int, upto: int) -> Iterator[bytes]:
+        """The stored hashes of the events with `seq` above `after` and up to `upto`, 32 bytes each, without a gap.
+
+        Raises `JournalDamaged` where one of them is missing.
+        """
+
+    def sync(self) -> None:
+        """Return when all that can be read is where a power cut leaves it."""
+
+
+def verifying(log: object, verb: str) -> Verifying:
+    """The log as one that verifies; raises `MissingCapability`."""
+    require(log, Capability.VERIFY, verb)
+    return cast(Verifying, log)
+
+
+def anchoring(log: object, verb: str) -> Anchoring:
+    """The log as one that gives its hashes; raises `MissingCapability`."""
+    require(log, Capability.ANCHOR, verb)
+    return cast(Anchoring, log)
+
+
+class Erasing(Protocol):
+    """A log that leaves no trace of erased bodies (`Capability.ERASE`).
+
+    A transaction deletes the rows (`Transaction.erase`); `scrub` removes what the files still hold.
+    """
+
+    def pending_erasures(self) -> tuple[int, ...]:
+        """The first events of erasures of which traces may still be there."""
+
+    def scrubbed(self) -> Sequence[tuple[str, str]]:
+        """The places beside rows that `scrub` cleans, and how, for certificates; empty where there are none."""
+
+    def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
+        """Remove the traces of erased `bodies` (None: not known any more) and say how far that came.
+
+        Waits `wait_s` for other writers, by default as long as the log does. What is in the way never raises: the
+        erasure stays pending, and the next open of the log finishes it.
+        """
+
+
+def erasing(log: object, verb: str) -> Erasing:
+    """The log as one that erases; raises `MissingCapability`."""
+    require(log, Capability.ERASE, verb)
+    return cast(Erasing, log)
 
 
 class Vault(Protocol):
@@ -190,10 +274,12 @@ class Transaction(Protocol):
         `session_forked` goes on from the version and hash of the parent that it names, which must be in the log.
         """
 
-    def erase(self, commitments: Sequence[str]) -> tuple[Erased, ...]:
+    def erase(self, commitments: Sequence[str], streams: Sequence[str] = ()) -> tuple[Erased, ...]:
         """Delete commitments with their salts, and the bodies that no other commitment stands for; returns those.
 
-        A `content_redacted` that names each of them must be in the log, or come before in this transaction.
+        A `content_redacted` that names each of them must be in the log, or come before in this transaction. What
+        caches hold of those bodies and of `streams` goes in the same transaction, and the erasure is pending
+        (`Erasing`) from its commit until no file holds a trace.
         """
 
 
@@ -271,8 +357,28 @@ class EventLog(Protocol):
     def bodies_kept(self, session_id: str | None = None) -> tuple[int, int]:
         """Bodies that the log (or one session) keeps, and their bytes; a shared one counts once."""
 
+    def stored(self, commitment: str) -> tuple[bytes, bytes | None] | None:
+        """Salt and body (None: sealed) behind a commitment; None where it was erased, or never stored."""
+
+    def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
+        """(session, commitment) of all that stand for the same body, by age; empty where nothing is stored.
+
+        The commitment itself is one of them, the only one where its body is sealed.
+        """
+
+    def details(self) -> Mapping[str, Any]:
+        """Figures of the storage for people, by name: sizes of files, who holds them open. May be empty."""
+
     def close(self) -> None:
         """Release the log; further calls raise."""
+
+    def __enter__(self) -> Self:
+        """The log itself, which is closed when the block ends."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the log."""
 
 
 class SnapshotReader(Protocol):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Final
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Final, TypeAlias
 
 import attrs
 
 DAMAGE: Final = (
-    sqlite3.Error,
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -17,7 +17,9 @@ DAMAGE: Final = (
     TypeError,
     ValueError,
 )
-"""What reading damaged pages raises: SQLite's own errors, and what comes of cells that the tables do not allow."""
+"""The errors that come of cells that no row of ours has; a storage adds its own errors of reading."""
+PROBLEMS_MAX: Final = 1_000
+"""Problems after which the search stops."""
 
 
 @attrs.frozen
@@ -34,3 +36,30 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}: {self.detail}"
+
+
+Note: TypeAlias = Callable[[Problem], object]
+"""Is told what is odd and yet consistent."""
+
+
+def silent(noted: Problem) -> None:
+    """A `Note` for callers that do not ask for notes."""
+
+
+def at_most(note: Note, most: int = PROBLEMS_MAX) -> Note:
+    """The same `Note`, told no more than so often."""
+    rest = itertools.count(1)
+
+    def told(noted: Problem) -> None:
+        if next(rest) <= most:
+            note(noted)
+
+    return told
+
+
+def first_problems(found: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The first `PROBLEMS_MAX` problems, and where there are more, one that says so."""
+    problems = tuple(itertools.islice(found, PROBLEMS_MAX + 1))
+    if len(problems) > PROBLEMS_MAX:
+        return (*problems[:-1], Problem("more", "log", f"there are more than {PROBLEMS_MAX} problems"))
+    return problems

@@ -1,11 +1,117 @@
-"""Where journals are kept: each package fills the ports of `journal.ports`, and nothing else knows SQL."""
+"""The storages of journals: each package fills the ports of `journal.ports`, and nothing else knows SQL.
+
+A journal is named by a URL:
+
+    URL                  | storage
+    ---------------------+------------------------------------------------------
+    `path/to/j.db`       | an SQLite file
+    `sqlite:///j.db`     | the same; `sqlite:////srv/j.db` is an absolute path
+    `memory:`            | a new log in memory, which lives as long as the object
+
+The module of a storage has `open_log`, and `verify`, `exists` and `backup` where a journal outlives its process.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import re
+from collections.abc import Callable
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from clawvm_es.errors import MissingCapability, UsageError
+from clawvm_es.journal.ports import verifying
+from clawvm_es.journal.problems import silent
+from clawvm_es.limits import LOCK_WAIT_S
 
 if TYPE_CHECKING:
     from clawvm_es.journal.caches import RankedTexts
+    from clawvm_es.journal.ports import EventLog
+    from clawvm_es.journal.problems import Note, Problem
+    from clawvm_es.storage.sqlite.backup import Backup
+
+SCHEMES: Final = MappingProxyType(
+    {"memory": "clawvm_es.storage.memory.backend", "sqlite": "clawvm_es.storage.sqlite.backend"}
+)
+"""Scheme of a URL → the module of its storage, which is loaded when it is first asked for."""
+_URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_MEMORY: Final = ("memory:", ":memory:")
+
+
+def open_log(
+    url: str | os.PathLike[str],
+    *,
+    connect: Callable[..., Any] | None = None,
+    wait_s: float = LOCK_WAIT_S,
+    read_only: bool = False,
+    reproducible: bool = False,
+    group: bool = False,
+) -> EventLog:
+    """Open the journal at `url`; where there is none, make one, marked `reproducible` if asked.
+
+    `connect` makes the connections of a storage in place of its own library (SQLite: `sqlite3.connect`). `wait_s`
+    bounds each wait for other writers. With `read_only`, or where it cannot be written, every write raises
+    `JournalReadOnly`. A new file can be read by its owner only, with `group` by its group too.
+    Raises `UsageError` for a scheme that no storage has, and what the storage raises.
+    """
+    module, place = _located(url)
+    options = {"wait_s": wait_s, "read_only": read_only, "reproducible": reproducible, "group": group}
+    log: EventLog = module.open_log(place, **options, **_given(connect))
+    return log
+
+
+def verify(
+    log: EventLog | str | os.PathLike[str],
+    *,
+    fast: bool = False,
+    note: Note = silent,
+    connect: Callable[..., Any] | None = None,
+) -> tuple[Problem, ...]:
+    """All problems of a journal, given as a log or by its URL; see `Verifying`. A damaged file need not open.
+
+    Raises `UnreadableInput` where there is no journal, `MissingCapability` for a storage that cannot verify.
+    """
+    if not isinstance(log, str | os.PathLike):
+        return verifying(log, "verify").verify(fast, note)
+    module, place = _located(log)
+    found: tuple[Problem, ...] = _offered(module, "verify")(place, fast=fast, note=note, **_given(connect))
+    return found
+
+
+def backup(
+    url: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    force: bool = False,
+    group: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    connect: Callable[..., Any] | None = None,
+) -> Backup:
+    """Copy the journal at `url` to `destination`, whole or not at all; see `storage.sqlite.backup`.
+
+    Raises `MissingCapability` for a storage that cannot copy.
+    """
+    module, place = _located(url)
+    options = {"force": force, "group": group, "progress": progress}
+    made: Backup = _offered(module, "backup")(place, destination, **options, **_given(connect))
+    return made
+
+
+def exists(url: str | os.PathLike[str]) -> bool:
+    """Find out whether there is a journal at `url`, and write nothing. Raises what opening it would."""
+    module, place = _located(url)
+    return bool(_offered(module, "exists")(place))
+
+
+def read_bytes(path: str, most: int = -1) -> bytes:
+    """The bytes of a file that somebody gave as input, at `most` so many; it may be a journal that is open here.
+
+    Closing a descriptor of an open journal would drop the locks that SQLite holds on it (LAW-RAW-1).
+    """
+    from clawvm_es.storage.sqlite import raw
+
+    return raw.read_bytes(path, most)
 
 
 def ranked_texts() -> RankedTexts:
@@ -13,3 +119,35 @@ def ranked_texts() -> RankedTexts:
     from clawvm_es.storage.sqlite.text_index import Ranked
 
     return Ranked()
+
+
+def _located(url: str | os.PathLike[str]) -> tuple[Any, str]:
+    """The module of the storage that a URL names, and the place in it."""
+    text = os.fspath(url)
+    match = _URL.fullmatch(text)
+    if text in _MEMORY:
+        scheme, place = "memory", ""
+    elif match is None:
+        scheme, place = "sqlite", text
+    else:
+        scheme, place = match[1].lower(), match[2]
+        if scheme in SCHEMES and not (place.startswith("/") and len(place) > 1):
+            raise UsageError(f"{scheme}:// names no journal here", hint="sqlite:///j.db, or sqlite:////srv/j.db")
+        place = place[1:]
+    if scheme not in SCHEMES:
+        known = "a path, sqlite:///PATH, memory:"
+        raise UsageError(f"no storage is called {scheme!r}", hint=f"a journal is {known}")
+    return import_module(SCHEMES[scheme]), place
+
+
+def _offered(module: Any, verb: str) -> Callable[..., Any]:
+    """A function of a storage that not every storage has."""
+    found = getattr(module, verb, None)
+    if found is None:
+        kind = module.__name__.split(".")[-2]
+        raise MissingCapability(f"{verb} is not possible here: the storage {kind} does not have it")
+    return found  # type: ignore[no-any-return]
+
+
+def _given(connect: Callable[..., Any] | None) -> dict[str, Any]:
+    return {} if connect is None else {"connect": connect}

@@ -17,7 +17,7 @@ import pytest
 
 from clawvm_es import Journal
 from clawvm_es.errors import JournalBusy
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from tests.acceptance.user import PROGRAM, conversation, in_shell, lines, refused
 from tests.waiting import until
 
@@ -133,7 +133,7 @@ def _written(journal) -> int:
     """How many events are in the journal so far."""
     if not journal.exists():
         return 0
-    with open_journal(journal, read_only=True) as log:
+    with open_log(journal, read_only=True) as log:
         return max((head.seq for head in log.heads()), default=0)
 
 

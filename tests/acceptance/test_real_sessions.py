@@ -11,7 +11,7 @@ from clawvm_es.history import end_of_turn, prompt_at, state_at
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.pages import ABSENT, LADDER
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from tests.acceptance.user import in_shell
 
 pytestmark = pytest.mark.sweep
@@ -30,7 +30,7 @@ def journal(traces, tmp_path_factory):
 @pytest.fixture
 def log(journal):
     """That journal, for reading."""
-    with open_journal(journal, read_only=True) as log:
+    with open_log(journal, read_only=True) as log:
         yield log
 
 

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
+from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite import backup as module
-from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 
 
@@ -17,7 +17,7 @@ from clawvm_es.testing.logs import budget
 def journal(tmp_path):
     """A journal with some events."""
     path = tmp_path / "j.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(n) for n in range(1, 30)])
     return path
 
@@ -74,7 +74,7 @@ def test_an_interrupted_backup_leaves_nothing(tmp_path, run, journal, monkeypatc
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "verify_log", interrupt)
+    monkeypatch.setattr(module, "verify", interrupt)
     before = sorted(tmp_path.iterdir())
     code, _, err = run("backup", journal, tmp_path / "copy.db")
     assert code == 130

@@ -16,9 +16,8 @@ from clawvm_es.errors import ForeignObject, JournalDamaged
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.projections import catch_up, foreign_objects, projections_problems, snapshot
 from clawvm_es.projections.tables import SESSIONS
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import opening, watched
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.fakes import FakeClock
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"
@@ -75,7 +74,7 @@ def test_a_journal_with_a_foreign_trigger_is_read_and_never_written(run, path, t
 
 def test_a_trigger_that_comes_while_a_session_is_open_is_seen(path):
     """The next transaction after the trigger was made is refused, and nothing is appended."""
-    with open_journal(path) as log:
+    with open_log(path) as log:
         catch_up(log)
         before = log.heads()
         change(path, TRIGGERS[1])
@@ -88,11 +87,11 @@ def test_a_trigger_that_comes_while_a_session_is_open_is_seen(path):
 def test_a_view_in_the_place_of_a_read_model_is_not_read(path, name):
     """LAW-FOREIGN-2: what is not as we make it is folded again, named by `verify`, and made anew by a writer."""
     change(path, f"DROP TABLE {name}", f"CREATE VIEW {name} AS {ENDLESS} i FROM n")
-    with open_journal(path, read_only=True) as log:
+    with open_log(path, read_only=True) as log:
         with snapshot(log) as view:
             assert [row.session_id for row in view.rows(SESSIONS)] == ["a"]
         assert any(name in problem for problem in projections_problems(log))
-    with open_journal(path) as log:
+    with open_log(path) as log:
         catch_up(log)
         assert projections_problems(log) == []
 
@@ -102,7 +101,7 @@ def test_tables_and_views_beside_ours_are_named_and_block_nothing(run, path):
     change(
         path, "CREATE TABLE mine (x)", f"CREATE VIEW theirs AS {ENDLESS} i FROM n", "CREATE INDEX i ON turns (turn)"
     )
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert [str(each) for each in foreign_objects(log)] == ["index i on turns", "table mine", "view theirs"]
     code, out, _ = run("verify", path)
     assert code == 0 and "table mine: foreign: is not ours" in out and "view theirs: foreign" in out
@@ -127,7 +126,7 @@ def test_copies_in_altered_tables_of_ours_go_with_the_erasure(path):
         "DROP TABLE snapshot_position",
         f"CREATE TABLE snapshot_position AS SELECT '{TEXT}' AS copy",
     )
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert redact(log, Target("a", page_id="p1"), at_us=1).status == "erased"
     assert TEXT.encode() not in path.read_bytes()
 
@@ -143,8 +142,8 @@ def test_an_altered_table_of_the_log_is_damage(path, statement):
     """A journal whose own tables are not as made is not opened, and `verify` says which."""
     change(path, statement)
     with pytest.raises(JournalDamaged, match=r"events|commitments"):
-        open_journal(path)
-    assert {problem.what for problem in verify_log(path)} >= {"schema"}
+        open_log(path)
+    assert {problem.what for problem in verify(path)} >= {"schema"}
 
 
 def test_a_statement_without_end_gives_up(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.engine.journal import Journal
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget
 
 SESSION = Path(__file__).parents[2] / "clawvm_es" / "cli" / "demo_session.jsonl"
@@ -29,9 +29,9 @@ def umask(request):
 
 
 @pytest.mark.parametrize(("group", "mode"), [(False, 0o600), (True, 0o660)])
-def test_an_open_journal_has_private_files(tmp_path, group, mode) -> None:
+def test_an_open_log_has_private_files(tmp_path, group, mode) -> None:
     """Journal, write-ahead log, shared memory and lock are their owner's, or also their group's."""
-    with open_journal(tmp_path / "j.db", group=group) as log:
+    with open_log(tmp_path / "j.db", group=group) as log:
         log.append("s", [budget(1)])
         assert modes(tmp_path) == dict.fromkeys(("j.db", "j.db-wal", "j.db-shm", "j.db.lock"), mode)
     with Journal.open(tmp_path / "k.db", group=group):
@@ -42,9 +42,9 @@ def test_an_open_journal_has_private_files(tmp_path, group, mode) -> None:
 def test_a_journal_that_is_there_keeps_its_mode(tmp_path) -> None:
     """Neither opening it again nor `group` changes what others may do with it."""
     path = tmp_path / "j.db"
-    open_journal(path).close()
+    open_log(path).close()
     path.chmod(0o640)
-    with open_journal(path, group=True) as log:
+    with open_log(path, group=True) as log:
         log.append("s", [budget(1)])
         assert modes(tmp_path) == {"j.db": 0o640, "j.db-wal": 0o640, "j.db-shm": 0o640, "j.db.lock": 0o600}
 

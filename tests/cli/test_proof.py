@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget, used
 
 
@@ -24,7 +24,7 @@ def place(tmp_path, run, monkeypatch):
 
 def grow(folder) -> None:
     """Append 3 events."""
-    with open_journal(folder / "j.db") as log:
+    with open_log(folder / "j.db") as log:
         log.append("a", [budget(1), used("p1")])
         log.append("b", [budget(2)])
 

@@ -16,7 +16,7 @@ import pytest
 from clawvm_es.cli.demo import SEED
 from clawvm_es.cli.main import cli, main
 from clawvm_es.projections.tables import TABLES
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 
 OURS, WEAK = "demo-clawvm", "demo-retrieval"
 READING = {
@@ -105,7 +105,7 @@ def test_a_session_document_has_all_figures(load, demo_journal):
     assert ours["needs"] == ours["hits"] + ours["misses"]
     assert sum(ours["faults"].values()) == 0 < sum(weak["faults"].values())
     assert weak["faults"]["flush_miss"] == 1 and weak["faults"]["pinned_invariant_miss"] > 0
-    with open_journal(demo_journal, read_only=True) as log:
+    with open_log(demo_journal, read_only=True) as log:
         head = log.head(OURS)
     assert ours["head"] == {"version": head.version, "hash": head.hash.hex()}
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import EventLogContract
 
 
@@ -19,7 +18,7 @@ class TestMemoryLog(EventLogContract):
         log = MemoryLog()
         yield log
         if not log._closed:
-            assert verify_log(log) == ()
+            assert verify(log) == ()
 
 
 class TestSQLiteLog(EventLogContract):
@@ -28,6 +27,6 @@ class TestSQLiteLog(EventLogContract):
     @pytest.fixture
     def log(self, tmp_path):
         """An empty journal; its file must verify when the test is done with it."""
-        with open_journal(tmp_path / "journal.db", wait_s=20) as log:
+        with open_log(tmp_path / "journal.db", wait_s=20) as log:
             yield log
-        assert verify_log(tmp_path / "journal.db") == ()
+        assert verify(tmp_path / "journal.db") == ()

@@ -13,7 +13,7 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.model.pages import Pin
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_an_untouched_fork_holds_what_its_parent_held(journal):
         assert child.state.pages == parent.pages and child.state.resident == parent.resident
     assert [row.version for row in read_session(journal.log, "child")] == list(range(1, 22))
     assert prompt_at(journal.log, "child").text == prompt_at(journal.log, "parent", 20).text
-    assert verify_log(journal.log) == ()
+    assert verify(journal.log) == ()
 
 
 def test_a_fork_goes_on_under_its_own_policy_and_budget(journal):
@@ -49,7 +49,7 @@ def test_a_fork_goes_on_under_its_own_policy_and_budget(journal):
     with journal.session("child") as again:
         assert again.state.profile.name == "lru" and again.state.budget_tokens == 90
     assert redecide(read_session(journal.log, "child")) > 0
-    assert verify_log(journal.log) == ()
+    assert verify(journal.log) == ()
 
 
 def test_a_fork_weighs_its_parents_pages_by_its_own_weights(journal):

@@ -15,7 +15,7 @@ from clawvm_es.model import events as e
 from clawvm_es.projections import projections_problems, snapshot
 from clawvm_es.projections.digest import decision_digest
 from clawvm_es.projections.tables import SESSIONS
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 from tests.engine.conftest import FIELDS, ticking
 
 RULE = "Never push to main."
@@ -49,7 +49,7 @@ def test_a_closed_session_goes_on_under_its_id(journal):
         *("session_reopened", "page_written", "turn_began", "prompt_rendered"),
         *("boundary_reached", "session_closed"),
     ]
-    assert verify_log(journal.log) == ()
+    assert verify(journal.log) == ()
     assert redecide(read_session(journal.log, "s")) > 0
 
 
@@ -181,7 +181,7 @@ def test_forks_snapshots_what_if_and_traces_know_sessions_that_went_on(tmp_path)
         for name in ("s", "child"):
             replay(again, tmp_path / f"{name}.jsonl")
             assert digest(again, name) == told[name]
-        assert verify_log(again.log) == ()
+        assert verify(again.log) == ()
 
 
 def digest(journal, session_id):

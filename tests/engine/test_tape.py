@@ -22,7 +22,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import RedactReason, ResourceClass
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 from tests.engine.conftest import ticking
 
 
@@ -114,7 +114,7 @@ def calls(journal, session_id):
 
 def check(journal, session_id="child"):
     """The log is consistent and today's code decides the session the same."""
-    assert verify_log(journal.log) == ()
+    assert verify(journal.log) == ()
     redecide(read_session(journal.log, session_id))
 
 

@@ -16,7 +16,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Holder, Need, NeedRule, Trigger
 from clawvm_es.projections.digest import decision_digest
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 from tests.engine.conftest import FIELDS, ticking
 
 POLICY = "compaction_hybrid"
@@ -65,7 +65,7 @@ def test_a_live_session_flushes_and_compacts_right_before_a_turn(journal):
     found = boundaries(rows)
     assert {kind for kind, _ in found} == {Boundary.FLUSH, Boundary.COMPACT}
     assert {after for _, after in found} == {"turn_began"}
-    assert verify_log(journal.log) == ()
+    assert verify(journal.log) == ()
     assert redecide(rows) == sum(row.kind == "decision" for row in rows)
     assert any(isinstance(row.data, e.UpdateCommitted) for row in rows)
 

@@ -13,7 +13,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Trigger
 from clawvm_es.projections import projections_problems, rebuild
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 from tests.golden.make import VERSION, expectation
 
 CURRENT = {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()}
@@ -46,7 +46,7 @@ def test_there_are_golden_journals():
 def test_golden_journals_verify(golden):
     """Chains, bodies and read models of an old journal check out."""
     journal, _, _ = golden
-    assert verify_log(journal.log) == ()
+    assert verify(journal.log) == ()
     assert list(projections_problems(journal.log)) == []
 
 

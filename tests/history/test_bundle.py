@@ -26,7 +26,7 @@ from clawvm_es.journal.anchors.notes import Checkpoint, sign
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.model.events import ContentRedacted, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget, new, used
 from tests.journal.test_anchors import ED25519
 
@@ -67,7 +67,7 @@ def place(tmp_path_factory):
         for name in ("a", "b", "c"):
             write(journal, name, f"of {name}")
         write(journal, "alone", "nothing", project=None)
-    with open_journal(folder / "j.db") as log:
+    with open_log(folder / "j.db") as log:
         parent = list(log.read("alone"))[5]
         log.append("fork", [new(SessionForked("alone", 6, parent.hash.hex())), budget(6), used("p9")])
         parent = list(log.read("fork"))[1]
@@ -90,7 +90,7 @@ def key(place):
 @pytest.fixture(scope="module")
 def log(place):
     """The journal, to read."""
-    with open_journal(place / "j.db", read_only=True) as found:
+    with open_log(place / "j.db", read_only=True) as found:
         yield found
 
 

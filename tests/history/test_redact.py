@@ -19,8 +19,8 @@ from clawvm_es.journal import anchors
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.events import ContentRedacted
 from clawvm_es.projections import projections_problems
+from clawvm_es.storage import verify
 from clawvm_es.storage.sqlite.erasure import pieces
-from clawvm_es.storage.sqlite.verify import verify_log
 
 SETTINGS = Settings(fields={"note": FieldSchema()})
 
@@ -83,7 +83,7 @@ def test_a_tool_result_held_by_two_sessions_and_a_fork_is_gone_everywhere(path, 
             assert state_at(journal.log, name).pages[page].redacted
             assert redecide(read_session(journal.log, name)) > 0
             assert "[erased]" in prompt_at(journal.log, name, end_of_turn(journal.log, name, 2)).text
-        assert verify_log(journal.log) == () and projections_problems(journal.log) == []
+        assert verify(journal.log) == () and projections_problems(journal.log) == []
         assert anchors.check_anchor(journal.log, note, public, int(time.time())).later > 0
         assert redact(journal.log, Target("a", page_id=page), at_us=6, everywhere=True).status == "nothing"
 
@@ -101,7 +101,7 @@ def test_other_sessions_keep_the_text_unless_asked(path):
             assert text in other.read_page(page)
         with journal.session("a") as session:
             assert session.read_page(page) == ""
-        assert verify_log(journal.log) == ()
+        assert verify(journal.log) == ()
 
 
 def test_the_salts_of_prompts_that_showed_it_go_too(path):
@@ -130,7 +130,7 @@ def test_a_reader_in_the_way_leaves_it_pending_and_the_next_open_finishes(path):
     with Journal.open(path) as journal:
         assert journal.log.pending_erasures() == ()
         assert not left(path, text)
-        assert verify_log(journal.log) == ()
+        assert verify(journal.log) == ()
 
 
 def test_the_same_again_finishes_what_was_pending(path):
@@ -172,7 +172,7 @@ def test_a_value_published_to_a_shared_scope_goes_with_it(path):
             session.save()
             assert session.value("note", "project") == "new"
             assert state_at(journal.log, "a").scopes == session.state.scopes
-        assert verify_log(journal.log) == () and projections_problems(journal.log) == []
+        assert verify(journal.log) == () and projections_problems(journal.log) == []
         assert redecide(read_session(journal.log, "b")) > 0
 
 
@@ -189,7 +189,7 @@ def test_everything_of_a_session_goes_and_others_stay(path):
         assert all(stored is None for stored in (journal.log.stored(c) for c in json_names(journal.log, "a")))
         with journal.session("b") as other:
             assert theirs in other.read_page(page)
-        assert verify_log(journal.log) == ()
+        assert verify(journal.log) == ()
 
 
 def json_names(log, session_id):
@@ -225,7 +225,7 @@ def test_an_earlier_content_can_go_while_the_page_stays(path):
         assert done.trails[0].pages == () and not left(path, text)
         with journal.session("a") as session:
             assert "ship" in session.assemble().text
-        assert verify_log(journal.log) == ()
+        assert verify(journal.log) == ()
 
 
 def test_a_required_page_that_is_erased_is_pressure(path):

@@ -14,7 +14,7 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.events import SCOPE_PREFIX
 from clawvm_es.projections import projections_problems
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 
 SETTINGS = Settings(fields={"note": FieldSchema()})
 PLACES = ("user", "page", "result", "argument", "source", "answer", "query", "recalled", "value", "shared")
@@ -71,7 +71,7 @@ def test_no_trace_is_left_and_everything_else_holds(tmp_path_factory, steps, for
         assert redact(journal.log, Target(matches=re.compile(canaries[0]).search), at_us=1).status == "nothing"
         kept = {name: hash_at(journal.log, name, head.version) for name, head in heads.items()}
         assert kept == {name: head.hash for name, head in heads.items()}
-        assert verify_log(journal.log) == () and projections_problems(journal.log) == []
+        assert verify(journal.log) == () and projections_problems(journal.log) == []
         for name in heads:
             if not name.startswith(SCOPE_PREFIX):
                 redecide(read_session(journal.log, name))

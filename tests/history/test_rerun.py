@@ -23,7 +23,7 @@ from clawvm_es.model.facts import FaultType, Holder, Need, NeedRule, ReturnStatu
 from clawvm_es.model.profile import Capability
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import SESSIONS
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 from tests.engine.conftest import FIELDS, ticking
 from tests.engine.test_tape import World
 
@@ -209,7 +209,7 @@ def test_a_rerun_under_the_parents_settings_is_the_parent(journal, turn):
     assert child.results == parent.results and child.written_keys.keys() == parent.written_keys.keys()
     assert not any(row.type == "tool_returned" for row in journal.log.read("child"))
     assert ran.served == sum(row.type == "tool_called" for row in journal.log.read("child")) > 0
-    assert verify_log(journal.log) == () and redecide(read_session(journal.log, "child")) > 0
+    assert verify(journal.log) == () and redecide(read_session(journal.log, "child")) > 0
 
 
 def test_a_rerun_under_other_settings_is_what_if_written_down(journal):
@@ -219,7 +219,7 @@ def test_a_rerun_under_other_settings_is_what_if_written_down(journal):
     told = whatif(journal.log, "parent", [Setting(profile("lru"), 120)], after=at)
     assert ran.recorded == told.recorded.figures
     assert ran.now == told.runs[0].figures and ran.parted == told.runs[0].parted
-    assert verify_log(journal.log) == () and redecide(read_session(journal.log, "child")) > 0
+    assert verify(journal.log) == () and redecide(read_session(journal.log, "child")) > 0
 
 
 def test_an_interrupted_rerun_goes_on(journal):
@@ -271,7 +271,7 @@ def test_a_rerun_of_a_fork_of_a_rerun(journal):
     rerun(journal, "parent", "child", at=at)
     again = rerun(journal, "child", "grandchild", at=end_of_turn(journal.log, "child", 4))
     assert again.now == again.recorded and again.parted is None
-    assert redecide(read_session(journal.log, "grandchild")) > 0 and verify_log(journal.log) == ()
+    assert redecide(read_session(journal.log, "grandchild")) > 0 and verify(journal.log) == ()
 
 
 def test_a_need_whose_page_came_after_the_call_is_left_out_and_counted():

@@ -15,7 +15,7 @@ from clawvm_es.journal.ports import NewEvent
 from clawvm_es.limits import TIME_MAX_US, TIME_MIN_US
 from clawvm_es.model import events as e
 from clawvm_es.observe.fields import instant
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.core import opened
 
 
@@ -79,7 +79,7 @@ def poisoned(path, monkeypatch, at_us: int) -> None:
     with monkeypatch.context() as older:
         older.setattr(planning, "odd_time", lambda at: None)
         older.setattr(planning, "admit", encode)
-        with open_journal(path) as log:
+        with open_log(path) as log:
             events = [
                 NewEvent(opened(), 0, 1, "harness"),
                 NewEvent(e.TurnBegan(fixed_tokens=2**53 - 1), 1, at_us, "t"),

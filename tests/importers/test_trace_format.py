@@ -24,7 +24,7 @@ from clawvm_es.journal.codec import to_plain
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.projections.digest import decision_digest
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
 from tests.importers.test_odd_json import BASES, written
 
 
@@ -140,7 +140,7 @@ def test_a_fork_replays_from_its_trace_as_one_session(tmp_path: Path, forks: Jou
         assert [head.session_id for head in other.log.heads()] == [session_id]
         assert digest(other, session_id) == digest(forks, session_id)
         assert state_at(other.log, session_id).resident == state_at(forks.log, session_id).resident
-        assert verify_log(other.log) == ()
+        assert verify(other.log) == ()
 
 
 def test_a_replayed_fork_can_be_forked(tmp_path: Path, forks: Journal) -> None:

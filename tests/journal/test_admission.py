@@ -31,9 +31,8 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.pages import Fidelity, Level, PageType, Pin
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot
 from clawvm_es.projections.tables import TABLES
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.core import opened, page
 from clawvm_es.testing.strategies import values
 
@@ -120,7 +119,7 @@ def session_of(draw, journal: Journal, session_id: str, steps: int) -> int:
 def assert_sound(log, path=None) -> None:
     """Every event of a log folds, projects, verifies, rebuilds and decides again, and nothing in it is odd."""
     notes: list[object] = []
-    assert verify_log(log if path is None else path, note=notes.append) == ()
+    assert verify(log if path is None else path, note=notes.append) == ()
     assert notes == []
     for head in log.heads():
         if not head.session_id.startswith(e.SCOPE_PREFIX):
@@ -154,7 +153,7 @@ def test_admitted_inputs_at_their_limits_are_sound_in_memory(data) -> None:
 def test_admitted_inputs_at_their_limits_are_sound_in_a_file(tmp_path_factory, data) -> None:
     """LAW-ADMIT-1: the same of a journal on disk, with its read models, snapshots and a rebuild."""
     path = tmp_path_factory.mktemp("limits") / "j.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         journal = Journal(log)
         for name in ("one", "two"):
             session_of(data.draw, journal, name, 8)
@@ -166,7 +165,7 @@ def test_what_an_older_program_took_beyond_all_bounds_is_read(tmp_path, monkeypa
     """LAW-ADMIT-2: numbers at ±(2**53 - 1) in all sums close neither read models nor snapshots."""
     path = tmp_path / "j.db"
     weights = attrs.evolve(CLAWVM.weights, pin_hard=INTEGER_MAX, boot=INTEGER_MAX, reuse=INTEGER_MAX)
-    with monkeypatch.context() as older, open_journal(path) as log:
+    with monkeypatch.context() as older, open_log(path) as log:
         older.setattr(planning, "admit", encode)
         older.setattr(planning, "check_text", lambda what, value: None)
         data = [opened(attrs.evolve(CLAWVM, weights=weights), INTEGER_MAX, -INTEGER_MAX)]
@@ -178,9 +177,9 @@ def test_what_an_older_program_took_beyond_all_bounds_is_read(tmp_path, monkeypa
         data += [e.TurnBegan(fixed_tokens=-INTEGER_MAX), *[usage] * 1100, *[used] * 1100]
         log.append("odd\x1b\0\u202e", [NewEvent(each, 1, 0, "t\n") for each in data])
     notes = []
-    assert verify_log(path, note=notes.append) == ()
+    assert verify(path, note=notes.append) == ()
     assert {"session_id", "principal", "data.fixed_tokens", "data.cached_tokens"} <= {note.what for note in notes}
-    with open_journal(path) as log:
+    with open_log(path) as log:
         if at_once:
             rebuild(log)
             snapshots.rebuild(log)

@@ -16,8 +16,8 @@ from clawvm_es.journal.anchors import anchor, merkle
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey, load_public, load_secret, make_key
 from clawvm_es.journal.anchors.notes import Checkpoint, open_note, sign, unverified
 from clawvm_es.journal.chain import GENESIS, event_hash
+from clawvm_es.storage import open_log
 from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget, used
 
 NOW = 1_800_000_000
@@ -314,7 +314,7 @@ def fill(log, times: int = 3) -> None:
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_a_log_that_went_on_is_anchored_as_far_as_signed(tmp_path, key, kind):
     """A checkpoint holds after more events, and says how many it does not cover."""
-    with open_journal(tmp_path / "j.db") if kind == "file" else MemoryLog() as log:
+    with open_log(tmp_path / "j.db") if kind == "file" else MemoryLog() as log:
         empty, _ = anchor.take_checkpoint(log, key)
         assert str(anchor.check_anchor(log, empty, key.public, NOW)) == "anchored to seq 0, 0 later events unanchored"
         fill(log)
@@ -327,7 +327,7 @@ def test_a_log_that_went_on_is_anchored_as_far_as_signed(tmp_path, key, kind):
 
 def test_later_checkpoints_prove_that_they_go_on(tmp_path, key):
     """Each earlier note gets a proof that needs no journal; a note of another log is refused, and nothing signed."""
-    with open_journal(tmp_path / "j.db") as log, open_journal(tmp_path / "other.db") as other:
+    with open_log(tmp_path / "j.db") as log, open_log(tmp_path / "other.db") as other:
         notes = []
         for _ in range(4):
             notes.append(anchor.take_checkpoint(log, key)[0])
@@ -345,7 +345,7 @@ def test_later_checkpoints_prove_that_they_go_on(tmp_path, key):
 
 def test_inclusion_proofs_of_a_log(tmp_path, key):
     """The proof of each event verifies against the signed root."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         fill(log, 4)
         root = unverified(anchor.take_checkpoint(log, key)[0]).root
         rows = list(log.read_all())
@@ -387,22 +387,22 @@ TAMPERINGS = {
 def test_tampering_that_chains_cannot_show_is_found(tmp_path, key, name):
     """LAW-ANCHOR-2: each way of changing a log after which it is consistent in itself does not pass the anchor."""
     statement, what = TAMPERINGS[name]
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         fill(log)
         note, _ = anchor.take_checkpoint(log, key)
     copy = shutil.copy(tmp_path / "j.db", tmp_path / "copy.db")
     with sqlite3.connect(copy) as db:
         for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             db.execute(f"DROP TRIGGER {trigger}")
-    with open_journal(copy, read_only=True) as log:
+    with open_log(copy, read_only=True) as log:
         assert anchor.check_anchor(log, note, key.public, NOW) == anchor.Anchored(9, 0)
-    log = open_journal(copy, read_only=True)
+    log = open_log(copy, read_only=True)
     with sqlite3.connect(copy) as db:
         db.executescript(statement)
         if what == "root":
             rechained(db)
     if name == "another identity":
-        log = open_journal(copy, read_only=True)
+        log = open_log(copy, read_only=True)
     with log, pytest.raises(AnchorRefused) as refused:
         anchor.check_anchor(log, note, key.public, NOW)
     assert refused.value.what == what
@@ -410,7 +410,7 @@ def test_tampering_that_chains_cannot_show_is_found(tmp_path, key, name):
 
 def test_an_anchor_needs_the_right_key_that_is_still_good(tmp_path, key):
     """A stranger's key, one of the same name, and an expired one are refused."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         fill(log)
         note, _ = anchor.take_checkpoint(log, key)
         make_key(str(tmp_path / "same"), "anchor", 100, NOW)

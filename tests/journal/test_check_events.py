@@ -8,8 +8,8 @@ import pytest
 
 from clawvm_es.journal.chain import event_hash
 from clawvm_es.journal.check_events import EventChecker
+from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite import queries
-from clawvm_es.storage.sqlite.log import open_journal
 from tests.storage.sqlite.test_verify import fill
 
 COLUMNS = queries.COLUMNS.replace(",", "").split()
@@ -20,7 +20,7 @@ AT = COLUMNS.index
 def rows(tmp_path_factory):
     """The rows of a good journal as the checker gets them: session `a`, `b`, `a` again, and a fork of `a`."""
     path = tmp_path_factory.mktemp("rows") / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         fill(log)
     with sqlite3.connect(path) as db:
         db.text_factory = bytes

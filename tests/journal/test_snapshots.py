@@ -33,10 +33,9 @@ from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.take import take
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import TurnBegan
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.storage.sqlite import snapshots as tables
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from tests.core.test_fold import Life
 
 FIELDS = [field.name for field in attrs.fields(State) if field.name != "index"]
@@ -88,7 +87,7 @@ class Kept(Life):
     @staticmethod
     def written(events, path):
         """A log of the events."""
-        log, state = open_journal(path), State()
+        log, state = open_log(path), State()
         rows = []
         for event in events:
             apply(state, event)
@@ -131,7 +130,7 @@ def copied(real, tmp_path):
     """A copy of that journal, opened as a log, and the session's id."""
     path = tmp_path / "j.db"
     path.write_bytes(real[0].read_bytes())
-    with open_journal(path) as log:
+    with open_log(path) as log:
         yield log, real[1]
 
 
@@ -148,7 +147,7 @@ def test_a_recorded_session_is_the_same_through_snapshots(copied):
             apply(wanted, next(events))
         assert_same(state_at(log, session_id, version), wanted)
     assert list(snapshots.snapshot_problems(log)) == []
-    assert verify_log(log) == ()
+    assert verify(log) == ()
 
 
 def test_a_restored_state_decides_as_the_folded_one(copied):
@@ -185,7 +184,7 @@ def test_forks_come_through_their_parents_snapshots(real, tmp_path):
         assert_same(state_at(log, real[1], at + 30), folded(log, real[1], at + 30))
         assert list(snapshots.snapshot_problems(log)) == []
         with log.transaction() as transaction:
-            assert snapshots.forget(log, transaction, [real[1]]) == len(by_id)
+            assert log.snapshots().within(transaction).forget([real[1]]) == len(by_id)
         assert stored(log) == []  # the child's rested on them
         assert_same(state_at(log, "child"), folded(log, "child"))
 
@@ -353,8 +352,8 @@ def test_reading_never_writes_and_needs_no_tables(copied):
     assert_same(state_at(log, session_id), wanted)
     assert stored(log) == [] and list(snapshots.snapshot_problems(log)) == []
     with log.transaction() as transaction:
-        assert snapshots.forget(log, transaction, [session_id]) == 0
-    with open_journal(log.path, read_only=True) as reader:
+        assert log.snapshots().within(transaction).forget([session_id]) == 0
+    with open_log(log.path, read_only=True) as reader:
         snapshots.catch_up(reader)
         assert_same(state_at(reader, session_id), wanted)
     assert stored(log) == []
@@ -370,7 +369,7 @@ def test_damage_below_the_tables_is_ignored_too(real, tmp_path):
     for (root,) in roots:
         content[(root - 1) * size : root * size] = bytes([0xA5]) * size
     path.write_bytes(content)
-    with open_journal(path) as log:
+    with open_log(path) as log:
         with capture_logs() as said:
             assert_same(state_at(log, real[1]), folded(log, real[1]))
             snapshots.catch_up(log)

@@ -24,8 +24,8 @@ from clawvm_es.projections.fold import Fold
 from clawvm_es.projections.handlers import HANDLERS, LEAN
 from clawvm_es.projections.lean import LeanLevel, LeanOrigin
 from clawvm_es.projections.tables import DURABLE_STORE, FAULTS, PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES
+from clawvm_es.storage import open_log
 from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.strategies import values
 
 SMALL = st.integers(1, 6)
@@ -115,7 +115,7 @@ def test_rebuilt_equals_live(tmp_path_factory, history, piece_events):
     """LAW-PROJ-1: caught up at any places, rebuilt, or folded by a reader: the same rows, byte for byte."""
     turns: dict[str, int] = {}
     memory, twin = MemoryLog(), {}
-    with open_journal(tmp_path_factory.mktemp("law") / "j.db") as log:
+    with open_log(tmp_path_factory.mktemp("law") / "j.db") as log:
         for happening, stop in history:
             play(log, turns, happening)
             play(memory, twin, happening)

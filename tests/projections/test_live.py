@@ -21,9 +21,9 @@ from clawvm_es.model.pages import Scope
 from clawvm_es.projections import decisions, projections_problems, rebuild, snapshot
 from clawvm_es.projections.decisions import moment
 from clawvm_es.projections.tables import MODELS, TABLES
+from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite.editions import LIVE
 from clawvm_es.storage.sqlite.foreign import definitions
-from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.storage.sqlite.models import made, names
 
 SETTINGS = Settings(tools=(Tool("add", run=lambda a, b: f"sum {a + b}"),), fields={"goal": FieldSchema("string")})
@@ -150,7 +150,7 @@ def test_a_definition_changed_to_the_byte_is_found(path, change, name, wrong):
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         assert connection.execute(f"UPDATE sqlite_master SET {change} WHERE name = ?", (name,)).rowcount == 1
-    with open_journal(copy, read_only=True) as log:
+    with open_log(copy, read_only=True) as log:
         assert projections_problems(log) == [f"projections: {name} is {wrong}"]
 
 
@@ -160,5 +160,5 @@ def test_a_definition_may_be_laid_out_otherwise(path):
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         connection.execute("UPDATE sqlite_master SET sql = replace(sql, '\"', '`') || ' ' WHERE name = 'faults'")
-    with open_journal(copy, read_only=True) as log:
+    with open_log(copy, read_only=True) as log:
         assert projections_problems(log) == []

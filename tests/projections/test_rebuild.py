@@ -18,9 +18,9 @@ from clawvm_es.model import events as e
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot, store
 from clawvm_es.projections.tables import MODELS, TABLES
+from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT
 from clawvm_es.storage.sqlite.foreign import definitions
-from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.storage.sqlite.models import made
 
 PIECE = 40
@@ -40,7 +40,7 @@ def grow(log, pages: int, session_id: str = "one") -> None:
 @pytest.fixture
 def path(tmp_path) -> Path:
     """A journal of 400 events in two sessions, read models stored."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         for session_id in ("one", "two"):
             grow(log, 100, session_id)
         catch_up(log)
@@ -75,7 +75,7 @@ def positions(path: Path) -> dict[str, int]:
 
 def test_readers_and_writers_go_on_while_a_rebuild_is_under_way(path):
     """Between its pieces, readers see the live rows, and what is appended and caught up is in the rebuilt ones."""
-    with open_journal(path) as log:
+    with open_log(path) as log:
         start(log, 3)
         assert positions(path) == {"tables": 400, "next_tables": 3 * PIECE}
         grow(log, 7)
@@ -102,12 +102,12 @@ def test_a_killed_rebuild_is_gone_on_with(path):
     before = stored(path)
     script = (
         "import os, signal, sys\n"
-        "from clawvm_es.storage.sqlite.log import open_journal\n"
+        "from clawvm_es.storage.sqlite.log import open_log\n"
         "from clawvm_es.projections import rebuild, store\n"
         "store._PROGRESS_EVENTS = 1\n"
         "def killer(done, total):\n"
         "    if done == 250: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"rebuild(open_journal(sys.argv[1]), killer, piece_events={PIECE})\n"
+        f"rebuild(open_log(sys.argv[1]), killer, piece_events={PIECE})\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     done = subprocess.run([sys.executable, "-c", script, str(path)], env=environment, check=False)
@@ -115,7 +115,7 @@ def test_a_killed_rebuild_is_gone_on_with(path):
     assert positions(path) == {"tables": 400, "next_tables": 240}
     assert stored(path) == before
     seen: list[int] = []
-    with open_journal(path) as log:
+    with open_log(path) as log:
         rebuild(log, lambda at, total: seen.append(at), piece_events=PIECE)
     assert seen == [400], "nothing below the place where it stood was folded again"
     assert stored(path) == before
@@ -124,7 +124,7 @@ def test_a_killed_rebuild_is_gone_on_with(path):
 def test_two_processes_may_work_on_one_rebuild(path):
     """Whoever folds the last piece switches; the other finds that it is done."""
     before = stored(path)
-    with open_journal(path) as log, open_journal(path) as other:
+    with open_log(path) as log, open_log(path) as other:
         start(log, 2)
         rebuild(other, piece_events=PIECE)
         with log.models(MODELS).writing() as writer:
@@ -142,7 +142,7 @@ def test_tables_of_another_version_are_replaced_at_once(path, version):
         db.execute("ALTER TABLE turns ADD COLUMN older TEXT")
         db.execute("DELETE FROM page_table")
         db.execute("CREATE VIEW mine AS SELECT count(*) AS pages FROM page_table")
-    with open_journal(path) as log:
+    with open_log(path) as log:
         with snapshot(log) as view:
             assert [len(view.rows(t)) for t in TABLES] == [len(before[t.name]) for t in TABLES]
         assert projections_problems(log) == []
@@ -155,7 +155,7 @@ def test_tables_of_another_version_are_replaced_at_once(path, version):
 def test_a_half_built_rebuild_of_another_version_is_thrown_away(path):
     """What another program began is not gone on with."""
     before = stored(path)
-    with open_journal(path) as log:
+    with open_log(path) as log:
         start(log, 2)
         with log.transaction() as transaction:
             transaction.connection.execute("UPDATE projections SET version = 1 WHERE name = 'next_tables'")
@@ -166,7 +166,7 @@ def test_a_half_built_rebuild_of_another_version_is_thrown_away(path):
 
 def test_a_piece_ends_before_a_fork_that_is_too_long_for_it(tmp_path):
     """What a fork inherits is work of its piece, so that memory stays flat however many forks there are."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         grow(log, 30)
         head = log.head("one")
         for name in ("a", "b", "c"):
@@ -188,12 +188,12 @@ def test_a_piece_ends_before_a_fork_that_is_too_long_for_it(tmp_path):
 
 def test_a_fork_whose_parent_is_gone_is_damage(tmp_path):
     """A parent that lost events is named, not silently folded without them."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         grow(log, 2)
         head = log.head("one")
         log.append("a", [NewEvent(e.SessionForked("one", 4, head.hash.hex()), 0, 0, "t")])
     with closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None)) as db:
         db.execute("DROP TRIGGER events_delete")
         db.execute("DELETE FROM events WHERE seq = 4")
-    with open_journal(tmp_path / "j.db") as log, pytest.raises(JournalDamaged, match="forked from version 4 of one"):
+    with open_log(tmp_path / "j.db") as log, pytest.raises(JournalDamaged, match="forked from version 4 of one"):
         catch_up(log)

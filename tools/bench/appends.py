@@ -18,8 +18,8 @@ from bench.sizes import Sizes
 from bench.timing import interleaved, ratio, seconds
 from bench.workload import premade
 from clawvm_es.journal.ports import Durability, NewEvent
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
+from clawvm_es.storage.sqlite.log import open_log
 
 SESSION = "bench"
 RAW = "raw sqlite3"
@@ -40,7 +40,7 @@ def p1(folder: Path, sizes: Sizes) -> Iterator[Measure]:
 def _rows(folder: Path, events: Sequence[NewEvent]) -> list[raw.Row]:
     """The rows that the events come to, hashes included."""
     path = folder / "rows.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append(SESSION, events)
     return raw.rows_of(path)
 
@@ -80,7 +80,7 @@ def _cut(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
 
 
 def _ours(path: Path, batches: Sequence[Sequence[NewEvent]], durability: Durability) -> float:
-    with open_journal(path) as log:
+    with open_log(path) as log:
         with log.transaction(durability):
             pass  # the connection is open, as is that of the peer
 
@@ -128,7 +128,7 @@ def p9(folder: Path, sizes: Sizes) -> Iterator[Measure]:
 
     def ours(processes: int) -> float:
         path = next(fresh)
-        open_journal(path).close()
+        open_log(path).close()
         took = _together(partial(_writing_ours, path, events), processes, writers, problems)
         problems.extend(_lost(path, total))
         return took
@@ -184,7 +184,7 @@ def _together(writing: Writing, processes: int, sessions: int, problems: list[st
 @contextmanager
 def _writing_ours(path: Path, events: Sequence[NewEvent], names: Sequence[str]) -> Iterator[Callable[[], None]]:
     """An open journal, and what writes the events into the named sessions, ten a commit."""
-    with open_journal(path) as log:
+    with open_log(path) as log:
         with log.transaction():
             pass
 
@@ -218,4 +218,4 @@ def _lost(path: Path, total: int) -> Iterator[str]:
         found = db.execute("SELECT count(*) FROM events").fetchone()[0]
     if found != total:
         yield f"{total - found} events lost"
-    yield from (str(problem) for problem in verify_log(path, fast=True))
+    yield from (str(problem) for problem in verify(path, fast=True))

@@ -17,8 +17,8 @@ from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.projections import rebuild
-from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import verify
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 UNIT = "events/s"
 LEAST = 180_000
@@ -35,7 +35,7 @@ def p2(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     path = folder / "fold.db"
     events = build(path, sizes.fold_events, sizes.fold_sessions)
     over = f"over {events:,} events in {sizes.fold_sessions} sessions"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         sides: dict[str, Callable[[], float]] = {
             "fold": lambda: seconds(lambda: fold_all(log)) / events,
             "rebuild": lambda: seconds(lambda: rebuild(log)) / events,
@@ -84,7 +84,7 @@ def fold_all(log: SQLiteLog) -> list[State]:
 
 
 def _good(log: SQLiteLog, fast: bool) -> None:
-    problems = verify_log(log, fast=fast)
+    problems = verify(log, fast=fast)
     if problems:
         raise RuntimeError(f"the log made for this bar does not verify: {problems[0]}")
 
@@ -108,7 +108,7 @@ def _memory(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     for wanted in sizes.memory_events:
         path = folder / f"memory-{wanted}.db"
         events.append(build(path, wanted, sizes.fold_sessions))
-        with open_journal(path) as log:
+        with open_log(path) as log:
             found["fold"].append(memory_beyond(partial(fold_all, log))[0])
             found["rebuild"].append(_rebuild_beyond(log))
     small, large = events

@@ -14,7 +14,7 @@ from bench.timing import interleaved, seconds
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import redecide
 from clawvm_es.importers.replay import replay
-from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 BAR = "redecide"
 
@@ -35,7 +35,7 @@ def redecides(folder: Path, sizes: Sizes, traces: Path) -> Iterator[Measure]:
 
 
 def _speed(path: Path, what: str, sizes: Sizes) -> Iterator[Measure]:
-    with open_journal(path, read_only=True) as log:
+    with open_log(path, read_only=True) as log:
         (head,) = log.heads()
         decisions = _again(log, head.session_id)
         took = interleaved({"": lambda: seconds(lambda: _again(log, head.session_id))}, sizes.rounds)[""]

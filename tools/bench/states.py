@@ -20,7 +20,7 @@ from clawvm_es.history import state_at
 from clawvm_es.journal import snapshots
 from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter
-from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 LIMIT_MS = 5.0
 LIMIT_PERCENT = 15.0
@@ -34,7 +34,7 @@ def p3(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     path = folder / "states.db"
     last = build(path, sizes.state_turns)
     random = Random(3)
-    with open_journal(path) as log:
+    with open_log(path) as log:
         taking = seconds(lambda: snapshots.rebuild(log))
         versions = [random.randrange(last.version) + 1 for _ in range(sizes.state_samples)]
         look(log, versions[0], random)

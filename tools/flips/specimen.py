@@ -17,7 +17,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.anchors import load_secret, make_key, take_checkpoint
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.log import open_log
 
 BUDGET = 1_000
 
@@ -91,7 +91,7 @@ def _anchored(path: Path, folder: Path) -> tuple[Path, Path]:
     now, secret, note = int(time.time()), folder / f"{path.stem}.key", folder / f"{path.stem}.checkpoint"
     public = Path(str(secret) + ".pub")
     make_key(str(secret), "flips", 1, now)
-    with open_journal(path, read_only=True) as log:
+    with open_log(path, read_only=True) as log:
         note.write_bytes(take_checkpoint(log, load_secret(str(secret), now))[0])
     return note, public
 

@@ -22,7 +22,7 @@ from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.anchors import load_secret, make_key, take_checkpoint
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.log import open_log
 from clawvm_es.testing.fakes import FakeClock
 
 SECRET = "the passphrase of the vault is marmalade-on-toast"
@@ -76,7 +76,7 @@ def made(folder: Path, seed: int) -> Specimens:
         journal.fork("a", "fork", settings=_settings()).user_says("another way")
     now = int(time.time())
     make_key(str(good.secret), "hostile", 1, now)
-    with open_journal(good.journal, read_only=True) as log:
+    with open_log(good.journal, read_only=True) as log:
         note, _ = take_checkpoint(log, load_secret(str(good.secret), now))
         good.checkpoint.write_bytes(note)
         good.bundle.write_bytes(b"".join(bundle(log, ["a", "fork"], note)))

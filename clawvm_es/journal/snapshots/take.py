@@ -7,7 +7,6 @@ Snapshots are caches: whatever keeps one from being taken is reported and stops 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import structlog
@@ -17,7 +16,7 @@ from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged, JournalError
 from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.ports import EventLog, SnapshotRow, SnapshotStore, SnapshotWriter, Transaction, snapshots_of
+from clawvm_es.journal.ports import EventLog, SnapshotRow, SnapshotStore, SnapshotWriter, snapshots_of
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
 from clawvm_es.journal.snapshots.reader import Reader
@@ -54,15 +53,6 @@ def rebuild(log: EventLog) -> None:
     with log.transaction() as transaction:
         store.within(transaction).clear()
     catch_up(log)
-
-
-def forget(log: EventLog, transaction: Transaction, session_ids: Iterable[str]) -> int:
-    """Delete the snapshots of sessions, and those that rest on them, in a write transaction; returns how many.
-
-    The journal loses nothing: states are folded from further back.
-    """
-    store = snapshots_of(log)
-    return 0 if store is None else store.within(transaction).forget(session_ids)
 
 
 def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import planning
+from clawvm_es.journal.check_events import check_log
 from clawvm_es.journal.ports import (
     Capability,
     Durability,
     Erased,
+    Erasure,
     Expected,
     ExpectedVersion,
     Head,
     NewEvent,
     Recorded,
 )
+from clawvm_es.journal.problems import Note, Problem, at_most, first_problems, silent
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
 
 
@@ -103,6 +106,24 @@ class MemoryLog:
         planning.id_bytes(session_id)
         return SessionVault(self._bodies, session_id, seed)
 
+    def verify(self, fast: bool = False, note: Note = silent) -> tuple[Problem, ...]:
+        """All problems of the log; see `Verifying`."""
+        return first_problems(check_log(self, fast, at_most(note)))
+
+    def size(self) -> int:
+        """The number of events."""
+        with self._reading():
+            return len(self._events)
+
+    def hashes(self, after: int, upto: int) -> Iterator[bytes]:
+        """The hashes of the events with `seq` above `after` and up to `upto`; see `Anchoring`."""
+        if upto > self.size():
+            raise JournalDamaged(f"the log ends at seq {self.size()}, before {upto}")
+        return (recorded.hash for recorded in self.read_all(after, upto))
+
+    def sync(self) -> None:
+        """Nothing of a log in memory outlives its process, so there is nothing to write."""
+
     def close(self) -> None:
         """Release the log; further calls raise."""
         if self._open is not None:
@@ -145,6 +166,22 @@ class MemoryLog:
                 return () if body is None else ((body.session_id, commitment),)
             same = (other for other in self._stored.values() if not other.sealed and other.digest == body.digest)
             return tuple((other.session_id, other.commitment) for other in same)
+
+    def pending_erasures(self) -> tuple[int, ...]:
+        """None: what a transaction deletes is gone when it ends."""
+        return ()
+
+    def scrubbed(self) -> Sequence[tuple[str, str]]:
+        """No place: there are rows only."""
+        return ()
+
+    def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
+        """There are no files that hold older states."""
+        return Erasure.NOTHING if bodies is None else Erasure.ERASED
+
+    def details(self) -> Mapping[str, Any]:
+        """Nothing: a log in memory has no file."""
+        return {}
 
     def _head(self, last: Recorded) -> Head:
         return Head(last.session_id, last.version, last.seq, last.hash, provisional=last.seq > self._durable_seq)
@@ -262,7 +299,7 @@ class MemoryTransaction:
             self.events.append(Recorded(*row[:11], row[11].encode(), *row[12:], events[index].data))
         return self._head_after(session_id)
 
-    def erase(self, commitments: Sequence[str]) -> tuple[Erased, ...]:
+    def erase(self, commitments: Sequence[str], streams: Sequence[str] = ()) -> tuple[Erased, ...]:
         """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
         self.erased.update(dict.fromkeys(commitments))
         stored = self._log._stored

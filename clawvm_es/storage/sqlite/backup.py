@@ -22,8 +22,8 @@ from clawvm_es import files
 from clawvm_es.errors import BackupRefused, JournalDamaged, UsageError
 from clawvm_es.journal.ports import Head
 from clawvm_es.storage.sqlite import opening, queries
-from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
+from clawvm_es.storage.sqlite.watched import Connect
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with how many bytes are copied, and how many there are about."""
@@ -50,6 +50,7 @@ def backup(
     force: bool = False,
     group: bool = False,
     progress: Progress | None = None,
+    connect: Connect = sqlite3.connect,
 ) -> Backup:
     """Copy the journal at `path` to `destination`, whole or not at all; with `force` over a file that is there.
 
@@ -60,12 +61,12 @@ def backup(
     source, target = os.path.realpath(path), os.path.abspath(destination)
     _check_destination(source, target, force)
     mode = files.mode_of(target, files.SHARED if group else files.PRIVATE)
-    with open_journal(source, read_only=True) as log, _folder_beside(target) as folder:
+    with open_log(source, connect=connect, read_only=True) as log, _folder_beside(target) as folder:
         copy = os.path.join(folder, "copy")
         os.close(files.create(copy, mode))
         before = log.heads()
-        _copy(source, copy, target, progress)
-        open_journal(copy).close()  # finishes erasures that are pending
+        _copy(log, copy, target, progress)
+        open_log(copy, connect=connect).close()  # finishes erasures that are pending
         made = _verified(log, before, copy, target)
         files.sync_path(copy)
         _check_destination(source, target, force)
@@ -98,7 +99,7 @@ def _folder_beside(target: str) -> tempfile.TemporaryDirectory[str]:
         raise opening.translate_os(error, target) from error
 
 
-def _copy(source: str, copy: str, target: str, progress: Progress | None) -> None:
+def _copy(log: SQLiteLog, copy: str, target: str, progress: Progress | None) -> None:
     """Write all rows to the file `copy`, in SQLite's own code, with a look at progress and signals now and then."""
     raised: list[BaseException] = []
 
@@ -113,19 +114,19 @@ def _copy(source: str, copy: str, target: str, progress: Progress | None) -> Non
         return 0
 
     try:
-        with closing(opening.connect_reader(source, read_only=True)) as db:
+        with closing(opening.connect_reader(log.path, read_only=True, connect=log.connect)) as db:
             total = _pages(db) * _page_bytes(db)
             db.execute("PRAGMA query_only=OFF")  # it forbids writing another file too
             db.set_progress_handler(look, _STEPS)
             db.execute("VACUUM INTO ?", (copy,))
-        with closing(sqlite3.connect(copy, isolation_level=None)) as made:
+        with closing(log.connect(copy, isolation_level=None)) as made:
             made.execute("PRAGMA journal_mode=WAL")
     except sqlite3.Error as error:
         if raised:
             raise raised[0] from None
         told = opening.translate(error, target, copy)
         if isinstance(told, JournalDamaged):
-            raise BackupRefused(f"{source} cannot be copied: {error}", (str(error),)) from error
+            raise BackupRefused(f"{log.path} cannot be copied: {error}", (str(error),)) from error
         raise told from error
 
 
@@ -138,8 +139,8 @@ def _page_bytes(db: sqlite3.Connection) -> int:
 
 
 def _verified(log: SQLiteLog, before: tuple[Head, ...], copy: str, target: str) -> Backup:
-    problems = [str(problem) for problem in verify_log(copy)]
-    with open_journal(copy, read_only=True) as copied:
+    with open_log(copy, connect=log.connect, read_only=True) as copied:
+        problems = [str(problem) for problem in copied.verify()]
         problems += _missing(before, copied)
         problems += _foreign(copied.heads(), log)
         last = copied.ask(queries.tail)

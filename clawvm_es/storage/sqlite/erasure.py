@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from clawvm_es.errors import JournalDamaged, JournalError
+from clawvm_es.journal.ports import Erasure
 from clawvm_es.storage.sqlite import foreign, opening, raw
 from clawvm_es.storage.sqlite.foreign import Definition
 
@@ -30,22 +30,18 @@ PIECES_MAX: Final = 64
 PENDING: Final = "pending_erasures"
 """Table of the erasures that are not finished: `seq` of their first event. Made when it is first needed."""
 
+PLACES: Final = (
+    (
+        "file",
+        "old pages are searched for pieces of the texts once their rows are gone, and rewritten where one is found",
+    ),
+    ("write-ahead log", "it is copied into the file, cut to nothing, and searched"),
+)
+"""The files that `scrub` cleans, and how, for certificates."""
+
 OBJECTS: Final[Mapping[str, Definition]] = MappingProxyType(
     {PENDING: ("table", PENDING, f"CREATE TABLE {PENDING} (seq INTEGER PRIMARY KEY) STRICT")}
 )
-
-
-class Erasure(StrEnum):
-    """Where an erasure stands."""
-
-    NOTHING = "nothing"
-    """There was nothing to erase."""
-    ERASED = "erased"
-    """Rows are gone, and so is every trace in the files."""
-    PENDING = "pending"
-    """Rows are gone; a reader (or a full disk) keeps old pages from being overwritten."""
-    RESIDUE = "residue"
-    """A piece was found after all was done: a copy in a table that is not ours."""
 
 
 def mark(connection: sqlite3.Connection, seq: int) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from clawvm_es import errors
 from clawvm_es.storage.sqlite import raw, schema, wal
+from clawvm_es.storage.sqlite.watched import Connect
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
@@ -25,7 +26,7 @@ _FORMATS: Final = (b"\2\2", b"\1\1")
 """The versions for writing and reading in the header: as journals are made, and as some tools copy them."""
 
 
-def is_new(path: str) -> bool:
+def is_new(path: str, connect: Connect = sqlite3.connect) -> bool:
     """Find out whether a journal can be made at `path` (missing or empty); else check that one of ours is there.
 
     Writes nothing. Raises `UsageError` (no such directory), `NotAJournal`, `JournalTooNew`, `JournalDamaged`.
@@ -55,7 +56,7 @@ def is_new(path: str) -> bool:
     if not header:
         _check_beside(path, "empty")
         return True
-    _judge(path, header, pages)
+    _judge(path, header, pages, connect)
     return False
 
 
@@ -86,7 +87,7 @@ def _check_beside(path: str, state: str) -> None:
         )
 
 
-def _judge(path: str, header: bytes, pages: list[bytes]) -> None:
+def _judge(path: str, header: bytes, pages: list[bytes], connect: Connect) -> None:
     """Check page 1 of the file and its versions in the log, the last of which may be cut or not committed."""
     if not pages:
         _check_header(path, header)
@@ -98,7 +99,7 @@ def _judge(path: str, header: bytes, pages: list[bytes]) -> None:
     if all(ours):
         check_marks(path, schema.APPLICATION_ID, max(map(_user_version, (header, *pages))))
         return
-    marks = _recovered(path)
+    marks = _recovered(path, connect)
     if marks is None:
         _check_header(path, header)
         raise errors.JournalDamaged(
@@ -123,7 +124,7 @@ def _check_header(path: str, header: bytes) -> None:
         )
 
 
-def _recovered(path: str) -> tuple[int, int] | None:
+def _recovered(path: str, connect: Connect) -> tuple[int, int] | None:
     """The marks as SQLite recovers them from page 1 and the log, both copied elsewhere; None where it cannot."""
     with tempfile.TemporaryDirectory(prefix="clawvm-") as folder:
         copy = os.path.join(folder, "copy")
@@ -132,7 +133,7 @@ def _recovered(path: str) -> tuple[int, int] | None:
             file.truncate(os.fstat(fd).st_size)
         shutil.copyfile(path + "-wal", copy + "-wal")
         try:
-            with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+            with closing(connect(copy, isolation_level=None)) as db:
                 db.execute("PRAGMA query_only=ON")
                 return (
                     db.execute("PRAGMA application_id").fetchone()[0],

@@ -13,34 +13,39 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 
 import structlog
 
 from clawvm_es import files, limits
-from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly, UnreadableInput, UsageError
+from clawvm_es.errors import JournalBusy, JournalDamaged, JournalError, JournalReadOnly, UnreadableInput, UsageError
 from clawvm_es.journal import planning
 from clawvm_es.journal.caches import ModelSpec
+from clawvm_es.journal.chain import HASH_BYTES
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import (
     Capability,
     Durability,
     Erased,
+    Erasure,
     Expected,
     ExpectedVersion,
     Head,
     NewEvent,
     Recorded,
 )
+from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
-from clawvm_es.storage.sqlite import erasure, foreign, holders, judging, opening, queries
+from clawvm_es.storage.sqlite import erasure, foreign, holders, judging, opening, queries, snapshots, text_index
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.models import SQLiteModels
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
 from clawvm_es.storage.sqlite.text_index import SQLiteTexts
+from clawvm_es.storage.sqlite.verify import verify_file
 from clawvm_es.storage.sqlite.wal import Wal
+from clawvm_es.storage.sqlite.watched import Connect
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -52,9 +57,10 @@ _NO_LIMIT: Final = 2**63 - 1
 _log = structlog.get_logger("clawvm_es.journal")
 
 
-def open_journal(
+def open_log(
     path: str | os.PathLike[str],
     *,
+    connect: Connect = sqlite3.connect,
     wait_s: float = limits.LOCK_WAIT_S,
     read_only: bool = False,
     reproducible: bool = False,
@@ -66,7 +72,8 @@ def open_journal(
     permissions. A link to a journal is followed once, here, so that all who come by any name share one lock and one
     write-ahead log; nothing is made through a link.
 
-    `wait_s` bounds each wait for other writers. Erasures that are pending are finished, if nothing is in the way.
+    `connect` makes all connections. `wait_s` bounds each wait for other writers. Erasures that are pending are
+    finished, if nothing is in the way.
     With `read_only`, or where the file cannot be written, every write raises `JournalReadOnly` and the file is not
     changed. Raises `NotAJournal`, `JournalTooNew`,
     `JournalDamaged` (each leaves file and directory as they were), `UnreadableInput` (reading: no journal there),
@@ -74,7 +81,7 @@ def open_journal(
     trigger that is not ours).
     """
     place = os.path.realpath(path)
-    missing = judging.is_new(place)
+    missing = judging.is_new(place, connect)
     mode = files.mode_of(place, files.SHARED if group else files.PRIVATE)
     lock = WriterLock(place + ".lock", wait_s, mode)
     if missing:
@@ -82,9 +89,9 @@ def open_journal(
             raise UnreadableInput(f"{place}: there is no journal here")
         if os.path.islink(path):
             raise UsageError(f"{path} is a link to {place}, where there is no journal", hint=f"name {place} itself")
-        opening.create(place, lock, reproducible, mode)
+        opening.create(place, lock, reproducible, mode, connect)
     writable = os.access(place, os.W_OK) and os.access(os.path.dirname(place), os.W_OK)
-    log = SQLiteLog(place, lock, read_only=read_only or not writable)
+    log = SQLiteLog(place, lock, read_only=read_only or not writable, connect=connect)
     if not log.read_only:
         try:
             log.ask(foreign.refuse_triggers, place)
@@ -97,20 +104,21 @@ def open_journal(
 
 def finish_erasures(log: SQLiteLog) -> None:
     """Go on with erasures that a reader, a full disk or a crash left pending; what is in the way is logged."""
-    if log.pending_erasures() and (state := erasure.scrub(log, wait_s=0)) is not erasure.Erasure.ERASED:
+    if log.pending_erasures() and (state := log.scrub(wait_s=0)) is not Erasure.ERASED:
         _log.warning("an erasure is still not finished", path=log.path, state=str(state))
 
 
 class SQLiteLog:
-    """An `EventLog` in one file; made by `open_journal`, also a context manager that closes it."""
+    """An `EventLog` in one file; made by `open_log`, also a context manager that closes it."""
 
     kind: Final = "sqlite"
     capabilities: Final = frozenset(Capability)
 
-    def __init__(self, path: str, lock: WriterLock, read_only: bool) -> None:
+    def __init__(self, path: str, lock: WriterLock, read_only: bool, connect: Connect = sqlite3.connect) -> None:
         self.path: Final = path
         self.place: Final = path
         self.read_only: Final = read_only
+        self.connect: Final = connect
         self._lock = lock
         self._mutex = threading.RLock()  # held by the thread that writes
         self._reading = threading.Lock()
@@ -359,10 +367,26 @@ class SQLiteLog:
         with self._reading:
             return self._read(erasure.pending)
 
+    def scrubbed(self) -> Sequence[tuple[str, str]]:
+        """The files that hold older pages, and how those are cleaned."""
+        return erasure.PLACES
+
+    def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
+        """Remove what the files still hold of erased bodies; see `Erasing`."""
+        return erasure.scrub(self, bodies, wait_s)
+
     def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
         """(session, commitment) of all that stand for the same body, this one included; empty if it has no row."""
         with self._reading:
             return self._read(queries.holders, commitment)
+
+    def details(self) -> Mapping[str, Any]:
+        """Bytes of the file and of its write-ahead log, and the processes that keep the latter from being cut."""
+        return {
+            "file_bytes": os.path.getsize(self.path),
+            "wal_bytes": opening.wal_bytes(self.path),
+            "wal_held_by": [str(process) for process in holders.holders(self.path)],
+        }
 
     def ask(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Run a query of one of the journal's own modules over the reading connection."""
@@ -410,6 +434,39 @@ class SQLiteLog:
         version, seq, hash_ = place
         return Head(session_id, version, seq, hash_, provisional=seq > self._durable_seq)
 
+    # ------------------------------------------------------------------------------- checking, anchoring
+
+    def verify(self, fast: bool = False, note: Note = silent) -> tuple[Problem, ...]:
+        """All problems of the file; see `Verifying`. Looked for over a connection of its own."""
+        return verify_file(self.path, fast=fast, note=note, connect=self.connect)
+
+    def size(self) -> int:
+        """The number of events, as far as committed now."""
+        tail = self.ask(queries.tail)
+        return 0 if tail is None else tail[0]
+
+    def hashes(self, after: int, upto: int) -> Iterator[bytes]:
+        """The stored hashes of the events with `seq` above `after` and up to `upto`; see `Anchoring`."""
+        seq = after
+        while rows := self.ask(queries.hashes, seq, upto):
+            for found, hash_ in rows:
+                seq += 1
+                if found != seq or not isinstance(hash_, bytes) or len(hash_) != HASH_BYTES:
+                    raise JournalDamaged(f"there is no event with seq {seq} and a hash")
+                yield hash_
+        if seq < upto:
+            raise JournalDamaged(f"the log ends at seq {seq}, before {upto}")
+
+    def sync(self) -> None:
+        """Make what can be read durable: the WAL, as far as it is not in the file.
+
+        SQLite syncs what it copies there. The file itself is not opened: closing it would drop the locks that
+        SQLite holds on it for this process.
+        """
+        for place in (self.path + "-wal", os.path.dirname(self.path)):
+            with contextlib.suppress(FileNotFoundError):
+                files.sync_path(place)
+
     # ----------------------------------------------------------------------------------- opening, closing
 
     def close(self) -> None:
@@ -446,13 +503,13 @@ class SQLiteLog:
 
     def _writer(self) -> sqlite3.Connection:
         if self._writer_db is None:
-            self._writer_db = opening.connect_writer(self.path)
+            self._writer_db = opening.connect_writer(self.path, self.connect)
             self._synchronous = None
         return self._writer_db
 
     def _reader(self) -> sqlite3.Connection:
         if self._reader_db is None:
-            self._reader_db = opening.connect_reader(self.path, self.read_only)
+            self._reader_db = opening.connect_reader(self.path, self.read_only, self.connect)
         return self._reader_db
 
     def _release_connections(self) -> None:
@@ -486,6 +543,7 @@ class SQLiteTransaction:
     def __init__(self, log: SQLiteLog, durability: Durability) -> None:
         self.durability: Final = durability
         self.last: tuple[int, bytes] | None = None  # seq and hash of the last event appended here
+        self.first = 0  # seq of the first event appended here
         self.spots: dict[str, Spot] = {}  # streams appended to here
         self.began: set[str] = set()  # streams that did not exist before
         self.stored: dict[str, Body] = {}  # by commitment
@@ -555,15 +613,21 @@ class SQLiteTransaction:
         bodies = self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
         self._write(rows, bodies)
         seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
+        self.first = self.first or rows[0][0]
         self.last = (seq, hash_)
         if head is None:
             self.began.add(session_id)
         self.spots[session_id] = (version, seq, hash_)
         return self._head(session_id, self.spots[session_id])
 
-    def erase(self, commitments: Sequence[str]) -> tuple[Erased, ...]:
+    def erase(self, commitments: Sequence[str], streams: Sequence[str] = ()) -> tuple[Erased, ...]:
         """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
-        return self._query(queries.erase, commitments)
+        gone = self._query(queries.erase, commitments)
+        self._query(text_index.forget, gone)
+        self._query(snapshots.forget, streams)
+        last = self._query(queries.tail)
+        self._query(erasure.mark, self.first or (0 if last is None else last[0]))
+        return gone
 
     def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body]) -> None:
         db = self._connection()

@@ -43,7 +43,7 @@ class SQLiteModels:
     @contextmanager
     def reading(self) -> Iterator[SQLiteReader]:
         """Read one state of the file over a connection of its own, for the length of the block."""
-        with opening.reading(self.log.path, self.log.read_only) as connection:
+        with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             yield SQLiteReader(connection, self.spec)
 
     @contextmanager

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from clawvm_es import errors, files
 from clawvm_es.storage.sqlite import foreign, judging, raw, schema, wal, watched
 from clawvm_es.storage.sqlite.lock import WriterLock
+from clawvm_es.storage.sqlite.watched import Connect
 
 BUSY_MS: Final = 5_000
 """How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
@@ -38,7 +39,7 @@ _NEAR_BYTES: Final = 2 * wal.PAGE_BYTES_MAX
 """How much SQLite may have tried to write at once."""
 
 
-def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
+def create(path: str, lock: WriterLock, reproducible: bool, mode: int, connect: Connect) -> None:
     """Make an empty journal at `path`, unless another process was faster. Raises `JournalFull`, `JournalReadOnly`.
 
     An empty file that is there already keeps its permissions; SQLite gives its other files the journal's.
@@ -47,10 +48,10 @@ def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
     folder, name = os.path.split(path)
     aside = os.path.join(folder, f".{name[:200]}.{secrets.token_hex(8)}")
     try:
-        if not judging.is_new(path):
+        if not judging.is_new(path, connect):
             return
         os.close(files.create(aside, files.mode_of(path, mode)))
-        _build(aside, reproducible)
+        _build(aside, reproducible, connect)
         os.replace(aside, path)
         files.sync_path(folder)
     except sqlite3.Error as error:
@@ -63,9 +64,9 @@ def create(path: str, lock: WriterLock, reproducible: bool, mode: int) -> None:
         lock.release()
 
 
-def connect_writer(path: str) -> watched.Watched:
+def connect_writer(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
     """The connection that appends; its transactions are explicit, its checkpoints ours."""
-    db = _connect(path, "mode=rw")
+    db = _connect(path, "mode=rw", connect)
     db.execute("PRAGMA wal_autocheckpoint=0")
     db.execute("PRAGMA secure_delete=ON")
     if sys.platform == "darwin":  # there a sync leaves bytes in the drive's cache unless it is told not to
@@ -74,7 +75,7 @@ def connect_writer(path: str) -> watched.Watched:
     return db
 
 
-def connect_reader(path: str, read_only: bool = False) -> watched.Watched:
+def connect_reader(path: str, read_only: bool = False, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
     """A connection that only reads and, as far as SQLite allows, leaves no trace.
 
     Read-only media are opened as immutable. A writable journal is opened writable with `query_only`, because
@@ -89,17 +90,17 @@ def connect_reader(path: str, read_only: bool = False) -> watched.Watched:
         mode = "mode=rw"
     else:
         mode = "immutable=1"
-    db = _connect(path, mode)
+    db = _connect(path, mode, connect)
     db.execute("PRAGMA query_only=ON")
     db.execute("PRAGMA wal_autocheckpoint=0")
     return db
 
 
 @contextmanager
-def reading(path: str, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+def reading(path: str, read_only: bool, connect: Connect) -> Iterator[sqlite3.Connection]:
     """Read one state of a journal over a connection of its own, for the length of the block."""
     try:
-        with closing(connect_reader(path, read_only)) as connection:
+        with closing(connect_reader(path, read_only, connect)) as connection:
             connection.execute("BEGIN")
             yield connection
     except sqlite3.Error as error:
@@ -206,18 +207,18 @@ def translate_os(error: OSError, path: str) -> Exception:
     return errors.DiskFailed(message) if error.errno == errno.EIO else errors.JournalError(message)
 
 
-def _connect(path: str, mode: str) -> watched.Watched:
+def _connect(path: str, mode: str, connect: Connect) -> sqlite3.Connection:
     place = f"file:{quote(path)}?{mode}"
     wait_s = BUSY_MS / 1000
     with raw.connecting:
-        db = watched.Watched(place, wait_s, isolation_level=None, check_same_thread=False, uri=True)
+        db = connect(place, wait_s, isolation_level=None, check_same_thread=False, factory=watched.Watched, uri=True)
     db.execute("PRAGMA trusted_schema=OFF")
     db.execute("PRAGMA cell_size_check=ON")
     return db
 
 
-def _build(path: str, reproducible: bool) -> None:
-    db = sqlite3.connect(path, isolation_level=None)
+def _build(path: str, reproducible: bool, connect: Connect) -> None:
+    db = connect(path, isolation_level=None)
     try:
         db.execute("PRAGMA secure_delete=ON")
         db.execute("BEGIN")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
+from clawvm_es.journal import planning
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import Erased, Recorded
@@ -16,13 +17,11 @@ from clawvm_es.model.events import Event
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
 
-COLUMNS: Final = (
-    "seq, session_id, version, turn, kind, type, schema_version, at, principal, cause, idempotency_key, data,"
-    " prev_hash, hash"
-)
+COLUMNS: Final = ", ".join(planning.COLUMNS)
 INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 14)})"
 
 _TAIL = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_HASHES = "SELECT seq, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _SPOT = "SELECT version, seq, hash FROM events WHERE session_id = ? ORDER BY version DESC LIMIT 1"
 _HASH_AT = "SELECT hash FROM events WHERE session_id = ? AND version = ?"
 _DATA_AT = "SELECT version, type, schema_version, data FROM events WHERE session_id = ? AND version IN"
@@ -37,6 +36,7 @@ _FIRST = f"SELECT {COLUMNS} FROM events WHERE session_id = ? ORDER BY version LI
 _ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _KEYED = "SELECT idempotency_key, version FROM events WHERE session_id = ? AND idempotency_key IN ("
 _KEYS_AT_ONCE = 64
+_HASHES_AT_ONCE = 4_096
 _MARKS = ",".join("?" * _KEYS_AT_ONCE)
 _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
@@ -63,6 +63,11 @@ _STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blo
 def tail(db: sqlite3.Connection) -> tuple[int, bytes] | None:
     """Seq and hash of the log's last event."""
     return db.execute(_TAIL).fetchone()  # type: ignore[no-any-return]
+
+
+def hashes(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, Any]]:
+    """The next seqs and hashes of the log above seq `after`, up to `upto`, some thousands at most."""
+    return db.execute(_HASHES, (after, upto, _HASHES_AT_ONCE)).fetchall()
 
 
 def spot(db: sqlite3.Connection, session_id: str) -> Spot | None:

@@ -125,6 +125,8 @@ DDL: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
+FORMATS: Final[Mapping[int, Mapping[str, str]]] = MappingProxyType({USER_VERSION: DDL})
+"""`user_version` of a file → the objects that a journal of this format has; today's format is the last."""
 TABLES: Final = ("journal", "events", "blobs", "commitments")
 """The tables that are the journal; all others (projections, caches) can be made again."""
 UNBOUND_ID_DIGITS: Final = 32
@@ -143,10 +145,10 @@ def binds(id_: str, created_at_us: int, reproducible: bool) -> bool:
 
 
 @cache
-def objects() -> Mapping[str, tuple[str, str, str]]:
-    """Name of each schema object → its type, table and statement, as SQLite lists them."""
+def objects(user_version: int = USER_VERSION) -> Mapping[str, tuple[str, str, str]]:
+    """Name of each schema object of a format → its type, table and statement, as SQLite lists them."""
     with closing(sqlite3.connect(":memory:")) as db:
-        for statement in DDL.values():
+        for statement in FORMATS[user_version].values():
             db.execute(statement)
         found = db.execute("SELECT name, type, tbl_name, sql FROM sqlite_master").fetchall()
     return MappingProxyType({name: (kind, table, sql) for name, kind, table, sql in found})

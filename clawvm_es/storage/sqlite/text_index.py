@@ -9,19 +9,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from clawvm_es.journal.caches import Phrase
-from clawvm_es.journal.ports import Erased, Transaction
+from clawvm_es.journal.ports import Erased
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import indexed
 from clawvm_es.storage.sqlite import opening
 from clawvm_es.storage.sqlite.editions import LIVE, PREFIXES
 
 if TYPE_CHECKING:
-    from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
+    from clawvm_es.storage.sqlite.log import SQLiteLog
 
 NAME: Final = "body_index"
 
@@ -40,7 +40,7 @@ class SQLiteTexts:
     def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
         """Return the commitments to bodies that hold all `phrases`; index what is missing for the call only."""
         query = " AND ".join(map(quoted, phrases))
-        with opening.reading(self.log.path, self.log.read_only) as connection:
+        with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             known = exists(connection)
             found = search(connection, query) if known else []
             for piece in missing(connection, last_indexed(connection) if known else 0):
@@ -49,20 +49,14 @@ class SQLiteTexts:
             names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
             return frozenset(name for rows in names for (name,) in rows)
 
-    def forget(self, transaction: Transaction, gone: Sequence[Erased]) -> None:
-        """Take erased bodies out of the index and merge it, so that none of their words is left in its tables."""
-        connection = cast("SQLiteTransaction", transaction).connection
-        forget_bodies(connection, [(erased.blob_id, erased.body) for erased in gone])
-        optimize(connection)
-
     def stray(self) -> int:
         """Count the bodies that the index knows and the log does not keep."""
-        with opening.reading(self.log.path, self.log.read_only) as connection:
+        with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             return stray(connection)
 
     def problems(self) -> list[str]:
         """Name the bodies that the index is wrong about."""
-        with opening.reading(self.log.path, self.log.read_only) as connection:
+        with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             return problems(connection) if exists(connection) else []
 
 
@@ -160,6 +154,12 @@ def _bodies(connection: sqlite3.Connection, piece: tuple[int, int]) -> list[tupl
 def _put(connection: sqlite3.Connection, prefix: str, bodies: Iterable[tuple[int, bytes]]) -> None:
     rows = ((blob_id, _terms(body)) for blob_id, body in bodies)
     connection.executemany(f"INSERT INTO {prefix}{NAME} (rowid, body) VALUES (?, ?)", rows)
+
+
+def forget(connection: sqlite3.Connection, gone: Sequence[Erased]) -> None:
+    """Take erased bodies out of the index and merge it, so that none of their words is left in its tables."""
+    forget_bodies(connection, [(erased.blob_id, erased.body) for erased in gone])
+    optimize(connection)
 
 
 def forget_bodies(connection: sqlite3.Connection, bodies: Iterable[tuple[int, bytes]]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 from clawvm_es import limits
 
@@ -23,6 +24,8 @@ _settings: Final = (
     (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
 )
 _thread: Final = threading.local()
+Connect: TypeAlias = Callable[..., sqlite3.Connection]
+"""Makes a connection; called like `sqlite3.connect`, with `factory=Watched` for the connections of a log."""
 
 
 class _Watch:
@@ -60,10 +63,16 @@ class Watched(sqlite3.Connection):
         self._watch.seen_s = time.monotonic()
         return super().execute(*args)
 
-    def distrust(self, limit_s: float = limits.FOREIGN_STATEMENT_S) -> None:
-        """Bound time and memory of each statement, because the schema may make us run what is not ours."""
+    def distrust(self, limit_s: float) -> None:
+        """Bound time and memory of each statement."""
         self._watch.limit_s = limit_s
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.FOREIGN_CELL_BYTES)
+
+
+def distrust(db: sqlite3.Connection, limit_s: float = limits.FOREIGN_STATEMENT_S) -> None:
+    """Bound the statements of a connection of ours, because the schema may make us run what is not ours."""
+    if isinstance(db, Watched):
+        db.distrust(limit_s)
 
 
 def interrupted(error: BaseException) -> bool:

@@ -16,11 +16,10 @@ from clawvm_es.errors import BackupRefused, JournalFull, NotAJournal, Unreadable
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.ports import Durability
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import backup as module
 from clawvm_es.storage.sqlite import opening
 from clawvm_es.storage.sqlite.backup import backup
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new
 
 SECRET = b"the planted secret of this test, long enough to be searched for"
@@ -28,7 +27,7 @@ SECRET = b"the planted secret of this test, long enough to be searched for"
 
 def fill(path: Path, rounds: int = 30) -> Path:
     """A journal with two streams and bodies."""
-    with open_journal(path) as log:
+    with open_log(path) as log:
         vault = log.vault("a")
         for n in range(rounds):
             with log.transaction() as transaction:
@@ -50,8 +49,8 @@ def test_a_copy_is_a_journal_of_its_own(tmp_path) -> None:
     assert (made.path, made.events, made.streams, made.bytes) == (str(copy), 60, 2, copy.stat().st_size)
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert names(tmp_path) == ["copy.db", "j.db", "j.db.lock"]
-    assert verify_log(copy) == ()
-    with open_journal(path, read_only=True) as log, open_journal(copy) as copied:
+    assert verify(copy) == ()
+    with open_log(path, read_only=True) as log, open_log(copy) as copied:
         assert copied.journal_id == log.journal_id == made.journal_id
         assert [event.hash for event in copied.read_all()] == [event.hash for event in log.read_all()]
         assert log.heads()[-1].hash.hex() == made.hash
@@ -61,10 +60,10 @@ def test_a_copy_is_a_journal_of_its_own(tmp_path) -> None:
 WRITER = """
 import sys
 from clawvm_es.journal.ports import Durability
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.testing.logs import budget, new
-with open_journal(sys.argv[1]) as log:
+with open_log(sys.argv[1]) as log:
     vault = log.vault("w")
     n = 0
     print("ready", flush=True)
@@ -88,17 +87,17 @@ def test_copies_while_another_process_writes(tmp_path) -> None:
             acknowledged = [int(writer.stdout.readline()) for _ in range(10)][-1]
             made = backup(path, tmp_path / f"{number}.db")
             assert made.events >= 60 + 2 * acknowledged
-            assert verify_log(tmp_path / f"{number}.db") == ()
+            assert verify(tmp_path / f"{number}.db") == ()
     finally:
         writer.kill()
         writer.wait()
         writer.stdout.close()
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_what_only_the_log_holds_is_copied(tmp_path) -> None:
     """Events that a crash left in the write-ahead log are in the copy; the original stays as it was."""
-    with open_journal(tmp_path / "live.db") as log:
+    with open_log(tmp_path / "live.db") as log:
         log.append("s", [budget(n) for n in range(1, 40)], durability=Durability.FULL)
         for suffix in ("", "-wal"):
             Path(f"{tmp_path / 'j.db'}{suffix}").write_bytes(Path(f"{tmp_path / 'live.db'}{suffix}").read_bytes())
@@ -115,7 +114,7 @@ def test_what_was_erased_is_not_in_the_copy(tmp_path, scrubbed) -> None:
         page = session.write_page("plan", SECRET.decode() * 50)
         session.assemble()
         page_id = page if isinstance(page, str) else page.page_id
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("b", [budget(1)])
         reader = sqlite3.connect(path, isolation_level=None)
         reader.execute("BEGIN")
@@ -128,8 +127,8 @@ def test_what_was_erased_is_not_in_the_copy(tmp_path, scrubbed) -> None:
         assert (SECRET in path.read_bytes() + Path(f"{path}-wal").read_bytes()) is not scrubbed
         reader.close()
     assert SECRET not in (tmp_path / "copy.db").read_bytes()
-    assert verify_log(tmp_path / "copy.db") == ()
-    with open_journal(tmp_path / "copy.db", read_only=True) as copied:
+    assert verify(tmp_path / "copy.db") == ()
+    with open_log(tmp_path / "copy.db", read_only=True) as copied:
         assert copied.pending_erasures() == ()
 
 
@@ -159,7 +158,7 @@ def test_destinations_that_are_refused(tmp_path) -> None:
     assert names(tmp_path) == before
     assert there.read_bytes() == b"precious"
     backup(path, there, force=True)
-    assert verify_log(there) == ()
+    assert verify(there) == ()
     assert stat.S_IMODE(there.stat().st_mode) == 0o640
 
 

@@ -18,9 +18,8 @@ from clawvm_es.errors import (
     JournalFull,
     JournalReadOnly,
 )
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import lock, opening
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 from tests.storage.sqlite import failing_disk
 
@@ -38,7 +37,7 @@ needs_injection = pytest.mark.skipif(not failing_disk.available(), reason="SQLit
 def test_a_write_that_fails_is_told_by_its_name(tmp_path, number, kind, says) -> None:
     """A failing disk is not a full one; the log ends at the last whole transaction and goes on afterwards."""
     path = tmp_path / "j.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
         with failing_disk.failing_writes(number) as failed, pytest.raises(kind) as caught:
             log.append("s", [budget(2)])
@@ -47,7 +46,7 @@ def test_a_write_that_fails_is_told_by_its_name(tmp_path, number, kind, says) ->
         assert str(path) in str(caught.value)
         assert isinstance(caught.value, OSError)
         assert log.append("s", [budget(2)], expected=1).version == 2
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 @needs_injection
@@ -57,7 +56,7 @@ def test_a_full_quota_is_told_from_a_failing_disk(tmp_path, monkeypatch) -> None
     def full(fd: int) -> None:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         log.append("s", [budget(1)])
         monkeypatch.setattr(os, "fsync", full)
         with failing_disk.failing_writes(errno.EDQUOT), pytest.raises(JournalFull, match="quota"):
@@ -112,7 +111,7 @@ def test_a_journal_that_cannot_be_made_says_why(tmp_path, monkeypatch, number) -
 
     monkeypatch.setattr(opening.os, "replace", fail)
     with pytest.raises(ClawVMError, match=r"j\.db cannot be made") as caught:
-        open_journal(tmp_path / "j.db")
+        open_log(tmp_path / "j.db")
     expected = {errno.EIO: DiskFailed, errno.EROFS: JournalReadOnly, errno.EMFILE: JournalError}
     assert type(caught.value) is expected.get(number, JournalFull)
     assert [each.name for each in tmp_path.iterdir()] == ["j.db.lock"]
@@ -140,7 +139,7 @@ def test_a_lock_that_cannot_be_written_says_why(tmp_path, monkeypatch, number, k
 def test_macos_syncs_past_the_cache_of_the_drive(tmp_path, monkeypatch, platform, on) -> None:
     """Where a sync leaves bytes in the drive's cache, the writing connection asks for more."""
     path = tmp_path / "j.db"
-    open_journal(path).close()
+    open_log(path).close()
     monkeypatch.setattr(opening.sys, "platform", platform)
     db = opening.connect_writer(str(path))
     try:
@@ -170,11 +169,11 @@ def test_what_the_system_refuses_is_told_by_kind(number, kind):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     """An error of the disk while the header is read is the journal's error, with the file."""
     path = tmp_path / "journal.db"
-    open_journal(path).close()
+    open_log(path).close()
 
     def failing(fd, length, at):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("clawvm_es.storage.sqlite.judging.raw.pread", failing)
     with pytest.raises(JournalError, match=r"journal\.db cannot be read: Input/output error"):
-        open_journal(path)
+        open_log(path)

@@ -8,8 +8,7 @@ import pytest
 
 from clawvm_es.model.events import ContentRedacted, ToolCalled
 from clawvm_es.model.facts import RedactReason
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
+from clawvm_es.storage import open_log, verify
 from clawvm_es.testing.logs import budget, new, used
 
 
@@ -17,7 +16,7 @@ from clawvm_es.testing.logs import budget, new, used
 def path(tmp_path):
     """A journal with events, a body and a sealed body."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         vault = log.vault("s")
         log.append(
             "s", [budget(1, "k"), used(), new(ToolCalled(1, "t", vault.commit(b"body"), vault.seal(b"sealed")))]
@@ -77,13 +76,13 @@ def test_accidents_are_stopped(path, db, statement) -> None:
         statement = statement.replace("SELECT 5", "SELECT 1")
     with pytest.raises(sqlite3.IntegrityError, match=r"append-only|never replaced|identity|body|commitment"):
         db.execute(statement)
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_content_goes_only_after_it_was_redacted(path, db) -> None:
     """Salts and bodies can be deleted once an event names them as redacted, commitments before bodies."""
     ((commitment,),) = db.execute("SELECT commitment FROM commitments WHERE blob_id IS NOT NULL").fetchall()
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [new(ContentRedacted(RedactReason.REQUEST, (commitment,)))])
     with pytest.raises(sqlite3.IntegrityError, match="still needs this body"):
         db.execute("DELETE FROM blobs")
@@ -91,8 +90,8 @@ def test_content_goes_only_after_it_was_redacted(path, db) -> None:
     db.execute("DELETE FROM blobs")
     with pytest.raises(sqlite3.IntegrityError, match="no content_redacted"):
         db.execute("DELETE FROM commitments")
-    assert verify_log(path) == ()
-    with open_journal(path) as log:
+    assert verify(path) == ()
+    with open_log(path) as log:
         assert log.vault("s").open(commitment) is None
 
 

@@ -16,9 +16,8 @@ import pytest
 
 from clawvm_es.errors import JournalDamaged, JournalTooNew, NotAJournal
 from clawvm_es.journal.ports import Durability
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import schema
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 
 PAGE = 4096
@@ -42,7 +41,7 @@ def copy(source: Path, target: Path) -> Path:
 def image(tmp_path_factory):
     """A session of FULL commits whose checkpoint was just taken: every page of the file is in the log too."""
     folder = tmp_path_factory.mktemp("image")
-    with open_journal(folder / "live.db") as log:
+    with open_log(folder / "live.db") as log:
         for n in range(1, EVENTS + 1):
             log.append("s", [budget(n)], durability=Durability.FULL)
         with log.transaction(Durability.FULL) as transaction:  # page 1 changes with the schema
@@ -93,11 +92,11 @@ def test_a_torn_first_page_beside_a_whole_log_is_recovered(tmp_path, image, tear
     page = path.read_bytes()[:PAGE]
     with path.open("r+b") as file:
         file.write(tear(page))
-    with open_journal(path, read_only=read_only) as log:
+    with open_log(path, read_only=read_only) as log:
         assert [event.version for event in log.read("s")] == list(range(1, EVENTS + 1))
-    assert verify_log(path) == ()
+    assert verify(path) == ()
     if not read_only:
-        with open_journal(path) as log:
+        with open_log(path) as log:
             assert log.append("s", [budget(1)]).version == EVENTS + 1
 
 
@@ -105,12 +104,12 @@ def test_a_torn_first_page_beside_a_whole_log_is_recovered(tmp_path, image, tear
 def test_a_page_half_old_and_half_new_is_recovered(tmp_path, image, old_bytes) -> None:
     """The page may be torn at any byte between what it was and what it becomes."""
     path = copy(image, tmp_path / "j.db")
-    with open_journal(copy(image, tmp_path / "new.db")):
+    with open_log(copy(image, tmp_path / "new.db")):
         pass
     new, old = (tmp_path / "new.db").read_bytes()[:PAGE], random.Random(2).randbytes(PAGE)
     with path.open("r+b") as file:
         file.write(old[:old_bytes] + new[old_bytes:])
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert len(list(log.read_all())) == EVENTS
 
 
@@ -118,7 +117,7 @@ def test_a_page_half_old_and_half_new_is_recovered(tmp_path, image, old_bytes) -
 def test_a_torn_first_page_without_a_log_is_no_journal(tmp_path, image, tear) -> None:
     """Where nothing recovers page 1 the file is refused and stays as it was."""
     path = copy(image, tmp_path / "j.db")
-    with open_journal(path):
+    with open_log(path):
         pass
     for beside in ("-wal", ".lock"):
         Path(f"{path}{beside}").unlink(missing_ok=True)
@@ -127,7 +126,7 @@ def test_a_torn_first_page_without_a_log_is_no_journal(tmp_path, image, tear) ->
     before = snapshot(tmp_path)
     for read_only in (False, True):
         with pytest.raises(NotAJournal):
-            open_journal(path, read_only=read_only)
+            open_log(path, read_only=read_only)
     assert snapshot(tmp_path) == before
 
 
@@ -142,20 +141,20 @@ def test_a_cut_log_beside_a_torn_page_is_refused(tmp_path, image) -> None:
     wal.write_bytes(raw)
     before = snapshot(tmp_path)
     with pytest.raises(NotAJournal, match="no SQLite file"):
-        open_journal(path)
+        open_log(path)
     assert snapshot(tmp_path) == before
 
 
 def test_a_newer_format_in_the_log_is_seen(tmp_path, image) -> None:
     """The format that counts is the one that SQLite would recover."""
-    with open_journal(copy(image, tmp_path / "live.db")) as log, log.transaction() as transaction:
+    with open_log(copy(image, tmp_path / "live.db")) as log, log.transaction() as transaction:
         transaction.connection.execute(f"PRAGMA user_version={schema.USER_VERSION + 1}")
         transaction.__exit__(None, None, None)
         path = copy(tmp_path / "live.db", tmp_path / "j.db")
         transaction.__enter__()
     assert path.read_bytes()[63] == schema.USER_VERSION
     with pytest.raises(JournalTooNew):
-        open_journal(path)
+        open_log(path)
 
 
 # ------------------------------------------------------------------------------------------- files of other programs
@@ -199,7 +198,7 @@ def log_lost(path: Path, mode: str) -> None:
 def log_of_ours(path: Path, mode: str) -> None:
     """The log of a journal of ours lies beside it."""
     closed(path, mode)
-    with open_journal(path.with_name("ours")) as log:
+    with open_log(path.with_name("ours")) as log:
         log.append("s", [budget(1)])
         shutil.copyfile(path.with_name("ours-wal"), f"{path}-wal")
     for left in path.parent.glob("ours*"):
@@ -215,7 +214,7 @@ def test_a_strangers_file_stays_as_it_was(tmp_path, state, mode, read_only) -> N
     state(path, mode)
     before = snapshot(tmp_path)
     with pytest.raises(NotAJournal, match="another program") as caught:
-        open_journal(path, read_only=read_only)
+        open_log(path, read_only=read_only)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert snapshot(tmp_path) == before
@@ -232,7 +231,7 @@ def test_a_strangers_file_that_is_being_written_stays_as_it_was(tmp_path, mode, 
             db.execute("INSERT INTO t VALUES (1)")
         before = snapshot_beside(path)
         with pytest.raises(NotAJournal):
-            open_journal(path)
+            open_log(path)
         assert snapshot_beside(path) == before
         if lock != "DEFERRED":
             tried = subprocess.run(
@@ -266,7 +265,7 @@ def test_a_new_database_of_another_program_is_not_replaced(tmp_path) -> None:
     Path(f"{path}-journal").write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(600))
     before = snapshot(tmp_path)
     with pytest.raises(NotAJournal, match="another program writes"):
-        open_journal(path)
+        open_log(path)
     assert snapshot(tmp_path) == before
 
 
@@ -274,7 +273,7 @@ def test_a_new_database_of_another_program_is_not_replaced(tmp_path) -> None:
 def test_a_strangers_log_beside_a_journal_is_not_mixed_in(tmp_path, image, read_only) -> None:
     """SQLite would copy the log of another program's file into the journal: it is refused, both stay as they were."""
     path = copy(image, tmp_path / "j.db")
-    with open_journal(path):
+    with open_log(path):
         pass
     other = tmp_path / "other.db"
     db = stranger(other, "wal")
@@ -282,21 +281,21 @@ def test_a_strangers_log_beside_a_journal_is_not_mixed_in(tmp_path, image, read_
     db.close()
     before = snapshot(tmp_path)
     with pytest.raises(NotAJournal, match="belongs to another program's file") as caught:
-        open_journal(path, read_only=read_only)
+        open_log(path, read_only=read_only)
     assert "-wal away" in caught.value.hint
     assert snapshot(tmp_path) == before
     Path(f"{path}-wal").unlink()
-    with open_journal(path, read_only=read_only) as log:
+    with open_log(path, read_only=read_only) as log:
         assert len(list(log.read_all())) == EVENTS
 
 
 def test_what_is_no_log_beside_a_journal_is_ignored(tmp_path, image) -> None:
     """SQLite ignores a log whose header is none, and so does the judgement."""
     path = copy(image, tmp_path / "j.db")
-    with open_journal(path):
+    with open_log(path):
         pass
     Path(f"{path}-wal").write_bytes(b"no log at all" * 500)
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert len(list(log.read_all())) == EVENTS
 
 
@@ -307,7 +306,7 @@ def test_a_log_that_is_a_link_is_not_followed(tmp_path, image) -> None:
     Path(f"{path}-wal").symlink_to(tmp_path / "elsewhere")
     before = snapshot(tmp_path)
     with pytest.raises(JournalDamaged, match=r"j\.db-wal is a link"):
-        open_journal(path)
+        open_log(path)
     assert snapshot(tmp_path) == before
 
 
@@ -318,9 +317,9 @@ def test_a_link_to_a_journal_is_followed_once(tmp_path) -> None:
     """All names of a journal share one lock and one log; they lie beside the journal itself."""
     (tmp_path / "real").mkdir()
     path, link = tmp_path / "real" / "j.db", tmp_path / "link.db"
-    open_journal(path).close()
+    open_log(path).close()
     link.symlink_to(path)
-    with open_journal(link) as log, open_journal(path) as same:
+    with open_log(link) as log, open_log(path) as same:
         log.append("s", [budget(1)])
         assert same.append("s", [budget(2)], expected=1).version == 2
         assert log.path == str(path)
@@ -337,19 +336,19 @@ def test_nothing_is_made_through_a_link(tmp_path, empty) -> None:
     link.symlink_to(target)
     names = sorted(tmp_path.iterdir())
     with pytest.raises(ValueError, match="is a link to"):
-        open_journal(link)
+        open_log(link)
     assert sorted(tmp_path.iterdir()) == names
 
 
 AS_NOBODY = """
 import os, sys
 from clawvm_es.errors import JournalError
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.log import open_log
 os.setgid(65534)
 os.setuid(65534)
 for read_only in (False, True):
     try:
-        with open_journal(sys.argv[1], read_only=read_only) as log:
+        with open_log(sys.argv[1], read_only=read_only) as log:
             print(len(list(log.read_all())))
     except JournalError as error:
         print(type(error).__name__)
@@ -369,7 +368,7 @@ def test_a_folder_that_cannot_be_written(image, whose, beside) -> None:
         elif beside == "a log":
             copy(image, path)
         else:
-            open_journal(path).close()
+            open_log(path).close()
         if whose == "torn":
             with path.open("r+b") as file:
                 file.write(bytes(PAGE))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 
 from clawvm_es.model.events import ToolCalled
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import new
 
 
 def test_a_body_that_another_writer_stored_keeps_its_commitment(tmp_path) -> None:
     """LAW-VAULT-2: after a look at a stream that others went on with, their commitments are found."""
     path = tmp_path / "j.db"
-    with open_journal(path) as one, open_journal(path) as two:
+    with open_log(path) as one, open_log(path) as two:
         one.append("s", [new(ToolCalled(1, "tool", one.vault("s").commit(b"first")))])
         theirs = two.vault("s").commit(b"second")
         two.append("s", [new(ToolCalled(2, "tool", theirs))])
@@ -24,7 +24,7 @@ def test_a_body_that_another_writer_stored_keeps_its_commitment(tmp_path) -> Non
 
 def test_a_body_named_twice_in_one_transaction_is_stored_once(tmp_path) -> None:
     """Two appends of one transaction may name the same new body."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         body = log.vault("s").commit(b"body")
         with log.transaction() as transaction:
             transaction.append("s", [new(ToolCalled(1, "tool", body))])
@@ -35,7 +35,7 @@ def test_a_body_named_twice_in_one_transaction_is_stored_once(tmp_path) -> None:
 
 def test_a_body_that_waits_over_a_fork_may_be_stored_by_both(tmp_path) -> None:
     """What a child stored first is found by its parent, which holds the same body back."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         body = log.vault("s").commit(b"body")
         if (pid := os.fork()) == 0:
             log.append("s", [new(ToolCalled(1, "tool", body))])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.errors import JournalError
+from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite.lock import WriterLock
-from clawvm_es.storage.sqlite.log import open_journal
 from clawvm_es.testing.logs import budget
 
 PRECIOUS = b"sixteen precious"
@@ -53,12 +53,12 @@ def test_what_is_no_lock_is_not_written(tmp_path, spoil, there) -> None:
     path, lock, target = tmp_path / "j.db", tmp_path / "j.db.lock", tmp_path / "target"
     target.write_bytes(PRECIOUS)
     if there:
-        open_journal(path).close()
+        open_log(path).close()
         lock.unlink()
     spoil(lock, target)
     before = lock.lstat()
     names = sorted(tmp_path.iterdir())
-    with pytest.raises(JournalError, match=r"j\.db\.lock is .*untouched") as caught, open_journal(path) as log:
+    with pytest.raises(JournalError, match=r"j\.db\.lock is .*untouched") as caught, open_log(path) as log:
         log.append("s", [budget(1)])
     assert caught.value.hint
     assert target.read_bytes() == PRECIOUS
@@ -73,10 +73,10 @@ def test_what_is_no_lock_is_not_written(tmp_path, spoil, there) -> None:
 def test_who_may_write_the_journal_may_lock_it(tmp_path, journal, lock) -> None:
     """A right to read the lock's file is enough to hold it, so only who may write the journal has one."""
     path = tmp_path / "j.db"
-    open_journal(path).close()
+    open_log(path).close()
     path.chmod(journal)
     (tmp_path / "j.db.lock").unlink()
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
     assert stat.S_IMODE((tmp_path / "j.db.lock").stat().st_mode) == lock
     assert stat.S_IMODE(path.stat().st_mode) == journal

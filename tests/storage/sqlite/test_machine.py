@@ -14,9 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from clawvm_es.errors import IdempotencyConflict, VersionConflict
 from clawvm_es.journal.ports import Durability, Expected
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 SESSIONS = st.sampled_from(["a", "b", "ü"])
@@ -68,7 +67,7 @@ class LogMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "journal.db"
-        self.file = open_journal(self.path)
+        self.file = open_log(self.path)
         self.memory = MemoryLog()
         self.model = Model()
         self.bodies: dict[tuple[str, bytes], str] = {}
@@ -123,7 +122,7 @@ class LogMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         """Close the file and open it again."""
         self.file.close()
-        self.file = open_journal(self.path)
+        self.file = open_log(self.path)
 
     @rule()
     def crash(self) -> None:
@@ -138,7 +137,7 @@ class LogMachine(RuleBasedStateMachine):
         for path in image.iterdir():
             path.rename(self.folder / path.name)
         image.rmdir()
-        self.file = open_journal(self.path)
+        self.file = open_log(self.path)
 
     @invariant()
     def both_hold_what_the_model_holds(self) -> None:
@@ -161,8 +160,8 @@ class LogMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Both logs verify at the end."""
         self.file.close()
-        assert verify_log(self.path) == ()
-        assert verify_log(self.memory) == ()
+        assert verify(self.path) == ()
+        assert verify(self.memory) == ()
         shutil.rmtree(self.folder)
 
 

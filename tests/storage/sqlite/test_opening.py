@@ -21,9 +21,8 @@ from clawvm_es.errors import (
     UnreadableInput,
     UsageError,
 )
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import schema
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 
 
@@ -34,7 +33,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 
 def make(path: Path, events: int = 3) -> Path:
     """A journal with some events, closed."""
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(n) for n in range(1, events + 1)])
     return path
 
@@ -108,7 +107,7 @@ def test_what_is_not_ours_is_left_untouched(tmp_path, spoil, error, read_only) -
     (tmp_path / "journal.db.lock").unlink(missing_ok=True)
     before = {} if path.is_dir() else snapshot(tmp_path)
     with pytest.raises(error) as caught:
-        open_journal(path, read_only=read_only)
+        open_log(path, read_only=read_only)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert ({} if path.is_dir() else snapshot(tmp_path)) == before
@@ -120,10 +119,10 @@ def test_missing_and_empty_files_become_journals(tmp_path) -> None:
         path = tmp_path / name
         if name == "empty.db":
             path.touch()
-        with open_journal(path, reproducible=True) as log:
+        with open_log(path, reproducible=True) as log:
             assert log.reproducible
             first = log.journal_id
-        with open_journal(path) as log:
+        with open_log(path) as log:
             assert (log.journal_id, log.reproducible) == (first, True)
         header = path.read_bytes()[:100]
         assert int.from_bytes(header[68:72], "big") == schema.APPLICATION_ID
@@ -139,7 +138,7 @@ def test_missing_and_empty_files_become_journals(tmp_path) -> None:
 def test_no_directory_is_an_error(tmp_path) -> None:
     """A journal in a folder that does not exist is refused, and the folder is not made."""
     with pytest.raises(UsageError, match="there is no directory"):
-        open_journal(tmp_path / "no" / "journal.db")
+        open_log(tmp_path / "no" / "journal.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -150,21 +149,21 @@ def test_reading_needs_a_journal(tmp_path, empty) -> None:
         (tmp_path / "journal.db").touch()
     before = snapshot(tmp_path)
     with pytest.raises(UnreadableInput):
-        open_journal(tmp_path / "journal.db", read_only=True)
+        open_log(tmp_path / "journal.db", read_only=True)
     assert snapshot(tmp_path) == before
 
 
 def test_a_name_with_odd_characters(tmp_path) -> None:
     """Names that mean something in a URI are taken as they are, relative ones from here."""
     path = make(tmp_path / "a?b=c#d %41 é.db")
-    assert verify_log(path) == ()
+    assert verify(path) == ()
     assert path.stat().st_size > 0
 
 
 def test_creation_is_a_race_that_one_wins(tmp_path) -> None:
     """Many who make the same journal at once all get the one that was made."""
     with ThreadPoolExecutor(8) as pool:
-        logs = list(pool.map(lambda _: open_journal(tmp_path / "journal.db"), range(8)))
+        logs = list(pool.map(lambda _: open_log(tmp_path / "journal.db"), range(8)))
     assert len({log.journal_id for log in logs}) == 1
     for number, log in enumerate(logs):
         log.append(f"s{number}", [budget(1)])
@@ -178,7 +177,7 @@ def test_creation_is_a_race_that_one_wins(tmp_path) -> None:
 def test_a_wal_without_its_journal_is_kept(tmp_path, state) -> None:
     """A write-ahead log without its journal may hold what was acknowledged: no new journal is made over it."""
     path = tmp_path / "journal.db"
-    log = open_journal(path)
+    log = open_log(path)
     log.append("old", [budget(1)])
     shutil.copy(tmp_path / "journal.db-wal", tmp_path / "kept")
     log.close()
@@ -188,11 +187,11 @@ def test_a_wal_without_its_journal_is_kept(tmp_path, state) -> None:
         path.touch()
     before = snapshot(tmp_path)
     with pytest.raises(JournalDamaged, match=f"is {state}, but its write-ahead log") as caught:
-        open_journal(path)
+        open_log(path)
     assert "move" in caught.value.hint
     assert snapshot(tmp_path) == before
     Path(f"{path}-wal").rename(tmp_path / "away")
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert log.heads() == ()
 
 
@@ -200,43 +199,43 @@ def test_reading_leaves_no_trace(tmp_path) -> None:
     """Opening for reading, reading, verifying and closing change nothing in the folder."""
     path = make(tmp_path / "journal.db")
     before = snapshot(tmp_path)
-    with open_journal(path, read_only=True) as log:
+    with open_log(path, read_only=True) as log:
         assert len(list(log.read_all())) == 3
         assert not log.heads()[0].provisional
         for write in (lambda: log.append("s", [budget(1)]), lambda: log.transaction().__enter__()):
             with pytest.raises(JournalReadOnly):
                 write()
-    assert verify_log(path) == ()
+    assert verify(path) == ()
     assert snapshot(tmp_path) == before
 
 
 def test_reading_what_a_crash_left(tmp_path) -> None:
     """Opening for reading sees what is only in the write-ahead log, and leaves journal and log as they are."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1), budget(2)])
         (tmp_path / "crash").mkdir()
         for name in ("journal.db", "journal.db-wal"):
             shutil.copy(tmp_path / name, tmp_path / "crash" / name)
     crash = tmp_path / "crash"
     before = snapshot(crash)
-    with open_journal(crash / "journal.db", read_only=True) as log:
+    with open_log(crash / "journal.db", read_only=True) as log:
         assert len(list(log.read("s"))) == 2
         assert log.heads()[0].provisional
     after = snapshot(crash)
     assert {name: after[name] for name in before} == before
-    with open_journal(crash / "journal.db") as log:
+    with open_log(crash / "journal.db") as log:
         assert log.append("s", [budget(3)]).version == 3
 
 
 READ_AS_NOBODY = """
 import os, sys
 from clawvm_es.errors import JournalReadOnly
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage.sqlite.log import open_log
 from clawvm_es.testing.logs import budget
 os.setgid(65534)
 os.setuid(65534)
-with open_journal(sys.argv[1]) as log:
+with open_log(sys.argv[1]) as log:
     assert log.read_only
     print(len(list(log.read_all())), log.vault("s").open("0" * 64))
     try:
@@ -244,7 +243,7 @@ with open_journal(sys.argv[1]) as log:
     except JournalReadOnly as error:
         print("refused")
 try:
-    open_journal(sys.argv[1] + ".other")
+    open_log(sys.argv[1] + ".other")
 except JournalReadOnly as error:
     print("cannot be made")
 """

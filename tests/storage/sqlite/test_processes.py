@@ -13,9 +13,8 @@ import pytest
 
 from clawvm_es.errors import JournalBusy, UsageError
 from clawvm_es.model.events import BudgetChanged
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite.lock import WriterLock
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, payloads, used
 from tests.waiting import CEILING_S
 
@@ -35,7 +34,7 @@ def in_child(work) -> int:
 def test_a_held_lock_is_named(tmp_path) -> None:
     """Who waits too long for the lock is told which file it is and what to do; nothing was written."""
     path = tmp_path / "journal.db"
-    with open_journal(path, wait_s=0.05) as log:
+    with open_log(path, wait_s=0.05) as log:
         log.append("s", [budget(1)])
         with (tmp_path / "journal.db.lock").open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -48,7 +47,7 @@ def test_a_held_lock_is_named(tmp_path) -> None:
 
 def test_another_thread_that_writes_too_long_is_reported(tmp_path) -> None:
     """Threads of one process wait for each other no longer than for other processes."""
-    with open_journal(tmp_path / "journal.db", wait_s=0.05) as log, log.transaction():
+    with open_log(tmp_path / "journal.db", wait_s=0.05) as log, log.transaction():
         raised = []
 
         def write() -> None:
@@ -118,7 +117,7 @@ def test_a_lock_held_over_a_fork_still_excludes_the_child(tmp_path) -> None:
 def test_a_log_survives_a_fork(tmp_path) -> None:
     """Parent and child go on with the same log object, each over connections of its own."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
         reading = log.read_all()
 
@@ -131,13 +130,13 @@ def test_a_log_survives_a_fork(tmp_path) -> None:
         assert len(list(reading)) == 1
         assert in_child(lambda: log.close() is None) == 0
         assert log.append("s", [budget(4)]).seq == 4
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_a_transaction_stays_with_its_process(tmp_path) -> None:
     """A fork inside a transaction leaves it to the parent; the child can open the journal again, after it."""
     path = tmp_path / "journal.db"
-    with open_journal(path, wait_s=0.05) as log:
+    with open_log(path, wait_s=0.05) as log:
         with log.transaction() as transaction:
             transaction.append("s", [budget(1)])
 
@@ -157,16 +156,16 @@ def test_a_transaction_stays_with_its_process(tmp_path) -> None:
             assert in_child(child) == 0
             transaction.append("s", [budget(3)])
         assert payloads(list(log.read("s"))) == [BudgetChanged(1), BudgetChanged(3)]
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 WRITER = """
 import sys
 from clawvm_es.errors import VersionConflict
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget, used
 path, number, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-with open_journal(path) as log:
+with open_log(path) as log:
     wins = 0
     for n in range(rounds):
         log.append(f"own{number}", [budget(n, f"k{n}"), used()])
@@ -186,19 +185,19 @@ def test_writers_in_processes(tmp_path) -> None:
     command = [sys.executable, "-c", WRITER, str(path)]
     started = [subprocess.Popen([*command, str(n), "60"], stdout=subprocess.PIPE, text=True) for n in range(3)]
     wins = sum(int(process.communicate(timeout=CEILING_S)[0]) for process in started)
-    with open_journal(path, read_only=True) as log:
+    with open_log(path, read_only=True) as log:
         versions = {head.session_id: head.version for head in log.heads()}
     assert versions == {"own0": 120, "own1": 120, "own2": 120, "shared": wins}
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 ENDLESS = """
 import sys
 from clawvm_es.journal.ports import Durability
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.testing.logs import budget, new, used
-log = open_journal(sys.argv[1])
+log = open_log(sys.argv[1])
 vault = log.vault("a")
 for n in range(1, 10**6):
     with log.transaction(Durability.FULL if n % 7 == 0 else Durability.NORMAL) as transaction:
@@ -219,12 +218,12 @@ def test_a_killed_writer_leaves_whole_transactions(tmp_path, commits) -> None:
     acknowledged = max([acknowledged, *(int(line) for line in process.stdout if line.endswith("\n"))])
     process.wait()
     process.stdout.close()
-    assert verify_log(path) == ()
-    with open_journal(path) as log:
+    assert verify(path) == ()
+    with open_log(path) as log:
         a, b = log.heads()
         assert a.version == 3 * b.version
         assert acknowledged <= b.version <= acknowledged + 1
         last = list(log.read("a"))[-3]
         assert log.vault("a").open(last.data.arguments) == b"body %d" % b.version
         assert log.append("a", [budget(1), used()]).version == a.version + 2
-    assert verify_log(path) == ()
+    assert verify(path) == ()

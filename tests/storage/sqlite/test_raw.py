@@ -12,28 +12,27 @@ import pytest
 
 from clawvm_es.cli.proof import read_input
 from clawvm_es.importers.detect import load
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import erasure, raw
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget
 
 APPEND = """
 import sys
-from clawvm_es.storage.sqlite.log import open_journal
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget
-with open_journal(sys.argv[1]) as log:
+with open_log(sys.argv[1]) as log:
     log.append("other", [budget(1)])
 """
 
 
 def open_again(path: Path) -> None:
     """Open and close the journal a second time in this process."""
-    open_journal(path).close()
+    open_log(path).close()
 
 
 def judge_again(path: Path) -> None:
     """Open it for reading only, as the reading verbs do."""
-    open_journal(path, read_only=True).close()
+    open_log(path, read_only=True).close()
 
 
 def scan(path: Path) -> None:
@@ -43,7 +42,7 @@ def scan(path: Path) -> None:
 
 def verify_again(path: Path) -> None:
     """Verify the file by its path."""
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def import_it(path: Path) -> None:
@@ -57,10 +56,10 @@ def take_for_a_note(path: Path) -> None:
 
 
 @pytest.mark.parametrize("look", [open_again, judge_again, scan, verify_again, import_it, take_for_a_note])
-def test_looking_at_an_open_journal_keeps_its_locks(tmp_path, look) -> None:
+def test_looking_at_an_open_log_keeps_its_locks(tmp_path, look) -> None:
     """What is appended here after another process came and went is there for everyone."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
         look(path)
         subprocess.run([sys.executable, "-c", APPEND, str(path)], check=True, timeout=60)
@@ -68,23 +67,23 @@ def test_looking_at_an_open_journal_keeps_its_locks(tmp_path, look) -> None:
         crash = tmp_path / "crash.db"
         for suffix in ("", "-wal"):
             Path(f"{crash}{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
-        with open_journal(crash) as copy:
+        with open_log(crash) as copy:
             assert [(head.session_id, head.version) for head in copy.heads()] == [("other", 1), ("s", 2)]
 
 
 def test_a_strangers_connection_in_this_process_keeps_its_locks(tmp_path) -> None:
     """A connection that the caller made itself keeps its locks while the same journal is opened."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
     own = sqlite3.connect(path)
     own.execute("SELECT count(*) FROM events").fetchone()
-    with open_journal(path) as log:
+    with open_log(path) as log:
         subprocess.run([sys.executable, "-c", APPEND, str(path)], check=True, timeout=60)
         log.append("s", [budget(2)])
         assert Path(f"{path}-wal").exists()
     own.close()
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert [head.version for head in log.heads()] == [1, 2]
 
 

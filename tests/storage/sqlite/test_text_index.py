@@ -16,7 +16,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
 from clawvm_es.projections import catch_up, projections_problems, rebuild, store
 from clawvm_es.projections.tables import MODELS
-from clawvm_es.storage.sqlite.log import SQLiteLog, open_journal
+from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 ODD = [
     "caf\udce9 zebra".encode("utf-8", "surrogatepass"),
@@ -44,7 +44,7 @@ def matches(path: Path, words: str) -> list[int]:
 
 def test_any_bytes_can_be_indexed(tmp_path):
     """Lone surrogates, zero bytes and bytes that are no text break nothing, and words beside them are found."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         recall(log, *ODD, b"read_file(path)")
         catch_up(log)
         assert projections_problems(log) == []
@@ -62,7 +62,7 @@ def test_any_bytes_can_be_indexed(tmp_path):
 def test_the_index_says_what_the_bodies_say(tmp_path_factory, doings):
     """LAW-INDEX-1: however bodies come and go, what a catch-up leaves is an index of exactly those that there are."""
     path = tmp_path_factory.mktemp("index") / "j.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         recall(log, b"word zero")
         catch_up(log)
         for place, (what, number) in enumerate(doings):
@@ -97,12 +97,12 @@ def erase(log: SQLiteLog, which: int) -> None:
         name = names[which % len(names)]
         redacted = e.ContentRedacted(RedactReason.REQUEST, (name,))
         transaction.append("one", [NewEvent(redacted, 0, 0, "t")])
-        log.texts().forget(transaction, transaction.erase([name]))
+        transaction.erase([name])
 
 
 def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
     """Neither in the live index nor in one that is being built."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         canary = "the canary sings quetzalcoatl 金絲雀 gelb\u00fcr".encode()
         recall(log, b"common words", canary, b"more common words")
         catch_up(log)
@@ -133,11 +133,11 @@ def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
 )  # fmt: skip
 def test_an_index_that_was_changed_is_found(tmp_path, harm, says):
     """`verify` names the body that the index is wrong about; an index that only knows less is behind, not wrong."""
-    with open_journal(tmp_path / "j.db") as log:
+    with open_log(tmp_path / "j.db") as log:
         recall(log, b"alpha", b"beta", b"gamma")
         catch_up(log)
     with closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None)) as db:
         db.executescript(harm)
-    with open_journal(tmp_path / "j.db", read_only=True) as log:
+    with open_log(tmp_path / "j.db", read_only=True) as log:
         found = projections_problems(log)
     assert (says is None) == (not found) and (says is None or says in found[0])

@@ -11,13 +11,13 @@ import pytest
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalDamaged, UnreadableInput
+from clawvm_es.journal.problems import PROBLEMS_MAX
 from clawvm_es.limits import SNAPSHOT_EVENTS
 from clawvm_es.model.events import ContentRedacted, PromptRendered, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.storage.sqlite.foreign import foreign
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import PROBLEMS_MAX, verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 
@@ -37,9 +37,9 @@ def fill(log) -> None:
 def good(tmp_path_factory):
     """A journal with nothing wrong."""
     path = tmp_path_factory.mktemp("good") / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         fill(log)
-    assert verify_log(path) == ()
+    assert verify(path) == ()
     return path
 
 
@@ -94,11 +94,11 @@ def test_every_changed_cell_of_an_event_is_found(good, tmp_path, column, value) 
             query = "SELECT *, CAST(data AS BLOB), CAST(kind AS BLOB) FROM events ORDER BY rowid"
             db.text_factory = original.text_factory = bytes
             changed = db.execute(query).fetchall() != original.execute(query).fetchall()
-        problems = verify_log(copy)
+        problems = verify(copy)
         assert bool(problems) == changed
         if changed:
             assert any("seq" in f"{problem.where} {problem.what}" for problem in problems)
-            assert verify_log(copy, fast=True)
+            assert verify(copy, fast=True)
 
 
 @pytest.mark.parametrize("column", ["cause", "kind", "principal", "prev_hash", "schema_version", "turn", "type"])
@@ -108,7 +108,7 @@ def test_the_changed_column_is_named_where_neighbours_tell_it(good, tmp_path, co
         column, "3"
     )
     path = tampered(good, tmp_path, f"UPDATE events SET {column} = {value} WHERE seq = 2")
-    problems = verify_log(path)
+    problems = verify(path)
     assert any(problem.what == column and problem.where == "session a version 2 (seq 2)" for problem in problems)
 
 
@@ -121,13 +121,13 @@ def test_swapped_rows_of_a_session_are_found(good, tmp_path) -> None:
         "UPDATE events SET seq = 2 WHERE seq = 3",
         "UPDATE events SET seq = 3 WHERE seq = -1",
     )
-    assert {problem.what for problem in verify_log(path)} == {"version", "prev_hash"}
+    assert {problem.what for problem in verify(path)} == {"version", "prev_hash"}
 
 
 @pytest.mark.parametrize("seq", range(1, 12))
 def test_a_deleted_event_is_found(good, tmp_path, seq) -> None:
     """A row that is gone leaves a gap; a cut tail is seen only by what else names it."""
-    problems = verify_log(tampered(good, tmp_path, f"DELETE FROM events WHERE seq = {seq}"))
+    problems = verify(tampered(good, tmp_path, f"DELETE FROM events WHERE seq = {seq}"))
     assert problems or seq == 11
 
 
@@ -156,10 +156,10 @@ def test_every_changed_body_salt_and_commitment_is_found(good, tmp_path, table, 
         path = tmp_path / str(rowid)
         path.mkdir()
         copy = tampered(good, path, f"UPDATE {table} SET {column} = {value} WHERE rowid = {rowid}")
-        problems = verify_log(copy)
+        problems = verify(copy)
         assert {problem.what for problem in problems} & {what, "salt" if table == "commitments" else what}
         assert any(problem.where.startswith((table, "commitments")) for problem in problems)
-        assert verify_log(copy, fast=True) == ()
+        assert verify(copy, fast=True) == ()
 
 
 @pytest.mark.parametrize(
@@ -188,13 +188,13 @@ def test_every_changed_body_salt_and_commitment_is_found(good, tmp_path, table, 
 def test_missing_and_added_things_are_found(good, tmp_path, statement, what) -> None:
     """Rows, marks and schema objects that are missing, added or changed are problems, never errors."""
     kept = not statement.startswith(("DROP TABLE", "DELETE FROM blobs"))
-    problems = verify_log(tampered(good, tmp_path, statement, schema_kept=kept))
+    problems = verify(tampered(good, tmp_path, statement, schema_kept=kept))
     assert what in {problem.what for problem in problems}
 
 
 def test_a_missing_guard_is_found(good, tmp_path) -> None:
     """A trigger that was dropped is named."""
-    problems = verify_log(tampered(good, tmp_path, "SELECT 1", schema_kept=False))
+    problems = verify(tampered(good, tmp_path, "SELECT 1", schema_kept=False))
     assert "events_update: schema: is missing" in [str(problem) for problem in problems]
 
 
@@ -207,7 +207,7 @@ def test_a_changed_cell_of_the_schema_is_found(good, tmp_path, column) -> None:
     db.execute("PRAGMA writable_schema=ON")
     db.execute(f"UPDATE sqlite_master SET {column} = upper({column}) WHERE name = 'events_update'")
     db.close()
-    assert [problem.where for problem in verify_log(path) if problem.what == "schema"] == ["events_update"]
+    assert [problem.where for problem in verify(path) if problem.what == "schema"] == ["events_update"]
 
 
 @pytest.mark.parametrize(("at", "value"), [(18, 1), (18, 0), (18, 3), (19, 1), (19, 0), (19, 3)])
@@ -216,16 +216,16 @@ def test_a_changed_journal_mode_is_found(good, tmp_path, at, value) -> None:
     path = tmp_path / "journal.db"
     raw = good.read_bytes()
     path.write_bytes(raw[:at] + bytes([value]) + raw[at + 1 :])
-    assert [problem.what for problem in verify_log(path)] == ["file"]
+    assert [problem.what for problem in verify(path)] == ["file"]
     with pytest.raises(JournalDamaged):
-        open_journal(path)
+        open_log(path)
     assert path.read_bytes()[at] == value
 
 
 def test_an_id_of_an_earlier_version_binds_nothing(good, tmp_path) -> None:
     """LAW-IDENTITY-1: journals whose ids have 32 digits verify as before."""
     path = tampered(good, tmp_path, "UPDATE journal SET id = substr(id, 1, 32), created_at_us = 7")
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_tables_of_other_layers_are_welcome(good, tmp_path) -> None:
@@ -233,20 +233,20 @@ def test_tables_of_other_layers_are_welcome(good, tmp_path) -> None:
     path = tampered(
         good, tmp_path, "CREATE TABLE mine (x)", "CREATE INDEX i ON mine (x)", "CREATE VIEW v AS SELECT * FROM events"
     )
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_a_redacted_body_may_be_absent(tmp_path) -> None:
     """A commitment without a row is no problem once a content_redacted names it."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         fill(log)
         commitment = list(log.read("a"))[2].data.arguments
         log.append("a", [new(ContentRedacted(RedactReason.SECRET, (commitment,)))])
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("DELETE FROM commitments WHERE commitment = ?", (commitment,))
     db.close()
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_random_flips_never_raise(good, tmp_path) -> None:
@@ -259,7 +259,7 @@ def test_random_flips_never_raise(good, tmp_path) -> None:
         at = rng.choice(used_bytes)
         copy = tmp_path / f"{trial}.db"
         copy.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << rng.randrange(8)]) + raw[at + 1 :])
-        found += bool(verify_log(copy))
+        found += bool(verify(copy))
     assert found > 140
 
 
@@ -267,22 +267,22 @@ def test_damage_is_a_problem(good, tmp_path) -> None:
     """A cut file, an empty one, and one that is something else have problems; a missing one is an error."""
     for name, raw in (("cut", good.read_bytes()[:30_000]), ("empty", b""), ("other", b"x" * 500)):
         (tmp_path / name).write_bytes(raw)
-        assert verify_log(tmp_path / name)
+        assert verify(tmp_path / name)
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UnreadableInput):
-            verify_log(path)
+            verify(path)
 
 
 def test_the_number_of_problems_is_bounded(tmp_path) -> None:
     """A log that is wrong everywhere is reported in part, and says so."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(n) for n in range(1, 1500)])
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("DROP TRIGGER events_update")
     db.execute("UPDATE events SET turn = turn + 1000")
     db.close()
-    problems = verify_log(path)
+    problems = verify(path)
     assert len(problems) == PROBLEMS_MAX + 1
     assert problems[-1].what == "more"
 
@@ -291,19 +291,19 @@ def test_a_log_in_memory_is_verified_too() -> None:
     """The same checks run over the log in memory."""
     log = MemoryLog()
     fill(log)
-    assert verify_log(log) == ()
+    assert verify(log) == ()
     log._events[3] = log._events[3]._replace(turn=9)
-    assert [problem.where for problem in verify_log(log)] == ["session a version 4 (seq 4)"]
+    assert [problem.where for problem in verify(log)] == ["session a version 4 (seq 4)"]
 
 
-def test_an_open_journal_is_verified_beside_its_writer(tmp_path) -> None:
+def test_an_open_log_is_verified_beside_its_writer(tmp_path) -> None:
     """A log that is open, with part of it in the write-ahead log, verifies while it is written to."""
-    with open_journal(tmp_path / "journal.db") as log:
+    with open_log(tmp_path / "journal.db") as log:
         fill(log)
-        assert verify_log(log) == ()
+        assert verify(log) == ()
         with log.transaction() as transaction:
             transaction.append("s", [budget(1)])
-            assert verify_log(log) == ()
+            assert verify(log) == ()
 
 
 def test_what_sqlite_itself_finds_is_told(good, tmp_path) -> None:
@@ -320,7 +320,7 @@ def test_what_sqlite_itself_finds_is_told(good, tmp_path) -> None:
     raw = bytearray(path.read_bytes())
     raw[(root - 1) * size : root * size] = b"\x0a\0\0\0\0" + size.to_bytes(2, "big") + bytes(size - 7)
     path.write_bytes(raw)
-    assert any(problem.what == "integrity" and "index" in problem.detail for problem in verify_log(path))
+    assert any(problem.what == "integrity" and "index" in problem.detail for problem in verify(path))
 
 
 def test_foreign_objects_are_told_in_the_order_of_their_names() -> None:
@@ -341,7 +341,7 @@ def test_a_commitment_with_a_huge_id_is_checked_in_little_memory(tmp_path):
         last = "(SELECT max(commitment_id) FROM commitments)"
         db.execute(f"UPDATE commitments SET commitment_id = {2**62} WHERE commitment_id = {last}")
         db.execute(trigger)
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_snapshots_whose_ids_are_used_up_are_not_taken(tmp_path):

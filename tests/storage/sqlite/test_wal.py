@@ -19,9 +19,8 @@ from clawvm_es.cli.main import main
 from clawvm_es.errors import JournalFull
 from clawvm_es.journal.ports import Durability
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import holders
-from clawvm_es.storage.sqlite.log import open_journal
-from clawvm_es.storage.sqlite.verify import verify_log
 from clawvm_es.testing.logs import budget, new, used
 
 BODY = bytes(range(256)) * 20
@@ -41,7 +40,7 @@ def write(log, rounds: int, start: int = 0) -> list[int]:
 def test_a_cut_write_ahead_log_gives_whole_transactions(tmp_path) -> None:
     """Whatever part of the WAL reached the disk, the log is a prefix of whole transactions that verifies."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         counts = [0, *write(log, 12)]
         (tmp_path / "images").mkdir()
         raw, wal = path.read_bytes(), Path(f"{path}-wal").read_bytes()
@@ -51,13 +50,13 @@ def test_a_cut_write_ahead_log_gives_whole_transactions(tmp_path) -> None:
         image = tmp_path / "images" / f"{at}.db"
         image.write_bytes(raw)
         Path(f"{image}-wal").write_bytes(wal[:at])
-        assert verify_log(image) == ()
-        with open_journal(image) as log:
+        assert verify(image) == ()
+        with open_log(image) as log:
             events = list(log.read_all())
             assert len(events) in counts
             assert all(log.vault("a").open(e.data.arguments) for e in events if isinstance(e.data, ToolCalled))
             log.append("a", [budget(1)])
-        assert verify_log(image) == ()
+        assert verify(image) == ()
         seen.add(len(events))
     assert {0, counts[-1]} < seen
     assert len(seen) > 6
@@ -67,15 +66,15 @@ def test_the_write_ahead_log_stays_short(tmp_path, monkeypatch) -> None:
     """Writers checkpoint when the WAL is long, and it is then written from its start again."""
     monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 40)
     path = tmp_path / "journal.db"
-    with open_journal(path) as log, structlog.testing.capture_logs() as logs:
+    with open_log(path) as log, structlog.testing.capture_logs() as logs:
         write(log, 60)
-        with open_journal(path) as other:
+        with open_log(path) as other:
             write(other, 60, 60)
             write(log, 60, 120)
         assert Path(f"{path}-wal").stat().st_size < 3 * 40 * 4120
         assert path.stat().st_size > 100 * 4096
     assert logs == []
-    assert verify_log(path) == ()
+    assert verify(path) == ()
     assert not Path(f"{path}-wal").exists()
 
 
@@ -84,7 +83,7 @@ def test_a_reader_that_holds_the_write_ahead_log_is_reported(tmp_path, monkeypat
     monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 40)
     monkeypatch.setattr(limits, "WAL_WARN_BYTES", 160 * 4120)
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         write(log, 5)
         reader = sqlite3.connect(path, isolation_level=None)
         reader.execute("BEGIN")
@@ -102,30 +101,30 @@ def test_a_reader_that_holds_the_write_ahead_log_is_reported(tmp_path, monkeypat
         size = Path(f"{path}-wal").stat().st_size
         write(log, 60, 225)
         assert Path(f"{path}-wal").stat().st_size == size
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_closing_beside_a_reader_keeps_everything(tmp_path) -> None:
     """A reader in the way of the last checkpoint keeps the WAL; what was written is there."""
     path = tmp_path / "journal.db"
-    log = open_journal(path)
+    log = open_log(path)
     counts = write(log, 5)
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM events").fetchone()
     log.close()
     reader.close()
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert len(list(log.read_all())) == counts[-1]
 
 
 def test_a_checkpoint_makes_heads_durable(tmp_path) -> None:
     """What a clean close left in the file is no longer provisional."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         log.append("s", [budget(1)])
         assert log.heads()[0].provisional
-    with open_journal(path) as log:
+    with open_log(path) as log:
         assert not log.heads()[0].provisional
         log.append("s", [budget(2)])
         assert log.heads()[0].provisional
@@ -140,7 +139,7 @@ def test_a_full_disk(tmp_path, room) -> None:
     """
     path = tmp_path / "journal.db"
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with open_journal(path) as log:
+    with open_log(path) as log:
         before = write(log, 3)[-1]
         limit = Path(f"{path}-wal").stat().st_size + room
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
@@ -154,9 +153,9 @@ def test_a_full_disk(tmp_path, room) -> None:
         events = list(log.read_all())
         assert events[-1].session_id == "b"
         assert len(events) >= before
-        assert verify_log(log) == ()
+        assert verify(log) == ()
         assert write(log, 2, 200)[-1] == len(events) + 5
-    assert verify_log(path) == ()
+    assert verify(path) == ()
 
 
 def test_no_room_for_a_new_journal(tmp_path) -> None:
@@ -165,11 +164,11 @@ def test_no_room_for_a_new_journal(tmp_path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
         with pytest.raises(JournalFull):
-            open_journal(tmp_path / "journal.db")
+            open_log(tmp_path / "journal.db")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["journal.db.lock"]
-    with open_journal(tmp_path / "journal.db") as log:
+    with open_log(tmp_path / "journal.db") as log:
         log.append("s", [budget(1)])
 
 
@@ -198,7 +197,7 @@ def test_a_long_log_is_reported_at_16_megabytes(tmp_path) -> None:
     """By default the first checkpoint that a reader is in the way of is reported, and one beside nobody never is."""
     path = tmp_path / "journal.db"
     text = random.Random(5).randbytes(200_000)
-    with open_journal(path) as log:
+    with open_log(path) as log:
         vault = log.vault("a")
 
         def fill(first: int, last: int) -> list:
@@ -228,7 +227,7 @@ def test_who_holds_the_log_is_named(tmp_path, monkeypatch, capsys) -> None:
             main(["stats", str(path), "--json"])
         return json.loads(capsys.readouterr().out)
 
-    with open_journal(path) as log:
+    with open_log(path) as log:
         write(log, 5)
         with held_by_another(path) as pid:
             assert [process.pid for process in holders.holders(str(path))] == [pid]
@@ -246,7 +245,7 @@ def test_who_holds_the_log_is_named(tmp_path, monkeypatch, capsys) -> None:
 def test_a_system_that_does_not_tell_names_nobody(tmp_path, monkeypatch) -> None:
     """Without `/proc/locks`, or without shared memory, nobody is named and nothing is raised."""
     path = tmp_path / "journal.db"
-    with open_journal(path) as log:
+    with open_log(path) as log:
         write(log, 1)
         monkeypatch.setattr(holders, "_LOCKS", tmp_path / "missing")
         assert holders.holders(str(path)) == ()
