@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,8 +37,15 @@ RANK = {part: rank for rank, rung in enumerate(LADDER) for part in rung}
 FACES = {"__init__", "__main__"}
 """Modules of the package itself, which may import from anywhere."""
 
-NOT_YET = {}
-"""Modules that still reach up to a storage, because the port that they need is not there yet."""
+DATABASES = {"sqlite3", "_sqlite3", "apsw", "pysqlite3", "psycopg", "sqlite_utils", "duckdb"}
+"""Only `storage` imports these; `cli` may print tables with sqlite_utils."""
+SQL = re.compile(
+    r"\s*(SELECT\s|INSERT\s+(OR\s+\w+\s+)?INTO\s|REPLACE\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s"
+    r"|PRAGMA\s|VACUUM\b|WITH\s+RECURSIVE\s|BEGIN\s+IMMEDIATE"
+    r"|(CREATE|DROP|ALTER)\s+(TEMP\s+|UNIQUE\s+|VIRTUAL\s+)*(TABLE|INDEX|VIEW|TRIGGER)\s)"
+)
+"""The beginnings of statements, in capitals as they are written here."""
+KINDS_OF_LOG = re.compile(r"\w*(Log|Transaction)")
 
 PURE_PARTS = {"core", "model"}
 PURE_STANDARD_LIBRARY = {
@@ -129,6 +137,33 @@ def impurities(tree: ast.AST, module: Path) -> list[str]:
     return found
 
 
+def docstrings(tree: ast.AST) -> set[int]:
+    """The ids of the constants that are docstrings."""
+    bodies = (node.body for node in ast.walk(tree) if isinstance(getattr(node, "body", None), list))
+    lines = (line for body in bodies for line in body)
+    return {id(line.value) for line in lines if isinstance(line, ast.Expr)}
+
+
+def storages_known(tree: ast.AST, module: Path) -> list[str]:
+    """Where a module outside of `storage` knows a database, a storage's own modules, SQL, or the class of a log."""
+    here, found, prose = part_of(module), [], docstrings(tree)
+    for line, name in imports(tree, module):
+        top = name.partition(".")[0]
+        if top in DATABASES and not (here == "cli" and top == "sqlite_utils"):
+            found.append(f"{module}:{line}: imports {name}")
+        if name.startswith((f"{PACKAGE}.storage.sqlite", f"{PACKAGE}.storage.memory")) and here != "testing":
+            found.append(f"{module}:{line}: imports {name}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            if SQL.match(node.value):
+                found.append(f"{module}:{node.lineno}: SQL: {node.value[:40]!r}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            names = [each for each in ast.walk(node.args[-1]) if isinstance(each, ast.Name | ast.Attribute)]
+            kinds = [each.id if isinstance(each, ast.Name) else each.attr for each in names]
+            found += [f"{module}:{node.lineno}: asks for a {kind}" for kind in kinds if KINDS_OF_LOG.fullmatch(kind)]
+    return found
+
+
 def parse(module: Path) -> ast.Module:
     """The syntax tree of a module of the package."""
     return ast.parse((ROOT / module).read_text(encoding="utf-8"))
@@ -138,8 +173,20 @@ def parse(module: Path) -> ast.Module:
 def test_imports_point_down_the_ladder(module):
     """A module imports only from lower rungs, inside functions and for type checking too."""
     assert part_of(module) in RANK.keys() | FACES, f"{module} stands on no rung of the ladder"
-    if str(module) not in NOT_YET:
-        assert climbs(parse(module), module) == []
+    assert climbs(parse(module), module) == []
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) != "storage"], ids=str)
+def test_only_storage_knows_databases(module):
+    """Outside of `storage` there is no database, no SQL, and no question which log it is (A11, A13)."""
+    assert storages_known(parse(module), module) == []
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.parts[:2] == ("storage", "memory")], ids=str)
+def test_the_log_in_memory_needs_no_database(module):
+    """`storage.memory` imports neither SQLite nor the other storage."""
+    named = {name for _, name in imports(parse(module), module)}
+    assert not {name for name in named if name.partition(".")[0] in DATABASES or ".sqlite" in name}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) in PURE_PARTS], ids=str)
@@ -200,3 +247,38 @@ def test_an_impurity_is_found(source):
 def test_pure_code_passes(source):
     """The check does not refuse sorted sets, membership or integer division."""
     assert impurities(ast.parse(source), Path("core/decide.py")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sqlite3",
+        "def f():\n    from sqlite_utils import Database",
+        "from clawvm_es.storage.sqlite.log import SQLiteLog",
+        "from clawvm_es.storage.memory import log",
+        "q = 'SELECT 1 FROM events'",
+        "q = f'DELETE FROM {table} WHERE x = 1'",
+        "q = 'PRAGMA user_version'",
+        "q = '  CREATE UNIQUE INDEX i ON t (x)'",
+        "x = isinstance(log, SQLiteLog | Other)",
+        "x = isinstance(transaction, (int, sqlite.MemoryTransaction))",
+    ],
+)
+def test_a_known_storage_is_found(source):
+    """The check sees databases, modules of a storage, the beginning of SQL, and classes of logs."""
+    assert storages_known(ast.parse(source), Path("history/redact.py"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""SELECT is a word."""',
+        "from clawvm_es.storage import open_log",
+        "x = 'Select a session'",
+        "x = 'UPDATE it'",
+        "x = isinstance(e, Event)",
+    ],
+)
+def test_code_over_ports_passes(source):
+    """The check leaves prose, the ports and other classes alone."""
+    assert storages_known(ast.parse(source), Path("history/redact.py")) == []

@@ -95,10 +95,10 @@ def open_log(
     if not log.read_only:
         try:
             log.ask(foreign.refuse_triggers, place)
+            finish_erasures(log)
         except BaseException:
             log.close()
             raise
-        finish_erasures(log)
     return log
 
 

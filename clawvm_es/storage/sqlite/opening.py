@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -66,13 +66,10 @@ def create(path: str, lock: WriterLock, reproducible: bool, mode: int, connect: 
 
 def connect_writer(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
     """The connection that appends; its transactions are explicit, its checkpoints ours."""
-    db = _connect(path, "mode=rw", connect)
-    db.execute("PRAGMA wal_autocheckpoint=0")
-    db.execute("PRAGMA secure_delete=ON")
+    settings = ["wal_autocheckpoint=0", "secure_delete=ON"]
     if sys.platform == "darwin":  # there a sync leaves bytes in the drive's cache unless it is told not to
-        db.execute("PRAGMA fullfsync=ON")
-        db.execute("PRAGMA checkpoint_fullfsync=ON")
-    return db
+        settings += ["fullfsync=ON", "checkpoint_fullfsync=ON"]
+    return _connect(path, "mode=rw", connect, settings)
 
 
 def connect_reader(path: str, read_only: bool = False, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
@@ -90,10 +87,7 @@ def connect_reader(path: str, read_only: bool = False, connect: Connect = sqlite
         mode = "mode=rw"
     else:
         mode = "immutable=1"
-    db = _connect(path, mode, connect)
-    db.execute("PRAGMA query_only=ON")
-    db.execute("PRAGMA wal_autocheckpoint=0")
-    return db
+    return _connect(path, mode, connect, ["query_only=ON", "wal_autocheckpoint=0"])
 
 
 @contextmanager
@@ -207,13 +201,17 @@ def translate_os(error: OSError, path: str) -> Exception:
     return errors.DiskFailed(message) if error.errno == errno.EIO else errors.JournalError(message)
 
 
-def _connect(path: str, mode: str, connect: Connect) -> sqlite3.Connection:
+def _connect(path: str, mode: str, connect: Connect, settings: Sequence[str]) -> sqlite3.Connection:
     place = f"file:{quote(path)}?{mode}"
     wait_s = BUSY_MS / 1000
     with raw.connecting:
         db = connect(place, wait_s, isolation_level=None, check_same_thread=False, factory=watched.Watched, uri=True)
-    db.execute("PRAGMA trusted_schema=OFF")
-    db.execute("PRAGMA cell_size_check=ON")
+    try:
+        for setting in ("trusted_schema=OFF", "cell_size_check=ON", *settings):
+            db.execute(f"PRAGMA {setting}")
+    except BaseException:
+        db.close()  # one that is left open would keep the write-ahead log from being removed
+        raise
     return db
 
 

@@ -10,13 +10,14 @@ from contextlib import closing
 import pytest
 
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import JournalDamaged, UnreadableInput
+from clawvm_es.errors import JournalDamaged, JournalTooNew, UnreadableInput
 from clawvm_es.journal.problems import PROBLEMS_MAX
 from clawvm_es.limits import SNAPSHOT_EVENTS
 from clawvm_es.model.events import ContentRedacted, PromptRendered, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason
 from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite import schema
 from clawvm_es.storage.sqlite.foreign import foreign
 from clawvm_es.testing.logs import budget, new, used
 
@@ -359,3 +360,26 @@ def test_snapshots_whose_ids_are_used_up_are_not_taken(tmp_path):
             session.user_says(f"later message {number}")
         session.save()
         assert session.state.version == journal.log.head("s").version
+
+
+def test_a_file_is_judged_by_its_own_format(tmp_path, monkeypatch) -> None:
+    """`verify` holds a file against the objects of its `user_version`; only today's formats are known ones."""
+    newer = {**schema.DDL, "events_turns": "CREATE INDEX events_turns ON events (turn)"}
+    monkeypatch.setattr(schema, "FORMATS", {1: schema.DDL, 2: newer})
+    path = tmp_path / "j.db"
+    open_log(path).close()
+    assert verify(path) == ()
+    for version, statement, found in (
+        (2, "", {"events_turns is missing"}),
+        (2, newer["events_turns"], set()),
+        (1, "", {"events_turns does not belong on the table events"}),
+        (3, "DROP INDEX events_turns", {"user_version is 3, not 1, 2"}),
+    ):
+        with closing(sqlite3.connect(path)) as db:
+            db.executescript(f"{statement}; PRAGMA user_version={version}")
+        told = {f"{each.where if each.what == 'schema' else each.what} {each.detail}" for each in verify(path)}
+        assert told == found
+    schema.objects.cache_clear()
+    with pytest.raises(JournalTooNew, match="has format 3, this version knows 1") as caught:
+        open_log(path)
+    assert "\n" not in str(caught.value)
