@@ -74,7 +74,7 @@ def test_an_interrupted_backup_leaves_nothing(tmp_path, run, journal, monkeypatc
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "verify", interrupt)
+    monkeypatch.setattr(module, "_verified", interrupt)
     before = sorted(tmp_path.iterdir())
     code, _, err = run("backup", journal, tmp_path / "copy.db")
     assert code == 130
