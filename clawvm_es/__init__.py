@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal as Journal
     from clawvm_es.engine.session import Session as Session
     from clawvm_es.engine.store import FieldSchema as FieldSchema
-    from clawvm_es.engine.tools import Tool as Tool
-    from clawvm_es.engine.tools import file_reader as file_reader
     from clawvm_es.errors import ClawVMError as ClawVMError
     from clawvm_es.importers.replay import ReplaySettings as ReplaySettings
     from clawvm_es.importers.replay import replay as replay
+    from clawvm_es.observe.declared import file_reader as file_reader
+    from clawvm_es.observe.declared import load_tools as load_tools
+    from clawvm_es.observe.tools import Tool as Tool
 
 _WHERE = {
     "profile": "clawvm_es.core.profiles",
@@ -33,8 +34,9 @@ _WHERE = {
     "Session": "clawvm_es.engine.session",
     "Settings": "clawvm_es.engine.hooks",
     "FieldSchema": "clawvm_es.engine.store",
-    "Tool": "clawvm_es.engine.tools",
-    "file_reader": "clawvm_es.engine.tools",
+    "Tool": "clawvm_es.observe.tools",
+    "file_reader": "clawvm_es.observe.declared",
+    "load_tools": "clawvm_es.observe.declared",
     "ClawVMError": "clawvm_es.errors",
     "ReplaySettings": "clawvm_es.importers.replay",
     "replay": "clawvm_es.importers.replay",

@@ -8,7 +8,8 @@ bottom in a folder of its own, which holds
 - `j.db`: one live session `run-1` of 45 turns with rules, a plan, and a store with the field `goal`,
 - `runs.db`: the sessions `monday` and `tuesday`, which part at a tool's argument; `other.db`: the same,
 - `anchor.key`, `anchor.key.pub` and `j.checkpoint`: a key pair and a checkpoint of `j.db`, unless the row makes them,
-- `app.py`: a file to read, `tests`: a folder for recordings, `out`: an evaluation of tier 1.
+- `tools.toml`: the tools that the README declares, `app.py`: a file to read, `tests`: a folder for recordings,
+- `out`: an evaluation of tier 1.
 
 The Python of a row has the names that the README imports above the table, `journal` (`j.db`), an open `session` with
 a `page`, another journal `runs` (`runs.db`), and a memory `backend`.
@@ -72,6 +73,8 @@ def world(tmp_path_factory) -> Path:
     for place in ("session.jsonl", "sessions/a.jsonl", ".claude/projects/app/a.jsonl"):
         (folder / place).write_bytes(recorded)
     (folder / "app.py").write_text("print('hello')\n", encoding="utf-8")
+    (declared,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (folder / "tools.toml").write_text(declared, encoding="utf-8")
     here = Path.cwd()
     os.chdir(folder)
     try:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.tools import Tool
 from clawvm_es.importers import trace, write_trace
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES
+from clawvm_es.observe.tools import Tool
 from clawvm_es.testing.strategies import values
 
 ROOT = Path(__file__).resolve().parent.parent

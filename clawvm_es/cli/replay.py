@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
 @click.option("--fixed", type=click.IntRange(0), metavar="TOKENS", help="Charge each prompt for a fixed region.")
 @click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
+@click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
 @click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
 @click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
@@ -49,6 +50,7 @@ def replay(
     counter: str | None,
     fixed: int | None,
     project: str | None,
+    tools_file: str | None,
     seed: int | None,
     name: str | None,
     hide_secrets: bool,
@@ -69,6 +71,7 @@ def replay(
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.importers.replay import ReplaySettings
+    from clawvm_es.observe.declared import load_tools
     from clawvm_es.projections import snapshot
     from clawvm_es.projections.tables import SESSIONS
 
@@ -76,7 +79,8 @@ def replay(
         raise UsageError(f"budget of {budget} tokens: must be at least 1")
     if project == "":
         raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
-    settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name)
+    tools = load_tools(tools_file) if tools_file is not None else ()
+    settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name, tools)
     if not any(map(os.path.exists, files)):  # a wrong path makes no journal
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:

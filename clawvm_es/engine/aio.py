@@ -17,8 +17,10 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.hooks import Prompt, Report, StageResult, ToolResult
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
+from clawvm_es.engine.shell import Outcome
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.model.pages import PageType
+from clawvm_es.observe.steps import Step
 
 
 class AsyncSession:
@@ -48,7 +50,13 @@ class AsyncSession:
         """See `Session.user_says`."""
         return await asyncio.to_thread(functools.partial(self.sync.user_says, text, key=key))
 
-    async def assemble(self, hints: Iterable[str] = (), fixed_tokens: int = 0, *, key: str | None = None) -> Prompt:
+    async def observe(self, step: Step, *, key: str | None = None) -> Outcome:
+        """See `Session.observe`."""
+        return await asyncio.to_thread(functools.partial(self.sync.observe, step, key=key))
+
+    async def assemble(
+        self, hints: Iterable[str] | None = None, fixed_tokens: int = 0, *, key: str | None = None
+    ) -> Prompt:
         """See `Session.assemble`."""
         return await asyncio.to_thread(functools.partial(self.sync.assemble, hints, fixed_tokens, key=key))
 

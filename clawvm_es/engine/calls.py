@@ -12,23 +12,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 from msgspec.structs import replace
 
 from clawvm_es.core.state import Call, Page, State
+from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.tape import Tape, Taped, tape_of
-from clawvm_es.engine.tools import UNKNOWN, Tool
 from clawvm_es.errors import NewToolCall, UsageError
 from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Holder, Need, NeedRule, ResourceClass, ReturnStatus
-from clawvm_es.model.pages import FULL, Author, Origin, OriginKind, PageType
-from clawvm_es.observe.edge import encode
+from clawvm_es.model.facts import Holder, Need, NeedRule, ReturnStatus
+from clawvm_es.model.pages import FULL
 from clawvm_es.observe.signatures import signature_key
+from clawvm_es.observe.steps import ToolResult, ToolUse
+from clawvm_es.observe.tools import Tool, named, normalised
 from clawvm_es.representations.visible import visible
 
 PREVIEW_CHARS: Final = 120
@@ -53,67 +55,38 @@ class Played:
     text: str
 
 
-@attrs.frozen
-class Touched:
-    """A tool and the resource keys that one call of it reads and writes."""
-
-    tool: Tool
-    reads: tuple[tuple[ResourceClass, str], ...]
-    writes: tuple[tuple[ResourceClass, str], ...]
-
-
 class ToolCalls:
-    """Turns calls and results of declared (and unknown) tools into facts for one session."""
+    """Calls and results of one session: their facts by its observer, and what is served instead of running."""
 
-    def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
+    def __init__(self, shell: Shell, tools: Mapping[str, Tool], observed: Observed) -> None:
         self._shell = shell
         self._tools = tools
+        self._observed = observed
         self._tape: Tape | None = None
         self._is_fork: bool | None = None  # None: not looked yet
 
     def tool(self, name: str) -> Tool:
         """The declared tool of that name, else the unknown tool."""
-        return self._tools.get(name, UNKNOWN)
+        return named(self._tools, name)
+
+    def made(self, state: State, calls: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[e.ToolCalled, ...]:
+        """The facts of the calls of one answer."""
+        first = len(state.calls) + 1
+        uses = [_use(first + place, name, arguments) for place, (name, arguments) in enumerate(calls)]
+        return self._observed.at(state).calls(uses)
 
     def called(
-        self, number: int, name: str, arguments: Mapping[str, Any], found: Stored | Played | None = None
+        self, state: State, name: str, arguments: Mapping[str, Any], found: Stored | Played | None = None
     ) -> e.ToolCalled:
         """The facts of a call; with `found`, of one that is served from a recorded result."""
-        edge = self._shell.edge
-        touched = self._touched(name, arguments)
-        signature: tuple[int | None, str | None] = (None, None)
-        if not touched.tool.planning:
-            signature = edge.signature(_signature(name, touched.tool, arguments))
-        reads, new_reads = edge.resources(touched.reads)
-        writes, new_writes = edge.resources(touched.writes)
-        called = e.ToolCalled(
-            call=number,
-            tool=touched.tool.name,
-            arguments=edge.text(as_json(arguments)),
-            name=edge.text(name) if touched.tool.name == e.UNKNOWN_TOOL else None,
-            signature=signature[0],
-            signature_key=signature[1],
-            deterministic=touched.tool.deterministic,
-            resources=new_reads + new_writes,
-            reads=reads,
-            writes=writes,
-            invalidates=touched.tool.invalidates,
-        )
+        (called,) = self.made(state, [(name, arguments)])
         if isinstance(found, Stored):
             need = Need((Holder(found.page.page_id),), NeedRule.REPEATED_READ, found.page.full_tokens)
-            return replace(called, needs=(need,), served_from=found.version)
+            return replace(called, needs=(*called.needs, need), served_from=found.version)
         if isinstance(found, Played):
             taped = found.taped
             return replace(called, served_from=taped.version, served_by=taped.stream, served_status=taped.status)
         return called
-
-    def _touched(self, name: str, arguments: Mapping[str, Any]) -> Touched:
-        """What a call touches; arguments that its declaration cannot take make it a call of unknown effect."""
-        tool = self.tool(name)
-        try:
-            return Touched(tool, tuple(tool.reads(arguments)), tuple(tool.writes(arguments)))
-        except Exception:  # the harness's code, on arguments that a model made up
-            return Touched(attrs.evolve(tool, deterministic=False, invalidates=tuple(ResourceClass)), (), ())
 
     def validator(self, name: str, arguments: Mapping[str, Any]) -> str | None:
         """What must hold for a result to be served again, as of now; None if that cannot be told.
@@ -193,7 +166,8 @@ class ToolCalls:
         tool = self.tool(name)
         if not tool.deterministic or validator is None:
             return None
-        ordinal = self._shell.edge.signatures.of.get(_signature(name, tool, arguments))
+        key = signature_key(name, normalised(tool, _use(0, name, arguments)))
+        ordinal = self._shell.edge.signatures.of.get(key)
         earlier = state.valid_call(ordinal)
         if earlier is None or earlier.returned is None:
             return None
@@ -228,33 +202,24 @@ class ToolCalls:
         validator: str | None = None,
         source: str = "",
     ) -> tuple[e.ToolReturned, e.PageWritten]:
-        """The facts of a result, and its evidence page."""
-        made = state.calls.get(call)
-        page = self.evidence(state, call, text, source, made.signature if made else None)
-        returned = e.ToolReturned(
-            call=call,
-            status=status,
-            size_bytes=len(encode(text)),
-            result=page.levels[0].body,
-            validator=self._shell.edge.text(validator) if validator is not None else None,
-            unmatched=made is None,
-        )
-        return returned, page
+        """The facts of a result, and its page."""
+        unmatched = call not in state.calls
+        result = ToolResult(call, text, status, unmatched=unmatched, source=source, validator=validator)
+        return self._observed.at(state).result(result)
 
-    def evidence(self, state: State, call: int, text: str, source: str, signature: int | None) -> e.PageWritten:
-        """The page of a result; where the call touched one resource, the page is about it."""
-        made = state.calls.get(call)
-        about = tuple(dict.fromkeys((*made.reads, *made.writes))) if made else ()
-        written = self._shell.edge.page(
-            f"p{len(state.pages) + 1}",
-            PageType.EVIDENCE,
-            text,
-            author=Author.TOOL,
-            origin=Origin(OriginKind.TOOL_CALL, call=call, resource=about[0] if len(about) == 1 else None),
-            source=source,
-            signature=signature,
-        )
-        return written.event
+    def played(self, state: State, called: e.ToolCalled, found: Played, source: str) -> e.PageWritten:
+        """The page of a result that a call is served from the tape."""
+        result = ToolResult(called.call, found.text, found.taped.status, source=source)
+        return self._observed.at(state).evidence(result, called)
+
+
+def _use(number: int, name: str, arguments: Mapping[str, Any]) -> ToolUse:
+    """A call as a step, made in the directory that the harness works in."""
+    try:
+        cwd = os.getcwd()
+    except OSError:  # it was removed
+        cwd = ""
+    return ToolUse(number, name, arguments, cwd, as_json(arguments))
 
 
 def as_json(arguments: Mapping[str, Any]) -> str:
@@ -289,7 +254,3 @@ def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, t
     if near is not None:
         error.nearest, error.difference = near.call, near.difference
     return error
-
-
-def _signature(name: str, tool: Tool, arguments: Mapping[str, Any]) -> str:
-    return signature_key(name, {key: value for key, value in arguments.items() if key not in tool.ignores})

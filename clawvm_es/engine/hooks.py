@@ -9,9 +9,9 @@ from typing import Any, Final
 import attrs
 
 from clawvm_es.engine.store import FieldSchema, Validator
-from clawvm_es.engine.tools import Tool
 from clawvm_es.model.facts import Boundary, Op, PressureReason, RejectReason
 from clawvm_es.model.pages import Fidelity, PageType
+from clawvm_es.observe.tools import Tool
 
 
 @attrs.frozen

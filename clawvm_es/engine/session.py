@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+import attrs
+
 from clawvm_es.core.state import Call, Page, State
 from clawvm_es.engine import given, reports
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
 from clawvm_es.engine.hooks import OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
+from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.engine.updates import Updates, as_evidence
@@ -34,6 +37,7 @@ from clawvm_es.model.facts import (
 )
 from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
 from clawvm_es.model.profile import Profile
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, Step
 
 MODEL: Final = "model"
 USER: Final = "user"
@@ -63,7 +67,9 @@ class Session:
     ) -> None:
         self._shell = shell
         settings = settings or Settings()
-        self._calls = ToolCalls(shell, {tool.name: tool for tool in settings.tools})
+        tools = {tool.name: tool for tool in settings.tools}
+        self._observed = Observed(shell, tools)
+        self._calls = ToolCalls(shell, tools, self._observed)
         self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
         shell.judge = self._updates
         self._flush_at_permille = settings.flush_at_permille
@@ -230,18 +236,27 @@ class Session:
         """Change the prompt's budget."""
         self._do(e.BudgetChanged(given.integer("budget in tokens", tokens, 1)), key)
 
-    def assemble(self, hints: Iterable[str] = (), fixed_tokens: int = 0, *, key: str | None = None) -> Prompt:
+    def assemble(
+        self, hints: Iterable[str] | None = None, fixed_tokens: int = 0, *, key: str | None = None
+    ) -> Prompt:
         """Begin a turn: assemble and render its prompt; `Prompt.pressure` says what did not fit.
+
+        `hints` are pages that the turn will need; by default those whose file the user or the plan names.
 
         Raises `InvariantPressure` (after the events are committed; with `prompt` and `pressure`) if a bootstrap or
         constraint page does not fit at its floor. Opened with `on_pressure="raise"`, a session raises for any
         pressure, with `"degrade"` for none.
         """
         fixed = given.integer("fixed_tokens", fixed_tokens, 0)
-        turn = e.TurnBegan(hints=given.ids("hints", hints), fixed_tokens=fixed)
+        told = None if hints is None else given.ids("hints", hints)
         given.key(key)
+
+        def build(state: State) -> Sequence[Command]:
+            named = self._hints(state, key) if told is None else told
+            return (Command(e.TurnBegan(hints=named, fixed_tokens=fixed), self._clock(), HARNESS, key),)
+
         with self._shell.lock:
-            outcome = self._shell.run(lambda state: (Command(turn, self._clock(), HARNESS, key),))
+            outcome = self._shell.run(build)
             if outcome.appended or key is None:
                 state, text = self.state, self._shell.prompt
             else:
@@ -256,6 +271,27 @@ class Session:
             if pressure:
                 self._raise_on_pressure(state, prompt)
             return prompt
+
+    def observe(self, step: Step, *, key: str | None = None) -> Outcome:
+        """Record what happened in a harness that assembles its own prompts: the events of an import of the same.
+
+        Give its steps in their order, with the numbers of its calls counted from 1; a time of 0 is now. Nothing is
+        flushed by itself: `save` at the end.
+        """
+        given.key(key)
+        first = None if key is None else next(iter(self._shell.log.find(self.session_id, key)), None)
+
+        def build(state: State) -> Sequence[Command]:
+            observer = self._observed.at(state) if first is None else self._observed.before(first.version)
+            commands = observer.look(self._stamped(step))
+            keys = (key and (f"{key}:{place}" if place else key) for place in range(len(commands)))
+            return [attrs.evolve(each, idempotency_key=own) for each, own in zip(commands, keys, strict=True)]
+
+        with self._shell.lock:
+            outcome = self._shell.run(build)
+            if isinstance(step, ContextDropped) and first is None:
+                self._observed.dropped(self.state, step)
+            return outcome
 
     def observe_model(
         self,
@@ -278,10 +314,9 @@ class Session:
         responded = e.ModelResponded(tuple(needs), *counts)
 
         def build(state: State) -> Sequence[Command]:
-            at, first = self._clock(), len(state.calls) + 1
+            at = self._clock()
             commands = [Command(responded, at, MODEL, key)]
-            for place, (name, arguments) in enumerate(made):
-                called = self._calls.called(first + place, name, arguments)
+            for place, called in enumerate(self._calls.made(state, made)):
                 commands.append(Command(called, at, MODEL, key and f"{key}:call:{place}"))
             if text:
                 origin = Origin(OriginKind.RECORD)
@@ -350,11 +385,11 @@ class Session:
             found = self._calls.recorded(state, name, arguments, validator, runs)
             recorded.append(found)
             at = self._clock()
-            called = self._calls.called(len(state.calls) + 1, name, arguments, found)
+            called = self._calls.called(state, name, arguments, found)
             commands = [Command(called, at, MODEL)]
             if isinstance(found, Played):
                 source = source_of(name, arguments, found.taped.status)
-                page = self._calls.evidence(state, called.call, found.text, source, called.signature)
+                page = self._calls.played(state, called, found, source)
                 commands.append(Command(page, at, TOOL))
             return commands
 
@@ -557,6 +592,17 @@ class Session:
         return found
 
     # ------------------------------------------------------------------------------------ internals
+
+    def _hints(self, state: State, key: str | None) -> tuple[str, ...]:
+        """The pages whose file the user or the plan names; of a turn that is delivered again, those of the first."""
+        first = None if key is None else self._shell.recorded(key)
+        return first.hints if isinstance(first, e.TurnBegan) else self._observed.at(state).hints.now()
+
+    def _stamped(self, step: Step) -> Step:
+        at_us = step.at_us or self._clock()
+        if isinstance(step, ModelMessage):
+            return attrs.evolve(step, at_us=at_us, began_us=step.began_us or at_us)
+        return attrs.evolve(step, at_us=at_us)
 
     def _do(self, data: e.Input, key: str | None = None) -> Outcome:
         given.key(key)

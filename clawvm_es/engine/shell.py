@@ -134,16 +134,9 @@ class Shell:
             if row.idempotency_key is not None and row.session_id == self.session_id:  # not a parent's
                 self._keys[row.idempotency_key] = row.version
             if isinstance(row.data, e.ToolCalled):
-                self._relearn(row.data)
+                self.edge.relearn(row.data)
             elif isinstance(row.data, e.PageWritten) and self._retrieval is not None:
                 self._index(state, row.data)
-
-    def _relearn(self, called: e.ToolCalled) -> None:
-        """Intern the keys of a stored call again, in their order of first occurrence."""
-        if called.signature_key is not None:
-            self.edge.signatures.intern(self._text(called.signature_key))
-        for resource in called.resources:
-            self.edge.resource_keys.intern(f"{resource.kind}:{self._text(resource.key)}")
 
     def _text(self, commitment: str) -> str:
         text = self.edge.open(commitment)

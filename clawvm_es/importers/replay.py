@@ -29,6 +29,7 @@ from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, SessionOpened,
 from clawvm_es.model.facts import Boundary, OnPressure, Trigger
 from clawvm_es.model.profile import Profile
 from clawvm_es.observe.edge import Edge
+from clawvm_es.observe.tools import Tool
 from clawvm_es.representations.counter import counter as counter_named
 
 Progress = Callable[[str, int, int], None]
@@ -37,7 +38,10 @@ Progress = Callable[[str, int, int], None]
 
 @attrs.frozen
 class ReplaySettings:
-    """Under which settings recorded sessions are replayed; a `clawvm-trace` keeps those that are None."""
+    """Under which settings recorded sessions are replayed; a `clawvm-trace` keeps those that are None.
+
+    `tools` are declared beside those of the harness that recorded, or in place of those of the same name.
+    """
 
     policy: Profile | None = None
     budget_tokens: int | None = None
@@ -45,6 +49,7 @@ class ReplaySettings:
     fixed_tokens: int | None = None
     project: str | None = None
     name: str | None = None
+    tools: Sequence[Tool] = ()
 
 
 @attrs.frozen
@@ -125,7 +130,7 @@ def _replay_one(
     vault = journal.log.vault(session_id, journal.seed)
     edge = Edge(vault, counter_named(opened.counter), journal.hide_secrets)
     tally: Counter[str] = Counter()
-    stream = _fixed(commands(recording, edge, opened, tally), settings.fixed_tokens)
+    stream = _fixed(commands(recording, edge, opened, tally, settings.tools), settings.fixed_tokens)
     with session:
         try:
             appended = _execute(session, recording, stream, progress)

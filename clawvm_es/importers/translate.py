@@ -7,7 +7,7 @@ idempotency keys are ordinals of commands and a step never depends on what follo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -19,22 +19,29 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.observer import CHANGED_REREAD, Observer
+from clawvm_es.observe.tables import TABLES
+from clawvm_es.observe.tools import Tool
 
 HIDDEN_SECRET: Final = "hidden_secret"
 """Tally of texts in which credentials were hidden."""
 
 
 def commands(
-    recording: Recording, edge: Edge, opened: SessionOpened, tally: Counter[str] | None = None
+    recording: Recording,
+    edge: Edge,
+    opened: SessionOpened,
+    tally: Counter[str] | None = None,
+    tools: Iterable[Tool] = (),
 ) -> Iterator[Command]:
     """The commands of a recording: `opened` first, then those of its steps; keys are `i:1`, `i:2`, ….
 
     Bodies go into the edge's vault as the commands are made; ordinals start anew, so a session that goes on with
     the same recording gets the same commands. `tally`, if given, counts what is worth knowing and
-    stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`, `HIDDEN_SECRET`).
+    stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`, `HIDDEN_SECRET`). `tools` are declared beside those of
+    the recording's harness, or in their place.
     """
     yield Command(opened, recording.began_us, idempotency_key="i:1")
-    observer = Observer(TABLE[recording.format].tools, edge.fresh(), Counter() if tally is None else tally)
+    observer = Observer(tools_of(recording.format, tools), edge.fresh(), tally)
     number = 1
     for step in recording.steps:
         for command in _commands(step, observer):
@@ -44,6 +51,11 @@ def commands(
         observer.tally[CHANGED_REREAD] += observer.context.changed_rereads
     if observer.edge.hidden:
         observer.tally[HIDDEN_SECRET] += len(observer.edge.hidden)
+
+
+def tools_of(format_: str, others: Iterable[Tool] = ()) -> Mapping[str, Tool]:
+    """The tools that the calls of a format name, with others beside or in place of them."""
+    return {**TABLES.get(TABLE[format_].tools, {}), **{tool.name: tool for tool in others}}
 
 
 def _commands(step: RecordedStep, observer: Observer) -> Iterable[Command]:

@@ -13,7 +13,7 @@ import attrs
 
 from clawvm_es import limits
 from clawvm_es.journal.ports import Vault
-from clawvm_es.model.events import PageWritten
+from clawvm_es.model.events import PageWritten, ToolCalled
 from clawvm_es.model.facts import Resource, ResourceClass
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
 from clawvm_es.representations.counter import TokenCounter
@@ -45,6 +45,7 @@ class Ordinals:
     """Session-local ordinals of keys, in order of first occurrence, from 1."""
 
     of: dict[str, int] = attrs.field(factory=dict)
+    keys: list[str] = attrs.field(factory=list)  # by ordinal, from 1
 
     def intern(self, key: str) -> tuple[int, bool]:
         """The ordinal of `key`, and whether it is new."""
@@ -52,12 +53,14 @@ class Ordinals:
         if known is not None:
             return known, False
         self.of[key] = len(self.of) + 1
+        self.keys.append(key)
         return len(self.of), True
 
     def forget(self, beyond: int) -> None:
         """Drop the keys with ordinals above `beyond`: what named them was not recorded."""
-        for key in list(self.of)[beyond:]:
+        for key in self.keys[beyond:]:
             del self.of[key]
+        del self.keys[beyond:]
 
 
 class Edge:
@@ -159,9 +162,25 @@ class Edge:
         ordinal, new = self.signatures.intern(key)
         return ordinal, self.text(key) if new else None
 
+    def relearn(self, called: ToolCalled) -> None:
+        """Intern the keys of a recorded call again, in their order of first occurrence."""
+        if called.signature_key is not None:
+            self.signatures.intern(self._kept(called.signature_key))
+        for resource in called.resources:
+            self.resource_keys.intern(f"{resource.kind}:{self._kept(resource.key)}")
+
+    def _kept(self, commitment: str) -> str:
+        text = self.open(commitment)
+        return f"[erased {commitment}]" if text is None else text
+
     def resource(self, key: tuple[ResourceClass, str]) -> int | None:
         """The ordinal of a resource key that occurred before, else None."""
         return self.resource_keys.of.get(f"{key[0]}:{self._clean(key[1])}")
+
+    def resource_key(self, ordinal: int) -> tuple[str, str]:
+        """The class and the text of a resource key that occurred before."""
+        kind, _, text = self.resource_keys.keys[ordinal - 1].partition(":")
+        return kind, text
 
     def resources(self, keys: Iterable[tuple[ResourceClass, str]]) -> tuple[tuple[int, ...], tuple[Resource, ...]]:
         """The ordinals of resource keys, and those among them that occur for the first time."""

@@ -25,7 +25,7 @@ _CHUNK_CHARS = 1 << 18
 
 @attrs.define
 class Held:
-    """A page as needs see it: its cleaned text, the texts of its levels, and what a pointer to it names.
+    """A page as needs see it: its cleaned text, the bodies of its levels, and what a pointer to it names.
 
     `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
     every recorded boundary.
@@ -34,7 +34,7 @@ class Held:
     page_id: str
     text: str
     levels: Mapping[Fidelity, str]
-    line: int
+    line: int = 0
     search: bool = False
     tool: str = ""
     path: str = ""
@@ -44,17 +44,6 @@ class Held:
     order: int = 0  # among all writings of pages
     compactions: int = 0  # of the session, when it was written
     leaves: frozenset[str] = frozenset()
-
-    def holder(self, text: str) -> Holder:
-        """This page as a holder of `text`, with the levels whose text contains it."""
-        return Holder(self.page_id, tuple(level for level in self.levels if self._holds(level, text)))
-
-    def _holds(self, level: Fidelity, text: str) -> bool:
-        if level is Fidelity.FULL:
-            return True
-        if level is Fidelity.POINTER:
-            return text in (self.page_id, self.tool, self.path)
-        return text in cleaned(self.levels[level], self.search)
 
 
 @attrs.define
@@ -88,6 +77,7 @@ class Context:
     """What the recorded harness had in its context, page by page, and what it ever had."""
 
     count: Callable[[str], int]
+    open: Callable[[str], str]  # from a body's commitment to its text
     pages: dict[str, Held] = attrs.field(factory=dict)
     resident: dict[str, Held] = attrs.field(factory=dict)  # oldest first
     wrote: Written = attrs.field(factory=Written)
@@ -115,23 +105,32 @@ class Context:
         if page.path:
             self._by_path.setdefault(page.path, []).append(page)
 
-    def keep_lines(self, lines: frozenset[int], compaction: bool) -> tuple[str, ...]:
-        """Only system messages and what stands in `lines` are in the context now; returns the pages that left."""
+    def kept(self, lines: frozenset[int]) -> dict[str, Held]:
+        """The pages that a boundary keeps: permanent ones, and those that stand in `lines`."""
+        return {p: page for p, page in self.pages.items() if page.permanent or (page.line and page.line in lines)}
+
+    def results(self, calls: Iterable[int]) -> tuple[str, ...]:
+        """The pages in the context that are results of `calls`."""
+        wanted = set(calls)
+        return tuple(page_id for page_id, page in self.resident.items() if page.call in wanted)
+
+    def keep_lines(self, lines: frozenset[int], compaction: bool) -> None:
+        """Only permanent pages and what stands in `lines` are in the context now."""
         self.compactions += compaction
-        kept = {p: page for p, page in self.pages.items() if page.permanent or page.line in lines}
-        left = tuple(page_id for page_id in self.resident if page_id not in kept)
+        kept = self.kept(lines)
         self.resident, self.leaves = {}, {}
         for page in kept.values():
             self._enter(page)
-        return left
 
-    def drop_calls(self, calls: Iterable[int]) -> tuple[str, ...]:
-        """The results of `calls` left the context; returns their pages."""
-        wanted = set(calls)
-        left = tuple(page_id for page_id, page in self.resident.items() if page.call in wanted)
-        for page_id in left:
+    def drop(self, pages: Iterable[str]) -> None:
+        """These pages left the context."""
+        for page_id in pages:
             self._drop(page_id)
-        return left
+
+    def forget(self, page_id: str) -> None:
+        """A page was withdrawn: it holds nothing any more."""
+        self._drop(page_id)
+        self.pages.pop(page_id, None)
 
     def _enter(self, page: Held) -> None:
         self.resident[page.page_id] = page
@@ -185,13 +184,24 @@ class Context:
         holding = [page for page in pages if text in page.text]
         if not holding or sum(text in page.text for page in self.pages.values()) > NEED_HOLDERS_MAX:
             return None
-        return Need(tuple(page.holder(text) for page in holding), rule, self.count(text))
+        return Need(tuple(self._holder(page, text) for page in holding), rule, self.count(text))
+
+    def _holder(self, page: Held, text: str) -> Holder:
+        """A page as a holder of `text`, with the levels whose text contains it."""
+        return Holder(page.page_id, tuple(level for level in page.levels if self._holds(page, level, text)))
+
+    def _holds(self, page: Held, level: Fidelity, text: str) -> bool:
+        if level is Fidelity.FULL:
+            return True
+        if level is Fidelity.POINTER:
+            return text in (page.page_id, page.tool, page.path)
+        return text in cleaned(self.open(page.levels[level]), page.search)
 
     def _earlier(self, result: Held) -> list[Held]:
         """Pages of the same signature or the same path, oldest first."""
         found = {id(page): page for page in self._by_signature.get(result.signature or 0, ())}
         found.update((id(page), page) for page in (self._by_path.get(result.path, ()) if result.path else ()))
-        current = [page for page in found.values() if self.pages[page.page_id] is page]
+        current = [page for page in found.values() if self.pages.get(page.page_id) is page]
         return sorted(current, key=lambda page: page.order)
 
     def _repeats(self, result: Held, page: Held) -> bool:

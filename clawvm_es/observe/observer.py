@@ -1,6 +1,11 @@
 """Steps → commands with their facts, in the order of §3: pages, needs, hints, plans, effects of tools.
 
+The observer looks at a step and gives its commands; it learns from what was recorded. So a handle that reads the log
+knows what the one knew that wrote it, and a step that could not be recorded leaves nothing behind.
+
 LAW-OBSERVE-1: a step gives the same commands whatever follows it.
+LAW-OBSERVE-2: an observer that learned a session from its log gives what the one that observed it gives. One thing is
+in no event: which lines a compaction kept. After it, such an observer knows fewer holders, never more.
 """
 
 from __future__ import annotations
@@ -8,7 +13,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -16,7 +21,10 @@ import attrs
 from clawvm_es.limits import SOURCE_CHARS
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
+    UNKNOWN_TOOL,
     BoundaryReached,
+    ContentRedacted,
+    Event,
     Input,
     ModelResponded,
     PageRetired,
@@ -25,9 +33,10 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Need, RetireReason, ReturnStatus, Trigger
-from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.model.facts import Boundary, Need, ResourceClass, RetireReason, ReturnStatus, Trigger
+from clawvm_es.model.pages import Author, Fidelity, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
+from clawvm_es.observe.fields import Fields, parse_json
 from clawvm_es.observe.hints import Hints
 from clawvm_es.observe.needs import Context, Held
 from clawvm_es.observe.plans import Plan, Plans
@@ -45,19 +54,11 @@ from clawvm_es.observe.steps import (
     UserMessage,
 )
 from clawvm_es.observe.texts import cleaned
-from clawvm_es.observe.tools import (
-    UNKNOWN_TOOL,
-    Effects,
-    Key,
-    Kind,
-    Role,
-    Tool,
-    effects,
-    normalised,
-    path_of,
-    tool_of,
-)
+from clawvm_es.observe.tools import Effects, Kind, Role, Tool, effects, named, normalised, path_of
 
+SYSTEM: Final = "system message"
+SUMMARY: Final = "summary"
+"""Sources of pages that no tool gave."""
 RULE_FILES: Final = frozenset(("CLAUDE.md", "AGENTS.md", "GEMINI.md"))
 """Files whose newest read is a bootstrap page."""
 CHANGED_REREAD: Final = "changed_reread"
@@ -93,44 +94,75 @@ class _Call:
     use: ToolUse
     tool: Tool
     path: str
-    source: str
     effects: Effects
     signature: int | None
     resource: int | None  # the one file or record that it is about
+
+    @property
+    def source(self) -> str:
+        """The line that names its result."""
+        return source_line(self.tool, self.use)
+
+    @property
+    def searches(self) -> bool:
+        """True for a search, whose lines have a gutter."""
+        return self.tool.name in ("Grep", "grep")
+
+
+@attrs.frozen
+class _Done:
+    """What the page of a result says about its call."""
+
+    tool: str
+    path: str
+    searches: bool
 
 
 class Observer:
     """Observes one session: its pages and calls so far, the harness's own context, plans and hints.
 
-    `harness` names the table of tools. `tally` counts what is worth knowing and in no command
+    `tools` are those that its calls name. `tally` counts what is worth knowing and in no command
     (`CHANGED_REREAD`, `EMPTY_PRUNE`).
     """
 
-    def __init__(self, harness: str, edge: Edge, tally: Counter[str]) -> None:
-        self.harness = harness
+    def __init__(self, tools: Mapping[str, Tool], edge: Edge, tally: Counter[str] | None = None) -> None:
+        self.tools = tools
         self.edge = edge
-        self.tally = tally
-        self.context = Context(edge.count)
+        self.tally: Counter[str] = Counter() if tally is None else tally
+        self.context = Context(edge.count, self._text)
         self.plans = Plans()
         self.hints = Hints()
-        self.calls: dict[int, _Call] = {}
-        self.read_keys: set[Key] = set()  # what some call has read so far
-        self.pages = 0
-        self.slots: dict[str, str] = {}  # what is rewritten in place: a rule file's path, a plan → page id
+        self.pages: set[str] = set()
+        self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
+        self._calls: dict[int, _Call] = {}
+        self._done: dict[int, _Done] = {}
+        self._made: dict[int, _Call] = {}  # calls of the step that is looked at
+        self._new = 0  # pages of the step that is looked at
 
-    def step(self, step: Step) -> Iterator[Command]:
-        """The commands of one step."""
-        for data, at_us in self._inputs(step):
-            yield Command(data, at_us)
+    def step(self, step: Step) -> tuple[Command, ...]:
+        """The commands of a step, which are recorded as they are: the observer learns from them at once."""
+        found = self.look(step)
+        for command in found:
+            if not isinstance(command.data, BoundaryReached):
+                self.learn(command.data)
+        if isinstance(step, ContextDropped):
+            self.drop(step)
+        return found
 
-    def _inputs(self, step: Step) -> Iterator[tuple[Input, int]]:
+    # ------------------------------------------------------------------------------------------- looking
+
+    def look(self, step: Step) -> tuple[Command, ...]:
+        """The commands of a step. Nothing is learned from it; bodies and ordinals go to the edge."""
+        self._begin()
         if isinstance(step, ModelMessage):
-            yield from self._answer(step)
-        else:
-            for data in self._event(step):
-                yield data, step.at_us
+            return tuple(self._answer(step))
+        return tuple(Command(data, step.at_us) for data in self._inputs(step))
 
-    def _event(
+    def _begin(self) -> None:
+        self._new = 0
+        self._made.clear()
+
+    def _inputs(
         self, step: SystemMessage | UserMessage | SkillLoaded | RulesLoaded | ToolResult | ContextDropped | Summary
     ) -> Iterator[Input]:
         if isinstance(step, ToolResult):
@@ -140,66 +172,70 @@ class Observer:
         elif isinstance(step, Summary):
             yield from self._summary(step)
         elif isinstance(step, SystemMessage):
-            yield self._said(step, PageType.BOOTSTRAP, Author.HARNESS, "system message", permanent=True)
-            for rule in rules(step.text):
-                part = attrs.evolve(step, text=rule)
-                yield self._said(part, PageType.CONSTRAINT, Author.HARNESS, "system message", permanent=True)
+            for page_type, text in (
+                (PageType.BOOTSTRAP, step.text),
+                *((PageType.CONSTRAINT, r) for r in rules(step.text)),
+            ):
+                yield self._page(page_type, text, Author.HARNESS, _origin(step), SYSTEM)
         elif isinstance(step, RulesLoaded):
             yield from self._rules(step)
         elif isinstance(step, SkillLoaded):
-            yield self._said(step, PageType.BOOTSTRAP, Author.HARNESS, step.name)
+            yield self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, _origin(step), step.name)
         else:
             author = Author.HARNESS if step.harness else Author.USER
-            if not step.harness:
-                self.hints.say("user", step.text)
-            yield self._said(step, PageType.CONVERSATION, author)
+            yield self._page(PageType.CONVERSATION, step.text, author, _origin(step))
 
     def _rules(self, step: RulesLoaded) -> Iterator[Input]:
         """A file of rules is one page, rewritten in place where the file has changed."""
-        slot, text = f"file:{step.path}", cleaned(step.text)
+        slot = f"file:{step.path}"
         known = self.context.pages.get(self.slots.get(slot, ""))
-        if known is None or known.text != text:
-            origin = _origin(step)
-            held = Held(self._slot(slot), text, {}, origin.first, permanent=True)
-            yield self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, origin, source=step.path, held=held)
+        if known is None or known.text != cleaned(step.text):
+            origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last)
+            yield self._page(
+                PageType.BOOTSTRAP, step.text, Author.HARNESS, origin, step.path, page_id=self._slot(slot)
+            )
 
-    # ------------------------------------------------------------------------------------------- answers
+    def _summary(self, step: Summary) -> Iterator[Input]:
+        """A summary is kept, and withdrawn before the next prompt."""
+        if step.text.strip():
+            written = self._page(PageType.CONVERSATION, step.text, Author.MODEL, _origin(step), SUMMARY)
+            yield written
+            yield PageRetired(written.page_id, RetireReason.WITHDRAWN)
 
-    def _answer(self, step: ModelMessage) -> Iterator[tuple[Input, int]]:
+    def _answer(self, step: ModelMessage) -> Iterator[Command]:
         if not step.continued:
-            yield TurnBegan(hints=self.hints.now()), step.began_us
             usage = step.usage
             responded = ModelResponded(
                 input_tokens=usage.input_tokens, cached_tokens=usage.cached_tokens, output_tokens=usage.output_tokens
             )
-            yield responded, step.at_us
+            yield Command(TurnBegan(hints=self.hints.now()), step.began_us)
+            yield Command(responded, step.at_us)
         for use in step.calls:
-            yield self._called(use), step.at_us
-        self.context.used(step.texts, step.calls)
+            yield Command(self._called(use), step.at_us)
         if step.texts:
             text = "\n\n".join(step.texts)
-            origin = _origin(step)
-            yield self._page(PageType.CONVERSATION, text, Author.MODEL, origin), step.at_us
+            yield Command(self._page(PageType.CONVERSATION, text, Author.MODEL, _origin(step)), step.at_us)
+
+    def calls(self, uses: Iterable[ToolUse]) -> tuple[ToolCalled, ...]:
+        """The facts of the calls of one answer."""
+        self._begin()
+        return tuple(self._called(use) for use in uses)
 
     def _called(self, use: ToolUse) -> ToolCalled:
-        tool = tool_of(self.harness, use.name)
-        unknown = tool is UNKNOWN_TOOL
+        tool = named(self.tools, use.name)
         done = effects(tool, use)
         ordinal, key = None, None
         if not tool.silent:
             ordinal, key = self.edge.signature(signature_key(use.name, normalised(tool, use)))
-        self.read_keys.update(done.reads)
         reads, read_new = self.edge.resources(done.reads)
-        targets = [key for key in done.writes if key in self.read_keys or not key[1].startswith("tree:")]
+        targets = [each for each in done.writes if not each[1].startswith("tree:") or self.edge.resource(each)]
         writes, written_new = self.edge.resources(targets)
-        repeatable = ordinal if done.deterministic else None
-        about = self.edge.resource(done.about) if done.about else None
-        self.calls[use.call] = _Call(use, tool, _file(tool, use), source_line(tool, use), done, repeatable, about)
+        self._made[use.call] = self._call(use, tool, done, ordinal)
         return ToolCalled(
             call=use.call,
             tool=tool.name,
-            arguments=self.edge.text(canonical(use.arguments)),
-            name=self.edge.text(use.name) if unknown else None,
+            arguments=self.edge.text(canonical(use.arguments) if use.text is None else use.text),
+            name=self.edge.text(use.name) if tool.name == UNKNOWN_TOOL else None,
             signature=ordinal,
             signature_key=key,
             deterministic=done.deterministic,
@@ -210,112 +246,87 @@ class Observer:
             needs=self.context.data_flow(tool, use),
         )
 
-    # ------------------------------------------------------------------------------------------- results
+    def _call(self, use: ToolUse, tool: Tool, done: Effects, ordinal: int | None) -> _Call:
+        about = self.edge.resource(done.about) if done.about else None
+        repeatable = ordinal if done.deterministic else None
+        return _Call(use, tool, _file(tool, use), done, repeatable, about)
+
+    def result(self, step: ToolResult) -> tuple[ToolReturned, PageWritten]:
+        """The facts of a result, and its page; also where it is empty."""
+        self._begin()
+        returned, *pages = self._returned(step)
+        assert isinstance(returned, ToolReturned)
+        page = pages[0] if pages else self.evidence(step)
+        assert isinstance(page, PageWritten)
+        return returned, page
+
+    def evidence(self, step: ToolResult, called: ToolCalled | None = None) -> PageWritten:
+        """The page of a result alone; `called` is its call where that is new."""
+        call = self._made.get(step.call) if called is not None else self._calls.get(step.call)
+        return self._evidence(step, call)
 
     def _returned(self, step: ToolResult) -> Iterator[Input]:
-        call = None if step.unmatched else self.calls.pop(step.call, None)
+        call = None if step.unmatched else self._calls.get(step.call)
+        good = step.status is ReturnStatus.OK
         plan = None
-        if call and step.status is ReturnStatus.OK and call.tool.kind is Kind.PLANNING:
-            plan = self.plans.returned(call.use.name, call.use.arguments, step.text)
-        held = self._held(step, call) if step.text.strip() and plan is None else None
+        if call and good and call.tool.kind is Kind.PLANNING:
+            plan = self.plans.after(call.use.name, call.use.arguments, step.text)[1]
+        seen = plan is None and bool(step.text.strip())
+        reread: tuple[Need, ...] = ()
+        if seen and good and call and call.effects.deterministic:
+            held = Held("", cleaned(step.text, call.searches), {}, path=call.path, signature=call.signature)
+            reread = self.context.repeated_read(held)
         yield ToolReturned(
             call=step.call,
             status=step.status,
             size_bytes=len(step.text.encode("utf-8", "surrogatepass")),
             result=self.edge.text(step.text),
-            needs=self._rereads(held, call) if step.status is ReturnStatus.OK else (),
+            validator=None if step.validator is None else self.edge.text(step.validator),
+            needs=reread,
             unmatched=step.unmatched,
         )
-        about = call.resource if call and step.status is ReturnStatus.OK else None
-        origin = Origin(OriginKind.TOOL_CALL, step.lines.first, step.lines.last, call=step.call, resource=about)
         if plan is not None:
-            yield self._plan(plan, origin)
-        elif held is not None:
-            yield self._evidence(step, call, held, origin)
+            yield self._plan(plan, _result_origin(step, call))
+        elif seen:
+            yield self._evidence(step, call)
 
-    def _held(self, step: ToolResult, call: _Call | None) -> Held:
-        search = call is not None and call.tool.name in ("Grep", "grep")
-        good = step.status is ReturnStatus.OK
-        return Held(
-            page_id="",
-            text=cleaned(step.text, search),
-            levels={},
-            line=step.lines.first,
-            search=search,
-            tool=call.tool.name if call else "",
-            path=call.path if call and good else "",
-            call=step.call,
-            signature=call.signature if call and good else None,
-        )
-
-    def _rereads(self, held: Held | None, call: _Call | None) -> tuple[Need, ...]:
-        if held is None or call is None or not call.effects.deterministic:
-            return ()
-        return self.context.repeated_read(held)
-
-    def _evidence(self, step: ToolResult, call: _Call | None, held: Held, origin: Origin) -> PageWritten:
-        path = held.path
+    def _evidence(self, step: ToolResult, call: _Call | None) -> PageWritten:
+        good = call if step.status is ReturnStatus.OK else None
+        path = good.path if good else ""
         is_rules = posixpath.basename(path) in RULE_FILES
-        page_id = self._slot(f"file:{path}") if is_rules else self._next()
-        if path:
-            self.hints.read(path, page_id)
+        source = step.source if step.source is not None else call.source if call else ""
         return self._page(
             PageType.BOOTSTRAP if is_rules else PageType.EVIDENCE,
             step.text,
             Author.TOOL,
-            origin,
-            source=call.source if call else "",
-            held=attrs.evolve(held, page_id=page_id),
+            _result_origin(step, call),
+            source,
+            page_id=self._slot(f"file:{path}") if is_rules else None,
+            signature=good.signature if good else None,
         )
 
     def _plan(self, plan: Plan, origin: Origin) -> PageWritten:
-        self.hints.say(f"plan:{plan.slot}", plan.current if plan.active else "")
-        held = Held(self._slot(f"plan:{plan.slot}"), plan.text, {}, origin.first)
-        active, source = plan.active, f"plan {plan.slot}"
-        return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source=source, active=active, held=held)
-
-    # --------------------------------------------------------------------------------------- boundaries
+        slot = self._slot(f"plan:{plan.slot}")
+        source = f"plan {plan.slot}"
+        return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source, page_id=slot, active=plan.active)
 
     def _boundary(self, step: ContextDropped) -> Iterator[Input]:
         if step.boundary is not Boundary.PRUNE:
-            self.context.keep_lines(step.kept_lines, compaction=True)
             yield BoundaryReached(step.boundary, Trigger.RECORDED)
             return
-        if step.dropped_calls:
-            left = self.context.drop_calls(step.dropped_calls)
-        else:
-            left = self.context.keep_lines(step.kept_lines, compaction=False)
         rewritten = set(self.slots.values())
-        pages = tuple(page_id for page_id in left if page_id not in rewritten)
+        pages = tuple(page_id for page_id in self._leaving(step) if page_id not in rewritten)
         if pages:
             yield BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, pages=pages)
         else:
             self.tally[EMPTY_PRUNE] += 1
 
-    def _summary(self, step: Summary) -> Iterator[Input]:
-        """A summary is kept, and withdrawn before the next prompt."""
-        if not step.text.strip():
-            return
-        origin = _origin(step)
-        written = self.edge.page(
-            self._next(), PageType.CONVERSATION, step.text, author=Author.MODEL, origin=origin, source="summary"
-        )
-        yield written.event
-        yield PageRetired(written.event.page_id, RetireReason.WITHDRAWN)
-
-    # -------------------------------------------------------------------------------------------- pages
-
-    def _said(
-        self,
-        step: SystemMessage | UserMessage | SkillLoaded,
-        page_type: PageType,
-        author: Author,
-        source: str = "",
-        permanent: bool = False,
-    ) -> PageWritten:
-        origin = _origin(step)
-        held = Held(self._next(), cleaned(step.text), {}, origin.first, permanent=permanent)
-        return self._page(page_type, step.text, author, origin, source=source, held=held)
+    def _leaving(self, step: ContextDropped) -> tuple[str, ...]:
+        """The pages that a prune takes from the context."""
+        if step.dropped_calls:
+            return self.context.results(step.dropped_calls)
+        kept = self.context.kept(step.kept_lines)
+        return tuple(page_id for page_id in self.context.resident if page_id not in kept)
 
     def _page(
         self,
@@ -323,36 +334,155 @@ class Observer:
         text: str,
         author: Author,
         origin: Origin,
-        *,
         source: str = "",
+        *,
+        page_id: str | None = None,
         active: bool = True,
-        held: Held | None = None,
+        signature: int | None = None,
     ) -> PageWritten:
-        if held is None:
-            held = Held(self._next(), cleaned(text), {}, origin.first)
-        written = self.edge.page(
-            held.page_id,
+        return self.edge.page(
+            page_id or self._next(),
             page_type,
             text,
             author=author,
             origin=origin,
             source=source,
             active=active,
-            signature=held.signature,
-        )
-        held.levels = written.levels
-        self.context.write(held)
-        return written.event
+            signature=signature,
+        ).event
 
     def _next(self) -> str:
-        self.pages += 1
-        return f"p{self.pages}"
+        self._new += 1
+        return f"p{len(self.pages) + self._new}"
 
     def _slot(self, key: str) -> str:
         """The page that is rewritten in place for `key`."""
-        if key not in self.slots:
-            self.slots[key] = self._next()
-        return self.slots[key]
+        return self.slots.get(key) or self._next()
+
+    # ------------------------------------------------------------------------------------------ learning
+
+    def learn(self, data: Event) -> None:
+        """Learn from an event of the session, in the order of its log."""
+        if isinstance(data, PageWritten):
+            self._learn_page(data)
+        elif isinstance(data, ToolCalled):
+            self._learn_call(data)
+        elif isinstance(data, ToolReturned):
+            self._learn_result(data)
+        elif isinstance(data, PageRetired):
+            self.context.forget(data.page_id)
+        elif isinstance(data, BoundaryReached) and data.trigger is Trigger.RECORDED:
+            if data.boundary is Boundary.PRUNE:
+                self.context.drop(data.pages)
+            else:
+                self.context.keep_lines(frozenset(), compaction=True)
+        elif isinstance(data, ContentRedacted):
+            self._learn_erasure(data)
+
+    def drop(self, step: ContextDropped) -> None:
+        """Learn what a boundary left in the context."""
+        if step.boundary is Boundary.PRUNE and step.dropped_calls:
+            self.context.drop(self.context.results(step.dropped_calls))
+        else:
+            self.context.keep_lines(step.kept_lines, compaction=step.boundary is not Boundary.PRUNE)
+
+    def _learn_call(self, data: ToolCalled) -> None:
+        call = self._made.pop(data.call, None) or self._recalled(data)
+        self._calls[data.call] = call
+        self.context.used((), (call.use,))
+        if data.served_by is not None:
+            self._finish(data.call, call, data.served_status)
+
+    def _recalled(self, data: ToolCalled) -> _Call:
+        """A call as its event tells it, its path made absolute as it was then."""
+        name = self._text(data.name) if data.name else data.tool
+        try:
+            given = parse_json(self._text(data.arguments))
+        except ValueError:
+            given = None
+        tool, arguments = named(self.tools, name), dict(Fields.of(given).raw)
+        touched = map(self.edge.resource_key, (*data.reads, *data.writes))
+        path = next((text.removeprefix("tree:") for kind, text in touched if kind == ResourceClass.FILE), "")
+        if tool.path and path:
+            arguments[tool.path] = path
+        use = ToolUse(data.call, name, arguments)
+        return self._call(use, tool, effects(tool, use), data.signature if data.deterministic else None)
+
+    def _learn_result(self, data: ToolReturned) -> None:
+        call = None if data.unmatched else self._calls.pop(data.call, None)
+        if call is None:
+            return
+        self._finish(data.call, call, data.status)
+        if data.status is ReturnStatus.OK and call.tool.kind is Kind.PLANNING:
+            text = self._text(data.result)
+            self.plans, plan = self.plans.after(call.use.name, call.use.arguments, text)
+            if plan is not None:
+                self.hints.say(f"plan:{plan.slot}", plan.current if plan.active else "")
+
+    def _finish(self, number: int, call: _Call, status: ReturnStatus) -> None:
+        path = call.path if status is ReturnStatus.OK else ""
+        self._done[number] = _Done(call.tool.name, path, call.searches)
+
+    def _learn_page(self, page: PageWritten) -> None:
+        self.pages.add(page.page_id)
+        source = self._text(page.source) if page.author in (Author.HARNESS, Author.MODEL) else ""
+        full = next((level.body for level in page.levels if level.level is Fidelity.FULL), None)
+        text = self._text(full)
+        if page.page_type is PageType.CONVERSATION:
+            if page.author is Author.MODEL and source == SUMMARY:
+                return
+            self._learn_words(page.author, text)
+        call = page.origin.call if page.page_type is not PageType.PLAN else None
+        done = self._done.get(call) if call is not None else None
+        path = done.path if done else ""
+        held = Held(
+            page_id=page.page_id,
+            text=text if page.page_type is PageType.PLAN else cleaned(text, done.searches if done else False),
+            levels={level.level: level.body for level in page.levels},
+            line=page.origin.first,
+            search=done.searches if done else False,
+            tool=done.tool if done else "",
+            path=path,
+            call=call,
+            signature=page.signature,
+            permanent=page.author is Author.HARNESS and (source == SYSTEM or page.origin.kind is OriginKind.FILE),
+        )
+        self.context.write(held)
+        self._learn_slot(page, path or source)
+        if path:
+            self.hints.read(path, page.page_id)
+
+    def _learn_words(self, author: Author, text: str) -> None:
+        if author is Author.MODEL:
+            self.context.used((text,), ())
+        elif author is Author.USER:
+            self.hints.say("user", text)
+
+    def _learn_slot(self, page: PageWritten, named_by: str) -> None:
+        """Note a page that is rewritten in place."""
+        by_call = page.origin.kind is OriginKind.TOOL_CALL
+        if page.page_type is PageType.PLAN and by_call and named_by.startswith("plan "):
+            self.slots[f"plan:{named_by.removeprefix('plan ')}"] = page.page_id
+        elif page.page_type is PageType.BOOTSTRAP and (by_call or page.origin.kind is OriginKind.FILE):
+            self.slots[f"file:{named_by}"] = page.page_id
+
+    def _learn_erasure(self, data: ContentRedacted) -> None:
+        gone = set(data.commitments)
+        for held in list(self.context.pages.values()):
+            if held.page_id in data.pages or not gone.isdisjoint(held.levels.values()):
+                self.context.forget(held.page_id)
+
+    def _text(self, commitment: str | None) -> str:
+        """The text behind a commitment; empty where there is none or it was erased."""
+        if commitment is None:
+            return ""
+        at_hand = self.edge.texts.get(commitment)
+        return at_hand if at_hand is not None else self.edge.open(commitment) or ""
+
+
+def _result_origin(step: ToolResult, call: _Call | None) -> Origin:
+    about = call.resource if call and step.status is ReturnStatus.OK else None
+    return Origin(OriginKind.TOOL_CALL, step.lines.first, step.lines.last, call=step.call, resource=about)
 
 
 def _origin(step: Step) -> Origin:
@@ -372,7 +502,7 @@ def source_line(tool: Tool, use: ToolUse) -> str:
     kept = {
         name: value
         for name, value in use.arguments.items()
-        if name not in (tool.path, *tool.dropped) and tool.roles.get(name) not in (Role.REPLACED, Role.WRITTEN)
+        if name not in (tool.path, *tool.ignores) and tool.roles.get(name) not in (Role.REPLACED, Role.WRITTEN)
     }
     parts = [use.name, path, canonical(kept) if kept else ""]
     return " ".join(part for part in parts if part)[:SOURCE_CHARS]

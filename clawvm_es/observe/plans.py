@@ -36,14 +36,26 @@ class _Item:
     detail: str = ""
 
 
-@attrs.define
+@attrs.frozen
 class Plans:
-    """All plans of a session."""
+    """All plans of a session, as its calls have left them."""
 
-    tasks: dict[str, _Item] = attrs.field(factory=dict)
+    tasks: Mapping[str, _Item] = MappingProxyType({})
 
-    def returned(self, name: str, arguments: Mapping[str, object], result: str) -> Plan | None:
-        """The plan that a successful call of a planning tool leaves behind; None if it changes none."""
+    def after(self, name: str, arguments: Mapping[str, object], result: str) -> tuple[Plans, Plan | None]:
+        """The plans after a successful call of a planning tool, and the one that it changed."""
+        plan = self._stated(name, arguments, result)
+        if plan is not None:
+            return self, plan
+        tasks = self._tasks(name, arguments, result)
+        if tasks is None:
+            return self, None
+        left = [item for item in tasks.values() if item.status != "deleted"]
+        return Plans(MappingProxyType(tasks)), _listed("tasks", "Tasks", left)
+
+    @staticmethod
+    def _stated(name: str, arguments: Mapping[str, object], result: str) -> Plan | None:
+        """The plan that a call states whole."""
         given = Fields(arguments)
         if name == "TodoWrite":
             return _listed("todo", "To-do list", _items(given.objects("todos"), "content", "activeForm"))
@@ -52,14 +64,16 @@ class Plans:
         if name in ("ExitPlanMode", "exit_plan_mode"):
             text = given.text("plan") or result.partition(_APPROVED)[2]
             return Plan("approved", text, True) if text.strip() else None
+        return None
+
+    def _tasks(self, name: str, arguments: Mapping[str, object], result: str) -> dict[str, _Item] | None:
+        """The tasks after a call that changes one of them."""
+        given = Fields(arguments)
         if name == "TaskCreate" and (found := _TASK_ID.search(result)):
-            subject, detail = given.text("subject"), given.text("description")
-            self.tasks[found[1]] = _Item(subject, "pending", detail)
-        elif name == "TaskUpdate" and (task_id := _task_id(arguments.get("taskId"))) in self.tasks:
-            self.tasks[task_id] = _updated(self.tasks[task_id], given)
-        else:
-            return None
-        return _listed("tasks", "Tasks", [item for item in self.tasks.values() if item.status != "deleted"])
+            return {**self.tasks, found[1]: _Item(given.text("subject"), "pending", given.text("description"))}
+        if name == "TaskUpdate" and (task_id := _task_id(arguments.get("taskId"))) in self.tasks:
+            return {**self.tasks, task_id: _updated(self.tasks[task_id], given)}
+        return None
 
 
 def _updated(item: _Item, arguments: Fields) -> _Item:

@@ -83,12 +83,16 @@ class RulesLoaded:
 
 @attrs.frozen
 class ToolUse:
-    """One call: `call` counts calls of the session from 1, `cwd` is the directory that relative paths start from."""
+    """One call: `call` counts calls of the session from 1, `cwd` is the directory that relative paths start from.
+
+    `text` are the arguments as they are kept, where that is not their canonical JSON.
+    """
 
     call: int
     name: str
     arguments: Mapping[str, object]
     cwd: str = ""
+    text: str | None = None
 
 
 @attrs.frozen
@@ -109,7 +113,11 @@ class ModelMessage:
 
 @attrs.frozen
 class ToolResult:
-    """The result of call number `call`; `unmatched` if it came before its call."""
+    """The result of call number `call`; `unmatched` if it came before its call.
+
+    `source` is the line that names it, where that is not the call's own. `validator` must be the same for the
+    result to be served again.
+    """
 
     call: int
     text: str
@@ -117,6 +125,8 @@ class ToolResult:
     lines: Lines = NOWHERE
     at_us: int = 0
     unmatched: bool = False
+    source: str | None = None
+    validator: str | None = None
 
 
 @attrs.frozen

@@ -1,16 +1,17 @@
-"""The declared tools of each harness, as data: what a call reads and writes, and what its arguments are.
+"""Tools as data: what a call reads and writes, what its arguments are, and when a stored result still holds.
 
-A tool that stands in no table is unknown: its name is authored text, it is never deterministic, and it may have
-changed whatever anyone reads.
+A tool that nobody declared is unknown: its name is authored text, it is never deterministic, and it may have
+changed whatever anyone reads. `tables` declares the tools of known harnesses, `declared` reads others from a file.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -21,6 +22,8 @@ from clawvm_es.observe.steps import ToolUse
 
 Key: TypeAlias = tuple[ResourceClass, str]
 """A resource key: its class and its text (a path, `tree:` and a path, `user:` and an id)."""
+Validator: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+"""From a call's arguments to what must be the same for its stored result to hold; None where that cannot be told."""
 
 
 class Role(StrEnum):
@@ -34,40 +37,54 @@ class Role(StrEnum):
     VALUE = "value"
 
 
-class Kind(StrEnum):
-    """What a tool does to the world."""
+def _series(values: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(values, str) or callable(values):
+        raise TypeError(f"expected a series such as ('file:{{path}}',), got {values!r:.60}")
+    return tuple(values)
 
-    READ = "read"
-    WRITE = "write"
-    SHELL = "shell"
-    OPAQUE = "opaque"  # declared, but its effects are not known
-    INERT = "inert"  # touches nothing that another tool reads
+
+class Kind(StrEnum):
+    """How the effects of a tool are known."""
+
+    PLAIN = "plain"  # by its declaration
+    SHELL = "shell"  # by a parse of its command
+    OPAQUE = "opaque"  # not at all: it may have changed anything
     PLANNING = "planning"
     MESSAGING = "messaging"
 
 
 @attrs.frozen
 class Tool:
-    """One row of a table.
+    """A declared tool.
 
-    `path` names the argument that holds a file or directory. `reads` and `writes` are templates of keys over the
-    arguments, `file:{x}` and `tree:{x}` for files. `dropped` and `defaults` are the normalisation of signatures.
+    `path` names the argument that holds a file or directory; with `optional_path` the working directory if it is
+    missing. `reads` and `writes` are templates of resource keys over the arguments: `file:{x}` and `tree:{x}` for
+    files and all below a directory, anything else (`user:{id}`, `flights`) for what is reached over a network.
+    `roles` say what the arguments are, `ignores` names those that do not change the result, `defaults` gives the
+    values of those that may be left out.
+
+    A stored result is served again only if the tool is `deterministic`, its `reads` are complete, nothing that it
+    read was written since, and `validator` gives the same text now as when the result was recorded. A tool without
+    a validator always runs. `run` and `validator` are code, all else is data.
     """
 
     name: str
-    kind: Kind
+    run: Callable[..., str] | None = None
     deterministic: bool = False
+    reads: tuple[str, ...] = attrs.field(default=(), converter=_series)
+    writes: tuple[str, ...] = attrs.field(default=(), converter=_series)
+    invalidates: tuple[ResourceClass, ...] = attrs.field(default=(), converter=_series)
+    validator: Validator | None = None
+    kind: Kind = Kind.PLAIN
     path: str = ""
-    reads: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
     roles: Mapping[str, Role] = MappingProxyType({})
-    dropped: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = attrs.field(default=(), converter=_series)
     defaults: Mapping[str, object] = MappingProxyType({})
-    optional_path: bool = False  # a missing path means the working directory
+    optional_path: bool = False
 
     @property
     def silent(self) -> bool:
-        """Planning and messaging tools have no signature."""
+        """True for planning and messaging tools, which have no signature."""
         return self.kind in (Kind.PLANNING, Kind.MESSAGING)
 
 
@@ -85,193 +102,15 @@ class Effects:
     about: Key | None = None
 
 
-def _roles(**names: str) -> Mapping[str, Role]:
+def roles(**names: str) -> Mapping[str, Role]:
     """`written="a b"` → a and b are written text."""
     return MappingProxyType({name: Role(role) for role, listed in names.items() for name in listed.split()})
 
 
-def _table(*tools: Tool) -> Mapping[str, Tool]:
-    return MappingProxyType({tool.name: tool for tool in tools})
-
-
-def _plain(kind: Kind, names: str) -> tuple[Tool, ...]:
-    return tuple(Tool(name, kind) for name in names.split())
-
-
-_SEARCH_ROLES: Final = _roles(path="path glob", pattern="pattern")
-_DROPPED: Final = ("description", "timeout", "run_in_background")
-
-CLAUDE_CODE_TOOLS: Final = _table(
-    Tool(
-        "Read",
-        Kind.READ,
-        deterministic=True,
-        path="file_path",
-        reads=("file:{file_path}",),
-        roles=_roles(path="file_path"),
-        defaults=MappingProxyType({"offset": 1, "limit": 2000}),
-    ),
-    Tool(
-        "NotebookRead",
-        Kind.READ,
-        deterministic=True,
-        path="notebook_path",
-        reads=("file:{notebook_path}",),
-        roles=_roles(path="notebook_path"),
-    ),
-    Tool(
-        "Grep",
-        Kind.READ,
-        deterministic=True,
-        path="path",
-        optional_path=True,
-        reads=("tree:{path}",),
-        roles=_SEARCH_ROLES,
-        defaults=MappingProxyType({"output_mode": "files_with_matches", "-i": False, "multiline": False}),
-    ),
-    Tool(
-        "Glob",
-        Kind.READ,
-        deterministic=True,
-        path="path",
-        optional_path=True,
-        reads=("tree:{path}",),
-        roles=_SEARCH_ROLES,
-    ),
-    Tool(
-        "LS",
-        Kind.READ,
-        deterministic=True,
-        path="path",
-        optional_path=True,
-        reads=("tree:{path}",),
-        roles=_SEARCH_ROLES,
-    ),
-    Tool(
-        "Edit",
-        Kind.WRITE,
-        path="file_path",
-        writes=("file:{file_path}",),
-        roles=_roles(path="file_path", replaced="old_string", written="new_string"),
-        defaults=MappingProxyType({"replace_all": False}),
-    ),
-    Tool(
-        "MultiEdit",
-        Kind.WRITE,
-        path="file_path",
-        writes=("file:{file_path}",),
-        roles=_roles(path="file_path", replaced="old_string", written="new_string"),
-    ),
-    Tool(
-        "Write",
-        Kind.WRITE,
-        path="file_path",
-        writes=("file:{file_path}",),
-        roles=_roles(path="file_path", written="content"),
-    ),
-    Tool(
-        "NotebookEdit",
-        Kind.WRITE,
-        path="notebook_path",
-        writes=("file:{notebook_path}",),
-        roles=_roles(path="notebook_path", written="new_source"),
-    ),
-    Tool("Bash", Kind.SHELL, roles=_roles(command="command", written="description"), dropped=_DROPPED),
-    *_plain(Kind.INERT, "BashOutput KillBash KillShell TaskOutput TaskStop ToolSearch"),
-    Tool("Task", Kind.OPAQUE, roles=_roles(written="description prompt subagent_type model")),
-    Tool("Agent", Kind.OPAQUE, roles=_roles(written="description prompt subagent_type model")),
-    Tool("WebFetch", Kind.INERT, roles=_roles(written="prompt")),
-    Tool("WebSearch", Kind.INERT),
-    Tool("Skill", Kind.INERT, roles=_roles(written="skill args")),
-    *_plain(
-        Kind.PLANNING,
-        "TodoWrite TodoRead TaskCreate TaskUpdate TaskList TaskGet update_plan "
-        "EnterPlanMode ExitPlanMode exit_plan_mode",
-    ),
-    *_plain(Kind.MESSAGING, "AskUserQuestion SendMessage SendUserMessage"),
-)
-
-PI_TOOLS: Final = _table(
-    Tool(
-        "read",
-        Kind.READ,
-        deterministic=True,
-        path="path",
-        reads=("file:{path}",),
-        roles=_roles(path="path"),
-        defaults=MappingProxyType({"offset": 1, "limit": 2000}),
-    ),
-    *(
-        Tool(
-            name,
-            Kind.READ,
-            deterministic=True,
-            path="path",
-            optional_path=True,
-            reads=("tree:{path}",),
-            roles=_SEARCH_ROLES,
-        )
-        for name in ("grep", "find", "ls")
-    ),
-    Tool(
-        "edit",
-        Kind.WRITE,
-        path="path",
-        writes=("file:{path}",),
-        roles=_roles(path="path", replaced="oldText", written="newText"),
-    ),
-    Tool("write", Kind.WRITE, path="path", writes=("file:{path}",), roles=_roles(path="path", written="content")),
-    Tool("bash", Kind.SHELL, roles=_roles(command="command", written="description"), dropped=_DROPPED),
-    Tool("update_plan", Kind.PLANNING),
-)
-
-
-def _lookup(name: str, *reads: str) -> Tool:
-    return Tool(name, Kind.READ, deterministic=True, reads=reads)
-
-
-def _change(name: str, *writes: str) -> Tool:
-    return Tool(name, Kind.WRITE, writes=writes)
-
-
-_ORDER_CHANGES: Final = (
-    "cancel_pending_order exchange_delivered_order_items modify_pending_order_address modify_pending_order_items "
-    "modify_pending_order_payment return_delivered_order_items"
-)
-_RESERVATION_CHANGES: Final = (
-    "cancel_reservation update_reservation_flights update_reservation_baggages update_reservation_passengers"
-)
-
-TAUBENCH_TOOLS: Final = _table(
-    _lookup("get_user_details", "user:{user_id}", "users"),
-    _lookup("get_reservation_details", "reservation:{reservation_id}"),
-    _lookup("search_direct_flight", "flights"),
-    _lookup("search_onestop_flight", "flights"),
-    _lookup("list_all_airports", "airports"),
-    _lookup("get_order_details", "order:{order_id}"),
-    _lookup("get_product_details", "products"),
-    _lookup("list_all_product_types", "products"),
-    _lookup("find_user_id_by_email", "users"),
-    _lookup("find_user_id_by_name_zip", "users"),
-    _lookup("calculate"),
-    _change("book_reservation", "user:{user_id}", "flights"),
-    *(_change(name, "reservation:{reservation_id}", "users", "flights") for name in _RESERVATION_CHANGES.split()),
-    _change("send_certificate", "user:{user_id}"),
-    *(_change(name, "order:{order_id}", "users", "products") for name in _ORDER_CHANGES.split()),
-    _change("modify_user_address", "user:{user_id}", "users"),
-    Tool("think", Kind.PLANNING, roles=_roles(written="thought")),
-    Tool("transfer_to_human_agents", Kind.MESSAGING, roles=_roles(written="summary")),
-)
-
-TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
-    {"claude_code": CLAUDE_CODE_TOOLS, "pi": PI_TOOLS, "openai_chat": TAUBENCH_TOOLS}
-)
-"""Harness → its tools."""
-
 UNKNOWN_TOOL: Final = Tool(
     events.UNKNOWN_TOOL,
-    Kind.OPAQUE,
-    roles=_roles(
+    kind=Kind.OPAQUE,
+    roles=roles(
         path="path file_path cwd dir directory folder",
         command="command cmd",
         pattern="pattern regex",
@@ -282,12 +121,10 @@ UNKNOWN_TOOL: Final = Tool(
         ),
     ),
 )
-"""The row of all tools that stand in no table; arguments have the roles that their usual names tell."""
+"""Every tool that nobody declared; its arguments have the roles that their usual names tell."""
 
 
-def tool_of(harness: str, name: str) -> Tool:
-    """The declared row of a tool, or `UNKNOWN_TOOL`."""
-    return TABLES.get(harness, {}).get(name, UNKNOWN_TOOL)
+_ARGUMENT: Final = re.compile(r"\{([^{}]+)\}")
 
 
 def absolute(path: str, cwd: str) -> str:
@@ -296,6 +133,11 @@ def absolute(path: str, cwd: str) -> str:
         return cwd
     joined = posixpath.join(cwd, path) if cwd and not path.startswith("~") else path
     return posixpath.normpath(joined)
+
+
+def named(tools: Mapping[str, Tool], name: str) -> Tool:
+    """The declared tool of that name, or `UNKNOWN_TOOL`."""
+    return tools.get(name, UNKNOWN_TOOL)
 
 
 def path_of(tool: Tool, use: ToolUse) -> str:
@@ -308,7 +150,7 @@ def path_of(tool: Tool, use: ToolUse) -> str:
 
 def normalised(tool: Tool, use: ToolUse) -> Mapping[str, object]:
     """The arguments that make a call's signature: some dropped, defaults filled in, the path absolute."""
-    arguments = {name: value for name, value in use.arguments.items() if name not in tool.dropped}
+    arguments = {name: value for name, value in use.arguments.items() if name not in tool.ignores}
     for name, value in tool.defaults.items():
         arguments.setdefault(name, value)
     path = path_of(tool, use)
@@ -340,18 +182,24 @@ def effects(tool: Tool, use: ToolUse) -> Effects:
     writes = tuple(key for target in written for key in _touched(target))
     named = [target for target in (*tool.reads, *tool.writes) if "{" in target and not target.startswith("tree:")]
     about = next(iter(_keys(named, values)), None)
-    return Effects(reads, writes, (), tool.deterministic and len(reads) == len(tool.reads), about)
+    return Effects(reads, writes, tool.invalidates, tool.deterministic and len(reads) == len(tool.reads), about)
 
 
-def _keys(templates: Iterable[str], values: Mapping[str, str]) -> Iterable[Key]:
+def _keys(templates: Iterable[str], values: Mapping[str, str]) -> Iterator[Key]:
     """The keys of templates all of whose arguments are there."""
     for template in templates:
-        head, brace, rest = template.partition("{")
-        kind = ResourceClass.FILE if head in ("file:", "tree:") else ResourceClass.NETWORK
-        if not brace:
-            yield kind, template
-        elif (value := values.get(rest.removesuffix("}"))) is not None:
-            yield kind, (value if head == "file:" else head + value)
+        if all(name in values for name in _ARGUMENT.findall(template)):
+            kind, text = _class_of(template)
+            yield kind, _ARGUMENT.sub(lambda found: values[found[1]], text)
+
+
+def _class_of(template: str) -> tuple[ResourceClass, str]:
+    """The class of a template's keys, and the template of their text."""
+    if template.startswith("file:"):
+        return ResourceClass.FILE, template.removeprefix("file:")
+    if template.startswith("tree:"):
+        return ResourceClass.FILE, template
+    return ResourceClass.NETWORK, template
 
 
 def _touched(key: Key) -> Iterable[Key]:

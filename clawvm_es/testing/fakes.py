@@ -18,13 +18,12 @@ The fake log is `MemoryLog`, the fake counter `counter("lines4")`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 
-from clawvm_es.engine.tools import Arguments, Tool
-from clawvm_es.model.facts import ResourceClass
+from clawvm_es.observe.tools import Tool
 
 START_US: Final = 1_700_000_000_000_000
 """Where fake clocks begin, unless told otherwise: in November 2023."""
@@ -86,7 +85,9 @@ class FakeTool:
         self.texts = dict(texts)
         self.ran: list[str] = []
         self._argument = argument
-        self.tool: Final = Tool(name, self._run, deterministic=True, reads=self._reads, validator=self._validator)
+        self.tool: Final = Tool(
+            name, self._run, deterministic=True, reads=(f"file:{{{argument}}}",), validator=self._validator
+        )
 
     def put(self, name: str, text: str) -> None:
         """Change a text, or add one."""
@@ -99,9 +100,6 @@ class FakeTool:
             raise FileNotFoundError(name)
         return self.texts[name]
 
-    def _reads(self, arguments: Arguments) -> Iterable[tuple[ResourceClass, str]]:
-        return [(ResourceClass.FILE, str(arguments[self._argument]))]
-
-    def _validator(self, arguments: Arguments) -> str | None:
+    def _validator(self, arguments: Mapping[str, Any]) -> str | None:
         text = self.texts.get(arguments[self._argument])
         return None if text is None else hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

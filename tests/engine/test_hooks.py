@@ -4,11 +4,12 @@ import pytest
 
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.tools import Tool, file_reader
 from clawvm_es.errors import IdempotencyConflict, InvariantPressure, ToolFailed, UsageError
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, Holder, Need, NeedRule, ResourceClass, ReturnStatus
+from clawvm_es.model.facts import Boundary, Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.pages import Fidelity, PageType
+from clawvm_es.observe.declared import file_reader
+from clawvm_es.observe.tools import Tool
 
 RULES = "- You must write tests.\n- Never push to main.\n"
 
@@ -88,7 +89,7 @@ def test_tool_serves_a_valid_known_result_instead_of_running_again(journal, tmp_
 def test_a_write_to_what_a_call_read_invalidates_its_result(journal, tmp_path):
     """A declared write to the same resource makes the stored result unusable, whatever its validator says."""
     runs = []
-    key = lambda arguments: [(ResourceClass.FILE, "f")]  # noqa: E731 (a key function, as a harness would write it)
+    key = ("file:f",)
     read = Tool("read", lambda: runs.append(1) or "x", True, reads=key, validator=lambda arguments: "same")
     write = Tool("write", lambda: "done", writes=key)
     with journal.session("s", counter="lines4", settings=Settings(tools=[read, write])) as session:
@@ -101,7 +102,7 @@ def test_a_write_to_what_a_call_read_invalidates_its_result(journal, tmp_path):
 
 def test_unknown_tools_always_run_and_invalidate_everything(journal):
     """A tool that nobody declared is never served, and what was read before it is no longer trusted."""
-    key = lambda arguments: [(ResourceClass.FILE, "f")]  # noqa: E731 (as above)
+    key = ("file:f",)
     read = Tool("read", lambda: "x", True, reads=key, validator=lambda arguments: "same")
     with journal.session("s", counter="lines4", settings=Settings(tools=[read])) as session:
         session.tool("read", {})

@@ -10,12 +10,12 @@ from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, LRU
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
-from clawvm_es.engine.tools import Tool
 from clawvm_es.errors import ToolFailed
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason, ResourceClass
+from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason
 from clawvm_es.model.pages import Fidelity, PageType, Pin, Scope
+from clawvm_es.observe.tools import Tool
 from tests.core.plain_model import Plain
 
 FIELDS = {"timezone": FieldSchema("string", 100), "facts": FieldSchema("object"), "notes": FieldSchema()}
@@ -59,7 +59,7 @@ class EngineMachine(RuleBasedStateMachine):
             "look",
             run=run,
             deterministic=True,
-            reads=lambda arguments: [(ResourceClass.FILE, arguments["what"])],
+            reads=["file:{what}"],
             validator=lambda arguments: str(self.world),
         )
 

@@ -8,12 +8,13 @@ import pytest
 from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.tools import Tool, file_reader
 from clawvm_es.errors import IdempotencyConflict, NotCanonical, ToolFailed, UsageError
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, Evidence, Holder, Need, NeedRule, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType, Scope
+from clawvm_es.observe.declared import file_reader
+from clawvm_es.observe.tools import Tool
 from tests.engine.conftest import FIELDS, ticking
 from tests.waiting import CEILING_S
 

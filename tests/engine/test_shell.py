@@ -11,11 +11,10 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.tools import Tool
 from clawvm_es.history import redecide
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import ResourceClass
+from clawvm_es.observe.tools import Tool
 from tests.engine.conftest import FIELDS, ticking
 
 
@@ -64,7 +63,7 @@ def test_no_authored_text_stands_in_events(journal):
             "known",
             lambda **given: canary,
             True,
-            reads=lambda given: [(ResourceClass.FILE, canary + "key")],
+            reads=[f"file:{canary}key"],
             validator=lambda given: canary + "validator",
         )
     ]

@@ -13,7 +13,6 @@ from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.calls import as_json
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.tools import Tool
 from clawvm_es.errors import NewToolCall, ToolFailed, UsageError
 from clawvm_es.history import redecide
 from clawvm_es.history.redact import Target, redact
@@ -21,14 +20,13 @@ from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import RedactReason, ResourceClass
+from clawvm_es.model.facts import RedactReason
+from clawvm_es.observe.tools import Kind, Tool
 from clawvm_es.storage import verify
 from tests.engine.conftest import ticking
 
-
-def key(arguments):
-    """The resource that a call touches: the file at `path`."""
-    return [(ResourceClass.FILE, str(arguments["path"]))]
+key = ("file:{path}",)
+"""The resource that a call touches: the file at `path`."""
 
 
 class World:
@@ -67,7 +65,7 @@ class World:
             tools=[
                 Tool("read", self.read, True, reads=key, ignores=("note",), validator=self.validator),
                 Tool("write", self.write, writes=key),
-                Tool("plan", self.plan, planning=True),
+                Tool("plan", self.plan, kind=Kind.PLANNING),
             ]
         )
 

@@ -16,12 +16,12 @@ from clawvm_es.core.profiles import CLAWVM, without
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
-from clawvm_es.engine.tools import Tool
 from clawvm_es.history import end_of_turn
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason, ResourceClass
+from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason
 from clawvm_es.model.profile import Capability
+from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES
 
@@ -32,7 +32,7 @@ FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "no
 
 def declared() -> Settings:
     """What the harness of all sessions declares."""
-    key = lambda arguments: [(ResourceClass.FILE, str(arguments["path"]))]  # noqa: E731 (a key function)
+    key = ("file:{path}",)
     read = Tool("read", lambda path: f"text of {path}\n" * 30, True, reads=key, validator=lambda arguments: "v1")
     return Settings(tools=[read], fields=FIELDS)
 

@@ -15,13 +15,16 @@ from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import attrs
+
 from clawvm_es.engine.journal import Journal
 from clawvm_es.importers import FORMATS
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.codec import encode
 from clawvm_es.observe.observer import source_line
 from clawvm_es.observe.steps import ToolUse
-from clawvm_es.observe.tools import TABLES, effects, normalised
+from clawvm_es.observe.tables import TABLES
+from clawvm_es.observe.tools import Tool, effects, normalised
 from tests.golden.make import forked, live
 from tests.importers.test_odd_json import BASES, written
 
@@ -79,11 +82,16 @@ def tools() -> list[str]:
     found = []
     for format_, table in TABLES.items():
         for tool in table.values():
-            names = [tool.path, *tool.roles, *tool.defaults, *tool.dropped]
+            names = [tool.path, *tool.roles, *tool.defaults, *tool.ignores]
             names += [name for key in (*tool.reads, *tool.writes) for name in re.findall(r"{(\w+)}", key)]
             whole = {name: f"src/../{name}.x" for name in dict.fromkeys(filter(None, names))}
             some = {tool.path: "/etc/hosts"} if tool.path else {"other": [1, {"b": 2.5}]}
-            found.append(f"{format_} {tool}")
+            told = [
+                f"{f.name}={getattr(tool, f.name)!r}"
+                for f in attrs.fields(Tool)
+                if getattr(tool, f.name) != f.default
+            ]
+            found.append(f"{format_} {' '.join(told)}")
             for arguments in ({**whole, "other": 1}, some, {}):
                 for cwd in ("/w/app", ""):
                     use = ToolUse(1, tool.name, arguments, cwd)

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.tools import Tool
 from clawvm_es.history.align import Item, align
 from clawvm_es.history.compare import At, compare
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.history.rerun import rerun
-from clawvm_es.model.facts import ResourceClass
+from clawvm_es.observe.tools import Tool
 from tests.engine.conftest import FIELDS, ticking
 from tests.engine.test_shell import busy
 from tests.engine.test_tape import World
@@ -168,7 +167,7 @@ def test_a_call_that_the_tape_served_is_the_call_that_ran(journal):
 
 def test_a_served_result_differs_from_a_run(journal):
     """A result that the log served is called so, and returns the same text."""
-    key = lambda arguments: [(ResourceClass.FILE, arguments["path"])]  # noqa: E731
+    key = ("file:{path}",)
     tool = Tool("read", lambda path: "text", True, reads=key, validator=lambda arguments: "1")
     rereads = Tool("read", lambda path: "text", True, reads=key)
     for name, declared in (("one", tool), ("two", rereads)):

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from clawvm_es.core import decide, utility
-from clawvm_es.engine.tools import Tool
 from clawvm_es.errors import NondeterminismError, UnreadableInput, UsageError
 from clawvm_es.history import redecide
 from clawvm_es.history.accept import accept
@@ -19,6 +18,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Evidence
+from clawvm_es.observe.tools import Tool
 from clawvm_es.testing import Given, live_session, memory_journal, page, recorded, sessions, update
 
 
@@ -202,9 +202,7 @@ def test_what_rests_on_a_decision_that_is_gone_is_refused(monkeypatch):
 
 def test_a_served_call_follows_its_result(monkeypatch):
     """`served_from` names a version of the session's own, which moves with it."""
-    reader = Tool(
-        "read", lambda: "text", True, reads=lambda arguments: [("file", "f")], validator=lambda arguments: "v"
-    )
+    reader = Tool("read", lambda: "text", True, reads=["file:f"], validator=lambda arguments: "v")
     with memory_journal() as journal:
         from clawvm_es.engine.hooks import Settings
 

@@ -14,7 +14,6 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.engine.store import FieldSchema
-from clawvm_es.engine.tools import Tool
 from clawvm_es.errors import NewToolCall, UnreadableInput, UsageError
 from clawvm_es.history import state_at
 from clawvm_es.importers import export_trace, read, write_trace
@@ -23,6 +22,7 @@ from clawvm_es.importers.trace import VERSION
 from clawvm_es.journal.codec import to_plain
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.events import SessionOpened
+from clawvm_es.observe.tools import Tool
 from clawvm_es.projections.digest import decision_digest
 from clawvm_es.storage import verify
 from tests.importers.test_odd_json import BASES, written

@@ -9,15 +9,16 @@ from clawvm_es.model.facts import NeedRule
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.needs import Context, Held, Written
 from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.tables import TABLES
 from clawvm_es.observe.texts import cleaned, json_leaves, pieces
-from clawvm_es.observe.tools import tool_of
+from clawvm_es.observe.tools import named
 
 LINE = "def needed_function(argument): return argument"
 
 
 def context() -> Context:
-    """An empty context that counts characters."""
-    return Context(len)
+    """An empty context that counts characters; a body is its own text."""
+    return Context(len, lambda body: body)
 
 
 def page(number: int, text: str, **more: object) -> Held:
@@ -28,7 +29,7 @@ def page(number: int, text: str, **more: object) -> Held:
 
 def flow(found: Context, name: str, **arguments: object) -> list[list[str]]:
     """The holders of each data-flow need of a Claude Code call."""
-    needs = found.data_flow(tool_of("claude_code", name), ToolUse(1, name, arguments, "/w"))
+    needs = found.data_flow(named(TABLES["claude_code"], name), ToolUse(1, name, arguments, "/w"))
     assert all(need.rule is NeedRule.DATA_FLOW for need in needs)
     return [[holder.page_id for holder in need.holders] for need in needs]
 
@@ -68,11 +69,11 @@ def test_short_texts_count_when_they_are_a_leaf_with_a_digit() -> None:
     result = page(1, '{"user": {"id": "mia_1", "name": "Maria"}, "zip": 12345}', call=1)
     found.write(result)
     found.write(page(2, "my id is mia_1 of course"))
-    tool = tool_of("openai_chat", "get_user_details")
+    tool = named(TABLES["openai_chat"], "get_user_details")
     for value, holders in (("mia_1", [["p1", "p2"]]), ("Maria", []), ("12345", [["p1"]]), ("mia_", [])):
         needs = found.data_flow(tool, ToolUse(1, tool.name, {"user_id": value}))
         assert [[h.page_id for h in need.holders] for need in needs] == holders, value
-    found.drop_calls([1])
+    found.drop(found.results([1]))
     assert found.data_flow(tool, ToolUse(1, tool.name, {"user_id": "mia_1"})) == ()
 
 
@@ -100,9 +101,11 @@ def test_holders_are_what_the_recorded_context_still_had() -> None:
     found.write(page(1, LINE, permanent=True))
     for number in (2, 3, 4):
         found.write(page(number, LINE, call=number))
-    assert found.drop_calls([3]) == ("p3",)
+    assert found.results([3]) == ("p3",)
+    found.drop(found.results([3]))
     assert flow(found, "Edit", old_string=LINE) == [["p1", "p2", "p4"]]
-    assert found.keep_lines(frozenset((4,)), compaction=True) == ("p2",)
+    found.keep_lines(frozenset((4,)), compaction=True)
+    assert list(found.resident) == ["p1", "p4"]
     assert flow(found, "Edit", old_string=LINE) == [["p1", "p4"]]
 
 
@@ -116,10 +119,10 @@ def test_levels_are_those_whose_text_contains_the_need() -> None:
         Fidelity.POINTER: f"{LINE} /w/some_module.py",
     }
     found.write(page(1, levels[Fidelity.FULL] + " /w/some_module.py", levels=levels, path="/w/some_module.py"))
-    (need,) = found.data_flow(tool_of("claude_code", "Edit"), ToolUse(1, "Edit", {"old_string": LINE}))
+    (need,) = found.data_flow(named(TABLES["claude_code"], "Edit"), ToolUse(1, "Edit", {"old_string": LINE}))
     assert need.holders[0].levels == (Fidelity.FULL, Fidelity.COMPRESSED)
     assert need.tokens == len(LINE)
-    (path,) = found.data_flow(tool_of("claude_code", "x"), ToolUse(1, "x", {"where": "/w/some_module.py"}))
+    (path,) = found.data_flow(named(TABLES["claude_code"], "x"), ToolUse(1, "x", {"where": "/w/some_module.py"}))
     assert path.holders[0].levels == (Fidelity.FULL, Fidelity.POINTER)
 
 

@@ -12,7 +12,8 @@ from clawvm_es.errors import NotCanonical
 from clawvm_es.observe.fields import parse_json
 from clawvm_es.observe.signatures import Lexeme, canonical, signature_key
 from clawvm_es.observe.steps import ToolUse
-from clawvm_es.observe.tools import CLAUDE_CODE_TOOLS, UNKNOWN_TOOL, normalised
+from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
+from clawvm_es.observe.tools import UNKNOWN_TOOL, normalised
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

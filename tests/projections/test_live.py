@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
-from clawvm_es.engine.tools import Tool
 from clawvm_es.model.pages import Scope
+from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import decisions, projections_problems, rebuild, snapshot
 from clawvm_es.projections.decisions import moment
 from clawvm_es.projections.tables import MODELS, TABLES

@@ -6,7 +6,7 @@ import pytest
 
 from clawvm_es.engine.retriever import Retriever
 from clawvm_es.engine.session import now_us
-from clawvm_es.engine.tools import file_reader
+from clawvm_es.observe.declared import file_reader
 from clawvm_es.representations.counter import counter
 from clawvm_es.testing import (
     ClockContract,

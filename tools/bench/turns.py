@@ -21,10 +21,10 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.engine.tools import Tool, file_keys
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.pages import PAGE_TYPES, Author, Fidelity, Level, Origin, OriginKind, PageType
+from clawvm_es.observe.tools import Tool
 from clawvm_es.testing.core import opened
 
 US = "µs"
@@ -181,7 +181,7 @@ class Harness:
     def __init__(self, path: Path, counter: str) -> None:
         self.random = Random(5)
         self.journal = Journal.open(path)
-        tools = (Tool("read_file", deterministic=True, reads=file_keys()),)
+        tools = (Tool("read_file", deterministic=True, path="path", reads=("file:{path}",)),)
         self.session: Session = self.journal.session("live", counter=counter, settings=Settings(tools=tools))
         self.session.write_page(PageType.BOOTSTRAP, make_text(self.random, 1_000))
         self.session.write_page(PageType.CONSTRAINT, make_text(self.random, 200), dirty=False)

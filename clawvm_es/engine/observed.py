@@ -1,0 +1,62 @@
+"""The observer of a live session, kept level with its log: it learns what was recorded, by whatever handle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from clawvm_es.core.state import State
+from clawvm_es.engine.shell import Shell
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import Recorded
+from clawvm_es.model.events import BoundaryReached, ToolCalled
+from clawvm_es.model.facts import Trigger
+from clawvm_es.observe.observer import Observer
+from clawvm_es.observe.steps import ContextDropped
+from clawvm_es.observe.tools import Tool
+
+
+class Observed:
+    """What was observed of one session, up to any version of it."""
+
+    def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
+        self._shell = shell
+        self._tools = tools
+        self._observer = Observer(tools, shell.edge)
+        self._version = 0
+
+    def at(self, state: State) -> Observer:
+        """The observer of the session as it is in `state`, the shell's own."""
+        if self._version > state.version:
+            self._observer, self._version = Observer(self._tools, self._shell.edge), 0
+        self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
+        if self._version < state.version:
+            for row in self._read(self._version, state.version):
+                self._observer.learn(row.data)
+            self._version = state.version
+        return self._observer
+
+    def before(self, version: int) -> Observer:
+        """The observer of the session as it was before an event: a step is delivered again."""
+        edge = self._shell.edge.fresh()
+        observer = Observer(self._tools, edge)
+        for row in self._read(0, version - 1):
+            if isinstance(row.data, ToolCalled):
+                edge.relearn(row.data)
+            observer.learn(row.data)
+        return observer
+
+    def dropped(self, state: State, step: ContextDropped) -> None:
+        """Learn of a boundary that was recorded just now from its step, which says what was kept."""
+        told = False
+        for row in self._read(self._version, state.version):
+            if not told and isinstance(row.data, BoundaryReached) and row.data.trigger is Trigger.RECORDED:
+                told = True
+                self._observer.drop(step)
+            else:
+                self._observer.learn(row.data)
+        if not told:  # it took no page from the context, so nothing was recorded
+            self._observer.drop(step)
+        self._version = state.version
+
+    def _read(self, after: int, upto: int) -> list[Recorded]:
+        return list(read_session(self._shell.log, self._shell.session_id, after, upto))
