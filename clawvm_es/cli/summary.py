@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -35,7 +36,7 @@ def session_document(row: SessionRow) -> dict[str, Any]:
         "turns": row.turns,
         "tool_calls": row.tool_calls,
         "boundaries": {str(kind): getattr(row, name) for kind, name in _BOUNDARIES.items()},
-        "pages": {str(kind): getattr(row, f"{kind}_pages") for kind in PageType},
+        "pages": {**dict.fromkeys(map(str, PageType), 0), **json.loads(row.pages_by_type)},
         "needs": row.needs,
         "hits": row.hits,
         "page_ins": row.page_ins,

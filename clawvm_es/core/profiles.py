@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import UsageError
-from clawvm_es.model.profile import CONTRACT, Capability, Order, Profile, Rule, Weights
+from clawvm_es.model.profile import CONTRACT, Capability, Order, Paging, Profile, Rule, Weights
 
 PAPER_WEIGHTS: Final = Weights(
     pin_hard=2000,  # paper
@@ -51,6 +51,13 @@ CLAWVM: Final = Profile(
     flush_permille=0,
     compact_permille=0,
     summary_permille=0,
+    paging=Paging.TURN,
+    low_permille=0,
+    cold_low_permille=0,
+    rent_permille=0,
+    read_price=0,
+    write_price=0,
+    ttl_s=0,
 )
 """The contract, and what is above the floors ranked by how likely it is needed again."""
 CLAWVM_PAPER: Final = attrs.evolve(

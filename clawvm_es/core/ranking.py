@@ -70,7 +70,7 @@ def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
 
 def put(state: State, index: Index, page: Page) -> None:
     """Give the index a page's steps as they are now; a page that cannot stand in a prompt has none."""
-    if page.retired or page.gone:
+    if not state.holdable(page):
         return
     if RULES[state.profile.rule].whole_results:
         index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)

@@ -15,8 +15,8 @@ from clawvm_es.core.index import Index
 from clawvm_es.core.utility import Hull
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.model.facts import Need, OnPressure, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
-from clawvm_es.model.pages import ABSENT, FULL, Author, Origin, PageType, Pin, Scope
-from clawvm_es.model.profile import Capability, Order, Profile, Rule, Weights
+from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, Author, Origin, PageType, Pin, Scope
+from clawvm_es.model.profile import Capability, Order, Paging, Profile, Rule, Weights
 
 FieldKey: TypeAlias = tuple[str, str]
 """(scope, field) of the durable store."""
@@ -99,7 +99,10 @@ class Update:
     field_version: int = 0  # once committed
 
 
-UNOPENED: Final = Profile("unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(*[0] * 13), 0, 0, 0, 0)
+_NEVER_OFFERED: Final = tuple(page_type for page_type, row in PAGE_TYPES.items() if not row.offered)
+UNOPENED: Final = Profile(
+    "unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(*[0] * 13), 0, 0, 0, 0, Paging.TURN, 0, 0, 0, 0, 0, 0
+)
 """The policy of a state before its session was opened: none."""
 
 
@@ -189,7 +192,7 @@ class State:
 
     def holdable(self, page: Page) -> bool:
         """Whether a page can stand in a prompt at all."""
-        return not (page.retired or page.gone)
+        return not (page.retired or page.gone or page.page_type in _NEVER_OFFERED)
 
     def valid_call(self, signature: int | None) -> Call | None:
         """The earlier call with this signature whose result still holds, if there is one."""

@@ -60,6 +60,7 @@ class Stop(StrEnum):
     RETIRED = "retired"
     REDACTED = "redacted"
     DESTROYED = "destroyed"
+    NOT_OFFERED = "not_offered"
     TOP = "top"
     PRESSURE = "pressure"
     BOUNDARY = "boundary"
@@ -311,7 +312,7 @@ _Stopped: TypeAlias = tuple[Stop, int | None, int | None]
 def _stop(state: State, selection: Selection, page: Page, rank: int, refused: Offer | None) -> _Stopped:
     """The first row of the table that matches."""
     if not state.holdable(page):
-        return (Stop.RETIRED if page.retired else Stop.REDACTED if page.redacted else Stop.DESTROYED), None, None
+        return _stop_of_unholdable(page), None, None
     if rank == FULL:
         return Stop.TOP, None, None
     early = _stop_of_phase_1(state, selection, page)
@@ -324,6 +325,14 @@ def _stop(state: State, selection: Selection, page: Page, rank: int, refused: Of
     if refused.outcome is Outcome.NOT_REACHED:
         return Stop.NOT_REACHED, refused.tokens, None
     return Stop.MISFIT, refused.tokens, refused.rest
+
+
+def _stop_of_unholdable(page: Page) -> Stop:
+    if page.retired:
+        return Stop.RETIRED
+    if page.redacted:
+        return Stop.REDACTED
+    return Stop.DESTROYED if page.gone else Stop.NOT_OFFERED
 
 
 def _stop_of_phase_1(state: State, selection: Selection, page: Page) -> _Stopped | None:

@@ -310,8 +310,12 @@ class Session:
         """
         given.text("text", text), given.key(key)
         made = given.calls(calls)
-        counts = (given.integer("tokens", tokens, 0) for tokens in (input_tokens, cached_tokens, output_tokens))
-        responded = e.ModelResponded(tuple(needs), *counts)
+        responded = e.ModelResponded(
+            tuple(needs),
+            input_tokens=given.integer("tokens", input_tokens, 0),
+            cached_tokens=given.integer("tokens", cached_tokens, 0),
+            output_tokens=given.integer("tokens", output_tokens, 0),
+        )
 
         def build(state: State) -> Sequence[Command]:
             at = self._clock()

@@ -22,8 +22,9 @@ from clawvm_es.model.events import EVENT_TYPES, KINDS, Event
 
 COMMITMENT_FIELDS: Final = frozenset(
     (
-        *("arguments", "body", "error", "key", "name", "prompt", "query", "result"),
-        *("signature_key", "source", "validator", "value"),
+        *("arguments", "body", "call_id", "error", "field_name", "fixed", "key", "model_name", "name", "native"),
+        *("prompt", "provider", "query", "result", "signature_key", "slot_name", "source", "thinking"),
+        *("validator", "value"),
     )
 )
 """The fields of inputs that hold a commitment (some also hold declared names, which are never 64 hex digits)."""

@@ -34,19 +34,43 @@ def _scored(data: dict[str, Any]) -> dict[str, Any]:
     return {**data, "profile": {**profile, **thresholds, "weights": weights, "capabilities": capabilities}}
 
 
+def _paged_by_turn(data: dict[str, Any]) -> dict[str, Any]:
+    """Policies of before selected at every turn."""
+    profile = data.get("profile")
+    if not isinstance(profile, dict):
+        return data
+    unused = ("low_permille", "cold_low_permille", "rent_permille", "read_price", "write_price", "ttl_s")
+    return {**data, "profile": {**profile, "paging": "turn", **dict.fromkeys(unused, 0)}}
+
+
 UPCASTERS: Final[Upcasters] = MappingProxyType(
     {
         ("session_opened", 1): _scored,
         ("session_opened", 2): _as_it_is,
+        ("session_opened", 3): _paged_by_turn,
         ("session_forked", 1): _as_it_is,
         ("session_forked", 2): _scored,
+        ("session_forked", 3): _paged_by_turn,
+        ("settings_adopted", 1): _paged_by_turn,
+        ("turn_began", 1): _as_it_is,
+        ("page_written", 1): _as_it_is,
         ("tool_called", 1): _as_it_is,
+        ("tool_called", 2): _as_it_is,
+        ("tool_returned", 1): _as_it_is,
+        ("model_responded", 1): _as_it_is,
+        ("recall_answered", 1): _as_it_is,
         ("update_staged", 1): _as_it_is,
+        ("update_staged", 2): _as_it_is,
         ("boundary_reached", 1): _as_it_is,
+        ("boundary_reached", 2): _as_it_is,
+        ("scope_synced", 1): _as_it_is,
+        ("scope_changed", 1): _as_it_is,
+        ("update_committed", 1): _as_it_is,
+        ("prompt_assembled", 1): _as_it_is,
     }
 )
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 4
+UPCASTERS_VERSION: Final = 5
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

@@ -29,5 +29,9 @@ Ordinal: TypeAlias = Annotated[int, Within(1, limits.INTEGER_MAX)]
 """A number that counts from 1."""
 Weight: TypeAlias = Annotated[int, Within(-limits.WEIGHT_MAX, limits.WEIGHT_MAX)]
 """A parameter of a policy, in permille."""
+Price: TypeAlias = Annotated[int, Within(0, limits.PRICE_MAX)]
+"""A price, in permille of the price of an input token."""
+Rent: TypeAlias = Annotated[int, Within(0, limits.RENT_MAX)]
+"""A multiple of a cost, in permille."""
 Permille: TypeAlias = Annotated[int, Within(0, limits.PERMILLE_MAX)]
 """A share of a budget, in permille."""

@@ -18,8 +18,12 @@ from clawvm_es.model.facts import (
     Boundary,
     ChangeReason,
     CloseReason,
+    Cut,
+    Entry,
+    EpochTrigger,
     FaultReason,
     FaultType,
+    Finish,
     Need,
     NeedRule,
     OnPressure,
@@ -34,6 +38,7 @@ from clawvm_es.model.facts import (
     ReturnStatus,
     ScopeChange,
     StagedPage,
+    ToldBy,
     Trigger,
     UpdateFacts,
 )
@@ -51,11 +56,15 @@ UNKNOWN_TOOL: Final = "unknown"
 
 
 class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A session began: under which policy, budget and counter, and by which version of `decide`."""
+    """A session began: under which policy, budget and counter, and by which version of `decide`.
+
+    `renderer` makes the prompts (empty: not known, `prompt_rendered` says); `importer` is the version of the
+    importer that recorded the session (0: not known, or live). Without `levels` pages are kept in full only.
+    """
 
     TYPE: ClassVar[str] = "session_opened"
-    SCHEMA_VERSION: ClassVar[int] = 3
-    profile: Profile  # since version 2 with `scoring`, and with thresholds
+    SCHEMA_VERSION: ClassVar[int] = 4
+    profile: Profile  # since version 2 with `scoring` and thresholds, since version 4 with paging and prices
     budget_tokens: Tokens
     counter: str
     decider_version: Count
@@ -66,6 +75,10 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     linked_to: str | None = None  # session id of the agent that started this one
     misfits: Count = 32
     directory_tokens: Tokens = 40
+    renderer: str = ""  # since version 4, as all that follows
+    importer: Count = 0
+    levels: bool = True
+    hides_secrets: bool | None = None  # None: not known
 
 
 class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -75,11 +88,11 @@ class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     TYPE: ClassVar[str] = "session_forked"
-    SCHEMA_VERSION: ClassVar[int] = 3
+    SCHEMA_VERSION: ClassVar[int] = 4
     parent: str
     parent_version: Ordinal
     parent_hash: str
-    profile: Profile | None = None  # since version 3 as in version 2 of `session_opened`
+    profile: Profile | None = None  # since version 3 as in `session_opened` 2, since version 4 as in its 4
     budget_tokens: Tokens | None = None
     allow_new_calls: bool = False  # since version 2
 
@@ -88,7 +101,7 @@ class ScopeSynced(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The session learned of changes that others committed to a shared scope."""
 
     TYPE: ClassVar[str] = "scope_synced"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     scope: str
     from_version: Count
     to_version: Count
@@ -99,14 +112,20 @@ class TurnBegan(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A model call is about to be made; the prompt is assembled now.
 
     `hints` are pages that the user's message or the plan's current step names; `retrieved` are pages that a
-    retriever at the edge returned, best first (where the policy asks one).
+    retriever at the edge returned, best first (where the policy asks one). `fixed` is a commitment to the fixed
+    region, `model` the ordinal of the model that is asked, `model_name` the commitment to its name at its first
+    occurrence, `idle_s` whole seconds since the last answer; None: not known.
     """
 
     TYPE: ClassVar[str] = "turn_began"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     hints: tuple[str, ...] = ()
     retrieved: tuple[str, ...] = ()
     fixed_tokens: Tokens = 0
+    fixed: str | None = None  # since version 2, as all that follows
+    model: Ordinal | None = None
+    model_name: str | None = None
+    idle_s: Count | None = None
 
 
 class PromptRendered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -123,11 +142,15 @@ class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page was created, or its content replaced (same id, next content version).
 
     `levels` are the kept levels, highest first. `active` matters for plans. `signature` is the ordinal of
-    the call signature whose result this is.
+    the call signature whose result this is. `slot` is the ordinal of a name under which the page can be written
+    again, `slot_name` the commitment to it at its first occurrence. `group` is the exchange that the page belongs
+    to: one answer with its calls and their results. `replaces` are the pages that a summary was written for.
+    `native` is a commitment to the provider's own form of the content. `told_by` says who told us, where it was no
+    transcript.
     """
 
     TYPE: ClassVar[str] = "page_written"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     page_id: str
     page_type: PageType
     author: Author
@@ -138,6 +161,12 @@ class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     dirty: bool | None = None  # None: by the table of page types
     signature: Ordinal | None = None
     source: str | None = None  # commitment to the line that names the page: a path, a tool and its arguments
+    slot: Ordinal | None = None  # since version 2, as all that follows
+    slot_name: str | None = None
+    group: Ordinal | None = None
+    replaces: tuple[str, ...] = ()
+    native: str | None = None
+    told_by: ToldBy | None = None
 
 
 class PagePinned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -168,10 +197,13 @@ class ToolCalled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `tool_returned`, or a call that was served itself. With `served_by` it is an event of that stream, not of this
     session's own lineage: a fork got what its parent recorded. Such a call stands for a run that ended with
     `served_status`.
+
+    `levels` are those of the arguments (none: not counted), `call_id` is a commitment to the harness's own id of the
+    call, `group` the exchange that it belongs to.
     """
 
     TYPE: ClassVar[str] = "tool_called"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     call: Ordinal
     tool: str
     arguments: str
@@ -187,13 +219,16 @@ class ToolCalled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     served_from: Ordinal | None = None
     served_by: str | None = None  # since version 2
     served_status: ReturnStatus = ReturnStatus.OK  # since version 2
+    levels: tuple[Level, ...] = ()  # since version 3, as all that follows
+    call_id: str | None = None
+    group: Ordinal | None = None
 
 
 class ToolReturned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A tool call ended. `result` is the raw result; a page is written of it only where it is evidence."""
 
     TYPE: ClassVar[str] = "tool_returned"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     call: Ordinal
     status: ReturnStatus
     size_bytes: Count = 0
@@ -201,24 +236,40 @@ class ToolReturned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     validator: str | None = None  # commitment to what must still hold for the result to be served again
     needs: tuple[Need, ...] = ()
     unmatched: bool = False
+    native: str | None = None  # since version 2: commitment to the provider's own form of the result
 
 
 class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The model answered; token counts are the provider's, where it told them."""
+    """The model answered; token counts are the provider's, where it told them.
+
+    `model` and `model_name` are as in `turn_began`, `provider` is a commitment to the provider's name.
+    `written_tokens` are those that the provider wrote to its cache, `thinking_tokens` those of `output_tokens` that
+    the user does not see. `group` is the exchange that the answer begins; `thinking` and `native` are commitments to
+    what the model thought and to the provider's own form of the answer.
+    """
 
     TYPE: ClassVar[str] = "model_responded"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     needs: tuple[Need, ...] = ()
     input_tokens: Tokens = 0
     cached_tokens: Tokens = 0
     output_tokens: Tokens = 0
+    model: Ordinal | None = None  # since version 2, as all that follows
+    model_name: str | None = None
+    provider: str | None = None
+    finish: Finish | None = None
+    written_tokens: Tokens = 0
+    thinking_tokens: Tokens = 0
+    group: Ordinal | None = None
+    thinking: str | None = None
+    native: str | None = None
 
 
 class RecallAnswered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A memory backend answered a query; `pages` are those that now hold what it returned."""
 
     TYPE: ClassVar[str] = "recall_answered"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     recall: Ordinal
     outcome: RecallOutcome
     query: str
@@ -230,7 +281,7 @@ class UpdateStaged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A change of the durable store was proposed; `update` counts updates of this session from 1."""
 
     TYPE: ClassVar[str] = "update_staged"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     update: Ordinal
     facts: UpdateFacts
 
@@ -239,16 +290,22 @@ class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """The harness is about to destroy context (or to save); `staged` are all dirty pages with their facts.
 
     `pages` are those that a prune names (none: all evidence). `restaged` renews the facts of pending
-    updates by their ordinals, in the same order, where a shared scope moved on.
+    updates by their ordinals, in the same order, where a shared scope moved on. `cut` says how a harness cut its
+    context, `left` and `returned` are the pages that it took out and put back, where that is known. `told_by` says
+    who told us, where it was no transcript.
     """
 
     TYPE: ClassVar[str] = "boundary_reached"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     boundary: Boundary
     trigger: Trigger
     staged: tuple[StagedPage, ...] = ()
     pages: tuple[str, ...] = ()
     restaged: tuple[UpdateStaged, ...] = ()
+    cut: Cut | None = None  # since version 3, as all that follows
+    left: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+    told_by: ToldBy | None = None
 
 
 class BudgetChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -285,20 +342,21 @@ class SessionReopened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class SettingsAdopted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The session goes on under other settings than before; those that are not given stay as they were."""
+    """The session continues under other settings; those that are not given stay as they were."""
 
     TYPE: ClassVar[str] = "settings_adopted"
-    SCHEMA_VERSION: ClassVar[int] = 1
-    profile: Profile | None = None
+    SCHEMA_VERSION: ClassVar[int] = 2
+    profile: Profile | None = None  # since version 2 as in version 4 of `session_opened`
     budget_tokens: Tokens | None = None
     on_pressure: OnPressure | None = None
+    hides_secrets: bool | None = None  # since version 2
 
 
 class ScopeChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The only event of a shared scope's own stream: one field changed, by which session's commit."""
 
     TYPE: ClassVar[str] = "scope_changed"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     field: str
     op: Op
     scope_version: Ordinal
@@ -329,10 +387,15 @@ class PromptAssembled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     `tokens` counts the whole prompt with what is reserved for the fixed region and the directory line;
     `uncached_tokens` those after the first page that differs from the prompt before. `utility` is what phase 2
     gained above floors and arrivals, `bound` the upper bound of that under the relaxation (density order).
+
+    Paging in epochs adds the layout: `epoch` counts selections, `trigger` says why a new one was made (None: the
+    prompt only grew), `entries` are those that were appended, or all where a new epoch laid them out. `layout_digest`
+    covers the digest before and the new entries. `cached_tokens` is the prefix that the provider is taken to hold,
+    `stale_tokens` are those of copies that are out of date, `rent` is what was paid for the prefix since the epoch.
     """
 
     TYPE: ClassVar[str] = "prompt_assembled"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     budget_tokens: int
     tokens: int
     pages: int
@@ -341,6 +404,13 @@ class PromptAssembled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     directory_tokens: int = 0
     utility: int = 0
     bound: int = 0
+    layout_digest: str = ""  # since version 2, as all that follows
+    epoch: int = 0
+    trigger: EpochTrigger | None = None
+    entries: tuple[Entry, ...] = ()
+    cached_tokens: int = 0
+    stale_tokens: int = 0
+    rent: int = 0
 
 
 class PageUsed(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -424,7 +494,7 @@ class UpdateCommitted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """An update is part of the durable store as version `field_version` of its field."""
 
     TYPE: ClassVar[str] = "update_committed"
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
     update: int
     field: str
     op: Op

@@ -29,6 +29,44 @@ class Trigger(StrEnum):
     THRESHOLD = "threshold"
 
 
+class Cut(StrEnum):
+    """How a harness cut its own context."""
+
+    COMPACT = "compact"
+    MICRO = "micro"
+    """Single results were taken out."""
+    CLEAR = "clear"
+    REWIND = "rewind"
+    """The session went back to an earlier message."""
+
+
+class ToldBy(StrEnum):
+    """Who told us of something that no transcript holds, or not yet."""
+
+    HOOK = "hook"
+    FILE = "file"
+
+
+class Finish(StrEnum):
+    """Why a model ended its answer."""
+
+    STOP = "stop"
+    TOOL_CALLS = "tool_calls"
+    LENGTH = "length"
+    REFUSAL = "refusal"
+    ERROR = "error"
+    OTHER = "other"
+
+
+class EpochTrigger(StrEnum):
+    """Why a new epoch selected again."""
+
+    FORCED = "forced"
+    HIGH = "high"
+    COLD = "cold"
+    RENT = "rent"
+
+
 class OnPressure(StrEnum):
     """What the engine does when the required pages do not fit the budget.
 
@@ -80,6 +118,8 @@ class Op(StrEnum):
     APPEND = "append"
     MERGE = "merge"
     SET_WITH_VERSION = "set_with_version"
+    DELETE = "delete"
+    REPLACE = "replace"
 
 
 class SchemaVerdict(StrEnum):
@@ -174,10 +214,14 @@ class RedactReason(StrEnum):
 
 
 class Holder(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A page that holds a needed text, and the levels whose text contains it."""
+    """A page that holds a needed text, and the levels whose text contains it.
+
+    `recorded_resident` says whether the recorded harness had the page in context then; None: not known.
+    """
 
     page_id: str
     levels: tuple[Fidelity, ...] = (Fidelity.FULL,)
+    recorded_resident: bool | None = None  # since version 2 of the answers, 3 of `tool_called`
 
 
 class Need(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -190,6 +234,15 @@ class Need(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     holders: tuple[Holder, ...]
     rule: NeedRule
     tokens: Tokens = 0
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """One page in a layout, as it is sent: which content, at which level, of how many tokens."""
+
+    page_id: str
+    content_version: int
+    level: Fidelity
+    tokens: int
 
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -224,7 +277,8 @@ class UpdateFacts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `field` is a declared name, or the id of the page that is written back. `base_version` is the committed
     version of the field that the writer saw (0: none), `scope_version` the version of the shared scope that
     these facts were worked out against. `keys_changed` counts what a merge (or an append to what is no list)
-    would overwrite, against what is committed and pending.
+    would overwrite, against what is committed and pending. `field_name` is a commitment to the name of a field of a
+    pattern, whose `field` is its ordinal; `replaces` are the pages that a `replace` stands for.
     """
 
     field: str
@@ -240,6 +294,8 @@ class UpdateFacts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     keys_changed: Count = 0
     scope_version: Count = 0
     validators: tuple[Verdict, ...] = ()
+    field_name: str | None = None  # since version 3 of `update_staged` and `boundary_reached`, as all that follows
+    replaces: tuple[str, ...] = ()
 
 
 class StagedPage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

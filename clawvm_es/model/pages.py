@@ -39,6 +39,8 @@ class PageType(StrEnum):
     PREFERENCE = "preference"
     EVIDENCE = "evidence"
     CONVERSATION = "conversation"
+    SUMMARY = "summary"
+    """What a harness wrote in place of what it took out of its context."""
 
 
 class Pin(StrEnum):
@@ -124,7 +126,7 @@ class TypeRule:
     or above (plans only while active); `writeback` says that a new or changed page is dirty until committed.
     `region` is the page's place in rendered order, lowest first; within a region pages stand by first appearance.
     `priority` is the order in which required pages are kept when not all of them fit, lowest first. `extra` is a
-    weight of the profile that is added to the score.
+    weight of the profile that is added to the score. Pages that are not `offered` stand in no prompt that we select.
     """
 
     floor: Fidelity
@@ -136,6 +138,7 @@ class TypeRule:
     holding: Holding
     priority: int = 3
     extra: Extra | None = None
+    offered: bool = True
 
 
 _F, _C, _S, _P = Fidelity.FULL, Fidelity.COMPRESSED, Fidelity.STRUCTURED, Fidelity.POINTER
@@ -151,6 +154,7 @@ PAGE_TYPES: Final[Mapping[PageType, TypeRule]] = MappingProxyType(
         PageType.PREFERENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), False, True, 2, _STATED),
         PageType.EVIDENCE: TypeRule(_P, Pin.NONE, (_F, _C, _S, _P), False, False, 3, _RESULT),
         PageType.CONVERSATION: TypeRule(_P, Pin.NONE, (_F, _C, _P), False, False, 3, _SPEECH),
+        PageType.SUMMARY: TypeRule(Fidelity.ABSENT, Pin.NONE, (_F,), False, False, 3, _SPEECH, offered=False),
     }
 )
 """The table of page types: adding a type is a member of `PageType` and a row here."""

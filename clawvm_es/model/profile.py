@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.model.bounds import Count, Permille, Weight
+from clawvm_es.model.bounds import Count, Permille, Price, Rent, Weight
 
 
 class Capability(StrEnum):
@@ -96,6 +96,13 @@ if missing := [rule for rule in Rule if rule not in RULES]:
     raise AssertionError(f"rules without a row in RULES: {', '.join(missing)}")
 
 
+class Paging(StrEnum):
+    """When the prompt is selected again: at every turn, or only at epochs, between which it grows at its end."""
+
+    TURN = "turn"
+    EPOCHS = "epochs"
+
+
 class Order(StrEnum):
     """In which order the `hull` rule takes steps: gain per token, or gain."""
 
@@ -134,6 +141,10 @@ class Profile:
     Nothing here has a default: the whole profile stands in `session_opened`, whatever later versions ship.
     The harness compacts before a turn whose context fills `compact_permille` of the budget, and flushes what is
     dirty before one that fills `flush_permille`; a compaction leaves a summary of `summary_permille` (0: none).
+
+    The rest says when a new epoch begins, and is 0 where paging is by turn: fill levels that are kept when the
+    provider's cache is warm and cold, the rent after which an epoch pays, the provider's prices of reading from and
+    writing to its cache (in permille of its input price), and how long it holds a prefix.
     """
 
     name: str
@@ -146,6 +157,13 @@ class Profile:
     flush_permille: Permille
     compact_permille: Permille
     summary_permille: Permille
+    paging: Paging
+    low_permille: Permille
+    cold_low_permille: Permille
+    rent_permille: Rent
+    read_price: Price
+    write_price: Price
+    ttl_s: Count
 
     @property
     def retrieves(self) -> bool:

@@ -119,8 +119,7 @@ def _page_written(s: SessionFold, data: LeanPageWritten) -> None:
     if page is None:
         page = s.page(data.page_id)
         s.row.pages += 1
-        name = f"{page_type}_pages"
-        setattr(s.row, name, getattr(s.row, name) + 1)
+        s.count_page(page_type)
     turn = s.turn
     turn.pages_written += 1
     pin, writeback = _RULES[page_type]

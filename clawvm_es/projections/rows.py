@@ -46,12 +46,7 @@ class SessionRow:
     saves: int = 0
     ends: int = 0
     pages: int = 0
-    bootstrap_pages: int = 0
-    constraint_pages: int = 0
-    plan_pages: int = 0
-    preference_pages: int = 0
-    evidence_pages: int = 0
-    conversation_pages: int = 0
+    pages_by_type: str = "{}"  # JSON: page type → how many, types without any left out
     committed: int = 0
     rejected: int = 0
     opened_at: str = ""

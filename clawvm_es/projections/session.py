@@ -20,6 +20,8 @@ from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, 
 
 _EPOCH = datetime(1970, 1, 1)
 _LEVEL_TOKENS = msgspec.json.Decoder(dict[str, int])
+_COUNTS = msgspec.json.Decoder(dict[str, int])
+_SORTED = msgspec.json.Encoder(order="deterministic")
 
 
 @lru_cache(maxsize=256)
@@ -94,6 +96,7 @@ class SessionFold:
     tools: dict[int, str] = attrs.field(factory=dict)
     faults: list[FaultRow] = attrs.field(factory=list)
     fields: list[FieldRow] = attrs.field(factory=list)
+    by_type: dict[str, int] = attrs.field(factory=dict)  # page type → pages; empty until one is counted
     staged: dict[str, UpdateFacts] = attrs.field(factory=dict)  # by the boundary in hand
 
     @property
@@ -136,6 +139,12 @@ class SessionFold:
             page = self.pages[page_id] = PageRow(self.session_id, page_id, seq=self.seq)
         return page
 
+    def count_page(self, page_type: str) -> None:
+        """Count a page that was written for the first time."""
+        if not self.by_type:
+            self.by_type = _COUNTS.decode(self.row.pages_by_type)
+        self.by_type[page_type] = self.by_type.get(page_type, 0) + 1
+
     def update(self, number: int) -> UpdateRow:
         """The row of an update, made when it is first touched."""
         update = self.updates.get(number)
@@ -161,6 +170,8 @@ class SessionFold:
         row.head_hash = self.event[10].hex()
         row.decision_digest = self.digest.hex()
         row.last_at = self.at
+        if self.by_type:
+            row.pages_by_type = _SORTED.encode(self.by_type).decode()
 
 
 @lru_cache(maxsize=8192)

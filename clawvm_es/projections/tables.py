@@ -18,7 +18,7 @@ import attrs
 from clawvm_es.journal.caches import Column, ModelSpec, TableSpec
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 R = TypeVar("R")
 

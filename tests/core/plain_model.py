@@ -51,6 +51,7 @@ RENDERED = {
     PageType.EVIDENCE: 3,
     PageType.CONVERSATION: 3,
     PageType.PLAN: 4,
+    PageType.SUMMARY: 3,
 }
 KEPT_FIRST = {PageType.BOOTSTRAP: 0, PageType.CONSTRAINT: 1, PageType.PLAN: 2}
 NEAR_STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
@@ -103,7 +104,12 @@ class PlainPage:
     def required(self) -> bool:
         """Whether it has to stand in the prompt."""
         by_type = self.written.page_type in KEPT_FIRST and self.written.active
-        return self.alive and (by_type or self.pin is Pin.HARD)
+        return self.offered and (by_type or self.pin is Pin.HARD)
+
+    @property
+    def offered(self) -> bool:
+        """Whether it can stand in a prompt; a harness's summary never does."""
+        return self.alive and self.written.page_type is not PageType.SUMMARY
 
     @property
     def floor(self) -> int:
@@ -361,7 +367,7 @@ class Plain:
         """What was found comes in full as far as it fits, unless it is new."""
         for page_id in page_ids:
             page = self.pages[page_id]
-            if page_id in self.arrivals or plan.levels.get(page_id) == 4 or not page.alive:
+            if page_id in self.arrivals or plan.levels.get(page_id) == 4 or not page.offered:
                 continue
             if plan.cost(page, 4) <= plan.rest:
                 plan.hold(page, 4, ChangeReason.RETRIEVED)
@@ -411,7 +417,7 @@ class Plain:
         """Hinted pages go up as far as they fit, in the order in which they are named."""
         for page_id in hints:
             page = self.pages[page_id]
-            if page_id in plan.final or page_id in self.arrivals or not page.alive:
+            if page_id in plan.final or page_id in self.arrivals or not page.offered:
                 continue
             plan.final.add(page_id)
             for rank, _, _ in steps(page, plan.levels.get(page_id, 0)):
@@ -424,7 +430,7 @@ class Plain:
         """All steps of all pages that are not final, best first; a page whose step does not fit takes no more."""
         offered = []
         for page in self.pages.values():
-            if page.alive and page.id not in plan.final:
+            if page.offered and page.id not in plan.final:
                 offered.extend(self._offers(page, plan.levels.get(page.id, 0)))
         refused, ended = plan.misfits, False
         plan.installed = dict(plan.levels)
@@ -537,7 +543,7 @@ class Plain:
         """What stands in a prompt, in rendered order: pages, how many the directory line counts, what is new."""
         pages = sorted((self.pages[page_id] for page_id in levels), key=lambda page: page.place)
         text = {page.id: f"{page.id}.{page.content}.{levels[page.id]}" for page in pages}
-        others = sum(page.alive for page in self.pages.values()) - len(levels)
+        others = sum(page.offered for page in self.pages.values()) - len(levels)
         line = [str(others)] if directory and others else []
         old = [text[page.id] for page in pages if page.id not in self.arrivals]
         return [*old, *line, *(text[page.id] for page in pages if page.id in self.arrivals)]
@@ -733,7 +739,7 @@ class Plain:
             edited=known.edited if known else 0,
             dirty=dirty if event.dirty is None else event.dirty,
         )
-        _last(self.arrivals, event.page_id, True)
+        _last(self.arrivals, event.page_id, self.pages[event.page_id].offered)
         _last(self.dirty, event.page_id, self.pages[event.page_id].dirty)
         _last(self.requirement, event.page_id, self.pages[event.page_id].required)
         self.changed.add(event.page_id)
@@ -785,7 +791,7 @@ class Plain:
 
     def _see_fault_observed(self, event: e.FaultObserved) -> None:
         if event.page_id and event.fault in (FaultType.REFETCH, FaultType.DUPLICATE_TOOL):
-            if self.pages[event.page_id].alive:
+            if self.pages[event.page_id].offered:
                 self._arrives(event.page_id)
         elif event.fault is FaultType.FLUSH_MISS:
             self._gone(event.page_id or "")
@@ -793,7 +799,7 @@ class Plain:
 
     def _arrives(self, page_id: str) -> None:
         self.pages[page_id].last_used = self.turn
-        if self.pages[page_id].alive and page_id not in self.arrivals:
+        if self.pages[page_id].offered and page_id not in self.arrivals:
             self.arrivals.append(page_id)
 
     def _see_tool_called(self, event: e.ToolCalled) -> None:
@@ -850,7 +856,7 @@ class Plain:
 
     def differences(self, state: Any) -> list[tuple[str, object, object]]:
         """(what, in the state, in the model) wherever the two do not say the same."""
-        alive = [page for page in self.pages.values() if page.alive]
+        alive = [page for page in self.pages.values() if page.offered]
         known = {
             "version": (state.version, self.version),
             "turn": (state.turn, self.turn),

@@ -178,8 +178,19 @@ def because(plain, plan, page):
     if rank != installed.get(page.id, 0):
         quiet = ChangeReason.RAISED
     by = plan.why.get(page.id, quiet) if rank else None
-    if not page.alive:
-        return by, Stop.RETIRED if page.retired else Stop.REDACTED if page.redacted else Stop.DESTROYED, None, None
+    if not page.offered:
+        return (
+            by,
+            Stop.RETIRED
+            if page.retired
+            else Stop.REDACTED
+            if page.redacted
+            else Stop.DESTROYED
+            if not page.alive
+            else Stop.NOT_OFFERED,
+            None,
+            None,
+        )
     if rank == 4:
         return by, Stop.TOP, None, None
     for pressure in plan.pressure:

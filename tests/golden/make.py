@@ -3,7 +3,8 @@
 The journal holds every event type. It is a file as this version wrote it, so that later versions prove that they
 still open, verify and rebuild it. What is new since the version before: version 2 has forks, and calls that the tape
 of a fork answered; version 3 has policies without scoring, with a cache, and with thresholds of their own; version 4
-has sessions that were closed and resumed under other settings, and validators that raise.
+has sessions that were closed and resumed under other settings, and validators that raise; version 5 has the fields of
+layouts, exchanges, models and cuts, at their defaults.
 """
 
 import itertools
@@ -11,6 +12,7 @@ import json
 import sqlite3
 import sys
 from pathlib import Path
+from typing import Any
 
 from clawvm_es.core.profiles import CLAWVM, without
 from clawvm_es.engine.hooks import Settings
@@ -23,9 +25,10 @@ from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason
 from clawvm_es.model.profile import Capability
 from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
-from clawvm_es.projections.tables import TABLES
+from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v4"
+VERSION = "v5"
+TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 HERE = Path(__file__).resolve().parent
 FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}
 
@@ -126,10 +129,22 @@ def forked(journal: Journal) -> None:
         session.assemble()
 
 
+def columns(table: Table[Any], row: Any) -> list[object]:
+    """The cells of a row, counts of page types in columns of their own as all versions up to 4 had them."""
+    cells: list[object] = []
+    for name, cell in zip(table.columns, table.values(row), strict=True):
+        if name == "pages_by_type":
+            counts = json.loads(str(cell))
+            cells += [counts.get(each, 0) for each in TYPES_OF_VERSION_4]
+        else:
+            cells.append(cell)
+    return cells
+
+
 def expectation(journal: Journal) -> dict[str, object]:
     """What later versions must find: heads, and every row of every read model."""
     with snapshot(journal.log) as read:
-        rows = {table.name: [list(table.values(row)) for row in read.rows(table)] for table in TABLES}
+        rows = {table.name: [columns(table, row) for row in read.rows(table)] for table in TABLES}
     heads = {head.session_id: [head.version, head.hash.hex()] for head in journal.log.heads()}
     return {"heads": heads, "rows": rows}
 

@@ -17,12 +17,15 @@ from clawvm_es.storage import verify
 from tests.golden.make import VERSION, expectation
 
 CURRENT = {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()}
-V3 = CURRENT | {"session_opened": 2, "update_staged": 1, "boundary_reached": 1}
+V4 = dict.fromkeys(CURRENT, 1) | {"session_opened": 3, "session_forked": 3, "tool_called": 2}
+V4 |= {"update_staged": 2, "boundary_reached": 2}
+V3 = V4 | {"session_opened": 2, "update_staged": 1, "boundary_reached": 1}
 NEW_IN_V4 = ("session_reopened", "settings_adopted")
 VERSIONS = {
     "v1": {name: 1 for name in V3 if name not in ("session_forked", *NEW_IN_V4)},
     "v2": {name: 1 for name in V3 if name not in NEW_IN_V4} | {"session_forked": 2, "tool_called": 2},
     "v3": {name: version for name, version in V3.items() if name not in NEW_IN_V4},
+    "v4": V4,
     VERSION: CURRENT,
 }
 """Golden journal → the schema version of each event type in it."""

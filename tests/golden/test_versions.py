@@ -7,13 +7,18 @@ from clawvm_es.journal.snapshots.parts import FORMAT
 from clawvm_es.model.events import EVENT_TYPES
 from clawvm_es.storage.sqlite import schema
 
-NEWER = {"session_opened": 3, "session_forked": 3, "tool_called": 2, "update_staged": 2, "boundary_reached": 2}
+NEWER = {
+    **dict.fromkeys(("session_opened", "session_forked"), 4),
+    **dict.fromkeys(("tool_called", "update_staged", "boundary_reached"), 3),
+    **dict.fromkeys(("settings_adopted", "turn_began", "page_written", "tool_returned", "model_responded"), 2),
+    **dict.fromkeys(("recall_answered", "scope_synced", "scope_changed", "update_committed", "prompt_assembled"), 2),
+}
 """Event types whose schema has had other versions; all others are at their first."""
 
 
 def test_versions_are_those_that_were_published():
     """Decider, fold, snapshots, traces, the file, and every event's schema."""
-    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (2, 4, 2, 4)
+    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (2, 4, 2, 5)
     assert (schema.APPLICATION_ID, schema.USER_VERSION) == (0x434C564D, 1)
     assert {name: cls.SCHEMA_VERSION for name, cls in EVENT_TYPES.items()} == {
         **dict.fromkeys(EVENT_TYPES, 1),
