@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,43 @@ def traces() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded sessions in {folder} (set CLAWVM_TRACES)")
     return folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run the hypothesis profile `nightly` with `-m nightly`."""
+    if "nightly" in (config.option.markexpr or ""):
+        settings.load_profile("nightly")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark sweeps `nightly` too; of one with `sample=N` keep N cases, chosen by the commit, unless run nightly."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if mark := item.get_closest_marker("sweep"):
+            item.add_marker(pytest.mark.nightly)
+            if "sample" in mark.kwargs:
+                groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    if not groups or "nightly" in (config.option.markexpr or "") or config.option.keyword:
+        return
+    left_out: set[pytest.Item] = set()
+    for group in groups.values():
+        most = next(iter(group[0].iter_markers("sweep"))).kwargs["sample"]
+        left_out.update(sorted(group, key=_by_commit)[most:])
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _by_commit(item: pytest.Item) -> bytes:
+    """An order of tests that is another one for each commit, and the same for all processes of a run."""
+    return hashlib.sha256(f"{_commit()} {item.nodeid}".encode()).digest()
+
+
+@cache
+def _commit() -> str:
+    """The commit that is checked out; empty where there is none."""
+    git = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,25 @@ TOOLS = str(Path(__file__).resolve().parent.parent / "tools")
 SAMPLE = ("trigger endless", "foreign view", "altered endless view as sessions", "user version newer")
 
 
+@contextmanager
+def tools():
+    """The folder of tools on the path of imports, as each tool has it."""
+    sys.path.insert(0, TOOLS)
+    try:
+        yield
+    finally:
+        sys.path.remove(TOOLS)
+
+
+with tools():
+    NAMES = importlib.import_module("hostile.corpus").names()
+
+
 @pytest.fixture(scope="module")
 def tool():
     """The tool's modules, as it imports them itself."""
-    sys.path.insert(0, TOOLS)
-    try:
+    with tools():
         yield {name: importlib.import_module(f"hostile.{name}") for name in ("corpus", "runs")}
-    finally:
-        sys.path.remove(TOOLS)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -29,13 +41,28 @@ def test_a_sample_is_answered_rightly(tool, tmp_path, name):
         assert tool["runs"].here(tmp_path, case).complaints == ()
 
 
+@pytest.fixture(scope="session")
+def corpus_folder(tmp_path_factory):
+    """The whole corpus of seed 1, made once in a process."""
+    folder = tmp_path_factory.mktemp("corpus") / "corpus"
+    with tools():
+        importlib.import_module("hostile.corpus").make(folder, 1)
+    return folder
+
+
+@pytest.mark.sweep(sample=24)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_hostile_file_is_answered_rightly(tool, corpus_folder, name):
+    """No verb raises, hangs, says more than one line, ends with a wrong code or takes too much memory."""
+    case = next(case for case in tool["corpus"].read(corpus_folder) if case.name == name)
+    (found,) = tool["runs"].run(corpus_folder, [case], 1)
+    assert [*found.complaints, *tool["runs"].too_large(corpus_folder, found)] == []
+
+
 def test_every_verb_is_run():
     """No verb of the program is left out of the runs over hostile files."""
     from clawvm_es.cli.main import cli
 
-    sys.path.insert(0, TOOLS)
-    try:
+    with tools():
         verbs = importlib.import_module("hostile.verbs")
-    finally:
-        sys.path.remove(TOOLS)
     assert verbs.READING.keys() | verbs.WRITING.keys() | verbs.OTHERWISE == cli.commands.keys()

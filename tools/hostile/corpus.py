@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -33,8 +34,13 @@ class Case:
 def make(folder: Path, seed: int, only: str = "") -> tuple[Case, ...]:
     """Write the corpus (the cases whose names begin with `only`) and its manifest; the same seed, the same files.
 
-    Keys and checkpoints are drawn anew each time: secrets are never derived from a seed.
+    Keys and checkpoints are drawn anew each time: secrets are never derived from a seed. A corpus that is there is
+    made anew; a folder that holds anything else is refused with `FileExistsError`.
     """
+    if (folder / MANIFEST).exists():
+        shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} holds other files than a corpus: name an empty folder")
     good = specimens.made(folder / "good", seed)
     cases = []
     for name, kind, suffix, write in _all():
