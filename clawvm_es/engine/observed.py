@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clawvm_es.core.state import State
-from clawvm_es.engine.shell import Shell
+from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.events import BoundaryReached, ToolCalled
 from clawvm_es.model.facts import Trigger
 from clawvm_es.observe.observer import Observer
-from clawvm_es.observe.steps import ContextDropped
+from clawvm_es.observe.steps import ContextDropped, Step
 from clawvm_es.observe.tools import Tool
 
 
 class Observed:
-    """What was observed of one session, up to any version of it."""
+    """What was observed of one session, up to the version that its shell has seen."""
 
     def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
         self._shell = shell
@@ -45,17 +45,23 @@ class Observed:
             observer.learn(row.data)
         return observer
 
-    def dropped(self, state: State, step: ContextDropped) -> None:
-        """Learn of a boundary that was recorded just now from its step, which says what was kept."""
-        told = False
-        for row in self._read(self._version, state.version):
-            if not told and isinstance(row.data, BoundaryReached) and row.data.trigger is Trigger.RECORDED:
-                told = True
-                self._observer.drop(step)
+    def took(self, outcome: Outcome, state: State, step: Step | None = None) -> None:
+        """Learn what was recorded just now, which gave `state`; a boundary from its step, which says what it kept.
+
+        Without this the observer learns it from the log.
+        """
+        if self._version + outcome.appended != state.version:
+            return
+        self._observer.edge = self._shell.edge
+        boundary = step if isinstance(step, ContextDropped) else None
+        for data in outcome.recorded:
+            if boundary and isinstance(data, BoundaryReached) and data.trigger is Trigger.RECORDED:
+                self._observer.drop(boundary)
+                boundary = None
             else:
-                self._observer.learn(row.data)
-        if not told:  # it took no page from the context, so nothing was recorded
-            self._observer.drop(step)
+                self._observer.learn(data)
+        if boundary and not outcome.events:  # it took no page from the context, so nothing was recorded
+            self._observer.drop(boundary)
         self._version = state.version
 
     def _read(self, after: int, upto: int) -> list[Recorded]:

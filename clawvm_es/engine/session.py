@@ -37,7 +37,7 @@ from clawvm_es.model.facts import (
 )
 from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
 from clawvm_es.model.profile import Profile
-from clawvm_es.observe.steps import ContextDropped, ModelMessage, Step
+from clawvm_es.observe.steps import ModelMessage, Step
 
 MODEL: Final = "model"
 USER: Final = "user"
@@ -141,7 +141,7 @@ class Session:
             return () if state.opened is not None else (Command(opened, self._clock(), HARNESS),)
 
         with self._shell.lock:
-            self._shell.run(build)
+            self._run(build)
             stored = self.state.opened
             assert stored is not None
             if stored.project is not None:
@@ -171,7 +171,7 @@ class Session:
             )
             return (Command(adopted, self._clock(), HARNESS),)
 
-        self._shell.run(build)
+        self._run(build)
 
     def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction."""
@@ -214,7 +214,7 @@ class Session:
             return (Command(written.event, self._clock(), by, key),)
 
         with self._shell.lock:
-            found = self._shell.run(build).events
+            found = self._run(build).events
             self._flush_when_full()
             return _first(found, e.PageWritten).page_id
 
@@ -256,7 +256,7 @@ class Session:
             return (Command(e.TurnBegan(hints=named, fixed_tokens=fixed), self._clock(), HARNESS, key),)
 
         with self._shell.lock:
-            outcome = self._shell.run(build)
+            outcome = self._run(build)
             if outcome.appended or key is None:
                 state, text = self.state, self._shell.prompt
             else:
@@ -288,10 +288,7 @@ class Session:
             return [attrs.evolve(each, idempotency_key=own) for each, own in zip(commands, keys, strict=True)]
 
         with self._shell.lock:
-            outcome = self._shell.run(build)
-            if isinstance(step, ContextDropped) and first is None:
-                self._observed.dropped(self.state, step)
-            return outcome
+            return self._run(build, step=step)
 
     def observe_model(
         self,
@@ -330,7 +327,7 @@ class Session:
             return commands
 
         with self._shell.lock:
-            found = self._shell.run(build).events
+            found = self._run(build).events
             self._flush_when_full()
             return tuple(event.call for event in found if isinstance(event, e.ToolCalled))
 
@@ -398,7 +395,7 @@ class Session:
             return commands
 
         with self._shell.lock:
-            events = self._shell.run(build).events
+            events = self._run(build).events
             number, found = _first(events, e.ToolCalled).call, recorded[-1]
             if isinstance(found, Played):
                 self._flush_when_full()
@@ -471,7 +468,7 @@ class Session:
             return (*written, Command(answered, at, HARNESS, key))
 
         with self._shell.lock:
-            pages = _first(self._shell.run(build).events, e.RecallAnswered).pages
+            pages = _first(self._run(build).events, e.RecallAnswered).pages
             self._flush_when_full()
             return pages
 
@@ -504,7 +501,7 @@ class Session:
 
         found: list[str | None] = []
         with self._shell.lock:
-            appended = self._shell.run(build).appended
+            appended = self._run(build).appended
             text = found[-1] if appended or key is None else wanted(self._shell.state_after(key))
         if text is None:
             raise UsageError(f"page {page_id}: its content was erased", hint="get it again from where it came from")
@@ -548,7 +545,7 @@ class Session:
             return (Command(e.UpdateStaged(len(state.updates) + 1, facts), self._clock(), principal, key),)
 
         with self._shell.lock:
-            found = self._shell.run(build).events
+            found = self._run(build).events
             number = _first(found, e.UpdateStaged).update
             rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
             said = reports.objections(self.state.updates[number], self._shell.edge.open)
@@ -590,12 +587,19 @@ class Session:
             return (end, Command(closed, at, HARNESS, key and f"{key}:closed"))
 
         with self._shell.lock:
-            outcome = self._shell.run(build)
+            outcome = self._run(build)
             found = self._report(Boundary.END, outcome.events or self._shell.last(Boundary.END), outcome.appended)
         self._on_commit_point()
         return found
 
     # ------------------------------------------------------------------------------------ internals
+
+    def _run(self, build: Callable[[State], Sequence[Command]], step: Step | None = None) -> Outcome:
+        """Record what a hook builds, and observe it."""
+        with self._shell.lock:
+            outcome = self._shell.run(build)
+            self._observed.took(outcome, self._shell.state, step)
+            return outcome
 
     def _hints(self, state: State, key: str | None) -> tuple[str, ...]:
         """The pages whose file the user or the plan names; of a turn that is delivered again, those of the first."""
@@ -610,7 +614,7 @@ class Session:
 
     def _do(self, data: e.Input, key: str | None = None) -> Outcome:
         given.key(key)
-        return self._shell.run(lambda state: (Command(data, self._clock(), HARNESS, key),))
+        return self._run(lambda state: (Command(data, self._clock(), HARNESS, key),))
 
     def _boundary(
         self,
@@ -690,7 +694,7 @@ class Session:
             return (Command(returned, at, TOOL, key), Command(page, at, TOOL, key and f"{key}:page"))
 
         with self._shell.lock:
-            found = self._shell.run(build).events
+            found = self._run(build).events
             self._flush_when_full()
             return _first(found, e.PageWritten).page_id
 

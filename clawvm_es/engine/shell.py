@@ -55,14 +55,19 @@ Build = Callable[[State], Sequence[Command]]
 
 @attrs.frozen
 class Outcome:
-    """What executing commands gave: their inputs and decisions, and how many events were appended now.
+    """What executing commands gave: their inputs and decisions, and all events that were recorded now.
 
     `due` are those of boundaries that the policy's own thresholds brought about beside the commands.
     """
 
     events: tuple[e.Event, ...]
-    appended: int
+    recorded: tuple[e.Event, ...] = ()
     due: tuple[e.Event, ...] = ()
+
+    @property
+    def appended(self) -> int:
+        """How many events were recorded now."""
+        return len(self.recorded)
 
 
 class Shell:
@@ -206,7 +211,7 @@ class Shell:
                 durability = Durability.FULL
             if fresh:
                 self._append(fresh, before, durability)
-            return Outcome(events, len(fresh), due)
+            return Outcome(events, tuple(new.data for new in fresh), due)
         except BaseException as error:
             if self._state is not None and self._state.version == before:
                 self.edge.rewind(mark)  # nothing was folded
@@ -387,7 +392,7 @@ class Shell:
             commands = build(state)
             if commands and all(command.idempotency_key in self._keys for command in commands):
                 self._head = transaction.head(self.session_id)
-                return Outcome(self._decide_all(commands)[0], 0)
+                return Outcome(self._decide_all(commands)[0])
             theirs = self.log.vault(scope, self.seed)
             learned = scopes.learned(transaction, theirs, self.vault, scope, state.scopes.get(scope, 0))
             told_at = at_us if at_us is not None else commands[0].at_us if commands else None
@@ -406,7 +411,7 @@ class Shell:
             else:
                 head = transaction.head(self.session_id)
         self._head = head
-        return Outcome(tuple(events), len(fresh))
+        return Outcome(tuple(events), tuple(new.data for new in fresh))
 
     def _renewed(self, state: State, scope: str, command: Command) -> Command:
         """A boundary with the facts of pending updates of `scope` worked out again where it moved on."""
