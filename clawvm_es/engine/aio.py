@@ -50,6 +50,10 @@ class AsyncSession:
         """See `Session.user_says`."""
         return await asyncio.to_thread(functools.partial(self.sync.user_says, text, key=key))
 
+    async def emit(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
+        """See `Session.emit`."""
+        return await asyncio.to_thread(functools.partial(self.sync.emit, page_id, first_line, last_line))
+
     async def observe(self, step: Step, *, key: str | None = None) -> Outcome:
         """See `Session.observe`."""
         return await asyncio.to_thread(functools.partial(self.sync.observe, step, key=key))

@@ -201,7 +201,7 @@ class ToolCalls:
         status: ReturnStatus,
         validator: str | None = None,
         source: str = "",
-    ) -> tuple[e.ToolReturned, e.PageWritten]:
+    ) -> list[e.Input]:
         """The facts of a result, and its page."""
         unmatched = call not in state.calls
         result = ToolResult(call, text, status, unmatched=unmatched, source=source, validator=validator)

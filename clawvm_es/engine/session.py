@@ -37,6 +37,7 @@ from clawvm_es.model.facts import (
 )
 from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
 from clawvm_es.model.profile import Profile
+from clawvm_es.observe.marks import marked
 from clawvm_es.observe.steps import ModelMessage, Step
 
 MODEL: Final = "model"
@@ -128,6 +129,18 @@ class Session:
         """The full text of a page, from the log (empty if it was erased); nothing is recorded (see `resolve`)."""
         with self._shell.lock:
             return self._shell.edge.open(self._page(page_id).bodies[FULL]) or ""
+
+    def emit(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
+        """Lines of a page for the context of a harness that builds its own prompts, inside a mark.
+
+        Nothing is recorded now. When the harness shows the text again, in a message or as the result of a tool, it is
+        recorded as a rendering of the page: neither as a new page nor as a need. Raises as `resolve` does.
+        """
+        with self._shell.lock:
+            text = self.read_page(page_id)
+            lines = text.splitlines(keepends=True)
+            first, last = given.lines(page_id, len(lines), first_line, last_line)
+            return marked(page_id, first, last, "".join(lines[first - 1 : last]))
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -690,13 +703,15 @@ class Session:
         def build(state: State) -> Sequence[Command]:
             at = self._clock()
             named = source or self._calls.source(state, call, status)
-            returned, page = self._calls.returned(state, call, text, status, validator, named)
-            return (Command(returned, at, TOOL, key), Command(page, at, TOOL, key and f"{key}:page"))
+            found = self._calls.returned(state, call, text, status, validator, named)
+            keys = (key, key and f"{key}:page", key and f"{key}:shown")
+            return [Command(data, at, TOOL, own) for data, own in zip(found, keys, strict=False)]
 
         with self._shell.lock:
             found = self._run(build).events
             self._flush_when_full()
-            return _first(found, e.PageWritten).page_id
+            page = next((event.page_id for event in found if isinstance(event, e.PageWritten)), None)
+            return page or _first(found, e.RecallAnswered).pages[0]
 
 
 def other_settings(session_id: str, name: str, was: object, now: object, hint: str) -> UsageError:

@@ -127,6 +127,11 @@ class Context:
         for page_id in pages:
             self._drop(page_id)
 
+    def show(self, page_id: str) -> None:
+        """A page stands in the context again."""
+        if page_id in self.pages and page_id not in self.resident:
+            self._enter(self.pages[page_id])
+
     def forget(self, page_id: str) -> None:
         """A page was withdrawn: it holds nothing any more."""
         self._drop(page_id)

@@ -29,15 +29,17 @@ from clawvm_es.model.events import (
     ModelResponded,
     PageRetired,
     PageWritten,
+    RecallAnswered,
     ToolCalled,
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Need, ResourceClass, RetireReason, ReturnStatus, Trigger
+from clawvm_es.model.facts import Boundary, Need, RecallOutcome, ResourceClass, RetireReason, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Fidelity, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.fields import Fields, parse_json
 from clawvm_es.observe.hints import Hints
+from clawvm_es.observe.marks import Mark, parted
 from clawvm_es.observe.needs import Context, Held
 from clawvm_es.observe.plans import Plan, Plans
 from clawvm_es.observe.signatures import canonical, signature_key
@@ -133,9 +135,11 @@ class Observer:
         self.plans = Plans()
         self.hints = Hints()
         self.pages: set[str] = set()
+        self.recalls = 0
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
         self._calls: dict[int, _Call] = {}
         self._done: dict[int, _Done] = {}
+        self._bodies: dict[str, dict[str, None]] = {}  # page id → the bodies of all levels that it has or had
         self._made: dict[int, _Call] = {}  # calls of the step that is looked at
         self._new = 0  # pages of the step that is looked at
 
@@ -171,19 +175,36 @@ class Observer:
             yield from self._boundary(step)
         elif isinstance(step, Summary):
             yield from self._summary(step)
-        elif isinstance(step, SystemMessage):
-            for page_type, text in (
-                (PageType.BOOTSTRAP, step.text),
-                *((PageType.CONSTRAINT, r) for r in rules(step.text)),
-            ):
-                yield self._page(page_type, text, Author.HARNESS, _origin(step), SYSTEM)
         elif isinstance(step, RulesLoaded):
             yield from self._rules(step)
+        else:
+            text, marks = parted(step.text, self._renders)
+            if not marks or cleaned(text).strip():
+                yield from self._said(attrs.evolve(step, text=text))
+            yield from self._shown(marks)
+
+    def _said(self, step: SystemMessage | UserMessage | SkillLoaded) -> Iterator[Input]:
+        """A text that entered the context."""
+        if isinstance(step, SystemMessage):
+            yield self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, _origin(step), SYSTEM)
+            for rule in rules(step.text):
+                yield self._page(PageType.CONSTRAINT, rule, Author.HARNESS, _origin(step), SYSTEM)
         elif isinstance(step, SkillLoaded):
             yield self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, _origin(step), step.name)
         else:
             author = Author.HARNESS if step.harness else Author.USER
             yield self._page(PageType.CONVERSATION, step.text, author, _origin(step))
+
+    def _shown(self, marks: tuple[Mark, ...]) -> Iterator[Input]:
+        """Pages that we put into the harness's context: it shows them again, nobody needed them."""
+        if marks:
+            pages = tuple(dict.fromkeys(mark.page_id for mark in marks))
+            query = self.edge.text(" ".join(f"{mark.page_id}:{mark.lines}" for mark in marks))
+            yield RecallAnswered(self.recalls + 1, RecallOutcome.OK, query, pages)
+
+    def _renders(self, mark: Mark) -> bool:
+        """True if a marked text stands in a level that its page has or had."""
+        return any(mark.text in self._text(body) for body in reversed(self._bodies.get(mark.page_id, {})))
 
     def _rules(self, step: RulesLoaded) -> Iterator[Input]:
         """A file of rules is one page, rewritten in place where the file has changed."""
@@ -251,14 +272,13 @@ class Observer:
         repeatable = ordinal if done.deterministic else None
         return _Call(use, tool, _file(tool, use), done, repeatable, about)
 
-    def result(self, step: ToolResult) -> tuple[ToolReturned, PageWritten]:
-        """The facts of a result, and its page; also where it is empty."""
+    def result(self, step: ToolResult) -> list[Input]:
+        """The facts of a result and its page, which is written where it is empty, too."""
         self._begin()
-        returned, *pages = self._returned(step)
-        assert isinstance(returned, ToolReturned)
-        page = pages[0] if pages else self.evidence(step)
-        assert isinstance(page, PageWritten)
-        return returned, page
+        found = list(self._returned(step))
+        if not any(isinstance(data, PageWritten | RecallAnswered) for data in found):
+            found.append(self.evidence(step))
+        return found
 
     def evidence(self, step: ToolResult, called: ToolCalled | None = None) -> PageWritten:
         """The page of a result alone; `called` is its call where that is new."""
@@ -271,10 +291,11 @@ class Observer:
         plan = None
         if call and good and call.tool.kind is Kind.PLANNING:
             plan = self.plans.after(call.use.name, call.use.arguments, step.text)[1]
-        seen = plan is None and bool(step.text.strip())
+        text, marks = parted(step.text, self._renders)
+        seen = plan is None and bool((cleaned(text) if marks else text).strip())
         reread: tuple[Need, ...] = ()
         if seen and good and call and call.effects.deterministic:
-            held = Held("", cleaned(step.text, call.searches), {}, path=call.path, signature=call.signature)
+            held = Held("", cleaned(text, call.searches), {}, path=call.path, signature=call.signature)
             reread = self.context.repeated_read(held)
         yield ToolReturned(
             call=step.call,
@@ -288,7 +309,8 @@ class Observer:
         if plan is not None:
             yield self._plan(plan, _result_origin(step, call))
         elif seen:
-            yield self._evidence(step, call)
+            yield self._evidence(attrs.evolve(step, text=text), call)
+        yield from self._shown(marks)
 
     def _evidence(self, step: ToolResult, call: _Call | None) -> PageWritten:
         good = call if step.status is ReturnStatus.OK else None
@@ -376,6 +398,10 @@ class Observer:
                 self.context.drop(data.pages)
             else:
                 self.context.keep_lines(frozenset(), compaction=True)
+        elif isinstance(data, RecallAnswered):
+            self.recalls += 1
+            for page_id in (*data.pages, *(holder.page_id for need in data.needs for holder in need.holders)):
+                self.context.show(page_id)
         elif isinstance(data, ContentRedacted):
             self._learn_erasure(data)
 
@@ -425,6 +451,7 @@ class Observer:
 
     def _learn_page(self, page: PageWritten) -> None:
         self.pages.add(page.page_id)
+        self._bodies.setdefault(page.page_id, {}).update((level.body, None) for level in page.levels)
         source = self._text(page.source) if page.author in (Author.HARNESS, Author.MODEL) else ""
         full = next((level.body for level in page.levels if level.level is Fidelity.FULL), None)
         text = self._text(full)

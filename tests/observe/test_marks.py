@@ -1,0 +1,34 @@
+"""Marks: what we put into a harness's context is known again, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawvm_es.observe.marks import Mark, marked, parted
+
+TEXTS = st.text(st.sampled_from('ab<>/\n"=') | st.characters(), max_size=30) | st.just(
+    '</clawvm mark="0123456789abcdef">'
+)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_what_was_marked_is_found(before: str, text: str, after: str) -> None:
+    """Around any texts the mark is cut out whole, the text in it comes back as it was."""
+    rest, marks = parted(before + marked("p7", 3, 9, text) + after, lambda mark: mark.text == text)
+    assert marks == (Mark("p7", "3-9", text),)
+    assert rest in (before + after, before + after.removeprefix("\n"))
+
+
+@given(st.lists(TEXTS, max_size=4))
+def test_marks_that_are_not_confirmed_are_text(texts: list[str]) -> None:
+    """Whatever is refused stays where it stood, byte for byte."""
+    text = "".join(marked(f"p{number}", 1, 1, each) for number, each in enumerate(texts, 1))
+    assert parted(text, lambda mark: False) == (text, ())
+
+
+def test_a_changed_text_is_no_mark() -> None:
+    """Another text, another page or a digest that was made up is nothing of ours."""
+    good = marked("p1", 1, 2, "rule one")
+    for changed in (good.replace("one", "two"), good.replace('"p1"', '"p2"'), good.replace("mark=", "mork=")):
+        assert parted(changed, lambda mark: True) == (changed, ())
