@@ -8,10 +8,8 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Recorded
-from clawvm_es.model.events import BoundaryReached, ToolCalled
-from clawvm_es.model.facts import Trigger
+from clawvm_es.model.events import ToolCalled
 from clawvm_es.observe.observer import Observer
-from clawvm_es.observe.steps import ContextDropped, Step
 from clawvm_es.observe.tools import Tool
 
 
@@ -45,24 +43,13 @@ class Observed:
             observer.learn(row.data)
         return observer
 
-    def took(self, outcome: Outcome, state: State, step: Step | None = None) -> None:
-        """Learn what was recorded just now, which gave `state`; a boundary from its step, which says what it kept.
-
-        Without this the observer learns it from the log.
-        """
-        if self._version + outcome.appended != state.version:
-            return
-        self._observer.edge = self._shell.edge
-        boundary = step if isinstance(step, ContextDropped) else None
-        for data in outcome.recorded:
-            if boundary and isinstance(data, BoundaryReached) and data.trigger is Trigger.RECORDED:
-                self._observer.drop(boundary)
-                boundary = None
-            else:
+    def took(self, outcome: Outcome, state: State) -> None:
+        """Learn what was recorded just now, which gave `state`; what is missed here is learned from the log."""
+        if self._version + outcome.appended == state.version:
+            self._observer.edge = self._shell.edge
+            for data in outcome.recorded:
                 self._observer.learn(data)
-        if boundary and not outcome.events:  # it took no page from the context, so nothing was recorded
-            self._observer.drop(boundary)
-        self._version = state.version
+            self._version = state.version
 
     def _read(self, after: int, upto: int) -> list[Recorded]:
         return list(read_session(self._shell.log, self._shell.session_id, after, upto))

@@ -301,7 +301,7 @@ class Session:
             return [attrs.evolve(each, idempotency_key=own) for each, own in zip(commands, keys, strict=True)]
 
         with self._shell.lock:
-            return self._run(build, step=step)
+            return self._run(build)
 
     def observe_model(
         self,
@@ -607,11 +607,11 @@ class Session:
 
     # ------------------------------------------------------------------------------------ internals
 
-    def _run(self, build: Callable[[State], Sequence[Command]], step: Step | None = None) -> Outcome:
+    def _run(self, build: Callable[[State], Sequence[Command]]) -> Outcome:
         """Record what a hook builds, and observe it."""
         with self._shell.lock:
             outcome = self._shell.run(build)
-            self._observed.took(outcome, self._shell.state, step)
+            self._observed.took(outcome, self._shell.state)
             return outcome
 
     def _hints(self, state: State, key: str | None) -> tuple[str, ...]:

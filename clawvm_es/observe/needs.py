@@ -105,27 +105,25 @@ class Context:
         if page.path:
             self._by_path.setdefault(page.path, []).append(page)
 
-    def kept(self, lines: frozenset[int]) -> dict[str, Held]:
-        """The pages that a boundary keeps: permanent ones, and those that stand in `lines`."""
-        return {p: page for p, page in self.pages.items() if page.permanent or (page.line and page.line in lines)}
+    def moved(self, lines: frozenset[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The pages that leave and return where only permanent ones and those on `lines` are kept."""
+        kept = [p for p, page in self.pages.items() if page.permanent or (page.line and page.line in lines)]
+        left = tuple(page_id for page_id in self.resident if page_id not in set(kept))
+        return left, tuple(page_id for page_id in kept if page_id not in self.resident)
 
     def results(self, calls: Iterable[int]) -> tuple[str, ...]:
         """The pages in the context that are results of `calls`."""
         wanted = set(calls)
         return tuple(page_id for page_id, page in self.resident.items() if page.call in wanted)
 
-    def keep_lines(self, lines: frozenset[int], compaction: bool) -> None:
-        """Only permanent pages and what stands in `lines` are in the context now."""
+    def move(self, left: Iterable[str], returned: Iterable[str], compaction: bool) -> None:
+        """Pages left the context, others returned to it."""
         self.compactions += compaction
-        kept = self.kept(lines)
+        kept = {*self.resident, *returned} - set(left)
         self.resident, self.leaves = {}, {}
-        for page in kept.values():
-            self._enter(page)
-
-    def drop(self, pages: Iterable[str]) -> None:
-        """These pages left the context."""
-        for page_id in pages:
-            self._drop(page_id)
+        for page_id, page in self.pages.items():
+            if page_id in kept:
+                self._enter(page)
 
     def show(self, page_id: str) -> None:
         """A page stands in the context again."""

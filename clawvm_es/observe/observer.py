@@ -4,8 +4,7 @@ The observer looks at a step and gives its commands; it learns from what was rec
 knows what the one knew that wrote it, and a step that could not be recorded leaves nothing behind.
 
 LAW-OBSERVE-1: a step gives the same commands whatever follows it.
-LAW-OBSERVE-2: an observer that learned a session from its log gives what the one that observed it gives. One thing is
-in no event: which lines a compaction kept. After it, such an observer knows fewer holders, never more.
+LAW-OBSERVE-2: an observer that learned a session from its log gives what the one that observed it gives.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.limits import SOURCE_CHARS
 from clawvm_es.model.commands import Command
@@ -34,7 +34,16 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Need, RecallOutcome, ResourceClass, RetireReason, ReturnStatus, Trigger
+from clawvm_es.model.facts import (
+    Boundary,
+    Need,
+    RecallOutcome,
+    ResourceClass,
+    RetireReason,
+    ReturnStatus,
+    ToldBy,
+    Trigger,
+)
 from clawvm_es.model.pages import Author, Fidelity, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.fields import Fields, parse_json
@@ -147,10 +156,7 @@ class Observer:
         """The commands of a step, which are recorded as they are: the observer learns from them at once."""
         found = self.look(step)
         for command in found:
-            if not isinstance(command.data, BoundaryReached):
-                self.learn(command.data)
-        if isinstance(step, ContextDropped):
-            self.drop(step)
+            self.learn(command.data)
         return found
 
     # ------------------------------------------------------------------------------------------- looking
@@ -212,9 +218,9 @@ class Observer:
         known = self.context.pages.get(self.slots.get(slot, ""))
         if known is None or known.text != cleaned(step.text):
             origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last)
-            yield self._page(
-                PageType.BOOTSTRAP, step.text, Author.HARNESS, origin, step.path, page_id=self._slot(slot)
-            )
+            page_id = self._slot(slot)
+            page = self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, origin, step.path, page_id=page_id)
+            yield page if step.lines.first else replace(page, told_by=ToldBy.FILE)
 
     def _summary(self, step: Summary) -> Iterator[Input]:
         """A summary is kept, and withdrawn before the next prompt."""
@@ -333,22 +339,20 @@ class Observer:
         return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source, page_id=slot, active=plan.active)
 
     def _boundary(self, step: ContextDropped) -> Iterator[Input]:
+        """A boundary and the pages that it moved; none are named where it kept nothing."""
+        left, returned = self.context.moved(step.kept_lines)
+        if step.dropped_calls:
+            left, returned = self.context.results(step.dropped_calls), ()
         if step.boundary is not Boundary.PRUNE:
-            yield BoundaryReached(step.boundary, Trigger.RECORDED)
+            told = (left, returned) if step.kept_lines else ((), ())
+            yield BoundaryReached(step.boundary, Trigger.RECORDED, left=told[0], returned=told[1])
             return
         rewritten = set(self.slots.values())
-        pages = tuple(page_id for page_id in self._leaving(step) if page_id not in rewritten)
+        pages = tuple(page_id for page_id in left if page_id not in rewritten)
         if pages:
-            yield BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, pages=pages)
+            yield BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, pages=pages, returned=returned)
         else:
             self.tally[EMPTY_PRUNE] += 1
-
-    def _leaving(self, step: ContextDropped) -> tuple[str, ...]:
-        """The pages that a prune takes from the context."""
-        if step.dropped_calls:
-            return self.context.results(step.dropped_calls)
-        kept = self.context.kept(step.kept_lines)
-        return tuple(page_id for page_id in self.context.resident if page_id not in kept)
 
     def _page(
         self,
@@ -394,10 +398,7 @@ class Observer:
         elif isinstance(data, PageRetired):
             self.context.forget(data.page_id)
         elif isinstance(data, BoundaryReached) and data.trigger is Trigger.RECORDED:
-            if data.boundary is Boundary.PRUNE:
-                self.context.drop(data.pages)
-            else:
-                self.context.keep_lines(frozenset(), compaction=True)
+            self._learn_boundary(data)
         elif isinstance(data, RecallAnswered):
             self.recalls += 1
             for page_id in (*data.pages, *(holder.page_id for need in data.needs for holder in need.holders)):
@@ -405,12 +406,13 @@ class Observer:
         elif isinstance(data, ContentRedacted):
             self._learn_erasure(data)
 
-    def drop(self, step: ContextDropped) -> None:
-        """Learn what a boundary left in the context."""
-        if step.boundary is Boundary.PRUNE and step.dropped_calls:
-            self.context.drop(self.context.results(step.dropped_calls))
+    def _learn_boundary(self, data: BoundaryReached) -> None:
+        if data.boundary is Boundary.PRUNE:
+            self.context.move(data.pages, data.returned, compaction=False)
+        elif data.left or data.returned:
+            self.context.move(data.left, data.returned, compaction=True)
         else:
-            self.context.keep_lines(step.kept_lines, compaction=step.boundary is not Boundary.PRUNE)
+            self.context.move(*self.context.moved(frozenset()), compaction=True)
 
     def _learn_call(self, data: ToolCalled) -> None:
         call = self._made.pop(data.call, None) or self._recalled(data)

@@ -28,7 +28,7 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, NeedRule, OnPressure
+from clawvm_es.model.facts import Boundary, NeedRule, OnPressure, ToldBy
 from clawvm_es.model.pages import PageType
 from clawvm_es.observe.declared import file_reader
 from clawvm_es.observe.marks import marked
@@ -203,8 +203,8 @@ def test_steps_can_be_delivered_again(journal):
         assert session.state.version == version
 
 
-def test_what_a_boundary_kept_is_learned_from_its_step(journal):
-    """Pages on kept lines hold needs after a compaction; the handle that only reads the log knows fewer holders."""
+def test_what_a_boundary_kept_holds_needs(journal):
+    """Pages on kept lines hold needs after a compaction, for this handle and for one that reads the log."""
     kept = ContextDropped(Boundary.COMPACT, kept_lines=frozenset((7,)))
     edit = ModelMessage(calls=(ToolUse(1, "Edit", {"file_path": "a", "old_string": LINE}),))
     again = ModelMessage(calls=(ToolUse(2, "Edit", {"file_path": "a", "old_string": LINE}),))
@@ -214,7 +214,7 @@ def test_what_a_boundary_kept_is_learned_from_its_step(journal):
     with journal.session("s", settings=CLAUDE) as session:
         session.observe(again)
     needs = [[h.page_id for need in called.needs for h in need.holders] for called in of(journal, ToolCalled)]
-    assert needs == [["p1"], []]
+    assert needs == [["p1"], ["p1"]]
 
 
 def test_steps_without_a_trace_record_nothing(journal):
@@ -228,7 +228,8 @@ def test_steps_without_a_trace_record_nothing(journal):
         session.observe(ContextDropped(Boundary.PRUNE, dropped_calls=(4,)))
         assert session.state.version == version
         session.observe(RulesLoaded("- always push", "/w/AGENTS.md"))
-    assert [page.page_id for page in of(journal, PageWritten)] == ["p1", "p2", "p3", "p3"]
+    written = [(page.page_id, page.told_by) for page in of(journal, PageWritten)]
+    assert written == [("p1", None), ("p2", None), ("p3", ToldBy.FILE), ("p3", ToldBy.FILE)]
 
 
 def test_an_erased_page_holds_no_need(journal):

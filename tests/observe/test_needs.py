@@ -73,7 +73,7 @@ def test_short_texts_count_when_they_are_a_leaf_with_a_digit() -> None:
     for value, holders in (("mia_1", [["p1", "p2"]]), ("Maria", []), ("12345", [["p1"]]), ("mia_", [])):
         needs = found.data_flow(tool, ToolUse(1, tool.name, {"user_id": value}))
         assert [[h.page_id for h in need.holders] for need in needs] == holders, value
-    found.drop(found.results([1]))
+    found.move(found.results([1]), (), compaction=False)
     assert found.data_flow(tool, ToolUse(1, tool.name, {"user_id": "mia_1"})) == ()
 
 
@@ -102,9 +102,9 @@ def test_holders_are_what_the_recorded_context_still_had() -> None:
     for number in (2, 3, 4):
         found.write(page(number, LINE, call=number))
     assert found.results([3]) == ("p3",)
-    found.drop(found.results([3]))
+    found.move(found.results([3]), (), compaction=False)
     assert flow(found, "Edit", old_string=LINE) == [["p1", "p2", "p4"]]
-    found.keep_lines(frozenset((4,)), compaction=True)
+    found.move(*found.moved(frozenset((4,))), compaction=True)
     assert list(found.resident) == ["p1", "p4"]
     assert flow(found, "Edit", old_string=LINE) == [["p1", "p4"]]
 
@@ -135,7 +135,7 @@ def test_repeated_reads() -> None:
     assert need.rule is NeedRule.REPEATED_READ and [h.page_id for h in need.holders] == ["p1"]
     assert found.repeated_read(page(3, LINE, signature=2, path="/a")) == (need,)
     assert found.repeated_read(page(3, f"other {LINE}", signature=2, path="/a")) == ()
-    found.keep_lines(frozenset(), compaction=True)
+    found.move(*found.moved(frozenset()), compaction=True)
     (need,) = found.repeated_read(page(3, LINE, signature=2, path="/a"))
     assert [h.page_id for h in need.holders] == ["p1"]
     assert found.changed_rereads == 0
@@ -204,7 +204,7 @@ def test_a_text_of_many_pages_identifies_none_whatever_is_left_of_them() -> None
     found = context()
     for number in range(1, 10):
         found.write(page(number, LINE))
-    found.keep_lines(frozenset((9,)), compaction=True)
+    found.move(*found.moved(frozenset((9,))), compaction=True)
     assert flow(found, "Edit", old_string=LINE) == []
 
 
