@@ -44,11 +44,12 @@ class Tip:
 
 
 def keys_of(events: Sequence[NewEvent]) -> list[str]:
-    """The idempotency keys of a batch; raises `UsageError` for a key on a decision."""
+    """The idempotency keys of a batch; raises `UsageError` for a key on a decision, and for what is no text."""
     keyed = [event for event in events if event.idempotency_key is not None]
     for event in keyed:
         if KINDS[event.data.TYPE] != "input":
             raise UsageError(f"{event.data.TYPE} has an idempotency key; only inputs may have one")
+        _encoded("idempotency key", event.idempotency_key)
     return [str(event.idempotency_key) for event in keyed]
 
 
@@ -208,10 +209,15 @@ def _check_envelope(type_: str, event: NewEvent, known_principal: str) -> None:
 
 def id_bytes(session_id: str) -> bytes:
     """UTF-8 of a session id; raises `UsageError` for an empty one, and for what is no text."""
-    try:
-        encoded = session_id.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"session id {session_id!r} is no valid text") from error
+    encoded = _encoded("session id", session_id)
     if not encoded:
         raise UsageError("a session id must not be empty")
     return encoded
+
+
+def _encoded(what: str, value: object) -> bytes:
+    """UTF-8 of a text; raises `UsageError` for what is none."""
+    try:
+        return str(value).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{what} {value!r} is no valid text") from error

@@ -166,7 +166,7 @@ class Bodies:
                 self._known = {key: name for key, name in self._known.items() if key[0] != session_id}
 
     def share(self) -> None:
-        """Note that a fork is about to copy everything: what is pending may then be stored by either process."""
+        """Note that what is pending may be stored already: by the other process of a fork, by an unknown commit."""
         self._pending = {name: attrs.evolve(body, fresh=False) for name, body in self._pending.items()}
 
     def same(self, first: bytes, again: bytes) -> bool:

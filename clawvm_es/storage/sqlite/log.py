@@ -245,8 +245,7 @@ class SQLiteLog:
             if commit and transaction.failed:
                 raise JournalError(f"an append to {self.path} failed, so the whole transaction was rolled back")
             if commit:
-                self._writer_db.execute("COMMIT")
-                self._committed(transaction)
+                self._commit(self._writer_db, transaction)
                 if self._wal.is_long():
                     self._checkpoint(self._writer_db)
         except sqlite3.Error as error:
@@ -256,6 +255,18 @@ class SQLiteLog:
             self._open = None
             self._lock.release()
             self._mutex.release()
+
+    def _commit(self, db: sqlite3.Connection, transaction: SQLiteTransaction) -> None:
+        """Commit; where that raises, the outcome is unknown, so nothing that is remembered holds any more."""
+        self._current = False
+        try:
+            db.execute("COMMIT")
+        except BaseException:
+            with self._bodies.mutex:
+                self._bodies.share()
+            raise
+        self._current = True
+        self._committed(transaction)
 
     def _committed(self, transaction: SQLiteTransaction) -> None:
         if transaction.last is not None:

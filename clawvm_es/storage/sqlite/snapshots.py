@@ -225,7 +225,12 @@ def nodes(db: sqlite3.Connection, node_ids: Sequence[int]) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for start in range(0, len(node_ids), _GROUP):
         some = node_ids[start : start + _GROUP]
-        found.update(db.execute(f"{_NODES} ({', '.join('?' * len(some))})", some))
+        try:
+            found.update(db.execute(f"{_NODES} ({', '.join('?' * len(some))})", some))
+        except sqlite3.OperationalError:
+            if exist(db):
+                raise
+            return {}
     return found
 
 
