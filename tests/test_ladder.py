@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 LADDER = (
-    ("errors", "limits"),
+    ("errors", "limits", "verify_bundle"),
     ("files",),
     ("model",),
     ("core",),

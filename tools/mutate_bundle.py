@@ -4,9 +4,9 @@
     python3 -I -S tools/mutate_bundle.py BUNDLE --key anchor.key.pub --mutants 500 --seed 7 --json
 
 Needs nothing but Python's standard library. Each mutant is checked by a fresh interpreter without packages
-(`python -I -S tools/verify_bundle.py`), which must end with code 1 and say why on one line. Forgeries change a field
-or a line and then work out the digest in the last line again. Exit codes: 0 the bundle is accepted and all mutants
-are rejected; 1 not so; 2 wrong usage.
+(`python -I -S clawvm_es/verify_bundle.py`), which must end with code 1 and say why on one line. Forgeries change a
+field or a line and then work out the digest in the last line again. Exit codes: 0 the bundle is accepted and
+all mutants are rejected; 1 not so; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-VERIFIER = Path(__file__).with_name("verify_bundle.py")
+VERIFIER = Path(__file__).resolve().parent.parent / "clawvm_es" / "verify_bundle.py"
 
 
 def flipped(raw: bytes, random: Random) -> bytes:

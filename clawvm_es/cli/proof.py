@@ -83,13 +83,13 @@ def bundle(
 ) -> None:
     """Write sessions, with what they need, to one file that proves itself to whoever has the public key.
 
-    Without --session, all sessions. The file holds their texts. `tools/verify_bundle.py` checks it with nothing but
+    Without --session, all sessions. The file holds their texts. `verify_bundle` checks it with nothing but
     Python's standard library.
 
     \b
     Example:
       clawvm bundle j.db --session run-1 --key anchor.key -o run-1.clawvm.bundle
-      python tools/verify_bundle.py run-1.clawvm.bundle --key anchor.key.pub
+      python -m clawvm_es.verify_bundle run-1.clawvm.bundle --key anchor.key.pub
     """
     from clawvm_es.cli.options import chosen, known_sessions, opened, require_journal
     from clawvm_es.errors import AnchorRefused, UsageError

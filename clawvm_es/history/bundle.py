@@ -15,7 +15,7 @@ event of the bundle says that it was erased.
 LAW-BUNDLE-2: everything in it is as of the checkpoint. It does not prove that a stream ends there,
 nor the salt of a prompt (its text can be rendered again, and then it does).
 
-`tools/verify_bundle.py` checks all this, with the standard library only.
+`clawvm_es/verify_bundle.py` checks all this, with the standard library only.
 """
 
 from __future__ import annotations

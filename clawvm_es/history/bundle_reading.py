@@ -3,7 +3,7 @@
 LAW-BUNDLE-3: a bundle is read only if its last line has the SHA-256 of all before it, and every stream in it is
 one chain with the versions that its header lists, a fork's from its parent's event on.
 
-Whether it is what a journal held, and who signed for that, is `tools/verify_bundle.py`'s to say.
+Whether it is what a journal held, and who signed for it, is `clawvm_es/verify_bundle.py`'s to say.
 """
 
 from __future__ import annotations

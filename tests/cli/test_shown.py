@@ -199,7 +199,7 @@ def test_the_bundle_script_prints_nothing_raw(tmp_path):
     """The script that checks a bundle without this package escapes as well."""
     evil = tmp_path / "evil\x1b[2J\u202e.bundle"
     evil.write_text("no bundle", encoding="utf-8")
-    tool = Path(__file__).resolve().parents[2] / "tools" / "verify_bundle.py"
+    tool = Path(__file__).resolve().parents[2] / "clawvm_es" / "verify_bundle.py"
     found = subprocess.run([sys.executable, tool, evil, "--key", evil], capture_output=True, check=False, text=True)
     assert found.returncode == 2
     assert_harmless(found.stdout + found.stderr)

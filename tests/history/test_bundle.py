@@ -31,8 +31,8 @@ from clawvm_es.testing.logs import budget, new, used
 from tests.journal.test_anchors import ED25519
 
 NOW = 1_800_000_000
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "verify_bundle.py"
-MUTATE = TOOL.with_name("mutate_bundle.py")
+TOOL = Path(__file__).resolve().parents[2] / "clawvm_es" / "verify_bundle.py"
+MUTATE = TOOL.parents[1] / "tools" / "mutate_bundle.py"
 
 
 def _load(path: Path):

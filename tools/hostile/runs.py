@@ -156,7 +156,7 @@ def _pytest(line: Sequence[str]) -> object:
 
 
 def _verify_bundle(line: Sequence[str]) -> object:
-    import verify_bundle
+    from clawvm_es import verify_bundle
 
     before, sys.argv = sys.argv, list(line)
     try:

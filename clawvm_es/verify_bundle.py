@@ -1,10 +1,11 @@
 """Check a clawvm bundle against a public key: every byte, chain, commitment, proof and signature.
 
-    python tools/verify_bundle.py BUNDLE --key anchor.key.pub
+    python -m clawvm_es.verify_bundle BUNDLE --key anchor.key.pub
 
-Needs nothing but Python's standard library (3.11 or later), and shares no code with the program that wrote the
-bundle. The format is described in clawvm_es/history/bundle.py. Exit codes: 0 all of it holds; 1 something does not;
-2 wrong usage or an unreadable file. Memory: 72 bytes an event, and the commitments' names.
+Needs nothing but Python's standard library (3.11 or later), so this file also runs alone, and shares no code with
+the program that wrote the bundle. The format is described in clawvm_es/history/bundle.py. Exit codes: 0 all of it
+holds; 1 something does not; 2 wrong usage or an unreadable file. Memory: 72 bytes an event, and the names of
+commitments.
 """
 
 from __future__ import annotations
