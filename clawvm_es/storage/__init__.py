@@ -144,7 +144,7 @@ def _offered(module: Any, verb: str) -> Callable[..., Any]:
     """A function of a storage that not every storage has."""
     found = getattr(module, verb, None)
     if found is None:
-        kind = module.__name__.split(".")[-2]
+        kind = next(scheme for scheme, name in SCHEMES.items() if name == module.__name__)
         raise MissingCapability(f"{verb} is not possible here: the storage {kind} does not have it")
     return found  # type: ignore[no-any-return]
 

@@ -44,12 +44,17 @@ class Watch:
             """A connection that tells of its commits."""
 
             def execute(self, statement, *values):
+                statement = watch.statement(statement)
                 if statement != "COMMIT":
                     return super().execute(statement, *values)
                 full = super().execute("PRAGMA synchronous").fetchone()[0] >= 2
                 return watch.commit(lambda: super(Watched, self).execute(statement), full)
 
         return sqlite3.connect(database, *args, factory=Watched, **options)
+
+    def statement(self, text):
+        """The statement that runs in the place of another."""
+        return text
 
     def commit(self, commit, full):
         """Commit, unless this is the one to be cut; then raise as SQLite does when the disk fails."""
@@ -81,17 +86,17 @@ class Watch:
         return error
 
 
-def memory_place() -> Place:
+def memory_place(make=MemoryLog) -> Place:
     """A log in memory: one at a time, and gone with its object."""
-    return Place(lambda **options: MemoryLog())
+    return Place(lambda **options: make())
 
 
-def sqlite_place(path: Path) -> Place:
-    """A journal file, with everything that a test can do to it."""
-    watch = Watch()
+def sqlite_place(path: Path, made=lambda log: log, watch: Watch | None = None) -> Place:
+    """A journal file, with everything that a test can do to it; `made` changes each log that is opened there."""
+    watch = watch or Watch()
 
     def open_log(**options):
-        return storage.open_log(path, connect=watch, **{"wait_s": 60, **options})
+        return made(storage.open_log(path, connect=watch, **{"wait_s": 60, **options}))
 
     def run(*statements):
         with closing(sqlite3.connect(path, isolation_level=None)) as db:

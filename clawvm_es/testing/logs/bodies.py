@@ -53,6 +53,22 @@ class BodyLaws:
         assert log.bodies_kept() == log.bodies_kept("b") == (2, 10)
         assert log.bodies_kept("a") == (1, 6) and log.bodies_kept("c") == (0, 0)
 
+    def test_unseeded_salts_do_not_repeat(self, log: EventLog) -> None:
+        """Without a seed each body of each session has a salt of its own, which is kept with its commitment."""
+        names = {}
+        for key, body in (("a", b"one"), ("a", b"two"), ("b", b"one")):
+            vault = log.vault(key)
+            names[key, body] = vault.commit(body), vault.seal(body)
+            log.append(key, [new(ToolCalled(1, "tool", *names[key, body]))])
+        salts = []
+        for (_, body), (kept, sealed) in names.items():
+            for name, stored in ((kept, body), (sealed, None)):
+                found = log.stored(name)
+                assert found is not None and found[1] == stored
+                assert hmac.digest(found[0], body, "sha256").hex() == name
+                salts.append(found[0])
+        assert len({*salts}) == 6 and {len(salt) for salt in salts} == {32}
+
     def test_seeded_salts_are_reproducible(self, log: EventLog) -> None:
         """With a seed the commitment follows from seed, session and body alone."""
         vault = log.vault("s", seed=7)

@@ -98,8 +98,6 @@ class TransactionLaws:
                     wins.append(n)
                 except VersionConflict:
                     pass
-                while (head := log.head("shared")) is None or head.version <= n:
-                    pass
 
         threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
         for thread in threads:
