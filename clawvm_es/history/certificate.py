@@ -21,9 +21,8 @@ from clawvm_es.errors import AnchorRefused, UsageError
 from clawvm_es.history.redact import Redaction
 from clawvm_es.journal.anchors.keys import PublicKey, SecretKey
 from clawvm_es.journal.anchors.notes import from_base64
-from clawvm_es.journal.caches import texts_of
 from clawvm_es.journal.lineage import event_at, read_session
-from clawvm_es.journal.ports import Capability, Erasure, EventLog, Recorded, declares, erasing
+from clawvm_es.journal.ports import Capability, Erasure, EventLog, Recorded, declares, erasing, texts_of
 from clawvm_es.model.events import ContentRedacted
 
 FORMAT: Final = "clawvm-erasure-certificate"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from clawvm_es.journal.caches import ModelWriter, models_of
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.ports import EventLog, ModelWriter, models_of
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.decisions import decisions

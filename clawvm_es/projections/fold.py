@@ -16,7 +16,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
-from clawvm_es.journal.caches import RawEvent
+from clawvm_es.journal.ports import RawEvent
 from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked
 from clawvm_es.model.pages import Scope

@@ -14,7 +14,7 @@ from typing import Protocol
 import attrs
 import msgspec
 
-from clawvm_es.journal.caches import RawEvent
+from clawvm_es.journal.ports import RawEvent
 from clawvm_es.model.facts import UpdateFacts
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 

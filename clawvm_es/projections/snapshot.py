@@ -8,9 +8,8 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from clawvm_es.journal.caches import ModelReader, Phrase, models_of, texts_of
 from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.ports import EventLog, ModelReader, Phrase, models_of, texts_of
 from clawvm_es.journal.problems import DAMAGE
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.pages import Scope

@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 import attrs
 
 from clawvm_es.errors import JournalDamaged
-from clawvm_es.journal.caches import Cells, Edition, ModelReader, ModelWriter, RawEvent
-from clawvm_es.journal.ports import Recorded
+from clawvm_es.journal.ports import Cells, Edition, ModelReader, ModelWriter, RawEvent, Recorded
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections.fold import Fold
 from clawvm_es.projections.rows import PageRow, SessionRow, TurnRow, UpdateRow

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from clawvm_es.journal.caches import Column, ModelSpec, TableSpec
+from clawvm_es.journal.ports import Column, ModelSpec, TableSpec
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 
 VERSION: Final = 4

@@ -26,8 +26,7 @@ from clawvm_es.journal.problems import silent
 from clawvm_es.limits import LOCK_WAIT_S
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.caches import RankedTexts
-    from clawvm_es.journal.ports import EventLog
+    from clawvm_es.journal.ports import EventLog, RankedTexts
     from clawvm_es.journal.problems import Note, Problem
     from clawvm_es.storage.sqlite.backup import Backup
 

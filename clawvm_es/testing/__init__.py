@@ -7,7 +7,8 @@
 | that a recorded session is still decided the same | `assert_redecides`, `recorded`, `RecordedSession` |
 | a law, on any session | `sessions`, `pages`, `inputs`, `events`, `values` (hypothesis strategies) |
 | your harness without its world | `FakeTool`, `FakeMemory`, `MemoryLog` |
-| your own log, counter, clock, tool or memory | `EventLogContract`, `TokenCounterContract`, `ClockContract`, … |
+| your own storage | `EventLogContract` at a `Place` |
+| your own counter, clock, tool or memory | `TokenCounterContract`, `ClockContract`, `ToolContract`, … |
 
 >>> from clawvm_es.testing import Given, need, page
 >>> given = Given.session(page(1, tokens=40), budget_tokens=100)
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from clawvm_es.testing.journals import memory_journal as memory_journal
     from clawvm_es.testing.journals import recorded as recorded
     from clawvm_es.testing.logs import EventLogContract as EventLogContract
+    from clawvm_es.testing.logs import Place as Place
     from clawvm_es.testing.redeciding import assert_redecides as assert_redecides
     from clawvm_es.testing.strategies import events as events
     from clawvm_es.testing.strategies import inputs as inputs
@@ -56,7 +58,7 @@ _WHERE = {
     **dict.fromkeys(("ClockContract", "MemoryBackendContract"), "testing.contracts"),
     **dict.fromkeys(("TokenCounterContract", "ToolContract"), "testing.contracts"),
     **dict.fromkeys(("events", "inputs", "pages", "sessions", "values"), "testing.strategies"),
-    "EventLogContract": "testing.logs",
+    **dict.fromkeys(("EventLogContract", "Place"), "testing.logs"),
     "MemoryLog": "storage.memory.log",
     "RecordedSession": "history.recording",
     "assert_redecides": "testing.redeciding",

@@ -12,8 +12,7 @@ import attrs
 
 from clawvm_es.errors import VersionConflict
 from clawvm_es.journal import planning
-from clawvm_es.journal.caches import Edition
-from clawvm_es.journal.ports import Capability, Durability, Erasure, Expected
+from clawvm_es.journal.ports import Capability, Durability, Edition, Erasure, Expected
 from clawvm_es.journal.vault import Body, SessionVault, commitment_to
 from clawvm_es.storage.memory.log import MemoryLog, MemoryTransaction
 from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.journal.caches import Edition
+from clawvm_es.journal.ports import Edition
 
 LIVE: Final = ""
 NEXT: Final = "next_"

@@ -22,7 +22,6 @@ import structlog
 from clawvm_es import files, limits
 from clawvm_es.errors import JournalBusy, JournalDamaged, JournalError, JournalReadOnly, UnreadableInput, UsageError
 from clawvm_es.journal import planning
-from clawvm_es.journal.caches import ModelSpec
 from clawvm_es.journal.chain import HASH_BYTES
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import (
@@ -33,6 +32,7 @@ from clawvm_es.journal.ports import (
     Expected,
     ExpectedVersion,
     Head,
+    ModelSpec,
     NewEvent,
     Recorded,
 )

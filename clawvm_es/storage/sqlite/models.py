@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from clawvm_es.journal.caches import Cells, Edition, ModelSpec, RawEvent, TableSpec
 from clawvm_es.journal.lineage import Segment, segments
-from clawvm_es.journal.ports import Recorded
+from clawvm_es.journal.ports import Cells, Edition, ModelSpec, RawEvent, Recorded, TableSpec
 from clawvm_es.storage.sqlite import foreign, opening, ours, queries, text_index
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT, PREFIXES
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from clawvm_es.journal.caches import Phrase
-from clawvm_es.journal.ports import Erased
+from clawvm_es.journal.ports import Erased, Phrase
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import indexed
 from clawvm_es.storage.sqlite import opening

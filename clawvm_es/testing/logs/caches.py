@@ -10,8 +10,20 @@ from clawvm_es.core.evolve import fold
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalError
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.caches import Cells, Edition, ModelStore, TextIndex, models_of, texts_of
-from clawvm_es.journal.ports import Capability, EventLog, Head, SnapshotRow, SnapshotStore, snapshots_of
+from clawvm_es.journal.ports import (
+    Capability,
+    Cells,
+    Edition,
+    EventLog,
+    Head,
+    ModelStore,
+    SnapshotRow,
+    SnapshotStore,
+    TextIndex,
+    models_of,
+    snapshots_of,
+    texts_of,
+)
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import MODELS, SESSIONS

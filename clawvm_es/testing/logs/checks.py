@@ -21,14 +21,15 @@ from clawvm_es.errors import (
 )
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal import anchors
-from clawvm_es.journal.caches import models_of, texts_of
 from clawvm_es.journal.ports import (
     Capability,
     EventLog,
     anchoring,
     declares,
     erasing,
+    models_of,
     snapshots_of,
+    texts_of,
     verifying,
 )
 from clawvm_es.limits import INTEGER_MAX

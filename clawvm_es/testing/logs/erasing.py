@@ -7,9 +7,18 @@ from contextlib import contextmanager
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history.redact import Redaction, Target, redact
-from clawvm_es.journal.caches import models_of, texts_of
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.ports import Capability, Durability, Erasure, EventLog, SnapshotRow, erasing, snapshots_of
+from clawvm_es.journal.ports import (
+    Capability,
+    Durability,
+    Erasure,
+    EventLog,
+    SnapshotRow,
+    erasing,
+    models_of,
+    snapshots_of,
+    texts_of,
+)
 from clawvm_es.model.events import ContentRedacted, ToolCalled
 from clawvm_es.model.facts import RedactReason
 from clawvm_es.projections import catch_up, snapshot

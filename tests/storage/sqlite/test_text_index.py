@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clawvm_es.journal.caches import Edition
-from clawvm_es.journal.ports import NewEvent
+from clawvm_es.journal.ports import Edition, NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
 from clawvm_es.projections import catch_up, projections_problems, rebuild, store

@@ -1,26 +1,25 @@
-"""The ports of the caches that a log may keep beside its events: read models in tables, and a full-text index.
+"""The port of stored read models: tables of a definition, given as data, with their position in the log.
 
-A read model is described as data (`ModelSpec`). A storage makes its tables, keeps their position, and gives rows as
-plain tuples of cells; it knows nothing of what a row means.
+A storage makes the tables of a `ModelSpec`, keeps their position, and gives rows as plain tuples of cells; it knows
+nothing of what a row means.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Any, Protocol, TypeAlias, cast
 
 import attrs
 
-from clawvm_es.journal.ports import Capability, EventLog, declares
+from clawvm_es.journal.ports.capabilities import Capability, declares
+from clawvm_es.journal.ports.log import EventLog
 
 RawEvent: TypeAlias = tuple[int, str, int, int, str, str, int, int, str, str, bytes]
 """(seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash) of one event, undecoded."""
 Cells: TypeAlias = tuple[Any, ...]
 """One row: a cell for each column, in their order. A boolean may come back as 0 or 1."""
-Phrase: TypeAlias = Sequence[str]
-"""A series of terms that stand together; see `representations.terms`."""
 
 
 class Edition(StrEnum):
@@ -125,32 +124,6 @@ class ModelStore(Protocol):
         """Name caches of the log, other than these models, that are not as made and so are not read."""
 
 
-class TextIndex(Protocol):
-    """The full-text index over bodies that a log stores (`Capability.TEXT`)."""
-
-    def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
-        """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
-
-    def stray(self) -> int:
-        """Count the bodies that the index knows and the log does not keep."""
-
-    def problems(self) -> list[str]:
-        """Name the bodies that the index is wrong about; one that it does not know yet is no problem."""
-
-
-class RankedTexts(Protocol):
-    """Texts in memory, found by their words and ranked by BM25; ties go to the lower number."""
-
-    def put(self, number: int, text: str) -> None:
-        """Index the text of `number`, in place of what it held before."""
-
-    def best(self, phrases: Iterable[Phrase], top_k: int) -> tuple[int, ...]:
-        """Return the numbers of the `top_k` texts that match any of `phrases` best, best first."""
-
-    def close(self) -> None:
-        """Release the index."""
-
-
 class Modelled(EventLog, Protocol):
     """A log that keeps read models."""
 
@@ -158,18 +131,6 @@ class Modelled(EventLog, Protocol):
         """Return the stored read models of a definition."""
 
 
-class Indexed(EventLog, Protocol):
-    """A log that keeps a full-text index."""
-
-    def texts(self) -> TextIndex:
-        """Return the index."""
-
-
 def models_of(log: EventLog, spec: ModelSpec) -> ModelStore | None:
     """Return the stored read models of a log; None where it does not declare that it keeps any."""
     return cast(Modelled, log).models(spec) if declares(log, Capability.MODELS) else None
-
-
-def texts_of(log: EventLog) -> TextIndex | None:
-    """Return the full-text index of a log; None where it does not declare that it keeps one."""
-    return cast(Indexed, log).texts() if declares(log, Capability.TEXT) else None

@@ -1,0 +1,31 @@
+"""The port of bodies: the texts of a session, behind salted commitments."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+
+@attrs.frozen
+class Erased:
+    """A body that left the log: its id in the store (0 where there is none) and what it was."""
+
+    blob_id: int
+    body: bytes
+
+
+class Vault(Protocol):
+    """The bodies of one session: text in, salted commitments out."""
+
+    def commit(self, body: bytes) -> str:
+        """Keep `body` and return its commitment (64 hex digits); equal bodies of one session give the same."""
+
+    def seal(self, body: bytes) -> str:
+        """Return the commitment to `body` and keep its salt, but not the body."""
+
+    def open(self, commitment: str) -> bytes | None:
+        """Return the body behind a commitment; None where it was sealed or erased."""
+
+    def found(self, version: int) -> None:
+        """Note that the stream was read up to `version`: bodies that other writers stored are known from there."""

@@ -1,0 +1,48 @@
+"""The port of erasure: no trace of a body that is called erased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol, cast
+
+from clawvm_es.journal.ports.capabilities import Capability, require
+
+
+class Erasure(StrEnum):
+    """How far an erasure came."""
+
+    NOTHING = "nothing"
+    """There was nothing to erase."""
+    ERASED = "erased"
+    """Rows are gone, and so is every trace in the files."""
+    PENDING = "pending"
+    """Rows are gone; a reader (or a full disk) keeps old pages from being overwritten."""
+    RESIDUE = "residue"
+    """A piece was found after all was done: a copy in a table that is not ours."""
+
+
+class Erasing(Protocol):
+    """A log that leaves no trace of erased bodies (`Capability.ERASE`).
+
+    A transaction deletes the rows (`Transaction.erase`); `scrub` removes what the files still hold.
+    """
+
+    def pending_erasures(self) -> tuple[int, ...]:
+        """The first events of erasures of which traces may still be there."""
+
+    def scrubbed(self) -> Sequence[tuple[str, str]]:
+        """The places beside rows that `scrub` cleans, and how, for certificates; empty where there are none."""
+
+    def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
+        """Remove the traces of erased `bodies` (None: not known any more) and say how far that came.
+
+        Waits `wait_s` for other writers, by default as long as the log does. What is in the way never raises: the
+        erasure stays pending, and the next open of the log finishes it.
+        """
+
+
+def erasing(log: object, verb: str) -> Erasing:
+    """The log as one that erases; raises `MissingCapability`."""
+    require(log, Capability.ERASE, verb)
+    return cast(Erasing, log)

@@ -1,0 +1,50 @@
+"""The ports of full text: an index over the bodies that a log keeps, and a ranked one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeAlias, cast
+
+from clawvm_es.journal.ports.capabilities import Capability, declares
+from clawvm_es.journal.ports.log import EventLog
+
+Phrase: TypeAlias = Sequence[str]
+"""A series of terms that stand together; see `representations.terms`."""
+
+
+class TextIndex(Protocol):
+    """The full-text index over bodies that a log stores (`Capability.TEXT`)."""
+
+    def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
+        """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
+
+    def stray(self) -> int:
+        """Count the bodies that the index knows and the log does not keep."""
+
+    def problems(self) -> list[str]:
+        """Name the bodies that the index is wrong about; one that it does not know yet is no problem."""
+
+
+class RankedTexts(Protocol):
+    """Texts in memory, found by their words and ranked by BM25; ties go to the lower number."""
+
+    def put(self, number: int, text: str) -> None:
+        """Index the text of `number`, in place of what it held before."""
+
+    def best(self, phrases: Iterable[Phrase], top_k: int) -> tuple[int, ...]:
+        """Return the numbers of the `top_k` texts that match any of `phrases` best, best first."""
+
+    def close(self) -> None:
+        """Release the index."""
+
+
+class Indexed(EventLog, Protocol):
+    """A log that keeps a full-text index."""
+
+    def texts(self) -> TextIndex:
+        """Return the index."""
+
+
+def texts_of(log: EventLog) -> TextIndex | None:
+    """Return the full-text index of a log; None where it does not declare that it keeps one."""
+    return cast(Indexed, log).texts() if declares(log, Capability.TEXT) else None
