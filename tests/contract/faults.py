@@ -15,6 +15,7 @@ from clawvm_es.journal import planning
 from clawvm_es.journal.ports import Capability, Durability, Edition, Erasure, Expected
 from clawvm_es.journal.vault import Body, SessionVault, commitment_to
 from clawvm_es.storage.memory.log import MemoryLog, MemoryTransaction
+from clawvm_es.storage.sqlite import text_index
 from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
 from clawvm_es.storage.sqlite.models import SQLiteModels, SQLiteWriter
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
@@ -204,14 +205,8 @@ def unguarded(log):
 class FullIsNormal(SQLiteLog):
     """A `full` commit is a `normal` one that says it is durable."""
 
-    def transaction(self, durability=Durability.NORMAL):
-        """Open a `normal` transaction."""
-        return super().transaction()
-
-    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL):
-        """Append, and say that it is durable where that was asked for."""
-        head = super().append(session_id, events, expected)
-        return attrs.evolve(head, provisional=head.provisional and durability is not Durability.FULL)
+    def _begin(self, transaction, durability):
+        return super()._begin(transaction, Durability.NORMAL)
 
 
 class WritesBehind(SQLiteLog):
@@ -248,7 +243,7 @@ class KeepsWords(OtherErasure):
         def erase(self, commitments, streams=()):
             """Erase the bodies only."""
             gone = super().erase(commitments, streams)
-            for each in gone:
+            for each in gone if text_index.exists(self.connection) else ():
                 self.connection.execute(
                     "INSERT INTO body_index (rowid, body) VALUES (?, ?)", (each.blob_id, each.body.decode())
                 )
