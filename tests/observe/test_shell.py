@@ -151,7 +151,77 @@ def test_a_writer_anywhere_makes_the_line_a_writer(program: str, tail: str) -> N
     assert effect(f"{program} a{tail}") is Effect.MAY_WRITE
 
 
+@pytest.mark.parametrize(
+    ("command", "found"),
+    [
+        ("lower=1 ls", Effect.MAY_WRITE),
+        ("lower=1; ls", Effect.READS_FILES),
+        ("UPPER=1; ls", Effect.MAY_WRITE),
+        ("Mixed_1=1; ls", Effect.READS_FILES),
+        ("lower+=1; ls", Effect.READS_FILES),
+        ("LC_ALL+=C ls", Effect.READS_FILES),
+        ("TZ=x date", Effect.READS_WORLD),
+        ("PAGER=cat git log", Effect.READS_FILES),
+        ("PAGER='cat' git log", Effect.READS_FILES),
+        ("PAGER= git log", Effect.MAY_WRITE),
+        ("PAGER=less git log", Effect.MAY_WRITE),
+        ("PAGER=$x git log", Effect.MAY_WRITE),
+        ("ls 2>/dev/stderr >/dev/stdout 1>&2", Effect.READS_FILES),
+        ("ls >/dev/sda", Effect.MAY_WRITE),
+        ("ls > $x", Effect.MAY_WRITE),
+        ("cat < $x", Effect.READS_FILES),
+        ("cat < in", Effect.READS_FILES),
+        ("cat < /dev/sda", Effect.MAY_WRITE),
+        ("cat <> in", Effect.MAY_WRITE),
+        ("command -V ls", Effect.READS_FILES),
+        ("command ls", Effect.MAY_WRITE),
+        ("command", Effect.MAY_WRITE),
+        ("env ls", Effect.MAY_WRITE),
+        ("/bin/ls", Effect.READS_FILES),
+        ("/usr/local/bin/ls", Effect.READS_FILES),
+        ("/opt/homebrew/bin/ls", Effect.READS_FILES),
+        ("/usr/bin/bin/ls", Effect.MAY_WRITE),
+        ("bin/ls", Effect.MAY_WRITE),
+        ("/usr/bin/sort -o x", Effect.MAY_WRITE),
+        ("/usr/bin/sort x", Effect.READS_FILES),
+        ("gawk '{print}' x; mawk '{print}' x", Effect.READS_FILES),
+        ("[[ -f x ]]", Effect.READS_FILES),
+        ("sort a\\ b", Effect.READS_FILES),
+        ("sort \\-o b", Effect.MAY_WRITE),
+        ("sort '-o' b", Effect.MAY_WRITE),
+        ('sort "-o" b', Effect.MAY_WRITE),
+        ('sort "-\\\no" b', Effect.MAY_WRITE),
+        ("sort -'o' b", Effect.MAY_WRITE),
+        ('sort -"$x" b', Effect.MAY_WRITE),
+        ("sort a$x", Effect.MAY_WRITE),
+        ("sort a*", Effect.READS_FILES),
+        ("sort [ab]", Effect.MAY_WRITE),
+        ("sort a{b}", Effect.READS_FILES),
+        ("sort a{1..3}", Effect.MAY_WRITE),
+        ("sort {x,y}'z'", Effect.MAY_WRITE),
+        ("cat $x *", Effect.READS_FILES),
+        ("ls; date", Effect.READS_WORLD),
+        ("date; ls", Effect.READS_WORLD),
+        ("lower=1", Effect.MAY_WRITE),
+        ("ls é ~ \u00e9", Effect.READS_FILES),
+        ("ls \0", Effect.MAY_WRITE),
+        ("echo ${x@P}", Effect.MAY_WRITE),
+        ("echo ${x:-y}", Effect.READS_FILES),
+    ],
+)
+def test_each_row_of_the_table(command: str, found: Effect) -> None:
+    """Assignments, redirections, program names and words are judged one by one, as the shell would read them."""
+    assert effect(command) is found
+
+
+def test_wrappers_are_followed_eight_deep() -> None:
+    """Eight wrappers around a reader are followed, nine are a doubt."""
+    assert effect("nice " * 8 + "ls") is Effect.READS_FILES
+    assert effect("nice " * 9 + "ls") is Effect.MAY_WRITE
+
+
 def test_a_line_that_is_too_long_is_not_parsed() -> None:
     """A command line beyond the bound, and one nested thousands deep, may write."""
-    assert effect("ls " + "x" * COMMAND_CHARS_MAX) is Effect.MAY_WRITE
+    assert effect("ls " + "x" * (COMMAND_CHARS_MAX - 3)) is Effect.READS_FILES
+    assert effect("ls " + "x" * (COMMAND_CHARS_MAX - 2)) is Effect.MAY_WRITE
     assert effect("(" * 3_000 + "ls" + ")" * 3_000) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import resource
 import sqlite3
@@ -20,7 +21,7 @@ from clawvm_es.errors import JournalFull
 from clawvm_es.journal.ports import Durability
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.storage import open_log, verify
-from clawvm_es.storage.sqlite import holders
+from clawvm_es.storage.sqlite import holders, wal
 from clawvm_es.testing.logs import budget, new, used
 
 BODY = bytes(range(256)) * 20
@@ -43,13 +44,13 @@ def test_a_cut_write_ahead_log_gives_whole_transactions(tmp_path) -> None:
     with open_log(path) as log:
         counts = [0, *write(log, 12)]
         (tmp_path / "images").mkdir()
-        raw, wal = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+        raw, tail = path.read_bytes(), Path(f"{path}-wal").read_bytes()
     rng = random.Random(3)
     seen = set()
-    for at in [0, 1, 31, 32, len(wal) - 1, len(wal), *(rng.randrange(len(wal)) for _ in range(60))]:
+    for at in [0, 1, 31, 32, len(tail) - 1, len(tail), *(rng.randrange(len(tail)) for _ in range(60))]:
         image = tmp_path / "images" / f"{at}.db"
         image.write_bytes(raw)
-        Path(f"{image}-wal").write_bytes(wal[:at])
+        Path(f"{image}-wal").write_bytes(tail[:at])
         assert verify(image) == ()
         with open_log(image) as log:
             events = list(log.read_all())
@@ -250,3 +251,92 @@ def test_a_system_that_does_not_tell_names_nobody(tmp_path, monkeypatch) -> None
         monkeypatch.setattr(holders, "_LOCKS", tmp_path / "missing")
         assert holders.holders(str(path)) == ()
     assert holders.holders(str(tmp_path / "none")) == ()
+
+
+def made_log(
+    path: Path, page_bytes: int, frames: list[tuple[int, int]], magic: int = 0x377F0682, salt: int = 7
+) -> str:
+    """A write-ahead log with frames of (page, salt); a page holds its place among the frames."""
+    header = magic.to_bytes(4) + bytes(4) + page_bytes.to_bytes(4) + bytes(4) + bytes([salt]) * 8 + bytes(8)
+    with path.open("wb") as file:
+        file.write(header)
+        for place, (page, its) in enumerate(frames):
+            file.write(page.to_bytes(4) + bytes(4) + bytes([its]) * 8 + bytes(8) + bytes([place]) * page_bytes)
+    return str(path)
+
+
+@pytest.mark.parametrize("magic", [0x377F0682, 0x377F0683])
+@pytest.mark.parametrize("page_bytes", [512, 4096, 65_536])
+def test_the_first_page_is_found_in_a_log(tmp_path, magic, page_bytes) -> None:
+    """Each version of page 1 in frames with the log's salts, of every size of pages, the oldest first."""
+    frames = [(1, 7), (2, 7), (257, 7), (1, 7), (1, 8), (1, 7)]
+    path = made_log(tmp_path / "log", page_bytes, frames, magic)
+    assert wal.first_pages(path, 3) == [bytes(3), bytes([3]) * 3]
+    assert wal.first_pages(made_log(tmp_path / "none", page_bytes, [(2, 7)], magic), 3) == []
+    assert wal.first_pages(made_log(tmp_path / "empty", page_bytes, [], magic), 3) == []
+
+
+@pytest.mark.parametrize(
+    ("magic", "page_bytes"), [(0x377F0681, 4096), (0x377F0684, 4096), (0x377F0682, 511), (0x377F0682, 65_537)]
+)
+def test_what_is_no_log_has_no_pages(tmp_path, magic, page_bytes) -> None:
+    """Another magic number or an impossible size of pages is no write-ahead log; nor is nothing, or a short file."""
+    assert wal.first_pages(made_log(tmp_path / "log", page_bytes, [(1, 7)], magic), 3) == []
+    assert wal.first_pages(str(tmp_path / "missing"), 3) == []
+    (tmp_path / "short").write_bytes(b"x")
+    assert wal.first_pages(str(tmp_path / "short"), 3) == []
+    before = os.listdir("/dev/fd")
+    for _ in range(3):
+        wal.first_pages(str(tmp_path / "log"), 3)
+    assert len(os.listdir("/dev/fd")) == len(before)
+
+
+def test_a_log_is_long_from_so_many_frames(tmp_path, monkeypatch) -> None:
+    """Frames count from the last checkpoint while the salts stay, and from the start after a restart."""
+    monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 3)
+    path, log = tmp_path / "j.db-wal", wal.Wal(str(tmp_path / "j.db"))
+    assert not log.is_long() and not log.went_on()
+    log.close()
+    made_log(path, 4096, [(2, 7)] * 2)
+    assert not log.is_long() and not log.went_on()
+    made_log(path, 4096, [(2, 7)] * 3)
+    assert log.is_long()
+    assert path.stat().st_size == log.bytes_of(3) == wal.size_of(str(path))
+    log.checkpointed(3)
+    assert log.went_on() and not log.is_long()
+    made_log(path, 4096, [(2, 7)] * 5)
+    assert log.went_on() and not log.is_long()
+    made_log(path, 4096, [(2, 7)] * 6)
+    assert log.went_on() and log.is_long()
+    made_log(path, 4096, [(2, 8)] * 2 + [(2, 7)] * 4, salt=8)
+    assert not log.is_long() and not log.went_on()
+    made_log(path, 4096, [(2, 8)] * 3 + [(2, 7)] * 3, salt=8)
+    assert log.is_long()
+    log.close()
+    assert not log.went_on()
+    log.close()
+    path.write_bytes(b"")
+    assert not log.is_long() and not log.went_on()
+    log.close()
+    assert wal.size_of(str(tmp_path / "missing")) == 0
+
+
+def test_a_closed_look_at_a_log_holds_no_descriptor(tmp_path) -> None:
+    """Closing gives the descriptor back, and the next question opens the file that is there then."""
+    path, log = tmp_path / "j.db-wal", wal.Wal(str(tmp_path / "j.db"))
+    made_log(path, 4096, [(2, 7)])
+    before = len(os.listdir("/dev/fd"))
+    log.is_long()
+    log.is_long()
+    assert len(os.listdir("/dev/fd")) == before + 1
+    log.close()
+    assert len(os.listdir("/dev/fd")) == before
+    log.is_long()
+    log.checkpointed(1)
+    path.unlink()
+    made_log(path, 4096, [(2, 8)], salt=8)
+    assert log.went_on()
+    log.close()
+    log.is_long()
+    assert not log.went_on()
+    log.close()
