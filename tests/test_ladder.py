@@ -26,6 +26,7 @@ LADDER = (
     ("engine",),
     ("history",),
     ("importers",),
+    ("views",),
     ("evaluation",),
     ("integrations",),
     ("testing",),

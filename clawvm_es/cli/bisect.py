@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import journal_argument, json_option, session_option
 from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
-    from clawvm_es.history.bisect import Bisection
     from clawvm_es.history.expressions import Question, Seen
 
 _SHOWN = 8
@@ -62,13 +62,13 @@ def bisect(
       clawvm bisect j.db --when 'page.p7.level < structured and turn >= 40' --good turn:40
       clawvm bisect j.db --fault refetch --page p7
     """
-    from clawvm_es.cli.options import chosen, opened, version_named
     from clawvm_es.cli.output import emit, progress
     from clawvm_es.history import bisect as search
+    from clawvm_es.views.reading import version_named
 
     ask = _question(expression, fault, file, page)
-    with opened(journal) as log:
-        session_id = chosen(log, session)
+    with views.opened(journal) as log:
+        session_id = views.chosen(log, session)
         first, last = (None if text is None else version_named(log, session_id, text) for text in (good, bad))
         if ask is None:
             found = search.first_fault(log, session_id, _fault_type(fault or ""), page, first, last)
@@ -76,8 +76,9 @@ def bisect(
             with progress("bisect") as show:
                 linear = False if linear is None and file is not None else linear
                 found = search.bisect(log, session_id, ask, first, last, linear=linear, progress=show)
-    what = expression or file or f"fault {fault}{f' of {page}' if page else ''}"
-    emit(_document(journal, found, what), _lines(journal, found, what), as_json)
+        what = expression or file or f"fault {fault}{f' of {page}' if page else ''}"
+        document = {"journal": journal} | views.bisect(log, journal, found, what)
+    emit(document, _lines(document), as_json)
     if found.first is None:
         raise click.exceptions.Exit(1)
 
@@ -153,74 +154,41 @@ def _said(error: BaseException) -> str:
 # ---------------------------------------------------------------------------------------------- output
 
 
-def _document(journal: str, found: Bisection, what: str) -> dict[str, Any]:
-    from clawvm_es.cli.read import event_document
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    from clawvm_es.cli.output import fit
+    from clawvm_es.views.events import brief
 
-    return {
-        "journal": journal,
-        "session_id": found.session_id,
-        "question": what,
-        "good": found.good,
-        "bad": found.bad,
-        "first": None if found.first is None else event_document(found.first),
-        "before": None if found.before is None else event_document(found.before),
-        "monotone": found.monotone,
-        "looked": found.looked,
-        "every": found.every,
-        "turns_true": found.turns_true,
-        "turns_false": found.turns_false,
-        "closer": _closer(journal, found),
-    }
-
-
-def _lines(journal: str, found: Bisection, what: str) -> Iterator[str]:
-    from clawvm_es.cli.read import brief
-
-    every = f"all {found.looked}" if found.every else f"{found.looked} of {found.bad - found.good}"
-    if found.first is None:
-        more = "" if found.every else "; --linear looks at every one"
-        yield f"{what}: holds at none of {every} versions looked at, v{found.good + 1} to v{found.bad}{more}"
+    what, good, bad, looked = (found[name] for name in ("question", "good", "bad", "looked"))
+    every = f"all {looked}" if found["every"] else f"{looked} of {bad - good}"
+    row = found["first"]
+    if row is None:
+        more = "" if found["every"] else "; --linear looks at every one"
+        yield f"{what}: holds at none of {every} versions looked at, v{good + 1} to v{bad}{more}"
         return
-    row = found.first
-    yield style(f"{what}: first at v{row.version}, turn {row.turn}", bold=True)
+    yield style(f"{what}: first at v{row['version']}, turn {row['turn']}", bold=True)
     yield ""
-    for each in filter(None, (found.before, row)):
+    for each in filter(None, (found["before"], row)):
         mark, colour = ("→", "yellow") if each is row else (" ", None)
-        yield style(f"{mark} v{each.version:<6} turn {each.turn:<5} {each.type:<24} {brief(each)}", fg=colour)
+        told = f"v{each['version']:<6} turn {each['turn']:<5} {each['type']:<24} {brief(each)}"
+        title = f"  “{each['title']}”" if each.get("title") else ""
+        yield fit(style(f"{mark} {told}{title}", fg=colour))
     yield ""
-    yield f"looked at {every} versions, v{found.good + 1} to v{found.bad}"
-    if not found.monotone:
+    yield f"looked at {every} versions, v{good + 1} to v{bad}"
+    if not found["monotone"]:
         yield from _broken(found)
-    if not found.every:
+    if not found["every"]:
         yield "it may have held before, between versions that were not looked at: --linear asks at every one"
-    for closer in _closer(journal, found):
+    for closer in found["closer"]:
         yield f"  {closer}"
 
 
-def _broken(found: Bisection) -> Iterator[str]:
+def _broken(found: Mapping[str, Any]) -> Iterator[str]:
     """That it does not hold without a break, and where it was seen to change."""
+    begins, ceases = (_versions(found[name], found["every"]) for name in ("turns_true", "turns_false"))
     yield style("it does not hold from there on without a break:", fg="red")
-    yield f"  begins to hold at {_versions(found.turns_true, found)}; ceases at {_versions(found.turns_false, found)}"
+    yield f"  begins to hold at {begins}; ceases at {ceases}"
 
 
-def _versions(versions: tuple[int, ...], found: Bisection) -> str:
-    shown = ", ".join(f"{'' if found.every else '≤ '}v{version}" for version in versions[:_SHOWN]) or "none"
+def _versions(versions: Sequence[int], every: bool) -> str:
+    shown = ", ".join(f"{'' if every else '≤ '}v{version}" for version in versions[:_SHOWN]) or "none"
     return shown + (f" and {len(versions) - _SHOWN} more" if len(versions) > _SHOWN else "")
-
-
-def _closer(journal: str, found: Bisection) -> list[str]:
-    """The commands that look closer at the event that was found."""
-    from clawvm_es.cli.tell import command
-
-    if found.first is None:
-        return []
-    row, session = found.first, ("--session", found.session_id)
-    page = getattr(row.data, "page_id", None)
-    commands = [command("show", journal, row.version, *session)]
-    if page is not None and found.prompt_turn is not None:
-        commands.insert(0, command("why", journal, page, "--turn", found.prompt_turn, *session))
-    if page is not None or hasattr(row.data, "field"):
-        commands.append(command("blame", journal, getattr(row.data, "field", page), *session))
-    if found.before is not None:
-        commands.append(command("diff", journal, found.before.version, row.version, *session))
-    return commands

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.output import style
 
-if TYPE_CHECKING:
-    from clawvm_es.history.blame import Basis, Blame, Content, Value
-    from clawvm_es.history.origins import Place
-    from clawvm_es.journal.ports import EventLog
-
-PREVIEW = 84
-"""Characters of a value or a source that are printed."""
+COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
+"""The colours of a unified diff, by the first character of a line."""
 
 
 @click.command()
@@ -37,7 +33,8 @@ def blame(
 ) -> None:
     """Tell who wrote every version of a field of the durable store, or of a page, when, and on what evidence.
 
-    --session may also name the stream of a shared scope.
+    A later version is shown as the difference of its text from the one before. --session may also name the stream
+    of a shared scope.
 
     \b
     Example:
@@ -45,113 +42,102 @@ def blame(
       clawvm blame j.db p5 --turn 40
       clawvm blame j.db timezone --rejected --session scope:team
     """
-    from clawvm_es.cli.options import opened
     from clawvm_es.cli.output import emit
-    from clawvm_es.history.blame import blame as ask
 
-    with opened(journal) as log:
-        session_id = _stream(log, session)
-        found = ask(log, session_id, subject, _place(log, session_id, version, turn))
-    emit(_document(journal, found, rejected), _lines(found, rejected), as_json)
-
-
-def _stream(log: EventLog, wanted: str | None) -> str:
-    from clawvm_es.cli.options import chosen
-
-    if wanted is not None and log.head(wanted) is not None:
-        return wanted
-    return chosen(log, wanted)
+    with views.opened(journal) as log:
+        stream = session if session is not None and log.head(session) is not None else views.chosen(log, session)
+        document = {"journal": journal} | views.blame(
+            log, stream, subject, version=version, turn=turn, rejected=rejected
+        )
+    emit(document, _lines(document), as_json)
 
 
-def _place(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:
-    from clawvm_es.cli.options import version_at
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    from clawvm_es.cli.output import bad, fit
 
-    return version_at(log, session_id, version, turn)
-
-
-def _document(journal: str, found: Blame, rejected: bool) -> dict[str, Any]:
-    import attrs
-
-    document = {"journal": journal, **attrs.asdict(found)}
-    if not rejected:
-        del document["rejected"]
-    return document
-
-
-def _lines(found: Blame, rejected: bool) -> Iterator[str]:
-    from clawvm_es.cli.output import bad
-
-    if found.contents:
-        yield style(f"page {found.subject}, {found.contents[0].page_type}", bold=True)
-        for content in found.contents:
+    if contents := found["contents"]:
+        title = f", “{found['title']}”" if found["title"] else ""
+        yield fit(style(f"page {found['subject']}, {contents[0]['page_type']}{title}", bold=True))
+        for content in contents:
             yield from _content_lines(content)
-        for mark in found.marks:
-            yield f"    {mark.what}: {_at(mark.event)}"
-    for scope in dict.fromkeys(value.scope for value in found.values):
-        yield style(f"field {found.subject} of {_scope_name(found, scope)}", bold=True)
-        for value in found.values:
-            if value.scope == scope:
+        for mark in found["marks"]:
+            yield fit(f"    {mark['what']}: {_at(mark['event'])}")
+    for scope in dict.fromkeys(value["scope"] for value in found["values"]):
+        yield style(f"field {found['subject']} of {_scope_name(found, scope)}", bold=True)
+        for value in found["values"]:
+            if value["scope"] == scope:
                 yield from _value_lines(found, value)
-    if found.contents and not found.values:
+    if contents and not found["values"]:
         yield "it was never written back to the durable store"
-    if not rejected:
-        if found.rejected:
-            yield f"{len(found.rejected)} rejected updates: --rejected"
+    if "rejected" not in found:
+        if found["rejected_updates"]:
+            yield f"{found['rejected_updates']} rejected updates: --rejected"
         return
-    yield style(f"{len(found.rejected)} rejected updates", bold=True)
-    for value in found.rejected:
-        yield from _value_lines(found, value, bad(str(value.reason)))
+    yield style(f"{len(found['rejected'])} rejected updates", bold=True)
+    for value in found["rejected"]:
+        yield from _value_lines(found, value, bad(str(value["reason"])))
 
 
-def _scope_name(found: Blame, scope: str) -> str:
-    return f"session {found.session_id}" if scope == "session" else f"the shared scope {scope}"
+def _scope_name(found: Mapping[str, Any], scope: str) -> str:
+    return f"session {found['session_id']}" if scope == "session" else f"the shared scope {scope}"
 
 
-def _content_lines(content: Content) -> Iterator[str]:
-    from clawvm_es.cli.output import one_line
-    from clawvm_es.cli.tell import origin
+def _content_lines(content: Mapping[str, Any]) -> Iterator[str]:
+    from clawvm_es.cli.output import fit, one_line
+    from clawvm_es.views.words import origin
 
-    where = content.provenance
-    levels = ", ".join(f"{level} {tokens}" for level, tokens in content.levels.items())
-    yield f"  {where.content_version:>3}  {_at(where.written)}, author {where.author}"
-    yield f"       from    {origin(where)}"
-    if where.source:
-        yield f"       source  {one_line(where.source, PREVIEW)}"
-    yield f"       tokens  {levels}"
-    yield f"       text    {_preview(content.text)}"
-
-
-def _value_lines(found: Blame, value: Value, rejected: str = "") -> Iterator[str]:
-    number = "  –" if value.field_version is None else f"{value.field_version:>3}"
-    of = "" if value.scope_version is None else f", scope version {value.scope_version}"
-    size = "" if value.size_bytes is None else f", {value.size_bytes} bytes"
-    who = f", session {value.session_id}" if value.session_id != found.session_id else ""
-    what = f"{rejected} {value.op}" if rejected else f"{value.op}"
-    yield f"  {number}  {what}, {_at(value.settled)}{of}{size}{who}"
-    if value.staged is not None:
-        yield f"       staged    {_at(value.staged)}"
-    yield f"       evidence  {_evidence(value.evidence)}"
-    yield f"       value     {_preview(value.text)}"
+    where = content["provenance"]
+    levels = ", ".join(f"{level} {tokens}" for level, tokens in content["levels"].items())
+    yield fit(f"  {where['content_version']:>3}  {_at(where['written'])}, author {where['author']}")
+    yield fit(f"       from    {origin(where)}")
+    if where["source"]:
+        yield fit(f"       source  {one_line(where['source'])}")
+    yield fit(f"       tokens  {levels}")
+    yield from _text_lines("text  ", content)
 
 
-def _evidence(evidence: Basis) -> str:
-    from clawvm_es.cli.tell import origin, place
+def _value_lines(found: Mapping[str, Any], value: Mapping[str, Any], rejected: str = "") -> Iterator[str]:
+    from clawvm_es.cli.output import fit
 
-    if evidence.page is not None:
-        where = evidence.page
-        return f"page {where.page_id} version {where.content_version}, {origin(where)}"
-    if evidence.event is not None:
-        return place(evidence.event)
-    return "unresolved" if evidence.scope_version is None else f"scope version {evidence.scope_version}"
-
-
-def _preview(text: str | None) -> str:
-    from clawvm_es.cli.output import one_line
-
-    return "(erased)" if text is None else one_line(text, PREVIEW)
+    number = "  –" if value["field_version"] is None else f"{value['field_version']:>3}"
+    of = "" if value["scope_version"] is None else f", scope version {value['scope_version']}"
+    size = "" if value["size_bytes"] is None else f", {value['size_bytes']} bytes"
+    who = f", session {value['session_id']}" if value["session_id"] != found["session_id"] else ""
+    what = f"{rejected} {value['op']}" if rejected else f"{value['op']}"
+    yield fit(f"  {number}  {what}, {_at(value['settled'])}{of}{size}{who}")
+    if value["staged"] is not None:
+        yield fit(f"       staged    {_at(value['staged'])}")
+    yield fit(f"       evidence  {_evidence(value['evidence'])}")
+    yield from _text_lines("value   ", value)
 
 
-def _at(event: Place) -> str:
-    from clawvm_es.projections.session import iso
+def _text_lines(name: str, version: Mapping[str, Any]) -> Iterator[str]:
+    """The text of a first version; of a later one the lines that changed."""
+    from clawvm_es.cli.output import fit, one_line
 
-    return f"v{event.version} turn {event.turn} {event.type}, {iso(event.at_us)[:19]} by {event.principal}"
+    diff = version.get("diff")
+    if version["text"] is None:
+        yield f"       {name}  (erased)"
+    elif diff is None:
+        yield fit(f"       {name}  {one_line(version['text'])}")
+    elif not diff:
+        yield f"       {name}  as before"
+    else:
+        yield f"       {name}"
+        yield from (fit(style(f"       {line}", fg=COLOURS.get(line[:1]))) for line in diff)
+
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    from clawvm_es.views.words import origin, place
+
+    if (where := evidence["page"]) is not None:
+        return f"page {where['page_id']} version {where['content_version']}, {origin(where)}"
+    if evidence["event"] is not None:
+        return place(evidence["event"])
+    return "unresolved" if evidence["scope_version"] is None else f"scope version {evidence['scope_version']}"
+
+
+def _at(event: Mapping[str, Any]) -> str:
+    from clawvm_es.cli.times import shown_time
+
+    return "v{version} turn {turn} {type}, {0} by {principal}".format(shown_time(event["time"]), **event)

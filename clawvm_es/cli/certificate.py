@@ -35,8 +35,8 @@ def certify_earlier(
     log: EventLog, session: str | None, at: int | None, path: str, key: SecretKey | None
 ) -> dict[str, Any]:
     """Write the certificate of an erasure that was done before; returns its document."""
-    from clawvm_es.cli.options import chosen
     from clawvm_es.history.certificate import earlier_events
+    from clawvm_es.views.reading import chosen
 
     return _written(log, earlier_events(log, chosen(log, session), at), path, key)
 
@@ -50,7 +50,7 @@ def certify_done(log: EventLog, done: Redaction, path: str, key: SecretKey | Non
 
 def certificate_lines(document: dict[str, Any], path: str) -> list[str]:
     """A certificate for people: each place with its outcome, then where it is."""
-    from clawvm_es.cli.output import table
+    from clawvm_es.cli.tables import table
 
     cells = [(each["what"], each["outcome"], each["how"]) for each in document["scanned"]]
     signed = document.get("signature")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import json_option
 from clawvm_es.cli.output import style
 
 if TYPE_CHECKING:
-    from clawvm_es.projections.rows import PageRow, SessionRow
+    from clawvm_es.journal.ports import EventLog
 
 BUDGET: Final = 1_000
 POLICIES: Final = ("clawvm", "lru", "retrieval")
@@ -37,21 +38,20 @@ def demo(context: click.Context, journal: str | None, as_json: bool) -> None:
       clawvm demo --journal demo.db
     """
     from clawvm_es.cli.output import emit
-    from clawvm_es.cli.summary import session_document
     from clawvm_es.projections import projections_problems
     from clawvm_es.storage import verify
 
-    with _place(journal) as path:
-        rows, pages, log = _replayed(path)
-        with log:
-            problems = [*map(str, verify(log)), *projections_problems(log)]
+    with _place(journal) as path, _replayed(path) as log:
+        sessions = views.sessions(log)["sessions"]
+        pages = views.pages(log, f"demo-{POLICIES[0]}")["pages"]
+        problems = [*map(str, verify(log)), *projections_problems(log)]
     document: dict[str, Any] = {
         "journal": journal,
         "budget": BUDGET,
-        "sessions": [session_document(row) for row in rows],
+        "sessions": sessions,
         "verify": {"ok": not problems, "problems": problems},
     }
-    emit(document, _lines(rows, pages, problems, journal), as_json)
+    emit(document, _lines(sessions, pages, problems, journal), as_json)
     if problems:
         context.exit(1)
 
@@ -66,55 +66,71 @@ def _place(journal: str | None) -> Iterator[str]:
         yield os.path.join(folder, "demo.db")
 
 
-def _replayed(path: str) -> tuple[list[SessionRow], list[PageRow], Any]:
-    """Replay the bundled session under each policy; the sessions' figures, the pages of the first, the log."""
+def _replayed(path: str) -> AbstractContextManager[EventLog]:
+    """Replay the bundled session under each policy; the log, opened for reading."""
     from clawvm_es.core.profiles import profile
     from clawvm_es.engine.journal import Journal
     from clawvm_es.importers.replay import ReplaySettings, replay
-    from clawvm_es.projections import snapshot
-    from clawvm_es.projections.tables import PAGE_TABLE, SESSIONS
     from clawvm_es.storage import open_log
 
     with Journal.open(path, seed=SEED) as target, as_file(files("clawvm_es.cli") / "demo_session.jsonl") as file:
         for policy in POLICIES:
             replay(target, file, ReplaySettings(policy=profile(policy), budget_tokens=BUDGET, name=f"demo-{policy}"))
         target.catch_up()
-    log = open_log(path, read_only=True)
-    with snapshot(log) as view:
-        rows = [view.rows(SESSIONS, f"demo-{policy}")[0] for policy in POLICIES]
-        return rows, view.rows(PAGE_TABLE, f"demo-{POLICIES[0]}"), log
+    return open_log(path, read_only=True)
 
 
 def _lines(
-    rows: Sequence[SessionRow], pages: Sequence[PageRow], problems: Sequence[str], kept: str | None
+    sessions: Sequence[Mapping[str, Any]],
+    pages: Sequence[Mapping[str, Any]],
+    problems: Sequence[str],
+    kept: str | None,
 ) -> list[str]:
-    from clawvm_es.cli.output import bad, good, table
+    from clawvm_es.cli.output import bad, good
     from clawvm_es.cli.summary import faults_text
-    from clawvm_es.cli.tell import command
+    from clawvm_es.cli.tables import Column, fitted
+    from clawvm_es.views.words import command
 
-    ours = rows[0]
-    required = [page for page in pages if page.page_type in ("bootstrap", "constraint", "plan")]
-    others = [page for page in pages if page.level != "absent" and page not in required]
+    ours = sessions[0]
+    required = [page for page in pages if page["page_type"] in ("bootstrap", "constraint", "plan")]
+    others = [page for page in pages if page["level"] != "absent" and page not in required]
     shown = [*required, *others[-_SHOWN:]]
     heading = style("clawvm demo", bold=True)
     journal = kept or "demo.db"
     return [
-        f"{heading}: a coding session of {ours.turns} turns, {ours.tool_calls} tool calls and {ours.pages} pages,",
+        "{0}: a coding session of {turns} turns, {tool_calls} tool calls and {1} pages,".format(
+            heading, sum(ours["pages"].values()), **ours
+        ),
         f"compacted once, under a budget of {BUDGET} tokens.",
         "",
         "What went wrong, by policy (needs are pages whose content the model used):",
-        *table(
-            ((r.policy, r.needs, r.hits, r.page_ins, r.faults, faults_text(r)) for r in rows),
-            ("policy", "needs", "hits", "page-ins", "faults", "which"),
+        *fitted(
+            sessions,
+            (
+                Column("policy", "policy", 0, True),
+                Column("needs", "needs", 2),
+                Column("hits", "hits", 1),
+                Column("page-ins", "page_ins", 3),
+                Column("faults", lambda each: sum(each["faults"].values())),
+                Column("which", faults_text),
+            ),
         ),
         "",
         f"The page table under clawvm at the end (the rules, the plan, and the last {_SHOWN} pages in the prompt):",
-        *table(
-            ((p.page_id, p.page_type, p.level, p.tokens, p.full_tokens, p.pin, p.origin) for p in shown),
-            ("page", "type", "level", "tokens", "full", "pin", "origin"),
+        *fitted(
+            shown,
+            (
+                Column("page", "page_id", 0, True),
+                Column("type", "page_type", 1, True),
+                Column("level", "level", 0, True),
+                Column("tokens", "tokens"),
+                Column("full", "full_tokens", 2),
+                Column("pin", "pin", 3),
+                Column("title", "title"),
+            ),
         ),
         "",
-        f"Written back at the boundaries: {ours.committed} versions of the plan, each validated first.",
+        f"Written back at the boundaries: {ours['committed']} versions of the plan, each validated first.",
         *(f"{bad('✗')} {problem}" for problem in problems),
         *([] if problems else [f"{good('✓')} the log verifies: chains, bodies, read models"]),
         "",

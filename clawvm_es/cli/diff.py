@@ -1,24 +1,23 @@
 """`diff`: where two runs part, or what differs between two moments of one.
 
-Twin of `clawvm_es.history.compare.compare` and `clawvm_es.history.diff.diff`.
+Twin of `clawvm_es.views.diff`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from clawvm_es import views
+from clawvm_es.cli.blame import COLOURS
 from clawvm_es.cli.options import journal_argument, json_option, session_option
-from clawvm_es.cli.output import style
+from clawvm_es.cli.output import fit, style
 from clawvm_es.cli.place import also_meant
-
-if TYPE_CHECKING:
-    from clawvm_es.history.diff import Changed, Diff, FieldDifference, PageDifference, PromptDifference, Side
-    from clawvm_es.journal.ports import EventLog
+from clawvm_es.cli.tables import table
 
 _NAMED = 12
 """Page ids named on one line."""
@@ -62,86 +61,101 @@ def diff(
       clawvm diff j.db turn:39 turn:40 --session 9d7a
       clawvm diff j.db parent@812 fork --prompt
     """
-    from clawvm_es.cli.compared import compared_document, compared_lines
-    from clawvm_es.cli.options import opened
     from clawvm_es.cli.output import emit
-    from clawvm_es.history.compare import compare
-    from clawvm_es.history.diff import diff as ask
 
-    with opened(journal) as log, opened(against) if against else nullcontext(log) as other:
-        one, two = _moment(log, a, session), _moment(other, b, session)
-        found = ask(log, one, two, other=other)
-        runs = compare(log, one, two, other=other, times=times) if against or one[0] != two[0] else None
-    document = _document(journal, found, full)
-    lines = _lines(found, full)
-    if runs is not None:
-        document |= {"against": against, "same": found.same and runs.same, "runs": compared_document(runs, limit)}
+    with views.opened(journal) as log, views.opened(against) if against else nullcontext() as other:
+        one = views.moment(log, a, session)
+        two = views.moment(log if other is None else other, b, session)
+        document = {"journal": journal} | views.diff(
+            log, one, two, other=other, times=times, limit=limit, unified=full
+        )
+    if "runs" in document:
+        document["against"] = against
         placed = full or any(end is not None for _, end in (one, two))
-        ends = _at_ends(found, full) if placed else _brief(found)
-        lines = chain(_sides(found), compared_lines(runs, limit, ends))
+        ends = _at_ends(document, full) if placed else _brief(document)
+        lines: Iterable[str] = chain(_sides(document), _run_lines(document["runs"], ends))
+    else:
+        lines = _lines(document, full)
     emit(document, lines, as_json)
     if not document["same"]:
         raise click.exceptions.Exit(1)
 
 
-def _moment(log: EventLog, text: str, session: str | None) -> tuple[str, int | None]:
-    """The session and version that a moment names."""
-    from clawvm_es.cli.options import chosen, is_place, version_named
-
-    name, at, place = text.rpartition("@")
-    if not at or not is_place(place):
-        name, place = ("", text) if is_place(text) else (text, "")
-    session_id = chosen(log, name or session)
-    return session_id, version_named(log, session_id, place)
-
-
-def _document(journal: str, found: Diff, full: bool) -> dict[str, Any]:
-    import attrs
-
-    document = {"journal": journal, "same": found.same, **attrs.asdict(found)}
-    if found.prompt is not None and not full:
-        del document["prompt"]["unified"]
-    return document
-
-
-def _lines(found: Diff, full: bool) -> Iterator[str]:
+def _lines(found: Mapping[str, Any], full: bool) -> Iterator[str]:
     """What differs between two moments of one session."""
     yield from _sides(found)
-    if found.same:
+    if found["same"]:
         yield "nothing differs"
         return
-    if found.settings:
+    if found["settings"]:
         yield from _heading("settings", "")
-        yield from (f"  {_changed(each)}" for each in found.settings)
+        yield from (fit(f"  {_changed(each)}") for each in found["settings"])
     yield from _at_ends(found, full)
 
 
-def _sides(found: Diff) -> Iterator[str]:
-    yield f"a  {_side(found.a)}"
-    yield f"b  {_side(found.b)}"
+def _sides(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"a  {_side(found['a'])}"
+    yield f"b  {_side(found['b'])}"
 
 
-def _brief(found: Diff) -> Iterator[str]:
+def _brief(found: Mapping[str, Any]) -> Iterator[str]:
     """How much the ends of two runs differ in, on one line."""
-    parts = [(len(found.pages), "pages"), (len(found.store), "fields of the store")]
-    if found.prompt is not None:
-        parts.append((found.prompt.lines_a + found.prompt.lines_b, "lines of the prompt"))
+    parts = [(len(found["pages"]), "pages"), (len(found["store"]), "fields of the store")]
+    if (prompt := found["prompt"]) is not None:
+        parts.append((prompt["lines_a"] + prompt["lines_b"], "lines of the prompt"))
     if differing := ", ".join(f"{number} {what}" for number, what in parts if number):
-        places = " ".join(f"{side.session_id}@{side.version}" for side in (found.a, found.b))
+        places = " ".join("{session_id}@{version}".format(**found[side]) for side in ("a", "b"))
         yield f"at their ends differ {differing}; to see them: {places}"
 
 
-def _at_ends(found: Diff, full: bool) -> Iterator[str]:
+def _at_ends(found: Mapping[str, Any], full: bool) -> Iterator[str]:
     """What differs between two moments, beside settings."""
-    if found.pages:
-        counts = [sum(each.only == side for each in found.pages) for side in ("b", "a", None)]
+    if found["pages"]:
+        counts = [sum(each["only"] == side for each in found["pages"]) for side in ("b", "a", None)]
         yield from _heading("pages", "{} added, {} gone, {} changed".format(*counts))
-        yield from map(_page, found.pages)
-    if found.store:
-        yield from _heading("store", f"{len(found.store)} fields")
-        yield from (line for each in found.store for line in _field(each))
-    if found.prompt is not None:
-        yield from _prompt(found, found.prompt, full)
+        yield from (fit(_page(each)) for each in found["pages"])
+    if found["store"]:
+        yield from _heading("store", f"{len(found['store'])} fields")
+        yield from (fit(line) for each in found["store"] for line in _field(each))
+    if found["prompt"] is not None:
+        yield from _prompt(found, found["prompt"], full)
+
+
+def _run_lines(runs: Mapping[str, Any], ends: Iterable[str]) -> Iterator[str]:
+    """A comparison for people: the first difference, the next ones, counts, how the ends differ, and the verdict."""
+    from clawvm_es.cli.output import bad, good
+
+    first, number = runs["first"], runs["differences"]
+    if runs["settings"]:
+        yield "settings  " + "; ".join("{name} {a} → {b}".format(**each) for each in runs["settings"])
+    if first is not None:
+        yield ""
+        yield style("first difference", bold=True)
+        yield f"  {first['text']}"
+        later = runs["listed"][1:]
+        if later:
+            yield style("then", bold=True)
+            yield from (fit(f"  {each['text']}") for each in later)
+        if more := number - 1 - len(later):
+            yield f"  … and {more} more (-n {number} lists them)"
+        yield ""
+        hows = ("changed", "only_a", "only_b")
+        cells = [
+            (kind, *(counted.get(how, 0) for how in hows), runs["firsts"][kind]["place"])
+            for kind, counted in runs["counts"].items()
+        ]
+        yield from table(cells, ("kind", "changed", "only in a", "only in b", "first"))
+    if runs["erased_in_both"]:
+        yield f"! {runs['erased_in_both']} texts are erased in both runs: nobody can tell whether they differed"
+    at_ends = list(ends)
+    yield from at_ends
+    alike = "the same was said, called, returned and decided"
+    if first is not None:
+        yield f"{bad('✗')} {number} events differ, first at {first['text']}"
+    elif runs["settings"] or at_ends:
+        yield f"{bad('✗')} {alike}; {'settings' if runs['settings'] else 'the ends'} differ"
+    else:
+        yield f"{good('✓')} nothing differs: {alike}"
 
 
 def _heading(name: str, words: str) -> Iterator[str]:
@@ -149,15 +163,15 @@ def _heading(name: str, words: str) -> Iterator[str]:
     yield style(name, bold=True) + (f"  {words}" if words else "")
 
 
-def _side(side: Side) -> str:
-    at = f"{side.session_id} v{side.version}, turn {side.turn}"
-    if side.prompt_turn is None:
+def _side(side: Mapping[str, Any]) -> str:
+    at = "{session_id} v{version}, turn {turn}".format(**side)
+    if side["prompt_turn"] is None:
         return f"{at}; no prompt yet"
-    return f"{at}; prompt of turn {side.prompt_turn}, {side.prompt_tokens} tokens"
+    return "{0}; prompt of turn {prompt_turn}, {prompt_tokens} tokens".format(at, **side)
 
 
-def _changed(each: Changed) -> str:
-    return f"{each.name} {_word(each.a)} → {_word(each.b)}"
+def _changed(each: Mapping[str, Any]) -> str:
+    return f"{each['name']} {_word(each['a'])} → {_word(each['b'])}"
 
 
 def _word(value: Any) -> str:
@@ -168,40 +182,39 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _page(each: PageDifference) -> str:
-    if each.only is not None:
-        kind, level, tokens = (change.a if each.only == "a" else change.b for change in each.changes)
-        mark, colour = ("-", "red") if each.only == "a" else ("+", "green")
-        return style(f"  {mark} {each.page_id:<6} {kind}, {tokens} tokens in full, {level}", fg=colour)
+def _page(each: Mapping[str, Any]) -> str:
+    page_id, title = each["page_id"], f"  “{each['title']}”" if each["title"] else ""
+    if each["only"] is not None:
+        kind, level, tokens = (change[each["only"]] for change in each["changes"])
+        mark, colour = ("-", "red") if each["only"] == "a" else ("+", "green")
+        return style(f"  {mark} {page_id:<6} {kind}, {tokens} tokens in full, {level}{title}", fg=colour)
     words = [
-        f"text differs ({each.a} → {each.b} tokens)" if each.name == "text" else _changed(each)
-        for each in each.changes
+        f"text differs ({change['a']} → {change['b']} tokens)" if change["name"] == "text" else _changed(change)
+        for change in each["changes"]
     ]
-    return f"  ~ {each.page_id:<6} {'; '.join(words)}"
+    return f"  ~ {page_id:<6} {'; '.join(words)}{title}"
 
 
-def _field(each: FieldDifference) -> Iterator[str]:
+def _field(each: Mapping[str, Any]) -> Iterator[str]:
     from clawvm_es.cli.output import one_line
 
-    scope = "" if each.scope == "session" else f" of {each.scope}"
-    yield f"  ~ {each.field}{scope}: version {each.a_version or 'none'} → {each.b_version or 'none'}"
-    for mark, version, text, colour in (
-        ("-", each.a_version, each.a, "red"),
-        ("+", each.b_version, each.b, "green"),
-    ):
-        if version:
-            yield style(f"    {mark} {'(erased)' if text is None else one_line(text, 88)}", fg=colour)
+    scope = "" if each["scope"] == "session" else f" of {each['scope']}"
+    yield f"  ~ {each['field']}{scope}: version {each['a_version'] or 'none'} → {each['b_version'] or 'none'}"
+    for side, mark, colour in (("a", "-", "red"), ("b", "+", "green")):
+        if each[f"{side}_version"]:
+            text = each[side]
+            yield style(f"    {mark} {'(erased)' if text is None else one_line(text)}", fg=colour)
 
 
-def _prompt(found: Diff, prompt: PromptDifference, full: bool) -> Iterator[str]:
-    tokens = f"{_word(found.a.prompt_tokens)} → {_word(found.b.prompt_tokens)} tokens"
-    yield from _heading("prompt", f"{tokens}; {prompt.lines_a} lines only in a, {prompt.lines_b} only in b")
-    for side, ids in (("a", prompt.only_a), ("b", prompt.only_b)):
-        if ids:
+def _prompt(found: Mapping[str, Any], prompt: Mapping[str, Any], full: bool) -> Iterator[str]:
+    tokens = f"{_word(found['a']['prompt_tokens'])} → {_word(found['b']['prompt_tokens'])} tokens"
+    lines = "{lines_a} lines only in a, {lines_b} only in b".format(**prompt)
+    yield from _heading("prompt", f"{tokens}; {lines}")
+    for side in ("a", "b"):
+        if ids := prompt[f"only_{side}"]:
             more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
             yield f"  only in {side}: {', '.join(ids[:_NAMED])}{more}"
     if not full:
         yield "  the texts: --prompt"
         return
-    colours = {"+": "green", "-": "red", "@": "cyan"}
-    yield from (style(line, fg=colours.get(line[:1])) for line in prompt.unified)
+    yield from (style(line, fg=COLOURS.get(line[:1])) for line in prompt["unified"])

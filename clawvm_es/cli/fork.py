@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
     journal_argument,
@@ -58,10 +60,10 @@ def fork(
       clawvm fork j.db --turn 40 --as try
       clawvm fork j.db --turn 40 --as small --budget 4000 --rerun
     """
-    from clawvm_es.cli.options import require_journal
     from clawvm_es.cli.output import emit
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UsageError
+    from clawvm_es.views.reading import require_journal
 
     if rerun and version is None and turn is None:
         raise UsageError("after the last event nothing is left to run again", hint="name a place: --at or --turn")
@@ -78,6 +80,7 @@ def fork(
                 parent, name, at=at, policy=policy, budget_tokens=budget, allow_new_calls=allow_new_calls
             )  # fmt: skip
         opened, was = target.opened(name), target.opened(parent)
+        again = None if ran is None else views.rerun(target.log, parent, ran)
     assert opened is not None and was is not None
     document = {
         "journal": journal,
@@ -87,22 +90,21 @@ def fork(
         "policy": opened.profile.name,
         "budget": opened.budget_tokens,
         "allow_new_calls": allow_new_calls,
-        "rerun": None if ran is None else _document(ran),
+        "rerun": again,
     }
     lines = [f"{name} goes on from version {at} of {parent}: {opened.profile.name}, {opened.budget_tokens} tokens"]
-    emit(document, [*lines, *(_lines(ran, was, opened) if ran else ())], as_json)
+    emit(document, [*lines, *(_lines(again, was, opened) if again else ())], as_json)
 
 
 def _place(journal: str, session: str | None, version: int | None, turn: int | None, name: str) -> tuple[str, int]:
     """The session that is forked, and the version where; a fork that is there already knows its parent."""
-    from clawvm_es.cli.options import chosen, opened, version_at
     from clawvm_es.model.events import SessionForked
 
-    with opened(journal) as log:
+    with views.opened(journal) as log:
         first = log.first(name) if session is None else None
         known = first.data.parent if first is not None and isinstance(first.data, SessionForked) else None
-        parent = known or chosen(log, session)
-        at = version_at(log, parent, version, turn)
+        parent = known or views.chosen(log, session)
+        at = views.version_at(log, parent, version, turn)
         head = log.head(parent)
         return parent, at if at is not None or head is None else head.version  # type: ignore[return-value]
 
@@ -115,27 +117,15 @@ def _rerun(target: Journal, parent: str, name: str, at: int, policy: str | None,
         return rerun(target, parent, name, at=at, policy=policy, budget_tokens=budget, progress=report)
 
 
-def _document(ran: Rerun) -> dict[str, Any]:
-    from clawvm_es.cli.runs import figures_document, parting_document
+def _lines(ran: Mapping[str, Any], was: SessionOpened, now: SessionOpened) -> list[str]:
+    from clawvm_es.cli.runs import runs_lines
 
-    return {
-        "appended": ran.appended,
-        "served": ran.served,
-        "needs_left_out": ran.left_out,
-        "recorded": figures_document(ran.recorded),
-        "now": figures_document(ran.now),
-        "parted": parting_document(ran.parted),
-    }
-
-
-def _lines(ran: Rerun, was: SessionOpened, now: SessionOpened) -> list[str]:
-    from clawvm_es.cli.runs import run_row, runs_lines
-    from clawvm_es.history.whatif import OPEN_LOOP
-
-    rows = [
-        run_row("recorded", was.profile.name, was.budget_tokens, ran.recorded),
-        run_row("fork", now.profile.name, now.budget_tokens, ran.now),
+    runs = [
+        {"run": "recorded", "policy": was.profile.name, "budget": was.budget_tokens} | ran["recorded"],
+        {"run": "fork", "policy": now.profile.name, "budget": now.budget_tokens, "parted": ran["parted"]}
+        | ran["now"],
     ]
-    left_out = f"; {ran.left_out} needs left out, whose pages came after their call" if ran.left_out else ""
-    served = f"{ran.served} tool calls served from the tape, none ran; {ran.appended} events appended{left_out}"
-    return [served, "", *runs_lines(rows, [("fork", ran.now, ran.parted)]), OPEN_LOOP]
+    left = ran["needs_left_out"]
+    left_out = f"; {left} needs left out, whose pages came after their call" if left else ""
+    served = "{served} tool calls served from the tape, none ran; {appended} events appended".format(**ran)
+    return [served + left_out, "", *runs_lines(runs), ran["caveat"]]

@@ -1,22 +1,23 @@
-"""`clawvm grep`: which texts of a journal say something. Twin of `clawvm_es.history.grep.grep`."""
+"""`clawvm grep`: which texts of a journal say something. Twin of `clawvm_es.views.grep`."""
 
 from __future__ import annotations
 
 import re
-from itertools import islice
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.output import style
+from clawvm_es.cli.tables import Column, emit_rows, shape_options
 
 if TYPE_CHECKING:
-    from clawvm_es.history.grep import Hit, Query
+    from clawvm_es.history.grep import Query
 
 _BEFORE: Final = 30
 """Characters of a line shown before the place that was found."""
-_WIDTH: Final = 100
 
 
 @click.command()
@@ -30,6 +31,7 @@ _WIDTH: Final = 100
 @click.option("--regex", is_flag=True, help="PATTERN is a regular expression, searched for in every text.")
 @click.option("--ignore-case", "-i", is_flag=True, help="With --regex: upper and lower case are the same.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@shape_options
 @json_option
 @click.pass_context
 def grep(
@@ -58,34 +60,23 @@ def grep(
       clawvm grep j.db '"rate limit" retry' --type tool_returned
       clawvm grep j.db 'E[0-9]{4}' --regex --turn 40
     """
-    from clawvm_es.cli.options import chosen, chosen_or_all, opened, version_at
-    from clawvm_es.cli.output import emit, say
-    from clawvm_es.errors import UsageError
-    from clawvm_es.history import end_of_turn
-    from clawvm_es.history import grep as library
-    from clawvm_es.model.events import EVENT_TYPES
+    from clawvm_es.cli.output import say
+    from clawvm_es.views.reading import chosen_or_all
 
-    for name in types:
-        if name not in EVENT_TYPES:
-            raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
     query = _query(pattern, regex, ignore_case)
     for part in query.unsearched:
         say(f"{part!r} holds no word and is not searched for", "search for signs with --regex")
-    with opened(journal) as log:
+    with views.opened(journal) as log:
         placed = version is not None or turn is not None
-        session_id = chosen(log, session) if placed else chosen_or_all(log, session)
-        upto = None if session_id is None else version_at(log, session_id, version, turn)
-        after = 0
-        if turn is not None and session_id is not None:
-            after = end_of_turn(log, session_id, turn - 1)
-        hits = library.grep(log, query, session_id=session_id, after=after, upto=upto, types=types)
-        found = list(islice(hits, limit + 1))
-    more = len(found) > limit
-    found = found[:limit]
+        session_id = views.chosen(log, session) if placed else chosen_or_all(log, session)
+        document = {"journal": journal} | views.grep(
+            log, query, session_id, version=version, turn=turn, types=types, limit=limit
+        )
+    found = document["hits"]
     lines = [_shown(hit) for hit in found] or ["nothing found"]
-    if more:
+    if document["more"]:
         lines.append(f"… there are more; --limit {2 * limit} shows some of them")
-    emit({"journal": journal, "hits": [_document(hit) for hit in found], "more": more}, lines, as_json)
+    emit_rows(document, found, _COLUMNS, as_json, text=lines)
     if not found:
         context.exit(1)
 
@@ -102,31 +93,23 @@ def _query(pattern: str, regex: bool, ignore_case: bool) -> Query:
         raise UsageError(f"{pattern!r} is no regular expression: {error}") from None
 
 
-def _document(hit: Hit) -> dict[str, Any]:
-    return {
-        "session_id": hit.session_id,
-        "version": hit.version,
-        "turn": hit.turn,
-        "type": hit.type,
-        "what": hit.what,
-        "page_id": hit.page_id,
-        "level": hit.level,
-        "line": hit.line,
-        "start": hit.start,
-        "end": hit.end,
-    }
+_COLUMNS = (
+    Column("session", "session_id"), Column("version", "version"), Column("turn", "turn"), Column("what", "what"),
+    Column("page", "page_id", 1), Column("title", "title", 2), Column("line", "line"),
+)  # fmt: skip
 
 
-def _shown(hit: Hit) -> str:
+def _shown(hit: Mapping[str, Any]) -> str:
     """A hit on one line, the place marked on a terminal."""
-    from clawvm_es.cli.output import one_line
+    from clawvm_es.cli.output import fit, one_line, terminal_width
 
-    first = max(0, hit.start - _BEFORE)
-    before = ("…" if first else "") + " ".join(hit.line[first : hit.start].split())
-    blank = " " if hit.line[max(0, hit.start - 1) : hit.start].isspace() and before else ""
-    said = style(one_line(hit.line[hit.start : hit.end], 60), bold=True)
-    rest = one_line(hit.line[hit.end :], _WIDTH - _BEFORE)
-    gap = " " if hit.line[hit.end : hit.end + 1].isspace() else ""
-    level = f" ({hit.level})" if hit.level else ""
-    place = style(f"{hit.session_id[:8]} v{hit.version} t{hit.turn}", fg="cyan")
-    return f"{place} {hit.what}{level}: {before}{blank}{said}{gap}{rest}"
+    line, start, end = hit["line"], hit["start"], hit["end"]
+    first = 0 if terminal_width() is None else max(0, start - _BEFORE)
+    before = ("…" if first else "") + one_line(line[first:start])
+    blank = " " if line[max(0, start - 1) : start].isspace() and before else ""
+    gap = " " if line[end : end + 1].isspace() else ""
+    said = style(one_line(line[start:end]), bold=True)
+    level = f" ({hit['level']})" if hit["level"] else ""
+    title = f" “{hit['title']}”" if hit["title"] and hit["title"].rstrip("…") not in one_line(line) else ""
+    place = style(f"{hit['session_id'][:8]} v{hit['version']} t{hit['turn']}", fg="cyan")
+    return fit(f"{place} {hit['what']}{level}{title}: {before}{blank}{said}{gap}{one_line(line[end:])}")

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,34 +89,59 @@ def _shown(line: str) -> str:
     return "".join(f"\x1b[{part}" if place % 2 else visible(part) for place, part in enumerate(parts))
 
 
-def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> list[str]:
-    """Rows as the lines of a table: texts as they are, also those that look like numbers; numbers to the right."""
-    from tabulate import tabulate
-
-    cells = [list(row) for row in rows]
-    if not cells:
-        return ["(none)"]
-    columns = list(zip(*cells, strict=True))
-    aligned = ["right" if _numbers(column) else "left" for column in columns]
-    texts = [[_cell(cell) for cell in row] for row in cells]
-    lines: list[str] = tabulate(
-        texts, headers=headers, tablefmt="simple", disable_numparse=True, colalign=aligned
-    ).splitlines()
-    return lines
-
-
-def _numbers(column: Sequence[Any]) -> bool:
-    """Whether a column holds numbers, and cells that are empty."""
-    found = [cell for cell in column if cell is not None]
-    return bool(found) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in found)
-
-
-def _cell(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """A value as the text of one cell: visible, on one line; nothing for None and no."""
     if cell is None:
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else ""
     return visible(cell.replace("\n", "⏎")) if isinstance(cell, str) else str(cell)
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal that stdout is; None where it is none, and nothing has to fit."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def text_width(text: str) -> int:
+    """The columns that a text takes: two for wide characters, none for combining ones."""
+    return len(text) if text.isascii() else sum(map(_char_width, text))
+
+
+def _char_width(char: str) -> int:
+    return 0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+
+
+def cut(line: str, width: int) -> str:
+    """A line that takes at most `width` columns; a cut one ends in …, and keeps the colours it ends with."""
+    parts = [part if place % 2 else visible(part) for place, part in enumerate(_MARKED.split(line))]
+    if sum(map(text_width, parts[::2])) <= width:
+        return line
+    found, room = "", width - 1
+    for place, part in enumerate(parts):
+        if place % 2:
+            found += f"{_MARK}{part}"
+            continue
+        fits = part if text_width(part) <= room else _beginning(part, room)
+        found += fits + ("…" if fits != part and room >= 0 else "")
+        room = room - text_width(fits) if fits == part else -1
+    return found
+
+
+def _beginning(text: str, width: int) -> str:
+    """The longest beginning of a text that takes at most `width` columns."""
+    taken = 0
+    for place, char in enumerate(text):
+        taken += _char_width(char)
+        if taken > width:
+            return text[:place]
+    return text
+
+
+def fit(line: str) -> str:
+    """A line as wide as the terminal; whole where stdout is none."""
+    width = terminal_width()
+    return line if width is None else cut(line, width)
 
 
 def facts(pairs: Mapping[str, Any]) -> list[str]:
@@ -124,20 +151,12 @@ def facts(pairs: Mapping[str, Any]) -> list[str]:
 
 
 def _fact(value: Any) -> str:
-    return value.replace("\n", "⏎") if isinstance(value, str) else _cell(value)
+    return value.replace("\n", "⏎") if isinstance(value, str) else cell_text(value)
 
 
-def document(row: Any) -> dict[str, Any]:
-    """A row of a read model as a JSON object."""
-    import attrs
-
-    return attrs.asdict(row)
-
-
-def one_line(text: str, width: int) -> str:
-    """The beginning of a text, on one line."""
-    flat = " ".join(text[: width * 4].split())
-    return flat if len(flat) <= width else flat[: width - 1] + "…"
+def one_line(text: str) -> str:
+    """A text on one line, its blanks made one."""
+    return " ".join(text.split())
 
 
 def counted(number: int, what: str) -> str:

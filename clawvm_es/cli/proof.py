@@ -47,8 +47,8 @@ def checkpoint(
       clawvm checkpoint j.db --key anchor.key -o j.checkpoint
       clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
     """
-    from clawvm_es.cli.options import opened, require_journal
     from clawvm_es.errors import AnchorRefused, UsageError
+    from clawvm_es.views.reading import opened, require_journal
 
     require_journal(journal)
     if (key is None) == (make_key is None):
@@ -91,8 +91,8 @@ def bundle(
       clawvm bundle j.db --session run-1 --key anchor.key -o run-1.clawvm.bundle
       python -m clawvm_es.verify_bundle run-1.clawvm.bundle --key anchor.key.pub
     """
-    from clawvm_es.cli.options import chosen, known_sessions, opened, require_journal
     from clawvm_es.errors import AnchorRefused, UsageError
+    from clawvm_es.views.reading import chosen, known_sessions, opened, require_journal
 
     require_journal(journal)
     if (key is None) == (anchor is None):

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import attrs
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
-
-if TYPE_CHECKING:
-    from clawvm_es.journal.ports import EventLog, Recorded
+from clawvm_es.cli.tables import Column, columns, emit_rows, shape_options, table
 
 
 @click.command()
 @journal_argument
 @session_option
+@shape_options
 @json_option
 def sessions(journal: str, session: str | None, as_json: bool) -> None:
-    """List the sessions of a journal with their figures.
+    """List the sessions of a journal with their titles, times and figures.
 
     \b
     Example:
       clawvm sessions j.db
       clawvm sessions j.db --session 9d7a
     """
-    from clawvm_es.cli.options import chosen_or_all, models, opened
-    from clawvm_es.cli.output import emit
-    from clawvm_es.cli.summary import session_document, session_lines, sessions_table
-    from clawvm_es.projections.tables import SESSIONS
+    from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
+    from clawvm_es.views.reading import chosen_or_all
 
-    with opened(journal) as log:
-        wanted = chosen_or_all(log, session)
-        with models(log) as view:
-            rows = view.rows(SESSIONS, wanted)
-    lines = session_lines(rows[0], {}) if len(rows) == 1 else sessions_table(rows)
-    emit({"journal": journal, "sessions": [session_document(row) for row in rows]}, lines, as_json)
+    with views.opened(journal) as log:
+        document = {"journal": journal} | views.sessions(log, chosen_or_all(log, session))
+    found = document["sessions"]
+    lines = session_lines(found[0], {}) if len(found) == 1 else None
+    emit_rows(document, found, SESSION_COLUMNS, as_json, text=lines)
 
 
 @click.command()
@@ -48,6 +43,7 @@ def sessions(journal: str, session: str | None, as_json: bool) -> None:
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type (repeatable).")
 @click.option("--kind", type=click.Choice(["input", "decision"]), help="Only inputs, or only decisions.")
 @click.option("--limit", "-n", type=click.IntRange(1), help="Only the last N of them.")
+@shape_options
 @json_option
 def log(
     journal: str,
@@ -66,101 +62,50 @@ def log(
       clawvm log j.db --turn 40
       clawvm log j.db --type fault_observed
     """
-    from collections import deque
+    from clawvm_es.cli.output import emit_lines
+    from clawvm_es.cli.tables import shape
+    from clawvm_es.views.events import events
 
-    from clawvm_es.cli.options import opened
-    from clawvm_es.cli.output import emit_json, emit_lines
-    from clawvm_es.errors import UsageError
-    from clawvm_es.model.events import EVENT_TYPES
-
-    for name in types:
-        if name not in EVENT_TYPES:
-            raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
-    with opened(journal) as source:
-        rows: Iterator[Recorded] = (
-            row
-            for row in _events(source, session, version, turn)
-            if (not types or row.type in types) and (kind is None or row.kind == kind)
-        )
-        if limit is not None:
-            rows = iter(deque(rows, maxlen=limit))
-        if as_json:
-            emit_json({"journal": journal, "events": [event_document(row) for row in rows]})
-        else:
-            emit_lines(_log_line(source, row) for row in rows)
+    with views.opened(journal) as source:
+        one = session is not None or version is not None or turn is not None
+        session_id = views.chosen(source, session) if one else None
+        found = events(source, session_id, version=version, turn=turn, types=types, kind=kind, limit=limit)
+        if not as_json and not shape():  # line by line, as it is read
+            emit_lines(_log_lines(found, named=session_id is None))
+            return
+        rows = list(found)
+    emit_rows({"journal": journal, "events": rows}, rows, _EVENT_COLUMNS, as_json)
 
 
-def _log_line(log: EventLog, row: Recorded) -> str:
-    from clawvm_es.cli.output import style
+def _log_lines(found: Iterator[dict[str, Any]], named: bool) -> Iterator[str]:
+    """Events for people: a heading for each day, then a line for each event with its time of day."""
+    from clawvm_es.cli.output import fit, style
+    from clawvm_es.cli.times import shown_second, shown_time
 
-    name = style(f"{row.type:<28}", fg="cyan" if row.kind == "input" else "yellow")
-    told = brief(row, _opener(log, row))
-    return f"{row.seq:>7} {row.session_id[:8]:<8} v{row.version:<6} t{row.turn:<5} {name} {told}"
-
-
-def _opener(log: EventLog, row: Recorded) -> Callable[[str | None], str | None]:
-    """What opens the commitments of a row."""
-
-    def text(commitment: str | None) -> str | None:
-        body = log.vault(row.session_id).open(commitment) if commitment else None
-        return None if body is None else body.decode("utf-8", "surrogatepass")
-
-    return text
-
-
-def _events(source: EventLog, session: str | None, version: int | None, turn: int | None) -> Iterator[Recorded]:
-    """The events of one session up to a version or of one turn, or of all sessions."""
-    from clawvm_es.cli.options import chosen, versions_at
-    from clawvm_es.journal.lineage import read_session
-
-    if session is None and version is None and turn is None:
-        return source.read_all()
-    session_id = chosen(source, session)
-    return read_session(source, session_id, *versions_at(source, session_id, version, turn))
+    day = None
+    for each in found:
+        time = shown_time(each["time"])
+        if time[:10] != day:
+            day = time[:10]
+            yield style(f"── {day} ──", bold=True)
+        name = style(f"{each['type']:<24}", fg="cyan" if each["kind"] == "input" else "yellow")
+        session = f"{each['session_id'][:12]:<12} " if named else ""
+        place = f"v{each['version']:<6} t{each['turn']:<4}"
+        yield fit(f"{shown_second(each['time'])} {session}{place} {name} {_told(each)}")
 
 
-def event_document(row: Recorded) -> dict[str, Any]:
-    """One event as a JSON object: its envelope and its data as stored."""
-    return {
-        "seq": row.seq,
-        "session_id": row.session_id,
-        "version": row.version,
-        "turn": row.turn,
-        "kind": row.kind,
-        "type": row.type,
-        "schema_version": row.schema_version,
-        "at": row.at_us,
-        "principal": row.principal,
-        "cause": row.cause,
-        "idempotency_key": row.idempotency_key,
-        "data": json.loads(row.raw),
-        "prev_hash": row.prev_hash.hex(),
-        "hash": row.hash.hex(),
-    }
+def _told(found: Mapping[str, Any]) -> str:
+    """An event's data on one line, with the title of the page that it names."""
+    from clawvm_es.views.events import brief
+
+    title = found.get("title")
+    return f"{brief(found)}{f'  “{title}”' if title else ''}"
 
 
-def brief(row: Recorded, text: Callable[[str | None], str | None] | None = None) -> str:
-    """The data of an event on one line, without commitments; of an erasure, also on whose behalf it was.
-
-    With `text`, which opens commitments, a call of a tool on no declared list is told by its name.
-    """
-    from clawvm_es.history.origins import tool_name
-    from clawvm_es.model.events import ContentRedacted, ToolCalled
-
-    words = []
-    for name, value in json.loads(row.raw).items():
-        if isinstance(value, str) and len(value) == 64:
-            continue
-        if isinstance(value, list):
-            plain = all(isinstance(item, int) or (isinstance(item, str) and len(item) < 64) for item in value)
-            words.append(f"{name}={','.join(map(str, value))}" if plain else f"{name}×{len(value)}")
-        elif name == "tool" and text is not None and isinstance(row.data, ToolCalled):
-            words.append(f"tool={tool_name(row.data, text)}")
-        elif not isinstance(value, dict):
-            words.append(f"{name}={value}")
-    if row.type == ContentRedacted.TYPE:
-        words.append(f"by={row.principal}")
-    return " ".join(words)
+_EVENT_COLUMNS = (
+    Column("seq", "seq", 3), Column("session", "session_id", 2), Column("version", "version"), Column("turn", "turn"),
+    Column("time", "time", 1), Column("type", "type", 0, True), Column("data", _told),
+)  # fmt: skip
 
 
 @click.command()
@@ -177,70 +122,11 @@ def show(journal: str, what: str, session: str | None, version: int | None, turn
       clawvm show j.db 17
       clawvm show j.db p3 --turn 40
     """
-    from clawvm_es.cli.options import chosen, opened
     from clawvm_es.cli.output import emit
 
-    with opened(journal) as log:
-        session_id = chosen(log, session)
-        if what.isdecimal():
-            document = _event_in_full(log, session_id, int(what))
-        else:
-            document = _page_in_full(log, session_id, what, version, turn)
+    with views.opened(journal) as log:
+        document = views.show(log, views.chosen(log, session), what, version=version, turn=turn)
     emit(document, _full_lines(document), as_json)
-
-
-def _event_in_full(log: EventLog, session_id: str, version: int) -> dict[str, Any]:
-    from clawvm_es.errors import UsageError
-    from clawvm_es.journal.lineage import read_session
-
-    row = next(read_session(log, session_id, version - 1, version), None) if version else None
-    if row is None:
-        raise UsageError(f"session {session_id} has no version {version}")
-    document = event_document(row)
-    return document | {"texts": _texts(log, session_id, document["data"])}
-
-
-def _texts(log: EventLog, session_id: str, data: Any, path: str = "") -> dict[str, str | None]:
-    """The texts behind all commitments in data, by their place in it; None where a text was sealed or erased."""
-    from clawvm_es.journal.codec import COMMITMENT_FIELDS
-
-    if isinstance(data, list):
-        found: dict[str, str | None] = {}
-        for place, item in enumerate(data):
-            found |= _texts(log, session_id, item, f"{path}[{place}]")
-        return found
-    if not isinstance(data, dict):
-        return {}
-    found = {}
-    for name, value in data.items():
-        here = f"{path}.{name}" if path else name
-        if name in COMMITMENT_FIELDS and isinstance(value, str) and len(value) == 64:
-            body = log.vault(session_id).open(value)
-            found[here] = None if body is None else body.decode("utf-8", "surrogatepass")
-        else:
-            found |= _texts(log, session_id, value, here)
-    return found
-
-
-def _page_in_full(
-    log: EventLog, session_id: str, page_id: str, version: int | None, turn: int | None
-) -> dict[str, Any]:
-    from clawvm_es.cli.options import models
-    from clawvm_es.cli.output import document
-    from clawvm_es.errors import UsageError
-    from clawvm_es.projections.tables import PAGE_TABLE
-
-    with models(log, session_id, version, turn) as view:
-        page = next((row for row in view.rows(PAGE_TABLE, session_id) if row.page_id == page_id), None)
-    if page is None:
-        raise UsageError(f"session {session_id} has no page {page_id} there")
-    found = document(page) | {"levels": json.loads(page.levels)}
-    texts = (
-        _event_in_full(log, session_id, page.written_version) if page.written_version else {"texts": {}, "data": {}}
-    )
-    kept = texts["data"].get("levels", ())
-    by_level = {level["level"]: texts["texts"].get(f"levels[{place}].body") for place, level in enumerate(kept)}
-    return found | {"source_text": texts["texts"].get("source"), "texts": by_level}
 
 
 def _full_lines(document: dict[str, Any]) -> list[str]:
@@ -258,10 +144,19 @@ def _full_lines(document: dict[str, Any]) -> list[str]:
     return lines
 
 
+_FAULT_COLUMNS = (
+    Column("session", "session_id", 2), Column("turn", "turn"), Column("version", "version", 3),
+    Column("fault", "fault", 0, True), Column("reason", "reason", 1), Column("page", "page_id", 0, True),
+    Column("type", "page_type", 4), Column("tool", "tool", 5), Column("title", "title"),
+    Column("evidence", lambda row: ", ".join(f"v{each}" for each in row["evidence"]), 6),
+)  # fmt: skip
+
+
 @click.command()
 @journal_argument
 @session_option
 @place_options
+@shape_options
 @json_option
 def faults(journal: str, session: str | None, version: int | None, turn: int | None, as_json: bool) -> None:
     """List the faults: what was lost without a word, why, and the events it rests on.
@@ -270,35 +165,21 @@ def faults(journal: str, session: str | None, version: int | None, turn: int | N
     Example:
       clawvm faults j.db
     """
-    from clawvm_es.cli.options import chosen, chosen_or_all, models, opened, version_at
-    from clawvm_es.cli.output import document, emit, table
-    from clawvm_es.projections.tables import FAULTS
+    from clawvm_es.views.reading import chosen_or_all
 
-    with opened(journal) as log:
+    with views.opened(journal) as log:
         placed = version is not None or turn is not None
-        wanted = chosen(log, session) if placed else chosen_or_all(log, session)
-        upto = None if wanted is None else version_at(log, wanted, version, turn)
-        with models(log) as view:  # a fault's row stays as it was made
-            rows = [row for row in view.rows(FAULTS, wanted) if upto is None or row.version <= upto]
-        rows = _with_names(log, rows)
-    headers = ("session", "turn", "version", "fault", "reason", "page", "type", "tool", "evidence")
-    cells = (
-        (r.session_id, r.turn, r.version, r.fault, r.reason, r.page_id, r.page_type, r.tool, r.evidence) for r in rows
-    )
-    found = [document(row) | {"evidence": json.loads(row.evidence)} for row in rows]
-    emit({"journal": journal, "faults": found}, table(cells, headers) if rows else ["no faults"], as_json)
+        wanted = views.chosen(log, session) if placed else chosen_or_all(log, session)
+        document = {"journal": journal} | views.faults(log, wanted, version=version, turn=turn)
+    emit_rows(document, document["faults"], _FAULT_COLUMNS, as_json, empty="no faults")
 
 
-def _with_names(log: EventLog, rows: Sequence[Any]) -> list[Any]:
-    """Rows of faults, with the names of tools that are on no declared list."""
-    from clawvm_es.history.origins import tool_names
-    from clawvm_es.model.events import UNKNOWN_TOOL
-
-    names = {row.session_id: tool_names(log, row.session_id) for row in rows if row.tool == UNKNOWN_TOOL}
-    return [
-        attrs.evolve(row, tool=names[row.session_id].get(row.call, row.tool)) if row.tool == UNKNOWN_TOOL else row
-        for row in rows
-    ]
+_TRACE_COLUMNS = (
+    Column("turn", "turn"), Column("version", "version", 2), Column("type", "type", 0, True),
+    Column("page", "page_id", 0, True), Column("before", "before", 1, True), Column("after", "after", 1, True),
+    Column("reason", "reason"), Column("fault", "fault", 3), Column("tokens", "tokens", 4),
+    Column("cause", "cause", 5), Column("title", "title"),
+)  # fmt: skip
 
 
 @click.command()
@@ -306,6 +187,7 @@ def _with_names(log: EventLog, rows: Sequence[Any]) -> list[Any]:
 @session_option
 @place_options
 @click.option("--page", metavar="ID", help="Only decisions about this page.")
+@shape_options
 @json_option
 def trace(
     journal: str, session: str | None, version: int | None, turn: int | None, page: str | None, as_json: bool
@@ -317,23 +199,24 @@ def trace(
       clawvm trace j.db --turn 40
       clawvm trace j.db --page p3
     """
-    from clawvm_es.cli.options import chosen, opened, versions_at
-    from clawvm_es.cli.output import emit, table
-    from clawvm_es.projections import decisions
+    with views.opened(journal) as log:
+        session_id = views.chosen(log, session)
+        document = {"journal": journal} | views.trace(log, session_id, version=version, turn=turn, page=page)
+    emit_rows(document, document["decisions"], _TRACE_COLUMNS, as_json)
 
-    with opened(journal) as log:
-        session_id = chosen(log, session)
-        after, upto = versions_at(log, session_id, version, turn)
-        rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
-    names = ("turn", "version", "type", "page_id", "before", "after", "reason", "fault", "tokens", "cause")
-    cells = [tuple(row[name] for name in names) for row in rows]
-    emit({"journal": journal, "session_id": session_id, "decisions": rows}, table(cells, names), as_json)
+
+_TURN_COLUMNS = columns(
+    "turn", "tokens", "uncached_tokens", "pages", "needs", "hits", "page_ins", "faults", "tool_calls",
+    "pages_written", "raised", "lowered", "boundaries",
+    uncached_tokens=4, pages=5, hits=3, tool_calls=6, pages_written=7, raised=8, lowered=9, boundaries=1,
+)  # fmt: skip
 
 
 @click.command()
 @journal_argument
 @session_option
 @click.option("--turns", "by_turn", is_flag=True, help="A line for each turn of one session.")
+@shape_options
 @json_option
 def stats(journal: str, session: str | None, by_turn: bool, as_json: bool) -> None:
     """Print what a journal holds: events by type, bodies, sizes, totals; or a session turn by turn.
@@ -343,61 +226,27 @@ def stats(journal: str, session: str | None, by_turn: bool, as_json: bool) -> No
       clawvm stats j.db
       clawvm stats j.db --turns
     """
-    from clawvm_es.cli.options import chosen, chosen_or_all, opened
-    from clawvm_es.cli.output import emit
+    from clawvm_es.views.reading import chosen_or_all
 
-    with opened(journal) as log:
+    with views.opened(journal) as log:
         if by_turn:
-            document, lines = _turn_stats(log, chosen(log, session))
-        else:
-            document, lines = _stats(log, chosen_or_all(log, session))
-    emit({"journal": journal} | document, lines, as_json)
+            document = {"journal": journal} | views.turns(log, views.chosen(log, session))
+            emit_rows(document, document["turns"], _TURN_COLUMNS, as_json)
+            return
+        document = {"journal": journal} | views.stats(log, chosen_or_all(log, session))
+    types = [
+        {"type": name, "events": number, "data_bytes": document["bytes_by_type"][name]}
+        for name, number in sorted(document["events_by_type"].items(), key=lambda each: -each[1])
+    ]
+    shown = columns("type", "events", "data_bytes")
+    emit_rows(document, types, shown, as_json, text=_stats_lines(document, types))
 
 
-def _turn_stats(log: EventLog, session_id: str) -> tuple[dict[str, Any], list[str]]:
-    from clawvm_es.cli.options import models
-    from clawvm_es.cli.output import document, table
-    from clawvm_es.projections.tables import TURNS
+def _stats_lines(document: Mapping[str, Any], types: list[dict[str, Any]]) -> list[str]:
+    from clawvm_es.cli.output import facts
 
-    with models(log) as view:
-        rows = [document(row) for row in view.rows(TURNS, session_id)]
-    names = (
-        "turn", "tokens", "uncached_tokens", "pages", "needs", "hits", "page_ins", "faults",
-        "tool_calls", "pages_written", "raised", "lowered", "boundaries",
-    )  # fmt: skip
-    cells = [tuple(row[name] for name in names) for row in rows]
-    return {"session_id": session_id, "turns": rows}, table(cells, names)
-
-
-def _stats(log: EventLog, session_id: str | None) -> tuple[dict[str, Any], list[str]]:
-    from clawvm_es.cli.options import models
-    from clawvm_es.cli.output import facts, table
-    from clawvm_es.journal.lineage import read_session
-    from clawvm_es.projections.tables import SESSIONS
-
-    by_type: Counter[str] = Counter()
-    bytes_by_type: Counter[str] = Counter()
-    for row in log.read_all() if session_id is None else read_session(log, session_id):
-        by_type[row.type] += 1
-        bytes_by_type[row.type] += len(row.raw)
-    with models(log) as view:
-        rows = view.rows(SESSIONS, session_id)
-    names = ("turns", "tool_calls", "pages", "needs", "hits", "page_ins", "misses", "faults", "alerts", "pressure",
-             "tokens", "uncached_tokens")  # fmt: skip
-    totals = {name: sum(getattr(row, name) for row in rows) for name in names}
-    stored, stored_bytes = log.bodies_kept(session_id)
-    document = {
-        "sessions": len(rows),
-        "events": sum(by_type.values()),
-        "data_bytes": sum(bytes_by_type.values()),
-        "bodies": stored,
-        "body_bytes": stored_bytes,
-        **log.details(),
-        **totals,
-        "events_by_type": dict(sorted(by_type.items())),
-    }
-    types = [(name, number, bytes_by_type[name]) for name, number in by_type.most_common()]
-    plain = {name: value for name, value in document.items() if name != "events_by_type"}
+    left = ("journal", "events_by_type", "bytes_by_type")
+    plain = {name.replace("_", " "): value for name, value in document.items() if name not in left}
     if "wal_held_by" in document:
-        plain["wal_held_by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"
-    return document, [*facts(plain), "", *table(types, ("type", "events", "data bytes"))]
+        plain["wal held by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"
+    return [*facts(plain), "", *table([each.values() for each in types], ("type", "events", "data bytes"))]  # type: ignore[misc]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
 
 if TYPE_CHECKING:
@@ -78,11 +80,11 @@ def redact(
       clawvm redact j.db --pattern 'sk-[a-z0-9]{20,}' --reason secret --dry-run
     """
     from clawvm_es.cli.certificate import certificate_key, certificate_lines, certify_done, certify_earlier
-    from clawvm_es.cli.options import require_journal
     from clawvm_es.cli.output import emit
     from clawvm_es.history.redact import redact as erase
     from clawvm_es.model.facts import RedactReason
     from clawvm_es.storage import open_log
+    from clawvm_es.views.reading import require_journal
 
     require_journal(journal)
     signer = certificate_key(certificate, key, at, dry_run)
@@ -106,7 +108,8 @@ def redact(
             if plan.shares and (target.matches is not None or plan.spans_sessions):
                 _ask(context, journal, plan, as_json)
         done = run(dry_run)
-        document, lines = {"journal": journal} | _document(done), _lines(done)
+        document = {"journal": journal} | views.redaction(done)
+        lines = _lines(document)
         if certificate is not None:
             document["certificate"] = certify_done(log, done, certificate, signer)
             lines += certificate_lines(document["certificate"], certificate)
@@ -121,14 +124,14 @@ def _ask(context: click.Context, journal: str, plan: Redaction, as_json: bool) -
     from clawvm_es.errors import UsageError
 
     if not on_terminal():
-        emit({"journal": journal} | _document(plan) | {"status": "unconfirmed"}, _lines(plan), as_json)
+        emit({"journal": journal} | views.unconfirmed(plan), _lines(views.redaction(plan)), as_json)
         texts, sessions = sum(share.texts for share in plan.shares), len(plan.shares)
         raise UsageError(
             f"nothing was erased: {texts} texts of {sessions} {'session' if sessions == 1 else 'sessions'} would go, "
             "and nobody is there to ask",
             hint="give --yes to erase them",
         )
-    say_lines(_lines(plan))
+    say_lines(_lines(views.redaction(plan)))
     if not click.confirm("Erase these texts for good?", err=True):
         say("nothing was erased")
         context.exit(1)
@@ -149,10 +152,10 @@ def _target(
     everything: bool,
 ) -> Target:
     """What the options mean; raises `UsageError` unless exactly one thing is named."""
-    from clawvm_es.cli.options import chosen, chosen_or_all
     from clawvm_es.errors import UsageError
     from clawvm_es.history.redact import Target
     from clawvm_es.representations.secrets import holds_secret
+    from clawvm_es.views.reading import chosen, chosen_or_all
 
     if sum((page is not None, body is not None, pattern is not None, secrets, everything)) != 1:
         raise UsageError("what is to be erased?", hint="give one of --page, --body, --pattern, --secrets, --all")
@@ -165,31 +168,6 @@ def _target(
     return Target(chosen_or_all(log, session), body=body, matches=found)
 
 
-def _document(done: Redaction) -> dict[str, Any]:
-    return {
-        "status": done.status,
-        "commitments": done.commitments,
-        "bodies": done.bodies,
-        "bytes": done.size_bytes,
-        "sessions": [
-            {"session_id": each.session_id, "title": each.title, "texts": each.texts, "bytes": each.size_bytes}
-            for each in done.shares
-        ],
-        "events": [
-            {
-                "session_id": trail.session_id,
-                "version": trail.version,
-                "commitments": trail.commitments,
-                "pages": list(trail.pages),
-            }
-            for trail in done.trails
-        ],
-        "held_by": list(done.held_by),
-        "guessable": done.guessable,
-        "foreign": list(done.foreign),
-    }
-
-
 _SAID = {
     "nothing": "nothing to erase",
     "planned": "would be erased (nothing was written)",
@@ -199,20 +177,25 @@ _SAID = {
 }
 
 
-def _lines(done: Redaction) -> list[str]:
+def _lines(done: Mapping[str, Any]) -> list[str]:
     """What was done, or would be, for people: texts by session, events by stream, and the outcome."""
-    from clawvm_es.cli.output import bad, good, table
+    from clawvm_es.cli.output import bad, good
+    from clawvm_es.cli.tables import table
 
-    cells = [(t.session_id, t.version or None, t.commitments, ", ".join(t.pages[:8])) for t in done.trails]
-    shares = [(s.session_id, s.title if s.title != s.session_id else "", s.texts, s.size_bytes) for s in done.shares]
+    status, held_by = done["status"], done["held_by"]
+    cells = [(t["session_id"], t["version"], t["commitments"], ", ".join(t["pages"][:8])) for t in done["events"]]
+    shares = [
+        (s["session_id"], s["title"] if s["title"] != s["session_id"] else "", s["texts"], s["bytes"])
+        for s in done["sessions"]
+    ]
     lines = [*table(shares, ("session", "title", "texts", "bytes")), ""] if shares else []
-    if cells and done.status != "planned":
+    if cells and status != "planned":
         lines += table(cells, ("session", "version", "commitments", "pages"))
-    mark = bad("✗") if done.status in ("pending", "residue") else good("✓")
-    lines.append(f"{mark} {done.bodies} texts, {done.size_bytes} bytes: {_SAID[done.status]}")
-    if done.held_by:
-        lines.append(f"! still held by {', '.join(done.held_by[:8])}; --everywhere extends to them")
-    lines += [f"! not ours: {each}" for each in done.foreign]
-    if done.guessable and done.commitments:
+    mark = bad("✗") if status in ("pending", "residue") else good("✓")
+    lines.append(f"{mark} {done['bodies']} texts, {done['bytes']} bytes: {_SAID[status]}")
+    if held_by:
+        lines.append(f"! still held by {', '.join(held_by[:8])}; --everywhere extends to them")
+    lines += [f"! not ours: {each}" for each in done["foreign"]]
+    if done["guessable"] and done["commitments"]:
         lines.append("! this journal's salts follow from a seed: whoever knows it can check a guess at a short text")
     return lines

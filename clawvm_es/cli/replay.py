@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import OTHER_POLICIES, group_option, json_option, wait_option
 from clawvm_es.cli.place import made_journal_option
+from clawvm_es.cli.tables import emit_rows, fitted, shape_options
 
 if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal
     from clawvm_es.importers.replay import Replayed, ReplaySettings
     from clawvm_es.model.profile import Profile
-    from clawvm_es.projections.rows import SessionRow
 
 
 @click.command()
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
 @group_option
 @wait_option
+@shape_options
 @json_option
 @click.pass_context
 def replay(
@@ -67,13 +68,11 @@ def replay(
     Example:
       clawvm replay session.jsonl --journal j.db --budget 16000
     """
-    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.summary import SESSION_COLUMNS
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.importers.replay import ReplaySettings
     from clawvm_es.observe.declared import load_tools
-    from clawvm_es.projections import snapshot
-    from clawvm_es.projections.tables import SESSIONS
 
     if budget is not None and budget < 1:
         raise UsageError(f"budget of {budget} tokens: must be at least 1")
@@ -85,42 +84,25 @@ def replay(
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
         replayed, errors, ours = _replay_all(target, journal, files, settings, format_)
-        with snapshot(target.log) as view:
-            rows = {row.session_id: row for row in view.rows(SESSIONS)}
-    documents, lines = _report(rows, replayed)
-    emit({"journal": journal, "sessions": documents, "errors": errors}, lines, as_json)
+        documents = views.replayed(target.log, replayed)
+    document = {"journal": journal, "sessions": documents, "errors": errors}
+    emit_rows(document, documents, SESSION_COLUMNS, as_json, text=_lines(documents, replayed))
     if ours is not None:
         raise ours
     if errors:
         context.exit(2)
 
 
-def _report(rows: Mapping[str, SessionRow], replayed: Sequence[Replayed]) -> tuple[list[dict[str, Any]], list[str]]:
-    """What was replayed, as JSON documents and as lines; a session may come from several files."""
-    from clawvm_es.cli.summary import session_document, session_lines, sessions_table
+def _lines(documents: Sequence[Mapping[str, Any]], replayed: Sequence[Replayed]) -> list[str]:
+    """What was replayed, for people: one session in full, or a line each; then the odd records of each file."""
+    from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
 
-    done = {found.session_id: found for found in replayed}
-    appended = Counter[str]()
-    for found in replayed:
-        appended[found.session_id] += found.appended
-    documents = [
-        session_document(rows[session_id])
-        | {
-            "file": found.source,
-            "appended": appended[session_id],
-            "skipped": dict(sorted(found.skipped.items())),
-            "skipped_lines": {reason: list(lines) for reason, lines in found.skipped_lines.items()},
-        }
-        for session_id, found in done.items()
-    ]
-    if len(done) == 1:
-        ((session_id, one),) = done.items()
-        lines = session_lines(
-            rows[session_id], {"appended": appended[session_id], "skipped": dict(sorted(one.skipped.items()))}
-        )
-    else:
-        lines = sessions_table([rows[session_id] for session_id in done]) if done else []
-    return documents, [*lines, *(line for found in done.values() for line in _odd(found))]
+    last = {found.session_id: found for found in replayed}
+    odd = [line for found in last.values() for line in _odd(found)]
+    if len(documents) == 1:
+        (one,) = documents
+        return [*session_lines(one, {"appended": one["appended"], "skipped": one["skipped"]}), *odd]
+    return [*(fitted(documents, SESSION_COLUMNS) if documents else []), *odd]
 
 
 def _odd(found: Replayed) -> Iterator[str]:

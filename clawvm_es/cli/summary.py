@@ -2,115 +2,74 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-from clawvm_es.cli.output import facts, style, table
-from clawvm_es.model.facts import Boundary, FaultType
-from clawvm_es.model.pages import PageType
-from clawvm_es.projections.rows import SessionRow
+from clawvm_es.cli.output import facts, style
+from clawvm_es.cli.tables import Column
+from clawvm_es.cli.times import ago, length, shown_time
 
-_BOUNDARIES: Final = {
-    Boundary.COMPACT: "compactions",
-    Boundary.PRUNE: "prunes",
-    Boundary.FLUSH: "flushes",
-    Boundary.RESET: "resets",
-    Boundary.SAVE: "saves",
-    Boundary.END: "ends",
-}
 BY_CONSTRUCTION: Final = ("clawvm", "clawvm_paper", "clawvm_rank", "lru")
 """Policies with all mechanisms: that they fault nowhere is a theorem, not a measurement."""
-
-
-def session_document(row: SessionRow) -> dict[str, Any]:
-    """One session as a JSON object."""
-    return {
-        "session_id": row.session_id,
-        "format": row.format,
-        "policy": row.policy,
-        "budget": row.budget_tokens,
-        "counter": row.counter,
-        "status": row.status,
-        "events": row.events,
-        "turns": row.turns,
-        "tool_calls": row.tool_calls,
-        "boundaries": {str(kind): getattr(row, name) for kind, name in _BOUNDARIES.items()},
-        "pages": {**dict.fromkeys(map(str, PageType), 0), **json.loads(row.pages_by_type)},
-        "needs": row.needs,
-        "hits": row.hits,
-        "page_ins": row.page_ins,
-        "misses": row.misses,
-        "faults": {str(fault): getattr(row, fault) for fault in FaultType},
-        "alerts": row.alerts,
-        "repeat_unknown": row.repeat_unknown,
-        "pressure": row.pressure,
-        "tokens": row.tokens,
-        "uncached_tokens": row.uncached_tokens,
-        "committed": row.committed,
-        "rejected": row.rejected,
-        "opened_at": row.opened_at,
-        "last_at": row.last_at,
-        "reproducible": row.reproducible,
-        "project": row.project,
-        "linked_to": row.linked_to,
-        "parent": row.parent,
-        "parent_version": row.parent_version,
-        "head": {"version": row.head_version, "hash": row.head_hash},
-        "decision_digest": row.decision_digest,
-    }
 
 
 def _counts(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in counted.items() if number) or "none"
 
 
-def faults_text(row: SessionRow) -> str:
+def faults_text(session: Mapping[str, Any]) -> str:
     """A session's faults by type, or why there are none."""
-    if row.faults:
-        return _counts({fault: getattr(row, fault) for fault in FaultType})
-    return "none, by construction" if row.policy in BY_CONSTRUCTION else "none"
+    if any(session["faults"].values()):
+        return _counts(session["faults"])
+    return "none, by construction" if session["policy"] in BY_CONSTRUCTION else "none"
 
 
-def session_lines(row: SessionRow, extra: Mapping[str, Any]) -> list[str]:
+def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[str]:
     """All figures of one session, for people."""
-    document = session_document(row)
+    pages, took = sum(session["pages"].values()), length(session["started"], session["ended"])
+    faults = faults_text(session)
     return facts(
         {
-            "session": row.session_id,
-            "format": row.format,
-            "policy": f"{row.policy}, budget {row.budget_tokens} tokens, counted by {row.counter}",
-            "events": row.events,
-            "turns": row.turns,
-            "tool calls": row.tool_calls,
-            "boundaries": _counts(document["boundaries"]),
-            "pages": f"{row.pages}: {_counts(document['pages'])}" if row.pages else 0,
-            "needs": f"{row.needs}: {row.hits} hits, {row.misses} misses ({row.page_ins} of them page-ins)",
-            "faults": style(faults_text(row), fg="red") if row.faults else faults_text(row),
-            "alerts": row.alerts,
-            "pressure": row.pressure,
-            "tokens": f"{row.tokens}, of them uncached {row.uncached_tokens}",
-            "writeback": f"{row.committed} committed, {row.rejected} rejected",
+            "session": session["session_id"],
+            "title": session["title"],
+            "started": f"{shown_time(session['started'])} UTC ({ago(session['started'])}), took {took}",
+            "format": session["format"],
+            "policy": "{policy}, budget {budget} tokens, counted by {counter}".format(**session),
+            "events": session["events"],
+            "turns": session["turns"],
+            "tool calls": session["tool_calls"],
+            "boundaries": _counts(session["boundaries"]),
+            "pages": f"{pages}: {_counts(session['pages'])}" if pages else 0,
+            "needs": "{needs}: {hits} hits, {misses} misses ({page_ins} of them page-ins)".format(**session),
+            "faults": style(faults, fg="red") if any(session["faults"].values()) else faults,
+            "alerts": session["alerts"],
+            "pressure": session["pressure"],
+            "tokens": "{tokens}, of them uncached {uncached_tokens}".format(**session),
+            "writeback": "{committed} committed, {rejected} rejected".format(**session),
             **{name: _counts(value) if isinstance(value, Mapping) else value for name, value in extra.items()},
-            "head": f"{row.head_version} {row.head_hash}",
-            "decisions": row.decision_digest,
+            "head": "{version} {hash}".format(**session["head"]),
+            "decisions": session["decision_digest"],
         }
     )
 
 
-def sessions_table(rows: Sequence[SessionRow]) -> list[str]:
-    """Several sessions, a line each."""
-    headers = (
-        "session", "policy", "budget", "events", "turns", "calls", "pages",
-        "needs", "hits", "page-ins", "faults", "alerts", "pressure", "uncached",
-    )  # fmt: skip
-    return table(
-        (
-            (
-                r.session_id, r.policy, r.budget_tokens, r.events, r.turns, r.tool_calls, r.pages,
-                r.needs, r.hits, r.page_ins, r.faults, r.alerts, r.pressure, r.uncached_tokens,
-            )
-            for r in rows
-        ),
-        headers,
-    )  # fmt: skip
+SESSION_COLUMNS: Final = (
+    Column("session", "session_id"),
+    Column("title", "title"),
+    Column("started", lambda row: shown_time(row["started"]), 9, True),
+    Column("when", lambda row: ago(row["started"]), 1, True),
+    Column("length", lambda row: length(row["started"], row["ended"]), 4, True),
+    Column("policy", "policy", 6, True),
+    Column("budget", "budget", 8),
+    Column("events", "events", 12),
+    Column("turns", "turns"),
+    Column("calls", "tool_calls", 11),
+    Column("pages", lambda row: sum(row["pages"].values()), 10),
+    Column("needs", "needs", 3),
+    Column("hits", "hits", 5),
+    Column("page-ins", "page_ins", 7),
+    Column("faults", lambda row: sum(row["faults"].values())),
+    Column("alerts", "alerts", 13),
+    Column("pressure", "pressure", 14),
+    Column("uncached", "uncached_tokens", 15),
+)

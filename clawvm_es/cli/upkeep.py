@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.damage import verified
+from clawvm_es import views
 from clawvm_es.cli.options import group_option, journal_argument, json_option, session_option, wait_option
-from clawvm_es.cli.redecided import difference_lines, redecided
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.anchors import Anchored
     from clawvm_es.journal.ports import EventLog
 
 
@@ -37,45 +35,38 @@ def verify(
       clawvm verify j.db --redecide
       clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
     """
-    from clawvm_es.cli.output import bad, emit
+    from clawvm_es.cli.output import bad, emit, progress
+    from clawvm_es.cli.proof import read_input
     from clawvm_es.errors import UsageError
 
     if (anchor is None) != (key is None):
         raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
-    problems, notes, events, sessions = verified(journal, fast)
-    anchored = None
-    if anchor is not None and key is not None:
-        anchored, refusals = _anchored(journal, anchor, key)
-        problems = [*refusals, *problems]
-    decisions, differences = None, list[dict[str, Any]]()
-    if again and not problems:
-        decisions, differences = redecided(journal)
-        problems = [
-            {"what": "re-decide", "where": f"session {d['session_id']}", "detail": d["detail"]} for d in differences
-        ]
-    state = "consistent, unanchored" if anchored is None else f"consistent, {anchored}"
-    if problems:
-        state = "not consistent" if anchored is None else f"not consistent, {anchored}"
-    document = {
-        "journal": journal,
-        "ok": not problems,
-        "state": state,
-        "fast": fast,
-        "events": events,
-        "sessions": sessions,
-        "redecided": decisions,
-        "differences": differences,
-        "anchored": None if anchored is None else {"seq": anchored.seq, "later": anchored.later},
-        "problems": problems,
-        "notes": notes,
-    }
-    lines = difference_lines(differences) or [
-        f"{bad('✗')} {p['where']}: {p['what']}: {p['detail']}" for p in problems
-    ]
-    odd = [f"note: {p['where']}: {p['what']}: {p['detail']}" for p in notes]
-    emit(document, [*odd, *lines, _verdict(document)], as_json)
+    held = None if anchor is None or key is None else (anchor, read_input(anchor), key)
+    with progress("deciding again") if again else nullcontext() as report:
+        document = {"journal": journal} | views.verification(
+            journal, fast=fast, again=again, anchor=held, progress=report
+        )
+    problems, notes = (
+        [f"{each['where']}: {each['what']}: {each['detail']}" for each in document[name]]
+        for name in ("problems", "notes")
+    )
+    lines = _difference_lines(document["differences"]) or [f"{bad('✗')} {each}" for each in problems]
+    emit(document, [*(f"note: {each}" for each in notes), *lines, _verdict(document)], as_json)
     if problems:
         context.exit(1)
+
+
+def _difference_lines(differences: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Each difference: event, field, both values, the events before it, and the command that shows them."""
+    from clawvm_es.cli.output import bad
+
+    lines = []
+    for found in differences:
+        lines.append(f"{bad('✗')} {found['detail']}")
+        if "look" in found:
+            before = ", ".join("version {version} {type}".format(**event) for event in found["before"])
+            lines += [f"    before it: {before}", f"    to look closer: {found['look']}"]
+    return lines
 
 
 def _verdict(document: Mapping[str, Any]) -> str:
@@ -98,23 +89,6 @@ def _verdict(document: Mapping[str, Any]) -> str:
     return f"{good('verified')}: consistent{anchored}: {held}"
 
 
-def _anchored(path: str, note_path: str, key_path: str) -> tuple[Anchored | None, list[dict[str, str]]]:
-    """How far a journal is anchored by a checkpoint, and what about it does not fit."""
-    from clawvm_es.cli.options import opened
-    from clawvm_es.cli.proof import read_input
-    from clawvm_es.errors import AnchorRefused, JournalError
-    from clawvm_es.journal import anchors
-
-    key, note = anchors.load_public(key_path), read_input(note_path)
-    try:
-        with opened(path) as log:
-            return anchors.check_anchor(log, note, key, int(time.time())), []
-    except AnchorRefused as error:
-        return None, [{"what": error.what, "where": f"anchor {note_path}", "detail": error.message}]
-    except JournalError as error:
-        return None, [{"what": "read", "where": f"anchor {note_path}", "detail": error.message}]
-
-
 @click.command()
 @journal_argument
 @wait_option
@@ -127,11 +101,12 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
       clawvm rebuild j.db
     """
     from clawvm_es import projections
-    from clawvm_es.cli.options import require_journal
-    from clawvm_es.cli.output import emit, progress, table
+    from clawvm_es.cli.output import emit, progress
+    from clawvm_es.cli.tables import table
     from clawvm_es.journal import snapshots
     from clawvm_es.projections.tables import TABLES
     from clawvm_es.storage import open_log
+    from clawvm_es.views.reading import require_journal
 
     require_journal(journal)
     with open_log(journal, wait_s=wait) as log:
@@ -209,12 +184,11 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
     """
     import json
 
-    from clawvm_es.cli.options import chosen, opened
     from clawvm_es.cli.output import emit, emit_document, emit_json
     from clawvm_es.files import write_whole
 
-    with opened(journal) as log:
-        session_id = chosen(log, session)
+    with views.opened(journal) as log:
+        session_id = views.chosen(log, session)
         lines = _exported(log, session_id, kind)  # all or no file
     if output is not None:
         write_whole(output, lines)

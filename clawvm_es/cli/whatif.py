@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from clawvm_es import views
 from clawvm_es.cli.options import OTHER_POLICIES, journal_argument, json_option, session_option
+from clawvm_es.cli.runs import RUN_COLUMNS, runs_lines
+from clawvm_es.cli.tables import emit_rows, shape_options
 
 if TYPE_CHECKING:
-    from clawvm_es.history.whatif import Run, Setting
+    from clawvm_es.history.whatif import Setting
     from clawvm_es.model.profile import Capability, Profile
 
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     "--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is."
 )
 @click.option("--turn", type=click.IntRange(1), metavar="N", help="Leave all up to the end of this turn as is.")
+@shape_options
 @json_option
 def whatif(
     journal: str,
@@ -52,8 +56,7 @@ def whatif(
       clawvm whatif j.db --policy clawvm_paper --weights recency=1200
       clawvm whatif j.db --without resolution --without floors,boundary_floors
     """
-    from clawvm_es.cli.options import chosen, opened, version_at
-    from clawvm_es.cli.output import emit, progress
+    from clawvm_es.cli.output import progress
     from clawvm_es.errors import UsageError
     from clawvm_es.history import whatif as library
     from clawvm_es.journal.lineage import read_session
@@ -62,50 +65,23 @@ def whatif(
         raise UsageError("nothing is other than recorded", hint="--budget, --policy, --weights or --without")
     if version is not None and turn is not None:
         raise UsageError("--from and --turn name two places", hint="give one of them")
-    with opened(journal) as log:
-        session_id = chosen(log, session)
-        after = version or version_at(log, session_id, None, turn) or 0
+    with views.opened(journal) as log:
+        session_id = views.chosen(log, session)
+        after = version or views.version_at(log, session_id, None, turn) or 0
         base = library.recorded_setting(read_session(log, session_id)).profile
         assert base is not None
         others = _settings(base, budgets, policies, weights, without)
         with progress(f"{len(others)} runs") as report:
             found = library.whatif(log, session_id, others, after=after, progress=report)
-    named = [("recorded", found.recorded), *((f"{number}", run) for number, run in enumerate(found.runs, 1))]
-    document = {
-        "journal": journal,
-        "session_id": session_id,
-        "from": after,
-        "open_loop": True,
-        "recorded": _document(found.recorded),
-        "runs": [_document(run) for run in found.runs],
-    }
-    emit(document, _lines(session_id, after, named), as_json)
-
-
-def _lines(session_id: str, after: int, named: Sequence[tuple[str, Run]]) -> list[str]:
-    from clawvm_es.cli.runs import run_row, runs_lines
-    from clawvm_es.history.whatif import OPEN_LOOP
-
+        document = {"journal": journal} | views.whatif(log, session_id, after, found)
+    named = [
+        ("recorded", document["recorded"]),
+        *((f"{number}", run) for number, run in enumerate(document["runs"], 1)),
+    ]
+    runs = [{"run": name} | run for name, run in named]
     place = f", after version {after}" if after else ""
-    rows = [run_row(name, run.profile.name, run.budget_tokens, run.figures) for name, run in named]
-    others = [(name, run.figures, run.parted) for name, run in named[1:]]
-    return [f"{session_id}{place}", "", *runs_lines(rows, others), OPEN_LOOP]
-
-
-def _document(run: Run) -> dict[str, Any]:
-    import attrs
-
-    from clawvm_es.cli.runs import figures_document, parting_document
-
-    profile = run.profile
-    return {
-        "policy": profile.name,
-        "budget": run.budget_tokens,
-        "weights": attrs.asdict(profile.weights),
-        "capabilities": [str(capability) for capability in profile.capabilities],
-        **figures_document(run.figures),
-        "parted": parting_document(run.parted),
-    }
+    lines = [f"{session_id}{place}", "", *runs_lines(runs), document["caveat"]]
+    emit_rows(document, runs, RUN_COLUMNS, as_json, text=lines)
 
 
 def _settings(

@@ -13,7 +13,7 @@ import pytest
 
 from clawvm_es import Journal
 from clawvm_es.cli.main import cli
-from clawvm_es.cli.output import table
+from clawvm_es.cli.tables import table
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_help_of_every_verb_has_an_example(run, verb):
 def test_ids_that_look_like_numbers_stay_as_they_are(run, journal, verb):
     """Session `1e3` is not 1000, and `007` is not 7."""
     out = run(verb, journal)[1]
-    assert verb != "sessions" or re.findall(r"^(\S+) +clawvm ", out, re.MULTILINE) == ["1e3", "007"]
+    assert verb != "sessions" or re.findall(r"^(\S+) +hello ", out, re.MULTILINE) == ["1e3", "007"]
     assert "1000.0" not in out and "1000 " not in out
 
 

@@ -1,18 +1,17 @@
-"""What the asking verbs say in words: reasons, places and origins as sentences of a line."""
+"""Reasons, places and origins in words: sentences of one line, and commands to copy."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from clawvm_es.core.tracing import Account, Candidate, Kept, Outcome, Stop
 from clawvm_es.model.facts import ChangeReason
-from clawvm_es.model.pages import ABSENT, LADDER, Fidelity, OriginKind
+from clawvm_es.model.pages import LADDER, Fidelity, OriginKind
 
 if TYPE_CHECKING:
-    from clawvm_es.history.origins import Place, Provenance
-    from clawvm_es.history.why import Change, Why
+    from clawvm_es.history.why import Why
 
 _BY: Final[Mapping[ChangeReason | Kept, str]] = {
     ChangeReason.FLOOR: "its floor",
@@ -23,7 +22,7 @@ _BY: Final[Mapping[ChangeReason | Kept, str]] = {
     ChangeReason.PRESSURE: "an arrival that did not fit",
     Kept.KEPT: "where it stood before",
 }
-"""How a page came to its level."""
+"""Reasons for a page's level."""
 
 
 def command(verb: str, *words: object) -> str:
@@ -38,7 +37,7 @@ def next_level(candidate: Candidate) -> Fidelity | None:
 
 
 def stopped(candidate: Candidate, account: Account) -> str:
-    """Why a page stands no higher, in a few words."""
+    """The reason that a page is at no higher level, in a few words."""
     level = next_level(candidate)
     wanted, rest = candidate.wanted, candidate.rest
     step = f"next step ({level}) takes {wanted}" if level else f"takes {wanted}"
@@ -69,7 +68,7 @@ _PLAIN: Final[Mapping[Stop, str]] = {
 
 
 def standing(candidate: Candidate, account: Account) -> str:
-    """How a page came to its level and why it stands no higher, on one line."""
+    """The reason for a page's level, and for no higher one, on one line."""
     by = "" if candidate.by is None else f"by {_BY[candidate.by]}; "
     return by + stopped(candidate, account)
 
@@ -91,46 +90,47 @@ def brief(candidate: Candidate) -> str:
 _BRIEF: Final[Mapping[ChangeReason | Kept, str]] = {ChangeReason.RAISED: "step"}
 
 
-def lines_of(provenance: Provenance) -> str:
+def lines_of(provenance: Mapping[str, Any]) -> str:
     """The lines of the recorded session that a content came from; empty where there are none."""
-    if not provenance.first:
+    first, last = provenance["first"], provenance["last"]
+    if not first:
         return ""
-    last = provenance.last if provenance.last > provenance.first else 0
-    return f"lines {provenance.first}-{last}" if last else f"line {provenance.first}"
+    return f"lines {first}-{last}" if last > first else f"line {first}"
 
 
-def origin(provenance: Provenance, short: bool = False) -> str:
-    """Where a content came from: call, lines, kind."""
-    words, call = [], provenance.call
+def origin(provenance: Mapping[str, Any], short: bool = False) -> str:
+    """The call and lines that a content came from, or the kind of its origin."""
+    words, call = [], provenance["call"]
     if call is not None:
         words.append(
-            f"call {call.call} v{call.version}" if short else f"call {call.call} of {call.tool} (v{call.version})"
+            "call {call} v{version}".format(**call) if short else "call {call} of {tool} (v{version})".format(**call)
         )
     if lines := lines_of(provenance):
         words.append(lines)
     if not words:
         words.append(
-            {OriginKind.RECORD: "an external record", OriginKind.FILE: "a file"}.get(provenance.kind, "live")
+            {OriginKind.RECORD: "an external record", OriginKind.FILE: "a file"}.get(provenance["kind"], "live")
         )
     return ", ".join(words)
 
 
-def place(event: Place) -> str:
+def place(event: Mapping[str, Any]) -> str:
     """An event by version, turn and type."""
-    return f"v{event.version} (turn {event.turn}, {event.type})"
+    return "v{version} (turn {turn}, {type})".format(**event)
 
 
-def change(changed: Change | None, candidate: Candidate) -> str:
-    """What gave the page its level, or made it leave."""
+def change(changed: Mapping[str, Any] | None, level: str) -> str:
+    """The event that gave the page its level, or made it leave."""
     if changed is None:
-        return "it has not stood in any prompt" if candidate.after is Fidelity.ABSENT else "its level never changed"
-    rank = LADDER.index
-    verb = "lowered" if rank(changed.after) < rank(changed.before) else "raised"
-    if rank(changed.after) == ABSENT:
+        return "it has not been in any prompt" if level == Fidelity.ABSENT else "its level never changed"
+    rank = [str(each) for each in LADDER].index
+    before, after, event = str(changed["before"]), str(changed["after"]), changed["event"]
+    verb = "lowered" if rank(after) < rank(before) else "raised"
+    if after == Fidelity.ABSENT:
         verb = "left the prompt"
     return (
-        f"{verb} at v{changed.event.version}, turn {changed.event.turn}: {changed.before} → {changed.after},"
-        f" reason {changed.reason}, caused by {place(changed.cause)} {changed.boundary or ''}".rstrip()
+        f"{verb} at v{event['version']}, turn {event['turn']}: {before} → {after},"
+        f" reason {changed['reason']}, caused by {place(changed['cause'])} {changed['boundary'] or ''}".rstrip()
     )
 
 
@@ -141,17 +141,9 @@ def verdict(found: Why) -> str:
     return f"{page.page_id} {where} the prompt of turn {found.turn}: {standing(page, found.account)}"
 
 
-def spent(account: Account) -> str:
-    """Where the budget went, on one line."""
-    parts = {
-        "fixed region": account.fixed,
-        "directory line": account.directory,
-        "floors": account.floors,
-        "kept": account.kept,
-        "arrivals": account.arrivals,
-        "hints": account.hints,
-        "retrieved": account.retrieved,
-        "steps": account.steps,
-    }
-    used = ", ".join(f"{name} {tokens}" for name, tokens in parts.items() if tokens) or "nothing"
-    return f"{account.budget} tokens: {used}; rest {account.rest}"
+def spent(account: Mapping[str, int]) -> str:
+    """The parts of the budget that a turn spent, on one line."""
+    names = {"fixed": "fixed region", "directory": "directory line"}
+    parts = ("fixed", "directory", "floors", "kept", "arrivals", "hints", "retrieved", "steps")
+    used = ", ".join(f"{names.get(part, part)} {account[part]}" for part in parts if account[part]) or "nothing"
+    return f"{account['budget']} tokens: {used}; rest {account['rest']}"

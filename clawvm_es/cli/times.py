@@ -1,0 +1,50 @@
+"""Times and lengths as people read them, from the ISO times of documents: `2026-11-22 10:11`, `3 h ago`, `42 min`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+
+
+def parsed(time: str | None) -> datetime | None:
+    """A time of a document; None where there is none, or no calendar of ours holds it."""
+    try:
+        return None if time is None else datetime.fromisoformat(time)
+    except ValueError:
+        return None
+
+
+def shown_time(time: str | None) -> str:
+    """A time to the minute, in UTC: `2026-11-22 10:11`; as it is where no calendar of ours holds it."""
+    found = parsed(time)
+    return time or "" if found is None else found.strftime("%Y-%m-%d %H:%M")
+
+
+def shown_second(time: str | None) -> str:
+    """A time of day to the second: `10:11:02`."""
+    found = parsed(time)
+    return time or "" if found is None else found.strftime("%H:%M:%S")
+
+
+def length(start: str | None, end: str | None) -> str:
+    """The time from one moment to another in its largest unit: `42 min`; nothing where one is not known."""
+    first, last = parsed(start), parsed(end)
+    return "" if first is None or last is None else _span((last - first).total_seconds())
+
+
+def ago(time: str | None, now: datetime | None = None) -> str:
+    """The distance of a time from now: `3 h ago`; its date where it is more than 30 days away, or to come."""
+    found = parsed(time)
+    if found is None:
+        return time or ""
+    seconds = ((now or datetime.now(UTC)) - found).total_seconds()
+    if not 0 <= seconds < 30 * 86_400:
+        return found.strftime("%Y-%m-%d")
+    return f"{_span(seconds)} ago"
+
+
+def _span(seconds: float) -> str:
+    size, unit = next((each for each in _UNITS if abs(seconds) >= each[0]), _UNITS[-1])
+    return f"{int(seconds / size)} {unit}"

@@ -1,0 +1,76 @@
+"""Documents: what a log says, as plain data that the command line, a browser and other programs render.
+
+Each view is a function of a log (or of what an operation came to) and returns dicts, lists, texts and numbers that
+`json.dumps` takes; `clawvm VERB --json` prints it. A view does not write, and it knows neither terminals nor options.
+Times are ISO 8601 in UTC; what names a page also has its title. Modules load when one of their views is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from clawvm_es.views.asked import bisect, blame, grep
+    from clawvm_es.views.compared import diff, moment, rerun, whatif
+    from clawvm_es.views.events import event, log, show
+    from clawvm_es.views.figures import replayed, session, sessions, stats, turns
+    from clawvm_es.views.held import page, pages, prompt, provenance, store
+    from clawvm_es.views.proved import redaction, redecided, unconfirmed, verification, verified
+    from clawvm_es.views.reading import chosen, known_sessions, opened, version_at
+    from clawvm_es.views.reasons import faults, trace, why
+
+_HOMES: Final = {
+    "asked": ("bisect", "blame", "grep"),
+    "compared": ("diff", "moment", "rerun", "whatif"),
+    "events": ("event", "log", "show"),
+    "figures": ("replayed", "session", "sessions", "stats", "turns"),
+    "held": ("page", "pages", "prompt", "provenance", "store"),
+    "proved": ("redaction", "redecided", "unconfirmed", "verification", "verified"),
+    "reading": ("chosen", "known_sessions", "opened", "version_at"),
+    "reasons": ("faults", "trace", "why"),
+}
+"""Module → its public views."""
+_MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "bisect",
+    "blame",
+    "chosen",
+    "diff",
+    "event",
+    "faults",
+    "grep",
+    "known_sessions",
+    "log",
+    "moment",
+    "opened",
+    "page",
+    "pages",
+    "prompt",
+    "provenance",
+    "redaction",
+    "redecided",
+    "replayed",
+    "rerun",
+    "session",
+    "sessions",
+    "show",
+    "stats",
+    "store",
+    "trace",
+    "turns",
+    "unconfirmed",
+    "verification",
+    "verified",
+    "version_at",
+    "whatif",
+    "why",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a view's module when the view is first asked for."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,0 +1,153 @@
+"""Documents of questions to a log: writers of a page or field, the first event of a condition, texts with words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from clawvm_es.errors import UsageError
+from clawvm_es.history import grep as library
+from clawvm_es.history.blame import blame as ask
+from clawvm_es.history.places import end_of_turn
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.model.events import EVENT_TYPES
+from clawvm_es.views.events import event
+from clawvm_es.views.reading import time_of, version_at
+from clawvm_es.views.titles import Titles
+from clawvm_es.views.words import command
+
+if TYPE_CHECKING:
+    from clawvm_es.history.bisect import Bisection
+    from clawvm_es.history.grep import Hit, Query
+
+_CONTEXT_LINES: Final = 2
+"""Lines before and after a change that a diff shows."""
+
+
+def blame(
+    log: EventLog,
+    session_id: str,
+    subject: str,
+    *,
+    version: int | None = None,
+    turn: int | None = None,
+    rejected: bool = True,
+) -> dict[str, Any]:
+    """Every version of a field of the durable store or of a page: who wrote it, when, on what evidence, and its diff.
+
+    `diff` are the lines of a unified diff from the version before, `[]` where the text is the same, None for a first
+    version and where a text was erased.
+    """
+    found = _timed(attrs.asdict(ask(log, session_id, subject, version_at(log, session_id, version, turn))))
+    assert isinstance(found, dict)
+    found["title"] = Titles(log).of(session_id, subject) if found["contents"] else None
+    found["contents"] = _with_diffs(found["contents"], lambda each: "")
+    found["values"] = _with_diffs(found["values"], lambda each: str(each["scope"]))
+    if not rejected:
+        found["rejected_updates"] = len(found.pop("rejected"))
+    return found
+
+
+def _timed(data: Any) -> Any:
+    """Data with an ISO time beside every place's microseconds."""
+    if isinstance(data, dict):
+        told = {name: _timed(value) for name, value in data.items()}
+        return told | {"time": time_of(data["at_us"])} if "at_us" in data else told
+    return [_timed(each) for each in data] if isinstance(data, list | tuple) else data
+
+
+def _with_diffs(versions: Sequence[dict[str, Any]], of: Any) -> list[dict[str, Any]]:
+    """Versions of one text, each with its difference from the one before it."""
+    last: dict[str, str | None] = {}
+    found = []
+    for each in versions:
+        group, text = of(each), each["text"]
+        found.append(each | {"diff": _diff(last[group], text) if group in last else None})
+        last[group] = text
+    return found
+
+
+def _diff(was: str | None, now: str | None) -> list[str] | None:
+    if was is None or now is None:
+        return None
+    lines: Iterable[str] = difflib.unified_diff(
+        was.splitlines(), now.splitlines(), "before", "after", lineterm="", n=_CONTEXT_LINES
+    )
+    return list(islice(lines, 2, None))  # without the names of files
+
+
+def bisect(log: EventLog, journal: str, found: Bisection, question: str) -> dict[str, Any]:
+    """The first event after which something holds, the one before it, and the commands that look closer."""
+    titles = Titles(log)
+    return {
+        "session_id": found.session_id,
+        "question": question,
+        "good": found.good,
+        "bad": found.bad,
+        "first": None if found.first is None else event(found.first, titles),
+        "before": None if found.before is None else event(found.before, titles),
+        "monotone": found.monotone,
+        "looked": found.looked,
+        "every": found.every,
+        "turns_true": found.turns_true,
+        "turns_false": found.turns_false,
+        "closer": _closer(journal, found),
+    }
+
+
+def _closer(journal: str, found: Bisection) -> list[str]:
+    """The commands that look closer at the event that was found."""
+    if found.first is None:
+        return []
+    row, session = found.first, ("--session", found.session_id)
+    page = getattr(row.data, "page_id", None)
+    commands = [command("show", journal, row.version, *session)]
+    if page is not None and found.prompt_turn is not None:
+        commands.insert(0, command("why", journal, page, "--turn", found.prompt_turn, *session))
+    if page is not None or hasattr(row.data, "field"):
+        commands.append(command("blame", journal, getattr(row.data, "field", page), *session))
+    if found.before is not None:
+        commands.append(command("diff", journal, found.before.version, row.version, *session))
+    return commands
+
+
+def grep(
+    log: EventLog,
+    query: Query,
+    session_id: str | None = None,
+    *,
+    version: int | None = None,
+    turn: int | None = None,
+    types: Sequence[str] = (),
+    limit: int = 50,
+) -> dict[str, Any]:
+    """The texts that a query finds, at most `limit`; with a turn those of that turn, with a version all up to it."""
+    for name in types:
+        if name not in EVENT_TYPES:
+            raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
+    upto = None if session_id is None else version_at(log, session_id, version, turn)
+    after = end_of_turn(log, session_id, turn - 1) if turn is not None and session_id is not None else 0
+    hits = library.grep(log, query, session_id=session_id, after=after, upto=upto, types=types)
+    found = list(islice(hits, limit + 1))
+    titles = Titles(log)
+    return {"hits": [_hit(each, titles) for each in found[:limit]], "more": len(found) > limit}
+
+
+def _hit(hit: Hit, titles: Titles) -> dict[str, Any]:
+    return {
+        "session_id": hit.session_id,
+        "version": hit.version,
+        "turn": hit.turn,
+        "type": hit.type,
+        "what": hit.what,
+        "page_id": hit.page_id,
+        "title": titles.of(hit.session_id, hit.page_id),
+        "level": hit.level,
+        "line": hit.line,
+        "start": hit.start,
+        "end": hit.end,
+    }

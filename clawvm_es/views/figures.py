@@ -1,0 +1,167 @@
+"""Documents of figures: sessions with all that is counted of them, turns, totals, and runs side by side."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.model.facts import Boundary, FaultType
+from clawvm_es.model.pages import PageType
+from clawvm_es.projections import snapshot
+from clawvm_es.projections.rows import SessionRow
+from clawvm_es.projections.tables import SESSIONS, TURNS
+from clawvm_es.views.reading import moment_of
+from clawvm_es.views.titles import title_of
+
+if TYPE_CHECKING:
+    from clawvm_es.history.figures import Figures, Parting
+    from clawvm_es.importers.replay import Replayed
+
+_BOUNDARIES: Final = {
+    Boundary.COMPACT: "compactions",
+    Boundary.PRUNE: "prunes",
+    Boundary.FLUSH: "flushes",
+    Boundary.RESET: "resets",
+    Boundary.SAVE: "saves",
+    Boundary.END: "ends",
+}
+_TOTALS: Final = (
+    "turns", "tool_calls", "pages", "needs", "hits", "page_ins", "misses", "faults", "alerts", "pressure", "tokens",
+    "uncached_tokens",
+)  # fmt: skip
+
+
+def sessions(log: EventLog, session_id: str | None = None) -> dict[str, Any]:
+    """The sessions of a log (or one of them) with their titles, times and figures, in the order of their openings."""
+    with snapshot(log) as view:
+        return {"sessions": [session(log, row) for row in view.rows(SESSIONS, session_id)]}
+
+
+def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
+    """One session by its row of the read models."""
+    return {
+        "session_id": row.session_id,
+        "title": title_of(log, row.session_id),
+        "started": moment_of(row.opened_at),
+        "ended": moment_of(row.last_at),
+        "format": row.format,
+        "policy": row.policy,
+        "budget": row.budget_tokens,
+        "counter": row.counter,
+        "status": row.status,
+        "events": row.events,
+        "turns": row.turns,
+        "tool_calls": row.tool_calls,
+        "boundaries": {str(kind): getattr(row, name) for kind, name in _BOUNDARIES.items()},
+        "pages": {**dict.fromkeys(map(str, PageType), 0), **json.loads(row.pages_by_type)},
+        "needs": row.needs,
+        "hits": row.hits,
+        "page_ins": row.page_ins,
+        "misses": row.misses,
+        "faults": {str(fault): getattr(row, fault) for fault in FaultType},
+        "alerts": row.alerts,
+        "repeat_unknown": row.repeat_unknown,
+        "pressure": row.pressure,
+        "tokens": row.tokens,
+        "uncached_tokens": row.uncached_tokens,
+        "committed": row.committed,
+        "rejected": row.rejected,
+        "opened_at": row.opened_at,
+        "last_at": row.last_at,
+        "reproducible": row.reproducible,
+        "project": row.project,
+        "linked_to": row.linked_to,
+        "parent": row.parent,
+        "parent_version": row.parent_version,
+        "head": {"version": row.head_version, "hash": row.head_hash},
+        "decision_digest": row.decision_digest,
+    }
+
+
+def replayed(log: EventLog, done: Sequence[Replayed]) -> list[dict[str, Any]]:
+    """The sessions that were just replayed, with what was appended and skipped; one may come from several files."""
+    last = {found.session_id: found for found in done}
+    appended = Counter[str]()
+    for found in done:
+        appended[found.session_id] += found.appended
+    with snapshot(log) as view:
+        rows = {row.session_id: row for row in view.rows(SESSIONS)}
+    return [
+        session(log, rows[session_id])
+        | {
+            "file": found.source,
+            "appended": appended[session_id],
+            "skipped": dict(sorted(found.skipped.items())),
+            "skipped_lines": {reason: list(lines) for reason, lines in found.skipped_lines.items()},
+        }
+        for session_id, found in last.items()
+    ]
+
+
+def turns(log: EventLog, session_id: str) -> dict[str, Any]:
+    """The figures of a session turn by turn."""
+    with snapshot(log) as view:
+        found = [attrs.asdict(row) | {"time": moment_of(row.at)} for row in view.rows(TURNS, session_id)]
+    return {"session_id": session_id, "turns": found}
+
+
+def stats(log: EventLog, session_id: str | None = None) -> dict[str, Any]:
+    """The totals of a log (or of one session): events by type, bodies, sizes, figures."""
+    by_type: Counter[str] = Counter()
+    bytes_by_type: Counter[str] = Counter()
+    for row in log.read_all() if session_id is None else read_session(log, session_id):
+        by_type[row.type] += 1
+        bytes_by_type[row.type] += len(row.raw)
+    with snapshot(log) as view:
+        rows = view.rows(SESSIONS, session_id)
+    stored, stored_bytes = log.bodies_kept(session_id)
+    return {
+        "sessions": len(rows),
+        "events": sum(by_type.values()),
+        "data_bytes": sum(bytes_by_type.values()),
+        "bodies": stored,
+        "body_bytes": stored_bytes,
+        **log.details(),
+        **{name: sum(getattr(row, name) for row in rows) for name in _TOTALS},
+        "events_by_type": dict(sorted(by_type.items())),
+        "bytes_by_type": dict(sorted(bytes_by_type.items())),
+    }
+
+
+# ------------------------------------------------------------------------------------ runs side by side
+
+
+def figures(found: Figures) -> dict[str, Any]:
+    """The figures of a run, with the names that a session has."""
+    return {
+        "turns": found.turns,
+        "needs": found.needs,
+        "hits": found.hits,
+        "page_ins": found.page_ins,
+        "misses": found.misses,
+        "faults": {str(fault): count for fault, count in found.faults.items()},
+        "alerts": found.alerts,
+        "pressure": found.pressure,
+        "tokens": found.tokens,
+        "uncached_tokens": found.uncached_tokens,
+    }
+
+
+def parting(parted: Parting | None, titles: Mapping[str, str | None]) -> dict[str, Any] | None:
+    """The first turn at which a run differs from the recorded one, and the page that does."""
+    if parted is None:
+        return None
+    return {
+        "turn": parted.turn,
+        "version": parted.version,
+        "page_id": parted.page_id,
+        "title": titles.get(parted.page_id or ""),
+        "recorded": str(parted.recorded),
+        "now": str(parted.now),
+    }

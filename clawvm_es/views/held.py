@@ -1,0 +1,159 @@
+"""Documents of what an agent holds at any place of the log: pages, the prompt, the durable store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from clawvm_es.errors import UsageError
+from clawvm_es.history.places import ShownPrompt, prompt_at
+from clawvm_es.history.provenance import provenance as spans_of
+from clawvm_es.journal.lineage import event_at
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.model.events import PageWritten
+from clawvm_es.model.pages import PageType
+from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
+from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
+from clawvm_es.views.reading import models, moment_of, version_at
+from clawvm_es.views.titles import Titles, opened_text
+
+
+def pages(
+    log: EventLog,
+    session_id: str,
+    *,
+    version: int | None = None,
+    turn: int | None = None,
+    resident: bool = False,
+    page_type: str | None = None,
+) -> dict[str, Any]:
+    """The page table of a session: each page, its level in the prompt, its sizes, its use and its title."""
+    if page_type is not None and page_type not in tuple(PageType):
+        raise UsageError(f"unknown page type {page_type!r}", hint=f"one of {', '.join(PageType)}")
+    titles = Titles(log)
+    with models(log, session_id, version, turn) as view:
+        found = [
+            _page(titles, row)
+            for row in view.rows(PAGE_TABLE, session_id)
+            if (not resident or row.level != "absent") and page_type in (None, row.page_type)
+        ]
+    return {"session_id": session_id, "pages": found}
+
+
+def _page(titles: Titles, row: PageRow) -> dict[str, Any]:
+    title = titles.written(row.session_id, row.page_id, row.written_version)
+    return attrs.asdict(row) | {"levels": json.loads(row.levels), "title": title}
+
+
+def page(
+    log: EventLog, session_id: str, page_id: str, *, version: int | None = None, turn: int | None = None
+) -> dict[str, Any]:
+    """One page at a place, with its source and its text at each kept level; None where a text was erased."""
+    with models(log, session_id, version, turn) as view:
+        row = next((row for row in view.rows(PAGE_TABLE, session_id) if row.page_id == page_id), None)
+    if row is None:
+        raise UsageError(f"session {session_id} has no page {page_id} there")
+    data = event_at(log, session_id, row.written_version).data if row.written_version else None
+    vault, by_level, source = log.vault(session_id), dict[str, str | None](), None
+    if isinstance(data, PageWritten):
+        by_level = {level.level.value: opened_text(vault, level.body) for level in data.levels}
+        source = opened_text(vault, data.source)
+    return _page(Titles(log), row) | {"source_text": source, "texts": by_level}
+
+
+# ----------------------------------------------------------------------------------------- the prompt
+
+
+def prompt(
+    log: EventLog,
+    session_id: str,
+    *,
+    version: int | None = None,
+    turn: int | None = None,
+    outline: bool = False,
+) -> dict[str, Any]:
+    """The prompt of a turn, byte for byte as it was rendered, and its pieces; an outline has no text."""
+    shown = prompt_at(log, session_id, version_at(log, session_id, version, turn))
+    titles = Titles(log)
+    pieces = [
+        {
+            "page_id": each.page_id,
+            "level": each.level,
+            "chars": len(each.text),
+            "title": titles.of(session_id, each.page_id),
+        }
+        for each in shown.pieces
+    ]
+    found = _assembled(shown) | {"uncached_tokens": shown.assembled.uncached_tokens, "pieces": pieces}
+    return found if outline else found | {"text": shown.text}
+
+
+def provenance(
+    log: EventLog, session_id: str, *, version: int | None = None, turn: int | None = None
+) -> dict[str, Any]:
+    """Where each span of a turn's prompt came from."""
+    shown, spans = spans_of(log, session_id, version_at(log, session_id, version, turn))
+    told = [attrs.asdict(span, filter=lambda field, _: field.name != "text") for span in spans]
+    return _assembled(shown) | {"spans": told}
+
+
+def _assembled(shown: ShownPrompt) -> dict[str, Any]:
+    return {
+        "session_id": shown.session_id,
+        "turn": shown.turn,
+        "version": shown.version,
+        "tokens": shown.assembled.tokens,
+        "budget_tokens": shown.assembled.budget_tokens,
+        "matches_commitment": shown.matches,
+    }
+
+
+# ---------------------------------------------------------------------------------- the durable store
+
+
+def store(
+    log: EventLog,
+    session_id: str | None = None,
+    *,
+    version: int | None = None,
+    turn: int | None = None,
+    field: str | None = None,
+    history: bool = False,
+    updates: bool = False,
+) -> dict[str, Any]:
+    """The durable store: the last version of each field (with `history` all), or all proposed updates."""
+    if updates:
+        with models(log, session_id, version, turn) as view:
+            staged = [row for row in view.rows(UPDATES, session_id) if field in (None, row.field)]
+        return {"updates": _with_texts(log, staged)}
+    rows = [row for row in _fields(log, session_id, version, turn) if field in (None, row.field)]
+    return {"fields": _with_texts(log, rows if history else _last(rows))}
+
+
+def _fields(log: EventLog, session_id: str | None, version: int | None, turn: int | None) -> list[FieldRow]:
+    """The committed versions of fields, up to a place in a session if one is given; they stay as made."""
+    with models(log) as view:
+        if session_id is None:
+            return view.rows(DURABLE_STORE)
+        upto = version_at(log, session_id, version, turn)
+        return [row for row in view.fields(session_id) if upto is None or row.version <= upto]
+
+
+def _last(rows: list[FieldRow]) -> list[FieldRow]:
+    """The last version of each field; fields of a shared scope belong to no single session."""
+    last = {(row.scope if row.scope != "session" else row.session_id, row.field): row for row in rows}
+    return sorted(last.values(), key=lambda row: row.seq)
+
+
+def _with_texts(log: EventLog, rows: Sequence[FieldRow | UpdateRow]) -> list[dict[str, Any]]:
+    """Rows with the texts behind their values; None where a text was erased."""
+    found = []
+    for row in rows:
+        told = attrs.asdict(row) | {"text": opened_text(log.vault(row.session_id), row.value)}
+        if isinstance(row, FieldRow):
+            told["time"] = moment_of(row.at)
+        found.append(told)
+    return found

@@ -1,0 +1,116 @@
+"""A journal opened for reading, and the sessions and versions that a reader's words mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from clawvm_es.errors import JournalError, UnreadableInput, UsageError
+from clawvm_es.history.places import end_of_turn, range_of_turn
+from clawvm_es.journal.ports import Capability, EventLog, declares, erasing
+from clawvm_es.model.events import SCOPE_PREFIX
+from clawvm_es.projections import Snapshot, snapshot, snapshot_at
+from clawvm_es.projections.session import iso
+from clawvm_es.storage import exists, open_log
+
+
+@contextmanager
+def opened(path: str) -> Iterator[EventLog]:
+    """The journal at `path`, for reading only."""
+    with open_log(path, read_only=True) as log:
+        if not declares(log, Capability.ERASE) or not erasing(log, "redact").pending_erasures():
+            yield log
+            return
+    with suppress(JournalError), open_log(path, wait_s=0):
+        pass  # what was asked to be erased is finished by whoever comes next, also by a reader
+    with open_log(path, read_only=True) as log:
+        yield log
+
+
+def require_journal(path: str) -> None:
+    """Raise `UnreadableInput` unless there is a journal at `path`, so that a verb does not make one by mistake."""
+    if not exists(path):
+        raise UnreadableInput(f"{path}: there is no journal here")
+
+
+def chosen(log: EventLog, wanted: str | None) -> str:
+    """The session that an id, or the beginning of one, means; raises `UsageError` if that is none or several."""
+    ids = known_sessions(log)
+    if wanted in ids:
+        return str(wanted)
+    found = [session_id for session_id in ids if session_id.startswith(wanted or "")]
+    if len(found) == 1:
+        return found[0]
+    if not ids:
+        raise UsageError(f"{log.place} holds no session", hint="clawvm replay FILE --journal JOURNAL")
+    shown = ", ".join((found or ids)[:5]) + (", …" if len(found or ids) > 5 else "")
+    if not found:
+        raise UsageError(f"{log.place} holds no session {wanted!r}", hint=f"it holds {shown}")
+    what = f"{len(found)} sessions" + (f" that begin with {wanted!r}" if wanted else "")
+    raise UsageError(f"{log.place} holds {what}", hint=f"name one with --session: {shown}")
+
+
+def chosen_or_all(log: EventLog, wanted: str | None) -> str | None:
+    """The session that is wanted; None (all of them) where none is named."""
+    return None if wanted is None else chosen(log, wanted)
+
+
+def known_sessions(log: EventLog) -> list[str]:
+    """The ids of all sessions, without the streams of shared scopes."""
+    return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
+
+
+def version_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:
+    """The version that a version or the end of a turn means; None (neither is given) for the end."""
+    if version is not None and turn is not None:
+        raise UsageError("--at and --turn name two places", hint="give one of them")
+    if turn is not None:
+        return end_of_turn(log, session_id, turn)
+    head = log.head(session_id)
+    if version is not None and head is not None and version > head.version:
+        raise UsageError(f"session {session_id} has no version {version}", hint=f"its last is {head.version}")
+    return version
+
+
+def versions_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> tuple[int, int | None]:
+    """The range of versions above the first and up to the second: all up to a version, or one turn's."""
+    upto = version_at(log, session_id, version, turn)
+    return (0, upto) if turn is None else range_of_turn(log, session_id, turn)
+
+
+def is_place(text: str) -> bool:
+    """Tell whether a text names a place in a session: VERSION or turn:N."""
+    return text.removeprefix("turn:").isdecimal()
+
+
+def version_named(log: EventLog, session_id: str, text: str) -> int | None:
+    """The version that VERSION or turn:N (the end of that turn) means; None for no text, the session's end."""
+    turn = text.removeprefix("turn:")
+    if text and not turn.isdecimal():
+        raise UsageError(f"{text!r} is no place in a session", hint="VERSION or turn:N")
+    if turn != text:
+        return version_at(log, session_id, None, int(turn))
+    return version_at(log, session_id, int(text) if text else None, None)
+
+
+@contextmanager
+def models(
+    log: EventLog, session_id: str | None = None, version: int | None = None, turn: int | None = None
+) -> Iterator[Snapshot]:
+    """The read models, of now or of a place in one session."""
+    place = None if session_id is None else version_at(log, session_id, version, turn)
+    if session_id is not None and place is not None:
+        yield snapshot_at(log, session_id, place)
+        return
+    with snapshot(log) as view:
+        yield view
+
+
+def moment_of(at: str) -> str | None:
+    """A time of a read model as ISO 8601 in UTC: `2026-11-22T10:11:02.000000Z`; None where there is none."""
+    return f"{at.replace(' ', 'T')}Z" if at else None
+
+
+def time_of(at_us: int) -> str | None:
+    """A time in microseconds as ISO 8601 in UTC."""
+    return moment_of(iso(at_us))
