@@ -16,10 +16,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 
 import attrs
-from bench import appends, folds, redecides, starts, states, steps, turns
+from bench import appends, folds, redecides, resumes, starts, states, steps, turns
 from bench.report import Measure, machine, table
 from bench.sizes import QUICK, Sizes
 from bench.timing import ProcessFailed
@@ -32,7 +33,7 @@ def bars(folder: Path, sizes: Sizes, traces: Path) -> Mapping[str, Callable[[], 
     return {
         "P1": lambda: appends.p1(folder, sizes),
         "P2": lambda: folds.p2(folder, sizes),
-        "P3": lambda: states.p3(folder, sizes),
+        "P3": lambda: chain(states.p3(folder, sizes), resumes.resumes(folder, sizes)),
         "P4": lambda: turns.p4(folder, sizes),
         "P5": lambda: turns.p5(folder, sizes),
         "P6": lambda: turns.p6(folder, sizes),

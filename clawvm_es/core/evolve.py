@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.ranking import advance, reindex, scored, unindex
-from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set
+from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Key, Profile
 
-REDUCER_VERSION: Final = 4
+REDUCER_VERSION: Final = 5
 """Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -311,6 +311,9 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
     _meet(state, event.needs)
     for number, resource in enumerate(event.resources, len(state.resources) + 1):
         state.resources[number] = resource.kind
+        state.resource_keys[number] = known_by(resource.key)
+    if event.signature_key is not None and event.signature is not None:
+        state.signature_keys[event.signature] = known_by(event.signature_key)
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
     call.writes = event.writes

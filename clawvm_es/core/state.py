@@ -22,6 +22,15 @@ FieldKey: TypeAlias = tuple[str, str]
 """(scope, field) of the durable store."""
 
 
+KNOWN_BY_CHARS: Final = 16
+"""Hex digits of a commitment that tell the keys of one session apart: 64 bits."""
+
+
+def known_by(commitment: str) -> str:
+    """What a state keeps of the commitment to a key, to know the key again."""
+    return commitment[:KNOWN_BY_CHARS]
+
+
 @attrs.define
 class Page:
     """One page as the core knows it. Tuples of five are by rank: absent, pointer, structured, compressed, full."""
@@ -147,7 +156,9 @@ class State:
 
     calls: dict[int, Call] = attrs.field(factory=dict)
     results: dict[int, int] = attrs.field(factory=dict)  # signature → last call that returned without error
+    signature_keys: dict[int, str] = attrs.field(factory=dict)  # signature, from 1 → `known_by` of its key
     resources: dict[int, ResourceClass] = attrs.field(factory=dict)  # by ordinal, from 1
+    resource_keys: dict[int, str] = attrs.field(factory=dict)  # by ordinal → `known_by` of its key
     shown: dict[int, str] = attrs.field(factory=dict)  # resource → the newest page of what was read of it
     written_keys: dict[int, int] = attrs.field(factory=dict)  # resource → version of its last write
     written_classes: dict[ResourceClass, int] = attrs.field(factory=dict)

@@ -152,7 +152,7 @@ class ToolCalls:
     def _held(self, tape: Tape, state: State, name: str, arguments: str) -> Stored | None:
         """A result of the same call in this session's log that nothing made invalid; the newest."""
         wanted = tape.key(name, arguments)
-        for number in reversed(state.results.values()):
+        for number in reversed(list(state.results.values())):
             call = state.calls[number]
             if call.tool not in (name, e.UNKNOWN_TOOL) or call.page_id is None or not state.holds(call):
                 continue
@@ -167,7 +167,7 @@ class ToolCalls:
         if not tool.deterministic or validator is None:
             return None
         key = signature_key(name, normalised(tool, _use(0, name, arguments)))
-        ordinal = self._shell.edge.signatures.of.get(key)
+        ordinal = self._shell.edge.signatures.get(key)
         earlier = state.valid_call(ordinal)
         if earlier is None or earlier.returned is None:
             return None

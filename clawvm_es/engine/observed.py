@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from clawvm_es.core.state import State
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Recorded
-from clawvm_es.model.events import ToolCalled
 from clawvm_es.observe.observer import Observer
 from clawvm_es.observe.tools import Tool
 
@@ -28,19 +27,14 @@ class Observed:
             self._observer, self._version = Observer(self._tools, self._shell.edge), 0
         self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
         if self._version < state.version:
-            for row in self._read(self._version, state.version):
-                self._observer.learn(row.data)
+            self._observer.learn_all(row.data for row in self._read(self._version, state.version))
             self._version = state.version
         return self._observer
 
     def before(self, version: int) -> Observer:
         """The observer of the session as it was before an event: a step is delivered again."""
-        edge = self._shell.edge.fresh()
-        observer = Observer(self._tools, edge)
-        for row in self._read(0, version - 1):
-            if isinstance(row.data, ToolCalled):
-                edge.relearn(row.data)
-            observer.learn(row.data)
+        observer = Observer(self._tools, self._shell.edge_before(version))
+        observer.learn_all(row.data for row in self._read(0, version - 1))
         return observer
 
     def took(self, outcome: Outcome, state: State) -> None:
@@ -51,5 +45,5 @@ class Observed:
                 self._observer.learn(data)
             self._version = state.version
 
-    def _read(self, after: int, upto: int) -> list[Recorded]:
-        return list(read_session(self._shell.log, self._shell.session_id, after, upto))
+    def _read(self, after: int, upto: int) -> Iterator[Recorded]:
+        return read_session(self._shell.log, self._shell.session_id, after, upto)

@@ -6,7 +6,7 @@ are kept, so that every recorded prompt can be rendered again and checked agains
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import attrs
 
@@ -48,24 +48,27 @@ class Renderer:
 
     def __init__(
         self,
-        open_body: Callable[[str], bytes | None],
+        open_all: Callable[[Collection[str]], Mapping[str, bytes]],
         texts: Mapping[str, str] | None = None,
         name: str = RENDERER,
     ) -> None:
-        """`texts` are those of some bodies, by commitment, that need not be opened. Raises `JournalTooNew`."""
+        """`open_all` gives the bodies behind commitments; `texts` are some that need not be opened.
+
+        Raises `JournalTooNew`.
+        """
         if name not in ESCAPINGS:
             raise JournalTooNew(
                 f"a prompt was rendered by {name!r}, which this program does not have",
                 hint="install the version of clawvm-es that wrote it",
             )
         self.name = name
-        self._open = open_body
+        self._open_all = open_all
         self._texts: Mapping[str, str] = {} if texts is None else texts
         self._framed: dict[str, _Framed] = {}
 
     def render(self, state: State) -> tuple[str, bytes]:
         """The prompt that was assembled last, without the fixed region: as text, and its bytes."""
-        pieces = [self._known(state, tag) for tag in state.assembled_tags]
+        pieces = self._frames(state)
         if len(self._framed) > 4 * len(pieces) + 64:
             self._framed = dict(zip(state.assembled_tags, pieces, strict=True))
         return "".join([piece.text for piece in pieces]), b"".join([piece.body for piece in pieces])
@@ -73,42 +76,46 @@ class Renderer:
     def surplus(self, state: State, counter: TokenCounter) -> int:
         """Tokens that the prompt has beyond the counts of its pages: 0 but for pages counted in an older frame."""
         tokens = 0
-        for tag in state.assembled_tags:
-            if self._known(state, tag).otherwise:
+        for tag, framed_ in zip(state.assembled_tags, self._frames(state), strict=True):
+            if framed_.otherwise:
                 page, rank = _page_of(state, tag)
                 assert page is not None
-                tokens += counter.count(self._framed[tag].text) - page.tokens[rank]
+                tokens += counter.count(framed_.text) - page.tokens[rank]
         return tokens
 
     def pieces(self, state: State) -> list[Piece]:
         """The spans of the prompt that was assembled last, in rendered order."""
-        return [self._piece(state, tag) for tag in state.assembled_tags]
+        found = []
+        for tag, framed_ in zip(state.assembled_tags, self._frames(state), strict=True):
+            page, rank = _page_of(state, tag)
+            found.append(Piece(page.page_id if page else None, LADDER[rank] if page else None, framed_.text))
+        return found
 
-    def _piece(self, state: State, tag: str) -> Piece:
-        page, rank = _page_of(state, tag)
-        text = self._known(state, tag).text
-        return Piece(page.page_id, LADDER[rank], text) if page else Piece(None, None, text)
+    def _frames(self, state: State) -> list[_Framed]:
+        """The framed pages of the prompt; texts that are not at hand are read in one go."""
+        known = self._framed
+        new = {tag: _page_of(state, tag) for tag in state.assembled_tags if tag not in known}
+        names = [name for page, rank in new.values() if page for name in (page.source, page.bodies[rank]) if name]
+        bodies = self._open_all([name for name in names if name not in self._texts])
+        for tag, (page, rank) in new.items():
+            known[tag] = self._frame(page, rank, bodies)
+        return [known[tag] for tag in state.assembled_tags]
 
-    def _known(self, state: State, tag: str) -> _Framed:
-        if (known := self._framed.get(tag)) is None:
-            known = self._framed[tag] = self._frame(state, tag)
-        return known
-
-    def _frame(self, state: State, tag: str) -> _Framed:
-        page, rank = _page_of(state, tag)
+    def _frame(self, page: Page | None, rank: int, bodies: Mapping[str, bytes]) -> _Framed:
         if page is None:
             line = directory_line(rank)
             return _Framed(line, encode(line), otherwise=False)
-        frame = Frame(page.page_id, page.page_type, page.author, self._text(page.source) if page.source else "")
-        commitment = page.bodies[rank]
-        inside = self._text(commitment) if commitment else ""
+        frame = Frame(page.page_id, page.page_type, page.author, self._text(page.source, bodies))
+        inside = self._text(page.bodies[rank], bodies)
         text = framed(frame, LADDER[rank], inside, self.name)
         return _Framed(text, encode(text), framed_otherwise(frame, inside))
 
-    def _text(self, commitment: str) -> str:
+    def _text(self, commitment: str | None, bodies: Mapping[str, bytes]) -> str:
+        if not commitment:
+            return ""
         if (text := self._texts.get(commitment)) is not None:
             return text
-        body = self._open(commitment)
+        body = bodies.get(commitment)
         return REDACTED if body is None else decode(body)
 
 

@@ -1,8 +1,10 @@
 """The shell around the core: decide, append in one transaction, evolve.
 
-LAW-SHELL-1: what is in the log is what the state has folded; after any failure the state is folded anew.
+LAW-SHELL-1: what is in the log is what the state has folded; after any failure the state is read anew.
 LAW-SHELL-2: the idempotency check comes before the expected-version check, and is made against the log: a command
 that another writer recorded meanwhile gives its first result, whichever handle or process delivers it again.
+LAW-SHELL-3: a session that goes on from a snapshot decides byte for byte as one that was folded from zero; what it
+needs beside the state (known keys, ordinals, texts) is looked up when it is needed.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
+from operator import attrgetter
 from typing import Any, Final, Protocol
 
 import attrs
@@ -22,19 +25,21 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.core.writeback import rebased
 from clawvm_es.engine import scopes
+from clawvm_es.engine.ordinals import RecordedKeys
 from clawvm_es.engine.render import Renderer, renderer_of
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import admit
 from clawvm_es.journal.codec import decode, encode, named_commitments
-from clawvm_es.journal.lineage import read_back, read_session
+from clawvm_es.journal.lineage import read_back
 from clawvm_es.journal.ports import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, StagedPage, Trigger, UpdateFacts
 from clawvm_es.model.pages import FULL, OriginKind
 from clawvm_es.observe.edge import Edge
+from clawvm_es.observe.edge import decode as decode_text
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import directory_line
 
@@ -92,10 +97,11 @@ class Shell:
         self.lock = threading.RLock()
         self.edge = Edge(self.vault, counter, hide_secrets)
         self.prompt = ""
-        self._renderer = Renderer(self.vault.open, self.edge.texts)
+        self._renderer = Renderer(self.vault.open_all, self.edge.texts)
         self._head: Head | None = None
         self._state: State | None = None
-        self._keys: dict[str, int] = {}
+        self._keys: dict[str, int] = {}  # of inputs that this shell decided or found → their versions
+        self._loaded = 0  # the version up to which the log has to be asked for keys
         self._retrieval: Retrieval | None = None
         self._reopens: bool | None = None if reopens else False  # None: not read yet
 
@@ -103,7 +109,10 @@ class Shell:
 
     @property
     def state(self) -> State:
-        """The session's state, folded up to the end of its stream as far as this shell has seen it."""
+        """The session's state up to the end of its stream, as far as this shell has seen it.
+
+        Much of a session that was there before is read from the log when it is looked at.
+        """
         with self.lock:
             if self._state is None:
                 self._load()
@@ -119,13 +128,13 @@ class Shell:
             return self._head
 
     def _load(self) -> None:
-        """Fold the whole session, its parents' part included: the state, the known keys, and the edge's ordinals."""
+        """Read the state of the session as it is now, its parents' part included, from the nearest snapshot."""
         self._keys = {}
-        self.edge = self.edge.fresh()
-        self._renderer = Renderer(self.vault.open, self.edge.texts)
         self._close_retriever()
-        state = State()
-        self._catch_up(state, read_session(self.log, self.session_id))
+        state = snapshots.state_at(self.log, self.session_id)
+        self._loaded = state.version
+        self.edge = self._edge(state)
+        self._renderer = Renderer(self.vault.open_all, self.edge.texts)
         head = self.log.head(self.session_id)
         self._head = head if head is None or head.version == state.version else None
         self.vault.found(state.version)
@@ -133,22 +142,32 @@ class Shell:
             self._reopens = state.closed
         self._state = state
 
+    def _edge(self, state: State) -> Edge:
+        """An edge that knows which ordinals the session's calls have given out up to a state."""
+        edge, recorded = self.edge.fresh(), RecordedKeys(self.log, self.session_id, state)
+        edge.signatures, edge.resource_keys = recorded.signatures(), recorded.resources()
+        return edge
+
+    def edge_before(self, version: int) -> Edge:
+        """An edge of the session as it was before an event."""
+        before = State() if version == 1 else snapshots.state_at(self.log, self.session_id, version - 1)
+        return self._edge(before)
+
     def _catch_up(self, state: State, recorded: Iterable[Recorded]) -> None:
+        """Fold what others appended."""
+        before = state.version
         for row in recorded:
             apply(state, row.data)
-            if row.idempotency_key is not None and row.session_id == self.session_id:  # not a parent's
+            if row.idempotency_key is not None:
                 self._keys[row.idempotency_key] = row.version
-            if isinstance(row.data, e.ToolCalled):
-                self.edge.relearn(row.data)
-            elif isinstance(row.data, e.PageWritten) and self._retrieval is not None:
-                self._index(state, row.data)
-
-    def _text(self, commitment: str) -> str:
-        text = self.edge.open(commitment)
-        return f"[erased {commitment}]" if text is None else text
+            if isinstance(row.data, e.PageWritten) and self._retrieval is not None:
+                self._index(self._retrieval, state, row.data)
+        if state.version > before:
+            self.edge = self._edge(state)
+            self._renderer = Renderer(self.vault.open_all, self.edge.texts)
 
     def refresh(self) -> None:
-        """Forget what was folded; the next look folds the stream anew."""
+        """Forget the state; the next look reads it anew."""
         self._state, self._head = None, None
 
     def last(self, boundary: Boundary) -> tuple[e.Event, ...]:
@@ -173,7 +192,7 @@ class Shell:
     def render(self, state: State) -> str:
         """The prompt that was assembled last in `state`, by the renderer that it was recorded under."""
         name = renderer_of(self.log, self.session_id, state.assembled_version)
-        return Renderer(self.vault.open, self.edge.texts, name).render(state)[0]
+        return Renderer(self.vault.open_all, self.edge.texts, name).render(state)[0]
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -227,7 +246,7 @@ class Shell:
         return head is not None and head.version > version
 
     def catch_up(self) -> bool:
-        """Fold anew if others appended to the stream; whether they did."""
+        """Read the state anew if others appended to the stream; tells whether they did."""
         with self.lock:
             behind = self._behind(self.state.version)
             if behind:
@@ -301,7 +320,7 @@ class Shell:
     def _first_result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
         """What a command with a known key gave the first time; None if the key is new."""
         key = command.idempotency_key
-        if key is None or key not in self._keys:
+        if key is None or not self._is_known(key):
             return None
         known = tuple(row.data for row in self.log.find(self.session_id, key)) or _group(fresh, key)
         if not same_content(self._unerased(known[0], command.data), command.data):
@@ -311,6 +330,18 @@ class Shell:
                 hint="send the same content again, or use another key",
             )
         return known
+
+    def _is_known(self, key: str | None) -> bool:
+        """Tell whether an input was recorded under `key`, as far as this shell has seen the stream.
+
+        What another writer recorded beyond that is a conflict, and has to be found on the state that it left.
+        """
+        if key is None or key in self._keys:
+            return key is not None
+        recorded = self.log.find(self.session_id, key) if self._loaded else ()
+        if recorded and recorded[0].version <= self._loaded:
+            self._keys[key] = recorded[0].version
+        return key in self._keys
 
     def _unerased(self, recorded: e.Event, sent: e.Input) -> e.Event:
         """A recorded input, with commitments whose bodies were erased taken from what is sent now.
@@ -336,11 +367,12 @@ class Shell:
             staged = tuple(StagedPage(page_id, self.judge.page(state, page_id)) for page_id in state.dirty)
             command = attrs.evolve(command, data=replace(data, staged=staged))
         decided = self._fold(state, command)
-        if isinstance(data, e.PageWritten) and state.profile.retrieves:
-            self._index(state, data)
+        if isinstance(data, e.PageWritten) and self._retrieval is not None:
+            self._index(self._retrieval, state, data)
         elif isinstance(data, e.ContentRedacted):
             self.edge.texts.clear()
-            self._renderer = Renderer(self.vault.open, self.edge.texts)
+            self._close_retriever()
+            self._renderer = Renderer(self.vault.open_all, self.edge.texts)
         return decided
 
     def _fold(self, state: State, command: Command) -> list[NewEvent]:
@@ -390,7 +422,7 @@ class Shell:
             before = state.version
             self.vault.found(before)
             commands = build(state)
-            if commands and all(command.idempotency_key in self._keys for command in commands):
+            if commands and all(self._is_known(command.idempotency_key) for command in commands):
                 self._head = transaction.head(self.session_id)
                 return Outcome(self._decide_all(commands)[0])
             theirs = self.log.vault(scope, self.seed)
@@ -431,17 +463,22 @@ class Shell:
 
     # ------------------------------------------------------------------------------------ retrieval
 
-    def _index(self, state: State, written: e.PageWritten) -> None:
-        text = self._text(written.levels[0].body)
-        number = state.pages[written.page_id].number
-        self._retrieving(state).put(number, text, written.page_type, written.author)
+    def _index(self, retrieval: Retrieval, state: State, written: e.PageWritten) -> None:
+        body = written.levels[0].body
+        text = _text(body, self.vault.open_all([body]))
+        retrieval.put(state.pages[written.page_id].number, text, written.page_type, written.author)
 
     def _retrieving(self, state: State) -> Retrieval:
+        """The index of all pages, in the order in which their texts were written."""
         if self._retrieval is None:
             self._retrieval = Retrieval()
-            for page in state.pages.values():
-                body = page.bodies[FULL]
-                self._retrieval.put(page.number, self._text(body) if body else "", page.page_type, page.author)
+            pages = sorted(state.pages.values(), key=attrgetter("written_version"))
+            for start in range(0, len(pages), _TEXTS_AT_ONCE):
+                some = pages[start : start + _TEXTS_AT_ONCE]
+                bodies = self.vault.open_all([page.bodies[FULL] or "" for page in some])
+                for page in some:
+                    text = _text(page.bodies[FULL], bodies)
+                    self._retrieval.put(page.number, text, page.page_type, page.author)
         return self._retrieval
 
     def _retrieve(self, state: State) -> tuple[str, ...]:
@@ -458,6 +495,17 @@ class Shell:
         with self.lock:
             self._close_retriever()
             self.refresh()
+
+
+_TEXTS_AT_ONCE: Final = 256
+"""Texts of pages that are read at once to be indexed."""
+
+
+def _text(commitment: str | None, bodies: Mapping[str, bytes]) -> str:
+    """The text behind a commitment, for retrieval; nothing that anyone says leads to an erased one."""
+    if not commitment:
+        return ""
+    return decode_text(bodies[commitment]) if commitment in bodies else f"[erased {commitment}]"
 
 
 _DURABLE = (e.BoundaryReached, e.SessionClosed)

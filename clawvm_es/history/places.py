@@ -96,7 +96,7 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
         state = state_at(log, session_id, at)
     assembled = next(read_session(log, session_id, at - 1, at))
     assert isinstance(assembled.data, PromptAssembled)
-    renderer = Renderer(log.vault(session_id).open, name=renderer_of(log, session_id, at))
+    renderer = Renderer(log.vault(session_id).open_all, name=renderer_of(log, session_id, at))
     pieces = tuple(renderer.pieces(state))
     levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
     matches = None

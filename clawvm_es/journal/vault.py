@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 import attrs
@@ -61,6 +61,9 @@ class BodyStore(Protocol):
 
     def stored(self, commitment: str) -> tuple[bytes, bytes | None] | None:
         """Salt and body (None: sealed) behind a commitment; None if there is no such row."""
+
+    def stored_bodies(self, commitments: Sequence[str]) -> dict[str, bytes]:
+        """Commitment → stored body; those that were sealed or are not stored are left out."""
 
 
 def commitment_to(salt: bytes, body: bytes) -> str:
@@ -113,6 +116,12 @@ class Bodies:
             return None
         return self._store.commitment_of(session_id, digest)
 
+    def known(self, session_id: str, body: bytes) -> str | None:
+        """The commitment of a session to `body`, stored or held back; None where there is none."""
+        digest = hashlib.sha256(body).digest()
+        with self.mutex:
+            return self._known.get((session_id, digest)) or self._stored(session_id, digest)
+
     def open(self, commitment: str) -> bytes | None:
         """The body behind a commitment of any session; None where it was sealed, erased, or is unknown."""
         pending = self._pending.get(commitment)
@@ -120,6 +129,12 @@ class Bodies:
             return pending.body
         stored = self._store.stored(commitment)
         return None if stored is None else stored[1]
+
+    def open_all(self, commitments: Collection[str]) -> dict[str, bytes]:
+        """The bodies behind commitments of any session, without those that were sealed, erased, or are unknown."""
+        found = {name: body.body for name in commitments if (body := self._pending.get(name)) and not body.sealed}
+        rest = [name for name in dict.fromkeys(commitments) if name not in found]
+        return {**found, **self._store.stored_bodies(rest)} if rest else found
 
     def named_by(self, session_id: str, inputs: Iterable[bytes]) -> tuple[Body, ...]:
         """The bodies held back for `session_id` that the data of these inputs names, in the order of the names."""
@@ -207,9 +222,17 @@ class SessionVault:
         """Return the commitment to `body` and keep its salt, but not the body."""
         return self._bodies.keep(self.session_id, body, self.seed, sealed=True)
 
+    def known(self, body: bytes) -> str | None:
+        """Return the session's commitment to `body`, where it has one."""
+        return self._bodies.known(self.session_id, body)
+
     def open(self, commitment: str) -> bytes | None:
         """Return the body behind a commitment; None where it was sealed or erased."""
         return self._bodies.open(commitment)
+
+    def open_all(self, commitments: Collection[str]) -> dict[str, bytes]:
+        """Return the bodies behind many commitments at once; those that were sealed or erased are left out."""
+        return self._bodies.open_all(commitments)
 
     def found(self, version: int) -> None:
         """Note that the stream was read up to `version`, maybe with events of other writers."""

@@ -6,14 +6,14 @@ What stands in an event is what this module concluded; nothing below it ever see
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 
 import attrs
 
 from clawvm_es import limits
 from clawvm_es.journal.ports import Vault
-from clawvm_es.model.events import PageWritten, ToolCalled
+from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Resource, ResourceClass
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
 from clawvm_es.representations.counter import TokenCounter
@@ -42,25 +42,36 @@ class WrittenPage:
 
 @attrs.define
 class Ordinals:
-    """Session-local ordinals of keys, in order of first occurrence, from 1."""
+    """Session-local ordinals of keys, in order of first occurrence, from 1.
 
-    of: dict[str, int] = attrs.field(factory=dict)
-    keys: list[str] = attrs.field(factory=list)  # by ordinal, from 1
+    Of a session that goes on, `count` are known already; `find` looks for the ordinal of a recorded key.
+    """
+
+    count: int = 0
+    find: Callable[[str], int | None] | None = None
+    _of: dict[str, int] = attrs.field(factory=dict, init=False)
+
+    def get(self, key: str) -> int | None:
+        """The ordinal of `key`; None if it is new."""
+        known = self._of.get(key)
+        if known is None and self.find is not None and (known := self.find(key)) is not None:
+            self._of[key] = known
+        return known
 
     def intern(self, key: str) -> tuple[int, bool]:
         """The ordinal of `key`, and whether it is new."""
-        known = self.of.get(key)
+        known = self.get(key)
         if known is not None:
             return known, False
-        self.of[key] = len(self.of) + 1
-        self.keys.append(key)
-        return len(self.of), True
+        self.count += 1
+        self._of[key] = self.count
+        return self.count, True
 
     def forget(self, beyond: int) -> None:
         """Drop the keys with ordinals above `beyond`: what named them was not recorded."""
-        for key in self.keys[beyond:]:
-            del self.of[key]
-        del self.keys[beyond:]
+        if self.count > beyond:
+            self.count = beyond
+            self._of = {key: ordinal for key, ordinal in self._of.items() if ordinal <= beyond}
 
 
 class Edge:
@@ -91,7 +102,7 @@ class Edge:
 
     def mark(self) -> tuple[int, int]:
         """How many keys are known, for `rewind`."""
-        return len(self.signatures.of), len(self.resource_keys.of)
+        return self.signatures.count, self.resource_keys.count
 
     def rewind(self, mark: tuple[int, int]) -> None:
         """Forget the keys that were interned since `mark`."""
@@ -102,6 +113,10 @@ class Edge:
         """The text behind a commitment; None where there is none, or it was sealed or erased."""
         body = self.vault.open(commitment) if commitment else None
         return None if body is None else decode(body)
+
+    def open_all(self, commitments: Iterable[str]) -> dict[str, str]:
+        """The texts behind many commitments; those that were sealed or erased are left out."""
+        return {name: decode(body) for name, body in self.vault.open_all(tuple(commitments)).items()}
 
     def text(self, text: str) -> str:
         """Keep `text` as a body and return the commitment to it."""
@@ -162,25 +177,9 @@ class Edge:
         ordinal, new = self.signatures.intern(key)
         return ordinal, self.text(key) if new else None
 
-    def relearn(self, called: ToolCalled) -> None:
-        """Intern the keys of a recorded call again, in their order of first occurrence."""
-        if called.signature_key is not None:
-            self.signatures.intern(self._kept(called.signature_key))
-        for resource in called.resources:
-            self.resource_keys.intern(f"{resource.kind}:{self._kept(resource.key)}")
-
-    def _kept(self, commitment: str) -> str:
-        text = self.open(commitment)
-        return f"[erased {commitment}]" if text is None else text
-
     def resource(self, key: tuple[ResourceClass, str]) -> int | None:
         """The ordinal of a resource key that occurred before, else None."""
-        return self.resource_keys.of.get(f"{key[0]}:{self._clean(key[1])}")
-
-    def resource_key(self, ordinal: int) -> tuple[str, str]:
-        """The class and the text of a resource key that occurred before."""
-        kind, _, text = self.resource_keys.keys[ordinal - 1].partition(":")
-        return kind, text
+        return self.resource_keys.get(f"{key[0]}:{self._clean(key[1])}")
 
     def resources(self, keys: Iterable[tuple[ResourceClass, str]]) -> tuple[tuple[int, ...], tuple[Resource, ...]]:
         """The ordinals of resource keys, and those among them that occur for the first time."""

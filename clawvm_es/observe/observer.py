@@ -13,6 +13,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -38,6 +39,7 @@ from clawvm_es.model.facts import (
     Boundary,
     Need,
     RecallOutcome,
+    Resource,
     ResourceClass,
     RetireReason,
     ReturnStatus,
@@ -74,6 +76,8 @@ RULE_FILES: Final = frozenset(("CLAUDE.md", "AGENTS.md", "GEMINI.md"))
 """Files whose newest read is a bootstrap page."""
 CHANGED_REREAD: Final = "changed_reread"
 """Tally of repeated reads whose text differs from all earlier ones."""
+EVENTS_AT_ONCE: Final = 256
+"""Events whose texts are read at once."""
 EMPTY_PRUNE: Final = "empty_prune"
 """Tally of recorded prunes that took no page from the context."""
 
@@ -146,11 +150,13 @@ class Observer:
         self.pages: set[str] = set()
         self.recalls = 0
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
+        self._resources: list[Resource] = []  # that calls named so far, by ordinal from 1
         self._calls: dict[int, _Call] = {}
         self._done: dict[int, _Done] = {}
         self._bodies: dict[str, dict[str, None]] = {}  # page id → the bodies of all levels that it has or had
         self._made: dict[int, _Call] = {}  # calls of the step that is looked at
         self._new = 0  # pages of the step that is looked at
+        self._opened: Mapping[str, str] = {}  # texts of the events that are learned from
 
     def step(self, step: Step) -> tuple[Command, ...]:
         """The commands of a step, which are recorded as they are: the observer learns from them at once."""
@@ -387,6 +393,15 @@ class Observer:
 
     # ------------------------------------------------------------------------------------------ learning
 
+    def learn_all(self, recorded: Iterable[Event]) -> None:
+        """Learn from events of the session, in the order of its log; their texts are read many at once."""
+        events = iter(recorded)
+        while some := list(islice(events, EVENTS_AT_ONCE)):
+            self._opened = self.edge.open_all(name for data in some for name in _texts(data) if name)
+            for data in some:
+                self.learn(data)
+        self._opened = {}
+
     def learn(self, data: Event) -> None:
         """Learn from an event of the session, in the order of its log."""
         if isinstance(data, PageWritten):
@@ -415,6 +430,7 @@ class Observer:
             self.context.move(*self.context.moved(frozenset()), compaction=True)
 
     def _learn_call(self, data: ToolCalled) -> None:
+        self._resources.extend(data.resources)
         call = self._made.pop(data.call, None) or self._recalled(data)
         self._calls[data.call] = call
         self.context.used((), (call.use,))
@@ -429,8 +445,9 @@ class Observer:
         except ValueError:
             given = None
         tool, arguments = named(self.tools, name), dict(Fields.of(given).raw)
-        touched = map(self.edge.resource_key, (*data.reads, *data.writes))
-        path = next((text.removeprefix("tree:") for kind, text in touched if kind == ResourceClass.FILE), "")
+        touched = (self._resources[ordinal - 1] for ordinal in (*data.reads, *data.writes))
+        files = (self._text(each.key) for each in touched if each.kind is ResourceClass.FILE)
+        path = next(files, "").removeprefix("tree:")
         if tool.path and path:
             arguments[tool.path] = path
         use = ToolUse(data.call, name, arguments)
@@ -505,8 +522,17 @@ class Observer:
         """The text behind a commitment; empty where there is none or it was erased."""
         if commitment is None:
             return ""
-        at_hand = self.edge.texts.get(commitment)
+        at_hand = self.edge.texts.get(commitment) or self._opened.get(commitment)
         return at_hand if at_hand is not None else self.edge.open(commitment) or ""
+
+
+def _texts(data: Event) -> Iterator[str | None]:
+    """The commitments to the texts that an observer learns from an event."""
+    if isinstance(data, PageWritten):
+        yield data.source
+        yield from (level.body for level in data.levels if level.level is Fidelity.FULL)
+    elif isinstance(data, ToolCalled):
+        yield from (data.name, data.arguments, *(each.key for each in data.resources))
 
 
 def _result_origin(step: ToolResult, call: _Call | None) -> Origin:

@@ -126,6 +126,11 @@ class ToyLog:
         body = self.known.get(commitment)
         return None if body is None else (body.salt, None if body.sealed else body.body)
 
+    def stored_bodies(self, commitments):
+        """Commitment → stored body."""
+        found = {name: self.known[name] for name in commitments if name in self.known}
+        return {name: body.body for name, body in found.items() if not body.sealed}
+
     def holders(self, commitment):
         """All that stand for the same body."""
         body = self.known.get(commitment)

@@ -65,4 +65,4 @@ def test_the_tokens_of_a_rendered_prompt_are_counted_in_its_own_frames(old):
 def test_a_renderer_of_the_future_is_refused():
     """A prompt by a renderer that this program does not have cannot be rendered again."""
     with pytest.raises(JournalTooNew, match="frames/9"):
-        Renderer(lambda name: None, name="frames/9")
+        Renderer(lambda names: {}, name="frames/9")

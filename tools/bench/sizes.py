@@ -19,6 +19,7 @@ class Sizes:
     memory_events: tuple[int, int] = (20_000, 80_000)
     state_turns: int = 10_000
     state_samples: int = 300
+    resume_events: tuple[int, int] = (500, 8_000)
     policy_pages: int = 10_000
     policy_turns: int = 300
     turn_pages: int = 1_000
@@ -42,6 +43,7 @@ QUICK = Sizes(
     memory_events=(500, 1_000),
     state_turns=40,
     state_samples=10,
+    resume_events=(60, 240),
     policy_pages=300,
     policy_turns=20,
     turn_pages=30,

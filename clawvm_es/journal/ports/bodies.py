@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import attrs
@@ -24,8 +25,14 @@ class Vault(Protocol):
     def seal(self, body: bytes) -> str:
         """Return the commitment to `body` and keep its salt, but not the body."""
 
+    def known(self, body: bytes) -> str | None:
+        """Return the session's commitment to `body`, or None: one that was sealed or erased is not known."""
+
     def open(self, commitment: str) -> bytes | None:
         """Return the body behind a commitment; None where it was sealed or erased."""
+
+    def open_all(self, commitments: Collection[str]) -> Mapping[str, bytes]:
+        """Return the bodies behind many commitments at once; those that were sealed or erased are left out."""
 
     def found(self, version: int) -> None:
         """Note that the stream was read up to `version`: bodies that other writers stored are known from there."""

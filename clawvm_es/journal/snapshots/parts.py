@@ -27,7 +27,7 @@ from clawvm_es.model.facts import Evidence, ResourceClass, UpdateFacts, Verdict
 from clawvm_es.model.pages import Pin
 from clawvm_es.model.profile import Profile, Weights
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """How snapshots are written."""
 EventsAt: TypeAlias = Callable[[Sequence[int]], Mapping[int, Event]]
 """Versions of a session → their events."""
@@ -129,9 +129,11 @@ PARTS: Final = (
     Part("updates", 5, _numbered, copy.copy, _copies, _decoder(dict[int, Update])),
     Part("store", 6, _by_field, _same, _all_same, _decoder(dict[FieldKey, int])),
     Part("shown", 7, _numbered, _same, _all_same, _decoder(dict[int, str])),
+    Part("signature_keys", 8, _numbered, _same, _all_same, _decoder(dict[int, str])),
+    Part("resource_keys", 9, _numbered, _same, _all_same, _decoder(dict[int, str])),
 )
 """The mappings that grow. `places` follows from `pages`."""
-OPENING: Final = 8
+OPENING: Final = len(PARTS)
 """The part that holds, under key 0, how the session was opened and its policy: it hardly ever changes."""
 decode_opening: Final = _decoder(dict[int, tuple[SessionOpened | None, Profile]])
 

@@ -108,7 +108,7 @@ def _follow(state: State, reader: Reader) -> None:
     """Fold the next events of a session, a bounded number, in place."""
     rest = list(reader.events_after(state.version, state.version + _TAIL))
     if isinstance(state.pages, Lazy) and isinstance(state.places, Lazy):
-        looked_at = dict.fromkeys([*state.resident, *_named(rest)])
+        looked_at = dict.fromkeys([*state.resident, *state.required, *state.arrivals, *_named(rest)])
         state.pages.load(looked_at)  # one query for what will be looked at
         state.places.load(looked_at)
     fold(rest, state)

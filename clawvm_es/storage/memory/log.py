@@ -149,6 +149,12 @@ class MemoryLog:
             body = self._stored.get(commitment)
             return None if body is None else (body.salt, None if body.sealed else body.body)
 
+    def stored_bodies(self, commitments: Sequence[str]) -> dict[str, bytes]:
+        """Commitment → stored body; those that were sealed or are not stored are left out."""
+        with self._reading():
+            found = {name: self._stored[name] for name in commitments if name in self._stored}
+            return {name: body.body for name, body in found.items() if not body.sealed}
+
     def bodies_kept(self, session_id: str | None = None) -> tuple[int, int]:
         """Bodies that the log (or one session) keeps, and their bytes; a shared one counts once."""
         with self._reading():

@@ -356,6 +356,11 @@ class SQLiteLog:
         with self._reading:
             return self._read(queries.stored, commitment)
 
+    def stored_bodies(self, commitments: Sequence[str]) -> dict[str, bytes]:
+        """Commitment → stored body; those that were sealed or are not stored are left out."""
+        with self._reading:
+            return self._read(queries.bodies, commitments)
+
     def snapshots(self) -> SQLiteSnapshots:
         """The snapshots of this journal's states: the port `SnapshotStore`."""
         return SQLiteSnapshots(self, self.ask)

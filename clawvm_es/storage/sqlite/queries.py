@@ -56,6 +56,8 @@ _HOLDERS = """SELECT DISTINCT o.session_id, o.commitment FROM commitments c
     WHERE c.commitment = ? ORDER BY o.commitment_id"""
 _UNHELD = """SELECT blob_id, body FROM blobs WHERE blob_id = ?1
     AND NOT EXISTS (SELECT 1 FROM commitments WHERE blob_id = ?1)"""
+_BODIES = """SELECT c.commitment, b.body FROM commitments c JOIN blobs b ON b.blob_id = c.blob_id
+    WHERE c.commitment IN"""
 _STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
     WHERE c.commitment = ?"""
 
@@ -172,6 +174,11 @@ def commitment_of(db: sqlite3.Connection, session_id: str, digest: bytes) -> str
 def stored(db: sqlite3.Connection, commitment: str) -> tuple[bytes, bytes | None] | None:
     """Salt and body (None: sealed) behind a commitment."""
     return db.execute(_STORED, (commitment,)).fetchone()  # type: ignore[no-any-return]
+
+
+def bodies(db: sqlite3.Connection, commitments: Sequence[str]) -> dict[str, bytes]:
+    """Commitment → body, of those that are stored with one."""
+    return dict(_among(db, _BODIES, commitments))
 
 
 def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:

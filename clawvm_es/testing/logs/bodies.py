@@ -18,6 +18,17 @@ from clawvm_es.testing.logs.place import new
 class BodyLaws:
     """What vaults must do."""
 
+    def test_many_bodies_are_opened_at_once(self, log: EventLog) -> None:
+        """Stored and held-back bodies alike, not those that were sealed or never were; texts lead back to them."""
+        vault = log.vault("s")
+        stored, sealed = vault.commit(b"stored"), vault.seal(b"sealed")
+        log.append("s", [new(PromptRendered("r", 1, sealed)), new(ToolCalled(1, "tool", stored))])
+        held = vault.commit(b"held back")
+        assert vault.open_all([stored, sealed, held, "0" * 64, stored]) == {stored: b"stored", held: b"held back"}
+        assert vault.open_all([]) == {}
+        assert (vault.known(b"stored"), vault.known(b"held back")) == (stored, held)
+        assert vault.known(b"sealed") is vault.known(b"other") is log.vault("t").known(b"stored") is None
+
     def test_bodies_open_at_once_and_after_the_append(self, log: EventLog) -> None:
         """LAW-VAULT-1: a body can be opened as soon as it is committed, and by all once an event names it."""
         vault = log.vault("s")

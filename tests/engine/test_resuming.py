@@ -1,0 +1,173 @@
+"""LAW-SHELL-3: a session that goes on from its snapshots is, byte for byte, the one that was folded from zero."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tempfile
+from pathlib import Path
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from clawvm_es import limits
+from clawvm_es.core.profiles import CLAWVM, COMPACTION_HYBRID, RETRIEVAL
+from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import ClawVMError
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.journal import snapshots
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.model.facts import Holder, Need, NeedRule
+from clawvm_es.model.pages import PageType, Pin
+from clawvm_es.observe.tools import Tool
+from tests.engine.conftest import FIELDS
+
+LOOK = Tool(
+    "look",
+    run=lambda what: f"saw {what}\n" * 9,
+    deterministic=True,
+    path="what",
+    reads=["file:{what}"],
+    validator=lambda arguments: "same",
+)
+EDIT = Tool("edit", run=lambda what: f"edited {what}", path="what", writes=["file:{what}"])
+SETTINGS = Settings(fields=FIELDS, tools=[LOOK, EDIT])
+KINDS = tuple(PageType)
+
+
+def page_of(session, number):
+    """The id of some page that is there."""
+    return f"p{1 + number % len(session.state.pages)}"
+
+
+STEPS = {
+    "say": lambda s, a, b: s.user_says(f"message {a} {b}\n" * (1 + b)),
+    "say again": lambda s, a, b: s.user_says(f"keyed {a}", key=f"k{a}"),
+    "write": lambda s, a, b: s.write_page(KINDS[a % len(KINDS)], f"page {a}\n" * (1 + b), dirty=b % 2 == 0),
+    "rewrite": lambda s, a, b: s.write_page("conversation", f"said {a} {b}", page_id=page_of(s, a), author="user"),
+    "assemble": lambda s, a, b: s.assemble([page_of(s, a)] if b % 3 == 0 else []).text,
+    "answer": lambda s, a, b: s.observe_model(
+        f"so {a}", [("run", {"n": b})], needs=[Need((Holder(page_of(s, a)),), NeedRule.DECLARED, 5)]
+    ),
+    "result": lambda s, a, b: s.observe_result(1 + a % len(s.state.calls), f"gave {b}\n" * 9),
+    "look": lambda s, a, b: s.tool("look", {"what": f"f{a % 4}"}),
+    "edit": lambda s, a, b: s.tool("edit", {"what": f"f{a % 4}"}),
+    "stage": lambda s, a, b: s.stage("notes", "append", a, evidence=page_of(s, b)),
+    "pin": lambda s, a, b: s.pin(page_of(s, a), tuple(Pin)[b % len(Pin)]),
+    "retire": lambda s, a, b: s.retire(page_of(s, a)),
+    "resolve": lambda s, a, b: s.resolve(page_of(s, a), key=f"r{a}"),
+    "recall": lambda s, a, b: s.recall(f"query {a}", [f"memory {a} {b}"]),
+    "budget": lambda s, a, b: s.set_budget(150 + 40 * b),
+    "compact": lambda s, a, b: s.compact(),
+    "save": lambda s, a, b: s.save(),
+    "close": lambda s, a, b: s.close(),
+    "value": lambda s, a, b: s.value("notes"),
+    "in flight": lambda s, a, b: s.in_flight,
+}
+STEP = st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 9), st.integers(0, 9))
+
+
+class Way:
+    """One way to live through the same steps: with one handle, or with a new one for each step."""
+
+    def __init__(self, path, policy, *, reopens):
+        self.reopens = reopens
+        ticks = itertools.count(1)
+        self.journal = Journal.open(path, seed=1, clock=lambda: next(ticks))
+        self.session = self.journal.session(
+            "s", policy=policy, budget_tokens=400, counter="lines4", settings=SETTINGS
+        )
+
+    def does(self, step):
+        """Take one step; the outcome, or the error's words."""
+        name, a, b = step
+        if self.reopens:
+            self.reopen()
+        try:
+            if name == "fork":
+                at = max(1, self.session.head[0] - 7 * a)
+                self.session = self.journal.fork("s", "child", at=at, allow_new_calls=True, settings=SETTINGS)
+                return self.session.state.version
+            return STEPS[name](self.session, a, b)
+        except ClawVMError as error:
+            return f"{type(error).__name__}: {error}"
+        except ZeroDivisionError:
+            return "there is none"
+        finally:
+            if name == "close":
+                self.reopen()
+
+    def reopen(self):
+        """Take the session up again in a handle of its own, as another process would."""
+        snapshots.catch_up(self.journal.log)
+        self.session = self.journal.session(self.session.session_id, settings=SETTINGS)
+
+    def rows(self):
+        """Every event of every session, as it is stored."""
+        return [(row.session_id, row.version, row.cause, row.raw, row.hash) for row in self.journal.log.read_all()]
+
+
+LOOKS = [("look", 1, 0), ("edit", 1, 0), ("look", 1, 0), ("look", 2, 0), ("look", 1, 0), ("assemble", 0, 1)]
+SAYS = [
+    *[("say", 1, 1), ("assemble", 0, 1), ("say again", 2, 0), ("say again", 2, 0)],
+    *[("rewrite", 0, 1), ("assemble", 0, 1)],
+]
+
+
+@given(
+    st.sampled_from([CLAWVM, RETRIEVAL, COMPACTION_HYBRID]),
+    st.lists(STEP, min_size=4, max_size=14),
+    st.lists(STEP, max_size=8),
+    st.integers(0, 9),
+)
+@settings(max_examples=12, deadline=None)
+@example(CLAWVM, LOOKS, [*LOOKS, *SAYS], 0)
+@example(RETRIEVAL, [*SAYS, *LOOKS], SAYS, 5)
+def test_a_session_is_the_same_whatever_it_goes_on_from(policy, steps, later, at):
+    """One handle, a handle per step over folds from zero, and one over snapshots: the same bytes, forks included."""
+    script = [("say", 0, 0), *steps, *([("fork", at, 0), *later] if later else [])]
+    lived = []
+    for distance, reopens in ((10**9, False), (10**9, True), (3, True)):
+        was, limits.SNAPSHOT_EVENTS = limits.SNAPSHOT_EVENTS, distance
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                way = Way(Path(folder) / "j.db", policy, reopens=reopens)
+                with way.journal:
+                    lived.append(([str(way.does(step)) for step in script], way.rows(), way.session.state.copy()))
+        finally:
+            limits.SNAPSHOT_EVENTS = was
+    assert lived[0] == lived[1] == lived[2]
+
+
+def calls(journal, session_id):
+    """Signature and read resources of each call of a session's own, with how many of both its event adds."""
+    found = [row.data for row in journal.log.read(session_id) if isinstance(row.data, ToolCalled)]
+    return [(data.signature, data.reads, len(data.resources)) for data in found]
+
+
+def test_a_fork_knows_the_keys_of_those_it_came_from(tmp_path):
+    """LAW-ORDINAL-1: keys of a parent and of its parent keep their ordinals; what is new comes after them."""
+    with Journal.open(tmp_path / "j.db", clock=lambda: 0) as journal:
+        parent = journal.session("s", counter="lines4", settings=SETTINGS)
+        parent.tool("look", {"what": "f1"})
+        child = journal.fork("s", "child", allow_new_calls=True, settings=SETTINGS)
+        child.tool("look", {"what": "f2"})
+        grandchild = journal.fork("child", "grandchild", allow_new_calls=True, settings=SETTINGS)
+        for what in ("f3", "f2", "f1", "f4"):
+            grandchild.tool("look", {"what": what})
+        assert calls(journal, "child") == [(2, (2,), 1)]
+        assert calls(journal, "grandchild") == [(3, (3,), 1), (2, (2,), 0), (1, (1,), 0), (4, (4,), 1)]
+
+
+def test_a_key_that_was_erased_is_new_again(tmp_path):
+    """LAW-ORDINAL-1: nothing leads from a text to what was erased; the ordinals of other keys stay as they were."""
+    with Journal.open(tmp_path / "j.db", clock=lambda: 0) as journal:
+        session = journal.session("s", counter="lines4", settings=SETTINGS)
+        session.tool("look", {"what": "f1"})
+        session.tool("look", {"what": "f2"})
+        redact(journal.log, Target(session_id="s", matches=re.compile("f1").search), at_us=0)
+        again = journal.session("s", settings=SETTINGS)
+        again.tool("look", {"what": "f1"})
+        again.tool("look", {"what": "f2"})
+        assert calls(journal, "s")[2:] == [(3, (3,), 1), (2, (2,), 0)]
