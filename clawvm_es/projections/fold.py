@@ -1,43 +1,45 @@
 """The fold: events in, rows out.
 
 LAW-PROJ-1: folding a log from zero, or in any number of pieces that each end before an input, gives the same rows.
-LAW-PROJ-2: the rows of a fork are those that its parent's prefix and its own events would give as one session; but
-what a parent committed to a shared scope stands in the rows of the parent only.
+LAW-PROJ-2: the rows of a fork, those that it inherits (LAW-FORK-1) included, are those that its parent's prefix and
+its own events would give as one session; but what a parent committed to a shared scope is in the parent's rows only.
 LAW-PROJ-3: rows of `faults` and `durable_store` stay as they were made: those at a version are those up to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.journal import codec
-from clawvm_es.journal.ports import RawEvent
+from clawvm_es.journal.ports import Cells, RawEvent
 from clawvm_es.journal.problems import DAMAGE
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked
-from clawvm_es.model.pages import Scope
+from clawvm_es.projections.ancestry import Ancestor, Inherited, under
 from clawvm_es.projections.digest import START, link, words
 from clawvm_es.projections.handlers import HANDLERS
 from clawvm_es.projections.rows import SessionRow, TurnRow
 from clawvm_es.projections.session import NoPast, Past, SessionFold
+from clawvm_es.projections.tables import SESSIONS, Table
 
-Prefix: TypeAlias = Callable[[str, int], Iterable[RawEvent]]
-"""Gives the events of a session up to a version, those of its parents included."""
+Again: TypeAlias = Callable[[str, int], Iterable[RawEvent]]
+"""Gives a stream's own events up to a version."""
 
+R = TypeVar("R")
 _SESSION_FORKED: Final = SessionForked.TYPE
-_OWN_SCOPE: Final = Scope.SESSION.value
 
 
 def _where(raw: RawEvent) -> str:
     return f"session {raw[1]} version {raw[2]} (seq {raw[0]})"
 
 
-def no_prefix(session_id: str, version: int) -> Iterable[RawEvent]:
-    """For a fold that meets no fork, or meets it after the events that lead there."""
+def nothing_again(stream: str, upto: int) -> Iterable[RawEvent]:
+    """For a fold that meets no fork."""
     return ()
 
 
@@ -62,49 +64,86 @@ def _apply_older(session: SessionFold, raw: RawEvent) -> None:
 class Fold:
     """The rows that a piece of the log changed, by session; `seq` is the last event folded.
 
-    A fork is folded from its parent's first event, so it is work, and memory, for as many events more. With
-    `inherited_max`, the piece ends before the fork that would make them more than that.
+    A fork from a place that its parent has left may take a fold of the parent's events up to there: work, and
+    memory, for as many events more. With `again_max`, the piece ends at the first input after more than that.
     """
 
     past: Past = attrs.field(factory=NoPast)
     seq: int = 0
-    prefix: Prefix = no_prefix
-    inherited_max: int | None = None
-    inherited: int = 0  # events folded for forks
+    again: Again = nothing_again
+    again_max: int = INTEGER_MAX
+    folded_again: int = 0  # events
     sessions: dict[str, SessionFold] = attrs.field(factory=dict)
+    _ancestors: dict[tuple[str, int], Ancestor] = attrs.field(factory=dict)
 
-    def open(self, raw: RawEvent) -> SessionFold | None:
-        """Begin or continue the fold of the session of an event; None where the piece has to end before it."""
+    def open(self, raw: RawEvent) -> SessionFold:
+        """Begin or continue the fold of the session of an event."""
         session_id = raw[1]
-        row = self.past.session(session_id)
+        row, past = self.past.row(SESSIONS, (session_id,)), self.past
         if row is not None:
-            fold = SessionFold(
-                session_id, self.past, row, bytes.fromhex(row.decision_digest), TurnRow(session_id, -1)
-            )
+            parent = self.parent(row)
         elif raw[5] == _SESSION_FORKED:
             forked = codec.decode(raw[5], raw[6], raw[9].encode(), where=_where(raw))
             assert isinstance(forked, SessionForked)
-            if self.inherited and self.inherited + forked.parent_version > (self.inherited_max or 2**63):
-                return None
-            self.inherited += forked.parent_version
-            fold = self._forked(session_id, forked)
+            parent = self.ancestor(forked.parent, forked.parent_version)
+            row = under(session_id, parent.session())
         else:
-            row = SessionRow(session_id, seq=raw[0], decision_digest=START.hex())
-            fold = SessionFold(session_id, NoPast(), row, START, TurnRow(session_id, -1))
-        self.sessions[session_id] = fold
+            row, parent = SessionRow(session_id, seq=raw[0], decision_digest=START.hex()), None
+        return self._begin(session_id, row, past if parent is None else Inherited(past, parent))
+
+    def _begin(self, session_id: str, row: SessionRow, past: Past) -> SessionFold:
+        digest = bytes.fromhex(row.decision_digest)
+        fold = self.sessions[session_id] = SessionFold(session_id, past, row, digest, TurnRow(session_id, -1))
         return fold
 
-    def _forked(self, session_id: str, forked: SessionForked) -> SessionFold:
-        """The fold of the parent's prefix, under the child's id."""
-        prefix = Fold(prefix=self.prefix).run(renamed(self.prefix(forked.parent, forked.parent_version), session_id))
-        fold = prefix.sessions.get(session_id)
-        if fold is None or fold.version != forked.parent_version:
-            raise JournalDamaged(
-                f"session {session_id} was forked from version {forked.parent_version} of {forked.parent},"
-                f" which has {fold.version if fold else 0} events"
-            )
-        fold.fields = [field for field in fold.fields if field.scope == _OWN_SCOPE]
+    def parent(self, row: SessionRow) -> Ancestor | None:
+        """The parent of a session as of the fork; None if it is no fork."""
+        return None if row.parent is None else self.ancestor(row.parent, row.parent_version or 0)
+
+    def ancestor(self, stream: str, upto: int) -> Ancestor:
+        """The stream that holds version `upto` of `stream`, its own or one of its parents', as of that version."""
+        seen = {stream}
+        while (row := self.latest(SESSIONS, (stream,))) is not None:
+            if row.parent is None or upto > (row.parent_version or 0):
+                break
+            stream = row.parent
+            if stream in seen:
+                raise JournalDamaged(f"session {stream} descends from itself")
+            seen.add(stream)
+        return self._ancestors.setdefault((stream, upto), Ancestor(self, stream, upto))
+
+    def fold_again(self, ancestor: Ancestor) -> SessionFold:
+        """Fold the own events of an ancestor's stream, up to the ancestor's version."""
+        stream, older, again = ancestor.stream, ancestor.older, Fold(again=self.again)
+        if older is not None:
+            again._begin(stream, under(stream, older.session()), Inherited(NoPast(), older))
+        again.run(self._counted(self.again(stream, ancestor.upto)))
+        fold = again.sessions.get(stream)
+        if fold is None:
+            raise JournalDamaged(f"session {stream}, from which another was forked, has no events")
         return fold
+
+    def _counted(self, events: Iterable[RawEvent]) -> Iterator[RawEvent]:
+        for raw in events:
+            self.folded_again += 1
+            yield raw
+
+    def latest(self, table: Table[R], key: Cells) -> R | None:
+        """A stream's own row as of now."""
+        fold = self.sessions.get(key[0])
+        if fold is None:
+            return self.past.row(table, key)
+        fold.finish()
+        if table.name == SESSIONS.name:
+            return next(fold.rows(table))
+        return fold.touched(table, key[1:]) or self.past.row(table, key)
+
+    def latest_rows(self, table: Table[R], stream: str | None = None) -> Iterable[R]:
+        """The own rows of a stream, or of all, as of now."""
+        rows = {table.key_of(row): row for row in self.past.rows(table, stream)}
+        folds = self.sessions.values() if stream is None else filter(None, (self.sessions.get(stream),))
+        rows.update((table.key_of(row), row) for fold in folds for row in fold.rows(table))
+        return rows.values()
 
     def run(self, events: Iterable[RawEvent]) -> Fold:
         """Fold `events`, in the order of `seq`; return self. Raises `UnknownEvent`, `JournalDamaged`."""
@@ -114,14 +153,14 @@ class Fold:
         try:
             for raw in events:
                 seq, session_id, _, turn, kind, name, schema_version, _, _, data, _ = raw
+                if kind == "input" and self.folded_again > self.again_max:
+                    ended = seq - 1
+                    break
                 session = sessions.get(session_id)
                 if session is None:
                     if session_id.startswith(SCOPE_PREFIX):  # a shared scope's own stream is no session
                         continue
                     session = self.open(raw)
-                    if session is None:
-                        ended = seq - 1
-                        break
                 session.event = raw
                 if session.turn.turn != turn:
                     session.enter_turn(turn)
@@ -145,19 +184,7 @@ class Fold:
             session.finish()
         return self
 
-    def rows(self, table: str) -> Iterator[Any]:
+    def rows(self, table: Table[R]) -> Iterator[R]:
         """The rows of one table that this fold touched, session by session."""
         for session in self.sessions.values():
-            match table:
-                case "sessions":
-                    yield session.row
-                case "turns":
-                    yield from (row for number, row in session.turns.items() if number > 0)
-                case "page_table":
-                    yield from session.pages.values()
-                case "faults":
-                    yield from session.faults
-                case "durable_store":
-                    yield from session.fields
-                case "updates":
-                    yield from session.updates.values()
+            yield from session.rows(table)

@@ -155,7 +155,7 @@ def _page_retired(s: SessionFold, data: e.PageRetired) -> None:
 
 
 def _tool_called(s: SessionFold, data: LeanToolCalled) -> None:
-    s.tools[data.call] = data.tool
+    s.tools[data.call] = (data.tool, s.version)
     count(s, "tool_calls")
     if data.tool == e.UNKNOWN_TOOL and data.signature is not None and data.signature_key is None:
         s.row.repeat_unknown += 1  # a key that occurs again; told apart from alerts, and in no score

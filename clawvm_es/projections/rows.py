@@ -1,7 +1,8 @@
 """What a row of each read model holds. Columns are in the order in which a person reads them.
 
 Levels, types and reasons are their names, times are UTC as text, `seq` and `version` lead back to the event.
-Texts stand as commitments; the views of `tables` bring them back.
+Texts stand as commitments; the views of `tables` bring them back. A fork has rows of its own only for what its own
+events changed; the versions of the first and the last event of a row tell what it inherits (`ancestry`).
 """
 
 from __future__ import annotations
@@ -129,6 +130,7 @@ class PageRow:
     levels: str = "{}"
     signature: int | None = None
     written_version: int = 0
+    first_version: int = 0
     changed_version: int = 0
     seq: int = 0  # of the page's first event
 
@@ -190,3 +192,5 @@ class UpdateRow:
     base_version: int | None = None
     size_bytes: int = 0
     value: str = ""
+    first_version: int = 0
+    changed_version: int = 0

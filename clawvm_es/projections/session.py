@@ -1,22 +1,29 @@
 """The fold of one session: the rows that it touched, found by their keys, and the envelope of the event in hand.
 
 Everything that a fold remembers from one piece of the log to the next stands in its rows; rows of earlier
-pieces come in through `Past`, one at a time, when an event needs them. A fork's rows begin as copies of what its
-parent's were there, under its own id: everything about a child includes the parent's prefix.
+pieces come in through `Past`, one at a time, when an event needs them. A fork's rows begin as copies of its parent's,
+under its own id, when its own events first change them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 import msgspec
 
-from clawvm_es.journal.ports import RawEvent
+from clawvm_es.journal.ports import Cells, RawEvent
 from clawvm_es.model.facts import UpdateFacts
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
+from clawvm_es.projections.tables import PAGE_TABLE, TURNS, UPDATES, Table
+
+R = TypeVar("R")
+
+_CHANGING = {TURNS.name: "turns", PAGE_TABLE.name: "pages", UPDATES.name: "updates"}
+"""Table → the rows of it that a `SessionFold` touched, by their key within the session."""
 
 _EPOCH = datetime(1970, 1, 1)
 _LEVEL_TOKENS = msgspec.json.Decoder(dict[str, int])
@@ -42,40 +49,29 @@ def iso(at_us: int) -> str:
 
 
 class Past(Protocol):
-    """The rows that earlier pieces of the log left; None where there is none."""
+    """The rows that earlier pieces of the log left, or those that a fork inherits."""
 
-    def session(self, session_id: str) -> SessionRow | None:
-        """The row of a session."""
+    def row(self, table: Table[R], key: Cells) -> R | None:
+        """The row with this key; None if there is none."""
 
-    def turn(self, session_id: str, turn: int) -> TurnRow | None:
-        """The row of a turn."""
+    def rows(self, table: Table[R], session_id: str | None = None) -> Iterator[R]:
+        """The rows of one session, or of all."""
 
-    def page(self, session_id: str, page_id: str) -> PageRow | None:
-        """The row of a page."""
-
-    def update(self, session_id: str, number: int) -> UpdateRow | None:
-        """The row of an update."""
-
-    def tool(self, session_id: str, call: int) -> str | None:
-        """The name of the tool of a call."""
+    def tool(self, session_id: str, call: int, upto: int) -> str | None:
+        """The name of the tool of a call, as of a version."""
 
 
 class NoPast:
     """The past of a fold from zero."""
 
-    def session(self, session_id: str) -> None:
+    def row(self, table: Table[R], key: Cells) -> None:
         """No row."""
 
-    def turn(self, session_id: str, turn: int) -> None:
-        """No row."""
+    def rows(self, table: Table[R], session_id: str | None = None) -> Iterator[R]:
+        """No rows."""
+        return iter(())
 
-    def page(self, session_id: str, page_id: str) -> None:
-        """No row."""
-
-    def update(self, session_id: str, number: int) -> None:
-        """No row."""
-
-    def tool(self, session_id: str, call: int) -> None:
+    def tool(self, session_id: str, call: int, upto: int) -> None:
         """No name."""
 
 
@@ -93,7 +89,7 @@ class SessionFold:
     turns: dict[int, TurnRow] = attrs.field(factory=dict)
     pages: dict[str, PageRow] = attrs.field(factory=dict)
     updates: dict[int, UpdateRow] = attrs.field(factory=dict)
-    tools: dict[int, str] = attrs.field(factory=dict)
+    tools: dict[int, tuple[str, int]] = attrs.field(factory=dict)
     faults: list[FaultRow] = attrs.field(factory=list)
     fields: list[FieldRow] = attrs.field(factory=list)
     by_type: dict[str, int] = attrs.field(factory=dict)  # page type → pages; empty until one is counted
@@ -117,7 +113,7 @@ class SessionFold:
     def enter_turn(self, number: int) -> None:
         """Make `number` the turn in hand; the event before the one in hand was the last of another turn."""
         self.turn.last_version = self.version - 1
-        known = self.turns.get(number) or self.past.turn(self.session_id, number)
+        known = self.turns.get(number) or self.past.row(TURNS, (self.session_id, number))
         if known is None:
             known = TurnRow(self.session_id, number, at=self.at, first_version=self.version)
         self.turn = self.turns[number] = known
@@ -127,7 +123,7 @@ class SessionFold:
         """The row of a page, or None if it was never written."""
         page = self.pages.get(page_id)
         if page is None:
-            page = self.past.page(self.session_id, page_id)
+            page = self.past.row(PAGE_TABLE, (self.session_id, page_id))
             if page is not None:
                 self.pages[page_id] = page
         return page
@@ -136,7 +132,7 @@ class SessionFold:
         """The row of a page, made when it is first touched."""
         page = self.pages.get(page_id) or self.known_page(page_id)
         if page is None:
-            page = self.pages[page_id] = PageRow(self.session_id, page_id, seq=self.seq)
+            page = self.pages[page_id] = PageRow(self.session_id, page_id, seq=self.seq, first_version=self.version)
         return page
 
     def count_page(self, page_type: str) -> None:
@@ -146,20 +142,42 @@ class SessionFold:
         self.by_type[page_type] = self.by_type.get(page_type, 0) + 1
 
     def update(self, number: int) -> UpdateRow:
-        """The row of an update, made when it is first touched."""
+        """The row of an update, made when it is first touched; who asks for it changes it."""
         update = self.updates.get(number)
         if update is None:
-            update = self.past.update(self.session_id, number)
+            update = self.past.row(UPDATES, (self.session_id, number))
             if update is None:
                 update = UpdateRow(self.session_id, number, turn=self.turn.turn, version=self.version)
+                update.first_version = self.version
             self.updates[number] = update
+        update.changed_version = self.version
         return update
 
     def tool(self, call: int | None) -> str | None:
         """The name of the tool of a call."""
         if call is None:
             return None
-        return self.tools[call] if call in self.tools else self.past.tool(self.session_id, call)
+        found = self.tools.get(call)
+        return found[0] if found else self.past.tool(self.session_id, call, self.version)
+
+    def touched(self, table: Table[R], key: Cells) -> R | None:
+        """A row that this fold touched and that may still change, by its key within the session."""
+        return cast("Mapping[Any, R]", getattr(self, _CHANGING[table.name])).get(key[0])
+
+    def rows(self, table: Table[R]) -> Iterator[R]:
+        """The rows of one table that this fold touched."""
+        match table.name:
+            case "sessions":
+                found: Iterable[Any] = (self.row,)
+            case "turns":
+                found = (row for number, row in self.turns.items() if number > 0)
+            case "faults":
+                found = self.faults
+            case "durable_store":
+                found = self.fields
+            case name:
+                found = getattr(self, _CHANGING[name]).values()
+        return iter(found)
 
     def finish(self) -> None:
         """Bring head, digest and last versions up to the last event folded."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -11,10 +11,10 @@ import attrs
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, ModelReader, Phrase, models_of, texts_of
 from clawvm_es.journal.problems import DAMAGE
-from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections import store
-from clawvm_es.projections.fold import Fold, Prefix, renamed
+from clawvm_es.projections.ancestry import Ancestor, under
+from clawvm_es.projections.fold import Again, Fold, renamed
 from clawvm_es.projections.rows import FieldRow
 from clawvm_es.projections.tables import DURABLE_STORE, MODELS, SESSIONS, TABLES, Table
 
@@ -29,41 +29,71 @@ class Snapshot:
     """All read models as of one place in the log; `seq` is that place."""
 
     folded: Fold
-    reader: ModelReader | None  # None: nothing is stored, everything is in the fold
     seq: int
 
     def rows(self, table: Table[R], session_id: str | None = None) -> list[R]:
-        """The rows of a table, of one session or of all, in order."""
-        rows = {table.key_of(row): row for row in self._stored(table, session_id)}
-        for row in self.folded.rows(table.name):
-            if session_id is None or row.session_id == session_id:
-                rows[table.key_of(row)] = row
-        return sorted(rows.values(), key=table.sort_key)
+        """The rows of a table, of one session or of all, in order; a fork's with those that it inherits."""
+        own = self.folded.latest_rows(table, session_id)
+        if table.name == SESSIONS.name:
+            return sorted(own, key=table.sort_key)
+        found = self._of_all(table, own) if session_id is None else self._of_one(table, session_id, own)
+        return sorted((row for row, inherited in found if not (inherited and _shared(row))), key=table.sort_key)
 
     def fields(self, session_id: str) -> list[FieldRow]:
         """The durable store as a session has it: a fork's holds what its parents committed to shared scopes, too."""
-        found = self.rows(DURABLE_STORE, session_id)
-        for parent, upto in self._parents(session_id):
-            found += [
-                attrs.evolve(row, session_id=session_id)
-                for row in self.rows(DURABLE_STORE, parent)
-                if row.scope != Scope.SESSION.value and row.version <= upto
-            ]
-        return sorted(found, key=DURABLE_STORE.sort_key)
+        own = self.folded.latest_rows(DURABLE_STORE, session_id)
+        return sorted((row for row, _ in self._of_one(DURABLE_STORE, session_id, own)), key=DURABLE_STORE.sort_key)
 
-    def _parents(self, session_id: str) -> Iterator[tuple[str, int]]:
-        """The sessions that a session goes on from, youngest first, each with the last version it has of them."""
-        upto = INTEGER_MAX
-        rows = self.rows(SESSIONS, session_id)
-        while rows and rows[0].parent is not None:
-            parent, upto = rows[0].parent, min(upto, rows[0].parent_version or 0)
-            yield parent, upto
-            rows = self.rows(SESSIONS, parent)
+    def _of_one(self, table: Table[R], session_id: str, own: Iterable[R]) -> Iterator[tuple[R, bool]]:
+        """The rows of a session, and whether it inherits them."""
+        session = self.folded.latest(SESSIONS, (session_id,))
+        parent = None if session is None else self.folded.parent(session)
+        line = () if parent is None else parent.line()
+        parents = (each.rows(table, self.folded.latest_rows(table, each.stream)) for each in line)
+        return _nearest(table, session_id, own, parents)
 
-    def _stored(self, table: Table[R], session_id: str | None) -> Iterator[R]:
-        if self.reader is None:
-            return iter(())
-        return map(table.parse, self.reader.rows(table.spec, session_id))
+    def _of_all(self, table: Table[R], rows: Iterable[R]) -> Iterator[tuple[R, bool]]:
+        """The rows of all sessions. Parents without rows are passed over at once, for long lines of forks."""
+        own: dict[str, list[R]] = {}
+        for row in rows:
+            own.setdefault(table.key_of(row)[0], []).append(row)
+        nearest: dict[str, Ancestor | None] = {}
+        # session → its nearest parent with rows
+        for session in self.rows(SESSIONS):
+            session_id, parent = session.session_id, self.folded.parent(session)
+            if parent is not None and parent.stream not in own:
+                parent = nearest.get(parent.stream)
+            nearest[session_id] = parent
+            line = _line(parent, nearest)
+            parents = (each.rows(table, own[each.stream]) for each in line)
+            yield from _nearest(table, session_id, own.get(session_id, ()), parents)
+
+
+def _line(first: Ancestor | None, nearest: Mapping[str, Ancestor | None]) -> Iterator[Ancestor]:
+    while first is not None:
+        yield first
+        first = nearest.get(first.stream)
+
+
+def _nearest(
+    table: Table[R], session_id: str, own: Iterable[R], parents: Iterable[Iterable[R]]
+) -> Iterator[tuple[R, bool]]:
+    """The rows of a session, and whether it inherits them: its own, and of its parents' the nearest with a key."""
+    seen = set()
+    for row in own:
+        seen.add(table.key_of(row)[1:])
+        yield row, False
+    for rows in parents:
+        for row in rows:
+            key = table.key_of(row)[1:]
+            if key not in seen:
+                seen.add(key)
+                yield under(session_id, row), True
+
+
+def _shared(row: object) -> bool:
+    """Tell whether a row is a field that was committed to a shared scope, which forks do not pass on."""
+    return isinstance(row, FieldRow) and row.scope != Scope.SESSION.value
 
 
 @contextmanager
@@ -74,23 +104,23 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
     """
     models = models_of(log, MODELS)
     if models is None:
-        folded = Fold(prefix=_prefixes(log)).run(store.raws(log.read_all()))
-        yield Snapshot(folded, None, folded.seq)
+        folded = Fold(again=_streams(log)).run(store.raws(log.read_all()))
+        yield Snapshot(folded, folded.seq)
         return
     with models.reading() as reader:
         at, end = reader.position(), reader.last_seq()
         folded = store.fold(reader, at, end)
-        yield Snapshot(folded, None if at is None else reader, end)
+        yield Snapshot(folded, end)
 
 
 def snapshot_at(log: EventLog, session_id: str, version: int) -> Snapshot:
     """The read models of one session as they were after its event `version`, folded from its first event."""
     folded = Fold().run(renamed(store.raws(read_session(log, session_id, upto=version)), session_id))
-    return Snapshot(folded, None, folded.seq)
+    return Snapshot(folded, folded.seq)
 
 
-def _prefixes(log: EventLog) -> Prefix:
-    return lambda session_id, version: store.raws(read_session(log, session_id, upto=version))
+def _streams(log: EventLog) -> Again:
+    return lambda stream, upto: store.raws(log.read(stream, upto=upto))
 
 
 def projections_problems(log: EventLog) -> list[str]:
@@ -117,7 +147,7 @@ def projections_problems(log: EventLog) -> list[str]:
 
 def _row_problems(reader: ModelReader, table: Table[Any], rebuilt: Fold) -> list[str]:
     """Compare the stored rows of one table with rebuilt ones, as tuples of columns."""
-    expected = {table.key_of(row): table.values(row) for row in rebuilt.rows(table.name)}
+    expected = {table.key_of(row): table.values(row) for row in rebuilt.rows(table)}
     problems = []
     for row in map(table.parse, reader.rows(table.spec)):
         key, stored = table.key_of(row), table.values(row)

@@ -16,9 +16,8 @@ from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.ports import Cells, Edition, ModelReader, ModelWriter, RawEvent, Recorded
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections.fold import Fold
-from clawvm_es.projections.rows import PageRow, SessionRow, TurnRow, UpdateRow
 from clawvm_es.projections.session import NoPast, Past
-from clawvm_es.projections.tables import PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES, Table
+from clawvm_es.projections.tables import TABLES, Table
 
 R = TypeVar("R")
 Progress = Callable[[int, int], None]
@@ -34,29 +33,18 @@ class Stored:
     reader: ModelReader
     edition: Edition = Edition.LIVE
 
-    def _one(self, table: Table[R], key: Cells) -> R | None:
+    def row(self, table: Table[R], key: Cells) -> R | None:
+        """The row with this key."""
         found = self.reader.row(table.spec, key, self.edition)
         return table.parse(found) if found else None
 
-    def session(self, session_id: str) -> SessionRow | None:
-        """The row of a session."""
-        return self._one(SESSIONS, (session_id,))
+    def rows(self, table: Table[R], session_id: str | None = None) -> Iterator[R]:
+        """The rows of one session, or of all."""
+        return map(table.parse, self.reader.rows(table.spec, session_id, self.edition))
 
-    def turn(self, session_id: str, turn: int) -> TurnRow | None:
-        """The row of a turn."""
-        return self._one(TURNS, (session_id, turn))
-
-    def page(self, session_id: str, page_id: str) -> PageRow | None:
-        """The row of a page."""
-        return self._one(PAGE_TABLE, (session_id, page_id))
-
-    def update(self, session_id: str, number: int) -> UpdateRow | None:
-        """The row of an update."""
-        return self._one(UPDATES, (session_id, number))
-
-    def tool(self, session_id: str, call: int) -> str | None:
-        """The name of the tool of a call."""
-        return self.reader.tool(session_id, call)
+    def tool(self, session_id: str, call: int, upto: int) -> str | None:
+        """The name of the tool of a call, as of a version."""
+        return self.reader.tool(session_id, call, upto)
 
 
 def _reported(rows: Iterator[RawEvent], end: int, progress: Progress | None) -> Iterator[RawEvent]:
@@ -93,7 +81,7 @@ def fold(reader: ModelReader, after: int | None, upto: int) -> Fold:
     """Fold the events above `after` and up to `upto`, on top of the stored rows; from zero if `after` is None."""
     past: Past = NoPast() if after is None else Stored(reader)
     with _collector_paused():
-        return Fold(past, after or 0, reader.session_events).run(reader.events(after or 0, upto))
+        return Fold(past, after or 0, reader.stream_events).run(reader.events(after or 0, upto))
 
 
 @contextmanager
@@ -110,7 +98,7 @@ def _collector_paused() -> Iterator[None]:
 
 def _rows(folded: Fold, table: Table[R]) -> Iterator[Cells]:
     """The rows of a table that a fold touched, in order, as cells."""
-    return map(table.values, sorted(folded.rows(table.name), key=table.sort_key))
+    return map(table.values, sorted(folded.rows(table), key=table.sort_key))
 
 
 def advance(
@@ -127,7 +115,7 @@ def advance(
         past = Stored(writer, edition) if at else NoPast()
         upto = _cut(writer, at + piece_events, end)
         with _collector_paused():
-            folded = Fold(past, at, writer.session_events, piece_events).run(
+            folded = Fold(past, at, writer.stream_events, piece_events).run(
                 _reported(writer.events(at, upto), end, progress)
             )
         if folded.seq == at:

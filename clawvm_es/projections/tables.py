@@ -18,19 +18,23 @@ import attrs
 from clawvm_es.journal.ports import Column, ModelSpec, TableSpec
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 R = TypeVar("R")
 
 
 @attrs.frozen(slots=False)
 class Table(Generic[R]):
-    """One read model: its name, its row class, the columns that identify a row, and those that put rows in order."""
+    """One read model: its name, its row class, the columns that identify a row, and those that put rows in order.
+
+    `span` names the columns with the versions of the first and the last event that a row is made of.
+    """
 
     name: str
     row: type[R]
     key: tuple[str, ...]
     order: tuple[str, ...]
+    span: tuple[str, str] = ("version", "version")
 
     @cached_property
     def types(self) -> Mapping[str, tuple[type, bool]]:
@@ -64,6 +68,11 @@ class Table(Generic[R]):
         return operator.attrgetter(*self.order)
 
     @cached_property
+    def span_of(self) -> Callable[[R], tuple[int, int]]:
+        """A function from a row to the versions of its first and last event."""
+        return operator.attrgetter(*self.span)
+
+    @cached_property
     def spec(self) -> TableSpec:
         """The table as a storage makes it."""
         columns = tuple(Column(name, kind, optional) for name, (kind, optional) in self.types.items())
@@ -84,12 +93,17 @@ class Table(Generic[R]):
 
 
 _IN_THE_LOG: Final = ("seq", "session_id")  # a fork has rows of the events of its parent, too
-SESSIONS: Final = Table("sessions", SessionRow, ("session_id",), ("seq",))
-TURNS: Final = Table("turns", TurnRow, ("session_id", "turn"), ("session_id", "turn"))
-PAGE_TABLE: Final = Table("page_table", PageRow, ("session_id", "page_id"), _IN_THE_LOG)
+SESSIONS: Final = Table("sessions", SessionRow, ("session_id",), ("seq",), ("head_version", "head_version"))
+_CHANGED: Final = ("first_version", "changed_version")
+TURNS: Final = Table(
+    "turns", TurnRow, ("session_id", "turn"), ("session_id", "turn"), ("first_version", "last_version")
+)
+PAGE_TABLE: Final = Table("page_table", PageRow, ("session_id", "page_id"), _IN_THE_LOG, _CHANGED)
 FAULTS: Final = Table("faults", FaultRow, ("session_id", "seq"), _IN_THE_LOG)
 DURABLE_STORE: Final = Table("durable_store", FieldRow, ("session_id", "seq"), _IN_THE_LOG)
-UPDATES: Final = Table("updates", UpdateRow, ("session_id", "update_number"), ("session_id", "update_number"))
+UPDATES: Final = Table(
+    "updates", UpdateRow, ("session_id", "update_number"), ("session_id", "update_number"), _CHANGED
+)
 TABLES: Final[tuple[Table[Any], ...]] = (SESSIONS, TURNS, PAGE_TABLE, FAULTS, DURABLE_STORE, UPDATES)
 
 MODELS: Final = ModelSpec(VERSION, tuple(table.spec for table in TABLES))

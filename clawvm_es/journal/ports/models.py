@@ -73,17 +73,19 @@ class ModelReader(Protocol):
     def events(self, after: int, upto: int) -> Iterator[RawEvent]:
         """Yield the events in `(after, upto]`, in the order of `seq`."""
 
-    def session_events(self, session_id: str, upto: int) -> Iterator[RawEvent]:
-        """Yield the events of a session up to a version, those of its parents included."""
+    def stream_events(self, stream: str, upto: int) -> Iterator[RawEvent]:
+        """Yield a stream's own events up to a version."""
 
-    def tool(self, session_id: str, call: int) -> str | None:
-        """Return the name of the tool of a call of a session, or of its parents."""
+    def tool(self, session_id: str, call: int, upto: int) -> str | None:
+        """Return the name of the tool of a call of a session, or of its parents, as of a version."""
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
         """Return the row with this key."""
 
-    def rows(self, table: TableSpec, session_id: str | None = None) -> Iterator[Cells]:
-        """Yield the live rows of one session, or of all, in no order."""
+    def rows(
+        self, table: TableSpec, session_id: str | None = None, edition: Edition = Edition.LIVE
+    ) -> Iterator[Cells]:
+        """Yield the rows of one session, or of all, in no order."""
 
     def problems(self) -> list[str]:
         """Name live tables and views that are not as made, and a position that no log gives, a sentence each."""

@@ -106,11 +106,10 @@ class SQLiteReader:
         query = f"SELECT {_COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq"
         return self.connection.execute(query, (after, upto))
 
-    def session_events(self, session_id: str, upto: int) -> Iterator[RawEvent]:
-        """Yield the events of a session up to a version, those of its parents included."""
+    def stream_events(self, stream: str, upto: int) -> Iterator[RawEvent]:
+        """Yield a stream's own events up to a version."""
         query = f"SELECT {_COLUMNS} FROM events WHERE session_id = ? AND version <= ? ORDER BY version"
-        for segment in self._line(session_id, upto):
-            yield from self.connection.execute(query, (segment.stream, segment.upto))
+        return self.connection.execute(query, (stream, upto))
 
     def _line(self, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
         def first(stream: str) -> Recorded | None:
@@ -118,9 +117,9 @@ class SQLiteReader:
 
         return segments(first, session_id, upto)
 
-    def tool(self, session_id: str, call: int) -> str | None:
+    def tool(self, session_id: str, call: int, upto: int) -> str | None:
         """Return the name of the tool of a call, searched backwards: faults name recent calls."""
-        for segment in reversed(self._line(session_id)):
+        for segment in reversed(self._line(session_id, upto)):
             found = self.connection.execute(
                 "SELECT json_extract(data, '$.tool') FROM events WHERE session_id = ? AND version <= ?"
                 " AND type = 'tool_called' AND json_extract(data, '$.call') = ? ORDER BY version DESC LIMIT 1",
@@ -134,11 +133,14 @@ class SQLiteReader:
         """Return the row with this key."""
         return self.connection.execute(_select_one(table, PREFIXES[edition]), key).fetchone()  # type: ignore[no-any-return]
 
-    def rows(self, table: TableSpec, session_id: str | None = None) -> Iterator[Cells]:
-        """Yield the live rows of one session, or of all, in no order."""
+    def rows(
+        self, table: TableSpec, session_id: str | None = None, edition: Edition = Edition.LIVE
+    ) -> Iterator[Cells]:
+        """Yield the rows of one session, or of all, in no order."""
+        query = _select(table, PREFIXES[edition])
         if session_id is None:
-            return self.connection.execute(_select(table, LIVE))
-        return self.connection.execute(f"{_select(table, LIVE)} WHERE session_id = ?", (session_id,))
+            return self.connection.execute(query)
+        return self.connection.execute(f"{query} WHERE session_id = ?", (session_id,))
 
     def problems(self) -> list[str]:
         """Name live tables and views that are not as made, and a position that no log gives."""

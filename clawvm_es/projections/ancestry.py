@@ -1,0 +1,161 @@
+"""Rows that a fork inherits: those of its parents as they were where it was forked, found when they are asked for.
+
+LAW-FORK-1: a fork stores its session's row and the rows that its own events changed, so that it takes as much room
+and time as they do; all others are its nearest parent's that has one, as of the fork.
+
+A parent's row that nothing changed after the fork is that row. Where the parent has gone on and changed it, the
+parent's own events up to the fork are folded again, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+import attrs
+
+from clawvm_es.errors import JournalDamaged
+from clawvm_es.journal.ports import Cells
+from clawvm_es.projections.rows import SessionRow
+from clawvm_es.projections.session import Past, SessionFold
+from clawvm_es.projections.tables import SESSIONS, Table
+
+R = TypeVar("R")
+
+
+class Streams(Protocol):
+    """What ancestors are found in: the rows of all streams as of now, and a fold of a part of one."""
+
+    past: Past
+    sessions: dict[str, SessionFold]
+
+    def parent(self, row: SessionRow) -> Ancestor | None:
+        """Return the parent of a session, as of the fork."""
+
+    def latest(self, table: Table[R], key: Cells) -> R | None:
+        """Return a stream's own row as of now."""
+
+    def latest_rows(self, table: Table[R], stream: str) -> Iterable[R]:
+        """Return a stream's own rows as of now."""
+
+    def fold_again(self, ancestor: Ancestor) -> SessionFold:
+        """Fold the own events of an ancestor's stream, up to the ancestor's version."""
+
+
+@attrs.define(eq=False, slots=False)
+class Ancestor:
+    """A stream as it was after its version `upto`, which is one of its own events."""
+
+    streams: Streams
+    stream: str
+    upto: int
+    _then: SessionFold | None = None
+
+    @cached_property
+    def older(self) -> Ancestor | None:
+        """The parent of the stream, as of the fork; None if the stream is no fork."""
+        row = self.streams.latest(SESSIONS, (self.stream,))
+        return None if row is None else self.streams.parent(row)
+
+    def line(self) -> Iterator[Ancestor]:
+        """Yield this ancestor, its parent, and so on to the first."""
+        at: Ancestor | None = self
+        while at is not None:
+            yield at
+            at = at.older
+
+    def session(self) -> SessionRow:
+        """The row of the stream's session. Raises `JournalDamaged` if the stream has no event `upto`."""
+        row = self._then.row if self._then else self._head()
+        if row is None:
+            row = self.then().row
+        if row.head_version != self.upto:
+            raise JournalDamaged(f"{self.stream} has no version {self.upto}, from which it was forked")
+        return row
+
+    def row(self, table: Table[R], key: Cells) -> R | None:
+        """The stream's own row with this key, within the session; None if none of its own events changed it."""
+        row = None if self._then else self.streams.latest(table, (self.stream, *key))
+        if row is None:
+            return self._then.touched(table, key) if self._then else None
+        first, last = table.span_of(row)
+        if last <= self.upto:
+            return row
+        return None if first > self.upto else self.then().touched(table, key)
+
+    def rows(self, table: Table[R], latest: Iterable[R]) -> Iterator[R]:
+        """The stream's own rows, given those as of now."""
+        for row in latest:
+            first, last = table.span_of(row)
+            if last <= self.upto:
+                yield row
+            elif first <= self.upto:
+                then = self.then().touched(table, table.key_of(row)[1:])
+                if then is not None:
+                    yield then
+
+    def tool(self, call: int) -> str | None:
+        """The name of the tool of a call that the stream itself made, of those in hand."""
+        fold = self._then or self.streams.sessions.get(self.stream)
+        found = fold.tools.get(call) if fold else None
+        if found and found[1] > self.upto:
+            found = self.then().tools.get(call)
+        return found[0] if found else None
+
+    def then(self) -> SessionFold:
+        """The fold of the stream's own events up to here; older streams that have gone on are folded before it."""
+        needed = []
+        for each in self.line():
+            if each._then:
+                break
+            if each is self or each._head() is None:
+                needed.append(each)
+        for each in reversed(needed):
+            each._then = self.streams.fold_again(each)
+        assert self._then is not None, "LAW-FORK-1: an ancestor is folded from its stream's first event"
+        return self._then
+
+    def _head(self) -> SessionRow | None:
+        """The session's row as of now, if nothing came after `upto`. Raises `JournalDamaged` if it ends before."""
+        row = self.streams.latest(SESSIONS, (self.stream,))
+        if row is None or row.head_version < self.upto:
+            raise JournalDamaged(
+                f"a session was forked from version {self.upto} of {self.stream},"
+                f" which has {row.head_version if row else 0} events"
+            )
+        return row if row.head_version == self.upto else None
+
+
+@attrs.frozen
+class Inherited:
+    """The past of a fork: its own stored rows, else those of its parents, under its id."""
+
+    own: Past
+    parent: Ancestor
+
+    def row(self, table: Table[R], key: Cells) -> R | None:
+        """The row with this key."""
+        found = self.own.row(table, key)
+        if found is not None:
+            return found
+        session_id, *within = key
+        for each in self.parent.line():
+            if (row := each.row(table, tuple(within))) is not None:
+                return under(session_id, row)
+        return None
+
+    def rows(self, table: Table[R], session_id: str | None = None) -> Iterator[R]:
+        """The fork's own rows."""
+        return self.own.rows(table, session_id)
+
+    def tool(self, session_id: str, call: int, upto: int) -> str | None:
+        """The name of the tool of a call."""
+        found = self.own.tool(session_id, call, upto)
+        names = (each.tool(call) for each in self.parent.line())
+        return found or next((name for name in names if name is not None), None)
+
+
+def under(session_id: str, row: R) -> R:
+    """A copy of a row under another session's id."""
+    return attrs.evolve(row, session_id=session_id)  # type: ignore[misc]  # all rows have one
