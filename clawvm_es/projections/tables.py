@@ -76,7 +76,7 @@ class Table(Generic[R]):
     def spec(self) -> TableSpec:
         """The table as a storage makes it."""
         columns = tuple(Column(name, kind, optional) for name, (kind, optional) in self.types.items())
-        return TableSpec(self.name, columns, self.key, self.order)
+        return TableSpec(self.name, columns, self.key, self.order, self.span)
 
     @cached_property
     def _booleans(self) -> tuple[int, ...]:

@@ -42,12 +42,17 @@ class Column:
 
 @attrs.frozen(cache_hash=True)
 class TableSpec:
-    """One table: its columns, those that identify a row, and those that put rows in order."""
+    """One table: its columns, those that identify a row, and those that put rows in order.
+
+    `span` names the columns with the versions of a row's first and last event. A fork inherits rows of a table whose
+    key begins with the session and has more than that.
+    """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     order: tuple[str, ...]
+    span: tuple[str, str]
 
 
 @attrs.frozen(cache_hash=True)

@@ -19,7 +19,7 @@ from clawvm_es.journal.lineage import lineage
 from clawvm_es.journal.ports import EventLog, SnapshotRow, SnapshotStore, SnapshotWriter, snapshots_of
 from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, encode_head, head_of
-from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.journal.snapshots.reader import END, Reader
 from clawvm_es.journal.snapshots.restore import empty, restore, stored
 from clawvm_es.journal.snapshots.seal import Damaged, seal_head, seal_node
 from clawvm_es.journal.snapshots.sources import Base
@@ -58,22 +58,50 @@ def rebuild(log: EventLog) -> None:
 def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:
     """Look at the sessions that went on, a bounded number of snapshots in each transaction."""
     waiting = deque(store.active(after, upto))
+    nearest: dict[str, int] = {}
     while True:
         with log.transaction() as transaction:
             writer = store.within(transaction)
-            _take_some(log, writer, waiting)
+            _take_some(log, writer, waiting, nearest)
             if not waiting:
                 writer.set_position(upto)
                 return
 
 
-def _take_some(log: EventLog, writer: SnapshotWriter, waiting: deque[str]) -> None:
+def _take_some(log: EventLog, writer: SnapshotWriter, waiting: deque[str], nearest: dict[str, int]) -> None:
     left = limits.SNAPSHOTS_AT_ONCE
     while waiting and left > 0:
+        if not _may_be_due(log, writer, waiting[0], nearest):
+            waiting.popleft()
+            continue
         taken, done = take(log, writer, waiting[0], left)
         left -= taken
         if done:
+            nearest[waiting[0]] = _last(log, writer, waiting[0])
             waiting.popleft()
+
+
+def _may_be_due(log: EventLog, writer: SnapshotWriter, session_id: str, nearest: dict[str, int]) -> bool:
+    """Tell whether a session may need a snapshot. A fork's parent tells where the last one is, so that a long line
+    of forks is not searched once for each; `nearest` holds the version of each session's last snapshot, 0 for none.
+    """
+    first, head = log.first(session_id), log.head(session_id)
+    if first is None or head is None:
+        return False
+    row = writer.before(session_id, END, MADE_BY)
+    found = 0 if row is None else row.version
+    if row is None and isinstance(first.data, SessionForked):
+        of_parent = nearest.get(first.data.parent)
+        if of_parent is None or of_parent > first.data.parent_version:
+            of_parent = _last(log, writer, session_id)
+        found = of_parent
+    nearest[session_id] = found
+    return head.version - found >= limits.SNAPSHOT_EVENTS
+
+
+def _last(log: EventLog, writer: SnapshotWriter, session_id: str) -> int:
+    row = next(stored(Reader(writer, lineage(log, session_id))), None)
+    return 0 if row is None else row.version
 
 
 def take(log: EventLog, writer: SnapshotWriter, session_id: str, most: int) -> tuple[int, bool]:

@@ -20,7 +20,7 @@ from clawvm_es.journal.ports import Cells, Edition, ModelSpec, RawEvent, Recorde
 from clawvm_es.storage.sqlite import foreign, opening, ours, queries, text_index
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT, PREFIXES
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
-from clawvm_es.storage.sqlite.views import VIEWS
+from clawvm_es.storage.sqlite.views import views
 
 if TYPE_CHECKING:
     from clawvm_es.storage.sqlite.log import SQLiteLog
@@ -202,7 +202,7 @@ class SQLiteWriter(SQLiteReader):
 
 def names(spec: ModelSpec) -> tuple[str, ...]:
     """Name all tables and views of one edition, except `POSITIONS`."""
-    return (*VIEWS, *(table.name for table in spec.tables), text_index.NAME)
+    return (*views(spec), *(table.name for table in spec.tables), text_index.NAME)
 
 
 @cache
@@ -247,7 +247,7 @@ def _put_in_place(connection: sqlite3.Connection, spec: ModelSpec) -> None:
             connection.execute(f"ALTER TABLE {NEXT}{name} RENAME TO {LIVE}{name}")
     finally:
         connection.execute("PRAGMA legacy_alter_table=OFF")
-    for name, query in VIEWS.items():
+    for name, query in views(spec).items():
         connection.execute(f"CREATE VIEW {name} AS\n{query.strip()}")
 
 

@@ -249,7 +249,7 @@ def set_position(db: sqlite3.Connection, seq: int) -> None:
 
 def active(db: sqlite3.Connection, after: int, upto: int) -> list[str]:
     """The streams that have events with `seq` above `after` and up to `upto`."""
-    query = "SELECT DISTINCT session_id FROM events WHERE seq > ? AND seq <= ? ORDER BY session_id"
+    query = "SELECT session_id FROM events WHERE seq > ? AND seq <= ? GROUP BY session_id ORDER BY min(seq)"
     return [session_id for (session_id,) in db.execute(query, (after, upto))]
 
 

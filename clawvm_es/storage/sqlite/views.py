@@ -6,8 +6,11 @@ They are part of what `ModelSpec.version` covers: a journal whose views are othe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Final
+
+from clawvm_es.journal.caches import ModelSpec, TableSpec
 
 INHERITED: Final = """
 WITH RECURSIVE line (session_id, stream, upto_version) AS (
@@ -54,7 +57,7 @@ _DECISION: Final = f"""turn, version, type,
   json_extract(data, '$.boundary') AS boundary,
   cause, {_AT} AS at, seq, data"""
 
-VIEWS: Final[Mapping[str, str]] = MappingProxyType(
+_VIEWS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "inherited": INHERITED,
         "decision_trace": _with_inherited(_DECISION, "kind = 'decision'"),
@@ -63,12 +66,13 @@ SELECT page.session_id, page.page_id, page.page_type, json_extract(kept.value, '
   json_extract(kept.value, '$.tokens') AS tokens, json_extract(kept.value, '$.level') = page.level AS in_prompt,
   page.origin, {_text_of("json_extract(events.data, '$.source')")} AS source,
   {_text_of("json_extract(kept.value, '$.body')")} AS text
-FROM page_table AS page
+FROM all_page_table AS page
 LEFT JOIN inherited ON inherited.session_id = page.session_id
   AND page.written_version > inherited.after_version AND page.written_version <= inherited.upto_version
 JOIN events ON events.session_id = coalesce(inherited.stream, page.session_id)
   AND events.version = page.written_version,
-json_each(events.data, '$.levels') AS kept""",
+json_each(events.data, '$.levels') AS kept
+WHERE page.changed_since = 0""",
         "tool_calls": _with_inherited(
             f"""turn, version, json_extract(data, '$.call') AS call, json_extract(data, '$.tool') AS tool,
   {_text_of("json_extract(data, '$.name')")} AS name, {_text_of("json_extract(data, '$.arguments')")} AS arguments,
@@ -85,7 +89,35 @@ json_each(events.data, '$.levels') AS kept""",
         "store_values": f"""
 SELECT session_id, scope, field, field_version, op, turn, version, principal, evidence,
   {_text_of("durable_store.value")} AS value
-FROM durable_store""",
+FROM all_durable_store AS durable_store""",
     }
 )
-"""Name of each view → its query."""
+
+
+@cache
+def views(spec: ModelSpec) -> Mapping[str, str]:
+    """Name of each view → its query: `all_NAME` for the tables that forks inherit rows of, and those over them."""
+    tables = {f"all_{table.name}": _all(table) for table in spec.tables if len(table.key) > 1}
+    return MappingProxyType({**tables, **_VIEWS})
+
+
+def _all(table: TableSpec) -> str:
+    """SQL for the rows of a table with those that forks inherit: of each key the nearest parent's, made before the
+    fork. `changed_since` is 1 where the parent has changed such a row after the fork: what it was then is in no table.
+    """
+    name, (first, last) = table.name, table.span
+    columns = [column.name for column in table.columns]
+    same = " AND ".join(f"nearer.{key} = {name}.{key}" for key in table.key[1:])
+    inherited = ", ".join(f"{name}.{column}" for column in columns if column != "session_id")
+    return f"""
+SELECT {", ".join(columns)}, 0 AS changed_since FROM {name}
+UNION ALL
+SELECT inherited.session_id, {inherited}, {name}.{last} > inherited.upto_version
+FROM inherited JOIN {name} ON {name}.session_id = inherited.stream AND {name}.{first} <= inherited.upto_version
+WHERE NOT EXISTS (
+  SELECT 1 FROM {name} AS nearer WHERE nearer.session_id = inherited.session_id AND {same}
+) AND NOT EXISTS (
+  SELECT 1 FROM inherited AS line JOIN {name} AS nearer ON nearer.session_id = line.stream
+    AND nearer.{first} <= line.upto_version AND {same}
+  WHERE line.session_id = inherited.session_id AND line.upto_version > inherited.upto_version
+)"""
