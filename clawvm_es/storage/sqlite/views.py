@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.journal.caches import ModelSpec, TableSpec
+from clawvm_es.journal.ports import ModelSpec, TableSpec
 
 INHERITED: Final = """
 WITH RECURSIVE line (session_id, stream, upto_version) AS (
@@ -103,7 +103,7 @@ def views(spec: ModelSpec) -> Mapping[str, str]:
 
 def _all(table: TableSpec) -> str:
     """SQL for the rows of a table with those that forks inherit: of each key the nearest parent's, made before the
-    fork. `changed_since` is 1 where the parent has changed such a row after the fork: what it was then is in no table.
+    fork. `changed_since` is 1 where the parent has changed such a row after the fork: it was otherwise then.
     """
     name, (first, last) = table.name, table.span
     columns = [column.name for column in table.columns]

@@ -161,9 +161,9 @@ class ModelLaws:
                 (each.seq, each.session_id, each.version, each.raw, each.hash) for each in stored
             ]
             assert [each[0] for each in reader.events(1, 2)] == [2]
-            assert [each[2] for each in reader.session_events("s", 1)] == [1]
+            assert [each[2] for each in reader.stream_events("s", 1)] == [1]
             assert (reader.next_input(1), reader.next_input(3)) == (2, None)
-            assert (reader.tool("s", 1), reader.tool("s", 2)) == ("grep", None)
+            assert (reader.tool("s", 1, 2), reader.tool("s", 1, 1), reader.tool("s", 2, 2)) == ("grep", None, None)
 
     def test_rows_and_position_commit_together(self, log: EventLog) -> None:
         """LAW-PROJ-1: a block that raises changes neither rows nor position."""
