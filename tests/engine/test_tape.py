@@ -291,6 +291,27 @@ def test_an_erased_result_leaves_a_gap(journal, world):
     check(journal, "other")
 
 
+@pytest.mark.parametrize("what", ["arguments", "name"])
+def test_a_call_whose_texts_were_erased_is_on_no_tape(journal, world, what):
+    """A call without its name or its arguments is passed over; the others are served."""
+    with journal.session("other", counter="lines4") as session:
+        at = session.state.version
+        session.tool("strange", {"n": 1}, world.look)
+        kept = session.tool("strange", {"n": 2}, world.look).text
+    gone, _ = (row.data for row in journal.log.read("other") if row.type == "tool_called")
+    redact(journal.log, Target("other", body=getattr(gone, what)), at_us=1, reason=RedactReason.REQUEST)
+    with journal.fork("other", "child", at=at) as child:
+        if what == "name":  # both calls had it
+            with pytest.raises(NewToolCall, match="and no other call"):
+                child.tool("strange", {"n": 2})
+            return
+        with pytest.raises(NewToolCall) as caught:
+            child.tool("strange", {"n": 1})
+        assert [change.was for change in caught.value.difference] == [2]
+        assert child.tool("strange", {"n": 2}).text == kept
+    check(journal)
+
+
 def test_results_of_calls_in_flight_and_results_before_their_call_are_on_the_tape(journal):
     """The parent was forked while a call ran; another result came before its call."""
     with journal.session("parent", counter="lines4") as session:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es import files
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import BackupRefused, JournalFull, NotAJournal, UnreadableInput, UsageError
 from clawvm_es.history.redact import Target, redact
@@ -230,3 +231,52 @@ def test_no_room_for_the_copy(tmp_path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert names(tmp_path) == before
+
+
+def test_a_copy_is_on_disk_before_it_is_told(tmp_path, monkeypatch) -> None:
+    """The copy is synced, then takes its place, then the folder is synced: a power cut leaves the old or the new."""
+    path = fill(tmp_path / "j.db", 2)
+    done: list[tuple[str, str]] = []
+    sync, replace = files.sync_path, os.replace
+    monkeypatch.setattr(files, "sync_path", lambda what: (done.append(("sync", Path(what).name)), sync(what)))
+    monkeypatch.setattr(os, "replace", lambda one, two: (done.append(("replace", Path(two).name)), replace(one, two)))
+    backup(path, tmp_path / "copy.db")
+    assert done[-3:] == [("sync", "copy"), ("replace", "copy.db"), ("sync", tmp_path.name)]
+
+
+def test_a_copy_may_have_the_longest_name(tmp_path) -> None:
+    """A name as long as the file system allows can be copied to, and nothing else is left in the folder."""
+    path = fill(tmp_path / "j.db", 2)
+    longest = "x" * os.pathconf(tmp_path, "PC_NAME_MAX")
+    backup(path, tmp_path / longest)
+    assert names(tmp_path) == ["j.db", "j.db.lock", longest]
+
+
+def test_an_empty_journal_is_copied(tmp_path) -> None:
+    """A journal without events gives a copy without events, and its last hash is empty."""
+    open_log(tmp_path / "j.db").close()
+    made = backup(tmp_path / "j.db", tmp_path / "copy.db")
+    assert (made.events, made.streams, made.hash) == (0, 0, "")
+    assert verify(tmp_path / "copy.db") == ()
+
+
+def test_a_copy_for_a_group(tmp_path) -> None:
+    """On request the copy is its group's, too; progress counts up to the whole."""
+    path = fill(tmp_path / "j.db")
+    seen: list[tuple[int, int]] = []
+    backup(path, tmp_path / "copy.db", group=True, progress=lambda done, total: seen.append((done, total)))
+    assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o660
+    assert all(0 <= done <= total for done, total in seen)
+
+
+def test_heads_that_only_one_side_holds_are_problems(tmp_path) -> None:
+    """LAW-BACKUP-1: a head that the copy lacks and one that only the copy has are told, each by its stream."""
+    with open_log(tmp_path / "a.db") as one, open_log(tmp_path / "b.db") as other:
+        one.append("s", [budget(1)])
+        other.append("s", [budget(1)])
+        assert list(module._missing(one.heads(), other)) == []
+        assert list(module._foreign(other.heads(), one)) == []
+        one.append("s", [budget(2)])
+        other.append("t", [budget(2)])
+        assert list(module._missing(one.heads(), other)) == ["s version 2 is not in the copy"]
+        assert list(module._foreign(other.heads(), one)) == ["t version 1 of the copy is not in the journal"]

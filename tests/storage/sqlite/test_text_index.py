@@ -140,3 +140,33 @@ def test_an_index_that_was_changed_is_found(tmp_path, harm, says):
     with open_log(tmp_path / "j.db", read_only=True) as log:
         found = projections_problems(log)
     assert (says is None) == (not found) and (says is None or says in found[0])
+
+
+def changed(path: Path, *statements: str) -> list[str]:
+    """What is said of an index after changes behind the log's back."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+    with open_log(path, read_only=True) as log:
+        return log.texts().problems()
+
+
+def test_every_wrong_body_is_named_once_in_order(tmp_path):
+    """Bodies that are not there by rising id, then those it lacks, then those with other words; twenty at most."""
+    path = tmp_path / "j.db"
+    with open_log(path) as log:
+        recall(log, *[b"word number %d" % number for number in range(1, 31)])
+        catch_up(log)
+        assert log.texts().problems() == [] and log.texts().stray() == 0
+    insert = "INSERT INTO body_index(rowid, body) VALUES ({}, 'omega')"
+    delete = "INSERT INTO body_index(body_index, rowid, body) VALUES ('delete', {0}, 'word number {0}')"
+    strays = [900, 77, 1500, 40, 301]
+    found = changed(path, *map(insert.format, strays), delete.format(7), delete.format(3), insert.format(12))
+    missing = [f"body_index: knows body {number}, which is not there" for number in sorted(strays)]
+    lacking = [f"body_index: does not know body {number}" for number in (3, 7)]
+    assert found[:8] == [*missing, *lacking, "body_index: has other words than body 12"]
+    with open_log(path, read_only=True) as log:
+        assert log.texts().stray() == len(strays)
+    found = changed(path, *(insert.format(number) for number in range(2000, 2040)))
+    assert len(found) == 21 and found[-1].endswith("more bodies differ")
+    assert found[:5] == missing
