@@ -27,6 +27,7 @@ class Observed:
             self._observer, self._version = Observer(self._tools, self._shell.edge), 0
         self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
         if self._version < state.version:
+            self._observer.forget_look()
             self._observer.learn_all(row.data for row in self._read(self._version, state.version))
             self._version = state.version
         return self._observer

@@ -169,12 +169,13 @@ class Observer:
 
     def look(self, step: Step) -> tuple[Command, ...]:
         """The commands of a step. Nothing is learned from it; bodies and ordinals go to the edge."""
-        self._begin()
+        self.forget_look()
         if isinstance(step, ModelMessage):
             return tuple(self._answer(step))
         return tuple(Command(data, step.at_us) for data in self._inputs(step))
 
-    def _begin(self) -> None:
+    def forget_look(self) -> None:
+        """Forget the step that was looked at last: it was recorded by now, or never will be as it was."""
         self._new = 0
         self._made.clear()
 
@@ -251,7 +252,7 @@ class Observer:
 
     def calls(self, uses: Iterable[ToolUse]) -> tuple[ToolCalled, ...]:
         """The facts of the calls of one answer."""
-        self._begin()
+        self.forget_look()
         return tuple(self._called(use) for use in uses)
 
     def _called(self, use: ToolUse) -> ToolCalled:
@@ -286,7 +287,7 @@ class Observer:
 
     def result(self, step: ToolResult) -> list[Input]:
         """The facts of a result and its page, which is written where it is empty, too."""
-        self._begin()
+        self.forget_look()
         found = list(self._returned(step))
         if not any(isinstance(data, PageWritten | RecallAnswered) for data in found):
             found.append(self.evidence(step))

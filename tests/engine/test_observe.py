@@ -178,6 +178,22 @@ def test_a_failed_append_leaves_nothing_observed(journal):
     assert of(journal, ModelResponded) and [page.page_id for page in of(journal, PageWritten)] == ["p1", "p2", "p3"]
 
 
+def test_a_call_that_another_handle_made_first_is_its_own(journal):
+    """Of two handles that make the same call number, the slower one learns what the faster one called."""
+    with (
+        journal.session("s", counter="lines4", settings=CLAUDE) as slow,
+        journal.session("s", settings=CLAUDE) as fast,
+    ):
+        assert slow.in_flight == ()
+        fast.observe_model("", [("Read", {"file_path": "/w/b.py"})])
+        (call,) = slow.observe_model("", [("Read", {"file_path": "/w/a.py"})])
+        assert call == 2
+        page = fast.observe_result(1, "text of b")
+        slow.user_says("see b.py")
+        slow.assemble()
+    assert [turn.hints for turn in of(journal, TurnBegan)] == [(page,)]
+
+
 def test_steps_can_be_delivered_again(journal):
     """A step under its key gives its first events, whatever was observed since, on any handle."""
 
