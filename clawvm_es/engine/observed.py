@@ -27,15 +27,14 @@ class Observed:
             self._observer, self._version = Observer(self._tools, self._shell.edge), 0
         self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
         if self._version < state.version:
-            self._observer.forget_look()
-            self._observer.learn_all(row.data for row in self._read(self._version, state.version))
+            self._observer.known.learn_all(row.data for row in self._read(self._version, state.version))
             self._version = state.version
         return self._observer
 
     def before(self, version: int) -> Observer:
         """The observer of the session as it was before an event: a step is delivered again."""
         observer = Observer(self._tools, self._shell.edge_before(version))
-        observer.learn_all(row.data for row in self._read(0, version - 1))
+        observer.known.learn_all(row.data for row in self._read(0, version - 1))
         return observer
 
     def took(self, outcome: Outcome, state: State) -> None:
@@ -43,7 +42,7 @@ class Observed:
         if self._version + outcome.appended == state.version:
             self._observer.edge = self._shell.edge
             for data in outcome.recorded:
-                self._observer.learn(data)
+                self._observer.known.learn(data)
             self._version = state.version
 
     def _read(self, after: int, upto: int) -> Iterator[Recorded]:

@@ -617,7 +617,7 @@ class Session:
     def _hints(self, state: State, key: str | None) -> tuple[str, ...]:
         """The pages whose file the user or the plan names; of a turn that is delivered again, those of the first."""
         first = None if key is None else self._shell.recorded(key)
-        return first.hints if isinstance(first, e.TurnBegan) else self._observed.at(state).hints.now()
+        return first.hints if isinstance(first, e.TurnBegan) else self._observed.at(state).known.hints.now()
 
     def _stamped(self, step: Step) -> Step:
         at_us = step.at_us or self._clock()

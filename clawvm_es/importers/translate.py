@@ -47,8 +47,8 @@ def commands(
         for command in _commands(step, observer):
             number += 1
             yield attrs.evolve(command, idempotency_key=f"i:{number}")
-    if observer.context.changed_rereads:
-        observer.tally[CHANGED_REREAD] += observer.context.changed_rereads
+    if observer.known.context.changed_rereads:
+        observer.tally[CHANGED_REREAD] += observer.known.context.changed_rereads
     if observer.edge.hidden:
         observer.tally[HIDDEN_SECRET] += len(observer.edge.hidden)
 

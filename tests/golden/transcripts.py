@@ -21,7 +21,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.importers import FORMATS
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.codec import encode
-from clawvm_es.observe.observer import source_line
+from clawvm_es.observe.learned import source_line
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.tables import TABLES
 from clawvm_es.observe.tools import Tool, effects, normalised

@@ -1,0 +1,261 @@
+"""What an observer knows of a session: learned from the events of its log, in their order, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+import attrs
+
+from clawvm_es.limits import SOURCE_CHARS
+from clawvm_es.model.events import (
+    BoundaryReached,
+    ContentRedacted,
+    Event,
+    PageRetired,
+    PageWritten,
+    RecallAnswered,
+    ToolCalled,
+    ToolReturned,
+)
+from clawvm_es.model.facts import Boundary, Resource, ResourceClass, ReturnStatus, Trigger
+from clawvm_es.model.pages import Author, Fidelity, OriginKind, PageType
+from clawvm_es.observe.edge import Edge
+from clawvm_es.observe.fields import Fields, parse_json
+from clawvm_es.observe.hints import Hints
+from clawvm_es.observe.needs import Context, Held
+from clawvm_es.observe.plans import Plans
+from clawvm_es.observe.signatures import canonical
+from clawvm_es.observe.steps import ToolUse
+from clawvm_es.observe.texts import cleaned
+from clawvm_es.observe.tools import Effects, Kind, Role, Tool, effects, named, path_of
+
+SYSTEM: Final = "system message"
+SUMMARY: Final = "summary"
+"""Sources of pages that no tool gave."""
+EVENTS_AT_ONCE: Final = 256
+"""Events whose texts are read at once."""
+
+
+@attrs.frozen
+class MadeCall:
+    """A call that may still get its result."""
+
+    use: ToolUse
+    tool: Tool
+    path: str
+    effects: Effects
+    signature: int | None
+    resource: int | None  # the one file or record that it is about
+
+    @property
+    def source(self) -> str:
+        """The line that names its result."""
+        return source_line(self.tool, self.use)
+
+    @property
+    def searches(self) -> bool:
+        """True for a search, whose lines have a gutter."""
+        return self.tool.name in ("Grep", "grep")
+
+
+@attrs.frozen
+class Done:
+    """What the page of a result says about its call."""
+
+    tool: str
+    path: str
+    searches: bool
+
+
+class Learned:
+    """The pages and calls of a session, the harness's own context, plans and hints.
+
+    `tools` are those that its calls name.
+    """
+
+    def __init__(self, tools: Mapping[str, Tool], edge: Edge) -> None:
+        self.tools = tools
+        self.edge = edge
+        self.context = Context(edge.count, self.text)
+        self.plans = Plans()
+        self.hints = Hints()
+        self.pages: set[str] = set()
+        self.recalls = 0
+        self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
+        self.calls: dict[int, MadeCall] = {}  # without a result
+        self.looked: dict[int, MadeCall] = {}  # of the step that is looked at: they need not be read back
+        self._resources: list[Resource] = []  # that calls named so far, by ordinal from 1
+        self._done: dict[int, Done] = {}
+        self._bodies: dict[str, dict[str, None]] = {}  # page id → the bodies of all levels that it has or had
+        self._opened: Mapping[str, str] = {}  # texts of the events that are learned from
+
+    def learn_all(self, recorded: Iterable[Event]) -> None:
+        """Learn from events of the session, in the order of its log; their texts are read many at once."""
+        self.looked.clear()
+        events = iter(recorded)
+        while some := list(islice(events, EVENTS_AT_ONCE)):
+            self._opened = self.edge.open_all(name for data in some for name in _texts(data) if name)
+            for data in some:
+                self.learn(data)
+        self._opened = {}
+
+    def learn(self, data: Event) -> None:
+        """Learn from an event of the session, in the order of its log."""
+        if isinstance(data, PageWritten):
+            self._learn_page(data)
+        elif isinstance(data, ToolCalled):
+            self._learn_call(data)
+        elif isinstance(data, ToolReturned):
+            self._learn_result(data)
+        elif isinstance(data, PageRetired):
+            self.context.forget(data.page_id)
+        elif isinstance(data, BoundaryReached) and data.trigger is Trigger.RECORDED:
+            self._learn_boundary(data)
+        elif isinstance(data, RecallAnswered):
+            self.recalls += 1
+            for page_id in (*data.pages, *(holder.page_id for need in data.needs for holder in need.holders)):
+                self.context.show(page_id)
+        elif isinstance(data, ContentRedacted):
+            self._learn_erasure(data)
+
+    def _learn_boundary(self, data: BoundaryReached) -> None:
+        if data.boundary is Boundary.PRUNE:
+            self.context.move(data.pages, data.returned, compaction=False)
+        elif data.left or data.returned:
+            self.context.move(data.left, data.returned, compaction=True)
+        else:
+            self.context.move(*self.context.moved(frozenset()), compaction=True)
+
+    def _learn_call(self, data: ToolCalled) -> None:
+        self._resources.extend(data.resources)
+        call = self.looked.pop(data.call, None) or self._recalled(data)
+        self.calls[data.call] = call
+        self.context.used((), (call.use,))
+        if data.served_by is not None:
+            self._finish(data.call, call, data.served_status)
+
+    def _recalled(self, data: ToolCalled) -> MadeCall:
+        """A call as its event tells it, its path made absolute as it was then."""
+        name = self.text(data.name) if data.name else data.tool
+        try:
+            given = parse_json(self.text(data.arguments))
+        except ValueError:
+            given = None
+        tool, arguments = named(self.tools, name), dict(Fields.of(given).raw)
+        touched = (self._resources[ordinal - 1] for ordinal in (*data.reads, *data.writes))
+        files = (self.text(each.key) for each in touched if each.kind is ResourceClass.FILE)
+        path = next(files, "").removeprefix("tree:")
+        if tool.path and path:
+            arguments[tool.path] = path
+        use = ToolUse(data.call, name, arguments)
+        return self.call(use, tool, effects(tool, use), data.signature if data.deterministic else None)
+
+    def _learn_result(self, data: ToolReturned) -> None:
+        call = None if data.unmatched else self.calls.pop(data.call, None)
+        if call is None:
+            return
+        self._finish(data.call, call, data.status)
+        if data.status is ReturnStatus.OK and call.tool.kind is Kind.PLANNING:
+            text = self.text(data.result)
+            self.plans, plan = self.plans.after(call.use.name, call.use.arguments, text)
+            if plan is not None:
+                self.hints.say(f"plan:{plan.slot}", plan.current if plan.active else "")
+
+    def _finish(self, number: int, call: MadeCall, status: ReturnStatus) -> None:
+        path = call.path if status is ReturnStatus.OK else ""
+        self._done[number] = Done(call.tool.name, path, call.searches)
+
+    def _learn_page(self, page: PageWritten) -> None:
+        self.pages.add(page.page_id)
+        self._bodies.setdefault(page.page_id, {}).update((level.body, None) for level in page.levels)
+        source = self.text(page.source) if page.author in (Author.HARNESS, Author.MODEL) else ""
+        full = next((level.body for level in page.levels if level.level is Fidelity.FULL), None)
+        text = self.text(full)
+        if page.page_type is PageType.CONVERSATION:
+            if page.author is Author.MODEL and source == SUMMARY:
+                return
+            self._learn_words(page.author, text)
+        call = page.origin.call if page.page_type is not PageType.PLAN else None
+        done = self._done.get(call) if call is not None else None
+        path = done.path if done else ""
+        held = Held(
+            page_id=page.page_id,
+            text=text if page.page_type is PageType.PLAN else cleaned(text, done.searches if done else False),
+            levels={level.level: level.body for level in page.levels},
+            line=page.origin.first,
+            search=done.searches if done else False,
+            tool=done.tool if done else "",
+            path=path,
+            call=call,
+            signature=page.signature,
+            permanent=page.author is Author.HARNESS and (source == SYSTEM or page.origin.kind is OriginKind.FILE),
+        )
+        self.context.write(held)
+        self._learn_slot(page, path or source)
+        if path:
+            self.hints.read(path, page.page_id)
+
+    def _learn_words(self, author: Author, text: str) -> None:
+        if author is Author.MODEL:
+            self.context.used((text,), ())
+        elif author is Author.USER:
+            self.hints.say("user", text)
+
+    def _learn_slot(self, page: PageWritten, named_by: str) -> None:
+        """Note a page that is rewritten in place."""
+        by_call = page.origin.kind is OriginKind.TOOL_CALL
+        if page.page_type is PageType.PLAN and by_call and named_by.startswith("plan "):
+            self.slots[f"plan:{named_by.removeprefix('plan ')}"] = page.page_id
+        elif page.page_type is PageType.BOOTSTRAP and (by_call or page.origin.kind is OriginKind.FILE):
+            self.slots[f"file:{named_by}"] = page.page_id
+
+    def _learn_erasure(self, data: ContentRedacted) -> None:
+        gone = set(data.commitments)
+        for held in list(self.context.pages.values()):
+            if held.page_id in data.pages or not gone.isdisjoint(held.levels.values()):
+                self.context.forget(held.page_id)
+
+    def renders(self, page_id: str, text: str) -> bool:
+        """True if a text stands in a level that its page has or had."""
+        return any(text in self.text(body) for body in reversed(self._bodies.get(page_id, {})))
+
+    def call(self, use: ToolUse, tool: Tool, done: Effects, ordinal: int | None) -> MadeCall:
+        """A call by its tool, its effects and its signature."""
+        about = self.edge.resource(done.about) if done.about else None
+        repeatable = ordinal if done.deterministic else None
+        return MadeCall(use, tool, _file(tool, use), done, repeatable, about)
+
+    def text(self, commitment: str | None) -> str:
+        """The text behind a commitment; empty where there is none or it was erased."""
+        if commitment is None:
+            return ""
+        at_hand = self.edge.texts.get(commitment) or self._opened.get(commitment)
+        return at_hand if at_hand is not None else self.edge.open(commitment) or ""
+
+
+def _texts(data: Event) -> Iterator[str | None]:
+    """The commitments to the texts that an observer learns from an event."""
+    if isinstance(data, PageWritten):
+        yield data.source
+        yield from (level.body for level in data.levels if level.level is Fidelity.FULL)
+    elif isinstance(data, ToolCalled):
+        yield from (data.name, data.arguments, *(each.key for each in data.resources))
+
+
+def _file(tool: Tool, use: ToolUse) -> str:
+    """The file whose content a call returns, or the empty string."""
+    return path_of(tool, use) if any(key.startswith("file:") for key in tool.reads) else ""
+
+
+def source_line(tool: Tool, use: ToolUse) -> str:
+    """The line that names a call's result: the tool, its path, and its other arguments but the text it writes."""
+    path = path_of(tool, use)
+    kept = {
+        name: value
+        for name, value in use.arguments.items()
+        if name not in (tool.path, *tool.ignores) and tool.roles.get(name) not in (Role.REPLACED, Role.WRITTEN)
+    }
+    parts = [use.name, path, canonical(kept) if kept else ""]
+    return " ".join(part for part in parts if part)[:SOURCE_CHARS]
