@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from clawvm_es.engine.nearest import MadeCall, nearest
+from clawvm_es.engine.nearest import CALLS_MAX, MadeCall, nearest
 
 
 def made(version, tool, **arguments):
@@ -43,3 +43,26 @@ def test_without_calls_there_is_no_nearest_one():
     assert nearest("read", "{}", []) is None
     found = nearest("read", json.dumps({"path": "b", "line": 7}), CALLS, frozenset({"line"}))
     assert found.call.version == 5 and found.difference == ()
+
+
+def test_likeness_of_texts_decides_last():
+    """Among calls with as many differences the more alike beginning wins, and the earlier of equals."""
+    near, far = made(1, "t", text="abcdefgh"), made(2, "t", text="zzzzzzzz")
+    wanted = json.dumps({"text": "abcdefgx"})
+    assert nearest("t", wanted, [far, near]).call is near and nearest("t", wanted, [near, far]).call is near
+    assert nearest("t", wanted, [near, MadeCall("s", 9, "t", near.arguments)]).call is near
+    assert nearest("u", wanted, [made(4, "u", text="q"), near]).call.tool == "u"
+    same, tail = "x" * 2_000, "y" * 50
+    one, other = MadeCall("s", 1, "t", same + tail), MadeCall("s", 2, "t", same + "w")
+    assert nearest("t", same + "w!", [one, other]).call is one, "what is beyond the beginning is not compared"
+    short = same[:-1]
+    one, other = MadeCall("s", 1, "t", short + "a"), MadeCall("s", 2, "t", short + "b")
+    assert nearest("t", short + "bc", [one, other]).call is other
+
+
+def test_so_many_calls_are_looked_at():
+    """The last call that is looked at can be the nearest, the one behind it cannot."""
+    others = [made(number, "other", n=number) for number in range(1, CALLS_MAX)]
+    wanted, call = "{}", made(9999, "t")
+    assert nearest("t", wanted, [*others, call]).call is call
+    assert nearest("t", wanted, [*others, others[0], call]).call is not call

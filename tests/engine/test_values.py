@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.engine.values import ERASED, NOTHING, Change, changed_values, parsed, preview
+from clawvm_es.engine.values import (
+    DEPTH_MAX,
+    ERASED,
+    NOTHING,
+    PREVIEW_CHARS,
+    Change,
+    changed_values,
+    parsed,
+    preview,
+)
 from clawvm_es.observe.signatures import canonical
 from clawvm_es.representations.visible import visible
 
@@ -73,3 +82,54 @@ def test_a_long_text_that_goes_on_shows_where(more):
     (change,) = changed_values({"a": "x" * 500}, {"a": "x" * 500 + "y" * more})
     was, now = change.shown
     assert was == f'"…{"x" * 30}"' and now == f'"…{"x" * 30}{"y" * more}"'
+
+
+@pytest.mark.parametrize(
+    ("value", "skip", "shown"),
+    [
+        ("x" * PREVIEW_CHARS, 0, f'"{"x" * PREVIEW_CHARS}"'),
+        ("x" * (PREVIEW_CHARS + 1), 0, f'"{"x" * PREVIEW_CHARS}…"'),
+        ("abc" + "x" * PREVIEW_CHARS, 3, f'"…{"x" * PREVIEW_CHARS}"'),
+        ("abc" + "x" * (PREVIEW_CHARS + 1), 3, f'"…{"x" * PREVIEW_CHARS}…"'),
+        ("abcdef", 2, '"…cdef"'),
+        (["x" * (PREVIEW_CHARS - 4)], 0, f'["{"x" * (PREVIEW_CHARS - 4)}"]'),
+        (["x" * (PREVIEW_CHARS - 3)], 0, f'["{"x" * (PREVIEW_CHARS - 3)}"…'),
+        ({"b": 1, "a": "é"}, 0, '{"a": "é", "b": 1}'),
+        (NOTHING, 0, "nothing"),
+        (parsed("[1.50]")[0], 0, "1.50"),
+    ],
+    ids=str,
+)
+def test_a_preview_is_cut_at_its_length(value, skip, shown):
+    """Values of the longest length are whole, longer ones end in an ellipsis; numbers are as they were written."""
+    assert preview(value, skip) == shown
+
+
+def test_json_is_parsed_to_its_depth():
+    """Objects and arrays of the deepest nesting are values, one deeper is text; bare values are text."""
+    deepest = "[" * (DEPTH_MAX - 1) + "1" + "]" * (DEPTH_MAX - 1)
+    assert isinstance(parsed(deepest), list) and parsed(f'[{{"a": {deepest}}}]') == f'[{{"a": {deepest}}}]'
+    assert parsed("12") == "12" and parsed(" {}") == " {}" and parsed('{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "lines"),
+    [
+        ({"a": [1, 2]}, {"a": [1]}, ["a[1]: 2 → nothing"]),
+        ({"a": [1]}, {"a": {}}, ["a: [1] → {}"]),
+        ({"b": 1, "a": 1}, {"b": 2, "a": 2}, ["a: 1 → 2", "b: 1 → 2"]),
+        ({"a": {"x": 1}, "é": 1}, {"a": {"y": 1}, "é": 2}, ["a.x: 1 → nothing", "a.y: nothing → 1", '["é"]: 1 → 2']),
+        ({"a": "1"}, {"a": 1}, ['a: "1" → 1']),
+        ({}, {}, []),
+        (1, 2, [": 1 → 2"]),
+        ("a\nb", "a\nb\nc", [' line 3: nothing → "c"']),
+        ({"a": "x" * 60 + "1" + "z" * 60}, {"a": "x" * 60 + "2" + "z" * 60},
+         [f'a: "…{"x" * 30}1{"z" * 60}" → "…{"x" * 30}2{"z" * 60}"']),
+        ({"a": "x" * 10 + "1" + "z" * 110}, {"a": "x" * 10 + "2"},
+         [f'a: "{"x" * 10}1{"z" * 109}…" → "{"x" * 10}2"']),
+    ],
+    ids=lambda value: "",
+)  # fmt: skip
+def test_all_changes_are_told_in_order(was, now, lines):
+    """Members by name, items by place, other types whole; of long texts what is alike in front is left out."""
+    assert [str(change) for change in changed_values(was, now)] == lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import sqlite3
 
@@ -265,6 +266,30 @@ def test_a_key_file_is_for_its_owner(tmp_path):
         with pytest.raises(UsageError, match="read by others") as refused:
             load_secret(str(tmp_path / "k"), NOW)
         assert "chmod 600" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "says"),
+    [
+        ("name", 0, "1 to 36500 days, not 0"),
+        ("name", -1, "not -1"),
+        ("name", 36_501, "not 36501"),
+        ("two names", 1, "no blanks and no +"),
+        ("a+b", 1, "no blanks and no +"),
+        ("", 1, "no blanks and no +"),
+    ],
+)
+def test_keys_have_a_name_and_a_lifetime(tmp_path, name, days, says):
+    """A name that a note cannot hold and a lifetime of no day or of centuries are refused; nothing is made."""
+    with pytest.raises(UsageError, match=re.escape(says)):
+        make_key(str(tmp_path / "k"), name, days, NOW)
+    assert list(tmp_path.iterdir()) == []
+    for good in (1, 36_500):
+        assert make_key(str(tmp_path / f"{good}"), "name", good, NOW).not_after_s == NOW + good * 86_400
+    (tmp_path / "x.pub").touch()
+    with pytest.raises(UsageError, match=r"x\.pub is already there"):
+        make_key(str(tmp_path / "x"), "name", 1, NOW)
+    assert not (tmp_path / "x").exists()
 
 
 def test_an_expired_key_does_not_sign(tmp_path):

@@ -36,7 +36,6 @@ class Lazy(dict[K, V], Generic[K, V]):
     """A mapping over a `Source`, with what was looked at and written kept in memory."""
 
     def __init__(self, source: Source[K, V]) -> None:
-        super().__init__()
         self._source = source
         self._new: dict[K, None] = {}
         self._absent: dict[K, None] = {}  # looked for, and not in the source: no need to ask again

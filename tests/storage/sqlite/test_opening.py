@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ from clawvm_es.errors import (
     UsageError,
 )
 from clawvm_es.storage import open_log, verify
-from clawvm_es.storage.sqlite import schema
+from clawvm_es.storage.sqlite import foreign as foreign_objects
+from clawvm_es.storage.sqlite import opening, schema
 from clawvm_es.testing.logs import budget
 
 
@@ -265,3 +268,105 @@ def test_read_only_places() -> None:
         assert snapshot(folder) == before
     finally:
         shutil.rmtree(folder)
+
+
+def pragmas(db: sqlite3.Connection, *names: str) -> dict[str, object]:
+    """The settings of a connection."""
+    return {name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+
+
+SETTINGS = ("secure_delete", "query_only", "wal_autocheckpoint", "trusted_schema", "cell_size_check")
+
+
+def contrary(*args, **options) -> sqlite3.Connection:
+    """A connection of a library whose defaults are the opposite of what a journal needs."""
+    db = sqlite3.connect(*args, **options)
+    for setting in ("secure_delete=OFF", "query_only=OFF", "trusted_schema=ON", "cell_size_check=OFF"):
+        db.execute(f"PRAGMA {setting}")
+    return db
+
+
+def test_connections_are_set_up_for_their_work(tmp_path) -> None:
+    """A writer erases what it deletes, a reader cannot write, neither checkpoints by itself or trusts the schema."""
+    path = str(make(tmp_path / "journal.db"))
+    with (
+        closing(opening.connect_writer(path, contrary)) as writer,
+        closing(opening.connect_reader(path, connect=contrary)) as reader,
+    ):
+        assert list(pragmas(writer, *SETTINGS).values()) == [1, 0, 0, 0, 1]
+        assert list(pragmas(reader, *SETTINGS[1:]).values()) == [1, 0, 0, 1]
+        for db in (writer, reader):
+            assert db.isolation_level is None and pragmas(db, "busy_timeout") == {"busy_timeout": opening.BUSY_MS}
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("CREATE TABLE t (a)")
+
+
+def test_what_was_deleted_is_not_in_a_new_file(tmp_path) -> None:
+    """A journal is built with deleting by overwriting, in one transaction, and in WAL mode."""
+    with sqlite3.connect(make(tmp_path / "journal.db")) as db:
+        assert pragmas(db, "journal_mode") == {"journal_mode": "wal"}
+        assert foreign_objects.definitions(db) == schema.objects()
+    db.close()
+
+
+def test_a_block_of_reading_sees_one_state(tmp_path) -> None:
+    """What is committed meanwhile is not seen inside the block; SQLite's errors in it are told as ours."""
+    path = make(tmp_path / "journal.db")
+    count = "SELECT count(*) FROM events"
+    with open_log(path) as log, opening.reading(str(path), False, sqlite3.connect) as db:
+        assert db.execute(count).fetchone() == (3,)
+        log.append("s", [budget(4)])
+        assert db.execute(count).fetchone() == (3,)
+    with pytest.raises(JournalDamaged), opening.reading(str(path), True, sqlite3.connect) as db:
+        db.execute("SELECT nothing FROM nowhere")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        ("PRAGMA user_version=0", "user_version is 0, which no journal has"),
+        ("PRAGMA user_version=-1", "user_version is -1, which no journal has"),
+        ("DROP TABLE commitments", "there is no table commitments"),
+        ("DROP TABLE commitments; DROP TABLE blobs", "there is no table blobs, commitments"),
+        ("ALTER TABLE blobs ADD COLUMN more TEXT", "not as made, and so not read: blobs"),
+        ("DROP TRIGGER journal_delete; DELETE FROM journal", "its table journal is empty"),
+    ],
+)
+def test_each_part_of_a_journal_is_checked(tmp_path, spoil, says) -> None:
+    """A number that no journal has, a missing or altered table and an empty identity are told by their names."""
+    path = make(tmp_path / "journal.db")
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        assert opening.check_tables(db, "j")[2] is False
+        db.executescript(spoil)
+        with pytest.raises(JournalDamaged, match=says):
+            opening.check_tables(db, "j")
+
+
+def test_the_limit_on_files_is_told(tmp_path, monkeypatch) -> None:
+    """A limit that a file has nearly reached is a reason why it cannot grow; none, or one far away, is not."""
+    path = tmp_path / "journal.db"
+    near = opening._NEAR_BYTES
+    path.write_bytes(bytes(1000))
+    for limit, reason in (
+        (0, ""),
+        (near + 1000, ""),
+        (near + 999, f"files may not be larger than {near + 999} bytes"),
+    ):
+        monkeypatch.setattr(opening, "_size_limit", lambda limit=limit: limit)
+        assert opening._why_full(str(path)).startswith(reason) and bool(opening._why_full(str(path))) is bool(reason)
+    Path(f"{path}-wal").write_bytes(bytes(2000))
+    monkeypatch.setattr(opening, "_size_limit", lambda: near + 1999)
+    assert opening._why_full(str(path)) and opening.wal_bytes(str(path)) == 2000
+    Path(f"{path}-wal").unlink()
+    assert opening.wal_bytes(str(path)) == 0
+
+
+def test_no_limit_on_files_is_nought() -> None:
+    """Without a limit the size is 0, with one it is the soft limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert opening._size_limit() == (0 if soft == resource.RLIM_INFINITY else soft)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, hard))
+    try:
+        assert opening._size_limit() == 10_000_000
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
