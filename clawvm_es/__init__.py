@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from clawvm_es.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from clawvm_es.core.profiles import profile as profile
     from clawvm_es.engine.aio import AsyncJournal as AsyncJournal
@@ -42,7 +44,6 @@ _WHERE = {
     "replay": "clawvm_es.importers.replay",
 }
 __all__ = sorted(_WHERE)  # noqa: PLE0605 (a list; the linter wants to see it spelled out)
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -47,6 +47,11 @@ WAL_CHECKPOINT_PAGES: Final = 4_000
 WAL_WARN_BYTES: Final = 16_000_000
 """WAL size above which a reader that keeps it from being written from its start again is reported."""
 
+PACKED_BODY_BYTES_MIN: Final = 512
+"""Shortest body that is stored compressed: below it, the time costs more than the bytes."""
+PACKED_BODY_BYTES: Final = 64 * 2**20
+"""Longest body that is stored compressed, and so the most memory that reading one takes."""
+
 FOREIGN_STATEMENT_S: Final = 20.0
 """Seconds that a statement may take inside SQLite where the schema holds objects that are not ours."""
 FOREIGN_CELL_BYTES: Final = 64 * 2**20
@@ -104,6 +109,7 @@ VALUE_BYTES_MAX: Final = 1 << 20
 assert 0 < NEED_CHARS_MIN_LEAF < NEED_CHARS_MIN
 assert DIRECTORY_TOKENS < BUDGET_DEFAULT
 assert COUNTER_PIECE_CHARS < 1_000_000
+assert PACKED_BODY_BYTES_MIN < PACKED_BODY_BYTES < 2**32
 assert WAL_WARN_BYTES < WAL_CHECKPOINT_PAGES * 4096
 assert POINTER_CHARS < LEVEL_SMALL_CHARS < BUILD_CHARS
 assert STRUCTURED_PERMILLE < COMPRESSED_PERMILLE < 1_000

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 LADDER = (
-    ("errors", "limits", "verify_bundle"),
+    ("errors", "limits", "verify_bundle", "version"),
     ("files",),
     ("model",),
     ("core",),

@@ -145,9 +145,14 @@ def redact(
         except VersionConflict:
             continue
         projections.catch_up(log)
-        status = erasing(log, "redact").scrub([erased.body for erased in gone])
+        status = erasing(log, "redact").scrub(_forms(gone))
         return _redaction(log, reach, trails, gone, str(status), texts)
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
+
+
+def _forms(gone: Sequence[Erased]) -> list[bytes]:
+    """What to search the files for: the bodies, and what was stored for them where that is something else."""
+    return [erased.body for erased in gone] + [each.stored for each in gone if each.stored not in (b"", each.body)]
 
 
 def _refuse_holders(log: EventLog, dry_run: bool) -> None:

@@ -9,6 +9,8 @@ from itertools import count
 
 import pytest
 
+from clawvm_es.storage.sqlite.packing import unpack
+
 _NUMBERS = count(1)
 
 
@@ -137,7 +139,7 @@ def test_no_authored_text_stands_in_events(run, file, tmp_path, session, policy)
     assert run("verify", journal).code == 0
     with closing(sqlite3.connect(journal)) as db:
         events = db.execute("SELECT * FROM events").fetchall()
-        bodies = b"\n".join(body for (body,) in db.execute("SELECT body FROM blobs"))
+        bodies = b"\n".join(unpack(*row) for row in db.execute("SELECT body, digest FROM blobs"))
     assert bodies.upper().count(b"CANARY") >= 10
     assert len(events) > 20
     for event in events:

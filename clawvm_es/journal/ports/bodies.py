@@ -10,10 +10,11 @@ import attrs
 
 @attrs.frozen
 class Erased:
-    """A body that left the log: its id in the store (0 where there is none) and what it was."""
+    """A body that left the log: its id in the store (0 where there is none), what it was, and how it was stored."""
 
     blob_id: int
     body: bytes
+    stored: bytes = b""
 
 
 class Vault(Protocol):

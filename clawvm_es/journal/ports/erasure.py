@@ -35,7 +35,9 @@ class Erasing(Protocol):
         """The places beside rows that `scrub` cleans, and how, for certificates; empty where there are none."""
 
     def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
-        """Remove the traces of erased `bodies` (None: not known any more) and say how far that came.
+        """Remove the traces of erased `bodies`, in each form in which they were stored (None: not known any more).
+
+        Says how far that came.
 
         Waits `wait_s` for other writers, by default as long as the log does. What is in the way never raises: the
         erasure stays pending, and the next open of the log finishes it.

@@ -66,7 +66,7 @@ def backup(
         os.close(files.create(copy, mode))
         before = log.heads()
         _copy(log, copy, target, progress)
-        open_log(copy, connect=connect).close()  # finishes erasures that are pending
+        open_log(copy, connect=connect, upgrade=False).close()  # finishes erasures that are pending
         made = _verified(log, before, copy, target)
         files.sync_path(copy)
         _check_destination(source, target, force)

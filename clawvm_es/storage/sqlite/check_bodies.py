@@ -7,11 +7,14 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
+from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.check_events import RawRow, place, text
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.problems import Problem
 from clawvm_es.journal.vault import SALT_BYTES, binding, commitment_to
 from clawvm_es.model.events import KINDS, ContentRedacted
+from clawvm_es.storage.sqlite.packing import unpack
+from clawvm_es.storage.sqlite.schema import BINDING_MARK
 
 _INPUTS: Final = frozenset(name.encode() for name, kind in KINDS.items() if kind == "input")
 _REDACTED: Final = ContentRedacted.TYPE.encode()
@@ -32,6 +35,7 @@ class BodyChecker:
         self._named: dict[int, int] = {}  # ids by 64 → a bit for each that is named
         self._missing: dict[str, str] = {}  # commitment → where it is named first
         self._redacted: set[str] = set()
+        self._damaged: set[int] = set()  # bodies that cannot be unpacked
 
     def note(self, row: RawRow) -> None:
         """Remember the commitments that a row names."""
@@ -54,26 +58,41 @@ class BodyChecker:
                 yield Problem("commitment", where, f"{commitment} has no row, and no content_redacted names it")
         for row in self._db.execute(_ROWS):
             yield from self._check_row(row)
-        for blob_id, digest, body in self._db.execute(_LONELY):
-            changed = "" if hashlib.sha256(body).digest() == digest else ", and digest or body was changed"
+        for blob_id, digest, stored in self._db.execute(_LONELY):
+            changed = "" if _is_whole(stored, digest) else ", and digest or body was changed"
             yield Problem("blob_id", f"blobs {blob_id}", f"no commitment stands for this body{changed}")
 
     def _check_row(self, row: tuple[Any, ...]) -> Iterator[Problem]:
-        commitment_id, name, session_id, salt, blob_id, bound, digest, body = row
+        commitment_id, name, session_id, salt, blob_id, bound, digest, stored = row
         commitment = text(name)
         where = f"commitments {commitment_id} ({commitment[:12]}…, session {text(session_id)})"
         if not self._named.get(commitment_id // 64, 0) >> commitment_id % 64 & 1:
             yield Problem("commitment", where, "no input of the log names it")
         if len(salt) != SALT_BYTES:
             yield Problem("salt", where, f"has {len(salt)} bytes, not {SALT_BYTES}")
-        bound_right = binding(commitment, text(session_id), salt, sealed=blob_id is None) == bound
-        if blob_id is not None and body is None:
+        expected = binding(commitment, text(session_id), salt, sealed=blob_id is None)
+        bound_right = bound in (expected, BINDING_MARK + expected)
+        if blob_id is not None and stored is None:
             yield Problem("blob_id", where, f"there is no body {blob_id}")
-        elif body is not None:
-            yield from _check_body(where, blob_id, digest, body, commitment_to(salt, body) == commitment, bound_right)
+        elif stored is not None and blob_id not in self._damaged:
+            try:
+                body = unpack(stored, digest)
+            except JournalDamaged as error:
+                self._damaged.add(blob_id)
+                yield Problem("body", f"blobs {blob_id}", error.message)
+            else:
+                opens = commitment_to(salt, body) == commitment
+                yield from _check_body(where, blob_id, digest, body, opens, bound_right)
         if not bound_right:
             what = "salt" if blob_id is None else "binding"
             yield Problem(what, where, "salt, commitment, session_id or binding was changed, or the body unlinked")
+
+
+def _is_whole(stored: bytes, digest: bytes) -> bool:
+    try:
+        return hashlib.sha256(unpack(stored, digest)).digest() == digest
+    except JournalDamaged:
+        return False
 
 
 def _check_body(

@@ -19,6 +19,7 @@ from clawvm_es.errors import JournalDamaged, JournalError
 from clawvm_es.journal.ports import Erasure
 from clawvm_es.storage.sqlite import foreign, opening, raw
 from clawvm_es.storage.sqlite.foreign import Definition
+from clawvm_es.storage.sqlite.packing import readable
 
 if TYPE_CHECKING:
     from clawvm_es.storage.sqlite.log import SQLiteLog
@@ -92,11 +93,11 @@ def scrub(log: SQLiteLog, bodies: Sequence[bytes] | None = None, wait_s: float |
                 return Erasure.NOTHING
             if not _truncated(connection):
                 return Erasure.PENDING
-            if bodies is None or _found(log.path, _unshared(connection, wanted)):
+            if bodies is None or _residue(connection, log.path, wanted):
                 connection.execute("VACUUM")
                 if not _truncated(connection):
                     return Erasure.PENDING
-            residue = _found(log.path, _unshared(connection, wanted))
+            residue = _residue(connection, log.path, wanted)
             connection.execute(f"DELETE FROM {PENDING}")
             return Erasure.RESIDUE if residue else Erasure.ERASED
     except JournalError:
@@ -114,12 +115,12 @@ def _truncated(connection: sqlite3.Connection) -> bool:
     return not busy
 
 
-def _unshared(connection: sqlite3.Connection, wanted: Iterable[bytes]) -> list[bytes]:
-    """The pieces that no body that stays holds."""
-    query = "SELECT 1 FROM blobs WHERE instr(body, ?) LIMIT 1"
-    return [piece for piece in wanted if connection.execute(query, (piece,)).fetchone() is None]
-
-
-def _found(path: str, wanted: Sequence[bytes]) -> bool:
-    """Find out whether any of the pieces stands in the journal's files."""
-    return any(raw.holds(name, wanted) for name in (path, path + "-wal"))
+def _residue(connection: sqlite3.Connection, path: str, wanted: Iterable[bytes]) -> set[bytes]:
+    """The pieces that stand in the journal's files, and in no body that stays, as it is or as it is stored."""
+    found = set(wanted)
+    found = raw.held(path, found) | raw.held(path + "-wal", found)
+    if found:
+        for digest, stored in connection.execute("SELECT digest, body FROM blobs"):
+            body = readable(stored, digest)
+            found -= {piece for piece in found if piece in body or piece in stored}
+    return found

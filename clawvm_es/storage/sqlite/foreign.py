@@ -78,14 +78,13 @@ def altered(found: Mapping[str, Definition], expected: Mapping[str, Definition])
             yield name
 
 
-def foreign(found: Mapping[str, Definition], ours: Collection[str]) -> tuple[Foreign, ...]:
+def foreign(found: Mapping[str, Definition], ours: Mapping[str, Definition]) -> tuple[Foreign, ...]:
     """The objects whose names are not ours, by name; and triggers that are not as we make them."""
-    triggers = schema.objects()
     strange = []
     for name, (kind, table, sql) in sorted(found.items()):
-        if kind == "trigger" and not same_definition(triggers.get(name), (kind, table, sql)):
+        if kind == "trigger" and not same_definition(ours.get(name), (kind, table, sql)):
             strange.append(Foreign(name, kind, table))
-        elif name not in ours and name not in triggers and not _INTERNAL.fullmatch(name):
+        elif name not in ours and not _INTERNAL.fullmatch(name):
             strange.append(Foreign(name, kind, table, _plain(sql).startswith("createvirtual")))
     return tuple(strange)
 
@@ -93,10 +92,11 @@ def foreign(found: Mapping[str, Definition], ours: Collection[str]) -> tuple[For
 def foreign_triggers(connection: sqlite3.Connection) -> tuple[Foreign, ...]:
     """All triggers that are not ours, in the file and of the connection."""
     rows = connection.execute(_TRIGGERS).fetchall()
-    if {name: (kind, table, sql) for name, kind, table, sql in rows} == schema.triggers():
+    ours = schema.triggers(schema.format_of(connection))
+    if {name: (kind, table, sql) for name, kind, table, sql in rows} == ours:
         return ()
     found = {_text(name): (_text(kind), _text(table), _text(sql)) for name, kind, table, sql in rows}
-    return foreign(found, ())
+    return foreign(found, ours)
 
 
 def refuse_triggers(connection: sqlite3.Connection, path: str) -> None:

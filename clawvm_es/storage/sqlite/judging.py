@@ -96,7 +96,8 @@ def _judge(path: str, header: bytes, pages: list[bytes], connect: Connect) -> No
     if not any(ours):
         _check_header(path, header)
         raise errors.NotAJournal(f"{path}-wal is the log of another program's file; both were left untouched")
-    if all(ours):
+    newer = {_user_version(page) > schema.USER_VERSION for page in (header, *pages)}
+    if all(ours) and len(newer) == 1:  # else an upgrade may have been interrupted
         check_marks(path, schema.APPLICATION_ID, max(map(_user_version, (header, *pages))))
         return
     marks = _recovered(path, connect)

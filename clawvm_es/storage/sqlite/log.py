@@ -38,7 +38,18 @@ from clawvm_es.journal.ports import (
 )
 from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
-from clawvm_es.storage.sqlite import erasure, foreign, holders, judging, opening, queries, snapshots, text_index
+from clawvm_es.storage.sqlite import (
+    erasure,
+    foreign,
+    holders,
+    judging,
+    opening,
+    queries,
+    schema,
+    snapshots,
+    text_index,
+    upgrading,
+)
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.models import SQLiteModels
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
@@ -65,6 +76,7 @@ def open_log(
     read_only: bool = False,
     reproducible: bool = False,
     group: bool = False,
+    upgrade: bool = True,
 ) -> SQLiteLog:
     """Open the journal at `path`; a missing or empty file becomes a new one, marked `reproducible` if asked.
 
@@ -72,6 +84,7 @@ def open_log(
     permissions. A link to a journal is followed once, here, so that all who come by any name share one lock and one
     write-ahead log; nothing is made through a link.
 
+    A journal of an older format is brought to today's, unless `upgrade` is false; then only upkeep may write to it.
     `connect` makes all connections. `wait_s` bounds each wait for other writers. Erasures that are pending are
     finished, if nothing is in the way.
     With `read_only`, or where the file cannot be written, every write raises `JournalReadOnly` and the file is not
@@ -95,6 +108,8 @@ def open_log(
     if not log.read_only:
         try:
             log.ask(foreign.refuse_triggers, place)
+            if upgrade:
+                upgrading.upgrade(log)
             finish_erasures(log)
         except BaseException:
             log.close()
@@ -185,7 +200,7 @@ class SQLiteLog:
             self._lock.acquire(wait_s)
             try:
                 connection = self._writer()
-                self._refuse_triggers(connection)
+                self._refuse_changes(connection)
                 connection.execute("PRAGMA busy_timeout=0")
                 self._current = False
                 yield connection
@@ -212,7 +227,7 @@ class SQLiteLog:
                     db.execute(f"PRAGMA synchronous={durability.value}")
                     self._synchronous = durability
                 db.execute("BEGIN IMMEDIATE")
-                self._refuse_triggers(db)
+                self._refuse_changes(db)
                 if not (unchanged and self._current) or len(self._spots) > _HEADS_MAX:
                     self._spots.clear()
                     self._tail = queries.tail(db)
@@ -230,10 +245,15 @@ class SQLiteLog:
             raise
         return db
 
-    def _refuse_triggers(self, db: sqlite3.Connection) -> None:
-        """Raise `ForeignObject` where somebody added a trigger; looked for when the schema has changed."""
+    def _refuse_changes(self, db: sqlite3.Connection) -> None:
+        """Raise `JournalTooNew` where a newer program upgraded the file, `ForeignObject` where a trigger is not ours.
+
+        Both are looked for when the schema has changed.
+        """
         version = db.execute("PRAGMA schema_version").fetchone()[0]
         if version != self._schema_seen:
+            user_version = db.execute("PRAGMA user_version").fetchone()[0]
+            judging.check_marks(self.path, schema.APPLICATION_ID, user_version)
             foreign.refuse_triggers(db, self.path)
             self._schema_seen = version
 

@@ -111,11 +111,12 @@ def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
             f"{path} is damaged: its user_version is {user_version}, which no journal has",
             hint="go back to a copy that verifies",
         )
-    found, ours = foreign.definitions(db), schema.objects()
-    missing = [name for name in schema.TABLES if name not in found]
+    found, ours = foreign.definitions(db), schema.objects(user_version)
+    tables = schema.tables(user_version)
+    missing = [name for name in tables if name not in found]
     if missing:
         raise errors.JournalDamaged(f"{path}: there is no table {', '.join(missing)}")
-    altered = list(foreign.altered(found, {name: ours[name] for name in schema.TABLES}))
+    altered = list(foreign.altered(found, {name: ours[name] for name in tables}))
     if altered:
         raise errors.JournalDamaged(
             f"{path}: not as made, and so not read: {', '.join(altered)}", hint=f"see: clawvm verify {path}"

@@ -15,7 +15,8 @@ def _caches() -> Mapping[str, Definition]:
 
 def foreign_objects(connection: sqlite3.Connection, models: Mapping[str, Definition]) -> tuple[Foreign, ...]:
     """Return the schema objects that are neither ours nor among the definitions of `models`, by name."""
-    return foreign.foreign(foreign.definitions(connection), {**models, **schema.objects(), **_caches()})
+    core = schema.objects(schema.format_of(connection))
+    return foreign.foreign(foreign.definitions(connection), {**models, **core, **_caches()})
 
 
 def altered_caches(connection: sqlite3.Connection) -> list[str]:

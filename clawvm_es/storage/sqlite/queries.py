@@ -13,6 +13,8 @@ from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
 from clawvm_es.model.events import Event
+from clawvm_es.storage.sqlite.packing import body_bytes, pack, readable, unpack
+from clawvm_es.storage.sqlite.schema import BINDING_MARK
 
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
@@ -54,11 +56,11 @@ _COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blo
 _HOLDERS = """SELECT DISTINCT o.session_id, o.commitment FROM commitments c
     JOIN commitments o ON o.blob_id = c.blob_id OR o.commitment_id = c.commitment_id
     WHERE c.commitment = ? ORDER BY o.commitment_id"""
-_UNHELD = """SELECT blob_id, body FROM blobs WHERE blob_id = ?1
+_UNHELD = """SELECT blob_id, digest, body FROM blobs WHERE blob_id = ?1
     AND NOT EXISTS (SELECT 1 FROM commitments WHERE blob_id = ?1)"""
-_BODIES = """SELECT c.commitment, b.body FROM commitments c JOIN blobs b ON b.blob_id = c.blob_id
+_BODIES = """SELECT c.commitment, b.digest, b.body FROM commitments c JOIN blobs b ON b.blob_id = c.blob_id
     WHERE c.commitment IN"""
-_STORED = """SELECT c.salt, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
+_STORED = """SELECT c.salt, b.digest, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
     WHERE c.commitment = ?"""
 
 
@@ -173,12 +175,16 @@ def commitment_of(db: sqlite3.Connection, session_id: str, digest: bytes) -> str
 
 def stored(db: sqlite3.Connection, commitment: str) -> tuple[bytes, bytes | None] | None:
     """Salt and body (None: sealed) behind a commitment."""
-    return db.execute(_STORED, (commitment,)).fetchone()  # type: ignore[no-any-return]
+    row = db.execute(_STORED, (commitment,)).fetchone()
+    if row is None:
+        return None
+    salt, digest, body = row
+    return salt, None if body is None else unpack(body, digest)
 
 
 def bodies(db: sqlite3.Connection, commitments: Sequence[str]) -> dict[str, bytes]:
     """Commitment → body, of those that are stored with one."""
-    return dict(_among(db, _BODIES, commitments))
+    return {name: unpack(stored, digest) for name, digest, stored in _among(db, _BODIES, commitments)}
 
 
 def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
@@ -189,23 +195,24 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     names = [body.commitment for body in bodies if not body.fresh]
     known = dict(_among(db, "SELECT commitment, blob_id FROM commitments WHERE commitment IN", names))
     wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
-    db.executemany(_INSERT_BLOB, [(body.digest, body.body) for body in wanted if not body.sealed])
-    fresh = [
-        (body.commitment, body.session_id, body.salt, body.digest, body.binding)  # that of a sealed one finds no blob
+    db.executemany(_INSERT_BLOB, [(body.digest, pack(body.body)) for body in wanted if not body.sealed])
+    fresh = [  # the digest of a sealed one finds no blob
+        (body.commitment, body.session_id, body.salt, body.digest, BINDING_MARK + body.binding)
         for body in wanted
         if body.commitment not in known
     ]
     db.executemany(_INSERT_COMMITMENT, fresh)
     for body in wanted:
         if body.commitment in known:
-            db.execute(_UNSEAL, (body.digest, body.binding, body.commitment))
+            db.execute(_UNSEAL, (body.digest, BINDING_MARK + body.binding, body.commitment))
 
 
 def bodies_kept(db: sqlite3.Connection, session_id: str | None = None) -> tuple[int, int]:
     """The number of bodies, of one session or of all, and their bytes."""
     which = "" if session_id is None else " WHERE blob_id IN (SELECT blob_id FROM commitments WHERE session_id = ?)"
-    query = f"SELECT count(*), coalesce(sum(length(body)), 0) FROM blobs{which}"
-    return db.execute(query, () if session_id is None else (session_id,)).fetchone()  # type: ignore[no-any-return]
+    rows = db.execute(f"SELECT body, digest FROM blobs{which}", () if session_id is None else (session_id,))
+    sizes = [body_bytes(stored, digest) for stored, digest in rows]
+    return len(sizes), sum(sizes)
 
 
 def holders(db: sqlite3.Connection, commitment: str) -> tuple[tuple[str, str], ...]:
@@ -220,15 +227,15 @@ def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, .
     }
     db.executemany("DELETE FROM commitments WHERE commitment = ?", [(commitment,) for commitment in commitments])
     lonely = [
-        Erased(*row)
+        Erased(blob_id, readable(stored, digest), stored)
         for blob_id in sorted(blob_id for blob_id in ids if blob_id is not None)
-        for row in db.execute(_UNHELD, (blob_id,)).fetchall()
+        for _, digest, stored in db.execute(_UNHELD, (blob_id,)).fetchall()
     ]
     db.executemany("DELETE FROM blobs WHERE blob_id = ?", [(erased.blob_id,) for erased in lonely])
     return tuple(lonely)
 
 
-def _among(db: sqlite3.Connection, query: str, keys: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+def _among(db: sqlite3.Connection, query: str, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of `query` for all keys, asked in groups that one statement can hold."""
     for start in range(0, len(keys), _GROUP):
         group = keys[start : start + _GROUP]

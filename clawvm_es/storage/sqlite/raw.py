@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from clawvm_es import files
@@ -39,20 +39,20 @@ def descriptor(path: str) -> Iterator[int]:
     yield borrowed
 
 
-def holds(path: str, wanted: Sequence[bytes]) -> bool:
-    """Find out whether a file holds any of the pieces; a file that is not there holds none."""
+def held(path: str, wanted: Collection[bytes]) -> set[bytes]:
+    """The pieces that a file holds; a file that is not there holds none."""
+    found: set[bytes] = set()
     if not wanted or not os.path.exists(path):
-        return False
+        return found
     overlap = max(map(len, wanted)) - 1
     with descriptor(path) as fd:
         at, kept = 0, b""
         while piece := pread(fd, _PIECE_BYTES, at):
             window = kept + piece
-            if any(each in window for each in wanted):
-                return True
+            found |= {each for each in wanted if each not in found and each in window}
             at += len(piece)
             kept = window[-overlap:] if overlap else b""
-    return False
+    return found
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:

@@ -20,7 +20,8 @@ from types import MappingProxyType
 from typing import Final
 
 APPLICATION_ID: Final = 0x434C564D  # "CLVM"
-USER_VERSION: Final = 1
+USER_VERSION: Final = 2
+"""The format that journals are made in: 1 stores bodies as they are; 2 stores long ones packed (`packing`)."""
 
 _JOURNAL = """CREATE TABLE journal (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -92,11 +93,35 @@ WHEN NOT EXISTS (SELECT 1 FROM events WHERE type = 'content_redacted' AND instr(
 BEGIN SELECT raise(ABORT, 'no content_redacted names this commitment'); END"""
 
 
+_UPGRADES = """CREATE TABLE upgrades (
+    user_version INTEGER PRIMARY KEY,
+    at_us INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    binding BLOB NOT NULL
+) STRICT"""
+
+_UPGRADES_INSERT = """CREATE TRIGGER upgrades_insert BEFORE INSERT ON upgrades
+WHEN EXISTS (SELECT 1 FROM upgrades WHERE user_version >= NEW.user_version)
+BEGIN SELECT raise(ABORT, 'a journal is upgraded once to a format'); END"""
+
+BINDING_MARK: Final = b"\2"
+"""The first byte of `commitments.binding` since format 2, before the digest.
+
+A program that knows only format 1 and has the file open while it is upgraded writes none, and is refused.
+"""
+
+
+def _refuse_older(verb: str) -> str:
+    return f"""CREATE TRIGGER commitments_format_{verb.lower()} BEFORE {verb} ON commitments
+WHEN length(NEW.binding) <> 33 OR substr(NEW.binding, 1, 1) <> x'02'
+BEGIN SELECT raise(ABORT, 'this journal has format 2 now: install a newer clawvm-es'); END"""
+
+
 def _refuse(table: str, verb: str, why: str) -> str:
     return f"CREATE TRIGGER {table}_{verb.lower()} BEFORE {verb} ON {table}\nBEGIN SELECT raise(ABORT, '{why}'); END"
 
 
-DDL: Final[Mapping[str, str]] = MappingProxyType(
+_FORMAT_1: Final[Mapping[str, str]] = MappingProxyType(
     {
         "journal": _JOURNAL,
         "events": _EVENTS,
@@ -124,10 +149,24 @@ DDL: Final[Mapping[str, str]] = MappingProxyType(
         "commitments_delete": _COMMITMENTS_DELETE,
     }
 )
+DDL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **_FORMAT_1,
+        "upgrades": _UPGRADES,
+        "upgrades_insert": _UPGRADES_INSERT,
+        "upgrades_update": _refuse("upgrades", "UPDATE", "an upgrade stays on record"),
+        "upgrades_delete": _refuse("upgrades", "DELETE", "an upgrade stays on record"),
+        "commitments_format_insert": _refuse_older("INSERT"),
+        "commitments_format_update": _refuse_older("UPDATE"),
+    }
+)
 """Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
-FORMATS: Final[Mapping[int, Mapping[str, str]]] = MappingProxyType({USER_VERSION: DDL})
-"""`user_version` of a file → the objects that a journal of this format has; today's format is the last."""
-TABLES: Final = ("journal", "events", "blobs", "commitments")
+FORMATS: Final[Mapping[int, Mapping[str, str]]] = MappingProxyType({1: _FORMAT_1, USER_VERSION: DDL})
+"""`user_version` of a file → the objects that a journal of this format has; today's format is the last.
+
+A format adds objects, or replaces triggers and indexes, of the one before it: an upgrade rewrites no rows.
+"""
+TABLES: Final = ("journal", "events", "blobs", "commitments", "upgrades")
 """The tables that are the journal; all others (projections, caches) can be made again."""
 UNBOUND_ID_DIGITS: Final = 32
 _BINDING_DIGITS: Final = 16
@@ -154,7 +193,32 @@ def objects(user_version: int = USER_VERSION) -> Mapping[str, tuple[str, str, st
     return MappingProxyType({name: (kind, table, sql) for name, kind, table, sql in found})
 
 
+def format_of(db: sqlite3.Connection) -> int:
+    """The format of a connected journal; today's where its number is none that we know."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    return version if version in FORMATS else USER_VERSION
+
+
 @cache
-def triggers() -> Mapping[str, tuple[str, str, str]]:
+def triggers(user_version: int = USER_VERSION) -> Mapping[str, tuple[str, str, str]]:
     """The triggers among `objects`."""
-    return MappingProxyType({name: each for name, each in objects().items() if each[0] == "trigger"})
+    return MappingProxyType({name: each for name, each in objects(user_version).items() if each[0] == "trigger"})
+
+
+@cache
+def tables(user_version: int = USER_VERSION) -> tuple[str, ...]:
+    """The tables of a format."""
+    return tuple(name for name in TABLES if name in FORMATS[user_version])
+
+
+def changes(older: int) -> tuple[str, ...]:
+    """The statements that bring a file of an older format to the next one."""
+    before, after = FORMATS[older], FORMATS[older + 1]
+    replaced = [name for name, statement in before.items() if after.get(name) != statement]
+    drops = [f"DROP {objects(older)[name][0]} {name}" for name in replaced]
+    return (*drops, *(statement for name, statement in after.items() if before.get(name) != statement))
+
+
+def upgrade_binding(journal: str, user_version: int, at_us: int, made_by: str) -> bytes:
+    """A digest of an upgrade's row, so that no cell of it changes unnoticed."""
+    return hashlib.sha256(f"clawvm-es upgrade 1\n{journal}\n{user_version}\n{at_us}\n{made_by}\n".encode()).digest()

@@ -18,6 +18,7 @@ from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import indexed
 from clawvm_es.storage.sqlite import opening
 from clawvm_es.storage.sqlite.editions import LIVE, PREFIXES
+from clawvm_es.storage.sqlite.packing import readable
 
 if TYPE_CHECKING:
     from clawvm_es.storage.sqlite.log import SQLiteLog
@@ -119,35 +120,30 @@ def last_indexed(connection: sqlite3.Connection, prefix: str = LIVE) -> int:
     return connection.execute(f"SELECT coalesce(max(id), 0) FROM {prefix}{NAME}_docsize").fetchone()[0]  # type: ignore[no-any-return]
 
 
-def pieces(
+def missing(
     connection: sqlite3.Connection, after: int, most_bytes: int = INDEX_PIECE_BYTES
-) -> Iterator[tuple[int, int]]:
-    """The ids of bodies above `after`, cut into ranges (above one, up to another) of about `most_bytes`."""
-    size, last = 0, after
-    for blob_id, length in connection.execute(
-        "SELECT blob_id, length(body) FROM blobs WHERE blob_id > ? ORDER BY blob_id", (after,)
-    ):
-        if size and size + length > most_bytes:
-            yield after, last
-            size, after = 0, last
-        size, last = size + length, blob_id
-    if last > after:
-        yield after, last
+) -> Iterator[list[tuple[int, bytes]]]:
+    """The bodies above `after`, with their ids, in pieces of about `most_bytes`; a damaged one counts as empty."""
+    size, piece = 0, list[tuple[int, bytes]]()
+    query = "SELECT blob_id, digest, body FROM blobs WHERE blob_id > ? ORDER BY blob_id"
+    for blob_id, digest, stored in connection.execute(query, (after,)):
+        body = readable(stored, digest)
+        if size and size + len(body) > most_bytes:
+            yield piece
+            size, piece = 0, []
+        size += len(body)
+        piece.append((blob_id, body))
+    if piece:
+        yield piece
 
 
 def fill(connection: sqlite3.Connection, prefix: str = LIVE) -> bool:
     """Index the next piece of what is missing; whether that was all."""
-    missing = pieces(connection, last_indexed(connection, prefix))
-    piece = next(missing, None)
-    if piece is None:
-        return True
-    done = next(missing, None) is None
-    _put(connection, prefix, _bodies(connection, piece))
-    return done
-
-
-def _bodies(connection: sqlite3.Connection, piece: tuple[int, int]) -> list[tuple[int, bytes]]:
-    return connection.execute("SELECT blob_id, body FROM blobs WHERE blob_id > ? AND blob_id <= ?", piece).fetchall()
+    with closing(missing(connection, last_indexed(connection, prefix))) as rest:
+        piece = next(rest, [])
+    _put(connection, prefix, piece)
+    newest = connection.execute("SELECT max(blob_id) FROM blobs").fetchone()[0]
+    return not piece or piece[-1][0] == newest
 
 
 def _put(connection: sqlite3.Connection, prefix: str, bodies: Iterable[tuple[int, bytes]]) -> None:
@@ -208,12 +204,6 @@ def temporary(bodies: Iterable[tuple[int, bytes]]) -> Iterator[sqlite3.Connectio
         _put(connection, LIVE, bodies)
         connection.execute("COMMIT")
         yield connection
-
-
-def missing(connection: sqlite3.Connection, after: int) -> Iterator[list[tuple[int, bytes]]]:
-    """The bodies above `after`, with their ids, piece by piece."""
-    for piece in pieces(connection, after):
-        yield _bodies(connection, piece)
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:

@@ -76,8 +76,7 @@ _COMPUTED: Final = """SELECT 1 FROM sqlite_master AS made, pragma_table_xinfo(ma
 
 def _check_schema(db: sqlite3.Connection) -> Iterator[Problem]:
     """The tables, indexes and triggers are exactly those of the file's format, and nobody added any to our tables."""
-    found, version = foreign.definitions(db), db.execute("PRAGMA user_version").fetchone()[0]
-    ours = schema.objects(version if version in schema.FORMATS else schema.USER_VERSION)
+    found, ours = foreign.definitions(db), schema.objects(schema.format_of(db))
     for name, expected in ours.items():
         if name not in found:
             yield Problem("schema", name, "is missing")
@@ -100,11 +99,29 @@ def _check_identity(db: sqlite3.Connection) -> Iterator[Problem]:
     if user_version not in schema.FORMATS:
         known = ", ".join(map(str, schema.FORMATS))
         yield Problem("user_version", "file", f"is {user_version}, not {known}")
+    yield from _check_journal(db)
+    if user_version in schema.FORMATS and "upgrades" in schema.tables(user_version):
+        yield from _check_upgrades(db, user_version)
+
+
+def _check_journal(db: sqlite3.Connection) -> Iterator[Problem]:
     rows = db.execute("SELECT id, created_at_us, reproducible FROM journal").fetchall()
     if len(rows) != 1:
         yield Problem("journal", "file", "the table journal does not hold one row")
     elif not schema.binds(text(rows[0][0]), rows[0][1], rows[0][2]):
         yield Problem("journal", "file", "id, created_at_us or reproducible was changed: they do not fit each other")
+
+
+def _check_upgrades(db: sqlite3.Connection, user_version: int) -> Iterator[Problem]:
+    """Each upgrade is as it was recorded, and the last one led to the file's format."""
+    rows = db.execute(
+        "SELECT u.user_version, at_us, made_by, binding, id FROM upgrades AS u, journal ORDER BY u.user_version"
+    ).fetchall()
+    for version, at_us, made_by, binding, journal_id in rows:
+        if schema.upgrade_binding(text(journal_id), version, at_us, text(made_by)) != binding:
+            yield Problem("upgrades", f"format {version}", "was changed: its cells do not fit each other")
+    if rows and rows[-1][0] != user_version:
+        yield Problem("upgrades", "file", f"the last upgrade led to format {rows[-1][0]}, not to {user_version}")
 
 
 def _check_integrity(db: sqlite3.Connection) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from clawvm_es.journal.ports import ModelSpec, TableSpec
+from clawvm_es.storage.sqlite.packing import MARK
 
 INHERITED: Final = """
 WITH RECURSIVE line (session_id, stream, upto_version) AS (
@@ -26,8 +27,12 @@ WHERE upto_version > coalesce(own.parent_version, 0)"""
 
 
 def _text_of(commitment: str) -> str:
-    """SQL for the text behind a commitment; NULL where it was sealed or erased."""
-    return f"(SELECT CAST(body AS TEXT) FROM commitments JOIN blobs USING (blob_id) WHERE commitment = {commitment})"
+    """SQL for the text behind a commitment; NULL where it was sealed or erased.
+
+    A packed one (`packing`) is the blob that is stored: no SQL that every tool knows unpacks it.
+    """
+    text = f"CASE substr(body, 1, 2) WHEN x'{MARK.hex()}' THEN body ELSE CAST(body AS TEXT) END"
+    return f"(SELECT {text} FROM commitments JOIN blobs USING (blob_id) WHERE commitment = {commitment})"
 
 
 def _with_inherited(columns: str, which: str) -> str:

@@ -53,7 +53,7 @@ def newer(path: Path) -> None:
     """A journal of a later format."""
     make(path)
     db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version=2")
+    db.execute(f"PRAGMA user_version={schema.USER_VERSION + 1}")
     db.close()
 
 

@@ -13,7 +13,7 @@ import pytest
 from clawvm_es.cli.proof import read_input
 from clawvm_es.importers.detect import load
 from clawvm_es.storage import open_log, verify
-from clawvm_es.storage.sqlite import erasure, raw
+from clawvm_es.storage.sqlite import raw
 from clawvm_es.testing.logs import budget
 
 APPEND = """
@@ -37,7 +37,7 @@ def judge_again(path: Path) -> None:
 
 def scan(path: Path) -> None:
     """Search the files for a piece that was erased."""
-    assert not erasure._found(str(path), [b"not in there, for sure"])
+    assert not raw.held(str(path), [b"not in there, for sure"])
 
 
 def verify_again(path: Path) -> None:
@@ -92,11 +92,11 @@ def test_bytes_are_found_wherever_they_are(tmp_path, at) -> None:
     """A piece is found at the beginning, across the borders of what is read at once, and not where it is not."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * at + b"needle" + b"x" * 100)
-    assert raw.holds(str(path), [b"none", b"needle"])
-    assert raw.holds(str(path), [b"e"])
-    assert not raw.holds(str(path), [b"needles", b"y"])
-    assert not raw.holds(str(path), [])
-    assert not raw.holds(str(tmp_path / "missing"), [b"needle"])
+    assert raw.held(str(path), [b"none", b"needle"])
+    assert raw.held(str(path), [b"e"])
+    assert not raw.held(str(path), [b"needles", b"y"])
+    assert not raw.held(str(path), [])
+    assert not raw.held(str(tmp_path / "missing"), [b"needle"])
 
 
 def test_no_descriptor_stays_open(tmp_path) -> None:

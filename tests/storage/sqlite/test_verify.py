@@ -365,21 +365,22 @@ def test_snapshots_whose_ids_are_used_up_are_not_taken(tmp_path):
 def test_a_file_is_judged_by_its_own_format(tmp_path, monkeypatch) -> None:
     """`verify` holds a file against the objects of its `user_version`; only today's formats are known ones."""
     newer = {**schema.DDL, "events_turns": "CREATE INDEX events_turns ON events (turn)"}
-    monkeypatch.setattr(schema, "FORMATS", {1: schema.DDL, 2: newer})
+    monkeypatch.setattr(schema, "FORMATS", {**schema.FORMATS, 3: newer})
     path = tmp_path / "j.db"
     open_log(path).close()
     assert verify(path) == ()
     for version, statement, found in (
-        (2, "", {"events_turns is missing"}),
-        (2, newer["events_turns"], set()),
-        (1, "", {"events_turns does not belong on the table events"}),
-        (3, "DROP INDEX events_turns", {"user_version is 3, not 1, 2"}),
+        (3, "", {"events_turns is missing"}),
+        (3, newer["events_turns"], set()),
+        (2, "", {"events_turns does not belong on the table events"}),
+        (4, "DROP INDEX events_turns", {"user_version is 4, not 1, 2, 3"}),
     ):
         with closing(sqlite3.connect(path)) as db:
             db.executescript(f"{statement}; PRAGMA user_version={version}")
         told = {f"{each.where if each.what == 'schema' else each.what} {each.detail}" for each in verify(path)}
         assert told == found
     schema.objects.cache_clear()
-    with pytest.raises(JournalTooNew, match="has format 3, this version knows 1") as caught:
+    schema.tables.cache_clear()
+    with pytest.raises(JournalTooNew, match="has format 4, this version knows 2") as caught:
         open_log(path)
     assert "\n" not in str(caught.value)

@@ -24,7 +24,7 @@ from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import holders, wal
 from clawvm_es.testing.logs import budget, new, used
 
-BODY = bytes(range(256)) * 20
+BODY = random.Random(1).randbytes(5_120)
 
 
 def write(log, rounds: int, start: int = 0) -> list[int]:

@@ -1,0 +1,161 @@
+"""Bodies in a journal file: packed where that saves, the same bytes again, damage and bombs told in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import struct
+import zlib
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawvm_es.errors import JournalDamaged
+from clawvm_es.limits import PACKED_BODY_BYTES, PACKED_BODY_BYTES_MIN
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage import open_log, verify
+from clawvm_es.storage.sqlite import packing
+from clawvm_es.testing.logs import new
+
+TEXT = b"".join(b"line %d of a result that a tool gave\n" % n for n in range(60))
+GUARDS = ("blobs_update", "blobs_delete", "commitments_update")
+
+
+def digest(body: bytes) -> bytes:
+    """What the row of a body has as its digest."""
+    return hashlib.sha256(body).digest()
+
+
+def again(body: bytes) -> bytes:
+    """A body, packed and unpacked."""
+    return packing.unpack(packing.pack(body), digest(body))
+
+
+def sealed(stream: bytes, length: int) -> bytes:
+    """A stream as a packed body, whatever it says its length is."""
+    packed = stream + struct.pack(">I", length)
+    return packed + struct.pack(">I", zlib.crc32(packed))
+
+
+def journal(path, *bodies: bytes) -> list[str]:
+    """A journal with these bodies; their commitments."""
+    with open_log(path) as log:
+        names = [log.vault("s").commit(body) for body in bodies]
+        log.append("s", [new(ToolCalled(number, "tool", name)) for number, name in enumerate(names, 1)])
+    return names
+
+
+def put(path, stored: bytes, blob_id: int = 1) -> None:
+    """Put other bytes in the place of a stored body, beside the guards."""
+    with closing(sqlite3.connect(path)) as db:
+        (guard,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'blobs_update'").fetchone()
+        db.execute("DROP TRIGGER blobs_update")
+        db.execute("UPDATE blobs SET body = ? WHERE blob_id = ?", (stored, blob_id))
+        db.execute(guard)
+        db.commit()
+
+
+def stored(path) -> list[bytes]:
+    """The bodies as the file has them."""
+    with closing(sqlite3.connect(path)) as db:
+        return [body for (body,) in db.execute("SELECT body FROM blobs ORDER BY blob_id")]
+
+
+@given(st.binary(max_size=40), st.integers(0, 80), st.sampled_from([b"", packing.MARK]))
+def test_every_body_comes_back(piece, times, start) -> None:
+    """LAW-PACK-1: what is unpacked is the body, also where it begins as packed ones do."""
+    body = start + piece * times
+    assert again(body) == body
+    assert len(packing.pack(body)) <= len(body)
+    assert packing.body_bytes(packing.pack(body), digest(body)) == len(body)
+
+
+def test_a_body_that_is_a_packed_one_comes_back() -> None:
+    """The digest tells a body that looks packed from one that is."""
+    packed = packing.pack(TEXT)
+    assert packed != TEXT
+    assert again(packed) == packed == packing.unpack(packed, digest(packed))
+
+
+def test_bodies_are_packed_where_it_saves() -> None:
+    """Short bodies, and those that do not get an eighth shorter, stay as they are."""
+    assert len(packing.pack(TEXT)) < len(TEXT) // 2
+    for body in (b"", b"a" * (PACKED_BODY_BYTES_MIN - 1), os.urandom(4_000)):
+        assert packing.pack(body) == body
+    assert packing.pack(b"a" * PACKED_BODY_BYTES_MIN) != b"a" * PACKED_BODY_BYTES_MIN
+
+
+def test_other_tools_read_a_packed_body() -> None:
+    """The stream is zlib's; what follows it is skipped by whoever knows zlib only."""
+    assert zlib.decompress(packing.pack(TEXT)) == TEXT
+
+
+def test_no_changed_byte_of_a_packed_body_is_missed() -> None:
+    """Each flipped bit of a packed body is told, or leaves what is not the body by its digest."""
+    packed = packing.pack(TEXT)
+    for at in range(len(packed)):
+        for bit in range(8):
+            changed = packed[:at] + bytes([packed[at] ^ 1 << bit]) + packed[at + 1 :]
+            try:
+                found = packing.unpack(changed, digest(TEXT))
+            except JournalDamaged as error:
+                assert "packed body cannot be read" in error.message
+            else:
+                assert digest(found) != digest(TEXT)
+
+
+BOMB = zlib.compress(bytes(50_000_000), 1)
+assert BOMB.startswith(packing.MARK)
+DAMAGED = {
+    "cut": packing.pack(TEXT)[:9],
+    "end cut": packing.pack(TEXT)[:-1],
+    "no stream": sealed(packing.MARK + b"\xff" * 90, 90),
+    "bomb": sealed(BOMB, 90),
+    "bomb that says so": sealed(BOMB, PACKED_BODY_BYTES + 1),
+    "too short": sealed(zlib.compress(TEXT, 1), len(TEXT) + 1),
+    "two streams": sealed(zlib.compress(TEXT, 1) * 2, len(TEXT)),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_packed_body_is_one_problem(tmp_path, case) -> None:
+    """LAW-PACK-2: whatever stands there, verifying says so in one line, and opening it raises one."""
+    path = tmp_path / "j.db"
+    (name, other) = journal(path, TEXT, b"another")
+    with open_log(path) as log:
+        log.append("t", [new(ToolCalled(1, "tool", log.vault("t").commit(TEXT)))])
+    put(path, DAMAGED[case])
+    (problem,) = verify(path)
+    assert str(problem).startswith("blobs 1: body") or problem.what == "body"
+    assert "\n" not in str(problem)
+    with open_log(path) as log:
+        with pytest.raises(JournalDamaged, match="packed body cannot be read"):
+            log.vault("s").open(name)
+        assert log.vault("s").open(other) == b"another"
+        assert log.bodies_kept()[0] == 2
+
+
+def test_a_packed_body_of_other_content_is_found(tmp_path) -> None:
+    """A whole packed body in the place of another is not what was committed to."""
+    path = tmp_path / "j.db"
+    journal(path, TEXT)
+    put(path, packing.pack(TEXT.replace(b"result", b"RESULT")))
+    assert [problem.what for problem in verify(path)] == ["body"]
+
+
+def test_files_hold_both_kinds(tmp_path) -> None:
+    """A body that was stored as it is by an older program is the same body: verified, opened, and stored once."""
+    path = tmp_path / "j.db"
+    (name,) = journal(path, TEXT)
+    assert stored(path) == [packing.pack(TEXT)]
+    put(path, TEXT)
+    assert verify(path) == ()
+    with open_log(path) as log:
+        assert log.vault("s").open(name) == TEXT
+        assert log.vault("s").commit(TEXT) == name
+        log.append("t", [new(ToolCalled(1, "tool", log.vault("t").commit(TEXT)))])
+        assert log.bodies_kept() == (1, len(TEXT))
+    assert stored(path) == [TEXT]
