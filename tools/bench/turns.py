@@ -25,6 +25,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.pages import PAGE_TYPES, Author, Fidelity, Level, Origin, OriginKind, PageType
 from clawvm_es.observe.tools import Tool
+from clawvm_es.storage.sqlite.packing import unpack
 from clawvm_es.testing.core import opened
 
 US = "µs"
@@ -263,7 +264,7 @@ def p6(folder: Path, sizes: Sizes) -> Iterator[Measure]:
         f"turn {early:,}:", (f1 - f0) / (2 * half), (g1 - g0) / max(1, f1 - f0),
     )  # fmt: skip
     with closing(sqlite3.connect(path)) as db:
-        bodies = {body for (body,) in db.execute("SELECT body FROM blobs")}
+        bodies = {unpack(*row) for row in db.execute("SELECT body, digest FROM blobs")}
         count = db.execute("SELECT count(*) FROM blobs").fetchone()[0]
     missing = len({text.encode() for text in texts} - bodies)
     yield Measure(

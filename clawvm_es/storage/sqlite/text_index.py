@@ -7,7 +7,7 @@ that it knows. So it is a cache that is never wrong, at most behind, and needs n
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -122,7 +122,7 @@ def last_indexed(connection: sqlite3.Connection, prefix: str = LIVE) -> int:
 
 def missing(
     connection: sqlite3.Connection, after: int, most_bytes: int = INDEX_PIECE_BYTES
-) -> Iterator[list[tuple[int, bytes]]]:
+) -> Generator[list[tuple[int, bytes]], None, None]:
     """The bodies above `after`, with their ids, in pieces of about `most_bytes`; a damaged one counts as empty."""
     size, piece = 0, list[tuple[int, bytes]]()
     query = "SELECT blob_id, digest, body FROM blobs WHERE blob_id > ? ORDER BY blob_id"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sqlite3
 import struct
 import zlib
@@ -13,15 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalDamaged
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.journal.ports import Erasure
 from clawvm_es.limits import PACKED_BODY_BYTES, PACKED_BODY_BYTES_MIN
-from clawvm_es.model.events import ToolCalled
+from clawvm_es.model.events import ContentRedacted, ToolCalled
+from clawvm_es.model.facts import RedactReason
+from clawvm_es.projections import projections_problems
 from clawvm_es.storage import open_log, verify
-from clawvm_es.storage.sqlite import packing
+from clawvm_es.storage.sqlite import erasure, packing, raw, snapshots
 from clawvm_es.testing.logs import new
 
 TEXT = b"".join(b"line %d of a result that a tool gave\n" % n for n in range(60))
-GUARDS = ("blobs_update", "blobs_delete", "commitments_update")
 
 
 def digest(body: bytes) -> bytes:
@@ -129,7 +134,7 @@ def test_a_damaged_packed_body_is_one_problem(tmp_path, case) -> None:
         log.append("t", [new(ToolCalled(1, "tool", log.vault("t").commit(TEXT)))])
     put(path, DAMAGED[case])
     (problem,) = verify(path)
-    assert str(problem).startswith("blobs 1: body") or problem.what == "body"
+    assert (problem.what, problem.where) == ("body", "blobs 1")
     assert "\n" not in str(problem)
     with open_log(path) as log:
         with pytest.raises(JournalDamaged, match="packed body cannot be read"):
@@ -159,3 +164,92 @@ def test_files_hold_both_kinds(tmp_path) -> None:
         log.append("t", [new(ToolCalled(1, "tool", log.vault("t").commit(TEXT)))])
         assert log.bodies_kept() == (1, len(TEXT))
     assert stored(path) == [TEXT]
+
+
+def secret() -> bytes:
+    """A text that packs, and that nothing else can contain."""
+    return "".join(f"key {secrets.token_hex(8)}\n" for _ in range(80)).encode()
+
+
+def traces(path, *forms: bytes) -> set[bytes]:
+    """The pieces of some bytes that stand in the journal's files."""
+    wanted = erasure.pieces(forms)
+    assert wanted
+    return {piece for name in (str(path), f"{path}-wal") for piece in raw.held(name, wanted)}
+
+
+def test_a_packed_body_leaves_no_trace(tmp_path) -> None:
+    """An erased text is in the files neither as it was nor as it was stored, and the index does not know it."""
+    path, text = tmp_path / "j.db", secret()
+    with Journal.open(path) as journal:
+        with journal.session("a", counter="lines4") as session:
+            session.user_says("before")
+            page = session.user_says(text.decode())
+            session.save()
+        form = packing.pack(text)
+        assert form != text and form in stored(path) and traces(path, form)
+        assert redact(journal.log, Target("a", page_id=page), at_us=5).status == "erased"
+        assert not traces(path, form) and not traces(path, text)
+        assert verify(journal.log) == () and projections_problems(journal.log) == []
+    assert not traces(path, form, text)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["in a free page", "in a table"])
+def test_a_planted_trace_of_a_packed_body_is_found(tmp_path, kept) -> None:
+    """A copy of what was stored is found: rewritten where it is free, told where a table of ours holds it."""
+    path, text = tmp_path / "j.db", secret()
+    form = packing.pack(text)
+    (name,) = journal(path, text)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA secure_delete=OFF")
+        if kept:
+            snapshots.create(db)
+            db.execute("INSERT INTO snapshot_nodes (node_id, body) VALUES (77, ?)", (form,))
+        else:
+            db.execute("CREATE TABLE mine (x)")
+            db.execute("INSERT INTO mine VALUES (?)", (form + bytes(5_000),))
+            db.execute("DROP TABLE mine")
+        db.commit()
+    with open_log(path) as log:
+        with log.transaction() as transaction:
+            transaction.append("s", [new(ContentRedacted(RedactReason.REQUEST, commitments=(name,)))])
+            gone = transaction.erase([name])
+        assert [(each.body, each.stored) for each in gone] == [(text, form)]
+        assert traces(path, form)
+        status = log.scrub([form for each in gone for form in (each.body, each.stored)])
+        assert status is (Erasure.RESIDUE if kept else Erasure.ERASED)
+        assert bool(traces(path, form)) is kept
+
+
+def test_pieces_that_a_packed_body_keeps_are_no_traces(tmp_path) -> None:
+    """What another body says too, packed or not, is not what was erased."""
+    path, text = tmp_path / "j.db", secret()
+    name, _ = journal(path, text[:400], text)
+    with open_log(path) as log:
+        with log.transaction() as transaction:
+            transaction.append("s", [new(ContentRedacted(RedactReason.REQUEST, commitments=(name,)))])
+            transaction.erase([name])
+        assert log.scrub([text[:400]]) is Erasure.ERASED
+
+
+def test_plain_tools_see_packed_texts_as_zlib_streams(tmp_path) -> None:
+    """In the views a short text is text, a packed one the stored blob, which zlib reads."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("a", counter="lines4") as session:
+        session.user_says("short")
+        session.user_says(TEXT.decode())
+        session.save()
+    with closing(sqlite3.connect(path)) as db:
+        seen = [text for (text,) in db.execute("SELECT text FROM page_text WHERE level = 'full' ORDER BY page_id")]
+    assert [text if isinstance(text, str) else zlib.decompress(text) for text in seen] == ["short", TEXT]
+
+
+def test_the_index_knows_packed_bodies(tmp_path) -> None:
+    """Full text finds the words of packed bodies, and goes on beside a damaged one, which `verify` names."""
+    path = tmp_path / "j.db"
+    names = journal(path, TEXT + b"needle", b"another needle")
+    with open_log(path) as log:
+        assert log.texts().holding([("needle",)]) == frozenset(names)
+    put(path, DAMAGED["bomb"])
+    with open_log(path) as log:
+        assert log.texts().holding([("needle",)]) == {names[1]}

@@ -131,8 +131,9 @@ def test_a_changed_record_of_an_upgrade_is_found(tmp_path, change, found) -> Non
     assert problems and problems[0].startswith(found)
 
 
-def test_a_failed_upgrade_leaves_the_old_file_whole(path, monkeypatch) -> None:
+def test_a_failed_upgrade_leaves_the_old_file_whole(tmp_path, monkeypatch) -> None:
     """LAW-UPGRADE-1: where a statement fails, nothing of the upgrade is there, and the next open does it."""
+    path = Path(shutil.copy(GOLDEN[0], tmp_path / "j.db"))
     steps = schema.changes(1)
     monkeypatch.setattr(schema, "changes", lambda older: (*steps, "INSERT INTO nowhere VALUES (1)"))
     with pytest.raises(errors.JournalError, match="nowhere") as caught:
