@@ -78,9 +78,12 @@ def test_altered_objects_are_named(db) -> None:
 
 def test_foreign_objects_are_found_and_described(db) -> None:
     """Objects of other names, triggers that are not as we make them; never SQLite's own and never ours."""
-    assert foreign.foreign(foreign.definitions(db), ()) == ()
+    assert foreign.foreign(foreign.definitions(db), schema.objects()) == ()
     assert [
-        each.name for each in foreign.foreign({"mine": ("table", "mine", ""), "a": ("view", "a", "")}, ["mine"])
+        each.name
+        for each in foreign.foreign(
+            {"mine": ("table", "mine", ""), "a": ("view", "a", "")}, {"mine": ("table", "mine", "")}
+        )
     ] == ["a"]
     for statement in (
         "CREATE TABLE notes (a UNIQUE, b INTEGER PRIMARY KEY AUTOINCREMENT)",
