@@ -370,7 +370,7 @@ def test_tools_on_no_declared_list_are_told_by_their_name(tmp_path, run):
         session.observe_model("", [("deploy_everything", {"now": True})])
         page = session.write_page("evidence", "x " * 400)
         session.retire(page)
-        called = session._calls.called(2, "deploy_everything", {"now": True})
+        called = session._calls.called(session.state, "deploy_everything", {"now": True})
         need = Need((Holder(page),), NeedRule.REPEATED_READ, 3)
         from msgspec.structs import replace
 
