@@ -499,7 +499,7 @@ class Plain:
         total += weights.cost * min(1000, page.full * 1000 // 8192) // 1000
         if written.page_type is PageType.EVIDENCE:
             total += weights.holds_result if written.origin.resource is None else weights.holds_record
-        elif written.page_type is PageType.CONVERSATION:
+        elif written.page_type in (PageType.CONVERSATION, PageType.SUMMARY):
             total += weights.holds_said if written.author is Author.MODEL else weights.holds_told
         else:
             total += weights.holds_stated
