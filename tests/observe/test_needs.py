@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawvm_es.limits import NEED_CHARS_MIN, NEED_HOLDERS_MAX
 from clawvm_es.model.facts import NeedRule
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.needs import Context, Held, Written
@@ -221,3 +222,116 @@ def test_a_read_of_a_part_repeats_the_read_of_the_whole() -> None:
     assert found.changed_rereads == 0
     assert found.repeated_read(page(4, f"another {LINE}", path="/w/a.py", signature=2)) == ()
     assert found.changed_rereads == 1
+
+
+def ids(needs) -> list[list[str]]:
+    """The holders of needs."""
+    return [[holder.page_id for holder in need.holders] for need in needs]
+
+
+LONG = "a line that is long enough to be a need by itself, and says where it came from"
+
+
+def test_what_the_model_wrote_is_searched_text_by_text() -> None:
+    """A text is found in any of those written, never across two, and short ones are not kept."""
+    wrote = Written()
+    assert not wrote.holds("")
+    for text in ("first text", "tiny", "second text", "x" * (1 << 18), "third text"):
+        wrote.add(text)
+        assert wrote.holds(text) is (text != "tiny")
+    assert wrote.holds("first text") and not wrote.holds("first textsecond") and not wrote.holds("text\0tiny")
+    wrote.add("fourth text")
+    assert wrote.holds("fourth text") and wrote.holds("third text") and len(wrote.chunks) == 2
+
+
+def test_pages_leave_and_return_with_a_boundary() -> None:
+    """Permanent pages and those on kept lines stay or return; all others leave, and their leaves with them."""
+    found = context()
+    found.write(page(1, '["leaf_1"]', call=1))
+    found.write(page(2, LONG, permanent=True))
+    found.write(page(3, LONG, line=0))
+    found.write(page(4, '["leaf_1", "leaf_4"]', call=4))
+    assert found.leaves == {"leaf_1": 2, "leaf_4": 1}
+    assert found.moved(frozenset((0, 4))) == (("p1", "p3"), ())
+    found.move(("p1", "p3"), (), compaction=True)
+    assert list(found.resident) == ["p2", "p4"] and found.compactions == 1 and found.leaves["leaf_1"] == 1
+    assert found.moved(frozenset((1,))) == (("p4",), ("p1",))
+    found.move(("p4",), ("p1",), compaction=False)
+    assert list(found.resident) == ["p1", "p2"] and found.compactions == 1
+    assert found.results([1, 4]) == ("p1",) and found.results([]) == ()
+    found.show("p4")
+    found.show("p4")
+    found.show("p9")
+    assert list(found.resident) == ["p1", "p2", "p4"] and found.leaves == {"leaf_1": 2, "leaf_4": 1}
+    found.forget("p4")
+    found.forget("p4")
+    assert "p4" not in found.pages and "p4" not in found.resident and found.leaves == {"leaf_1": 1, "leaf_4": 0}
+
+
+def test_a_rewritten_page_holds_its_new_text_only() -> None:
+    """The newest writing of a page counts, at the end of the context, and its old leaves are gone."""
+    found = context()
+    found.write(page(1, '["leaf_1"]', call=1))
+    found.write(page(2, LONG))
+    found.write(page(1, LONG))
+    assert list(found.resident) == list(found.pages) == ["p2", "p1"] and found.leaves == {"leaf_1": 0}
+    assert [each.order for each in found.pages.values()] == [2, 3]
+    assert flow(found, "WebSearch", query=LONG) == [["p2", "p1"]]
+
+
+def test_holders_name_the_levels_that_hold_the_text() -> None:
+    """Full always does, a pointer by its id, tool or path, any other level by its cleaned text."""
+    found = context()
+    levels = {
+        Fidelity.FULL: "f",
+        Fidelity.COMPRESSED: f"1\tx\n2\t{LONG}",
+        Fidelity.STRUCTURED: "no",
+        Fidelity.POINTER: "p",
+    }
+    found.write(page(1, LONG, levels=levels, path="/w/needed_path.py", tool="Read"))
+    (need,) = found.data_flow(named(TABLES["claude_code"], "WebSearch"), ToolUse(1, "WebSearch", {"query": LONG}))
+    assert need.holders[0].levels == (Fidelity.FULL, Fidelity.COMPRESSED) and need.tokens == len(LONG)
+    found.write(page(2, "see /w/needed_path.py", levels=levels, path="/w/needed_path.py"))
+    (need,) = found.data_flow(
+        named(TABLES["openai_chat"], "strange"), ToolUse(1, "strange", {"who": "/w/needed_path.py"})
+    )
+    assert need.holders[0].levels == (Fidelity.FULL, Fidelity.POINTER)
+
+
+def test_too_many_holders_say_nothing() -> None:
+    """A text in as many pages as a need may have is a need; in one more, also outside the context, it is none."""
+    found = context()
+    for number in range(1, NEED_HOLDERS_MAX + 1):
+        found.write(page(number, LONG))
+    assert len(flow(found, "WebSearch", query=LONG)[0]) == NEED_HOLDERS_MAX
+    found.move(["p1"], (), compaction=False)
+    assert len(flow(found, "WebSearch", query=LONG)[0]) == NEED_HOLDERS_MAX - 1
+    found.write(page(99, LONG))
+    assert flow(found, "WebSearch", query=LONG) == []
+
+
+def test_a_repeated_read_needs_the_pages_that_show_it() -> None:
+    """Same signature or same path, oldest first, current pages only; a changed result of the same call is counted."""
+    found = context()
+    found.write(page(1, f"x\n{LONG}\ny", signature=7))
+    found.write(page(2, f"{LONG}\n", path="/w/a"))
+    found.write(page(3, LONG, signature=8, path="/w/b"))
+    assert ids(found.repeated_read(page(9, f" {LONG}\n", signature=7, path="/w/a"))) == [["p1", "p2"]]
+    assert ids(found.repeated_read(page(9, LONG, path="/w/b"))) == [["p3"]]
+    assert found.repeated_read(page(9, LONG)) == () == found.repeated_read(page(9, LONG, signature=1, path="/w/z"))
+    assert found.changed_rereads == 0
+    assert found.repeated_read(page(9, f"{LONG} changed", signature=7)) == () and found.changed_rereads == 1
+    assert (
+        found.repeated_read(page(9, f"{LONG} changed", signature=5, path="/w/a")) == () and found.changed_rereads == 1
+    )
+    found.move((), (), compaction=True)
+    assert (
+        found.repeated_read(page(9, f"{LONG} changed", signature=5, path="/w/a")) == () and found.changed_rereads == 2
+    )
+    assert found.repeated_read(page(9, LONG[7 : 7 + NEED_CHARS_MIN - 1], signature=7)) == ()
+    assert ids(found.repeated_read(page(9, LONG[7 : 7 + NEED_CHARS_MIN], signature=7))) == [["p1"]]
+    found.used([LONG], [])
+    assert found.repeated_read(page(9, LONG, signature=7)) == () and found.changed_rereads == 2
+    found.forget("p1")
+    assert found.repeated_read(page(9, "something else altogether, long enough", signature=7)) == ()
+    assert found.changed_rereads == 2

@@ -1,0 +1,83 @@
+"""What follows an erasure: pieces that are searched for, and the table of what is not finished."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawvm_es.storage.sqlite import erasure
+from clawvm_es.storage.sqlite.erasure import PENDING, PIECE_BYTES, PIECES_MAX, mark, pending, pieces
+
+
+@given(st.lists(st.integers(0, 200).map(lambda length: bytes(range(200))[:length] * 3), max_size=5))
+def test_pieces_are_parts_of_the_bodies(bodies) -> None:
+    """Each piece has its length and is of a body; every body that is long enough gives one, from both its ends."""
+    found = pieces(bodies)
+    assert len(set(found)) == len(found) <= PIECES_MAX
+    assert all(len(piece) == PIECE_BYTES and any(piece in body for body in bodies) for piece in found)
+    for body in bodies:
+        if len(body) >= PIECE_BYTES:
+            assert body[:PIECE_BYTES] in found and body[-PIECE_BYTES:] in found
+
+
+def numbered(count: int, length: int = 100) -> list[bytes]:
+    """Bodies without a part in common."""
+    return [
+        b"".join(b"%06d." % (number * 1000 + n) for n in range(length // 7 + 1))[:length] for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "bodies_hit"), [(1, 1), (2, 2), (33, 33), (64, 64), (65, 33), (128, 64), (129, 43), (640, 64)]
+)
+def test_pieces_are_spread_over_many_bodies(count, bodies_hit) -> None:
+    """Up to as many bodies as pieces each gives some; of more, every second or third one does."""
+    bodies = numbered(count)
+    found = pieces(bodies)
+    assert sum(any(piece in body for piece in found) for body in bodies) == bodies_hit
+    assert len(found) <= PIECES_MAX
+
+
+def test_a_short_body_has_no_piece_and_a_long_one_is_covered() -> None:
+    """A body of just the length is one piece, a shorter one none, and the pieces of one body are spread evenly."""
+    (body,) = numbered(1, 24 + 63 * 10)
+    assert pieces([]) == pieces([b"x" * (PIECE_BYTES - 1)]) == ()
+    assert pieces([body[:PIECE_BYTES]]) == (body[:PIECE_BYTES],)
+    assert pieces([b"", body, b"short"]) == tuple(body[at : at + PIECE_BYTES] for at in range(0, 631, 10))
+
+
+def test_pending_erasures_are_kept_once_in_order() -> None:
+    """The table is made when it is first needed, in place of whatever has its name, and holds each event once."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        assert pending(db) == ()
+        mark(db, 7)
+        mark(db, 3)
+        mark(db, 7)
+        assert pending(db) == (3, 7)
+        db.execute(f"DROP TABLE {PENDING}")
+        db.execute(f"CREATE TABLE {PENDING} (seq TEXT)")
+        assert pending(db) == ()
+        mark(db, 5)
+        assert pending(db) == (5,)
+        db.execute(f"DROP TABLE {PENDING}")
+        db.execute(f"CREATE VIEW {PENDING} AS SELECT 9 AS seq")
+        assert pending(db) == ()
+        mark(db, 6)
+        assert pending(db) == (6,)
+
+
+def test_pieces_are_found_in_the_file_and_in_its_log(tmp_path) -> None:
+    """Either file counts; a piece that a body holds which stays is no trace."""
+    path = tmp_path / "j.db"
+    path.write_bytes(b"..needle..")
+    assert erasure._found(str(path), [b"needle"]) and not erasure._found(str(path), [b"thread"])
+    (tmp_path / "j.db-wal").write_bytes(b"..thread..")
+    assert erasure._found(str(path), [b"thread"]) and not erasure._found(str(path), [])
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE blobs (body BLOB)")
+        db.execute("INSERT INTO blobs VALUES (?)", (b"a needle here",))
+        assert erasure._unshared(db, [b"needle", b"thread"]) == [b"thread"]
