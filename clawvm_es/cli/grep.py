@@ -30,6 +30,7 @@ _BEFORE: Final = 30
 )
 @click.option("--regex", is_flag=True, help="PATTERN is a regular expression, searched for in every text.")
 @click.option("--ignore-case", "-i", is_flag=True, help="With --regex: upper and lower case are the same.")
+@click.option("--index", is_flag=True, help="First index the texts that were written since the last time.")
 @click.option("--limit", "-n", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
 @shape_options
 @json_option
@@ -44,6 +45,7 @@ def grep(
     types: tuple[str, ...],
     regex: bool,
     ignore_case: bool,
+    index: bool,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -52,7 +54,8 @@ def grep(
     Prints the event, what the text is there, and its line. Case and accents do not count. With --turn only that turn
     is searched, with --at everything up to that event. Exits 1 if nothing is found. Words of scripts that write no
     blanks between words (Chinese, Japanese, Thai, …) are found inside of a run; signs are not searched for, but with
-    --regex.
+    --regex. Texts that are not in the full-text index yet are scanned; --index, which writes to the journal, and
+    `clawvm rebuild` put them into it.
 
     \b
     Example:
@@ -66,12 +69,16 @@ def grep(
     query = _query(pattern, regex, ignore_case)
     for part in query.unsearched:
         say(f"{part!r} holds no word and is not searched for", "search for signs with --regex")
+    if index:
+        _index(journal)
     with views.opened(journal) as log:
         placed = version is not None or turn is not None
         session_id = views.chosen(log, session) if placed else chosen_or_all(log, session)
         document = {"journal": journal} | views.grep(
             log, query, session_id, version=version, turn=turn, types=types, limit=limit
         )
+    if document["scanned"]:
+        say(f"{document['scanned']} texts are not indexed yet and were scanned", "grep --index indexes them")
     found = document["hits"]
     lines = [_shown(hit) for hit in found] or ["nothing found"]
     if document["more"]:
@@ -79,6 +86,16 @@ def grep(
     emit_rows(document, found, _COLUMNS, as_json, text=lines)
     if not found:
         context.exit(1)
+
+
+def _index(journal: str) -> None:
+    from clawvm_es.projections import index_texts
+    from clawvm_es.storage import open_log
+    from clawvm_es.views.reading import require_journal
+
+    require_journal(journal)
+    with open_log(journal) as log:
+        index_texts(log)
 
 
 def _query(pattern: str, regex: bool, ignore_case: bool) -> Query:

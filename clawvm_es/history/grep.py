@@ -1,8 +1,8 @@
 """Full-text search: which texts of a journal say something, and the events and pages that they stand in.
 
-Words and phrases are looked up in the full-text index; what it does not know yet is indexed in memory for the length
-of the search, so that nothing is written. Words of scripts that write no blanks between them are found inside of a
-run, whatever stands around them. A pattern is searched for in every text.
+Words and phrases are looked up in the full-text index. A search of a log that is open for writing brings the index up
+to date first; any other indexes what is missing in memory, for the length of the search. Words of scripts that write
+no blanks between them are found inside of a run, whatever stands around them. A pattern is looked for in every text.
 
 LAW-GREP-1: an event is found if and only if a text that it names says what is asked, whatever of it is indexed.
 """
@@ -22,7 +22,7 @@ from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import decode
-from clawvm_es.projections import bodies_with
+from clawvm_es.projections import bodies_with, index_texts
 from clawvm_es.representations.terms import composed, located, spaced, terms
 from clawvm_es.representations.terms import pattern as finder
 
@@ -103,6 +103,8 @@ def grep(
     types to look at.
     """
     wanted = frozenset(types)
+    if query.phrases and not log.read_only:
+        index_texts(log)
     holding = bodies_with(log, query.phrases) if query.phrases else None
     ids = [head.session_id for head in log.heads()] if session_id is None else [session_id]
     for each in ids:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from clawvm_es.journal.ports import EventLog, ModelWriter, models_of
+from clawvm_es.journal.ports import Edition, EventLog, ModelWriter, models_of, texts_of
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
 from clawvm_es.projections.decisions import decisions
@@ -22,15 +22,17 @@ __all__ = [
     "foreign_objects",
     "foreign_problems",
     "holders",
+    "index_texts",
     "projections_problems",
     "rebuild",
     "snapshot",
     "snapshot_at",
+    "texts_behind",
 ]
 
 
 def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
-    """Fold the events that the stored read models have not seen, and index the bodies that they name.
+    """Fold the events that the stored read models have not seen. Bodies are indexed by `index_texts`.
 
     A long part of the log is folded in pieces of about `piece_events`, each in a transaction that stores rows and
     position together. Tables that are missing, or of another version, are rebuilt. A log that stores no tables is
@@ -51,6 +53,18 @@ def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: in
     with models.writing() as writer:
         store.begin(writer)
     _pieces(log, partial(store.rebuild, progress=progress, piece_events=piece_events))
+
+
+def index_texts(log: EventLog) -> None:
+    """Bring the full-text index up to the bodies that the log keeps, piece by piece; errors as `catch_up`."""
+    catch_up(log)
+    _pieces(log, lambda writer: writer.index_texts(Edition.LIVE))
+
+
+def texts_behind(log: EventLog) -> int:
+    """Count the bodies that a search has to scan, since the full-text index does not know them yet."""
+    index = texts_of(log)
+    return 0 if index is None else index.behind()
 
 
 def _pieces(log: EventLog, work: Callable[[ModelWriter], bool]) -> None:

@@ -104,7 +104,7 @@ def _rows(folded: Fold, table: Table[R]) -> Iterator[Cells]:
 def advance(
     writer: ModelWriter, edition: Edition, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
 ) -> bool:
-    """Fold the next piece of the log into the tables of an edition, and index its bodies.
+    """Fold the next piece of the log into the tables of an edition.
 
     Returns whether that was all. The transaction of `writer` holds rows and position together, so what is written is
     never half a piece.
@@ -122,7 +122,7 @@ def advance(
             raise JournalDamaged(f"the events end at seq {at} and begin again after {upto}: some are missing")
         writer.write(edition, ((table.spec, _rows(folded, table)) for table in TABLES), folded.seq)
         at = folded.seq
-    return writer.index_texts(edition) and at >= end
+    return at >= end
 
 
 def _cut(reader: ModelReader, least: int, end: int) -> int:
@@ -144,18 +144,27 @@ def catch_up(writer: ModelWriter, progress: Progress | None = None, piece_events
     """
     if writer.position() is None:
         begin(writer)
-        return rebuild(writer, progress, piece_events)
+        return rebuild(writer, progress, piece_events, texts=False)
     return advance(writer, Edition.LIVE, progress, piece_events)
 
 
-def rebuild(writer: ModelWriter, progress: Progress | None = None, piece_events: int = PIECE_EVENTS) -> bool:
+def rebuild(
+    writer: ModelWriter,
+    progress: Progress | None = None,
+    piece_events: int = PIECE_EVENTS,
+    *,
+    texts: bool = True,
+) -> bool:
     """Bring a rebuild a piece further; return whether it is done: at the end and switched, here or elsewhere.
 
+    With `texts`, the bodies are indexed, too; else that is left to the next search.
     Whoever calls this has called `begin`; another process may work on the same rebuild, piece by piece.
     """
     if writer.position(Edition.NEXT) is None:
         return True
     if not advance(writer, Edition.NEXT, progress, piece_events):
+        return False
+    if texts and not writer.index_texts(Edition.NEXT):
         return False
     writer.switch()
     return True

@@ -15,6 +15,7 @@ from clawvm_es.history.blame import blame as ask
 from clawvm_es.history.places import end_of_turn
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import EVENT_TYPES
+from clawvm_es.projections import texts_behind
 from clawvm_es.views.events import event
 from clawvm_es.views.reading import time_of, version_at
 from clawvm_es.views.titles import Titles
@@ -125,16 +126,20 @@ def grep(
     types: Sequence[str] = (),
     limit: int = 50,
 ) -> dict[str, Any]:
-    """The texts that a query finds, at most `limit`; with a turn those of that turn, with a version all up to it."""
+    """The texts that a query finds, at most `limit`; with a turn those of that turn, with a version all up to it.
+
+    `scanned` counts the texts that the full-text index does not know yet.
+    """
     for name in types:
         if name not in EVENT_TYPES:
             raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
     upto = None if session_id is None else version_at(log, session_id, version, turn)
     after = end_of_turn(log, session_id, turn - 1) if turn is not None and session_id is not None else 0
+    scanned = texts_behind(log) if query.phrases and log.read_only else 0
     hits = library.grep(log, query, session_id=session_id, after=after, upto=upto, types=types)
     found = list(islice(hits, limit + 1))
     titles = Titles(log)
-    return {"hits": [_hit(each, titles) for each in found[:limit]], "more": len(found) > limit}
+    return {"hits": [_hit(each, titles) for each in found[:limit]], "more": len(found) > limit, "scanned": scanned}
 
 
 def _hit(hit: Hit, titles: Titles) -> dict[str, Any]:

@@ -48,3 +48,14 @@ def test_wrong_usage(run, journal, wrong):
 def test_nothing_found_is_exit_code_1(run, journal):
     """As grep does it."""
     assert run("grep", journal, "unheard")[0] == 1
+
+
+def test_texts_that_are_not_indexed_are_scanned_and_told(run, journal):
+    """One line on stderr says how many, and the option that indexes them; after that there is nothing to say."""
+    scanned = json.loads(run("grep", journal, "limit", "--json")[1])["scanned"]
+    first, second, third = (run("grep", journal, "limit", *more) for more in ((), ("--index",), ()))
+    assert scanned and first[2] == (
+        f"clawvm: {scanned} texts are not indexed yet and were scanned (grep --index indexes them)\n"
+    )
+    assert first[:2] == second[:2] == third[:2]
+    assert second[2] == third[2] == ""

@@ -14,7 +14,8 @@ from clawvm_es.engine.store import FieldSchema
 from clawvm_es.errors import UsageError
 from clawvm_es.history.grep import Query, grep, words
 from clawvm_es.history.redact import Target, redact
-from clawvm_es.projections import projections_problems
+from clawvm_es.projections import projections_problems, texts_behind
+from clawvm_es.storage import open_log
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SETTINGS = Settings(fields={"note": FieldSchema()})
@@ -55,6 +56,17 @@ def test_every_place_that_takes_a_text_is_searched(path):
         ("a", "update_staged", "value of update 1", "deploy"),
         ("b", "page_written", "conversation page p1", "deploy"),
     ]
+
+
+def test_bodies_are_indexed_by_the_first_search_that_may_write(path):
+    """Neither a commit point nor close nor a reader's search fills the index, and what they find is the same."""
+    with open_log(path, read_only=True) as log:
+        behind = texts_behind(log)
+        found = told(grep(log, words("deploy")))
+        assert behind == texts_behind(log) > 0
+    with open_log(path) as log:
+        assert told(grep(log, words("deploy"))) == found
+        assert texts_behind(log) == 0 and projections_problems(log) == []
 
 
 def test_words_phrases_and_patterns(path):

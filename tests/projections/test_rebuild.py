@@ -16,7 +16,7 @@ from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType
-from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot, store
+from clawvm_es.projections import catch_up, index_texts, projections_problems, rebuild, snapshot, store
 from clawvm_es.projections.tables import MODELS, TABLES
 from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT
@@ -43,7 +43,7 @@ def path(tmp_path) -> Path:
     with open_log(tmp_path / "j.db") as log:
         for session_id in ("one", "two"):
             grow(log, 100, session_id)
-        catch_up(log)
+        index_texts(log)
     return tmp_path / "j.db"
 
 
@@ -79,7 +79,7 @@ def test_readers_and_writers_go_on_while_a_rebuild_is_under_way(path):
         start(log, 3)
         assert positions(path) == {"tables": 400, "next_tables": 3 * PIECE}
         grow(log, 7)
-        catch_up(log)
+        index_texts(log)
         live = stored(path)
         with snapshot(log) as view:
             assert {t.name: [t.values(row) for row in view.rows(t)] for t in TABLES} == {

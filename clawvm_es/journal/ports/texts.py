@@ -18,6 +18,9 @@ class TextIndex(Protocol):
     def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
         """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
 
+    def behind(self) -> int:
+        """Count the bodies that are not indexed yet."""
+
     def stray(self) -> int:
         """Count the bodies that the index knows and the log does not keep."""
 

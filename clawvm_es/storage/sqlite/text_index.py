@@ -49,6 +49,13 @@ class SQLiteTexts:
             names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
             return frozenset(name for rows in names for (name,) in rows)
 
+    def behind(self) -> int:
+        """Count the bodies that are not indexed yet."""
+        with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
+            newest = last_indexed(connection) if exists(connection) else 0
+            query = "SELECT count(*) FROM blobs WHERE blob_id > ?"
+            return connection.execute(query, (newest,)).fetchone()[0]  # type: ignore[no-any-return]
+
     def stray(self) -> int:
         """Count the bodies that the index knows and the log does not keep."""
         with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:

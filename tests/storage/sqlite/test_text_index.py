@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from clawvm_es.journal.ports import Edition, NewEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
-from clawvm_es.projections import catch_up, projections_problems, rebuild, store
+from clawvm_es.projections import index_texts, projections_problems, rebuild, store
 from clawvm_es.projections.tables import MODELS
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
@@ -45,7 +45,7 @@ def test_any_bytes_can_be_indexed(tmp_path):
     """Lone surrogates, zero bytes and bytes that are no text break nothing, and words beside them are found."""
     with open_log(tmp_path / "j.db") as log:
         recall(log, *ODD, b"read_file(path)")
-        catch_up(log)
+        index_texts(log)
         assert projections_problems(log) == []
     assert matches(tmp_path / "j.db", "zebra") == [1, 2, 5], "accents are ignored"
     assert matches(tmp_path / "j.db", '"read_file"') == matches(tmp_path / "j.db", "FILE") == [6]
@@ -54,16 +54,16 @@ def test_any_bytes_can_be_indexed(tmp_path):
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["write", "catch up", "forget", "piece", "rebuild"]), st.integers(0, 30)),
+        st.tuples(st.sampled_from(["write", "index", "forget", "piece", "rebuild"]), st.integers(0, 30)),
         max_size=14,
     )
 )
 def test_the_index_says_what_the_bodies_say(tmp_path_factory, doings):
-    """LAW-INDEX-1: however bodies come and go, what a catch-up leaves is an index of exactly those that there are."""
+    """LAW-INDEX-1: however bodies come and go, what is left is an index of exactly those that there are."""
     path = tmp_path_factory.mktemp("index") / "j.db"
     with open_log(path) as log:
         recall(log, b"word zero")
-        catch_up(log)
+        index_texts(log)
         for place, (what, number) in enumerate(doings):
             if what == "write":
                 recall(log, b"word number %d of %d" % (number, place))
@@ -74,9 +74,9 @@ def test_the_index_says_what_the_bodies_say(tmp_path_factory, doings):
                     store.begin(writer)
                     writer.index_texts(Edition.NEXT)
             else:
-                (catch_up if what == "catch up" else rebuild)(log)
+                (index_texts if what == "index" else rebuild)(log)
         assert projections_problems(log) == []
-        catch_up(log)
+        index_texts(log)
         with log.transaction() as transaction:
             bodies = [row[0] for row in transaction.connection.execute("SELECT blob_id FROM blobs ORDER BY 1")]
         assert matches(path, "word") == bodies
@@ -104,7 +104,7 @@ def test_no_word_of_a_forgotten_body_is_left_after_optimize(tmp_path):
     with open_log(tmp_path / "j.db") as log:
         canary = "the canary sings quetzalcoatl 金絲雀 gelb\u00fcr".encode()
         recall(log, b"common words", canary, b"more common words")
-        catch_up(log)
+        index_texts(log)
         with log.models(MODELS).writing() as writer:
             store.begin(writer)
             writer.index_texts(Edition.NEXT)
@@ -134,7 +134,7 @@ def test_an_index_that_was_changed_is_found(tmp_path, harm, says):
     """`verify` names the body that the index is wrong about; an index that only knows less is behind, not wrong."""
     with open_log(tmp_path / "j.db") as log:
         recall(log, b"alpha", b"beta", b"gamma")
-        catch_up(log)
+        index_texts(log)
     with closing(sqlite3.connect(tmp_path / "j.db", isolation_level=None)) as db:
         db.executescript(harm)
     with open_log(tmp_path / "j.db", read_only=True) as log:
