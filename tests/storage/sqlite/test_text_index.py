@@ -156,7 +156,7 @@ def test_every_wrong_body_is_named_once_in_order(tmp_path):
     path = tmp_path / "j.db"
     with open_log(path) as log:
         recall(log, *[b"word number %d" % number for number in range(1, 31)])
-        catch_up(log)
+        index_texts(log)
         assert log.texts().problems() == [] and log.texts().stray() == 0
     insert = "INSERT INTO body_index(rowid, body) VALUES ({}, 'omega')"
     delete = "INSERT INTO body_index(body_index, rowid, body) VALUES ('delete', {0}, 'word number {0}')"
