@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from contextlib import closing
 
@@ -71,13 +72,16 @@ def test_pending_erasures_are_kept_once_in_order() -> None:
 
 
 def test_pieces_are_found_in_the_file_and_in_its_log(tmp_path) -> None:
-    """Either file counts; a piece that a body holds which stays is no trace."""
+    """Either file counts; a piece of a body that stays is no trace."""
     path = tmp_path / "j.db"
     path.write_bytes(b"..needle..")
-    assert erasure._found(str(path), [b"needle"]) and not erasure._found(str(path), [b"thread"])
-    (tmp_path / "j.db-wal").write_bytes(b"..thread..")
-    assert erasure._found(str(path), [b"thread"]) and not erasure._found(str(path), [])
+    wanted = [b"needle", b"thread", b"button"]
     with closing(sqlite3.connect(":memory:")) as db:
-        db.execute("CREATE TABLE blobs (body BLOB)")
-        db.execute("INSERT INTO blobs VALUES (?)", (b"a needle here",))
-        assert erasure._unshared(db, [b"needle", b"thread"]) == [b"thread"]
+        db.execute("CREATE TABLE blobs (digest BLOB, body BLOB)")
+        assert erasure._residue(db, str(path), wanted) == {b"needle"}
+        (tmp_path / "j.db-wal").write_bytes(b"..thread..")
+        assert erasure._residue(db, str(path), wanted) == {b"needle", b"thread"}
+        assert erasure._residue(db, str(path), []) == set()
+        body = b"a needle here"
+        db.execute("INSERT INTO blobs VALUES (?, ?)", (hashlib.sha256(body).digest(), body))
+        assert erasure._residue(db, str(path), wanted) == {b"thread"}
