@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clawvm_es.errors import JournalError
+from clawvm_es.errors import JournalBusy, JournalError
 from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.testing.logs import budget
@@ -92,3 +92,53 @@ def test_a_lock_that_is_there_keeps_its_mode(tmp_path) -> None:
     lock.close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert path.stat().st_size == len(PRECIOUS)
+
+
+def test_a_lock_knows_whether_somebody_else_held_it(tmp_path) -> None:
+    """The first to take it cannot know, who takes it again can, and after another holder it cannot again."""
+    path = str(tmp_path / "lock")
+    one, other = WriterLock(path, 0), WriterLock(path, 0)
+    for lock, alone in ((one, False), (one, True), (other, False), (other, True), (one, False), (one, True)):
+        assert lock.acquire() is alone
+        lock.release()
+    one.close()
+    one.close()
+    assert one.acquire() is False, "after closing, somebody may have held it"
+    one.close()
+    assert other.acquire() is False
+    other.close()
+
+
+def test_a_lock_that_is_held_is_waited_for_and_then_busy(tmp_path) -> None:
+    """Without a time to wait it is busy at once, and says for how long it waited; once it is released it is taken."""
+    path = str(tmp_path / "lock")
+    one, other = WriterLock(path, 0), WriterLock(path, 30)
+    one.acquire()
+    with pytest.raises(JournalBusy, match="for more than 0 s") as caught:
+        other.acquire(0)
+    assert path in caught.value.hint
+    with pytest.raises(JournalBusy, match=r"for more than 0\.01 s"):
+        other.acquire(0.01)
+    one.release()
+    assert other.acquire() is False
+    with pytest.raises(JournalBusy, match="for more than 0 s"):
+        one.acquire()
+    other.close()
+    assert one.acquire() is False, "closing releases it"
+    one.close()
+
+
+def test_a_lock_closes_what_it_opened(tmp_path) -> None:
+    """No descriptor is left, also where the file at its place was refused."""
+    before = len(os.listdir("/dev/fd"))
+    (tmp_path / "strange").write_bytes(b"x")
+    for name in ("lock", "strange", "lock"):
+        lock = WriterLock(str(tmp_path / name), 0)
+        if name == "strange":
+            with pytest.raises(JournalError, match="is a file of 1 bytes, not the writer's lock"):
+                lock.acquire()
+        else:
+            lock.acquire()
+            assert len(os.listdir("/dev/fd")) == before + 1
+        lock.close()
+        assert len(os.listdir("/dev/fd")) == before
