@@ -8,16 +8,18 @@ from typing import Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.output import style
 
 COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 """The colours of a unified diff, by the first character of a line."""
+SHOWN: Final = 12
+"""Lines of a first version that a terminal shows."""
 
 
 @click.command()
 @journal_argument
-@click.argument("subject", metavar="FIELD|PAGE")
+@click.argument("subject", metavar="FIELD|PAGE", shell_complete=complete_pages)
 @session_option
 @place_options
 @click.option("--rejected", is_flag=True, help="Also the updates that were rejected, with the reason.")
@@ -113,18 +115,25 @@ def _value_lines(found: Mapping[str, Any], value: Mapping[str, Any], rejected: s
 
 def _text_lines(name: str, version: Mapping[str, Any]) -> Iterator[str]:
     """The text of a first version; of a later one the lines that changed."""
-    from clawvm_es.cli.output import fit, one_line
+    from clawvm_es.cli.output import fit, terminal_width
 
     diff = version.get("diff")
     if version["text"] is None:
         yield f"       {name}  (erased)"
     elif diff is None:
-        yield fit(f"       {name}  {one_line(version['text'])}")
+        lines = version["text"].splitlines() or [""]
+        shown = lines if terminal_width() is None else lines[:SHOWN]
+        yield fit(f"       {name}  {shown[0]}")
+        yield from (fit(f"       {'':{len(name)}}  {line}") for line in shown[1:])
+        if more := len(lines) - len(shown):
+            yield f"       {'':{len(name)}}  … and {more} more lines"
     elif not diff:
         yield f"       {name}  as before"
     else:
-        yield f"       {name}"
-        yield from (fit(style(f"       {line}", fg=COLOURS.get(line[:1]))) for line in diff)
+        yield f"       {name.rstrip()}"
+        for line in diff:
+            sign, rest = (line, "") if line.startswith("@") else (line[:1], f" {line[1:]}")
+            yield fit(style(f"         {sign}{rest}", fg=COLOURS.get(sign[:1])))
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

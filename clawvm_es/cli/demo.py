@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -68,6 +67,8 @@ def _place(journal: str | None) -> Iterator[str]:
 
 def _replayed(path: str) -> AbstractContextManager[EventLog]:
     """Replay the bundled session under each policy; the log, opened for reading."""
+    from importlib.resources import as_file, files
+
     from clawvm_es.core.profiles import profile
     from clawvm_es.engine.journal import Journal
     from clawvm_es.importers.replay import ReplaySettings, replay

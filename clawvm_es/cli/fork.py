@@ -10,6 +10,7 @@ import click
 from clawvm_es import views
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
+    complete_policies,
     journal_argument,
     json_option,
     place_options,
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
 @place_options
 @click.option("--as", "name", required=True, metavar="NAME", help="Name of the fork in the journal.")
 @click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: the parent's.")
-@click.option("--policy", metavar="NAME", help=f"clawvm, {OTHER_POLICIES}. Default: the parent's.")
+@click.option(
+    "--policy",
+    metavar="NAME",
+    shell_complete=complete_policies,
+    help=f"clawvm, {OTHER_POLICIES}. Default: the parent's.",
+)
 @click.option("--rerun", is_flag=True, help="Give the fork the rest of the parent's inputs, and compare.")
 @click.option("--allow-new-calls", is_flag=True, help="Let tools run for calls that the parent did not record.")
 @click.option("--seed", type=int, help="The number that the journal's salts are derived from, if they are.")

@@ -35,6 +35,7 @@ from clawvm_es.cli import (
     why,
 )
 from clawvm_es.cli.damage import blamed
+from clawvm_es.cli.options import no_pager_option
 from clawvm_es.cli.output import say, say_lines
 from clawvm_es.cli.place import meant
 from clawvm_es.errors import ClawVMError
@@ -46,7 +47,7 @@ Try it:
   clawvm sessions j.db
 
 \b
-Tab completion (bash; zsh and fish likewise):
+Tab completion of verbs, sessions, pages and policies (bash; zsh, fish likewise):
   eval "$(_CLAWVM_COMPLETE=bash_source clawvm)"
 
 \b
@@ -110,6 +111,7 @@ def _first_clause(verb: click.Command) -> str:
     epilog=EPILOG,
     invoke_without_command=True,
 )
+@no_pager_option
 @click.version_option(package_name="clawvm-es", prog_name="clawvm")
 @click.pass_context
 def cli(context: click.Context) -> None:

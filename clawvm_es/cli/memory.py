@@ -16,7 +16,7 @@ _PAGE_COLUMNS = (
     Column("tokens", "tokens"), Column("full", "full_tokens", 6), Column("pin", "pin", 7),
     Column("dirty", "dirty", 9), Column("status", "status", 10), Column("written", "written_turn", 8),
     Column("used", "last_used_turn", 4), Column("hits", "hits", 3), Column("page-ins", "page_ins", 5),
-    Column("title", "title"), Column("origin", "origin", 11),
+    Column("title", "title", least=24), Column("origin", "origin", 11),
     Column("levels", lambda row: " ".join(f"{level}:{size}" for level, size in row["levels"].items()), 12),
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def pages(
 
 _PIECE_COLUMNS = (
     Column("page", lambda piece: piece["page_id"] or "(directory)", 0, True), Column("level", "level", 0, True),
-    Column("characters", "chars"), Column("title", "title"),
+    Column("characters", "chars"), Column("title", "title", least=24),
 )  # fmt: skip
 
 

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from clawvm_es.cli import place
+from clawvm_es.cli import pager, place
 from clawvm_es.limits import LOCK_WAIT_S
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _completer(kind: str) -> Callable[..., list[CompletionItem]]:
+    """A completer of `completing`, which loads when a shell asks."""
+
+    def complete(context: click.Context, option: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from clawvm_es.cli import completing
+
+        found: list[CompletionItem] = getattr(completing, kind)(context, option, incomplete)
+        return found
+
+    return complete
+
+
+complete_sessions, complete_pages, complete_policies = map(_completer, ("sessions", "pages", "policies"))
+
 journal_argument = place.journal_argument
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+no_pager_option = click.option(
+    "--no-pager", is_flag=True, expose_value=False, callback=pager.remember, help="Print at once, without a pager."
+)
+
+
+def json_option(verb: F) -> F:
+    """`--json`, and `--no-pager` for the text."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(no_pager_option(verb))
+
+
 group_option = click.option(
     "--group", is_flag=True, help="Let the file's group read and write what is made. Default: only its owner."
 )
@@ -26,7 +53,11 @@ wait_option = click.option(
     help="How long to wait for another writer.",
 )
 session_option = click.option(
-    "--session", "-s", metavar="ID", help="Session id, or the beginning of one. Default: the only one."
+    "--session",
+    "-s",
+    metavar="ID",
+    shell_complete=complete_sessions,
+    help="Session id, or the beginning of one. Default: the only one.",
 )
 version_option = click.option("--at", "version", type=click.IntRange(1), metavar="VERSION", help="After this event.")
 OTHER_POLICIES = (

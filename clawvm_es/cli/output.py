@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from clawvm_es.cli.pager import page
 from clawvm_es.representations.visible import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def emit_json(document: Any) -> None:
 
 def emit_lines(lines: Iterable[str]) -> None:
     """Print lines; what would break one in two is escaped too."""
-    for line in lines:
-        click.echo(_shown(line))
+    for line in page(map(_shown, lines)):
+        click.echo(line)
 
 
 def emit_document(parts: Iterable[bytes]) -> None:
@@ -86,6 +87,8 @@ def style(text: str, fg: str | None = None, bold: bool = False) -> str:
 def _shown(line: str) -> str:
     """A line as it is printed: ours are the colours, the rest is made visible."""
     parts = _MARKED.split(line)  # every second one is a colour
+    if os.environ.get("NO_COLOR"):
+        parts = ["".join(parts[::2])]
     return "".join(f"\x1b[{part}" if place % 2 else visible(part) for place, part in enumerate(parts))
 
 

@@ -17,14 +17,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 VARIABLE: Final = "CLAWVM_JOURNAL"
 _GIVEN: Final = "clawvm_es.cli.place.given"
+_WORDS: Final = "clawvm_es.cli.place.words"
 _MEANT: Final = "clawvm_es.cli.place.meant"
 _DEFAULT: Final = f"Default: ${VARIABLE}, else journal.db in the platform's data folder."
 
@@ -38,7 +42,14 @@ def default_journal() -> str:
 
 def journal_argument(verb: F) -> F:
     """The journal that a verb reads or changes: an argument before the others, or `--journal`. It has to exist."""
-    argument = click.argument("journal", nargs=-1, type=click.Path(), metavar="[JOURNAL]", callback=_from_argument)
+    argument = click.argument(
+        "journal",
+        nargs=-1,
+        type=click.Path(),
+        metavar="[JOURNAL]",
+        callback=_from_argument,
+        shell_complete=_complete,
+    )
     option = click.option(
         "--journal",
         "-j",
@@ -51,6 +62,12 @@ def journal_argument(verb: F) -> F:
         help=f"The journal; the same as a JOURNAL before the other arguments. {_DEFAULT}",
     )
     return argument(option(verb))
+
+
+def _complete(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from clawvm_es.cli.completing import journal
+
+    return journal(context, argument, incomplete)
 
 
 def made_journal_option(verb: F) -> F:
@@ -71,6 +88,18 @@ def meant(context: click.Context) -> list[str]:
     return found
 
 
+def named_so_far(context: click.Context) -> str | None:
+    """The journal that `--journal` names, or `$CLAWVM_JOURNAL`, while a shell completes; None where neither does."""
+    given: str | None = context.meta.get(_GIVEN)
+    return given or os.environ.get(VARIABLE) or None
+
+
+def words_so_far(context: click.Context) -> tuple[str, ...]:
+    """The words before the other arguments, while a shell completes."""
+    found: tuple[str, ...] = context.meta.get(_WORDS, ())
+    return found
+
+
 def also_meant(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
     """Callback of an option that names one more journal."""
     if path:
@@ -86,6 +115,7 @@ def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[s
     """The journal of a verb that does not make one."""
     given: str | None = context.meta.get(_GIVEN)
     if context.resilient_parsing:
+        context.meta[_WORDS] = tuple(words or ())
         return given or ""
     if len(words) > 1:
         raise click.UsageError(f"Got unexpected extra argument ({words[-1]})", context)

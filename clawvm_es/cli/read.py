@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.tables import Column, columns, emit_rows, shape_options, table
 
 
@@ -91,7 +91,7 @@ def _log_lines(found: Iterator[dict[str, Any]], named: bool) -> Iterator[str]:
         name = style(f"{each['type']:<24}", fg="cyan" if each["kind"] == "input" else "yellow")
         session = f"{each['session_id'][:12]:<12} " if named else ""
         place = f"v{each['version']:<6} t{each['turn']:<4}"
-        yield fit(f"{shown_second(each['time'])} {session}{place} {name} {_told(each)}")
+        yield fit(f"{shown_second(each['time'])} {session}{place} {name} {_told(each)}".rstrip())
 
 
 def _told(found: Mapping[str, Any]) -> str:
@@ -110,7 +110,7 @@ _EVENT_COLUMNS = (
 
 @click.command()
 @journal_argument
-@click.argument("what", metavar="VERSION|PAGE")
+@click.argument("what", metavar="VERSION|PAGE", shell_complete=complete_pages)
 @session_option
 @place_options
 @json_option
@@ -147,7 +147,7 @@ def _full_lines(document: dict[str, Any]) -> list[str]:
 _FAULT_COLUMNS = (
     Column("session", "session_id", 2), Column("turn", "turn"), Column("version", "version", 3),
     Column("fault", "fault", 0, True), Column("reason", "reason", 1), Column("page", "page_id", 0, True),
-    Column("type", "page_type", 4), Column("tool", "tool", 5), Column("title", "title"),
+    Column("type", "page_type", 4), Column("tool", "tool", 5), Column("title", "title", least=24),
     Column("evidence", lambda row: ", ".join(f"v{each}" for each in row["evidence"]), 6),
 )  # fmt: skip
 
@@ -178,7 +178,7 @@ _TRACE_COLUMNS = (
     Column("turn", "turn"), Column("version", "version", 2), Column("type", "type", 0, True),
     Column("page", "page_id", 0, True), Column("before", "before", 1, True), Column("after", "after", 1, True),
     Column("reason", "reason"), Column("fault", "fault", 3), Column("tokens", "tokens", 4),
-    Column("cause", "cause", 5), Column("title", "title"),
+    Column("cause", "cause", 5), Column("title", "title", least=24),
 )  # fmt: skip
 
 
@@ -186,7 +186,7 @@ _TRACE_COLUMNS = (
 @journal_argument
 @session_option
 @place_options
-@click.option("--page", metavar="ID", help="Only decisions about this page.")
+@click.option("--page", metavar="ID", shell_complete=complete_pages, help="Only decisions about this page.")
 @shape_options
 @json_option
 def trace(

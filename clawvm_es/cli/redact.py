@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import journal_argument, json_option, session_option, wait_option
+from clawvm_es.cli.options import complete_pages, journal_argument, json_option, session_option, wait_option
 
 if TYPE_CHECKING:
     from clawvm_es.history.redact import Redaction, Target
@@ -23,7 +23,9 @@ _file = click.Path(dir_okay=False)
 @click.command()
 @journal_argument
 @session_option
-@click.option("--page", metavar="ID", help="Erase a page: all contents it had, at all levels.")
+@click.option(
+    "--page", metavar="ID", shell_complete=complete_pages, help="Erase a page: all contents it had, at all levels."
+)
 @click.option("--body", metavar="COMMITMENT", help="Erase one text, by (the beginning of) its commitment.")
 @click.option("--pattern", metavar="REGEX", help="Erase all texts that match. Default: of all sessions.")
 @click.option("--secrets", is_flag=True, help="Erase all texts that hold a credential of a known form.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import OTHER_POLICIES, group_option, json_option, wait_option
+from clawvm_es.cli.options import OTHER_POLICIES, complete_policies, group_option, json_option, wait_option
 from clawvm_es.cli.place import made_journal_option
 from clawvm_es.cli.tables import emit_rows, fitted, shape_options
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False), metavar="FILE...")
 @made_journal_option
 @click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: 16000.")
-@click.option("--policy", metavar="NAME", help=f"clawvm (default), {OTHER_POLICIES}.")
+@click.option(
+    "--policy", metavar="NAME", shell_complete=complete_policies, help=f"clawvm (default), {OTHER_POLICIES}."
+)
 @click.option(
     "--without", multiple=True, metavar="MECHANISM", help="Break a mechanism of the policy, to see its fault."
 )

@@ -55,7 +55,7 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
 
 SESSION_COLUMNS: Final = (
     Column("session", "session_id"),
-    Column("title", "title"),
+    Column("title", "title", least=20),
     Column("started", lambda row: shown_time(row["started"]), 9, True),
     Column("when", lambda row: ago(row["started"]), 1, True),
     Column("length", lambda row: length(row["started"], row["ended"]), 4, True),

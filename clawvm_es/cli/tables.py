@@ -9,10 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-import attrs
 import click
 
 from clawvm_es.cli.output import cell_text, cut, emit_json, emit_lines, terminal_width, text_width
@@ -20,22 +20,25 @@ from clawvm_es.cli.output import cell_text, cut, emit_json, emit_lines, terminal
 NARROW: Final = 12
 """Characters that a column of texts keeps when others need room."""
 _GAP: Final = 2
+_PADDING: Final = 2
+"""Columns that tabulate adds to a header."""
 _SHAPE: Final = "clawvm_es.cli.tables.shape"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@attrs.frozen
-class Column:
+class Column(NamedTuple):
     """One column: its header, and the member or function of a row that fills it.
 
-    Columns of a high `drop` leave first where the terminal is narrow, those of 0 never; a `whole` one is never cut.
+    Columns of a high `drop` leave first where the terminal is narrow, those of 0 never; texts are cut to no less than
+    `least` columns, a `whole` one never.
     """
 
     header: str
     get: str | Callable[[Mapping[str, Any]], Any]
     drop: int = 0
     whole: bool = False
+    least: int = NARROW
 
     def of(self, row: Mapping[str, Any]) -> Any:
         """The cell of a row."""
@@ -175,14 +178,15 @@ def _fitted(cells: list[list[Any]], shown: Sequence[Column], width: int | None) 
             kept.remove(place)
     limits = _limits([sizes[place] for place in kept], width)
     cut_cells = [[_cut(row[place], limit) for place, limit in zip(kept, limits, strict=True)] for row in cells]
-    lines = [cut(line, width) for line in _tabulated(cut_cells, [shown[place].header for place in kept], "simple")]
+    headers = [shown[place].header for place in kept]
+    lines = [cut(line.rstrip(), width) for line in _tabulated(cut_cells, headers, "simple")]
     if left := [each.header for place, each in enumerate(shown) if place not in kept]:
-        lines.append(cut(f"(left out: {', '.join(left)}; a wider terminal or --csv shows them)", width))
+        said = f"(left out: {', '.join(left)}; a wider terminal or --csv shows them)"
+        lines += textwrap.wrap(said, width, break_on_hyphens=False)
     return lines
 
 
-@attrs.frozen
-class _Size:
+class _Size(NamedTuple):
     """The width that a column wants, and the least that it keeps."""
 
     wanted: int
@@ -191,10 +195,10 @@ class _Size:
     @classmethod
     def of(cls, column: Column, cells: Sequence[Any]) -> _Size:
         """The sizes of a column with some cells."""
-        header = text_width(column.header)
+        header = text_width(column.header) + _PADDING
         wanted = max(header, *(text_width(cell_text(cell)) for cell in cells))
         cuttable = any(isinstance(cell, str) for cell in cells) and not column.whole
-        return cls(wanted, min(wanted, max(header, NARROW)) if cuttable else wanted)
+        return cls(wanted, min(wanted, max(header, column.least)) if cuttable else wanted)
 
 
 def _total(widths: Iterable[int]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import OTHER_POLICIES, journal_argument, json_option, session_option
+from clawvm_es.cli.options import OTHER_POLICIES, complete_policies, journal_argument, json_option, session_option
 from clawvm_es.cli.runs import RUN_COLUMNS, runs_lines
 from clawvm_es.cli.tables import emit_rows, shape_options
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 @journal_argument
 @session_option
 @click.option("--budget", "budgets", multiple=True, type=int, metavar="TOKENS", help="Tokens of one prompt.")
-@click.option("--policy", "policies", multiple=True, metavar="NAME", help=f"clawvm, {OTHER_POLICIES}.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_policies,
+    help=f"clawvm, {OTHER_POLICIES}.",
+)
 @click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy.")
 @click.option("--without", multiple=True, metavar="NAME,…", help="Break mechanisms of the policy.")
 @click.option(

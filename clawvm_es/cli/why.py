@@ -8,11 +8,9 @@ from typing import Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.output import style
 from clawvm_es.cli.tables import Column, fitted, table
-from clawvm_es.model.pages import LADDER
-from clawvm_es.model.profile import RULES
 
 SHOWN = 24
 """Candidates printed unless all are asked for."""
@@ -20,7 +18,7 @@ SHOWN = 24
 
 @click.command()
 @journal_argument
-@click.argument("page", metavar="PAGE")
+@click.argument("page", metavar="PAGE", shell_complete=complete_pages)
 @session_option
 @place_options
 @click.option("--all", "every", is_flag=True, help="Print every candidate of the turn.")
@@ -78,6 +76,8 @@ def _lines(journal: str, found: Mapping[str, Any], every: bool) -> list[str]:
 
 
 def _order(found: Mapping[str, Any]) -> str:
+    from clawvm_es.model.profile import RULES
+
     account = found["account"]
     closed = account["refusals"] >= account["misfits"]
     ended = f", ended after {account['refusals']} pages were refused" if closed else ""
@@ -125,6 +125,8 @@ def _table(found: Mapping[str, Any], every: bool) -> list[str]:
 
 
 def _moved(each: Mapping[str, Any]) -> str:
+    from clawvm_es.model.pages import LADDER
+
     rank = [str(level) for level in LADDER].index
     before, after = rank(str(each["before"])), rank(str(each["after"]))
     return "" if after == before else " ↑" if after > before else " ↓"

@@ -114,7 +114,9 @@ def texts(log: EventLog, session_id: str, data: Any, path: str = "") -> dict[str
 def brief(found: Mapping[str, Any]) -> str:
     """The data of an event on one line, without commitments; of an erasure, also on whose behalf it was."""
     words = []
-    for name, value in found["data"].items():
+    data = found["data"]
+    pages = {"page_id": data["page_id"]} if "page_id" in data else {}  # first, as it tells most
+    for name, value in (pages | data).items():
         if isinstance(value, str) and len(value) == 64:
             continue
         if isinstance(value, list):

@@ -1,0 +1,129 @@
+"""Completion in a shell: sessions, pages and policies of the journal that the words before name.
+
+It reads the journal without writing, takes what is stored and folds nothing, and offers nothing where it cannot read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from clawvm_es.cli import place
+
+if TYPE_CHECKING:
+    from clawvm_es.journal.ports import EventLog
+
+OFFERED: Final = 500
+"""Words that are offered at most."""
+_UNFOLDED: Final = 2_000
+"""Events that are read for the pages of a session whose page table is not stored yet."""
+
+
+def sessions(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids of the sessions that begin so."""
+    try:
+        return _items(_sessions(context), incomplete)
+    except Exception:
+        return []
+
+
+def pages(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids of the pages that begin so, of the session that is named, or the only one."""
+    try:
+        return _items(_pages(context), incomplete)
+    except Exception:
+        return []
+
+
+def policies(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of the policies that begin so."""
+    from clawvm_es.core.profiles import PROFILES
+
+    return _items(PROFILES, incomplete)
+
+
+def journal(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files for a verb's journal; behind it, or where a journal is known without it, the verb's next argument.
+
+    Click completes an argument of any number of words before all others, so the others are offered here.
+    """
+    others = [each for each in context.command.params if isinstance(each, click.Argument) and each is not argument]
+    typed = _typed(context)
+    known = place.named_so_far(context) is not None
+    offered = [] if typed else [CompletionItem(incomplete, type="file")]
+    behind = len(typed) - (0 if known else 1)
+    if 0 <= behind < len(others):
+        offered += others[behind].shell_complete(context, incomplete)
+    return offered
+
+
+def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)][:OFFERED]
+
+
+def _typed(context: click.Context) -> list[str]:
+    """The arguments before the one that is completed."""
+    others = [each for each in context.command.params if isinstance(each, click.Argument) and each.nargs == 1]
+    named = (context.params.get(each.name or "") for each in others)
+    words = [*place.words_so_far(context), *(each for each in named if isinstance(each, str))]
+    return [word for word in words if word] or list(context.args)  # unread behind an option that has no value yet
+
+
+def _path(context: click.Context) -> str | None:
+    """The journal that the words before mean: the first that is there."""
+    candidates: Sequence[str | None] = (
+        place.named_so_far(context),
+        *_typed(context)[:1],
+        os.environ.get(place.VARIABLE),
+        place.default_journal(),
+    )
+    return next((path for path in candidates if path and os.path.isfile(path)), None)
+
+
+def _sessions(context: click.Context) -> list[str]:
+    from clawvm_es.storage import open_log
+
+    path = _path(context)
+    if path is None:
+        return []
+    with open_log(path, read_only=True) as log:
+        return _known(log)
+
+
+def _known(log: EventLog) -> list[str]:
+    """The ids of all sessions, without the streams of shared scopes."""
+    from clawvm_es.model.events import SCOPE_PREFIX
+
+    return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
+
+
+def _pages(context: click.Context) -> list[str]:
+    from clawvm_es.storage import open_log
+
+    path, wanted = _path(context), context.params.get("session") or ""
+    if path is None:
+        return []
+    with open_log(path, read_only=True) as log:
+        known = _known(log)
+        found = [each for each in known if each == wanted] or [each for each in known if each.startswith(wanted)]
+        return _page_ids(log, found[0]) if len(found) == 1 else []
+
+
+def _page_ids(log: EventLog, session_id: str) -> list[str]:
+    from clawvm_es.journal.lineage import read_session
+    from clawvm_es.journal.ports import models_of
+    from clawvm_es.model.events import PageWritten
+    from clawvm_es.projections.tables import MODELS, PAGE_TABLE
+
+    models = models_of(log, MODELS)
+    if models is not None:
+        with models.reading() as reader:
+            if reader.position() is not None:
+                rows = map(PAGE_TABLE.parse, reader.rows(PAGE_TABLE.spec, session_id))
+                return [row.page_id for row in sorted(rows, key=PAGE_TABLE.sort_key)]
+    written = (row.data for row in read_session(log, session_id, upto=_UNFOLDED))
+    return list(dict.fromkeys(data.page_id for data in written if isinstance(data, PageWritten)))
