@@ -35,9 +35,9 @@ def require_journal(path: str) -> None:
 
 def chosen(log: EventLog, wanted: str | None) -> str:
     """The session that an id, or the beginning of one, means; raises `UsageError` if that is none or several."""
+    if wanted and not wanted.startswith(SCOPE_PREFIX) and log.head(wanted) is not None:
+        return wanted  # without a look at all sessions
     ids = known_sessions(log)
-    if wanted in ids:
-        return str(wanted)
     found = [session_id for session_id in ids if session_id.startswith(wanted or "")]
     if len(found) == 1:
         return found[0]
