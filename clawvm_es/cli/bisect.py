@@ -170,8 +170,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for each in filter(None, (found["before"], row)):
         mark, colour = ("→", "yellow") if each is row else (" ", None)
         told = f"v{each['version']:<6} turn {each['turn']:<5} {each['type']:<24} {brief(each)}"
-        title = f"  “{each['title']}”" if each.get("title") else ""
-        yield fit(style(f"{mark} {told}{title}", fg=colour))
+        yield fit(style(f"{mark} {told}", fg=colour))
     yield ""
     yield f"looked at {every} versions, v{good + 1} to v{bad}"
     if not found["monotone"]:

@@ -12,7 +12,7 @@ from clawvm_es.cli.options import journal_argument, json_option, place_options, 
 from clawvm_es.cli.tables import Column, emit_rows, shape_options
 
 _PAGE_COLUMNS = (
-    Column("page", "page_id", 0, True), Column("type", "page_type", 0, True), Column("level", "level", 0, True),
+    Column("page", "page_id", 0, True), Column("type", "page_type", 1, True), Column("level", "level", 0, True),
     Column("tokens", "tokens"), Column("full", "full_tokens", 6), Column("pin", "pin", 7),
     Column("dirty", "dirty", 9), Column("status", "status", 10), Column("written", "written_turn", 8),
     Column("used", "last_used_turn", 4), Column("hits", "hits", 3), Column("page-ins", "page_ins", 5),

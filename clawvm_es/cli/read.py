@@ -12,6 +12,9 @@ from clawvm_es import views
 from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
 from clawvm_es.cli.tables import Column, columns, emit_rows, shape_options, table
 
+WIDE = 100
+"""Columns from which on the types of events stand in a column of their own."""
+
 
 @click.command()
 @journal_argument
@@ -79,27 +82,26 @@ def log(
 
 def _log_lines(found: Iterator[dict[str, Any]], named: bool) -> Iterator[str]:
     """Events for people: a heading for each day, then a line for each event with its time of day."""
-    from clawvm_es.cli.output import fit, style
+    from clawvm_es.cli.output import fit, style, terminal_width
     from clawvm_es.cli.times import shown_second, shown_time
 
-    day = None
+    day, padded = None, 24 if (terminal_width() or WIDE) >= WIDE else 0
     for each in found:
         time = shown_time(each["time"])
         if time[:10] != day:
             day = time[:10]
             yield style(f"── {day} ──", bold=True)
-        name = style(f"{each['type']:<24}", fg="cyan" if each["kind"] == "input" else "yellow")
+        name = style(f"{each['type']:<{padded}}", fg="cyan" if each["kind"] == "input" else "yellow")
         session = f"{each['session_id'][:12]:<12} " if named else ""
         place = f"v{each['version']:<6} t{each['turn']:<4}"
         yield fit(f"{shown_second(each['time'])} {session}{place} {name} {_told(each)}".rstrip())
 
 
 def _told(found: Mapping[str, Any]) -> str:
-    """An event's data on one line, with the title of the page that it names."""
+    """An event's data on one line."""
     from clawvm_es.views.events import brief
 
-    title = found.get("title")
-    return f"{brief(found)}{f'  “{title}”' if title else ''}"
+    return brief(found)
 
 
 _EVENT_COLUMNS = (

@@ -62,7 +62,7 @@ SESSION_COLUMNS: Final = (
     Column("policy", "policy", 6, True),
     Column("budget", "budget", 8),
     Column("events", "events", 12),
-    Column("turns", "turns"),
+    Column("turns", "turns", 2),
     Column("calls", "tool_calls", 11),
     Column("pages", lambda row: sum(row["pages"].values()), 10),
     Column("needs", "needs", 3),

@@ -19,6 +19,9 @@ from clawvm_es.cli.output import cell_text, cut, emit_json, emit_lines, terminal
 
 NARROW: Final = 12
 """Characters that a column of texts keeps when others need room."""
+MINOR: Final = 10
+"""A column of such a `drop` leaves as soon as texts would have less than `EASE` columns."""
+EASE: Final = 40
 _GAP: Final = 2
 _PADDING: Final = 2
 """Columns that tabulate adds to a header."""
@@ -174,7 +177,9 @@ def _fitted(cells: list[list[Any]], shown: Sequence[Column], width: int | None) 
     sizes = [_Size.of(each, [row[place] for row in cells]) for place, each in enumerate(shown)]
     kept = list(range(len(shown)))
     for place in sorted(kept, key=lambda place: -shown[place].drop):
-        if shown[place].drop and _total(sizes[each].least for each in kept) > width:
+        minor = shown[place].drop >= MINOR
+        need = _total(sizes[each].eased if minor else sizes[each].least for each in kept)
+        if shown[place].drop and need > width:
             kept.remove(place)
     limits = _limits([sizes[place] for place in kept], width)
     cut_cells = [[_cut(row[place], limit) for place, limit in zip(kept, limits, strict=True)] for row in cells]
@@ -187,10 +192,11 @@ def _fitted(cells: list[list[Any]], shown: Sequence[Column], width: int | None) 
 
 
 class _Size(NamedTuple):
-    """The width that a column wants, and the least that it keeps."""
+    """The width that a column wants, the least that it keeps, and the one at which it reads well."""
 
     wanted: int
     least: int
+    eased: int
 
     @classmethod
     def of(cls, column: Column, cells: Sequence[Any]) -> _Size:
@@ -198,7 +204,9 @@ class _Size(NamedTuple):
         header = text_width(column.header) + _PADDING
         wanted = max(header, *(text_width(cell_text(cell)) for cell in cells))
         cuttable = any(isinstance(cell, str) for cell in cells) and not column.whole
-        return cls(wanted, min(wanted, max(header, column.least)) if cuttable else wanted)
+        if not cuttable:
+            return cls(wanted, wanted, wanted)
+        return cls(wanted, min(wanted, max(header, column.least)), min(wanted, max(header, EASE)))
 
 
 def _total(widths: Iterable[int]) -> int:

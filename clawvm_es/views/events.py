@@ -112,7 +112,7 @@ def texts(log: EventLog, session_id: str, data: Any, path: str = "") -> dict[str
 
 
 def brief(found: Mapping[str, Any]) -> str:
-    """The data of an event on one line, without commitments; of an erasure, also on whose behalf it was."""
+    """The data of an event on one line, without commitments; a page has its title, an erasure who asked for it."""
     words = []
     data = found["data"]
     pages = {"page_id": data["page_id"]} if "page_id" in data else {}  # first, as it tells most
@@ -126,6 +126,8 @@ def brief(found: Mapping[str, Any]) -> str:
             words.append(f"tool={found.get('tool', value)}")
         elif not isinstance(value, dict):
             words.append(f"{name}={value}")
+        if name == "page_id" and found.get("title"):
+            words.append(f"“{found['title']}”")
     if found["type"] == ContentRedacted.TYPE:
         words.append(f"by={found['principal']}")
     return " ".join(words)
