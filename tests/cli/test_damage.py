@@ -63,7 +63,7 @@ def test_an_error_beside_a_whole_journal_is_ours(run, journal, monkeypatch):
     def fails(*_, **__):
         raise TypeError("an int and a NoneType")
 
-    monkeypatch.setattr("clawvm_es.projections.snapshot", fails)
+    monkeypatch.setattr("clawvm_es.views.figures.snapshot", fails)
     assert run("sessions", journal)[0] == 70
     change(journal, "UPDATE events SET turn = turn + 1 WHERE version = 3")
     code, _, err = run("sessions", journal)
