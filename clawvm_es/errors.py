@@ -133,7 +133,7 @@ class InvariantPressure(ClawVMError):
 
     @property
     def pressure(self) -> tuple[Any, ...]:
-        """What did not fit, page by page."""
+        """Pages that did not fit."""
         return self.prompt.pressure if self.prompt is not None else ()
 
 

@@ -16,7 +16,7 @@ PRIVATE: Final = 0o600
 SHARED: Final = 0o660
 """For the owner and the file's group."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What a full disk, a full quota and a limit on the size of files give."""
+"""Error numbers of a full disk, a full quota and a limit on the size of files."""
 CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 """For the last component of a path: `os.open` then fails on a symbolic link (`errno.ELOOP`)."""

@@ -29,12 +29,12 @@ BUDGET_DEFAULT: Final = 16_000
 DIRECTORY_TOKENS: Final = 40
 """Tokens reserved in each prompt for the line that stands for all pages that are not resident."""
 MISFITS: Final = 32
-"""How many steps that do not fit the selector looks at before it ends the pass."""
+"""Steps that do not fit after which the selector ends its pass."""
 DENSITY_SHIFT: Final = 20
 """Densities are integers: utility gained, times 2**20, over tokens spent."""
 
 RETRIES: Final = 5
-"""How often a command is decided again after another writer was faster."""
+"""Number of times that a command is decided again after another writer was faster."""
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for the writer's lock before `JournalBusy`."""
 SNAPSHOT_EVENTS: Final = 96
@@ -69,7 +69,7 @@ NESTING_MAX: Final = 200
 SKIPPED_LINES: Final = 5
 """Lines of a recorded file that are named for each reason of a skip, the first ones."""
 COUNTER_MEMO: Final = 4_096
-"""How many counts a tokenizer remembers, so that no text is counted twice."""
+"""Counts that a tokenizer remembers, so that no text is counted twice."""
 SOURCE_CHARS: Final = 240
 """Longest source that a page's frame states."""
 LEVEL_SMALL_CHARS: Final = 220

@@ -28,7 +28,7 @@ SUFFIXES: Final = (".clawvm.jsonl", ".clawvm.bundle")
 UPDATED: Final = "clawvm_updated"
 """The property of a test report that says what was accepted."""
 _SAFE: Final = " !#$&'()*+,-./;<=>?@^_`{|}~"
-"""What stands for itself in a test's id, beside letters and digits; `::` and `[` separate the parts of ids."""
+"""Characters that a test's id keeps, beside letters and digits; `::` and `[` separate the parts of ids."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -100,7 +100,7 @@ class RecordedTest(pytest.Item):
             pytest.fail(_shown("\n".join(told)), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it stands, and what it is."""
+        """Place and name of the item."""
         return self.path, None, _shown(f"recorded session {self.session_id}")
 
 
@@ -125,7 +125,7 @@ def clawvm_session(request: pytest.FixtureRequest) -> RecordedSession:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where a fork made a call that is not on its tape, show the nearest recorded call, field by field."""
+    """Show the nearest recorded call, field by field, where a fork made a call that is not on its tape."""
     report = yield
     errors = sys.modules.get("clawvm_es.errors")
     if errors is not None and call.excinfo is not None and isinstance(call.excinfo.value, errors.NewToolCall):

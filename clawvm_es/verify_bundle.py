@@ -80,7 +80,7 @@ def decode_point(raw: bytes) -> Point | None:
 
 
 def encode_point(point: Point) -> bytes:
-    """How a point is written (§5.1.2)."""
+    """Return the encoding of a point (§5.1.2)."""
     inverse = pow(point[2], -1, P)
     x, y = point[0] * inverse % P, point[1] * inverse % P
     return (y | (x & 1) << 255).to_bytes(32, "little")
@@ -92,7 +92,7 @@ assert BASE is not None
 
 
 def ed25519_verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` is the key's over `message` (§5.1.7, without the cofactor, as OpenSSL checks it)."""
+    """Tell whether `signature` is the key's over `message` (§5.1.7, without the cofactor, as OpenSSL checks it)."""
     key = decode_point(public) if len(public) == 32 else None
     if key is None or len(signature) != 64 or BASE is None:
         return False
@@ -146,7 +146,7 @@ def open_note(note: str, name: str, public: bytes) -> tuple[str, int, bytes]:
 
 
 def included(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes) -> bool:
-    """Whether leaf `index` of the tree is `leaf` (RFC 9162 §2.1.3.2)."""
+    """Tell whether leaf `index` of the tree is `leaf` (RFC 9162 §2.1.3.2)."""
     if not 0 <= index < size:
         return False
     node, last, computed = index, size - 1, hashlib.sha256(b"\0" + leaf).digest()
@@ -201,7 +201,7 @@ ORDER_OF_LINES = ("header", "event", "commitment", "end")
 NAMED = re.compile(
     rb'"(?:arguments|body|error|key|name|prompt|query|result|signature_key|source|validator|value)":"([0-9a-f]{64})"'
 )
-"""How the data of inputs names commitments."""
+"""Pattern of commitments in the data of inputs."""
 SEALING = "prompt_rendered"
 """The only event whose commitment may have a salt and no body: a prompt can be rendered again."""
 HEADER = struct.Struct(">20sqqqqq?iiiiii32s")
@@ -377,7 +377,7 @@ class Verifier:
         self.note(event, content, data)
 
     def before_first(self, event: dict[str, Any], content: dict[str, Any]) -> bytes:
-        """What the first event of a stream chains to: nothing, or the parent that it was forked from."""
+        """Return the hash that the first event of a stream chains to: nothing, or the parent that it was forked from."""
         if event["type"] != "session_forked":
             require(event["version"] == 1, "the stream does not begin with version 1")
             return bytes(32)

@@ -69,3 +69,18 @@ def test_the_rules_find_what_they_forbid():
     good = "def test_a():\n    assert_run()\ndef test_b():\n    with raises(E):\n        await asyncio.sleep(0)\n"
     assert (list(silent(ast.parse(bad))), list(sleeps(ast.parse(bad)))) == (["test_a", "test_b"], [4, 5])
     assert (list(silent(ast.parse(good))), list(sleeps(ast.parse(good)))) == ([], [])
+
+
+PACKAGE = TESTS.parent / "clawvm_es"
+ASKING = ("What ", "Whether ", "Where ", "Which ", "How ")
+
+
+@pytest.mark.parametrize("module", sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")), ids=str)
+def test_docstrings_start_with_a_verb_or_a_noun_phrase(module):
+    """No docstring begins as a question, nor does one of a constant."""
+    tree = ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+    said = (
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    )
+    asking = [each.lineno for each in said if isinstance(each.value, str) and each.value.startswith(ASKING)]
+    assert asking == []

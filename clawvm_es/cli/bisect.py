@@ -84,7 +84,7 @@ def bisect(
 
 
 def _question(expression: str | None, fault: str | None, file: str | None, page: str | None) -> Question | None:
-    """What is asked; None for a fault, which needs no state."""
+    """Question; None for a fault, which needs no state."""
     from clawvm_es.errors import UsageError
     from clawvm_es.history.expressions import question
 

@@ -1,4 +1,4 @@
-"""What `redact --certificate` writes: a file that says what was erased. Twin of `clawvm_es.history.certificate`."""
+"""Output of `redact --certificate`: a file that says what was erased. Twin of `clawvm_es.history.certificate`."""
 
 from __future__ import annotations
 

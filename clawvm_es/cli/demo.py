@@ -57,7 +57,7 @@ def demo(context: click.Context, journal: str | None, as_json: bool) -> None:
 
 @contextmanager
 def _place(journal: str | None) -> Iterator[str]:
-    """Where the journal goes: where the caller says, or a folder that goes away."""
+    """Place of the journal: as the caller says, or a temporary folder."""
     if journal is not None:
         yield journal
         return

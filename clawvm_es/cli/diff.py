@@ -82,7 +82,7 @@ def diff(
 
 
 def _lines(found: Mapping[str, Any], full: bool) -> Iterator[str]:
-    """What differs between two moments of one session."""
+    """Differences between two moments of one session."""
     yield from _sides(found)
     if found["same"]:
         yield "nothing differs"
@@ -99,7 +99,7 @@ def _sides(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _brief(found: Mapping[str, Any]) -> Iterator[str]:
-    """How much the ends of two runs differ in, on one line."""
+    """Return the differences of the ends of two runs on one line."""
     parts = [(len(found["pages"]), "pages"), (len(found["store"]), "fields of the store")]
     if (prompt := found["prompt"]) is not None:
         parts.append((prompt["lines_a"] + prompt["lines_b"], "lines of the prompt"))
@@ -109,7 +109,7 @@ def _brief(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _at_ends(found: Mapping[str, Any], full: bool) -> Iterator[str]:
-    """What differs between two moments, beside settings."""
+    """Differences between two moments, beside settings."""
     if found["pages"]:
         counts = [sum(each["only"] == side for each in found["pages"]) for side in ("b", "a", None)]
         yield from _heading("pages", "{} added, {} gone, {} changed".format(*counts))

@@ -1,4 +1,4 @@
-"""What verbs print: one JSON document or text on stdout; progress and errors on stderr.
+"""Output of verbs: one JSON document or text on stdout; progress and errors on stderr.
 
 Every character that a verb prints passes here, and here it is made visible (LAW-SHOWN-1): ids, titles, texts and
 errors come from journals and recordings that anybody may have written. Only `emit_document` lets bytes through, for
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clawvm_es.projections.store import Progress
 
 _MARK: Final = f"\x1b{os.urandom(16).hex()}"
-"""What our own colours begin with until they are printed. Who wrote a journal does not know it."""
+"""Beginning of our own colours until they are printed. Who wrote a journal does not know it."""
 _MARKED: Final = re.compile(f"{_MARK}([0-9;]*m)")
 
 
@@ -252,5 +252,5 @@ def configure_logging() -> None:
 
 
 def _visible_values(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What a log line says, made visible."""
+    """Return the text of a log line, made visible."""
     return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}

@@ -140,7 +140,7 @@ def _ask(context: click.Context, journal: str, plan: Redaction, as_json: bool) -
 
 
 def on_terminal() -> bool:
-    """Whether a person reads stderr and answers on stdin."""
+    """Tell whether a person reads stderr and answers on stdin."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
@@ -153,7 +153,7 @@ def _target(
     secrets: bool,
     everything: bool,
 ) -> Target:
-    """What the options mean; raises `UsageError` unless exactly one thing is named."""
+    """Read the options; raises `UsageError` unless exactly one thing is named."""
     from clawvm_es.errors import UsageError
     from clawvm_es.history.redact import Target
     from clawvm_es.representations.secrets import holds_secret
@@ -180,7 +180,7 @@ _SAID = {
 
 
 def _lines(done: Mapping[str, Any]) -> list[str]:
-    """What was done, or would be, for people: texts by session, events by stream, and the outcome."""
+    """Describe what was done, or would be: texts by session, events by stream, and the outcome."""
     from clawvm_es.cli.output import bad, good
     from clawvm_es.cli.tables import table
 

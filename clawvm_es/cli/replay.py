@@ -96,7 +96,7 @@ def replay(
 
 
 def _lines(documents: Sequence[Mapping[str, Any]], replayed: Sequence[Replayed]) -> list[str]:
-    """What was replayed, for people: one session in full, or a line each; then the odd records of each file."""
+    """Describe what was replayed: one session in full, or a line each; then the odd records of each file."""
     from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
 
     last = {found.session_id: found for found in replayed}

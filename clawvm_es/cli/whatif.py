@@ -94,7 +94,7 @@ def whatif(
 def _settings(
     base: Profile, budgets: Sequence[int], policies: Sequence[str], weights: Sequence[str], without: Sequence[str]
 ) -> tuple[Setting, ...]:
-    """What the options mean; raises `UsageError` for names and numbers that mean nothing."""
+    """Read the options; raises `UsageError` for names and numbers that mean nothing."""
     from clawvm_es.core.profiles import profile
     from clawvm_es.history.whatif import settings
 

@@ -1,4 +1,4 @@
-"""What one prompt assembly concludes: level changes, the prompt's totals and digest, pressure, and faults.
+"""Decisions of one prompt assembly: level changes, the prompt's totals and digest, pressure, and faults.
 
 | required page after selection | outcome, first that matches |
 |---|---|
@@ -30,7 +30,7 @@ def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
 
 
 def conclude(state: State, turn: e.TurnBegan, selection: Selection) -> list[e.Decision]:
-    """What an assembly concludes from what was selected."""
+    """Yield the decisions of an assembly from what was selected."""
     decisions: list[e.Decision] = []
     if selection.levels != state.resident:
         _add_changes(decisions, state, selection)

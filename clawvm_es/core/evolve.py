@@ -19,7 +19,7 @@ from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, Pag
 from clawvm_es.model.profile import RULES, Capability, Key, Profile
 
 REDUCER_VERSION: Final = 5
-"""Which fold this is: raise it when an event changes the state otherwise, or the state holds something else.
+"""Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
 """
@@ -263,7 +263,7 @@ def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str],
 
 
 def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], directory: int) -> tuple[str, ...]:
-    """What stands in a prompt, in rendered order: page, content version and rank, or what the directory counts."""
+    """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
     pages = state.pages
     return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
 

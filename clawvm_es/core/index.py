@@ -58,7 +58,7 @@ class Index:
         self._by_density = key is Key.GAIN and order is Order.DENSITY
         self._together = key is not Key.GAIN or self._by_number  # a page's steps have one priority, so one place
         self.bounds_utility = self._by_density
-        """Whether steps come in falling order of gain per token, so that a prefix bounds all choices."""
+        """True if steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
         self._ages = NEARNESS if self._by_reuse else RECENCY
         self.turn = turn

@@ -49,7 +49,7 @@ def boundary(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision]:
 
 
 def stages(state: State, boundary: Boundary) -> bool:
-    """Whether the policy writes back at a boundary."""
+    """Tell whether the policy writes back at a boundary."""
     flushing = boundary in (Boundary.FLUSH, Boundary.SAVE) and Capability.FLUSH_STAGING in state.capabilities
     return flushing or Capability.STAGING in state.capabilities
 

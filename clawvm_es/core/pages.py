@@ -1,4 +1,4 @@
-"""What a page is by the event that wrote its content, and its place in rendered order."""
+"""Pages from the events that wrote their content, and their place in rendered order."""
 
 from __future__ import annotations
 
@@ -67,5 +67,5 @@ def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
 
 
 def place_of(page: Page) -> int:
-    """Where a page stands in rendered order."""
+    """Return the place of a page in rendered order."""
     return _REGIONS[page.page_type] + page.number

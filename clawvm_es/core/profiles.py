@@ -38,7 +38,7 @@ REUSE_WEIGHTS: Final = attrs.evolve(
     holds_stated=1000,
     reuse=500,
 )
-"""How likely pages are needed again, as measured on recorded coding sessions; pins, plans and scopes add to it."""
+"""Weights of likely need, as measured on recorded coding sessions; pins, plans and scopes add to it."""
 
 CLAWVM: Final = Profile(
     name="clawvm",

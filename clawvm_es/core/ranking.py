@@ -1,4 +1,4 @@
-"""What of a state the selection index holds: each page's score, its steps, and since when its age counts."""
+"""The part of a state that the selection index holds: each page's score, its steps, and since when its age counts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def score_of(state: State, page: Page) -> Score:
 
 
 def recency_weight(state: State) -> int:
-    """What having been used just now adds to a page's score, in permille."""
+    """Return what a use just now adds to a page's score, in permille."""
     return state.profile.weights.recency if _SCORING in state.capabilities else 0
 
 

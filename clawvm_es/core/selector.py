@@ -37,7 +37,7 @@ _ARRIVAL = ChangeReason.ARRIVAL
 
 @attrs.define
 class Selection:
-    """Which pages the next prompt holds, at which rank, and why those that were touched stand where they do."""
+    """Pages of the next prompt with their ranks, and the reasons for those that were touched."""
 
     levels: dict[str, int]
     rest: int
@@ -63,7 +63,7 @@ Watch: TypeAlias = Callable[[Selection, Iterable[Step]], Iterable[Step]]
 
 
 def select(state: State, turn: TurnBegan, watch: Watch | None = None) -> Selection:
-    """What the next prompt holds; `state` is the one before the turn began. `watch` changes nothing of it."""
+    """Select the next prompt's pages; `state` is the one before the turn began. `watch` changes nothing of it."""
     selection, degraded = require(state, turn)
     return fill(state, turn, selection, degraded, watch)
 
@@ -241,7 +241,7 @@ def fill(
 
 
 def _user_spoke(state: State) -> bool:
-    """Whether the user said something since the last assembly."""
+    """Tell whether the user said something since the last assembly."""
     pages = (state.pages[page_id] for page_id in state.arrivals)
     return any(
         page.page_type is PageType.CONVERSATION

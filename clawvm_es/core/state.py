@@ -27,7 +27,7 @@ KNOWN_BY_CHARS: Final = 16
 
 
 def known_by(commitment: str) -> str:
-    """What a state keeps of the commitment to a key, to know the key again."""
+    """Mark of the commitment to a key, by which a state knows the key again."""
     return commitment[:KNOWN_BY_CHARS]
 
 
@@ -71,7 +71,7 @@ class Page:
 
 @attrs.frozen
 class Returned:
-    """How a call ended: its status, the event that says so, and commitments to result and validator."""
+    """End of a call: its status, the event that says so, and commitments to result and validator."""
 
     status: ReturnStatus
     version: int
@@ -186,13 +186,13 @@ class State:
 
     @property
     def fill_permille(self) -> int:
-        """How full the context is by the pages that stand in it and those about to, in permille of the budget."""
+        """Fill of the context by the pages in it and those about to be, in permille of the budget."""
         held = {page_id: self.pages[page_id].tokens[rank] for page_id, rank in self.resident.items()}
         held.update({page_id: self.pages[page_id].full_tokens for page_id in self.arrivals})
         return sum(held.values()) * 1000 // max(1, self.budget_tokens)
 
     def can(self, capability: Capability) -> bool:
-        """Whether the session's policy has a mechanism."""
+        """Tell whether the session's policy has a mechanism."""
         return capability in self.capabilities
 
     def held_floor(self, page: Page) -> int:
@@ -202,7 +202,7 @@ class State:
         return ABSENT
 
     def holdable(self, page: Page) -> bool:
-        """Whether a page can stand in a prompt at all."""
+        """Tell whether a page can stand in a prompt at all."""
         return not (page.retired or page.gone or page.page_type in _NEVER_OFFERED)
 
     def valid_call(self, signature: int | None) -> Call | None:
@@ -214,7 +214,7 @@ class State:
         return call if self.holds(call) else None
 
     def holds(self, call: Call) -> bool:
-        """Whether nothing that a call read was written since it was made."""
+        """Tell whether nothing that a call read was written since it was made."""
         made = call.version
         for key in call.reads:
             if self.written_keys.get(key, 0) > made:
@@ -225,7 +225,7 @@ class State:
 
 
 def holder_set(need: Need) -> frozenset[str]:
-    """What identifies a need within a turn."""
+    """Return the key of a need within a turn."""
     return frozenset([holder.page_id for holder in need.holders])
 
 

@@ -39,7 +39,7 @@ from clawvm_es.model.profile import RULES
 
 
 class Outcome(StrEnum):
-    """What became of one step that a page could take."""
+    """Outcome of one step that a page could take."""
 
     TAKEN = "taken"
     MISFIT = "misfit"  # more tokens than were left
@@ -145,7 +145,7 @@ class Candidate:
 
 @attrs.frozen
 class Account:
-    """Where the budget went, in tokens. `refusals` are the pages that the pass closed because a step did not fit."""
+    """Account of the budget, in tokens. `refusals` are the pages that the pass closed because a step did not fit."""
 
     budget: int
     fixed: int
@@ -228,7 +228,7 @@ def trace(state: State, turn: TurnBegan) -> Traced:
 def _account(
     state: State, selection: Selection, turn: TurnBegan, installed: Mapping[str, int], watcher: Watcher
 ) -> Account:
-    """What each part of the assembly took; a page's floor counts as floor, whatever raised it above."""
+    """Return the tokens that each part of the assembly took; a floor counts as floor, whatever raised its page."""
     assert state.opened is not None
     spent: dict[ChangeReason | Kept, int] = dict.fromkeys((*ChangeReason, Kept.KEPT), 0)
     keeps = RULES[state.profile.rule].keeps
@@ -296,7 +296,7 @@ def _reuse(state: State, page: Page) -> Reuse | None:
 def _by(
     state: State, selection: Selection, page: Page, rank: int, steps: Iterable[Offer]
 ) -> ChangeReason | Kept | None:
-    """What put a page at its rank."""
+    """Return the reason for a page's rank."""
     if not rank:
         return None
     if any(offer.outcome is Outcome.TAKEN for offer in steps):

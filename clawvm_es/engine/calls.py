@@ -34,7 +34,7 @@ from clawvm_es.observe.tools import Tool, named, normalised
 from clawvm_es.representations.visible import visible
 
 PREVIEW_CHARS: Final = 120
-"""How much of a call's arguments an error shows."""
+"""Characters of a call's arguments that an error shows."""
 ALLOW: Final = "fork with allow_new_calls=True to let it run"
 
 
@@ -89,7 +89,7 @@ class ToolCalls:
         return called
 
     def validator(self, name: str, arguments: Mapping[str, Any]) -> str | None:
-        """What must hold for a result to be served again, as of now; None if that cannot be told.
+        """Return what must hold for a result to be served again, as of now; None if that cannot be told.
 
         A fork that runs nothing lives in the world that its parent recorded, and asks nobody about this one.
         """
@@ -105,7 +105,7 @@ class ToolCalls:
     def recorded(
         self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None, runs: bool
     ) -> Stored | Played | None:
-        """What is served instead of running a call; None if the caller is to run it.
+        """Return what is served instead of running a call; None if the caller is to run it.
 
         Raises `NewToolCall` in a fork that may not run it, `UsageError` where the caller has nothing to run.
         """
@@ -122,7 +122,7 @@ class ToolCalls:
     def _of_fork(
         self, tape: Tape, state: State, name: str, arguments: Mapping[str, Any], validator: str | None
     ) -> Stored | Played | None:
-        """What a fork serves, by the table above."""
+        """Return what a fork serves, by the table above."""
         edge = self._shell.edge
         kept = edge.open(edge.text(as_json(arguments))) or ""
         taped = tape.next(name, kept, state.version)

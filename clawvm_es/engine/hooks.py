@@ -1,4 +1,4 @@
-"""What the hooks of a session take and give: settings that a harness declares, and results."""
+"""Input and output of a session's hooks: settings that a harness declares, and results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Pressed:
 
 @attrs.frozen
 class Pressure:
-    """What a prompt had no room for: which part of what it must hold, at what size, beside what was left for it.
+    """Pages that a prompt had no room for: which required part, at what size, beside what was left for it.
 
     Without `pages` it is the fixed region alone that exceeds the budget.
     """
@@ -51,7 +51,7 @@ class Pressure:
 
 
 _NAMED: Final = 5
-"""How many pages a pressure names in its text."""
+"""Pages that a pressure names in its text at most."""
 
 
 @attrs.frozen
@@ -71,7 +71,7 @@ class Prompt:
 
 @attrs.frozen
 class ToolResult:
-    """What a tool call gave; `served` says that a stored result was returned and nothing ran."""
+    """Result of a tool call; `served` says that a stored result was returned and nothing ran."""
 
     text: str
     call: int
@@ -100,7 +100,7 @@ class Objection:
 
 @attrs.frozen
 class StageResult:
-    """What became of a staged update: its number, and why it was rejected (None: it passed)."""
+    """Outcome of a staged update: its number, and why it was rejected (None: it passed)."""
 
     update: int
     reason: str | None
@@ -109,7 +109,7 @@ class StageResult:
 
 @attrs.frozen
 class UpdateResult:
-    """What became of one update at a commit point.
+    """Outcome of one update at a commit point.
 
     `version` is the field's committed version, None if the update was refused; then `reason` says why, and
     `objections` which validators did not agree. `page_id` is set where a dirty page was written back.
@@ -127,7 +127,7 @@ class UpdateResult:
 
 @attrs.frozen
 class Report:
-    """What a boundary came to: updates that it committed and refused, and pages whose only copy it destroyed.
+    """Report of a boundary: updates that it committed and refused, and pages whose only copy it destroyed.
 
     What a boundary refused or lost that came of itself (a threshold) is told by the next report.
     """
@@ -139,12 +139,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was committed and nothing was lost."""
+        """Tell whether everything was committed and nothing was lost."""
         return not self.refused and not self.lost
 
 
 class OtherSettings(StrEnum):
-    """What to do where a session is opened again under other settings than those that it goes on under."""
+    """Choice for a session that is opened again under other settings."""
 
     RAISE = "raise"
     ADOPT = "adopt"
@@ -153,7 +153,7 @@ class OtherSettings(StrEnum):
 
 @attrs.frozen
 class Settings:
-    """What a harness declares for a session and the log does not hold: tools, fields, validators, writers."""
+    """Declarations of a harness for a session, which the log does not hold: tools, fields, validators, writers."""
 
     tools: Sequence[Tool] = ()
     fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)

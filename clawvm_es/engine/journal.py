@@ -159,7 +159,7 @@ class Journal:
             raise UsageError(f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes")
 
     def opened(self, session_id: str) -> SessionOpened | None:
-        """How a session was opened; None if there is no such session."""
+        """Return how a session was opened; None if there is no such session."""
         opened: SessionOpened | None = None
         for segment in lineage(self.log, session_id):
             first = self.log.first(segment.stream)

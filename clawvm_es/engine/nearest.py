@@ -11,9 +11,9 @@ import attrs
 from clawvm_es.engine.values import Change, changed_values, parsed
 
 CALLS_MAX: Final = 2_000
-"""How many recorded calls are looked at."""
+"""Recorded calls that are looked at."""
 TEXT_CHARS: Final = 2_000
-"""How much of two calls' arguments is held against each other as text."""
+"""Characters of two calls' arguments that are compared as text."""
 
 
 @attrs.frozen

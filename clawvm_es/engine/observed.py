@@ -13,7 +13,7 @@ from clawvm_es.observe.tools import Tool
 
 
 class Observed:
-    """What was observed of one session, up to the version that its shell has seen."""
+    """Observations of one session, up to the version that its shell has seen."""
 
     def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
         self._shell = shell

@@ -1,4 +1,4 @@
-"""What a memory backend answered, and how that counts: an empty answer is never taken for "nothing known"."""
+"""Answers of memory backends, and how they count: an empty answer is never taken for "nothing known"."""
 
 from __future__ import annotations
 

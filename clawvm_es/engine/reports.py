@@ -42,7 +42,7 @@ def objections(update: Update, open_: Open) -> tuple[Objection, ...]:
 
 
 def report(state: State, boundary: Boundary, events: Iterable[e.Event], open_: Open) -> Report:
-    """What the events of a boundary come to."""
+    """Return the report of a boundary from its events."""
     committed: dict[int, None] = {}
     refused: dict[int, None] = {}
     lost: list[str] = []
@@ -65,7 +65,7 @@ def with_earlier(found: Report, earlier: Sequence[Report]) -> Report:
 
 
 def pressures(state: State, events: Iterable[e.Event]) -> tuple[Pressure, ...]:
-    """What an assembly had no room for, page by page."""
+    """Return what an assembly had no room for, page by page."""
     found = []
     for event in events:
         if isinstance(event, e.InvariantPressureObserved):

@@ -33,7 +33,7 @@ class Retriever:
 
 
 class Retrieval:
-    """What a retrieval policy's next prompt asks for: the pages that match what user and model said last."""
+    """Retrieval for the next prompt of a policy: the pages that match what user and model said last."""
 
     def __init__(self) -> None:
         self._retriever = Retriever()

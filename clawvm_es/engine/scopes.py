@@ -19,7 +19,7 @@ SESSION: Final = "session"
 
 
 def learned(transaction: Transaction, theirs: Vault, ours: Vault, scope: str, seen: int) -> e.ScopeSynced | None:
-    """What others changed in `scope` since its version `seen`; None if nothing."""
+    """Return what others changed in `scope` since its version `seen`; None if nothing."""
     changes = []
     last = seen
     for row in transaction.read(scope, after=seen):

@@ -112,7 +112,7 @@ class Session:
 
     @property
     def fill_permille(self) -> int:
-        """How full the context is by the pages that stand in it and those about to, in permille of the budget."""
+        """Fill of the context by the pages in it and those about to be, in permille of the budget."""
         with self._shell.lock:
             return self.state.fill_permille
 
@@ -382,7 +382,7 @@ class Session:
         return self.finish_tool(begun, text)
 
     def declared(self, name: str) -> Callable[..., str] | None:
-        """What a declared tool runs; None if there is nothing."""
+        """Function that a declared tool runs; None if there is none."""
         return self._calls.tool(name).run
 
     def begin_tool(self, name: str, arguments: Mapping[str, Any], *, runs: bool = True) -> ToolRun:
@@ -646,7 +646,7 @@ class Session:
         return found
 
     def _report(self, boundary: Boundary, events: Iterable[e.Event], appended: int) -> Report:
-        """What a boundary came to; the first time, with what nobody was told before it."""
+        """Return the report of a boundary; the first time, with what nobody was told before it."""
         found = reports.report(self.state, boundary, events, self._shell.edge.open)
         if appended:
             found, self._untold = reports.with_earlier(found, self._untold), []

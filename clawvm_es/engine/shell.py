@@ -60,7 +60,7 @@ Build = Callable[[State], Sequence[Command]]
 
 @attrs.frozen
 class Outcome:
-    """What executing commands gave: their inputs and decisions, and all events that were recorded now.
+    """Outcome of commands: their inputs and decisions, and all events that were recorded now.
 
     `due` are those of boundaries that the policy's own thresholds brought about beside the commands.
     """
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def appended(self) -> int:
-        """How many events were recorded now."""
+        """Number of events that were recorded now."""
         return len(self.recorded)
 
 
@@ -121,7 +121,7 @@ class Shell:
 
     @property
     def head(self) -> Head | None:
-        """Where the stream stands, as far as this shell has seen it."""
+        """Return the head of the stream, as far as this shell has seen it."""
         with self.lock:
             if self._state is None:
                 self._load()
@@ -241,7 +241,7 @@ class Shell:
             raise
 
     def _behind(self, version: int) -> bool:
-        """Whether the stream has gone on since `version`."""
+        """Tell whether the stream has gone on since `version`."""
         head = self.log.head(self.session_id)
         return head is not None and head.version > version
 
@@ -292,7 +292,7 @@ class Shell:
         return tuple(results), fresh, tuple(beside)
 
     def _reopening(self, command: Command) -> list[NewEvent]:
-        """What reopens the session before a command, where it was closed when this handle was opened."""
+        """Return the command that reopens the session, where it was closed when this handle was opened."""
         if not (self._reopens and self.state.closed) or isinstance(command.data, e.ContentRedacted):
             return []
         return self.decide(Command(e.SessionReopened(), command.at_us, command.principal))
@@ -318,7 +318,7 @@ class Shell:
         return command
 
     def _first_result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
-        """What a command with a known key gave the first time; None if the key is new."""
+        """Return what a command with a known key gave the first time; None if the key is new."""
         key = command.idempotency_key
         if key is None or not self._is_known(key):
             return None
@@ -523,7 +523,7 @@ _DECISION_TYPES = frozenset(name for name, kind in e.KINDS.items() if kind == "d
 
 
 def same_content(recorded: e.Event, sent: e.Input) -> bool:
-    """Whether an input says the same again: apart from ids and ordinals that we mint, and what the edge adds."""
+    """Tell whether an input says the same again: apart from ids and ordinals that we mint, and what the edge adds."""
     content = _CONTENT.get(type(sent))
     if content is None or type(recorded) is not type(sent):
         return recorded == sent

@@ -40,7 +40,7 @@ class FieldSchema:
     max_bytes: int = limits.VALUE_BYTES_MAX
 
     def verdict(self, op: Op, value: Any, size_bytes: int) -> SchemaVerdict:
-        """Whether an update has the right type and size: appends need a list, merges an object."""
+        """Tell whether an update has the right type and size: appends need a list, merges an object."""
         if op is Op.APPEND:
             fits = self.kind in ("any", "array")
         elif op is Op.MERGE:
@@ -69,7 +69,7 @@ def _canonical(value: Any, allow_nan: bool = True) -> bytes:
 
 
 def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
-    """What the committed changes of one field add up to, in order; erased values count as null.
+    """Return what the committed changes of one field add up to, in order; erased values count as null.
 
     `set_with_version` replaces, `append` adds to a list, `merge` adds keys to an object.
     """
@@ -86,7 +86,7 @@ def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
 
 
 def overwritten(op: Op, current: Any, value: Any) -> tuple[int, int]:
-    """How many keys an update adds to `current`, and how many it would change or overwrite."""
+    """Return how many keys an update adds to `current`, and how many it would change or overwrite."""
     if op is Op.SET_WITH_VERSION or current is None:
         return (len(value), 0) if op is Op.MERGE and isinstance(value, dict) else (0, 0)
     if op is Op.APPEND:

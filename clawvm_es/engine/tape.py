@@ -63,11 +63,11 @@ class Tape:
 
     @property
     def allows_new_calls(self) -> bool:
-        """Whether calls that are not on the tape may run."""
+        """Tell whether calls that are not on the tape may run."""
         return self._fork.allow_new_calls
 
     def next(self, tool: str, arguments: str, upto: int) -> Taped | None:
-        """What stands on the tape for a call in a session at version `upto`; None if nothing is left.
+        """Return the tape of a call in a session at version `upto`; None if nothing is left.
 
         `arguments` is their JSON text as it is kept.
         """
@@ -79,7 +79,7 @@ class Tape:
         return results[place] if place < len(results) else None
 
     def recorded(self, tool: str, arguments: str) -> int:
-        """How many results of a call are on the tape, served ones included."""
+        """Return how many results of a call are on the tape, served ones included."""
         return len(self._results.get(self.key(tool, arguments), ()))
 
     def nearest(self, tool: str, arguments: str) -> Nearest | None:
@@ -157,7 +157,7 @@ class Tape:
         return None if name is None or arguments is None else (name, arguments)
 
     def key(self, tool: str, arguments: str) -> bytes:
-        """What makes two calls the same: the tool and its arguments, but those that it ignores."""
+        """Return what makes two calls the same: the tool and its arguments, but those that it ignores."""
         try:
             given = json.loads(arguments)
             ignored = set(self._ignores(tool)) if isinstance(given, dict) else set()

@@ -23,7 +23,7 @@ from clawvm_es.model.pages import FULL, Scope
 from clawvm_es.observe.edge import decode, encode
 
 UNDECLARED = "undeclared"
-"""What stands in an event for the name of a field that nobody declared."""
+"""Name in an event of a field that nobody declared."""
 
 
 class Updates:
@@ -108,7 +108,7 @@ class Updates:
         return self._judged(state, facts, facts.field, value, below=update.update)
 
     def value(self, state: State, scope: str, field: str) -> Any:
-        """What the committed changes of a field add up to, as this session knows them; None if never set.
+        """Return the value that a field's committed changes add up to, as this session knows them; None if never set.
 
         A field named by a page's id holds the text of that page.
         """
@@ -131,7 +131,7 @@ class Updates:
         return body if update.page_id is None or body is None else value_bytes(decode(body))
 
     def _expected(self, state: State, scope: str, field: str, below: int | None) -> Any:
-        """What a field will hold once all that is pending (below a number) is committed."""
+        """Return what a field will hold once all that is pending (below a number) is committed."""
         pending = [state.updates[number] for number in state.pending if below is None or number < below]
         ahead = [(u.facts.op, self._body(u)) for u in pending if _is_of(u, scope, field)]
         return fold_values([*self._committed(state, scope, field), *ahead])
@@ -160,7 +160,7 @@ class Updates:
         )
 
     def _verdicts(self, field: str, value: Any) -> tuple[Verdict, ...]:
-        """What the registered validators say; one that raises, or is not done in time, refuses and is named with why.
+        """Return the validators' verdicts; one that raises, or is not done in time, refuses and is named with why.
 
         They run side by side in daemon threads, so that one that hangs keeps neither us nor the process waiting.
         """
@@ -183,7 +183,7 @@ class Updates:
         return tuple(self._verdict(name, said.get(name, late)) for name in names)
 
     def _verdict(self, name: str, said: bool | str) -> Verdict:
-        """What a validator answered, or why it gave no answer."""
+        """Return what a validator answered, or why it gave no answer."""
         return Verdict(name, said) if isinstance(said, bool) else Verdict(name, False, self._shell.edge.text(said))
 
 

@@ -1,4 +1,4 @@
-"""How two JSON values differ: the path of each field that differs, and both values."""
+"""Differences of two JSON values: the path of each field that differs, and both values."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def preview(value: Any, skip: int = 0) -> str:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether a value is nested beyond `DEPTH_MAX`."""
+    """Tell whether a value is nested beyond `DEPTH_MAX`."""
     level = [value]
     for _ in range(DEPTH_MAX):
         nested = [item for item in level if isinstance(item, dict | list)]
@@ -132,7 +132,7 @@ def _line(text: str, number: int) -> Any:
 
 
 def _alike(was: str, now: str) -> int:
-    """How much of two long texts to leave out at the beginning, where they are the same."""
+    """Return how much of two long texts to leave out at the beginning, where they are the same."""
     if max(len(was), len(now)) <= PREVIEW_CHARS:
         return 0
     same = next(

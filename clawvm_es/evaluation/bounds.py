@@ -44,7 +44,7 @@ class Bounds:
 
 @attrs.frozen
 class _Turn:
-    """What one assembly leaves, and the tokens of each page that stands in its prompt whatever is chosen."""
+    """Room that one assembly leaves, and the tokens of each page that is in its prompt whatever is chosen."""
 
     rest: int
     held: Mapping[str, int]
@@ -90,7 +90,7 @@ class _Walk:
         return _spent(self.turns[-1], option)
 
     def keeping(self, option: Option) -> int | None:
-        """What turns spend on keeping an option since its page last entered; None if one of them has not got it."""
+        """Return what turns spend on keeping an option since its page last entered; None if one lacks it."""
         spent = [_spent(turn, option) for turn in self.turns[self.entered[option.page_id] + 1 :]]
         found = [tokens for tokens in spent if tokens is not None]
         return sum(found) if len(found) == len(spent) else None
@@ -121,7 +121,7 @@ def bounds(workload: Workload, budget_tokens: int) -> Bounds:
 
 
 def _left(state: State, turn: e.TurnBegan, named: Mapping[str, None]) -> _Turn:
-    """What phase 1 of the selector leaves at least; `named` are pages that may arrive beside those that do."""
+    """Return what phase 1 of the selector leaves at least; `named` are pages that may arrive beside those that do."""
     assert state.opened is not None
     rest = max(state.budget_tokens - turn.fixed_tokens, 0)
     if state.opened.directory_tokens + state.required_tokens <= rest:
@@ -171,7 +171,7 @@ def _costs(needs: Sequence[Sequence[Option]], cost_of: Callable[[Option], int | 
 
 
 def _most(costs: Sequence[int], tokens: int) -> int:
-    """How many of the costs can be paid at most: the smallest first."""
+    """Return how many of the costs can be paid at most: the smallest first."""
     rest, count = tokens * SHARES, 0
     for cost in sorted(costs):
         if cost > rest:

@@ -1,4 +1,4 @@
-"""What an experiment is made of: cells that can be computed in any order, and a section that is read off them."""
+"""Parts of an experiment: cells that can be computed in any order, and a section that is read off them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import attrs
 
 Result: TypeAlias = Mapping[str, Any]
-"""What a cell came to: JSON data, integers where figures are meant; timings only in timing cells."""
+"""Result of a cell: JSON data, integers where figures are meant; timings only in timing cells."""
 Results: TypeAlias = Mapping[str, Result]
 """Cell key → what it came to."""
 
@@ -53,7 +53,7 @@ class Chart:
 
 @attrs.frozen
 class Section:
-    """What an experiment says: whether its gates hold (None: it has none), prose, tables and charts.
+    """Outcome of an experiment: whether its gates hold (None: it has none), prose, tables and charts.
 
     `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it. `verdict`
     and `paper_verdict` are sentences for the summary: ours, and what the paper says of the same.

@@ -1,4 +1,4 @@
-"""What the tables of an evaluation are about, when it is not everything."""
+"""Subject of the tables of an evaluation, when it is not everything."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Choice:
 
     @property
     def all_families(self) -> bool:
-        """Whether no family is left out."""
+        """Tell whether no family is left out."""
         return self.families == tuple(FAMILIES)
 
     @property

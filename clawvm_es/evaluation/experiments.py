@@ -28,7 +28,7 @@ REAL: Final = "real"
 
 @attrs.frozen
 class Settings:
-    """What is evaluated: parts by name, a folder of recorded sessions, tokens that each of their turns is charged.
+    """Choice of what is evaluated: parts by name, a folder of recorded sessions, tokens charged to each turn.
 
     Raises `UsageError` for what is not known, `UnreadableInput` where there is no such folder.
     """
@@ -63,7 +63,7 @@ class Settings:
                 raise UsageError(f"{what} cannot be chosen for {', '.join(self.parts)}", hint=f"they can for {able}")
 
     def _narrowed(self) -> dict[str, bool]:
-        """What can be chosen, and whether it is other than everything."""
+        """Choices, and whether they are other than everything."""
         its = self.choice
         return {
             "policies": its.policy_names != WHOLE.policy_names,

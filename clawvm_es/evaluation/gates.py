@@ -51,7 +51,7 @@ from clawvm_es.model.profile import Capability, Profile
 
 RULE: Final = "run make check before each commit"
 Check = Callable[[Sequence[e.Event]], str]
-"""What is wrong with the events under `clawvm`; the empty string if nothing is."""
+"""Describe the fault of the events under `clawvm`; empty if there is none."""
 
 
 @attrs.frozen
@@ -232,7 +232,7 @@ def _one_committed(events: Sequence[e.Event]) -> str:
 
 
 def _no_stale_hit(events: Sequence[e.Event]) -> str:
-    """What was rewritten after the prompt was assembled is never a hit in that turn; what was read is paged in."""
+    """Pages rewritten after the assembly are never hits in that turn; pages that were read are paged in."""
     rewritten: set[str] = set()
     for event in events:
         if isinstance(event, e.TurnBegan):

@@ -28,13 +28,13 @@ from clawvm_es.files import NOFOLLOW, PRIVATE
 FORMAT: Final = "clawvm-eval"
 VERSION: Final = 1
 _BEGINS: Final = f'{{"format":"{FORMAT}"'.encode()
-"""How the file begins."""
+"""First bytes of the file."""
 _WAIT_S: Final = 5.0
-"""How long the workers of a killed run may take to end: they hold its lock."""
+"""Seconds that the workers of a killed run may take to end: they hold its lock."""
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is one of kept cells."""
+    """Tell whether a file is one of kept cells."""
     try:
         with path.open("rb") as file:
             return _head(file.readline()) is not None
@@ -103,7 +103,7 @@ class Kept:
         self._file.close()
 
     def get(self, experiment: str, cell: Cell) -> Result | None:
-        """What a cell came to, if it is there."""
+        """Return the result of a cell, if it is there."""
         return self._found.get(identity(experiment, cell))
 
     def add(self, experiment: str, cell: Cell, result: Result) -> None:

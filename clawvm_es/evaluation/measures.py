@@ -1,4 +1,4 @@
-"""What a run on a family comes to, as cells hold it and tables show it."""
+"""Figures of a run on a family, as cells hold and tables show them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from clawvm_es.model.profile import Profile
 SEED: Final = 1
 """The seed of the sessions that the tables of the synthetic part are about, unless another is chosen."""
 BY_CONSTRUCTION: Final = "by construction"
-"""What stands beside zero faults that no run could have had."""
+"""Remark beside zero faults that no run could have had."""
 
 
 @lru_cache(maxsize=16)

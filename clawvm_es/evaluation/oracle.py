@@ -26,7 +26,7 @@ def future(workload: Workload) -> Mapping[int, tuple[NeedAt, ...]]:
 
 
 def decide(state: State, turn: e.TurnBegan, wanted: Iterable[Sequence[NeedAt]]) -> tuple[e.Event, ...]:
-    """What a turn comes to when its needs and those of the turns after it are known, nearest turn first."""
+    """Outcome of a turn when its needs and those of later turns are known, nearest turn first."""
     return (turn, *conclude(state, turn, select(state, turn, wanted)))
 
 

@@ -30,7 +30,7 @@ class Policy:
 
     @property
     def contract(self) -> bool:
-        """Whether zero faults under it are by construction."""
+        """Tell whether zero faults under it are by construction."""
         return self.profile.capabilities == CLAWVM.capabilities
 
 

@@ -61,7 +61,7 @@ def compute(
 
 
 def missing_cells(experiments: Iterable[Experiment], kept: Kept) -> tuple[int, int]:
-    """How many cells have to be computed, and how many there are."""
+    """Number of cells to compute, and of all cells."""
     found = [kept.get(experiment.name, cell) for experiment in experiments for cell in experiment.cells]
     return found.count(None), len(found)
 
@@ -76,7 +76,7 @@ def _check_keys(jobs: Sequence[_Job]) -> None:
 
 
 def _computed(experiment: str, cell: Cell) -> str:
-    """What a cell comes to, as JSON."""
+    """Result of a cell, as JSON."""
     try:
         result: Any = cell.function(*cell.arguments)
         return json.dumps(result, allow_nan=False)

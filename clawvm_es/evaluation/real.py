@@ -109,7 +109,7 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[st
 
 
 def near(need: NeedAt) -> bool:
-    """Whether the text of a need stood in the prompt anyway: it was written or asked for a turn ago at most."""
+    """Tell whether the text of a need stood in the prompt anyway: it was written or asked for a turn ago at most."""
     return need.distance <= 1
 
 

@@ -1,4 +1,4 @@
-"""What was measured on one kind of recorded session, as tables and prose need it."""
+"""Measurements on one kind of recorded session, as tables and prose need it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Kind:
         return budgets_of(self.rows)
 
     def part(self, name: str) -> list[Measured]:
-        """What was measured on one side of the split, or on all."""
+        """Measurements on one side of the split, or on all."""
         return part(self.rows, name)
 
 

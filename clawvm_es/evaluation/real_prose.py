@@ -1,4 +1,4 @@
-"""What is said of recorded sessions before their tables: how to read them, the goal, its verdict, and its price."""
+"""Prose about recorded sessions before their tables: how to read them, the goal, its verdict, and its price."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _times(permille: int) -> str:
 
 
 def _goal_told(kind: Kind) -> str:
-    """Whether the goal holds on the part held out, in a sentence for each thing it asks."""
+    """Tell whether the goal holds on the part held out, in a sentence for each thing it asks."""
     title = TITLES[kind.name]
     if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
         return f"{title}: no held-out session counts at any budget, so nothing is said of the goal."
@@ -105,7 +105,7 @@ def _dear(verdict: Verdict) -> str:
 
 
 def _why_dear(kind: Kind) -> str:
-    """How large its prompts are where it sends too many uncached tokens: what is not size is place."""
+    """Size of its prompts where it sends too many uncached tokens: the rest is their order."""
     told = []
     for budget in _dearer(kind.verdicts[HELD_OUT][CANDIDATE]):
         its = at(kind.part(HELD_OUT), budget)

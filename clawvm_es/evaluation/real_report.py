@@ -39,7 +39,7 @@ NONE: Final = "–"
 
 
 def section(sessions: Sessions, rows: Sequence[Measured], policies: Sequence[Policy], fixed_tokens: int) -> Section:
-    """What recorded sessions say of the policies, compared with `lru`."""
+    """Report on the policies over recorded sessions, compared with `lru`."""
     names = [policy.name for policy in policies]
     kinds = [measured(name, rows, names) for name in KINDS if any(row.found.kind == name for row in rows)]
     return Section(

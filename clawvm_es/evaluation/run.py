@@ -28,7 +28,7 @@ from clawvm_es.model.profile import Profile
 
 @attrs.define
 class Outcome:
-    """What a run came to: its figures, and whether each need of the workload was a hit, in order."""
+    """Outcome of a run: its figures, and whether each need of the workload was a hit, in order."""
 
     figures: Figures = attrs.field(factory=Figures)
     hits: list[bool] = attrs.field(factory=list)
@@ -44,7 +44,7 @@ class Outcome:
         return (self.faults + self.figures.alerts) * 1000 // (self.figures.hits + 1)
 
     def misses(self, needs: Iterable[NeedAt], counts: Callable[[NeedAt], bool]) -> int:
-        """How many of the needs that count were misses."""
+        """Number of misses among the needs that count."""
         return sum(counts(need) and not hit for need, hit in zip(needs, self.hits, strict=True))
 
 

@@ -27,7 +27,7 @@ from clawvm_es.model import events as e
 from clawvm_es.representations.counter import counter
 
 COUNTER: Final = "o200k_base"
-"""What counts the tokens of recorded sessions."""
+"""Counter of the tokens of recorded sessions."""
 CODING: Final = "coding"
 CHAT: Final = "chat"
 KINDS: Final = (CODING, CHAT)
@@ -81,7 +81,7 @@ class Found:
 
 @attrs.frozen
 class Sessions:
-    """What a folder holds: the sessions, why other files were not read, and twins with the file that counts."""
+    """Content of a folder: the sessions, why other files were not read, and twins with the file that counts."""
 
     found: tuple[Found, ...]
     unread: Mapping[str, str]
@@ -127,7 +127,7 @@ def _listed(folder: Path) -> tuple[list[Path], dict[str, Mapping[str, Any]]]:
 
 
 def _rows(files: Sequence[Path], kept: Path, workers: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """What each file holds, as it becomes known; the largest files are begun first."""
+    """Yield the content of each file as it becomes known; the largest files are begun first."""
     largest = sorted(files, key=lambda path: (-path.stat().st_size, path))
     for place, row in as_done(read_file, [(path, kept) for path in largest], workers):
         yield largest[place], row
@@ -147,7 +147,7 @@ def _without_twins(rows: Mapping[str, Mapping[str, Any]]) -> Sessions:
 
 
 def read_file(path: Path, kept: Path) -> Mapping[str, Any]:
-    """What a file holds, each workload in a file of its own in `kept`: `{"sessions": […]}` or `{"unread": reason}`.
+    """Read a file, each workload into a file of its own in `kept`: `{"sessions": […]}` or `{"unread": reason}`.
 
     What was kept under the same content and the same code is taken as it is.
     """

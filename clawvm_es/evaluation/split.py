@@ -1,4 +1,4 @@
-"""Which recorded sessions policies are tuned on and which are held out: `split.json`, and the rule that made it.
+"""The split of recorded sessions into tuned on and held out: `split.json`, and the rule that made it.
 
 The rule knows how many needs a session has, never how a policy fares on it. An *origin* is what sessions share
 beside the agent: the checkout they worked on (worktrees of one checkout are one), or the task that they try.
@@ -41,14 +41,14 @@ def _sides() -> Mapping[str, str]:
 
 @cache
 def split_file() -> Mapping[str, Any]:
-    """What `split.json` says: rule, twins, and per origin its side, needs and sessions."""
+    """Content of `split.json`: rule, twins, and per origin its side, needs and sessions."""
     text = files("clawvm_es.evaluation").joinpath("split.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return MappingProxyType(found)
 
 
 def origin(recording: Recording) -> str:
-    """What a recorded session worked on: its task, else the checkout of its first tool call, else its own id."""
+    """Return a recorded session's origin: its task, else the checkout of its first tool call, else its id."""
     task = _TASK.search(recording.session_id)
     if task is not None:
         return f"{recording.format} task {task[1]}"

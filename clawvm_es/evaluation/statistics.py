@@ -1,4 +1,4 @@
-"""How sure a difference between two policies is: a bootstrap over sessions, in integers, seeded.
+"""Confidence in a difference between two policies: a bootstrap over sessions, in integers, seeded.
 
 The percentile bootstrap (Efron 1979): sessions are drawn with replacement, as many as there are, and their
 differences added up; the interval is what lies between the 2.5 and 97.5 percentiles of those sums. The same
@@ -15,10 +15,10 @@ from typing import Final
 import attrs
 
 RESAMPLES: Final = 2_000
-"""How often sessions are drawn again."""
+"""Number of times that sessions are drawn again."""
 SEED: Final = 1
 TAIL_PERMILLE: Final = 25
-"""What lies beyond each end of an interval."""
+"""Share beyond each end of an interval."""
 
 
 @attrs.frozen
@@ -31,7 +31,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether a difference can be claimed."""
+        """Tell whether a difference can be claimed."""
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:

@@ -75,12 +75,12 @@ def _churn(script: Script) -> None:
 
 
 def _shown(number: int, turn: int) -> tuple[str, str]:
-    """What a gauge shows before a turn, and what is said of its seal."""
+    """Reading of a gauge before a turn, and the remark on its seal."""
     return f"gauge {number} shows {turn * 100 + number} bar", f"seal {turn * 100 + number} intact"
 
 
 def _three(turn: int) -> tuple[str, str, str]:
-    """What a turn needs."""
+    """Needs of a turn."""
     first, second, third = (_shown((turn + offset) % GAUGES, turn) for offset in (0, 5, 11))
     return first[0], second[0], third[1]
 

@@ -77,7 +77,7 @@ def _replayed(number: int, under: Policy) -> Result:
 
 
 def _outcome(event: e.Event) -> str | None:
-    """What an event says of a need: a hit, a page-in, or missed; None if it is about none."""
+    """Return the outcome of a need in an event: a hit, a page-in, or missed; None if it is about none."""
     if isinstance(event, e.PageUsed):
         return "hits"
     if isinstance(event, e.PageResolved):

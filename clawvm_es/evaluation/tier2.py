@@ -90,7 +90,7 @@ class _Found:
 
     @property
     def whole(self) -> bool:
-        """Whether every family and budget is there, so that each mutation must show."""
+        """Tell whether every family and budget is there, so that each mutation must show."""
         return self.choice.all_families and self.budgets == BUDGETS
 
     def of(self, name: str, factor: Fraction = ONE, budget: int = 0, family: str = "") -> Sequence[Result]:
@@ -100,12 +100,12 @@ class _Found:
         return [self.results[_key(factor, family, name, budget)] for family in families for budget in budgets]
 
     def held(self) -> bool:
-        """Whether no policy of the contract faults."""
+        """Tell whether no policy of the contract faults."""
         names = [name for name, policy in self.choice.policies.items() if policy.contract]
         return not any(total(self.of(name, factor), "faults") for name in names for factor in (ONE, *SWEEP))
 
     def shown(self) -> bool:
-        """Whether each mutation shows the fault that it must."""
+        """Tell whether each mutation shows the fault that it must."""
         return all(by_type(self.of(BROKEN[missing].name))[fault] for missing, fault in SHOWS.items())
 
 
@@ -171,7 +171,7 @@ def _prose(its: _Found) -> Iterator[str]:
 
 
 def _beside_the_paper(its: _Found) -> Iterator[str]:
-    """What differs, and why, where it does."""
+    """Describe the difference and its reason, where there is one."""
     found = its.of("retrieval") if "retrieval" in its.choice.policy_names else ()
     if total(found, "faults") * 10 > PAPER_RETRIEVAL_TENTHS * len(found):
         yield (

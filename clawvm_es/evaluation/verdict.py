@@ -1,4 +1,4 @@
-"""What may be claimed of a policy beside another on recorded sessions: pooled differences, and the goal.
+"""Claims about a policy beside another on recorded sessions: pooled differences, and the goal.
 
 A session and its subagents are one draw of the bootstrap, whatever number of budgets it counts at. A
 difference is claimed only where its 95 % interval excludes 0.
@@ -21,9 +21,9 @@ ALL: Final = "all"
 PARTS: Final = (HELD_OUT, TUNE, ALL)
 """The split; a verdict is that of the part held out, the others stand beside it."""
 BASE: Final = "lru"
-"""What policies are compared with."""
+"""Policy that the others are compared with."""
 CANDIDATE: Final = "clawvm"
-"""What the goal is set for."""
+"""Policy that the goal is set for."""
 UNCACHED_PERMILLE: Final = 1_100
 """The goal's limit for uncached tokens against `lru`."""
 BOUND_LEAST: Final = 20
@@ -34,7 +34,7 @@ UNPOOLED: Final = (64_000, 128_000)
 
 @attrs.frozen
 class Measured:
-    """What one session came to at one budget."""
+    """Figures of one session at one budget."""
 
     found: Found
     side: str
@@ -58,7 +58,7 @@ class Verdict:
 
 @attrs.frozen
 class Goal:
-    """Whether `clawvm` is where it should be beside `lru`, and each of the three things that make that up."""
+    """Verdict on `clawvm` beside `lru`, and on each of its three parts."""
 
     at_or_below: bool
     below_pooled: bool
@@ -66,7 +66,7 @@ class Goal:
 
     @property
     def holds(self) -> bool:
-        """Whether all three hold."""
+        """Tell whether all three hold."""
         return self.at_or_below and self.below_pooled and self.uncached
 
 

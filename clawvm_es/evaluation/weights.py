@@ -56,7 +56,7 @@ class Point:
 
     @property
     def is_the_paper_s(self) -> bool:
-        """Whether it is where the paper stands."""
+        """Tell whether it is where the paper stands."""
         return self.profile.weights == PAPER_WEIGHTS
 
 

@@ -39,7 +39,7 @@ class Accepted:
 
 @attrs.define
 class _Rewriting:
-    """What was written so far: the state, the chain's end, and where each recorded version stands now."""
+    """Progress of writing: the state, the chain's end, and where each recorded version stands now."""
 
     state: State = attrs.field(factory=State)
     rows: list[Recorded] = attrs.field(factory=list)
@@ -125,7 +125,7 @@ def _followed(into: _Rewriting, given: Recorded, value: Any) -> Any:
 
 
 def _moved(into: _Rewriting, given: Recorded, version: int) -> int:
-    """Where an event stands now; a version that is none of the past keeps its distance from the end."""
+    """Return the new version of an event; a version that is none of the past keeps its distance from the end."""
     if not 1 <= version < given.version:
         return version + len(into.rows) + 1 - given.version
     if version not in into.moved:

@@ -53,7 +53,7 @@ def _same(a: list[Any], b: list[Any]) -> list[tuple[int, int, int]]:
 
 
 def _between(a: Sequence[Item[T]], b: Sequence[Item[T]], level: int) -> Iterator[tuple[T | None, T | None]]:
-    """What differs by all keys so far."""
+    """Items that differ by all keys so far."""
     if a and b and level < len(a[0].keys):
         yield from align(a, b, level)
         return

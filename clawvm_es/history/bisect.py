@@ -33,7 +33,7 @@ EVERY: Final = 20_000
 
 @attrs.frozen
 class Bisection:
-    """What was found between version `good` (0: before the session) and `bad`.
+    """Finding between version `good` (0: before the session) and `bad`.
 
     `first` is the event at which it first holds (None: it holds nowhere that was looked at), `before` the event
     before it, `prompt_turn` the turn whose prompt was the first to show it (None: none was).
@@ -54,7 +54,7 @@ class Bisection:
 
     @property
     def monotone(self) -> bool:
-        """Whether it held from the first event on, at all versions that were looked at."""
+        """Tell whether it held from the first event on, at all versions that were looked at."""
         return len(self.turns_true) <= 1 and not self.turns_false
 
 
@@ -74,13 +74,13 @@ class _Asker:
         return [row.version for row in rows if isinstance(row.data, FaultObserved)]
 
     def at(self, version: int) -> bool:
-        """Whether it holds after an event."""
+        """Tell whether it holds after an event."""
         if version not in self.answers:
             self.answers[version] = version > 0 and self.of(state_at(self.log, self.session_id, version), version)
         return self.answers[version]
 
     def of(self, state: State, version: int) -> bool:
-        """Whether it holds of a state."""
+        """Tell whether it holds of a state."""
         return self.question(Seen(state, lambda: bisect_right(self._faults, version)))
 
 

@@ -22,7 +22,7 @@ from clawvm_es.observe.edge import decode
 
 @attrs.frozen
 class Basis:
-    """What an update rests on, resolved: a page's content, an event, or a version of a shared scope.
+    """Evidence of an update, resolved: a page's content, an event, or a version of a shared scope.
 
     All are None where it did not resolve, or the session that staged it is not in this log.
     """
@@ -67,7 +67,7 @@ class Content:
 
 @attrs.frozen
 class Mark:
-    """What else happened to a page: it was pinned, retired, redacted or destroyed; `what` says how."""
+    """Other change of a page: it was pinned, retired, redacted or destroyed; `what` says how."""
 
     event: Place
     what: str
@@ -132,7 +132,7 @@ class _Story:
 
 
 def _mark(subject: str, data: e.Event) -> str | None:
-    """What an event did to a page beside writing it."""
+    """Return what an event did to a page beside writing it."""
     match data:
         case e.PagePinned(page_id=page_id) if page_id == subject:
             return f"pinned {data.pin}"
@@ -193,7 +193,7 @@ def _contents(story: _Story) -> tuple[Content, ...]:
 
 
 def _values(story: _Story, field: str) -> list[Value]:
-    """What the session itself proposed for a field and what is settled of it, in order."""
+    """Return what the session proposed for a field and what became of it, in order."""
     settled = [
         _value(story, update, staged, staged.settled)
         for update, staged in ((story.state.updates[number], staged) for number, staged in story.staged.items())

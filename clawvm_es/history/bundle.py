@@ -40,14 +40,14 @@ from clawvm_es.model.events import ContentRedacted, ScopeChanged, ScopeSynced, S
 FORMAT: Final = "clawvm-bundle"
 VERSION: Final = 1
 FIRST_BYTES: Final = b'{"format":"clawvm-bundle",'
-"""What every bundle begins with."""
+"""First bytes of every bundle."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @attrs.define
 class _Stream:
-    """What of one stream goes into a bundle."""
+    """Part of one stream that goes into a bundle."""
 
     first: int
     last: int

@@ -24,7 +24,7 @@ from clawvm_es.journal.ports import Recorded
 from clawvm_es.model.events import KINDS, SCOPE_PREFIX, SessionForked, SessionOpened
 
 SUFFIX: Final = ".clawvm.bundle"
-"""How the name of a bundle ends that is to be collected as tests."""
+"""Suffix of the name of a bundle that is collected as tests."""
 AGAIN: Final = "get the bundle again from whoever made it"
 
 Streams: TypeAlias = Mapping[str, Sequence[Recorded]]
@@ -74,7 +74,7 @@ _any = msgspec.json.Decoder(dict[str, Any])
 
 
 def is_bundle(first_line: bytes) -> bool:
-    """Whether a file that begins with this line says that it is a bundle."""
+    """Tell whether a file that begins with this line says that it is a bundle."""
     return first_line.startswith(FIRST_BYTES)
 
 

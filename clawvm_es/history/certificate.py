@@ -144,7 +144,7 @@ def _check_events(document: dict[str, Any], log: EventLog) -> None:
 
 
 def _event(row: Recorded) -> dict[str, Any]:
-    """What a certificate says of one event."""
+    """Return the entry of one event in a certificate."""
     assert isinstance(row.data, ContentRedacted)
     return {
         "at": row.at_us,

@@ -66,12 +66,12 @@ class Divergence:
 
     @property
     def how(self) -> str:
-        """How it differs: `changed`, `only_a` or `only_b`."""
+        """Kind of difference: `changed`, `only_a` or `only_b`."""
         return "only_b" if self.a is None else "only_a" if self.b is None else "changed"
 
     @property
     def place(self) -> str:
-        """Where it stands: turn, event, type; the event of `b` too where it has another number there."""
+        """Place: turn, event, type; the event of `b` too where it has another number there."""
         at = self.a or self.b
         assert at is not None
         other = f" (b: {self.b.version})" if self.a and self.b and self.a.version != self.b.version else ""
@@ -87,7 +87,7 @@ class Divergence:
 
 @attrs.frozen
 class Comparison:
-    """How two runs differ: in their settings, and event by event, in the order of the runs.
+    """Differences of two runs: in their settings, and event by event, in the order of the runs.
 
     `counts` says for each kind how many events changed or stand in one run only (`Divergence.how`). `erased` counts
     pairs of texts of which both were erased: nobody can tell whether they differ.
@@ -99,12 +99,12 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Tell whether nothing differs."""
         return not (self.settings or self.divergences)
 
     @property
     def first(self) -> Divergence | None:
-        """Where the runs part; None where they do not."""
+        """First difference of the runs; None where there is none."""
         return self.divergences[0] if self.divergences else None
 
     @property
@@ -176,7 +176,7 @@ class _Runs:
             yield one, two
 
     def _compared(self, a: Group | None, b: Group | None) -> Iterator[Divergence]:
-        """What differs in two groups, or what one of them holds."""
+        """Yield the differences of two groups, or what only one of them holds."""
         one, two = a.step if a else None, b.step if b else None
         self._meet(_rows(a), _rows(b))
         if one is not None or two is not None:
@@ -316,6 +316,6 @@ def _changed(kind: str, who: str, a: Recorded, b: Recorded, changes: Iterable[Ch
 
 
 def _said(kind: str, who: str, content: Mapping[str, Any]) -> str:
-    """What a step says, on one line."""
+    """Return the text of a step on one line."""
     value = content.get("arguments") if kind == "called" else content.get("text", content.get("result", ""))
     return f"{who} {preview(value)}"

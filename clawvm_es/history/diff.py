@@ -68,7 +68,7 @@ class FieldDifference:
 
 @attrs.frozen
 class PromptDifference:
-    """How the prompts' texts differ: pages that only one holds, lines only in `a` or `b`, and the unified diff."""
+    """Differences of two prompts' texts: pages that only one holds, lines only in one, and the unified diff."""
 
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
@@ -90,7 +90,7 @@ class Diff:
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """Tell whether nothing differs."""
         return not (self.settings or self.pages or self.store or self.prompt)
 
 
@@ -207,7 +207,7 @@ def _changes(a: _Moment, b: _Moment, one: Page, two: Page) -> Iterator[Changed]:
 
 
 def _facts(state: State, page: Page) -> Mapping[str, Any]:
-    """What of a page is compared, beside its text."""
+    """Fields of a page that are compared, beside its text."""
     status = "retired" if page.retired else "redacted" if page.redacted else "destroyed" if page.gone else "present"
     return {
         "type": page.page_type,
@@ -251,7 +251,7 @@ def _committed(moment: _Moment) -> dict[FieldKey, list[tuple[Op, str]]]:
 
 
 def _value(moment: _Moment, changes: list[tuple[Op, str]]) -> str | None:
-    """What the changes of a field add up to, as text: what was set last as it was given, else JSON."""
+    """Return the value of a field after its changes, as text: what was set last as it was given, else JSON."""
     if not changes:
         return None
     op, value = changes[-1]

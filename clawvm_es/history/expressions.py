@@ -36,7 +36,7 @@ NUMBER, LEVEL, TRUTH, WORD = "number", "level", "truth", "word"
 
 @attrs.frozen
 class Seen:
-    """What a question looks at: a state, and what no state holds but its events tell."""
+    """Subject of a question: a state, and what only its events tell."""
 
     state: State
     count_faults: Callable[[], int]  # observed up to there

@@ -19,7 +19,7 @@ NEED_FAULTS = (FaultType.DUPLICATE_TOOL, FaultType.REFETCH)
 
 @attrs.define
 class Figures:
-    """What the decisions of a run add up to; the same names and meanings as in the read model `sessions`."""
+    """Sums of the decisions of a run; the same names and meanings as in the read model `sessions`."""
 
     turns: int = 0
     hits: int = 0

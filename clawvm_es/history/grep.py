@@ -31,7 +31,7 @@ _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 @attrs.frozen
 class Query:
-    """What is looked for: all of some words and phrases (as terms, and as what finds them), or a pattern.
+    """Query: all of some words and phrases (as terms, and as what finds them), or a pattern.
 
     `unsearched` are parts of what was asked that hold no word.
     """
@@ -42,7 +42,7 @@ class Query:
     unsearched: tuple[str, ...] = ()
 
     def found_in(self, text: str) -> tuple[int, int] | None:
-        """Where in a text (in NFC) the first thing that is asked for stands; None where it does not say all of it."""
+        """Return the place in a text (in NFC) of the first match; None where not everything matches."""
         if self.pattern is not None:
             match = self.pattern.search(text)
             return None if match is None else match.span()
@@ -141,7 +141,7 @@ class _Texts:
     known: dict[str, tuple[str, int, int] | None] = attrs.field(factory=dict)
 
     def may(self, name: str) -> bool:
-        """Whether the text behind a commitment may say it."""
+        """Tell whether the text behind a commitment may say it."""
         return self.holding is None or name in self.holding
 
     def said(self, name: str) -> tuple[str, int, int] | None:
@@ -167,7 +167,7 @@ def _line(text: str, span: tuple[int, int] | None) -> tuple[str, int, int] | Non
 
 
 def _hits(row: Recorded, texts: _Texts) -> Iterator[tuple[str, Hit]]:
-    """What of one event says it, with its commitment; of a page's levels only the highest."""
+    """Yield the texts of one event that match, with their commitments; of a page's levels only the highest."""
     data = row.data
     if isinstance(data, e.PageWritten):
         for level in data.levels:

@@ -1,4 +1,4 @@
-"""Where things came from: the texts, the events and the lines of the recorded session behind ids and commitments."""
+"""Origins: the texts, the events and the lines of the recorded session behind ids and commitments."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MadeCall:
 
 @attrs.frozen
 class Provenance:
-    """Where one content of a page came from.
+    """Origin of one content of a page.
 
     `written` is the event that wrote it; `first` and `last` are lines (records) of the recorded session, 0 where
     there is none; `source` is the line that its frame states, a path or a tool and its arguments.
@@ -85,14 +85,14 @@ class Origins:
         return Place.of(event_at(self.log, self.session_id, version))
 
     def page(self, page: Page) -> Provenance:
-        """Where the content that a page has in some state came from."""
+        """Return the origin of the content that a page has in a state."""
         written = self.place(page.written_version)
         return self.content(page.page_id, page.content_version, page.author, page.origin, page.source, written)
 
     def content(
         self, page_id: str, content_version: int, author: Author, origin: Origin, source: str | None, written: Place
     ) -> Provenance:
-        """Where one content of a page came from, by what the event that wrote it says."""
+        """Return the origin of one content of a page, from the event that wrote it."""
         call = self.call(origin.call)
         return Provenance(
             page_id, content_version, author, origin.kind, written, origin.first, origin.last, call, self.text(source)

@@ -108,7 +108,7 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
 
 
 def _matches(log: EventLog, commitment: str, text: str) -> bool | None:
-    """Whether a sealed commitment was made to `text`; None where its salt is gone."""
+    """Tell whether a sealed commitment was made to `text`; None where its salt is gone."""
     stored = log.stored(commitment)
     return None if stored is None else commitment_to(stored[0], encode(text)) == commitment
 

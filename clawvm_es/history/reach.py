@@ -1,4 +1,4 @@
-"""How far an erasure reaches: what goes together with what is asked for, and which streams have to say so.
+"""The reach of an erasure: what goes together with what is asked for, and which streams have to say so.
 
 The full text of a page, the result of the call that it shows, and whatever was asked for are *sources*: with one of
 them goes every level built from it, unless a page that stays has the very same level, and the salts of all prompts
@@ -36,7 +36,7 @@ class Content:
 
 @attrs.define
 class Named:
-    """What one session's events (a shared scope's: its own) say of commitments."""
+    """Commitments in one session's events (a shared scope's: its own)."""
 
     session_id: str
     names: dict[str, None] = attrs.field(factory=dict)  # every commitment that an input names, in order
@@ -63,7 +63,7 @@ class Reach:
         return tuple(session_id for session_id in ids if not session_id.startswith(SCOPE_PREFIX))
 
     def session(self, session_id: str) -> Named:
-        """What a session's events say, read at first use."""
+        """Return what a session's events say of commitments, read at first use."""
         found = self._sessions.get(session_id)
         if found is None:
             found = self._sessions[session_id] = _read(self._log, session_id)
@@ -85,7 +85,7 @@ class Reach:
         self.elsewhere = dict.fromkeys(owner for owner, other in holders if other not in self.erased)
 
     def _goes(self, content: Content) -> bool:
-        """Whether a content is erased: a source of it is, or one of its levels was asked for."""
+        """Tell whether a content is erased: a source of it is, or one of its levels was asked for."""
         return touches(content.sources, self._sources) or touches(content.levels, self._sources)
 
     def _contents(self) -> Iterator[Content]:
@@ -95,7 +95,7 @@ class Reach:
         self.erased.update((name, None) for name in names if self._stored(name))
 
     def _stored(self, name: str) -> bool:
-        """Whether anything is stored for a commitment (still); notes whose it is."""
+        """Tell whether anything is stored for a commitment (still); notes whose it is."""
         if name not in self._owners:
             owner = next((session_id for session_id, other in self._log.holders(name) if other == name), None)
             if owner is None:
@@ -165,7 +165,7 @@ class Reach:
 
 
 def touches(names: Iterable[str], among: Mapping[str, object]) -> bool:
-    """Whether any of the names is among others."""
+    """Tell whether any of the names is among others."""
     return any(name in among for name in names)
 
 

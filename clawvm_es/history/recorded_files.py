@@ -11,7 +11,7 @@ from clawvm_es.history import bundle_reading, recording
 from clawvm_es.history.recording import RecordedSession
 
 SUFFIXES: Final = (recording.SUFFIX, bundle_reading.SUFFIX)
-"""How the names end of files that are collected as tests."""
+"""Suffixes of files that are collected as tests."""
 
 
 def read_sessions(path: str | os.PathLike[str]) -> tuple[RecordedSession, ...]:

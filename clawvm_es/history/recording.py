@@ -40,7 +40,7 @@ FORMAT: Final = "clawvm-recording"
 VERSION: Final = 1
 """Version of the format that is written, and the newest that is read."""
 SUFFIX: Final = ".clawvm.jsonl"
-"""How the name of a recording ends."""
+"""Suffix of the name of a recording."""
 AGAIN: Final = "restore it from version control, or export it again"
 
 Hex: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -158,7 +158,7 @@ def write_recording(recorded: Iterable[Recorded], decider_version: int | None = 
 
 
 def is_recording(first_line: bytes) -> bool:
-    """Whether a file that begins with this line says that it is a recording, of whatever version."""
+    """Tell whether a file that begins with this line says that it is a recording, of whatever version."""
     try:
         return _any.decode(first_line).get("format") == FORMAT
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

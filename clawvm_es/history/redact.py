@@ -42,7 +42,7 @@ _PREFIX_MIN: Final = 8
 
 @attrs.frozen
 class Target:
-    """What to erase: of `session_id` (None: of all sessions) a page, a body, all that matches, or all.
+    """Target of an erasure: of `session_id` (None: of all sessions) a page, a body, all that matches, or all.
 
     Exactly one of the four is given. `body` is a commitment or the beginning of one; `matches` is asked about each
     text (`re.compile(…).search`, say).
@@ -57,7 +57,7 @@ class Target:
 
 @attrs.frozen
 class Trail:
-    """What one stream says of the erasure: its event `version` (0: none yet), how many commitments, which pages."""
+    """Trace of the erasure in one stream: its event `version` (0: none yet), how many commitments, which pages."""
 
     session_id: str
     version: int
@@ -67,7 +67,7 @@ class Trail:
 
 @attrs.frozen
 class Share:
-    """What a redaction takes from one session (or shared scope): how many texts of how many bytes.
+    """Share of one session (or shared scope) in a redaction: how many texts of how many bytes.
 
     `title` is that of the session, its id where the text of the title is erased.
     """
@@ -80,7 +80,7 @@ class Share:
 
 @attrs.frozen
 class Redaction:
-    """What a redaction came to: how many `bodies` of how many bytes left the journal.
+    """Outcome of a redaction: how many `bodies` of how many bytes left the journal.
 
     `shares` are the texts by session; a text that two sessions hold counts in both, and is one of the `bodies`.
     `held_by` are other sessions that still hold one of the texts. `guessable` says that salts come from a seed, so
@@ -99,7 +99,7 @@ class Redaction:
 
     @property
     def spans_sessions(self) -> bool:
-        """Whether texts of more than one session go."""
+        """Tell whether texts of more than one session go."""
         return sum(not share.session_id.startswith(SCOPE_PREFIX) for share in self.shares) > 1
 
 
@@ -151,7 +151,7 @@ def redact(
 
 
 def _forms(gone: Sequence[Erased]) -> list[bytes]:
-    """What to search the files for: the bodies, and what was stored for them where that is something else."""
+    """Return the bytes to search the files for: the bodies, and what was stored for them where that is something else."""
     return [erased.body for erased in gone] + [each.stored for each in gone if each.stored not in (b"", each.body)]
 
 
@@ -168,7 +168,7 @@ def _refuse_holders(log: EventLog, dry_run: bool) -> None:
 def _finished(
     log: EventLog, reach: Reach, trails: Sequence[_Trail], texts: Sequence[tuple[str, int]], dry_run: bool
 ) -> Redaction:
-    """What is said where nothing is written: a plan, or that nothing is left but what is pending."""
+    """Return the outcome where nothing is written: a plan, or that nothing is left but what is pending."""
     status = "planned" if dry_run and reach.erased else str(Erasure.NOTHING)
     if not dry_run and erasing(log, "redact").pending_erasures():
         status = str(erasing(log, "redact").scrub())

@@ -28,7 +28,7 @@ from clawvm_es.model.events import Event, Input, SessionForked
 
 @attrs.frozen
 class Difference:
-    """Where today's code decides otherwise: the event, the path of the field, what it was and what it is now.
+    """First difference of today's decisions: the event, the path of the field, what it was and what it is now.
 
     `before` are the two events before it, as (version, type). `now` is None where today nothing is decided.
     `recorded_data` and `now_data` are the whole data of both decisions, None where there is none.

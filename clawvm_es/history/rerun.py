@@ -39,7 +39,7 @@ KEY: Final = "rerun:"
 
 @attrs.frozen
 class Rerun:
-    """What a re-run came to, beside its parent; both from the fork on.
+    """Outcome of a re-run beside its parent; both from the fork on.
 
     `served` counts calls that the tape answered, `appended` the events that were new this time, `left_out` the needs
     whose pages came after the call that they were moved to.
@@ -112,7 +112,7 @@ def _place(log: EventLog, session_id: str, parent: str, at: int) -> tuple[e.Sess
 
 
 def _is_of_the_shell(row: Recorded) -> bool:
-    """Whether an input is one that the shell made beside those it was given."""
+    """Tell whether an input is one that the shell made beside those it was given."""
     data = row.data
     own = isinstance(data, e.BoundaryReached) and data.trigger is Trigger.THRESHOLD
     return row.idempotency_key is None and (own or isinstance(data, e.PromptRendered))
@@ -159,7 +159,7 @@ class _Feed:
         return appended
 
     def _looks_at_state(self, data: e.Event) -> bool:
-        """Whether an input depends on what the ones before it left."""
+        """Tell whether an input depends on what the ones before it left."""
         again = isinstance(data, e.ToolCalled) and data.served_by is None and (data.served_from or 0) > self._at
         return again or isinstance(data, e.BoundaryReached | e.UpdateStaged)
 
@@ -192,12 +192,12 @@ class _Feed:
         return data
 
     def _known(self, need: Need, version: int) -> bool:
-        """Whether the pages of a need that rode on a result are there when its call is made."""
+        """Tell whether the pages of a need that rode on a result are there when its call is made."""
         return all(self._written.get(holder.page_id, 0) < version for holder in need.holders)
 
     @property
     def left_out(self) -> int:
-        """How many needs ride on nothing, since their pages came between call and result."""
+        """Number of needs left out, because their pages came between call and result."""
         made = {row.data.call: row.version for row in self._rows if isinstance(row.data, e.ToolCalled)}
         found = [row.data for row in self._results.values() if isinstance(row.data, e.ToolReturned)]
         needs = [(made[data.call], need) for data in found if data.call in made for need in data.needs]

@@ -32,7 +32,7 @@ from clawvm_es.observe.edge import decode
 from clawvm_es.observe.signatures import canonical
 
 KINDS: Final = ("said", "called", "returned", "decided", "harness")
-"""What events are counted as, in the order in which they are told."""
+"""Names under which events are counted, in the order in which they are told."""
 COMMITMENT_CHARS: Final = 64
 
 
@@ -86,7 +86,7 @@ class Steps:
         yield group
 
     def content(self, step: Step) -> dict[str, Any]:
-        """What a step says."""
+        """Text of a step."""
         data = step.row.data
         found: dict[str, Any]
         if step.kind == "said":

@@ -180,7 +180,7 @@ def _run(
 
 
 class _Texts:
-    """What a retriever finds for each recorded turn, worked out once: it depends on texts alone."""
+    """Findings of a retriever for each recorded turn, worked out once: they depend on texts alone."""
 
     def __init__(self, rows: Sequence[Recorded], open_: Callable[[str], bytes | None]) -> None:
         self._rows = rows
@@ -207,7 +207,7 @@ class _Texts:
                 retrieval.put(number, self._text(row, row.data), row.data.page_type, row.data.author)
 
     def _told(self, top_k: int) -> bool:
-        """Whether the log holds what was found for every turn."""
+        """Tell whether the log holds what was found for every turn."""
         datas = [
             row.data
             for row in self._rows
@@ -228,7 +228,7 @@ class _Texts:
 
 
 def _reporter(progress: Progress | None, total: int) -> Callable[[], None]:
-    """What counts inputs and reports them, now and then."""
+    """Counter of inputs that reports them now and then."""
     done = 0
 
     def report() -> None:

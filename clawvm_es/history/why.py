@@ -110,7 +110,7 @@ def _assembly(log: EventLog, session_id: str, end: int, turn: int | None) -> lis
 
 
 def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageError:
-    """Whether a page was never written, or only after the assembly of a turn."""
+    """Tell whether a page was never written, or only after the assembly of a turn."""
     for row in read_session(log, session_id):
         if isinstance(row.data, PageWritten) and row.data.page_id == page_id:
             later = (

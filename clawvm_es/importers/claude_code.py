@@ -66,7 +66,7 @@ class _File:
         return agent
 
     def new(self, key: object, into: Transcript) -> bool:
-        """Whether a record is new; one that came before is counted."""
+        """Tell whether a record is new; one that came before is counted."""
         if key in self.seen:
             into.skip(Skip.DUPLICATE_RECORD)
             return False

@@ -1,4 +1,4 @@
-"""Which format a file of recorded sessions has, by its content; never by its name."""
+"""Detection of the format of a file of recorded sessions, by its content, never by its name."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _values(data: bytes) -> Iterator[object]:
 
 
 def _what(data: bytes) -> str:
-    """What is wrong with a file without one record, for people."""
+    """Describe the fault of a file without one record."""
     text = data.removeprefix(BOM).decode("utf-8", "replace").strip()
     if text.startswith(("[", "{")):
         try:

@@ -138,13 +138,13 @@ def _arguments(function: Fields) -> Mapping[str, object]:
 
 
 def _is_conversation(value: object) -> bool:
-    """Whether a JSON value holds OpenAI messages: an object with `traj` or `messages` whose items have a role."""
+    """Tell whether a JSON value holds OpenAI messages: `traj` or `messages` whose items have a role."""
     session = Fields.of(value)
     return _is_messages(session.raw.get("traj", session.raw.get("messages")))
 
 
 def _is_messages(value: object) -> bool:
-    """Whether a JSON value is a list of OpenAI messages."""
+    """Tell whether a JSON value is a list of OpenAI messages."""
     return isinstance(value, list) and bool(value) and Fields.of(value[0]).text("role") in _ROLES
 
 

@@ -1,4 +1,4 @@
-"""What a recorded session is, whatever harness wrote it: steps in the order of the file, with their lines.
+"""A recorded session, whatever harness wrote it: steps in the order of the file, with their lines.
 
 Only facts of the recording stand here; which pages, needs and events follow from them is `translate`'s.
 """
@@ -75,7 +75,7 @@ ODD: Final = frozenset(
 
 @attrs.define
 class Skips:
-    """What becomes no step: how often by reason, and the first lines of each reason."""
+    """Records that become no step: how often by reason, and the first lines of each reason."""
 
     counts: Counter[str] = attrs.field(factory=Counter)
     lines: dict[str, list[int]] = attrs.field(factory=dict)

@@ -54,7 +54,7 @@ class ReplaySettings:
 
 @attrs.frozen
 class Replayed:
-    """What became of one recorded session: its id, how many events were appended, what was skipped, why and where.
+    """Outcome of one recorded session: its id, how many events were appended, what was skipped, why and where.
 
     `skipped_lines` are the first lines of each reason.
     """
@@ -141,7 +141,7 @@ def _replay_one(
 
 
 def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
-    """How a recording's session is opened: as its trace recorded it, or afresh under the defaults."""
+    """Settings of a recording's session: as its trace recorded them, or the defaults."""
     return recording.opened or SessionOpened(
         profile=CLAWVM,
         budget_tokens=limits.BUDGET_DEFAULT,
@@ -208,7 +208,7 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
 
 
 def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
-    """What a newer program wants, as the older one that began the session would have: it goes on with that."""
+    """Return the settings that the older program that began the session would use now: it continues with them."""
     same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
     profile = stored.profile if same_policy else wanted.profile
     return replace(wanted, decider_version=stored.decider_version, profile=profile)

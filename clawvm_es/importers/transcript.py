@@ -1,4 +1,4 @@
-"""What parsers write steps into: groups the rows of one model call, numbers calls, pairs results with calls.
+"""Transcript that parsers write steps into: it groups rows by model call, numbers calls, pairs results.
 
 LAW-TRANSCRIPT-1: a step never depends on rows after the turn that it belongs to, so the steps of a file cut
 after a turn are the first steps of the whole file.

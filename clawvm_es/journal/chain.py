@@ -16,7 +16,7 @@ from typing import Final
 from clawvm_es.journal.ports import Recorded
 
 GENESIS: Final = bytes(32)
-"""What the first event of a stream chains to."""
+"""Hash that the first event of a stream chains to."""
 HASH_BYTES: Final = 32
 
 _EVENT_TAG: Final = b"clawvm-es event 1\0\0\0"

@@ -31,7 +31,7 @@ _GUESSES: Final = 64
 
 @attrs.define
 class _Stream:
-    """What the last row of a stream leaves to compare the next one with."""
+    """Remains of a stream's last row, to compare the next one with."""
 
     row: RawRow
     hash: bytes  # as it should be
@@ -149,7 +149,7 @@ def raw_row(recorded: Recorded) -> RawRow:
 
 
 def place(row: RawRow) -> str:
-    """Where a row stands, for people."""
+    """Describe the place of a row for people."""
     return f"session {text(row[1])} version {row[2]} (seq {row[0]})"
 
 

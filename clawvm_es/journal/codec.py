@@ -36,7 +36,7 @@ _in_order = msgspec.json.Encoder().encode
 
 
 def _written_defaults(cls: type, known: dict[str, bytes]) -> dict[str, bytes]:
-    """What msgspec may write of fields at their default, at any depth, by field name.
+    """Return what msgspec may write of fields at their default, at any depth, by field name.
 
     It omits a value that *is* the default: true of None, empty tuples and small integers wherever they are equal,
     but not of an equal string, nor of an equal tuple that holds something.
@@ -62,7 +62,7 @@ def _is_text(hint: Any) -> bool:
 
 
 def _check_of(cls: type[Event]) -> Callable[[bytes], Any] | None:
-    """What reads written data back; decisions in which no number stands need none."""
+    """Readers of written data; decisions without numbers need none."""
     if KINDS[cls.TYPE] == "decision" and all(_is_text(its.type) for its in msgspec.structs.fields(cls)):
         return None
     return msgspec.json.Decoder(twin(cls, False)).decode

@@ -1,4 +1,4 @@
-"""What an append comes to, before anything is written: which events are new, and the rows they become.
+"""The plan of an append, before anything is written: which events are new, and the rows they become.
 
 Both logs use these functions; they differ only in where rows are kept.
 """
@@ -37,7 +37,7 @@ _META: Final = {
 
 @attrs.frozen
 class Tip:
-    """Where a stream's next event goes: after this version and hash."""
+    """Place of a stream's next event: after this version and hash."""
 
     version: int
     hash: bytes
@@ -114,7 +114,7 @@ def tip_of(
     prev_hash: bytes | None,
     hash_at: Callable[[str, int], bytes | None],
 ) -> Tip:
-    """Where the next event goes: after the head, or, for a new stream, at its start or at its fork.
+    """Return the place of the next event: after the head, or, for a new stream, at its start or at its fork.
 
     `hash_at` gives the hash of an event by stream and version. Raises `VersionConflict` where a fork's parent
     event is not in this log, or where `prev_hash` is given and is not what the event would chain to.

@@ -1,4 +1,4 @@
-"""What `verify` finds."""
+"""Problems that `verify` finds."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ UPCASTERS_VERSION: Final = 5
 
 
 def reads_as_it_is(type_: str, schema_version: int, target: int) -> bool:
-    """Whether data of an older version is data of the `target` version without a change."""
+    """Tell whether data of an older version is data of the `target` version without a change."""
     return all(UPCASTERS.get((type_, step)) is _as_it_is for step in range(schema_version, target))
 
 

@@ -41,7 +41,7 @@ class Body:
 
     @property
     def binding(self) -> bytes:
-        """What `binding` holds in the row of this commitment."""
+        """Value of `binding` in the row of this commitment."""
         return binding(self.commitment, self.session_id, self.salt, self.sealed)
 
 
@@ -54,7 +54,7 @@ class Written:
 
 
 class BodyStore(Protocol):
-    """Where committed bodies are looked up."""
+    """Lookup of committed bodies."""
 
     def commitment_of(self, session_id: str, digest: bytes) -> str | None:
         """The commitment of a session to a stored body, by the body's SHA-256."""
@@ -185,7 +185,7 @@ class Bodies:
         self._pending = {name: attrs.evolve(body, fresh=False) for name, body in self._pending.items()}
 
     def same(self, first: bytes, again: bytes) -> bool:
-        """Whether two inputs' canonical data are equal when each commitment stands for its body."""
+        """Tell whether two inputs' canonical data are equal when each commitment stands for its body."""
         if first == again:
             return True
         named_first, named_again = named_commitments(first), named_commitments(again)

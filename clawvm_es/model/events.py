@@ -49,7 +49,7 @@ Kind: TypeAlias = Literal["input", "decision"]
 SCOPE_PREFIX: Final = "scope:"
 """Stream ids of shared scopes begin with this."""
 UNKNOWN_TOOL: Final = "unknown"
-"""What stands in `tool_called` for the name of a tool that is on no declared list."""
+"""Name in `tool_called` of a tool that is on no declared list."""
 
 
 # --------------------------------------------------------------------------------------------- inputs
@@ -382,7 +382,7 @@ class RepresentationChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 
 
 class PromptAssembled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What the next prompt holds: totals, and a digest over the ordered (page_id, content_version, level).
+    """The next prompt was chosen: totals, and a digest over the ordered (page_id, content_version, level).
 
     `tokens` counts the whole prompt with what is reserved for the fixed region and the directory line;
     `uncached_tokens` those after the first page that differs from the prompt before. `utility` is what phase 2

@@ -30,7 +30,7 @@ class Trigger(StrEnum):
 
 
 class Cut(StrEnum):
-    """How a harness cut its own context."""
+    """Way in which a harness cut its own context."""
 
     COMPACT = "compact"
     MICRO = "micro"
@@ -68,7 +68,7 @@ class EpochTrigger(StrEnum):
 
 
 class OnPressure(StrEnum):
-    """What the engine does when the required pages do not fit the budget.
+    """Reaction of the engine when the required pages do not fit the budget.
 
     `protect` raises where a bootstrap or constraint page is lost, `raise` at any pressure, `degrade` never.
     """
@@ -79,7 +79,7 @@ class OnPressure(StrEnum):
 
 
 class ResourceClass(StrEnum):
-    """What kind of thing a tool reads or changes; an unknown tool invalidates all results that read any."""
+    """Kind of thing that a tool reads or changes; an unknown tool invalidates all results that read any."""
 
     FILE = "file"
     PROCESS = "process"
@@ -87,7 +87,7 @@ class ResourceClass(StrEnum):
 
 
 class ReturnStatus(StrEnum):
-    """How a tool call ended."""
+    """End of a tool call."""
 
     OK = "ok"
     ERROR = "error"
@@ -95,7 +95,7 @@ class ReturnStatus(StrEnum):
 
 
 class RecallOutcome(StrEnum):
-    """What a memory backend answered."""
+    """Answer of a memory backend."""
 
     OK = "ok"
     NO_MATCH = "no_match"
@@ -105,7 +105,7 @@ class RecallOutcome(StrEnum):
 
 
 class NeedRule(StrEnum):
-    """How a need was found: a repeated read, data flow into a call, or told by the caller."""
+    """Rule by which a need was found: a repeated read, data flow into a call, or told by the caller."""
 
     REPEATED_READ = "repeated_read"
     DATA_FLOW = "data_flow"
@@ -113,7 +113,7 @@ class NeedRule(StrEnum):
 
 
 class Op(StrEnum):
-    """How an update changes a field of the durable store."""
+    """Operation of an update on a field of the durable store."""
 
     APPEND = "append"
     MERGE = "merge"
@@ -123,7 +123,7 @@ class Op(StrEnum):
 
 
 class SchemaVerdict(StrEnum):
-    """Whether the edge knows the field and found type and size right."""
+    """Verdict of the edge on a field: known, of the right type and size."""
 
     OK = "ok"
     UNKNOWN_FIELD = "unknown_field"
@@ -169,7 +169,7 @@ class FaultType(StrEnum):
 
 
 class FaultReason(StrEnum):
-    """What a fault rests on."""
+    """Observation that a fault rests on."""
 
     NOT_RESIDENT = "not_resident"
     RERUN = "rerun"
@@ -183,7 +183,7 @@ class FaultReason(StrEnum):
 
 
 class PressureReason(StrEnum):
-    """Which part of the required set did not fit."""
+    """Part of the required set that did not fit."""
 
     FLOORS = "floors"
     ARRIVALS = "arrivals"
@@ -253,7 +253,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What one registered validator said of an update.
+    """Verdict of one registered validator on an update.
 
     `error` is a commitment to what it raised, or to the fact that it was not done in time; it does not agree then.
     """
@@ -264,7 +264,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What an update rests on: a page or an event version of this session, or a version of a shared scope."""
+    """Evidence of an update: a page or an event version of this session, or a version of a shared scope."""
 
     page_id: str | None = None
     version: int | None = None
@@ -272,7 +272,7 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class UpdateFacts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What the edge found out about one update of the durable store; `decide` needs nothing else.
+    """Facts that the edge found out about one update of the durable store; `decide` needs nothing else.
 
     `field` is a declared name, or the id of the page that is written back. `base_version` is the committed
     version of the field that the writer saw (0: none), `scope_version` the version of the shared scope that

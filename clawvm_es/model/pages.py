@@ -1,4 +1,4 @@
-"""What a page is: its type, the levels it can be held at, and the table of page types."""
+"""Pages: types, the levels that each can be held at, and the table of page types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clawvm_es.model.bounds import Count, Ordinal, Tokens
 
 
 class Fidelity(StrEnum):
-    """How much of a page stands in the prompt: `absent < pointer < structured < compressed < full`."""
+    """Share of a page that is in the prompt: `absent < pointer < structured < compressed < full`."""
 
     ABSENT = "absent"
     POINTER = "pointer"
@@ -31,7 +31,7 @@ ABSENT, POINTER, STRUCTURED, COMPRESSED, FULL = range(5)
 
 
 class PageType(StrEnum):
-    """What kind of state a page holds; the type decides its floor, its pin and its levels."""
+    """Kind of state that a page holds; it decides floor, pin and levels."""
 
     BOOTSTRAP = "bootstrap"
     CONSTRAINT = "constraint"
@@ -40,11 +40,11 @@ class PageType(StrEnum):
     EVIDENCE = "evidence"
     CONVERSATION = "conversation"
     SUMMARY = "summary"
-    """What a harness wrote in place of what it took out of its context."""
+    """Text that a harness wrote in place of what it took out of its context."""
 
 
 class Pin(StrEnum):
-    """How strongly a page is held in the prompt."""
+    """Strength with which a page is held in the prompt."""
 
     NONE = "none"
     SOFT = "soft"
@@ -68,7 +68,7 @@ class Author(StrEnum):
 
 
 class OriginKind(StrEnum):
-    """Where a page's text came from."""
+    """Source of a page's text."""
 
     TRANSCRIPT = "transcript"
     TOOL_CALL = "tool_call"
@@ -100,14 +100,14 @@ class Level(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Holding(StrEnum):
-    """What a page of a type holds, which foretells how likely it is needed again."""
+    """Content of a type's pages, which foretells how likely they are needed again."""
 
     RESULT = "result"
     """The result of a tool: of one file or record, or another."""
     SPEECH = "speech"
-    """What the model said, or what it was told."""
+    """Text that the model said or was told."""
     STATEMENT = "statement"
-    """What was stated for good: a rule, a plan, a preference."""
+    """Text stated for good: a rule, a plan, a preference."""
 
 
 class Extra(StrEnum):

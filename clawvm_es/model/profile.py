@@ -33,7 +33,7 @@ class Capability(StrEnum):
 
 
 WEAK: Final = (Capability.FLUSH_STAGING, Capability.FIXED_BOOTSTRAP)
-"""What stands in for mechanisms of the contract in policies that have none."""
+"""Substitutes for mechanisms of the contract, in policies that have none."""
 CONTRACT: Final = tuple(capability for capability in Capability if capability not in WEAK)
 """All mechanisms of the contract."""
 
@@ -167,5 +167,5 @@ class Profile:
 
     @property
     def retrieves(self) -> bool:
-        """Whether its rule asks a retriever."""
+        """Tell whether its rule asks a retriever."""
         return RULES[self.rule].retrieves

@@ -77,7 +77,7 @@ def load_tools(path: str | os.PathLike[str]) -> tuple[Tool, ...]:
 
 
 class _Wrong(Exception):
-    """What is wrong with a declaration, and where."""
+    """Fault of a declaration, with its path."""
 
 
 @attrs.frozen

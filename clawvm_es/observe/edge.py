@@ -101,7 +101,7 @@ class Edge:
         return clean
 
     def mark(self) -> tuple[int, int]:
-        """How many keys are known, for `rewind`."""
+        """Number of known keys, for `rewind`."""
         return self.signatures.count, self.resource_keys.count
 
     def rewind(self, mark: tuple[int, int]) -> None:

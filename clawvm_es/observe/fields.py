@@ -46,20 +46,20 @@ class Fields:
         return [text_of(item) for item in list_of(self.raw.get(name))]
 
     def is_text(self, name: str) -> bool:
-        """Whether there is a string."""
+        """Tell whether there is a string."""
         return is_text(self.raw.get(name))
 
     def is_list(self, name: str) -> bool:
-        """Whether there is an array."""
+        """Tell whether there is an array."""
         return isinstance(self.raw.get(name), list)
 
     def is_odd(self, name: str) -> bool:
-        """Whether there is something that is neither a string, an array nor null."""
+        """Tell whether there is something that is neither a string, an array nor null."""
         value = self.raw.get(name)
         return value is not None and not is_text(value) and not isinstance(value, list)
 
     def flag(self, name: str) -> bool:
-        """Whether there is a `true`."""
+        """Tell whether there is a `true`."""
         return self.raw.get(name) is True
 
     def count(self, name: str) -> int:
@@ -152,7 +152,7 @@ def _instant(value: object) -> int | None:
 
 
 def is_text(value: object) -> bool:
-    """Whether `value` is a string; a number that is kept as its source wrote it is none."""
+    """Tell whether `value` is a string; a number that is kept as its source wrote it is none."""
     return isinstance(value, str) and not isinstance(value, Lexeme)
 
 

@@ -1,4 +1,4 @@
-"""What an observer knows of a session: learned from the events of its log, in their order, and from nothing else."""
+"""Knowledge of an observer about a session: learned from the events of its log, in their order, and from nothing else."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class MadeCall:
 
 @attrs.frozen
 class Done:
-    """What the page of a result says about its call."""
+    """Line about its call on the page of a result."""
 
     tool: str
     path: str

@@ -59,7 +59,7 @@ class Written:
             self.pending.append(text)
 
     def holds(self, text: str) -> bool:
-        """Whether one of the texts contains `text`."""
+        """Tell whether one of the texts contains `text`."""
         if self.pending:
             self._fold()
         return any(text in chunk for chunk in self.chunks)
@@ -74,7 +74,7 @@ class Written:
 
 @attrs.define
 class Context:
-    """What the recorded harness had in its context, page by page, and what it ever had."""
+    """Pages that the recorded harness had in its context, and all that it ever had."""
 
     count: Callable[[str], int]
     open: Callable[[str], str]  # from a body's commitment to its text
@@ -178,7 +178,7 @@ class Context:
                 self.wrote.add(text)
 
     def _counts(self, text: str) -> bool:
-        """Whether `text` is long enough to say where it came from."""
+        """Tell whether `text` is long enough to say where it came from."""
         if len(text) >= NEED_CHARS_MIN:
             return True
         return len(text) >= NEED_CHARS_MIN_LEAF and self.leaves.get(text, 0) > 0 and has_digit(text)

@@ -104,7 +104,7 @@ class Observer:
 
     @property
     def edge(self) -> Edge:
-        """Where bodies and ordinals go."""
+        """Place for bodies and ordinals."""
         return self.known.edge
 
     @edge.setter

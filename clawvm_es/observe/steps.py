@@ -53,7 +53,7 @@ class SystemMessage:
 
 @attrs.frozen
 class UserMessage:
-    """What the user said; `harness` if the harness put the text into the context on its own."""
+    """Text of the user; `harness` if the harness put the text into the context on its own."""
 
     text: str
     lines: Lines = NOWHERE

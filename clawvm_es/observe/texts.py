@@ -83,7 +83,7 @@ def json_leaves(text: str) -> frozenset[str]:
 
 
 def has_digit(text: str) -> bool:
-    """Whether a digit stands in `text`."""
+    """Tell whether a digit stands in `text`."""
     return _DIGIT.search(text) is not None
 
 

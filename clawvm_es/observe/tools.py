@@ -27,7 +27,7 @@ Validator: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 
 class Role(StrEnum):
-    """What an argument is; only what the model took from its context can be a need (§10)."""
+    """Role of an argument; only what the model took from its context can be a need (§10)."""
 
     PATH = "path"
     COMMAND = "command"
@@ -44,7 +44,7 @@ def _series(values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 class Kind(StrEnum):
-    """How the effects of a tool are known."""
+    """Source of the effects of a tool."""
 
     PLAIN = "plain"  # by its declaration
     SHELL = "shell"  # by a parse of its command
@@ -90,7 +90,7 @@ class Tool:
 
 @attrs.frozen
 class Effects:
-    """What a call reads, writes and invalidates, and whether it is deterministic (its `reads` are complete).
+    """Effects of a call: reads, writes, what it invalidates; deterministic only if its `reads` are complete.
 
     `about` is the one file or record that its arguments name: its result shows that, or a change of it.
     """
@@ -162,7 +162,7 @@ def normalised(tool: Tool, use: ToolUse) -> Mapping[str, object]:
 
 
 def effects(tool: Tool, use: ToolUse) -> Effects:
-    """What a call does, by its tool's row and its arguments."""
+    """Return the effects of a call, by its tool's row and its arguments."""
     if tool.kind is Kind.SHELL:
         command = use.arguments.get("command")
         found = effect(command) if isinstance(command, str) else Effect.MAY_WRITE

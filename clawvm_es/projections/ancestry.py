@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class Streams(Protocol):
-    """What ancestors are found in: the rows of all streams as of now, and a fold of a part of one."""
+    """Sources of ancestors: the rows of all streams as of now, and a fold of a part of one."""
 
     past: Past
     sessions: dict[str, SessionFold]

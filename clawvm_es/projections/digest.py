@@ -16,7 +16,7 @@ START = sha256(b"clawvm-es decision 1").digest()
 
 
 def words(turn: int, event_type: str, schema_version: int) -> bytes:
-    """What stands before the data of a decision: three words, each ended by a blank."""
+    """Prefix of the data of a decision: three words, each ended by a blank."""
     return f"{turn} {event_type} {schema_version} ".encode()
 
 

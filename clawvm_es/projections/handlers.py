@@ -1,4 +1,4 @@
-"""What each event type changes in the rows of its session: one function per type, and the table of all of them."""
+"""Changes of each event type to the rows of its session: one function per type, and their table."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def origin_text(origin: LeanOrigin) -> str:
 
 
 def evidence_text(evidence: Evidence) -> str:
-    """What an update rests on, as a person reads it: `page p3`, `event 17`, `scope version 4`."""
+    """Return the evidence of an update as a person reads it: `page p3`, `event 17`, `scope version 4`."""
     parts = (("page", evidence.page_id), ("event", evidence.version), ("scope version", evidence.scope_version))
     return ", ".join(f"{what} {which}" for what, which in parts if which is not None)
 
@@ -406,7 +406,7 @@ LEAN: Final[Mapping[type[e.Event], type[msgspec.Struct]]] = MappingProxyType(
 
 @attrs.frozen
 class Handler:
-    """How the events of one type are decoded (in their current schema version) and applied."""
+    """Decoder and function for the events of one type, in their current schema version."""
 
     version: int
     tag: bytes  # type and version, as the decision digest has them

@@ -1,4 +1,4 @@
-"""What a row of each read model holds. Columns are in the order in which a person reads them.
+"""Rows of the read models. Columns are in the order in which a person reads them.
 
 Levels, types and reasons are their names, times are UTC as text, `seq` and `version` lead back to the event.
 Texts stand as commitments; the views of `tables` bring them back. A fork has rows of its own only for what its own

@@ -21,7 +21,7 @@ from clawvm_es.projections.tables import DURABLE_STORE, MODELS, SESSIONS, TABLES
 R = TypeVar("R")
 
 _REPORTED: Final = 20
-"""How many differing rows are named for each table."""
+"""Differing rows that are named for each table."""
 
 
 @attrs.frozen
@@ -124,7 +124,7 @@ def _streams(log: EventLog) -> Again:
 
 
 def projections_problems(log: EventLog) -> list[str]:
-    """What of the stored read models a rebuild up to the same place would not give; empty where all is well.
+    """Return the differences of the stored read models from a rebuild up to the same place; empty if there are none.
 
     Models that were never stored, or are of another version, are no problem: the next catch-up makes them.
     """

@@ -126,7 +126,7 @@ def advance(
 
 
 def _cut(reader: ModelReader, least: int, end: int) -> int:
-    """Where a piece of the log may end: at `least` or after it, before an input."""
+    """Return the place where a piece of the log may end: at `least` or after it, before an input."""
     found = reader.next_input(least) if least < end else None
     return end if found is None else found - 1
 

@@ -113,7 +113,7 @@ def _letter(letter: str) -> str:
 
 
 def _pattern(opening: str, slashes: str, ignored: str, letter: Callable[[str], str], other: str) -> tuple[str, str]:
-    """What opens a tag of ours, and what follows; `other` are further forms of the letters ``pa``."""
+    """Pattern of an opening tag of ours, and of what follows; `other` are further forms of the letters ``pa``."""
     between, blank = f"[{ignored}]*+", rf"[\s{ignored}]*+"
     page, directory = (between.join(f"[{letter(char)}]" for char in word) for word in ("page", "directory"))
     if other:

@@ -21,7 +21,7 @@ RENDERER: Final = "frames/2"
 
 @attrs.frozen
 class Frame:
-    """What a frame states: the page's id and type, who wrote the text (its trust), and where it came from.
+    """Statement of a frame: the page's id and type, who wrote the text (its trust), and where it came from.
 
     `source` is one line: a tool and its arguments, or a path. It may hold anything; `framed` escapes it.
     """
@@ -51,7 +51,7 @@ def framed(frame: Frame, level: Fidelity, text: str, renderer: str = RENDERER) -
 
 
 def framed_otherwise(frame: Frame, text: str) -> bool:
-    """Whether an older renderer frames this text in another way, so that its recorded count may be another."""
+    """Tell whether an older renderer frames this text in another way, so that its recorded count may be another."""
     now = ESCAPINGS[RENDERER]
     source, inside = now.attribute(frame.source), now.text(text)
     return any(old.attribute(frame.source) != source or old.text(text) != inside for old in ESCAPINGS.values())

@@ -25,7 +25,7 @@ class Form:
 
     @property
     def stand_in(self) -> str:
-        """What stands for a credential that was hidden."""
+        """Text in place of a credential that was hidden."""
         return f"[{self.name} hidden]"
 
 
@@ -60,7 +60,7 @@ FORMS: Final = (
 
 
 def holds_secret(text: str) -> bool:
-    """Whether a text holds a credential of a known form."""
+    """Tell whether a text holds a credential of a known form."""
     return any(form.mark in text and form.pattern.search(text) for form in FORMS)
 
 

@@ -53,7 +53,7 @@ def _term(char: str) -> str:
 
 
 def _term_mark(char: str) -> bool:
-    """Whether a character of a decomposition stays in the term."""
+    """Tell whether a character of a decomposition stays in the term."""
     combining = _OLD.combining(char)
     return not combining or combining in _KEPT_MARKS
 
@@ -97,7 +97,7 @@ def terms(text: str) -> tuple[str, ...]:
 
 
 def pattern(words: str) -> re.Pattern[str] | None:
-    """What finds `words` in a spaced text, standing together as they do here; None where they hold no term.
+    """Pattern that finds `words` together in a spaced text; None where they hold no term.
 
     Between two words there may be anything that is no term; characters that stand side by side here, have to.
     """
@@ -120,7 +120,7 @@ def _beside(one: str, other: str) -> int:
 
 
 def _alone(term: str) -> bool:
-    """Whether a term is a character that is one by itself."""
+    """Tell whether a term is a character that is one by itself."""
     return len(term) == 1 and " " in _TERMS[ord(term)]
 
 

@@ -47,7 +47,7 @@ def visible_lines(text: str) -> list[str]:
 
 @cache
 def _escaped() -> re.Pattern[str]:
-    """What is escaped; made when it is first needed, since that takes as long as many a verb."""
+    """Characters to escape; made when first needed, since that takes as long as many a verb."""
     return re.compile(
         f"[{_CONTROLS}{_UNSEEN}]"
         f"|(?<!{_JOINING})[\\u200c\\u200d]|[\\u200c\\u200d](?!{_JOINING})"

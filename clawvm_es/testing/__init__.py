@@ -1,4 +1,4 @@
-"""What tests of harnesses and of this package share; everything that is not named here may move.
+"""Helpers that tests of harnesses and of this package share; everything that is not named here may move.
 
 | you test | use |
 |---|---|

@@ -31,7 +31,7 @@ from clawvm_es.testing.journals import live_session, memory_journal
 
 
 class ClockContract:
-    """What the clock of a journal must do; fixture `clock`."""
+    """Contract of a journal's clock; fixture `clock`."""
 
     def test_it_tells_whole_microseconds_of_our_time(self, clock: Callable[[], int]) -> None:
         """A time is an integer that event data can hold, after 1970."""
@@ -46,7 +46,7 @@ class ClockContract:
 
 
 class TokenCounterContract:
-    """What a token counter must do; fixture `counter`."""
+    """Contract of a token counter; fixture `counter`."""
 
     TEXTS = (
         '<page id="p1" type="plan">\nGoal: ship\n</page>\n',
@@ -76,7 +76,7 @@ class TokenCounterContract:
 
 
 class ToolContract:
-    """What a declared tool must do whose results may be served again.
+    """Contract of a declared tool whose results may be served again.
 
     Fixtures: `tool`; `arguments` of a call that it can make; `change`, which changes what that call reads.
     """
@@ -126,7 +126,7 @@ class ToolContract:
 
 
 class MemoryBackendContract:
-    """What a memory backend must do; fixtures `backend`, and `known`, a query that it can answer."""
+    """Contract of a memory backend; fixtures `backend`, and `known`, a query that it can answer."""
 
     UNKNOWN = "qzx vvv 0xdeadbeef"
     """A query that no backend should have an answer to."""

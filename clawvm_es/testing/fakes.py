@@ -26,7 +26,7 @@ import attrs
 from clawvm_es.observe.tools import Tool
 
 START_US: Final = 1_700_000_000_000_000
-"""Where fake clocks begin, unless told otherwise: in November 2023."""
+"""Start of fake clocks, unless told otherwise: in November 2023."""
 
 
 @attrs.define

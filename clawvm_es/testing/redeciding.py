@@ -39,7 +39,7 @@ def assert_redecides(session: RecordedSession | Iterable[Recorded]) -> None:
 
 
 def first_difference(session: RecordedSession | Iterable[Recorded]) -> NondeterminismError | None:
-    """What stops today's code from deciding a session the same; None where nothing does."""
+    """Return the first decision of today's code that differs; None if there is none."""
     try:
         redecide(session.rows if isinstance(session, RecordedSession) else session)
     except NondeterminismError as error:
@@ -57,7 +57,7 @@ def rewrite(session: RecordedSession, accepted: Accepted) -> RecordedSession:
 
 
 def explained(session: RecordedSession | Iterable[Recorded], problem: NondeterminismError) -> str:
-    """What differs, as a person reads it: the first line is enough to know, the rest to understand."""
+    """Describe the difference for a person: the first line is enough to know, the rest to understand."""
     difference = problem.difference
     deciders = _deciders(session)
     if not isinstance(difference, Difference):

@@ -214,4 +214,4 @@ _STEPS: Final[tuple[Callable[[st.DrawFn, Given], Sequence[e.Input]], ...]] = (
     *(_write, _write, _turn, _turn, _respond, _call, _call),
     *(_stage, _boundary, _recall, _budget, _resume, _on_a_page),
 )
-"""What a session may do next; what happens most stands twice."""
+"""Steps that a session may do next; frequent ones are listed twice."""

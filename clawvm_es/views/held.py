@@ -94,7 +94,7 @@ def prompt(
 def provenance(
     log: EventLog, session_id: str, *, version: int | None = None, turn: int | None = None
 ) -> dict[str, Any]:
-    """Where each span of a turn's prompt came from."""
+    """Return the origin of each span of a turn's prompt."""
     shown, spans = spans_of(log, session_id, version_at(log, session_id, version, turn))
     told = [attrs.asdict(span, filter=lambda field, _: field.name != "text") for span in spans]
     return _assembled(shown) | {"spans": told}

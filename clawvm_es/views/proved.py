@@ -78,7 +78,7 @@ def verification(
 
 
 def _anchored(path: str, note_path: str, note: bytes, key_path: str) -> tuple[Anchored | None, list[dict[str, str]]]:
-    """How far a journal is anchored by a checkpoint, and what about it does not fit."""
+    """Anchoring of a journal by a checkpoint, and what about it does not fit."""
     key = anchors.load_public(key_path)
     try:
         with opened(path) as log:
@@ -149,7 +149,7 @@ def _difference(journal: str, session_id: str, error: NondeterminismError) -> di
 
 
 def redaction(done: Redaction) -> dict[str, Any]:
-    """What an erasure came to, or would: texts by session, events by stream, and who still holds a text."""
+    """Return the outcome of an erasure, done or planned: texts by session, events by stream, and who still holds a text."""
     return {
         "status": done.status,
         "commitments": done.commitments,

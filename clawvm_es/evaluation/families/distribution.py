@@ -1,4 +1,4 @@
-"""What a workload asks of memory, whatever the policy: needs, their distances, repeats, boundaries and recalls."""
+"""Demands of a workload on memory, whatever the policy: needs, their distances, repeats, boundaries and recalls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "staged": ("dirty_pages", "updates"),
     "recalls": tuple(RecallOutcome),
 }
-"""What is counted, group by group, in the order in which it is told."""
+"""Counts, group by group, in the order in which they are told."""
 
 
 def distribution(workload: Workload) -> Mapping[str, Mapping[str, int]]:

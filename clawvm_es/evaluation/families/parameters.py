@@ -16,7 +16,7 @@ SWEEP = (Fraction(1, 2), Fraction(2))
 
 
 class Parameters(attrs.AttrsInstance, Protocol):
-    """What all families have in common: what is asked for again, and how.
+    """Parameters that all families share: what is asked for again, and how.
 
     Their meanings are those of `MEANINGS`.
     """

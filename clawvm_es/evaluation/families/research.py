@@ -134,7 +134,7 @@ class _Research:
                 self._work()
 
     def _between_turns(self) -> None:
-        """What happens while the agent does nothing: sources are revised, the harness makes room."""
+        """Write what happens while the agent does nothing: sources are revised, the harness makes room."""
         story, parameters = self.story, self.parameters
         known = story.in_use()
         if known and story.chance(parameters.churn_permille):

@@ -109,7 +109,7 @@ class Script:
         self.inputs.append(Command(data, len(self.inputs) * SECOND_US, principal))
 
     def _body(self, text: str) -> str:
-        """What stands for a text until the trace is written."""
+        """Placeholder of a text until the trace is written."""
         commitment = sha256(encode(text)).hexdigest()
         self.bodies[commitment] = text
         return commitment

@@ -1,4 +1,4 @@
-"""What the families share: subjects that an agent reads, forgets and needs again, and the dice that decide."""
+"""Parts that the families share: subjects that an agent reads, forgets and needs again, and the dice that decide."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Story:
         return self.dice.randrange(low, high + 1)
 
     def due(self, what: str, every: int) -> bool:
-        """Whether `every` turns have passed since this was true, or since the session began."""
+        """Tell whether `every` turns have passed since this was true, or since the session began."""
         if self.script.turn - self.last.get(what, 0) < every:
             return False
         self.last[what] = self.script.turn
@@ -170,7 +170,7 @@ class Story:
             self.script.says(Author.MODEL, text)
 
     def make_room(self, compact_every: int, prune_every: int, kept: int) -> None:
-        """What a harness does between turns: compact, or prune all tool results but the `kept` newest, as due."""
+        """Write a harness's work between turns: compact, or prune all tool results but the `kept` newest, as due."""
         if self.due("compact", compact_every):
             self.script.boundary(Boundary.COMPACT)
             self.forgets = True

@@ -117,7 +117,7 @@ def _plain(root: Element, identity: str, title: str) -> Element:
 
 
 def _tip(group: Element) -> None:
-    """What a browser shows of a dot or bar when the mouse is on it."""
+    """Tooltip of a dot or bar in a browser."""
     told = [found.text for kind in ("value", "x_label") for found in group.findall(f"desc[@class='{kind}']")]
     if told:
         SubElement(group, "title").text = " at ".join(filter(None, told))

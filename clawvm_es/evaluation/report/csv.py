@@ -37,7 +37,7 @@ def _long(table: Table) -> Iterator[tuple[str, str, int | str]]:
 
 
 def _naming(table: Table) -> int:
-    """How many of the first columns tell the rows apart; 0 if they do not before the last one."""
+    """Return how many of the first columns tell the rows apart; 0 if they do not before the last one."""
     for count in range(1, len(table.columns)):
         if len({row[:count] for row in table.rows}) == len(table.rows):
             return count

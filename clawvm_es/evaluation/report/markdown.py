@@ -14,7 +14,7 @@ _INTERVAL: Final = r"\[[-+]\d+, [-+]\d+\](?![\[(:])"
 """Brackets that Markdown takes for no link."""
 _MARKS: Final = re.compile(rf"({_INTERVAL})|([\\*\[\]<>|#`]|(?<!\w)_|_(?!\w))")
 _STARTS: Final = re.compile(r"^([-+](?!\d)|\d+(?=[.)] ))")
-"""What would begin a list."""
+"""Beginnings of lists."""
 
 
 def render(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""What a report holds, before it is told in any format."""
+"""Content of a report, before any format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether no gate fails."""
+        """Tell whether no gate fails."""
         return all(part.section.holds is not False for part in self.parts)
 
     @property
@@ -88,7 +88,7 @@ class Report:
 
 
 def verdict(part: Part) -> str:
-    """What came of a part, in a few words."""
+    """Outcome of a part, in a few words."""
     section = part.section
     if part.timed:
         return "measured on this machine: see the timings"

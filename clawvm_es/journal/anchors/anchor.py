@@ -83,7 +83,7 @@ def inclusion_proofs(log: EventLog, seqs: Sequence[int], size: int) -> list[list
 
 
 def rest_roots(log: EventLog, seqs: Sequence[int], size: int) -> list[bytes]:
-    """What is needed beside these events (in order) to work out the root of the first `size`: `merkle.rest_spans`."""
+    """Return the hashes that give, with these events in order, the root of the first `size` (`merkle.rest_spans`)."""
     spans = merkle.rest_spans([seq - 1 for seq in seqs], size)
     roots = _roots(anchoring(log, "a proof"), size, spans)
     return [roots[span] for span in spans]

@@ -32,7 +32,7 @@ _DAY_S: Final = 86_400
 
 @attrs.frozen
 class PublicKey:
-    """What checks signatures: the key's name, its 32 bytes, and the last second (Unix time) at which it is good."""
+    """Public key that checks signatures: name, 32 bytes, and the last second (Unix time) at which it is good."""
 
     name: str
     key: bytes
@@ -49,11 +49,11 @@ class PublicKey:
         return datetime.fromtimestamp(self.not_after_s, UTC).strftime(_TIME)
 
     def expired(self, now_s: int) -> bool:
-        """Whether the key is no longer good."""
+        """Tell whether the key is no longer good."""
         return now_s > self.not_after_s
 
     def verifies(self, signature: bytes, text: bytes) -> bool:
-        """Whether the key's owner signed `text`."""
+        """Tell whether the key's owner signed `text`."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -66,7 +66,7 @@ class PublicKey:
 
 @attrs.frozen
 class SecretKey:
-    """What signs; `repr` does not show the secret."""
+    """Secret key that signs; `repr` does not show the secret."""
 
     public: PublicKey
     secret: bytes = attrs.field(repr=False)

@@ -163,7 +163,7 @@ def roots(leaves: Iterable[bytes], spans: Iterable[Span]) -> dict[Span, bytes]:
 
 
 def includes(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Whether `proof` shows that leaf `index` of the tree with `size` leaves and this root is `leaf`."""
+    """Tell whether `proof` shows that leaf `index` of the tree with `size` leaves and this root is `leaf`."""
     if not 0 <= index < size:
         return False
     node, last, computed = index, size - 1, leaf_hash(leaf)
@@ -181,7 +181,7 @@ def includes(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: b
 
 
 def consistent(first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]) -> bool:
-    """Whether `proof` shows that the tree of `first` leaves is how the tree of `second` leaves began."""
+    """Tell whether `proof` shows that the tree of `first` leaves is how the tree of `second` leaves began."""
     if not 0 <= first <= second:
         return False
     if first == second:

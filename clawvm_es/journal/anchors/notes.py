@@ -31,7 +31,7 @@ _CONTROL: Final = re.compile(r"[\0-\x09\x0b-\x1f]")
 
 @attrs.frozen
 class Checkpoint:
-    """What a log was: `origin` is the journal's id, `size` how many events, `root` of their tree."""
+    """State of a log: `origin` is the journal's id, `size` how many events, `root` of their tree."""
 
     origin: str
     size: int
@@ -64,7 +64,7 @@ def open_note(raw: bytes, key: PublicKey) -> Checkpoint:
 
 
 def unverified(raw: bytes) -> Checkpoint:
-    """What a note says, whoever signed it; raises `AnchorRefused` where it is no checkpoint."""
+    """Read a note, whoever signed it; raises `AnchorRefused` where it is no checkpoint."""
     text, lines = _split(raw)
     for line in lines:
         _signature(line)

@@ -1,4 +1,4 @@
-"""What a log can do beside keeping events and bodies: declared, and refused aloud where it is not."""
+"""Capabilities of a log beside keeping events and bodies: declared, and refused aloud where it is not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from clawvm_es.errors import MissingCapability
 
 
 class Capability(StrEnum):
-    """What a log can do beside keeping events and bodies.
+    """Capabilities of a log beside keeping events and bodies.
 
     `snapshots`, `models` and `text` are caches: without them, states and read models are folded and texts are
     scanned. Without one of the others its verbs refuse.

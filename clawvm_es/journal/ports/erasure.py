@@ -10,7 +10,7 @@ from clawvm_es.journal.ports.capabilities import Capability, require
 
 
 class Erasure(StrEnum):
-    """How far an erasure came."""
+    """Progress of an erasure."""
 
     NOTHING = "nothing"
     """There was nothing to erase."""

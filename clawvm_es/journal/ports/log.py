@@ -16,14 +16,14 @@ from clawvm_es.model.events import Event
 
 
 class Durability(StrEnum):
-    """How a commit reaches the disk: `normal` survives a killed process, `full` also a power cut."""
+    """Durability of a commit: `normal` survives a killed process, `full` also a power cut."""
 
     NORMAL = "normal"
     FULL = "full"
 
 
 class Expected(Enum):
-    """What the caller expects of a stream, where it names no version."""
+    """Expectation of the caller about a stream, where it names no version."""
 
     ANY = "any"
     NO_STREAM = "no_stream"
@@ -74,7 +74,7 @@ class Recorded(NamedTuple):
 
 @attrs.frozen
 class Head:
-    """Where a stream stands: its last version, that event's seq and hash; provisional after a `normal` commit."""
+    """Head of a stream: its last version, that event's seq and hash; provisional after a `normal` commit."""
 
     session_id: str
     version: int
@@ -87,7 +87,7 @@ class Transaction(Protocol):
     """An open write transaction: the only writer until it ends."""
 
     def head(self, session_id: str) -> Head | None:
-        """Where a stream stands, inside this transaction."""
+        """Return the head of a stream inside this transaction."""
 
     def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
         """The input that was recorded under a key and its decisions; empty if there is none."""
@@ -126,15 +126,15 @@ class EventLog(Protocol):
 
     @property
     def place(self) -> str:
-        """Where the log is kept, for messages: the path of a file."""
+        """Place of the log, for messages: the path of a file."""
 
     @property
     def read_only(self) -> bool:
-        """Whether every write raises `JournalReadOnly`."""
+        """Tell whether every write raises `JournalReadOnly`."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the log can do beside keeping events and bodies."""
+        """Capabilities of the log beside keeping events and bodies."""
 
     @property
     def journal_id(self) -> str:
@@ -142,7 +142,7 @@ class EventLog(Protocol):
 
     @property
     def reproducible(self) -> bool:
-        """Whether its salts are derived from a seed, so that it comes out the same anywhere."""
+        """Tell whether its salts are derived from a seed, so that it comes out the same anywhere."""
 
     def transaction(self, durability: Durability = Durability.NORMAL) -> AbstractContextManager[Transaction]:
         """Open a write transaction; commit when the block ends, roll everything back when it raises.
@@ -171,7 +171,7 @@ class EventLog(Protocol):
         """The first event of a stream; None if it does not exist."""
 
     def head(self, session_id: str) -> Head | None:
-        """Where a stream stands; None if it does not exist."""
+        """Return the head of a stream; None if it does not exist."""
 
     def heads(self) -> tuple[Head, ...]:
         """The heads of all streams, by session id."""

@@ -1,4 +1,4 @@
-"""Whether stored snapshots are what a fold gives: each is compared with a fold on from the one it rests on.
+"""Check of stored snapshots: each is compared with a fold from the one that it rests on.
 
 The first of a chain is compared with a fold from zero, so by induction all are.
 """
@@ -21,7 +21,7 @@ from clawvm_es.journal.snapshots.take import advance, changes, give_up
 
 
 def snapshot_problems(log: EventLog) -> Iterator[Problem]:
-    """What of the stored snapshots is not as a fold from zero gives it.
+    """Yield stored snapshots that differ from a fold from zero.
 
     None at all, and those that another version of this program made, are no problem.
     """
@@ -39,7 +39,7 @@ def snapshot_problems(log: EventLog) -> Iterator[Problem]:
 
 
 def _wrong(log: EventLog, store: SnapshotStore, row: SnapshotRow, known: dict[int, SnapshotRow]) -> str:
-    """What is wrong with one snapshot; empty if nothing is."""
+    """Describe the first fault of one snapshot; empty if there is none."""
     reader = Reader(store, lineage(log, row.session_id, row.version))
     below = None if row.base is None else known.get(row.base)
     if row.base is not None and below is None:

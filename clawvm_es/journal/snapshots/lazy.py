@@ -17,16 +17,16 @@ V_co = TypeVar("V_co", covariant=True)
 
 
 class Source(Protocol[K, V_co]):
-    """Where the entries come from."""
+    """Source of the entries."""
 
     def count(self) -> int:
-        """How many there are."""
+        """Return the number of entries."""
 
     def keys(self) -> Iterator[K]:
         """All keys, in order."""
 
     def has(self, key: K) -> bool:
-        """Whether there is such a key."""
+        """Tell whether there is such a key."""
 
     def find(self, keys: Sequence[K]) -> Mapping[K, V_co]:
         """The entries among `keys` that there are, each value a new object where values can change."""

@@ -1,4 +1,4 @@
-"""What of a state goes where: the mappings that grow with a session become trees, all other fields the head.
+"""Parts of a state in a snapshot: the mappings that grow with a session become trees, all other fields the head.
 
 A page's record holds only what its `page_written` event does not say; the event is read when the page is looked at.
 A field that `State` gets one day goes into the head by itself.
@@ -28,7 +28,7 @@ from clawvm_es.model.pages import Pin
 from clawvm_es.model.profile import Profile, Weights
 
 FORMAT: Final = 3
-"""How snapshots are written."""
+"""Format of snapshots."""
 EventsAt: TypeAlias = Callable[[Sequence[int]], Mapping[int, Event]]
 """Versions of a session → their events."""
 PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
@@ -168,7 +168,7 @@ decode_head: Final = _decoder(Head)
 
 
 def head_of(state: State, roots: Mapping[int, dict[int, int]]) -> Any:
-    """What of a state is no tree, with what leads to its trees."""
+    """Fields of a state outside its trees, with the roots of its trees."""
     counts = {part.number: len(getattr(state, part.name)) for part in PARTS}
     return Head(*(getattr(state, name) for name in HEAD_FIELDS), counts, roots)
 
@@ -194,4 +194,4 @@ def _layout() -> str:
 
 
 MADE_BY: Final = f"{FORMAT}.{REDUCER_VERSION}.{UPCASTERS_VERSION}.{_layout()}"
-"""Which program can use a snapshot: how it is written, the fold, the upcasters, and the fields of a state."""
+"""Marks of the program that can use a snapshot: its format, the fold, the upcasters, and the fields of a state."""

@@ -1,4 +1,4 @@
-"""How heads and nodes are stored: compressed, behind a check that covers the name of what it stands for.
+"""Stored form of heads and nodes: compressed, behind a check that covers the name of what it stands for.
 
 The check of a node covers its id, so that a pointer never leads to another node than the one it was made for.
 LAW-SNAP-2: whatever is read is checked first; what does not fit its check is never used.

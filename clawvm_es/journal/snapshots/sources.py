@@ -1,4 +1,4 @@
-"""Where the lazy mappings of a restored state come from, and what happens when a part cannot be read."""
+"""Sources of the lazy mappings of a restored state, and the fallback when a part cannot be read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PartSource:
     part: Part
 
     def count(self) -> int:
-        """How many there are."""
+        """Return the number of entries."""
         return self.base.counts[self.part.number]
 
     def keys(self) -> Iterator[Any]:
@@ -51,7 +51,7 @@ class PartSource:
         return iter(self._try(self._keys, list))
 
     def has(self, key: Any) -> bool:
-        """Whether there is such a key."""
+        """Tell whether there is such a key."""
         return self._try(lambda: key in self._leaf(key), lambda whole: key in whole)
 
     def find(self, keys: Sequence[Any]) -> dict[Any, Any]:
@@ -98,7 +98,7 @@ class PlaceSource:
         return self.pages.keys()
 
     def has(self, key: Any) -> bool:
-        """Whether there is such a page."""
+        """Tell whether there is such a page."""
         return self.pages.has(key)
 
     def find(self, keys: Sequence[Any]) -> dict[Any, int]:

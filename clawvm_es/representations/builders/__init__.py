@@ -70,7 +70,7 @@ def classify(page_type: PageType, text: str, source: str) -> LevelBuilder:
 
 
 def _is_one_line(lines: list[str]) -> bool:
-    """Whether one line makes up most of the text, so that choosing among lines is no use."""
+    """Tell whether one line makes up most of the text, so that choosing among lines is no use."""
     return max(map(len, lines)) * 2 > sum(map(len, lines))
 
 
@@ -79,7 +79,7 @@ def _is_prose(lines: list[str], source: str) -> bool:
 
 
 def _most(matches: Callable[[str], object], lines: list[str]) -> bool:
-    """Whether more than two fifths of the first filled lines match."""
+    """Tell whether more than two fifths of the first filled lines match."""
     probe = [line[:_LINE_CHARS] for line in lines[:_PROBE] if line and not line.isspace()]
     joined = "".join(probe)
     if "→" in joined or "\t" in joined:

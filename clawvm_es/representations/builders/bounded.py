@@ -1,4 +1,4 @@
-"""What builders see of a text: without what the harness added to it, and, of a huge one, only so much."""
+"""The part of a text that builders see: without what the harness added to it, and, of a huge one, only so much."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _parsed(code: str, language: Language) -> tree_sitter.Tree | None:
 
 @attrs.frozen
 class _Place:
-    """Where a walk is: the line its chunk starts at, enclosing definitions, and levels of nodes below the root."""
+    """Position of a walk: the line its chunk starts at, enclosing definitions, and levels of nodes below the root."""
 
     line: int
     depth: int = 0

@@ -17,7 +17,7 @@ _PROBE = 400  # lines
 
 
 def is_diff(lines: Sequence[str]) -> bool:
-    """Whether a hunk header, and a file header or changed lines on both sides, stand in the first lines."""
+    """Tell whether a hunk header, and a file header or changed lines on both sides, stand in the first lines."""
     probe = lines[:_PROBE]
     hunks = [line for line in probe if line.startswith("@@ ") and line.find(" @@", 3) > 0]
     return bool(hunks) and any(line.startswith(("diff --git ", "--- ", "+++ ")) for line in probe)

@@ -1,4 +1,4 @@
-"""What builders share: lines taken verbatim within an aim of characters, marks for what is left out, pointers."""
+"""Functions that builders share: verbatim lines within an aim of characters, marks for gaps, pointers."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ GUTTER = re.compile(r"\s{0,8}\d{1,7}(?:→|\t)")
 
 
 def has_gutter(lines: Sequence[str]) -> bool:
-    """Whether most of the first lines start with a line number."""
+    """Tell whether most of the first lines start with a line number."""
     probe = lines[:40]
     return len([line for line in probe if ("→" in line or "\t" in line) and GUTTER.match(line)]) * 2 > len(probe)
 

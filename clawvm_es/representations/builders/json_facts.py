@@ -37,7 +37,7 @@ class Lexeme(str):
 
 
 class _Rank(IntEnum):
-    """How likely a scalar is asked for again, the most likely first: that of no value that stood before it."""
+    """Rank of a scalar by how likely it is asked for again, the most likely first: no value is like it before it."""
 
     IDENTIFIER = 0  # one word of letters and digits, no date
     DIGITS = 1  # one word with a digit: a date, a time, a number
@@ -94,7 +94,7 @@ def _nodes(root: _Node) -> Iterator[_Node]:
 
 
 def _opened(node: _Node) -> list[_Node]:
-    """What stands in a container, one level down."""
+    """Items of a container, one level down."""
     if isinstance(node.value, dict):
         pairs = islice(node.value.items(), _NODES)
         node.inner = [_Node(item, f"{_quoted(key[:_WORD_CHARS])}: ", node, node.depth + 1) for key, item in pairs]

@@ -52,7 +52,7 @@ def parsed(text: str) -> _Document | None:
 
 @attrs.frozen
 class _Limits:
-    """How much of a document a skeleton shows: `chars` of strings with blanks, `word_chars` of those without."""
+    """Share of a document that a skeleton shows: `chars` of strings with blanks, `word_chars` of those without."""
 
     items: int
     keys: int
@@ -141,7 +141,7 @@ class _Renderer:
         return self._out
 
     def cut(self, document: _Document) -> list[str]:
-        """What was written before the aim was passed, with a mark at the end."""
+        """Text written before the aim was passed, with a mark at the end."""
         try:
             self._value(document, 0)
         except _OverAim:

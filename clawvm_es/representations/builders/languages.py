@@ -1,4 +1,4 @@
-"""Which languages have outlines: their tree-sitter grammars, and what counts as a definition in each.
+"""Languages with outlines: their tree-sitter grammars, and what counts as a definition in each.
 
 Shell is left out: its scanner needs quadratic time on unbalanced here-documents.
 """

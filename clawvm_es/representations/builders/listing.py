@@ -34,7 +34,7 @@ _LINE_CHARS = 160
 
 
 def is_listing(lines: Sequence[str]) -> bool:
-    """Whether at least two thirds of the first lines name a place in a file, or are nothing but a path."""
+    """Tell whether at least two thirds of the first lines name a place in a file, or are nothing but a path."""
     probe = [line[:400] for line in lines[:_PROBE] if line.strip()]
     too_many = islice(filterfalse(_PLACE.match, probe), len(probe) // 3, None)
     return len(probe) >= 4 and next(too_many, None) is None

@@ -37,7 +37,7 @@ _ALARMS_PERMILLE = 600  # a compressed level may grow to this much of the text t
 
 @attrs.frozen
 class _Scan:
-    """What one pass over the lines finds: alarms, and the first line of each kind with how many there are."""
+    """Findings of one pass over the lines: alarms, and the first line of each kind with how many there are."""
 
     alarms: Sequence[int]
     counts: Mapping[int, int]

@@ -1,4 +1,4 @@
-"""What a builder is: it makes the levels below full out of one page's text."""
+"""The protocol of builders, which make the levels below full out of one page's text."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class MemoryLog:
             return next(iter(self._streams.get(session_id, ())), None)
 
     def head(self, session_id: str) -> Head | None:
-        """Where a stream stands; None if it does not exist."""
+        """Return the head of a stream; None if it does not exist."""
         with self._reading():
             stream = self._streams.get(session_id)
             return self._head(stream[-1]) if stream else None
@@ -264,7 +264,7 @@ class MemoryTransaction:
         self._log._end(self, commit=kind is None)
 
     def head(self, session_id: str) -> Head | None:
-        """Where a stream stands, inside this transaction."""
+        """Return the head of a stream inside this transaction."""
         stream = self._stream(session_id)
         if not stream:
             return None

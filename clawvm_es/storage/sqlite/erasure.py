@@ -1,4 +1,4 @@
-"""What follows the erasure of bodies: no trace of them stays in the file or its write-ahead log.
+"""Scrubbing after the erasure of bodies: no trace of them stays in the file or its write-ahead log.
 
 Deleted rows are overwritten by SQLite (`secure_delete`), but older frames of the WAL still hold them. So the WAL is
 copied into the file and cut to nothing, then both files are searched for pieces of what was erased; what is found
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PIECE_BYTES: Final = 24
 """Length of the pieces of erased bodies that are searched for."""
 PIECES_MAX: Final = 64
-"""How many pieces are searched for; each costs a pass over the files."""
+"""Pieces that are searched for at most; each costs a pass over the files."""
 PENDING: Final = "pending_erasures"
 """Table of the erasures that are not finished: `seq` of their first event. Made when it is first needed."""
 
@@ -61,7 +61,7 @@ def pending(connection: sqlite3.Connection) -> tuple[int, ...]:
 
 
 def _marked(connection: sqlite3.Connection) -> bool:
-    """Whether there is a table of pending erasures, as we make it."""
+    """Tell whether there is a table of pending erasures, as we make it."""
     query = "SELECT type, tbl_name, sql FROM sqlite_master WHERE name = ?"
     return bool(connection.execute(query, (PENDING,)).fetchone() == OBJECTS[PENDING])
 

@@ -59,7 +59,7 @@ def _text(cell: str | bytes | None) -> str:
 
 
 def same_definition(found: Definition | None, expected: Definition) -> bool:
-    """Whether an object is as expected; other versions of the library that made it may quote it otherwise."""
+    """Tell whether an object is as expected; other versions of the library that made it may quote it otherwise."""
     if found is None or found[:2] != expected[:2]:
         return False
     one, other = found[2], expected[2]

@@ -330,7 +330,7 @@ class SQLiteLog:
             return next(queries.recordeds(self._read(queries.first, session_id)), None)
 
     def head(self, session_id: str) -> Head | None:
-        """Where a stream stands; None if it does not exist."""
+        """Return the head of a stream; None if it does not exist."""
         with self._reading:
             place = self._read(queries.spot, session_id)
         return None if place is None else self._head(session_id, place)
@@ -605,7 +605,7 @@ class SQLiteTransaction:
         return self._connection()
 
     def head(self, session_id: str) -> Head | None:
-        """Where a stream stands, inside this transaction."""
+        """Return the head of a stream inside this transaction."""
         place = self._spot(session_id)
         return None if place is None else self._head(session_id, place)
 

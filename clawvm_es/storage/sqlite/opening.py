@@ -24,7 +24,7 @@ from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.watched import Connect
 
 BUSY_MS: Final = 5_000
-"""How long a connection waits for a lock that another SQLite tool, not a writer of ours, holds."""
+"""Milliseconds that a connection waits for a lock of another SQLite tool, not a writer of ours."""
 _NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NOT_DAMAGE: Final = (
     "SQLITE_NOMEM",
@@ -34,9 +34,9 @@ _NOT_DAMAGE: Final = (
     "SQLITE_AUTH",
     "SQLITE_ABORT",
 )
-"""What says nothing about the file."""
+"""Errors that say nothing about the file."""
 _NEAR_BYTES: Final = 2 * wal.PAGE_BYTES_MAX
-"""How much SQLite may have tried to write at once."""
+"""Bytes that SQLite may have tried to write at once."""
 
 
 def create(path: str, lock: WriterLock, reproducible: bool, mode: int, connect: Connect) -> None:

@@ -1,4 +1,4 @@
-"""How a body stands in the column `blobs.body`: as it is, or packed.
+"""Bodies in the column `blobs.body`: as they are, or packed.
 
 A packed body is a zlib stream (RFC 1950), then the length of the body and a CRC-32 of all before it, four bytes each,
 big-endian. Programs that know zlib read the stream and skip the rest: `zlib.decompress` in Python, `sqlar_uncompress`
@@ -20,7 +20,7 @@ from clawvm_es.errors import JournalDamaged
 from clawvm_es.limits import PACKED_BODY_BYTES, PACKED_BODY_BYTES_MIN
 
 MARK: Final = b"x\1"
-"""What a packed body begins with: zlib's header for the window and the level that we use."""
+"""First bytes of a packed body: zlib's header for the window and the level that we use."""
 _LEVEL: Final = 1
 _WINDOW_BITS: Final = 15
 _MEMORY_LEVEL: Final = 7
@@ -30,7 +30,7 @@ _TRAILER_BYTES: Final = 2 * _LENGTH.size
 
 
 def pack(body: bytes) -> bytes:
-    """What to store for a body: packed where that saves an eighth, else the body itself."""
+    """Return the stored form of a body: packed where that saves an eighth, else the body itself."""
     if not PACKED_BODY_BYTES_MIN <= len(body) <= PACKED_BODY_BYTES:
         return body
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)

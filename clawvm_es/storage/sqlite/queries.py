@@ -75,12 +75,12 @@ def hashes(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, Any
 
 
 def spot(db: sqlite3.Connection, session_id: str) -> Spot | None:
-    """Where one stream stands."""
+    """Return the head of one stream."""
     return db.execute(_SPOT, (session_id,)).fetchone()  # type: ignore[no-any-return]
 
 
 def spots(db: sqlite3.Connection) -> dict[str, Spot]:
-    """Where all streams stand, by session id: one index probe a stream, whatever their length."""
+    """Return the heads of all streams by session id: one index probe a stream, whatever their length."""
     found = ((session_id, spot(db, session_id)) for (session_id,) in db.execute(_SESSIONS).fetchall())
     return {session_id: place for session_id, place in found if place is not None}
 

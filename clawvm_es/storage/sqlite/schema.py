@@ -179,7 +179,7 @@ def journal_id(nonce: str, created_at_us: int, reproducible: bool) -> str:
 
 
 def binds(id_: str, created_at_us: int, reproducible: bool) -> bool:
-    """Whether an id fits the rest of its row."""
+    """Tell whether an id fits the rest of its row."""
     return len(id_) == UNBOUND_ID_DIGITS or id_ == journal_id(id_[:UNBOUND_ID_DIGITS], created_at_us, reproducible)
 
 

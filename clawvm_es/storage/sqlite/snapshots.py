@@ -166,14 +166,14 @@ def _inside(
 
 
 def exist(db: sqlite3.Connection) -> bool:
-    """Whether snapshots were ever made here, in tables as we make them."""
+    """Tell whether snapshots were ever made here, in tables as we make them."""
     found = definitions(db)
     return all(same_definition(found.get(name), objects()[name]) for name in TABLES)
 
 
 @cache
 def objects() -> Mapping[str, Definition]:
-    """What `definitions` says of untouched tables and indexes of snapshots."""
+    """Return the definitions of untouched tables and indexes of snapshots."""
     with closing(sqlite3.connect(":memory:")) as db:
         _create(db)
         return MappingProxyType(dict(definitions(db)))

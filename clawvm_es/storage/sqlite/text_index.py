@@ -189,7 +189,7 @@ def optimize(connection: sqlite3.Connection) -> None:
 
 
 def stray(connection: sqlite3.Connection) -> int:
-    """How many bodies the index knows that are not there."""
+    """Return how many bodies the index knows that are not there."""
     if not exists(connection):
         return 0
     query = f"SELECT count(*) FROM {NAME}_docsize WHERE id NOT IN (SELECT blob_id FROM blobs)"
@@ -214,7 +214,7 @@ def temporary(bodies: Iterable[tuple[int, bytes]]) -> Iterator[sqlite3.Connectio
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:
-    """Where the index does not say what the bodies say, compared with one made anew, piece by piece."""
+    """Return the differences of the index from one made anew, piece by piece."""
     newest = last_indexed(connection)
     known = {row[0] for row in connection.execute(f"SELECT id FROM {NAME}_docsize")}
     bodies = {row[0] for row in connection.execute("SELECT blob_id FROM blobs WHERE blob_id <= ?", (newest,))}

@@ -23,7 +23,7 @@ WITH RECURSIVE line (session_id, stream, upto_version) AS (
 SELECT line.session_id, stream, coalesce(own.parent_version, 0) AS after_version, upto_version
 FROM line JOIN sessions AS own ON own.session_id = stream
 WHERE upto_version > coalesce(own.parent_version, 0)"""
-"""What forks have of the streams of others: a stream's versions above one and up to another."""
+"""Parts of the streams of others that forks inherit: a stream's versions above one and up to another."""
 
 
 def _text_of(commitment: str) -> str:

@@ -1,4 +1,4 @@
-"""How long the write-ahead log is, told from the file itself, so that all processes agree on when to checkpoint.
+"""Length of the write-ahead log, read from the file itself, so that all processes agree on when to checkpoint.
 
 After a checkpoint SQLite writes from the start of the file again, with new salts in its header, and never shrinks
 it (emptying it each time would cost a third of the throughput). So the file's size says nothing, but a frame
@@ -69,7 +69,7 @@ class Wal:
         self._frames = 0  # how many frames it had then
 
     def is_long(self) -> bool:
-        """Whether `limits.WAL_CHECKPOINT_PAGES` frames were written since the last checkpoint or restart."""
+        """Tell whether `limits.WAL_CHECKPOINT_PAGES` frames were written since the last checkpoint or restart."""
         if self._fd < 0:
             try:
                 self._fd = os.open(self._path, os.O_RDONLY | files.CLOEXEC)

@@ -37,7 +37,7 @@ class _Watch:
         self.seen_s = 0.0
 
     def tick(self) -> bool:
-        """Whether SQLite has to give up. A signal's handler runs here; what it raises ends the statement, too."""
+        """Tell whether SQLite has to give up. A signal's handler runs here; its exception ends the statement, too."""
         now_s = time.monotonic()
         self.spent_s += min(_GAP_S, now_s - self.seen_s)
         self.seen_s = now_s
@@ -76,7 +76,7 @@ def distrust(db: sqlite3.Connection, limit_s: float = limits.FOREIGN_STATEMENT_S
 
 
 def interrupted(error: BaseException) -> bool:
-    """Whether an error says that a statement took too long. Raises `KeyboardInterrupt` where the user ended it."""
+    """Tell whether a statement took too long. Raises `KeyboardInterrupt` where the user ended it."""
     if getattr(error, "sqlite_errorname", None) != "SQLITE_INTERRUPT":
         return False
     if not getattr(_thread, "gave_up", False):

@@ -54,7 +54,7 @@ class EventLogContract(
     ModelLaws,
     TextLaws,
 ):
-    """What an `EventLog` must do, one law a test; fixture `place`."""
+    """Contract of an `EventLog`, one law a test; fixture `place`."""
 
     @fixture
     def log(self, place: Place) -> Iterator[EventLog]:

@@ -16,7 +16,7 @@ from clawvm_es.testing.logs.place import new
 
 
 class BodyLaws:
-    """What vaults must do."""
+    """Contract of vaults."""
 
     def test_many_bodies_are_opened_at_once(self, log: EventLog) -> None:
         """Stored and held-back bodies alike, not those that were sealed or never were; texts lead back to them."""

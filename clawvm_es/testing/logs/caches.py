@@ -34,7 +34,7 @@ MADE_BY = "contract"
 
 
 class SnapshotLaws:
-    """What a log that keeps snapshots must do."""
+    """Contract of a log that keeps snapshots."""
 
     def test_the_nearest_snapshot_is_given(self, log: EventLog) -> None:
         """`before` gives a maker's last snapshot at or before a version; nodes and rows come back as stored."""
@@ -125,7 +125,7 @@ class SnapshotLaws:
 
 
 class ModelLaws:
-    """What a log that keeps read models must do."""
+    """Contract of a log that keeps read models."""
 
     def test_rows_come_back_and_change(self, log: EventLog) -> None:
         """Rows are found by key and by session, and written over; a rebuild stays apart until it is switched."""
@@ -233,7 +233,7 @@ class ModelLaws:
 
 
 class TextLaws:
-    """What a log that keeps a full-text index must do."""
+    """Contract of a log that keeps a full-text index."""
 
     def test_bodies_are_found_indexed_or_not(self, place: Place) -> None:
         """LAW-INDEX-1: a body is found by its words as soon as it is committed, from every log on the place."""

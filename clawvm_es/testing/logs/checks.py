@@ -65,7 +65,7 @@ LOOKS: tuple[Callable[[EventLog, str], object], ...] = (
 
 
 class RefusalLaws:
-    """What a log must refuse, and how."""
+    """Contract of refusals."""
 
     def test_what_is_not_declared_is_refused(self, log: EventLog) -> None:
         """A verb whose capability is missing raises `MissingCapability`, names it, and writes nothing."""
@@ -169,7 +169,7 @@ class RefusalLaws:
 
 
 class ProofLaws:
-    """What a log that verifies, or gives its hashes, must do."""
+    """Contract of a log that verifies, or gives its hashes."""
 
     def test_what_was_written_verifies(self, log: EventLog) -> None:
         """A log of several streams, keys, bodies and a fork has no problems, also for a fast look."""

@@ -13,7 +13,7 @@ from clawvm_es.testing.logs.place import Place, budget, check_whole, need, new, 
 
 
 class DurabilityLaws:
-    """What a log must keep, whatever happens to its process."""
+    """Contract of durability, whatever happens to the process."""
 
     def test_what_was_acknowledged_survives_a_kill(self, place: Place) -> None:
         """After `append` returned, a process that is killed at once loses neither events nor bodies."""

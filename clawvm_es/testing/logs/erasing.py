@@ -31,10 +31,10 @@ WORD = "yellowhammer"
 
 
 class ErasureLaws:
-    """What a log that erases must do."""
+    """Contract of a log that erases."""
 
     def test_an_erased_body_is_gone_with_its_salt(self, log: EventLog) -> None:
-        """What a transaction erases is gone with it, and only that: salts, holders and bodies of others stay."""
+        """Erased bodies are gone with their transaction, and only they: salts, holders and bodies of others stay."""
         needs(log, Capability.ERASE)
         names = {key: log.vault(key).commit(b"shared") for key in ("a", "b")}
         alone = log.vault("a").commit(CANARY.encode())
@@ -113,7 +113,7 @@ class ErasureLaws:
             _check_status(place, log, Erasure.ERASED)
 
     def test_snapshots_of_an_erased_stream_are_gone(self, log: EventLog) -> None:
-        """What snapshots hold of a stream goes in the transaction that erases."""
+        """Snapshots of a stream go in the transaction that erases."""
         needs(log, Capability.ERASE)
         needs(log, Capability.SNAPSHOTS)
         store = snapshots_of(log)

@@ -13,7 +13,7 @@ from clawvm_es.testing.logs.place import budget, new, payloads, used
 
 
 class KeyLaws:
-    """What a log must do with keys."""
+    """Contract of idempotency keys."""
 
     def test_a_known_group_is_left_out(self, log: EventLog) -> None:
         """LAW-LOG-3: a key that comes again with the same input appends nothing and gives the first result."""

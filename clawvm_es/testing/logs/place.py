@@ -20,7 +20,7 @@ class Cut(Protocol):
 
     @property
     def came(self) -> bool:
-        """Whether that commit was tried."""
+        """Tell whether that commit was tried."""
 
 
 @attrs.frozen

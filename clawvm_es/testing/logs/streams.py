@@ -18,7 +18,7 @@ from clawvm_es.testing.logs.place import AT_US, budget, new, used
 
 
 class StreamLaws:
-    """What streams must do."""
+    """Contract of streams."""
 
     def test_a_new_log_is_empty(self, log: EventLog) -> None:
         """A new log has an id, no streams and no events."""
@@ -133,7 +133,7 @@ class StreamLaws:
         assert [r.seq for r in log.read_all()] == list(range(1, 2_000))
 
     def test_a_read_ends_where_the_log_ended_when_it_began(self, log: EventLog) -> None:
-        """What is appended while a reader walks the log is not part of that walk."""
+        """Events appended while a reader walks the log are not part of that walk."""
         log.append("a", [budget(n) for n in range(1, 601)])
         seen = 0
         for recorded in log.read_all():

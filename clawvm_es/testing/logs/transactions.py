@@ -17,7 +17,7 @@ from clawvm_es.testing.logs.place import budget, payloads, used
 
 
 class TransactionLaws:
-    """What transactions must do."""
+    """Contract of transactions."""
 
     def test_a_batch_is_appended_whole_or_not_at_all(self, log: EventLog) -> None:
         """LAW-LOG-2: an event that cannot be written takes its whole batch with it."""

@@ -23,7 +23,7 @@ def two(place: Place, wait_s: float = 60) -> Iterator[tuple[EventLog, EventLog]]
 
 
 class WriterLaws:
-    """What several logs on one place must do."""
+    """Contract of several logs on one place."""
 
     def test_a_log_is_there_again(self, place: Place) -> None:
         """A log that is opened again has its id, its events, keys, bodies and heads."""
