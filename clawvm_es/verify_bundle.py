@@ -377,7 +377,7 @@ class Verifier:
         self.note(event, content, data)
 
     def before_first(self, event: dict[str, Any], content: dict[str, Any]) -> bytes:
-        """Return the hash that the first event of a stream chains to: nothing, or the parent that it was forked from."""
+        """Return the hash that a stream's first event chains to: nothing, or the parent that it was forked from."""
         if event["type"] != "session_forked":
             require(event["version"] == 1, "the stream does not begin with version 1")
             return bytes(32)

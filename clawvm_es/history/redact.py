@@ -151,7 +151,7 @@ def redact(
 
 
 def _forms(gone: Sequence[Erased]) -> list[bytes]:
-    """Return the bytes to search the files for: the bodies, and what was stored for them where that is something else."""
+    """Return the bytes to search the files for: the bodies, and their stored forms where those differ."""
     return [erased.body for erased in gone] + [each.stored for each in gone if each.stored not in (b"", each.body)]
 
 

@@ -1,4 +1,4 @@
-"""Knowledge of an observer about a session: learned from the events of its log, in their order, and from nothing else."""
+"""Knowledge of an observer about a session: learned from the events of its log, in order, and from nothing else."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _difference(journal: str, session_id: str, error: NondeterminismError) -> di
 
 
 def redaction(done: Redaction) -> dict[str, Any]:
-    """Return the outcome of an erasure, done or planned: texts by session, events by stream, and who still holds a text."""
+    """Return the outcome of an erasure, done or planned: texts by session, events by stream, other holders."""
     return {
         "status": done.status,
         "commitments": done.commitments,
