@@ -79,7 +79,7 @@ def test_an_error_of_one_of_two_journals_names_that_one(run, journal, tmp_path, 
     def fails(*_, **__):
         raise IndexError("tuple index out of range")
 
-    monkeypatch.setattr("clawvm_es.history.compare.compare", fails)
+    monkeypatch.setattr("clawvm_es.views.compared.compare", fails)
     code, _, err = run("diff", journal, "run-1", "run-1", "--against", other)
     assert code == 2 and f"{other} is damaged" in err
 
