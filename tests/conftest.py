@@ -7,6 +7,7 @@ import os
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -34,21 +35,28 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("nightly")
 
 
+SWEEPS: Final = 4
+"""Sweeps without cases of their own that a run takes."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark sweeps `nightly` too; of one with `sample=N` keep N cases, chosen by the commit, unless run nightly."""
+    """Mark sweeps `nightly` too, and keep a sample of them, chosen by the commit, unless all are asked for.
+
+    Of a sweep with `sample=N` N cases are kept, of all the others `SWEEPS`. All run with `-m nightly` and with `-k`.
+    """
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         if mark := item.get_closest_marker("sweep"):
             item.add_marker(pytest.mark.nightly)
-            if "sample" in mark.kwargs:
-                groups.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    if not groups or "nightly" in (config.option.markexpr or "") or config.option.keyword:
+            groups.setdefault(item.nodeid.partition("[")[0] if mark.kwargs else "", []).append(item)
+    if "nightly" in (config.option.markexpr or "") or config.option.keyword:
         return
     left_out: set[pytest.Item] = set()
     for group in groups.values():
-        most = next(iter(group[0].iter_markers("sweep"))).kwargs["sample"]
-        left_out.update(sorted(group, key=_by_commit)[most:])
+        mark = group[0].get_closest_marker("sweep")
+        assert mark is not None
+        left_out.update(sorted(group, key=_by_commit)[mark.kwargs.get("sample", SWEEPS) :])
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
 
