@@ -114,7 +114,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
             projections.rebuild(log, show)
             snapshots.rebuild(log)
         with projections.snapshot(log) as view:
-            counts = {each.name: len(view.rows(each)) for each in TABLES}
+            counts = {each.name: view.stored(each) for each in TABLES}
             events = view.seq
     document = {"journal": journal, "events": events, "rows": counts}
     emit(document, [*table(counts.items(), ("table", "rows")), f"rebuilt from {events} events"], as_json)

@@ -8,7 +8,7 @@ LAW-PROJ-3: rows of `faults` and `durable_store` stay as they were made: those a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
@@ -138,7 +138,7 @@ class Fold:
             return next(fold.rows(table))
         return fold.touched(table, key[1:]) or self.past.row(table, key)
 
-    def latest_rows(self, table: Table[R], stream: str | None = None) -> Iterable[R]:
+    def latest_rows(self, table: Table[R], stream: str | None = None) -> Collection[R]:
         """The own rows of a stream, or of all, as of now."""
         rows = {table.key_of(row): row for row in self.past.rows(table, stream)}
         folds = self.sessions.values() if stream is None else filter(None, (self.sessions.get(stream),))

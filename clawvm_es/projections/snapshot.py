@@ -39,6 +39,10 @@ class Snapshot:
         found = self._of_all(table, own) if session_id is None else self._of_one(table, session_id, own)
         return sorted((row for row, inherited in found if not (inherited and _shared(row))), key=table.sort_key)
 
+    def stored(self, table: Table[R]) -> int:
+        """Count the rows that a catch-up stores: what forks inherit is not among them."""
+        return len(self.folded.latest_rows(table))
+
     def fields(self, session_id: str) -> list[FieldRow]:
         """The durable store as a session has it: a fork's holds what its parents committed to shared scopes, too."""
         own = self.folded.latest_rows(DURABLE_STORE, session_id)
