@@ -81,20 +81,23 @@ def log(
 
 
 def _log_lines(found: Iterator[dict[str, Any]], named: bool) -> Iterator[str]:
-    """Events for people: a heading for each day, then a line for each event with its time of day."""
+    """A line for each event with its time of day, below a heading for each day; in a pipe each line has its date."""
     from clawvm_es.cli.output import fit, style, terminal_width
-    from clawvm_es.cli.times import shown_second, shown_time
+    from clawvm_es.cli.times import shown_day, shown_second
 
-    day, padded = None, 24 if (terminal_width() or WIDE) >= WIDE else 0
+    width = terminal_width()
+    day, padded = None, 24 if width is None or width >= WIDE else 0
     for each in found:
-        time = shown_time(each["time"])
-        if time[:10] != day:
-            day = time[:10]
-            yield style(f"── {day} ──", bold=True)
+        date = shown_day(each["time"])
+        if width is not None and date != day:
+            yield style(f"── {date} ──", bold=True)
+        day = date
+        whole = each["time"].partition(".")[0].replace("T", " ")
+        time = whole if width is None else shown_second(each["time"])
         name = style(f"{each['type']:<{padded}}", fg="cyan" if each["kind"] == "input" else "yellow")
-        session = f"{each['session_id'][:12]:<12} " if named else ""
+        session = each["session_id"] if width is None else f"{each['session_id'][:12]:<12}"
         place = f"v{each['version']:<6} t{each['turn']:<4}"
-        yield fit(f"{shown_second(each['time'])} {session}{place} {name} {_told(each)}".rstrip())
+        yield fit(f"{time} {f'{session} ' if named else ''}{place} {name} {_told(each)}".rstrip())
 
 
 def _told(found: Mapping[str, Any]) -> str:

@@ -22,6 +22,11 @@ def shown_time(time: str | None) -> str:
     return time or "" if found is None else found.strftime("%Y-%m-%d %H:%M")
 
 
+def shown_day(time: str | None) -> str:
+    """The date of a time, in UTC: `2026-11-22`."""
+    return shown_time(time).partition(" ")[0]
+
+
 def shown_second(time: str | None) -> str:
     """A time of day to the second: `10:11:02`."""
     found = parsed(time)
