@@ -86,7 +86,7 @@ def test_nothing_is_loaded_while_there_is_nothing_to_do(project):
     """A run without recorded sessions imports none of the package but the plugin."""
     project.pytester.makepyfile(
         "import sys\ndef test(): assert {n for n in sys.modules if n.startswith('clawvm_es')} "
-        "<= {'clawvm_es', 'clawvm_es.pytest_plugin'}\n"
+        "<= {'clawvm_es', 'clawvm_es.version', 'clawvm_es.pytest_plugin'}\n"
     )
     project.run(apart=True).assert_outcomes(passed=1)
 
@@ -95,7 +95,7 @@ def test_the_plugin_module_imports_only_pytest():
     """What pytest loads in every run costs next to nothing."""
     code = "import sys, pytest; old = set(sys.modules); import clawvm_es.pytest_plugin; print(set(sys.modules) - old)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert eval(found) <= {"clawvm_es", "clawvm_es.pytest_plugin"}
+    assert eval(found) <= {"clawvm_es", "clawvm_es.version", "clawvm_es.pytest_plugin"}
 
 
 def test_plugin_and_package_agree_on_names():
