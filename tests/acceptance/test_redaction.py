@@ -31,7 +31,7 @@ def held(tmp_path, file, run):
 
 
 def found(path, canary):
-    """Tell whether a text is in any of the journal's files: plain, behind a packed body's mark, or in a stored body."""
+    """Tell whether a text is in the journal's files: plain, behind a packed body's mark, or in a stored body."""
     files = [each for each in path.parent.iterdir() if each.name.startswith(path.name) and each.is_file()]
     raws = [each.read_bytes() for each in files]
     if any(canary.encode() in raw for raw in raws) or any(canary.encode() in raw for raw in map(inflated, raws)):
