@@ -11,6 +11,8 @@ import pytest
 from clawvm_es import Journal
 from clawvm_es.cli.main import cli
 from clawvm_es.cli.place import default_journal
+from clawvm_es.projections import index_texts
+from clawvm_es.storage import open_log
 
 OTHERS = {
     "show": ["2"],
@@ -56,8 +58,11 @@ def home(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def journal(made, home) -> Path:
-    """A copy of the journal, to write to, with a key beside it."""
-    return Path(shutil.copy(made, home / "j.db"))
+    """A copy of the journal, to write to, with its texts indexed, so that `grep` has nothing to say of them."""
+    path = Path(shutil.copy(made, home / "j.db"))
+    with open_log(path) as log:
+        index_texts(log)
+    return path
 
 
 @pytest.fixture
