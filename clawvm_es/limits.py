@@ -13,10 +13,11 @@ USAGE_TOKENS_MAX: Final = TOKENS_MAX // 4
 WEIGHT_MAX: Final = 100_000
 """The largest weight of a policy, in permille: a hundred times what a level is worth in full."""
 PERMILLE_MAX: Final = 1_000_000
-PRICE_MAX: Final = 10_000
-"""Permille of the price of an input token."""
-RENT_MAX: Final = 100_000
 """The largest threshold of a policy, in permille of the budget."""
+PRICE_MAX: Final = 10_000
+"""The highest price of a token, in permille of the price of an input token."""
+RENT_MAX: Final = 100_000
+"""The largest rent after which a policy begins an epoch, in permille of what the epoch costs."""
 TIME_MIN_US: Final = -62_135_596_800_000_000
 """The earliest time of an event, 0001-01-01T00:00:00Z, in UTC microseconds: what `datetime` can hold."""
 TIME_MAX_US: Final = 253_402_300_799_999_999

@@ -123,12 +123,13 @@ def _scope_synced(state: State, event: e.ScopeSynced) -> None:
 def _page_written(state: State, event: e.PageWritten) -> None:
     known = state.pages.get(event.page_id)
     page = _new_page(state, event, known)
-    state.present += state.holdable(page) - (known is not None and state.holdable(known))
+    held = state.holdable(page)
+    state.present += held - (known is not None and state.holdable(known))
     state.pages[page.page_id] = page
     state.places[page.page_id] = place_of(page)
     unindex(state, page)
     state.arrivals.pop(page.page_id, None)
-    if state.holdable(page):
+    if held:
         state.arrivals[page.page_id] = None
     if page.page_id in state.assembled:
         state.rewritten[page.page_id] = None
