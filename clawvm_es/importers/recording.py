@@ -55,6 +55,9 @@ class Skip(StrEnum):
     SETTING_CHANGE = "setting_change"
     LABEL = "label"
     CUSTOM = "custom"
+    MIRRORED = "mirrored"  # it repeats what another row says
+    ENCRYPTED = "encrypted"
+    UNCLAIMED_USAGE = "usage_without_answer"
 
 
 ODD: Final = frozenset(

@@ -29,7 +29,7 @@ from clawvm_es.observe.plans import Plans
 from clawvm_es.observe.signatures import canonical
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.texts import cleaned
-from clawvm_es.observe.tools import Effects, Kind, Role, Tool, effects, named, path_of
+from clawvm_es.observe.tools import Effects, Kind, Role, Tool, effects, named, path_of, read_by
 
 SYSTEM: Final = "system message"
 SUMMARY: Final = "summary"
@@ -246,7 +246,7 @@ def _texts(data: Event) -> Iterator[str | None]:
 
 def _file(tool: Tool, use: ToolUse) -> str:
     """The file whose content a call returns, or the empty string."""
-    return path_of(tool, use) if any(key.startswith("file:") for key in tool.reads) else ""
+    return path_of(tool, use) if any(key.startswith("file:") for key in read_by(tool, use)) else ""
 
 
 def source_line(tool: Tool, use: ToolUse) -> str:

@@ -6,21 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.observe.tools import Kind, Tool, roles
-
-
-def _table(*tools: Tool) -> Mapping[str, Tool]:
-    return MappingProxyType({tool.name: tool for tool in tools})
-
-
-def _plain(kind: Kind, names: str) -> tuple[Tool, ...]:
-    return tuple(Tool(name, kind=kind) for name in names.split())
-
+from clawvm_es.observe.agents import CODEX_TOOLS
+from clawvm_es.observe.tools import Kind, Tool, of_kind, roles, table
 
 _SEARCH_ROLES: Final = roles(path="path glob", pattern="pattern")
 _IGNORED: Final = ("description", "timeout", "run_in_background")
 
-CLAUDE_CODE_TOOLS: Final = _table(
+CLAUDE_CODE_TOOLS: Final = table(
     Tool(
         "Read",
         deterministic=True,
@@ -87,21 +79,21 @@ CLAUDE_CODE_TOOLS: Final = _table(
         roles=roles(path="notebook_path", written="new_source"),
     ),
     Tool("Bash", kind=Kind.SHELL, roles=roles(command="command", written="description"), ignores=_IGNORED),
-    *_plain(Kind.PLAIN, "BashOutput KillBash KillShell TaskOutput TaskStop ToolSearch"),
+    *of_kind(Kind.PLAIN, "BashOutput KillBash KillShell TaskOutput TaskStop ToolSearch"),
     Tool("Task", kind=Kind.OPAQUE, roles=roles(written="description prompt subagent_type model")),
     Tool("Agent", kind=Kind.OPAQUE, roles=roles(written="description prompt subagent_type model")),
     Tool("WebFetch", kind=Kind.PLAIN, roles=roles(written="prompt")),
     Tool("WebSearch", kind=Kind.PLAIN),
     Tool("Skill", kind=Kind.PLAIN, roles=roles(written="skill args")),
-    *_plain(
+    *of_kind(
         Kind.PLANNING,
         "TodoWrite TodoRead TaskCreate TaskUpdate TaskList TaskGet update_plan "
         "EnterPlanMode ExitPlanMode exit_plan_mode",
     ),
-    *_plain(Kind.MESSAGING, "AskUserQuestion SendMessage SendUserMessage"),
+    *of_kind(Kind.MESSAGING, "AskUserQuestion SendMessage SendUserMessage"),
 )
 
-PI_TOOLS: Final = _table(
+PI_TOOLS: Final = table(
     Tool(
         "read",
         deterministic=True,
@@ -149,7 +141,7 @@ _RESERVATION_CHANGES: Final = (
     "cancel_reservation update_reservation_flights update_reservation_baggages update_reservation_passengers"
 )
 
-TAUBENCH_TOOLS: Final = _table(
+TAUBENCH_TOOLS: Final = table(
     _lookup("get_user_details", "user:{user_id}", "users"),
     _lookup("get_reservation_details", "reservation:{reservation_id}"),
     _lookup("search_direct_flight", "flights"),
@@ -171,6 +163,11 @@ TAUBENCH_TOOLS: Final = _table(
 )
 
 TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
-    {"claude_code": CLAUDE_CODE_TOOLS, "pi": PI_TOOLS, "openai_chat": TAUBENCH_TOOLS}
+    {
+        "claude_code": CLAUDE_CODE_TOOLS,
+        "pi": PI_TOOLS,
+        "openai_chat": TAUBENCH_TOOLS,
+        "codex": CODEX_TOOLS,
+    }
 )
 """Harness → its tools."""

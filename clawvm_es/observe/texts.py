@@ -8,6 +8,7 @@ from typing import Final
 
 from clawvm_es.limits import NEED_CHARS_MIN_LEAF
 from clawvm_es.observe.fields import parse_json
+from clawvm_es.observe.patches import replaced
 from clawvm_es.observe.signatures import Lexeme
 from clawvm_es.observe.tools import Role, Tool
 
@@ -100,7 +101,10 @@ def taken(tool: Tool, arguments: Mapping[str, object]) -> Iterator[tuple[str, bo
             elif role is Role.VALUE:
                 if len(text) >= NEED_CHARS_MIN_LEAF:
                     yield text, False
+            elif role is Role.PATCH:
+                yield from ((old, True) for old in replaced(text))
             elif role in (Role.COMMAND, Role.PATTERN):
+                yield from ((old, True) for old in replaced(text))
                 yield from ((piece, False) for piece in pieces(text) if not _is_library_name(piece))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -17,6 +18,7 @@ import attrs
 
 from clawvm_es.model import events
 from clawvm_es.model.facts import ResourceClass
+from clawvm_es.observe import patches
 from clawvm_es.observe.shell import Effect, effect
 from clawvm_es.observe.steps import ToolUse
 
@@ -34,6 +36,7 @@ class Role(StrEnum):
     PATTERN = "pattern"
     REPLACED = "replaced"  # the text that an edit replaces
     WRITTEN = "written"  # text that the model is writing, prose descriptions too
+    PATCH = "patch"  # a patch, whose hunks hold the text that they replace
     VALUE = "value"
 
 
@@ -48,6 +51,8 @@ class Kind(StrEnum):
 
     PLAIN = "plain"  # by its declaration
     SHELL = "shell"  # by a parse of its command
+    PATCH = "patch"  # by the files that its patch names
+    EDITOR = "editor"  # by its argument `command`: `view` reads, every other one writes
     OPAQUE = "opaque"  # not at all: it may have changed anything
     PLANNING = "planning"
     MESSAGING = "messaging"
@@ -124,6 +129,17 @@ UNKNOWN_TOOL: Final = Tool(
 """Every tool that nobody declared; its arguments have the roles that their usual names tell."""
 
 
+def table(*tools: Tool) -> Mapping[str, Tool]:
+    """Tools by name."""
+    return MappingProxyType({tool.name: tool for tool in tools})
+
+
+def of_kind(kind: Kind, names: str) -> tuple[Tool, ...]:
+    """Tools of one kind about which nothing else is known."""
+    return tuple(Tool(name, kind=kind) for name in names.split())
+
+
+_SHELLS: Final = frozenset(("bash", "sh", "zsh", "dash"))
 _ARGUMENT: Final = re.compile(r"\{([^{}]+)\}")
 
 
@@ -164,25 +180,66 @@ def normalised(tool: Tool, use: ToolUse) -> Mapping[str, object]:
 def effects(tool: Tool, use: ToolUse) -> Effects:
     """Return the effects of a call, by its tool's row and its arguments."""
     if tool.kind is Kind.SHELL:
-        command = use.arguments.get("command")
-        found = effect(command) if isinstance(command, str) else Effect.MAY_WRITE
-        if found is Effect.MAY_WRITE:
-            return Effects(invalidates=tuple(ResourceClass))
-        return Effects(reads=((ResourceClass.FILE, "tree:/"),), deterministic=found is Effect.READS_FILES)
+        return _of_command(command_line(use.arguments), use.cwd)
+    if tool.kind is Kind.PATCH:
+        return _of_patch("\n".join(v for v in use.arguments.values() if isinstance(v, str)), use.cwd)
     if tool.kind is Kind.OPAQUE:
         return Effects(invalidates=tuple(ResourceClass))
     values = {name: str(value) for name, value in use.arguments.items() if isinstance(value, (str, int))}
     path = path_of(tool, use)
     if path:
         values[tool.path] = path
-    reads = tuple(_keys(tool.reads, values))
-    written = tuple(_keys(tool.writes, values))
-    if len(written) < len(tool.writes):
+    wanted, targets = read_by(tool, use), () if _views(tool, use) else tool.writes
+    reads = tuple(_keys(wanted, values))
+    written = tuple(_keys(targets, values))
+    if len(written) < len(targets):
         return Effects(invalidates=tuple(ResourceClass))
     writes = tuple(key for target in written for key in _touched(target))
-    named = [target for target in (*tool.reads, *tool.writes) if "{" in target and not target.startswith("tree:")]
+    named = [target for target in (*wanted, *targets) if "{" in target and not target.startswith("tree:")]
     about = next(iter(_keys(named, values)), None)
-    return Effects(reads, writes, tool.invalidates, tool.deterministic and len(reads) == len(tool.reads), about)
+    deterministic = tool.deterministic and bool(wanted or not tool.reads) and len(reads) == len(wanted)
+    return Effects(reads, writes, tool.invalidates, deterministic, about)
+
+
+def read_by(tool: Tool, use: ToolUse) -> tuple[str, ...]:
+    """The templates of what a call reads: those of its tool, of an editor none unless it views."""
+    return tool.reads if tool.kind is not Kind.EDITOR or _views(tool, use) else ()
+
+
+def _views(tool: Tool, use: ToolUse) -> bool:
+    return tool.kind is Kind.EDITOR and use.arguments.get("command") == "view"
+
+
+def command_line(arguments: Mapping[str, object]) -> str | None:
+    """The command line that a shell tool runs: a text, or words of which the first may be a shell; else None."""
+    given = arguments.get("command", arguments.get("cmd"))
+    if isinstance(given, str):
+        return given
+    words = [word for word in given if isinstance(word, str)] if isinstance(given, list) else []
+    if not words or not isinstance(given, list) or len(words) < len(given):
+        return None
+    if len(words) == 3 and posixpath.basename(words[0]) in _SHELLS and words[1] in ("-c", "-lc", "-cl"):
+        return words[2]
+    return shlex.join(words)
+
+
+def _of_command(command: str | None, cwd: str) -> Effects:
+    """The effects of a command line: a patch that it applies names what it writes."""
+    patch = None if command is None else patches.applied(command)
+    if patch is not None:
+        return _of_patch(patch.text, absolute(patch.cwd, cwd))
+    found = Effect.MAY_WRITE if command is None else effect(command)
+    if found is Effect.MAY_WRITE:
+        return Effects(invalidates=tuple(ResourceClass))
+    return Effects(reads=((ResourceClass.FILE, "tree:/"),), deterministic=found is Effect.READS_FILES)
+
+
+def _of_patch(text: str, cwd: str) -> Effects:
+    """The effects of a patch: the files that it names are written; a text that names none may write anything."""
+    keys = [(ResourceClass.FILE, absolute(path, cwd)) for path in patches.targets(text)]
+    if not keys:
+        return Effects(invalidates=tuple(ResourceClass))
+    return Effects(writes=tuple(dict.fromkeys(each for key in keys for each in _touched(key))))
 
 
 def _keys(templates: Iterable[str], values: Mapping[str, str]) -> Iterator[Key]:

@@ -89,6 +89,29 @@ CHAT: list[Any] = [
 ]
 
 
+def _codex(kind: str, **payload: Any) -> dict[str, Any]:
+    return {"timestamp": AT % 1, "type": kind, "payload": payload}
+
+
+_SAID = [{"type": "input_text", "text": "hi"}]
+_USED = {"input_tokens": 3, "cached_input_tokens": 1, "output_tokens": 1}
+CODEX: list[Any] = [
+    _codex("session_meta", id="s", cwd="/w", base_instructions={"text": "Be brief."}),
+    _codex("response_item", type="message", role="user", content=_SAID),
+    _codex("event_msg", type="user_message", message="hi"),
+    _codex("response_item", type="reasoning", summary=[{"type": "summary_text", "text": "hm"}]),
+    _codex("response_item", type="function_call", name="shell", call_id="c1", arguments='{"command": ["ls"]}'),
+    _codex("response_item", type="custom_tool_call", name="apply_patch", call_id="c2", input="*** Begin Patch"),
+    _codex("response_item", type="function_call_output", call_id="c1", output={"content": _SAID, "success": True}),
+    _codex("response_item", type="custom_tool_call_output", call_id="c2", output='{"output":"a","metadata":{}}'),
+    _codex("event_msg", type="token_count", info={"last_token_usage": _USED, "total_token_usage": _USED}),
+    _codex("token_usage_record", usage=_USED),
+    _codex("event_msg", type="item_completed", item={"type": "UserMessage", "content": [{"text": "you"}]}),
+    _codex("compacted", message="s", replacement_history=[{"type": "message", "role": "user", "content": _SAID}]),
+    _codex("event_msg", type="thread_rolled_back", num_turns=1),
+]
+
+
 def _trace() -> list[Any]:
     with Journal.open(":memory:", clock=lambda: 0) as journal:
         with journal.session("s", counter="lines4") as session:
@@ -102,7 +125,13 @@ def _trace() -> list[Any]:
         return [json.loads(line) for line in export_trace(journal.log, "s")]
 
 
-BASES: dict[str, list[Any]] = {"claude_code": CLAUDE, "pi": PI, "openai_chat": CHAT, "clawvm_trace": _trace()}
+BASES: dict[str, list[Any]] = {
+    "claude_code": CLAUDE,
+    "pi": PI,
+    "openai_chat": CHAT,
+    "codex": CODEX,
+    "clawvm_trace": _trace(),
+}
 DEEP: Any = "x"
 for _ in range(400):
     DEEP = [DEEP]

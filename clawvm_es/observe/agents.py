@@ -1,0 +1,49 @@
+"""The tools of Codex, as its calls name them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from clawvm_es.observe.tools import Kind, Tool, of_kind, roles, table
+
+_SHELL_ROLES: Final = roles(command="command cmd", written="justification description")
+_SHELL_IGNORED: Final = (
+    *("description", "timeout", "timeout_ms", "yield_time_ms", "max_output_tokens", "justification", "login", "tty"),
+    *("sandbox_permissions", "with_escalated_permissions", "prefix_rule"),
+)
+
+CODEX_TOOLS: Final = table(
+    *(
+        Tool(name, kind=Kind.SHELL, roles=_SHELL_ROLES, ignores=_SHELL_IGNORED)
+        for name in ("shell", "shell_command", "local_shell", "container.exec", "exec_command", "unified_exec")
+    ),
+    Tool("apply_patch", kind=Kind.PATCH, roles=roles(patch="input patch")),
+    Tool(
+        "read_file",
+        deterministic=True,
+        path="file_path",
+        reads=("file:{file_path}",),
+        roles=roles(path="file_path"),
+    ),
+    Tool("list_dir", deterministic=True, path="dir_path", reads=("tree:{dir_path}",), roles=roles(path="dir_path")),
+    Tool(
+        "grep_files",
+        deterministic=True,
+        path="path",
+        optional_path=True,
+        reads=("tree:{path}",),
+        roles=roles(path="path include", pattern="pattern"),
+    ),
+    Tool("view_image", roles=roles(path="path")),
+    Tool("update_plan", kind=Kind.PLANNING),
+    *of_kind(
+        Kind.PLAIN,
+        "web_search tool_search image_generation list_mcp_resources list_mcp_resource_templates read_mcp_resource "
+        "get_goal list_agents wait wait_agent",
+    ),
+    *of_kind(Kind.MESSAGING, "request_user_input send_message send_input"),
+    *(
+        Tool(name, kind=Kind.OPAQUE, roles=roles(written="message prompt items task_name agent_type"))
+        for name in ("spawn_agent", "followup_task", "resume_agent", "close_agent")
+    ),
+)
