@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.importers import claude_code, codex, openai_chat, pi, trace
+from clawvm_es.importers import claude_code, codex, gemini, openai_chat, pi, trace
 from clawvm_es.importers.format import Format
 
 TABLE: Final[Mapping[str, Format]] = MappingProxyType(
-    {row.name: row for row in (trace.FORMAT, pi.FORMAT, claude_code.FORMAT, codex.FORMAT, openai_chat.FORMAT)}
+    {
+        row.name: row
+        for row in (trace.FORMAT, pi.FORMAT, claude_code.FORMAT, codex.FORMAT, gemini.FORMAT, openai_chat.FORMAT)
+    }
 )
 """Name → format."""
 FORMATS: Final = tuple(sorted(TABLE))

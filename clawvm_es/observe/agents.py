@@ -1,4 +1,4 @@
-"""The tools of Codex, as its calls name them."""
+"""The tools of coding agents other than Claude Code and pi: a table for each, as its calls name them."""
 
 from __future__ import annotations
 
@@ -45,5 +45,59 @@ CODEX_TOOLS: Final = table(
     *(
         Tool(name, kind=Kind.OPAQUE, roles=roles(written="message prompt items task_name agent_type"))
         for name in ("spawn_agent", "followup_task", "resume_agent", "close_agent")
+    ),
+)
+
+
+def _search(name: str, path: str) -> Tool:
+    return Tool(
+        name,
+        deterministic=True,
+        path=path,
+        optional_path=True,
+        reads=(f"tree:{{{path}}}",),
+        roles=roles(path=f"{path} include", pattern="pattern"),
+    )
+
+
+GEMINI_TOOLS: Final = table(
+    Tool(
+        "read_file",
+        deterministic=True,
+        path="file_path",
+        reads=("file:{file_path}",),
+        roles=roles(path="file_path absolute_path"),
+    ),
+    Tool("read_many_files", roles=roles(path="paths include exclude")),
+    Tool(
+        "list_directory",
+        deterministic=True,
+        path="dir_path",
+        reads=("tree:{dir_path}",),
+        roles=roles(path="dir_path"),
+    ),
+    *(_search(name, "dir_path") for name in ("glob", "grep_search", "search_file_content")),
+    Tool(
+        "write_file",
+        path="file_path",
+        writes=("file:{file_path}",),
+        roles=roles(path="file_path", written="content"),
+    ),
+    Tool(
+        "replace",
+        path="file_path",
+        writes=("file:{file_path}",),
+        roles=roles(path="file_path", replaced="old_string", written="new_string instruction"),
+    ),
+    Tool("run_shell_command", kind=Kind.SHELL, roles=_SHELL_ROLES, ignores=_SHELL_IGNORED),
+    Tool("web_fetch", roles=roles(written="prompt")),
+    Tool("google_web_search", roles=roles(written="query")),
+    Tool("save_memory", roles=roles(written="fact")),
+    Tool("activate_skill", roles=roles(written="name")),
+    *of_kind(Kind.PLANNING, "write_todos enter_plan_mode exit_plan_mode"),
+    Tool("ask_user", kind=Kind.MESSAGING),
+    *(
+        Tool(name, kind=Kind.OPAQUE, roles=roles(written="objective prompt query task"))
+        for name in ("codebase_investigator", "delegate_to_agent", "cli_help", "generalist")
     ),
 )

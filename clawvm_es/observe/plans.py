@@ -59,6 +59,8 @@ class Plans:
         given = Fields(arguments)
         if name == "TodoWrite":
             return _listed("todo", "To-do list", _items(given.objects("todos"), "content", "activeForm"))
+        if name == "write_todos":
+            return _listed("todo", "To-do list", _items(given.objects("todos"), "description"))
         if name == "update_plan":
             return _listed("steps", given.text("explanation") or "Plan", _items(given.objects("plan"), "step"))
         if name in ("ExitPlanMode", "exit_plan_mode"):

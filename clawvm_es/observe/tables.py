@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.observe.agents import CODEX_TOOLS
+from clawvm_es.observe.agents import CODEX_TOOLS, GEMINI_TOOLS
 from clawvm_es.observe.tools import Kind, Tool, of_kind, roles, table
 
 _SEARCH_ROLES: Final = roles(path="path glob", pattern="pattern")
@@ -168,6 +168,7 @@ TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
         "pi": PI_TOOLS,
         "openai_chat": TAUBENCH_TOOLS,
         "codex": CODEX_TOOLS,
+        "gemini": GEMINI_TOOLS,
     }
 )
 """Harness → its tools."""

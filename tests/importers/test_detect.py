@@ -38,6 +38,8 @@ def put(folder: Path, data: bytes | str) -> Path:
         (json.dumps([{"traj": CHAT}], indent=2), "openai_chat"),
         (json.dumps({"messages": CHAT}) + "\n" + json.dumps({"messages": CHAT}), "openai_chat"),
         ('{"type":"session_meta","payload":{"id":"s"}}', "codex"),
+        ('{"sessionId":"s","projectHash":"h"}\n{"id":"m","type":"user","content":"hi"}', "gemini"),
+        (json.dumps({"sessionId": "s", "startTime": "x", "messages": []}, indent=2), "gemini"),
         ('{"format":"clawvm-trace","version":1,"session_id":"s"}', "clawvm_trace"),
     ],
 )

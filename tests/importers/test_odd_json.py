@@ -20,6 +20,7 @@ from clawvm_es.importers import FORMATS, Recording, commands, export_trace, read
 from clawvm_es.model.events import SessionOpened
 from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import counter
+from tests.importers import bases
 from tests.importers.conftest import SeededVault
 
 OPENED = SessionOpened(profile("clawvm"), 16_000, "lines4", 1)
@@ -89,29 +90,6 @@ CHAT: list[Any] = [
 ]
 
 
-def _codex(kind: str, **payload: Any) -> dict[str, Any]:
-    return {"timestamp": AT % 1, "type": kind, "payload": payload}
-
-
-_SAID = [{"type": "input_text", "text": "hi"}]
-_USED = {"input_tokens": 3, "cached_input_tokens": 1, "output_tokens": 1}
-CODEX: list[Any] = [
-    _codex("session_meta", id="s", cwd="/w", base_instructions={"text": "Be brief."}),
-    _codex("response_item", type="message", role="user", content=_SAID),
-    _codex("event_msg", type="user_message", message="hi"),
-    _codex("response_item", type="reasoning", summary=[{"type": "summary_text", "text": "hm"}]),
-    _codex("response_item", type="function_call", name="shell", call_id="c1", arguments='{"command": ["ls"]}'),
-    _codex("response_item", type="custom_tool_call", name="apply_patch", call_id="c2", input="*** Begin Patch"),
-    _codex("response_item", type="function_call_output", call_id="c1", output={"content": _SAID, "success": True}),
-    _codex("response_item", type="custom_tool_call_output", call_id="c2", output='{"output":"a","metadata":{}}'),
-    _codex("event_msg", type="token_count", info={"last_token_usage": _USED, "total_token_usage": _USED}),
-    _codex("token_usage_record", usage=_USED),
-    _codex("event_msg", type="item_completed", item={"type": "UserMessage", "content": [{"text": "you"}]}),
-    _codex("compacted", message="s", replacement_history=[{"type": "message", "role": "user", "content": _SAID}]),
-    _codex("event_msg", type="thread_rolled_back", num_turns=1),
-]
-
-
 def _trace() -> list[Any]:
     with Journal.open(":memory:", clock=lambda: 0) as journal:
         with journal.session("s", counter="lines4") as session:
@@ -129,8 +107,9 @@ BASES: dict[str, list[Any]] = {
     "claude_code": CLAUDE,
     "pi": PI,
     "openai_chat": CHAT,
-    "codex": CODEX,
     "clawvm_trace": _trace(),
+    **bases.LINES,
+    **bases.DOCUMENTS,
 }
 DEEP: Any = "x"
 for _ in range(400):
@@ -175,6 +154,8 @@ odd_values = st.sampled_from((*ODDER, *TIMES)) | st.recursive(
 
 def written(name: str, rows: list[Any]) -> bytes:
     """The bytes of a file of a format."""
+    if name in bases.DOCUMENTS:
+        return json.dumps(rows[0] if rows else None).encode()
     text = json.dumps(rows) if name == "openai_chat" else "".join(f"{json.dumps(row)}\n" for row in rows)
     return text.encode()
 

@@ -1,0 +1,382 @@
+"""Gemini CLI sessions: one JSON document, or a line of metadata and then a line for each message.
+
+Of a document lines count messages, from 1. In a file of lines a message is written again, whole, when its tokens
+and calls are known; `{"$rewindTo": id}` drops that message and all after it, and `{"$set": {"messages": […]}}` is the
+history after a compaction or after results were masked. A message of calls alone goes on with the answer before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers.document import read_document
+from clawvm_es.importers.format import Format
+from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.recording import Recording, Skip, Skips
+from clawvm_es.importers.records import Record, read_lines
+from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.signatures import canonical
+from clawvm_es.observe.steps import ContextDropped, Lines, Summary, Usage, UserMessage
+
+NAME: Final = "gemini"
+KEPT_SHARE: Final = 0.3
+"""Share of the newest characters that a compaction keeps; the message that tells of one does not say which."""
+
+_COMPRESSED = re.compile(r"Chat history compressed from \d+ to \d+ tokens")
+_SNAPSHOT: Final = "<state_snapshot>"
+_ENDED: Final = {"success": ReturnStatus.OK, "error": ReturnStatus.ERROR, "cancelled": ReturnStatus.INTERRUPTED}
+
+
+@attrs.define
+class _Said:
+    """A message so far: where it stands, its text, its calls with their results."""
+
+    line: int
+    text: str
+    prompt: bool
+    key: str = ""
+    results: dict[str, str] = attrs.field(factory=dict)  # call id → text; every call that was told is here
+
+
+@attrs.define
+class _File:
+    """The session of one file under construction."""
+
+    into: Transcript = attrs.field(factory=Transcript)
+    session_id: str = ""
+    messages: dict[str, _Said] = attrs.field(factory=dict)  # by id, in order
+    context: dict[str, None] = attrs.field(factory=dict)  # ids of those that stand in the context
+    answer: str = ""  # key of the answer that is being read
+    answers: int = 0
+    called: bool = False  # it has calls
+    usage: Usage = attrs.field(factory=Usage)  # that was told of it last
+    first: object = None
+    at_us: int = 0  # of the last message: some rows have no time of their own
+
+
+def parse(data: bytes, name: str) -> tuple[Recording, ...]:
+    """The session of a file, whatever its shape. Raises `UnreadableInput` where it is a damaged document."""
+    file = _File()
+    try:
+        value = read_document(data, name)
+    except UnreadableInput:
+        value = None
+        if not any(map(_is_row, (record.data for record in read_lines(data)[0]))):
+            raise
+    if value is None or _is_row(Fields.of(value)):
+        records, skipped = read_lines(data)
+        file.into.skipped.update(skipped)
+        for record in records:
+            _record(file, record)
+    else:
+        _document(file, Fields.of(value))
+    return (file.into.recording(file.session_id or content_id("gemini", file.first), NAME, name),)
+
+
+def _document(file: _File, document: Fields) -> None:
+    file.session_id = document.text("sessionId")
+    file.into.began(document.instant("startTime", 1))
+    if not document.is_list("messages"):
+        file.into.skip(Skip.MALFORMED_RECORD)
+    for number, message in enumerate(document.objects("messages"), 1):
+        file.into.line = number
+        _message(file, message, number)
+
+
+def _record(file: _File, record: Record) -> None:
+    row, line = record.data, record.line
+    file.into.line = line
+    if "$rewindTo" in row:
+        _rewound(file, row.text("$rewindTo"), Lines(line, line))
+    elif "$set" in row:
+        changed = row.fields("$set")
+        if changed.is_list("messages"):
+            _history(file, changed.objects("messages"), Lines(line, line))
+        else:
+            file.into.skip(Skip.SETTING_CHANGE)
+    elif "id" in row:
+        _message(file, row, line)
+    elif "sessionId" in row:
+        file.into.began(row.instant("startTime", line))
+        if file.session_id:
+            file.into.skip(Skip.DUPLICATE_RECORD)
+        file.session_id = file.session_id or row.text("sessionId")
+    else:
+        file.into.skip(Skip.UNKNOWN_RECORD)
+
+
+# ------------------------------------------------------------------------------------------------ messages
+
+
+def _message(file: _File, message: Fields, line: int) -> None:
+    kind, at_us = message.text("type"), message.instant("timestamp", line)
+    file.first = message.raw if file.first is None else file.first
+    file.at_us = at_us
+    message_id = message.text("id") or f"line {line}"
+    if kind == "gemini":
+        _answer(file, message_id, message, line, at_us)
+    elif kind == "user":
+        if message_id in file.messages:
+            file.into.skip(Skip.DUPLICATE_RECORD)
+        else:
+            _user(file, message_id, message, Lines(line, line), at_us)
+    elif kind in ("info", "warning", "error"):
+        _notice(file, _text(file.into, message, "content"), Lines(line, line), at_us)
+    else:
+        file.into.skip(Skip.UNKNOWN_RECORD if kind else Skip.MALFORMED_RECORD)
+
+
+def _user(file: _File, message_id: str, message: Fields, lines: Lines, at_us: int) -> None:
+    text = _text(file.into, message, "content")
+    if not text.strip():
+        file.into.skip(Skip.EMPTY_MESSAGE)
+        return
+    file.messages[message_id] = _Said(lines.first, text, prompt=True)
+    file.context[message_id] = None
+    file.into.say(UserMessage(text, lines, at_us))
+    file.answer = ""
+
+
+def _notice(file: _File, text: str, lines: Lines, at_us: int) -> None:
+    """A message for people; one of them tells of a compaction."""
+    if _COMPRESSED.match(text) is None:
+        file.into.skip(Skip.SYSTEM_NOTICE)
+        return
+    left = KEPT_SHARE * sum(len(file.messages[each].text) for each in file.context)
+    kept: list[str] = []
+    for each in reversed(file.context):
+        left -= len(file.messages[each].text)
+        if left < 0:
+            break
+        kept.append(each)
+    _drop(file, Boundary.COMPACT, kept[::-1], lines, at_us)
+
+
+def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int) -> None:
+    """A message of the model, or what a later row of it adds."""
+    text, tokens = _text(file.into, message, "content"), _usage(message)
+    known = file.messages.get(message_id)
+    said = known or _Said(line, "", prompt=False, key=_key(file, message, text, tokens))
+    file.messages[message_id] = said
+    file.context[message_id] = None
+    calls = [call for call in message.objects("toolCalls") if _call_id(call) not in said.results]
+    if known is not None and calls and said.results:
+        said.key = _next(file)  # another call of the model, which said nothing else
+    added = text.removeprefix(said.text) if text.startswith(said.text) else text
+    said.text = text or said.text
+    if said.key != file.answer or tokens != Usage():
+        file.usage = tokens
+    file.answer = said.key
+    file.called = bool(said.results or calls)
+    if message.objects("thoughts") and known is None:
+        file.into.skip(Skip.THINKING)
+    file.into.answer(
+        said.key,
+        texts=[added] if added.strip() else [],
+        uses=[_use(call) for call in calls],
+        usage=file.usage,
+        line=line,
+        at_us=at_us,
+    )
+    for call in message.objects("toolCalls"):
+        _returned(file, said, call, line, at_us)
+
+
+def _key(file: _File, message: Fields, text: str, tokens: Usage) -> str:
+    """The key of a message's answer: that of the answer before it where the message has calls alone."""
+    goes_on = file.answer and not file.called
+    if goes_on and not text.strip() and tokens == Usage() and not message.objects("thoughts"):
+        return file.answer
+    return _next(file)
+
+
+def _next(file: _File) -> str:
+    file.answers += 1
+    return str(file.answers)
+
+
+def _usage(message: Fields) -> Usage:
+    tokens = message.fields("tokens")
+    return Usage(tokens.count("input"), tokens.count("cached"), tokens.count("output"))
+
+
+def _call_id(call: Fields) -> str:
+    return call.text("id") or canonical([call.raw.get("id"), call.raw.get("name"), call.raw.get("args")])
+
+
+def _use(call: Fields) -> Use:
+    return Use(_call_id(call), call.text("name"), call.arguments("args") if "args" in call else {})
+
+
+def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> None:
+    """The result of a call, once."""
+    call_id, status = _call_id(call), _ENDED.get(call.text("status"), ReturnStatus.OK)
+    known = said.results.get(call_id)
+    if call.raw.get("result") is None:
+        said.results.setdefault(call_id, "")
+    elif not known:
+        said.results[call_id] = text = _result(file.into, call)
+        file.into.result(call_id, text, status, line, at_us)
+
+
+# --------------------------------------------------------------------------------------------------- texts
+
+
+def _text(into: Transcript, message: Fields, name: str) -> str:
+    """The text of a message: a string, or parts."""
+    if message.is_text(name):
+        return message.text(name)
+    value = message.raw.get(name)
+    if isinstance(value, dict):
+        message = Fields({name: [value]})
+    elif message.is_odd(name):
+        into.skip(Skip.MALFORMED_RECORD)
+    texts: list[str] = []
+    for part in _parts(message, name):
+        if part.flag("thought"):
+            into.skip(Skip.THINKING)
+        elif part.is_text("text"):
+            texts.append(part.text("text"))
+        elif "functionCall" in part or "functionResponse" in part:
+            into.skip(Skip.MIRRORED)
+        else:
+            into.skip(Skip.IMAGE if "inlineData" in part or "fileData" in part else Skip.UNKNOWN_BLOCK)
+    return "\n".join(texts)
+
+
+def _parts(message: Fields, name: str) -> list[Fields]:
+    """The parts in a field; a string among them is one of text."""
+    value = message.raw.get(name)
+    items = value if isinstance(value, list) else []
+    return [Fields({"text": item}) if isinstance(item, str) else Fields.of(item) for item in items]
+
+
+def _result(into: Transcript, call: Fields) -> str:
+    """The text of a result: what each function response holds, and the texts beside them."""
+    if call.is_text("result"):
+        return call.text("result")
+    texts: list[str] = []
+    for part in _parts(Fields({"result": _listed(call.raw.get("result"))}), "result"):
+        response = part.fields("functionResponse").fields("response")
+        if response:
+            texts.append(_response(response))
+            into.skip(Skip.IMAGE, len(part.fields("functionResponse").objects("parts")))
+        else:
+            texts.append(_text(into, Fields({"content": [part.raw]}), "content"))
+    return "\n".join(text for text in texts if text)
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+def _response(response: Fields) -> str:
+    for name in ("output", "error"):
+        if response.is_text(name):
+            return response.text(name)
+    return canonical(response.raw)
+
+
+# ----------------------------------------------------------------------------------------------- boundaries
+
+
+def _rewound(file: _File, message_id: str, lines: Lines) -> None:
+    """A rewind drops a message and all after it; of a message that is unknown it drops all."""
+    ids = list(file.context)
+    kept = ids[: ids.index(message_id)] if message_id in file.context else []
+    _drop(file, Boundary.PRUNE, kept, lines, file.at_us)
+
+
+def _drop(file: _File, boundary: Boundary, kept: Sequence[str], lines: Lines, at_us: int) -> None:
+    kept_lines = frozenset(file.messages[each].line for each in kept)
+    file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=kept_lines))
+    file.context = dict.fromkeys(kept)
+    file.answer = ""
+
+
+def _history(file: _File, history: list[Fields], lines: Lines) -> None:
+    """The history as it stands now: prompts that are missing were compacted away, results that differ masked."""
+    skipped, file.into.skipped = file.into.skipped, Skips()  # its parts were counted where they came first
+    texts = [_text(file.into, message, "content") for message in history]
+    results = [_result_texts(file.into, message) for message in history]
+    file.into.skipped = skipped
+    kept = _kept(file, history, texts)
+    if any(file.messages[each].prompt and each not in kept for each in file.context):
+        _drop(file, Boundary.COMPACT, [each for each in file.context if each in kept], lines, file.at_us)
+    for message, text in zip(history, texts, strict=True):
+        if text.strip() and message.text("id") not in file.messages and not _says(file, text):
+            _new(file, message, text, lines)
+    masked = [call_id for each in results for call_id, text in each if _masked(file, call_id, text)]
+    if masked:
+        file.into.flush()
+        dropped = file.into.calls_of(masked)
+        file.into.say(ContextDropped(Boundary.PRUNE, lines, file.at_us, dropped_calls=dropped))
+    file.into.skip(Skip.MIRRORED)
+
+
+def _kept(file: _File, history: list[Fields], texts: list[str]) -> set[str]:
+    """Ids of known messages that a history holds, by id, by text or by their calls."""
+    ids = {message.text("id") for message in history}
+    said = set(texts)
+    calls = {_call_id(call) for message in history for call in message.objects("toolCalls")}
+    return {
+        each
+        for each in file.context
+        if each in ids or file.messages[each].text in said or not calls.isdisjoint(file.messages[each].results)
+    }
+
+
+def _says(file: _File, text: str) -> bool:
+    return any(file.messages[each].text == text for each in file.context)
+
+
+def _new(file: _File, message: Fields, text: str, lines: Lines) -> None:
+    """A message that a history has and no row told: the summary, or another text of the harness."""
+    at_us = message.instant("timestamp", lines.first)
+    message_id = message.text("id") or f"line {lines.first} {len(file.messages)}"
+    file.messages[message_id] = _Said(lines.first, text, prompt=False)
+    file.context[message_id] = None
+    if _SNAPSHOT in text:
+        file.into.say(Summary(text, lines, at_us))
+    else:
+        file.into.say(UserMessage(text, lines, at_us, harness=True))
+    file.answer = ""
+
+
+def _result_texts(into: Transcript, message: Fields) -> list[tuple[str, str]]:
+    calls = [call for call in message.objects("toolCalls") if call.raw.get("result") is not None]
+    return [(_call_id(call), _result(into, call)) for call in calls]
+
+
+def _masked(file: _File, call_id: str, text: str) -> bool:
+    """Tell whether a result that was told has another text now; it is noted."""
+    for each in file.context:
+        results = file.messages[each].results
+        if results.get(call_id):
+            changed = results[call_id] != text
+            results[call_id] = text
+            return changed
+    return False
+
+
+def _is_session(value: object) -> bool:
+    session = Fields.of(value)
+    return "sessionId" in session and "messages" in session and ("projectHash" in session or "startTime" in session)
+
+
+def _is_metadata(record: Fields) -> bool:
+    return record.is_text("sessionId") and record.is_text("projectHash") and "messages" not in record
+
+
+def _is_row(record: Fields) -> bool:
+    return "messages" not in record and any(name in record for name in ("$set", "$rewindTo", "id", "sessionId"))
+
+
+FORMAT: Final = Format(NAME, parse, tools="gemini", is_record=_is_metadata, is_session=_is_session)

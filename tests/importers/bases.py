@@ -1,0 +1,57 @@
+"""A good session of each format that is mutated by tests: rows of files of lines, and whole documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+AT = "2025-01-01T00:00:0%d.000Z"
+
+
+def _codex(kind: str, **payload: Any) -> dict[str, Any]:
+    return {"timestamp": AT % 1, "type": kind, "payload": payload}
+
+
+_SAID = [{"type": "input_text", "text": "hi"}]
+_USED = {"input_tokens": 3, "cached_input_tokens": 1, "output_tokens": 1}
+CODEX: list[Any] = [
+    _codex("session_meta", id="s", cwd="/w", base_instructions={"text": "Be brief."}),
+    _codex("response_item", type="message", role="user", content=_SAID),
+    _codex("event_msg", type="user_message", message="hi"),
+    _codex("response_item", type="reasoning", summary=[{"type": "summary_text", "text": "hm"}]),
+    _codex("response_item", type="function_call", name="shell", call_id="c1", arguments='{"command": ["ls"]}'),
+    _codex("response_item", type="custom_tool_call", name="apply_patch", call_id="c2", input="*** Begin Patch"),
+    _codex("response_item", type="function_call_output", call_id="c1", output={"content": _SAID, "success": True}),
+    _codex("response_item", type="custom_tool_call_output", call_id="c2", output='{"output":"a","metadata":{}}'),
+    _codex("event_msg", type="token_count", info={"last_token_usage": _USED, "total_token_usage": _USED}),
+    _codex("token_usage_record", usage=_USED),
+    _codex("event_msg", type="item_completed", item={"type": "UserMessage", "content": [{"text": "you"}]}),
+    _codex("compacted", message="s", replacement_history=[{"type": "message", "role": "user", "content": _SAID}]),
+    _codex("event_msg", type="thread_rolled_back", num_turns=1),
+]
+
+
+_RAN = {"id": "c1", "name": "read_file", "args": {"file_path": "a"}, "status": "success"}
+_PARTS = [{"functionResponse": {"id": "c1", "name": "read_file", "response": {"output": "x"}}}, {"text": "y"}]
+_GEMINI_ANSWER = {
+    "id": "g2",
+    "type": "gemini",
+    "timestamp": AT % 2,
+    "content": [{"text": "I look"}],
+    "thoughts": [{"subject": "s", "description": "d"}],
+    "tokens": {"input": 3, "output": 1, "cached": 1},
+    "model": "m",
+    "toolCalls": [{**_RAN, "result": _PARTS}],
+}
+GEMINI: list[Any] = [
+    {"sessionId": "s", "projectHash": "h", "startTime": AT % 1, "lastUpdated": AT % 2},
+    {"id": "g1", "type": "user", "timestamp": AT % 1, "content": "hi"},
+    _GEMINI_ANSWER,
+    {"$set": {"messages": [{"id": "g9", "type": "user", "content": [{"text": "<state_snapshot>"}]}, _GEMINI_ANSWER]}},
+    {"$rewindTo": "g2"},
+    {"id": "g3", "type": "info", "content": "Chat history compressed from 9 to 1 tokens"},
+]
+
+LINES: dict[str, list[Any]] = {"codex": CODEX, "gemini": GEMINI}
+"""Rows of files of lines."""
+DOCUMENTS: dict[str, list[Any]] = {}
+"""Documents, each the only row of its file."""

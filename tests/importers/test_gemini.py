@@ -1,0 +1,250 @@
+"""Gemini CLI sessions in both shapes: messages written again, rewinds, compactions, masked results; real counts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers import read, read_bytes
+from clawvm_es.importers.gemini import parse
+from clawvm_es.model.events import PageWritten
+from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.pages import PageType
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, Summary, ToolResult, UserMessage
+from tests.importers.texts import finished, texts_in
+
+Jsonl = Callable[[Iterable[Any]], bytes]
+META = {"sessionId": "s1", "projectHash": "h", "startTime": "2026-01-01T00:00:00.000Z"}
+
+
+def said(kind: str, number: int, content: Any = "", **more: Any) -> dict[str, Any]:
+    """A message."""
+    return {
+        "id": f"m{number}",
+        "timestamp": f"2026-01-01T00:00:{number:02}.000Z",
+        "type": kind,
+        "content": content,
+        **more,
+    }
+
+
+def call(number: int, output: Any = "out", status: str = "success", **args: Any) -> dict[str, Any]:
+    """A call with its result."""
+    parts = None if output is None else [{"functionResponse": {"id": "x", "response": {"output": output}}}]
+    return {"id": f"c{number}", "name": "run_shell_command", "args": args, "result": parts, "status": status}
+
+
+def used(count: int) -> dict[str, int]:
+    """The tokens of an answer."""
+    return {"input": count, "output": 2, "cached": 1, "thoughts": 0, "tool": 0, "total": count + 2}
+
+
+@pytest.fixture
+def document() -> Callable[..., Any]:
+    """The session of a document with these messages."""
+    return lambda *messages: parse(json.dumps({**META, "messages": messages}).encode(), "f")[0]
+
+
+@pytest.fixture
+def lines(jsonl: Jsonl) -> Callable[..., Any]:
+    """The session of a file of lines."""
+    return lambda *rows: parse(jsonl([META, *rows]), "f")[0]
+
+
+def test_real_sessions_are_counted_as_their_documents_have_it(traces: Path) -> None:
+    """Turns, calls, results, prompts and tokens of each document equal those of its messages."""
+    for path in sorted((traces / "gemini").glob("*.json")):
+        document = json.loads(path.read_bytes())
+        (recording,) = read(path)
+        answers = [m for m in document["messages"] if m["type"] == "gemini"]
+        spoken = [m for m in answers if m["content"] or m["thoughts"] or m["tokens"]["total"]]
+        calls = [c for m in answers for c in m.get("toolCalls", ())]
+        steps = [s for s in recording.steps if isinstance(s, ModelMessage)]
+        assert recording.session_id == document["sessionId"] and recording.format == "gemini"
+        assert recording.turns == len(spoken), path.name
+        assert recording.tool_calls == len(calls), path.name
+        assert sum(isinstance(s, ToolResult) for s in recording.steps) == sum(c["result"] is not None for c in calls)
+        assert sum(s.usage.input_tokens for s in steps) == sum(m["tokens"]["input"] for m in answers), path.name
+        assert sum(s.usage.cached_tokens for s in steps) == sum(m["tokens"]["cached"] for m in answers), path.name
+        assert sum(s.usage.output_tokens for s in steps) == sum(m["tokens"]["output"] for m in answers), path.name
+        prompts = [s.text for s in recording.steps if isinstance(s, UserMessage)]
+        assert prompts == [m["content"] for m in document["messages"] if m["type"] == "user"], path.name
+
+
+def test_a_document_that_grew_begins_as_it_was(traces: Path) -> None:
+    """The finished steps of an earlier state of a session are the first steps of a later one."""
+    early, late = (read(path)[0] for path in sorted((traces / "gemini").glob("*.json")))
+    done = finished(early)
+    assert early.session_id == late.session_id and len(done) > 8
+    assert done == late.steps[: len(done)]
+
+
+def test_both_shapes_say_the_same(document: Any, lines: Any) -> None:
+    """A session as a document and as lines, where a message is written again as it grows, has the same steps."""
+    prompt, answer = said("user", 1, [{"text": "go"}]), said("gemini", 2, "I look")
+    final = {**answer, "tokens": used(5), "toolCalls": [call(1, command="ls")]}
+    whole = document(prompt, final, said("gemini", 3, "done", tokens=used(9)))
+    rows = lines(prompt, answer, {**answer, "tokens": used(5)}, final, said("gemini", 3, "done", tokens=used(9)))
+    for recording in (whole, rows):
+        first, second = (s for s in recording.steps if isinstance(s, ModelMessage))
+        assert (first.texts, first.usage.input_tokens, len(first.calls)) == (("I look",), 5, 1)
+        assert (second.texts, second.usage.input_tokens) == (("done",), 9)
+        assert [(s.call, s.text) for s in recording.steps if isinstance(s, ToolResult)] == [(1, "out")]
+        assert recording.session_id == "s1"
+
+
+def test_calls_alone_go_on_with_the_answer_before_them(document: Any) -> None:
+    """A message of calls without text, thoughts and tokens is the rest of the answer that a notice had parted."""
+    alone = said("gemini", 4, "", thoughts=[], tokens=used(0) | {"output": 0, "cached": 0}, toolCalls=[call(1)])
+    recording = document(said("gemini", 2, "I look", tokens=used(5)), said("info", 3, "Update available"), alone)
+    (answer,) = (s for s in recording.steps if isinstance(s, ModelMessage))
+    assert (answer.usage.input_tokens, len(answer.calls), recording.turns) == (5, 1, 1)
+    assert document(said("gemini", 2, "", toolCalls=[call(1)]), said("gemini", 3, "", toolCalls=[call(2)])).turns == 2
+
+
+def test_calls_that_come_after_results_are_another_turn(lines: Any) -> None:
+    """New calls in a message whose earlier calls have results come from another call of the model."""
+    one = said("gemini", 2, "I look", toolCalls=[call(1)])
+    recording = lines(one, {**one, "toolCalls": [call(1), call(2)]})
+    assert recording.turns == 2 and recording.tool_calls == 2
+
+
+def test_results_in_every_form(document: Any) -> None:
+    """A result is an output, an error, any other response, parts, or missing; its status says how it ended."""
+    responses = ({"output": "a"}, {"error": "b"}, {"rows": [1]}, {})
+    calls = [
+        {**call(n), "result": [{"functionResponse": {"response": response}}]} for n, response in enumerate(responses)
+    ]
+    calls += [call(5, None), {**call(6), "result": "text"}, {**call(7), "result": {"text": "part"}}]
+    calls += [{**call(8, "x"), "status": "error"}, {**call(9, "y"), "status": "cancelled"}]
+    recording = document(said("gemini", 1, "", toolCalls=calls))
+    results = [s for s in recording.steps if isinstance(s, ToolResult)]
+    assert [s.text for s in results] == ["a", "b", '{"rows":[1]}', "", "text", "part", "x", "y"]
+    assert [s.status for s in results[-2:]] == [ReturnStatus.ERROR, ReturnStatus.INTERRUPTED]
+    assert recording.skipped["call_without_result"] == 1
+
+
+def test_a_rewind_drops_a_message_and_what_follows(lines: Any) -> None:
+    """A rewind keeps the messages before the one that it names; to one that is unknown it keeps none."""
+    rows = [said("user", 1, "one"), said("gemini", 2, "a"), said("user", 3, "two"), said("gemini", 4, "b")]
+    dropped = [
+        s for s in lines(*rows, {"$rewindTo": "m3"}, {"$rewindTo": "gone"}).steps if isinstance(s, ContextDropped)
+    ]
+    assert [(s.boundary, s.kept_lines) for s in dropped] == [
+        (Boundary.PRUNE, frozenset((2, 3))),
+        (Boundary.PRUNE, frozenset()),
+    ]
+
+
+def test_a_history_after_a_compaction(lines: Any) -> None:
+    """Prompts that a new history lacks were compacted away; its new messages are the summary and harness text."""
+    rows = [said("user", 1, "one"), said("gemini", 2, "a"), said("user", 3, "two"), said("gemini", 4, "b")]
+    snapshot = said("user", 8, [{"text": "<state_snapshot>We did one.</state_snapshot>"}])
+    history = [snapshot, said("gemini", 9, "Got it."), {**rows[2], "content": [{"text": "two"}]}, rows[3]]
+    recording = lines(*rows, {"$set": {"messages": history}}, said("user", 5, "three"))
+    dropped, summary, heard, prompt = recording.steps[-4:]
+    assert (dropped.boundary, dropped.kept_lines) == (Boundary.COMPACT, frozenset((4, 5)))
+    assert isinstance(summary, Summary) and "We did one." in summary.text
+    assert (heard.text, heard.harness, prompt.text) == ("Got it.", True, "three")
+
+
+def test_a_history_that_masks_results(lines: Any) -> None:
+    """A result that differs in a new history left the context; a history that says the same drops nothing."""
+    row = said("gemini", 2, "I look", toolCalls=[call(1), call(2, "long")])
+    masked = {**row, "toolCalls": [call(1), call(2, "masked")]}
+    recording = lines(said("user", 1, "one"), row, {"$set": {"messages": [said("user", 1, "one"), masked]}})
+    (dropped,) = (s for s in recording.steps if isinstance(s, ContextDropped))
+    assert (dropped.boundary, dropped.dropped_calls) == (Boundary.PRUNE, (2,))
+    again = lines(said("user", 1, "one"), row, {"$set": {"messages": [said("user", 1, "one"), row]}})
+    assert not any(isinstance(s, ContextDropped) for s in again.steps)
+
+
+def test_a_notice_of_a_compaction(document: Any) -> None:
+    """An old document tells of a compaction by a notice; the newest three tenths stay."""
+    told = said("info", 4, "Chat history compressed from 900 to 100 tokens.")
+    recording = document(said("user", 1, "a" * 70), said("gemini", 2, "b" * 10), said("user", 3, "c" * 20), told)
+    assert recording.steps[-1] == ContextDropped(
+        Boundary.COMPACT, recording.steps[-1].lines, recording.steps[-1].at_us, kept_lines=frozenset((2, 3))
+    )
+
+
+def test_plans_of_todos(document: Any, translate: Any) -> None:
+    """`write_todos` states the plan."""
+    todos = {"todos": [{"description": "look", "status": "in_progress"}]}
+    recording = document(said("gemini", 1, "", toolCalls=[{**call(1), "name": "write_todos", "args": todos}]))
+    pages = [each.data for each in translate(recording) if isinstance(each.data, PageWritten)]
+    assert [page.page_type for page in pages] == [PageType.PLAN]
+
+
+def test_prefix_law_at_any_line(jsonl: Jsonl) -> None:
+    """The finished steps of lines cut anywhere are the first steps of the whole."""
+    answer = said("gemini", 2, "I look")
+    rows = [
+        META,
+        said("user", 1, "one"),
+        answer,
+        {**answer, "tokens": used(5)},
+        {**answer, "tokens": used(5), "toolCalls": [call(1)]},
+        said("info", 3, "Update"),
+        said("gemini", 4, "done", tokens=used(6)),
+        {"$set": {"lastUpdated": "x"}},
+        said("user", 5, "two"),
+        {"$rewindTo": "m5"},
+        said("user", 6, "three"),
+        {"$set": {"messages": [said("user", 6, "three")]}},
+        said("gemini", 7, "end"),
+    ]
+    (whole,) = parse(jsonl(rows), "f")
+    for cut in range(1, len(rows)):
+        (part,) = parse(jsonl(rows[:cut]), "f")
+        done = finished(part)
+        assert (part.session_id, done) == (whole.session_id, whole.steps[: len(done)]), cut
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        said("user", 1, "CANARY"),
+        said("user", 1, ["CANARY"]),
+        said("user", 1, {"text": "CANARY"}),
+        said("gemini", 1, "CANARY"),
+        said("gemini", 1, [{"text": "CANARY"}]),
+        said("gemini", 1, toolCalls=[call(1, command="CANARY")]),
+        said("gemini", 1, toolCalls=[call(1, "CANARY")]),
+        {"$set": {"messages": [said("user", 9, "CANARY")]}},
+    ],
+)
+def test_what_the_model_saw_is_in_a_body(lines: Any, vault: Any, translate: Any, planted: Any) -> None:
+    """A text planted in any row that the model saw or wrote stands in the journal."""
+    assert any("CANARY" in text for text in texts_in(translate(lines(planted)), vault))
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        *(said(kind, 1, "CANARY") for kind in ("info", "warning", "error", "new")),
+        {"$set": {"summary": "CANARY"}},
+        {**META, "summary": "CANARY"},
+        {"text": "CANARY"},
+        said("user", 1, "", displayContent="CANARY"),
+    ],
+)
+def test_what_the_model_did_not_see_is_counted(lines: Any, vault: Any, translate: Any, planted: Any) -> None:
+    """A text planted in any other row stands nowhere, and the row is counted by its reason."""
+    recording = lines(planted)
+    assert not any("CANARY" in text for text in texts_in(translate(recording), vault))
+    assert sum(recording.skipped.values()) == 1
+
+
+def test_damaged_documents_are_refused(jsonl: Jsonl) -> None:
+    """A document that ends early is refused in one line; a file of lines with a torn line is read."""
+    document = json.dumps({**META, "messages": [said("user", 1, "hi")]}, indent=2).encode()
+    with pytest.raises(UnreadableInput, match="f: is not JSON"):
+        parse(document[:-9], "f")
+    (recording,) = read_bytes(jsonl([META, said("user", 1, "hi"), '{"id": "m2", "ty']), "f")
+    assert recording.format == "gemini" and recording.skipped == {"not_json": 1}
