@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
 @click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
-@click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
+@click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
 @click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
 @group_option
 @wait_option
@@ -100,11 +100,17 @@ def _lines(documents: Sequence[Mapping[str, Any]], replayed: Sequence[Replayed])
     from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
 
     last = {found.session_id: found for found in replayed}
-    odd = [line for found in last.values() for line in _odd(found)]
+    odd = [line for found in last.values() for line in (*_other_importer(found), *_odd(found))]
     if len(documents) == 1:
         (one,) = documents
         return [*session_lines(one, {"appended": one["appended"], "skipped": one["skipped"]}), *odd]
     return [*(fitted(documents, SESSION_COLUMNS) if documents else []), *odd]
+
+
+def _other_importer(found: Replayed) -> Iterator[str]:
+    """The line about a session that another version of the importer recorded."""
+    if found.recorded_by is not None:
+        yield f"session {found.session_id}: recorded by importer {found.recorded_by}; --reimport NAME"
 
 
 def _odd(found: Replayed) -> Iterator[str]:

@@ -3,7 +3,7 @@
 | boundary | stages and commits | destroys | changes representations |
 |---|---|---|---|
 | compact, reset | yes | what is not written back | all pages down to their floor, others leave the prompt (below) |
-| prune | yes | what it names and is not written back | the named pages leave (none named: all evidence) |
+| prune | yes | what it names and is not written back | the named pages leave (none named, and no cut: all evidence) |
 | flush, save | yes | nothing | none |
 | end | yes | what is not written back | what it destroys leaves |
 
@@ -136,7 +136,7 @@ def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None])
         named = dict.fromkeys(reached.pages)
         for page_id in resident:
             evidence = state.pages[page_id].page_type is PageType.EVIDENCE
-            if page_id in named or (not named and evidence):
+            if page_id in named or (not named and evidence and reached.cut is None):
                 yield page_id, state.required.get(page_id, ABSENT)
     elif reached.boundary is Boundary.END:
         for page_id in resident:

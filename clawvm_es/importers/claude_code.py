@@ -12,16 +12,18 @@ from typing import Final
 
 import attrs
 
+from clawvm_es.importers import images
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import ContextDropped, Lines, SkillLoaded, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, SkillLoaded, Summary, Usage, UserMessage
 
 NAME: Final = "claude_code"
+_THINKING: Final = frozenset(("thinking", "redacted_thinking"))
 
 _CLAUDE_TYPES: Final = frozenset(
     ("user", "assistant", "system", "progress", "summary", "file-history-snapshot", "queue-operation", "attachment")
@@ -44,8 +46,14 @@ _NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
         "mcp_progress": Skip.MCP_PROGRESS,
     }
 )
-_NO_STATE_BLOCKS: Final[Mapping[str, Skip]] = MappingProxyType(
-    {"thinking": Skip.THINKING, "redacted_thinking": Skip.THINKING, "image": Skip.IMAGE, "document": Skip.IMAGE}
+_FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
+    {
+        "end_turn": Finish.STOP,
+        "stop_sequence": Finish.STOP,
+        "tool_use": Finish.TOOL_CALLS,
+        "max_tokens": Finish.LENGTH,
+        "refusal": Finish.REFUSAL,
+    }
 )
 
 
@@ -152,23 +160,39 @@ def _assistant(into: Transcript, row: Fields, line: int, at_us: int, cwd: str) -
         into.skip(Skip.SYNTHETIC)
         return
     texts: list[str] = []
+    thinking: list[str] = []
     uses: list[Use] = []
     for block in message.blocks("content"):
         if block.text("type") == "text" and block.is_text("text"):
             texts.append(block.text("text"))
         elif block.text("type") == "tool_use":
             uses.append(Use(block.text("id"), block.text("name"), block.arguments("input"), cwd))
+        elif block.text("thinking").strip():
+            thinking.append(block.text("thinking"))
         else:
-            into.skip(_NO_STATE_BLOCKS.get(block.text("type"), Skip.UNKNOWN_BLOCK))
-    key = message.text("id") or f"line {line}"
-    into.answer(key, texts=texts, uses=uses, usage=_usage(message), line=line, at_us=at_us)
+            into.skip(Skip.THINKING if block.text("type") in _THINKING else Skip.UNKNOWN_BLOCK)
+    into.answer(
+        message.text("id") or f"line {line}",
+        texts=texts,
+        uses=uses,
+        usage=_usage(message),
+        line=line,
+        at_us=at_us,
+        thinking=thinking,
+        model=message.text("model"),
+        finish=_finish(message.text("stop_reason")),
+    )
+
+
+def _finish(reason: str) -> Finish | None:
+    return _FINISH.get(reason, Finish.OTHER) if reason else None
 
 
 def _usage(message: Fields) -> Usage:
     usage = message.fields("usage")
-    cached = usage.count("cache_read_input_tokens")
-    fresh = usage.count("input_tokens") + usage.count("cache_creation_input_tokens")
-    return Usage(fresh + cached, cached, usage.count("output_tokens"))
+    cached, written = usage.count("cache_read_input_tokens"), usage.count("cache_creation_input_tokens")
+    whole = usage.count("input_tokens") + written + cached
+    return Usage(whole, cached, usage.count("output_tokens"), written)
 
 
 def _user(into: Transcript, row: Fields, line: int, at_us: int) -> None:
@@ -177,35 +201,38 @@ def _user(into: Transcript, row: Fields, line: int, at_us: int) -> None:
         into.skip(Skip.MALFORMED_RECORD)
         return
     texts: list[str] = []
+    shown: list[Image] = []
     for block in message.blocks("content"):
         if block.text("type") == "text" and block.is_text("text"):
             texts.append(block.text("text"))
         elif block.text("type") == "tool_result":
             _result(into, row, block, line, at_us)
+        elif block.text("type") in images.BLOCKS:
+            shown.append(images.of_block(block))
         else:
-            into.skip(_NO_STATE_BLOCKS.get(block.text("type"), Skip.UNKNOWN_BLOCK))
-    if texts:
-        _prompt(into, row, texts, line, at_us)
+            into.skip(Skip.UNKNOWN_BLOCK)
+    if texts or shown:
+        _prompt(into, row, texts, shown, line, at_us)
 
 
-def _prompt(into: Transcript, row: Fields, texts: list[str], line: int, at_us: int) -> None:
+def _prompt(into: Transcript, row: Fields, texts: list[str], shown: list[Image], line: int, at_us: int) -> None:
     """The text of a user row: a summary, the harness's own words, a skill, or what the user said."""
     lines, whole = Lines(line, line), "\n".join(texts)
     if row.flag("isCompactSummary"):
         into.say(Summary(whole, lines, at_us))
         return
     if _HARNESS.match(whole.lstrip()) and _CLEAR in whole:
-        into.say(ContextDropped(Boundary.RESET, lines, at_us))
+        into.say(ContextDropped(Boundary.RESET, lines, at_us, cut=Cut.CLEAR))
         return
     said = [text for text in texts if not _HARNESS.match(text.lstrip())]
     into.skip(Skip.HARNESS_ROW, len(texts) - len(said))
     whole = "\n".join(said)
     skill = _SKILL.match(whole)
-    if not said:
+    if not (said or shown):
         return
-    if not row.flag("isMeta"):
-        if whole.strip():
-            into.say(UserMessage(whole, lines, at_us))
+    if shown or not row.flag("isMeta"):
+        if whole.strip() or shown:
+            into.say(UserMessage(whole, lines, at_us, row.flag("isMeta"), tuple(shown)))
         else:
             into.skip(Skip.EMPTY_MESSAGE)
     elif skill or row.text("sourceToolUseID"):
@@ -216,30 +243,33 @@ def _prompt(into: Transcript, row: Fields, texts: list[str], line: int, at_us: i
 
 def _result(into: Transcript, row: Fields, block: Fields, line: int, at_us: int) -> None:
     texts: list[str] = []
+    shown: list[Image] = []
     for item in block.blocks("content"):
         if item.text("type") == "text" and item.is_text("text"):
             texts.append(item.text("text"))
+        elif item.text("type") in images.BLOCKS:
+            shown.append(images.of_block(item))
         else:
-            into.skip(_NO_STATE_BLOCKS.get(item.text("type"), Skip.UNKNOWN_BLOCK))
+            into.skip(Skip.UNKNOWN_BLOCK)
     text = "\n".join(texts)
     told = row.fields("toolUseResult")
     if told.flag("interrupted") or text.startswith("[Request interrupted"):
         status = ReturnStatus.INTERRUPTED
     else:
         status = ReturnStatus.ERROR if block.flag("is_error") else ReturnStatus.OK
-    into.result(block.text("tool_use_id"), text, status, line, at_us)
+    into.result(block.text("tool_use_id"), text, status, line, at_us, shown)
 
 
 def _system(into: Transcript, row: Fields, line: int, at_us: int) -> None:
     lines, subtype = Lines(line, line), row.text("subtype")
     if subtype == "compact_boundary":
-        into.say(ContextDropped(Boundary.COMPACT, lines, at_us))
+        into.say(ContextDropped(Boundary.COMPACT, lines, at_us, cut=Cut.COMPACT))
     elif subtype == "microcompact_boundary":
         into.flush()
         dropped = into.calls_of(row.fields("microcompactMetadata").texts("compactedToolIds"))
-        into.say(ContextDropped(Boundary.PRUNE, lines, at_us, dropped_calls=dropped))
+        into.say(ContextDropped(Boundary.PRUNE, lines, at_us, dropped_calls=dropped, cut=Cut.MICRO))
     elif subtype == "local_command" and _CLEAR in row.text("content"):
-        into.say(ContextDropped(Boundary.RESET, lines, at_us))
+        into.say(ContextDropped(Boundary.RESET, lines, at_us, cut=Cut.CLEAR))
     else:
         into.skip(Skip.SYSTEM_NOTICE)
 

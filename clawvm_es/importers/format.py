@@ -23,7 +23,7 @@ class Format:
     """One format. A file has it if one of its first records passes `is_record`, else if it is (or holds, as an
 
     item or a line) a value that passes `is_session`. `tools` names the table of `observe.tools` that its calls are
-    looked up in.
+    looked up in. `version` counts the releases in which the same file became other steps.
     """
 
     name: str
@@ -31,3 +31,4 @@ class Format:
     tools: str
     is_record: Callable[[Fields], bool] = nothing
     is_session: Callable[[object], bool] = nothing
+    version: int = 1

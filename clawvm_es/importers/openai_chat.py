@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers import images
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip, Skips
@@ -13,7 +14,7 @@ from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
-from clawvm_es.observe.steps import Lines, SystemMessage, Usage, UserMessage
+from clawvm_es.observe.steps import Image, Lines, SystemMessage, Usage, UserMessage
 
 NAME: Final = "openai_chat"
 
@@ -88,33 +89,41 @@ def _session(session: Fields) -> Transcript:
 
 def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
     role, lines = message.text("role"), Lines(line, line)
-    text = _text(into, message)
+    text, shown = _content(into, message)
+    if role in ("assistant", "system", "developer"):
+        into.skip(Skip.IMAGE, len(shown))
     if role == "assistant":
         uses = [use for call in message.objects("tool_calls") if (use := _use(into, call))]
         into.answer(f"message {line}", texts=[text] if text else [], uses=uses, usage=Usage(), line=line, at_us=at_us)
     elif role in ("tool", "function"):
         status = ReturnStatus.ERROR if text.startswith("Error:") else ReturnStatus.OK
-        into.result(message.text("tool_call_id"), text, status, line, at_us)
+        into.result(message.text("tool_call_id"), text, status, line, at_us, shown)
     elif role not in ("system", "developer", "user"):
         into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
-    elif not text.strip():
-        into.skip(Skip.EMPTY_MESSAGE)
+    elif role == "user" and (text.strip() or shown):
+        into.say(UserMessage(text, lines, at_us, images=shown))
+    elif text.strip():
+        into.say(SystemMessage(text, lines, at_us))
     else:
-        into.say((UserMessage if role == "user" else SystemMessage)(text, lines, at_us))
+        into.skip(Skip.EMPTY_MESSAGE)
 
 
-def _text(into: Transcript, message: Fields) -> str:
+def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]:
+    """The text of a message's content (a string, or parts), and its images."""
     if message.is_text("content"):
-        return message.text("content")
+        return message.text("content"), ()
     texts: list[str] = []
+    shown: list[Image] = []
     for part in message.objects("content"):
         if part.is_text("text"):
             texts.append(part.text("text"))
+        elif "image_url" in part:
+            shown.append(images.of_url(part.fields("image_url").text("url") or part.text("image_url")))
         else:
-            into.skip(Skip.IMAGE if "image_url" in part else Skip.UNKNOWN_BLOCK)
+            into.skip(Skip.UNKNOWN_BLOCK)
     if message.is_odd("content"):
         into.skip(Skip.MALFORMED_RECORD)
-    return "\n".join(texts)
+    return "\n".join(texts), tuple(shown)
 
 
 def _use(into: Transcript, call: Fields) -> Use | None:

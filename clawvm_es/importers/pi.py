@@ -13,14 +13,15 @@ from typing import Final
 
 import attrs
 
+from clawvm_es.importers import images
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import ContextDropped, Lines, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, Usage, UserMessage
 
 NAME: Final = "pi"
 
@@ -31,6 +32,15 @@ _NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
         "session_info": Skip.SETTING_CHANGE,
         "label": Skip.LABEL,
         "custom": Skip.CUSTOM,
+    }
+)
+
+_FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
+    {
+        "stop": Finish.STOP,
+        "toolUse": Finish.TOOL_CALLS,
+        "length": Finish.LENGTH,
+        "error": Finish.ERROR,
     }
 )
 
@@ -118,7 +128,8 @@ def _place(file: _File, entry_id: str, row: Fields, line: int, at_us: int) -> No
             parent = file.leaf
         else:
             lines = Lines(line, line)
-            file.into.say(ContextDropped(Boundary.PRUNE, lines, at_us, kept_lines=file.kept(parent)))
+            kept_lines = file.kept(parent)
+            file.into.say(ContextDropped(Boundary.PRUNE, lines, at_us, kept_lines=kept_lines, cut=Cut.REWIND))
     kept = file.entries.get(row.text("firstKeptEntryId"))
     compaction = row.text("type") == "compaction"
     file.entries[entry_id] = _Entry(line, parent, compaction, kept.line if kept and compaction else 0)
@@ -130,12 +141,13 @@ def _entry(file: _File, kind: str, row: Fields, line: int, at_us: int) -> None:
     if kind == "message":
         _message(file, row.fields("message"), line, at_us)
     elif kind == "compaction":
-        into.say(ContextDropped(Boundary.COMPACT, lines, at_us, kept_lines=_kept(file, row, line)))
+        kept_lines = _kept(file, row, line)
+        into.say(ContextDropped(Boundary.COMPACT, lines, at_us, kept_lines=kept_lines, cut=Cut.COMPACT))
         into.say(Summary(row.text("summary"), lines, at_us))
     elif kind == "branch_summary":
         into.say(Summary(row.text("summary"), lines, at_us))
     elif kind == "custom_message":
-        _said(into, _text(into, row), lines, at_us, harness=True)
+        _said(into, *_content(into, row), lines, at_us, harness=True)
     else:
         into.skip(_NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
 
@@ -154,47 +166,53 @@ def _kept(file: _File, row: Fields, line: int) -> frozenset[int]:
 def _message(file: _File, message: Fields, line: int, at_us: int) -> None:
     into, role, lines = file.into, message.text("role"), Lines(line, line)
     if role == "user":
-        _said(into, _text(into, message), lines, at_us)
+        _said(into, *_content(into, message), lines, at_us)
     elif role == "assistant":
         _assistant(file, message, line, at_us)
     elif role == "toolResult":
         status = ReturnStatus.ERROR if message.flag("isError") else ReturnStatus.OK
-        text = _text(into, message)
-        into.result(message.text("toolCallId"), text, status, line, at_us)
+        text, shown = _content(into, message)
+        into.result(message.text("toolCallId"), text, status, line, at_us, shown)
     elif role == "bashExecution":
         if message.flag("excludeFromContext"):
             into.skip(Skip.CUSTOM)
         else:
             text = f"$ {message.text('command')}\n{message.text('output')}"
-            _said(into, text, lines, at_us)
+            _said(into, text, (), lines, at_us)
     elif role in ("custom", "hookMessage"):
-        _said(into, _text(into, message), lines, at_us, harness=True)
+        _said(into, *_content(into, message), lines, at_us, harness=True)
     else:
         into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
 
 
-def _said(into: Transcript, text: str, lines: Lines, at_us: int, harness: bool = False) -> None:
-    if text.strip():
-        into.say(UserMessage(text, lines, at_us, harness))
+def _said(
+    into: Transcript, text: str, shown: tuple[Image, ...], lines: Lines, at_us: int, harness: bool = False
+) -> None:
+    if text.strip() or shown:
+        into.say(UserMessage(text, lines, at_us, harness, shown))
     else:
         into.skip(Skip.EMPTY_MESSAGE)
 
 
-def _text(into: Transcript, message: Fields) -> str:
-    """The text of a message's content: a string, or text blocks."""
+def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]:
+    """The text of a message's content (a string, or text blocks), and its images."""
     if message.is_odd("content"):
         into.skip(Skip.MALFORMED_RECORD)
     texts: list[str] = []
+    shown: list[Image] = []
     for block in message.blocks("content"):
         if block.text("type") == "text" and block.is_text("text"):
             texts.append(block.text("text"))
+        elif block.text("type") == "image":
+            shown.append(images.encoded(block.text("mimeType"), block.text("data")))
         else:
-            into.skip(Skip.IMAGE if block.text("type") == "image" else Skip.UNKNOWN_BLOCK)
-    return "\n".join(texts)
+            into.skip(Skip.UNKNOWN_BLOCK)
+    return "\n".join(texts), tuple(shown)
 
 
 def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
     texts: list[str] = []
+    thinking: list[str] = []
     uses: list[Use] = []
     if message.is_odd("content"):
         file.into.skip(Skip.MALFORMED_RECORD)
@@ -203,13 +221,26 @@ def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
             texts.append(block.text("text"))
         elif block.text("type") == "toolCall":
             uses.append(Use(block.text("id"), block.text("name"), block.arguments("arguments"), file.cwd))
+        elif block.text("thinking").strip():
+            thinking.append(block.text("thinking"))
         else:
             file.into.skip(Skip.THINKING if block.text("type") == "thinking" else Skip.UNKNOWN_BLOCK)
     usage = message.fields("usage")
-    cached = usage.count("cacheRead")
-    whole = usage.count("input") + usage.count("cacheWrite") + cached
-    tokens = Usage(whole, cached, usage.count("output"))
-    file.into.answer(f"line {line}", texts=texts, uses=uses, usage=tokens, line=line, at_us=at_us)
+    cached, written = usage.count("cacheRead"), usage.count("cacheWrite")
+    whole = usage.count("input") + written + cached
+    reason = message.text("stopReason")
+    file.into.answer(
+        f"line {line}",
+        texts=texts,
+        uses=uses,
+        usage=Usage(whole, cached, usage.count("output"), written),
+        line=line,
+        at_us=at_us,
+        thinking=thinking,
+        model=message.text("model"),
+        provider=message.text("provider"),
+        finish=_FINISH.get(reason, Finish.OTHER) if reason else None,
+    )
 
 
 def _is_pi(record: Fields) -> bool:

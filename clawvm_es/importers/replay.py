@@ -21,6 +21,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
 from clawvm_es.importers import commands, read, trace
+from clawvm_es.importers.formats import TABLE
 from clawvm_es.importers.recording import Recording
 from clawvm_es.journal.admission import check_text, odd_text
 from clawvm_es.journal.ports import Durability
@@ -56,7 +57,8 @@ class ReplaySettings:
 class Replayed:
     """Outcome of one recorded session: its id, how many events were appended, what was skipped, why and where.
 
-    `skipped_lines` are the first lines of each reason.
+    `skipped_lines` are the first lines of each reason. `recorded_by` is the version of the importer that recorded the
+    session, where it was another one: then it is left as it is.
     """
 
     session_id: str
@@ -65,6 +67,7 @@ class Replayed:
     appended: int
     skipped: Mapping[str, int]
     skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    recorded_by: int | None = None
 
 
 def replay(
@@ -76,6 +79,8 @@ def replay(
     progress: Progress | None = None,
 ) -> tuple[Replayed, ...]:
     """Replay all sessions of a recorded file into `journal`, and let its read models catch up.
+
+    A session that another version of the importer recorded is left as it is (`Replayed.recorded_by`).
 
     Raises `UnreadableInput` for files that are not recordings, `UsageError` if a session of the same name is in
     the journal under other settings or with other content.
@@ -126,6 +131,8 @@ def _replay_one(
         opened = _as_stored(stored, opened)
     if stored is not None and stored != opened:
         raise _other_settings(session_id, "settings", _difference(stored, opened))
+    if stored is not None and recording.opened is None and stored.importer != TABLE[recording.format].version:
+        return Replayed(session_id, recording.source, recording.format, 0, {}, {}, stored.importer)
     session = journal.resume(session_id, opened.counter)
     vault = journal.log.vault(session_id, journal.seed)
     edge = Edge(vault, counter_named(opened.counter), journal.hide_secrets)
@@ -152,6 +159,7 @@ def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
         linked_to=recording.linked_to,
         misfits=limits.MISFITS,
         directory_tokens=limits.DIRECTORY_TOKENS,
+        importer=TABLE[recording.format].version,
     )
 
 
@@ -208,10 +216,13 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
 
 
 def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
-    """Return the settings that the older program that began the session would use now: it continues with them."""
+    """Return the settings that the older program that began the session would use now: it continues with them.
+
+    The version of the importer is no setting.
+    """
     same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
     profile = stored.profile if same_policy else wanted.profile
-    return replace(wanted, decider_version=stored.decider_version, profile=profile)
+    return replace(wanted, decider_version=stored.decider_version, profile=profile, importer=stored.importer)
 
 
 def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:

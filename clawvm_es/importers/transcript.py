@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from clawvm_es.importers.recording import Recording, Skip, Skips
-from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.observe.steps import Lines, ModelMessage, Step, ToolResult, ToolUse, Usage
+from clawvm_es.model.facts import Finish, ReturnStatus
+from clawvm_es.observe.steps import Image, Lines, ModelMessage, Step, ToolResult, ToolUse, Usage
 
 
 @attrs.frozen
@@ -32,6 +32,7 @@ class _Result:
     status: ReturnStatus
     line: int
     at_us: int
+    images: tuple[Image, ...] = ()
 
 
 @attrs.define
@@ -45,6 +46,10 @@ class _Turn:
     at_us: int
     usage: Usage
     blocks: int = 0
+    model: str = ""
+    provider: str = ""
+    finish: Finish | None = None
+    thinking: list[str] = attrs.field(factory=list)
     texts: list[str] = attrs.field(factory=list)
     uses: list[Use] = attrs.field(factory=list)
     results: list[_Result] = attrs.field(factory=list)
@@ -89,6 +94,10 @@ class Transcript:
         usage: Usage,
         line: int,
         at_us: int,
+        thinking: Sequence[str] = (),
+        model: str = "",
+        provider: str = "",
+        finish: Finish | None = None,
     ) -> None:
         """Add a row of the answer `key`; rows of one answer are grouped, its usage is the last row's."""
         turn = self._turn
@@ -99,10 +108,21 @@ class Transcript:
         turn.blocks += len(texts) + len(uses)
         turn.texts.extend(text for text in texts if text.strip())
         turn.uses.extend(uses)
+        turn.thinking.extend(text for text in thinking if text.strip())
+        turn.model, turn.provider = model or turn.model, provider or turn.provider
+        turn.finish = finish or turn.finish
 
-    def result(self, call_id: str, text: str, status: ReturnStatus, line: int, at_us: int) -> None:
+    def result(
+        self,
+        call_id: str,
+        text: str,
+        status: ReturnStatus,
+        line: int,
+        at_us: int,
+        images: Sequence[Image] = (),
+    ) -> None:
         """Add a result; it waits for the answer that is being read to be whole."""
-        result = _Result(call_id, text, status, line, at_us)
+        result = _Result(call_id, text, status, line, at_us, tuple(images))
         if self._turn is not None:
             self._turn.results.append(result)
         else:
@@ -128,11 +148,18 @@ class Transcript:
                     began_us=turn.began_us,
                     at_us=turn.at_us,
                     continued=turn.key in self._said,
+                    thinking=tuple(turn.thinking),
+                    model=turn.model,
+                    provider=turn.provider,
+                    finish=turn.finish,
                 )
             )
+            if turn.key in self._said:  # its answer is an event already
+                self.skip(Skip.THINKING, len(turn.thinking))
             self._said.add(turn.key)
-        elif turn.key not in self._said:
-            self.skip(Skip.EMPTY_TURN)
+        else:
+            self.skip(Skip.THINKING, len(turn.thinking))
+            self.skip(Skip.EMPTY_TURN, turn.key not in self._said)
         for result in turn.results:
             self._pair(result)
 
@@ -164,7 +191,7 @@ class Transcript:
         number = early if early is not None else self._next()
         numbers = self._unanswered if early is None else self._answered
         numbers.setdefault(use.call_id, []).append(number)
-        return ToolUse(number, use.name, use.arguments, use.cwd)
+        return ToolUse(number, use.name, use.arguments, use.cwd, call_id=use.call_id)
 
     def _pair(self, result: _Result) -> None:
         """Pair a result with the latest unanswered call of its id."""
@@ -180,6 +207,6 @@ class Transcript:
         else:
             number, unmatched = self._next(), True
             self._early[result.call_id] = number
-        self.steps.append(
-            ToolResult(number, result.text, result.status, Lines(result.line, result.line), result.at_us, unmatched)
-        )
+        lines = Lines(result.line, result.line)
+        step = ToolResult(number, result.text, result.status, lines, result.at_us, unmatched, images=result.images)
+        self.steps.append(step)

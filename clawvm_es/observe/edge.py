@@ -18,7 +18,7 @@ from clawvm_es.model.facts import Resource, ResourceClass
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
-from clawvm_es.representations.ladder import build_levels
+from clawvm_es.representations.ladder import FULL_BUILDER, build_levels
 from clawvm_es.representations.secrets import hide
 
 
@@ -91,7 +91,7 @@ class Edge:
         """An edge of the same kind that knows no keys yet."""
         return Edge(self.vault, self.counter, self.hide_secrets)
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
         """The text as it may be kept."""
         if not self.hide_secrets:
             return text
@@ -120,7 +120,13 @@ class Edge:
 
     def text(self, text: str) -> str:
         """Keep `text` as a body and return the commitment to it."""
-        return self.vault.commit(encode(self._clean(text)))
+        return self.vault.commit(encode(self.clean(text)))
+
+    def arguments(self, text: str) -> tuple[str, tuple[Level, ...]]:
+        """The commitment to the arguments of a call, and their levels: full alone, counted as it is."""
+        kept = self.clean(text)
+        commitment = self.vault.commit(encode(kept))
+        return commitment, (Level(Fidelity.FULL, self.count(kept), commitment, FULL_BUILDER),)
 
     def _page_text(self, text: str) -> str:
         """Keep a text that will be rendered soon."""
@@ -154,7 +160,7 @@ class Edge:
         `source` is one line that names where the text came from (a path, a tool and its arguments); the frame
         around the page states it.
         """
-        text, source = self._clean(text), self._clean(source)
+        text, source = self.clean(text), self.clean(source)
         frame = Frame(page_id, page_type, author, source)
         built = build_levels(page_type, text, frame, self.counter)
         event = PageWritten(
@@ -173,20 +179,20 @@ class Edge:
 
     def signature(self, key: str) -> tuple[int, str | None]:
         """The ordinal of a call signature, and the commitment to it at its first occurrence."""
-        key = self._clean(key)
+        key = self.clean(key)
         ordinal, new = self.signatures.intern(key)
         return ordinal, self.text(key) if new else None
 
     def resource(self, key: tuple[ResourceClass, str]) -> int | None:
         """The ordinal of a resource key that occurred before, else None."""
-        return self.resource_keys.get(f"{key[0]}:{self._clean(key[1])}")
+        return self.resource_keys.get(f"{key[0]}:{self.clean(key[1])}")
 
     def resources(self, keys: Iterable[tuple[ResourceClass, str]]) -> tuple[tuple[int, ...], tuple[Resource, ...]]:
         """The ordinals of resource keys, and those among them that occur for the first time."""
         ordinals: list[int] = []
         fresh: list[Resource] = []
         for kind, given in keys:
-            key = self._clean(given)
+            key = self.clean(given)
             ordinal, new = self.resource_keys.intern(f"{kind}:{key}")
             ordinals.append(ordinal)
             if new:

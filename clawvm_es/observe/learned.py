@@ -13,13 +13,15 @@ from clawvm_es.model.events import (
     BoundaryReached,
     ContentRedacted,
     Event,
+    ModelResponded,
     PageRetired,
     PageWritten,
     RecallAnswered,
     ToolCalled,
     ToolReturned,
+    TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Resource, ResourceClass, ReturnStatus, Trigger
+from clawvm_es.model.facts import Boundary, Cut, Resource, ResourceClass, ReturnStatus, Trigger
 from clawvm_es.model.pages import Author, Fidelity, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.fields import Fields, parse_json
@@ -33,6 +35,7 @@ from clawvm_es.observe.tools import Effects, Kind, Role, Tool, effects, named, p
 
 SYSTEM: Final = "system message"
 SUMMARY: Final = "summary"
+IMAGE: Final = "image"
 """Sources of pages that no tool gave."""
 EVENTS_AT_ONCE: Final = 256
 """Events whose texts are read at once."""
@@ -48,6 +51,7 @@ class MadeCall:
     effects: Effects
     signature: int | None
     resource: int | None  # the one file or record that it is about
+    group: int | None = None  # the exchange that it belongs to
 
     @property
     def source(self) -> str:
@@ -83,6 +87,9 @@ class Learned:
         self.hints = Hints()
         self.pages: set[str] = set()
         self.recalls = 0
+        self.groups = 0  # exchanges: answers of the model
+        self.models: dict[str, int] = {}  # names of models → their ordinals
+        self.replaced: tuple[str, ...] = ()  # pages that the last compaction or rewind took out of the context
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
         self.calls: dict[int, MadeCall] = {}  # without a result
         self.looked: dict[int, MadeCall] = {}  # of the step that is looked at: they need not be read back
@@ -119,14 +126,23 @@ class Learned:
                 self.context.show(page_id)
         elif isinstance(data, ContentRedacted):
             self._learn_erasure(data)
+        elif isinstance(data, TurnBegan | ModelResponded):
+            self._learn_answer(data)
+
+    def _learn_answer(self, data: TurnBegan | ModelResponded) -> None:
+        if isinstance(data, ModelResponded):
+            self.groups += 1
+        if data.model is not None and data.model_name is not None:
+            self.models[self.text(data.model_name)] = data.model
 
     def _learn_boundary(self, data: BoundaryReached) -> None:
-        if data.boundary is Boundary.PRUNE:
-            self.context.move(data.pages, data.returned, compaction=False)
-        elif data.left or data.returned:
-            self.context.move(data.left, data.returned, compaction=True)
-        else:
-            self.context.move(*self.context.moved(frozenset()), compaction=True)
+        pruned = data.boundary is Boundary.PRUNE
+        left, returned = data.left or (data.pages if pruned else ()), data.returned
+        if not (pruned or left or returned):  # older logs name none where nothing was kept
+            left, returned = self.context.moved(frozenset())
+        self.context.move(left, returned, compaction=not pruned)
+        if data.cut is not Cut.MICRO:
+            self.replaced = left
 
     def _learn_call(self, data: ToolCalled) -> None:
         self._resources.extend(data.resources)
@@ -150,7 +166,8 @@ class Learned:
         if tool.path and path:
             arguments[tool.path] = path
         use = ToolUse(data.call, name, arguments)
-        return self.call(use, tool, effects(tool, use), data.signature if data.deterministic else None)
+        ordinal = data.signature if data.deterministic else None
+        return self.call(use, tool, effects(tool, use), ordinal, data.group)
 
     def _learn_result(self, data: ToolReturned) -> None:
         call = None if data.unmatched else self.calls.pop(data.call, None)
@@ -170,7 +187,8 @@ class Learned:
     def _learn_page(self, page: PageWritten) -> None:
         self.pages.add(page.page_id)
         self._bodies.setdefault(page.page_id, {}).update((level.body, None) for level in page.levels)
-        source = self.text(page.source) if page.author in (Author.HARNESS, Author.MODEL) else ""
+        of_file = page.origin.kind is OriginKind.FILE
+        source = self.text(page.source) if of_file or page.author in (Author.HARNESS, Author.MODEL) else ""
         full = next((level.body for level in page.levels if level.level is Fidelity.FULL), None)
         text = self.text(full)
         if page.page_type is PageType.CONVERSATION:
@@ -179,7 +197,7 @@ class Learned:
             self._learn_words(page.author, text)
         call = page.origin.call if page.page_type is not PageType.PLAN else None
         done = self._done.get(call) if call is not None else None
-        path = done.path if done else ""
+        path = done.path if done else source if of_file else ""
         held = Held(
             page_id=page.page_id,
             text=text if page.page_type is PageType.PLAN else cleaned(text, done.searches if done else False),
@@ -190,7 +208,8 @@ class Learned:
             path=path,
             call=call,
             signature=page.signature,
-            permanent=page.author is Author.HARNESS and (source == SYSTEM or page.origin.kind is OriginKind.FILE),
+            permanent=page.author is Author.HARNESS and (source == SYSTEM or (of_file and not page.origin.first)),
+            summary=page.page_type is PageType.SUMMARY,
         )
         self.context.write(held)
         self._learn_slot(page, path or source)
@@ -221,11 +240,13 @@ class Learned:
         """True if a text stands in a level that its page has or had."""
         return any(text in self.text(body) for body in reversed(self._bodies.get(page_id, {})))
 
-    def call(self, use: ToolUse, tool: Tool, done: Effects, ordinal: int | None) -> MadeCall:
-        """A call by its tool, its effects and its signature."""
+    def call(
+        self, use: ToolUse, tool: Tool, done: Effects, ordinal: int | None, group: int | None = None
+    ) -> MadeCall:
+        """A call by its tool, its effects, its signature and its exchange."""
         about = self.edge.resource(done.about) if done.about else None
         repeatable = ordinal if done.deterministic else None
-        return MadeCall(use, tool, _file(tool, use), done, repeatable, about)
+        return MadeCall(use, tool, _file(tool, use), done, repeatable, about, group)
 
     def text(self, commitment: str | None) -> str:
         """The text behind a commitment; empty where there is none or it was erased."""
@@ -242,6 +263,8 @@ def _texts(data: Event) -> Iterator[str | None]:
         yield from (level.body for level in data.levels if level.level is Fidelity.FULL)
     elif isinstance(data, ToolCalled):
         yield from (data.name, data.arguments, *(each.key for each in data.resources))
+    elif isinstance(data, TurnBegan | ModelResponded):
+        yield data.model_name
 
 
 def _file(tool: Tool, use: ToolUse) -> str:

@@ -28,7 +28,7 @@ class Held:
     """A page as needs see it: its cleaned text, the bodies of its levels, and what a pointer to it names.
 
     `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
-    every recorded boundary.
+    every recorded boundary. A `summary` leaves the context as any other page does, but holds no need.
     """
 
     page_id: str
@@ -41,6 +41,7 @@ class Held:
     call: int | None = None
     signature: int | None = None
     permanent: bool = False
+    summary: bool = False
     order: int = 0  # among all writings of pages
     compactions: int = 0  # of the session, when it was written
     leaves: frozenset[str] = frozenset()
@@ -184,10 +185,14 @@ class Context:
         return len(text) >= NEED_CHARS_MIN_LEAF and self.leaves.get(text, 0) > 0 and has_digit(text)
 
     def _need(self, text: str, pages: Iterable[Held], rule: NeedRule) -> Need | None:
-        holding = [page for page in pages if text in page.text]
-        if not holding or sum(text in page.text for page in self.pages.values()) > NEED_HOLDERS_MAX:
+        holding = [page for page in pages if text in page.text and not page.summary]
+        if not holding or sum(text in page.text for page in self._holders()) > NEED_HOLDERS_MAX:
             return None
         return Need(tuple(self._holder(page, text) for page in holding), rule, self.count(text))
+
+    def _holders(self) -> Iterable[Held]:
+        """All pages that may hold a need."""
+        return (page for page in self.pages.values() if not page.summary)
 
     def _holder(self, page: Held, text: str) -> Holder:
         """A page as a holder of `text`, with the levels whose text contains it."""

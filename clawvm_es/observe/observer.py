@@ -24,7 +24,6 @@ from clawvm_es.model.events import (
     BoundaryReached,
     Input,
     ModelResponded,
-    PageRetired,
     PageWritten,
     RecallAnswered,
     ToolCalled,
@@ -33,22 +32,24 @@ from clawvm_es.model.events import (
 )
 from clawvm_es.model.facts import (
     Boundary,
+    Cut,
     Need,
     RecallOutcome,
-    RetireReason,
     ReturnStatus,
     ToldBy,
     Trigger,
 )
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
-from clawvm_es.observe.learned import SUMMARY, SYSTEM, Learned, MadeCall
+from clawvm_es.observe.learned import IMAGE, SUMMARY, SYSTEM, Learned, MadeCall
 from clawvm_es.observe.marks import Mark, parted
 from clawvm_es.observe.needs import Held
 from clawvm_es.observe.plans import Plan
 from clawvm_es.observe.signatures import canonical, signature_key
 from clawvm_es.observe.steps import (
     ContextDropped,
+    FileShown,
+    Image,
     ModelMessage,
     RulesLoaded,
     SkillLoaded,
@@ -132,7 +133,15 @@ class Observer:
         self.known.looked.clear()
 
     def _inputs(
-        self, step: SystemMessage | UserMessage | SkillLoaded | RulesLoaded | ToolResult | ContextDropped | Summary
+        self,
+        step: SystemMessage
+        | UserMessage
+        | SkillLoaded
+        | RulesLoaded
+        | FileShown
+        | ToolResult
+        | ContextDropped
+        | Summary,
     ) -> Iterator[Input]:
         if isinstance(step, ToolResult):
             yield from self._returned(step)
@@ -142,11 +151,20 @@ class Observer:
             yield from self._summary(step)
         elif isinstance(step, RulesLoaded):
             yield from self._rules(step)
+        elif isinstance(step, FileShown):
+            yield from self._file(step)
         else:
-            text, marks = parted(step.text, self._renders)
-            if not marks or cleaned(text).strip():
-                yield from self._said(attrs.evolve(step, text=text))
-            yield from self._shown(marks)
+            yield from self._spoken(step)
+
+    def _spoken(self, step: SystemMessage | UserMessage | SkillLoaded) -> Iterator[Input]:
+        """A text that entered the context, and the images beside it; what we had put into it is shown again."""
+        text, marks = parted(step.text, self._renders)
+        images = step.images if isinstance(step, UserMessage) else ()
+        if not (marks or images) or cleaned(text).strip():
+            yield from self._said(attrs.evolve(step, text=text))
+        for image in images:
+            yield self._page(PageType.CONVERSATION, image.text, Author.USER, _origin(step), IMAGE)
+        yield from self._shown(marks)
 
     def _said(self, step: SystemMessage | UserMessage | SkillLoaded) -> Iterator[Input]:
         """A text that entered the context."""
@@ -158,7 +176,7 @@ class Observer:
             yield self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, _origin(step), step.name)
         else:
             author = Author.HARNESS if step.harness else Author.USER
-            yield self._page(PageType.CONVERSATION, step.text, author, _origin(step))
+            yield self._page(PageType.CONVERSATION, step.text, author, _origin(step), step.source)
 
     def _shown(self, marks: tuple[Mark, ...]) -> Iterator[Input]:
         """Pages that we put into the harness's context: it shows them again, nobody needed them."""
@@ -173,40 +191,74 @@ class Observer:
     def _rules(self, step: RulesLoaded) -> Iterator[Input]:
         """A file of rules is one page, rewritten in place where the file has changed."""
         slot = f"file:{step.path}"
-        known = self.known.context.pages.get(self.known.slots.get(slot, ""))
+        known = self.known.context.resident.get(self.known.slots.get(slot, ""))
         if known is None or known.text != cleaned(step.text):
-            origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last)
-            page_id = self._slot(slot)
-            page = self._page(PageType.BOOTSTRAP, step.text, Author.HARNESS, origin, step.path, page_id=page_id)
-            yield page if step.lines.first else replace(page, told_by=ToldBy.FILE)
+            yield self._of_file(PageType.BOOTSTRAP, step.text, Author.HARNESS, step, self._slot(slot))
+
+    def _file(self, step: FileShown) -> Iterator[Input]:
+        """A file that the harness showed is data, as what a tool read; a file of rules is rules."""
+        if _is_rules(step.path):
+            yield from self._rules(RulesLoaded(step.text, step.path, step.lines, step.at_us))
+        elif step.text.strip():
+            yield self._of_file(PageType.EVIDENCE, step.text, Author.TOOL, step)
+        for image in step.images:
+            yield self._of_file(PageType.EVIDENCE, image.text, Author.TOOL, step)
+
+    def _of_file(
+        self,
+        page_type: PageType,
+        text: str,
+        author: Author,
+        step: RulesLoaded | FileShown,
+        page_id: str | None = None,
+    ) -> PageWritten:
+        origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last)
+        page = self._page(page_type, text, author, origin, step.path, page_id=page_id)
+        return page if step.lines.first else replace(page, told_by=ToldBy.FILE)
 
     def _summary(self, step: Summary) -> Iterator[Input]:
-        """A summary is kept, and withdrawn before the next prompt."""
+        """A summary names the pages that it was written for; it stands in no prompt that we select."""
         if step.text.strip():
-            written = self._page(PageType.CONVERSATION, step.text, Author.MODEL, _origin(step), SUMMARY)
-            yield written
-            yield PageRetired(written.page_id, RetireReason.WITHDRAWN)
+            replaced = self.known.replaced
+            yield self._page(PageType.SUMMARY, step.text, Author.HARNESS, _origin(step), SUMMARY, replaces=replaced)
 
     def _answer(self, step: ModelMessage) -> Iterator[Command]:
+        """A turn, its answer, the calls in it, and its text; they and the results of the calls are one group."""
+        group = self.known.groups if step.continued else self.known.groups + 1
         if not step.continued:
-            usage = step.usage
-            responded = ModelResponded(
-                input_tokens=usage.input_tokens, cached_tokens=usage.cached_tokens, output_tokens=usage.output_tokens
-            )
             yield Command(TurnBegan(hints=self.known.hints.now()), step.began_us)
-            yield Command(responded, step.at_us)
+            yield Command(self._responded(step, group), step.at_us)
         for use in step.calls:
-            yield Command(self._called(use), step.at_us)
+            yield Command(self._called(use, group), step.at_us)
         if step.texts:
             text = "\n\n".join(step.texts)
-            yield Command(self._page(PageType.CONVERSATION, text, Author.MODEL, _origin(step)), step.at_us)
+            page = self._page(PageType.CONVERSATION, text, Author.MODEL, _origin(step), group=group)
+            yield Command(page, step.at_us)
+
+    def _responded(self, step: ModelMessage, group: int) -> ModelResponded:
+        """The answer as its provider tells it; a model's name stands at its first occurrence."""
+        usage, name = step.usage, self.edge.clean(step.model)
+        model = self.known.models.get(name, len(self.known.models) + 1) if name else None
+        return ModelResponded(
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            written_tokens=usage.written_tokens,
+            thinking_tokens=usage.thinking_tokens,
+            model=model,
+            model_name=self.edge.text(name) if name and name not in self.known.models else None,
+            provider=self.edge.text(step.provider) if step.provider else None,
+            finish=step.finish,
+            group=group,
+            thinking=self.edge.text("\n\n".join(step.thinking)) if step.thinking else None,
+        )
 
     def calls(self, uses: Iterable[ToolUse]) -> tuple[ToolCalled, ...]:
         """The facts of the calls of one answer."""
         self._begin()
         return tuple(self._called(use) for use in uses)
 
-    def _called(self, use: ToolUse) -> ToolCalled:
+    def _called(self, use: ToolUse, group: int | None = None) -> ToolCalled:
         tool = named(self.known.tools, use.name)
         done = effects(tool, use)
         ordinal, key = None, None
@@ -215,11 +267,12 @@ class Observer:
         reads, read_new = self.edge.resources(done.reads)
         targets = [each for each in done.writes if not each[1].startswith("tree:") or self.edge.resource(each)]
         writes, written_new = self.edge.resources(targets)
-        self.known.looked[use.call] = self.known.call(use, tool, done, ordinal)
+        self.known.looked[use.call] = self.known.call(use, tool, done, ordinal, group)
+        arguments, levels = self.edge.arguments(canonical(use.arguments) if use.text is None else use.text)
         return ToolCalled(
             call=use.call,
             tool=tool.name,
-            arguments=self.edge.text(canonical(use.arguments) if use.text is None else use.text),
+            arguments=arguments,
             name=self.edge.text(use.name) if tool.name == UNKNOWN_TOOL else None,
             signature=ordinal,
             signature_key=key,
@@ -229,6 +282,9 @@ class Observer:
             writes=writes,
             invalidates=done.invalidates,
             needs=self.known.context.data_flow(tool, use),
+            levels=levels,
+            call_id=self.edge.text(use.call_id) if use.call_id else None,
+            group=group,
         )
 
     def result(self, step: ToolResult) -> list[Input]:
@@ -269,12 +325,19 @@ class Observer:
             yield self._plan(plan, _result_origin(step, call))
         elif seen:
             yield self._evidence(attrs.evolve(step, text=text), call)
+        for image in step.images if plan is None else ():
+            yield self._image(image, step, call)
         yield from self._shown(marks)
+
+    def _image(self, image: Image, step: ToolResult, call: MadeCall | None) -> PageWritten:
+        source = step.source if step.source is not None else call.source if call else IMAGE
+        origin, group = _result_origin(step, call), call.group if call else None
+        return self._page(PageType.EVIDENCE, image.text, Author.TOOL, origin, source, group=group)
 
     def _evidence(self, step: ToolResult, call: MadeCall | None) -> PageWritten:
         good = call if step.status is ReturnStatus.OK else None
         path = good.path if good else ""
-        is_rules = posixpath.basename(path) in RULE_FILES
+        is_rules = _is_rules(path)
         source = step.source if step.source is not None else call.source if call else ""
         return self._page(
             PageType.BOOTSTRAP if is_rules else PageType.EVIDENCE,
@@ -284,6 +347,7 @@ class Observer:
             source,
             page_id=self._slot(f"file:{path}") if is_rules else None,
             signature=good.signature if good else None,
+            group=call.group if call else None,
         )
 
     def _plan(self, plan: Plan, origin: Origin) -> PageWritten:
@@ -292,20 +356,22 @@ class Observer:
         return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source, page_id=slot, active=plan.active)
 
     def _boundary(self, step: ContextDropped) -> Iterator[Input]:
-        """A boundary and the pages that it moved; none are named where it kept nothing."""
+        """A boundary and the pages that it moved; a prune that moves none is told in the tally alone.
+
+        Pages that are rewritten in place leave the harness's context with the others, but no prompt of ours.
+        """
         left, returned = self.known.context.moved(step.kept_lines)
         if step.dropped_calls:
             left, returned = self.known.context.results(step.dropped_calls), ()
-        if step.boundary is not Boundary.PRUNE:
-            told = (left, returned) if step.kept_lines else ((), ())
-            yield BoundaryReached(step.boundary, Trigger.RECORDED, left=told[0], returned=told[1])
-            return
-        rewritten = set(self.known.slots.values())
-        pages = tuple(page_id for page_id in left if page_id not in rewritten)
-        if pages:
-            yield BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, pages=pages, returned=returned)
-        else:
-            self.tally[EMPTY_PRUNE] += 1
+        cut = step.cut or _cut(step)
+        pages: tuple[str, ...] = ()
+        if step.boundary is Boundary.PRUNE:
+            rewritten = set(self.known.slots.values())
+            pages = tuple(page_id for page_id in left if page_id not in rewritten)
+            if not (left or returned):
+                self.tally[EMPTY_PRUNE] += 1
+                return
+        yield BoundaryReached(step.boundary, Trigger.RECORDED, pages=pages, cut=cut, left=left, returned=returned)
 
     def _page(
         self,
@@ -318,8 +384,10 @@ class Observer:
         page_id: str | None = None,
         active: bool = True,
         signature: int | None = None,
+        group: int | None = None,
+        replaces: tuple[str, ...] = (),
     ) -> PageWritten:
-        return self.edge.page(
+        written = self.edge.page(
             page_id or self._next(),
             page_type,
             text,
@@ -328,7 +396,8 @@ class Observer:
             source=source,
             active=active,
             signature=signature,
-        ).event
+        )
+        return replace(written.event, group=group, replaces=replaces)
 
     def _next(self) -> str:
         self._new += 1
@@ -337,6 +406,17 @@ class Observer:
     def _slot(self, key: str) -> str:
         """The page that is rewritten in place for `key`."""
         return self.known.slots.get(key) or self._next()
+
+
+def _is_rules(path: str) -> bool:
+    return posixpath.basename(path) in RULE_FILES
+
+
+def _cut(step: ContextDropped) -> Cut:
+    """The way of a boundary whose step does not tell it."""
+    if step.boundary is Boundary.PRUNE:
+        return Cut.MICRO if step.dropped_calls else Cut.REWIND
+    return Cut.CLEAR if step.boundary is Boundary.RESET else Cut.COMPACT
 
 
 def _result_origin(step: ToolResult, call: MadeCall | None) -> Origin:

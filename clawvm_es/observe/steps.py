@@ -2,10 +2,10 @@
 
 | step | says |
 |---|---|
-| `SystemMessage`, `UserMessage`, `SkillLoaded`, `RulesLoaded` | a text entered the context |
-| `ModelMessage` | the model answered: texts, calls, usage |
+| `SystemMessage`, `UserMessage`, `SkillLoaded`, `RulesLoaded`, `FileShown` | a text entered the context |
+| `ModelMessage` | the model answered: texts, calls, thinking, usage |
 | `ToolResult` | a call ended |
-| `ContextDropped` | the harness destroyed context |
+| `ContextDropped` | the harness destroyed context, or went back to an earlier message |
 | `Summary` | what the harness put in its place |
 
 Commands and facts follow from steps in `observer`.
@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
 
 
 @attrs.frozen
@@ -35,11 +35,35 @@ NOWHERE: Final = Lines()
 
 @attrs.frozen
 class Usage:
-    """Token counts as the provider told them: the whole prompt, the part served from its cache, the answer."""
+    """Token counts as the provider told them: the whole prompt, the part served from its cache, the answer.
+
+    `written_tokens` are those of the prompt that went into the cache, `thinking_tokens` those of the answer that the
+    user does not see.
+    """
 
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    written_tokens: int = 0
+    thinking_tokens: int = 0
+
+
+@attrs.frozen
+class Image:
+    """An image or document: its media type, its size in bytes and the SHA-256 of them, or the `url` it stands at."""
+
+    media_type: str = ""
+    size_bytes: int = 0
+    digest: str = ""
+    url: str = ""
+
+    @property
+    def text(self) -> str:
+        """The line that stands for it."""
+        kind = self.media_type or "image"
+        if not self.digest:
+            return f"[{kind} at {self.url}]" if self.url else f"[{kind}]"
+        return f"[{kind}, {self.size_bytes} bytes, sha256 {self.digest}]"
 
 
 @attrs.frozen
@@ -53,12 +77,17 @@ class SystemMessage:
 
 @attrs.frozen
 class UserMessage:
-    """Text of the user; `harness` if the harness put the text into the context on its own."""
+    """Text of the user; `harness` if the harness put the text into the context on its own.
+
+    `source` is the line that names it, where it is not what the user typed.
+    """
 
     text: str
     lines: Lines = NOWHERE
     at_us: int = 0
     harness: bool = False
+    images: tuple[Image, ...] = ()
+    source: str = ""
 
 
 @attrs.frozen
@@ -82,10 +111,22 @@ class RulesLoaded:
 
 
 @attrs.frozen
+class FileShown:
+    """A file, or a part of it, that the harness put into the context on its own; `path` is its absolute path."""
+
+    text: str
+    path: str
+    lines: Lines = NOWHERE
+    at_us: int = 0
+    images: tuple[Image, ...] = ()
+
+
+@attrs.frozen
 class ToolUse:
     """One call: `call` counts calls of the session from 1, `cwd` is the directory that relative paths start from.
 
-    `text` are the arguments as they are kept, where that is not their canonical JSON.
+    `text` are the arguments as they are kept, where that is not their canonical JSON. `call_id` is the harness's own
+    id of the call.
     """
 
     call: int
@@ -93,13 +134,15 @@ class ToolUse:
     arguments: Mapping[str, object]
     cwd: str = ""
     text: str | None = None
+    call_id: str = ""
 
 
 @attrs.frozen
 class ModelMessage:
     """One model call's answer, from `began_us` to `at_us`.
 
-    `continued` if it only adds blocks to an answer that other steps have followed already.
+    `continued` if it only adds blocks to an answer that other steps have followed already. `thinking` are the texts
+    that the model wrote for itself, `model` and `provider` the names that the answer gives, where it gives any.
     """
 
     texts: tuple[str, ...] = ()
@@ -109,6 +152,10 @@ class ModelMessage:
     began_us: int = 0
     at_us: int = 0
     continued: bool = False
+    thinking: tuple[str, ...] = ()
+    model: str = ""
+    provider: str = ""
+    finish: Finish | None = None
 
 
 @attrs.frozen
@@ -127,14 +174,15 @@ class ToolResult:
     unmatched: bool = False
     source: str | None = None
     validator: str | None = None
+    images: tuple[Image, ...] = ()
 
 
 @attrs.frozen
 class ContextDropped:
-    """The harness destroyed context here.
+    """The harness destroyed context here, in the way of `cut`.
 
     With `dropped_calls` the results of those calls left it; otherwise nothing stays but system messages and
-    what stands in `kept_lines`.
+    what stands in `kept_lines`, which returns where it had left.
     """
 
     boundary: Boundary
@@ -142,11 +190,12 @@ class ContextDropped:
     at_us: int = 0
     kept_lines: frozenset[int] = frozenset()
     dropped_calls: tuple[int, ...] = ()
+    cut: Cut | None = None
 
 
 @attrs.frozen
 class Summary:
-    """The text that the harness put in place of what it destroyed."""
+    """The text that the harness put in place of what the boundary before it destroyed."""
 
     text: str
     lines: Lines = NOWHERE
@@ -154,6 +203,14 @@ class Summary:
 
 
 Step: TypeAlias = (
-    SystemMessage | UserMessage | SkillLoaded | RulesLoaded | ModelMessage | ToolResult | ContextDropped | Summary
+    SystemMessage
+    | UserMessage
+    | SkillLoaded
+    | RulesLoaded
+    | FileShown
+    | ModelMessage
+    | ToolResult
+    | ContextDropped
+    | Summary
 )
 """One thing that happened. Times are UTC microseconds; a live session stamps those that are 0 with its clock."""

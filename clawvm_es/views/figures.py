@@ -99,6 +99,7 @@ def replayed(log: EventLog, done: Sequence[Replayed]) -> list[dict[str, Any]]:
             "appended": appended[session_id],
             "skipped": dict(sorted(found.skipped.items())),
             "skipped_lines": {reason: list(lines) for reason, lines in found.skipped_lines.items()},
+            "recorded_by": found.recorded_by,
         }
         for session_id, found in last.items()
     ]

@@ -188,9 +188,11 @@ def test_status_of_results(jsonl: Jsonl) -> None:
         {**result("c", "half"), "toolUseResult": {"interrupted": True}},
     ]
     recording = main(jsonl, rows)
-    found = [(step.text, step.status) for step in recording.steps if isinstance(step, ToolResult)]
+    results = [step for step in recording.steps if isinstance(step, ToolResult)]
+    found = [(step.text, step.status) for step in results]
     assert found == [("no", ReturnStatus.ERROR), ("one\ntwo", ReturnStatus.OK), ("half", ReturnStatus.INTERRUPTED)]
-    assert recording.skipped["image"] == 1
+    (image,) = results[1].images
+    assert image.text == "[image]"
 
 
 def test_an_answer_that_goes_on_after_other_steps_is_no_second_turn(jsonl: Jsonl) -> None:

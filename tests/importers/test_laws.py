@@ -88,7 +88,7 @@ def misses_of_recorded_residency(recording: Recording, commands: Sequence[Comman
             ever[data.page_id] = data.origin.first
             resident.add(data.page_id)
         elif isinstance(data, BoundaryReached) and data.boundary is Boundary.PRUNE:
-            resident.difference_update(data.pages)
+            resident = (resident - {*data.left}) | {*data.returned}
         elif isinstance(data, BoundaryReached):
             lines = next(kept) | system
             resident = {page_id for page_id, line in ever.items() if line in lines}

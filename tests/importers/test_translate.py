@@ -11,6 +11,7 @@ from clawvm_es.importers import Recording, commands
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import (
     BoundaryReached,
+    ModelResponded,
     PageRetired,
     PageWritten,
     SessionOpened,
@@ -18,12 +19,14 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, NeedRule, ResourceClass, ReturnStatus, Trigger
-from clawvm_es.model.pages import Author, OriginKind, PageType
+from clawvm_es.model.facts import Boundary, Cut, Finish, NeedRule, ResourceClass, ReturnStatus, Trigger
+from clawvm_es.model.pages import Author, Fidelity, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.observer import CHANGED_REREAD, EMPTY_PRUNE, rules
 from clawvm_es.observe.steps import (
     ContextDropped,
+    FileShown,
+    Image,
     Lines,
     ModelMessage,
     RulesLoaded,
@@ -292,14 +295,14 @@ def test_boundaries_stand_at_their_place(translate: Translate) -> None:
     assert tally == {EMPTY_PRUNE: 1}
 
 
-def test_summaries_are_kept_and_withdrawn(translate: Translate, vault: Any) -> None:
-    """A recorded summary is a page that is withdrawn before any prompt; no need ever rests on it."""
-    script = Script().boundary(Boundary.COMPACT)
+def test_summaries_name_what_they_replace(translate: Translate, vault: Any) -> None:
+    """A recorded summary is a page of its own type by the harness, written for what left; no need rests on it."""
+    script = Script().user("hello").boundary(Boundary.COMPACT)
     script.steps.append(Summary("the function needed_function matters", script.line, 1))
     found = translate(script.call("Grep", "x", pattern="needed_function").recording)
-    (page,) = [page for page in of(PageWritten, found) if page.page_type is PageType.CONVERSATION]
-    assert of(PageRetired, found)[0].page_id == page.page_id
-    assert [command.data.TYPE for command in found][2:4] == ["page_written", "page_retired"]
+    said, page, _ = of(PageWritten, found)
+    assert (page.page_type, page.author, page.replaces) == (PageType.SUMMARY, Author.HARNESS, (said.page_id,))
+    assert not of(PageRetired, found)
     assert body(vault, page.levels[0].body) == "the function needed_function matters"
     assert not any(call.needs for call in of(ToolCalled, found))
 
@@ -321,3 +324,78 @@ def test_hostile_sizes(translate: Translate) -> None:
     )
     script.call("Edit", "\0" * 1000, file_path="a\0b", old_string=huge, new_string="<system-reminder>" * 10_000)
     assert len(translate(script.recording)) > 10
+
+
+def test_answers_say_who_answered_and_how(translate: Translate, vault: Any) -> None:
+    """Model, provider, finish, thinking and all counts stand in the answer; a model's name once, then its ordinal."""
+    usage = Usage(100, 80, 5, 15, 3)
+    script = Script()
+    for model in ("one", "two", "one"):
+        step = ModelMessage(("hi",), (), usage, script.line, 1, 2, False, ("hm", "so"), model, "acme", Finish.STOP)
+        script.steps.append(step)
+    first, second, third = of(ModelResponded, translate(script.recording))
+    assert [answer.model for answer in (first, second, third)] == [1, 2, 1]
+    assert [body(vault, answer.model_name) for answer in (first, second)] == ["one", "two"]
+    assert third.model_name is None
+    assert (body(vault, first.provider), body(vault, first.thinking)) == ("acme", "hm\n\nso")
+    assert (first.input_tokens, first.cached_tokens, first.output_tokens) == (100, 80, 5)
+    assert (first.written_tokens, first.thinking_tokens, first.finish) == (15, 3, Finish.STOP)
+
+
+def test_one_answer_its_calls_and_their_results_are_a_group(translate: Translate, vault: Any) -> None:
+    """All that an exchange made has its ordinal; a call has its harness's id and the size of its arguments."""
+    use = ToolUse(1, "Read", {"file_path": "a"}, "/w", call_id="toolu_1")
+    script = Script().user("go")
+    script.steps.append(ModelMessage(("look",), (use,), lines=script.line))
+    script.turn("meanwhile").result("found", 1)
+    found = translate(script.recording)
+    (called,) = of(ToolCalled, found)
+    assert [page.group for page in of(PageWritten, found)] == [None, 1, 2, 1]
+    assert [answer.group for answer in of(ModelResponded, found)] == [1, 2]
+    assert (called.group, body(vault, called.call_id)) == (1, "toolu_1")
+    (level,) = called.levels
+    assert (level.level, level.body, level.tokens) == (Fidelity.FULL, called.arguments, 5)
+
+
+def test_images_leave_a_page(translate: Translate, vault: Any) -> None:
+    """An image is a page of its own that states type, size and digest: the user's, or a result of its call."""
+    image, link = Image("image/png", 7, "ab12"), Image(url="https://example.org/a.png")
+    script = Script()
+    script.steps.append(UserMessage("", script.line, images=(image,)))
+    script.turn(uses=(("Read", {"file_path": "a.png"}),))
+    script.steps.append(ToolResult(1, "a chart", lines=script.line, images=(link,)))
+    shown, text, other = of(PageWritten, translate(script.recording))
+    assert (shown.page_type, shown.author) == (PageType.CONVERSATION, Author.USER)
+    assert body(vault, shown.levels[0].body) == "[image/png, 7 bytes, sha256 ab12]"
+    assert [page.origin.call for page in (text, other)] == [1, 1]
+    assert body(vault, other.levels[0].body) == "[image at https://example.org/a.png]"
+
+
+def test_files_that_the_harness_shows(translate: Translate) -> None:
+    """A file is evidence that holds needs and is hinted by its name; shown rules are rules, again once they left."""
+    line = "the port is 8081, as agreed"
+    script = Script()
+    script.steps.append(FileShown(line, "/w/notes.md", script.line, script.at))
+    script.steps.append(FileShown("- never push", "/w/sub/CLAUDE.md", script.line, script.at))
+    script.user("see notes.md").turn(uses=(("Edit", {"old_string": line}),)).boundary(Boundary.COMPACT)
+    for _ in range(2):
+        script.steps.append(RulesLoaded("- never push", "/w/sub/CLAUDE.md", script.line, script.at))
+    found = translate(script.recording)
+    assert pages(found) == [("p1", "evidence"), ("p2", "bootstrap"), ("p3", "conversation"), ("p2", "bootstrap")]
+    assert [page.author for page in of(PageWritten, found)][:2] == [Author.TOOL, Author.HARNESS]
+    assert of(TurnBegan, found)[0].hints == ("p1",)
+    assert [h.page_id for need in of(ToolCalled, found)[0].needs for h in need.holders] == ["p1"]
+
+
+def test_boundaries_say_how_they_cut_and_what_moved(translate: Translate) -> None:
+    """A cut names the pages that left and returned, also those that are rewritten in place."""
+    script = Script().user("a").user("b").call("Read", "- rules", file_path="CLAUDE.md")
+    script.boundary(Boundary.PRUNE, kept_lines=frozenset((1,))).boundary(Boundary.PRUNE, kept_lines=frozenset((1, 2)))
+    script.boundary(Boundary.PRUNE, kept_lines=frozenset((1,)), cut=Cut.REWIND).boundary(Boundary.RESET)
+    found = of(BoundaryReached, translate(script.recording))
+    assert [(b.cut, b.pages, b.left, b.returned) for b in found] == [
+        (Cut.REWIND, ("p2",), ("p2", "p3"), ()),
+        (Cut.REWIND, (), (), ("p2",)),
+        (Cut.REWIND, ("p2",), ("p2",), ()),
+        (Cut.CLEAR, (), ("p1",), ()),
+    ]

@@ -1,0 +1,39 @@
+"""Images and documents in recorded messages → what is kept of them: media type, size and digest, no bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from hashlib import sha256
+from typing import Final
+
+from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.steps import Image
+
+BLOCKS: Final = frozenset(("image", "document"))
+"""Types of Anthropic's blocks that hold an image or a document."""
+
+
+def encoded(media_type: str, data: str) -> Image:
+    """An image whose bytes stand in base64; where they do not, the text itself is what is counted."""
+    try:
+        content = base64.b64decode(data, validate=True)
+    except (ValueError, binascii.Error):
+        content = data.encode("utf-8", "surrogatepass")
+    return Image(media_type, len(content), sha256(content).hexdigest())
+
+
+def of_url(url: str) -> Image:
+    """An image at an address, which may be a `data:` URL with its bytes."""
+    if not url.startswith("data:"):
+        return Image(url=url)
+    head, _, data = url.removeprefix("data:").partition(",")
+    return encoded(head.removesuffix(";base64"), data)
+
+
+def of_block(block: Fields) -> Image:
+    """The image or document of an Anthropic block."""
+    source = block.fields("source")
+    if source.is_text("data"):
+        return encoded(source.text("media_type"), source.text("data"))
+    return Image(source.text("media_type") or block.text("type"), url=source.text("url") or source.text("file_id"))
