@@ -67,6 +67,10 @@ COUNTER_PIECE_CHARS: Final = 100_000
 """Longest piece handed to a tokenizer at once; a million blanks in one piece make tiktoken panic."""
 NESTING_MAX: Final = 200
 """JSON nested deeper than this is treated as plain text by the builders."""
+UNPACKED_RATIO_MAX: Final = 200
+"""Times its size that a compressed recording may unpack to: transcripts shrink to a tenth or so."""
+UNPACKED_BYTES_MAX: Final = 512 * 2**20
+"""The most bytes that a compressed recording may unpack to."""
 SKIPPED_LINES: Final = 5
 """Lines of a recorded file that are named for each reason of a skip, the first ones."""
 COUNTER_MEMO: Final = 4_096

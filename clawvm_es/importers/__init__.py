@@ -11,6 +11,7 @@ from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import detect, detect_bytes, load
 from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.formats import FORMATS, TABLE
+from clawvm_es.importers.packed import unpacked
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
@@ -31,16 +32,21 @@ __all__ = [
 def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     """The recorded sessions of a file, main ones before those of their subagents.
 
-    The format is detected unless named. Raises `UnreadableInput` if the file cannot be read or has no known
-    format, or holds nothing of the format named, `UsageError` if `format` is not one of `FORMATS`.
+    The format is detected unless named; a file that gzip or zstd packed is unpacked first. Raises `UnreadableInput`
+    if the file cannot be read or has no known format, or holds nothing of the format named, `UsageError` if `format`
+    is not one of `FORMATS`.
     """
     _known(format)
-    return read_bytes(load(Path(path)), str(path), format)
+    return _read(load(Path(path)), str(path), format)
 
 
 def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
-    """The recorded sessions in the bytes of a file; `name` stands in errors. Raises as `read` does."""
+    """The recorded sessions in the bytes of a file, packed or not; `name` stands in errors. Raises as `read` does."""
     _known(format)
+    return _read(unpacked(data, name), name, format)
+
+
+def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
     recordings = TABLE[format or detect_bytes(data, name)].parse(data, name)
     if not any(recording.steps for recording in recordings):
         unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)

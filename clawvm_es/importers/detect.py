@@ -8,6 +8,7 @@ from typing import Final
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.formats import FORMATS, TABLE
+from clawvm_es.importers.packed import unpacked
 from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.storage import read_bytes
@@ -17,7 +18,7 @@ LOOKED_AT: Final = 64
 
 
 def load(path: Path) -> bytes:
-    """The bytes of a file. Raises `UnreadableInput` if it is missing, a directory, not readable, or empty."""
+    """The bytes of a file, unpacked. Raises `UnreadableInput` if it is missing, a folder, unreadable or empty."""
     try:
         data = read_bytes(str(path))
     except FileNotFoundError:
@@ -28,6 +29,7 @@ def load(path: Path) -> bytes:
         raise UnreadableInput(
             f"{path}: {error.strerror or 'cannot be read'}", hint="check its permissions"
         ) from error
+    data = unpacked(data, str(path))
     if not data.removeprefix(BOM).strip():
         raise UnreadableInput(f"{path}: is empty", hint="give a recorded session")
     return data
