@@ -38,11 +38,14 @@ RETRIES: Final = 5
 """Number of times that a command is decided again after another writer was faster."""
 LOCK_WAIT_S: Final = 30.0
 """Seconds to wait for the writer's lock before `JournalBusy`."""
-SNAPSHOT_EVENTS: Final = 96
+SNAPSHOT_EVENTS: Final = 256
 """Events from one snapshot of a session to the next: fewer make a larger file (at 96 they take an eighth of the log's
-bytes, at 256 a sixteenth), more make what is folded from the last one (5 µs an event) outweigh what is read."""
+bytes, at 256 a sixteenth) and cost more to take, more make what is folded from the last one (5 µs an event) outweigh
+what is read."""
 SNAPSHOTS_AT_ONCE: Final = 16
 """Snapshots that are taken in one transaction, so that no other writer waits long."""
+KEEP_UP_EVENTS: Final = 500
+"""Events of a process's sessions after which one of its hooks brings read models and snapshots on by one piece."""
 WAL_CHECKPOINT_PAGES: Final = 4_000
 """WAL frames after which a writer checkpoints (4,000 frames of 4 KiB are 16 MB)."""
 WAL_WARN_BYTES: Final = 16_000_000

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+import structlog
 from msgspec.structs import replace
 
 from clawvm_es import limits
@@ -16,7 +17,7 @@ from clawvm_es.engine import given
 from clawvm_es.engine.hooks import OtherSettings, Settings
 from clawvm_es.engine.session import Session, now_us, other_settings
 from clawvm_es.engine.shell import Shell
-from clawvm_es.errors import JournalError, UsageError
+from clawvm_es.errors import ClawVMError, JournalError, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import check_text
 from clawvm_es.journal.lineage import event_at, lineage
@@ -25,9 +26,11 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Profile
-from clawvm_es.projections import catch_up
+from clawvm_es.projections import catch_up, keep_up
 from clawvm_es.representations.counter import counter as counter_named
 from clawvm_es.storage import open_log
+
+_log = structlog.get_logger("clawvm_es.journal")
 
 
 class Journal:
@@ -47,6 +50,7 @@ class Journal:
         self.seed = seed
         self.clock = clock
         self.hide_secrets = hide_secrets
+        self._behind = 0  # events recorded by sessions since the read models were brought on
         self._closed = False
 
     @classmethod
@@ -230,12 +234,27 @@ class Journal:
         if self.seed is not None and not self.log.reproducible:
             raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
         shell = Shell(self.log, session_id, counter_named(counter), self.seed, self.hide_secrets, reopens)
-        return Session(shell, settings, self.clock, self.catch_up)
+        return Session(shell, settings, self.clock, self.catch_up, self._recorded)
 
     def catch_up(self) -> None:
         """Let the read models fold what they have not seen, and take the snapshots that are due."""
         catch_up(self.log)
         snapshots.catch_up(self.log)
+
+    def _recorded(self, events: int) -> None:
+        """Bring read models and snapshots on by one piece when many events are new, so that `close` has little to do.
+
+        What keeps them from it is reported and stops no hook, whose events are recorded already.
+        """
+        self._behind += events
+        if self._behind < limits.KEEP_UP_EVENTS or self.read_only:
+            return
+        self._behind = 0
+        try:
+            keep_up(self.log)
+            snapshots.keep_up(self.log)
+        except ClawVMError as error:
+            _log.warning("the read models were not brought on", path=self.log.place, error=error.message)
 
     def close(self, *, catch_up: bool = True) -> None:
         """Let the read models catch up (unless told not to) and release the file; closing again does nothing."""

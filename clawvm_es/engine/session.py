@@ -65,6 +65,7 @@ class Session:
         settings: Settings | None = None,
         clock: Callable[[], int] = now_us,
         on_commit_point: Callable[[], None] = lambda: None,
+        on_recorded: Callable[[int], None] = lambda events: None,
     ) -> None:
         self._shell = shell
         settings = settings or Settings()
@@ -76,6 +77,7 @@ class Session:
         self._flush_at_permille = settings.flush_at_permille
         self._clock = clock
         self._on_commit_point = on_commit_point
+        self._on_recorded = on_recorded
         self._untold: list[Report] = []  # of boundaries that came of themselves
 
     def __enter__(self) -> Session:
@@ -612,6 +614,7 @@ class Session:
         with self._shell.lock:
             outcome = self._shell.run(build)
             self._observed.took(outcome, self._shell.state)
+            self._on_recorded(outcome.appended)
             return outcome
 
     def _hints(self, state: State, key: str | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from clawvm_es import limits
 from clawvm_es.journal.ports import Edition, EventLog, ModelWriter, models_of, texts_of
 from clawvm_es.limits import PIECE_EVENTS
 from clawvm_es.projections import store
@@ -23,6 +24,7 @@ __all__ = [
     "foreign_problems",
     "holders",
     "index_texts",
+    "keep_up",
     "projections_problems",
     "rebuild",
     "snapshot",
@@ -39,6 +41,17 @@ def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: i
     left alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
     _pieces(log, partial(store.catch_up, progress=progress, piece_events=piece_events))
+
+
+def keep_up(log: EventLog) -> None:
+    """Fold one piece of the events that the stored read models have not seen; the rest is left to `catch_up`.
+
+    A piece is twice what is recorded between two of them, so that a log that is behind is caught up in time.
+    """
+    models = models_of(log, MODELS)
+    if models is not None:
+        with models.writing() as writer:
+            store.catch_up(writer, piece_events=2 * limits.KEEP_UP_EVENTS)
 
 
 def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:

@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from clawvm_es.journal.snapshots.check import snapshot_problems
 from clawvm_es.journal.snapshots.restore import state_at
-from clawvm_es.journal.snapshots.take import catch_up, rebuild
+from clawvm_es.journal.snapshots.take import catch_up, keep_up, rebuild
 
-__all__ = ["catch_up", "rebuild", "snapshot_problems", "state_at"]
+__all__ = ["catch_up", "keep_up", "rebuild", "snapshot_problems", "state_at"]

@@ -7,6 +7,7 @@ Snapshots are caches: whatever keeps one from being taken is reported and stops 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import structlog
@@ -34,13 +35,23 @@ def catch_up(log: EventLog) -> None:
 
     Nothing that goes wrong here is raised: the log warns, and states are folded from further back.
     """
+    _guarded(log, _take_all)
+
+
+def keep_up(log: EventLog) -> None:
+    """Take some of the snapshots that are due, in one transaction; the rest is left to `catch_up`."""
+    _guarded(log, _take_piece)
+
+
+def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], None]) -> None:
+    """Do some work on the sessions that went on, if enough was recorded; what goes wrong is logged."""
     store = snapshots_of(log)
     if store is None or log.read_only:
         return
     try:
         after, upto = store.news()
         if upto - after >= limits.SNAPSHOT_EVENTS // 2:
-            _take_all(log, store, after, upto)
+            work(log, store, after, upto)
     except (JournalError, OverflowError) as error:  # the last: ids are used up
         _log.warning("snapshots could not be taken", path=log.place, error=str(error))
 
@@ -62,14 +73,27 @@ def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> Non
     while True:
         with log.transaction() as transaction:
             writer = store.within(transaction)
-            _take_some(log, writer, waiting, nearest)
+            _take_some(log, writer, waiting, nearest, limits.SNAPSHOTS_AT_ONCE)
             if not waiting:
                 writer.set_position(upto)
                 return
 
 
-def _take_some(log: EventLog, writer: SnapshotWriter, waiting: deque[str], nearest: dict[str, int]) -> None:
-    left = limits.SNAPSHOTS_AT_ONCE
+def _take_piece(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:
+    """Look at the sessions that went on in the next part of the log, a bounded number of snapshots."""
+    upto = min(upto, after + 2 * limits.KEEP_UP_EVENTS)
+    waiting = deque(store.active(after, upto))
+    with log.transaction() as transaction:
+        writer = store.within(transaction)
+        _take_some(log, writer, waiting, {}, 2 * limits.KEEP_UP_EVENTS // limits.SNAPSHOT_EVENTS)
+        if not waiting:
+            writer.set_position(upto)
+
+
+def _take_some(
+    log: EventLog, writer: SnapshotWriter, waiting: deque[str], nearest: dict[str, int], left: int
+) -> None:
+    """Take up to `left` snapshots; the sessions that are done with leave `waiting`."""
     while waiting and left > 0:
         if not _may_be_due(log, writer, waiting[0], nearest):
             waiting.popleft()
