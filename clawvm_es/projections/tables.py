@@ -18,7 +18,7 @@ import attrs
 from clawvm_es.journal.ports import Column, ModelSpec, TableSpec
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 
-VERSION: Final = 5
+VERSION: Final = 6
 
 R = TypeVar("R")
 

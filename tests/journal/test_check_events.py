@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from clawvm_es.journal.chain import event_hash
-from clawvm_es.journal.check_events import EventChecker
+from clawvm_es.journal.check_events import EventChecker, raw_row
 from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite import queries
 from tests.storage.sqlite.test_verify import fill
@@ -22,11 +20,7 @@ def rows(tmp_path_factory):
     path = tmp_path_factory.mktemp("rows") / "journal.db"
     with open_log(path) as log:
         fill(log)
-    with sqlite3.connect(path) as db:
-        db.text_factory = bytes
-        found = db.execute(f"SELECT {queries.COLUMNS} FROM events ORDER BY seq").fetchall()
-    db.close()
-    return found
+        return [raw_row(recorded) for recorded in log.read_all()]
 
 
 def changed(rows, place, rehashed=True, **columns):
@@ -65,6 +59,27 @@ def test_good_rows_have_no_problems(rows):
     assert problems(rows) == problems(changed(rows, 0)) == problems(rows, fast=True) == []
     assert changed(rows, 0) == rows
     assert {where(row) for row in rows} >= {"session a version 1 (seq 1)", "session fork version 5 (seq 9)"}
+
+
+def lean(rows):
+    """The rows as a storage keeps them that leaves out each `prev_hash` which the row before states."""
+    begun = set()
+    found = []
+    for row in rows:
+        known = row[AT("session_id")] in begun
+        found.append((*row[:12], b"", row[13]) if known else row)
+        begun.add(row[AT("session_id")])
+    return found
+
+
+def test_what_a_storage_leaves_out_is_taken_from_the_row_before(rows):
+    """Rows without `prev_hash` are in order; a change of data or hash is one problem, at its row."""
+    assert problems(lean(rows)) == problems(lean(rows), fast=True) == []
+    for column, value in (("data", b'{"budget_tokens":7}'), ("hash", b"\1" * 32)):
+        found = lean(changed(rows, 0, rehashed=False, **{column: value}))
+        assert [there for what, there in problems(found, fast=True) if what != "parent_hash"] == [where(rows[0])]
+    for gone in range(1, 4):
+        assert "version" in {what for what, _ in problems(lean(rows[:gone] + rows[gone + 1 :]))}
 
 
 CASES = {

@@ -15,14 +15,16 @@ JUDGED = ("rows", "schema", "header")
 """The log's rows over each of their paths, the schema, and what a journal sets in the file's header."""
 PARTS = (*JUDGED, "derived")
 """Also the rows of all other tables, which can be made again from the log."""
+DIGEST = f"substr(digest, 1, {schema.DIGEST_BYTES})"
+NAME = f"substr(commitment, 1, {schema.NAME_CHARS})"
 _PATHS = (
     *(f"SELECT rowid, * FROM {table} NOT INDEXED ORDER BY rowid" for table in schema.TABLES),
     "SELECT session_id, version, rowid FROM events INDEXED BY events_versions ORDER BY session_id, version",
     "SELECT session_id, idempotency_key, rowid FROM events INDEXED BY events_keys"
     " WHERE idempotency_key IS NOT NULL ORDER BY session_id, idempotency_key",
     "SELECT rowid FROM events INDEXED BY events_redactions WHERE type = 'content_redacted' ORDER BY seq",
-    "SELECT digest, rowid FROM blobs INDEXED BY blobs_digests ORDER BY digest",
-    "SELECT commitment, rowid FROM commitments INDEXED BY commitments_names ORDER BY commitment",
+    f"SELECT {DIGEST}, rowid FROM blobs INDEXED BY blobs_digests ORDER BY {DIGEST}",
+    f"SELECT {NAME}, rowid FROM commitments INDEXED BY commitments_names ORDER BY {NAME}",
     "SELECT blob_id, session_id, rowid FROM commitments INDEXED BY commitments_blobs ORDER BY blob_id, session_id",
 )
 _SCHEMA = "SELECT rowid, type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid"

@@ -14,12 +14,13 @@ from clawvm_es.journal.problems import Problem
 from clawvm_es.journal.vault import SALT_BYTES, binding, commitment_to
 from clawvm_es.model.events import KINDS, ContentRedacted
 from clawvm_es.storage.sqlite.packing import unpack
-from clawvm_es.storage.sqlite.schema import BINDING_MARK
+from clawvm_es.storage.sqlite.schema import name_is, stored_bindings
 
 _INPUTS: Final = frozenset(name.encode() for name, kind in KINDS.items() if kind == "input")
 _REDACTED: Final = ContentRedacted.TYPE.encode()
 _ROWS: Final = """SELECT c.commitment_id, c.commitment, c.session_id, c.salt, c.blob_id, c.binding, b.digest, b.body
     FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id ORDER BY c.commitment_id"""
+_ID: Final = f"SELECT commitment_id FROM commitments WHERE {name_is('?1')}"
 _LONELY: Final = """SELECT blob_id, digest, body FROM blobs
     WHERE blob_id NOT IN (SELECT blob_id FROM commitments WHERE blob_id IS NOT NULL)"""
 
@@ -43,8 +44,7 @@ class BodyChecker:
             self._redacted.update(part for part in text(row[11]).split('"') if len(part) == 64)
         elif row[5] in _INPUTS:
             for commitment in named_commitments(row[11]):
-                found = self._db.execute("SELECT commitment_id FROM commitments WHERE commitment = ?", (commitment,))
-                stored = found.fetchone()
+                stored = self._db.execute(_ID, (commitment,)).fetchone()
                 if stored is None:
                     self._missing.setdefault(commitment, place(row))
                 else:
@@ -71,7 +71,7 @@ class BodyChecker:
         if len(salt) != SALT_BYTES:
             yield Problem("salt", where, f"has {len(salt)} bytes, not {SALT_BYTES}")
         expected = binding(commitment, text(session_id), salt, sealed=blob_id is None)
-        bound_right = bound in (expected, BINDING_MARK + expected)
+        bound_right = bound in stored_bindings(expected)
         if blob_id is not None and stored is None:
             yield Problem("blob_id", where, f"there is no body {blob_id}")
         elif stored is not None and blob_id not in self._damaged:

@@ -647,7 +647,7 @@ class SQLiteTransaction:
             self.last = self._log._tail
         rows = planning.stamp(session_id, tip, 0 if self.last is None else self.last[0], events, kept)
         bodies = self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
-        self._write(rows, bodies)
+        self._write(rows, bodies, begins=head is None)
         seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
         self.first = self.first or rows[0][0]
         self.last = (seq, hash_)
@@ -665,10 +665,10 @@ class SQLiteTransaction:
         self._query(erasure.mark, self.first or (0 if last is None else last[0]))
         return gone
 
-    def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body]) -> None:
+    def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body], begins: bool) -> None:
         db = self._connection()
         try:
-            db.executemany(queries.INSERT, rows)
+            queries.append(db, rows, begins)
             new = [body for body in bodies if self.stored.get(body.commitment) is not body]
             if new:
                 queries.store(db, new)

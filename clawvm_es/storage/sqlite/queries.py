@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final
 
 from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
@@ -14,13 +15,16 @@ from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
 from clawvm_es.model.events import Event
 from clawvm_es.storage.sqlite.packing import body_bytes, pack, readable, unpack
-from clawvm_es.storage.sqlite.schema import BINDING_MARK
+from clawvm_es.storage.sqlite.schema import NAME_CHARS, digest_is, name_is, stored_binding
 
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
 
 COLUMNS: Final = ", ".join(planning.COLUMNS)
-INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join('?' * 14)})"
+INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join(f'?{place}' for place in range(1, 15))})"
+"""Stores a row as it is."""
+INSERT_NEXT: Final = INSERT.replace("?13", "x''")
+"""Stores a row without its `prev_hash`: the row before it in its stream is stored, too."""
 
 _TAIL = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
 _HASHES = "SELECT seq, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
@@ -44,24 +48,23 @@ _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
 ) SELECT id FROM ids WHERE id IS NOT NULL"""
-_INSERT_BLOB = """INSERT INTO blobs (digest, body) SELECT ?1, ?2
-    WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE digest = ?1)"""
-_BLOB = "(SELECT blob_id FROM blobs WHERE digest = ?)"
+_INSERT_BLOB = f"""INSERT INTO blobs (digest, body) SELECT ?1, ?2
+    WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE {digest_is("?1")})"""
+_BLOB = f"(SELECT blob_id FROM blobs WHERE {digest_is('?1')})"
 _INSERT_COMMITMENT = f"""INSERT INTO commitments (commitment, session_id, salt, blob_id, binding)
-    VALUES (?, ?, ?, {_BLOB}, ?)"""
-_UNSEAL = f"UPDATE commitments SET blob_id = {_BLOB}, binding = ? WHERE commitment = ?"
+    VALUES (?2, ?3, ?4, {_BLOB}, ?5)"""
+_UNSEAL = f"UPDATE commitments SET blob_id = {_BLOB}, binding = ?3 WHERE {name_is('?2')}"
 _GROUP: Final = 500
-_COMMITMENT_OF = """SELECT c.commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
-    WHERE b.digest = ? AND c.session_id = ? ORDER BY c.commitment_id LIMIT 1"""
-_HOLDERS = """SELECT DISTINCT o.session_id, o.commitment FROM commitments c
-    JOIN commitments o ON o.blob_id = c.blob_id OR o.commitment_id = c.commitment_id
-    WHERE c.commitment = ? ORDER BY o.commitment_id"""
+_COMMITMENT_OF = f"""SELECT commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
+    WHERE {digest_is("?1")} AND session_id = ?2 ORDER BY commitment_id LIMIT 1"""
+_HOLDERS = f"""SELECT DISTINCT o.session_id, o.commitment
+    FROM (SELECT blob_id, commitment_id FROM commitments WHERE {name_is("?1")}) c
+    JOIN commitments o ON o.blob_id = c.blob_id OR o.commitment_id = c.commitment_id ORDER BY o.commitment_id"""
 _UNHELD = """SELECT blob_id, digest, body FROM blobs WHERE blob_id = ?1
     AND NOT EXISTS (SELECT 1 FROM commitments WHERE blob_id = ?1)"""
-_BODIES = """SELECT c.commitment, b.digest, b.body FROM commitments c JOIN blobs b ON b.blob_id = c.blob_id
-    WHERE c.commitment IN"""
-_STORED = """SELECT c.salt, b.digest, b.body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
-    WHERE c.commitment = ?"""
+_BODIES = "SELECT commitment, digest, body FROM commitments c JOIN blobs b ON b.blob_id = c.blob_id"
+_STORED = f"""SELECT salt, digest, body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
+    WHERE {name_is("?1")}"""
 
 
 def tail(db: sqlite3.Connection) -> tuple[int, bytes] | None:
@@ -114,19 +117,41 @@ def _event(session_id: str, version: int, type_: str, schema_version: int, data:
         raise JournalDamaged(f"{where}: {error}") from error
 
 
+def append(db: sqlite3.Connection, rows: Sequence[planning.Row], begins: bool) -> None:
+    """Write rows of one stream, the first of which may begin it."""
+    if begins:
+        db.execute(INSERT, rows[0])
+        rows = rows[1:]
+    db.executemany(INSERT_NEXT, rows)
+
+
+def _chained(db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows in rising order, each with its `prev_hash`, also where that is not stored."""
+    last: dict[str, tuple[int, bytes]] = {}
+    for place, row in enumerate(rows):
+        session_id, version = row[1:3]
+        if row[12] == b"":
+            before = last.get(session_id)
+            known = before is not None and before[0] == version - 1
+            prev_hash = before[1] if before and known else hash_at(db, session_id, version - 1)
+            rows[place] = (*row[:12], prev_hash or b"", row[13])
+        last[session_id] = (version, row[13])
+    return rows
+
+
 def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:
     """The first row of one stream, if it has any."""
-    return db.execute(_FIRST, (session_id,)).fetchall()
+    return _chained(db, db.execute(_FIRST, (session_id,)).fetchall())
 
 
 def stream_chunk(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[Any, ...]]:
     """The next rows of one stream above version `after`, up to `upto`, at most `CHUNK`."""
-    return db.execute(_STREAM, (session_id, after, upto, CHUNK)).fetchall()
+    return _chained(db, db.execute(_STREAM, (session_id, after, upto, CHUNK)).fetchall())
 
 
 def all_chunk(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, ...]]:
     """The next rows of the log above seq `after`, up to `upto`, at most `CHUNK`."""
-    return db.execute(_ALL, (after, upto, CHUNK)).fetchall()
+    return _chained(db, db.execute(_ALL, (after, upto, CHUNK)).fetchall())
 
 
 def keyed(db: sqlite3.Connection, session_id: str, keys: Sequence[str]) -> dict[str, Recorded]:
@@ -184,7 +209,7 @@ def stored(db: sqlite3.Connection, commitment: str) -> tuple[bytes, bytes | None
 
 def bodies(db: sqlite3.Connection, commitments: Sequence[str]) -> dict[str, bytes]:
     """Commitment → body, of those that are stored with one."""
-    return {name: unpack(stored, digest) for name, digest, stored in _among(db, _BODIES, commitments)}
+    return {name: unpack(stored, digest) for name, digest, stored in _named(db, _BODIES, commitments)}
 
 
 def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
@@ -193,18 +218,18 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     A few statements for all bodies of a transaction, since statements are what a small commit pays for.
     """
     names = [body.commitment for body in bodies if not body.fresh]
-    known = dict(_among(db, "SELECT commitment, blob_id FROM commitments WHERE commitment IN", names))
+    known = dict(_named(db, "SELECT commitment, blob_id FROM commitments", names))
     wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
     db.executemany(_INSERT_BLOB, [(body.digest, pack(body.body)) for body in wanted if not body.sealed])
     fresh = [  # the digest of a sealed one finds no blob
-        (body.commitment, body.session_id, body.salt, body.digest, BINDING_MARK + body.binding)
+        (body.digest, body.commitment, body.session_id, body.salt, stored_binding(body.binding))
         for body in wanted
         if body.commitment not in known
     ]
     db.executemany(_INSERT_COMMITMENT, fresh)
     for body in wanted:
         if body.commitment in known:
-            db.execute(_UNSEAL, (body.digest, BINDING_MARK + body.binding, body.commitment))
+            db.execute(_UNSEAL, (body.digest, body.commitment, stored_binding(body.binding)))
 
 
 def bodies_kept(db: sqlite3.Connection, session_id: str | None = None) -> tuple[int, int]:
@@ -222,10 +247,9 @@ def holders(db: sqlite3.Connection, commitment: str) -> tuple[tuple[str, str], .
 
 def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, ...]:
     """Delete commitments, and the bodies that nothing stands for then; returns those bodies."""
-    ids = {
-        blob_id for blob_id, _ in _among(db, "SELECT blob_id, 1 FROM commitments WHERE commitment IN", commitments)
-    }
-    db.executemany("DELETE FROM commitments WHERE commitment = ?", [(commitment,) for commitment in commitments])
+    ids = {blob_id for (blob_id,) in _named(db, "SELECT blob_id FROM commitments", commitments)}
+    gone = f"DELETE FROM commitments WHERE {name_is('?1')}"
+    db.executemany(gone, [(commitment,) for commitment in commitments])
     lonely = [
         Erased(blob_id, readable(stored, digest), stored)
         for blob_id in sorted(blob_id for blob_id in ids if blob_id is not None)
@@ -235,8 +259,16 @@ def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, .
     return tuple(lonely)
 
 
-def _among(db: sqlite3.Connection, query: str, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """The rows of `query` for all keys, asked in groups that one statement can hold."""
-    for start in range(0, len(keys), _GROUP):
-        group = keys[start : start + _GROUP]
-        yield from db.execute(f"{query} ({', '.join('?' * len(group))})", group)
+def _named(db: sqlite3.Connection, query: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of `query` for all commitments, asked in groups that one statement can hold."""
+    for start in range(0, len(names), _GROUP):
+        group = names[start : start + _GROUP]
+        yield from db.execute(f"{query} WHERE {_name_among(len(group))}", group)
+
+
+@cache
+def _name_among(count: int) -> str:
+    """SQL that finds so many commitments by their index, in every format."""
+    places = [f"?{number}" for number in range(1, count + 1)]
+    beginnings = ", ".join(f"substr({place}, 1, {NAME_CHARS})" for place in places)
+    return f"substr(commitment, 1, {NAME_CHARS}) IN ({beginnings}) AND commitment IN ({', '.join(places)})"

@@ -20,8 +20,12 @@ from types import MappingProxyType
 from typing import Final
 
 APPLICATION_ID: Final = 0x434C564D  # "CLVM"
-USER_VERSION: Final = 2
-"""The format that journals are made in: 1 stores bodies as they are; 2 stores long ones packed (`packing`)."""
+USER_VERSION: Final = 3
+"""The format that journals are made in.
+
+1 stores bodies as they are. 2 stores long ones packed (`packing`). 3 looks commitments and digests up by their first
+bytes, leaves `prev_hash` empty where it is the hash of the stream's row before, and shortens bindings.
+"""
 
 _JOURNAL = """CREATE TABLE journal (
     one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -104,17 +108,43 @@ _UPGRADES_INSERT = """CREATE TRIGGER upgrades_insert BEFORE INSERT ON upgrades
 WHEN EXISTS (SELECT 1 FROM upgrades WHERE user_version >= NEW.user_version)
 BEGIN SELECT raise(ABORT, 'a journal is upgraded once to a format'); END"""
 
-BINDING_MARK: Final = b"\2"
-"""The first byte of `commitments.binding` since format 2, before the digest.
+NAME_CHARS: Final = 8
+"""Characters of a commitment that its index holds: its rows are compared in full, and few begin alike."""
+DIGEST_BYTES: Final = 4
+"""Bytes of a body's digest that its index holds."""
+# IS, not =: SQLite puts a value that a column equals into the expression beside it, and then does not see the index
+_NAME_IS: Final = f"substr(commitment, 1, {NAME_CHARS}) = substr({{0}}, 1, {NAME_CHARS}) AND commitment IS {{0}}"
+_DIGEST_IS: Final = f"substr(digest, 1, {DIGEST_BYTES}) = substr({{0}}, 1, {DIGEST_BYTES}) AND digest IS {{0}}"
+_BINDING_BYTES: Final = 8
 
-A program that knows only format 1 and has the file open while it is upgraded writes none, and is refused.
-"""
+
+def name_is(value: str) -> str:
+    """SQL that finds a commitment by its index, in every format; `value` is a numbered parameter, or a column."""
+    return _NAME_IS.format(value)
 
 
-def _refuse_older(verb: str) -> str:
+def digest_is(value: str) -> str:
+    """SQL that finds a body by its digest, as `name_is`."""
+    return _DIGEST_IS.format(value)
+
+
+def stored_binding(binding: bytes) -> bytes:
+    """The cell of a binding as today's format stores it: the format's number, then the first bytes.
+
+    A program that knows an older format only and has the file open while it is upgraded writes others: it is refused.
+    """
+    return bytes((USER_VERSION,)) + binding[:_BINDING_BYTES]
+
+
+def stored_bindings(binding: bytes) -> tuple[bytes, ...]:
+    """The cells of a binding in each format."""
+    return binding, b"\2" + binding, stored_binding(binding)
+
+
+def _refuse_older(verb: str, format_: int, length: int) -> str:
     return f"""CREATE TRIGGER commitments_format_{verb.lower()} BEFORE {verb} ON commitments
-WHEN length(NEW.binding) <> 33 OR substr(NEW.binding, 1, 1) <> x'02'
-BEGIN SELECT raise(ABORT, 'this journal has format 2 now: install a newer clawvm-es'); END"""
+WHEN length(NEW.binding) <> {length} OR substr(NEW.binding, 1, 1) <> x'0{format_}'
+BEGIN SELECT raise(ABORT, 'this journal has format {format_} now: install a newer clawvm-es'); END"""
 
 
 def _refuse(table: str, verb: str, why: str) -> str:
@@ -149,19 +179,30 @@ _FORMAT_1: Final[Mapping[str, str]] = MappingProxyType(
         "commitments_delete": _COMMITMENTS_DELETE,
     }
 )
-DDL: Final[Mapping[str, str]] = MappingProxyType(
+_FORMAT_2: Final[Mapping[str, str]] = MappingProxyType(
     {
         **_FORMAT_1,
         "upgrades": _UPGRADES,
         "upgrades_insert": _UPGRADES_INSERT,
         "upgrades_update": _refuse("upgrades", "UPDATE", "an upgrade stays on record"),
         "upgrades_delete": _refuse("upgrades", "DELETE", "an upgrade stays on record"),
-        "commitments_format_insert": _refuse_older("INSERT"),
-        "commitments_format_update": _refuse_older("UPDATE"),
+        "commitments_format_insert": _refuse_older("INSERT", 2, 33),
+        "commitments_format_update": _refuse_older("UPDATE", 2, 33),
+    }
+)
+DDL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **_FORMAT_2,
+        "blobs_digests": f"CREATE INDEX blobs_digests ON blobs (substr(digest, 1, {DIGEST_BYTES}))",
+        "commitments_names": f"CREATE INDEX commitments_names ON commitments (substr(commitment, 1, {NAME_CHARS}))",
+        "blobs_insert": _BLOBS_INSERT.replace("digest = NEW.digest", digest_is("NEW.digest")),
+        "commitments_insert": _COMMITMENTS_INSERT.replace("commitment = NEW.commitment", name_is("NEW.commitment")),
+        "commitments_format_insert": _refuse_older("INSERT", USER_VERSION, 1 + _BINDING_BYTES),
+        "commitments_format_update": _refuse_older("UPDATE", USER_VERSION, 1 + _BINDING_BYTES),
     }
 )
 """Name of each schema object → its statement, exactly as SQLite keeps it, in the order of creation."""
-FORMATS: Final[Mapping[int, Mapping[str, str]]] = MappingProxyType({1: _FORMAT_1, USER_VERSION: DDL})
+FORMATS: Final[Mapping[int, Mapping[str, str]]] = MappingProxyType({1: _FORMAT_1, 2: _FORMAT_2, USER_VERSION: DDL})
 """`user_version` of a file → the objects that a journal of this format has; today's format is the last.
 
 A format adds objects, or replaces triggers and indexes, of the one before it: an upgrade rewrites no rows.

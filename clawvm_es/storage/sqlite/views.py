@@ -12,6 +12,7 @@ from typing import Final
 
 from clawvm_es.journal.ports import ModelSpec, TableSpec
 from clawvm_es.storage.sqlite.packing import MARK
+from clawvm_es.storage.sqlite.schema import name_is
 
 INHERITED: Final = """
 WITH RECURSIVE line (session_id, stream, upto_version) AS (
@@ -32,7 +33,7 @@ def _text_of(commitment: str) -> str:
     A packed one (`packing`) is the blob that is stored: no SQL that every tool knows unpacks it.
     """
     text = f"CASE substr(body, 1, 2) WHEN x'{MARK.hex()}' THEN body ELSE CAST(body AS TEXT) END"
-    return f"(SELECT {text} FROM commitments JOIN blobs USING (blob_id) WHERE commitment = {commitment})"
+    return f"(SELECT {text} FROM commitments JOIN blobs USING (blob_id) WHERE {name_is(commitment)})"
 
 
 def _with_inherited(columns: str, which: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from clawvm_es import errors
+from clawvm_es.journal.chain import GENESIS
 from clawvm_es.journal.ports import Erasure
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.storage import open_log, verify
@@ -92,15 +93,39 @@ def test_the_first_writable_open_upgrades(path) -> None:
     with open_log(path) as log:
         assert told(log) == before
         row = log.ask(lambda db: db.execute("SELECT user_version, made_by, at_us FROM upgrades").fetchall())
-        assert [each[:2] for each in row] == [(2, f"clawvm-es {__version__}")]
-        assert row[0][2] > log.created_at_us
+        assert [each[:2] for each in row] == [(2, f"clawvm-es {__version__}"), (3, f"clawvm-es {__version__}")]
+        assert row[1][2] >= row[0][2] > log.created_at_us
         says(log, "a new one")
     assert format_of(path) == schema.USER_VERSION
     assert verify(path) == ()
     with open_log(path) as log:
-        assert log.ask(lambda db: db.execute("SELECT count(*) FROM upgrades").fetchone()) == (1,)
+        assert log.ask(lambda db: db.execute("SELECT count(*) FROM upgrades").fetchone()) == (2,)
         assert packing.pack(TEXT) in log.ask(lambda db: [body for (body,) in db.execute("SELECT body FROM blobs")])
         assert [body for name, body in bodies(log).items() if name not in before[3]] == [TEXT]
+
+
+def test_a_journal_of_format_2_goes_on_in_format_3(tmp_path) -> None:
+    """Old rows stay; new ones leave out what the row before says and have short bindings; the chain is whole."""
+    path = Path(shutil.copy(GOLDEN[-1].with_name("v5.journal"), tmp_path / "j.db"))
+    assert format_of(path) == 2
+    assert verify(path) == ()
+    with open_log(path, read_only=True) as log:
+        before, last = told(log), log.size()
+    with open_log(path) as log:
+        assert told(log) == before
+        for body in (TEXT, b"another", TEXT):
+            says(log, "a new one", body)
+        first, *rest = log.read("a new one")
+        assert [row.prev_hash for row in (first, *rest)] == [GENESIS, first.hash, rest[0].hash]
+        assert [row.prev_hash for row in log.read("a new one", after=2)] == [rest[0].hash]
+        assert [row.prev_hash for row in log.read_all(last + 1)] == [first.hash, rest[0].hash]
+        stored = log.ask(lambda db: db.execute("SELECT length(prev_hash), seq > ? FROM events", (last,)).fetchall())
+        assert set(stored[:last]) == {(32, 0)}
+        assert stored[last:] == [(32, 1), (0, 1), (0, 1)]
+        lengths = log.ask(lambda db: db.execute("SELECT DISTINCT length(binding) FROM commitments").fetchall())
+        assert lengths == [(33,), (9,)]
+    assert verify(path) == ()
+    assert format_of(path) == schema.USER_VERSION
 
 
 @pytest.mark.parametrize(
@@ -109,7 +134,7 @@ def test_the_first_writable_open_upgrades(path) -> None:
         ("UPDATE upgrades SET at_us = at_us + 1", "format 2: was changed"),
         ("UPDATE upgrades SET made_by = 'somebody'", "format 2: was changed"),
         ("UPDATE upgrades SET binding = zeroblob(32)", "format 2: was changed"),
-        ("UPDATE upgrades SET user_version = 3", "format 3: was changed"),
+        ("UPDATE upgrades SET user_version = 4 WHERE user_version = 3", "format 4: was changed"),
     ],
 )
 def test_a_changed_record_of_an_upgrade_is_found(tmp_path, change, found) -> None:
@@ -122,7 +147,7 @@ def test_a_changed_record_of_an_upgrade_is_found(tmp_path, change, found) -> Non
         with pytest.raises(sqlite3.IntegrityError, match="stays on record"):
             db.execute("DELETE FROM upgrades")
         with pytest.raises(sqlite3.IntegrityError, match="upgraded once"):
-            db.execute("INSERT INTO upgrades SELECT 1, at_us, made_by, binding FROM upgrades")
+            db.execute("INSERT INTO upgrades SELECT 1, at_us, made_by, binding FROM upgrades LIMIT 1")
         (guard,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'upgrades_update'").fetchone()
         db.execute("DROP TRIGGER upgrades_update")
         db.execute(change)
@@ -143,7 +168,7 @@ def test_a_failed_upgrade_leaves_the_old_file_whole(tmp_path, monkeypatch) -> No
     assert verify(path) == ()
     monkeypatch.undo()
     open_log(path).close()
-    assert format_of(path) == 2
+    assert format_of(path) == schema.USER_VERSION
     assert verify(path) == ()
 
 
@@ -181,7 +206,7 @@ def test_a_killed_upgrade_leaves_the_old_file_whole(tmp_path, monkeypatch, mode,
     assert verify(path) == ()
     with open_log(path) as log:
         assert told(log) == before
-    assert format_of(path) == 2
+    assert format_of(path) == schema.USER_VERSION
     assert verify(path) == ()
 
 
@@ -205,7 +230,7 @@ def test_a_program_that_knows_format_1_only(tmp_path, monkeypatch) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(schema, "USER_VERSION", 1)
             for refused in (lambda: says(old, "old"), lambda: open_log(path), lambda: open_log(path, read_only=True)):
-                with pytest.raises(errors.JournalTooNew, match="has format 2, this version knows 1") as caught:
+                with pytest.raises(errors.JournalTooNew, match="has format 3, this version knows 1") as caught:
                     refused()
                 assert "\n" not in str(caught.value)
     assert verify(path) == ()
@@ -219,8 +244,8 @@ def test_the_first_programs_are_refused_by_the_file_itself(tmp_path) -> None:
     open_log(path).close()
     insert = "INSERT INTO commitments (commitment, session_id, salt, binding) VALUES ('c', 's', x'00', zeroblob(?))"
     with closing(sqlite3.connect(path)) as db:
-        for length in (32, 33):
-            with pytest.raises(sqlite3.IntegrityError, match="format 2 now: install a newer clawvm-es"):
+        for length in (9, 32, 33):
+            with pytest.raises(sqlite3.IntegrityError, match="format 3 now: install a newer clawvm-es"):
                 db.execute(insert, (length,))
 
 
@@ -232,7 +257,7 @@ def test_a_copy_has_the_format_of_its_journal(tmp_path) -> None:
     assert verify(made.path) == ()
     open_log(path).close()
     made = backups.backup(path, tmp_path / "later.db")
-    assert format_of(made.path) == 2
+    assert format_of(made.path) == schema.USER_VERSION
     assert verify(made.path) == ()
 
 
@@ -244,4 +269,4 @@ def test_a_pending_erasure_of_an_old_journal_is_finished(tmp_path) -> None:
     with open_log(path) as log:
         assert log.pending_erasures() == ()
         assert log.scrub() is Erasure.NOTHING
-    assert format_of(path) == 2
+    assert format_of(path) == schema.USER_VERSION

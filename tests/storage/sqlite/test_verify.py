@@ -122,7 +122,7 @@ def test_swapped_rows_of_a_session_are_found(good, tmp_path) -> None:
         "UPDATE events SET seq = 2 WHERE seq = 3",
         "UPDATE events SET seq = 3 WHERE seq = -1",
     )
-    assert {problem.what for problem in verify(path)} == {"version", "prev_hash"}
+    assert {problem.what for problem in verify(path)} == {"version", "hash"}
 
 
 @pytest.mark.parametrize("seq", range(1, 12))
@@ -365,15 +365,15 @@ def test_snapshots_whose_ids_are_used_up_are_not_taken(tmp_path):
 def test_a_file_is_judged_by_its_own_format(tmp_path, monkeypatch) -> None:
     """`verify` holds a file against the objects of its `user_version`; only today's formats are known ones."""
     newer = {**schema.DDL, "events_turns": "CREATE INDEX events_turns ON events (turn)"}
-    monkeypatch.setattr(schema, "FORMATS", {**schema.FORMATS, 3: newer})
+    monkeypatch.setattr(schema, "FORMATS", {**schema.FORMATS, 4: newer})
     path = tmp_path / "j.db"
     open_log(path).close()
     assert verify(path) == ()
     for version, statement, found in (
-        (3, "", {"events_turns is missing"}),
-        (3, newer["events_turns"], set()),
-        (2, "", {"events_turns does not belong on the table events"}),
-        (4, "DROP INDEX events_turns", {"user_version is 4, not 1, 2, 3"}),
+        (4, "", {"events_turns is missing"}),
+        (4, newer["events_turns"], set()),
+        (3, "", {"events_turns does not belong on the table events"}),
+        (5, "DROP INDEX events_turns", {"user_version is 5, not 1, 2, 3, 4"}),
     ):
         with closing(sqlite3.connect(path)) as db:
             db.executescript(f"{statement}; PRAGMA user_version={version}")
@@ -381,6 +381,6 @@ def test_a_file_is_judged_by_its_own_format(tmp_path, monkeypatch) -> None:
         assert told == found
     schema.objects.cache_clear()
     schema.tables.cache_clear()
-    with pytest.raises(JournalTooNew, match="has format 4, this version knows 2") as caught:
+    with pytest.raises(JournalTooNew, match="has format 5, this version knows 3") as caught:
         open_log(path)
     assert "\n" not in str(caught.value)
