@@ -16,19 +16,20 @@ Codex writes its environment, rules and skills into user messages; these are har
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
 from clawvm_es.importers.calls import arguments_of
-from clawvm_es.importers.codex_text import is_injected, output, parts, rules_of, said_key, user_parts
+from clawvm_es.importers.codex_text import content, is_injected, output, rules_of, said_key, thinking, user_parts
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import read_lines
 from clawvm_es.importers.transcript import Transcript, Use
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.signatures import canonical
 from clawvm_es.observe.steps import ContextDropped, Lines, RulesLoaded, Summary, SystemMessage, Usage, UserMessage
@@ -93,6 +94,8 @@ class _File:
     session_id: str = ""
     started_by: str = ""
     cwd: str = ""
+    model: str = ""
+    provider: str = ""
     answer: int = 0  # number of the answer that is being read
     ended: bool = True  # the next item of the model begins another answer
     sealed: bool = True  # it is a step already
@@ -138,10 +141,10 @@ def _row(file: _File, row: Fields, lines: Lines, at_us: int) -> None:
     elif kind == "token_usage_record":
         _used(file, kind, payload.fields("usage"), lines, at_us)
     elif kind == "inter_agent_communication":
-        _heard(file, "\n".join(parts(file.into, payload)), lines, at_us)
+        _heard(file, _joined(file, payload), lines, at_us)
     else:
         if kind == "turn_context":
-            file.cwd = payload.text("cwd") or file.cwd
+            file.cwd, file.model = payload.text("cwd") or file.cwd, payload.text("model") or file.model
         file.into.skip(_NO_STATE_ROWS.get(kind, Skip.UNKNOWN_RECORD if kind else Skip.MALFORMED_RECORD))
 
 
@@ -153,6 +156,7 @@ def _meta(file: _File, payload: Fields, lines: Lines, at_us: int) -> None:
     file.into.began(at_us)
     file.session_id = payload.text("id") or payload.text("session_id")
     file.cwd = payload.text("cwd")
+    file.provider = payload.text("model_provider")
     file.started_by = payload.text("parent_thread_id")
     given = payload.fields("base_instructions").text("text") or payload.text("base_instructions")
     if given.strip():
@@ -167,10 +171,11 @@ def _item(file: _File, item: Fields, lines: Lines, at_us: int) -> None:
     if kind == "message":
         _message(file, item, lines, at_us)
     elif kind == "agent_message":
-        _heard(file, "\n".join(parts(file.into, item)), lines, at_us)
+        _heard(file, _joined(file, item), lines, at_us)
     elif kind == "reasoning":
-        _answered(file, lines, at_us)
-        file.into.skip(Skip.THINKING)
+        found = thinking(item)
+        _answered(file, lines, at_us, thought=found)
+        file.into.skip(Skip.THINKING, not found)
     elif kind in ("function_call", "custom_tool_call", "image_generation_call", *_UNNAMED):
         _answered(file, lines, at_us, uses=[_use(file, kind, item)])
         file.places[f"call {_call_id(item)}"] = lines.first
@@ -183,11 +188,12 @@ def _item(file: _File, item: Fields, lines: Lines, at_us: int) -> None:
 def _message(file: _File, item: Fields, lines: Lines, at_us: int) -> None:
     role = item.text("role")
     if role == "assistant":
-        texts = parts(file.into, item)
+        texts, shown = content(file.into, item)
+        file.into.skip(Skip.IMAGE, len(shown))
         _answered(file, lines, at_us, texts=texts)
         file.places.update((said_key(text), lines.first) for text in texts)
     elif role in ("developer", "system"):
-        text = "\n".join(parts(file.into, item))
+        text = _joined(file, item)
         if text.strip():
             _say(file, SystemMessage(text, lines, at_us), text)
         else:
@@ -199,31 +205,28 @@ def _message(file: _File, item: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _user(file: _File, item: Fields, lines: Lines, at_us: int) -> None:
-    said: list[str] = []
-    injected = 0
-    for text, by_harness in user_parts(file.into, item):
-        if by_harness:
-            injected += 1
-            _heard(file, text, lines, at_us)
-        else:
-            said.append(text)
-    if said or not injected:
-        _prompt(file, "\n".join(said), lines, at_us, file.by_event, file.by_item)
+    texts, shown = user_parts(file.into, item)
+    for text in [text for text, by_harness in texts if by_harness]:
+        _heard(file, text, lines, at_us)
+    said = [text for text, by_harness in texts if not by_harness]
+    if said or shown or not texts:
+        prompt = UserMessage("\n".join(said), lines, at_us, images=shown)
+        _prompt(file, prompt, file.by_event, file.by_item)
 
 
-def _prompt(file: _File, text: str, lines: Lines, at_us: int, others: Counter[str], own: Counter[str]) -> None:
+def _prompt(file: _File, prompt: UserMessage, others: Counter[str], own: Counter[str]) -> None:
     """A prompt, which an item and an event may tell in either order: whichever comes second is no step."""
-    key = said_key(text)
-    if not key:
+    key = said_key(prompt.text)
+    if not key and not prompt.images:
         file.into.skip(Skip.EMPTY_MESSAGE)
-    elif others[key]:
+    elif key and others[key]:
         others[key] -= 1
         file.into.skip(Skip.MIRRORED)
     else:
         own[key] += 1
-        _say(file, UserMessage(text, lines, at_us), text)
-        file.prompts.append(lines.first)
-        file.sizes[lines.first] = len(text)
+        _say(file, prompt, prompt.text)
+        file.prompts.append(prompt.lines.first)
+        file.sizes[prompt.lines.first] = len(prompt.text)
 
 
 def _heard(file: _File, text: str, lines: Lines, at_us: int) -> None:
@@ -241,14 +244,28 @@ def _say(file: _File, step: UserMessage | SystemMessage | RulesLoaded, text: str
     file.into.say(step)
     file.ended = file.sealed = True
     file.context[step.lines.first] = None
-    file.places[said_key(text)] = step.lines.first
+    if text.strip():
+        file.places[said_key(text)] = step.lines.first
+
+
+def _joined(file: _File, item: Fields) -> str:
+    """The text of an item that holds no images."""
+    texts, shown = content(file.into, item)
+    file.into.skip(Skip.IMAGE, len(shown))
+    return "\n".join(texts)
 
 
 # ---------------------------------------------------------------------------------------- answers and calls
 
 
 def _answered(
-    file: _File, lines: Lines, at_us: int, texts: list[str] | None = None, uses: list[Use] | None = None
+    file: _File,
+    lines: Lines,
+    at_us: int,
+    *,
+    texts: Sequence[str] = (),
+    uses: Sequence[Use] = (),
+    thought: Sequence[str] = (),
 ) -> None:
     """Add to the answer that is being read, or begin another."""
     if file.ended:
@@ -257,11 +274,14 @@ def _answered(
     file.context[lines.first] = None
     file.into.answer(
         str(file.answer),
-        texts=texts or [],
-        uses=uses or [],
+        texts=texts,
+        uses=uses,
         usage=file.usage or Usage(),
         line=lines.first,
         at_us=at_us,
+        thinking=thought,
+        model=file.model,
+        provider=file.provider,
     )
 
 
@@ -284,11 +304,10 @@ def _use(file: _File, kind: str, item: Fields) -> Use:
 
 
 def _output(file: _File, kind: str, item: Fields, lines: Lines, at_us: int) -> None:
+    text, status, shown = output(file.into, item)
     if kind == "tool_search_output":
-        text, status = canonical(item.raw.get("tools")), ReturnStatus.OK
-    else:
-        text, status = output(file.into, item)
-    file.into.result(item.text("call_id"), text, status, lines.first, at_us)
+        text = canonical(item.raw.get("tools"))
+    file.into.result(item.text("call_id"), text, status, lines.first, at_us, shown)
     file.ended = True
     file.context[lines.first] = None
     file.places[f"output {item.text('call_id')}"] = lines.first
@@ -317,7 +336,7 @@ def _told(file: _File, text: str, kind: str, lines: Lines, at_us: int) -> None:
     if kind in ("user_instructions", "environment_context") or is_injected(text):
         file.into.skip(Skip.MIRRORED)
     else:
-        _prompt(file, text, lines, at_us, file.by_item, file.by_event)
+        _prompt(file, UserMessage(text, lines, at_us), file.by_item, file.by_event)
 
 
 def _counted(file: _File, info: Fields, lines: Lines, at_us: int) -> None:
@@ -332,7 +351,13 @@ def _counted(file: _File, info: Fields, lines: Lines, at_us: int) -> None:
 
 def _used(file: _File, by: str, told: Fields, lines: Lines, at_us: int) -> None:
     """The usage of an answer; some versions tell it before the answer, others after it, some in rows of two kinds."""
-    usage = Usage(told.count("input_tokens"), told.count("cached_input_tokens"), told.count("output_tokens"))
+    usage = Usage(
+        told.count("input_tokens"),
+        told.count("cached_input_tokens"),
+        told.count("output_tokens"),
+        told.count("cache_write_input_tokens"),
+        told.count("reasoning_output_tokens"),
+    )
     if file.usage_first is None:
         file.usage_first = not file.answer
     if not told or (by != file.told_by and usage in (file.usage, file.waiting)):
@@ -396,7 +421,7 @@ def _replaced(file: _File, payload: Fields, lines: Lines, at_us: int) -> None:
     for item in payload.objects("replacement_history"):
         kind, call_id = item.text("type"), item.text("call_id")
         if kind in ("message", "agent_message"):
-            for text in parts(file.into, item):
+            for text in content(file.into, item)[0]:
                 place = file.places.get(said_key(text))
                 if place is not None:
                     kept.append(place)
@@ -427,7 +452,8 @@ def _new_text(file: _File, role: str, text: str, lines: Lines, at_us: int) -> No
 
 
 def _drop(file: _File, boundary: Boundary, kept: list[int], lines: Lines, at_us: int) -> None:
-    file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=frozenset(kept)))
+    cut = Cut.COMPACT if boundary is Boundary.COMPACT else Cut.REWIND
+    file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=frozenset(kept), cut=cut))
     file.ended = file.sealed = True
     file.context = dict.fromkeys(sorted(set(kept)))
     file.prompts = [line for line in file.prompts if line in file.context]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
+from clawvm_es.importers import images
 from clawvm_es.importers.recording import Skip
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.fields import Fields, parse_json
+from clawvm_es.observe.steps import Image
 
 _TEXTS: Final = frozenset(("input_text", "output_text", "text", "summary_text", "reasoning_text", "Text"))
 _IMAGES: Final = frozenset(("input_image", "image", "local_image"))
@@ -52,34 +53,50 @@ _EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d+)\s*$", re.M
 _HEADER_END: Final = re.compile(r"^Output:", re.MULTILINE)
 
 
-def parts(into: Transcript, item: Fields) -> list[str]:
-    """The texts in an item's content; images and what is no text are counted."""
-    found: list[str] = []
-    for block in item.blocks("content"):
-        kind = block.text("type")
-        if kind in _TEXTS and block.is_text("text"):
-            found.append(block.text("text"))
-        elif kind == "encrypted_content":
-            into.skip(Skip.ENCRYPTED)
-        elif kind in _IMAGES:
-            into.skip(Skip.IMAGE)
-        else:
-            into.skip(Skip.UNKNOWN_BLOCK)
+def content(into: Transcript, item: Fields) -> tuple[list[str], tuple[Image, ...]]:
+    """The texts and images in an item's content; what is neither is counted."""
     if item.is_odd("content"):
         into.skip(Skip.MALFORMED_RECORD)
-    return found
+    texts: list[str] = []
+    shown: list[Image] = []
+    for block in item.blocks("content"):
+        text, image = _block(into, block)
+        texts.extend([text] if text is not None else [])
+        shown.extend([image] if image is not None else [])
+    return texts, tuple(shown)
 
 
-def user_parts(into: Transcript, item: Fields) -> Iterator[tuple[str, bool]]:
-    """The texts of a user message, each with whether the harness wrote it: by its recorded kind, else by its form."""
-    texts = parts(into, item)
+def _block(into: Transcript, block: Fields) -> tuple[str | None, Image | None]:
+    """The text or the image of a block; where it has neither, it is counted."""
+    kind = block.text("type")
+    if kind in _TEXTS and block.is_text("text"):
+        return block.text("text"), None
+    if kind in _IMAGES and block.text("image_url"):
+        return None, images.of_url(block.text("image_url"))
+    reason = Skip.IMAGE if kind in _IMAGES else Skip.UNKNOWN_BLOCK
+    into.skip(Skip.ENCRYPTED if kind == "encrypted_content" else reason)
+    return None, None
+
+
+def user_parts(into: Transcript, item: Fields) -> tuple[list[tuple[str, bool]], tuple[Image, ...]]:
+    """The texts of a user message, each with whether the harness wrote it, and the images.
+
+    Who wrote a text is told by its recorded kind, else by its form.
+    """
     kinds = item.fields("internal_chat_message_metadata_passthrough").texts("content_item_kinds")
-    told = kinds if len(kinds) == len(item.blocks("content")) == len(texts) else [""] * len(texts)
-    for text, kind in zip(texts, told, strict=True):
-        if _IMAGE_TAG.fullmatch(text.strip()):
-            continue
-        known = kind not in ("", "unknown")
-        yield text, not kind.startswith("user.") if known else is_injected(text)
+    blocks = item.blocks("content")
+    if item.is_odd("content"):
+        into.skip(Skip.MALFORMED_RECORD)
+    texts: list[tuple[str, bool]] = []
+    shown: list[Image] = []
+    for block, kind in zip(blocks, kinds if len(kinds) == len(blocks) else [""] * len(blocks), strict=True):
+        text, image = _block(into, block)
+        if image is not None:
+            shown.append(image)
+        if text is not None and not _IMAGE_TAG.fullmatch(text.strip()):
+            known = kind not in ("", "unknown")
+            texts.append((text, not kind.startswith("user.") if known else is_injected(text)))
+    return texts, tuple(shown)
 
 
 def is_injected(text: str) -> bool:
@@ -102,19 +119,23 @@ def said_key(text: str) -> str:
     return "".join(_IMAGE_TAG.sub("", text).split())
 
 
-def output(into: Transcript, item: Fields) -> tuple[str, ReturnStatus]:
-    """The text that a call gave back, from text, blocks or an object around either, and how the call ended."""
+def thinking(item: Fields) -> list[str]:
+    """The texts of a reasoning item that are readable: its summary, and what its content adds."""
+    found = [block.text("text") for name in ("summary", "content") for block in item.objects(name)]
+    return [text for text in dict.fromkeys(found) if text.strip()]
+
+
+def output(into: Transcript, item: Fields) -> tuple[str, ReturnStatus, tuple[Image, ...]]:
+    """The text that a call gave back, from text, blocks or an object around either, its status and its images."""
     if item.is_text("output"):
-        return _unwrapped(item.text("output"))
+        return *_unwrapped(item.text("output")), ()
     inner = item.fields("output")
-    if "content" in inner:
-        text = "\n".join(parts(into, inner))
-    elif inner:
-        text = "\n".join(parts(into, Fields({"content": [inner.raw]})))
-    else:
-        text = "\n".join(parts(into, Fields({"content": item.raw.get("output")})))
+    if "content" not in inner:
+        inner = Fields({**inner.raw, "content": [inner.raw] if inner else item.raw.get("output")})
+    texts, shown = content(into, inner)
+    text = "\n".join(texts)
     failed = inner.raw.get("success") is False or item.text("status") in ("failed", "error")
-    return text, ReturnStatus.ERROR if failed else _status(text)
+    return text, ReturnStatus.ERROR if failed else _status(text), shown
 
 
 def _unwrapped(text: str) -> tuple[str, ReturnStatus]:

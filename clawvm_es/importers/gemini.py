@@ -14,16 +14,17 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers import images
 from clawvm_es.importers.document import read_document
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript, Use
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.signatures import canonical
-from clawvm_es.observe.steps import ContextDropped, Lines, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, Usage, UserMessage
 
 NAME: Final = "gemini"
 KEPT_SHARE: Final = 0.3
@@ -128,19 +129,19 @@ def _message(file: _File, message: Fields, line: int) -> None:
         else:
             _user(file, message_id, message, Lines(line, line), at_us)
     elif kind in ("info", "warning", "error"):
-        _notice(file, _text(file.into, message, "content"), Lines(line, line), at_us)
+        _notice(file, _content(file.into, message)[0], Lines(line, line), at_us)
     else:
         file.into.skip(Skip.UNKNOWN_RECORD if kind else Skip.MALFORMED_RECORD)
 
 
 def _user(file: _File, message_id: str, message: Fields, lines: Lines, at_us: int) -> None:
-    text = _text(file.into, message, "content")
-    if not text.strip():
+    text, shown = _content(file.into, message)
+    if not text.strip() and not shown:
         file.into.skip(Skip.EMPTY_MESSAGE)
         return
     file.messages[message_id] = _Said(lines.first, text, prompt=True)
     file.context[message_id] = None
-    file.into.say(UserMessage(text, lines, at_us))
+    file.into.say(UserMessage(text, lines, at_us, images=shown))
     file.answer = ""
 
 
@@ -161,7 +162,8 @@ def _notice(file: _File, text: str, lines: Lines, at_us: int) -> None:
 
 def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int) -> None:
     """A message of the model, or what a later row of it adds."""
-    text, tokens = _text(file.into, message, "content"), _usage(message)
+    (text, shown), tokens = _content(file.into, message), _usage(message)
+    file.into.skip(Skip.IMAGE, len(shown))
     known = file.messages.get(message_id)
     said = known or _Said(line, "", prompt=False, key=_key(file, message, text, tokens))
     file.messages[message_id] = said
@@ -175,8 +177,6 @@ def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int
         file.usage = tokens
     file.answer = said.key
     file.called = bool(said.results or calls)
-    if message.objects("thoughts") and known is None:
-        file.into.skip(Skip.THINKING)
     file.into.answer(
         said.key,
         texts=[added] if added.strip() else [],
@@ -184,6 +184,8 @@ def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int
         usage=file.usage,
         line=line,
         at_us=at_us,
+        thinking=_thoughts(message) if known is None else (),
+        model=message.text("model"),
     )
     for call in message.objects("toolCalls"):
         _returned(file, said, call, line, at_us)
@@ -203,8 +205,16 @@ def _next(file: _File) -> str:
 
 
 def _usage(message: Fields) -> Usage:
+    """The tokens of an answer; `output` does not count those of its thoughts, nor `input` those of tools' prompts."""
     tokens = message.fields("tokens")
-    return Usage(tokens.count("input"), tokens.count("cached"), tokens.count("output"))
+    thoughts = tokens.count("thoughts")
+    whole = tokens.count("input") + tokens.count("tool")
+    return Usage(whole, tokens.count("cached"), tokens.count("output") + thoughts, thinking_tokens=thoughts)
+
+
+def _thoughts(message: Fields) -> list[str]:
+    found = [(each.text("subject"), each.text("description")) for each in message.objects("thoughts")]
+    return ["\n".join(part for part in parts if part) for parts in found]
 
 
 def _call_id(call: Fields) -> str:
@@ -222,33 +232,39 @@ def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> 
     if call.raw.get("result") is None:
         said.results.setdefault(call_id, "")
     elif not known:
-        said.results[call_id] = text = _result(file.into, call)
-        file.into.result(call_id, text, status, line, at_us)
+        text, shown = _result(file.into, call)
+        said.results[call_id] = text
+        file.into.result(call_id, text, status, line, at_us, shown)
 
 
 # --------------------------------------------------------------------------------------------------- texts
 
 
-def _text(into: Transcript, message: Fields, name: str) -> str:
-    """The text of a message: a string, or parts."""
+def _content(into: Transcript, message: Fields, name: str = "content") -> tuple[str, tuple[Image, ...]]:
+    """The text of a message (a string, or parts), and its images."""
     if message.is_text(name):
-        return message.text(name)
+        return message.text(name), ()
     value = message.raw.get(name)
     if isinstance(value, dict):
         message = Fields({name: [value]})
     elif message.is_odd(name):
         into.skip(Skip.MALFORMED_RECORD)
     texts: list[str] = []
+    shown: list[Image] = []
     for part in _parts(message, name):
+        inline, file = part.fields("inlineData"), part.fields("fileData")
         if part.flag("thought"):
             into.skip(Skip.THINKING)
         elif part.is_text("text"):
             texts.append(part.text("text"))
         elif "functionCall" in part or "functionResponse" in part:
             into.skip(Skip.MIRRORED)
+        elif inline or file:
+            stored = images.encoded(inline.text("mimeType"), inline.text("data"))
+            shown.append(stored if inline else Image(file.text("mimeType"), url=file.text("fileUri")))
         else:
-            into.skip(Skip.IMAGE if "inlineData" in part or "fileData" in part else Skip.UNKNOWN_BLOCK)
-    return "\n".join(texts)
+            into.skip(Skip.UNKNOWN_BLOCK)
+    return "\n".join(texts), tuple(shown)
 
 
 def _parts(message: Fields, name: str) -> list[Fields]:
@@ -258,19 +274,23 @@ def _parts(message: Fields, name: str) -> list[Fields]:
     return [Fields({"text": item}) if isinstance(item, str) else Fields.of(item) for item in items]
 
 
-def _result(into: Transcript, call: Fields) -> str:
-    """The text of a result: what each function response holds, and the texts beside them."""
+def _result(into: Transcript, call: Fields) -> tuple[str, tuple[Image, ...]]:
+    """The text of a result (what each function response holds, and the texts beside them), and its images."""
     if call.is_text("result"):
-        return call.text("result")
+        return call.text("result"), ()
     texts: list[str] = []
+    shown: list[Image] = []
     for part in _parts(Fields({"result": _listed(call.raw.get("result"))}), "result"):
-        response = part.fields("functionResponse").fields("response")
-        if response:
-            texts.append(_response(response))
-            into.skip(Skip.IMAGE, len(part.fields("functionResponse").objects("parts")))
+        answered = part.fields("functionResponse")
+        if answered.fields("response"):
+            texts.append(_response(answered.fields("response")))
+            beside = answered.raw.get("parts", [])
         else:
-            texts.append(_text(into, Fields({"content": [part.raw]}), "content"))
-    return "\n".join(text for text in texts if text)
+            beside = [part.raw]
+        text, found = _content(into, Fields({"content": beside}))
+        texts.append(text)
+        shown.extend(found)
+    return "\n".join(text for text in texts if text), tuple(shown)
 
 
 def _listed(value: object) -> object:
@@ -296,7 +316,8 @@ def _rewound(file: _File, message_id: str, lines: Lines) -> None:
 
 def _drop(file: _File, boundary: Boundary, kept: Sequence[str], lines: Lines, at_us: int) -> None:
     kept_lines = frozenset(file.messages[each].line for each in kept)
-    file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=kept_lines))
+    cut = Cut.COMPACT if boundary is Boundary.COMPACT else Cut.REWIND
+    file.into.say(ContextDropped(boundary, lines, at_us, kept_lines=kept_lines, cut=cut))
     file.context = dict.fromkeys(kept)
     file.answer = ""
 
@@ -304,7 +325,7 @@ def _drop(file: _File, boundary: Boundary, kept: Sequence[str], lines: Lines, at
 def _history(file: _File, history: list[Fields], lines: Lines) -> None:
     """The history as it stands now: prompts that are missing were compacted away, results that differ masked."""
     skipped, file.into.skipped = file.into.skipped, Skips()  # its parts were counted where they came first
-    texts = [_text(file.into, message, "content") for message in history]
+    texts = [_content(file.into, message)[0] for message in history]
     results = [_result_texts(file.into, message) for message in history]
     file.into.skipped = skipped
     kept = _kept(file, history, texts)
@@ -317,7 +338,7 @@ def _history(file: _File, history: list[Fields], lines: Lines) -> None:
     if masked:
         file.into.flush()
         dropped = file.into.calls_of(masked)
-        file.into.say(ContextDropped(Boundary.PRUNE, lines, file.at_us, dropped_calls=dropped))
+        file.into.say(ContextDropped(Boundary.PRUNE, lines, file.at_us, dropped_calls=dropped, cut=Cut.MICRO))
     file.into.skip(Skip.MIRRORED)
 
 
@@ -352,7 +373,7 @@ def _new(file: _File, message: Fields, text: str, lines: Lines) -> None:
 
 def _result_texts(into: Transcript, message: Fields) -> list[tuple[str, str]]:
     calls = [call for call in message.objects("toolCalls") if call.raw.get("result") is not None]
-    return [(_call_id(call), _result(into, call)) for call in calls]
+    return [(_call_id(call), _result(into, call)[0]) for call in calls]
 
 
 def _masked(file: _File, call_id: str, text: str) -> bool:

@@ -44,6 +44,7 @@ def bounded(
     Raises `UnreadableInput` beyond the bounds, and where `read` raises one of `errors`: the file of this `kind` is
     damaged.
     """
+    errors = (EOFError, *errors)
     most = min(limits.UNPACKED_BYTES_MAX, limits.UNPACKED_RATIO_MAX * packed)
     pieces: list[bytes] = []
     held = 0
@@ -53,7 +54,7 @@ def bounded(
             held += len(piece)
             if held > most:
                 break
-    except (EOFError, *errors) as error:
+    except errors as error:
         raise UnreadableInput(f"{name}: is a damaged {kind} file: {error}", hint="is it cut off?") from error
     if held <= most:
         return b"".join(pieces)

@@ -14,7 +14,7 @@ import pytest
 from clawvm_es.importers import Recording, read, read_bytes
 from clawvm_es.importers.codex import parse
 from clawvm_es.model.events import PageWritten, ToolCalled
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.model.pages import Author, PageType
 from clawvm_es.observe.steps import (
     ContextDropped,
@@ -93,6 +93,8 @@ def test_the_real_rollout_is_counted_as_its_rows_have_it(traces: Path) -> None:
     assert sum(step.usage.input_tokens for step in answers) == total["input_tokens"]
     assert sum(step.usage.cached_tokens for step in answers) == total["cached_input_tokens"]
     assert sum(step.usage.output_tokens for step in answers) == total["output_tokens"]
+    assert sum(step.usage.thinking_tokens for step in answers) == total["reasoning_output_tokens"]
+    assert sum(len(step.thinking) for step in answers) == kinds["agent_reasoning"]
     assert not set(recording.skipped) & {"unknown_record", "malformed_record", "unknown_block"}
 
 
@@ -180,6 +182,7 @@ def test_items_of_one_answer_are_one_turn(steps: Any) -> None:
         message("assistant", "done"),
     )
     answers = [step for step in found if isinstance(step, ModelMessage)]
+    assert answers[0].thinking == ("hm",)
     assert [(step.texts, len(step.calls)) for step in answers] == [(("I look",), 2), (("done",), 0)]
     assert [each.cwd for each in answers[0].calls] == ["/other", ""]
     assert [(step.call, step.text) for step in found if isinstance(step, ToolResult)] == [(2, "a"), (1, "b")]
@@ -229,6 +232,23 @@ def test_outputs_in_every_form(steps: Any, given: Any, text: str | None, status:
     """An output is a text, JSON text of one, an object or blocks; exit codes tell how it ended."""
     result = steps(call("shell", {"command": ["x"]}), output(given))[-1]
     assert (result.text, result.status) == (given if text is None else text, status)
+
+
+def test_models_cuts_and_images(steps: Any) -> None:
+    """Answers name the model and its provider; prompts and results have their images; boundaries say how they cut."""
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    found = steps(
+        row("session_meta", {"id": "s", "model_provider": "openai"}),
+        row("turn_context", {"model": "gpt-5", "cwd": "/w"}),
+        item("message", role="user", content=[{"type": "input_text", "text": "<image name=x>"}, image]),
+        call("view_image", {"path": "a.png"}),
+        output([image]),
+        row("compacted", {"message": "sum"}),
+    )
+    prompt, answer, result, dropped, _summary = found
+    assert (answer.model, answer.provider, answer.calls[0].call_id) == ("gpt-5", "openai", "c1")
+    assert [each.size_bytes for each in (*prompt.images, *result.images)] == [3, 3]
+    assert prompt.text == "" and dropped.cut is Cut.COMPACT
 
 
 def test_calls_in_every_form(steps: Any) -> None:
@@ -346,6 +366,7 @@ SEEN = [
     message("user", "CANARY"),
     message("user", "<environment_context>CANARY</environment_context>"),
     message("assistant", "CANARY"),
+    item("reasoning", summary=[{"type": "summary_text", "text": "CANARY"}]),
     event("user_message", message="CANARY"),
     event("item_completed", item={"type": "UserMessage", "content": [{"type": "text", "text": "CANARY"}]}),
     item("agent_message", content=[{"type": "input_text", "text": "CANARY"}]),
@@ -384,7 +405,7 @@ UNSEEN = [
 @pytest.mark.parametrize("planted", SEEN, ids=lambda each: f"{each['type']}-{each['payload'].get('type')}")
 def test_what_the_model_saw_is_in_a_body(jsonl: Jsonl, vault: Any, translate: Any, planted: Any) -> None:
     """A text planted in any row that the model saw or wrote stands in the journal."""
-    (recording,) = parse(jsonl([planted]), "f")
+    (recording,) = parse(jsonl([planted, message("assistant", "ok")]), "f")
     assert any("CANARY" in text for text in texts_in(translate(recording), vault))
 
 

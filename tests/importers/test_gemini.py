@@ -13,7 +13,7 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import read, read_bytes
 from clawvm_es.importers.gemini import parse
 from clawvm_es.model.events import PageWritten
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.model.pages import PageType
 from clawvm_es.observe.steps import ContextDropped, ModelMessage, Summary, ToolResult, UserMessage
 from tests.importers.texts import finished, texts_in
@@ -71,7 +71,13 @@ def test_real_sessions_are_counted_as_their_documents_have_it(traces: Path) -> N
         assert sum(isinstance(s, ToolResult) for s in recording.steps) == sum(c["result"] is not None for c in calls)
         assert sum(s.usage.input_tokens for s in steps) == sum(m["tokens"]["input"] for m in answers), path.name
         assert sum(s.usage.cached_tokens for s in steps) == sum(m["tokens"]["cached"] for m in answers), path.name
-        assert sum(s.usage.output_tokens for s in steps) == sum(m["tokens"]["output"] for m in answers), path.name
+        assert sum(s.usage.output_tokens for s in steps) == sum(
+            m["tokens"]["output"] + m["tokens"]["thoughts"] for m in answers
+        ), path.name
+        assert sum(s.usage.input_tokens + s.usage.output_tokens for s in steps) == sum(
+            m["tokens"]["total"] for m in answers
+        ), path.name
+        assert sum(len(s.thinking) for s in steps) == sum(len(m["thoughts"]) for m in answers), path.name
         prompts = [s.text for s in recording.steps if isinstance(s, UserMessage)]
         assert prompts == [m["content"] for m in document["messages"] if m["type"] == "user"], path.name
 
@@ -168,9 +174,24 @@ def test_a_notice_of_a_compaction(document: Any) -> None:
     """An old document tells of a compaction by a notice; the newest three tenths stay."""
     told = said("info", 4, "Chat history compressed from 900 to 100 tokens.")
     recording = document(said("user", 1, "a" * 70), said("gemini", 2, "b" * 10), said("user", 3, "c" * 20), told)
-    assert recording.steps[-1] == ContextDropped(
-        Boundary.COMPACT, recording.steps[-1].lines, recording.steps[-1].at_us, kept_lines=frozenset((2, 3))
+    dropped = recording.steps[-1]
+    assert (dropped.boundary, dropped.cut, dropped.kept_lines) == (Boundary.COMPACT, Cut.COMPACT, frozenset((2, 3)))
+
+
+def test_thoughts_models_and_images(document: Any) -> None:
+    """An answer has the model's thoughts and name, a prompt and a result the images that stand in them."""
+    image = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+    thought = {"subject": "Look", "description": "There is a file."}
+    response = {"functionResponse": {"response": {"output": "a"}, "parts": [image]}}
+    answer = said(
+        "gemini", 2, "ok", thoughts=[thought], model="m", toolCalls=[{**call(1), "result": [response, image]}]
     )
+    linked = {"fileData": {"mimeType": "image/png", "fileUri": "gs://x"}}
+    recording = document(said("user", 1, [image, linked]), answer)
+    prompt, answered, result = recording.steps
+    assert [each.text for each in prompt.images] == [prompt.images[0].text, "[image/png at gs://x]"]
+    assert prompt.images[0].size_bytes == 3 and len(result.images) == 2
+    assert (answered.thinking, answered.model) == (("Look\nThere is a file.",), "m")
 
 
 def test_plans_of_todos(document: Any, translate: Any) -> None:
@@ -213,6 +234,7 @@ def test_prefix_law_at_any_line(jsonl: Jsonl) -> None:
         said("user", 1, ["CANARY"]),
         said("user", 1, {"text": "CANARY"}),
         said("gemini", 1, "CANARY"),
+        said("gemini", 1, "x", thoughts=[{"description": "CANARY"}]),
         said("gemini", 1, [{"text": "CANARY"}]),
         said("gemini", 1, toolCalls=[call(1, command="CANARY")]),
         said("gemini", 1, toolCalls=[call(1, "CANARY")]),
