@@ -11,11 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-from clawvm_es.core.evolve import apply
-from clawvm_es.core.state import State
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.lineage import lineage, read_session
+from clawvm_es.journal.forks import Forks
 from clawvm_es.journal.ports import EventLog
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
     PageWritten,
@@ -36,12 +35,16 @@ class Content:
 
 @attrs.define
 class Named:
-    """Commitments in one session's events (a shared scope's: its own)."""
+    """Commitments in the own events of one stream: a session's without its parents', or a shared scope's.
 
-    session_id: str
-    names: dict[str, None] = attrs.field(factory=dict)  # every commitment that an input names, in order
+    `names` are all that an input names, in order, with the version that named it first.
+    """
+
+    stream: str
+    names: dict[str, int] = attrs.field(factory=dict)
     contents: list[Content] = attrs.field(factory=list)
-    scopes: dict[str, None] = attrs.field(factory=dict)
+    scopes: dict[str, int] = attrs.field(factory=dict)  # shared scope → version that names it first
+    results: dict[int, tuple[str, int]] = attrs.field(factory=dict)  # call → its result, and the version
 
 
 class Reach:
@@ -50,8 +53,9 @@ class Reach:
     def __init__(self, log: EventLog, everywhere: bool) -> None:
         self._log = log
         self._everywhere = everywhere
-        self._sessions: dict[str, Named] = {}
-        self._lineages: dict[str, tuple[str, ...]] = {}
+        self.forks = Forks(log)
+        self._named: dict[str, Named] = {}
+        self._scopes_of: dict[str, frozenset[str]] = {}
         self._owners: dict[str, str] = {}  # commitment → the stream that it belongs to
         self._sources: dict[str, None] = {}
         self.erased: dict[str, None] = {}
@@ -62,12 +66,57 @@ class Reach:
         ids = (head.session_id for head in self._log.heads())
         return tuple(session_id for session_id in ids if not session_id.startswith(SCOPE_PREFIX))
 
-    def session(self, session_id: str) -> Named:
-        """Return what a session's events say of commitments, read at first use."""
-        found = self._sessions.get(session_id)
+    def named(self, stream: str) -> Named:
+        """Return what a stream's own events say of commitments, read at first use."""
+        found = self._named.get(stream)
         if found is None:
-            found = self._sessions[session_id] = _read(self._log, session_id)
+            found = self._named[stream] = self._read(stream)
         return found
+
+    def _read(self, stream: str) -> Named:
+        named = Named(stream)
+        for row in self._log.read(stream):
+            data = row.data
+            if row.kind == "input":
+                for name in named_commitments(row.raw):
+                    named.names.setdefault(name, row.version)
+            if isinstance(data, ToolReturned) and data.result is not None:
+                named.results[data.call] = (data.result, row.version)
+            elif isinstance(data, PageWritten):
+                full, *lower = (level.body for level in data.levels)
+                result = self._result(named, data.origin.call)
+                named.contents.append(Content((full,) if result is None else (full, result), tuple(lower)))
+            elif isinstance(data, SessionOpened) and data.project is not None:
+                named.scopes.setdefault(data.project, row.version)
+            elif isinstance(data, ScopeSynced):
+                named.scopes.setdefault(data.scope, row.version)
+        return named
+
+    def _result(self, named: Named, call: int | None) -> str | None:
+        """The result of a call of a session whose own events are being read."""
+        if call is None:
+            return None
+        if call in named.results:
+            return named.results[call][0]
+        fork = self.forks.fork(named.stream)
+        if fork is None:
+            return None
+        line = self._line(fork.parent, fork.version)
+        return next((found[0] for each, upto in line if (found := each.results.get(call)) and found[1] <= upto), None)
+
+    def names(self, session_id: str) -> dict[str, None]:
+        """The commitments that the inputs of a session name, those that it inherits included."""
+        line = reversed(list(self._line(session_id)))
+        return {name: None for named, upto in line for name, version in named.names.items() if version <= upto}
+
+    def _line(self, stream: str, upto: int = INTEGER_MAX) -> Iterator[tuple[Named, int]]:
+        """A stream up to a version, its parent up to the fork, and so on to the first."""
+        while True:
+            yield self.named(stream), upto
+            fork = self.forks.fork(stream)
+            if fork is None:
+                return
+            stream, upto = fork.parent, min(upto, fork.version)
 
     def grow(self, asked: Iterable[str]) -> None:
         """Add what is asked for and everything that has to go with it."""
@@ -80,7 +129,7 @@ class Reach:
         kept = {name for content in self._contents() if not self._goes(content) for name in content.levels}
         built = (name for content in self._contents() if self._goes(content) for name in content.levels)
         self._erase(name for name in built if name not in kept)
-        self._erase(name for session in self.reached() for name in self._prompts(session.session_id))
+        self._erase(list(self._prompts()))
         holders = (holder for name in self._sources for holder in self._log.holders(name))
         self.elsewhere = dict.fromkeys(owner for owner, other in holders if other not in self.erased)
 
@@ -89,7 +138,7 @@ class Reach:
         return touches(content.sources, self._sources) or touches(content.levels, self._sources)
 
     def _contents(self) -> Iterator[Content]:
-        return (content for session in self.reached() for content in session.contents)
+        return (content for stream in self.streams() for content in self.named(stream).contents)
 
     def _erase(self, names: Iterable[str]) -> None:
         self.erased.update((name, None) for name in names if self._stored(name))
@@ -106,40 +155,62 @@ class Reach:
     def _same_text(self, name: str) -> Iterator[str]:
         """Other commitments to the same text: of shared scopes that its owner belongs to, or of all."""
         for owner, other in self._log.holders(name):
-            if self._everywhere or owner in self.session(self._owners[name]).scopes:
+            if self._everywhere or owner in self._scopes(self._owners[name]):
                 yield other
 
-    def reached(self) -> list[Named]:
-        """The sessions and scopes whose fold may reach an erased commitment."""
+    def _scopes(self, session_id: str) -> frozenset[str]:
+        """The shared scopes that a session belongs to."""
+        found = self._scopes_of.get(session_id)
+        if found is None:
+            line = self._line(session_id)
+            names = (scope for named, upto in line for scope, version in named.scopes.items() if version <= upto)
+            found = self._scopes_of[session_id] = frozenset(names)
+        return found
+
+    def reached(self) -> tuple[str, ...]:
+        """The sessions and scopes whose fold may reach an erased commitment, by id."""
         owners = dict.fromkeys(self._owners[name] for name in (*self._sources, *self.erased))
-        streams = [head.session_id for head in self._log.heads()]
-        return [self.session(each) for each in streams if touches(self._lineage(each), owners)]
+        heads = [head.session_id for head in self._log.heads()]
+        found: dict[str, bool] = {}
+        for stream in self.forks.streams(heads):
+            fork = self.forks.fork(stream)
+            found[stream] = stream in owners or (fork is not None and found[fork.parent])
+        return tuple(stream for stream in heads if found[stream])
 
-    def _lineage(self, session_id: str) -> tuple[str, ...]:
-        known = self._lineages.get(session_id)
-        if known is None:
-            known = tuple(segment.stream for segment in lineage(self._log, session_id))
-            self._lineages[session_id] = known
-        return known
+    def streams(self) -> tuple[str, ...]:
+        """The streams that hold the events of what is reached, parents before their forks."""
+        return self.forks.streams(self.reached())
 
-    def _prompts(self, session_id: str) -> Iterator[str]:
+    def erased_of(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Of each stream in `streams()`: the erased commitments that its inputs name or inherit, sorted."""
+        found: dict[str, dict[str, int]] = {}
+        for stream in self.streams():
+            names = {name: version for name, version in self.named(stream).names.items() if name in self.erased}
+            if (fork := self.forks.fork(stream)) is not None:
+                inherited = found[fork.parent].items()
+                names.update((name, version) for name, version in inherited if version <= fork.version)
+            found[stream] = names
+            yield stream, tuple(sorted(names))
+
+    def _prompts(self) -> Iterator[str]:
         """The sealed commitments to prompts that showed an erased text: with their salts it could be guessed.
 
         A page shows the text of its level and its source line.
         """
-        if session_id.startswith(SCOPE_PREFIX):
-            return
-        state = State()
-        shown: dict[str, None] = {}  # pages that now hold an erased text
-        for row in read_session(self._log, session_id):
-            data = row.data
-            apply(state, data)
-            if isinstance(data, PageWritten):
-                shown.pop(data.page_id, None)
-                if data.source in self.erased or touches((level.body for level in data.levels), self.erased):
-                    shown[data.page_id] = None
-            elif isinstance(data, PromptRendered) and touches(shown, state.assembled):
-                yield data.prompt
+        sessions = [stream for stream in self.streams() if not stream.startswith(SCOPE_PREFIX)]
+        for _, state, rows in self.forks.folded(sessions):
+            shown = {page_id: None for page_id, page in state.pages.items() if self._shows(page.source, page.bodies)}
+            for row in rows:
+                data = row.data
+                if isinstance(data, PageWritten):
+                    shown.pop(data.page_id, None)
+                    if self._shows(data.source, (level.body for level in data.levels)):
+                        shown[data.page_id] = None
+                elif isinstance(data, PromptRendered) and touches(shown, state.assembled):
+                    yield data.prompt
+
+    def _shows(self, source: str | None, bodies: Iterable[str | None]) -> bool:
+        return source in self.erased or touches((body for body in bodies if body is not None), self.erased)
 
     def texts(self) -> Iterator[tuple[str, int]]:
         """Of every erased commitment whose text is there: the stream that it belongs to, and the text's bytes."""
@@ -167,23 +238,3 @@ class Reach:
 def touches(names: Iterable[str], among: Mapping[str, object]) -> bool:
     """Tell whether any of the names is among others."""
     return any(name in among for name in names)
-
-
-def _read(log: EventLog, session_id: str) -> Named:
-    named = Named(session_id)
-    results: dict[int, str] = {}
-    for row in read_session(log, session_id):
-        data = row.data
-        if row.kind == "input":
-            named.names.update(dict.fromkeys(named_commitments(row.raw)))
-        if isinstance(data, ToolReturned) and data.result is not None:
-            results[data.call] = data.result
-        elif isinstance(data, PageWritten):
-            full, *lower = (level.body for level in data.levels)
-            result = results.get(data.origin.call) if data.origin.call is not None else None
-            named.contents.append(Content((full,) if result is None else (full, result), tuple(lower)))
-        elif isinstance(data, SessionOpened) and data.project is not None:
-            named.scopes[data.project] = None
-        elif isinstance(data, ScopeSynced):
-            named.scopes[data.scope] = None
-    return named

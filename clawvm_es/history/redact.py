@@ -13,6 +13,7 @@ LAW-REDACT-3: the same redaction again finds nothing to erase, appends nothing, 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -20,7 +21,6 @@ import attrs
 
 from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
-from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
 from clawvm_es.history.reach import Reach, touches
@@ -105,11 +105,11 @@ class Redaction:
 
 @attrs.frozen
 class _Trail:
-    """The event that a stream is about to get, and the state that it is decided on (None: a scope's)."""
+    """The `event` that a stream is about to get, with all that is decided by it, after its event `version`."""
 
     session_id: str
     event: ContentRedacted
-    state: State | None
+    events: Sequence[NewEvent]
     version: int
 
 
@@ -137,11 +137,11 @@ def redact(
     for _ in range(limits.RETRIES):
         reach = Reach(log, everywhere)
         reach.grow(_asked(log, reach, target))
-        trails, texts = _trails(log, reach, reason), list(reach.texts())
+        trails, texts = _trails(log, reach, reason, at_us, principal), list(reach.texts())
         if dry_run or not reach.erased:
             return _finished(log, reach, trails, texts, dry_run)
         try:
-            gone, trails = _erase(log, reach, trails, at_us, principal)
+            gone, trails = _erase(log, reach, trails)
         except VersionConflict:
             continue
         projections.catch_up(log)
@@ -227,7 +227,10 @@ def _asked(log: EventLog, reach: Reach, target: Target) -> Iterator[str]:
     if target.everything:
         rows = (row for row in log.read(ids[0]) if row.kind == "input")
         return (name for row in rows for name in named_commitments(row.raw))
-    names = dict.fromkeys(name for each in ids for name in reach.session(each).names)
+    if target.session_id is None:
+        names = {name: None for each in ids for name in reach.named(each).names}
+    else:
+        names = reach.names(target.session_id)
     if target.body is not None:
         return _of_body(names, target.body)
     assert target.matches is not None
@@ -260,51 +263,50 @@ def _matching(log: EventLog, names: Iterable[str], matches: Callable[[str], obje
             yield name
 
 
-def _trails(log: EventLog, reach: Reach, reason: RedactReason) -> list[_Trail]:
-    """The event for each stream whose fold reaches an erased commitment."""
+def _trails(log: EventLog, reach: Reach, reason: RedactReason, at_us: int, principal: str) -> list[_Trail]:
+    """The events for each stream whose fold reaches an erased commitment, by id."""
     found = []
-    for session in sorted(reach.reached(), key=lambda session: session.session_id):
-        names = tuple(sorted(name for name in session.names if name in reach.erased))
-        if names:
-            found.append(_trail(log, session.session_id, names, reason))
-    return found
+    names_of = dict(reach.erased_of())
+    reached = {stream: None for stream in reach.reached() if names_of[stream]}
+    for stream in reached:
+        if stream.startswith(SCOPE_PREFIX):
+            head = log.head(stream)
+            event = ContentRedacted(reason, names_of[stream])
+            found.append(_Trail(stream, event, [NewEvent(event, 0, at_us, principal)], head.version if head else 0))
+    sessions = [stream for stream in reach.forks.streams(reached) if not stream.startswith(SCOPE_PREFIX)]
+    for stream, state, rows in reach.forks.folded(sessions):
+        if stream in reached:
+            deque(rows, maxlen=0)  # state is that of the head now
+            found.append(_trail(stream, state, Command(_redacted(state, names_of[stream], reason), at_us, principal)))
+    return sorted(found, key=lambda trail: trail.session_id)
 
 
-def _trail(log: EventLog, session_id: str, names: tuple[str, ...], reason: RedactReason) -> _Trail:
-    """The event of one stream: the commitments that it reaches, and the pages whose content goes with them."""
-    if session_id.startswith(SCOPE_PREFIX):
-        head = log.head(session_id)
-        return _Trail(session_id, ContentRedacted(reason, names), None, head.version if head else 0)
-    state = State()
-    for row in read_session(log, session_id):
-        apply(state, row.data)
+def _redacted(state: State, names: tuple[str, ...], reason: RedactReason) -> ContentRedacted:
+    """The event of one session: the commitments that it reaches, and the pages whose content goes with them."""
     erased = dict.fromkeys(names)
     pages = tuple(
         page.page_id
         for page in state.pages.values()
         if not page.redacted and touches((body for body in page.bodies if body is not None), erased)
     )
-    return _Trail(session_id, ContentRedacted(reason, names, pages), state, state.version)
+    return ContentRedacted(reason, names, pages)
+
+
+def _trail(session_id: str, state: State, command: Command) -> _Trail:
+    events = [NewEvent(event, state.turn, command.at_us, command.principal) for event in decide(state, command)]
+    assert isinstance(command.data, ContentRedacted)
+    return _Trail(session_id, command.data, events, state.version)
 
 
 # -------------------------------------------------------------------------------------------- erasing
 
 
-def _erase(
-    log: EventLog, reach: Reach, trails: Sequence[_Trail], at_us: int, principal: str
-) -> tuple[tuple[Erased, ...], list[_Trail]]:
+def _erase(log: EventLog, reach: Reach, trails: Sequence[_Trail]) -> tuple[tuple[Erased, ...], list[_Trail]]:
     """Append all events and delete all rows in one transaction; raises `VersionConflict` where a stream moved on."""
     done: list[_Trail] = []
     with log.transaction(Durability.FULL) as transaction:
         for trail in trails:
-            transaction.append(trail.session_id, _events(trail, at_us, principal), trail.version)
+            transaction.append(trail.session_id, trail.events, trail.version)
             done.append(attrs.evolve(trail, version=trail.version + 1))
         gone = transaction.erase(tuple(reach.erased), [trail.session_id for trail in trails])
     return gone, done
-
-
-def _events(trail: _Trail, at_us: int, principal: str) -> list[NewEvent]:
-    if trail.state is None:
-        return [NewEvent(trail.event, 0, at_us, principal)]
-    command = Command(trail.event, at_us, principal)
-    return [NewEvent(event, trail.state.turn, at_us, principal) for event in decide(trail.state, command)]

@@ -1,0 +1,136 @@
+"""Sessions of a log as a tree of forks: what many sessions have in common is read once.
+
+`lineage` finds the streams of one session; asked of each of a thousand forks of forks it walks the same parents a
+thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+import attrs
+
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
+from clawvm_es.errors import JournalDamaged
+from clawvm_es.journal.ports import EventLog, Recorded
+from clawvm_es.journal.snapshots import state_at
+from clawvm_es.model.events import SessionForked
+
+_KEPT: Final = 64
+"""States at the beginnings of forks that are kept at once; others are made again from the nearest snapshot."""
+
+
+@attrs.frozen
+class Fork:
+    """The place where a stream was forked: from `parent`, whose event `version` is the last before it."""
+
+    parent: str
+    version: int
+
+
+@attrs.frozen
+class _First:
+    """The first event of a stream: its version, and where it says that the stream was forked."""
+
+    version: int
+    fork: Fork | None
+
+
+@attrs.define
+class Forks:
+    """Parents of the streams of a log, each looked up once."""
+
+    _log: EventLog
+    _firsts: dict[str, _First] = attrs.field(factory=dict)
+    _forks: dict[str, Fork | None] = attrs.field(factory=dict)
+
+    def fork(self, stream: str) -> Fork | None:
+        """Return the stream that holds the event before a stream's first, and its version; None: it is no fork.
+
+        Raises `JournalDamaged` where that stream has no events, the versions do not fit, or it descends from itself.
+        """
+        if stream not in self._forks:
+            fork, seen = self._first(stream, stream).fork, {stream}
+            while fork is not None and fork.version < (first := self._first(fork.parent, stream)).version:
+                if fork.parent in seen or first.fork is None:
+                    raise _descends_from_itself(stream, fork.parent)
+                seen.add(fork.parent)  # forked at an event that its parent itself inherits
+                fork = Fork(first.fork.parent, min(fork.version, first.fork.version))
+            self._forks[stream] = fork
+        return self._forks[stream]
+
+    def streams(self, session_ids: Iterable[str]) -> tuple[str, ...]:
+        """The streams that hold the events of sessions, each once, parents before their forks."""
+        found: dict[str, None] = {}
+        for session_id in session_ids:
+            line: dict[str, None] = {}
+            at: str | None = session_id
+            while at is not None and at not in found:
+                if at in line:
+                    raise _descends_from_itself(session_id, at)
+                line[at] = None
+                fork = self.fork(at)
+                at = fork.parent if fork else None
+            found.update(dict.fromkeys(reversed(line)))
+        return tuple(found)
+
+    def folded(self, streams: Collection[str]) -> Iterator[tuple[str, State, Iterator[Recorded]]]:
+        """Yield each stream's name, the state that it begins with, and its events, folded in as they are taken.
+
+        `streams` are parents before their forks, as `streams()` gives them.
+        """
+        kept: dict[Fork, State] = {}
+        forks = [fork for stream in streams if (fork := self.fork(stream)) is not None]
+        places: dict[str, set[int]] = {fork.parent: set() for fork in forks}
+        for fork in forks:
+            places[fork.parent].add(fork.version)
+        for stream in streams:
+            state = self._beginning(stream, kept)
+            rows = self._fold(stream, state, kept, places.get(stream, set()))
+            yield stream, state, rows
+            for _ in rows:  # the ones that were not taken
+                pass
+
+    def _beginning(self, stream: str, kept: dict[Fork, State]) -> State:
+        fork = self.fork(stream)
+        if fork is None:
+            return State()
+        found = kept.get(fork)
+        state = state_at(self._log, fork.parent, fork.version) if found is None else found.copy()
+        if state.version != fork.version:
+            raise JournalDamaged(f"{fork.parent} has no version {fork.version}, from which {stream} was forked")
+        return state
+
+    def _fold(self, stream: str, state: State, kept: dict[Fork, State], places: set[int]) -> Iterator[Recorded]:
+        for row in self._log.read(stream):
+            apply(state, row.data)
+            if row.version in places:
+                kept[Fork(stream, row.version)] = state.copy()
+                if len(kept) > _KEPT:
+                    del kept[next(iter(kept))]
+            yield row
+
+    def _first(self, stream: str, descendant: str) -> _First:
+        found = self._firsts.get(stream)
+        if found is None:
+            row = self._log.first(stream)
+            if row is None:
+                raise JournalDamaged(f"session {descendant} was forked from {stream}, which has no events")
+            data = row.data
+            if not isinstance(data, SessionForked):
+                found = _First(row.version, None)
+            elif row.version == data.parent_version + 1 and data.parent_version >= 1:
+                found = _First(row.version, Fork(data.parent, data.parent_version))
+            else:
+                raise JournalDamaged(
+                    f"session {stream} begins at version {row.version}, and says that it was forked from version"
+                    f" {data.parent_version} of {data.parent}"
+                )
+            self._firsts[stream] = found
+        return found
+
+
+def _descends_from_itself(stream: str, ancestor: str) -> JournalDamaged:
+    return JournalDamaged(f"session {stream} descends from itself by way of {ancestor}")
