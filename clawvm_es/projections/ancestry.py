@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar, cast
 
 import attrs
 
@@ -22,6 +22,9 @@ from clawvm_es.projections.session import Past, SessionFold
 from clawvm_es.projections.tables import SESSIONS, Table
 
 R = TypeVar("R")
+
+_STRIDE: Final = 8
+"""Of so many ancestors on the way to an inherited row one keeps it."""
 
 
 class Streams(Protocol):
@@ -51,6 +54,7 @@ class Ancestor:
     stream: str
     upto: int
     _then: SessionFold | None = None
+    _inherited: dict[tuple[str, Cells], object] = attrs.field(factory=dict)
 
     @cached_property
     def older(self) -> Ancestor | None:
@@ -64,6 +68,26 @@ class Ancestor:
         while at is not None:
             yield at
             at = at.older
+
+    def inherited(self, table: Table[R], key: Cells) -> R | None:
+        """A copy of the row as of here, the stream's own or its nearest parent's that has one.
+
+        It is kept along the way, since no later event changes it: other forks find it after a few steps.
+        """
+        found: R | None = None
+        passed: list[Ancestor] = []
+        for each in self.line():
+            if (table.name, key) in each._inherited:
+                found = cast("R | None", each._inherited[table.name, key])
+                break
+            passed.append(each)
+            row = each.row(table, key)
+            if row is not None:
+                found = attrs.evolve(row)  # type: ignore[misc]
+                break
+        for each in passed[::_STRIDE]:
+            each._inherited[table.name, key] = found
+        return found
 
     def session(self) -> SessionRow:
         """The row of the stream's session. Raises `JournalDamaged` if the stream has no event `upto`."""
@@ -139,11 +163,8 @@ class Inherited:
         found = self.own.row(table, key)
         if found is not None:
             return found
-        session_id, *within = key
-        for each in self.parent.line():
-            if (row := each.row(table, tuple(within))) is not None:
-                return under(session_id, row)
-        return None
+        row = self.parent.inherited(table, key[1:])
+        return None if row is None else under(key[0], row)
 
     def rows(self, table: Table[R], session_id: str | None = None) -> Iterator[R]:
         """The fork's own rows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
+from clawvm_es.history.redact import Target, redact
 from clawvm_es.model.pages import Scope
 from clawvm_es.observe.tools import Tool
-from clawvm_es.projections import decisions, projections_problems, rebuild, snapshot
+from clawvm_es.projections import catch_up, decisions, projections_problems, rebuild, snapshot
 from clawvm_es.projections.decisions import moment
+from clawvm_es.projections.fold import Fold
 from clawvm_es.projections.tables import MODELS, TABLES
 from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite.editions import LIVE
@@ -162,3 +165,27 @@ def test_a_definition_may_be_laid_out_otherwise(path):
         connection.execute("UPDATE sqlite_master SET sql = replace(sql, '\"', '`') || ' ' WHERE name = 'faults'")
     with open_log(copy, read_only=True) as log:
         assert projections_problems(log) == []
+
+
+def test_an_erasure_in_a_line_of_forks_looks_at_each_fork_a_bounded_number_of_times(tmp_path, monkeypatch):
+    """LAW-FORK-1: an event in every fork of a line takes lookups in proportion to the forks, not to their square."""
+    asked = Counter()
+    latest = Fold.latest
+
+    def counted(self, table, key):
+        asked[table.name] += 1
+        return latest(self, table, key)
+
+    with Journal.open(tmp_path / "j.db") as journal:
+        with journal.session("f0", counter="lines4") as session:
+            session.user_says("a secret")
+            session.assemble()
+        for number in range(1, 60):
+            with journal.fork(f"f{(number - 1) * 7 % 60}", f"f{number * 7 % 60}") as session:
+                session.set_budget(1000 + number)
+        catch_up(journal.log)
+        monkeypatch.setattr(Fold, "latest", counted)
+        done = redact(journal.log, Target("f0", everything=True), at_us=1)
+        assert len(done.trails) == 60
+        assert sum(asked.values()) < 12 * 60
+        assert projections_problems(journal.log) == []
