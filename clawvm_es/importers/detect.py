@@ -42,15 +42,17 @@ def detect(path: Path) -> str:
 
 def detect_bytes(data: bytes, name: str) -> str:
     """The format of a file with these bytes; `name` stands in errors. Raises `UnreadableInput`."""
-    head = _head(data)
+    records = _first(data)
+    head = [record for record in records if not _is_session(record.raw)]
     for row in TABLE.values():
         if any(map(row.is_record, head)):
             return row.name
-    if not head:
-        values = list(_values(data))
-        for row in TABLE.values():
-            if any(map(row.is_session, values)):
-                return row.name
+    values: list[object] = [record.raw for record in records]
+    if not values or head:
+        values += _values(data) if not values else _document(data)
+    for row in TABLE.values():
+        if any(map(row.is_session, values)):
+            return row.name
     known = f"one of {', '.join(FORMATS)}"
     if _is_binary(data):
         raise UnreadableInput(f"{name}: is a binary file", hint=f"give a recorded session, {known}")
@@ -58,15 +60,14 @@ def detect_bytes(data: bytes, name: str) -> str:
     raise UnreadableInput(f"{name}: {what}", hint=f"name its format with --format, {known}")
 
 
-def _head(data: bytes) -> list[Fields]:
-    """The first records that are not whole sessions."""
+def _first(data: bytes) -> list[Fields]:
+    """The first records of a file of lines."""
     cut = -1
     for _ in range(LOOKED_AT):
         cut = data.find(b"\n", cut + 1)
         if cut < 0:
             break
-    records, _skipped = read_lines(data if cut < 0 else data[: cut + 1])
-    return [record.data for record in records if not _is_session(record.data.raw)]
+    return [record.data for record in read_lines(data if cut < 0 else data[: cut + 1])[0]]
 
 
 def _is_session(value: object) -> bool:
@@ -75,14 +76,17 @@ def _is_session(value: object) -> bool:
 
 def _values(data: bytes) -> Iterator[object]:
     """The JSON values that may be whole sessions: the file, the objects in its array, or those on its lines."""
+    found = _document(data)
+    yield from found if found else (record.data.raw for record in read_lines(data)[0])
+
+
+def _document(data: bytes) -> list[object]:
+    """The value of a file that is one JSON text, and the objects in it where it is an array."""
     try:
         value = parse_json(data.removeprefix(BOM).decode("utf-8", "surrogatepass").strip())
     except ValueError:
-        yield from (record.data.raw for record in read_lines(data)[0])
-        return
-    yield value
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
+        return []
+    return [value, *(item for item in value if isinstance(item, dict))] if isinstance(value, list) else [value]
 
 
 def _what(data: bytes) -> str:

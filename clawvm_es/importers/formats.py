@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.importers import claude_code, codex, gemini, openai_chat, pi, trace
+from clawvm_es.importers import claude_code, codex, gemini, openai_chat, openhands, pi, sweagent, trace
 from clawvm_es.importers.format import Format
 
-TABLE: Final[Mapping[str, Format]] = MappingProxyType(
-    {
-        row.name: row
-        for row in (trace.FORMAT, pi.FORMAT, claude_code.FORMAT, codex.FORMAT, gemini.FORMAT, openai_chat.FORMAT)
-    }
+_ROWS: Final = (
+    trace.FORMAT,
+    pi.FORMAT,
+    claude_code.FORMAT,
+    codex.FORMAT,
+    gemini.FORMAT,
+    sweagent.FORMAT,
+    openhands.FORMAT,
+    openai_chat.FORMAT,
 )
+TABLE: Final[Mapping[str, Format]] = MappingProxyType({row.name: row for row in _ROWS})
 """Name → format."""
 FORMATS: Final = tuple(sorted(TABLE))
 """Names of the formats that can be read."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from clawvm_es.observe.tools import Kind, Tool, of_kind, roles, table
 
 _SHELL_ROLES: Final = roles(command="command cmd", written="justification description")
@@ -100,4 +102,77 @@ GEMINI_TOOLS: Final = table(
         Tool(name, kind=Kind.OPAQUE, roles=roles(written="objective prompt query task"))
         for name in ("codebase_investigator", "delegate_to_agent", "cli_help", "generalist")
     ),
+)
+
+_EDITOR: Final = Tool(
+    "str_replace_editor",
+    kind=Kind.EDITOR,
+    deterministic=True,
+    path="path",
+    reads=("file:{path}", "tree:{path}"),
+    writes=("file:{path}",),
+    roles=roles(path="path", replaced="old_str", written="new_str file_text insert_text command"),
+)
+"""The editor of many agents: it views files and folders, and changes files."""
+
+
+def _editor(name: str) -> Tool:
+    return attrs.evolve(_EDITOR, name=name)
+
+
+SWEAGENT_TOOLS: Final = table(
+    Tool("bash", kind=Kind.SHELL, roles=_SHELL_ROLES, ignores=_SHELL_IGNORED),
+    Tool("open", deterministic=True, path="path", reads=("file:{path}",), roles=roles(path="path")),
+    Tool("create", path="filename", writes=("file:{filename}",), roles=roles(path="filename")),
+    Tool("search_file", roles=roles(path="file", pattern="search_term")),
+    *(
+        Tool(
+            name,
+            deterministic=True,
+            path="dir",
+            optional_path=True,
+            reads=("tree:{dir}",),
+            roles=roles(path="dir", pattern="search_term file_name"),
+        )
+        for name in ("search_dir", "find_file")
+    ),
+    *(
+        Tool(name, kind=Kind.OPAQUE, roles=roles(replaced="search", written="replace text"))
+        for name in ("edit", "insert")
+    ),
+    *of_kind(Kind.PLAIN, "goto scroll_up scroll_down view_image"),
+    Tool("submit", kind=Kind.MESSAGING),
+    _EDITOR,
+)
+
+OPENHANDS_TOOLS: Final = table(
+    *(
+        Tool(name, kind=Kind.SHELL, roles=_SHELL_ROLES, ignores=(*_SHELL_IGNORED, "is_input", "security_risk"))
+        for name in ("execute_bash", "run")
+    ),
+    _EDITOR,
+    Tool(
+        "read",
+        deterministic=True,
+        path="path",
+        reads=("file:{path}",),
+        roles=roles(path="path"),
+        ignores=("impl_source", "security_risk"),
+    ),
+    Tool("write", path="path", writes=("file:{path}",), roles=roles(path="path", written="content")),
+    Tool(
+        "edit",
+        path="path",
+        writes=("file:{path}",),
+        roles=roles(path="path", replaced="old_str", written="new_str file_text content"),
+    ),
+    Tool("edit_file", path="path", writes=("file:{path}",), roles=roles(path="path", written="content")),
+    *(
+        Tool(name, kind=Kind.OPAQUE, roles=roles(written="code"))
+        for name in ("execute_ipython_cell", "run_ipython", "browser", "browse_interactive", "delegate")
+    ),
+    *of_kind(Kind.PLAIN, "web_read browse"),
+    Tool("think", kind=Kind.PLANNING, roles=roles(written="thought")),
+    *of_kind(Kind.PLANNING, "task_tracker task_tracking"),
+    *(Tool(name, kind=Kind.MESSAGING, roles=roles(written="message final_thought")) for name in ("finish", "reject")),
 )

@@ -16,7 +16,8 @@ from clawvm_es.observe.fields import Fields
 
 _TASK_ID = re.compile(r"#(\w+)")
 _APPROVED: Final = "## Approved Plan:\n"
-_MARKS: Final[Mapping[str, str]] = MappingProxyType({"completed": "[x]", "in_progress": "[>]"})
+_DONE: Final = ("completed", "done")
+_MARKS: Final[Mapping[str, str]] = MappingProxyType({**dict.fromkeys(_DONE, "[x]"), "in_progress": "[>]"})
 
 
 @attrs.frozen
@@ -61,6 +62,8 @@ class Plans:
             return _listed("todo", "To-do list", _items(given.objects("todos"), "content", "activeForm"))
         if name == "write_todos":
             return _listed("todo", "To-do list", _items(given.objects("todos"), "description"))
+        if name in ("task_tracker", "task_tracking") and "task_list" in given:
+            return _listed("tasks", "Tasks", _items(given.objects("task_list"), "title", "notes"))
         if name == "update_plan":
             return _listed("steps", given.text("explanation") or "Plan", _items(given.objects("plan"), "step"))
         if name in ("ExitPlanMode", "exit_plan_mode"):
@@ -99,5 +102,5 @@ def _listed(slot: str, title: str, items: list[_Item]) -> Plan:
     """A plan as a list of steps, marked `[x]` when done, `[>]` when being done, `[ ]` otherwise."""
     lines = [f"- {_MARKS.get(item.status, '[ ]')} {item.text}" for item in items]
     current = "\n".join(f"{item.text}\n{item.detail}" for item in items if item.status == "in_progress")
-    active = any(item.status != "completed" for item in items)
+    active = any(item.status not in _DONE for item in items)
     return Plan(slot, "\n".join([f"# {title}", *lines]), active, current)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.observe.agents import CODEX_TOOLS, GEMINI_TOOLS
+from clawvm_es.observe.agents import CODEX_TOOLS, GEMINI_TOOLS, OPENHANDS_TOOLS, SWEAGENT_TOOLS
 from clawvm_es.observe.tools import Kind, Tool, of_kind, roles, table
 
 _SEARCH_ROLES: Final = roles(path="path glob", pattern="pattern")
@@ -169,6 +169,8 @@ TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
         "openai_chat": TAUBENCH_TOOLS,
         "codex": CODEX_TOOLS,
         "gemini": GEMINI_TOOLS,
+        "sweagent": SWEAGENT_TOOLS,
+        "openhands": OPENHANDS_TOOLS,
     }
 )
 """Harness → its tools."""

@@ -51,7 +51,60 @@ GEMINI: list[Any] = [
     {"id": "g3", "type": "info", "content": "Chat history compressed from 9 to 1 tokens"},
 ]
 
+_TOLD = [{"function": {"name": "bash", "arguments": '{"command": "ls"}'}, "id": "c1", "type": "function"}]
+_ELIDED = {"role": "tool", "content": "Old environment output: (1 lines omitted)"}
+SWEAGENT: dict[str, Any] = {
+    "trajectory": [
+        {"action": "ls", "state": '{"working_dir": "/w"}', "query": [{"role": "system"}, {}, {}, _ELIDED]}
+    ],
+    "history": [
+        {"role": "system", "content": "You are an agent.", "agent": "main"},
+        {"role": "user", "content": [{"type": "text", "text": "fix it\n(Current directory: /w)"}], "is_demo": False},
+        {"role": "assistant", "content": "I look", "tool_calls": _TOLD, "thinking_blocks": [{"thinking": "hm"}]},
+        {"role": "tool", "content": "a.py", "tool_call_ids": ["c1"]},
+        {"role": "assistant", "content": "open", "action": "open a.py 3"},
+        {"role": "user", "content": "1: x"},
+    ],
+    "info": {},
+}
+_WROTE = {"name": "str_replace_editor", "arguments": '{"command": "view", "path": "/a"}'}
+_RESPONSE = {
+    "id": "r1",
+    "model": "m",
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 1}},
+    "choices": [
+        {"finish_reason": "stop", "message": {"content": "I look", "tool_calls": [{"id": "t1", "function": _WROTE}]}}
+    ],
+}
+_TOTAL = {"accumulated_token_usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+
+
+def _event(number: int, **fields: Any) -> dict[str, Any]:
+    return {"id": number, "timestamp": AT % number, "source": "agent", **fields}
+
+
+OPENHANDS: dict[str, Any] = {
+    "instance_id": "task-1",
+    "history": [
+        _event(0, action="system", args={"content": "You are an agent."}),
+        {**_event(1, action="message", args={"content": "fix it", "image_urls": ["data:,x"]}), "source": "user"},
+        _event(
+            2, observation="recall", extras={"repo_instructions": "r", "microagent_knowledge": [{"content": "k"}]}
+        ),
+        _event(
+            3,
+            action="read",
+            args={"path": "/a"},
+            tool_call_metadata={"tool_call_id": "t1", "model_response": _RESPONSE},
+        ),
+        _event(4, observation="read", content="1\tx", cause=3, extras={"metadata": {"exit_code": 0, "suffix": "s"}}),
+        _event(5, action="condensation", args={"forgotten_event_ids": [3, 4], "summary": "s"}),
+        _event(6, action="message", args={"content": "done"}, llm_metrics=_TOTAL),
+        _event(7, observation="error", content="wrong"),
+    ],
+}
+
 LINES: dict[str, list[Any]] = {"codex": CODEX, "gemini": GEMINI}
 """Rows of files of lines."""
-DOCUMENTS: dict[str, list[Any]] = {}
+DOCUMENTS: dict[str, list[Any]] = {"sweagent": [SWEAGENT], "openhands": [OPENHANDS]}
 """Documents, each the only row of its file."""

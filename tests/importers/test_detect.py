@@ -40,6 +40,9 @@ def put(folder: Path, data: bytes | str) -> Path:
         ('{"type":"session_meta","payload":{"id":"s"}}', "codex"),
         ('{"sessionId":"s","projectHash":"h"}\n{"id":"m","type":"user","content":"hi"}', "gemini"),
         (json.dumps({"sessionId": "s", "startTime": "x", "messages": []}, indent=2), "gemini"),
+        (json.dumps({"trajectory": [], "history": [{"role": "user"}]}, indent=2), "sweagent"),
+        ('{"instance_id": "x", "history": []}\n{"instance_id": "y", "history": []}\n', "openhands"),
+        ('[{"id": 0, "source": "user", "action": "message"}]', "openhands"),
         ('{"format":"clawvm-trace","version":1,"session_id":"s"}', "clawvm_trace"),
     ],
 )

@@ -85,7 +85,7 @@ def test_taubench_counts(traces: Path) -> None:
         assert answered == [c.call for s in recording.steps if isinstance(s, ModelMessage) for c in s.calls]
 
 
-@pytest.mark.parametrize("folder", ["inspect", "openhands", "sweagent"])
+@pytest.mark.parametrize("folder", ["inspect"])
 def test_other_formats_are_refused(traces: Path, folder: str) -> None:
     """A format that has no importer is refused in one line."""
     from clawvm_es.errors import UnreadableInput

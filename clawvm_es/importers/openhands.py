@@ -1,0 +1,285 @@
+"""OpenHands sessions: a list of events, alone or as `history` of a result; lines count events, from 1.
+
+An action of the agent is a call, or with others of the same model response one answer; the observation whose `cause`
+it is is the call's result. A condensation forgets events, and a summary takes their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from clawvm_es.importers import images
+from clawvm_es.importers.calls import arguments_of
+from clawvm_es.importers.document import read_sessions, recordings
+from clawvm_es.importers.format import Format
+from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.recording import Recording, Skip
+from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
+from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.steps import (
+    ContextDropped,
+    Image,
+    Lines,
+    SkillLoaded,
+    Summary,
+    SystemMessage,
+    Usage,
+    UserMessage,
+)
+
+NAME: Final = "openhands"
+
+_PLAIN_ID = re.compile(r"[\w.@+-]{1,200}")
+_QUIET: Final = frozenset(("change_agent_state", "agent_state_changed", "null", "pause", "resume", "stop", "start"))
+_FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
+    {"stop": Finish.STOP, "tool_calls": Finish.TOOL_CALLS, "length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
+)
+
+
+@attrs.define
+class _Session:
+    """One session under construction."""
+
+    into: Transcript = attrs.field(factory=Transcript)
+    cwd: str = ""
+    lines: dict[int, int] = attrs.field(factory=dict)  # id of an event → its line
+    keys: dict[str, str] = attrs.field(factory=dict)  # the model's id of a call → that of its action
+    told: set[str] = attrs.field(factory=set)  # responses whose text is in a step
+    counted: Usage = attrs.field(factory=Usage)  # of all answers so far, as events tell it
+    forgotten: set[int] = attrs.field(factory=set)  # lines
+
+
+def parse(data: bytes, name: str) -> tuple[Recording, ...]:
+    """The sessions of a file. Raises `UnreadableInput` where it is damaged, or holds none."""
+    found, skipped = read_sessions(data, name, _is_session)
+    return recordings(((_session_id(each), _session(each)) for each in found), skipped, NAME, name)
+
+
+def _events(session: Fields) -> list[Fields]:
+    """The events in order; old files have pairs of an action and its observation."""
+    value = session.raw.get("history")
+    items = value if isinstance(value, list) else []
+    return [Fields.of(event) for item in items for event in (item if isinstance(item, list) else [item])]
+
+
+def _session_id(session: Fields) -> str:
+    """A digest of the first events, whose times tell runs apart, and the name of the task where it is a plain one."""
+    task = session.text("instance_id")
+    digest = content_id("openhands", [task, *(event.raw for event in _events(session)[:2])])
+    return f"{digest}-{task}" if _PLAIN_ID.fullmatch(task) else digest
+
+
+def _session(session: Fields) -> Transcript:
+    state = _Session()
+    for line, event in enumerate(_events(session), 1):
+        state.into.line = line
+        at_us = event.instant("timestamp", line)
+        state.into.began(at_us)
+        event_id = event.raw.get("id")
+        if type(event_id) is int:
+            state.lines[event_id] = line
+        if event.text("observation"):
+            _observation(state, event, line, at_us)
+        elif event.text("action"):
+            _action(state, event, line, at_us)
+        else:
+            state.into.skip(Skip.MALFORMED_RECORD)
+    return state.into
+
+
+# ------------------------------------------------------------------------------------------------- actions
+
+
+def _action(state: _Session, event: Fields, line: int, at_us: int) -> None:
+    kind, args, lines = event.text("action"), event.fields("args"), Lines(line, line)
+    by_agent = event.text("source") == "agent"
+    if kind in _QUIET:
+        state.into.skip(Skip.SYSTEM_NOTICE)
+    elif kind == "system":
+        _heard(state, SystemMessage(args.text("content"), lines, at_us))
+    elif kind == "message" and not by_agent:
+        shown = tuple(images.of_url(url) for url in args.texts("image_urls") if url)
+        _heard(state, UserMessage(args.text("content"), lines, at_us, images=shown))
+    elif kind == "condensation":
+        _condensed(state, args, lines, at_us)
+    elif kind in ("recall", "condensation_request"):
+        state.into.skip(Skip.MIRRORED if kind == "recall" else Skip.SYSTEM_NOTICE)
+    elif by_agent:
+        _answer(state, event, kind, line, at_us)
+    elif kind == "run":
+        _heard(state, UserMessage(f"$ {args.text('command')}", lines, at_us))
+    else:
+        state.into.skip(Skip.UNKNOWN_RECORD)
+
+
+def _heard(state: _Session, step: SystemMessage | UserMessage | SkillLoaded) -> None:
+    if step.text.strip() or (isinstance(step, UserMessage) and step.images):
+        state.into.say(step)
+    else:
+        state.into.skip(Skip.EMPTY_MESSAGE)
+
+
+def _answer(state: _Session, event: Fields, kind: str, line: int, at_us: int) -> None:
+    """A call or a message of the agent; events of one response are one answer."""
+    told, args = event.fields("tool_call_metadata"), event.fields("args")
+    response = told.fields("model_response")
+    choice = next(iter(response.objects("choices")), Fields())
+    key = response.text("id") or f"event {line}"
+    first = key not in state.told
+    state.told.add(key)
+    text = _said(choice.fields("message")) or args.text("thought")
+    if kind == "message":
+        text, uses = args.text("content"), []
+    else:
+        uses = [_use(state, event, told, choice.fields("message"), kind, line)]
+    reasoning = choice.fields("message").text("reasoning_content") or args.text("reasoning_content")
+    reason = choice.text("finish_reason")
+    state.into.answer(
+        key,
+        texts=[text] if text and first else [],
+        uses=uses,
+        usage=_usage(state, event, response),
+        line=line,
+        at_us=at_us,
+        thinking=[reasoning] if reasoning and first else [],
+        model=response.text("model"),
+        finish=_FINISH.get(reason, Finish.OTHER) if reason else None,
+    )
+
+
+def _said(message: Fields) -> str:
+    return "\n".join(block.text("text") for block in message.blocks("content") if block.text("text"))
+
+
+def _use(state: _Session, event: Fields, told: Fields, message: Fields, kind: str, line: int) -> Use:
+    """A call as the model wrote it, else as its action tells it; results name the action by its id."""
+    call_id = told.text("tool_call_id")
+    if call_id:
+        state.keys[call_id] = _key(event, line)
+    written = [call for call in message.objects("tool_calls") if call.text("id") == call_id] if call_id else []
+    function = written[0].fields("function") if written else Fields()
+    if function.text("name"):
+        return Use(_key(event, line), function.text("name"), arguments_of(function.raw.get("arguments")), state.cwd)
+    args = {name: value for name, value in event.fields("args").raw.items() if name not in ("thought", "hidden")}
+    return Use(_key(event, line), told.text("function_name") or kind, args, state.cwd)
+
+
+def _key(event: Fields, line: int) -> str:
+    event_id = event.raw.get("id")
+    return f"action {event_id}" if type(event_id) is int else f"line {line}"
+
+
+def _usage(state: _Session, event: Fields, response: Fields) -> Usage:
+    """The usage of an answer: its response's, else what the sum over all answers has grown by."""
+    told, own = event.fields("llm_metrics").fields("accumulated_token_usage"), response.fields("usage")
+    total = _counts(told)
+    before, state.counted = state.counted, total if told else state.counted
+    if own:
+        cached = own.fields("prompt_tokens_details").count("cached_tokens")
+        thought = own.fields("completion_tokens_details").count("reasoning_tokens")
+        return Usage(own.count("prompt_tokens"), cached, own.count("completion_tokens"), thinking_tokens=thought)
+    if not told:
+        return Usage()
+    grown = (now - then for now, then in zip(attrs.astuple(total), attrs.astuple(before), strict=True))
+    return Usage(*(max(0, each) for each in grown))
+
+
+def _counts(told: Fields) -> Usage:
+    return Usage(
+        told.count("prompt_tokens"),
+        told.count("cache_read_tokens"),
+        told.count("completion_tokens"),
+        told.count("cache_write_tokens"),
+    )
+
+
+def _condensed(state: _Session, args: Fields, lines: Lines, at_us: int) -> None:
+    """Events that were forgotten leave the context, all others stay."""
+    ids = {each for each in _listed(args.raw.get("forgotten_event_ids")) if type(each) is int}
+    first, last = args.raw.get("forgotten_events_start_id"), args.raw.get("forgotten_events_end_id")
+    if type(first) is int and type(last) is int:
+        ids.update(each for each in state.lines if first <= each <= last)
+    state.forgotten.update(state.lines[each] for each in ids if each in state.lines)
+    kept = frozenset(range(1, lines.first)) - state.forgotten
+    state.into.say(ContextDropped(Boundary.COMPACT, lines, at_us, kept_lines=kept, cut=Cut.COMPACT))
+    if args.text("summary").strip():
+        state.into.say(Summary(args.text("summary"), lines, at_us))
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+# -------------------------------------------------------------------------------------------- observations
+
+
+def _observation(state: _Session, event: Fields, line: int, at_us: int) -> None:
+    kind, cause = event.text("observation"), event.raw.get("cause")
+    call_id = event.fields("tool_call_metadata").text("tool_call_id")
+    if kind in _QUIET:
+        state.into.skip(Skip.SYSTEM_NOTICE)
+    elif kind == "recall":
+        _recalled(state, event.fields("extras"), Lines(line, line), at_us)
+    elif type(cause) is int:
+        _result(state, event, f"action {cause}", line, at_us)
+    elif call_id in state.keys:
+        _result(state, event, state.keys[call_id], line, at_us)
+    else:
+        _heard(state, UserMessage(_text(event), Lines(line, line), at_us, harness=True))
+
+
+def _result(state: _Session, event: Fields, call_id: str, line: int, at_us: int) -> None:
+    extras, text = event.fields("extras"), _text(event)
+    told = extras.fields("metadata")
+    code = told.raw.get("exit_code", extras.raw.get("exit_code", 0))
+    failed = event.text("observation") == "error" or text.startswith("ERROR:") or event.raw.get("success") is False
+    status = ReturnStatus.ERROR if failed or code not in (0, -1, None) else ReturnStatus.OK
+    state.into.result(call_id, text, status, line, at_us, _images(extras))
+    state.cwd = told.text("working_dir") or state.cwd
+
+
+def _text(event: Fields) -> str:
+    """The text of an observation as the model gets it: a command's with what its shell put around it."""
+    told = event.fields("extras").fields("metadata")
+    return f"{told.text('prefix')}{event.text('content')}{told.text('suffix')}"
+
+
+def _images(extras: Fields) -> tuple[Image, ...]:
+    urls = [extras.text("screenshot"), *extras.texts("image_urls")]
+    return tuple(images.of_url(url) for url in urls if url.startswith(("data:", "http")))
+
+
+def _recalled(state: _Session, extras: Fields, lines: Lines, at_us: int) -> None:
+    """Knowledge that the harness puts beside a prompt: instructions of the workspace, skills that its words call."""
+    before = len(state.into.steps)
+    for name in ("repo_instructions", "additional_agent_instructions", "conversation_instructions"):
+        if extras.text(name).strip():
+            state.into.say(UserMessage(extras.text(name), lines, at_us, harness=True, source=name))
+    for skill in extras.objects("microagent_knowledge"):
+        _heard(state, SkillLoaded(skill.text("content"), skill.text("name") or "skill", lines, at_us))
+    if len(state.into.steps) == before:
+        state.into.skip(Skip.EMPTY_MESSAGE)
+
+
+def _is_event(value: object) -> bool:
+    event = Fields.of(value[0] if isinstance(value, list) and value else value)
+    return "source" in event and any(event.is_text(name) for name in ("action", "observation"))
+
+
+def _is_session(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and _is_event(value[0])
+    session = Fields.of(value)
+    history = session.raw.get("history")
+    if "trajectory" in session or not isinstance(history, list):
+        return False
+    return "instance_id" in session or (bool(history) and _is_event(history[0]))
+
+
+FORMAT: Final = Format(NAME, parse, tools="openhands", is_session=_is_session)

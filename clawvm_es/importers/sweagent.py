@@ -1,0 +1,218 @@
+"""SWE-agent trajectories: `{trajectory, history, info}`; lines count the messages of `history`, from 1.
+
+The history is what happened. A step of the trajectory may hold the messages that its model was given: where an
+observation among them differs from the history, a history processor took it out. Before 1.0 a call is a command line
+in the answer, and its result a message of the user.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from clawvm_es.importers import images
+from clawvm_es.importers.calls import arguments_of
+from clawvm_es.importers.document import read_sessions, recordings
+from clawvm_es.importers.format import Format
+from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.recording import Recording, Skip
+from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
+from clawvm_es.observe.fields import Fields, parse_json
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, SystemMessage, Usage, UserMessage
+
+NAME: Final = "sweagent"
+
+_FOLDER = re.compile(r"^\(Current directory: ([^)\n]+)\)", re.MULTILINE)
+_COMMANDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "open": ("path", "line_number"),
+        "goto": ("line_number",),
+        "scroll_up": (),
+        "scroll_down": (),
+        "create": ("filename",),
+        "search_dir": ("search_term", "dir"),
+        "search_file": ("search_term", "file"),
+        "find_file": ("file_name", "dir"),
+        "submit": ("submission",),
+    }
+)
+"""Commands of the agent's own interface → the names of their words, as version 1 names them."""
+
+
+@attrs.define
+class _Session:
+    """One session under construction."""
+
+    into: Transcript = attrs.field(factory=Transcript)
+    cwd: str = ""
+    waiting: list[str] = attrs.field(factory=list)  # ids of calls whose results are the next observations
+    results: set[int] = attrs.field(factory=set)  # lines
+    elided: set[int] = attrs.field(factory=set)  # lines of those that left the context
+
+
+def parse(data: bytes, name: str) -> tuple[Recording, ...]:
+    """The sessions of a file. Raises `UnreadableInput` where it is damaged, or holds none."""
+    found, skipped = read_sessions(data, name, _is_session)
+    return recordings(((_session_id(each), _session(each)) for each in found), skipped, NAME, name)
+
+
+def _session_id(session: Fields) -> str:
+    """A digest of the messages up to the first answer: it stays as the file grows."""
+    first: list[object] = []
+    for message in session.objects("history"):
+        first.append([message.raw.get("role"), message.raw.get("content")])
+        if message.text("role") == "assistant":
+            break
+    return content_id("sweagent", first)
+
+
+def _session(session: Fields) -> Transcript:
+    state = _Session()
+    history, steps = session.objects("history"), session.objects("trajectory")
+    dropped = _elisions(history, steps)
+    answers = 0
+    for line, message in enumerate(history, 1):
+        state.into.line = line
+        state.into.began(line * 1_000_000)
+        _elide(state, dropped.get(line, frozenset()), line)
+        if message.text("role") == "assistant":
+            state.cwd = (_folder(steps[answers - 1]) if 0 < answers <= len(steps) else "") or state.cwd
+            answers += 1
+        _message(state, message, line)
+    return state.into
+
+
+def _elisions(history: list[Fields], steps: list[Fields]) -> Mapping[int, frozenset[int]]:
+    """Line of the message before which observations had left the context → the lines of those."""
+    found: dict[int, frozenset[int]] = {}
+    for step in steps:
+        given = step.objects("query" if step.is_list("query") else "messages")
+        pairs = zip(given, history, strict=False)
+        lines = [line for line, (was, now) in enumerate(pairs, 1) if _is_elided(was, now)]
+        if lines:
+            found[len(given) + 1] = frozenset(lines)
+    return found
+
+
+def _is_elided(given: Fields, message: Fields) -> bool:
+    same_role = given.text("role") == message.text("role") in ("tool", "user")
+    return same_role and given.raw.get("content") != message.raw.get("content")
+
+
+def _elide(state: _Session, lines: frozenset[int], line: int) -> None:
+    new = (lines & state.results) - state.elided
+    if not new:
+        return
+    state.elided |= new
+    kept = frozenset(range(1, line)) - state.elided
+    place = Lines(line, line)
+    state.into.say(ContextDropped(Boundary.PRUNE, place, line * 1_000_000, kept_lines=kept, cut=Cut.MICRO))
+
+
+def _message(state: _Session, message: Fields, line: int) -> None:
+    role, lines, at_us = message.text("role"), Lines(line, line), line * 1_000_000
+    text, shown = _content(state.into, message)
+    found = _FOLDER.findall(text)
+    if role == "assistant":
+        _answer(state, message, text, line)
+    elif role == "tool" or (role == "user" and state.waiting):
+        _observed(state, message, text, shown, line)
+    elif role == "user" and (text.strip() or shown):
+        state.into.say(UserMessage(text, lines, at_us, harness=message.flag("is_demo"), images=shown))
+    elif role == "system" and text.strip():
+        state.into.say(SystemMessage(text, lines, at_us))
+    elif role in ("user", "system"):
+        state.into.skip(Skip.EMPTY_MESSAGE)
+    else:
+        state.into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
+    state.cwd = found[-1].strip() if found else state.cwd
+
+
+def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]:
+    """The text of a message's content (a string, or parts), and its images."""
+    if message.is_odd("content"):
+        into.skip(Skip.MALFORMED_RECORD)
+    texts: list[str] = []
+    shown: list[Image] = []
+    for part in message.blocks("content"):
+        if part.is_text("text"):
+            texts.append(part.text("text"))
+        elif "image_url" in part:
+            shown.append(images.of_url(part.fields("image_url").text("url") or part.text("image_url")))
+        else:
+            into.skip(Skip.UNKNOWN_BLOCK)
+    return "\n".join(texts), tuple(shown)
+
+
+def _answer(state: _Session, message: Fields, text: str, line: int) -> None:
+    uses = [_use(state, call, line, number) for number, call in enumerate(message.objects("tool_calls"))]
+    if not uses and message.text("action").strip():
+        uses = [_command(message.text("action"), f"line {line}", state.cwd)]
+    state.waiting = [use.call_id for use in uses]
+    blocks = [block.text("thinking") for block in message.objects("thinking_blocks")]
+    state.into.answer(
+        f"message {line}",
+        texts=[text] if text else [],
+        uses=uses,
+        usage=Usage(),
+        line=line,
+        at_us=line * 1_000_000,
+        thinking=blocks,
+    )
+
+
+def _use(state: _Session, call: Fields, line: int, number: int) -> Use:
+    function = call.fields("function")
+    name, arguments = function.text("name"), arguments_of(function.raw.get("arguments"))
+    return Use(call.text("id") or f"line {line} {number}", name, arguments, state.cwd)
+
+
+def _command(action: str, call_id: str, cwd: str) -> Use:
+    """A command line as a call: of the interface's own commands by name, else of the shell."""
+    first, _, rest = action.strip().partition("\n")
+    name = first.partition(" ")[0]
+    if name == "edit":
+        arguments = {"range": first.removeprefix("edit").strip(), "text": rest.removesuffix("end_of_edit")}
+        return Use(call_id, name, arguments, cwd)
+    if name in _COMMANDS and not rest:
+        try:
+            words = shlex.split(first)[1:]
+        except ValueError:
+            words = []
+        if len(words) <= len(_COMMANDS[name]):
+            return Use(call_id, name, dict(zip(_COMMANDS[name], words, strict=False)), cwd)
+    return Use(call_id, "bash", {"command": action}, cwd)
+
+
+def _observed(state: _Session, message: Fields, text: str, shown: tuple[Image, ...], line: int) -> None:
+    """The result of a call: the one that the message names, else the first that waits."""
+    named = [each for each in message.texts("tool_call_ids") if each] or [message.text("tool_call_id")]
+    call_id = named[0] or (state.waiting[0] if state.waiting else "")
+    if call_id in state.waiting:
+        state.waiting.remove(call_id)
+    state.into.result(call_id, text, ReturnStatus.OK, line, line * 1_000_000, shown)
+    state.results.add(line)
+
+
+def _folder(step: Fields) -> str:
+    """The working directory after a step: in its state, which old versions wrote as JSON text."""
+    if step.is_text("state"):
+        try:
+            return Fields.of(parse_json(step.text("state").strip() or "null")).text("working_dir")
+        except ValueError:
+            return ""
+    return step.fields("state").text("working_dir")
+
+
+def _is_session(value: object) -> bool:
+    session = Fields.of(value)
+    return session.is_list("history") and session.is_list("trajectory")
+
+
+FORMAT: Final = Format(NAME, parse, tools="sweagent", is_session=_is_session)
