@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any, Final
+
+import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
 from clawvm_es.journal import planning
@@ -15,7 +16,7 @@ from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
 from clawvm_es.model.events import Event
 from clawvm_es.storage.sqlite.packing import body_bytes, pack, readable, unpack
-from clawvm_es.storage.sqlite.schema import NAME_CHARS, digest_is, name_is, stored_binding
+from clawvm_es.storage.sqlite.schema import digest_is, name_is, stored_binding
 
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
@@ -62,7 +63,9 @@ _HOLDERS = f"""SELECT DISTINCT o.session_id, o.commitment
     JOIN commitments o ON o.blob_id = c.blob_id OR o.commitment_id = c.commitment_id ORDER BY o.commitment_id"""
 _UNHELD = """SELECT blob_id, digest, body FROM blobs WHERE blob_id = ?1
     AND NOT EXISTS (SELECT 1 FROM commitments WHERE blob_id = ?1)"""
-_BODIES = "SELECT commitment, digest, body FROM commitments c JOIN blobs b ON b.blob_id = c.blob_id"
+_AMONG = f"FROM json_each(?1) AS wanted CROSS JOIN commitments ON {name_is('wanted.value')}"
+_BODIES = f"SELECT commitment, digest, body {_AMONG} JOIN blobs USING (blob_id)"
+_BLOBS_OF = f"SELECT commitment, blob_id {_AMONG}"
 _STORED = f"""SELECT salt, digest, body FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id
     WHERE {name_is("?1")}"""
 
@@ -218,7 +221,7 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     A few statements for all bodies of a transaction, since statements are what a small commit pays for.
     """
     names = [body.commitment for body in bodies if not body.fresh]
-    known = dict(_named(db, "SELECT commitment, blob_id FROM commitments", names))
+    known = dict(_named(db, _BLOBS_OF, names))
     wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
     db.executemany(_INSERT_BLOB, [(body.digest, pack(body.body)) for body in wanted if not body.sealed])
     fresh = [  # the digest of a sealed one finds no blob
@@ -247,7 +250,7 @@ def holders(db: sqlite3.Connection, commitment: str) -> tuple[tuple[str, str], .
 
 def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, ...]:
     """Delete commitments, and the bodies that nothing stands for then; returns those bodies."""
-    ids = {blob_id for (blob_id,) in _named(db, "SELECT blob_id FROM commitments", commitments)}
+    ids = {blob_id for _, blob_id in _named(db, _BLOBS_OF, commitments)}
     gone = f"DELETE FROM commitments WHERE {name_is('?1')}"
     db.executemany(gone, [(commitment,) for commitment in commitments])
     lonely = [
@@ -260,15 +263,5 @@ def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, .
 
 
 def _named(db: sqlite3.Connection, query: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The rows of `query` for all commitments, asked in groups that one statement can hold."""
-    for start in range(0, len(names), _GROUP):
-        group = names[start : start + _GROUP]
-        yield from db.execute(f"{query} WHERE {_name_among(len(group))}", group)
-
-
-@cache
-def _name_among(count: int) -> str:
-    """SQL that finds so many commitments by their index, in every format."""
-    places = [f"?{number}" for number in range(1, count + 1)]
-    beginnings = ", ".join(f"substr({place}, 1, {NAME_CHARS})" for place in places)
-    return f"substr(commitment, 1, {NAME_CHARS}) IN ({beginnings}) AND commitment IN ({', '.join(places)})"
+    """The rows of a query over `_AMONG` for all commitments; the statement is the same, however many there are."""
+    return db.execute(query, (msgspec.json.encode(names).decode(),)) if names else iter(())
