@@ -7,18 +7,21 @@ the two directions tell the same differences. Places in a log (versions, turns, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import attrs
 import msgspec
 
+from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import FieldKey, Page, State
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.store import fold_values
 from clawvm_es.history.origins import require_session
 from clawvm_es.history.places import prompt_at, state_at
+from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, Vault
+from clawvm_es.journal.snapshots import Lazy
 from clawvm_es.model.events import ScopeChanged
 from clawvm_es.model.facts import Op
 from clawvm_es.model.pages import ABSENT, FULL, LADDER
@@ -178,9 +181,26 @@ def _flat(found: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- pages
 
 
+def _touched(a: _Moment, b: _Moment) -> Collection[str]:
+    """The pages that may differ: of one session those that the events between the moments are about, else all."""
+    if a.log is not b.log or a.session_id != b.session_id:
+        return a.state.pages.keys() | b.state.pages.keys()
+    first, last = sorted((a, b), key=lambda each: each.state.version)
+    state = state_at(first.log, first.session_id, first.state.version)
+    between = read_session(first.log, first.session_id, state.version, last.state.version)
+    fold((row.data for row in between), state)
+    looked_at = state.pages.looked_at() if isinstance(state.pages, Lazy) else state.pages.items()
+    moved = a.state.resident.items() ^ b.state.resident.items()
+    return {page_id for page_id, _ in (*looked_at, *moved)}
+
+
 def _pages(a: _Moment, b: _Moment) -> Iterator[PageDifference]:
     known_a, known_b = a.state.pages, b.state.pages
-    for page_id in sorted(known_a.keys() | known_b.keys(), key=lambda each: (len(each), each)):
+    touched = sorted(_touched(a, b), key=lambda each: (len(each), each))
+    for pages in (known_a, known_b):
+        if isinstance(pages, Lazy):
+            pages.load(touched)
+    for page_id in touched:
         one, two = known_a.get(page_id), known_b.get(page_id)
         if one is None or two is None:
             side, moment, page = ("a", a, one) if two is None else ("b", b, two)

@@ -139,6 +139,8 @@ def grep(
     hits = library.grep(log, query, session_id=session_id, after=after, upto=upto, types=types)
     found = list(islice(hits, limit + 1))
     titles = Titles(log)
+    for owner in dict.fromkeys(each.session_id for each in found):
+        titles.load(owner, (each.page_id for each in found if each.session_id == owner))
     return {"hits": [_hit(each, titles) for each in found[:limit]], "more": len(found) > limit, "scanned": scanned}
 
 

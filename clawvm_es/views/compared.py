@@ -58,7 +58,10 @@ def diff(
     document: dict[str, Any] = {"same": found.same, **attrs.asdict(found)}
     if found.prompt is not None and not unified:
         del document["prompt"]["unified"]
-    titles, others = Titles(log), Titles(second)
+    titles = Titles(log)
+    others = titles if second is log else Titles(second)
+    titles.load(found.a.session_id, (page["page_id"] for page in document["pages"] if page["only"] != "b"))
+    others.load(found.b.session_id, (page["page_id"] for page in document["pages"] if page["only"] == "b"))
     for page in document["pages"]:
         side = (titles, found.a) if page["only"] != "b" else (others, found.b)
         page["title"] = side[0].of(side[1].session_id, page["page_id"])

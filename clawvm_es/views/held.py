@@ -78,6 +78,7 @@ def prompt(
     """The prompt of a turn, byte for byte as it was rendered, and its pieces; an outline has no text."""
     shown = prompt_at(log, session_id, version_at(log, session_id, version, turn))
     titles = Titles(log)
+    titles.load(session_id, (each.page_id for each in shown.pieces))
     pieces = [
         {
             "page_id": each.page_id,

@@ -57,11 +57,9 @@ def trace(
     """The decisions of a session up to a version or of one turn; of one page, if it is named."""
     after, upto = versions_at(log, session_id, version, turn)
     titles = Titles(log)
-    found = [
-        row | {"title": titles.of(session_id, row["page_id"]), "time": moment_of(row["at"])}
-        for row in decisions(log, session_id, upto, after)
-        if page in (None, row["page_id"])
-    ]
+    rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
+    titles.load(session_id, (row["page_id"] for row in rows))
+    found = [row | {"title": titles.of(session_id, row["page_id"]), "time": moment_of(row["at"])} for row in rows]
     return {"session_id": session_id, "decisions": found}
 
 
@@ -72,6 +70,7 @@ def why(
     at = version_at(log, session_id, version, turn)
     found = ask(log, session_id, page_id, turn, at if turn is None else None)
     titles = Titles(log)
+    titles.load(session_id, (each.page_id for each in found.candidates))
     return {
         "session_id": found.session_id,
         "turn": found.turn,

@@ -10,11 +10,14 @@ from collections.abc import Iterable
 
 import attrs
 
+from clawvm_es.core.state import State
 from clawvm_es.history.titles import TITLE_CHARS
 from clawvm_es.history.titles import title_of as session_title
-from clawvm_es.journal.lineage import event_at, read_session
+from clawvm_es.journal.lineage import event_at
 from clawvm_es.journal.ports import EventLog, Vault
+from clawvm_es.journal.snapshots import Lazy, state_at
 from clawvm_es.model.events import PageWritten
+from clawvm_es.model.pages import FULL
 from clawvm_es.observe.edge import decode
 from clawvm_es.projections import Snapshot
 from clawvm_es.projections.tables import PAGE_TABLE
@@ -22,6 +25,8 @@ from clawvm_es.representations.secrets import hide
 
 _READ_CHARS = 1_000
 """Characters of a text that its first line is looked for in."""
+_ONE_BY_ONE = 100
+"""Titles of one session after which the next look reads those of all its pages."""
 
 
 def title_of(log: EventLog, session_id: str) -> str | None:
@@ -39,35 +44,62 @@ def opened_text(vault: Vault, commitment: str | None) -> str | None:
 def page_title(vault: Vault, written: PageWritten) -> str | None:
     """The title of a page by the event that wrote it; None where its source and text were erased."""
     for commitment in (written.source, written.levels[0].body if written.levels else None):
-        body = vault.open(commitment) if commitment else None
-        if body is None:
-            continue
-        lines = hide(decode(body)[:_READ_CHARS])[0].strip().splitlines()
-        if words := " ".join(next(iter(lines), "").split()):
-            return words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1]}…"
+        if words := _words(vault.open(commitment) if commitment else None):
+            return words
     return None
+
+
+def _words(body: bytes | None) -> str | None:
+    """The first line of a text that is not empty, its blanks made one; None where it has none."""
+    if body is None:
+        return None
+    lines = hide(decode(body)[:_READ_CHARS])[0].strip().splitlines()
+    words = " ".join(next(iter(lines), "").split())
+    return None if not words else words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1]}…"
 
 
 @attrs.define
 class Titles:
-    """The titles of pages, each looked up once."""
+    """The titles of pages, each looked up once.
+
+    Name those that are needed together with `load`: they are read in a few queries, whatever the session's length.
+    """
 
     log: EventLog
     _pages: dict[str, dict[str, str | None]] = attrs.field(factory=dict)
+    _states: dict[str, State] = attrs.field(factory=dict)
 
     def of(self, session_id: str, page_id: str | None) -> str | None:
-        """The title of a page of a session; reads that session once, at its first page."""
+        """The title of a page of a session, by its newest content."""
         if page_id is None:
             return None
-        if session_id not in self._pages:
-            written = {
-                row.data.page_id: row.data
-                for row in read_session(self.log, session_id)
-                if row.type == PageWritten.TYPE and isinstance(row.data, PageWritten)
-            }
-            vault = self.log.vault(session_id)
-            self._pages[session_id] = {page: page_title(vault, data) for page, data in written.items()}
-        return self._pages[session_id].get(page_id)
+        if page_id not in self._pages.get(session_id, {}):
+            known = len(self._pages.get(session_id, {}))
+            self.load(session_id, [page_id] if known < _ONE_BY_ONE else [page_id, *self._state(session_id).pages])
+        return self._pages[session_id][page_id]
+
+    def load(self, session_id: str, page_ids: Iterable[str | None]) -> None:
+        """Look up the titles of some pages of a session."""
+        known = self._pages.setdefault(session_id, {})
+        new = [page_id for page_id in dict.fromkeys(page_ids) if page_id is not None and page_id not in known]
+        if not new:
+            return
+        pages, vault = self._state(session_id).pages, self.log.vault(session_id)
+        if isinstance(pages, Lazy):
+            pages.load(new)
+        found = {page_id: pages[page_id] for page_id in new if page_id in pages}
+        sources = vault.open_all([page.source for page in found.values() if page.source])
+        rest = {page_id: page for page_id, page in found.items() if not _words(sources.get(page.source or ""))}
+        bodies = vault.open_all([body for page in rest.values() if (body := page.bodies[FULL])])
+        known.update(dict.fromkeys(new))
+        known.update({page_id: _words(sources.get(page.source or "")) for page_id, page in found.items()})
+        known.update({page_id: _words(bodies.get(page.bodies[FULL] or "")) for page_id, page in rest.items()})
+
+    def _state(self, session_id: str) -> State:
+        """The session's state at its end; its pages are read when they are looked at."""
+        if session_id not in self._states:
+            self._states[session_id] = state_at(self.log, session_id)
+        return self._states[session_id]
 
     def written(self, session_id: str, page_id: str, version: int) -> str | None:
         """The title of a page that the event `version` wrote; reads that event only."""

@@ -44,6 +44,12 @@ def journal(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def monkeypatch_module():
+    """What is patched for a part of one example."""
+    return pytest.MonkeyPatch()
+
+
+@pytest.fixture(scope="module")
 def log(journal):
     """Its log."""
     return journal.log
@@ -52,6 +58,23 @@ def log(journal):
 def turns(log, session_id):
     """The turns of a session whose prompt was assembled."""
     return [row.turn for row in read_session(log, session_id) if isinstance(row.data, e.PromptAssembled)]
+
+
+# ----------------------------------------------------------------------------------------------- diff
+
+
+@limit(deadline=None, max_examples=25)
+@forall(st.data())
+def test_a_diff_looks_at_the_pages_between_only(log, monkeypatch_module, data):
+    """Of one session, comparing the pages that events between are about gives what comparing all pages gives."""
+    session_id = data.draw(st.sampled_from(["s", "w"]))
+    last = log.head(session_id).version
+    a, b = (data.draw(st.integers(1, last)) for _ in range(2))
+    found = diff(log, (session_id, a), (session_id, b))
+    with monkeypatch_module.context() as patched:
+        every = lambda one, two: one.state.pages.keys() | two.state.pages.keys()  # noqa: E731
+        patched.setattr("clawvm_es.history.diff._touched", every)
+        assert diff(log, (session_id, a), (session_id, b)) == found
 
 
 # ------------------------------------------------------------------------------------------------ why

@@ -1,0 +1,58 @@
+"""Titles of pages: by their newest content, read in a few queries, the same one by one and all together."""
+
+from __future__ import annotations
+
+import pytest
+
+from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.journal import Journal
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.views import titles as module
+from clawvm_es.views.titles import Titles, page_title
+from tests.engine.conftest import FIELDS
+from tests.engine.test_shell import busy
+
+
+@pytest.fixture(params=["memory:", "file"])
+def log(request, tmp_path):
+    """A busy session, some of whose pages were erased, and a fork of it that wrote one more."""
+    url = request.param if request.param == "memory:" else tmp_path / "j.db"
+    with Journal.open(url, seed=1, clock=lambda: 0) as journal:
+        with journal.session("s", budget_tokens=500, counter="lines4", settings=Settings(fields=FIELDS)) as session:
+            session.write_page("evidence", "\n\n  a text   without a source\n", author="tool")
+            busy(session)
+        with journal.fork("s", "f", at=60) as fork:
+            fork.user_says("another way " * 40)
+        for page_id in ("p2", "p4"):
+            redact(journal.log, Target("s", page_id=page_id), at_us=5, everywhere=True)
+        yield journal.log
+
+
+def by_events(log, session_id: str) -> dict[str, str | None]:
+    """The title of each page by the last event that wrote it."""
+    written = {row.data.page_id: row.data for row in read_session(log, session_id) if row.type == "page_written"}
+    return {page_id: page_title(log.vault(session_id), data) for page_id, data in written.items()}
+
+
+@pytest.mark.parametrize("session_id", ["s", "f"])
+def test_titles_are_those_of_the_last_event_that_wrote_the_page(log, session_id, monkeypatch):
+    """One by one, together, and where a reader asks for so many that all are read; erased pages have none."""
+    expected = by_events(log, session_id)
+    assert len(expected) > 9
+    assert None in expected.values()
+    assert "a text without a source" in expected.values()
+    single, together, all_ = Titles(log), Titles(log), Titles(log)
+    assert {page_id: single.of(session_id, page_id) for page_id in expected} == expected
+    together.load(session_id, [*expected, None, "p999"])
+    assert {page_id: together.of(session_id, page_id) for page_id in expected} == expected
+    monkeypatch.setattr(module, "_ONE_BY_ONE", 1)
+    assert {page_id: all_.of(session_id, page_id) for page_id in expected} == expected
+
+
+def test_what_is_no_page_has_no_title(log):
+    """Neither no page at all, nor one that was never written, nor one of a session that is not there."""
+    titles = Titles(log)
+    assert titles.of("s", None) is None
+    assert titles.of("s", "p999") is None
+    assert titles.of("nobody", "p1") is None
