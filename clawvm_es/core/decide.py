@@ -239,7 +239,8 @@ DECIDERS: Final[Mapping[type[Any], Callable[[State, Any], Iterable[e.Decision]]]
         e.ScopeChanged: _nothing,
     }
 )
-"""Input class → what follows from it; a test proves that every input has exactly one row."""
+"""Input class → what follows from it."""
+e.assert_rows(DECIDERS, e.INPUTS, "core.decide.DECIDERS")
 
 ADMISSION: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxyType(
     {

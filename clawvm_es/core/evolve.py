@@ -455,5 +455,6 @@ HANDLERS: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxy
         e.BoundaryCompleted: _nothing,
     }
 )
-"""Event class → how it changes the state; a test proves that every event type has exactly one row."""
+"""Event class → how it changes the state."""
+e.assert_rows(HANDLERS, e.EVENT_TYPES.values(), "core.evolve.HANDLERS")
 _HANDLERS = dict(HANDLERS)  # a plain dict is looked up faster than its read-only view

@@ -7,7 +7,7 @@ from canonical data. Names are stable: a changed meaning is a new schema version
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import ClassVar, Final, Literal, TypeAlias
 
@@ -567,3 +567,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
 """Event type name → input or decision."""
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = MappingProxyType({c.TYPE: c for c in (*INPUTS, *DECISIONS)})
 """Event type name → the class of its current schema version."""
+
+
+def assert_rows(table: Collection[type[Event]], classes: Collection[type[Event]], name: str) -> None:
+    """Raise `AssertionError` unless a table has a row for each of these event classes; `name` is the table's."""
+    if missing := [event.__name__ for event in classes if event not in table]:
+        raise AssertionError(f"event types without a row in {name}: {', '.join(missing)}")

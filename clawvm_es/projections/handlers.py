@@ -389,6 +389,7 @@ _APPLY: Final[Mapping[type[e.Event], Callable[[SessionFold, Any], None]]] = {
     e.CommitPointReached: _nothing,
     e.BoundaryCompleted: _nothing,
 }
+e.assert_rows(_APPLY, e.EVENT_TYPES.values(), "projections.handlers")
 
 
 LEAN: Final[Mapping[type[e.Event], type[msgspec.Struct]]] = MappingProxyType(
