@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -33,6 +34,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Run the hypothesis profile `nightly` with `-m nightly`."""
     if "nightly" in (config.option.markexpr or ""):
         settings.load_profile("nightly")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped for a reason that names something in `CLAWVM_REQUIRE` (words between commas)."""
+    report = yield
+    required = [word.strip() for word in os.environ.get("CLAWVM_REQUIRE", "").split(",") if word.strip()]
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2]
+        if any(word in reason for word in required):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: CLAWVM_REQUIRE is {', '.join(required)}, but it was skipped: {reason}"
+    return report
 
 
 SWEEPS: Final = 4
