@@ -88,3 +88,12 @@ def _commit() -> str:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+@pytest.fixture(scope="session")
+def cases(traces: Path) -> Path:
+    """The folder of small inputs with their right values, beside the recorded sessions."""
+    folder = traces.parent / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"no cases in {folder}")
+    return folder

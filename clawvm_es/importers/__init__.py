@@ -13,6 +13,7 @@ from clawvm_es.importers.export import export_trace
 from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.packed import unpacked
 from clawvm_es.importers.recording import Recording, Skip
+from clawvm_es.importers.records import utf8
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
 
@@ -47,6 +48,7 @@ def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recor
 
 
 def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
+    data = utf8(data)
     recordings = TABLE[format or detect_bytes(data, name)].parse(data, name)
     if not any(recording.steps for recording in recordings):
         unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)

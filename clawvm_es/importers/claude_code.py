@@ -15,9 +15,10 @@ import attrs
 from clawvm_es.importers import images
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
-from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.steps import ContextDropped, Image, Lines, SkillLoaded, Summary, Usage, UserMessage
@@ -61,7 +62,7 @@ _FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
 class _File:
     """The sessions of one file under construction: the main one, and those of subagents by agent id."""
 
-    main: Transcript = attrs.field(factory=Transcript)
+    main: Transcript = attrs.field(factory=lambda: Transcript(cumulative=True))
     agents: dict[str, Transcript] = attrs.field(factory=dict)
     session_id: str = ""
     seen: set[object] = attrs.field(factory=set)  # uuids; whole lines where a row has none
@@ -69,7 +70,7 @@ class _File:
 
     def agent(self, agent_id: str) -> Transcript:
         """The session of a subagent."""
-        agent = self.agents.setdefault(agent_id, Transcript())
+        agent = self.agents.setdefault(agent_id, Transcript(cumulative=True))
         agent.line = self.main.line
         return agent
 
@@ -166,7 +167,7 @@ def _assistant(into: Transcript, row: Fields, line: int, at_us: int, cwd: str) -
         if block.text("type") == "text" and block.is_text("text"):
             texts.append(block.text("text"))
         elif block.text("type") == "tool_use":
-            uses.append(Use(block.text("id"), block.text("name"), block.arguments("input"), cwd))
+            uses.append(Use(block.ident("id"), block.text("name"), block.arguments("input"), cwd))
         elif block.text("thinking").strip():
             thinking.append(block.text("thinking"))
         else:
@@ -257,7 +258,7 @@ def _result(into: Transcript, row: Fields, block: Fields, line: int, at_us: int)
         status = ReturnStatus.INTERRUPTED
     else:
         status = ReturnStatus.ERROR if block.flag("is_error") else ReturnStatus.OK
-    into.result(block.text("tool_use_id"), text, status, line, at_us, shown)
+    into.result(block.ident("tool_use_id"), text, status, line, at_us, shown)
 
 
 def _system(into: Transcript, row: Fields, line: int, at_us: int) -> None:

@@ -26,9 +26,10 @@ from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.codex_text import content, is_injected, output, rules_of, said_key, thinking, user_parts
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import read_lines
-from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.signatures import canonical

@@ -9,7 +9,7 @@ from typing import Final
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.packed import unpacked
-from clawvm_es.importers.records import BOM, read_lines
+from clawvm_es.importers.records import BOM, read_lines, utf8
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.storage import read_bytes
 
@@ -42,6 +42,7 @@ def detect(path: Path) -> str:
 
 def detect_bytes(data: bytes, name: str) -> str:
     """The format of a file with these bytes; `name` stands in errors. Raises `UnreadableInput`."""
+    data = utf8(data)
     records = _first(data)
     head = [record for record in records if not _is_session(record.raw)]
     for row in TABLE.values():

@@ -18,9 +18,10 @@ from clawvm_es.importers import images
 from clawvm_es.importers.document import read_document
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import Record, read_lines
-from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.signatures import canonical

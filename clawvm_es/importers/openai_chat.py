@@ -9,15 +9,17 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import images
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import BOM, read_lines
-from clawvm_es.importers.transcript import Transcript, Use
-from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.importers.transcript import Transcript
+from clawvm_es.model.facts import Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 from clawvm_es.observe.steps import Image, Lines, SystemMessage, Usage, UserMessage
 
 NAME: Final = "openai_chat"
 
+_THINKING: Final = ("reasoning_content", "reasoning", "thinking")
 _ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
 
@@ -93,11 +95,10 @@ def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
     if role in ("assistant", "system", "developer"):
         into.skip(Skip.IMAGE, len(shown))
     if role == "assistant":
-        uses = [use for call in message.objects("tool_calls") if (use := _use(into, call))]
-        into.answer(f"message {line}", texts=[text] if text else [], uses=uses, usage=Usage(), line=line, at_us=at_us)
+        _answer(into, message, text, line, at_us)
     elif role in ("tool", "function"):
         status = ReturnStatus.ERROR if text.startswith("Error:") else ReturnStatus.OK
-        into.result(message.text("tool_call_id"), text, status, line, at_us, shown)
+        into.result(message.ident("tool_call_id"), text, status, line, at_us, shown, message.text("name"))
     elif role not in ("system", "developer", "user"):
         into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
     elif role == "user" and (text.strip() or shown):
@@ -106,6 +107,31 @@ def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
         into.say(SystemMessage(text, lines, at_us))
     else:
         into.skip(Skip.EMPTY_MESSAGE)
+
+
+def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int) -> None:
+    """An answer: its text or its refusal, what it thought, and its calls, in the older form too."""
+    given = [*message.objects("tool_calls"), *([message] if message.fields("function_call") else ())]
+    refusal = message.text("refusal")
+    thinking = next((said for name in _THINKING if (said := message.text(name))), "")
+    into.answer(
+        f"message {line}",
+        texts=[said for said in (text, refusal) if said],
+        uses=[use for call in given if (use := _use(into, call))],
+        usage=_usage(message.fields("usage")),
+        line=line,
+        at_us=at_us,
+        thinking=[thinking] if thinking else [],
+        model=message.text("model"),
+        finish=Finish.REFUSAL if refusal.strip() else None,
+    )
+
+
+def _usage(usage: Fields) -> Usage:
+    """Token counts as OpenAI names them, where a message holds any."""
+    cached = usage.fields("prompt_tokens_details").count("cached_tokens")
+    thought = usage.fields("completion_tokens_details").count("reasoning_tokens")
+    return Usage(usage.count("prompt_tokens"), cached, usage.count("completion_tokens"), 0, thought)
 
 
 def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]:
@@ -117,6 +143,8 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
     for part in message.objects("content"):
         if part.is_text("text"):
             texts.append(part.text("text"))
+        elif part.is_text("refusal"):
+            texts.append(part.text("refusal"))
         elif "image_url" in part:
             shown.append(images.of_url(part.fields("image_url").text("url") or part.text("image_url")))
         else:
@@ -127,15 +155,18 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
 
 
 def _use(into: Transcript, call: Fields) -> Use | None:
-    function = call.fields("function")
+    """A call of a function, of a custom tool, or in the older form of a message itself."""
+    function = call.fields("function") or call.fields("function_call") or call.fields("custom")
     if not function:
         into.skip(Skip.UNKNOWN_BLOCK)
         return None
-    return Use(call.text("id"), function.text("name"), _arguments(function))
+    return Use("" if "role" in call else call.ident("id"), function.text("name"), _arguments(function))
 
 
 def _arguments(function: Fields) -> Mapping[str, object]:
-    """The arguments of a call: an object, or one as JSON text."""
+    """The arguments of a call: an object, or one as JSON text; the text of a custom tool is its argument `input`."""
+    if "arguments" not in function and "input" in function:
+        return {"input": function.raw.get("input")}
     text = function.text("arguments")
     if not text.strip():
         return {} if function.is_text("arguments") else function.arguments("arguments")

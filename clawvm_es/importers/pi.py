@@ -16,9 +16,10 @@ import attrs
 from clawvm_es.importers import images
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
+from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
-from clawvm_es.importers.transcript import Transcript, Use
+from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, Usage, UserMessage
@@ -172,7 +173,7 @@ def _message(file: _File, message: Fields, line: int, at_us: int) -> None:
     elif role == "toolResult":
         status = ReturnStatus.ERROR if message.flag("isError") else ReturnStatus.OK
         text, shown = _content(into, message)
-        into.result(message.text("toolCallId"), text, status, line, at_us, shown)
+        into.result(message.ident("toolCallId"), text, status, line, at_us, shown, message.text("toolName"))
     elif role == "bashExecution":
         if message.flag("excludeFromContext"):
             into.skip(Skip.CUSTOM)
@@ -220,7 +221,7 @@ def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
         if block.text("type") == "text" and block.is_text("text"):
             texts.append(block.text("text"))
         elif block.text("type") == "toolCall":
-            uses.append(Use(block.text("id"), block.text("name"), block.arguments("arguments"), file.cwd))
+            uses.append(Use(block.ident("id"), block.text("name"), block.arguments("arguments"), file.cwd))
         elif block.text("thinking").strip():
             thinking.append(block.text("thinking"))
         else:

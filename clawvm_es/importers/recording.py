@@ -33,6 +33,7 @@ class Skip(StrEnum):
     DUPLICATE_RESULT = "duplicate_result"
     RESULT_WITHOUT_CALL = "result_without_call"
     CALL_WITHOUT_RESULT = "call_without_result"
+    AMBIGUOUS_RESULT = "ambiguous_result"  # its id is that of several calls, or of none
     UNKNOWN_PARENT = "unknown_parent"
     EMPTY_TURN = "empty_turn"
     EMPTY_MESSAGE = "empty_message"
@@ -122,7 +123,9 @@ def _sorted(counts: Mapping[str, int]) -> Mapping[str, int]:
 
 @attrs.frozen
 class Recording:
-    """One recorded session. `linked_to` names the session whose agent started this one.
+    """One recorded session. `linked_to` names the session whose agent started this one, `resumed_from` the one that
+
+    it continues, whose messages it begins with.
 
     `opened` is what a `clawvm-trace` recorded of the session's opening; with it the replay decides the same.
     `source` is the name of the file, for messages only. `skipped_lines` are the first lines of each reason of
@@ -138,6 +141,7 @@ class Recording:
     opened: SessionOpened | None = None
     source: str = ""
     skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
+    resumed_from: str | None = None
 
     @property
     def turns(self) -> int:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import attrs
 
 from clawvm_es.importers.recording import Skip, Skips
-from clawvm_es.observe.fields import Fields, TooDeep, parse_json
+from clawvm_es.observe.fields import Fields, TooDeep, parse_json, parse_some
 
 BOM: Final = b"\xef\xbb\xbf"
+PIECES: Final = 64
+"""Objects in one line that are read, whole and torn."""
+
+_MARKS: Final = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_PADDING: Final = b" \t\r\0"
+_HEAD = re.compile(r'\{\s*"([^"\\]*)"\s*:')
 
 
 @attrs.frozen
@@ -21,16 +28,30 @@ class Record:
     raw: bytes
 
 
+def utf8(data: bytes) -> bytes:
+    """The bytes of a text file in UTF-8 without a byte order mark, whatever mark it has."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            whole = data[: len(data) // 2 * 2]
+            return whole[len(mark) :].decode(encoding, "replace").encode("utf-8", "surrogatepass")
+    return data.removeprefix(BOM)
+
+
 def read_lines(data: bytes) -> tuple[list[Record], Skips]:
-    """The JSON objects of a JSON Lines file, and why other lines were skipped. Blank lines are no records."""
+    """The JSON objects of a JSON Lines file, and why other lines were skipped.
+
+    Blank lines, and NULs that pad a line, are no records. A line may hold several objects, where a writer lost a
+    newline or was cut off in the middle.
+    """
     records: list[Record] = []
     skipped = Skips()
-    lines = data.removeprefix(BOM).split(b"\n")
+    lines = utf8(data).split(b"\n")
     for number, raw in enumerate(lines, 1):
-        if not raw.strip():
+        text = raw.strip(_PADDING)
+        if not text:
             continue
         try:
-            value = parse_json(raw.decode("utf-8", "surrogatepass").strip())
+            values = _values(text.decode("utf-8", "surrogatepass"), number, skipped)
         except UnicodeDecodeError:
             skipped.add(Skip.NOT_UTF8, number)
         except TooDeep:
@@ -38,8 +59,44 @@ def read_lines(data: bytes) -> tuple[list[Record], Skips]:
         except ValueError:
             skipped.add(Skip.TRUNCATED_LINE if number == len(lines) else Skip.NOT_JSON, number)
         else:
-            if isinstance(value, dict):
-                records.append(Record(number, Fields(value), raw))
-            else:
-                skipped.add(Skip.NOT_AN_OBJECT, number)
+            for place, value in enumerate(values):
+                if isinstance(value, dict):
+                    records.append(Record(number, Fields(value), raw + b"#%d" % place if place else raw))
+                else:
+                    skipped.add(Skip.NOT_AN_OBJECT, number)
     return records, skipped
+
+
+def _values(text: str, number: int, skipped: Skips) -> list[object]:
+    """The JSON values of a line; torn ones before the last are counted. Raises `ValueError` where none is whole."""
+    try:
+        return [parse_json(text)]
+    except TooDeep:
+        raise
+    except ValueError:
+        found, torn = _pieces(text)
+        if not found:
+            raise
+        skipped.add(Skip.NOT_JSON, number, torn) if torn else None
+        return found
+
+
+def _pieces(text: str) -> tuple[list[object], int]:
+    """The objects that stand in a line one after the other, and how many are torn between them.
+
+    After a torn one the next begins where its first key comes again. Inside an object is no record: so not after one
+    that begins with `type`, as the parts of messages do.
+    """
+    head = _HEAD.match(text)
+    found: list[object] = []
+    place, torn = 0, 0
+    while head and place < len(text) and len(found) + torn < PIECES:
+        try:
+            value, place = parse_some(text, place)
+            found.append(value)
+        except ValueError:
+            torn += 1
+            place = text.find(head[0], place + 1) if head[1] != "type" else -1
+            if place < 0:
+                break
+    return found, torn

@@ -1,4 +1,4 @@
-"""Transcript that parsers write steps into: it groups rows by model call, numbers calls, pairs results.
+"""Transcript that parsers write steps into: it merges the rows of an answer, numbers calls, pairs results.
 
 LAW-TRANSCRIPT-1: a step never depends on rows after the turn that it belongs to, so the steps of a file cut
 after a turn are the first steps of the whole file.
@@ -6,23 +6,15 @@ after a turn are the first steps of the whole file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 
+from clawvm_es.importers.merging import Blocks, Use, merge_texts, merge_uses, most
+from clawvm_es.importers.pairing import Calls
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.model.facts import Finish, ReturnStatus
 from clawvm_es.observe.steps import Image, Lines, ModelMessage, Step, ToolResult, ToolUse, Usage
-
-
-@attrs.frozen
-class Use:
-    """A tool call as a row gives it; `call_id` is the harness's own."""
-
-    call_id: str
-    name: str
-    arguments: Mapping[str, object]
-    cwd: str = ""
 
 
 @attrs.frozen
@@ -33,11 +25,12 @@ class _Result:
     line: int
     at_us: int
     images: tuple[Image, ...] = ()
+    name: str = ""
 
 
 @attrs.define
 class _Turn:
-    """The rows of one answer so far, and the results that came between them."""
+    """The rows of one answer so far, and what came between them."""
 
     key: str
     first: int
@@ -52,23 +45,24 @@ class _Turn:
     thinking: list[str] = attrs.field(factory=list)
     texts: list[str] = attrs.field(factory=list)
     uses: list[Use] = attrs.field(factory=list)
-    results: list[_Result] = attrs.field(factory=list)
+    after: list[_Result | Step] = attrs.field(factory=list)
 
 
 @attrs.define
 class Transcript:
-    """The steps of one session under construction."""
+    """The steps of one session under construction.
 
+    The rows of an answer may be `cumulative`: then what a row repeats or extends is said once.
+    """
+
+    cumulative: bool = False
     steps: list[Step] = attrs.field(factory=list)
     skipped: Skips = attrs.field(factory=Skips)
     began_us: int | None = None
     line: int = 0  # of the record that is being read
-    _calls: int = 0
+    calls: Calls = attrs.field(factory=Calls)
     _turn: _Turn | None = None
-    _said: set[str] = attrs.field(factory=set)  # keys of answers that are steps already
-    _unanswered: dict[str, list[int]] = attrs.field(factory=dict)  # call id → ordinals, oldest first
-    _answered: dict[str, list[int]] = attrs.field(factory=dict)
-    _early: dict[str, int] = attrs.field(factory=dict)  # results without a call yet: call id → ordinal
+    _said: dict[str, Blocks] = attrs.field(factory=dict)  # answers that are steps already, by their keys
 
     def began(self, at_us: int) -> None:
         """Note the time of a record; the first one is the session's."""
@@ -85,6 +79,13 @@ class Transcript:
         self.flush()
         self.steps.append(step)
 
+    def aside(self, step: Step) -> None:
+        """Add a step that may stand between the rows of an answer; it follows the whole answer."""
+        if self._turn is not None:
+            self._turn.after.append(step)
+        else:
+            self.steps.append(step)
+
     def answer(
         self,
         key: str,
@@ -99,16 +100,22 @@ class Transcript:
         provider: str = "",
         finish: Finish | None = None,
     ) -> None:
-        """Add a row of the answer `key`; rows of one answer are grouped, its usage is the last row's."""
+        """Add a row of the answer `key`; the rows of one answer are one step."""
         turn = self._turn
         if turn is None or turn.key != key:
             self.flush()
             turn = self._turn = _Turn(key, line, line, at_us, at_us, usage)
-        turn.last, turn.at_us, turn.usage = line, at_us, usage
+        turn.last, turn.at_us, turn.usage = line, at_us, most(turn.usage, usage)
         turn.blocks += len(texts) + len(uses)
-        turn.texts.extend(text for text in texts if text.strip())
-        turn.uses.extend(uses)
-        turn.thinking.extend(text for text in thinking if text.strip())
+        if self.cumulative:
+            said = self._said.get(key, Blocks())
+            merge_texts(turn.texts, texts, said.texts)
+            merge_texts(turn.thinking, thinking, said.thinking)
+            merge_uses(turn.uses, uses, said.uses)
+        else:
+            turn.texts.extend(text for text in texts if text.strip())
+            turn.thinking.extend(text for text in thinking if text.strip())
+            turn.uses.extend(uses)
         turn.model, turn.provider = model or turn.model, provider or turn.provider
         turn.finish = finish or turn.finish
 
@@ -120,55 +127,71 @@ class Transcript:
         line: int,
         at_us: int,
         images: Sequence[Image] = (),
+        name: str = "",
     ) -> None:
-        """Add a result; it waits for the answer that is being read to be whole."""
-        result = _Result(call_id, text, status, line, at_us, tuple(images))
+        """Add a result, of the tool `name` where that is told; it waits for the end of the answer that is read."""
+        result = _Result(call_id, text, status, line, at_us, tuple(images), name)
         if self._turn is not None:
-            self._turn.results.append(result)
+            self._turn.after.append(result)
         else:
             self._pair(result)
 
     def calls_of(self, call_ids: Sequence[str]) -> tuple[int, ...]:
         """Ordinals of all calls that came under these ids so far."""
-        known = (self._answered, self._unanswered)
-        return tuple(sorted({n for call_id in call_ids for numbers in known for n in numbers.get(call_id, ())}))
+        return self.calls.of(call_ids)
 
     def flush(self) -> None:
-        """End the answer that is being read: it becomes a step, then the results that it waited for."""
+        """End the answer that is being read: it becomes a step, then what it waited for."""
         turn, self._turn = self._turn, None
         if turn is None:
             return
-        if turn.blocks:
-            self.steps.append(
-                ModelMessage(
-                    texts=tuple(turn.texts),
-                    calls=tuple(self._call(use) for use in turn.uses),
-                    usage=turn.usage,
-                    lines=Lines(turn.first, turn.last),
-                    began_us=turn.began_us,
-                    at_us=turn.at_us,
-                    continued=turn.key in self._said,
-                    thinking=tuple(turn.thinking),
-                    model=turn.model,
-                    provider=turn.provider,
-                    finish=turn.finish,
-                )
-            )
-            if turn.key in self._said:  # its answer is an event already
-                self.skip(Skip.THINKING, len(turn.thinking))
-            self._said.add(turn.key)
+        said = self._said.get(turn.key)
+        if turn.texts or turn.uses or (turn.blocks and said is None):
+            self._step(turn, said)
         else:
             self.skip(Skip.THINKING, len(turn.thinking))
-            self.skip(Skip.EMPTY_TURN, turn.key not in self._said)
-        for result in turn.results:
-            self._pair(result)
+            self.skip(Skip.EMPTY_TURN if said is None else Skip.DUPLICATE_RECORD)
+        for waited in turn.after:
+            if isinstance(waited, _Result):
+                self._pair(waited)
+            else:
+                self.steps.append(waited)
 
-    def recording(self, session_id: str, format_: str, source: str, linked_to: str | None = None) -> Recording:
+    def _step(self, turn: _Turn, said: Blocks | None) -> None:
+        if said is not None:  # its answer is an event already
+            self.skip(Skip.THINKING, len(turn.thinking))
+        else:
+            self.calls.answers += 1
+        self.steps.append(
+            ModelMessage(
+                texts=tuple(turn.texts),
+                calls=tuple(self._call(use) for use in turn.uses),
+                usage=turn.usage,
+                lines=Lines(turn.first, turn.last),
+                began_us=turn.began_us,
+                at_us=turn.at_us,
+                continued=said is not None,
+                thinking=() if said else tuple(turn.thinking),
+                model=turn.model,
+                provider=turn.provider,
+                finish=turn.finish,
+            )
+        )
+        self._said.setdefault(turn.key, Blocks()).add(turn.texts, turn.thinking, turn.uses)
+
+    def recording(
+        self,
+        session_id: str,
+        format_: str,
+        source: str,
+        linked_to: str | None = None,
+        resumed_from: str | None = None,
+    ) -> Recording:
         """The finished session."""
         self.flush()
         self.line = 0
-        self.skip(Skip.RESULT_WITHOUT_CALL, len(self._early))
-        self.skip(Skip.CALL_WITHOUT_RESULT, sum(map(len, self._unanswered.values())))
+        self.skip(Skip.RESULT_WITHOUT_CALL, self.calls.unclaimed)
+        self.skip(Skip.CALL_WITHOUT_RESULT, self.calls.unanswered)
         return Recording(
             session_id,
             format_,
@@ -177,36 +200,22 @@ class Transcript:
             self.skipped.counts,
             linked_to,
             source=source,
-            skipped_lines={
-                str(reason): tuple(lines) for reason, lines in sorted(self.skipped.lines.items()) if lines
-            },
+            skipped_lines=self.skipped.first_lines(),
+            resumed_from=resumed_from,
         )
 
-    def _next(self) -> int:
-        self._calls += 1
-        return self._calls
-
     def _call(self, use: Use) -> ToolUse:
-        early = self._early.pop(use.call_id, None)
-        number = early if early is not None else self._next()
-        numbers = self._unanswered if early is None else self._answered
-        numbers.setdefault(use.call_id, []).append(number)
+        number = self.calls.made(use.call_id, use.name)
         return ToolUse(number, use.name, use.arguments, use.cwd, call_id=use.call_id)
 
     def _pair(self, result: _Result) -> None:
-        """Pair a result with the latest unanswered call of its id."""
-        waiting = self._unanswered.get(result.call_id)
-        if waiting:
-            number, unmatched = waiting.pop(), False
-            if not waiting:
-                del self._unanswered[result.call_id]
-            self._answered.setdefault(result.call_id, []).append(number)
-        elif result.call_id in self._answered or result.call_id in self._early:
+        """Add a result as that of its call."""
+        paired = self.calls.returned(result.call_id, result.name)
+        if paired is None:
             self.skip(Skip.DUPLICATE_RESULT)
             return
-        else:
-            number, unmatched = self._next(), True
-            self._early[result.call_id] = number
+        if paired.ambiguous:
+            self.skipped.add(Skip.AMBIGUOUS_RESULT, result.line)
         lines = Lines(result.line, result.line)
-        step = ToolResult(number, result.text, result.status, lines, result.at_us, unmatched, images=result.images)
-        self.steps.append(step)
+        step = ToolResult(paired.number, result.text, result.status, lines, result.at_us, paired.unmatched)
+        self.steps.append(attrs.evolve(step, images=result.images))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 import attrs
@@ -15,6 +16,8 @@ from clawvm_es.observe.signatures import Lexeme
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _SECOND_US: Final = 1_000_000
+_SECONDS: Final = (10**8, 10**11)
+"""Numbers of this range are seconds; the milliseconds of 1970 to 1973 are no times of agents."""
 
 
 @attrs.frozen
@@ -40,6 +43,11 @@ class Fields:
     def text(self, name: str) -> str:
         """A string, else the empty one."""
         return text_of(self.raw.get(name))
+
+    def ident(self, name: str) -> str:
+        """An id: a string, or a number as it is written, else the empty string."""
+        value = self.raw.get(name)
+        return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
 
     def texts(self, name: str) -> list[str]:
         """The strings in an array; in place of an item that is none, the empty one."""
@@ -95,6 +103,8 @@ def _integer(text: str) -> int | Lexeme:
 
 _DECODER: Final = json.JSONDecoder(parse_float=Lexeme, parse_int=_integer, parse_constant=Lexeme, strict=False)
 
+_BLANK: Final = " \t\r\n\0"
+
 
 class TooDeep(ValueError):
     """JSON nested deeper than `limits.NESTING_MAX`."""
@@ -106,9 +116,23 @@ def parse_json(text: str) -> object:
     Raises `ValueError`, and `TooDeep` beyond `limits.NESTING_MAX` levels, whatever the interpreter's stack allows.
     """
     try:
-        value = _DECODER.decode(text)
+        return _bounded(_DECODER.decode(text), text)
     except RecursionError:
         raise TooDeep("nested too deep") from None
+
+
+def parse_some(text: str, start: int) -> tuple[object, int]:
+    """The JSON value that begins at `start` of a text, and where what follows it begins. Raises as `parse_json`."""
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise TooDeep("nested too deep") from None
+    while end < len(text) and text[end] in _BLANK:
+        end += 1
+    return _bounded(value, text), end
+
+
+def _bounded(value: object, text: str) -> object:
     if text.count("{") + text.count("[") > NESTING_MAX and _depth(value) > NESTING_MAX:
         raise TooDeep("nested too deep")
     return value
@@ -129,9 +153,10 @@ def _children(node: object) -> list[object]:
 
 
 def instant(value: object, line: int) -> int:
-    """A recorded time in UTC µs: ISO 8601, or milliseconds; missing or odd: `line` seconds after 1970-01-01.
+    """A recorded time in UTC µs: ISO 8601, or the time since 1970; missing or odd: `line` seconds after 1970-01-01.
 
-    Odd is what is no time, and a time outside the years 1 to 9999 in UTC.
+    A number counts seconds where they are a time of the years 1973 to 5138, else milliseconds if it is whole. Odd is
+    what is no time, and a time outside the years 1 to 9999 in UTC.
     """
     found = _instant(value)
     return line * _SECOND_US if found is None or not TIME_MIN_US <= found <= TIME_MAX_US else found
@@ -146,9 +171,20 @@ def _instant(value: object) -> int | None:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return (moment - _EPOCH) // _MICROSECOND
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value * 1000
+    if isinstance(value, (int, Lexeme)) and not isinstance(value, bool):
+        return _since_1970(value)
     return None
+
+
+def _since_1970(value: int | Lexeme) -> int | None:
+    """A number of seconds or milliseconds, told apart by its size, as microseconds."""
+    try:
+        number = Decimal(value)
+        if number.is_finite() and _SECONDS[0] <= number < _SECONDS[1]:
+            return int(number * _SECOND_US)
+    except InvalidOperation:
+        return None
+    return value * 1000 if isinstance(value, int) and value > 0 else None
 
 
 def is_text(value: object) -> bool:

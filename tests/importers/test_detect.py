@@ -57,7 +57,7 @@ def test_formats_are_told_by_content(tmp_path: Path, data: str, expected: str) -
         (b"", "is empty"),
         (b" \n\n", "is empty"),
         (b"\x7fELF\x02\x01\x01\x00\x00" * 100, "binary"),
-        (b"\xff\xfe\x00garbage", "binary"),
+        (b"\xff\xfd\x00garbage", "binary"),
         (b"once upon a time\n", "no known format"),
         (b'{"a": 1}\n', "no known format"),
         (b"[" * 100_000, "nested too deep"),

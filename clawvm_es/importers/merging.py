@@ -1,0 +1,74 @@
+"""Rows of one answer → its blocks, each once, where rows repeat what came before or extend it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from clawvm_es.observe.steps import Usage
+
+
+@attrs.frozen
+class Use:
+    """A tool call as a row gives it; `call_id` is the harness's own."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, object]
+    cwd: str = ""
+
+
+@attrs.define
+class Blocks:
+    """The blocks of an answer that are in steps already."""
+
+    texts: list[str] = attrs.field(factory=list)
+    thinking: list[str] = attrs.field(factory=list)
+    uses: list[Use] = attrs.field(factory=list)
+
+    def add(self, texts: Sequence[str], thinking: Sequence[str], uses: Sequence[Use]) -> None:
+        """Note more blocks."""
+        self.texts.extend(texts)
+        self.thinking.extend(thinking)
+        self.uses.extend(uses)
+
+
+def merge_texts(known: list[str], row: Sequence[str], said: Sequence[str] = ()) -> None:
+    """Add the texts of a row to `known`: one that extends an earlier one takes its place.
+
+    Of one that extends a text in `said` the rest is new. Each earlier text is compared to one text of the row at
+    most, so that a row may say the same twice.
+    """
+    before, done = list(range(len(known))), list(range(len(said)))
+    for text in row:
+        if not text.strip():
+            continue
+        place = next((k for k in before if text.startswith(known[k]) or known[k].startswith(text)), None)
+        told = next((k for k in done if text.startswith(said[k]) or said[k].startswith(text)), None)
+        if place is not None:
+            before.remove(place)
+            known[place] = max(known[place], text, key=len)
+        elif told is not None:
+            done.remove(told)
+            if rest := text[len(said[told]) :]:
+                known.append(rest)
+        else:
+            known.append(text)
+
+
+def merge_uses(known: list[Use], row: Sequence[Use], said: Sequence[Use] = ()) -> None:
+    """Add the calls of a row to `known`: one of an id that came in an earlier row is the same call, told anew."""
+    before = {(use.call_id, use.name): place for place, use in enumerate(known) if use.call_id}
+    done = {(use.call_id, use.name) for use in said if use.call_id}
+    for use in row:
+        key = (use.call_id, use.name)
+        if key in before:
+            known[before.pop(key)] = use
+        elif key not in done:
+            known.append(use)
+
+
+def most(one: Usage, other: Usage) -> Usage:
+    """The usage of an answer whose rows tell these: of each count the larger."""
+    return Usage(*map(max, attrs.astuple(one), attrs.astuple(other)))

@@ -1,0 +1,128 @@
+"""Results find their calls (C4): ids of any kind, missing, equal, late; a choice between several is counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawvm_es.importers import Recording, read, read_bytes
+from clawvm_es.importers.pairing import Calls, Paired
+from clawvm_es.observe.steps import ModelMessage, ToolResult
+
+
+def results(recording: Recording) -> dict[str, str]:
+    """Text of each result → the arguments of its call."""
+    uses = {use.call: use for s in recording.steps if isinstance(s, ModelMessage) for use in s.calls}
+    told = [step for step in recording.steps if isinstance(step, ToolResult)]
+    return {step.text: json.dumps(dict(uses[step.call].arguments)) if step.call in uses else "" for step in told}
+
+
+@pytest.mark.parametrize("name", ["good", "empty", "int", "missing", "same"])
+def test_north_is_north(cases: Path, name: str) -> None:
+    """Whatever the ids of two calls are, NORTH is the result of north.txt and SOUTH of south.txt."""
+    (recording,) = read(cases / "09-tool-call-ids" / f"{name}.json")
+    found = results(recording)
+    assert "north" in found["NORTH content"] and "south" in found["SOUTH content"]
+    certain = name in ("good", "int")
+    assert recording.skipped.get("ambiguous_result", 0) == (0 if certain else 1)
+    assert "call_without_result" not in recording.skipped
+
+
+def test_odd_ids_and_names(cases: Path) -> None:
+    """Numbers are ids; a call whose id is null stays without a result."""
+    (recording,) = read(cases / "24-odd-ids-and-names" / "s.jsonl")
+    told = [(step.call, step.text) for step in recording.steps if isinstance(step, ToolResult)]
+    assert told == [(1, "SEVENTEEN"), (2, "EIGHTEEN")]
+    assert recording.skipped == {"call_without_result": 1}
+
+
+def test_functions_of_the_older_form(cases: Path) -> None:
+    """`function_call` is a call that its function's result answers; refusal and reasoning are kept."""
+    (recording,) = read(cases / "10-openai-function-call" / "s.json")
+    assert results(recording) == {"rain 7C": '{"city": "Oslo"}'}
+    answers = [step for step in recording.steps if isinstance(step, ModelMessage)]
+    assert [use.name for use in answers[0].calls] == ["get_weather"]
+    assert (answers[1].texts, answers[1].finish) == (("I cannot help with REFUSAL-TEXT-1",), "refusal")
+    assert answers[2].thinking == ("hidden thoughts",)
+    assert recording.skipped == {}
+
+
+def chat(*messages: dict[str, Any]) -> Recording:
+    """A chat of these messages."""
+    return read_bytes(json.dumps([{"role": "user", "content": "go"}, *messages]).encode(), "chat.json")[0]
+
+
+def test_the_name_of_the_tool_decides_before_the_order() -> None:
+    """Results that come in another order than their calls are told apart by the tool's name."""
+    calls = [{"function": {"name": name, "arguments": json.dumps({"of": name})}} for name in ("one", "two")]
+    recording = chat(
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "name": "two", "content": "second"},
+        {"role": "tool", "name": "one", "content": "first"},
+    )
+    assert results(recording) == {"second": '{"of": "two"}', "first": '{"of": "one"}'}
+    assert recording.skipped == {}
+
+
+def test_a_custom_tool_and_a_result_that_nobody_waits_for() -> None:
+    """The text of a custom tool is its input; results without id and call are kept, each on its own, and counted."""
+    recording = chat(
+        {"role": "assistant", "tool_calls": [{"id": 5, "type": "custom", "custom": {"name": "sh", "input": "ls"}}]},
+        {"role": "tool", "tool_call_id": "5", "content": "files"},
+        {"role": "tool", "content": "stray"},
+        {"role": "tool", "content": "another"},
+    )
+    assert results(recording) == {"files": '{"input": "ls"}', "stray": "", "another": ""}
+    assert recording.skipped == {"result_without_call": 2}
+
+
+def test_a_result_belongs_to_the_latest_answer() -> None:
+    """An id that comes again means the newest call; the older one stays without a result."""
+    calls = Calls()
+    for name in ("a", "b"):
+        calls.answers += 1
+        calls.made("x", name)
+    assert calls.returned("x") == Paired(2)
+    assert calls.returned("x") == Paired(1)
+    assert calls.returned("x") is None
+    assert calls.of(["x", "y"]) == (1, 2)
+
+
+def test_an_id_that_no_call_has_answers_a_call_without_id() -> None:
+    """A harness that names results but not calls is read in order, and the choice counted."""
+    calls = Calls(answers=1)
+    calls.made("", "a")
+    calls.made("", "b")
+    assert (calls.returned("r1"), calls.returned("r2")) == (Paired(1, ambiguous=True), Paired(2))
+    assert calls.returned("r3") == Paired(3, unmatched=True)
+    assert calls.made("r3", "late") == 3
+    assert calls.returned("r3") is None
+
+
+@given(st.permutations(range(6)), st.integers(1, 6))
+def test_distinct_ids_pair_in_any_order(order: list[int], answers: int) -> None:
+    """Results under distinct ids find their calls whatever their order, and no choice is counted."""
+    calls = Calls()
+    made = {}
+    for number in range(6):
+        calls.answers += number % answers == 0
+        made[number] = calls.made(str(number), "tool")
+    assert {n: calls.returned(str(n), "tool") for n in order} == {n: Paired(made[n]) for n in order}
+    assert (calls.unanswered, calls.unclaimed) == (0, 0)
+
+
+@given(st.lists(st.sampled_from(["", "a", "b"]), max_size=8), st.lists(st.sampled_from(["", "a", "b"]), max_size=8))
+def test_every_result_has_its_own_number(uses: list[str], found: list[str]) -> None:
+    """However calls and results are named, no two results share a call, and nothing is lost uncounted."""
+    calls = Calls(answers=1)
+    made = [calls.made(use, "t") for use in uses]
+    paired = [calls.returned(each, "t") for each in found]
+    numbers = [each.number for each in paired if each is not None]
+    assert len(set(numbers)) == len(numbers)
+    matched = [each.number for each in paired if each is not None and not each.unmatched]
+    assert set(matched) <= set(made) and calls.unanswered == len(made) - len(matched)
