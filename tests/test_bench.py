@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BARS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "redecide", "steps")
+BARS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "redecide", "steps")
 FIELDS = {
     "bar", "what", "value", "unit", "peer", "peer_value", "ratio", "limit", "at_least", "note", "holds",
 }  # fmt: skip
@@ -41,12 +41,23 @@ def test_every_bar_is_printed(quick):
 def test_the_json_says_what_was_measured_and_on_what(quick):
     """Each measure has all fields, a number unless its note says why not, and the run says what it ran on."""
     _, report = quick
-    assert report["machine"].keys() >= {"python", "sqlite", "eventsourcing", "processors"}
+    assert report["machine"].keys() >= {"python", "sqlite", "peers", "processors", "loop_ns"}
     assert {each["bar"] for each in report["bars"]} == set(BARS)
     for each in report["bars"]:
         assert each.keys() == FIELDS
         assert each["value"] is not None or each["note"].startswith("skipped"), each
         assert (each["holds"] is None) == (each["limit"] is None or each["value"] is None), each
+
+
+def test_each_peer_is_measured_or_said_to_be_missing(quick):
+    """What an extra installs is a side of some measure; what is not installed is skipped aloud."""
+    _, report = quick
+    assert len(report["machine"]["peers"]) == 6
+    for peer, version in report["machine"]["peers"].items():
+        said = [f"{peer} is not installed" in each["note"] for each in report["bars"]]
+        beside = [each["peer"] == peer for each in report["bars"]]
+        without_traces = peer == "claude-code-log"
+        assert without_traces or any(beside if version else said), peer
 
 
 def test_nothing_is_lost_at_any_size(quick):
@@ -67,11 +78,12 @@ def test_without_recorded_sessions_the_replay_says_so(quick):
 def test_a_recorded_session_is_replayed(traces):
     """With recorded sessions P7 measures one in a fresh process."""
     done = run("P7", "--folder", str(traces))
-    assert "skipped" not in done.stdout and "failed" not in done.stdout, done.stdout
+    assert "no traces" not in done.stdout and "failed" not in done.stdout, done.stdout
+    assert "the first of a process" in done.stdout
 
 
 def test_an_unknown_bar_is_refused():
     """A bar that does not exist is wrong usage: exit code 2 and one line that names it."""
-    done = run("P10")
+    done = run("P12")
     assert done.returncode == 2
-    assert "unknown bar P10" in done.stderr
+    assert "unknown bar P12" in done.stderr

@@ -1,11 +1,13 @@
-"""Measure the bars P1 to P9, how fast is re-decided, and what a step costs, beside peers in the same run.
+"""Measure the bars P1 to P10, how fast is re-decided, and what a step costs, beside peers in the same run.
 
     python tools/bench.py                     all bars, as a table
     python tools/bench.py P1 P4 --json FILE   some bars, and all numbers as JSON
     python tools/bench.py P2 --events 1000000 the full log of bar P2
 
-What is compared runs interleaved and several times; a ratio is the median of the ratios of each round, so it
-holds on a noisy machine where times do not. Exit code 1 says that a bar does not hold, or could not be measured.
+What is compared runs interleaved and several times; a bar is a ratio of process CPU times, of the best round of each
+side, or a number of loop iterations of the same process: it holds on a noisy machine where times do not. Exit code 1
+says that a bar does not hold, or could not be measured. Peers come with the extra `bench`; one that is not installed
+is skipped, and its line says so.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from itertools import chain
 from pathlib import Path
 
 import attrs
-from bench import appends, folds, redecides, resumes, starts, states, steps, turns
+from bench import appends, assembly, durable, folds, growth, redecides, resumes, starts, states, steps, verbs
 from bench.report import Measure, machine, table
 from bench.sizes import QUICK, Sizes
 from bench.timing import ProcessFailed
@@ -32,14 +34,15 @@ def bars(folder: Path, sizes: Sizes, traces: Path) -> Mapping[str, Callable[[], 
     """What measures each bar."""
     return {
         "P1": lambda: appends.p1(folder, sizes),
-        "P2": lambda: folds.p2(folder, sizes),
+        "P2": lambda: folds.p2(folder, sizes, traces),
         "P3": lambda: chain(states.p3(folder, sizes), resumes.resumes(folder, sizes)),
-        "P4": lambda: turns.p4(folder, sizes),
-        "P5": lambda: turns.p5(folder, sizes),
-        "P6": lambda: turns.p6(folder, sizes),
+        "P4": lambda: assembly.p4(folder, sizes),
+        "P5": lambda: durable.p5(folder, sizes),
+        "P6": lambda: growth.p6(folder, sizes),
         "P7": lambda: starts.p7(folder, sizes, traces),
         "P8": lambda: starts.p8(folder, sizes),
         "P9": lambda: appends.p9(folder, sizes),
+        "P10": lambda: verbs.p10(folder, sizes),
         redecides.BAR: lambda: redecides.redecides(folder, sizes, traces),
         steps.BAR: lambda: steps.steps(folder, sizes),
     }
@@ -71,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         type=Path,
         metavar="TRACES",
         default=Path(os.environ.get("CLAWVM_TRACES") or TRACES),
-        help="recorded sessions for P7 (default: $CLAWVM_TRACES, else ../shared/traces)",
+        help="recorded sessions for P2 and P7 (default: $CLAWVM_TRACES, else ../shared/traces)",
     )
     options = parser.parse_args(arguments)
     wanted = options.bars or known

@@ -1,1 +1,1 @@
-"""The bars P1, P2 and P4–P9, each measured beside its peer; `python tools/bench.py` runs them."""
+"""The bars P1 to P10, each measured beside its peer in one run; `python tools/bench.py` runs them."""

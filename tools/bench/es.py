@@ -5,13 +5,13 @@ into the same state, by its application, transcoder, recorder and decorated aggr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from bench import peers
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.journal.codec import to_plain
@@ -19,8 +19,8 @@ from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model.events import EVENT_TYPES
 
 PEER = "eventsourcing"
-MISSING = "eventsourcing is not installed (extra: bench)"
-AVAILABLE = find_spec("eventsourcing") is not None
+MISSING = peers.missing(PEER)
+AVAILABLE = peers.available(PEER)
 
 if AVAILABLE:
     from eventsourcing.application import Application

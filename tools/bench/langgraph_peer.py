@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bench import peers
+
 PEER = "langgraph-checkpoint-sqlite"
-MISSING = "langgraph-checkpoint-sqlite is not installed (extra: bench)"
+MISSING = peers.missing(PEER)
 
 
 def available() -> bool:
-    """Whether it is installed."""
-    try:
-        return find_spec("langgraph.checkpoint.sqlite") is not None
-    except ModuleNotFoundError:
-        return False
+    """Tell whether it is installed."""
+    return peers.available(PEER)
 
 
 class Peer:

@@ -6,11 +6,13 @@ import os
 import platform
 import sqlite3
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import attrs
 from tabulate import tabulate
+
+from bench import peers
+from bench.timing import iteration_seconds
 
 
 @attrs.frozen
@@ -58,14 +60,11 @@ class Measure:
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    try:
-        peer = version("eventsourcing")
-    except PackageNotFoundError:
-        peer = None
     return {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "eventsourcing": peer,
+        "peers": peers.versions(),
+        "loop_ns": round(1e9 * iteration_seconds(), 1),
         "system": platform.system(),
         "processors": os.cpu_count(),
         "load": [round(load, 2) for load in os.getloadavg()],

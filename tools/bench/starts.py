@@ -1,32 +1,37 @@
-"""P7: a real session replayed in a fresh process. P8: how long the package and its program take to start."""
+"""P7: a recorded session replayed. P8: how long the package and its program take to start. All in CPU time."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from statistics import median
 
+from bench import claude_code_log_peer as peer
 from bench.report import Measure
 from bench.sizes import QUICK, Sizes
-from bench.timing import interleaved, process
+from bench.timing import interleaved, process, told_by
 
-SIZE = 3_800_000
+SIZE = 3_900_000
 """Bytes of the session that P7 names."""
-_REPLAY = """import sys
+OF_PEER = 0.4
+FIRST_OF_SECOND = 1.25
+UNCHANGED = 0.01
+IMPORT_LIMIT = 2.2
+HELP_LIMIT = 6.0
+_TWICE = """import json, sys
+from time import process_time
 from clawvm_es.engine.journal import Journal
 from clawvm_es.importers.replay import replay
-journal = Journal.open(sys.argv[2], seed=7)
-replay(journal, sys.argv[1])
-journal.catch_up()
-journal.close()"""
-
-
-def has_program() -> bool:
-    """Whether `python -m clawvm_es` is there."""
-    return find_spec("clawvm_es.__main__") is not None
+took = []
+for path in (sys.argv[2], sys.argv[3], sys.argv[3]):
+    began = process_time()
+    with Journal.open(path, seed=7) as journal:
+        replay(journal, sys.argv[1])
+    took.append(process_time() - began)
+print(json.dumps(took))"""
+"""Replays into a journal, into another, and into the second again."""
 
 
 def recorded_session(traces: Path, smallest: bool) -> Path | None:
@@ -36,34 +41,43 @@ def recorded_session(traces: Path, smallest: bool) -> Path | None:
 
 
 def p7(folder: Path, sizes: Sizes, traces: Path) -> Iterator[Measure]:
-    """Import, tokenise, replay and project one real session, start of the interpreter included."""
+    """The program replays one session, beside its peer; then the first, second and unchanged replay of a process."""
     trace = recorded_session(traces, smallest=sizes is QUICK)
     if trace is None:
         yield Measure("P7", "replay of a real session", None, note=f"skipped: no traces in {traces.name}/claude_code")
         return
     journals = (str(folder / f"replay-{number}.db") for number in count())
-
-    def run() -> float:
-        if has_program():
-            return process(["-m", "clawvm_es", "replay", str(trace), "--journal", next(journals), "--json"])
-        return process(["-c", _REPLAY, str(trace), next(journals)])
-
-    took = interleaved({"": run}, sizes.rounds)[""]
-    what = f"replay {trace.name[:8]}, {trace.stat().st_size / 1e6:.1f} MB, {'CLI' if has_program() else 'library'}"
-    yield Measure("P7", what, median(took), "s", limit=2.0, note=f"fastest {min(took):.2f} s")
+    what = f"replay {trace.name[:8]}, {trace.stat().st_size / 1e6:.1f} MB"
+    sides = {
+        "ours": lambda: process(["-m", "clawvm_es", "replay", str(trace), "--journal", next(journals), "--json"])
+    }
+    if peer.available():
+        sides[peer.PEER] = lambda: process(peer.arguments(trace, folder))
+    took = {name: min(values) for name, values in interleaved(sides, sizes.rounds).items()}
+    if peer.PEER in took:
+        theirs = took[peer.PEER]
+        yield Measure("P7", what, took["ours"], "s", peer.PEER, theirs, took["ours"] / theirs, OF_PEER)
+    else:
+        yield Measure("P7", what, took["ours"], "s", note=peer.MISSING)
+    runs = [
+        json.loads(told_by(["-c", _TWICE, str(trace), next(journals), next(journals)])) for _ in range(sizes.rounds)
+    ]
+    first, second, unchanged = (min(times) for times in zip(*runs, strict=True))
+    yield Measure("P7", "the first of a process", first, "s", "its second", second, first / second, FIRST_OF_SECOND)
+    yield Measure("P7", "unchanged again", unchanged, "s", "its second", second, unchanged / second, UNCHANGED)
 
 
 def p8(folder: Path, sizes: Sizes) -> Iterator[Measure]:
-    """Wall time of fresh interpreters; what the interpreter alone takes is included and shown beside."""
-    sides = {"python": ["-c", "pass"], "import": ["-c", "import clawvm_es"]}
-    if has_program():
-        sides["--help"] = ["-m", "clawvm_es", "--help"]
-    process(sides["import"])  # compiled files are there
-    took = interleaved({name: partial(process, arguments) for name, arguments in sides.items()}, sizes.rounds + 4)
-    cost = {name: 1000 * median(values) for name, values in took.items()}
-    alone = f"python alone {cost['python']:.0f} ms"
-    yield Measure("P8", "import clawvm_es", cost["import"], "ms", limit=120, note=alone)
-    if has_program():
-        yield Measure("P8", "python -m clawvm_es --help", cost["--help"], "ms", limit=250, note=alone)
-    else:
-        yield Measure("P8", "python -m clawvm_es --help", None, note="skipped: there is no program yet")
+    """Fresh interpreters that import the package or print the program's help, beside one that does nothing."""
+    bare = "python -c pass"
+    sides = {bare: ["-c", "pass"], "import": ["-c", "import clawvm_es"], "--help": ["-m", "clawvm_es", "--help"]}
+    for arguments in sides.values():
+        process(arguments)  # compiled files are there
+    took = interleaved({name: partial(process, arguments) for name, arguments in sides.items()}, 2 * sizes.rounds + 4)
+    cost = {name: 1000 * min(values) for name, values in took.items()}
+    for name, what, limit in (
+        ("import", "import clawvm_es", IMPORT_LIMIT),
+        ("--help", "python -m clawvm_es --help", HELP_LIMIT),
+    ):
+        yield Measure("P8", what, cost[name], "ms", bare, cost[bare], cost[name] / cost[bare], limit)
+    yield Measure("P8", "a hook's spool", None, note="skipped: there is no spool yet")

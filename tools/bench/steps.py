@@ -1,7 +1,7 @@
 """Steps: what it costs to keep every step of a session, and to have an old one again, beside a checkpointer.
 
 A step adds one message; the state is the last messages. Ours appends what changed, through the engine; the peer
-stores the whole state. Nothing is judged: the two answer the same questions in different ways.
+stores the whole state. Judged, as a part of P3, are an old step and the bytes that all of them take.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from time import perf_counter
 from bench import langgraph_peer as peer
 from bench.report import Measure
 from bench.sizes import Sizes
-from bench.timing import interleaved, ratio, seconds
+from bench.timing import best_ratio, cpu_seconds, interleaved, ratio, seconds
 from bench.workload import make_text
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
@@ -30,6 +30,8 @@ from clawvm_es.model.pages import FULL
 
 WINDOW = 50
 BAR = "steps"
+GET_LIMIT = 12.0
+BYTES_LIMIT = 0.25
 US = "µs"
 
 
@@ -92,7 +94,8 @@ def steps(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     ours.journal.catch_up()  # read models and snapshots, as at a boundary
     sizes_on_disk = {"ours": ours.bytes()} | ({} if theirs is None else {peer.PEER: theirs.bytes()})
     olds = [random.randrange(len(texts)) for _ in range(20)]
-    yield _beside(f"state at an old step, with its {WINDOW} messages", _olds(ours, theirs, olds, sizes), len(olds))
+    took = _olds(ours, theirs, olds, sizes)
+    yield _beside(f"state at an old step, with its {WINDOW} messages", took, len(olds), "P3", GET_LIMIT)
     yield _beside("all steps, one after the other", _whole(ours, theirs, sizes), len(texts))
     forked = [len(texts) // 2 - 1] * 3
     yield _beside(f"fork at step {forked[0] + 1:,}", _forks(ours, theirs, forked, sizes), len(forked))
@@ -117,9 +120,9 @@ def _olds(ours: Ours, theirs: peer.Peer | None, olds: list[int], sizes: Sizes) -
     """Seconds to have all these old steps again, round by round; both sides must give the same."""
     if theirs is not None and any(ours.get(step) != theirs.get(step) for step in olds):
         raise RuntimeError("the two sides do not give the same messages")
-    sides = {"ours": lambda: seconds(lambda: [ours.get(step) for step in olds])}
+    sides = {"ours": lambda: cpu_seconds(lambda: [ours.get(step) for step in olds])}
     if theirs is not None:
-        sides[peer.PEER] = lambda: seconds(lambda: [theirs.get(step) for step in olds])
+        sides[peer.PEER] = lambda: cpu_seconds(lambda: [theirs.get(step) for step in olds])
     return interleaved(sides, sizes.rounds)
 
 
@@ -138,16 +141,19 @@ def _forks(ours: Ours, theirs: peer.Peer | None, at: list[int], sizes: Sizes) ->
     return interleaved(sides, sizes.rounds)
 
 
-def _beside(what: str, took: dict[str, list[float]], items: int) -> Measure:
+def _beside(
+    what: str, took: dict[str, list[float]], items: int, bar: str = BAR, limit: float | None = None
+) -> Measure:
     """Our µs an item beside the peer's."""
     cost = {name: median(values) / items * 1e6 for name, values in took.items()}
     if peer.PEER not in took:
-        return Measure(BAR, what, cost["ours"], US, note=peer.MISSING)
-    return Measure(BAR, what, cost["ours"], US, peer.PEER, cost[peer.PEER], ratio(took["ours"], took[peer.PEER]))
+        return Measure(bar, what, cost["ours"], US, note=peer.MISSING)
+    times = best_ratio(took["ours"], took[peer.PEER]) if limit else ratio(took["ours"], took[peer.PEER])
+    return Measure(bar, what, cost["ours"], US, peer.PEER, cost[peer.PEER], times, limit)
 
 
 def _disk(what: str, found: dict[str, int]) -> Measure:
     ours = found["ours"]
     if peer.PEER not in found:
-        return Measure(BAR, what, ours, "bytes", note=peer.MISSING)
-    return Measure(BAR, what, ours, "bytes", peer.PEER, found[peer.PEER], ours / found[peer.PEER])
+        return Measure("P3", what, ours, "bytes", note=peer.MISSING)
+    return Measure("P3", what, ours, "bytes", peer.PEER, found[peer.PEER], ours / found[peer.PEER], BYTES_LIMIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import subprocess
 import sys
 import tracemalloc
@@ -30,11 +31,24 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """Seconds of this process's CPU time that one call takes, begun on a collected heap."""
+    """Seconds of this process's CPU time that one call takes, begun on a collected heap; frees off the clock."""
     gc.collect()
     began = process_time()
-    work()
-    return process_time() - began
+    kept = work()
+    took = process_time() - began
+    del kept
+    return took
+
+
+def iteration_seconds(loops: int = 200_000) -> float:
+    """Seconds of CPU time of one `x += i & 7` of a plain `for`: what machines of other speeds have in common."""
+
+    def loop() -> None:
+        x = 0
+        for i in range(loops):
+            x += i & 7
+
+    return min(cpu_seconds(loop) for _ in range(5)) / loops
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
@@ -53,21 +67,44 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
+def best_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The ratio of the best round of each side: what a busy machine disturbs least."""
+    return min(ours) / min(theirs)
+
+
 def p95(values: Sequence[float]) -> float:
     """The 95th percentile."""
     return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
 
 
 def process(arguments: Sequence[str]) -> float:
-    """Wall seconds of a fresh interpreter given `arguments`, its output thrown away; raises `ProcessFailed`."""
+    """CPU seconds of a fresh interpreter given `arguments`, with the processes that it waits for.
+
+    Its output is thrown away. Raises `ProcessFailed`.
+    """
+    return _run(arguments)[0]
+
+
+def told_by(arguments: Sequence[str]) -> str:
+    """The output of a fresh interpreter given `arguments`; raises `ProcessFailed`."""
+    return _run(arguments)[1]
+
+
+def _run(arguments: Sequence[str]) -> tuple[float, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
-    began = perf_counter()
+    before = _children_seconds()
     done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
-    took = perf_counter() - began
+    took = _children_seconds() - before
     if done.returncode:
         last = (done.stderr.decode().strip() or "no message").splitlines()[-1]
         raise ProcessFailed(f"python {' '.join(arguments[:2])} ended with {done.returncode}: {last}")
-    return took
+    return took, done.stdout.decode()
+
+
+def _children_seconds() -> float:
+    """CPU seconds of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def memory_beyond(work: Callable[[], object]) -> tuple[int, int]:
