@@ -225,6 +225,20 @@ def test_a_chart_is_an_image_with_a_title():
     assert text == svg(chart, "one")
 
 
+def test_without_the_extra_a_chart_is_a_table(monkeypatch):
+    """Every figure of the chart stands in a table, which says what draws it."""
+    monkeypatch.setattr(html, "drawable", lambda: False)
+    chart = Chart("Misses <by> budget", (120, 1_800), {"lru": (3, None), "x & y": (4, 1_500)}, "tokens", "misses")
+    text = "".join(html._chart(chart, "one"))
+    assert "<svg" not in text and "Misses &lt;by&gt; budget" in text
+    assert re.findall(r"<t[dh](?: [^>]*)?>([^<]*)", text) == [
+        *("tokens", "lru", "x &amp; y"),
+        *("120", "3", "4"),
+        *("1,800", "", "1,500"),
+    ]
+    assert "pip install 'clawvm-es[charts]'" in "".join(ET.fromstring(f"<p>{text}</p>").itertext())
+
+
 @pytest.mark.parametrize("bars", [False, True])
 @pytest.mark.parametrize("series", [{}, {"lru": ()}, {"lru": (None, None)}, {str(n): (n, n) for n in range(30)}])
 def test_odd_charts_are_drawn(series, bars):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from itertools import cycle
 from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement
@@ -26,6 +27,11 @@ _POLICIES: Final = {
 """Policy → its colour."""
 _WIDTH: Final = 860
 _HEIGHT: Final = 400
+
+
+def drawable() -> bool:
+    """Tell whether the library that draws is installed: it comes with the extra `charts`."""
+    return find_spec("pygal") is not None
 
 
 def svg(chart: Chart, identity: str) -> str:
@@ -71,10 +77,10 @@ def svg(chart: Chart, identity: str) -> str:
         truncate_legend=40,
         truncate_label=40,
         x_label_rotation=20 if chart.bars and max(map(len, map(str, chart.x)), default=0) > 12 else 0,
-        value_formatter=_number,
+        value_formatter=number,
     )
     drawing.uuid = identity
-    drawing.x_labels = [_number(place) if isinstance(place, int) else clean(place) for place in chart.x]
+    drawing.x_labels = [number(place) if isinstance(place, int) else clean(place) for place in chart.x]
     for name, values in chart.series.items():
         beside = name not in _POLICIES and not _POLICIES.keys().isdisjoint(chart.series)
         dashed = {"stroke_style": {"dasharray": "6,4"}} if beside and not chart.bars else {}
@@ -84,7 +90,8 @@ def svg(chart: Chart, identity: str) -> str:
     return text
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """A figure as people read it."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
 
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from clawvm_es.evaluation.cells import Chart, Table
-from clawvm_es.evaluation.report.charts import svg
+from clawvm_es.evaluation.report.charts import drawable, number, svg
 from clawvm_es.evaluation.report.model import INTRODUCTION, TITLE, Part, Report, verdict
 from clawvm_es.evaluation.report.style import CSS
 from clawvm_es.evaluation.report.text import clean, figures, shown
@@ -90,8 +90,8 @@ def _section(part: Part) -> Iterator[str]:
     yield f'<p class="shows">{_text(part.shows)}</p><p>{_badge(part)}</p>'
     for paragraph in section.paragraphs:
         yield f"<p>{_prose(paragraph)}</p>"
-    for number, chart in enumerate(section.charts):
-        yield from _chart(chart, f"{_id(part.name)}-{number}")
+    for place, chart in enumerate(section.charts):
+        yield from _chart(chart, f"{_id(part.name)}-{place}")
     for table in section.tables:
         yield from _table(table)
     if section.paper:
@@ -111,6 +111,13 @@ def _timings(report: Report) -> Iterator[str]:
 
 
 def _chart(chart: Chart, identity: str) -> Iterator[str]:
+    """A drawing, or its figures in a table where the library that draws is not installed."""
+    if not drawable():
+        heads = (chart.x_title or "", *chart.series)
+        columns = [["" if value is None else number(value) for value in values] for values in chart.series.values()]
+        note = "This table is a chart where the extra `charts` is installed: `pip install 'clawvm-es[charts]'`."
+        yield from _table(Table(chart.title, heads, tuple(zip(chart.x, *columns, strict=True)), note))
+        return
     yield f"<figure><figcaption>{_text(chart.title)}</figcaption>"
     yield f'<div class="wide">{svg(chart, identity)}</div>'
     yield "</figure>"
