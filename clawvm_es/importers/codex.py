@@ -287,7 +287,7 @@ def _answered(
 
 
 def _call_id(item: Fields) -> str:
-    return item.text("call_id") or item.text("id")
+    return item.ident("call_id") or item.ident("id")
 
 
 def _use(file: _File, kind: str, item: Fields) -> Use:
@@ -308,7 +308,7 @@ def _output(file: _File, kind: str, item: Fields, lines: Lines, at_us: int) -> N
     text, status, shown = output(file.into, item)
     if kind == "tool_search_output":
         text = canonical(item.raw.get("tools"))
-    file.into.result(item.text("call_id"), text, status, lines.first, at_us, shown)
+    file.into.result(item.ident("call_id"), text, status, lines.first, at_us, shown)
     file.ended = True
     file.context[lines.first] = None
     file.places[f"output {item.text('call_id')}"] = lines.first
@@ -420,7 +420,7 @@ def _replaced(file: _File, payload: Fields, lines: Lines, at_us: int) -> None:
     kept: list[int] = []
     new: list[tuple[str, str]] = []
     for item in payload.objects("replacement_history"):
-        kind, call_id = item.text("type"), item.text("call_id")
+        kind, call_id = item.text("type"), item.ident("call_id")
         if kind in ("message", "agent_message"):
             for text in content(file.into, item)[0]:
                 place = file.places.get(said_key(text))

@@ -42,6 +42,9 @@ def detect(path: Path) -> str:
 
 def detect_bytes(data: bytes, name: str) -> str:
     """The format of a file with these bytes; `name` stands in errors. Raises `UnreadableInput`."""
+    for row in TABLE.values():
+        if row.is_file(data):
+            return row.name
     data = utf8(data)
     records = _first(data)
     head = [record for record in records if not _is_session(record.raw)]

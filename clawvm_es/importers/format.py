@@ -20,10 +20,11 @@ def nothing(value: object) -> bool:
 
 @attrs.frozen
 class Format:
-    """One format. A file has it if one of its first records passes `is_record`, else if it is (or holds, as an
+    """One format.
 
-    item or a line) a value that passes `is_session`. `tools` names the table of `observe.tools` that its calls are
-    looked up in. `version` counts the releases in which the same file became other steps.
+    A file has it if its bytes pass `is_file`, else if one of its first records passes `is_record`, else if it is (or
+    holds, as an item or a line) a value that passes `is_session`. `tools` names the table of `observe.tools` that its
+    calls are looked up in. `version` counts the releases in which the same file became other steps.
     """
 
     name: str
@@ -31,4 +32,5 @@ class Format:
     tools: str
     is_record: Callable[[Fields], bool] = nothing
     is_session: Callable[[object], bool] = nothing
+    is_file: Callable[[bytes], bool] = nothing
     version: int = 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.importers import claude_code, codex, gemini, openai_chat, openhands, pi, sweagent, trace
+from clawvm_es.importers import claude_code, codex, gemini, inspect, openai_chat, openhands, pi, sweagent, trace
 from clawvm_es.importers.format import Format
 
 _ROWS: Final = (
@@ -17,6 +17,7 @@ _ROWS: Final = (
     gemini.FORMAT,
     sweagent.FORMAT,
     openhands.FORMAT,
+    inspect.FORMAT,
     openai_chat.FORMAT,
 )
 TABLE: Final[Mapping[str, Format]] = MappingProxyType({row.name: row for row in _ROWS})

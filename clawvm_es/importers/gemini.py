@@ -219,7 +219,7 @@ def _thoughts(message: Fields) -> list[str]:
 
 
 def _call_id(call: Fields) -> str:
-    return call.text("id") or canonical([call.raw.get("id"), call.raw.get("name"), call.raw.get("args")])
+    return call.ident("id") or canonical([call.raw.get("id"), call.raw.get("name"), call.raw.get("args")])
 
 
 def _use(call: Fields) -> Use:

@@ -160,10 +160,10 @@ def _said(message: Fields) -> str:
 
 def _use(state: _Session, event: Fields, told: Fields, message: Fields, kind: str, line: int) -> Use:
     """A call as the model wrote it, else as its action tells it; results name the action by its id."""
-    call_id = told.text("tool_call_id")
+    call_id = told.ident("tool_call_id")
     if call_id:
         state.keys[call_id] = _key(event, line)
-    written = [call for call in message.objects("tool_calls") if call.text("id") == call_id] if call_id else []
+    written = [call for call in message.objects("tool_calls") if call.ident("id") == call_id] if call_id else []
     function = written[0].fields("function") if written else Fields()
     if function.text("name"):
         return Use(_key(event, line), function.text("name"), arguments_of(function.raw.get("arguments")), state.cwd)
@@ -222,7 +222,7 @@ def _listed(value: object) -> list[object]:
 
 def _observation(state: _Session, event: Fields, line: int, at_us: int) -> None:
     kind, cause = event.text("observation"), event.raw.get("cause")
-    call_id = event.fields("tool_call_metadata").text("tool_call_id")
+    call_id = event.fields("tool_call_metadata").ident("tool_call_id")
     if kind in _QUIET:
         state.into.skip(Skip.SYSTEM_NOTICE)
     elif kind == "recall":

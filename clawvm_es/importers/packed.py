@@ -7,15 +7,20 @@ the packed ones; a file beyond either is refused before it is held.
 from __future__ import annotations
 
 import importlib
+import io
+import struct
+import zipfile
 import zlib
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Final
 
 from clawvm_es import limits
 from clawvm_es.errors import UnreadableInput
 
 GZIP: Final = b"\x1f\x8b"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_IN_ZIP: Final = 93
+_ZIP_HEAD_BYTES: Final = 30
 _PIECE: Final = 1 << 20
 _WINDOW_LOG_MAX: Final = 27
 """Zstd files may ask for up to so much memory, as a power of two: what its command line takes without an option."""
@@ -29,17 +34,69 @@ def unpacked(data: bytes, name: str) -> bytes:
     if data.startswith(GZIP):
         return bounded(_Members(data, lambda: zlib.decompressobj(31)).read, len(data), name, (zlib.error,), "gzip")
     if data.startswith(ZSTD):
-        zstd = _zstd(name)
-        options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
-        frames = _Members(data, lambda: zstd.ZstdDecompressor(options=options))
-        return bounded(frames.read, len(data), name, (zstd.ZstdError,), "zstd")
+        read, error = _frames(data, name)
+        return bounded(read, len(data), name, (error,), "zstd")
     return data
 
 
+def archived(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """The entries of a zip archive whose names are `wanted`, unpacked; the bounds hold for all of them together.
+
+    Raises `UnreadableInput` as `unpacked` does.
+    """
+    held = 0
+    errors = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, OSError)
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except errors as error:
+        raise UnreadableInput(f"{name}: is a damaged zip file: {error}", hint="is it cut off?") from error
+    for entry in archive.infolist():
+        if wanted(entry.filename):
+            read = (
+                _zstd_entry(data, entry, name) if entry.compress_type == _ZSTD_IN_ZIP else _Entry(archive, entry).read
+            )
+            content = bounded(read, len(data), name, errors, "zip", held)
+            held += len(content)
+            yield entry.filename, content
+
+
+class _Entry:
+    """Reads an entry of an archive; what is wrong with it shows when it is read."""
+
+    def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+        self.archive, self.entry = archive, entry
+        self.stream: IO[bytes] | None = None
+
+    def read(self, size: int) -> bytes:
+        """At most `size` more bytes; none at the end."""
+        self.stream = self.stream or self.archive.open(self.entry)
+        return self.stream.read(size)
+
+
+def _zstd_entry(data: bytes, entry: zipfile.ZipInfo, name: str) -> Callable[[int], bytes]:
+    """Reads an entry that zstd packed, which `zipfile` does not before Python 3.14."""
+    head = entry.header_offset + _ZIP_HEAD_BYTES
+    sizes = struct.unpack_from("<HH", data, head - 4) if head <= len(data) else (0, 0)
+    begins = head + sum(sizes)
+    return _frames(data[begins : begins + entry.compress_size], name)[0]
+
+
+def _frames(data: bytes, name: str) -> tuple[Callable[[int], bytes], type[Exception]]:
+    """What reads zstd frames, and the error that it raises."""
+    zstd = _zstd(name)
+    options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
+    return _Members(data, lambda: zstd.ZstdDecompressor(options=options)).read, zstd.ZstdError
+
+
 def bounded(
-    read: Callable[[int], bytes], packed: int, name: str, errors: tuple[type[Exception], ...], kind: str
+    read: Callable[[int], bytes],
+    packed: int,
+    name: str,
+    errors: tuple[type[Exception], ...],
+    kind: str,
+    held: int = 0,
 ) -> bytes:
-    """All that `read` gives, piece by piece, of `packed` bytes.
+    """All that `read` gives, piece by piece, of `packed` bytes, of which `held` bytes were unpacked before.
 
     Raises `UnreadableInput` beyond the bounds, and where `read` raises one of `errors`: the file of this `kind` is
     damaged.
@@ -47,7 +104,6 @@ def bounded(
     errors = (EOFError, *errors)
     most = min(limits.UNPACKED_BYTES_MAX, limits.UNPACKED_RATIO_MAX * packed)
     pieces: list[bytes] = []
-    held = 0
     try:
         while piece := read(min(_PIECE, most - held + 1)):
             pieces.append(piece)

@@ -59,6 +59,8 @@ class Skip(StrEnum):
     MIRRORED = "mirrored"  # it repeats what another row says
     ENCRYPTED = "encrypted"
     UNCLAIMED_USAGE = "usage_without_answer"
+    OTHER_MODEL_CALL = "other_model_call"  # of a grader or another agent
+    MISSING_ATTACHMENT = "missing_attachment"
 
 
 ODD: Final = frozenset(

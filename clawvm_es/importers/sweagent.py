@@ -171,7 +171,7 @@ def _answer(state: _Session, message: Fields, text: str, line: int) -> None:
 def _use(state: _Session, call: Fields, line: int, number: int) -> Use:
     function = call.fields("function")
     name, arguments = function.text("name"), arguments_of(function.raw.get("arguments"))
-    return Use(call.text("id") or f"line {line} {number}", name, arguments, state.cwd)
+    return Use(call.ident("id") or f"line {line} {number}", name, arguments, state.cwd)
 
 
 def _command(action: str, call_id: str, cwd: str) -> Use:
@@ -193,7 +193,7 @@ def _command(action: str, call_id: str, cwd: str) -> Use:
 
 def _observed(state: _Session, message: Fields, text: str, shown: tuple[Image, ...], line: int) -> None:
     """The result of a call: the one that the message names, else the first that waits."""
-    named = [each for each in message.texts("tool_call_ids") if each] or [message.text("tool_call_id")]
+    named = [each for each in message.texts("tool_call_ids") if each] or [message.ident("tool_call_id")]
     call_id = named[0] or (state.waiting[0] if state.waiting else "")
     if call_id in state.waiting:
         state.waiting.remove(call_id)

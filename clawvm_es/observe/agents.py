@@ -176,3 +176,18 @@ OPENHANDS_TOOLS: Final = table(
     *of_kind(Kind.PLANNING, "task_tracker task_tracking"),
     *(Tool(name, kind=Kind.MESSAGING, roles=roles(written="message final_thought")) for name in ("finish", "reject")),
 )
+
+INSPECT_TOOLS: Final = table(
+    Tool("bash", kind=Kind.SHELL, roles=roles(command="cmd command"), ignores=_SHELL_IGNORED),
+    *(
+        Tool(name, kind=Kind.OPAQUE, roles=roles(written="code input"))
+        for name in ("python", "bash_session", "computer")
+    ),
+    _editor("text_editor"),
+    Tool("web_search", roles=roles(written="query")),
+    *of_kind(Kind.PLAIN, "web_browser_go web_browser_click web_browser_scroll web_browser_back web_browser_forward"),
+    *of_kind(Kind.PLAIN, "web_browser_refresh web_browser_type web_browser_type_submit"),
+    Tool("think", kind=Kind.PLANNING, roles=roles(written="thought")),
+    Tool("update_plan", kind=Kind.PLANNING),
+    Tool("submit", kind=Kind.MESSAGING, roles=roles(written="answer")),
+)

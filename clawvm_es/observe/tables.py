@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.observe.agents import CODEX_TOOLS, GEMINI_TOOLS, OPENHANDS_TOOLS, SWEAGENT_TOOLS
+from clawvm_es.observe.agents import CODEX_TOOLS, GEMINI_TOOLS, INSPECT_TOOLS, OPENHANDS_TOOLS, SWEAGENT_TOOLS
 from clawvm_es.observe.tools import Kind, Tool, of_kind, roles, table
 
 _SEARCH_ROLES: Final = roles(path="path glob", pattern="pattern")
@@ -171,6 +171,7 @@ TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
         "gemini": GEMINI_TOOLS,
         "sweagent": SWEAGENT_TOOLS,
         "openhands": OPENHANDS_TOOLS,
+        "inspect": INSPECT_TOOLS,
     }
 )
 """Harness → its tools."""

@@ -104,7 +104,54 @@ OPENHANDS: dict[str, Any] = {
     ],
 }
 
+_ASKED = {
+    "id": "u1",
+    "role": "user",
+    "content": [{"type": "text", "text": "hi"}, {"type": "image", "image": "data:,x"}],
+}
+_ANSWERED = {
+    "id": "a1",
+    "role": "assistant",
+    "content": [{"type": "reasoning", "reasoning": "hm"}, {"type": "text", "text": "attachment://" + "a" * 32}],
+    "tool_calls": [{"id": "c1", "function": "bash", "arguments": {"cmd": "ls"}}],
+}
+_INSPECT_USAGE = {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4, "input_tokens_cache_read": 1}
+INSPECT: dict[str, Any] = {
+    "version": 2,
+    "status": "success",
+    "eval": {"run_id": "r", "created": AT % 1},
+    "samples": [
+        {
+            "id": 1,
+            "epoch": 1,
+            "uuid": "abcdefgh1",
+            "messages": [
+                _ASKED,
+                _ANSWERED,
+                {"id": "t1", "role": "tool", "tool_call_id": "c1", "content": "a", "error": {"message": "no"}},
+            ],
+            "events": [
+                {
+                    "event": "model",
+                    "timestamp": AT % 1,
+                    "completed": AT % 2,
+                    "input": [_ASKED],
+                    "input_refs": [[0, 1]],
+                    "output": {
+                        "model": "m",
+                        "usage": _INSPECT_USAGE,
+                        "choices": [{"message": _ANSWERED, "stop_reason": "stop"}],
+                    },
+                },
+                {"event": "tool", "timestamp": AT % 3},
+            ],
+            "message_pool": [_ASKED],
+            "attachments": {"a" * 32: "I look"},
+        }
+    ],
+}
+
 LINES: dict[str, list[Any]] = {"codex": CODEX, "gemini": GEMINI}
 """Rows of files of lines."""
-DOCUMENTS: dict[str, list[Any]] = {"sweagent": [SWEAGENT], "openhands": [OPENHANDS]}
+DOCUMENTS: dict[str, list[Any]] = {"sweagent": [SWEAGENT], "openhands": [OPENHANDS], "inspect": [INSPECT]}
 """Documents, each the only row of its file."""

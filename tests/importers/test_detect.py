@@ -43,6 +43,7 @@ def put(folder: Path, data: bytes | str) -> Path:
         (json.dumps({"trajectory": [], "history": [{"role": "user"}]}, indent=2), "sweagent"),
         ('{"instance_id": "x", "history": []}\n{"instance_id": "y", "history": []}\n', "openhands"),
         ('[{"id": 0, "source": "user", "action": "message"}]', "openhands"),
+        ('{"status": "success", "eval": {"run_id": "r"}, "samples": []}', "inspect"),
         ('{"format":"clawvm-trace","version":1,"session_id":"s"}', "clawvm_trace"),
     ],
 )

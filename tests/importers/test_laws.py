@@ -101,7 +101,7 @@ def misses_of_recorded_residency(recording: Recording, commands: Sequence[Comman
 def test_residency_law(traces: Path, translate: Translate) -> None:
     """LAW-NEED-1: under the recorded harness's own residency every data-flow need of every trace is a hit."""
     found = 0
-    for folder in ("claude_code", "pi", "taubench", "codex", "gemini", "sweagent", "openhands"):
+    for folder in ("claude_code", "pi", "taubench", "codex", "gemini", "sweagent", "openhands", "inspect"):
         for path in sorted((traces / folder).iterdir()):
             for recording in read(path):
                 commands = translate(recording)

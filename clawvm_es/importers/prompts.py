@@ -1,0 +1,169 @@
+"""Recordings that hold the whole prompt of each call: what is new in one is said, what is missing left the context.
+
+Messages count as lines, from 1, in the order in which they came first.
+
+LAW-PROMPTS-1: after a prompt, what stands in the recorded context is what stood in the prompt, and the answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from clawvm_es.importers.merging import Use
+from clawvm_es.importers.recording import Skip
+from clawvm_es.importers.transcript import Transcript
+from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
+from clawvm_es.observe.signatures import canonical
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, SystemMessage, Usage, UserMessage
+
+SYSTEM_ROLES: Final = frozenset(("system", "developer"))
+_ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool"))
+
+
+@attrs.frozen
+class Message:
+    """A message of a prompt, or an answer.
+
+    `key` is its identity where the recording gives one; `skipped` are the reasons why parts of it are in no field.
+    `tool` is the name of the tool that gave a result.
+    """
+
+    role: str
+    text: str = ""
+    uses: tuple[Use, ...] = ()
+    call_id: str = ""
+    status: ReturnStatus = ReturnStatus.OK
+    images: tuple[Image, ...] = ()
+    thinking: tuple[str, ...] = ()
+    key: str = ""
+    skipped: tuple[Skip, ...] = ()
+    tool: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The same for a message wherever it stands again: an answer with calls is known by their ids."""
+        if self.role == "assistant":
+            ids = [use.call_id for use in self.uses if use.call_id]
+            return canonical(["assistant", self.key or ids or self.text.strip()])
+        return canonical([self.role, self.key, self.call_id, self.text])
+
+
+@attrs.frozen
+class Told:
+    """Facts about an answer beside its message."""
+
+    usage: Usage = attrs.field(factory=Usage)
+    model: str = ""
+    provider: str = ""
+    finish: Finish | None = None
+    began_us: int = 0
+    at_us: int = 0
+
+
+@attrs.define
+class Conversation:
+    """One session under construction, from its prompts and answers in order."""
+
+    into: Transcript = attrs.field(factory=Transcript)
+    line: int = 0
+    places: dict[str, list[int]] = attrs.field(factory=dict)  # identity → lines of its occurrences
+    context: list[int] = attrs.field(factory=list)  # lines, but for those of system messages
+
+    def prompted(self, messages: Sequence[Message], at_us: int) -> None:
+        """A prompt as its call was given it."""
+        self.into.began(at_us)
+        seen: Counter[str] = Counter()
+        known = [self._place(message, seen) for message in messages]
+        spoken = {line for line, each in zip(known, messages, strict=True) if line and each.role not in SYSTEM_ROLES}
+        inserted = self._dropped(messages, known, at_us) if set(self.context) != spoken else frozenset()
+        for place, (message, line) in enumerate(zip(messages, known, strict=True)):
+            if line is None:
+                self._say(message, at_us, summary=place in inserted)
+
+    def answered(self, message: Message, told: Told) -> None:
+        """The answer of the call that was prompted last."""
+        self._number(message)
+        self._answer(message, told)
+
+    def finish(self, messages: Sequence[Message], at_us: int) -> None:
+        """Messages that a recording holds beyond its last call."""
+        seen: Counter[str] = Counter()
+        for message in messages:
+            if self._place(message, seen) is None:
+                self._say(message, at_us, summary=False)
+
+    def _place(self, message: Message, seen: Counter[str]) -> int | None:
+        """The line of a message that was said before; None for a new one."""
+        identity = message.identity
+        lines = self.places.get(identity, [])
+        seen[identity] += 1
+        return lines[seen[identity] - 1] if seen[identity] <= len(lines) else None
+
+    def _dropped(self, messages: Sequence[Message], known: list[int | None], at_us: int) -> frozenset[int]:
+        """Say that messages left or returned; give the places of new ones that stand in front of kept ones."""
+        spoken = [place for place, message in enumerate(messages) if message.role not in SYSTEM_ROLES]
+        last = max((place for place in spoken if known[place] is not None), default=-1)
+        inserted = frozenset(
+            place for place in spoken if place < last and known[place] is None and messages[place].role != "tool"
+        )
+        kept = sorted(line for place in spoken if (line := known[place]) is not None)
+        stay = [line for line in self.context if line in kept]
+        if inserted:
+            cut = Cut.COMPACT
+        elif not stay:
+            cut = Cut.CLEAR
+        else:
+            cut = Cut.REWIND if stay == self.context[: len(stay)] else Cut.MICRO
+        boundary = Boundary.COMPACT if inserted else Boundary.PRUNE
+        place = Lines(self.line + 1, self.line + 1)
+        self.into.say(ContextDropped(boundary, place, at_us, kept_lines=frozenset(kept), cut=cut))
+        self.context = kept
+        return inserted
+
+    def _number(self, message: Message) -> Lines:
+        self.line += 1
+        self.into.line = self.line
+        self.places.setdefault(message.identity, []).append(self.line)
+        for reason in message.skipped:
+            self.into.skip(reason)
+        if message.role not in SYSTEM_ROLES:
+            self.context.append(self.line)
+        return Lines(self.line, self.line)
+
+    def _say(self, message: Message, at_us: int, summary: bool) -> None:
+        lines = self._number(message)
+        shown = message.images
+        if message.role == "assistant":
+            self._answer(message, Told(began_us=at_us, at_us=at_us))
+        elif message.role == "tool":
+            self.into.result(message.call_id, message.text, message.status, lines.first, at_us, shown, message.tool)
+        elif message.role not in _ROLES:
+            self.into.skip(Skip.UNKNOWN_RECORD if message.role else Skip.MALFORMED_RECORD)
+        elif not message.text.strip() and not (shown and message.role == "user"):
+            self.into.skip(Skip.EMPTY_MESSAGE)
+        elif message.role in SYSTEM_ROLES:
+            self.into.say(SystemMessage(message.text, lines, at_us))
+        elif summary:
+            self.into.say(Summary(message.text, lines, at_us))
+        else:
+            self.into.say(UserMessage(message.text, lines, at_us, images=shown))
+
+    def _answer(self, message: Message, told: Told) -> None:
+        self.into.skip(Skip.IMAGE, len(message.images))
+        for at_us, whole in ((told.began_us, False), (told.at_us, True)):
+            self.into.answer(
+                f"message {self.line}",
+                texts=[message.text] if whole and message.text else [],
+                uses=message.uses if whole else (),
+                usage=told.usage,
+                line=self.line,
+                at_us=at_us,
+                thinking=message.thinking if whole else (),
+                model=told.model,
+                provider=told.provider,
+                finish=told.finish,
+            )
