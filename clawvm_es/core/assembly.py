@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
+from clawvm_es.core import recorded
 from clawvm_es.core.evolve import rendered_order, tags_of
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import State
@@ -26,6 +27,8 @@ _RAISED, _LOWERED = ChangeReason.RAISED, ChangeReason.LOWERED
 
 def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
     """The decisions that follow a `turn_began`."""
+    if state.as_recorded:
+        return recorded.assemble(state, turn)
     return conclude(state, turn, select(state, turn))
 
 

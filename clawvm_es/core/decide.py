@@ -20,7 +20,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, RANK
-from clawvm_es.model.profile import Profile
+from clawvm_es.model.profile import RULES, Profile
 
 DECIDER_VERSION: Final = 2
 """Changes whenever the same inputs may give other decisions."""
@@ -50,17 +50,14 @@ def _admit(state: State, data: e.Input) -> None:
 def _admit_opened(state: State, data: e.SessionOpened) -> None:
     if state.opened is not None:
         raise UsageError("session_opened on a session that is open")
-    _check_budget(data.budget_tokens)
+    _check_budget(data.budget_tokens, data.profile)
     _check_thresholds(data.profile, data.project)
 
 
 def _admit_forked(state: State, data: e.SessionForked) -> None:
     if data.parent_version != state.version:
         raise UsageError(f"forked at version {data.parent_version}, decided on the state at {state.version}")
-    if data.budget_tokens is not None:
-        _check_budget(data.budget_tokens)
-    if data.profile is not None and state.opened is not None:
-        _check_thresholds(data.profile, state.opened.project)
+    _check_settings(state, data.profile, data.budget_tokens)
 
 
 def _admit_reopened(state: State, data: e.SessionReopened) -> None:
@@ -71,10 +68,7 @@ def _admit_reopened(state: State, data: e.SessionReopened) -> None:
 def _admit_adopted(state: State, data: e.SettingsAdopted) -> None:
     if data == e.SettingsAdopted():
         raise UsageError("settings_adopted without a setting")
-    if data.budget_tokens is not None:
-        _check_budget(data.budget_tokens)
-    if data.profile is not None and state.opened is not None:
-        _check_thresholds(data.profile, state.opened.project)
+    _check_settings(state, data.profile, data.budget_tokens)
 
 
 def _admit_scope_changed(state: State, data: e.ScopeChanged) -> None:
@@ -82,12 +76,22 @@ def _admit_scope_changed(state: State, data: e.ScopeChanged) -> None:
 
 
 def _admit_budget(state: State, data: e.BudgetChanged) -> None:
-    _check_budget(data.budget_tokens)
+    _check_budget(data.budget_tokens, state.profile)
 
 
-def _check_budget(tokens: int) -> None:
-    if tokens < 1:
-        raise UsageError(f"budget of {tokens} tokens: must be at least 1")
+def _check_settings(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
+    """Refuse other settings for a session that it cannot go on under."""
+    if budget_tokens is not None or profile is not None:
+        _check_budget(state.declared_budget if budget_tokens is None else budget_tokens, profile or state.profile)
+    if profile is not None and state.opened is not None:
+        _check_thresholds(profile, state.opened.project)
+
+
+def _check_budget(tokens: int, profile: Profile) -> None:
+    """The budget of 0 is none, which the rule `recorded` alone does without."""
+    if tokens < (0 if RULES[profile.rule].recorded else 1):
+        hint = "a recorded session has no budget: name one" if tokens == 0 else ""
+        raise UsageError(f"budget of {tokens} tokens: must be at least 1", hint=hint)
 
 
 def _check_thresholds(profile: Profile, project: str | None) -> None:
@@ -148,7 +152,7 @@ def _admit_update(state: State, data: e.UpdateStaged) -> None:
 
 
 def _admit_boundary(state: State, data: e.BoundaryReached) -> None:
-    _known(state, (*data.pages, *(staged.page_id for staged in data.staged)))
+    _known(state, (*data.pages, *data.left, *data.returned, *(staged.page_id for staged in data.staged)))
     if any(again.update not in state.pending for again in data.restaged):
         raise UsageError("boundary renews an update that is not pending")
 

@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from clawvm_es.core import recorded
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.ranking import advance, reindex, scored, unindex
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, FaultType, Need, ResourceClass, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Key, Profile
 
-REDUCER_VERSION: Final = 5
+REDUCER_VERSION: Final = 6
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -74,6 +75,7 @@ def adopt(state: State, profile: Profile) -> None:
     state.keeps_floors = Capability.FLOORS in state.capabilities
     state.ranks_reuse = RULES[profile.rule].key is Key.REUSE and Capability.SCORING in state.capabilities
     state.keeps_bootstrap = Capability.FIXED_BOOTSTRAP in state.capabilities and not state.keeps_floors
+    state.as_recorded = RULES[profile.rule].recorded
     state.index = None
 
 
@@ -85,11 +87,24 @@ def _session_forked(state: State, event: e.SessionForked) -> None:
 def override(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
     """Let a session go on under another policy or budget, where given."""
     if profile is not None:
+        was = state.as_recorded
         adopt(state, profile)
         for page in state.pages.values():  # the weights so far are not those from here on
             page.score = scored(state, page)
+        if was is not state.as_recorded:
+            _change_offers(state)
     if budget_tokens is not None:
         state.budget_tokens = state.declared_budget = budget_tokens
+
+
+def _change_offers(state: State) -> None:
+    """Summaries can stand in the prompt from now on, or no longer."""
+    state.present = sum(map(state.holdable, state.pages.values()))
+    state.arrivals = {page_id: None for page_id in state.arrivals if state.holdable(state.pages[page_id])}
+    for page in state.pages.values():
+        if not PAGE_TYPES[page.page_type].offered:
+            _require(state, page)
+    recorded.settled(state)
 
 
 def _session_closed(state: State, event: e.SessionClosed) -> None:
@@ -195,6 +210,27 @@ def _withdraw(state: State, page: Page, *, retired: bool = False, gone: bool = F
     _require(state, page)
 
 
+def _set_aside(state: State, page: Page) -> None:
+    """A rewind took a page away: it stands in no prompt until it is put back."""
+    state.present -= state.holdable(page)
+    page.away = True
+    state.dirty.pop(page.page_id, None)
+    state.arrivals.pop(page.page_id, None)
+    unindex(state, page)
+    _require(state, page)
+
+
+def _put_back(state: State, page: Page) -> None:
+    """The harness returned to a page that a rewind took away: it arrives again."""
+    page.away = False
+    if state.holdable(page):
+        state.present += 1
+        state.arrivals[page.page_id] = None
+    if page.dirty:
+        state.dirty[page.page_id] = None
+    _require(state, page)
+
+
 def _require(state: State, page: Page) -> None:
     """Keep the required set: bootstrap, constraint, the active plan, and what a caller pinned hard."""
     before = state.required.pop(page.page_id, None)
@@ -218,15 +254,20 @@ def _turn_began(state: State, event: e.TurnBegan) -> None:
 
 
 def _representation_changed(state: State, event: e.RepresentationChanged) -> None:
-    rank = RANK[event.after]
-    if rank == ABSENT:
-        state.resident.pop(event.page_id, None)
-    else:
-        state.resident[event.page_id] = rank
+    rank, resident = RANK[event.after], state.changing()
+    if rank != ABSENT:
+        resident[event.page_id] = rank
+        return
+    resident.pop(event.page_id, None)
+    if state.as_recorded:
+        recorded.left(state, event.page_id)
 
 
 def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
-    state.assembled = dict(state.resident)
+    if state.as_recorded:
+        _context_assembled(state, event)
+        return
+    state.assembled = state.resident
     state.assembled_last = tuple(state.arrivals)
     state.assembled_directory = state.present - len(state.resident) if event.directory_tokens else 0
     memo = state.index.memo if state.index else None
@@ -235,15 +276,28 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
     else:
         order = rendered_order(state, state.assembled, state.arrivals, state.assembled_directory)
         state.assembled_tags = tags_of(state, state.assembled, order, state.assembled_directory)
-    state.assembled_version = state.version
-    state.boundary_version = 0
-    state.rewritten.clear()
+    _assembled(state)
     arrived = state.assembled_last
-    state.arrivals.clear()
     for page_id in arrived:
         state.pages[page_id].last_used = state.turn
     if state.index is not None:
         advance(state, state.index, arrived)
+
+
+def _assembled(state: State) -> None:
+    state.assembled_version = state.version
+    state.boundary_version = 0
+    state.rewritten.clear()
+    state.arrivals.clear()
+
+
+def _context_assembled(state: State, event: e.PromptAssembled) -> None:
+    """The same under `recorded`: what stood in the prompt before is looked at by nobody."""
+    recorded.assembled(state)
+    state.assembled = state.resident
+    state.assembled_last, state.assembled_tags, state.assembled_directory = (), (), 0
+    state.chain, state.epoch = event.digest, event.epoch
+    _assembled(state)
 
 
 DIRECTORY: Final = ""
@@ -267,6 +321,13 @@ def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], direc
     """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
     pages = state.pages
     return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
+
+
+def tags_of_prompt(state: State) -> tuple[str, ...]:
+    """Content of the prompt that was assembled last, in its order; pages have to be as they were then."""
+    if not state.as_recorded:
+        return state.assembled_tags
+    return tuple([state.pages[page_id].tags[rank] for page_id, rank in state.assembled.items()])
 
 
 def _prompt_rendered(state: State, event: e.PromptRendered) -> None:
@@ -371,7 +432,8 @@ def _fault_observed(state: State, event: e.FaultObserved) -> None:
         return
     page = state.pages[event.page_id]
     if event.fault in (FaultType.REFETCH, FaultType.DUPLICATE_TOOL) and state.holdable(page):
-        _arrive(state, page)  # the agent gets it again, so it stands in the next prompt
+        if not state.as_recorded:  # where what the harness got again is a page of its own
+            _arrive(state, page)  # the agent gets it again, so it stands in the next prompt
     elif event.fault is FaultType.FLUSH_MISS:
         _withdraw(state, page, gone=True)
 
@@ -393,8 +455,16 @@ def _boundary_reached(state: State, event: e.BoundaryReached) -> None:
         state.updates[place] = Update(place, staged.update, state.version, page_id=staged.page_id)
     for again in event.restaged:
         state.updates[again.update].facts = again.facts
-    if event.boundary in (Boundary.COMPACT, Boundary.RESET):
+    if event.boundary in (Boundary.COMPACT, Boundary.RESET) and event.cut is not Cut.REWIND:
         state.boundary_version = state.version
+    if event.cut is Cut.REWIND:
+        for page_id in event.left:
+            _set_aside(state, state.pages[page_id])
+    for page_id in event.returned:
+        if state.pages[page_id].away:
+            _put_back(state, state.pages[page_id])
+    if state.as_recorded:
+        recorded.moved(state, event)
 
 
 def _update_validated(state: State, event: e.UpdateValidated) -> None:
@@ -444,6 +514,7 @@ HANDLERS: Final[Mapping[type[Any], Callable[[State, Any], None]]] = MappingProxy
         e.PromptAssembled: _prompt_assembled,
         e.PageUsed: _page_used,
         e.PageResolved: _page_resolved,
+        e.NeedUnmet: _nothing,
         e.FaultObserved: _fault_observed,
         e.DuplicateSignatureAlerted: _nothing,
         e.InvariantPressureObserved: _nothing,

@@ -10,6 +10,10 @@
 Without the staging mechanism nothing is staged, and what a boundary destroys while dirty is a `flush_miss`. With
 `flush_staging` alone flush and save stage and commit, and the others do not.
 
+A recorded compaction or pruning, of which it is known what it cut, moves pages only under rules that compact
+(`RuleRow.compacts`): all others write back, and keep what they hold. Under `recorded` those pages leave that the
+harness took out. A rewind takes its pages out of the prompt under every policy, and destroys nothing.
+
 Under the rule `compaction` a compaction leaves a summary: the newest pages, each at its lowest kept level, as
 many as `summary_permille` of the budget holds.
 """
@@ -20,10 +24,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from clawvm_es.core import recorded
 from clawvm_es.core.state import FieldKey, State, Update
 from clawvm_es.core.writeback import check, committed_version
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, ChangeReason, FaultReason, FaultType, PressureReason
+from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultReason, FaultType, PressureReason, Trigger
 from clawvm_es.model.pages import ABSENT, LADDER, PageType
 from clawvm_es.model.profile import RULES, Capability
 
@@ -106,7 +111,7 @@ def _write_back(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision
 
 def _destroyed(state: State, reached: e.BoundaryReached) -> Iterable[str]:
     """Dirty pages whose only copy this boundary destroys."""
-    if reached.boundary not in _DESTROYING:
+    if reached.boundary not in _DESTROYING or reached.cut is Cut.REWIND:
         return ()
     if reached.boundary is Boundary.PRUNE:
         return [page_id for page_id in state.dirty if page_id in reached.pages]
@@ -125,7 +130,15 @@ def _lowered(state: State, reached: e.BoundaryReached, lost: Iterable[str]) -> I
 def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None]) -> Iterator[tuple[str, int]]:
     """(page id, rank it may keep) for each resident page that the boundary touches, by page number."""
     resident = sorted(state.resident, key=lambda page_id: state.pages[page_id].number)
-    if reached.boundary in _EVERYTHING:
+    if reached.cut is Cut.REWIND or state.as_recorded:
+        left = {*(recorded.leaving(state, reached) if state.as_recorded else reached.left), *lost}
+        for page_id in resident:
+            if page_id in left:
+                yield page_id, ABSENT
+    elif reached.boundary is Boundary.END or not _moves(state, reached):
+        for page_id in resident:
+            yield page_id, state.resident[page_id]  # unless its only copy is lost
+    elif reached.boundary in _EVERYTHING:
         summary = _summary(state, lost) if reached.boundary is Boundary.COMPACT else {}
         unkept = not (state.keeps_bootstrap or state.can(Capability.BOUNDARY_FLOORS))
         for page_id in resident:
@@ -138,9 +151,12 @@ def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None])
             evidence = state.pages[page_id].page_type is PageType.EVIDENCE
             if page_id in named or (not named and evidence and reached.cut is None):
                 yield page_id, state.required.get(page_id, ABSENT)
-    elif reached.boundary is Boundary.END:
-        for page_id in resident:
-            yield page_id, state.resident[page_id]  # unless its only copy is lost
+
+
+def _moves(state: State, reached: e.BoundaryReached) -> bool:
+    """Tell whether a boundary moves pages that it does not destroy."""
+    told = reached.trigger is Trigger.RECORDED and reached.cut is not None
+    return not told or reached.boundary is Boundary.RESET or RULES[state.profile.rule].compacts
 
 
 def _summary(state: State, lost: Mapping[str, None]) -> Mapping[str, int]:

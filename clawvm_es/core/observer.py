@@ -8,7 +8,10 @@
 | the call repeats a declared call whose result still held | fault `duplicate_tool` |
 | otherwise | fault `refetch` |
 
-Needs are counted once per (turn, set of holders).
+Under the rule `recorded` a page is there if the harness had it in its context, and nothing can be resolved: what was
+read again is a `refetch`, any other need of pages that the harness had dropped a `need_unmet`.
+
+Needs are counted once per (turn, set of holders). A miss is charged to the newest holder that the policy offers.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from clawvm_es.core.state import Page, State, holder_set
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultReason, FaultType, Need, NeedRule, RecallOutcome
-from clawvm_es.model.pages import ABSENT, RANK
+from clawvm_es.model.pages import ABSENT, FULL, RANK
 from clawvm_es.model.profile import Capability
 
 _SILENT = {
@@ -49,19 +52,23 @@ def _outcome(state: State, need: Need, call: int | None, repeats: int | None) ->
         if _resident(state, holder.page_id, tuple(RANK[level] for level in holder.levels)):
             return e.PageUsed(holder.page_id, need.rule)
     pages = [state.pages[holder.page_id] for holder in reversed(need.holders)]
-    page = next((page for page in pages if not page.redacted), pages[0])
+    page = min(pages, key=lambda page: (page.redacted, not state.offers(page)))
     evidence: tuple[int, ...] = (page.written_version,)
     if page.redacted:
         return e.FaultObserved(FaultType.REFETCH, FaultReason.REDACTED, page.page_id, call, evidence)
+    if state.as_recorded and need.rule is not NeedRule.REPEATED_READ:
+        return e.NeedUnmet(page.page_id, need.rule, need.tokens, call)
     if _resolvable(state, page, need.rule):
         return e.PageResolved(page.page_id, need.rule, need.tokens)
-    if repeats is not None:
+    if repeats is not None and not state.as_recorded:
         evidence += (state.calls[repeats].version,)
         return e.FaultObserved(FaultType.DUPLICATE_TOOL, FaultReason.RERUN, page.page_id, call, evidence)
     return e.FaultObserved(FaultType.REFETCH, FaultReason.NOT_RESIDENT, page.page_id, call, evidence)
 
 
 def _resident(state: State, page_id: str, ranks: tuple[int, ...]) -> bool:
+    if state.as_recorded:
+        return FULL in ranks and (page_id in state.resident or page_id in state.arrivals)
     return state.resident.get(page_id, ABSENT) in ranks and page_id not in state.rewritten
 
 

@@ -88,6 +88,21 @@ COMPACTION_HYBRID: Final = attrs.evolve(
 is retrieved for a message of the user is added."""
 
 
+RECORDED: Final = attrs.evolve(
+    CLAWVM,
+    name="recorded",
+    version=1,
+    capabilities=(Capability.STAGING, Capability.RECALL_OUTCOME),
+    rule=Rule.RECORDED,
+    weights=Weights(*[0] * 13),
+    paging=Paging.EPOCHS,
+)
+"""What the harness itself held: everything in full until it took it out; the budget is 0 for none, and binds nothing.
+
+It writes back at boundaries, so that the durable store holds what was written; it selects and resolves nothing.
+"""
+
+
 def fixed(base: Profile) -> Profile:
     """`base` with the floors of bootstrap pages in every prompt: a harness that sends its instructions each time."""
     capabilities = (*base.capabilities, Capability.FIXED_BOOTSTRAP)
@@ -99,7 +114,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
-            *(CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU),
+            *(CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, RECORDED),
             *(each for base in _BASELINES for each in (base, fixed(base))),
         )
     }

@@ -64,8 +64,16 @@ Watch: TypeAlias = Callable[[Selection, Iterable[Step]], Iterable[Step]]
 
 def select(state: State, turn: TurnBegan, watch: Watch | None = None) -> Selection:
     """Select the next prompt's pages; `state` is the one before the turn began. `watch` changes nothing of it."""
+    if state.as_recorded:
+        return _all_that_stands(state)
     selection, degraded = require(state, turn)
     return fill(state, turn, selection, degraded, watch)
+
+
+def _all_that_stands(state: State) -> Selection:
+    """The rule `recorded` selects nothing."""
+    levels = {**state.resident, **dict.fromkeys(state.arrivals, FULL)}
+    return Selection(levels, 0, 0, reasons=dict.fromkeys(state.arrivals, _ARRIVAL))
 
 
 # -------------------------------------------------------------------------------------------- phase 1

@@ -7,6 +7,7 @@ give equal states at every step, and the selection index kept along the way equa
 from __future__ import annotations
 
 import copy
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 import attrs
@@ -58,6 +59,7 @@ class Page:
     retired: bool = False
     gone: bool = False  # its content was erased or destroyed: it cannot be resolved
     redacted: bool = False
+    away: bool = False  # the harness went back to before it was written, and has not returned since
     signature: int | None = None
     source: str | None = None
     hull: Hull | None = attrs.field(default=None, eq=False, repr=False)  # from rank `hull_base`, worked out once
@@ -109,6 +111,8 @@ class Update:
 
 
 _NEVER_OFFERED: Final = tuple(page_type for page_type, row in PAGE_TYPES.items() if not row.offered)
+EMPTY: Final = sha256(b"").hexdigest()
+"""Digest of a context that holds nothing."""
 UNOPENED: Final = Profile(
     "unopened", 0, (), Rule.HULL, Order.DENSITY, Weights(*[0] * 13), 0, 0, 0, 0, Paging.TURN, 0, 0, 0, 0, 0, 0
 )
@@ -127,6 +131,7 @@ class State:
     ranks_reuse: bool = False  # whether pages are ranked by how likely they are needed again
     keeps_floors: bool = False  # whether it has the mechanism of floors
     keeps_bootstrap: bool = False  # or that of the floors of bootstrap pages alone
+    as_recorded: bool = False  # whether the prompt is what the harness itself held
     budget_tokens: int = 0
     declared_budget: int = 0  # what the harness opened the session with, or adopted; set_budget leaves it
     on_pressure: OnPressure = OnPressure.DEGRADE
@@ -149,6 +154,15 @@ class State:
     assembled_version: int = 0
     rewritten: dict[str, None] = attrs.field(factory=dict)  # pages with new content since then
     boundary_version: int = 0  # of the compaction or reset since then, else 0
+
+    layout: dict[int, int] = attrs.field(factory=dict)  # under `recorded`: place in the context → tokens of the copy
+    copies: dict[str, tuple[int, ...]] = attrs.field(factory=dict)  # page id → places, the newest copy last
+    appended: int = 0  # copies so far: the last place that was given
+    sent: int = 0  # tokens of all copies
+    prefix: int = 0  # of them, those before the first one that left since the last assembly
+    cut: bool = False  # whether any left since then
+    chain: str = EMPTY  # digest of the context, which covers what was appended and taken out, in order
+    epoch: int = 0  # assemblies that did not begin with the one before
 
     turn_needs: dict[frozenset[str], None] = attrs.field(factory=dict)
     rendered_version: int = 0
@@ -203,7 +217,17 @@ class State:
 
     def holdable(self, page: Page) -> bool:
         """Tell whether a page can stand in a prompt at all."""
-        return not (page.retired or page.gone or page.page_type in _NEVER_OFFERED)
+        return not (page.retired or page.gone) and self.offers(page)
+
+    def offers(self, page: Page) -> bool:
+        """Tell whether the policy may show a page that is there: none that a rewind took away, and no summary."""
+        return not page.away and (self.as_recorded or page.page_type not in _NEVER_OFFERED)
+
+    def changing(self) -> dict[str, int]:
+        """`resident`, to be changed: the prompt that was assembled with it stays as it was."""
+        if self.resident is self.assembled:
+            self.resident = dict(self.resident)
+        return self.resident
 
     def valid_call(self, signature: int | None) -> Call | None:
         """The earlier call with this signature whose result still holds, if there is one."""

@@ -8,7 +8,7 @@ Some policies have no steps: see `model.profile.Rule`.
 
 | why a page stands no higher, first that matches | |
 |---|---|
-| retired, redacted, destroyed | it cannot stand in a prompt |
+| retired, redacted, destroyed, rewound | it cannot stand in a prompt |
 | top | there is nothing above |
 | pressure, boundary | phase 1 could not install what it requires, or lost it at a boundary |
 | not_retrieved | the retriever did not name it, or was not asked |
@@ -16,6 +16,7 @@ Some policies have no steps: see `model.profile.Rule`.
 | misfit | its next step (or level, or floor) has more tokens than were left |
 | no_utility | its score is 0 |
 | not_reached | the pass ended before its next step |
+| left | under `recorded`: the harness took it out |
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class Stop(StrEnum):
     RETIRED = "retired"
     REDACTED = "redacted"
     DESTROYED = "destroyed"
+    REWOUND = "rewound"
     NOT_OFFERED = "not_offered"
     TOP = "top"
     PRESSURE = "pressure"
@@ -69,6 +71,7 @@ class Stop(StrEnum):
     MISFIT = "misfit"
     NO_UTILITY = "no_utility"
     NOT_REACHED = "not_reached"
+    LEFT = "left"
 
 
 @attrs.frozen
@@ -231,7 +234,7 @@ def _account(
     """Return the tokens that each part of the assembly took; a floor counts as floor, whatever raised its page."""
     assert state.opened is not None
     spent: dict[ChangeReason | Kept, int] = dict.fromkeys((*ChangeReason, Kept.KEPT), 0)
-    keeps = RULES[state.profile.rule].keeps
+    keeps = RULES[state.profile.rule].compacts
     for page_id, rank in installed.items():
         page = state.pages[page_id]
         base = min(state.held_floor(page), rank)
@@ -301,7 +304,7 @@ def _by(
         return None
     if any(offer.outcome is Outcome.TAKEN for offer in steps):
         return selection.reasons.get(page.page_id, ChangeReason.RAISED)
-    kept = RULES[state.profile.rule].keeps and rank > state.held_floor(page)
+    kept = RULES[state.profile.rule].compacts and rank > state.held_floor(page)
     return selection.reasons.get(page.page_id, Kept.KEPT if kept else ChangeReason.FLOOR)
 
 
@@ -315,6 +318,8 @@ def _stop(state: State, selection: Selection, page: Page, rank: int, refused: Of
         return _stop_of_unholdable(page), None, None
     if rank == FULL:
         return Stop.TOP, None, None
+    if state.as_recorded:
+        return Stop.LEFT, None, None
     early = _stop_of_phase_1(state, selection, page)
     if early is not None:
         return early
@@ -332,7 +337,9 @@ def _stop_of_unholdable(page: Page) -> Stop:
         return Stop.RETIRED
     if page.redacted:
         return Stop.REDACTED
-    return Stop.DESTROYED if page.gone else Stop.NOT_OFFERED
+    if page.gone:
+        return Stop.DESTROYED
+    return Stop.REWOUND if page.away else Stop.NOT_OFFERED
 
 
 def _stop_of_phase_1(state: State, selection: Selection, page: Page) -> _Stopped | None:

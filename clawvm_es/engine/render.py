@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import attrs
 
+from clawvm_es.core.evolve import tags_of_prompt
 from clawvm_es.core.state import Page, State
 from clawvm_es.errors import JournalTooNew
 from clawvm_es.journal.lineage import read_session
@@ -70,13 +71,13 @@ class Renderer:
         """The prompt that was assembled last, without the fixed region: as text, and its bytes."""
         pieces = self._frames(state)
         if len(self._framed) > 4 * len(pieces) + 64:
-            self._framed = dict(zip(state.assembled_tags, pieces, strict=True))
+            self._framed = dict(zip(tags_of_prompt(state), pieces, strict=True))
         return "".join([piece.text for piece in pieces]), b"".join([piece.body for piece in pieces])
 
     def surplus(self, state: State, counter: TokenCounter) -> int:
         """Tokens that the prompt has beyond the counts of its pages: 0 but for pages counted in an older frame."""
         tokens = 0
-        for tag, framed_ in zip(state.assembled_tags, self._frames(state), strict=True):
+        for tag, framed_ in zip(tags_of_prompt(state), self._frames(state), strict=True):
             if framed_.otherwise:
                 page, rank = _page_of(state, tag)
                 assert page is not None
@@ -86,7 +87,7 @@ class Renderer:
     def pieces(self, state: State) -> list[Piece]:
         """The spans of the prompt that was assembled last, in rendered order."""
         found = []
-        for tag, framed_ in zip(state.assembled_tags, self._frames(state), strict=True):
+        for tag, framed_ in zip(tags_of_prompt(state), self._frames(state), strict=True):
             page, rank = _page_of(state, tag)
             found.append(Piece(page.page_id if page else None, LADDER[rank] if page else None, framed_.text))
         return found
@@ -94,12 +95,12 @@ class Renderer:
     def _frames(self, state: State) -> list[_Framed]:
         """The framed pages of the prompt; texts that are not at hand are read in one go."""
         known = self._framed
-        new = {tag: _page_of(state, tag) for tag in state.assembled_tags if tag not in known}
+        new = {tag: _page_of(state, tag) for tag in tags_of_prompt(state) if tag not in known}
         names = [name for page, rank in new.values() if page for name in (page.source, page.bodies[rank]) if name]
         bodies = self._open_all([name for name in names if name not in self._texts])
         for tag, (page, rank) in new.items():
             known[tag] = self._frame(page, rank, bodies)
-        return [known[tag] for tag in state.assembled_tags]
+        return [known[tag] for tag in tags_of_prompt(state)]
 
     def _frame(self, page: Page | None, rank: int, bodies: Mapping[str, bytes]) -> _Framed:
         if page is None:

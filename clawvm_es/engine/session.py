@@ -273,7 +273,8 @@ class Session:
         with self._shell.lock:
             outcome = self._run(build)
             if outcome.appended or key is None:
-                state, text = self.state, self._shell.prompt
+                state = self.state
+                text = self._shell.render(state) if state.as_recorded else self._shell.prompt
             else:
                 state = self._shell.state_after(key)
                 text = self._shell.render(state)

@@ -397,6 +397,9 @@ class Shell:
         if state.profile.retrieves and not turn.retrieved:
             command = attrs.evolve(command, data=replace(turn, retrieved=self._retrieve(state)))
         stamped = self._fold(state, command)
+        if state.as_recorded:  # the harness sent a prompt of its own, whose bytes nobody kept
+            self.prompt = ""
+            return stamped
         self.prompt, body = self._renderer.render(state)
         assembled = next(new.data for new in stamped if isinstance(new.data, e.PromptAssembled))
         tokens = assembled.tokens - assembled.directory_tokens  # the line itself, not what was reserved for it
@@ -557,7 +560,7 @@ def cause_of(state: State, data: e.Input) -> int | None:
     if isinstance(data, e.PromptRendered):
         return state.assembled_version or None
     if isinstance(data, e.ModelResponded):
-        return state.rendered_version or None
+        return max(state.rendered_version, state.assembled_version if state.as_recorded else 0) or None
     if isinstance(data, e.ToolCalled):
         return state.responded_version or None
     if isinstance(data, e.ToolReturned):

@@ -24,6 +24,7 @@ class Figures:
     turns: int = 0
     hits: int = 0
     page_ins: int = 0
+    unmet: int = 0
     faults: dict[FaultType, int] = attrs.field(factory=lambda: dict.fromkeys(FaultType, 0))
     alerts: int = 0
     pressure: int = 0
@@ -33,7 +34,7 @@ class Figures:
     @property
     def misses(self) -> int:
         """Needs whose page was not in the prompt at a sufficient level."""
-        return self.page_ins + sum(self.faults[fault] for fault in NEED_FAULTS)
+        return self.page_ins + self.unmet + sum(self.faults[fault] for fault in NEED_FAULTS)
 
     @property
     def needs(self) -> int:
@@ -46,6 +47,8 @@ class Figures:
             self.hits += 1
         elif isinstance(event, e.PageResolved):
             self.page_ins += 1
+        elif isinstance(event, e.NeedUnmet):
+            self.unmet += 1
         elif isinstance(event, e.PromptAssembled):
             self.turns += 1
             self.tokens += event.tokens

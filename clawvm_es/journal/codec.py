@@ -22,7 +22,19 @@ from clawvm_es.model.events import EVENT_TYPES, KINDS, Event
 
 COMMITMENT_FIELDS: Final = frozenset(
     (
-        *("arguments", "body", "call_id", "error", "field_name", "fixed", "key", "model_name", "name", "native"),
+        *(
+            "arguments",
+            "body",
+            "call_id",
+            "error",
+            "field_name",
+            "fixed",
+            "folder",
+            "key",
+            "model_name",
+            "name",
+            "native",
+        ),
         *("prompt", "provider", "query", "result", "signature_key", "slot_name", "source", "thinking"),
         *("validator", "value"),
     )

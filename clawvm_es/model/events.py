@@ -60,11 +60,13 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `renderer` makes the prompts (empty: not known, `prompt_rendered` says); `importer` is the version of the
     importer that recorded the session (0: not known, or live). Without `levels` pages are kept in full only.
+    `folder` is a commitment to the folder that the agent worked in. The budget is 0 where there is none, which the
+    policy `recorded` alone allows.
     """
 
     TYPE: ClassVar[str] = "session_opened"
-    SCHEMA_VERSION: ClassVar[int] = 4
-    profile: Profile  # since version 2 with `scoring` and thresholds, since version 4 with paging and prices
+    SCHEMA_VERSION: ClassVar[int] = 5
+    profile: Profile  # since version 2 with `scoring` and thresholds, 4 with paging and prices, 5 with `recorded`
     budget_tokens: Tokens
     counter: str
     decider_version: Count
@@ -79,6 +81,7 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     importer: Count = 0
     levels: bool = True
     hides_secrets: bool | None = None  # None: not known
+    folder: str | None = None  # since version 5
 
 
 class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -88,11 +91,13 @@ class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     TYPE: ClassVar[str] = "session_forked"
-    SCHEMA_VERSION: ClassVar[int] = 4
+    SCHEMA_VERSION: ClassVar[int] = 5
     parent: str
     parent_version: Ordinal
     parent_hash: str
-    profile: Profile | None = None  # since version 3 as in `session_opened` 2, since version 4 as in its 4
+    profile: Profile | None = (
+        None  # since version 3 as in `session_opened` 2, since versions 4 and 5 as in its 4 and 5
+    )
     budget_tokens: Tokens | None = None
     allow_new_calls: bool = False  # since version 2
 
@@ -291,7 +296,7 @@ class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
     `pages` are those that a prune names (none: all evidence). `restaged` renews the facts of pending
     updates by their ordinals, in the same order, where a shared scope moved on. `cut` says how a harness cut its
-    context, `left` and `returned` are the pages that it took out and put back, where that is known. `told_by` says
+    context (None: not known), `left` and `returned` are the pages that it took out and put back. `told_by` says
     who told us, where it was no transcript.
     """
 
@@ -345,8 +350,8 @@ class SettingsAdopted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """The session continues under other settings; those that are not given stay as they were."""
 
     TYPE: ClassVar[str] = "settings_adopted"
-    SCHEMA_VERSION: ClassVar[int] = 2
-    profile: Profile | None = None  # since version 2 as in version 4 of `session_opened`
+    SCHEMA_VERSION: ClassVar[int] = 3
+    profile: Profile | None = None  # since versions 2 and 3 as in versions 4 and 5 of `session_opened`
     budget_tokens: Tokens | None = None
     on_pressure: OnPressure | None = None
     hides_secrets: bool | None = None  # since version 2
@@ -430,6 +435,20 @@ class PageResolved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     page_id: str
     rule: NeedRule
     tokens: int = 0
+
+
+class NeedUnmet(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The harness had dropped every page that holds what the model used; `page_id` is the newest of them.
+
+    `tokens` are those of the used text, `call` is the call that used it. Observed under the policy `recorded` alone.
+    """
+
+    TYPE: ClassVar[str] = "need_unmet"
+    SCHEMA_VERSION: ClassVar[int] = 1
+    page_id: str
+    rule: NeedRule
+    tokens: int = 0
+    call: int | None = None
 
 
 class FaultObserved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -547,6 +566,7 @@ Decision: TypeAlias = (
     | PromptAssembled
     | PageUsed
     | PageResolved
+    | NeedUnmet
     | FaultObserved
     | DuplicateSignatureAlerted
     | InvariantPressureObserved

@@ -47,6 +47,7 @@ class Rule(StrEnum):
     RETRIEVAL = "retrieval"
     RETRIEVAL_CACHE = "retrieval_cache"
     COMPACTION = "compaction"
+    RECORDED = "recorded"
 
 
 class Key(StrEnum):
@@ -67,7 +68,8 @@ class RuleRow:
     `key` orders the steps that phase 2 takes where the rule `spends` on steps; with `whole_results` the steps are
     tool results in full and nothing else. A rule that `retrieves` asks a retriever and installs what it found in
     full; with `at_user_messages` only when the user said something. One that `keeps` what stood in the prompt
-    before has no phase 2 and leaves a summary when the harness compacts. `says` is what `why` calls the order.
+    before has no phase 2 and leaves a summary when the harness compacts. With `recorded` nothing is selected at all:
+    everything stands in full until the harness took it out. `says` is what `why` calls the order.
     """
 
     says: str = ""
@@ -77,6 +79,12 @@ class RuleRow:
     retrieves: bool = False
     at_user_messages: bool = False
     keeps: bool = False
+    recorded: bool = False
+
+    @property
+    def compacts(self) -> bool:
+        """Tell whether a compaction or pruning that a harness recorded moves pages under the rule."""
+        return self.keeps or self.recorded
 
 
 RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
@@ -89,6 +97,7 @@ RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
         Rule.COMPACTION: RuleRow(
             "kept, then retrieved", spends=False, retrieves=True, at_user_messages=True, keeps=True
         ),
+        Rule.RECORDED: RuleRow("as recorded", spends=False, recorded=True),
     }
 )
 """The table of selection rules: adding a rule is a member of `Rule`, a row here, and a profile that names it."""

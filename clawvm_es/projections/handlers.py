@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Evidence, UpdateFacts
+from clawvm_es.model.facts import Cut, Evidence, UpdateFacts
 from clawvm_es.model.pages import ABSENT, LADDER, PAGE_TYPES, OriginKind
 from clawvm_es.projections.lean import (
     LeanOrigin,
@@ -185,12 +185,25 @@ def _update_staged(s: SessionFold, data: e.UpdateStaged) -> None:
 
 
 def _boundary_reached(s: SessionFold, data: e.BoundaryReached) -> None:
-    name = _PLURAL[data.boundary.value]
-    setattr(s.row, name, getattr(s.row, name) + 1)
+    if data.cut is Cut.REWIND:
+        for page_id in data.left:
+            _stand(s, page_id, "present", "rewound")
+    else:
+        name = _PLURAL[data.boundary.value]
+        setattr(s.row, name, getattr(s.row, name) + 1)
+    for page_id in data.returned:
+        _stand(s, page_id, "rewound", "present")
     s.turn.boundaries += 1
     s.staged = {staged.page_id: staged.update for staged in data.staged}
     for again in data.restaged:
         stage(s, s.update(again.update), again.facts)
+
+
+def _stand(s: SessionFold, page_id: str, was: str, now: str) -> None:
+    """Note that a rewind took a page away, or that the harness returned to it."""
+    page = s.page(page_id)
+    if page.status == was:
+        page.status, page.changed_version = now, s.version
 
 
 def _budget_changed(s: SessionFold, data: e.BudgetChanged) -> None:
@@ -262,6 +275,12 @@ def _page_resolved(s: SessionFold, data: LeanPageResolved) -> None:
     page.last_used_turn = s.turn.turn
     page.changed_version = s.version
     for name in ("needs", "page_ins", "misses"):
+        count(s, name)
+
+
+def _need_unmet(s: SessionFold, data: e.NeedUnmet) -> None:
+    s.page(data.page_id).changed_version = s.version
+    for name in ("needs", "misses"):
         count(s, name)
 
 
@@ -379,6 +398,7 @@ _APPLY: Final[Mapping[type[e.Event], Callable[[SessionFold, Any], None]]] = {
     e.PromptAssembled: _prompt_assembled,
     e.PageUsed: _page_used,
     e.PageResolved: _page_resolved,
+    e.NeedUnmet: _need_unmet,
     e.FaultObserved: _fault_observed,
     e.DuplicateSignatureAlerted: _duplicate_signature_alerted,
     e.InvariantPressureObserved: _invariant_pressure_observed,

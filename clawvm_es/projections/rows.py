@@ -114,7 +114,7 @@ class PageRow:
     level: str = Fidelity.ABSENT.value
     tokens: int = 0  # of that level
     full_tokens: int = 0
-    status: str = "present"  # or retired, redacted
+    status: str = "present"  # or retired, redacted, rewound
     pin: str = ""
     dirty: bool = False
     active: bool = True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from clawvm_es.history.figures import NEED_FAULTS
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.facts import Boundary, FaultType
@@ -63,6 +64,7 @@ def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
         "needs": row.needs,
         "hits": row.hits,
         "page_ins": row.page_ins,
+        "unmet": row.misses - row.page_ins - sum(getattr(row, fault) for fault in NEED_FAULTS),
         "misses": row.misses,
         "faults": {str(fault): getattr(row, fault) for fault in FaultType},
         "alerts": row.alerts,
@@ -145,6 +147,7 @@ def figures(found: Figures) -> dict[str, Any]:
         "needs": found.needs,
         "hits": found.hits,
         "page_ins": found.page_ins,
+        "unmet": found.unmet,
         "misses": found.misses,
         "faults": {str(fault): count for fault, count in found.faults.items()},
         "alerts": found.alerts,

@@ -60,6 +60,8 @@ _PLAIN: Final[Mapping[Stop, str]] = {
     Stop.REDACTED: "redacted: no level is left",
     Stop.DESTROYED: "destroyed before it was committed",
     Stop.NOT_OFFERED: "a summary of the harness: prompts that clawvm selects hold what it replaced",
+    Stop.REWOUND: "rewound: the session went back to before it was written",
+    Stop.LEFT: "the harness took it out of its context",
     Stop.BOUNDARY: "its floor was lost at a boundary",
     Stop.NOT_RETRIEVED: "not retrieved",
     Stop.SHARE: "all that is new had to fit in its share of what was left",

@@ -17,6 +17,8 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
     ChangeReason,
+    Cut,
+    EpochTrigger,
     FaultReason,
     FaultType,
     Need,
@@ -27,6 +29,7 @@ from clawvm_es.model.facts import (
     RejectReason,
     ReturnStatus,
     SchemaVerdict,
+    Trigger,
     UpdateFacts,
 )
 from clawvm_es.model.pages import Author, Fidelity, PageType, Pin, Scope
@@ -41,6 +44,7 @@ FLOOR = {
     PageType.PREFERENCE: 1,
     PageType.EVIDENCE: 1,
     PageType.CONVERSATION: 1,
+    PageType.SUMMARY: 0,
 }
 PINNED = {PageType.BOOTSTRAP: Pin.HARD, PageType.CONSTRAINT: Pin.HARD, PageType.PLAN: Pin.SOFT}
 WRITTEN_BACK = (PageType.CONSTRAINT, PageType.PLAN, PageType.PREFERENCE)
@@ -79,6 +83,8 @@ class PlainPage:
     redacted: bool = False
     lost: bool = False  # destroyed before it was committed
     alive: bool = True
+    away: bool = False  # rewound, and not put back
+    summaries: bool = False  # whether the policy shows summaries
 
     @property
     def id(self) -> str:
@@ -108,8 +114,13 @@ class PlainPage:
 
     @property
     def offered(self) -> bool:
-        """Whether it can stand in a prompt; a harness's summary never does."""
-        return self.alive and self.written.page_type is not PageType.SUMMARY
+        """Whether it can stand in a prompt; a harness's summary does as recorded only."""
+        return self.alive and self.shown
+
+    @property
+    def shown(self) -> bool:
+        """Whether the policy would show it, were it alive."""
+        return not self.away and (self.summaries or self.written.page_type is not PageType.SUMMARY)
 
     @property
     def floor(self) -> int:
@@ -158,6 +169,14 @@ class Call:
     ended: list[tuple[int, ReturnStatus]] = field(default_factory=list)
 
 
+@dataclass(eq=False)
+class Copy:
+    """A copy of a page in the recorded context."""
+
+    page_id: str
+    tokens: int
+
+
 class Plain:
     """The model: pages, calls and updates by number, and everything that was written, in order."""
 
@@ -174,6 +193,7 @@ class Plain:
         self.early: dict[int, tuple[int, ReturnStatus]] = {}
         self.kinds: list[object] = []
         self.writes: list[tuple[int, object]] = []  # (version, resource or class of resources)
+        self.shown_before: dict[str, int] = {}  # levels of the last prompt
         self.boundary = self.assembled = 0  # versions: a compaction or reset since the last assembly, and that
         self.requirement: list[str] = []  # what is required, as it came to be
         self.dirty: list[str] = []
@@ -182,6 +202,9 @@ class Plain:
         self.pending: list[int] = []
         self.store: dict[tuple[str, str], int] = {}
         self.scopes: dict[str, int] = {}
+        self.context: list[Copy] = []  # as recorded: all that stands, older copies of pages included
+        self.sent: list[Copy] = []  # the same as of the last prompt
+        self.chain, self.epoch, self.cut = sha256(b"").hexdigest(), 0, False
 
     # --------------------------------------------------------------------------------------- decisions
 
@@ -258,12 +281,13 @@ class Plain:
 
     def _outcome(self, need: Need, call: int | None, repeats: int | None) -> e.Decision:
         newest_first = list(reversed(need.holders))
+        if self.recorded:
+            return self._outcome_as_recorded(need, call)
         for holder in newest_first:
             level = LEVELS[self.resident.get(holder.page_id, 0)]
             if level in holder.levels and level is not Fidelity.ABSENT and holder.page_id not in self.changed:
                 return e.PageUsed(holder.page_id, need.rule)
-        pages = [self.pages[holder.page_id] for holder in newest_first]
-        page = next((page for page in pages if not page.redacted), pages[0])
+        page = self._charged(need)
         evidence = (page.version,)
         if page.redacted:
             return e.FaultObserved(FaultType.REFETCH, FaultReason.REDACTED, page.id, call, evidence)
@@ -274,6 +298,28 @@ class Plain:
             evidence = (page.version, self.calls[repeats].version)
             return e.FaultObserved(FaultType.DUPLICATE_TOOL, FaultReason.RERUN, page.id, call, evidence)
         return e.FaultObserved(FaultType.REFETCH, FaultReason.NOT_RESIDENT, page.id, call, evidence)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether prompts are what the harness itself held."""
+        return self.profile.rule is Rule.RECORDED
+
+    def _charged(self, need: Need) -> PlainPage:
+        """The newest holder that is not erased and that the policy shows, as far as there is one."""
+        pages = [self.pages[holder.page_id] for holder in reversed(need.holders)]
+        whole = [page for page in pages if not page.redacted] or pages
+        return ([page for page in whole if page.shown] or whole)[0]
+
+    def _outcome_as_recorded(self, need: Need, call: int | None) -> e.Decision:
+        for holder in reversed(need.holders):
+            held = holder.page_id in self.resident or holder.page_id in self.arrivals
+            if held and Fidelity.FULL in holder.levels:
+                return e.PageUsed(holder.page_id, need.rule)
+        page = self._charged(need)
+        if page.redacted or need.rule is NeedRule.REPEATED_READ:
+            why = FaultReason.REDACTED if page.redacted else FaultReason.NOT_RESIDENT
+            return e.FaultObserved(FaultType.REFETCH, why, page.id, call, (page.version,))
+        return e.NeedUnmet(page.id, need.rule, need.tokens, call)
 
     def _leave(self, page_ids: list[str], why: ChangeReason) -> list[e.Decision]:
         return [
@@ -293,8 +339,50 @@ class Plain:
     # ------------------------------------------------------------------------------------- the next prompt
 
     def _prompt(self, data: e.TurnBegan) -> list[e.Decision]:
+        if self.recorded:
+            return self._as_recorded(data)
         plan = self.plan(data)
         return [*self._changes(plan), self._assembled(plan, data), *plan.pressure, *self._short(plan)]
+
+    def _as_recorded(self, data: e.TurnBegan) -> list[e.Decision]:
+        """What is new stands at the end; nothing else moves."""
+        found: list[e.Decision] = [
+            e.RepresentationChanged(
+                page_id, LEVELS[self.resident.get(page_id, 0)], Fidelity.FULL, ChangeReason.ARRIVAL
+            )
+            for page_id in self.arrivals
+            if self.resident.get(page_id) != 4
+        ]
+        tokens = data.fixed_tokens + sum(copy.tokens for copy in self.context)
+        tokens += sum(self.pages[page_id].full for page_id in self.arrivals)
+        same = 0
+        while same < min(len(self.context), len(self.sent)) and self.context[same] is self.sent[same]:
+            same += 1
+        cached = data.fixed_tokens + sum(copy.tokens for copy in self.context[:same])
+        anew = self.cut or self.epoch == 0
+        digest = self.chain
+        if self.arrivals:
+            tags = [f"{page_id}.{self.pages[page_id].content}.4" for page_id in self.arrivals]
+            digest = sha256("\n".join([digest, *tags]).encode()).hexdigest()
+        found.append(
+            e.PromptAssembled(
+                budget_tokens=self.budget,
+                tokens=tokens,
+                pages=len({*self.resident, *self.arrivals}),
+                uncached_tokens=tokens - (cached if data.fixed_tokens == self.fixed else 0),
+                digest=digest,
+                epoch=self.epoch + anew,
+                trigger=EpochTrigger.FORCED if anew else None,
+            )
+        )
+        for page_id in self.requirement if self.boundary else ():
+            if page_id in self.shown_before and page_id not in self.resident and page_id not in self.arrivals:
+                page = self.pages[page_id]
+                fault, why = FaultType.PINNED_INVARIANT_MISS, FaultReason.BELOW_FLOOR
+                if page.written.page_type is PageType.BOOTSTRAP:
+                    fault, why = FaultType.POST_COMPACTION_BOOTSTRAP, FaultReason.ABSENT_AFTER_BOUNDARY
+                found.append(e.FaultObserved(fault, why, page_id, evidence=(page.version, self.boundary)))
+        return found
 
     def plan(self, data: e.TurnBegan) -> Plan:
         """The prompt that a turn begins with."""
@@ -637,7 +725,8 @@ class Plain:
 
     def _loses(self, data: e.BoundaryReached) -> list[e.Decision]:
         """A boundary that writes nothing back destroys what is dirty, unless it destroys nothing."""
-        lost = [] if data.boundary in (Boundary.FLUSH, Boundary.SAVE) else self.dirty
+        keeps = data.boundary in (Boundary.FLUSH, Boundary.SAVE) or data.cut is Cut.REWIND
+        lost = [] if keeps else self.dirty
         if data.boundary is Boundary.PRUNE:
             lost = [page_id for page_id in lost if page_id in data.pages]
         found: list[e.Decision] = []
@@ -654,12 +743,19 @@ class Plain:
         for page in sorted((self.pages[page_id] for page_id in self.resident), key=lambda page: page.number):
             before = self.resident[page.id]
             after = 0 if page.id in lost else self._keeps(page, data, summary)
-            if after < before and data.boundary not in (Boundary.FLUSH, Boundary.SAVE):
+            if after < before:
                 found.append(e.RepresentationChanged(page.id, LEVELS[before], LEVELS[after], ChangeReason.BOUNDARY))
         return found
 
     def _keeps(self, page: PlainPage, data: e.BoundaryReached, summary: dict[str, int]) -> int:
         """The rank that a boundary leaves a page."""
+        if self.recorded:
+            return 0 if page.id in self._taken(data) else 4
+        if data.cut is Cut.REWIND:
+            return 0 if page.id in data.left else 4
+        told = data.trigger is Trigger.RECORDED and data.cut is not None
+        if told and data.boundary is not Boundary.RESET and self.profile.rule is not Rule.COMPACTION:
+            return 4
         bootstrap = page.written.page_type is PageType.BOOTSTRAP
         if data.boundary in (Boundary.COMPACT, Boundary.RESET):
             unkept = bootstrap and not (self.fixed_bootstrap or self.has(Capability.BOUNDARY_FLOORS))
@@ -669,6 +765,24 @@ class Plain:
         if data.boundary is Boundary.PRUNE and pruned:
             return page.floor if page.required else 0
         return 4
+
+    def _taken(self, data: e.BoundaryReached) -> list[str]:
+        """The pages that a boundary takes out of the recorded context."""
+        held = [*self.resident, *self.arrivals]
+        if data.cut is not None or data.left:
+            return [*data.left, *data.pages]
+        if data.boundary is Boundary.PRUNE:
+            evidence = [each for each in held if self.pages[each].written.page_type is PageType.EVIDENCE]
+            return list(data.pages) or evidence
+        if data.boundary in (Boundary.COMPACT, Boundary.RESET):
+            stated = (PageType.BOOTSTRAP, PageType.CONSTRAINT)
+            written = {each: self.pages[each].written for each in held}
+            return [
+                page_id
+                for page_id, page in written.items()
+                if page.author is not Author.HARNESS or page.page_type not in stated
+            ]
+        return []
 
     def _summary(self, lost: list[str]) -> dict[str, int]:
         """The newest pages at their lowest level, as many as a share of the budget holds."""
@@ -716,8 +830,18 @@ class Plain:
         self.budget = event.budget_tokens
 
     def _see_settings_adopted(self, event: e.SettingsAdopted | e.SessionForked) -> None:
+        was = self.recorded
         self.profile = event.profile or self.profile
         self.budget = event.budget_tokens or self.budget
+        if was is self.recorded:
+            return
+        for page in self.pages.values():
+            page.summaries = self.recorded
+            if page.written.page_type is PageType.SUMMARY:
+                _last(self.requirement, page.id, page.required)
+        waiting = [*self.resident, *self.arrivals] if self.recorded else self.arrivals
+        self.arrivals = [page_id for page_id in dict.fromkeys(waiting) if self.pages[page_id].offered]
+        self.prompt, self.context, self.sent, self.cut = [], [], [], bool(self.resident)
 
     _see_session_forked = _see_settings_adopted
 
@@ -738,6 +862,7 @@ class Plain:
             uses=known.uses if known else 0,
             edited=known.edited if known else 0,
             dirty=dirty if event.dirty is None else event.dirty,
+            summaries=self.recorded,
         )
         _last(self.arrivals, event.page_id, self.pages[event.page_id].offered)
         _last(self.dirty, event.page_id, self.pages[event.page_id].dirty)
@@ -771,8 +896,16 @@ class Plain:
         self.resident.pop(event.page_id, None)
         if event.after is not Fidelity.ABSENT:
             self.resident[event.page_id] = LEVELS.index(event.after)
+        elif any(copy.page_id == event.page_id for copy in self.context):
+            self.context = [copy for copy in self.context if copy.page_id != event.page_id]
+            self.chain = sha256(f"{self.chain}\n-{event.page_id}".encode()).hexdigest()
+            self.cut = True
 
     def _see_prompt_assembled(self, event: e.PromptAssembled) -> None:
+        self.shown_before = dict(self.resident)
+        if self.recorded:
+            self.context += [Copy(page_id, self.pages[page_id].full) for page_id in self.arrivals]
+            self.sent, self.chain, self.epoch, self.cut = list(self.context), event.digest, event.epoch, False
         self.prompt = self._rendered(self.resident, event.directory_tokens > 0)
         for page_id in self.arrivals:
             self.pages[page_id].last_used = self.turn
@@ -791,7 +924,7 @@ class Plain:
 
     def _see_fault_observed(self, event: e.FaultObserved) -> None:
         if event.page_id and event.fault in (FaultType.REFETCH, FaultType.DUPLICATE_TOOL):
-            if self.pages[event.page_id].offered:
+            if self.pages[event.page_id].offered and not self.recorded:
                 self._arrives(event.page_id)
         elif event.fault is FaultType.FLUSH_MISS:
             self._gone(event.page_id or "")
@@ -832,8 +965,25 @@ class Plain:
 
     def _see_boundary_reached(self, event: e.BoundaryReached) -> None:
         self.updates.extend((staged.update, staged.page_id) for staged in event.staged)
-        if event.boundary in (Boundary.COMPACT, Boundary.RESET):
+        if event.boundary in (Boundary.COMPACT, Boundary.RESET) and event.cut is not Cut.REWIND:
             self.boundary = self.version
+        for page_id in event.left if event.cut is Cut.REWIND else ():
+            self.pages[page_id].away = True
+            for order in (self.arrivals, self.dirty, self.requirement):
+                _last(order, page_id, False)
+        for page_id in event.returned:
+            page = self.pages[page_id]
+            if page.away:
+                page.away = False
+                _last(self.arrivals, page_id, page.offered)
+                _last(self.dirty, page_id, page.dirty)
+                _last(self.requirement, page_id, page.required)
+        if self.recorded:
+            for page_id in self._taken(event):
+                _last(self.arrivals, page_id, False)
+            for page_id in event.returned:
+                if page_id not in self.resident and page_id not in self.arrivals and self.pages[page_id].offered:
+                    self.arrivals.append(page_id)
 
     def _see_update_validated(self, event: e.UpdateValidated) -> None:
         self.pending.append(event.update)
@@ -870,8 +1020,12 @@ class Plain:
             "scopes": (state.scopes, self.scopes),
             "pending": (list(state.pending), self.pending),
         }
+        if self.recorded:
+            known["context"] = (state.sent, sum(copy.tokens for copy in self.context))
+            known["epoch"] = ((state.chain, state.epoch, state.cut), (self.chain, self.epoch, self.cut))
         for page in self.pages.values():
             there = state.pages[page.id]
+            known[f"{page.id}.away"] = (there.away, page.away)
             for name in ("last_used", "uses", "edited", "dirty", "pin", "number"):
                 known[f"{page.id}.{name}"] = (getattr(there, name), getattr(page, name))
             known[f"{page.id}.content"] = (there.content_version, page.content)

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec.structs import replace
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, PROFILES, without
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, PROFILES, RECORDED, without
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
+    Cut,
     Evidence,
     Holder,
     Need,
@@ -39,6 +40,7 @@ TEAM = "scope:team"
 FULL_CONTRACT = [CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU]
 OTHERS = [
     *(profile for profile in PROFILES.values() if profile not in FULL_CONTRACT),
+    without(RECORDED, Capability.STAGING),
     *(without(CLAWVM, missing) for missing in CONTRACT),
     *(without(policy, Capability.SCORING) for policy in (CLAWVM_PAPER, CLAWVM_RANK, LRU)),
     without(CLAWVM, *CONTRACT),
@@ -58,7 +60,7 @@ class Beside:
         opening = isinstance(data, e.SessionOpened)
         expected = [] if opening else self.plain.expects(data)
         decided = list(self.given.when(data))
-        assert decided == expected
+        assert decided == expected, (decided, expected)
         for event in (data, *decided):
             self.plain.sees(event)
         assert self.plain.differences(self.given.state) == []
@@ -294,7 +296,13 @@ class BesideMachine(RuleBasedStateMachine):
         )
         named = tuple(self.known(data, 2)) if self.state.pages and data.draw(st.booleans()) else ()
         pages = named if boundary is Boundary.PRUNE else ()
-        self.beside.when(e.BoundaryReached(boundary, Trigger.CALLER, staged, pages))
+        cut = data.draw(st.none() | st.sampled_from(Cut))
+        trigger = data.draw(st.sampled_from([Trigger.CALLER, Trigger.RECORDED, Trigger.RECORDED]))
+        left, returned = (), ()
+        if cut is not None and self.state.pages:
+            left = tuple(self.known(data, 4))
+            returned = tuple(each for each in self.known(data, 3) if each not in left)
+        self.beside.when(e.BoundaryReached(boundary, trigger, staged, pages, cut=cut, left=left, returned=returned))
 
     @rule(outcome=st.sampled_from(RecallOutcome), data=st.data())
     def recall(self, outcome, data):
@@ -324,6 +332,14 @@ class OthersMachine(BesideMachine):
     policies = OTHERS
 
 
+class RecordedMachine(BesideMachine):
+    """The same as the harness itself had it, sometimes under `clawvm` for a while."""
+
+    policies = (RECORDED, RECORDED, RECORDED, CLAWVM)
+
+
+TestRecorded = RecordedMachine.TestCase
+TestRecorded.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestBeside = BesideMachine.TestCase
 TestBeside.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestOthers = OthersMachine.TestCase

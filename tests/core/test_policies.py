@@ -13,6 +13,7 @@ KINDS = {"holds_record": 1000, "holds_result": 300, "holds_said": 80, "holds_tol
 REUSE = {**PAPER, "recency": 0, "cost": 0, **KINDS, "reuse": 500}
 CONTRACT = tuple(each for each in Capability if each not in WEAK)
 SCORING, FLUSH, BOOTSTRAP = Capability.SCORING, Capability.FLUSH_STAGING, Capability.FIXED_BOOTSTRAP
+STAGING, RECALL = Capability.STAGING, Capability.RECALL_OUTCOME
 POLICIES = {
     "clawvm": (2, CONTRACT, Rule.REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
     "clawvm_paper": (1, CONTRACT, Rule.HULL, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
@@ -20,6 +21,14 @@ POLICIES = {
     "lru": (1, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "retrieval": (1, (SCORING,), Rule.RETRIEVAL, Order.DENSITY, {**PAPER, **NOTHING}, (8, 0, 0, 0)),
     "retrieval_cache": (1, (SCORING,), Rule.RETRIEVAL_CACHE, Order.DENSITY, {**PAPER, **NOTHING}, (8, 0, 0, 0)),
+    "recorded": (
+        1,
+        (STAGING, RECALL),
+        Rule.RECORDED,
+        Order.RANK,
+        {**dict.fromkeys(PAPER, 0), **NOTHING},
+        (0, 0, 0, 0),
+    ),
     "compaction_hybrid": (
         *(1, (SCORING, FLUSH), Rule.COMPACTION, Order.DENSITY),
         *({**PAPER, **NOTHING}, (8, 600, 800, 100)),

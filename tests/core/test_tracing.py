@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clawvm_es.core.profiles import CLAWVM, PROFILES, RETRIEVAL, without
+from clawvm_es.core.profiles import CLAWVM, PROFILES, RECORDED, RETRIEVAL, without
 from clawvm_es.core.reuse import NEAR
 from clawvm_es.core.selector import select
 from clawvm_es.core.tracing import Kept, Outcome, Stop, trace
@@ -22,7 +22,10 @@ from clawvm_es.testing.core import Given, page
 from tests.core.plain_model import QUALITY, Plain, nearness, recency
 from tests.core.test_selector import TYPES
 
-POLICIES = (*PROFILES.values(), *[without(CLAWVM, missing) for missing in (Capability.FLOORS, Capability.SCORING)])
+POLICIES = (
+    *(policy for policy in PROFILES.values() if policy is not RECORDED),  # which selects nothing
+    *(without(CLAWVM, missing) for missing in (Capability.FLOORS, Capability.SCORING)),
+)
 NOTHING = attrs.evolve(CLAWVM, weights=Weights(*[0] * 13))
 WRITES = st.lists(st.tuples(TYPES, st.integers(1, 400)), max_size=6)
 

@@ -4,7 +4,8 @@ The journal holds every event type. It is a file as this version wrote it, so th
 still open, verify and rebuild it. What is new since the version before: version 2 has forks, and calls that the tape
 of a fork answered; version 3 has policies without scoring, with a cache, and with thresholds of their own; version 4
 has sessions that were closed and resumed under other settings, and validators that raise; version 5 has the fields of
-layouts, exchanges, models and cuts, at their defaults.
+layouts, exchanges, models and cuts, at their defaults; version 6 has a session as its harness had it, which was
+compacted and rewound.
 """
 
 import itertools
@@ -14,20 +15,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from clawvm_es.core.profiles import CLAWVM, without
+from clawvm_es.core.decide import DECIDER_VERSION
+from clawvm_es.core.profiles import CLAWVM, RECORDED, without
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.history import end_of_turn
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import Holder, Need, NeedRule, RedactReason
+from clawvm_es.model.facts import Boundary, Cut, Holder, Need, NeedRule, RedactReason, Trigger
+from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 from clawvm_es.model.profile import Capability
 from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v5"
+VERSION = "v6"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 NEW_COLUMNS = {"page_table": ("first_version",), "updates": ("first_version", "changed_version")}
 """Columns that no recorded expectation has."""
@@ -110,6 +113,33 @@ def resumed(journal: Journal) -> None:
         session.close()
 
 
+def as_recorded(journal: Journal) -> None:
+    """A session under the harness's own residency: a compaction that lost what was needed again, and a rewind."""
+    with journal.resume("recorded", "lines4") as session:
+        vault = session._shell.vault
+        folder = vault.commit(b"/home/someone/project")
+        opened = e.SessionOpened(RECORDED, 0, "lines4", DECIDER_VERSION, reproducible=True, importer=1, folder=folder)
+        session.execute(Command(opened, 1))
+
+        def write(number: int, page_type: PageType, author: Author = Author.TOOL) -> Command:
+            text, origin = f"text {number} " * 40, Origin(OriginKind.TRANSCRIPT, number, number)
+            written = session._shell.edge.page(f"p{number}", page_type, text, author=author, origin=origin)
+            return Command(written.event, number)
+
+        def cut(kind: Cut, boundary: Boundary, **moved: tuple[str, ...]) -> Command:
+            return Command(e.BoundaryReached(boundary, Trigger.RECORDED, cut=kind, **moved), 9)
+
+        needs = tuple(Need((Holder("p2"),), rule, 7) for rule in (NeedRule.DATA_FLOW, NeedRule.REPEATED_READ))
+        session.execute(write(1, PageType.BOOTSTRAP), write(2, PageType.EVIDENCE), Command(e.TurnBegan(), 3))
+        session.execute(write(3, PageType.PLAN, Author.MODEL), Command(e.TurnBegan(), 4))
+        session.execute(cut(Cut.COMPACT, Boundary.COMPACT, left=("p1", "p2")))
+        session.execute(write(4, PageType.SUMMARY, Author.HARNESS), Command(e.TurnBegan(), 5))
+        session.execute(Command(e.ModelResponded(needs[:1]), 6), Command(e.TurnBegan(), 7))
+        session.execute(Command(e.ModelResponded(needs[1:]), 8))
+        session.execute(cut(Cut.REWIND, Boundary.PRUNE, left=("p3", "p4")), Command(e.TurnBegan(), 10))
+        session.execute(cut(Cut.REWIND, Boundary.PRUNE, returned=("p3",)), Command(e.TurnBegan(), 11))
+
+
 def forked(journal: Journal) -> None:
     """Forks: one under other settings, served from the tape; one of that, which runs a call that is on no tape."""
     at = end_of_turn(journal.log, "first", 2)
@@ -161,6 +191,7 @@ def main() -> None:
         live(journal)
         forked(journal)
         resumed(journal)
+        as_recorded(journal)
         told.write_text(json.dumps(expectation(journal), indent=1, sort_keys=True) + "\n")
     with sqlite3.connect(target) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")

@@ -17,8 +17,13 @@ from clawvm_es.storage import verify
 from tests.golden.make import VERSION, expectation
 
 CURRENT = {name: cls.SCHEMA_VERSION for name, cls in e.EVENT_TYPES.items()}
-V4 = dict.fromkeys(CURRENT, 1) | {"session_opened": 3, "session_forked": 3, "tool_called": 2}
+V4 = {name: 1 for name in CURRENT if name != "need_unmet"} | {
+    "session_opened": 3,
+    "session_forked": 3,
+    "tool_called": 2,
+}
 V4 |= {"update_staged": 2, "boundary_reached": 2}
+V5 = {name: CURRENT[name] for name in V4} | {"session_opened": 4, "session_forked": 4, "settings_adopted": 2}
 V3 = V4 | {"session_opened": 2, "update_staged": 1, "boundary_reached": 1}
 NEW_IN_V4 = ("session_reopened", "settings_adopted")
 VERSIONS = {
@@ -26,6 +31,7 @@ VERSIONS = {
     "v2": {name: 1 for name in V3 if name not in NEW_IN_V4} | {"session_forked": 2, "tool_called": 2},
     "v3": {name: version for name, version in V3.items() if name not in NEW_IN_V4},
     "v4": V4,
+    "v5": V5,
     VERSION: CURRENT,
 }
 """Golden journal → the schema version of each event type in it."""

@@ -68,7 +68,7 @@ def _by_field(key: FieldKey) -> int:
 
 
 def _freeze_page(page: Page) -> bytes:
-    flags = page.dirty | page.retired << 1 | page.gone << 2 | page.redacted << 3
+    flags = page.dirty | page.retired << 1 | page.gone << 2 | page.redacted << 3 | page.away << 4
     record: PageRecord = (
         page.number, page.content_version, page.written_version, page.last_used, page.uses,
         page.edited, page.score, _PINS.index(page.pin), flags,
@@ -98,7 +98,7 @@ def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
         edited=edited,
     )
     page.dirty, page.retired = bool(flags & 1), bool(flags & 2)
-    page.gone, page.redacted = bool(flags & 4), bool(flags & 8)
+    page.gone, page.redacted, page.away = bool(flags & 4), bool(flags & 8), bool(flags & 16)
     return page
 
 
@@ -146,6 +146,7 @@ _NOT_IN_HEAD: Final = frozenset(
         "keeps_floors",
         "ranks_reuse",
         "keeps_bootstrap",
+        "as_recorded",
         "index",
         *(part.name for part in PARTS),
     )

@@ -1,0 +1,149 @@
+"""The rule `recorded`: the prompt is what the harness itself had in its context, as far as it was recorded.
+
+| what happens | what the context then holds |
+|---|---|
+| a page is written, shown again or put back | the page at the end, in full; an older copy stays, as stale tokens |
+| a boundary that says what it cut | all but `left` and the `pages` that it names |
+| a compaction or reset that does not say | system messages and their rules alone |
+| a pruning that names nothing | all but evidence |
+
+The budget binds nothing, so LAW-SELECT-1 to 3 are not claimed.
+
+LAW-RECORDED-1: a page stands in full in every prompt from the one after it was written to the cut that took it out.
+LAW-RECORDED-2: without a cut a prompt begins with the whole prompt before it: uncached is what was appended.
+LAW-RECORDED-3: the decisions of a turn follow what was appended or cut since the turn before, never all pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+from clawvm_es.core.state import State
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger, FaultReason, FaultType
+from clawvm_es.model.pages import ABSENT, FULL, LADDER, Author, Fidelity, PageType
+
+_STATED = (PageType.BOOTSTRAP, PageType.CONSTRAINT)
+
+
+def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
+    """The decisions that follow a `turn_began`: what was appended, the totals, and rules that a cut took out."""
+    decisions: list[e.Decision] = []
+    for page_id in state.arrivals:
+        before = state.resident.get(page_id, ABSENT)
+        if before != FULL:
+            decisions.append(e.RepresentationChanged(page_id, LADDER[before], Fidelity.FULL, ChangeReason.ARRIVAL))
+    decisions.append(_assembled(state, turn))
+    if state.boundary_version:
+        decisions.extend(_lost_rules(state))
+    return decisions
+
+
+def _assembled(state: State, turn: e.TurnBegan) -> e.PromptAssembled:
+    pages = state.pages
+    tokens = turn.fixed_tokens + state.sent + sum([pages[page_id].full_tokens for page_id in state.arrivals])
+    anew = state.cut or not state.epoch
+    return e.PromptAssembled(
+        state.budget_tokens,
+        tokens,
+        len(state.resident) + sum([page_id not in state.resident for page_id in state.arrivals]),
+        tokens - _cached(state, turn),
+        chained(state.chain, [pages[page_id].tags[FULL] for page_id in state.arrivals]),
+        epoch=state.epoch + anew,
+        trigger=EpochTrigger.FORCED if anew else None,
+    )
+
+
+def _cached(state: State, turn: e.TurnBegan) -> int:
+    """Tokens before the first piece that differs from the prompt before."""
+    return turn.fixed_tokens + state.prefix if turn.fixed_tokens == state.assembled_fixed else 0
+
+
+def _lost_rules(state: State) -> Iterator[e.FaultObserved]:
+    """A fault for each required page that stood in the prompt before and that the boundary since took out."""
+    for page_id in state.required:
+        if page_id not in state.assembled or page_id in state.resident or page_id in state.arrivals:
+            continue
+        page = state.pages[page_id]
+        fault, reason = FaultType.PINNED_INVARIANT_MISS, FaultReason.BELOW_FLOOR
+        if page.page_type is PageType.BOOTSTRAP:
+            fault, reason = FaultType.POST_COMPACTION_BOOTSTRAP, FaultReason.ABSENT_AFTER_BOUNDARY
+        yield e.FaultObserved(fault, reason, page_id, evidence=(page.written_version, state.boundary_version))
+
+
+def chained(chain: str, changes: Iterable[str]) -> str:
+    """The digest of a context after some changes: of the digest before and what was appended or taken out."""
+    told = list(changes)
+    return sha256("\n".join([chain, *told]).encode()).hexdigest() if told else chain
+
+
+def leaving(state: State, reached: e.BoundaryReached) -> tuple[str, ...]:
+    """The pages that a boundary takes out of the recorded context, by the table of this module."""
+    if reached.cut is not None or reached.left:
+        return tuple(dict.fromkeys((*reached.left, *reached.pages)))
+    held = dict.fromkeys((*state.resident, *state.arrivals))
+    if reached.boundary is Boundary.PRUNE:
+        return reached.pages or tuple([p for p in held if state.pages[p].page_type is PageType.EVIDENCE])
+    if reached.boundary in (Boundary.COMPACT, Boundary.RESET):
+        return tuple([page_id for page_id in held if not _stays(state, page_id)])
+    return ()
+
+
+def _stays(state: State, page_id: str) -> bool:
+    page = state.pages[page_id]
+    return page.author is Author.HARNESS and page.page_type in _STATED
+
+
+# ------------------------------------------------------------------------------------------- the fold
+
+
+def assembled(state: State) -> None:
+    """Fold a `prompt_assembled`: what arrived stands at the end from now on."""
+    for page_id in state.arrivals:
+        page = state.pages[page_id]
+        page.last_used = state.turn
+        before = state.copies.get(page_id, ())
+        if before:
+            resident = state.changing()
+            resident[page_id] = resident.pop(page_id)
+        state.appended += 1
+        state.copies[page_id] = (*before, state.appended)
+        state.layout[state.appended] = page.full_tokens
+        state.sent += page.full_tokens
+    state.prefix, state.cut = state.sent, False
+
+
+def left(state: State, page_id: str) -> None:
+    """Fold that all copies of a page left the context."""
+    places = state.copies.pop(page_id, ())
+    if not places:
+        return
+    before = 0
+    for place, tokens in state.layout.items():
+        if place == places[0] or before >= state.prefix:
+            break
+        before += tokens
+    state.prefix = min(state.prefix, before)
+    state.sent -= sum([state.layout.pop(place) for place in places])
+    state.chain = chained(state.chain, [f"-{page_id}"])
+    state.cut = True
+
+
+def moved(state: State, reached: e.BoundaryReached) -> None:
+    """Fold a boundary on pages that are about to stand in the context, and on those that it put back."""
+    for page_id in leaving(state, reached):
+        state.arrivals.pop(page_id, None)
+    for page_id in reached.returned:
+        if page_id not in state.resident and state.holdable(state.pages[page_id]):
+            state.arrivals[page_id] = None
+
+
+def settled(state: State) -> None:
+    """Begin to go by the rule, or stop: what stands in the prompt is what the context holds."""
+    state.layout, state.copies, state.assembled_tags = {}, {}, ()
+    state.sent = state.prefix = 0
+    state.cut = bool(state.resident)
+    if state.as_recorded:
+        waiting = dict.fromkeys((*state.resident, *state.arrivals))
+        state.arrivals = {page_id: None for page_id in waiting if state.holdable(state.pages[page_id])}
