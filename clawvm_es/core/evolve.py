@@ -381,6 +381,8 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
     call.writes = event.writes
     call.repeats = earlier.call if earlier else None
     state.calls[event.call] = call
+    if state.as_recorded:
+        recorded.called(state, event)
     if event.served_by is not None:  # what another stream recorded stands for a run of this one
         _join(state, call, Returned(event.served_status, state.version, None, None))
     elif event.served_from is not None:

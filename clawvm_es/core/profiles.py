@@ -97,7 +97,7 @@ RECORDED: Final = attrs.evolve(
     weights=Weights(*[0] * 13),
     paging=Paging.EPOCHS,
 )
-"""What the harness itself held: everything in full until it took it out; the budget is 0 for none, and binds nothing.
+"""The harness's own residency: everything in full until it took it out; the budget is 0 for none, and binds nothing.
 
 It writes back at boundaries, so that the durable store holds what was written; it selects and resolves nothing.
 """

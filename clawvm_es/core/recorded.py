@@ -3,7 +3,9 @@
 | what happens | what the context then holds |
 |---|---|
 | a page is written, shown again or put back | the page at the end, in full; an older copy stays, as stale tokens |
+| a tool is called | its arguments, where they were counted |
 | a boundary that says what it cut | all but `left` and the `pages` that it names |
+| any cut but of single results | of arguments those whose result stands |
 | a compaction or reset that does not say | system messages and their rules alone |
 | a pruning that names nothing | all but evidence |
 
@@ -16,15 +18,16 @@ LAW-RECORDED-3: the decisions of a turn follow what was appended or cut since th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger, FaultReason, FaultType
+from clawvm_es.model.facts import Boundary, ChangeReason, Cut, EpochTrigger, FaultReason, FaultType
 from clawvm_es.model.pages import ABSENT, FULL, LADDER, Author, Fidelity, PageType
 
 _STATED = (PageType.BOOTSTRAP, PageType.CONSTRAINT)
+_CUTTING = (Boundary.COMPACT, Boundary.RESET, Boundary.PRUNE)
 
 
 def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
@@ -107,18 +110,33 @@ def assembled(state: State) -> None:
         if before:
             resident = state.changing()
             resident[page_id] = resident.pop(page_id)
-        state.appended += 1
-        state.copies[page_id] = (*before, state.appended)
-        state.layout[state.appended] = page.full_tokens
-        state.sent += page.full_tokens
+        state.copies[page_id] = (*before, _append(state, page.full_tokens))
     state.prefix, state.cut = state.sent, False
+
+
+def called(state: State, call: e.ToolCalled) -> None:
+    """Fold that the model called a tool: the arguments stand in the context from now on."""
+    if call.levels:
+        state.asked[call.call] = _append(state, call.levels[0].tokens)
+        state.chain = chained(state.chain, [f"call {call.call}"])
+
+
+def _append(state: State, tokens: int) -> int:
+    """Put tokens at the end of the context, and return their place."""
+    state.appended += 1
+    state.layout[state.appended] = tokens
+    state.sent += tokens
+    return state.appended
 
 
 def left(state: State, page_id: str) -> None:
     """Fold that all copies of a page left the context."""
     places = state.copies.pop(page_id, ())
-    if not places:
-        return
+    if places:
+        _take_out(state, places, f"-{page_id}")
+
+
+def _take_out(state: State, places: tuple[int, ...], said: str) -> None:
     before = 0
     for place, tokens in state.layout.items():
         if place == places[0] or before >= state.prefix:
@@ -126,24 +144,35 @@ def left(state: State, page_id: str) -> None:
         before += tokens
     state.prefix = min(state.prefix, before)
     state.sent -= sum([state.layout.pop(place) for place in places])
-    state.chain = chained(state.chain, [f"-{page_id}"])
+    state.chain = chained(state.chain, [said])
     state.cut = True
 
 
 def moved(state: State, reached: e.BoundaryReached) -> None:
-    """Fold a boundary on pages that are about to stand in the context, and on those that it put back."""
-    for page_id in leaving(state, reached):
+    """Fold a boundary on arguments, on pages that are about to stand there, and on those that it put back."""
+    gone = dict.fromkeys(leaving(state, reached))
+    for page_id in gone:
         state.arrivals.pop(page_id, None)
+    if gone and reached.cut is not Cut.MICRO and reached.boundary in _CUTTING:
+        for call in [call for call in state.asked if not _answered(state, call, gone)]:
+            _take_out(state, (state.asked.pop(call),), f"-call {call}")
     for page_id in reached.returned:
         if page_id not in state.resident and state.holdable(state.pages[page_id]):
             state.arrivals[page_id] = None
 
 
+def _answered(state: State, call: int, gone: Mapping[str, None]) -> bool:
+    """Tell whether the result of a call goes on standing in the context."""
+    page_id = state.calls[call].page_id
+    return page_id is not None and page_id not in gone and (page_id in state.resident or page_id in state.arrivals)
+
+
 def settled(state: State) -> None:
     """Begin to go by the rule, or stop: what stands in the prompt is what the context holds."""
-    state.layout, state.copies, state.assembled_tags = {}, {}, ()
+    state.layout, state.copies, state.asked, state.assembled_tags = {}, {}, {}, ()
     state.sent = state.prefix = 0
     state.cut = bool(state.resident)
     if state.as_recorded:
-        waiting = dict.fromkeys((*state.resident, *state.arrivals))
+        standing = sorted(state.resident, key=lambda page_id: state.pages[page_id].number)
+        waiting = dict.fromkeys((*standing, *state.arrivals))
         state.arrivals = {page_id: None for page_id in waiting if state.holdable(state.pages[page_id])}

@@ -157,7 +157,8 @@ class State:
 
     layout: dict[int, int] = attrs.field(factory=dict)  # under `recorded`: place in the context → tokens of the copy
     copies: dict[str, tuple[int, ...]] = attrs.field(factory=dict)  # page id → places, the newest copy last
-    appended: int = 0  # copies so far: the last place that was given
+    asked: dict[int, int] = attrs.field(factory=dict)  # call → place of its arguments
+    appended: int = 0  # places given so far
     sent: int = 0  # tokens of all copies
     prefix: int = 0  # of them, those before the first one that left since the last assembly
     cut: bool = False  # whether any left since then

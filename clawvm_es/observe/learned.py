@@ -140,7 +140,7 @@ class Learned:
         left, returned = data.left or (data.pages if pruned else ()), data.returned
         if not (pruned or left or returned):  # older logs name none where nothing was kept
             left, returned = self.context.moved(frozenset())
-        self.context.move(left, returned, compaction=not pruned)
+        self.context.move(left, returned, compaction=not pruned, rewind=data.cut is Cut.REWIND)
         if data.cut is not Cut.MICRO:
             self.replaced = left
 

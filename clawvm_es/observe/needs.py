@@ -1,10 +1,15 @@
 """Needs: which pages held the text that the model used (§10), by two rules and no guess.
 
-*Data flow*: a text that a call took from a page which the recorded harness had in its context then.
+*Data flow*: a text that a call took from a page.
 *Repeated read*: a read whose whole result stands in an earlier page of the same signature or the same path, whatever
 range of it either of them shows.
 
-LAW-NEED-1: under the recorded harness's own residency every data-flow need is a hit.
+Needs are worked out once, over all pages that the session ever showed, whatever the harness still had; each holder
+says whether it had it then. Pages of a branch that a rewind left hold nothing until the session returns to them. A
+summary is a holder beside the pages that it replaced: it alone is the source of nothing.
+
+LAW-NEED-1: under the recorded harness's own residency a data-flow need is a hit if and only if one of its holders
+says that the harness had it.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ class Held:
     """A page as needs see it: its cleaned text, the bodies of its levels, and what a pointer to it names.
 
     `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
-    every recorded boundary. A `summary` leaves the context as any other page does, but holds no need.
+    every recorded boundary. A `summary` leaves the context as any other page does.
     """
 
     page_id: str
@@ -75,17 +80,18 @@ class Written:
 
 @attrs.define
 class Context:
-    """Pages that the recorded harness had in its context, and all that it ever had."""
+    """All pages of a session, those that the recorded harness still had, and those that a rewind took away."""
 
     count: Callable[[str], int]
     open: Callable[[str], str]  # from a body's commitment to its text
     pages: dict[str, Held] = attrs.field(factory=dict)
     resident: dict[str, Held] = attrs.field(factory=dict)  # oldest first
+    away: set[str] = attrs.field(factory=set)  # pages of branches that were left
     wrote: Written = attrs.field(factory=Written)
     writings: int = 0
     compactions: int = 0
     changed_rereads: int = 0
-    leaves: dict[str, int] = attrs.field(factory=dict)  # JSON leaf → resident results that have it
+    leaves: dict[str, int] = attrs.field(factory=dict)  # JSON leaf → results that have it
     _by_signature: dict[int, list[Held]] = attrs.field(factory=dict)
     _by_path: dict[str, list[Held]] = attrs.field(factory=dict)
 
@@ -93,14 +99,14 @@ class Context:
 
     def write(self, page: Held) -> None:
         """A page was written, or rewritten: it stands in the context from now on."""
-        self._drop(page.page_id)
-        self.pages.pop(page.page_id, None)
+        self.forget(page.page_id)
         self.writings += 1
         page.order, page.compactions = self.writings, self.compactions
         if page.call is not None:
             page.leaves = json_leaves(page.text)
-        self.pages[page.page_id] = page
-        self._enter(page)
+            for leaf in page.leaves:
+                self.leaves[leaf] = self.leaves.get(leaf, 0) + 1
+        self.pages[page.page_id] = self.resident[page.page_id] = page
         if page.signature is not None:
             self._by_signature.setdefault(page.signature, []).append(page)
         if page.path:
@@ -117,32 +123,25 @@ class Context:
         wanted = set(calls)
         return tuple(page_id for page_id, page in self.resident.items() if page.call in wanted)
 
-    def move(self, left: Iterable[str], returned: Iterable[str], compaction: bool) -> None:
+    def move(self, left: Iterable[str], returned: Iterable[str], compaction: bool, rewind: bool = False) -> None:
         """Pages left the context, others returned to it."""
         self.compactions += compaction
-        kept = {*self.resident, *returned} - set(left)
-        self.resident, self.leaves = {}, {}
-        for page_id, page in self.pages.items():
-            if page_id in kept:
-                self._enter(page)
+        gone = set(left)
+        kept = {*self.resident, *returned} - gone
+        self.resident = {page_id: page for page_id, page in self.pages.items() if page_id in kept}
+        self.away.update(gone if rewind else ())
+        self.away.difference_update(returned)
 
     def show(self, page_id: str) -> None:
         """A page stands in the context again."""
         if page_id in self.pages and page_id not in self.resident:
-            self._enter(self.pages[page_id])
+            self.resident[page_id] = self.pages[page_id]
 
     def forget(self, page_id: str) -> None:
         """A page was withdrawn: it holds nothing any more."""
-        self._drop(page_id)
-        self.pages.pop(page_id, None)
-
-    def _enter(self, page: Held) -> None:
-        self.resident[page.page_id] = page
-        for leaf in page.leaves:
-            self.leaves[leaf] = self.leaves.get(leaf, 0) + 1
-
-    def _drop(self, page_id: str) -> None:
-        page = self.resident.pop(page_id, None)
+        self.resident.pop(page_id, None)
+        self.away.discard(page_id)
+        page = self.pages.pop(page_id, None)
         for leaf in page.leaves if page else ():
             self.leaves[leaf] -= 1
 
@@ -154,7 +153,7 @@ class Context:
         for text, edit in taken(tool, use.arguments):
             if text in needs or not self._counts(text) or (not edit and self.wrote.holds(text)):
                 continue
-            needs[text] = self._need(text, self.resident.values(), NeedRule.DATA_FLOW)
+            needs[text] = self._need(text, NeedRule.DATA_FLOW)
         return tuple(need for need in needs.values() if need)
 
     def repeated_read(self, result: Held) -> tuple[Need, ...]:
@@ -167,7 +166,7 @@ class Context:
         if not holding:
             self.changed_rereads += any(self._repeats(result, page) for page in pages)
             return ()
-        need = None if self.wrote.holds(text) else self._need(text, holding, NeedRule.REPEATED_READ)
+        need = None if self.wrote.holds(text) else self._need(text, NeedRule.REPEATED_READ, holding)
         return (need,) if need else ()
 
     def used(self, texts: Iterable[str], uses: Iterable[ToolUse]) -> None:
@@ -184,19 +183,19 @@ class Context:
             return True
         return len(text) >= NEED_CHARS_MIN_LEAF and self.leaves.get(text, 0) > 0 and has_digit(text)
 
-    def _need(self, text: str, pages: Iterable[Held], rule: NeedRule) -> Need | None:
-        holding = [page for page in pages if text in page.text and not page.summary]
-        if not holding or sum(text in page.text for page in self._holders()) > NEED_HOLDERS_MAX:
+    def _need(self, text: str, rule: NeedRule, among: Iterable[Held] | None = None) -> Need | None:
+        """The need of a text that pages hold: all of them, or those `among` which it was looked for."""
+        everywhere = [page for page in self.pages.values() if text in page.text and page.page_id not in self.away]
+        sources = [page for page in everywhere if not page.summary]
+        holding = everywhere if among is None else list(among)
+        if not sources or not holding or len(sources) > NEED_HOLDERS_MAX:
             return None
         return Need(tuple(self._holder(page, text) for page in holding), rule, self.count(text))
 
-    def _holders(self) -> Iterable[Held]:
-        """All pages that may hold a need."""
-        return (page for page in self.pages.values() if not page.summary)
-
     def _holder(self, page: Held, text: str) -> Holder:
         """A page as a holder of `text`, with the levels whose text contains it."""
-        return Holder(page.page_id, tuple(level for level in page.levels if self._holds(page, level, text)))
+        levels = tuple(level for level in page.levels if self._holds(page, level, text))
+        return Holder(page.page_id, levels, page.page_id in self.resident)
 
     def _holds(self, page: Held, level: Fidelity, text: str) -> bool:
         if level is Fidelity.FULL:
@@ -209,7 +208,8 @@ class Context:
         """Pages of the same signature or the same path, oldest first."""
         found = {id(page): page for page in self._by_signature.get(result.signature or 0, ())}
         found.update((id(page), page) for page in (self._by_path.get(result.path, ()) if result.path else ()))
-        current = [page for page in found.values() if self.pages.get(page.page_id) is page]
+        away = self.away
+        current = [p for p in found.values() if self.pages.get(p.page_id) is p and p.page_id not in away]
         return sorted(current, key=lambda page: page.order)
 
     def _repeats(self, result: Held, page: Held) -> bool:

@@ -201,8 +201,8 @@ def _boundary_reached(s: SessionFold, data: e.BoundaryReached) -> None:
 
 def _stand(s: SessionFold, page_id: str, was: str, now: str) -> None:
     """Note that a rewind took a page away, or that the harness returned to it."""
-    page = s.page(page_id)
-    if page.status == was:
+    page = s.known_page(page_id)
+    if page is not None and page.status == was:
         page.status, page.changed_version = now, s.version
 
 

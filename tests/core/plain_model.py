@@ -190,6 +190,7 @@ class Plain:
         self.fixed: int | None = None
         self.met: list[frozenset[str]] = []
         self.calls: dict[int, Call] = {}
+        self.result_pages: dict[int, str] = {}  # call → the first page of its result
         self.early: dict[int, tuple[int, ReturnStatus]] = {}
         self.kinds: list[object] = []
         self.writes: list[tuple[int, object]] = []  # (version, resource or class of resources)
@@ -839,7 +840,8 @@ class Plain:
             page.summaries = self.recorded
             if page.written.page_type is PageType.SUMMARY:
                 _last(self.requirement, page.id, page.required)
-        waiting = [*self.resident, *self.arrivals] if self.recorded else self.arrivals
+        standing = sorted(self.resident, key=lambda page_id: self.pages[page_id].number)
+        waiting = [*standing, *self.arrivals] if self.recorded else self.arrivals
         self.arrivals = [page_id for page_id in dict.fromkeys(waiting) if self.pages[page_id].offered]
         self.prompt, self.context, self.sent, self.cut = [], [], [], bool(self.resident)
 
@@ -869,6 +871,8 @@ class Plain:
         _last(self.requirement, event.page_id, self.pages[event.page_id].required)
         self.changed.add(event.page_id)
         call = self.calls.get(event.origin.call) if event.origin.call is not None else None
+        if call is not None:
+            self.result_pages.setdefault(call.event.call, event.page_id)
         if call is None or event.origin.resource in call.event.reads:
             self.about.append((event.page_id, event.origin.resource))
         if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
@@ -938,6 +942,9 @@ class Plain:
     def _see_tool_called(self, event: e.ToolCalled) -> None:
         earlier = self._valid(event.signature) if event.deterministic else None
         self.kinds.extend(resource.kind for resource in event.resources)
+        if self.recorded and event.levels:
+            self.context.append(Copy(f"call {event.call}", event.levels[0].tokens))
+            self.chain = sha256(f"{self.chain}\ncall {event.call}".encode()).hexdigest()
         self.calls[event.call] = call = Call(event, self.version, earlier)
         self.writes.extend((self.version, what) for what in (*event.writes, *event.invalidates))
         for key in event.writes:
@@ -947,6 +954,8 @@ class Plain:
         if event.served_by is not None:
             call.ended.append((self.version, event.served_status))
         if event.call in self.early:
+            pages = [page.id for page in self.pages.values() if page.written.origin.call == event.call]
+            self.result_pages.update({event.call: pages[0]} if pages else {})
             call.ended.append((self.version, self.early.pop(event.call)[1]))
 
     def _shows(self, key: int) -> PlainPage | None:
@@ -979,11 +988,24 @@ class Plain:
                 _last(self.dirty, page_id, page.dirty)
                 _last(self.requirement, page_id, page.required)
         if self.recorded:
-            for page_id in self._taken(event):
+            taken = self._taken(event)
+            for page_id in taken:
                 _last(self.arrivals, page_id, False)
+            cuts = event.boundary in (Boundary.COMPACT, Boundary.RESET, Boundary.PRUNE) and event.cut is not Cut.MICRO
+            if taken and cuts:
+                self._forget_arguments({*self.resident, *self.arrivals} - {*taken})
             for page_id in event.returned:
                 if page_id not in self.resident and page_id not in self.arrivals and self.pages[page_id].offered:
                     self.arrivals.append(page_id)
+
+    def _forget_arguments(self, stands: set[str]) -> None:
+        """Arguments leave with the pages of their results, and where they have none."""
+        for copy in [copy for copy in self.context if copy.page_id.startswith("call ")]:
+            number = int(copy.page_id.removeprefix("call "))
+            if self.result_pages.get(number) not in stands:
+                self.context.remove(copy)
+                self.chain = sha256(f"{self.chain}\n-{copy.page_id}".encode()).hexdigest()
+                self.cut = True
 
     def _see_update_validated(self, event: e.UpdateValidated) -> None:
         self.pending.append(event.update)

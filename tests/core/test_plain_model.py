@@ -63,7 +63,7 @@ class Beside:
         assert decided == expected, (decided, expected)
         for event in (data, *decided):
             self.plain.sees(event)
-        assert self.plain.differences(self.given.state) == []
+        assert (found := self.plain.differences(self.given.state)) == [], found
 
 
 def written(
@@ -210,6 +210,7 @@ class BesideMachine(RuleBasedStateMachine):
             writes=data.draw(st.just(()) | keys),
             invalidates=data.draw(st.just(()) | st.just((ResourceClass.FILE,))),
             needs=self.needs(data),
+            levels=data.draw(st.just(()) | st.just((Level(Fidelity.FULL, 9, HASH, "plain/1"),))),
         )
         status = data.draw(st.sampled_from([ReturnStatus.OK, ReturnStatus.OK, *ReturnStatus]))
         returned = e.ToolReturned(call=self.calls, status=status, needs=self.needs(data), unmatched=early)

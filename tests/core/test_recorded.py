@@ -17,7 +17,7 @@ from clawvm_es.model.facts import (
     RedactReason,
     Trigger,
 )
-from clawvm_es.model.pages import FULL, Author, Fidelity, PageType
+from clawvm_es.model.pages import FULL, Author, Fidelity, Level, PageType
 from clawvm_es.testing.core import Given, need, page
 
 ABSENT, ALL = Fidelity.ABSENT, Fidelity.FULL
@@ -89,6 +89,22 @@ def test_a_page_that_is_written_again_leaves_its_old_copy_standing():
     assert list(given.state.assembled) == ["p2", "p1"]
     given.when(cut(Cut.COMPACT, left=[1]))
     assert prompt(given.turn()).tokens == 10
+
+
+def test_arguments_of_calls_stand_beside_their_results():
+    """What the model wrote into a call counts where it was counted; single results may leave without it."""
+    arguments = (Level(ALL, 30, "0" * 64, "test/1"),)
+    given = recorded(page(1, tokens=100))
+    given.turn()
+    for call in (1, 2, 3):
+        given.when(e.ToolCalled(call, "T", "0" * 64, levels=arguments))
+    given.when(page(2, tokens=5, call=1))
+    given.when(page(3, tokens=5, call=2))
+    assert (prompt(given.turn()).tokens, prompt(given.log[::-1]).uncached_tokens) == (200, 100)
+    given.when(cut(Cut.MICRO, boundary=Boundary.PRUNE, pages=[2]))
+    assert prompt(given.turn()).tokens == 195
+    given.when(cut(Cut.COMPACT, left=[1]))
+    assert prompt(given.turn()).tokens == 35
 
 
 def test_a_compaction_takes_out_what_it_names_and_keeps_the_rest():

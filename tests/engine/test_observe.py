@@ -220,7 +220,7 @@ def test_steps_can_be_delivered_again(journal):
 
 
 def test_what_a_boundary_kept_holds_needs(journal):
-    """Pages on kept lines hold needs after a compaction, for this handle and for one that reads the log."""
+    """Pages on kept lines are there after a compaction, for this handle and for one that reads the log."""
     kept = ContextDropped(Boundary.COMPACT, kept_lines=frozenset((7,)))
     edit = ModelMessage(calls=(ToolUse(1, "Edit", {"file_path": "a", "old_string": LINE}),))
     again = ModelMessage(calls=(ToolUse(2, "Edit", {"file_path": "a", "old_string": LINE}),))
@@ -229,8 +229,9 @@ def test_what_a_boundary_kept_holds_needs(journal):
             session.observe(step)
     with journal.session("s", settings=CLAUDE) as session:
         session.observe(again)
-    needs = [[h.page_id for need in called.needs for h in need.holders] for called in of(journal, ToolCalled)]
-    assert needs == [["p1"], ["p1"]]
+    holders = [[h for need in called.needs for h in need.holders] for called in of(journal, ToolCalled)]
+    had = [{holder.page_id: holder.recorded_resident for holder in found} for found in holders]
+    assert had == [{"p1": True, "p2": False}] * 2
 
 
 def test_steps_without_a_trace_record_nothing(journal):

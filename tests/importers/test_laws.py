@@ -74,8 +74,8 @@ def test_prefix_law_of_chats(traces: Path, translate: Translate) -> None:
         assert first_difference(translate(cut), translate(whole)) is None, whole.session_id
 
 
-def misses_of_recorded_residency(recording: Recording, commands: Sequence[Command]) -> Iterator[Need]:
-    """Data-flow needs none of whose holders the recorded harness had in its context."""
+def misjudged(recording: Recording, commands: Sequence[Command]) -> Iterator[Need]:
+    """Data-flow needs of which a holder says other than whether the recorded harness had it in its context."""
     kept = iter(
         [s.kept_lines for s in recording.steps if isinstance(s, ContextDropped) and s.boundary is not Boundary.PRUNE]
     )
@@ -94,20 +94,23 @@ def misses_of_recorded_residency(recording: Recording, commands: Sequence[Comman
             resident = {page_id for page_id, line in ever.items() if line in lines}
         elif isinstance(data, (ToolCalled, ToolReturned)):
             for need in data.needs:
-                if need.rule is NeedRule.DATA_FLOW and not any(h.page_id in resident for h in need.holders):
+                flow = need.rule is NeedRule.DATA_FLOW
+                if flow and any(h.recorded_resident is not (h.page_id in resident) for h in need.holders):
                     yield need
 
 
 def test_residency_law(traces: Path, translate: Translate) -> None:
-    """LAW-NEED-1: under the recorded harness's own residency every data-flow need of every trace is a hit."""
-    found = 0
+    """LAW-NEED-1: each holder of every data-flow need of every trace says whether the recorded harness had it."""
+    found = dropped = 0
     for folder in ("claude_code", "pi", "taubench", "codex", "gemini", "sweagent", "openhands", "inspect"):
         for path in sorted((traces / folder).iterdir()):
             for recording in read(path):
                 commands = translate(recording)
-                assert not list(misses_of_recorded_residency(recording, commands)), recording.session_id
-                found += len(needs_of(commands))
-    assert found > 1000
+                assert not list(misjudged(recording, commands)), recording.session_id
+                needs = [need for each in commands for need in getattr(each.data, "needs", ())]
+                found += len(needs)
+                dropped += sum(not any(holder.recorded_resident for holder in need.holders) for need in needs)
+    assert found > 1000 and 0 < dropped < found // 4, (found, dropped)
 
 
 def needs_of(commands: Sequence[Command]) -> list[dict[str, Any]]:

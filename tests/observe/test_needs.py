@@ -65,7 +65,7 @@ def test_pieces_of_commands_and_patterns() -> None:
 
 
 def test_short_texts_count_when_they_are_a_leaf_with_a_digit() -> None:
-    """Five characters with a digit count if they equal a JSON leaf of a result that is still in the context."""
+    """Five characters with a digit count if they equal a JSON leaf of an earlier result, whatever became of it."""
     found = context()
     result = page(1, '{"user": {"id": "mia_1", "name": "Maria"}, "zip": 12345}', call=1)
     found.write(result)
@@ -75,6 +75,8 @@ def test_short_texts_count_when_they_are_a_leaf_with_a_digit() -> None:
         needs = found.data_flow(tool, ToolUse(1, tool.name, {"user_id": value}))
         assert [[h.page_id for h in need.holders] for need in needs] == holders, value
     found.move(found.results([1]), (), compaction=False)
+    assert len(found.data_flow(tool, ToolUse(1, tool.name, {"user_id": "mia_1"}))) == 1
+    found.forget("p1")
     assert found.data_flow(tool, ToolUse(1, tool.name, {"user_id": "mia_1"})) == ()
 
 
@@ -96,18 +98,47 @@ def test_a_text_that_stands_in_many_pages_identifies_none() -> None:
     assert flow(found, "Edit", old_string=LINE) == []
 
 
-def test_holders_are_what_the_recorded_context_still_had() -> None:
-    """Compaction drops all but system pages and kept lines; a prune drops the results it names."""
+def had(found: Context) -> dict[str, bool | None]:
+    """The holders of the line: whether the recorded harness had each."""
+    needs = found.data_flow(named(TABLES["claude_code"], "Edit"), ToolUse(1, "Edit", {"old_string": LINE}))
+    return {holder.page_id: holder.recorded_resident for need in needs for holder in need.holders}
+
+
+def test_holders_say_whether_the_recorded_harness_still_had_them() -> None:
+    """Compaction drops all but system pages and kept lines; a prune drops the results it names; all go on holding."""
     found = context()
     found.write(page(1, LINE, permanent=True))
     for number in (2, 3, 4):
         found.write(page(number, LINE, call=number))
     assert found.results([3]) == ("p3",)
     found.move(found.results([3]), (), compaction=False)
-    assert flow(found, "Edit", old_string=LINE) == [["p1", "p2", "p4"]]
+    assert had(found) == {"p1": True, "p2": True, "p3": False, "p4": True}
     found.move(*found.moved(frozenset((4,))), compaction=True)
     assert list(found.resident) == ["p1", "p4"]
-    assert flow(found, "Edit", old_string=LINE) == [["p1", "p4"]]
+    assert had(found) == {"p1": True, "p2": False, "p3": False, "p4": True}
+
+
+def test_pages_of_a_branch_that_was_left_hold_nothing_until_the_session_returns() -> None:
+    """The model never saw them on its new branch, so nothing that it uses can come from them."""
+    found = context()
+    found.write(page(1, f"{LINE}\n{LINE}", signature=1, path="/a", call=1))
+    found.move(("p1",), (), compaction=False, rewind=True)
+    assert had(found) == {} and found.repeated_read(page(2, LINE, signature=1, path="/a")) == ()
+    found.move((), ("p1",), compaction=False, rewind=True)
+    assert had(found) == {"p1": True} and len(found.repeated_read(page(2, LINE, signature=1, path="/a"))) == 1
+    found.move(("p1",), (), compaction=False, rewind=True)
+    found.write(page(1, LINE))
+    assert had(found) == {"p1": True}
+
+
+def test_a_summary_holds_what_its_pages_hold_and_nothing_of_its_own() -> None:
+    """It is a holder beside them; a text that it alone has comes from no page, and it counts for no limit."""
+    found = context()
+    found.write(page(1, "A summary says " + LINE, summary=True))
+    assert had(found) == {}
+    for number in range(2, 2 + NEED_HOLDERS_MAX):
+        found.write(page(number, LINE))
+    assert len(had(found)) == 1 + NEED_HOLDERS_MAX and had(found)["p1"]
 
 
 def test_levels_are_those_whose_text_contains_the_need() -> None:
@@ -245,7 +276,7 @@ def test_what_the_model_wrote_is_searched_text_by_text() -> None:
 
 
 def test_pages_leave_and_return_with_a_boundary() -> None:
-    """Permanent pages and those on kept lines stay or return; all others leave, and their leaves with them."""
+    """Permanent pages and those on kept lines stay or return; all others leave, and their leaves still count."""
     found = context()
     found.write(page(1, '["leaf_1"]', call=1))
     found.write(page(2, LONG, permanent=True))
@@ -254,7 +285,7 @@ def test_pages_leave_and_return_with_a_boundary() -> None:
     assert found.leaves == {"leaf_1": 2, "leaf_4": 1}
     assert found.moved(frozenset((0, 4))) == (("p1", "p3"), ())
     found.move(("p1", "p3"), (), compaction=True)
-    assert list(found.resident) == ["p2", "p4"] and found.compactions == 1 and found.leaves["leaf_1"] == 1
+    assert list(found.resident) == ["p2", "p4"] and found.compactions == 1 and found.leaves["leaf_1"] == 2
     assert found.moved(frozenset((1,))) == (("p4",), ("p1",))
     found.move(("p4",), ("p1",), compaction=False)
     assert list(found.resident) == ["p1", "p2"] and found.compactions == 1
@@ -305,7 +336,7 @@ def test_too_many_holders_say_nothing() -> None:
         found.write(page(number, LONG))
     assert len(flow(found, "WebSearch", query=LONG)[0]) == NEED_HOLDERS_MAX
     found.move(["p1"], (), compaction=False)
-    assert len(flow(found, "WebSearch", query=LONG)[0]) == NEED_HOLDERS_MAX - 1
+    assert len(flow(found, "WebSearch", query=LONG)[0]) == NEED_HOLDERS_MAX
     found.write(page(99, LONG))
     assert flow(found, "WebSearch", query=LONG) == []
 
