@@ -60,7 +60,10 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE
     ]
 
     def read_off(results: Results) -> Section:
-        rows = [Measured(found, side(found.name), budget, results[key]) for key, (found, budget) in placed.items()]
+        rows = [
+            Measured(found, side(found.name, found.origin), budget, results[key])
+            for key, (found, budget) in placed.items()
+        ]
         return section(sessions, rows, [POLICIES[name] for name in names], fixed_tokens)
 
     return Experiment("real", cells, read_off)

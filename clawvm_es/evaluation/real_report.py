@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -13,7 +13,7 @@ from clawvm_es.evaluation.policies import Policy
 from clawvm_es.evaluation.real_kinds import TITLES, Kind, measured
 from clawvm_es.evaluation.real_prose import goal_in_short, paragraphs
 from clawvm_es.evaluation.sessions import KINDS, Sessions
-from clawvm_es.evaluation.split import HELD_OUT, TUNE, split_file
+from clawvm_es.evaluation.split import HELD_OUT, TUNE, below_home, split_file
 from clawvm_es.evaluation.statistics import Interval
 from clawvm_es.evaluation.verdict import (
     ALL,
@@ -84,18 +84,40 @@ def _counts(kind: Kind) -> Table:
         figures = [total(its, field) for field in ("needs", "near", "large", *BOUNDS)]
         pressure = figure(its, BASE, "pressure")
         rows.append(
-            (budget, len(its), len(held_out), *figures, total(held_out, "needs"), total(its, "turns"), pressure)
+            (
+                budget,
+                len(its),
+                len(held_out),
+                origins(its),
+                *figures,
+                total(held_out, "needs"),
+                total(its, "turns"),
+                pressure,
+            )
         )
     return Table(
         _title(kind, "what counts at a budget"),
         (
-            *("budget", "sessions", "held out", "needs", "at distance ≤ 1 turn", "larger than the budget"),
+            *(
+                "budget",
+                "sessions",
+                "held out",
+                "checkouts or tasks",
+                "needs",
+                "at distance ≤ 1 turn",
+                "larger than the budget",
+            ),
             *("bound fit", "bound demand", "needs held out", "turns", f"pressure under {BASE}"),
         ),
         tuple(rows),
         "A session (a subagent's is one of its own) counts at a budget only if its pages exceed it. Pressure: times "
         "that floors, or what just came, did not fit. What floors leave no room for is in both bounds.",
     )
+
+
+def origins(rows: Iterable[Measured]) -> int:
+    """Count the checkouts (or tasks) that sessions worked on; people's are told by the path below the home folder."""
+    return len({below_home(row.found.origin) for row in rows})
 
 
 def _pairs(kind: Kind, name: str) -> Table:

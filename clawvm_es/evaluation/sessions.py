@@ -20,6 +20,7 @@ import attrs
 
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.evaluation.processes import as_done
+from clawvm_es.evaluation.split import origin
 from clawvm_es.evaluation.workload import Workload, from_recording
 from clawvm_es.files import write_whole
 from clawvm_es.importers import openai_chat, read
@@ -54,11 +55,13 @@ class Found:
     """One recorded session: where its workload is kept, and what it amounts to.
 
     `digest` is of its inputs. `first_call_tokens` is what the provider counted of the first model call, less what
-    stood in the recording by then: context that was never recorded; 0 where nothing was told.
+    stood in the recording by then: context that was never recorded; 0 where nothing was told. `origin` is what it
+    shares with other sessions: the checkout, or the task.
     """
 
     name: str
     format: str
+    origin: str
     source: str
     kept: str
     digest: str
@@ -172,11 +175,14 @@ def read_file(path: Path, kept: Path) -> Mapping[str, Any]:
 def _read(path: Path, kept: Path, name: str) -> Mapping[str, Any]:
     sessions: list[Mapping[str, Any]] = []
     try:
-        for number, recording in enumerate(read(path)):
+        recordings = read(path)
+        origins = {recording.session_id: origin(recording) for recording in recordings if recording.linked_to is None}
+        for number, recording in enumerate(recordings):
             workload = from_recording(recording, counter(COUNTER))
             target = kept / f"{name}-{number}.pickle"
             write_whole(target, [pickle.dumps(workload, protocol=5)])
-            sessions.append(_fields(workload, target))
+            origin_of = origins.get(recording.linked_to or "") or origin(recording)
+            sessions.append({**_fields(workload, target), "origin": origin_of})
     except ClawVMError as error:
         return {"unread": error.message.removeprefix(f"{path}: ")}
     return {"sessions": sessions}
@@ -212,7 +218,7 @@ def code_digest() -> str:
     """SHA-256 of the code that makes workloads: another version does not take what this one kept."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    parts = [*_BUILT_BY, "evaluation/workload.py", "evaluation/sessions.py"]
+    parts = [*_BUILT_BY, "evaluation/workload.py", "evaluation/sessions.py", "evaluation/split.py"]
     for part in parts:
         place = root / part
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:

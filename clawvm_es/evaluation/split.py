@@ -5,7 +5,9 @@ beside the agent: the checkout they worked on (worktrees of one checkout are one
 
 LAW-SPLIT-1: sessions of one origin stand on one side; a subagent's session stands where the session that started
 it does.
-LAW-SPLIT-2: a session that the file does not name is held out, so that no later recording is ever tuned on.
+LAW-SPLIT-2: a session that the file does not name stands where its checkout does, people compared by the path below
+the home folder; where the file does not know that either, it is held out. So no later recording is ever tuned on,
+and none of a checkout that was tuned on counts as unseen.
 """
 
 from __future__ import annotations
@@ -25,18 +27,32 @@ TUNE: Final = "tune"
 HELD_OUT: Final = "held_out"
 
 _TASK: Final = re.compile(r"-task-(.+)-trial-\d+$")
-_WORKTREES: Final = "/.worktrees/"
+_WORKTREES: Final = re.compile(r"/\.(?:claude/)?worktrees/.*", re.DOTALL)
+_HOME: Final = re.compile(r"^(?:[A-Za-z]:)?/(?:(?:Users|home)/[^/]+|root)/")
 
 
-def side(workload_name: str) -> str:
-    """`tune` or `held_out`, for the name of a workload: a recorded session's id, subagents as `id/agent`."""
-    return _sides().get(workload_name.partition("/")[0], HELD_OUT)
+def side(workload_name: str, its_origin: str = "") -> str:
+    """`tune` or `held_out`, for the name of a workload and its origin.
+
+    The name is a recorded session's id, that of a subagent `id/agent`.
+    """
+    sessions, checkouts = _sides()
+    session = workload_name.partition("/")[0]
+    return sessions.get(session) or checkouts.get(below_home(its_origin)) or HELD_OUT
+
+
+def below_home(path: str) -> str:
+    """The part of a checkout's path that is the same for all people: what follows the home folder, or all of it."""
+    return _HOME.sub("", path.replace("\\", "/"), count=1)
 
 
 @cache
-def _sides() -> Mapping[str, str]:
-    rows = split_file()["origins"].values()
-    return MappingProxyType({session: row["side"] for row in rows for session in row["sessions"]})
+def _sides() -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """The sides of sessions, and of checkouts below the home folder."""
+    rows = split_file()["origins"].items()
+    sessions = {session: row["side"] for _, row in rows for session in row["sessions"]}
+    checkouts = {below_home(name): row["side"] for name, row in rows if below_home(name) != name}
+    return MappingProxyType(sessions), MappingProxyType(checkouts)
 
 
 @cache
@@ -56,7 +72,7 @@ def origin(recording: Recording) -> str:
         if isinstance(step, ModelMessage):
             for call in step.calls:
                 if call.cwd:
-                    return call.cwd.partition(_WORKTREES)[0]
+                    return _WORKTREES.sub("", call.cwd.replace("\\", "/"))
     return recording.session_id
 
 

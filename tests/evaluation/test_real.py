@@ -124,7 +124,7 @@ def test_the_goal_is_not_told_where_nothing_is_held_out(section):
 def test_the_goal_is_worked_out_from_the_part_held_out(sessions):
     """The same session under a name that the split does not know is held out."""
     renamed = attrs.evolve(
-        sessions, found=tuple(attrs.evolve(found, name=f"new-{found.name}") for found in sessions.found)
+        sessions, found=tuple(attrs.evolve(found, name=f"new-{found.name}", origin="") for found in sessions.found)
     )
     its = experiment(renamed)
     found = its.section(results_of(its))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,38 @@ def test_a_subagent_stands_with_the_session_that_started_it():
     named = [(session, row["side"]) for row in split_file()["origins"].values() for session in row["sessions"]]
     assert {side(f"{session}/agent-7") for session, its in named if its == TUNE} == {TUNE}
     assert all(side(session) == its for session, its in named)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/home/someone/workspace/cli",
+        "/Users/else/workspace/cli",
+        "/root/workspace/cli",
+        r"D:\Users\else\workspace\cli",
+        "/home/x/workspace/cli/.worktrees/a",
+        "/home/x/workspace/cli/.claude/worktrees/b",
+    ],
+)
+def test_a_checkout_that_was_tuned_on_is_never_unseen(folder):
+    """LAW-SPLIT-2: a new session of a known checkout stands on its side, whoever's home folder it is in."""
+    known = origin(recording("recorded-tomorrow", folder))
+    assert side("recorded-tomorrow", known) == side("recorded-tomorrow/agent-1", known) == TUNE
+
+
+@pytest.mark.parametrize(
+    "folder", ["/home/x/workspace/other", "/workspace/cli", "/srv/home/x/workspace/cli", "cli", ""]
+)
+def test_another_checkout_is_held_out(folder):
+    """LAW-SPLIT-2: what only ends like a known checkout is another one."""
+    assert side("recorded-tomorrow", origin(recording("recorded-tomorrow", folder))) == HELD_OUT
+
+
+def test_the_name_of_a_session_goes_before_its_checkout():
+    """A session that the file names stands where the file says."""
+    rows = split_file()["origins"]
+    name = next(session for row in rows.values() if row["side"] == HELD_OUT for session in row["sessions"])
+    assert side(name, "/home/someone/workspace/cli") == HELD_OUT
 
 
 def test_no_session_has_two_origins():

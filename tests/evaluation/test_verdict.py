@@ -11,7 +11,7 @@ from clawvm_es.evaluation.split import HELD_OUT, TUNE
 from clawvm_es.evaluation.statistics import Interval
 from clawvm_es.evaluation.verdict import Goal, Measured, Verdict, gap_closed, goal, judge, part, verdict_data
 
-FOUND = Found("s", "claude_code", "s.jsonl", "s.pickle", "0" * 64, 1, 1, 1, 9_000, 0)
+FOUND = Found("s", "claude_code", "/u/cli", "s.jsonl", "s.pickle", "0" * 64, 1, 1, 1, 9_000, 0)
 
 
 def measured(
