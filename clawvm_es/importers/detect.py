@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers import strangers
 from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.packed import unpacked
 from clawvm_es.importers.records import BOM, read_lines, utf8
@@ -48,6 +49,8 @@ def detect_bytes(data: bytes, name: str) -> str:
     data = utf8(data)
     records = _first(data)
     head = [record for record in records if not _is_session(record.raw)]
+    if what := strangers.known_objects(head):
+        raise _unread(name, what)
     for row in TABLE.values():
         if any(map(row.is_record, head)):
             return row.name
@@ -57,11 +60,19 @@ def detect_bytes(data: bytes, name: str) -> str:
     for row in TABLE.values():
         if any(map(row.is_session, values)):
             return row.name
+    if what := strangers.known_bytes(data) or strangers.known_objects(map(Fields.of, values)):
+        raise _unread(name, what)
     known = f"one of {', '.join(FORMATS)}"
     if _is_binary(data):
         raise UnreadableInput(f"{name}: is a binary file", hint=f"give a recorded session, {known}")
     what = "is a session of no known format" if head else _what(data)
     raise UnreadableInput(f"{name}: {what}", hint=f"name its format with --format, {known}")
+
+
+def _unread(name: str, what: str) -> UnreadableInput:
+    return UnreadableInput(
+        f"{name}: looks like {what}, which is not read", hint=f"what is read: {', '.join(FORMATS)}"
+    )
 
 
 def _first(data: bytes) -> list[Fields]:

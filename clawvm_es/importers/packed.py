@@ -74,7 +74,7 @@ class _Entry:
 
 
 def _zstd_entry(data: bytes, entry: zipfile.ZipInfo, name: str) -> Callable[[int], bytes]:
-    """Reads an entry that zstd packed, which `zipfile` does not before Python 3.14."""
+    """A reader of an entry that zstd packed, which `zipfile` does not before Python 3.14."""
     head = entry.header_offset + _ZIP_HEAD_BYTES
     sizes = struct.unpack_from("<HH", data, head - 4) if head <= len(data) else (0, 0)
     begins = head + sum(sizes)
@@ -82,7 +82,7 @@ def _zstd_entry(data: bytes, entry: zipfile.ZipInfo, name: str) -> Callable[[int
 
 
 def _frames(data: bytes, name: str) -> tuple[Callable[[int], bytes], type[Exception]]:
-    """What reads zstd frames, and the error that it raises."""
+    """A reader of zstd frames, and the error that it raises."""
     zstd = _zstd(name)
     options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX}
     return _Members(data, lambda: zstd.ZstdDecompressor(options=options)).read, zstd.ZstdError

@@ -143,7 +143,7 @@ def test_bad_archives_are_refused_and_bad_samples_counted(monkeypatch: pytest.Mo
         assert "\n" not in str(caught.value)
     with pytest.raises(UnreadableInput, match="f: holds no samples"):
         read_bytes(archive({"header.json": {}}), "f")
-    with pytest.raises(UnreadableInput, match="binary"):
+    with pytest.raises(UnreadableInput, match="a zip archive without an Inspect log"):
         read_bytes(archive({"other.txt": "x"}), "f")
 
 

@@ -1,0 +1,81 @@
+"""Sessions of programs that are not read are refused by name, also where their rows look like others'."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers import FORMATS, detect, read_bytes
+from tests.importers.test_odd_json import BASES, written
+
+QWEN = {
+    "uuid": "u",
+    "sessionId": "s",
+    "type": "user",
+    "cwd": "/w",
+    "message": {"role": "user", "parts": [{"text": "hi"}]},
+}
+DROID = [
+    {"type": "session_start", "id": "s", "title": "t"},
+    {"type": "message", "id": "m", "timestamp": "2026-01-01T00:00:00Z", "message": {"role": "user", "content": "hi"}},
+]
+SAID = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
+STRANGERS: list[tuple[str, Any]] = [
+    ("Qwen Code", [QWEN]),
+    ("Factory Droid", DROID),
+    ("GitHub Copilot CLI", [{"type": "session.start", "data": {"sessionId": "s"}, "id": "x"}]),
+    ("GitHub Copilot chat", {"requesterUsername": "me", "requests": [{"message": {"text": "hi"}}]}),
+    ("Cursor", [{"role": "user", "message": {"content": [{"type": "text", "text": "hi"}]}}]),
+    ("OpenCode", {"info": {"id": "ses_1"}, "messages": [{"info": {"role": "user"}, "parts": []}]}),
+    ("OpenCode", {"id": "msg_1", "sessionID": "ses_1", "role": "user"}),
+    ("OpenCode", {"id": "ses_1", "projectID": "p", "directory": "/w"}),
+    ("Continue", {"sessionId": "s", "title": "t", "history": [{"message": SAID}]}),
+    ("Goose", [{"working_dir": "/w", "description": "d", "message_count": 1}, SAID]),
+    ("before September 2025", [{"id": "s", "instructions": None}, {"type": "message", **SAID}]),
+    ("before September 2025", [{"record_type": "state"}]),
+    ("Claude's web chats", [[{"uuid": "u", "name": "n", "chat_messages": [{"sender": "human", "text": "hi"}]}]]),
+    ("ChatGPT", [[{"title": "t", "current_node": "n", "mapping": {"n": {}}}]]),
+    ("LangSmith", [{"run_type": "llm", "inputs": {}, "outputs": {}}]),
+    ("Langfuse", [[{"traceId": "t", "type": "GENERATION", "input": []}]]),
+]
+
+
+@pytest.mark.parametrize(("program", "value"), STRANGERS)
+def test_other_programs_are_named(program: str, value: Any) -> None:
+    """The refusal is one line, names the program, and says what is read."""
+    rows = value if isinstance(value, list) else [value]
+    for data in ("".join(f"{json.dumps(row)}\n" for row in rows), json.dumps(rows[0], indent=2)):
+        with pytest.raises(UnreadableInput, match=f"f: looks like .*{program}.*, which is not read") as caught:
+            read_bytes(data.encode(), "f")
+        assert "\n" not in str(caught.value) and all(name in str(caught.value.hint) for name in FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("data", "program"),
+    [
+        (b"SQLite format 3\0" + bytes(100), "Cursor"),
+        (b"\n# aider chat started at 2026-01-01\n\n#### hi\n", "Aider"),
+        (b"PK\x03\x04" + bytes(50), "zip archive"),
+    ],
+)
+def test_other_programs_files_are_named(data: bytes, program: str) -> None:
+    """Databases, Markdown and archives are told by their first bytes."""
+    with pytest.raises(UnreadableInput, match=f"f: looks like .*{program}"):
+        read_bytes(data, "f")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_is_read_is_no_stranger(name: str, traces: Path) -> None:
+    """No row of a format that is read, and no recorded session, is taken for another program's."""
+    for count in range(1, len(BASES[name]) + 1):
+        try:
+            read_bytes(written(name, BASES[name][-count:]), "f")
+        except UnreadableInput as error:
+            assert "looks like" not in str(error)
+    folder = traces / {"openai_chat": "taubench"}.get(name, name)
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        assert detect(path) == name
