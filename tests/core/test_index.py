@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from clawvm_es.core.profiles import CLAWVM, PROFILES, RECORDED
+from clawvm_es.core.index import Index
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, LRU, PROFILES, RECORDED, without
 from clawvm_es.core.ranking import build_index, index_of
 from clawvm_es.core.state import UNOPENED, State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultReason, NeedRule, RedactReason, RetireReason
-from clawvm_es.model.pages import Fidelity, PageType, Pin
-from clawvm_es.model.profile import Capability
+from clawvm_es.model.pages import FULL, Fidelity, PageType, Pin
+from clawvm_es.model.profile import Capability, Key, Order
 from clawvm_es.testing.core import Given, need, page
 
 
@@ -112,3 +113,49 @@ def test_a_policy_keeps_floors_of_all_required_pages_or_of_bootstrap_pages_or_no
     kept = [bool(state.held_floor(state.pages[page_id])) for page_id in ("p1", "p2")]
     floors = Capability.FLOORS in can
     assert kept == [floors or Capability.FIXED_BOOTSTRAP in can, floors]
+
+
+@pytest.mark.parametrize(
+    ("key", "order", "best_first"),
+    [
+        (Key.GAIN, Order.DENSITY, "small large stale"),  # 500/10, 900/1000, 300/1000 per token
+        (Key.GAIN, Order.RANK, "large small stale"),
+        (Key.RECENCY, Order.DENSITY, "large small stale"),  # used in turns 9, 8, 2
+        (Key.RECENCY, Order.RANK, "large small stale"),
+        (Key.REUSE, Order.DENSITY, "large small stale"),
+        (Key.REUSE, Order.RANK, "large small stale"),
+        (Key.GAIN, None, "stale small large"),  # by number
+        (Key.RECENCY, None, "stale small large"),
+        (Key.REUSE, None, "stale small large"),
+    ],
+)
+def test_steps_come_in_the_order_of_the_rule_s_key(key, order, best_first):
+    """Gain per token, gain, last use, or likely reuse; without an order the page number; a bound is density's."""
+    index = Index(key, order, 0, 10)
+    index.put("stale", 1, ((FULL, 1000, 1000),), 300, since=2)
+    index.put("small", 2, ((FULL, 1000, 10),), 500, since=8)
+    index.put("large", 3, ((FULL, 1000, 1000),), 900, since=9)
+    assert [page_id for *_, (page_id, _) in index.steps] == best_first.split()
+    assert index.bounds_utility is (key is Key.GAIN and order is Order.DENSITY)
+
+
+def test_recency_alone_orders_pages_of_no_utility():
+    """Under recency a page that gains nothing has its steps, by last use; under gain it has none."""
+    for key, count in ((Key.RECENCY, 1), (Key.GAIN, 0), (Key.REUSE, 0)):
+        index = Index(key, Order.DENSITY, 0, 10)
+        index.put("p1", 1, ((FULL, 1000, 10),), 0, since=9)
+        assert len(index.steps) == count
+
+
+@pytest.mark.parametrize("policy", [CLAWVM, CLAWVM_PAPER, LRU], ids=lambda p: p.name)
+def test_without_scoring_the_rule_has_no_key(policy):
+    """The lower number comes first, under every rule: neither recency nor reuse nor gain decides."""
+    given = Given.session(profile=without(policy, Capability.SCORING), budget_tokens=1000)
+    for number in range(1, 5):
+        given.when(page(number, tokens=100 * (5 - number)))
+    for number in (1, 4, 2):
+        given.turn()
+        given.when(e.ModelResponded(needs=(need(number),)))
+    given.turn()
+    steps = [page_id for *_, (page_id, _) in given.state.index.steps]
+    assert steps == sorted(steps) and set(steps) == {"p1", "p2", "p3", "p4"}

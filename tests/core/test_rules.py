@@ -24,7 +24,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.history.refeed import reached
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Trigger
-from clawvm_es.model.pages import FULL, Author, PageType
+from clawvm_es.model.pages import ABSENT, FULL, POINTER, Author, PageType
 from clawvm_es.model.profile import CONTRACT, WEAK, Capability
 from clawvm_es.testing.core import Given, need, opened, page
 from clawvm_es.testing.strategies import sessions
@@ -322,3 +322,36 @@ def test_a_policy_with_thresholds_does_not_share_a_store():
     given.when(replace(session, profile=CLAWVM))
     with pytest.raises(UsageError, match="project"):
         given.when(e.SessionForked("one", given.state.version, "0", COMPACTION_HYBRID))
+
+
+@pytest.mark.parametrize(
+    ("page_type", "author", "asks"),
+    [
+        (PageType.CONVERSATION, Author.USER, True),
+        (PageType.CONVERSATION, Author.MODEL, False),
+        (PageType.EVIDENCE, Author.TOOL, False),
+        (PageType.EVIDENCE, Author.USER, False),
+        (PageType.PREFERENCE, Author.USER, False),
+    ],
+)
+def test_a_retriever_that_is_asked_at_user_messages_is_asked_at_no_other(page_type, author, asks):
+    """Of what came since the last assembly only a message of the user brings back what left the prompt."""
+    given = Given.session(page(1, tokens=50), profile=COMPACTION_HYBRID, budget_tokens=1000)
+    given.turn()
+    given.when(e.BoundaryReached(Boundary.PRUNE, Trigger.CALLER, pages=("p1",)))
+    assert "p1" not in given.state.resident
+    given.when(page(2, page_type, 20, author=author))
+    given.turn(retrieved=("p1",))
+    assert given.state.resident.get("p1", ABSENT) == (FULL if asks else ABSENT)
+
+
+def test_a_message_that_was_answered_asks_no_more():
+    """A message of the user that comes back by a need is not said again, so the retriever is not asked."""
+    given = Given.session(page(1, tokens=50), profile=COMPACTION_HYBRID, budget_tokens=1000)
+    given.when(page(2, PageType.CONVERSATION, 20, author=Author.USER))
+    given.turn()
+    given.when(e.BoundaryReached(Boundary.RESET, Trigger.CALLER))
+    given.when(e.ModelResponded(needs=(need(2),)))
+    assert "p2" in given.state.arrivals
+    given.turn(retrieved=("p1",))
+    assert given.state.resident.get("p1", ABSENT) <= POINTER

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from clawvm_es.errors import JournalBusy, JournalError
 from clawvm_es.storage import open_log
+from clawvm_es.storage.sqlite import lock as locking
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.testing.logs import budget
 
@@ -142,3 +144,21 @@ def test_a_lock_closes_what_it_opened(tmp_path) -> None:
             assert len(os.listdir("/dev/fd")) == before + 1
         lock.close()
         assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_waiter_looks_again_soon_and_then_every_ten_milliseconds(tmp_path, monkeypatch) -> None:
+    """The pauses double from half a millisecond to ten, and the last one ends when the time is over."""
+    now, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(round(seconds, 6))
+        now[0] += seconds
+
+    monkeypatch.setattr(locking, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    one, other = (WriterLock(str(tmp_path / "lock"), 0.04) for _ in range(2))
+    one.acquire()
+    with pytest.raises(JournalBusy):
+        other.acquire()
+    assert pauses == [0.0005, 0.001, 0.002, 0.004, 0.008, 0.01, 0.01, 0.0045]
+    one.close()
+    other.close()
