@@ -11,7 +11,7 @@ from clawvm_es.core.state import UNOPENED, State
 from clawvm_es.errors import JournalDamaged, UnknownEvent
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import RetireReason
-from clawvm_es.model.pages import PageType, Pin
+from clawvm_es.model.pages import LADDER, PageType, Pin
 from clawvm_es.testing.core import Given, page
 
 SIZES = st.lists(st.integers(1, 3000), max_size=6)
@@ -95,3 +95,15 @@ def test_an_event_that_cannot_follow_is_damage_and_names_its_place(fold):
     """An event about a page that never was is told by its version and its type."""
     with pytest.raises(JournalDamaged, match=r"event 4, a page_pinned, does not fit .* KeyError\('p9'\)"):
         fold(Given.session(page(1), page(2)).state, e.PagePinned("p9", Pin.HARD))
+
+
+@pytest.mark.parametrize("page_type", list(PageType))
+def test_a_page_has_one_entry_for_each_level(page_type):
+    """Tokens, bodies, builders and tags go by rank, absent to full; what is not kept is -1 and names no body."""
+    known = Given.session(page(1, page_type, 500)).state.pages["p1"]
+    assert {len(each) for each in (known.tokens, known.bodies, known.builders, known.tags)} == {len(LADDER)}
+    for rank, level in enumerate(LADDER):
+        kept = level in {found.level for found in page(1, page_type, 500).levels}
+        assert (known.tokens[rank] > 0, known.bodies[rank] is not None) == (kept, kept)
+        assert known.tags[rank] == f"p1.1.{rank}"
+    assert known.tokens[0] == 0

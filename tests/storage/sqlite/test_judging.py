@@ -17,7 +17,7 @@ import pytest
 from clawvm_es.errors import JournalDamaged, JournalTooNew, NotAJournal
 from clawvm_es.journal.ports import Durability
 from clawvm_es.storage import open_log, verify
-from clawvm_es.storage.sqlite import schema
+from clawvm_es.storage.sqlite import judging, schema
 from clawvm_es.testing.logs import budget
 
 PAGE = 4096
@@ -389,3 +389,64 @@ def test_a_folder_that_cannot_be_written(image, whose, beside) -> None:
         assert snapshot(folder) == before
     finally:
         shutil.rmtree(folder)
+
+
+# ----------------------------------------------------------------------------------------------- marks in the header
+
+
+def unused(*given, **named):
+    """For `connect`: the header alone has to tell."""
+    raise AssertionError("a connection was made")
+
+
+def marked(path: Path, application_id: int = schema.APPLICATION_ID, user_version: int = 0) -> Path:
+    """A file that SQLite marked so and closed."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(f"PRAGMA application_id={application_id}")
+        db.execute(f"PRAGMA user_version={user_version}")
+        db.execute("CREATE TABLE t (x)")
+    return path
+
+
+@pytest.mark.parametrize("version", [-(2**31), -1, 0, 1, schema.USER_VERSION])
+def test_a_format_of_today_or_before_is_told_by_the_header(tmp_path, version) -> None:
+    """SQLite's user version is read as it is stored: four bytes, signed; no connection is needed for it."""
+    assert judging.is_new(str(marked(tmp_path / "j.db", user_version=version)), unused) is False
+
+
+@pytest.mark.parametrize("version", [schema.USER_VERSION + 1, 255, 256, 65_536, 2**24, 2**31 - 1])
+def test_every_later_format_is_refused_by_the_header(tmp_path, version) -> None:
+    """Each byte of the version counts, and the error names it."""
+    path = marked(tmp_path / "j.db", user_version=version)
+    with pytest.raises(JournalTooNew, match=f"has format {version}, this version knows {schema.USER_VERSION}"):
+        judging.is_new(str(path), unused)
+
+
+@pytest.mark.parametrize("byte", range(4))
+def test_every_byte_of_the_application_s_mark_counts(tmp_path, byte) -> None:
+    """A file whose mark differs in one byte is another program's."""
+    other = schema.APPLICATION_ID ^ 1 << 8 * byte
+    with pytest.raises(NotAJournal, match=f"application_id {other:#x}"):
+        judging.is_new(str(marked(tmp_path / "j.db", other)), unused)
+
+
+def test_a_header_that_is_cut_is_none(tmp_path) -> None:
+    """A file of less than a header's hundred bytes is no SQLite file; with them, its marks tell."""
+    path = marked(tmp_path / "j.db")
+    header = path.read_bytes()
+    path.write_bytes(header[:99])
+    with pytest.raises(NotAJournal, match="no SQLite file"):
+        judging.is_new(str(path), unused)
+    path.write_bytes(header[:100])
+    assert judging.is_new(str(path), unused) is False
+
+
+@pytest.mark.parametrize(("write", "read"), [(1, 2), (2, 1), (2, 3), (0, 2), (9, 171)])
+def test_a_header_that_would_hide_the_log_is_damage_and_says_its_bytes(tmp_path, write, read) -> None:
+    """Versions for writing and reading that no journal has would let SQLite pass over the log: both are named."""
+    path = marked(tmp_path / "j.db")
+    header = bytearray(path.read_bytes())
+    header[18:20] = write, read
+    path.write_bytes(header)
+    with pytest.raises(JournalDamaged, match=f"bytes 18 and 19 of its header are {write:02x}{read:02x}, not 0202"):
+        judging.is_new(str(path), unused)
