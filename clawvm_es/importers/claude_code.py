@@ -6,14 +6,14 @@ File order is the order of events: parents may come after children and timestamp
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
 from clawvm_es.importers import images
-from clawvm_es.importers.format import Format
+from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
@@ -99,6 +99,17 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     if agents and not main.steps and not main.skipped:
         return agents
     return (main, *agents)
+
+
+def _sessions(file: _File) -> Sequence[Part]:
+    """The sessions of a file so far."""
+    main = Part(file.session_id, file.main)
+    agents = [
+        Part(file.session_id and f"{file.session_id}/agent-{agent_id}", agent, file.session_id)
+        for agent_id, agent in file.agents.items()
+    ]
+    alone = agents and file.main.began_us is None and not file.main.skipped.counts
+    return agents if alone else [main, *agents]
 
 
 def _record(file: _File, record: Record) -> None:
@@ -283,4 +294,6 @@ def _is_claude_code(record: Fields) -> bool:
     )
 
 
-FORMAT: Final = Format(NAME, parse, tools="claude_code", is_record=_is_claude_code)
+FORMAT: Final = Format(
+    NAME, parse, tools="claude_code", is_record=_is_claude_code, reader=Reader(_File, _record, _sessions)
+)

@@ -24,11 +24,11 @@ import attrs
 
 from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.codex_text import content, is_injected, output, rules_of, said_key, thinking, user_parts
-from clawvm_es.importers.format import Format
+from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
-from clawvm_es.importers.records import read_lines
+from clawvm_es.importers.records import Record, read_lines
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut
 from clawvm_es.observe.fields import Fields
@@ -120,11 +120,19 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     file = _File()
     file.into.skipped.update(skipped)
     for record in records:
-        file.into.line = record.line
-        _row(file, record.data, Lines(record.line, record.line), record.data.instant("timestamp", record.line))
+        _record(file, record)
     session_id = file.session_id or content_id("codex", [record.data.raw for record in records[:1]])
     _unclaimed(file)
     return (file.into.recording(session_id, NAME, name, linked_to=file.started_by or None),)
+
+
+def _sessions(file: _File) -> Sequence[Part]:
+    return [Part(file.session_id, file.into, file.started_by or None)]
+
+
+def _record(file: _File, record: Record) -> None:
+    file.into.line = record.line
+    _row(file, record.data, Lines(record.line, record.line), record.data.instant("timestamp", record.line))
 
 
 def _row(file: _File, row: Fields, lines: Lines, at_us: int) -> None:
@@ -468,4 +476,4 @@ def _is_codex(record: Fields) -> bool:
     return record.text("type") in _TYPES and isinstance(record.raw.get("payload"), dict)
 
 
-FORMAT: Final = Format(NAME, parse, tools="codex", is_record=_is_codex)
+FORMAT: Final = Format(NAME, parse, tools="codex", is_record=_is_codex, reader=Reader(_File, _record, _sessions))

@@ -16,7 +16,7 @@ import attrs
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import images
 from clawvm_es.importers.document import read_document
-from clawvm_es.importers.format import Format
+from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip, Skips
@@ -80,6 +80,10 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     else:
         _document(file, Fields.of(value))
     return (file.into.recording(file.session_id or content_id("gemini", file.first), NAME, name),)
+
+
+def _sessions(file: _File) -> Sequence[Part]:
+    return [Part(file.session_id, file.into)]
 
 
 def _document(file: _File, document: Fields) -> None:
@@ -401,4 +405,11 @@ def _is_row(record: Fields) -> bool:
     return "messages" not in record and any(name in record for name in ("$set", "$rewindTo", "id", "sessionId"))
 
 
-FORMAT: Final = Format(NAME, parse, tools="gemini", is_record=_is_metadata, is_session=_is_session)
+FORMAT: Final = Format(
+    NAME,
+    parse,
+    tools="gemini",
+    is_record=_is_metadata,
+    is_session=_is_session,
+    reader=Reader(_File, _record, _sessions),
+)

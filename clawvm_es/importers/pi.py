@@ -7,14 +7,14 @@ cut file are the first steps of the whole file, also where a later entry abandon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 import attrs
 
 from clawvm_es.importers import images
-from clawvm_es.importers.format import Format
+from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
@@ -91,13 +91,17 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     file = _File()
     file.into.skipped.update(skipped)
     for record in records:
-        file.index.append(record.line)
         _record(file, record)
     session_id = file.session_id or content_id("pi", [record.data.raw for record in records])
     return (file.into.recording(session_id, NAME, name),)
 
 
+def _sessions(file: _File) -> Sequence[Part]:
+    return [Part(file.session_id, file.into)]
+
+
 def _record(file: _File, record: Record) -> None:
+    file.index.append(record.line)
     row, kind = record.data, record.data.text("type")
     file.into.line = record.line
     at_us = row.instant("timestamp", record.line)
@@ -250,4 +254,4 @@ def _is_pi(record: Fields) -> bool:
     return record.text("type") == "message" and "role" in record.fields("message")
 
 
-FORMAT: Final = Format(NAME, parse, tools="pi", is_record=_is_pi)
+FORMAT: Final = Format(NAME, parse, tools="pi", is_record=_is_pi, reader=Reader(_File, _record, _sessions))

@@ -47,24 +47,31 @@ def read_lines(data: bytes) -> tuple[list[Record], Skips]:
     skipped = Skips()
     lines = utf8(data).split(b"\n")
     for number, raw in enumerate(lines, 1):
-        text = raw.strip(_PADDING)
-        if not text:
-            continue
-        try:
-            values = _values(text.decode("utf-8", "surrogatepass"), number, skipped)
-        except UnicodeDecodeError:
-            skipped.add(Skip.NOT_UTF8, number)
-        except TooDeep:
-            skipped.add(Skip.TOO_DEEP, number)
-        except ValueError:
-            skipped.add(Skip.TRUNCATED_LINE if number == len(lines) else Skip.NOT_JSON, number)
-        else:
-            for place, value in enumerate(values):
-                if isinstance(value, dict):
-                    records.append(Record(number, Fields(value), raw + b"#%d" % place if place else raw))
-                else:
-                    skipped.add(Skip.NOT_AN_OBJECT, number)
+        records.extend(read_line(raw, number, skipped, last=number == len(lines)))
     return records, skipped
+
+
+def read_line(raw: bytes, number: int, skipped: Skips, *, last: bool = False) -> list[Record]:
+    """The JSON objects of a line without its end; why there is none is counted in `skipped`."""
+    text = raw.strip(_PADDING)
+    records: list[Record] = []
+    if not text:
+        return records
+    try:
+        values = _values(text.decode("utf-8", "surrogatepass"), number, skipped)
+    except UnicodeDecodeError:
+        skipped.add(Skip.NOT_UTF8, number)
+    except TooDeep:
+        skipped.add(Skip.TOO_DEEP, number)
+    except ValueError:
+        skipped.add(Skip.TRUNCATED_LINE if last else Skip.NOT_JSON, number)
+    else:
+        for place, value in enumerate(values):
+            if isinstance(value, dict):
+                records.append(Record(number, Fields(value), raw + b"#%d" % place if place else raw))
+            else:
+                skipped.add(Skip.NOT_AN_OBJECT, number)
+    return records
 
 
 def _values(text: str, number: int, skipped: Skips) -> list[object]:

@@ -179,6 +179,11 @@ class Transcript:
         )
         self._said.setdefault(turn.key, Blocks()).add(turn.texts, turn.thinking, turn.uses)
 
+    def take(self) -> list[Step]:
+        """Hand over the steps so far; the answer that is being read is held back, with what waits for it."""
+        taken, self.steps = self.steps, []
+        return taken
+
     def recording(
         self,
         session_id: str,

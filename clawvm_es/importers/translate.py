@@ -42,15 +42,19 @@ def commands(
     """
     yield Command(opened, recording.began_us, idempotency_key="i:1")
     observer = Observer(tools_of(recording.format, tools), edge.fresh(), tally)
-    number = 1
-    for step in recording.steps:
-        for command in _commands(step, observer):
-            number += 1
-            yield attrs.evolve(command, idempotency_key=f"i:{number}")
+    yield from numbered(recording.steps, observer, 1)
     if observer.known.context.changed_rereads:
         observer.tally[CHANGED_REREAD] += observer.known.context.changed_rereads
     if observer.edge.hidden:
         observer.tally[HIDDEN_SECRET] += len(observer.edge.hidden)
+
+
+def numbered(steps: Iterable[RecordedStep], observer: Observer, number: int) -> Iterator[Command]:
+    """The commands of steps after the first `number` commands of their session, under their keys."""
+    for step in steps:
+        for command in _commands(step, observer):
+            number += 1
+            yield attrs.evolve(command, idempotency_key=f"i:{number}")
 
 
 def tools_of(format_: str, others: Iterable[Tool] = ()) -> Mapping[str, Tool]:
