@@ -29,6 +29,7 @@ class Part:
     session_id: str
     into: Transcript
     linked_to: str | None = None
+    resumed_from: str | None = None
 
 
 @attrs.frozen
