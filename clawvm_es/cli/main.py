@@ -8,36 +8,18 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import click
 
-from clawvm_es.cli import (
-    bisect,
-    blame,
-    demo,
-    diff,
-    eval,
-    fork,
-    grep,
-    memory,
-    proof,
-    read,
-    redact,
-    replay,
-    upkeep,
-    whatif,
-    why,
-)
 from clawvm_es.cli.damage import blamed
 from clawvm_es.cli.options import no_pager_option
 from clawvm_es.cli.output import say, say_lines
 from clawvm_es.cli.place import meant
+from clawvm_es.cli.verbs import SECTIONS, Verbs
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -59,15 +41,6 @@ Exit codes: 0 done and good; 1 done, and what was asked about is bad;
 2 wrong usage or unreadable input; 70 a fault of clawvm.
 CLAWVM_LOG=info shows more logs on stderr, CLAWVM_TRACEBACK=1 where a fault of
 clawvm happened."""
-
-SECTIONS = {
-    "Start here": ("demo", "replay"),
-    "Read": ("sessions", "log", "show", "pages", "prompt", "store", "faults", "trace", "stats", "grep"),
-    "Go back in time": ("diff", "why", "blame", "bisect", "whatif", "fork"),
-    "Prove and keep": ("verify", "checkpoint", "bundle", "export", "backup", "rebuild", "redact"),
-    "Evaluate": ("eval",),
-}
-"""The verbs as the help lists them; one that is not named here comes last."""
 
 WRONG_USAGE = 2
 INTERNAL_ERROR = 70
@@ -93,20 +66,14 @@ class Program(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs by what they are for, each with the first clause of its help."""
-        named = {name for names in SECTIONS.values() for name in names}
-        others = tuple(name for name in self.commands if name not in named)
-        for title, names in {**SECTIONS, "Others": others}.items():
-            if verbs := [self.commands[name] for name in names if name in self.commands]:
-                with formatter.section(title):
-                    formatter.write_dl([(f"{verb.name:<10}", _first_clause(verb)) for verb in verbs])
-
-
-def _first_clause(verb: click.Command) -> str:
-    return re.split("[;:]", verb.get_short_help_str(limit=1000))[0].rstrip(".")
+        for title, rows in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<10}", row.clause) for name, row in rows.items()])
 
 
 @click.group(
     cls=Program,
+    commands=Verbs(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=EPILOG,
     invoke_without_command=True,
@@ -124,19 +91,6 @@ def cli(context: click.Context) -> None:
         emit_lines(context.get_help().splitlines())
         context.exit(WRONG_USAGE)
     configure_logging()
-
-
-for verb in (
-    demo.demo,
-    replay.replay,
-    *(read.sessions, read.log, read.show, memory.pages, memory.prompt, memory.store),
-    *(read.faults, read.trace, read.stats, grep.grep),
-    *(diff.diff, why.why, blame.blame, bisect.bisect, fork.fork, whatif.whatif),
-    *(upkeep.verify, upkeep.rebuild, upkeep.export, upkeep.backup),
-    *(proof.checkpoint, proof.bundle, redact.redact),
-    eval.evaluate,
-):
-    cli.add_command(verb)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -185,6 +139,8 @@ def _internal(error: Exception, arguments: Sequence[str]) -> int:
     asked = os.environ.get("CLAWVM_TRACEBACK", "") not in ("", "0")
     verb = next((word for word in arguments if word in cli.commands), "")
     if asked:
+        import traceback
+
         with suppress(OSError):
             say_lines(line for part in traceback.format_exception(error) for line in part.splitlines())
     again = "" if asked else "run it again with CLAWVM_TRACEBACK=1, and "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
@@ -103,6 +102,8 @@ def cell_text(cell: Any) -> str:
 
 def terminal_width() -> int | None:
     """The columns of the terminal that stdout is; None where it is none, and nothing has to fit."""
+    import shutil
+
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 

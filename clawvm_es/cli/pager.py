@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -43,6 +42,8 @@ def wanted() -> bool:
 
 def command(environment: Mapping[str, str]) -> list[str] | None:
     """The pager that an environment asks for; None for none."""
+    import shutil
+
     if environment.get("NO_PAGER"):
         return None
     if "PAGER" in environment:
@@ -59,6 +60,8 @@ def page(lines: Iterable[str]) -> Iterable[str]:
     words = command(os.environ) if wanted() else None
     if words is None:
         return lines
+    import shutil
+
     rest = iter(lines)
     first = list(islice(rest, max(1, shutil.get_terminal_size().lines - 1)))
     following = next(rest, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from clawvm_es.cli.demo import SEED
 from clawvm_es.cli.main import cli, main
+from clawvm_es.cli.verbs import ROWS
 from clawvm_es.projections.tables import TABLES
 from clawvm_es.storage import open_log
 
@@ -68,6 +70,25 @@ def session(load, journal, session_id: str) -> dict:
     """One session's document."""
     (found,) = [s for s in load("sessions", journal)["sessions"] if s["session_id"] == session_id]
     return found
+
+
+@pytest.mark.parametrize("verb", sorted(cli.commands))
+def test_the_row_of_a_verb_says_what_its_help_says(verb):
+    """The clause that the program's help prints is the first of the verb's own, under the verb's own name."""
+    command = cli.commands[verb]
+    assert command.name == verb
+    assert ROWS[verb].clause == re.split("[;:]", command.get_short_help_str(limit=1000))[0].rstrip(".")
+
+
+def test_the_help_of_the_program_imports_no_verb():
+    """The program starts without the modules of its verbs; a verb that is no name of ours is looked for nowhere."""
+    asks = "import sys; from clawvm_es.cli.main import cli, click; print(cli.get_help(click.Context(cli)))"
+    code = f"{asks}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(f"  {verb} " in done.stdout for verb in cli.commands)
+    assert not {f"clawvm_es.cli.{row.module}" for row in ROWS.values()} & set(done.stdout.splitlines())
+    assert "nothing" not in cli.commands
+    assert cli.get_command(None, "nothing") is None
 
 
 @pytest.mark.parametrize("verb", sorted(cli.commands))

@@ -1,0 +1,114 @@
+"""The verbs, a row each: what the help lists them under, where they are, and what they are for.
+
+A verb's module is imported when the verb is used, or its own help is asked for: the program starts as fast with many
+verbs as with one. Its clause here is the first of its help; a test compares them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, MutableMapping
+from typing import Final, NamedTuple
+
+import click
+
+
+class Row(NamedTuple):
+    """One verb: its module below `clawvm_es.cli`, the command in it, and the first clause of its help."""
+
+    module: str
+    command: str
+    clause: str
+
+
+SECTIONS: Final[dict[str, dict[str, Row]]] = {
+    "Start here": {
+        "demo": Row("demo", "demo", "See it work"),
+        "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal"),
+    },
+    "Read": {
+        "sessions": Row("read", "sessions", "List the sessions of a journal with their titles, times and figures"),
+        "log": Row("read", "log", "Print the events of a session (or of the whole journal), oldest first"),
+        "show": Row(
+            "read",
+            "show",
+            "Show one event (by its version) or one page (by its id, at any place) in full, with the texts behind it",
+        ),
+        "pages": Row("memory", "pages", "Print the page table"),
+        "prompt": Row(
+            "memory",
+            "prompt",
+            "Print the prompt of a turn as clawvm would have sent it under its budget, byte for byte",
+        ),
+        "store": Row("memory", "store", "Print the durable store"),
+        "faults": Row("read", "faults", "List the faults"),
+        "trace": Row("read", "trace", "Print the decisions of a session"),
+        "stats": Row("read", "stats", "Print what a journal holds"),
+        "grep": Row("grep", "grep", "Find the texts that hold all words of PATTERN"),
+    },
+    "Go back in time": {
+        "diff": Row("diff", "diff", "Tell where two runs part, or what differs between two moments of one"),
+        "why": Row("why", "why", "Tell why a page stood where it stood in a turn's prompt, or why it was missing"),
+        "blame": Row(
+            "blame",
+            "blame",
+            "Tell who wrote every version of a field of the durable store, or of a page, when, and on what evidence",
+        ),
+        "bisect": Row("bisect", "bisect", "Find the first event after which something holds"),
+        "whatif": Row("whatif", "whatif", "Decide a session's inputs again under other settings, and compare"),
+        "fork": Row("fork", "fork", "Go on from a moment of a session under another name"),
+    },
+    "Prove and keep": {
+        "verify": Row("upkeep", "verify", "Check that a journal is what was written"),
+        "checkpoint": Row("proof", "checkpoint", "Sign what the journal is now, in a note to keep elsewhere"),
+        "bundle": Row(
+            "proof",
+            "bundle",
+            "Write sessions, with what they need, to one file that proves itself to whoever has the public key",
+        ),
+        "export": Row("upkeep", "export", "Write a session to a file"),
+        "backup": Row("upkeep", "backup", "Copy a journal while others write to it, and verify the copy"),
+        "rebuild": Row(
+            "upkeep", "rebuild", "Fold the whole log again into the read models, and take its snapshots anew"
+        ),
+        "redact": Row("redact", "redact", "Erase texts for good"),
+    },
+    "Evaluate": {
+        "eval": Row(
+            "eval",
+            "evaluate",
+            "Evaluate policies on seeded workloads and recorded sessions, beside the paper's figures",
+        ),
+    },
+}
+"""Section of the help → its verbs, in its order."""
+ROWS: Final = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
+
+
+class Verbs(MutableMapping[str, click.Command]):
+    """Name → command, imported at the first look."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._found:
+            row = ROWS[name]
+            self._found[name] = getattr(importlib.import_module(f"clawvm_es.cli.{row.module}"), row.command)
+        return self._found[name]
+
+    def __setitem__(self, name: str, verb: click.Command) -> None:
+        self._found[name] = verb
+
+    def __delitem__(self, name: str) -> None:
+        del self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in ROWS or name in self._found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ROWS
+        yield from (name for name in self._found if name not in ROWS)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
