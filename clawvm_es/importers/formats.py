@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from clawvm_es.importers import claude_code, codex, gemini, inspect, openai_chat, openhands, pi, sweagent, trace
+from clawvm_es.importers import claude_code, codex, gemini, inspect, openai_chat, openhands, otel, pi, sweagent, trace
 from clawvm_es.importers.format import Format
 
 _ROWS: Final = (
@@ -18,6 +18,7 @@ _ROWS: Final = (
     sweagent.FORMAT,
     openhands.FORMAT,
     inspect.FORMAT,
+    otel.FORMAT,
     openai_chat.FORMAT,
 )
 TABLE: Final[Mapping[str, Format]] = MappingProxyType({row.name: row for row in _ROWS})

@@ -60,6 +60,7 @@ class Skip(StrEnum):
     ENCRYPTED = "encrypted"
     UNCLAIMED_USAGE = "usage_without_answer"
     OTHER_MODEL_CALL = "other_model_call"  # of a grader or another agent
+    OTHER_SPAN = "other_span"  # of no call of a model
     MISSING_ATTACHMENT = "missing_attachment"
 
 

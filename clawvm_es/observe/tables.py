@@ -172,6 +172,7 @@ TABLES: Final[Mapping[str, Mapping[str, Tool]]] = MappingProxyType(
         "sweagent": SWEAGENT_TOOLS,
         "openhands": OPENHANDS_TOOLS,
         "inspect": INSPECT_TOOLS,
+        "otel": table(),
     }
 )
 """Harness → its tools."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.importers import spans
+
 AT = "2025-01-01T00:00:0%d.000Z"
 
 
@@ -151,7 +153,25 @@ INSPECT: dict[str, Any] = {
     ],
 }
 
+_TOOL_SPAN = {
+    "openinference.span.kind": "TOOL",
+    "tool_call.id": spans.CALL_ID,
+    "output.value": spans.FOUND,
+}
+OTEL: dict[str, Any] = spans.export(
+    spans.conventions()[0],
+    spans.openinference()[1],
+    spans.events()[1],
+    spans.span(3, _TOOL_SPAN, parent=1),
+    spans.span(5, {"gen_ai.operation.name": "invoke_agent"}, parent=1),
+)
+
 LINES: dict[str, list[Any]] = {"codex": CODEX, "gemini": GEMINI}
 """Rows of files of lines."""
-DOCUMENTS: dict[str, list[Any]] = {"sweagent": [SWEAGENT], "openhands": [OPENHANDS], "inspect": [INSPECT]}
+DOCUMENTS: dict[str, list[Any]] = {
+    "sweagent": [SWEAGENT],
+    "openhands": [OPENHANDS],
+    "inspect": [INSPECT],
+    "otel": [OTEL],
+}
 """Documents, each the only row of its file."""

@@ -44,6 +44,8 @@ def put(folder: Path, data: bytes | str) -> Path:
         ('{"instance_id": "x", "history": []}\n{"instance_id": "y", "history": []}\n', "openhands"),
         ('[{"id": 0, "source": "user", "action": "message"}]', "openhands"),
         ('{"status": "success", "eval": {"run_id": "r"}, "samples": []}', "inspect"),
+        ('{"resourceSpans": []}', "otel"),
+        ('[{"trace_id": "t", "span_id": "s", "attributes": {}}]', "otel"),
         ('{"format":"clawvm-trace","version":1,"session_id":"s"}', "clawvm_trace"),
     ],
 )
