@@ -190,9 +190,12 @@ class Shell:
         return snapshots.state_at(self.log, self.session_id, upto)
 
     def render(self, state: State) -> str:
-        """The prompt that was assembled last in `state`, by the renderer that it was recorded under."""
+        """The prompt that was assembled last in `state`, by the renderer that it was recorded under.
+
+        Its texts come from the log, which knows what was erased since.
+        """
         name = renderer_of(self.log, self.session_id, state.assembled_version)
-        return Renderer(self.vault.open_all, self.edge.texts, name).render(state)[0]
+        return Renderer(self.vault.open_all, name=name).render(state)[0]
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -429,7 +432,7 @@ class Shell:
                 self._head = transaction.head(self.session_id)
                 return Outcome(self._decide_all(commands)[0])
             theirs = self.log.vault(scope, self.seed)
-            learned = scopes.learned(transaction, theirs, self.vault, scope, state.scopes.get(scope, 0))
+            learned = scopes.learned(transaction, theirs, self.vault, scope, state.scopes[scope])
             told_at = at_us if at_us is not None else commands[0].at_us if commands else None
             fresh: list[NewEvent] = []
             if learned is not None and told_at is not None:

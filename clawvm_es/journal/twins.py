@@ -41,7 +41,7 @@ def _strict(hint: Any, bounded: bool) -> Any:
     """The type of a field of a twin."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        within = next((each for each in arguments[1:] if isinstance(each, Within)), _ANY)
+        within = next((each for each in arguments if isinstance(each, Within)), _ANY)
         return _integer(within if bounded else _ANY)
     if hint is int:
         return _integer(_ANY)

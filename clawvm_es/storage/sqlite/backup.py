@@ -81,7 +81,7 @@ def _check_destination(source: str, target: str, force: bool) -> None:
         raise UsageError(f"{target}: there is no directory {folder}", hint="create it first")
     if os.path.isdir(target):
         raise UsageError(f"{target} is a directory", hint="name a file in it")
-    if os.path.realpath(target) == source or (os.path.exists(target) and os.path.samefile(source, target)):
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
         raise UsageError(f"{target} is the journal itself", hint="name another file")
     if os.path.lexists(target) and not force:
         raise UsageError(f"{target} is already there", hint="choose another file, or replace it with --force")

@@ -167,6 +167,11 @@ def test_sources_that_are_refused(tmp_path) -> None:
     """No journal, or another program's file: nothing is made."""
     with pytest.raises(UnreadableInput):
         backup(tmp_path / "missing.db", tmp_path / "copy.db")
+    (tmp_path / "there.db").touch()
+    for destination in ("there.db", "missing.db"):
+        with pytest.raises(UnreadableInput, match="there is no journal here"):
+            backup(tmp_path / "missing.db", tmp_path / destination, force=True)
+    (tmp_path / "there.db").unlink()
     (tmp_path / "text").write_text("no database" * 50)
     with pytest.raises(NotAJournal):
         backup(tmp_path / "text", tmp_path / "copy.db")

@@ -1,0 +1,58 @@
+"""Bounds of the durable store are exact: a value of the bound is taken, one byte more is refused with its reason."""
+
+import pytest
+
+from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.store import FieldSchema
+from clawvm_es.limits import VALUE_BYTES_MAX
+from clawvm_es.model.facts import Op, SchemaVerdict
+
+
+def test_a_declared_field_takes_a_mebibyte_unless_it_says_otherwise():
+    """The bound of a field is the store's own by default."""
+    assert FieldSchema() == FieldSchema("any", VALUE_BYTES_MAX) and VALUE_BYTES_MAX == 2**20
+
+
+@pytest.mark.parametrize("most", [1, 10, VALUE_BYTES_MAX])
+@pytest.mark.parametrize(("op", "value"), [(Op.SET_WITH_VERSION, 1), (Op.APPEND, 1), (Op.MERGE, {"a": 1})])
+def test_the_size_of_a_value_is_its_bytes_of_json(most, op, value):
+    """The verdict on exactly the bound is good, on one byte more it is too large; a wrong type is told first."""
+    schema = FieldSchema("any", most)
+    assert schema.verdict(op, value, most) is SchemaVerdict.OK
+    assert schema.verdict(op, value, most + 1) is SchemaVerdict.TOO_LARGE
+    assert FieldSchema("string", most).verdict(op, value, most + 1) is SchemaVerdict.WRONG_TYPE
+
+
+def test_a_staged_value_is_measured_as_it_is_kept(journal):
+    """Ten bytes of canonical JSON fit a field of ten, quotes and escapes included; the eleventh does not."""
+    fields = {"short": FieldSchema("string", 10), "list": FieldSchema("array", 10)}
+    with journal.session("s", counter="lines4", settings=Settings(fields=fields)) as session:
+        session.user_says("x")
+        took = {
+            value: session.stage("short", "set_with_version", value, evidence="p1", base_version=0).reason
+            for value in ("12345678", "123456789", "\u00e9", "\u00e9\u00e9", '1234"67', '1234"678')
+        }
+        assert took == {
+            "12345678": None,
+            "123456789": "SCHEMA_INVALID",
+            "\u00e9": None,
+            "\u00e9\u00e9": "SCHEMA_INVALID",
+            '1234"67': None,
+            '1234"678': "SCHEMA_INVALID",
+        }
+        assert session.stage("list", "append", "12345678", evidence="p1").reason is None
+        assert session.stage("list", "append", "123456789", evidence="p1").reason == "SCHEMA_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [("x" * VALUE_BYTES_MAX, True), ("\u00e9" + "x" * (VALUE_BYTES_MAX - 1), False)]
+)
+def test_a_dirty_page_is_written_back_up_to_the_bound_in_bytes(journal, text, kept):
+    """Both texts have as many characters; a byte more stays dirty, and the report says why."""
+    with journal.session("s", budget_tokens=2**21, counter="lines4") as session:
+        page = session.write_page("preference", text, author="user")
+        report = session.save()
+        assert (page in session.state.dirty) is not kept
+        assert [(str(found.reason), found.page_id) for found in report.refused] == (
+            [] if kept else [("SCHEMA_INVALID", page)]
+        )
