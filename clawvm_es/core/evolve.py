@@ -19,7 +19,7 @@ from clawvm_es.model.facts import Boundary, Cut, FaultType, Need, ResourceClass,
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Key, Profile
 
-REDUCER_VERSION: Final = 6
+REDUCER_VERSION: Final = 7
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -420,6 +420,8 @@ def _join(state: State, call: Call, returned: Returned) -> None:
 def _model_responded(state: State, event: e.ModelResponded) -> None:
     _meet(state, event.needs)
     state.responded_version = state.version
+    if state.as_recorded:
+        recorded.responded(state, event)
 
 
 def _recall_answered(state: State, event: e.RecallAnswered) -> None:

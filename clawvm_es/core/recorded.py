@@ -4,8 +4,9 @@
 |---|---|
 | a page is written, shown again or put back | the page at the end, in full; an older copy stays, as stale tokens |
 | a tool is called | its arguments, where they were counted |
+| the model answers | its thoughts, where they are known and were counted |
 | a boundary that says what it cut | all but `left` and the `pages` that it names |
-| any cut but of single results | of arguments those whose result stands |
+| any cut but of single results | of arguments those whose result stands, of thoughts those whose answer does |
 | a compaction or reset that does not say | system messages and their rules alone |
 | a pruning that names nothing | all but evidence |
 
@@ -121,6 +122,13 @@ def called(state: State, call: e.ToolCalled) -> None:
         state.chain = chained(state.chain, [f"call {call.call}"])
 
 
+def responded(state: State, answer: e.ModelResponded) -> None:
+    """Fold that the model answered: what it thought stands in the context from now on."""
+    if answer.thinking is not None and answer.thinking_tokens:
+        state.thought[state.version] = _append(state, answer.thinking_tokens)
+        state.chain = chained(state.chain, [f"thoughts {state.version}"])
+
+
 def _append(state: State, tokens: int) -> int:
     """Put tokens at the end of the context, and return their place."""
     state.appended += 1
@@ -151,14 +159,33 @@ def _take_out(state: State, places: tuple[int, ...], said: str) -> None:
 def moved(state: State, reached: e.BoundaryReached) -> None:
     """Fold a boundary on arguments, on pages that are about to stand there, and on those that it put back."""
     gone = dict.fromkeys(leaving(state, reached))
-    for page_id in gone:
-        state.arrivals.pop(page_id, None)
+    unplaced = [page_id for page_id in gone if state.arrivals.pop(page_id, "") is None]
     if gone and reached.cut is not Cut.MICRO and reached.boundary in _CUTTING:
-        for call in [call for call in state.asked if not _answered(state, call, gone)]:
+        calls = [call for call in state.asked if not _answered(state, call, gone)]
+        places = [place for page_id in gone for place in state.copies.get(page_id, ())]
+        places += [state.asked[call] for call in calls]
+        for version in _thoughts(state, dict.fromkeys(places), bool(unplaced)):
+            _take_out(state, (state.thought.pop(version),), f"-thoughts {version}")
+        for call in calls:
             _take_out(state, (state.asked.pop(call),), f"-call {call}")
     for page_id in reached.returned:
         if page_id not in state.resident and state.holdable(state.pages[page_id]):
             state.arrivals[page_id] = None
+
+
+def _thoughts(state: State, places: Mapping[int, None], unplaced: bool) -> list[int]:
+    """The answers whose thoughts leave with what follows them: with some places, or with what has none yet."""
+    if not state.thought:
+        return []
+    versions = {place: version for version, place in state.thought.items()}
+    found, waiting = [], []
+    for place in state.layout:
+        if place in versions:
+            waiting.append(versions[place])
+        else:
+            found += waiting if place in places else []
+            waiting = []
+    return found + waiting if unplaced else found
 
 
 def _answered(state: State, call: int, gone: Mapping[str, None]) -> bool:
@@ -169,7 +196,7 @@ def _answered(state: State, call: int, gone: Mapping[str, None]) -> bool:
 
 def settled(state: State) -> None:
     """Begin to go by the rule, or stop: what stands in the prompt is what the context holds."""
-    state.layout, state.copies, state.asked, state.assembled_tags = {}, {}, {}, ()
+    state.layout, state.copies, state.asked, state.thought, state.assembled_tags = {}, {}, {}, {}, ()
     state.sent = state.prefix = 0
     state.cut = bool(state.resident)
     if state.as_recorded:

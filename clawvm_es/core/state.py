@@ -158,6 +158,7 @@ class State:
     layout: dict[int, int] = attrs.field(factory=dict)  # under `recorded`: place in the context → tokens of the copy
     copies: dict[str, tuple[int, ...]] = attrs.field(factory=dict)  # page id → places, the newest copy last
     asked: dict[int, int] = attrs.field(factory=dict)  # call → place of its arguments
+    thought: dict[int, int] = attrs.field(factory=dict)  # version of an answer → place of what the model thought
     appended: int = 0  # places given so far
     sent: int = 0  # tokens of all copies
     prefix: int = 0  # of them, those before the first one that left since the last assembly

@@ -249,8 +249,9 @@ class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `model` and `model_name` are as in `turn_began`, `provider` is a commitment to the provider's name.
     `written_tokens` are those that the provider wrote to its cache, `thinking_tokens` those of `output_tokens` that
-    the user does not see. `group` is the exchange that the answer begins; `thinking` and `native` are commitments to
-    what the model thought and to the provider's own form of the answer.
+    the user does not see; where the provider tells none, they are counted as the session counts. `group` is the
+    exchange that the answer begins; `thinking` and `native` are commitments to what the model thought and to the
+    provider's own form of the answer.
     """
 
     TYPE: ClassVar[str] = "model_responded"

@@ -236,21 +236,26 @@ class Observer:
             yield Command(page, step.at_us)
 
     def _responded(self, step: ModelMessage, group: int) -> ModelResponded:
-        """The answer as its provider tells it; a model's name stands at its first occurrence."""
+        """The answer as its provider tells it, thoughts counted where it tells no count.
+
+        A model's name stands at its first occurrence.
+        """
         usage, name = step.usage, self.edge.clean(step.model)
+        thoughts = "\n\n".join(step.thinking)
+        counted = usage.thinking_tokens or (self.edge.counter.count(thoughts) if thoughts else 0)
         model = self.known.models.get(name, len(self.known.models) + 1) if name else None
         return ModelResponded(
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
             output_tokens=usage.output_tokens,
             written_tokens=usage.written_tokens,
-            thinking_tokens=usage.thinking_tokens,
+            thinking_tokens=counted,
             model=model,
             model_name=self.edge.text(name) if name and name not in self.known.models else None,
             provider=self.edge.text(step.provider) if step.provider else None,
             finish=step.finish,
             group=group,
-            thinking=self.edge.text("\n\n".join(step.thinking)) if step.thinking else None,
+            thinking=self.edge.text(thoughts) if thoughts else None,
         )
 
     def calls(self, uses: Iterable[ToolUse]) -> tuple[ToolCalled, ...]:

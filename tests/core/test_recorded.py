@@ -91,6 +91,32 @@ def test_a_page_that_is_written_again_leaves_its_old_copy_standing():
     assert prompt(given.turn()).tokens == 10
 
 
+def answer(tokens):
+    """An answer that the model thought about, in so many tokens."""
+    return e.ModelResponded(thinking="0" * 64, thinking_tokens=tokens)
+
+
+def test_thoughts_stand_as_long_as_their_answer():
+    """What the model thought is counted, and leaves the context with the answer that follows it."""
+    given = recorded(page(1, tokens=100), page(2, tokens=10))
+    tokens = [prompt(given.turn()).tokens]
+    for number, thought in ((3, 7), (4, 5)):
+        given.when(answer(thought))
+        given.when(page(number, tokens=1))
+        tokens.append(prompt(given.turn()).tokens)
+    assert tokens == [110, 118, 124]
+    given.when(e.ModelResponded(thinking_tokens=1000))  # thoughts that nobody has do not go back to the model
+    given.when(cut(Cut.MICRO, boundary=Boundary.PRUNE, pages=[2]))
+    assert prompt(given.turn()).tokens == 114  # of single results: all thoughts stay
+    given.when(cut(Cut.COMPACT, left=[1, 3]))
+    shrunk = prompt(given.turn())
+    assert (shrunk.tokens, shrunk.uncached_tokens) == (6, 6)  # those of p4 stay
+    given.when(answer(9))
+    given.when(page(5, tokens=1))
+    given.when(cut(Cut.CLEAR, left=[4, 5], boundary=Boundary.RESET))
+    assert prompt(given.turn()).tokens == 0
+
+
 def test_arguments_of_calls_stand_beside_their_results():
     """What the model wrote into a call counts where it was counted; single results may leave without it."""
     arguments = (Level(ALL, 30, "0" * 64, "test/1"),)
