@@ -67,5 +67,8 @@ def test_tables_are_sound(format_: str) -> None:
     """Every row is found by its name, and only readers are deterministic."""
     for name, tool in TABLES[format_].items():
         assert tool.name == name and tool is not UNKNOWN_TOOL
-        assert not tool.deterministic or (tool.kind is Kind.PLAIN and not tool.writes)
+        if tool.kind is Kind.EDITOR:
+            assert not effects(tool, ToolUse(1, name, {"command": "create", "path": "/a"})).deterministic
+        else:
+            assert not tool.deterministic or (tool.kind is Kind.PLAIN and not tool.writes)
         assert tool.path == "" or tool.path in tool.roles
