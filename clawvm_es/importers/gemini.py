@@ -32,6 +32,7 @@ KEPT_SHARE: Final = 0.3
 """Share of the newest characters that a compaction keeps; the message that tells of one does not say which."""
 
 _COMPRESSED = re.compile(r"Chat history compressed from \d+ to \d+ tokens")
+_EXIT_CODE = re.compile(r"^Exit Code: (-?\d+)$", re.MULTILINE)
 _SNAPSHOT: Final = "<state_snapshot>"
 _ENDED: Final = {"success": ReturnStatus.OK, "error": ReturnStatus.ERROR, "cancelled": ReturnStatus.INTERRUPTED}
 
@@ -238,6 +239,9 @@ def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> 
         said.results.setdefault(call_id, "")
     elif not known:
         text, shown = _result(file.into, call)
+        code = _EXIT_CODE.search(text) if text.startswith("Command: ") else None
+        if code is not None and status is ReturnStatus.OK and int(code[1]):
+            status = ReturnStatus.ERROR
         said.results[call_id] = text
         file.into.result(call_id, text, status, line, at_us, shown)
 

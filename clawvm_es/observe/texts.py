@@ -17,6 +17,20 @@ _ARROWS = re.compile(r"^ *\d+→", re.MULTILINE)
 _TABS = re.compile(r"^ *\d+\t", re.MULTILINE)
 _NUMBERED = re.compile(r" *(\d{1,9})\t[^\n]*\n *(\d{1,9})\t")
 _SEARCH_GUTTER = re.compile(r"^(?:[^\s:]*?[^\s:\d-][:-])?\d+[:-]", re.MULTILINE)
+_VIEW = re.compile(r"(?:The file [^\n]* has been edited\. )?Here's the result of running `cat -n` on [^\n]*:\n")
+"""First line of what an editor shows (OpenHands, SWE-agent)."""
+_WINDOW = re.compile(r"\[File: [^\n]* lines total\)\]\r?\n(?:\(\d+ more lines above\)\r?\n)?")
+_WINDOW_TAIL = re.compile(
+    r"(?:\s*\(\d+ more lines below\))?\s*\(Open file: [^\n]*\)\s*\(Current directory: [^\n]*\)\s*bash-\$\s*"
+)
+_WINDOW_GUTTER = re.compile(r"^\d+:", re.MULTILINE)
+"""Parts of a window of SWE-agent: head, tail and line numbers."""
+_HEADS: Final = ("Here's the result of running", "The file ", "Chunk ID: ", "Exit code: ", "Wall time: ")
+_RAN = re.compile(
+    r"(?:Chunk ID: \S+\n)?(?:Exit code: -?\d+\n)?Wall time: [\d.]+ seconds\n(?:Process exited with code -?\d+\n)?"
+    r"(?:Original token count: \d+\n)?(?:Total output lines: \d+\n)?Output:\n"
+)
+"""Lines in front of a command's output (Codex): the time that it took is never the same."""
 _HEREDOC = re.compile(r"<<-?\s*['\"\\]?(\w+)['\"]?[^\n]*\n.*?(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _PIECE = re.compile(r"[^\s\"'`|;&<>(){}\[\]$=,\\*?^+!#]+")
 _ENDS: Final = ".:-@%"
@@ -36,14 +50,22 @@ _DIGIT = re.compile(r"\d")
 
 
 def cleaned(text: str, search: bool = False) -> str:
-    """`text` without `<system-reminder>` blocks and line-number gutters (those of a numbered search, if `search`)."""
+    """`text` without what a harness puts around it: reminders, heads of views, gutters with line numbers.
+
+    Those of a numbered search are taken out if `search`.
+    """
     if _REMINDER[0] in text:
         text = "".join(_outside_reminders(text))
     if "→" in text:
         text = _ARROWS.sub("", text)
+    if text.startswith(_HEADS) and (head := _VIEW.match(text) or _RAN.match(text)):
+        text = text[head.end() :]
     numbered = _NUMBERED.match(text)
     if numbered and int(numbered[2]) == int(numbered[1]) + 1:
         text = _TABS.sub("", text)
+    if "[File: " in text and (window := _WINDOW.search(text)):
+        shown = _WINDOW_GUTTER.sub("", _WINDOW_TAIL.sub("", text[window.end() :])).replace("\r\n", "\n")
+        text = text[: window.start()] + shown
     if search:
         text = _SEARCH_GUTTER.sub("", text)
     return text

@@ -127,6 +127,8 @@ def test_results_in_every_form(document: Any) -> None:
         {**call(n), "result": [{"functionResponse": {"response": response}}]} for n, response in enumerate(responses)
     ]
     calls += [call(5, None), {**call(6), "result": "text"}, {**call(7), "result": {"text": "part"}}]
+    failed = "Command: make\nOutput: no\nExit Code: 2\n"
+    assert document(said("gemini", 1, "", toolCalls=[call(1, failed)])).steps[1].status is ReturnStatus.ERROR
     calls += [{**call(8, "x"), "status": "error"}, {**call(9, "y"), "status": "cancelled"}]
     recording = document(said("gemini", 1, "", toolCalls=calls))
     results = [s for s in recording.steps if isinstance(s, ToolResult)]

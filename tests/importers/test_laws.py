@@ -1,4 +1,4 @@
-"""The two laws of imports on every recorded session, and golden needs of three of them."""
+"""The two laws of imports on every recorded session, and golden needs of one of each format."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ GOLDEN = {
     "claude_code": "claude_code/9d7a9d52-7eb4-427d-847d-ee5451884f3d.jsonl",
     "pi": "pi/large-session.v3.jsonl",
     "taubench": "taubench/gpt-4o-airline.json",
+    "codex": "codex/rollout-2025-11-17T15-30-28-019a93b9-f380-7600-98ff-940e6b99603c.jsonl",
+    "openhands": "openhands/multi_swe_bench_output.jsonl",
+    "sweagent": "sweagent/marshmallow-code__marshmallow-1867.traj",
+    "inspect": "inspect/2025-05-12T20-27-36-04-00_browser.json",
 }
 
 
@@ -128,7 +132,7 @@ def needs_of(commands: Sequence[Command]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_golden_needs(traces: Path, translate: Translate, name: str) -> None:
-    """The needs of three traces are fixed; `CLAWVM_WRITE_GOLDEN=1` writes them anew."""
+    """The needs of a trace of each format are fixed; `CLAWVM_WRITE_GOLDEN=1` writes them anew."""
     golden = Path(__file__).with_name(f"golden_needs_{name}.json")
     found = [need for recording in read(traces / GOLDEN[name])[:20] for need in needs_of(translate(recording))]
     if os.environ.get("CLAWVM_WRITE_GOLDEN"):

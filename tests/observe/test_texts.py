@@ -24,10 +24,25 @@ from clawvm_es.observe.tools import Tool, roles
         ("1\tone\n3\tthree\n", "1\tone\n3\tthree\n"),
         ("1\tonly one line\n", "1\tonly one line\n"),
         ("head\n1\tone\n2\ttwo\n", "head\n1\tone\n2\ttwo\n"),
+        ("Here's the result of running `cat -n` on /a.py:\n     1\tone\n     2\ttwo\n", "one\ntwo\n"),
+        (
+            "The file /a has been edited. Here's the result of running `cat -n` on part of /a:\n 8\tx\n 9\ty\nEnd",
+            "x\ny\nEnd",
+        ),
+        ("The file is 7 lines long", "The file is 7 lines long"),
+        (
+            "[File: /a.py (9 lines total)]\r\n(2 more lines above)\r\n3:one\r\n4:two\r\n(5 more lines below)\n"
+            "(Open file: /a.py)\n(Current directory: /)\nbash-$",
+            "one\ntwo",
+        ),
+        ("Replaced.\n[File: a (1 lines total)]\n1:one\n", "Replaced.\none\n"),
+        ("Exit code: 0\nWall time: 0.1 seconds\nOutput:\none\n", "one\n"),
+        ("Chunk ID: a1\nWall time: 0.1 seconds\nProcess exited with code 1\nOutput:\none", "one"),
+        ("Exit code: 0\nno more", "Exit code: 0\nno more"),
     ],
 )
 def test_ornaments_of_the_harness_are_taken_off(text: str, clean: str) -> None:
-    """Closed reminders, arrows and consecutive numbers in front of lines go; everything else stays."""
+    """Closed reminders, line numbers, and the heads of views, windows and outputs go; everything else stays."""
     assert cleaned(text) == clean
 
 
