@@ -16,6 +16,7 @@ RUN_COLUMNS: Final = (
     Column("hits", "hits", 3),
     Column("misses", "misses"),
     Column("page-ins", "page_ins", 2),
+    Column("unmet", "unmet", 8),
     Column("faults", lambda run: sum(run["faults"].values())),
     Column("pressure", "pressure", 7),
     Column("alerts", "alerts", 6),

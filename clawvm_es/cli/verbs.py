@@ -24,6 +24,7 @@ class Row(NamedTuple):
 SECTIONS: Final[dict[str, dict[str, Row]]] = {
     "Start here": {
         "demo": Row("demo", "demo", "See it work"),
+        "import": Row("importing", "import_", "Import recorded sessions as they were"),
         "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal"),
     },
     "Read": {
@@ -42,6 +43,11 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         ),
         "store": Row("memory", "store", "Print the durable store"),
         "faults": Row("read", "faults", "List the faults"),
+        "losses": Row(
+            "losses",
+            "losses",
+            "Show what each boundary took out of the prompt and the agent needed later, and every other loss",
+        ),
         "trace": Row("read", "trace", "Print the decisions of a session"),
         "stats": Row("read", "stats", "Print what a journal holds"),
         "grep": Row("grep", "grep", "Find the texts that hold all words of PATTERN"),

@@ -152,6 +152,12 @@ class Recording:
         return sum(isinstance(step, ModelMessage) and not step.continued for step in self.steps)
 
     @property
+    def folder(self) -> str:
+        """The folder that the agent worked in, as its first call tells; empty where none does."""
+        calls = (call for step in self.steps if isinstance(step, ModelMessage) for call in step.calls)
+        return next((call.cwd for call in calls if call.cwd), "")
+
+    @property
     def tool_calls(self) -> int:
         """Tool calls in the recording."""
         return sum(len(step.calls) for step in self.steps if isinstance(step, ModelMessage))

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION
-from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.core.profiles import CLAWVM, RECORDED
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
@@ -41,7 +41,8 @@ Progress = Callable[[str, int, int], None]
 class ReplaySettings:
     """Under which settings recorded sessions are replayed; a `clawvm-trace` keeps those that are None.
 
-    `tools` are declared beside those of the harness that recorded, or in place of those of the same name.
+    `tools` are declared beside those of the harness that recorded, or in place of those of the same name. With
+    `as_recorded` a session goes by the harness's own residency; a trace, which says how it was opened, does not.
     """
 
     policy: Profile | None = None
@@ -51,6 +52,7 @@ class ReplaySettings:
     project: str | None = None
     name: str | None = None
     tools: Sequence[Tool] = ()
+    as_recorded: bool = False
 
 
 @attrs.frozen
@@ -77,8 +79,9 @@ def replay(
     *,
     format: str | None = None,
     progress: Progress | None = None,
+    catch_up: bool = True,
 ) -> tuple[Replayed, ...]:
-    """Replay all sessions of a recorded file into `journal`, and let its read models catch up.
+    """Replay all sessions of a recorded file into `journal`, and let its read models `catch_up`.
 
     A session that another version of the importer recorded is left as it is (`Replayed.recorded_by`).
 
@@ -89,7 +92,8 @@ def replay(
     recordings = read(Path(path), format)
     names = _names(recordings, settings.name)
     replayed = tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
-    journal.catch_up()
+    if catch_up:
+        journal.catch_up()
     return replayed
 
 
@@ -136,6 +140,8 @@ def _replay_one(
     session = journal.resume(session_id, opened.counter)
     vault = journal.log.vault(session_id, journal.seed)
     edge = Edge(vault, counter_named(opened.counter), journal.hide_secrets)
+    if stored is None and opened.folder is None and recording.folder:
+        opened = replace(opened, folder=edge.text(recording.folder))
     tally: Counter[str] = Counter()
     stream = _fixed(commands(recording, edge, opened, tally, settings.tools), settings.fixed_tokens)
     with session:
@@ -170,6 +176,8 @@ def _opening(
     base = opening(recording)
     if recording.opened is None and recording.linked_to:
         base = replace(base, linked_to=names.get(recording.linked_to, recording.linked_to))
+    if recording.opened is None and settings.as_recorded:
+        base = replace(base, profile=RECORDED, budget_tokens=0)
     return replace(
         base,
         profile=settings.policy or base.profile,
@@ -218,11 +226,17 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
 def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
     """Return the settings that the older program that began the session would use now: it continues with them.
 
-    The version of the importer is no setting.
+    The version of the importer is no setting, and neither is the folder.
     """
     same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
     profile = stored.profile if same_policy else wanted.profile
-    return replace(wanted, decider_version=stored.decider_version, profile=profile, importer=stored.importer)
+    return replace(
+        wanted,
+        decider_version=stored.decider_version,
+        profile=profile,
+        importer=stored.importer,
+        folder=stored.folder,
+    )
 
 
 def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:

@@ -162,10 +162,9 @@ def _tool_called(s: SessionFold, data: LeanToolCalled) -> None:
 
 
 def _model_responded(s: SessionFold, data: e.ModelResponded) -> None:
-    turn = s.turn
-    turn.input_tokens = total(turn.input_tokens, data.input_tokens)
-    turn.cached_tokens = total(turn.cached_tokens, data.cached_tokens)
-    turn.output_tokens = total(turn.output_tokens, data.output_tokens)
+    for name in ("input_tokens", "cached_tokens", "output_tokens"):
+        for row in (s.turn, s.row):
+            setattr(row, name, total(getattr(row, name), getattr(data, name)))
 
 
 def stage(s: SessionFold, update: UpdateRow, facts: UpdateFacts) -> None:
@@ -254,6 +253,7 @@ def _prompt_assembled(s: SessionFold, data: LeanPromptAssembled) -> None:
     turn.uncached_tokens = total(turn.uncached_tokens, data.uncached_tokens)
     row = s.row
     row.tokens = total(row.tokens, data.tokens)
+    row.largest_tokens = min(max(row.largest_tokens, data.tokens), _COLUMN_MAX)
     row.uncached_tokens = total(row.uncached_tokens, data.uncached_tokens)
 
 
@@ -282,6 +282,7 @@ def _need_unmet(s: SessionFold, data: e.NeedUnmet) -> None:
     s.page(data.page_id).changed_version = s.version
     for name in ("needs", "misses"):
         count(s, name)
+    s.row.unmet += 1
 
 
 def _fault_observed(s: SessionFold, data: e.FaultObserved) -> None:

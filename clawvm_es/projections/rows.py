@@ -47,6 +47,11 @@ class SessionRow:
     saves: int = 0
     ends: int = 0
     pages: int = 0
+    unmet: int = 0
+    input_tokens: int = 0  # as the provider told them
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    largest_tokens: int = 0  # of a prompt
     pages_by_type: str = "{}"  # JSON: page type → how many, types without any left out
     committed: int = 0
     rejected: int = 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from clawvm_es.views.events import event, log, show
     from clawvm_es.views.figures import replayed, session, sessions, stats, turns
     from clawvm_es.views.held import page, pages, prompt, provenance, store
+    from clawvm_es.views.imports import imported, lost
     from clawvm_es.views.proved import redaction, redecided, unconfirmed, verification, verified
     from clawvm_es.views.reading import chosen, known_sessions, opened, version_at
     from clawvm_es.views.reasons import faults, trace, why
@@ -26,6 +27,7 @@ _HOMES: Final = {
     "events": ("event", "log", "show"),
     "figures": ("replayed", "session", "sessions", "stats", "turns"),
     "held": ("page", "pages", "prompt", "provenance", "store"),
+    "imports": ("imported", "lost"),
     "proved": ("redaction", "redecided", "unconfirmed", "verification", "verified"),
     "reading": ("chosen", "known_sessions", "opened", "version_at"),
     "reasons": ("faults", "trace", "why"),
@@ -41,8 +43,10 @@ __all__ = [
     "event",
     "faults",
     "grep",
+    "imported",
     "known_sessions",
     "log",
+    "lost",
     "moment",
     "opened",
     "page",

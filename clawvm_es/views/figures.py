@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from clawvm_es.history.figures import NEED_FAULTS
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.facts import Boundary, FaultType
@@ -18,7 +17,7 @@ from clawvm_es.projections import snapshot
 from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import SESSIONS, TURNS
 from clawvm_es.views.reading import moment_of
-from clawvm_es.views.titles import title_of
+from clawvm_es.views.titles import folder_of, title_of
 
 if TYPE_CHECKING:
     from clawvm_es.history.figures import Figures, Parting
@@ -49,6 +48,7 @@ def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
     return {
         "session_id": row.session_id,
         "title": title_of(log, row.session_id),
+        "folder": folder_of(log, row.session_id),
         "started": moment_of(row.opened_at),
         "ended": moment_of(row.last_at),
         "format": row.format,
@@ -64,7 +64,7 @@ def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
         "needs": row.needs,
         "hits": row.hits,
         "page_ins": row.page_ins,
-        "unmet": row.misses - row.page_ins - sum(getattr(row, fault) for fault in NEED_FAULTS),
+        "unmet": row.unmet,
         "misses": row.misses,
         "faults": {str(fault): getattr(row, fault) for fault in FaultType},
         "alerts": row.alerts,
@@ -72,6 +72,12 @@ def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
         "pressure": row.pressure,
         "tokens": row.tokens,
         "uncached_tokens": row.uncached_tokens,
+        "largest_tokens": row.largest_tokens,
+        "usage": {
+            "input_tokens": row.input_tokens,
+            "cached_tokens": row.cached_tokens,
+            "output_tokens": row.output_tokens,
+        },
         "committed": row.committed,
         "rejected": row.rejected,
         "opened_at": row.opened_at,

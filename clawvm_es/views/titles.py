@@ -13,10 +13,10 @@ import attrs
 from clawvm_es.core.state import State
 from clawvm_es.history.titles import TITLE_CHARS
 from clawvm_es.history.titles import title_of as session_title
-from clawvm_es.journal.lineage import event_at
+from clawvm_es.journal.lineage import event_at, lineage
 from clawvm_es.journal.ports import EventLog, Vault
 from clawvm_es.journal.snapshots import Lazy, state_at
-from clawvm_es.model.events import PageWritten
+from clawvm_es.model.events import PageWritten, SessionOpened
 from clawvm_es.model.pages import FULL
 from clawvm_es.observe.edge import decode
 from clawvm_es.projections import Snapshot
@@ -35,26 +35,40 @@ def title_of(log: EventLog, session_id: str) -> str | None:
     return None if found == session_id else found
 
 
+def folder_of(log: EventLog, session_id: str) -> str | None:
+    """The folder that a session's agent worked in; None where it is not known, or was erased."""
+    for segment in lineage(log, session_id):
+        first = log.first(segment.stream)
+        if first is not None and isinstance(first.data, SessionOpened):
+            return opened_text(log.vault(first.session_id), first.data.folder)
+    return None
+
+
 def opened_text(vault: Vault, commitment: str | None) -> str | None:
     """The text behind a commitment; None where there is none, or it was sealed or erased."""
     body = vault.open(commitment) if commitment else None
     return None if body is None else body.decode("utf-8", "surrogatepass")
 
 
-def page_title(vault: Vault, written: PageWritten) -> str | None:
-    """The title of a page by the event that wrote it; None where its source and text were erased."""
+def page_title(vault: Vault, written: PageWritten, folder: str | None = None) -> str | None:
+    """The title of a page by the event that wrote it; None where its source and text were erased.
+
+    Paths below the `folder` are told as seen from there.
+    """
     for commitment in (written.source, written.levels[0].body if written.levels else None):
-        if words := _words(vault.open(commitment) if commitment else None):
+        if words := _words(vault.open(commitment) if commitment else None, folder):
             return words
     return None
 
 
-def _words(body: bytes | None) -> str | None:
+def _words(body: bytes | None, folder: str | None = None) -> str | None:
     """The first line of a text that is not empty, its blanks made one; None where it has none."""
     if body is None:
         return None
     lines = hide(decode(body)[:_READ_CHARS])[0].strip().splitlines()
     words = " ".join(next(iter(lines), "").split())
+    if folder and len(folder) > 1:
+        words = words.replace(f"{folder.rstrip('/')}/", "")
     return None if not words else words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1]}…"
 
 
@@ -68,6 +82,7 @@ class Titles:
     log: EventLog
     _pages: dict[str, dict[str, str | None]] = attrs.field(factory=dict)
     _states: dict[str, State] = attrs.field(factory=dict)
+    _folders: dict[str, str | None] = attrs.field(factory=dict)
 
     def of(self, session_id: str, page_id: str | None) -> str | None:
         """The title of a page of a session, by its newest content."""
@@ -92,8 +107,14 @@ class Titles:
         rest = {page_id: page for page_id, page in found.items() if not _words(sources.get(page.source or ""))}
         bodies = vault.open_all([body for page in rest.values() if (body := page.bodies[FULL])])
         known.update(dict.fromkeys(new))
-        known.update({page_id: _words(sources.get(page.source or "")) for page_id, page in found.items()})
-        known.update({page_id: _words(bodies.get(page.bodies[FULL] or "")) for page_id, page in rest.items()})
+        folder = self._folder(session_id)
+        known.update({page_id: _words(sources.get(page.source or ""), folder) for page_id, page in found.items()})
+        known.update({page_id: _words(bodies.get(page.bodies[FULL] or ""), folder) for page_id, page in rest.items()})
+
+    def _folder(self, session_id: str) -> str | None:
+        if session_id not in self._folders:
+            self._folders[session_id] = folder_of(self.log, session_id)
+        return self._folders[session_id]
 
     def _state(self, session_id: str) -> State:
         """The session's state at its end; its pages are read when they are looked at."""
@@ -106,7 +127,7 @@ class Titles:
         data = event_at(self.log, session_id, version).data if version else None
         if not isinstance(data, PageWritten):
             return self._pages.get(session_id, {}).get(page_id)
-        return page_title(self.log.vault(session_id), data)
+        return page_title(self.log.vault(session_id), data, self._folder(session_id))
 
     def in_models(self, view: Snapshot, session_id: str, page_ids: Iterable[str]) -> dict[str, str | None]:
         """The titles of some pages of a session, found by its page table."""

@@ -32,7 +32,11 @@ from clawvm_es.projections.tables import TABLES, Table
 
 VERSION = "v6"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
-NEW_COLUMNS = {"page_table": ("first_version",), "updates": ("first_version", "changed_version")}
+NEW_COLUMNS = {
+    "sessions": ("unmet", "input_tokens", "cached_tokens", "output_tokens", "largest_tokens"),
+    "page_table": ("first_version",),
+    "updates": ("first_version", "changed_version"),
+}
 """Columns that no recorded expectation has."""
 HERE = Path(__file__).resolve().parent
 FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}

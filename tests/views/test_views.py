@@ -95,7 +95,7 @@ def test_what_names_a_page_has_its_title(journal):
         decisions = views.trace(log, OURS)["decisions"]
         pieces = views.prompt(log, OURS)["pieces"]
         events = views.log(log, OURS)["events"]
-    assert all(pages.values()) and pages["p3"] == "Read /srv/orders/CLAUDE.md"
+    assert all(pages.values()) and pages["p3"] == "Read CLAUDE.md"
     assert all(fault["title"] for fault in faults if fault["page_id"])
     assert all(row["title"] == pages.get(row["page_id"]) for row in [*decisions, *pieces])
     assert {each["title"] for each in events if "page_id" in each["data"]} == set(pages.values())

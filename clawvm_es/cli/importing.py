@@ -1,0 +1,251 @@
+"""`clawvm import`: files and folders of recorded sessions, each as its harness had it.
+
+Twin of `clawvm_es.importers.importing` and `clawvm_es.views.imported`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from clawvm_es import views
+from clawvm_es.cli.options import group_option, json_option, wait_option
+from clawvm_es.cli.place import made_journal_option
+from clawvm_es.cli.tables import Column, emit_rows, fitted, shape_options
+
+if TYPE_CHECKING:
+    from clawvm_es.importers.importing import Imported
+
+SHOWN: Final = 3
+"""Sessions that are told in full; the others are lines of a table."""
+LISTED: Final = 20
+"""Sessions that the table holds."""
+NAMED: Final = 10
+"""Files of each kind that are named."""
+
+
+@click.command("import")
+@click.argument("paths", nargs=-1, type=click.Path(readable=False), metavar="[PATH...]")
+@made_journal_option
+@click.option("--latest", is_flag=True, help="Only the file that changed last.")
+@click.option("--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each.")
+@click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
+@click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
+@click.option(
+    "--reimport", metavar="NAME", help="Read a file again that is in the journal, as a session of this name."
+)
+@click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
+@click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
+@group_option
+@wait_option
+@shape_options
+@json_option
+@click.pass_context
+def import_(
+    context: click.Context,
+    paths: Sequence[str],
+    journal: str,
+    latest: bool,
+    format_: str | None,
+    counter: str | None,
+    name: str | None,
+    reimport: str | None,
+    seed: int | None,
+    hide_secrets: bool,
+    group: bool,
+    wait: float,
+    as_json: bool,
+) -> None:
+    """Import recorded sessions as they were: what the agent knew, what its harness lost and it needed again.
+
+    PATH is a file or a folder; without one it is ~/.claude/projects. A file that did not change is not read again.
+    One that cannot be read is named on stderr and makes the exit code 2; the others are imported.
+
+    \b
+    Example:
+      clawvm import --latest
+      clawvm import sessions/ --journal j.db
+    """
+    from clawvm_es.cli.output import counted, progress
+    from clawvm_es.engine.journal import Journal
+    from clawvm_es.errors import UsageError
+    from clawvm_es.importers.importing import DEFAULT_FOLDER, find, import_files
+
+    if name is not None and reimport is not None:
+        raise UsageError("--as and --reimport both name the session", hint="give one of them")
+    files = find(paths or [os.path.expanduser(DEFAULT_FOLDER)], latest)
+    if reimport is not None and len(files) != 1:
+        raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
+    with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
+        with progress(counted(len(files), "file")) as report:
+            stream = import_files(
+                target,
+                files,
+                name=reimport or name,
+                counter=counter,
+                format=format_,
+                again=reimport is not None,
+                progress=report,
+            )
+            outcomes = list(_told(stream))
+        target.catch_up()
+        with progress("comparing") as report:
+            compared = None if as_json else SHOWN
+            document = {"journal": journal} | views.imported(target.log, outcomes, compared=compared, progress=report)
+    emit_rows(document, document["sessions"], IMPORT_COLUMNS, as_json, text=_lines(document, len(files)))
+    for each in outcomes:
+        if each.cause is not None:
+            raise each.cause
+    if document["errors"]:
+        context.exit(2)
+
+
+def _told(stream: Iterator[Imported]) -> Iterator[Imported]:
+    """The outcomes, each error said when it comes up; texts of a file are no longer held then."""
+    from clawvm_es.cli.output import say
+
+    for each in stream:
+        if each.error and not each.skipped:
+            say(each.error, each.hint)
+        yield each
+
+
+IMPORT_COLUMNS: Final = (
+    Column("session", "session_id", 3),
+    Column("title", "title", least=20),
+    Column("turns", "turns"),
+    Column("input tokens", lambda row: row["usage"]["input_tokens"], 4),
+    Column("compactions", "compactions"),
+    Column("lost", lambda row: row["lost"]["needed_again"]),
+    Column("tokens lost", lambda row: row["lost"]["tokens"], 2),
+    Column("rules", lambda row: row["lost"]["rules"], 5),
+)
+
+
+def _places(loss: Mapping[str, Any]) -> str:
+    """The lines of the transcript where the page stood and where it was needed again."""
+    return " → ".join(str(line) for line in (loss["line"], loss["again_line"]) if line)
+
+
+LOSS_COLUMNS: Final = (
+    Column("turn", "turn"),
+    Column("tokens", "tokens"),
+    Column("needed by", lambda row: _BY[row["kind"]], 1, True),
+    Column("page", "page_id", 2, True),
+    Column("what", "title", least=16),
+    Column("line", _places, 3, True),
+)
+_BY: Final = {
+    "read_again": "reading again",
+    "unmet": "use of its text",
+    "paged_in": "page-in",
+    "rule_lost": "being a rule",
+}
+
+
+def _lines(document: Mapping[str, Any], files: int) -> Iterator[str]:
+    from clawvm_es.cli.output import counted
+
+    sessions = document["sessions"]
+    for one in sorted(sessions, key=_worst_first)[:SHOWN]:
+        yield from session_lines(one)
+        yield ""
+    if len(sessions) > SHOWN:
+        listed = sorted(sessions, key=_worst_first)[:LISTED]
+        yield from fitted(listed, IMPORT_COLUMNS)
+        if len(sessions) > LISTED:
+            yield from wrapped(f"and {len(sessions) - LISTED} more: clawvm sessions {document['journal']}")
+        yield ""
+    for one in sessions:
+        if one["recorded_by"] is not None:
+            told = f"session {one['session_id']}: recorded by importer {one['recorded_by']}; --reimport NAME"
+            yield from wrapped(told)
+    yield from _files(document)
+    read = [counted(len(sessions), "session")]
+    read += [f"{document['unchanged']} as they were"] if document["unchanged"] else []
+    yield from wrapped(f"{counted(files, 'file')}: {', '.join(read)}; journal {document['journal']}")
+    yield from wrapped(f"Note: {document['caveat']}.")
+
+
+def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
+    return -one["lost"]["tokens"], -one["turns"]
+
+
+def _files(document: Mapping[str, Any]) -> Iterator[str]:
+    """The files of a folder that are no recordings."""
+    skipped = document["skipped"]
+    for each in skipped[:NAMED]:
+        yield from wrapped(f"not read: {each['reason']}")
+    if len(skipped) > NAMED:
+        yield f"not read: {len(skipped) - NAMED} more files (--json names them)"
+
+
+def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
+    """One session for people: what it was, what it used, what its harness lost, what clawvm would have lost."""
+    from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width
+    from clawvm_es.cli.times import length, shown_time
+
+    width = terminal_width()
+    title = one["title"] or "(no prompt)"
+    yield style(title if width is None else cut(title, width), bold=True)
+    took = length(one["started"], one["ended"])
+    folder = f" in {one['folder']}" if one["folder"] else ""
+    yield from wrapped(f"{one['session_id']}, {shown_time(one['started'])} UTC, {took}{folder}", "  ")
+    usage, cuts = one["usage"], _cuts(one)
+    tokens = f"{usage['input_tokens']:,} input tokens ({usage['cached_tokens']:,} cached)"
+    used = f"{counted(one['turns'], 'turn')}, {counted(one['tool_calls'], 'tool call')}, {tokens}, "
+    yield from wrapped(f"{used}{usage['output_tokens']:,} output; {cuts}", "  ")
+    if not one["cuts"]:
+        yield good("  never compacted: there was nothing to lose")
+        return
+    lost = one["lost"]
+    if lost["needed_again"]:
+        what = f"{counted(lost['needed_again'], 'time')} of {one['needs']:,} the agent needed"
+        told = f"{what} what the harness had dropped: {lost['tokens']:,} tokens"
+        yield from (bad(line) for line in wrapped(told, "  "))
+        dearest = fitted(lost["dearest"], LOSS_COLUMNS, None if width is None else width - 4)
+        yield from (f"    {line}" for line in dearest)
+    else:
+        yield good(f"  nothing that was dropped was needed again ({counted(one['needs'], 'need')})")
+    if lost["rules"]:
+        what = "1 rule or plan" if lost["rules"] == 1 else f"{lost['rules']} rules or plans"
+        yield from wrapped(f"{what} left the prompt at a compaction", "  ")
+    yield from _compared(one)
+
+
+def _cuts(one: Mapping[str, Any]) -> str:
+    """The boundaries at which the harness cut its context."""
+    from clawvm_es.cli.output import counted
+
+    kinds = {"compact": "compaction", "prune": "pruning", "reset": "reset"}
+    told = [counted(one["boundaries"][kind], word) for kind, word in kinds.items() if one["boundaries"][kind]]
+    return ", ".join(told) or "no compaction"
+
+
+def _compared(one: Mapping[str, Any]) -> Iterator[str]:
+    """The line about `clawvm` at the same budget and at half of it."""
+    if len(one["policies"]) != 2:
+        return
+    same, half = one["policies"]
+    yield from wrapped(
+        f"clawvm would have lost {same['misses']} at {same['budget']:,} tokens, the harness's largest prompt, and "
+        f"{half['misses']} at half of it",
+        "  ",
+    )
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """A text broken into lines that fit the terminal; one line elsewhere."""
+    import textwrap
+
+    from clawvm_es.cli.output import terminal_width
+
+    width = terminal_width()
+    if width is None:
+        return [f"{indent}{text}"]
+    return textwrap.wrap(
+        text, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )

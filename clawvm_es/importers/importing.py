@@ -1,0 +1,152 @@
+"""Import: files and folders of recorded sessions into a journal, each session as its harness had it.
+
+One file at a time is in memory; a file that cannot be read stops none of the others. A file that did not change since
+it was imported is not read again (`known`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import ClawVMError, JournalError, UnreadableInput
+from clawvm_es.importers.known import KnownFiles
+from clawvm_es.importers.replay import Replayed, ReplaySettings, replay
+
+SUFFIXES: Final = (".jsonl", ".json", ".ndjson", ".eval", ".traj", ".gz", ".zst")
+"""Endings of names that a walk through a folder looks at; a file that is named is read whatever it is called."""
+DEFAULT_FOLDER: Final = Path("~/.claude/projects")
+"""Folder of Claude Code's sessions."""
+SAVE_EVERY: Final = 64
+"""Files after which what is known of them is written down."""
+
+Progress = Callable[[int, int], None]
+"""(bytes looked at, bytes in all)."""
+
+
+@attrs.frozen
+class Found:
+    """A file to import: its size, and whether it was named or came up in a walk through a folder."""
+
+    path: str
+    size: int
+    named: bool
+
+
+@attrs.frozen
+class Imported:
+    """Outcome of one file: its sessions, or what was wrong with it.
+
+    Of an `unchanged` file only the ids of its sessions are told. A file `skipped` is no recording, and was not named.
+    An error with `cause` is a fault of this program.
+    """
+
+    path: str
+    replayed: tuple[Replayed, ...] = ()
+    sessions: tuple[str, ...] = ()
+    unchanged: bool = False
+    skipped: bool = False
+    error: str = ""
+    hint: str = ""
+    cause: Exception | None = None
+
+
+def find(paths: Iterable[str | os.PathLike[str]], latest: bool = False) -> tuple[Found, ...]:
+    """The files that some paths mean; folders are walked through in the order of names, links to folders are not.
+
+    With `latest` only the one that changed last. Raises `UnreadableInput` for a path that leads nowhere.
+    """
+    found = {each.path: each for path in paths for each in _under(os.fspath(path))}
+    if latest and found:
+        newest = max(found.values(), key=lambda each: (os.stat(each.path).st_mtime_ns, each.path))
+        return (newest,)
+    return tuple(found.values())
+
+
+def _under(path: str) -> Iterator[Found]:
+    if not os.path.lexists(path):
+        raise UnreadableInput(f"{path}: no such file or folder", hint="check the path")
+    if not os.path.isdir(path):
+        yield Found(path, _size(path), named=True)
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            inside = os.path.join(folder, name)
+            if name.lower().endswith(SUFFIXES) and os.path.isfile(inside):
+                yield Found(inside, _size(inside), named=False)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def import_files(
+    journal: Journal,
+    files: Sequence[Found],
+    *,
+    name: str | None = None,
+    counter: str | None = None,
+    format: str | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Imported]:
+    """Import files as recorded, one outcome each; the journal's read models catch up when it is closed.
+
+    `name` names the session of a file beside one of its own id. With `again` files are read that did not change.
+    Raises `JournalError` and `OSError` where the journal itself cannot be written.
+    """
+    settings = ReplaySettings(counter=counter, name=name, as_recorded=True)
+    known = KnownFiles.beside(journal.log.place)
+    key = f"{name or ''}|{counter or ''}|{format or ''}|{journal.hide_secrets}"
+    total, done = sum(each.size for each in files), 0
+    try:
+        for number, file in enumerate(files, 1):
+            before = None if again else known.sessions(file.path, key)
+            if before is not None and all(journal.log.head(each) is not None for each in before):
+                yield Imported(file.path, sessions=before, unchanged=True)
+            else:
+                yield _import_one(journal, file, settings, known, key, format)
+            done += file.size
+            if number % SAVE_EVERY == 0:
+                known.save()
+            if progress is not None:
+                progress(done, total)
+    finally:
+        known.save()
+
+
+def _import_one(
+    journal: Journal, file: Found, settings: ReplaySettings, known: KnownFiles, key: str, format: str | None
+) -> Imported:
+    known.begin(file.path)
+    try:
+        replayed = replay(journal, file.path, settings, format=format, catch_up=False)
+    except JournalError:
+        raise
+    except UnreadableInput as error:
+        return Imported(file.path, skipped=not file.named, error=_named(error.message, file.path), hint=error.hint)
+    except ClawVMError as error:
+        return Imported(file.path, error=_named(error.message, file.path), hint=error.hint)
+    except OSError:
+        raise
+    except Exception as error:
+        message = f"{file.path}: internal error: {type(error).__name__}"
+        return Imported(file.path, error=message, cause=error)
+    sessions = tuple(dict.fromkeys(each.session_id for each in replayed))
+    known.finish(file.path, key, sessions)
+    return Imported(file.path, replayed, sessions)
+
+
+def _named(message: str, path: str) -> str:
+    """A message on one line that names its file."""
+    line = " ".join(message.split())
+    return line if path in line else f"{path}: {line}"

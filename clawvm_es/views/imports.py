@@ -1,0 +1,162 @@
+"""Documents of losses: what a session lost and needed again, what each boundary took, and what was just imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from clawvm_es.core.profiles import CLAWVM, RECORDED
+from clawvm_es.history.losses import Kind, Losses, losses
+from clawvm_es.history.whatif import OPEN_LOOP, Setting, whatif
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.projections import snapshot
+from clawvm_es.projections.tables import SESSIONS
+from clawvm_es.views.figures import figures, parting, session
+from clawvm_es.views.titles import Titles
+
+if TYPE_CHECKING:
+    from clawvm_es.history.losses import Dropped, Loss
+    from clawvm_es.history.whatif import Progress
+    from clawvm_es.importers.importing import Imported
+    from clawvm_es.projections.rows import SessionRow
+
+DEAREST: Final = 5
+"""Losses that are told of one session."""
+NOT_RECORDED: Final = "system prompt and tool schemas are not recorded and in no count"
+"""Part of every harness's prompts that no transcript holds."""
+
+
+def lost(log: EventLog, session_id: str) -> dict[str, Any]:
+    """All losses of a session, and what each boundary took out with what of it was needed later."""
+    found, titles = losses(read_session(log, session_id)), Titles(log)
+    return {
+        "session_id": session_id,
+        "losses": [_loss(each, session_id, titles) for each in found.losses],
+        "boundaries": [_dropped(each, session_id, titles) for each in found.dropped],
+    }
+
+
+def _loss(each: Loss, session_id: str, titles: Titles) -> dict[str, Any]:
+    return {
+        "kind": each.kind.value,
+        "turn": each.turn,
+        "version": each.version,
+        "page_id": each.page_id,
+        "page_type": each.page_type.value,
+        "title": titles.of(session_id, each.page_id),
+        "rule": None if each.rule is None else each.rule.value,
+        "tokens": each.tokens,
+        "line": each.line or None,
+        "again_line": each.again or None,
+        "call": each.call,
+        "boundary": each.boundary,
+    }
+
+
+def _dropped(each: Dropped, session_id: str, titles: Titles) -> dict[str, Any]:
+    return {
+        "version": each.version,
+        "turn": each.turn,
+        "boundary": each.boundary,
+        "cut": None if each.cut is None else each.cut.value,
+        "pages": each.pages,
+        "tokens": each.tokens,
+        "summary": each.summary,
+        "needed_later": [_loss(loss, session_id, titles) for loss in each.needed],
+    }
+
+
+# ------------------------------------------------------------------------------------- after an import
+
+
+def imported(
+    log: EventLog,
+    outcomes: Sequence[Imported],
+    *,
+    compared: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The sessions of an import with what their harnesses lost, and the files that were not read.
+
+    Of the `compared` sessions that lost most (None: of all) it also says what `clawvm` would have lost at the size of
+    the harness's largest prompt, and at half of it.
+    """
+    with snapshot(log) as view:
+        rows = {row.session_id: row for row in view.rows(SESSIONS)}
+    found = [_session(log, rows[each], outcome) for each, outcome in _last(outcomes).items() if each in rows]
+    chosen = [one for one in sorted(found, key=_worst_first) if one["compactions"]][:compared]
+    for place, one in enumerate(chosen, 1):
+        one["policies"] = _policies(log, one)
+        if progress is not None:
+            progress(place, len(chosen))
+    return {
+        "sessions": found,
+        "unchanged": sum(each.unchanged for each in outcomes),
+        "skipped": [{"file": each.path, "reason": each.error} for each in outcomes if each.skipped],
+        "errors": [
+            {"file": each.path, "error": each.error, "hint": each.hint}
+            for each in outcomes
+            if each.error and not each.skipped
+        ],
+        "caveat": f"{NOT_RECORDED}; {OPEN_LOOP}",
+    }
+
+
+def _last(outcomes: Iterable[Imported]) -> Mapping[str, Imported]:
+    """Session → the last file that it came from, without files that did not change."""
+    return {session_id: each for each in outcomes if not each.unchanged for session_id in each.sessions}
+
+
+def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
+    return -one["lost"]["tokens"], -one["turns"]
+
+
+def _session(log: EventLog, row: SessionRow, outcome: Imported) -> dict[str, Any]:
+    parts = [each for each in outcome.replayed if each.session_id == row.session_id]
+    cuts = sum((row.compactions, row.prunes, row.resets))
+    found = losses(read_session(log, row.session_id)) if cuts or row.misses else Losses((), ())
+    return session(log, row) | {
+        "file": outcome.path,
+        "appended": sum(each.appended for each in parts),
+        "skipped": {} if not parts else dict(sorted(parts[-1].skipped.items())),
+        "skipped_lines": {} if not parts else {name: [*lines] for name, lines in parts[-1].skipped_lines.items()},
+        "recorded_by": parts[-1].recorded_by if parts else None,
+        "compactions": row.compactions,
+        "cuts": cuts,
+        "lost": _summed(log, row.session_id, found),
+        "policies": [],
+    }
+
+
+def _summed(log: EventLog, session_id: str, found: Losses) -> dict[str, Any]:
+    titles, needed = Titles(log), found.needed
+    rules = {loss.page_id for loss in found.of(Kind.RULE_LOST)}
+    return {
+        "needed_again": len(needed),
+        "read_again": len(found.of(Kind.READ_AGAIN)),
+        "unmet": len(found.of(Kind.UNMET)),
+        "tokens": sum(loss.tokens for loss in needed),
+        "rules": len(rules),
+        "dearest": [_loss(each, session_id, titles) for each in needed[:DEAREST]],
+    }
+
+
+def _policies(log: EventLog, one: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """`clawvm` at the size of the harness's largest prompt, and at half of it, beside what was recorded."""
+    if one["policy"] != RECORDED.name or one["largest_tokens"] < 2:
+        return []
+    budgets = (one["largest_tokens"], one["largest_tokens"] // 2)
+    session_id, titles = one["session_id"], Titles(log)
+    found = whatif(log, session_id, [Setting(CLAWVM, budget) for budget in budgets])
+    return [
+        {"policy": run.profile.name, "budget": run.budget_tokens}
+        | figures(run.figures)
+        | {
+            "parted": parting(
+                run.parted,
+                {} if run.parted is None else {run.parted.page_id: titles.of(session_id, run.parted.page_id)},
+            )
+        }
+        for run in found.runs
+    ]
