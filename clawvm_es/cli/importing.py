@@ -125,6 +125,14 @@ IMPORT_COLUMNS: Final = (
 )
 
 
+_BY: Final = {
+    "read_again": "reading again",
+    "unmet": "use of its text",
+    "paged_in": "page-in",
+    "rule_lost": "being a rule",
+}
+
+
 def _places(loss: Mapping[str, Any]) -> str:
     """The lines of the transcript where the page stood and where it was needed again."""
     return " → ".join(str(line) for line in (loss["line"], loss["again_line"]) if line)
@@ -138,12 +146,6 @@ LOSS_COLUMNS: Final = (
     Column("what", "title", least=16),
     Column("line", _places, 3, True),
 )
-_BY: Final = {
-    "read_again": "reading again",
-    "unmet": "use of its text",
-    "paged_in": "page-in",
-    "rule_lost": "being a rule",
-}
 
 
 def _lines(document: Mapping[str, Any], files: int) -> Iterator[str]:
