@@ -94,6 +94,8 @@ class _File:
     into: Transcript = attrs.field(factory=Transcript)
     session_id: str = ""
     started_by: str = ""
+    resumed_from: str = ""
+    lineage: set[str] = attrs.field(factory=set)  # ids of the session and of those that it comes from
     cwd: str = ""
     model: str = ""
     provider: str = ""
@@ -114,25 +116,50 @@ class _File:
     sizes: dict[int, int] = attrs.field(factory=dict)  # line of a prompt → characters
 
 
+@attrs.define
+class _Rollout:
+    """The sessions of one file: one, unless files were put together."""
+
+    files: list[_File] = attrs.field(factory=lambda: [_File()])
+
+
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The session of a file."""
+    """The sessions of a file."""
     records, skipped = read_lines(data)
-    file = _File()
-    file.into.skipped.update(skipped)
+    rollout = _Rollout()
+    rollout.files[0].into.skipped.update(skipped)
     for record in records:
-        _record(file, record)
-    session_id = file.session_id or content_id("codex", [record.data.raw for record in records[:1]])
-    _unclaimed(file)
-    return (file.into.recording(session_id, NAME, name, linked_to=file.started_by or None),)
+        _record(rollout, record)
+    for file in rollout.files:
+        _unclaimed(file)
+    unnamed = content_id("codex", [record.data.raw for record in records[:1]])
+    return tuple(
+        part.into.recording(part.session_id or unnamed, NAME, name, part.linked_to, part.resumed_from)
+        for part in _sessions(rollout)
+    )
 
 
-def _sessions(file: _File) -> Sequence[Part]:
-    return [Part(file.session_id, file.into, file.started_by or None)]
+def _sessions(rollout: _Rollout) -> Sequence[Part]:
+    return [
+        Part(file.session_id, file.into, file.started_by or None, file.resumed_from or None) for file in rollout.files
+    ]
 
 
-def _record(file: _File, record: Record) -> None:
+def _record(rollout: _Rollout, record: Record) -> None:
+    if _is_another(rollout.files[-1], record.data):
+        rollout.files.append(_File())
+    file = rollout.files[-1]
     file.into.line = record.line
     _row(file, record.data, Lines(record.line, record.line), record.data.instant("timestamp", record.line))
+
+
+def _is_another(file: _File, row: Fields) -> bool:
+    """Tell whether another session begins: after items, with an id that is none of the session's ancestors."""
+    if row.text("type") != "session_meta" or not file.context:
+        return False
+    payload = row.fields("payload")
+    session_id = payload.text("id") or payload.text("session_id")
+    return bool(session_id and file.session_id) and session_id not in file.lineage
 
 
 def _row(file: _File, row: Fields, lines: Lines, at_us: int) -> None:
@@ -158,15 +185,19 @@ def _row(file: _File, row: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _meta(file: _File, payload: Fields, lines: Lines, at_us: int) -> None:
-    """Identity and system prompt; a second one is that of a session that this one goes on with."""
+    """Identity and system prompt; a second row is that of a session whose messages this one begins with."""
+    session_id = payload.text("id") or payload.text("session_id")
+    ancestors = [payload.text(name) for name in ("forked_from_id", "parent_thread_id")]
+    file.lineage.update(each for each in (session_id, *ancestors) if each)
     if file.session_id:
+        if not file.resumed_from and session_id != file.session_id and not file.started_by:
+            file.resumed_from = session_id
         file.into.skip(Skip.DUPLICATE_RECORD)
         return
     file.into.began(at_us)
-    file.session_id = payload.text("id") or payload.text("session_id")
-    file.cwd = payload.text("cwd")
+    file.session_id, file.cwd = session_id, payload.text("cwd")
     file.provider = payload.text("model_provider")
-    file.started_by = payload.text("parent_thread_id")
+    file.resumed_from, file.started_by = ancestors
     given = payload.fields("base_instructions").text("text") or payload.text("base_instructions")
     if given.strip():
         file.into.say(SystemMessage(given, lines, at_us))
@@ -476,4 +507,4 @@ def _is_codex(record: Fields) -> bool:
     return record.text("type") in _TYPES and isinstance(record.raw.get("payload"), dict)
 
 
-FORMAT: Final = Format(NAME, parse, tools="codex", is_record=_is_codex, reader=Reader(_File, _record, _sessions))
+FORMAT: Final = Format(NAME, parse, tools="codex", is_record=_is_codex, reader=Reader(_Rollout, _record, _sessions))

@@ -102,29 +102,46 @@ def test_the_file_with_every_kind_of_row_is_counted_as_its_rows_have_it(traces: 
     """Compactions and calls of the file that has nearly every row equal those of its rows; no row is unknown."""
     path = traces / "codex" / "small.jsonl"
     rows = [json.loads(line) for line in path.read_bytes().splitlines()]
-    (recording,) = read(path)
+    found = read(path)
     calls = sum(
         r["type"] == "response_item" and r["payload"]["type"].endswith("_call") for r in rows if "payload" in r
     )
-    dropped = [step for step in recording.steps if isinstance(step, ContextDropped)]
-    assert recording.session_id == rows[0]["payload"]["id"]
-    assert recording.tool_calls == calls
+    steps = [step for recording in found for step in recording.steps]
+    dropped = [step for step in steps if isinstance(step, ContextDropped)]
+    ids = dict.fromkeys(r["payload"]["id"] for r in rows if r["type"] == "session_meta")
+    assert [recording.session_id for recording in found] == list(ids)
+    assert sum(recording.tool_calls for recording in found) == calls
     assert len(dropped) == sum(r["type"] == "compacted" for r in rows) == 6
     assert all(step.boundary is Boundary.COMPACT for step in dropped)
-    assert not set(recording.skipped) & {"unknown_record", "malformed_record", "unknown_block"}
+    for recording in found:
+        assert not set(recording.skipped) & {"unknown_record", "malformed_record", "unknown_block"}
+
+
+def test_files_that_were_put_together_are_sessions_of_their_own(jsonl: Jsonl) -> None:
+    """After items another id begins another session; a fork's copy of its parent's rows, old or new, does not."""
+    meta = [row("session_meta", {"id": name}) for name in ("a", "b")]
+    forked = row("session_meta", {"id": "c", "forked_from_id": "b"})
+    items = [message("user", "one"), message("assistant", "two")]
+    first, second = parse(jsonl([meta[0], *items, meta[1], *items]), "f")
+    assert (first.session_id, second.session_id, first.steps[0].text) == ("a", "b", "one")
+    assert [step.lines.first for step in second.steps] == [5, 6] and not first.resumed_from
+    for rows in ([meta[0], meta[1], *items], [forked, meta[1], *items, meta[1], *items]):
+        (fork,) = parse(jsonl(rows), "f")
+        assert fork.resumed_from == "b" and fork.skipped["duplicate_record"]
 
 
 @pytest.mark.parametrize("name", ["rollout-*.jsonl", "small.jsonl"])
-def test_prefix_law_at_any_line(traces: Path, name: str) -> None:
-    """The finished steps of a rollout cut after any line are the first steps of the whole."""
+def test_prefix_law_at_any_place(traces: Path, name: str) -> None:
+    """The finished steps of a rollout cut after any line, or inside one, are the first steps of the whole."""
     (path,) = (traces / "codex").glob(name)
-    lines = path.read_bytes().splitlines(keepends=True)
-    (whole,) = parse(b"".join(lines), "f")
-    for cut in sorted(random.Random(7).sample(range(1, len(lines)), 40)):
-        (part,) = parse(b"".join(lines[:cut]), "f")
-        assert part.session_id == whole.session_id
-        done = finished(part)
-        assert done == whole.steps[: len(done)], cut
+    data = path.read_bytes()
+    ends = [place + 1 for place, byte in enumerate(data) if byte == 10]
+    chance = random.Random(7)
+    wholes = parse(data, "f")
+    for cut in sorted({*chance.sample(ends, 40), *chance.sample(range(ends[0], len(data)), 20)}):
+        for part, whole in zip(parse(data[:cut], "f"), wholes, strict=False):
+            done = finished(part)
+            assert (part.session_id, done) == (whole.session_id, whole.steps[: len(done)]), cut
 
 
 @pytest.mark.parametrize("item_first", [True, False])
