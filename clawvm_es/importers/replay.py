@@ -243,11 +243,8 @@ def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:
     """The first setting that differs, with both values."""
     if stored.profile != wanted.profile:
         return f"policy {stored.profile.name} there, {wanted.profile.name} here"
-    for name in SessionOpened.__struct_fields__:
-        was, now = getattr(stored, name), getattr(wanted, name)
-        if was != now:
-            return f"{name} {was} there, {now} here"
-    return "nothing"
+    pairs = ((name, getattr(stored, name), getattr(wanted, name)) for name in SessionOpened.__struct_fields__)
+    return next(f"{name} {was} there, {now} here" for name, was, now in pairs if was != now)
 
 
 def _other_settings(session_id: str, what: str, detail: str) -> UsageError:

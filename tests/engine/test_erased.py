@@ -3,10 +3,13 @@
 import pytest
 
 from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.journal import Journal
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.observe.tools import Tool
+from clawvm_es.storage.memory.log import MemoryLog
 from tests.engine.conftest import FIELDS
 
 SECRET = "my secret words"
@@ -80,3 +83,21 @@ def test_an_erased_value_of_the_session_s_own_store_counts_as_null(journal):
         session.stage("notes", "append", "four", evidence="p1")
         session.save()
         assert session.value("notes") == ["one", None, "three", "four"]
+
+
+def test_a_result_whose_text_is_gone_is_not_served():
+    """Where the bodies of a result are missing, whatever took them, the tool runs again instead of giving nothing."""
+    runs = []
+    tool = Tool("calc", lambda x: runs.append(x) or f"result {len(runs)}", True, validator=lambda arguments: "v")
+    with (
+        Journal(MemoryLog(), clock=lambda: 1) as journal,
+        journal.session("s", counter="lines4", settings=Settings(tools=[tool])) as session,
+    ):
+        first = session.tool("calc", {"x": 1})
+        assert session.tool("calc", {"x": 1}).served
+        page = session.state.pages[first.page_id]
+        gone = {session.state.calls[1].returned.result, *page.bodies} - {None}
+        with journal.log.transaction() as transaction:
+            transaction.erase(sorted(gone))
+        again = session.tool("calc", {"x": 1})
+        assert (again.served, again.text, runs) == (False, "result 2", [1, 1])

@@ -155,3 +155,15 @@ def test_skips_are_counted_and_their_first_lines_kept():
     others.update(skips)
     assert others.counts == {Skip.NOT_JSON: 5 + 2 * SKIPPED_LINES, Skip.TOO_DEEP: 3}
     assert others.first_lines() == {str(Skip.NOT_JSON): (1, *kept[:-1])}
+
+
+def test_first_lines_of_two_parts_are_the_lowest_of_both_in_order():
+    """However the parts of a file came, people are told the lines from the top, each once."""
+    skips, others = Skips(), Skips()
+    for line in (100_000, 70, 8):
+        skips.add(Skip.NOT_JSON, line)
+    for line in (50_000, 70, 3, 200_000):
+        others.add(Skip.NOT_JSON, line)
+    skips.update(others)
+    assert skips.first_lines() == {str(Skip.NOT_JSON): (3, 8, 70, 50_000, 100_000)}
+    assert SKIPPED_LINES == 5

@@ -450,3 +450,21 @@ def test_a_header_that_would_hide_the_log_is_damage_and_says_its_bytes(tmp_path,
     path.write_bytes(header)
     with pytest.raises(JournalDamaged, match=f"bytes 18 and 19 of its header are {write:02x}{read:02x}, not 0202"):
         judging.is_new(str(path), unused)
+
+
+def test_a_newer_format_that_the_file_and_its_log_agree_on_needs_no_recovery(tmp_path) -> None:
+    """Where page 1 in the file and every page 1 in the log say the same, they tell; no connection is made."""
+    for version, newer in ((schema.USER_VERSION, False), (schema.USER_VERSION + 1, True)):
+        path = tmp_path / f"{version}.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={version}")
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("CREATE TABLE t (x)")
+            assert Path(f"{path}-wal").stat().st_size
+            if newer:
+                with pytest.raises(JournalTooNew, match=f"has format {version}"):
+                    judging.is_new(str(path), unused)
+            else:
+                assert judging.is_new(str(path), unused) is False

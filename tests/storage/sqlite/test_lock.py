@@ -151,6 +151,7 @@ def test_a_waiter_looks_again_soon_and_then_every_ten_milliseconds(tmp_path, mon
     now, pauses = [0.0], []
 
     def sleep(seconds: float) -> None:
+        assert seconds > 0, "there is nothing to wait for"
         pauses.append(round(seconds, 6))
         now[0] += seconds
 
@@ -160,5 +161,8 @@ def test_a_waiter_looks_again_soon_and_then_every_ten_milliseconds(tmp_path, mon
     with pytest.raises(JournalBusy):
         other.acquire()
     assert pauses == [0.0005, 0.001, 0.002, 0.004, 0.008, 0.01, 0.01, 0.0045]
+    with pytest.raises(JournalBusy):
+        other.acquire(0)
+    assert len(pauses) == 8
     one.close()
     other.close()

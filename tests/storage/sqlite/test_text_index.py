@@ -170,3 +170,16 @@ def test_every_wrong_body_is_named_once_in_order(tmp_path):
     found = changed(path, *(insert.format(number) for number in range(2000, 2040)))
     assert len(found) == 21 and found[-1].endswith("more bodies differ")
     assert found[:5] == missing
+
+
+def test_bodies_that_were_never_indexed_are_all_behind_and_none_is_stray(tmp_path):
+    """Without an index every body is counted as missing, and nothing can be in it that the log does not keep."""
+    with open_log(tmp_path / "j.db") as log:
+        texts = log.texts()
+        assert (texts.behind(), texts.stray(), texts.problems()) == (0, 0, [])
+        recall(log, b"one", b"two", b"three")
+        assert (texts.behind(), texts.stray(), texts.problems()) == (3, 0, [])
+        index_texts(log)
+        assert (texts.behind(), texts.stray()) == (0, 0)
+        recall(log, b"four")
+        assert (texts.behind(), texts.stray()) == (1, 0)

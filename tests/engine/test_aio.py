@@ -1,0 +1,104 @@
+"""Async twins: each takes what its sync method takes, with the same defaults, and passes all of it on."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+
+import pytest
+
+from clawvm_es.engine.aio import AsyncJournal, AsyncSession
+from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Session
+from clawvm_es.errors import ToolFailed
+from clawvm_es.model.facts import ReturnStatus
+from tests.engine.conftest import FIELDS
+
+NAMES = sorted(
+    name for name, member in vars(AsyncSession).items() if inspect.iscoroutinefunction(member) and name[0] != "_"
+)
+
+
+def parameters(method):
+    """Parameter → its kind and default, without `self`; `**options` stands for those that it does not name."""
+    found = dict(list(inspect.signature(method).parameters.items())[1:])
+    return {name: (given.kind, given.default) for name, given in found.items() if given.kind is not given.VAR_KEYWORD}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_twin_has_the_parameters_and_the_defaults_of_its_method(name) -> None:
+    """In the same places; those that it leaves to `**options` are given by name only."""
+    twin, own = parameters(getattr(AsyncSession, name)), parameters(getattr(Session, name))
+    assert {key: own[key] for key in twin} == twin
+    assert list(own)[: len(twin)] == list(twin)
+    assert all(own[key][0] is inspect.Parameter.KEYWORD_ONLY for key in own if key not in twin)
+
+
+class Recorder:
+    """A session whose methods only note what they are called with."""
+
+    def __init__(self):
+        self.bound = None
+
+    def __getattr__(self, name):
+        def note(*args, **options):
+            self.bound = inspect.signature(getattr(Session, name)).bind(self, *args, **options)
+            self.bound.apply_defaults()
+            return name
+
+        return note
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "tool"])
+def test_a_twin_passes_on_what_it_is_given(name) -> None:
+    """Every argument arrives under its own name; those that are left out arrive as the method's own defaults."""
+    twin, method = AsyncSession(Recorder()), inspect.signature(getattr(Session, name))
+    names = list(method.parameters)[1:]
+    needed = [key for key in names if method.parameters[key].default is inspect.Parameter.empty]
+    for given in (names, needed):
+        returned = asyncio.run(getattr(twin, name)(**{key: f"the {key}" for key in given}))
+        assert returned == (None if method.return_annotation == "None" else name)
+        wanted = {key: f"the {key}" if key in given else method.parameters[key].default for key in names}
+        assert {key: twin.sync.bound.arguments[key] for key in names} == wanted
+
+
+def test_tools_run_on_the_loop_or_beside_it(tmp_path) -> None:
+    """A coroutine is awaited, a function runs in a thread, and what either raises is recorded as a failure."""
+
+    async def later(x):
+        await asyncio.sleep(0)
+        return f"later {x}"
+
+    async def broken(x):
+        raise ValueError(x)
+
+    async def run():
+        async with await AsyncJournal.open(tmp_path / "j.db") as journal:
+            session = await journal.session("s", counter="lines4", settings=Settings(fields=FIELDS))
+            texts = [(await session.tool("a", {"x": 1}, run)).text for run in (later, lambda x: f"now {x}")]
+            with pytest.raises(ToolFailed, match="ValueError: 1"):
+                await session.tool("a", {"x": 1}, broken)
+            return texts, [call.returned.status for call in session.state.calls.values()]
+
+    ok, error = ReturnStatus.OK, ReturnStatus.ERROR
+    assert asyncio.run(run()) == (["later 1", "now 1"], [ok, ok, error])
+
+
+def test_a_journal_s_twin_opens_forks_and_closes(tmp_path) -> None:
+    """The twin's block closes the journal, so that nobody can read on; a fork is a twin too."""
+
+    async def run():
+        async with await AsyncJournal.open(tmp_path / "j.db") as journal:
+            async with await journal.session("s", counter="lines4") as session:
+                await session.user_says("hello")
+            async with await journal.fork("s", "t") as fork:
+                assert isinstance(fork, AsyncSession)
+                await fork.user_says("again")
+        return journal.sync
+
+    closed = asyncio.run(run())
+    with pytest.raises(Exception, match="closed"):
+        closed.session("u")
+    with Journal.open(tmp_path / "j.db") as journal:
+        assert [len(journal.session(name).state.pages) for name in ("s", "t")] == [1, 2]

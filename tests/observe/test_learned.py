@@ -1,0 +1,77 @@
+"""Learning from a log: many texts are read at a time, and what was erased is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import RedactReason
+from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.observe.edge import Edge
+from clawvm_es.observe.learned import Learned
+from clawvm_es.representations.counter import Lines4Counter
+from clawvm_es.storage.memory.log import MemoryLog
+
+
+class Bulk(Edge):
+    """An edge that opens texts many at a time only."""
+
+    def open(self, commitment):
+        """Refuse to open a single text."""
+        raise AssertionError("a text was opened alone")
+
+
+def test_texts_of_a_log_are_read_many_at_once() -> None:
+    """Messages, sources, results, calls and names of models: no text is opened on its own while a log is learned."""
+    with Journal(MemoryLog(), clock=lambda: 1) as journal:
+        with journal.session("s", counter="lines4") as session:
+            session.user_says("please look at the file")
+            session.write_page("constraint", "Never push.", source="rules")
+            session.assemble()
+            calls = session.observe_model("looking", [("Read", {"file_path": "/w/a.py"}), ("Strange", {"x": 1})])
+            for call in calls:
+                session.observe_result(call, f"the result of call {call}")
+        known = Learned({}, Bulk(journal.log.vault("s"), Lines4Counter()))
+        known.learn_all(row.data for row in journal.log.read("s"))
+        assert known.pages == {"p1", "p2", "p3", "p4", "p5"}
+        assert known.groups == 1
+
+
+def learned() -> tuple[Learned, list[e.PageWritten]]:
+    """An observer that learned two pages of results."""
+    edge = Edge(MemoryLog().vault("s"), Lines4Counter())
+    known = Learned({}, edge)
+    record = Origin(OriginKind.RECORD)
+    texts = {f"p{number}": f"the text of page {number}\n" * 400 for number in (1, 2)}
+    pages = [
+        edge.page(page_id, PageType.EVIDENCE, text, author=Author.TOOL, origin=record).event
+        for page_id, text in texts.items()
+    ]
+    for page in pages:
+        known.learn(page)
+    return known, pages
+
+
+@pytest.mark.parametrize(
+    "erased",
+    [
+        lambda page: e.ContentRedacted(RedactReason.REQUEST, (), ("p1",)),
+        lambda page: e.ContentRedacted(RedactReason.REQUEST, (page.levels[0].body,)),
+        lambda page: e.ContentRedacted(RedactReason.REQUEST, ("0" * 64, page.levels[-1].body), ("p9",)),
+    ],
+    ids=["the page", "its text", "a lower level"],
+)
+def test_a_page_is_forgotten_whether_it_or_one_of_its_texts_was_erased(erased) -> None:
+    """An erasure that names the page, or any level of it, takes the page out of what holds needs, and no other."""
+    known, (page, _) = learned()
+    assert len(page.levels) > 1
+    known.learn(erased(page))
+    assert list(known.context.pages) == ["p2"]
+
+
+def test_an_erasure_of_something_else_forgets_nothing() -> None:
+    """Other pages and other texts of the session stay as they are."""
+    known, _ = learned()
+    known.learn(e.ContentRedacted(RedactReason.REQUEST, ("0" * 64,), ("p9",)))
+    assert list(known.context.pages) == ["p1", "p2"]
