@@ -25,6 +25,16 @@ def operators():
         sys.path.remove(str(TOOLS))
 
 
+@pytest.fixture(scope="module")
+def gatherer():
+    """The module that chooses tests, as the tool imports it."""
+    sys.path.insert(0, str(TOOLS))
+    try:
+        return importlib.import_module("mutate.gather")
+    finally:
+        sys.path.remove(str(TOOLS))
+
+
 SAMPLE = '''
 """A text that stays."""
 def f(a: int, b=1, *, c=True) -> int:
@@ -130,6 +140,17 @@ def test_spins():
 '''
 
 
+VERSIONS = '''"""Tests."""
+
+from clawvm_es.core.version import VERSION
+
+
+def test_version():
+    """It is the one that was published."""
+    assert VERSION == 5
+'''
+
+
 @pytest.fixture
 def small(tmp_path):
     """A tree with the tool and one module."""
@@ -140,7 +161,9 @@ def small(tmp_path):
         "clawvm_es/core/__init__.py": "",
         "clawvm_es/__init__.py": "",
         "clawvm_es/pytest_plugin.py": "",
+        "clawvm_es/core/version.py": "VERSION = 5\n",
         "tests/core/test_module.py": TESTS,
+        "tests/golden/test_version.py": VERSIONS,
     }.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(text)
@@ -164,6 +187,31 @@ def test_a_run_tells_who_noticed_keeps_it_and_leaves_the_tree_alone(small):
     assert [row["by"] for row in kept] == ["tests/core/test_module.py::test_larger", None, None]
     assert (small / "clawvm_es/core/module.py").read_text() == MODULE
     assert not list(small.rglob("__pycache__/module*"))
+
+
+def test_a_constant_is_tested_where_it_is_imported(small):
+    """What runs on import alone is noticed by a test of any folder that imports it."""
+    named = ["--mutant", "clawvm_es/core/version.py:1:10:number:1"]
+    command = [sys.executable, str(small / "tools" / "mutate.py"), *named, "-j", "1", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    (kept,) = (small / ".mutate" / "results.jsonl").read_text().splitlines()
+    assert json.loads(kept)["by"] == "tests/golden/test_version.py::test_version"
+
+
+@pytest.mark.parametrize(
+    ("line", "paths"),
+    [
+        ("import a.b, c", ["a/b.py", "c.py"]),
+        ("from a import b, c as d", ["a.py", "a/b.py", "a/c.py"]),
+        ("from . import b", []),
+        ("def f():\n    from a.b import c", ["a/b.py", "a/b/c.py"]),
+        ("x = 1", []),
+    ],
+)
+def test_imports_name_the_places_of_modules(gatherer, line, paths):
+    """A name that is imported may be a module or stand in one; both paths are told."""
+    assert list(gatherer.imported(line.encode())) == paths
 
 
 def test_a_mutant_that_loops_is_ended(small):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -24,11 +25,14 @@ class Tests:
     seconds: dict[str, float] = field(default_factory=dict)
     by_line: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     by_file: dict[str, list[str]] = field(default_factory=dict)
+    by_import: dict[str, list[str]] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
 
-    def add(self, found: dict[str, Any]) -> None:
-        """Add the tests of a file."""
+    def add(self, found: dict[str, Any], imports: Iterable[str] = ()) -> None:
+        """Add the tests of a file that imports the modules at some paths."""
         self.bad.extend(found["bad"])
+        for path in imports:
+            self.by_import.setdefault(path, []).extend(found["tests"])
         for test, about in found["tests"].items():
             self.seconds[test] = about["seconds"]
             for path, numbers in about["lines"].items():
@@ -39,14 +43,14 @@ class Tests:
     def of(self, mutant: Mutant, at_most_s: float) -> list[str]:
         """The tests that run a mutant's lines, fastest first, as many as take so many seconds (at least one).
 
-        What runs when its module is imported (a table, a default) is tested by all that runs the module, and by the
-        tests of its folder.
+        What runs when its module is imported (a table, a default) is tested by all that runs the module, by the tests
+        of its folder, and by those whose file imports it.
         """
         lines = range(mutant.line, mutant.last_line + 1)
         found = {test for line in lines for test in self.by_line.get((mutant.path, line), ())}
         if mutant.on_import:
             folder = f"tests/{Path(mutant.path).parts[1]}/"
-            found.update(self.by_file.get(mutant.path, ()))
+            found.update(self.by_file.get(mutant.path, ()), self.by_import.get(mutant.path, ()))
             found.update(test for test in self.seconds if test.startswith(folder))
         ordered = sorted(found, key=lambda test: (self.seconds[test], test))
         taken = list(accumulate(self.seconds[test] for test in ordered))
@@ -77,6 +81,19 @@ def gather(
         places[file].write_text(json.dumps(found))
         tell(f"coverage {number}/{len(missing)}  {file}  {found['seconds']:.0f} s")
     tests = Tests()
-    for place in places.values():
-        tests.add(json.loads(place.read_text()))
+    for file, place in places.items():
+        tests.add(json.loads(place.read_text()), dict.fromkeys(imported((root / file).read_bytes())))
     return tests
+
+
+def imported(source: bytes) -> Iterator[str]:
+    """The paths that the modules which a file imports may have."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            yield name.replace(".", "/") + ".py"
