@@ -14,9 +14,9 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers import images
 from clawvm_es.importers.document import read_document
 from clawvm_es.importers.format import Format, Part, Reader
+from clawvm_es.importers.gemini_text import content, result
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip, Skips
@@ -25,7 +25,7 @@ from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.signatures import canonical
-from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Lines, Summary, Usage, UserMessage
 
 NAME: Final = "gemini"
 KEPT_SHARE: Final = 0.3
@@ -135,13 +135,13 @@ def _message(file: _File, message: Fields, line: int) -> None:
         else:
             _user(file, message_id, message, Lines(line, line), at_us)
     elif kind in ("info", "warning", "error"):
-        _notice(file, _content(file.into, message)[0], Lines(line, line), at_us)
+        _notice(file, content(file.into, message)[0], Lines(line, line), at_us)
     else:
         file.into.skip(Skip.UNKNOWN_RECORD if kind else Skip.MALFORMED_RECORD)
 
 
 def _user(file: _File, message_id: str, message: Fields, lines: Lines, at_us: int) -> None:
-    text, shown = _content(file.into, message)
+    text, shown = content(file.into, message)
     if not text.strip() and not shown:
         file.into.skip(Skip.EMPTY_MESSAGE)
         return
@@ -168,7 +168,7 @@ def _notice(file: _File, text: str, lines: Lines, at_us: int) -> None:
 
 def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int) -> None:
     """A message of the model, or what a later row of it adds."""
-    (text, shown), tokens = _content(file.into, message), _usage(message)
+    (text, shown), tokens = content(file.into, message), _usage(message)
     file.into.skip(Skip.IMAGE, len(shown))
     known = file.messages.get(message_id)
     said = known or _Said(line, "", prompt=False, key=_key(file, message, text, tokens))
@@ -238,79 +238,12 @@ def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> 
     if call.raw.get("result") is None:
         said.results.setdefault(call_id, "")
     elif not known:
-        text, shown = _result(file.into, call)
+        text, shown = result(file.into, call)
         code = _EXIT_CODE.search(text) if text.startswith("Command: ") else None
         if code is not None and status is ReturnStatus.OK and int(code[1]):
             status = ReturnStatus.ERROR
         said.results[call_id] = text
         file.into.result(call_id, text, status, line, at_us, shown)
-
-
-# --------------------------------------------------------------------------------------------------- texts
-
-
-def _content(into: Transcript, message: Fields, name: str = "content") -> tuple[str, tuple[Image, ...]]:
-    """The text of a message (a string, or parts), and its images."""
-    if message.is_text(name):
-        return message.text(name), ()
-    value = message.raw.get(name)
-    if isinstance(value, dict):
-        message = Fields({name: [value]})
-    elif message.is_odd(name):
-        into.skip(Skip.MALFORMED_RECORD)
-    texts: list[str] = []
-    shown: list[Image] = []
-    for part in _parts(message, name):
-        inline, file = part.fields("inlineData"), part.fields("fileData")
-        if part.flag("thought"):
-            into.skip(Skip.THINKING)
-        elif part.is_text("text"):
-            texts.append(part.text("text"))
-        elif "functionCall" in part or "functionResponse" in part:
-            into.skip(Skip.MIRRORED)
-        elif inline or file:
-            stored = images.encoded(inline.text("mimeType"), inline.text("data"))
-            shown.append(stored if inline else Image(file.text("mimeType"), url=file.text("fileUri")))
-        else:
-            into.skip(Skip.UNKNOWN_BLOCK)
-    return "\n".join(texts), tuple(shown)
-
-
-def _parts(message: Fields, name: str) -> list[Fields]:
-    """The parts in a field; a string among them is one of text."""
-    value = message.raw.get(name)
-    items = value if isinstance(value, list) else []
-    return [Fields({"text": item}) if isinstance(item, str) else Fields.of(item) for item in items]
-
-
-def _result(into: Transcript, call: Fields) -> tuple[str, tuple[Image, ...]]:
-    """The text of a result (what each function response holds, and the texts beside them), and its images."""
-    if call.is_text("result"):
-        return call.text("result"), ()
-    texts: list[str] = []
-    shown: list[Image] = []
-    for part in _parts(Fields({"result": _listed(call.raw.get("result"))}), "result"):
-        answered = part.fields("functionResponse")
-        if answered.fields("response"):
-            texts.append(_response(answered.fields("response")))
-            beside = answered.raw.get("parts", [])
-        else:
-            beside = [part.raw]
-        text, found = _content(into, Fields({"content": beside}))
-        texts.append(text)
-        shown.extend(found)
-    return "\n".join(text for text in texts if text), tuple(shown)
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-def _response(response: Fields) -> str:
-    for name in ("output", "error"):
-        if response.is_text(name):
-            return response.text(name)
-    return canonical(response.raw)
 
 
 # ----------------------------------------------------------------------------------------------- boundaries
@@ -334,7 +267,7 @@ def _drop(file: _File, boundary: Boundary, kept: Sequence[str], lines: Lines, at
 def _history(file: _File, history: list[Fields], lines: Lines) -> None:
     """The history as it stands now: prompts that are missing were compacted away, results that differ masked."""
     skipped, file.into.skipped = file.into.skipped, Skips()  # its parts were counted where they came first
-    texts = [_content(file.into, message)[0] for message in history]
+    texts = [content(file.into, message)[0] for message in history]
     results = [_result_texts(file.into, message) for message in history]
     file.into.skipped = skipped
     kept = _kept(file, history, texts)
@@ -382,7 +315,7 @@ def _new(file: _File, message: Fields, text: str, lines: Lines) -> None:
 
 def _result_texts(into: Transcript, message: Fields) -> list[tuple[str, str]]:
     calls = [call for call in message.objects("toolCalls") if call.raw.get("result") is not None]
-    return [(_call_id(call), _result(into, call)[0]) for call in calls]
+    return [(_call_id(call), result(into, call)[0]) for call in calls]
 
 
 def _masked(file: _File, call_id: str, text: str) -> bool:

@@ -316,6 +316,15 @@ def test_a_compaction_keeps_what_its_history_repeats(steps: Any) -> None:
     ]
 
 
+def test_a_summary_that_a_later_history_repeats_stays(steps: Any) -> None:
+    """The summary of one compaction is kept by the next one whose history has it again."""
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "We did this."}]}
+    twice = [row("compacted", {"message": "", "replacement_history": [said]})] * 2
+    found = steps(message("user", "prompt"), *twice)
+    assert [step.kept_lines for step in found if isinstance(step, ContextDropped)] == [frozenset(), frozenset((2,))]
+    assert sum(isinstance(step, Summary) for step in found) == 1
+
+
 def test_an_old_compaction_keeps_prompts_and_environment(steps: Any) -> None:
     """Without a replacement history the newest prompts, up to a bound, and the harness's texts stay."""
     environment = "<environment_context>x</environment_context>"
