@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 @click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
 @click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
-@click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
+@click.option(
+    "--hide-secrets/--keep-secrets",
+    default=True,
+    help="Replace credentials of known forms by their kind (the default), or keep them. A session stays as it began.",
+)
 @group_option
 @wait_option
 @shape_options

@@ -136,6 +136,7 @@ class Journal:
                 linked_to=linked_to,
                 misfits=limits.MISFITS,
                 directory_tokens=limits.DIRECTORY_TOKENS,
+                hides_secrets=self.hide_secrets or None,
             )
             session = self.resume(session_id, opened.counter, settings)
             stored = session.open(opened)
@@ -151,7 +152,7 @@ class Journal:
             raise other_settings(
                 session_id, differing[0], was, now, "give the session another name, or leave the setting out"
             )
-        session = self.resume(session_id, stored.counter, settings, reopens=True)
+        session = self.resume(session_id, stored.counter, settings, reopens=True, hides_secrets=stored.hides_secrets)
         if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
             session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)
         return session
@@ -218,22 +219,30 @@ class Journal:
         )
         decide(snapshots.state_at(self.log, parent, last.version), Command(forked, 0))
         event = NewEvent(forked, last.turn, self.clock(), "harness")
-        session = self.resume(session_id, stored.counter, settings)
+        session = self.resume(session_id, stored.counter, settings, hides_secrets=stored.hides_secrets)
         self.log.append(session_id, [event], Expected.NO_STREAM)
         return session
 
     def resume(
-        self, session_id: str, counter: str, settings: Settings | None = None, *, reopens: bool = False
+        self,
+        session_id: str,
+        counter: str,
+        settings: Settings | None = None,
+        *,
+        reopens: bool = False,
+        hides_secrets: bool | None = None,
     ) -> Session:
         """A handle on a stream as it is, open or not; for importers and tools that bring their own opening.
 
-        With `reopens`, the first hook that records something reopens a session that was closed.
+        With `reopens`, the first hook that records something reopens a session that was closed. `hides_secrets` is
+        how the session was opened; None: not known, then the journal's own setting holds.
         """
         if self.log.reproducible and self.seed is None:
             raise UsageError("this journal is reproducible", hint="open it with the seed that it was made with")
         if self.seed is not None and not self.log.reproducible:
             raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
-        shell = Shell(self.log, session_id, counter_named(counter), self.seed, self.hide_secrets, reopens)
+        hides = self.hide_secrets if hides_secrets is None else hides_secrets
+        shell = Shell(self.log, session_id, counter_named(counter), self.seed, hides, reopens)
         return Session(shell, settings, self.clock, self.catch_up, self._recorded)
 
     def catch_up(self) -> None:

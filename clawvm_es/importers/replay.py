@@ -137,9 +137,10 @@ def _replay_one(
         raise _other_settings(session_id, "settings", _difference(stored, opened))
     if stored is not None and recording.opened is None and stored.importer != TABLE[recording.format].version:
         return Replayed(session_id, recording.source, recording.format, 0, {}, {}, stored.importer)
-    session = journal.resume(session_id, opened.counter)
+    hides = _hides_secrets(journal, recording, opened)
+    session = journal.resume(session_id, opened.counter, hides_secrets=hides)
     vault = journal.log.vault(session_id, journal.seed)
-    edge = Edge(vault, counter_named(opened.counter), journal.hide_secrets)
+    edge = Edge(vault, counter_named(opened.counter), hides)
     if stored is None and opened.folder is None and recording.folder:
         opened = replace(opened, folder=edge.text(recording.folder))
     tally: Counter[str] = Counter()
@@ -151,6 +152,13 @@ def _replay_one(
             raise _other_settings(session_id, "content", error.message) from error
     skipped = {**recording.skipped, **tally}
     return Replayed(session_id, recording.source, recording.format, appended, skipped, recording.skipped_lines)
+
+
+def _hides_secrets(journal: Journal, recording: Recording, opened: SessionOpened) -> bool:
+    """Tell whether credentials are replaced; what another journal exported is taken as it was decided there."""
+    if opened.hides_secrets is None:
+        return journal.hide_secrets and recording.opened is None
+    return opened.hides_secrets
 
 
 def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
@@ -185,6 +193,7 @@ def _opening(
         counter=settings.counter or base.counter,
         reproducible=journal.seed is not None,
         project=SCOPE_PREFIX + settings.project if settings.project else base.project,
+        hides_secrets=base.hides_secrets if recording.opened else journal.hide_secrets or None,
     )
 
 
@@ -226,7 +235,7 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
 def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
     """Return the settings that the older program that began the session would use now: it continues with them.
 
-    The version of the importer is no setting, and neither is the folder.
+    The importer's version and the folder are no settings, and whether secrets are hidden stays as it was.
     """
     same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
     profile = stored.profile if same_policy else wanted.profile
@@ -236,6 +245,7 @@ def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
         profile=profile,
         importer=stored.importer,
         folder=stored.folder,
+        hides_secrets=stored.hides_secrets,
     )
 
 

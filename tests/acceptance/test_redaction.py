@@ -176,14 +176,20 @@ def test_a_seeded_journal_warns(tmp_path, file, run):
     assert ran.code == 0 and "seed" in ran.out
 
 
-def test_replay_can_hide_secrets(tmp_path, file, run):
-    """With one flag no credential of a known form gets into the journal, and how many texts held one is counted."""
+def test_replay_hides_secrets(tmp_path, file, run):
+    """No credential of a known form gets into the journal, and how many texts held one is counted.
+
+    A session stays as it began, whatever is asked for later; `--keep-secrets` begins one that keeps them.
+    """
     token = "ghp_" + secrets.token_hex(18)
     rows = conversation(3)
     rows[2]["message"]["content"] = result("c0", f"export GITHUB_TOKEN={token}\nexport A=1")
     path = tmp_path / "j.db"
-    ran = run("replay", file(json.loads(json.dumps(rows))), "-j", path, "--hide-secrets", "--json")
+    ran = run("replay", file(json.loads(json.dumps(rows))), "-j", path, "--json")
     assert ran.code == 0 and ran.json["sessions"][0]["skipped"]["hidden_secret"] == 1
     assert not found(path, token)
     assert "[GitHub token hidden]" in "".join(run("show", path, f"p{n}").out for n in range(1, 5))
-    assert run("replay", file(rows), "-j", path, "--hide-secrets", "--json").json["sessions"][0]["appended"] == 0
+    for flag in ("--hide-secrets", "--keep-secrets"):
+        assert run("replay", file(rows), "-j", path, flag, "--json").json["sessions"][0]["appended"] == 0
+    assert run("replay", file(rows), "-j", tmp_path / "kept.db", "--keep-secrets").code == 0
+    assert found(tmp_path / "kept.db", token)

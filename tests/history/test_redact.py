@@ -328,6 +328,6 @@ def test_secrets_are_kept_out_where_asked(path, secret):
         assert core not in prompt and "hidden]" in prompt and "keep it" in prompt
         assert not left(path, core)
         assert prompt_at(journal.log, "a").matches
-    with Journal.open(path, hide_secrets=True) as journal, journal.session("a", settings=SETTINGS) as session:
+    with Journal.open(path) as journal, journal.session("a", settings=SETTINGS) as session:  # it stays as it began
         session.observe_model("", [("curl", {"header": secret})])
         assert session.state.calls[2].signature == session.state.calls[1].signature
