@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import group_option, json_option, wait_option
+from clawvm_es.cli.options import group_option, json_option, secrets_option, wait_option
 from clawvm_es.cli.place import made_journal_option
 from clawvm_es.cli.tables import Column, emit_rows, fitted, shape_options
 
@@ -38,7 +38,7 @@ NAMED: Final = 10
     "--reimport", metavar="NAME", help="Read a file again that is in the journal, as a session of this name."
 )
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
-@click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
+@secrets_option
 @group_option
 @wait_option
 @shape_options

@@ -41,6 +41,11 @@ def json_option(verb: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(no_pager_option(verb))
 
 
+secrets_option = click.option(
+    "--hide-secrets/--keep-secrets",
+    default=True,
+    help="Replace credentials of known forms by their kind (the default), or keep them. A session stays as it began.",
+)
 group_option = click.option(
     "--group", is_flag=True, help="Let the file's group read and write what is made. Default: only its owner."
 )

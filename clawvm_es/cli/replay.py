@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import OTHER_POLICIES, complete_policies, group_option, json_option, wait_option
+from clawvm_es.cli.options import (
+    OTHER_POLICIES,
+    complete_policies,
+    group_option,
+    json_option,
+    secrets_option,
+    wait_option,
+)
 from clawvm_es.cli.place import made_journal_option
 from clawvm_es.cli.tables import emit_rows, fitted, shape_options
 
@@ -36,11 +43,7 @@ if TYPE_CHECKING:
 @click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
 @click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
 @click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
-@click.option(
-    "--hide-secrets/--keep-secrets",
-    default=True,
-    help="Replace credentials of known forms by their kind (the default), or keep them. A session stays as it began.",
-)
+@secrets_option
 @group_option
 @wait_option
 @shape_options
