@@ -115,9 +115,11 @@ def _lines(documents: Sequence[Mapping[str, Any]], replayed: Sequence[Replayed])
 
 
 def _other_importer(found: Replayed) -> Iterator[str]:
-    """The line about a session that another version of the importer recorded."""
+    """The line about a session that was recorded otherwise, and is left as it is."""
     if found.recorded_by is not None:
         yield f"session {found.session_id}: recorded by importer {found.recorded_by}; --reimport NAME"
+    if found.shown:
+        yield f"session {found.session_id}: recorded from another file of the same run; --reimport NAME"
 
 
 def _odd(found: Replayed) -> Iterator[str]:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import detect, detect_bytes, load
@@ -29,16 +31,20 @@ __all__ = [
     "write_trace",
 ]
 
+_AGENT: Final = re.compile(r"agent-[\w-]+")
+
 
 def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     """The recorded sessions of a file, main ones before those of their subagents.
+
+    A subagent that has a file of its own beside this one is read from there.
 
     The format is detected unless named; a file that gzip or zstd packed is unpacked first. Raises `UnreadableInput`
     if the file cannot be read or has no known format, or holds nothing of the format named, `UsageError` if `format`
     is not one of `FORMATS`.
     """
     _known(format)
-    return _read(load(Path(path)), str(path), format)
+    return tuple(_own(Path(path), each) for each in _read(load(Path(path)), str(path), format))
 
 
 def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
@@ -58,6 +64,19 @@ def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
                 hint="leave --format out to have it detected",
             )
     return recordings
+
+
+def _own(path: Path, recording: Recording) -> Recording:
+    """The recording in a subagent's own file, where it has one, in place of what its parent's file shows of it."""
+    agent = recording.session_id.rpartition("/")[2]
+    if not recording.partial or not _AGENT.fullmatch(agent):
+        return recording
+    for place in (path.parent, path.parent / "subagents", path.with_suffix("") / "subagents"):
+        file = place / f"{agent}.jsonl"
+        if file.is_file():
+            whole = _read(load(file), str(file), None)
+            return next((each for each in whole if each.session_id == recording.session_id), recording)
+    return recording
 
 
 def _known(format: str | None) -> None:

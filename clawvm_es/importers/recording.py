@@ -128,7 +128,7 @@ def _sorted(counts: Mapping[str, int]) -> Mapping[str, int]:
 class Recording:
     """One recorded session. `linked_to` names the session whose agent started this one, `resumed_from` the one that
 
-    it continues, whose messages it begins with.
+    it continues, whose messages it begins with. A `partial` one is what the parent's file shows of a subagent.
 
     `opened` is what a `clawvm-trace` recorded of the session's opening; with it the replay decides the same.
     `source` is the name of the file, for messages only. `skipped_lines` are the first lines of each reason of
@@ -145,6 +145,7 @@ class Recording:
     source: str = ""
     skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     resumed_from: str | None = None
+    partial: bool = False
 
     @property
     def turns(self) -> int:

@@ -60,7 +60,8 @@ class Replayed:
     """Outcome of one recorded session: its id, how many events were appended, what was skipped, why and where.
 
     `skipped_lines` are the first lines of each reason. `recorded_by` is the version of the importer that recorded the
-    session, where it was another one: then it is left as it is.
+    session, where it was another one, `shown` says that another file shows the same run of a subagent, which was
+    recorded first: then it is left as it is.
     """
 
     session_id: str
@@ -70,6 +71,7 @@ class Replayed:
     skipped: Mapping[str, int]
     skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     recorded_by: int | None = None
+    shown: bool = False
 
 
 def replay(
@@ -149,6 +151,8 @@ def _replay_one(
         try:
             appended = _execute(session, recording, stream, progress)
         except IdempotencyConflict as error:
+            if recording.linked_to is not None and recording.opened is None:
+                return Replayed(session_id, recording.source, recording.format, 0, {}, shown=True)
             raise _other_settings(session_id, "content", error.message) from error
     skipped = {**recording.skipped, **tally}
     return Replayed(session_id, recording.source, recording.format, appended, skipped, recording.skipped_lines)
@@ -170,7 +174,7 @@ def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
         decider_version=DECIDER_VERSION,
         format=recording.format,
         on_pressure=OnPressure.DEGRADE,
-        linked_to=recording.linked_to,
+        linked_to=recording.linked_to or recording.resumed_from,
         misfits=limits.MISFITS,
         directory_tokens=limits.DIRECTORY_TOKENS,
         importer=TABLE[recording.format].version,

@@ -61,7 +61,7 @@ from clawvm_es.observe.steps import (
     UserMessage,
 )
 from clawvm_es.observe.texts import cleaned
-from clawvm_es.observe.tools import Kind, Tool, effects, named, normalised
+from clawvm_es.observe.tools import Kind, Tool, absolute, effects, named, normalised
 
 RULE_FILES: Final = frozenset(("CLAUDE.md", "AGENTS.md", "GEMINI.md"))
 """Files whose newest read is a bootstrap page."""
@@ -190,6 +190,7 @@ class Observer:
 
     def _rules(self, step: RulesLoaded) -> Iterator[Input]:
         """A file of rules is one page, rewritten in place where the file has changed."""
+        step = attrs.evolve(step, path=absolute(step.path, ""))
         slot = f"file:{step.path}"
         known = self.known.context.resident.get(self.known.slots.get(slot, ""))
         if known is None or known.text != cleaned(step.text):
@@ -197,6 +198,7 @@ class Observer:
 
     def _file(self, step: FileShown) -> Iterator[Input]:
         """A file that the harness showed is data, as what a tool read; a file of rules is rules."""
+        step = attrs.evolve(step, path=absolute(step.path, ""))
         if _is_rules(step.path):
             yield from self._rules(RulesLoaded(step.text, step.path, step.lines, step.at_us))
         elif step.text.strip():

@@ -6,6 +6,7 @@ changed whatever anyone reads. `tables` declares the tools of known harnesses, `
 
 from __future__ import annotations
 
+import ntpath
 import posixpath
 import re
 import shlex
@@ -140,11 +141,18 @@ def of_kind(kind: Kind, names: str) -> tuple[Tool, ...]:
 
 
 _SHELLS: Final = frozenset(("bash", "sh", "zsh", "dash"))
+_WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _ARGUMENT: Final = re.compile(r"\{([^{}]+)\}")
 
 
 def absolute(path: str, cwd: str) -> str:
-    """`path` made absolute by `cwd` and without `.` and `..`; left as it is where `cwd` is not known."""
+    """`path` made absolute by `cwd` and without `.` and `..`; left as it is where `cwd` is not known.
+
+    A path of Windows has its drive in upper case and `/` between its parts, so that one file has one name.
+    """
+    if _WINDOWS.match(path) or (_WINDOWS.match(cwd) and not path.startswith(("/", "~"))):
+        found = ntpath.normpath(ntpath.join(cwd, path)).replace("\\", "/")
+        return found[:1].upper() + found[1:]
     if not path:
         return cwd
     joined = posixpath.join(cwd, path) if cwd and not path.startswith("~") else path

@@ -108,6 +108,7 @@ def replayed(log: EventLog, done: Sequence[Replayed]) -> list[dict[str, Any]]:
             "skipped": dict(sorted(found.skipped.items())),
             "skipped_lines": {reason: list(lines) for reason, lines in found.skipped_lines.items()},
             "recorded_by": found.recorded_by,
+            "shown": found.shown,
         }
         for session_id, found in last.items()
     ]

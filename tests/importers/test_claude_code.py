@@ -112,21 +112,31 @@ def test_micro_compaction_names_results(jsonl: Jsonl) -> None:
     assert boundary.dropped_calls == (2,)
 
 
-def test_clear_is_a_reset_and_other_commands_are_the_harness(jsonl: Jsonl) -> None:
-    """`/clear` resets; caveats, command output, bash input and interruptions are no prompts."""
+def test_clear_is_a_reset_and_other_commands_are_said(jsonl: Jsonl) -> None:
+    """`/clear` resets; commands are the user's words; caveats, output and interruptions are the harness's."""
     rows = [
         row("user", "<local-command-caveat>Caveat</local-command-caveat>", isMeta=True),
         row("user", "<command-name>/clear</command-name>\n<command-args></command-args>"),
         row("user", "<command-name>/model</command-name>"),
+        row("user", "<local-command-stdout>it was <command-name>/clear</command-name></local-command-stdout>"),
         row("user", "<bash-input>ls</bash-input>"),
         row("user", [text("[Request interrupted by user]"), text("go on")]),
         row("user", "Continue from where you left off.", isMeta=True),
     ]
     recording = main(jsonl, rows)
-    reset, said = recording.steps
-    assert isinstance(reset, ContextDropped) and reset.boundary is Boundary.RESET
-    assert isinstance(said, UserMessage) and said.text == "go on"
-    assert recording.skipped == {"harness_row": 4, "meta": 1}
+    boundaries = [step.boundary for step in recording.steps if isinstance(step, ContextDropped)]
+    said = [(step.text, step.harness) for step in recording.steps if isinstance(step, UserMessage)]
+    assert boundaries == [Boundary.RESET]
+    assert said == [
+        ("<local-command-caveat>Caveat</local-command-caveat>", True),
+        ("/model", False),
+        ("it was <command-name>/clear</command-name>", True),
+        ("! ls", False),
+        ("[Request interrupted by user]", True),
+        ("go on", False),
+        ("Continue from where you left off.", True),
+    ]
+    assert recording.skipped == {}
 
 
 def test_skill_bodies_are_meta_rows_of_a_tool_use(jsonl: Jsonl) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from clawvm_es.importers import read
-from clawvm_es.model.facts import Boundary
-from clawvm_es.observe.steps import ContextDropped, ModelMessage, ToolResult
+from clawvm_es.model.facts import Boundary, Cut
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, ToolResult, UserMessage
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -21,6 +22,26 @@ def blocks_of(row: dict[str, Any]) -> list[dict[str, Any]]:
     """The content blocks of a row's message."""
     content = row["message"]["content"]
     return content if isinstance(content, list) else []
+
+
+def abandoned_exits(rows: list[dict[str, Any]]) -> int:
+    """Count the resumed sessions that hang on a row before the `/exit` that ended them: no trace branches else."""
+    placed = [r for r in rows if r.get("uuid")]
+    pairs = itertools.pairwise(placed)
+    return sum(
+        after["type"] == "assistant"
+        and after["message"]["model"] == "<synthetic>"
+        and after["parentUuid"] != before["uuid"]
+        and "local-command-stdout" in str(before.get("message"))
+        for before, after in pairs
+    )
+
+
+def absorbed(rows: list[dict[str, Any]]) -> list[str]:
+    """The prompts that were queued and then removed, as given to the model in mid-turn."""
+    operations = [r for r in rows if r["type"] == "queue-operation"]
+    pairs = itertools.pairwise(operations)
+    return [one["content"] for one, other in pairs if other["operation"] == "remove"]
 
 
 def test_claude_code_counts(traces: Path) -> None:
@@ -39,7 +60,11 @@ def test_claude_code_counts(traces: Path) -> None:
         assert main.turns == len(turns), path.name
         assert sum(isinstance(step, ToolResult) for step in main.steps) == results, path.name
         assert boundaries[Boundary.COMPACT] == subtypes["compact_boundary"], path.name
-        assert boundaries[Boundary.PRUNE] == subtypes["microcompact_boundary"], path.name
+        rewinds = sum(s.cut is Cut.REWIND for s in main.steps if isinstance(s, ContextDropped))
+        assert boundaries[Boundary.PRUNE] - rewinds == subtypes["microcompact_boundary"], path.name
+        assert rewinds == abandoned_exits(rows), path.name
+        prompts = [s.text for s in main.steps if isinstance(s, UserMessage)]
+        assert all(text in prompts for text in absorbed(rows)), path.name
         ids = {r["data"]["agentId"] for r in rows if r["type"] == "progress" and "agentId" in r["data"]}
         assert {a.session_id for a in agents} == {f"{path.stem}/agent-{i}" for i in ids}, path.name
         assert all(agent.linked_to == main.session_id and agent.tool_calls for agent in agents), path.name

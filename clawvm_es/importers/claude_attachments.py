@@ -1,0 +1,107 @@
+"""Attachments of Claude Code → steps: what the harness put beside a prompt or a result, each kind as what it is.
+
+| kind | step |
+|---|---|
+| a file, lines of it, a plan's file | `FileShown`, rules of `CLAUDE.md` and the like `RulesLoaded` |
+| nested memory | `RulesLoaded` |
+| skills that were invoked | `SkillLoaded` |
+| a queued prompt | `UserMessage` |
+| any other that the model sees | `UserMessage` by the harness: all texts in it |
+
+`UNSEEN` kinds never reach the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from clawvm_es.importers import images
+from clawvm_es.observe.fields import Fields, is_text
+from clawvm_es.observe.steps import FileShown, Image, Lines, RulesLoaded, SkillLoaded, Step, UserMessage
+
+QUEUED: Final = "queued_command"
+UNSEEN: Final = frozenset(
+    (
+        *("already_read_file", "command_permissions", "edited_image_file", "dynamic_skill", "structured_output"),
+        *("hook_cancelled", "hook_error_during_execution", "hook_non_blocking_error", "hook_permission_decision"),
+        *("hook_system_message", "autocheckpointing", "background_task_status", "task_progress"),
+    )
+)
+_SHOWN_HOOKS: Final = ("SessionStart", "UserPromptSubmit", "")
+"""Hooks whose output the model sees where they succeed."""
+_FILES: Final = frozenset(
+    ("file", "compact_file_reference", "pdf_reference", "edited_text_file", "selected_lines_in_ide")
+)
+_NAMES: Final = frozenset(("type", "hookName", "hookEvent", "toolUseID", "command", "displayPath", "uuid"))
+"""Fields that say what an attachment is, not what it says."""
+
+
+def steps(attachment: Fields, lines: Lines, at_us: int) -> list[Step]:
+    """The steps of an attachment that the model saw; none where it holds nothing."""
+    return list(_steps(attachment, lines, at_us))
+
+
+def unseen(attachment: Fields) -> bool:
+    """Tell whether an attachment is of a kind that never reaches the model."""
+    kind = attachment.text("type")
+    hook = kind in ("hook_success", "async_hook_response")
+    return kind in UNSEEN or (hook and attachment.text("hookEvent") not in _SHOWN_HOOKS)
+
+
+def queued(attachment: Fields) -> str:
+    """The prompt of a queued command."""
+    return "\n".join(block.text("text") for block in attachment.blocks("prompt") if block.text("text").strip())
+
+
+def _steps(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
+    kind = attachment.text("type")
+    if kind in _FILES:
+        yield from _file(attachment, lines, at_us)
+    elif kind == "plan_file_reference" and attachment.text("planContent").strip():
+        yield FileShown(attachment.text("planContent"), attachment.text("planFilePath"), lines, at_us)
+    elif kind == "nested_memory":
+        yield from _memory(attachment, lines, at_us)
+    elif kind == "invoked_skills":
+        for skill in attachment.objects("skills"):
+            if skill.text("content").strip():
+                yield SkillLoaded(skill.text("content"), skill.text("path") or skill.text("name"), lines, at_us)
+    else:
+        text = "\n".join(said(attachment.raw))
+        if text.strip():
+            yield UserMessage(text, lines, at_us, harness=True, source=kind)
+
+
+def _file(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
+    """A file: its text, or what stands for an image or a document; else whatever the row says."""
+    path = attachment.text("filename") or attachment.text("path")
+    content = attachment.fields("content")
+    file = content.fields("file")
+    text = attachment.text("content") or file.text("content") or attachment.text("snippet")
+    shown: list[Image] = []
+    if file.is_text("base64"):
+        shown.append(images.encoded(file.text("type") or content.text("type"), file.text("base64")))
+    elif not text:
+        text = "\n".join(said(content.raw or attachment.raw))
+    if text.strip() or shown:
+        yield FileShown(text, file.text("filePath") or path, lines, at_us, tuple(shown))
+
+
+def _memory(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
+    text = attachment.fields("content").text("content") or attachment.text("content")
+    path = attachment.text("path") or attachment.fields("content").text("path")
+    if text.strip():
+        yield RulesLoaded(text, path, lines, at_us)
+
+
+def said(value: object) -> Iterator[str]:
+    """All texts in a JSON value, in its order, but for those that only name its kind."""
+    layer: list[tuple[str, object]] = [("", value)]
+    while layer:
+        name, node = layer.pop()
+        if isinstance(node, dict):
+            layer.extend(reversed([(str(key), item) for key, item in node.items()]))
+        elif isinstance(node, list):
+            layer.extend((name, item) for item in reversed(node))
+        elif isinstance(node, str) and is_text(node) and node.strip() and name not in _NAMES:
+            yield node

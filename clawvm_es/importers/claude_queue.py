@@ -1,0 +1,59 @@
+"""The queue of prompts that a user types while Claude Code works.
+
+| operation | the prompt |
+|---|---|
+| `enqueue` | waits |
+| `dequeue` | becomes a row of its own |
+| `remove` | was given to the model in mid-turn, unless its reason says otherwise |
+| `popAll` | went back into the user's editor |
+
+An attachment `queued_command` shows the same prompt: it is said once, by whichever row comes first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+_ABSORBED: Final = ("", "absorbed_mid_turn")
+
+
+@attrs.define
+class Queue:
+    """The prompts that wait, oldest first, and those that one of the two rows has said already."""
+
+    waiting: list[str] = attrs.field(factory=list)
+    shown: list[str] = attrs.field(factory=list)  # by an attachment, not yet removed
+    removed: list[str] = attrs.field(factory=list)  # not yet shown by an attachment
+
+    def did(self, operation: str, content: str, reason: str) -> str | None:
+        """Do an operation; the prompt that the model got by it, if any."""
+        if operation == "enqueue":
+            self.waiting.append(content)
+        elif operation == "popAll":
+            self.waiting.clear()
+        elif operation in ("dequeue", "remove"):
+            text = self._take(content)
+            if operation == "remove" and reason in _ABSORBED and text:
+                return self._once(text, self.shown, self.removed)
+        return None
+
+    def show(self, text: str) -> str | None:
+        """Show a prompt by an attachment; the prompt, unless it was said."""
+        return self._once(text, self.removed, self.shown)
+
+    def _take(self, content: str) -> str:
+        """Take the prompt named, else the oldest, out of the queue."""
+        if content in self.waiting:
+            self.waiting.remove(content)
+            return content
+        return content or (self.waiting.pop(0) if self.waiting else "")
+
+    @staticmethod
+    def _once(text: str, said: list[str], saying: list[str]) -> str | None:
+        if text in said:
+            said.remove(text)
+            return None
+        saying.append(text)
+        return text

@@ -1,0 +1,362 @@
+"""One agent run of Claude Code: its rows, in the order of the file, become steps.
+
+Every `user` row reached the model but those that only the transcript shows; of the others only what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from clawvm_es.importers import claude_attachments as attachments
+from clawvm_es.importers import claude_blocks as blocks
+from clawvm_es.importers import images
+from clawvm_es.importers.claude_queue import Queue
+from clawvm_es.importers.claude_text import CLEAR, Part, Said, part_of
+from clawvm_es.importers.claude_tree import LAST, Tree
+from clawvm_es.importers.merging import Use
+from clawvm_es.importers.recording import Skip
+from clawvm_es.importers.transcript import Transcript
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
+from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, SkillLoaded, Step, Summary, UserMessage
+
+NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
+    {
+        **dict.fromkeys(("file-history-snapshot", "file-history-delta"), Skip.FILE_HISTORY_SNAPSHOT),
+        **dict.fromkeys(("summary", "custom-title", "ai-title", "task-summary", "result"), Skip.SUMMARY_TITLE),
+        **dict.fromkeys(("tag", "last-prompt", "agent-name", "agent-color", "bridge-session"), Skip.LABEL),
+        **dict.fromkeys(("mode", "permission-mode", "agent-setting", "worktree-state"), Skip.SETTING_CHANGE),
+        **dict.fromkeys(("tool_progress", "stream_event", "tool_use_summary", "keep_alive"), Skip.PROGRESS),
+        **dict.fromkeys(("attribution-snapshot", "content-replacement"), Skip.CUSTOM),
+        **dict.fromkeys(("rate_limit_event", "auth_status", "prompt_suggestion"), Skip.SYSTEM_NOTICE),
+        "pr-link": Skip.PR_LINK,
+        "hook_progress": Skip.HOOK_PROGRESS,
+        "bash_progress": Skip.BASH_PROGRESS,
+        "mcp_progress": Skip.MCP_PROGRESS,
+    }
+)
+"""Rows that hold nothing the model saw, by type (of progress rows that of their data), and why they are counted."""
+
+
+@attrs.frozen
+class Row:
+    """A row and its place."""
+
+    data: Fields
+    line: int
+    at_us: int
+    cwd: str = ""
+
+    @property
+    def lines(self) -> Lines:
+        """Its line."""
+        return Lines(self.line, self.line)
+
+    @property
+    def uuid(self) -> str:
+        """Its id."""
+        return self.data.text("uuid")
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the row that it hangs on; None for the root."""
+        if "parentUuid" not in self.data:
+            return LAST
+        return self.data.text("parentUuid") or None
+
+
+@attrs.define
+class Run:
+    """The steps of one agent run under construction, its tree of rows, and its queue of prompts."""
+
+    into: Transcript = attrs.field(factory=lambda: Transcript(cumulative=True))
+    tree: Tree = attrs.field(factory=Tree)
+    queue: Queue = attrs.field(factory=Queue)
+    told: int = 0  # rows that were its own, and not shown by progress of another
+    cwd: str = ""
+    compacted: bool = False  # a boundary came, and its summary has not
+    commands: dict[str, str] = attrs.field(factory=dict)  # rows of slash commands → the command
+    seen: dict[object, str] = attrs.field(factory=dict)  # ids of rows, and copies → the first one's id
+
+    def take(self, data: Fields, line: int, cwd: str = "") -> None:
+        """Take one row, whatever it was nested in."""
+        self.into.line = line
+        row = Row(data, line, data.instant("timestamp", line), cwd or data.text("cwd") or self.cwd)
+        kind = data.text("type")
+        if kind == "assistant":
+            self.into.began(row.at_us)
+            self._assistant(row)
+        elif kind == "user":
+            self.into.began(row.at_us)
+            self._user(row)
+        elif kind == "system":
+            self._system(row)
+        elif kind == "attachment":
+            self._attachment(row)
+        elif kind == "queue-operation":
+            self._queued(row)
+        else:
+            self.into.skip(NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
+
+    def new(self, key: object, row: Fields) -> bool:
+        """Tell whether a row is new; one that came before, under its id or as a copy, is counted."""
+        uuid, copy = row.text("uuid"), _copy_key(row)
+        first = self.seen.get(key, self.seen.get(copy) if copy else None)
+        if first is None:
+            self.seen[key] = uuid
+            if copy:
+                self.seen[copy] = uuid
+            return True
+        self.into.skip(Skip.DUPLICATE_RECORD)
+        self.tree.copied(uuid, first)
+        return False
+
+    # ------------------------------------------------------------------------------------------ answers
+
+    def _assistant(self, row: Row) -> None:
+        message = row.data.fields("message")
+        if not (message.is_list("content") or message.is_text("content")):
+            self.into.skip(Skip.MALFORMED_RECORD)
+            return
+        if message.text("model") == "<synthetic>" or row.data.flag("isApiErrorMessage"):
+            self.into.skip(Skip.SYNTHETIC)
+            self._begin(row)
+            return
+        said = blocks.answer(message, row.cwd)
+        for reason, times in said.skipped.items():
+            self.into.skip(reason, times)
+        key = message.text("id") or f"line {row.line}"
+        self._place_answer(row, key, said.uses)
+        self.compacted = False
+        self.into.answer(
+            key,
+            texts=said.texts,
+            uses=said.uses,
+            usage=blocks.usage(message.fields("usage")),
+            line=row.line,
+            at_us=row.at_us,
+            thinking=said.thinking,
+            model=message.text("model"),
+            finish=blocks.finish(message.text("stop_reason")),
+        )
+        for call_id, text in said.results:
+            self.into.result(call_id, text, ReturnStatus.OK, row.line, row.at_us)
+
+    def _place_answer(self, row: Row, key: str, uses: Sequence[Use]) -> None:
+        unit = self.tree.answers.get(key)
+        if unit is not None:
+            self.tree.join(row.uuid, row.line, unit)
+        else:
+            self._begin(row)
+            unit = self.tree.answers[key] = self.tree.leaf
+        self.tree.calls.update((use.call_id, unit) for use in uses if use.call_id)
+
+    def _begin(self, row: Row) -> None:
+        """Begin a unit of the tree; where it hangs on another than the newest, the context is the path to that."""
+        unknown, begun = self.tree.unknown, self.tree.leaf > 0
+        stands = self.tree.begin(row.uuid, row.line, row.parent)
+        if self.told and begun:  # a subagent's first row hangs on its parent's, and progress shows a part
+            self.into.skip(Skip.UNKNOWN_PARENT, self.tree.unknown - unknown)
+        if stands is not None:
+            self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, stands, cut=Cut.REWIND))
+
+    # -------------------------------------------------------------------------------- prompts and results
+
+    def _user(self, row: Row) -> None:
+        message = row.data.fields("message")
+        if not (message.is_list("content") or message.is_text("content")):
+            self.into.skip(Skip.MALFORMED_RECORD)
+            return
+        texts: list[str] = []
+        shown: list[Image] = []
+        results: list[Fields] = []
+        for block in message.blocks("content"):
+            if block.text("type") == "tool_result":
+                results.append(block)
+            elif (text := blocks.text_of(block)) is not None:
+                texts.append(text)
+            elif block.text("type") in images.BLOCKS:
+                shown.append(images.of_block(block))
+            else:
+                self.into.skip(Skip.UNKNOWN_BLOCK)
+        if results:
+            self._results(row, results)
+        if texts or shown:
+            self._said(row, texts, tuple(shown), placed=bool(results))
+
+    def _results(self, row: Row, results: Sequence[Fields]) -> None:
+        """Results belong to the answer with their calls; those of an abandoned answer reach no context."""
+        stands = True
+        for block in results:
+            stands &= self.tree.result(block.ident("tool_use_id"), row.uuid, row.line, row.parent)
+            result = blocks.result(block, row.data.fields("toolUseResult"))
+            for reason, times in result.skipped.items():
+                self.into.skip(reason, times)
+            call_id = block.ident("tool_use_id")
+            self.into.result(call_id, result.text, result.status, row.line, row.at_us, result.images)
+        if not stands:
+            self.into.flush()
+            lines = self.tree.context()
+            self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, lines, cut=Cut.REWIND))
+
+    def _said(self, row: Row, texts: Sequence[str], shown: tuple[Image, ...], placed: bool) -> None:
+        """The texts of a user row: a summary, the harness's own words, a skill, or what the user said."""
+        if row.data.flag("isCompactSummary"):
+            self._summary(row, "\n".join(texts))
+            return
+        if row.data.flag("isVisibleInTranscriptOnly"):
+            self.tree.join(row.uuid, row.line, parent=row.parent)
+            self.into.skip(Skip.META)
+            return
+        parts = [part_of(text) for text in texts]
+        if any(part.name == CLEAR for part in parts):
+            self._cleared(row)
+            return
+        meta = row.data.flag("isMeta")
+        if meta or placed:
+            self.tree.join(row.uuid, row.line, parent=row.parent)
+        else:
+            self._begin(row)
+            self.compacted = False
+        if row.uuid and (command := next((part.name for part in parts if part.name), "")):
+            self.commands[row.uuid] = command
+        steps = self._meta(row, texts) if meta else _steps(parts, row)
+        if not (steps or shown):
+            self.into.skip(Skip.EMPTY_MESSAGE)
+        if shown:
+            steps.append(UserMessage("", row.lines, row.at_us, meta, shown))
+        for step in steps:
+            self.into.say(step)
+
+    def _meta(self, row: Row, texts: Sequence[str]) -> list[Step]:
+        """A row of the harness: the body of a skill or of a slash command, or its own words."""
+        whole = "\n".join(texts)
+        skill = blocks.SKILL.match(whole)
+        command = self.commands.get(row.data.text("parentUuid"), "")
+        if not whole.strip():
+            return []
+        if skill or command or row.data.text("sourceToolUseID"):
+            return [SkillLoaded(whole, skill[1] if skill else command or "skill", row.lines, row.at_us)]
+        return [UserMessage(whole, row.lines, row.at_us, harness=True)]
+
+    # ------------------------------------------------------------------------------------- boundaries
+
+    def _summary(self, row: Row, text: str) -> None:
+        """A summary stands for what a compaction dropped, whose boundary may be no row."""
+        if self.compacted:
+            self.tree.join(row.uuid, row.line)
+        else:
+            kept = self.tree.cut(row.uuid, row.line)
+            self.into.say(ContextDropped(Boundary.COMPACT, row.lines, row.at_us, kept, cut=Cut.COMPACT))
+        self.compacted = False
+        self.into.say(Summary(text, row.lines, row.at_us))
+
+    def _cleared(self, row: Row) -> None:
+        self.tree.cut(row.uuid, row.line)
+        self.into.say(ContextDropped(Boundary.RESET, row.lines, row.at_us, cut=Cut.CLEAR))
+
+    def _system(self, row: Row) -> None:
+        subtype = row.data.text("subtype")
+        if subtype == "compact_boundary":
+            kept = self.tree.cut(row.uuid, row.line, self._preserved(row.data))
+            self.compacted = True
+            self.into.say(ContextDropped(Boundary.COMPACT, row.lines, row.at_us, kept, cut=Cut.COMPACT))
+            return
+        if subtype == "init":
+            self.cwd = row.data.text("cwd") or self.cwd
+        if subtype == "microcompact_boundary":
+            self.tree.join(row.uuid, row.line, parent=row.parent)
+            self._micro(row)
+        elif subtype == "local_command":
+            self._local(row)
+        else:
+            self.tree.join(row.uuid, row.line, parent=row.parent)
+            self.into.skip(Skip.SYSTEM_NOTICE)
+
+    def _preserved(self, data: Fields) -> Sequence[str]:
+        """The rows that a compaction kept."""
+        told = data.fields("compactMetadata") or data.fields("compact_metadata")
+        kept = told.fields("preservedMessages") or told.fields("preserved_messages")
+        if kept.is_list("uuids"):
+            return kept.texts("uuids")
+        segment = told.fields("preservedSegment") or told.fields("preserved_segment")
+        head, tail = (segment.text(f"{end}Uuid") or segment.text(f"{end}_uuid") for end in ("head", "tail"))
+        return self.tree.segment(head, tail)
+
+    def _micro(self, row: Row) -> None:
+        self.into.flush()
+        named = row.data.fields("microcompactMetadata").texts("compactedToolIds")
+        self.tree.took_out(named)
+        dropped = self.into.calls_of(named)
+        self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, dropped_calls=dropped, cut=Cut.MICRO))
+
+    def _local(self, row: Row) -> None:
+        """A command that Claude Code ran itself: the model sees its name and its output."""
+        part = part_of(row.data.text("content"))
+        if part.name == CLEAR:
+            self._cleared(row)
+            return
+        self.tree.join(row.uuid, row.line, parent=row.parent)
+        if part.text.strip():
+            self.into.say(UserMessage(part.text, row.lines, row.at_us, part.said is not Said.COMMAND))
+        else:
+            self.into.skip(Skip.SYSTEM_NOTICE)
+
+    # ------------------------------------------------------------------------- attachments and the queue
+
+    def _attachment(self, row: Row) -> None:
+        attachment = row.data.fields("attachment")
+        self.tree.join(row.uuid, row.line, parent=row.parent)
+        if attachments.unseen(attachment):
+            self.into.skip(Skip.ATTACHMENT)
+            return
+        if attachment.text("type") == attachments.QUEUED and (text := attachments.queued(attachment)):
+            self._mid_turn(row, self.queue.show(text))
+            return
+        steps = attachments.steps(attachment, row.lines, row.at_us)
+        self.into.skip(Skip.EMPTY_MESSAGE, not steps)
+        for step in steps:
+            self.into.aside(step)
+
+    def _queued(self, row: Row) -> None:
+        content = "\n".join(block.text("text") for block in row.data.blocks("content"))
+        text = self.queue.did(row.data.text("operation"), content, row.data.text("reason"))
+        if text is None:
+            self.into.skip(Skip.QUEUE_OPERATION)
+        else:
+            self._mid_turn(row, text)
+
+    def _mid_turn(self, row: Row, text: str | None) -> None:
+        """A prompt that the user typed while the model worked; None if it was said already."""
+        if text is None:
+            self.into.skip(Skip.DUPLICATE_RECORD)
+            return
+        self.tree.join(row.uuid, row.line, parent=row.parent)
+        for step in _steps([part_of(text)], row):
+            self.into.aside(step)
+
+
+def _steps(parts: Sequence[Part], row: Row) -> list[Step]:
+    """Texts of one row as steps, in their order; those of one author that follow each other are one."""
+    joined: list[tuple[bool, list[str]]] = []
+    for part in parts:
+        harness = part.said is Said.HARNESS
+        if not part.text.strip():
+            continue
+        if joined and joined[-1][0] is harness:
+            joined[-1][1].append(part.text)
+        else:
+            joined.append((harness, [part.text]))
+    return [UserMessage("\n".join(texts), row.lines, row.at_us, harness) for harness, texts in joined]
+
+
+def _copy_key(row: Fields) -> object:
+    """Content by which a copy of a user's row is told, as a resume writes them: what it says, at which instant."""
+    message = row.fields("message")
+    if row.text("type") != "user" or not row.text("timestamp"):
+        return None
+    return (row.text("timestamp"), row.flag("isMeta"), repr(message.raw.get("content")))

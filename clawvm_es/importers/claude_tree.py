@@ -1,0 +1,137 @@
+"""The tree of a Claude Code session: what stands in the context is the path from the newest row to the first.
+
+A *unit* is a prompt, or an answer with all its rows and the results of its calls: rows of one unit never branch,
+however their parents run. Rows of the harness (attachments, notices, progress, bodies of commands) belong to the unit
+that they hang on.
+
+LAW-TREE-1: a row changes the context only where it begins a unit that hangs on another one than the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import attrs
+
+LAST: Final = "last"
+"""Parent of a row that names none: the newest row."""
+
+
+@attrs.define
+class Unit:
+    """A prompt, an answer with its results, or a boundary: the lines of its rows; a boundary `kept` others."""
+
+    parent: int | None = None
+    lines: set[int] = attrs.field(factory=set)
+    beside: set[int] = attrs.field(factory=set)  # of results, and of rows of the harness
+    kept: frozenset[int] = frozenset()
+
+
+@attrs.define
+class Tree:
+    """The units of a session so far, by their numbers, the newest of them, and those that stand in the context."""
+
+    leaf: int = 0
+    answers: dict[str, int] = attrs.field(factory=dict)  # message id → unit
+    calls: dict[str, int] = attrs.field(factory=dict)  # call id → unit
+    unknown: int = 0  # parents that are no row
+    _units: list[Unit] = attrs.field(factory=lambda: [Unit()])
+    _of: dict[str, int] = attrs.field(factory=dict)  # uuid of a row → its unit
+    _lines: dict[str, int] = attrs.field(factory=dict)  # uuid → line
+    _results: dict[str, set[int]] = attrs.field(factory=dict)  # call id → lines
+    _active: set[int] = attrs.field(factory=lambda: {0})
+    _preserved: frozenset[str] = frozenset()  # rows that the newest compaction kept
+    _gone: set[int] = attrs.field(factory=set)  # lines of results that were taken out one by one
+
+    def join(self, uuid: str, line: int, unit: int | None = None, parent: str | None = LAST) -> None:
+        """Place a row that begins no unit: into the unit named, else that of its parent."""
+        found = self._or_leaf(self._found(parent) if unit is None else unit)
+        self._place(uuid, line, found)
+        if unit is None:
+            self._units[found].beside.add(line)
+
+    def begin(self, uuid: str, line: int, parent: str | None = LAST) -> frozenset[int] | None:
+        """Begin a unit; if it hangs on another one than the newest, the lines that stand in the context from now on.
+
+        `parent` is the uuid of a row, None for the root.
+        """
+        before = 0 if parent is None else self._found(parent)
+        if before is None:
+            self.unknown += 1
+            before = self.leaf
+        branches = before != self.leaf
+        if branches:
+            self._active = set(self._path(before))
+        stands = self.context() if branches else None
+        self._grow(uuid, line, Unit(before))
+        return stands
+
+    def cut(self, uuid: str, line: int, preserved: Iterable[str] = ()) -> frozenset[int]:
+        """Begin anew after a boundary: the lines of the rows that it preserved stand in the context."""
+        self._preserved = frozenset(each for each in preserved if each in self._of)
+        kept = frozenset(line for each in self._preserved for line in self._lines_of(each))
+        self._active = set()
+        self._grow(uuid, line, Unit(kept=kept))
+        return kept
+
+    def result(self, call_id: str, uuid: str, line: int, parent: str | None = LAST) -> bool:
+        """Place a result into the unit of its call; True if that stands in the context."""
+        known = self.calls.get(call_id)
+        unit = self._or_leaf(self._found(parent) if known is None else known)
+        self._place(uuid, line, unit)
+        self._units[unit].beside.add(line)
+        self._results.setdefault(call_id, set()).add(line)
+        return unit in self._active
+
+    def copied(self, uuid: str, first: str) -> None:
+        """Place a row that was written again under another id."""
+        if uuid and first in self._of:
+            self._of.setdefault(uuid, self._of[first])
+
+    def took_out(self, call_ids: Iterable[str]) -> None:
+        """Results were taken out one by one; they return on no path."""
+        for call_id in call_ids:
+            self._gone |= self._results.get(call_id, set())
+
+    def context(self) -> frozenset[int]:
+        """The lines that stand in the context."""
+        units = (self._units[number] for number in self._active)
+        return frozenset(line for unit in units for line in (*unit.lines, *unit.kept)) - self._gone
+
+    def segment(self, head: str, tail: str) -> list[str]:
+        """The rows from `head` to `tail`, in the order of the file."""
+        first, last = self._lines.get(head, 0), self._lines.get(tail, 0)
+        return [uuid for uuid, line in self._lines.items() if first and first <= line <= last]
+
+    def _found(self, parent: str | None) -> int | None:
+        """The unit of a parent; what hangs on a row that a compaction preserved follows the newest one."""
+        if parent == LAST or parent in self._preserved:
+            return self.leaf
+        return None if parent is None else self._of.get(parent)
+
+    def _or_leaf(self, unit: int | None) -> int:
+        return self.leaf if unit is None else unit
+
+    def _grow(self, uuid: str, line: int, unit: Unit) -> None:
+        self._units.append(unit)
+        self.leaf = len(self._units) - 1
+        self._active.add(self.leaf)
+        self._place(uuid, line, self.leaf)
+
+    def _place(self, uuid: str, line: int, unit: int) -> None:
+        self._units[unit].lines.add(line)
+        if uuid:
+            self._of[uuid] = unit
+            self._lines.setdefault(uuid, line)
+
+    def _lines_of(self, uuid: str) -> set[int]:
+        """The lines of a row; of a row of an answer, those of the answer, but for what stands beside it."""
+        unit, line = self._units[self._of[uuid]], self._lines[uuid]
+        return {line} if line in unit.beside else unit.lines - unit.beside
+
+    def _path(self, unit: int | None) -> Iterator[int]:
+        """A unit and those that it hangs on, up to a boundary or the first row."""
+        while unit is not None:
+            yield unit
+            unit = self._units[unit].parent
