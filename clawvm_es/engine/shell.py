@@ -101,6 +101,7 @@ class Shell:
         self._head: Head | None = None
         self._state: State | None = None
         self._keys: dict[str, int] = {}  # of inputs that this shell decided or found → their versions
+        self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
         self._loaded = 0  # the version up to which the log has to be asked for keys
         self._retrieval: Retrieval | None = None
         self._reopens: bool | None = None if reopens else False  # None: not read yet
@@ -129,7 +130,7 @@ class Shell:
 
     def _load(self) -> None:
         """Read the state of the session as it is now, its parents' part included, from the nearest snapshot."""
-        self._keys = {}
+        self._keys, self._found = {}, ("", ())
         self._close_retriever()
         state = snapshots.state_at(self.log, self.session_id)
         self._loaded = state.version
@@ -325,7 +326,8 @@ class Shell:
         key = command.idempotency_key
         if key is None or not self._is_known(key):
             return None
-        known = tuple(row.data for row in self.log.find(self.session_id, key)) or _group(fresh, key)
+        found = self._found[1] if self._found[0] == key else self.log.find(self.session_id, key)
+        known = tuple(row.data for row in found) or _group(fresh, key)
         if not same_content(self._unerased(known[0], command.data), command.data):
             raise IdempotencyConflict(
                 f"session {self.session_id}: key {key!r} was used before, at version {self._keys[key]}, "
@@ -342,6 +344,8 @@ class Shell:
         if key is None or key in self._keys:
             return key is not None
         recorded = self.log.find(self.session_id, key) if self._loaded else ()
+        if recorded:
+            self._found = (key, recorded)
         if recorded and recorded[0].version <= self._loaded:
             self._keys[key] = recorded[0].version
         return key in self._keys

@@ -18,6 +18,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import IdempotencyConflict
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import FULL
+from clawvm_es.storage.sqlite import queries
 from clawvm_es.storage.sqlite.log import SQLiteLog
 from tests.engine.conftest import FIELDS, ticking
 
@@ -231,3 +232,27 @@ def test_async_twins_deliver_again_too(tmp_path):
         assert all(first == again for first, again in pairs)
         assert len({first for first, _ in pairs}) == 6
         assert len(sessions[0].sync.state.pages) == 6
+
+
+def test_a_recording_is_delivered_again_without_reading_the_rest(tmp_path):
+    """Finding out that a key is known reads its own events only, whatever follows it in the stream."""
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        session = journal.session("s", counter="lines4")
+        for number in range(300):
+            session.user_says(f"message {number}", key=f"k{number}")
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        session, read = journal.session("s", counter="lines4"), []
+        last = session.state.version
+        chained = queries._chained
+
+        def counted(db, rows):
+            read.append(len(rows))
+            return chained(db, rows)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(queries, "_chained", counted)
+            for number in range(300):
+                session.user_says(f"message {number}", key=f"k{number}")
+        assert session.state.version == last
+        assert max(read) <= 2
+        assert sum(read) <= 4 * 300

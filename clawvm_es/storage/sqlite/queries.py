@@ -41,6 +41,9 @@ _STREAM = (
 )
 _FIRST = f"SELECT {COLUMNS} FROM events WHERE session_id = ? ORDER BY version LIMIT 1"
 _ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
+_NEXT_INPUT = (
+    "SELECT version FROM events WHERE session_id = ? AND version > ? AND kind <> 'decision' ORDER BY version LIMIT 1"
+)
 _KEYED = "SELECT idempotency_key, version FROM events WHERE session_id = ? AND idempotency_key IN ("
 _KEYS_AT_ONCE = 64
 _HASHES_AT_ONCE = 4_096
@@ -172,13 +175,9 @@ def keyed(db: sqlite3.Connection, session_id: str, keys: Sequence[str]) -> dict[
 def group(db: sqlite3.Connection, first: Recorded) -> tuple[Recorded, ...]:
     """An input and the decisions that directly follow it in its stream."""
     found = [first]
-    after = first.version
-    while rows := stream_chunk(db, first.session_id, after, 2**63 - 1):
-        for recorded in recordeds(rows):
-            if recorded.kind != "decision":
-                return tuple(found)
-            found.append(recorded)
-            after = recorded.version
+    (before,) = db.execute(_NEXT_INPUT, (first.session_id, first.version)).fetchone() or (2**63 - 1,)
+    while rows := stream_chunk(db, first.session_id, found[-1].version, before - 1):
+        found.extend(recordeds(rows))
     return tuple(found)
 
 
