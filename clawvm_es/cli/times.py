@@ -34,9 +34,9 @@ def shown_second(time: str | None) -> str:
 
 
 def length(start: str | None, end: str | None) -> str:
-    """The time from one moment to another in its largest unit: `42 min`; nothing where one is not known."""
+    """The time from one moment to another in its largest unit: `42 min`; nothing where that cannot be known."""
     first, last = parsed(start), parsed(end)
-    return "" if first is None or last is None else _span((last - first).total_seconds())
+    return "" if first is None or last is None or last < first else _span((last - first).total_seconds())
 
 
 def ago(time: str | None, now: datetime | None = None) -> str:

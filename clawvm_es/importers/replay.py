@@ -153,7 +153,8 @@ def _replay_one(
         except IdempotencyConflict as error:
             if recording.linked_to is not None and recording.opened is None:
                 return Replayed(session_id, recording.source, recording.format, 0, {}, shown=True)
-            raise _other_settings(session_id, "content", error.message) from error
+            detail = error.message.removeprefix(f"session {session_id}: ")
+            raise _other_settings(session_id, "content", detail) from error
     skipped = {**recording.skipped, **tally}
     return Replayed(session_id, recording.source, recording.format, appended, skipped, recording.skipped_lines)
 
@@ -264,5 +265,5 @@ def _difference(stored: SessionOpened, wanted: SessionOpened) -> str:
 def _other_settings(session_id: str, what: str, detail: str) -> UsageError:
     return UsageError(
         f"session {session_id} is in this journal with other {what}: {detail}",
-        hint="use --as NAME to replay it beside the first",
+        hint="use --as NAME to record it beside the first",
     )

@@ -249,6 +249,7 @@ def test_times_and_lengths():
     assert shown_time("2026-11-22T10:11:02.5Z") == "2026-11-22 10:11"
     assert length("2026-11-22T10:11:02Z", "2026-11-22T10:53:02Z") == "42 min"
     assert length(None, "2026-11-22T10:53:02Z") == ""
+    assert length("2026-11-22T10:53:02Z", "1970-01-01T00:00:00Z") == ""  # of a recording whose last row has no time
 
 
 # ----------------------------------------------------------------------------------------- completion
