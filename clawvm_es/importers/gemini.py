@@ -3,6 +3,7 @@
 Of a document lines count messages, from 1. In a file of lines a message is written again, whole, when its tokens
 and calls are known; `{"$rewindTo": id}` drops that message and all after it, and `{"$set": {"messages": […]}}` is the
 history after a compaction or after results were masked. A message of calls alone goes on with the answer before it.
+A message gets its calls when they have ended: its text is one step, its calls are another.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class _File:
     answer: str = ""  # key of the answer that is being read
     answers: int = 0
     called: bool = False  # it has calls
+    spoken: bool = False  # it has text that is no step yet
     usage: Usage = attrs.field(factory=Usage)  # that was told of it last
     first: object = None
     at_us: int = 0  # of the last message: some rows have no time of their own
@@ -181,20 +183,37 @@ def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int
     said.text = text or said.text
     if said.key != file.answer or tokens != Usage():
         file.usage = tokens
+    if said.key != file.answer:
+        file.spoken = False
     file.answer = said.key
     file.called = bool(said.results or calls)
+    texts = [added] if added.strip() else []
+    thoughts = _thoughts(message) if known is None else []
+    if texts or thoughts or not calls:
+        file.spoken = file.spoken or bool(texts)
+        _add(file, message, texts, [], thoughts, line, at_us)
+    if calls and file.spoken:
+        file.into.flush()  # a document that is read before its calls are known begins as it will be later
+        file.spoken = False
+    if calls:
+        _add(file, message, [], calls, [], line, at_us)
+    for call in message.objects("toolCalls"):
+        _returned(file, said, call, line, at_us)
+
+
+def _add(
+    file: _File, message: Fields, texts: list[str], calls: list[Fields], thoughts: list[str], line: int, at_us: int
+) -> None:
     file.into.answer(
-        said.key,
-        texts=[added] if added.strip() else [],
+        file.answer,
+        texts=texts,
         uses=[_use(call) for call in calls],
         usage=file.usage,
         line=line,
         at_us=at_us,
-        thinking=_thoughts(message) if known is None else (),
+        thinking=thoughts,
         model=message.text("model"),
     )
-    for call in message.objects("toolCalls"):
-        _returned(file, said, call, line, at_us)
 
 
 def _key(file: _File, message: Fields, text: str, tokens: Usage) -> str:

@@ -69,6 +69,7 @@ def test_real_sessions_are_counted_as_their_documents_have_it(traces: Path) -> N
         assert recording.turns == len(spoken), path.name
         assert recording.tool_calls == len(calls), path.name
         assert sum(isinstance(s, ToolResult) for s in recording.steps) == sum(c["result"] is not None for c in calls)
+        steps = [s for s in steps if not s.continued]
         assert sum(s.usage.input_tokens for s in steps) == sum(m["tokens"]["input"] for m in answers), path.name
         assert sum(s.usage.cached_tokens for s in steps) == sum(m["tokens"]["cached"] for m in answers), path.name
         assert sum(s.usage.output_tokens for s in steps) == sum(
@@ -82,12 +83,12 @@ def test_real_sessions_are_counted_as_their_documents_have_it(traces: Path) -> N
         assert prompts == [m["content"] for m in document["messages"] if m["type"] == "user"], path.name
 
 
-def test_a_document_that_grew_begins_as_it_was(traces: Path) -> None:
-    """The finished steps of an earlier state of a session are the first steps of a later one."""
+def test_a_document_that_grew_begins_as_it_was(traces: Path, translate: Any) -> None:
+    """All commands of an earlier state of a session, its last answer too, are the first commands of a later one."""
     early, late = (read(path)[0] for path in sorted((traces / "gemini").glob("*.json")))
-    done = finished(early)
-    assert early.session_id == late.session_id and len(done) > 8
-    assert done == late.steps[: len(done)]
+    done, whole = translate(early), translate(late)
+    assert early.session_id == late.session_id and len(done) > 20
+    assert done == whole[: len(done)]
 
 
 def test_both_shapes_say_the_same(document: Any, lines: Any) -> None:
@@ -97,8 +98,9 @@ def test_both_shapes_say_the_same(document: Any, lines: Any) -> None:
     whole = document(prompt, final, said("gemini", 3, "done", tokens=used(9)))
     rows = lines(prompt, answer, {**answer, "tokens": used(5)}, final, said("gemini", 3, "done", tokens=used(9)))
     for recording in (whole, rows):
-        first, second = (s for s in recording.steps if isinstance(s, ModelMessage))
-        assert (first.texts, first.usage.input_tokens, len(first.calls)) == (("I look",), 5, 1)
+        first, calls, second = (s for s in recording.steps if isinstance(s, ModelMessage))
+        assert (first.texts, first.usage.input_tokens, first.continued) == (("I look",), 5, False)
+        assert (calls.texts, len(calls.calls), calls.continued) == ((), 1, True)
         assert (second.texts, second.usage.input_tokens) == (("done",), 9)
         assert [(s.call, s.text) for s in recording.steps if isinstance(s, ToolResult)] == [(1, "out")]
         assert recording.session_id == "s1"
@@ -108,8 +110,8 @@ def test_calls_alone_go_on_with_the_answer_before_them(document: Any) -> None:
     """A message of calls without text, thoughts and tokens is the rest of the answer that a notice had parted."""
     alone = said("gemini", 4, "", thoughts=[], tokens=used(0) | {"output": 0, "cached": 0}, toolCalls=[call(1)])
     recording = document(said("gemini", 2, "I look", tokens=used(5)), said("info", 3, "Update available"), alone)
-    (answer,) = (s for s in recording.steps if isinstance(s, ModelMessage))
-    assert (answer.usage.input_tokens, len(answer.calls), recording.turns) == (5, 1, 1)
+    answer, calls = (s for s in recording.steps if isinstance(s, ModelMessage))
+    assert (answer.usage.input_tokens, len(calls.calls), recording.turns) == (5, 1, 1)
     assert document(said("gemini", 2, "", toolCalls=[call(1)]), said("gemini", 3, "", toolCalls=[call(2)])).turns == 2
 
 
@@ -190,7 +192,7 @@ def test_thoughts_models_and_images(document: Any) -> None:
     )
     linked = {"fileData": {"mimeType": "image/png", "fileUri": "gs://x"}}
     recording = document(said("user", 1, [image, linked]), answer)
-    prompt, answered, result = recording.steps
+    prompt, answered, _calls, result = recording.steps
     assert [each.text for each in prompt.images] == [prompt.images[0].text, "[image/png at gs://x]"]
     assert prompt.images[0].size_bytes == 3 and len(result.images) == 2
     assert (answered.thinking, answered.model) == (("Look\nThere is a file.",), "m")
