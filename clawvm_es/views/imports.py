@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 DEAREST: Final = 5
 """Losses that are told of one session."""
-NOT_RECORDED: Final = "system prompt and tool schemas are not recorded and in no count"
+NOT_RECORDED: Final = (
+    "system prompt and tool schemas are not recorded and in no count, nor are files that older harnesses show again"
+    " after a compaction"
+)
 """Part of every harness's prompts that no transcript holds."""
 
 
