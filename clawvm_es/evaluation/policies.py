@@ -8,7 +8,16 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, COMPACTION_HYBRID, LRU, RETRIEVAL, RETRIEVAL_CACHE, fixed
+from clawvm_es.core.profiles import (
+    CLAWVM,
+    CLAWVM_PAPER,
+    COMPACTION_HYBRID,
+    LRU,
+    RECORDED,
+    RETRIEVAL,
+    RETRIEVAL_CACHE,
+    fixed,
+)
 from clawvm_es.errors import UsageError
 from clawvm_es.model.profile import Profile
 
@@ -75,6 +84,12 @@ _ALL: Final = (
 )
 POLICIES: Final[Mapping[str, Policy]] = MappingProxyType({policy.name: policy for policy in _ALL})
 """All policies by name, in report order."""
+
+
+HARNESS: Final = Policy(
+    "recorded", RECORDED, says="the recorded harness itself: everything in full until it dropped it; it has no budget"
+)
+"""The arm of recorded sessions that is no policy of ours, and in no table beside workloads."""
 
 
 def policy(name: str) -> Policy:

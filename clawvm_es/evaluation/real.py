@@ -17,7 +17,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
 from clawvm_es.evaluation.choice import WHOLE, Choice
-from clawvm_es.evaluation.policies import POLICIES, Policy
+from clawvm_es.evaluation.policies import HARNESS, POLICIES, Policy
 from clawvm_es.evaluation.real_report import section
 from clawvm_es.evaluation.run import run
 from clawvm_es.evaluation.sessions import CHAT, CODING, Found, Sessions, workload
@@ -105,6 +105,7 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[st
         "fit": below.fit,
         "demand": below.demand,
         "policies": {name: outcome(POLICIES[name]) for name in names},
+        "harness": outcome(HARNESS),
         "full_only": {
             name: run(bare, POLICIES[name], budget_tokens).figures.misses for name in FULL_ONLY if name in names
         },

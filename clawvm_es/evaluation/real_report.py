@@ -120,6 +120,12 @@ def origins(rows: Iterable[Measured]) -> int:
     return len({below_home(row.found.origin) for row in rows})
 
 
+def harness(rows: Iterable[Measured]) -> tuple[int, int]:
+    """Misses and uncached tokens of the recorded harness itself, which had a context of its own size."""
+    arms = [row.result["harness"] for row in rows]
+    return sum(arm["misses"] for arm in arms), sum(arm["uncached_tokens"] for arm in arms)
+
+
 def _pairs(kind: Kind, name: str) -> Table:
     its = kind.part(name)
     rows: list[tuple[int | str, ...]] = []
@@ -129,6 +135,8 @@ def _pairs(kind: Kind, name: str) -> Table:
             for budget in kind.budgets
         ]
         rows.append((policy, *pairs))
+    told = [harness(at(its, budget)) for budget in kind.budgets]
+    rows.append(("the harness", *(f"{misses} · {uncached:,}" for misses, uncached in told)))
     rows += [(f"bound {bound}", *(total(at(its, budget), bound) for budget in kind.budgets)) for bound in BOUNDS]
     rows.append(("needs", *(total(at(its, budget), "needs") for budget in kind.budgets)))
     return Table(_title(kind, "misses · uncached tokens", name), _columns(kind, "policy"), tuple(rows))

@@ -43,6 +43,16 @@ def section(sessions: Sessions) -> Section:
     return its.section(results_of(its))
 
 
+def test_the_harness_is_an_arm_of_its_own(sessions, section):
+    """What the recorded harness missed does not depend on the budget, and stands beside the policies."""
+    kept = sessions.found[0].kept
+    arms = [measure(kept, budget, 0, ("lru",))["harness"] for budget in (2_000, 8_000)]
+    assert arms[0] == {**arms[1], "large": arms[0]["large"]}
+    assert arms[0]["misses"] == 0 and arms[0]["pressure"] == 0
+    rows = [row for table in section.tables for row in table.rows if row[0] == "the harness"]
+    assert rows and all(str(cell).startswith("0 · ") for row in rows for cell in row[1:])
+
+
 def test_a_session_counts_only_at_budgets_that_its_pages_exceed(sessions):
     """Where everything fits no policy has anything to decide."""
     cells = {cell.key for cell in experiment(sessions).cells}

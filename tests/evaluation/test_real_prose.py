@@ -26,7 +26,7 @@ def told(clawvm=(4, 900), hybrid=(9, 2_000), fit=3):
             Found(f"s{number}", "openai_chat", "", "", "", "", 1, 8, 1, 9_000, 0),
             "held_out",
             2_000,
-            {"needs": 8, "fit": fit, "policies": figures},
+            {"needs": 8, "fit": fit, "policies": figures, "harness": {"misses": 0, "uncached_tokens": 0}},
         )
         for number in range(5)
     ]
