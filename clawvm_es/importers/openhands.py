@@ -1,7 +1,8 @@
 """OpenHands sessions: a list of events, alone or as `history` of a result; lines count events, from 1.
 
 An action of the agent is a call, or with others of the same model response one answer; the observation whose `cause`
-it is is the call's result. A condensation forgets events, and a summary takes their place.
+it is is the call's result. A condensation forgets events, and a summary takes their place. Events that name their
+`kind` are those of the agent SDK.
 """
 
 from __future__ import annotations
@@ -13,22 +14,21 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.importers import images
+from clawvm_es.importers import images, openhands_sdk
 from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.document import read_sessions, recordings
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
+from clawvm_es.importers.openhands_sdk import Session
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.transcript import Transcript
-from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
+from clawvm_es.model.facts import Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.steps import (
-    ContextDropped,
     Image,
     Lines,
     SkillLoaded,
-    Summary,
     SystemMessage,
     Usage,
     UserMessage,
@@ -41,19 +41,6 @@ _QUIET: Final = frozenset(("change_agent_state", "agent_state_changed", "null", 
 _FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
     {"stop": Finish.STOP, "tool_calls": Finish.TOOL_CALLS, "length": Finish.LENGTH, "content_filter": Finish.REFUSAL}
 )
-
-
-@attrs.define
-class _Session:
-    """One session under construction."""
-
-    into: Transcript = attrs.field(factory=Transcript)
-    cwd: str = ""
-    lines: dict[int, int] = attrs.field(factory=dict)  # id of an event → its line
-    keys: dict[str, str] = attrs.field(factory=dict)  # the model's id of a call → that of its action
-    told: set[str] = attrs.field(factory=set)  # responses whose text is in a step
-    counted: Usage = attrs.field(factory=Usage)  # of all answers so far, as events tell it
-    forgotten: set[int] = attrs.field(factory=set)  # lines
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
@@ -77,15 +64,16 @@ def _session_id(session: Fields) -> str:
 
 
 def _session(session: Fields) -> Transcript:
-    state = _Session()
+    state = Session()
     for line, event in enumerate(_events(session), 1):
         state.into.line = line
         at_us = event.instant("timestamp", line)
         state.into.began(at_us)
-        event_id = event.raw.get("id")
-        if type(event_id) is int:
-            state.lines[event_id] = line
-        if event.text("observation"):
+        if event.ident("id"):
+            state.lines[event.ident("id")] = line
+        if event.text("kind"):
+            openhands_sdk.add(state, event, line, at_us)
+        elif event.text("observation"):
             _observation(state, event, line, at_us)
         elif event.text("action"):
             _action(state, event, line, at_us)
@@ -97,7 +85,7 @@ def _session(session: Fields) -> Transcript:
 # ------------------------------------------------------------------------------------------------- actions
 
 
-def _action(state: _Session, event: Fields, line: int, at_us: int) -> None:
+def _action(state: Session, event: Fields, line: int, at_us: int) -> None:
     kind, args, lines = event.text("action"), event.fields("args"), Lines(line, line)
     by_agent = event.text("source") == "agent"
     if kind in _QUIET:
@@ -119,14 +107,14 @@ def _action(state: _Session, event: Fields, line: int, at_us: int) -> None:
         state.into.skip(Skip.UNKNOWN_RECORD)
 
 
-def _heard(state: _Session, step: SystemMessage | UserMessage | SkillLoaded) -> None:
+def _heard(state: Session, step: SystemMessage | UserMessage | SkillLoaded) -> None:
     if step.text.strip() or (isinstance(step, UserMessage) and step.images):
         state.into.say(step)
     else:
         state.into.skip(Skip.EMPTY_MESSAGE)
 
 
-def _answer(state: _Session, event: Fields, kind: str, line: int, at_us: int) -> None:
+def _answer(state: Session, event: Fields, kind: str, line: int, at_us: int) -> None:
     """A call or a message of the agent; events of one response are one answer."""
     told, args = event.fields("tool_call_metadata"), event.fields("args")
     response = told.fields("model_response")
@@ -158,7 +146,7 @@ def _said(message: Fields) -> str:
     return "\n".join(block.text("text") for block in message.blocks("content") if block.text("text"))
 
 
-def _use(state: _Session, event: Fields, told: Fields, message: Fields, kind: str, line: int) -> Use:
+def _use(state: Session, event: Fields, told: Fields, message: Fields, kind: str, line: int) -> Use:
     """A call as the model wrote it, else as its action tells it; results name the action by its id."""
     call_id = told.ident("tool_call_id")
     if call_id:
@@ -176,7 +164,7 @@ def _key(event: Fields, line: int) -> str:
     return f"action {event_id}" if type(event_id) is int else f"line {line}"
 
 
-def _usage(state: _Session, event: Fields, response: Fields) -> Usage:
+def _usage(state: Session, event: Fields, response: Fields) -> Usage:
     """The usage of an answer: its response's, else what the sum over all answers has grown by."""
     told, own = event.fields("llm_metrics").fields("accumulated_token_usage"), response.fields("usage")
     total = _counts(told)
@@ -200,17 +188,13 @@ def _counts(told: Fields) -> Usage:
     )
 
 
-def _condensed(state: _Session, args: Fields, lines: Lines, at_us: int) -> None:
-    """Events that were forgotten leave the context, all others stay."""
-    ids = {each for each in _listed(args.raw.get("forgotten_event_ids")) if type(each) is int}
+def _condensed(state: Session, args: Fields, lines: Lines, at_us: int) -> None:
+    """Events that were forgotten are named one by one, or by the first and the last."""
+    ids = [str(each) for each in _listed(args.raw.get("forgotten_event_ids")) if isinstance(each, (int, str))]
     first, last = args.raw.get("forgotten_events_start_id"), args.raw.get("forgotten_events_end_id")
     if type(first) is int and type(last) is int:
-        ids.update(each for each in state.lines if first <= each <= last)
-    state.forgotten.update(state.lines[each] for each in ids if each in state.lines)
-    kept = frozenset(range(1, lines.first)) - state.forgotten
-    state.into.say(ContextDropped(Boundary.COMPACT, lines, at_us, kept_lines=kept, cut=Cut.COMPACT))
-    if args.text("summary").strip():
-        state.into.say(Summary(args.text("summary"), lines, at_us))
+        ids += [each for each in state.lines if each.isdecimal() and first <= int(each) <= last]
+    state.forget(ids, args.text("summary"), lines, at_us)
 
 
 def _listed(value: object) -> list[object]:
@@ -220,7 +204,7 @@ def _listed(value: object) -> list[object]:
 # -------------------------------------------------------------------------------------------- observations
 
 
-def _observation(state: _Session, event: Fields, line: int, at_us: int) -> None:
+def _observation(state: Session, event: Fields, line: int, at_us: int) -> None:
     kind, cause = event.text("observation"), event.raw.get("cause")
     call_id = event.fields("tool_call_metadata").ident("tool_call_id")
     if kind in _QUIET:
@@ -235,7 +219,7 @@ def _observation(state: _Session, event: Fields, line: int, at_us: int) -> None:
         _heard(state, UserMessage(_text(event), Lines(line, line), at_us, harness=True))
 
 
-def _result(state: _Session, event: Fields, call_id: str, line: int, at_us: int) -> None:
+def _result(state: Session, event: Fields, call_id: str, line: int, at_us: int) -> None:
     extras, text = event.fields("extras"), _text(event)
     told = extras.fields("metadata")
     code = told.raw.get("exit_code", extras.raw.get("exit_code", 0))
@@ -256,7 +240,7 @@ def _images(extras: Fields) -> tuple[Image, ...]:
     return tuple(images.of_url(url) for url in urls if url.startswith(("data:", "http")))
 
 
-def _recalled(state: _Session, extras: Fields, lines: Lines, at_us: int) -> None:
+def _recalled(state: Session, extras: Fields, lines: Lines, at_us: int) -> None:
     """Knowledge that the harness puts beside a prompt: instructions of the workspace, skills that its words call."""
     before = len(state.into.steps)
     for name in ("repo_instructions", "additional_agent_instructions", "conversation_instructions"):
@@ -270,6 +254,8 @@ def _recalled(state: _Session, extras: Fields, lines: Lines, at_us: int) -> None
 
 def _is_event(value: object) -> bool:
     event = Fields.of(value[0] if isinstance(value, list) and value else value)
+    if event.text("kind") in openhands_sdk.KINDS:
+        return "source" in event
     return "source" in event and any(event.is_text(name) for name in ("action", "observation"))
 
 

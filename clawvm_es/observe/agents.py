@@ -148,9 +148,10 @@ SWEAGENT_TOOLS: Final = table(
 OPENHANDS_TOOLS: Final = table(
     *(
         Tool(name, kind=Kind.SHELL, roles=_SHELL_ROLES, ignores=(*_SHELL_IGNORED, "is_input", "security_risk"))
-        for name in ("execute_bash", "run")
+        for name in ("execute_bash", "run", "terminal")
     ),
     _EDITOR,
+    _editor("file_editor"),
     Tool(
         "read",
         deterministic=True,

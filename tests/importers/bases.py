@@ -103,6 +103,24 @@ OPENHANDS: dict[str, Any] = {
         _event(5, action="condensation", args={"forgotten_event_ids": [3, 4], "summary": "s"}),
         _event(6, action="message", args={"content": "done"}, llm_metrics=_TOTAL),
         _event(7, observation="error", content="wrong"),
+        {"kind": "SystemPromptEvent", "id": "k1", "source": "agent", "system_prompt": {"type": "text", "text": "r"}},
+        {
+            "kind": "MessageEvent",
+            "id": "k2",
+            "source": "user",
+            "llm_message": {"content": [{"type": "text", "text": "m"}]},
+        },
+        {
+            "kind": "ActionEvent",
+            "id": "k3",
+            "source": "agent",
+            "thought": [{"type": "text", "text": "t"}],
+            "tool_call_id": "s1",
+            "llm_response_id": "r9",
+            "tool_call": {"name": "terminal", "arguments": '{"command": "ls"}'},
+        },
+        {"kind": "ObservationEvent", "id": "k4", "tool_call_id": "s1", "observation": {"content": [{"text": "a"}]}},
+        {"kind": "Condensation", "id": "k5", "forgotten_event_ids": ["k3"], "summary": "s"},
     ],
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -200,7 +201,83 @@ def test_plans_of_tasks(session: Any, translate: Any) -> None:
     assert not page.active
 
 
+def sdk(kind: str, source: str = "agent", **fields: Any) -> dict[str, Any]:
+    """An event of the agent SDK."""
+    return {"kind": kind, "id": f"e{next(NUMBERS)}", "timestamp": "2026-01-01T00:00:01", "source": source, **fields}
+
+
+NUMBERS = itertools.count()
+
+
+def text(value: str) -> dict[str, str]:
+    """A text block."""
+    return {"type": "text", "text": value}
+
+
+def act(call_id: str, arguments: Any, **fields: Any) -> dict[str, Any]:
+    """A call of the agent SDK."""
+    call = {"id": call_id, "name": "terminal", "arguments": json.dumps(arguments), "origin": "completion"}
+    return sdk(
+        "ActionEvent", tool_name="terminal", tool_call_id=call_id, tool_call=call, llm_response_id="r1", **fields
+    )
+
+
+def test_events_of_the_agent_sdk(session: Any) -> None:
+    """Calls of one response are one answer, results name them by the model's ids, a condensation forgets events."""
+    prompt = sdk(
+        "MessageEvent",
+        "user",
+        llm_message={"role": "user", "content": [text("fix")]},
+        extended_content=[text("skill")],
+    )
+    ends = {"content": [text("a")], "exit_code": 1, "metadata": {"working_dir": "/w"}}
+    events = [
+        sdk("SystemPromptEvent", system_prompt=text("You are an agent."), tools=[]),
+        prompt,
+        act("c1", {"command": "ls"}, thought=[text("I look")], reasoning_content="hm"),
+        act("c2", {"command": "pwd"}, thought=[], reasoning_content="hm"),
+        sdk(
+            "ObservationEvent",
+            "environment",
+            tool_name="terminal",
+            tool_call_id="c2",
+            observation=ends,
+            action_id="x",
+        ),
+        sdk("AgentErrorEvent", tool_name="terminal", tool_call_id="c1", error="no"),
+        sdk("Condensation", "environment", forgotten_event_ids=[], summary="We looked."),
+        sdk("MessageEvent", llm_message={"role": "assistant", "content": [text("done")]}, llm_response_id="r2"),
+        sdk("ConversationStateUpdateEvent", "environment", key="x", value="y"),
+    ]
+    events[6]["forgotten_event_ids"] = [events[2]["id"], events[3]["id"]]
+    recording = session(*events)
+    system, user, skill, answer, second, first, dropped, summary, done = recording.steps
+    assert isinstance(system, SystemMessage) and (user.harness, skill.harness, skill.text) == (False, True, "skill")
+    assert (answer.texts, answer.thinking, len(answer.calls)) == (("I look",), ("hm",), 2)
+    assert [(s.call, s.text, s.status) for s in (second, first)] == [
+        (2, "a", ReturnStatus.ERROR),
+        (1, "no", ReturnStatus.ERROR),
+    ]
+    assert dropped.kept_lines == frozenset((1, 2, 5, 6)) and summary.text == "We looked."
+    assert done.texts == ("done",) and recording.turns == 2 and recording.skipped == {"system_notice": 1}
+    assert read_bytes(json.dumps(events).encode(), "f")[0].format == "openhands"
+
+
 SEEN = [
+    sdk("SystemPromptEvent", system_prompt=text("CANARY")),
+    sdk("SystemPromptEvent", system_prompt=text("x"), dynamic_context=text("CANARY")),
+    sdk("MessageEvent", "user", llm_message={"content": [text("CANARY")]}),
+    sdk("MessageEvent", "user", llm_message={"content": []}, extended_content=[text("CANARY")]),
+    sdk("MessageEvent", llm_message={"content": [text("CANARY")]}),
+    sdk("MessageEvent", llm_message={"content": [text("x")], "reasoning_content": "CANARY"}),
+    act("c1", {"command": "CANARY"}),
+    act("c1", {}, thought=[text("CANARY")]),
+    sdk("ObservationEvent", tool_call_id="c", observation={"content": [text("CANARY")]}),
+    sdk("ObservationEvent", tool_call_id="c", observation={"output": "CANARY"}),
+    sdk("ObservationEvent", tool_call_id="c", observation={"content": []}, extended_content=[text("CANARY")]),
+    sdk("UserRejectObservation", tool_call_id="c", rejection_reason="CANARY"),
+    sdk("AgentErrorEvent", tool_call_id="c", error="CANARY"),
+    sdk("Condensation", summary="CANARY"),
     event(1, action="system", args={"content": "CANARY"}),
     event(1, "user", action="message", args={"content": "CANARY"}),
     event(1, action="message", args={"content": "CANARY"}),
@@ -218,6 +295,8 @@ SEEN = [
     event(1, action="condensation", args={"summary": "CANARY"}),
 ]
 UNSEEN = [
+    sdk("ConversationStateUpdateEvent", value="CANARY"),
+    sdk("NewEvent", text="CANARY"),
     event(1, "user", action="recall", args={"query": "CANARY"}),
     event(1, action="change_agent_state", args={"agent_state": "CANARY"}),
     event(1, observation="agent_state_changed", content="CANARY"),
