@@ -75,7 +75,7 @@ def _say(state: Session, step: SystemMessage | UserMessage) -> None:
 
 
 def _message(state: Session, event: Fields, line: int, at_us: int) -> None:
-    """What the user or the agent said, and what the harness put beside it."""
+    """A message of the user or of the agent, and the text that the harness put beside it."""
     told, lines = event.fields("llm_message"), Lines(line, line)
     text, shown = _content(state.into, told)
     if event.text("source") == "agent":
