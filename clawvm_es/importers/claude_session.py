@@ -356,7 +356,12 @@ def _steps(parts: Sequence[Part], row: Row) -> list[Step]:
 
 def _copy_key(row: Fields) -> object:
     """Content by which a copy of a user's row is told, as a resume writes them: what it says, at which instant."""
-    message = row.fields("message")
     if row.text("type") != "user" or not row.text("timestamp"):
         return None
-    return (row.text("timestamp"), row.flag("isMeta"), repr(message.raw.get("content")))
+    said = tuple(map(_block_key, row.fields("message").blocks("content")))
+    return (row.text("timestamp"), row.flag("isMeta"), said)
+
+
+def _block_key(block: Fields) -> tuple[str, ...]:
+    other = "" if block.is_text("content") else repr(block.raw.get("content") or block.raw.get("source"))
+    return (block.text("type"), block.ident("tool_use_id"), block.text("text"), block.text("content"), other)

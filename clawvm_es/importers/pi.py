@@ -7,6 +7,7 @@ cut file are the first steps of the whole file, also where a later entry abandon
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -36,6 +37,7 @@ _NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     }
 )
 
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
     {
         "stop": Finish.STOP,
@@ -62,6 +64,7 @@ class _File:
 
     cwd: str = ""
     session_id: str = ""
+    resumed_from: str | None = None
     into: Transcript = attrs.field(factory=Transcript)
     entries: dict[str, _Entry] = attrs.field(factory=dict)
     leaf: str = ""
@@ -93,11 +96,17 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     for record in records:
         _record(file, record)
     session_id = file.session_id or content_id("pi", [record.data.raw for record in records])
-    return (file.into.recording(session_id, NAME, name),)
+    return (file.into.recording(session_id, NAME, name, resumed_from=file.resumed_from),)
+
+
+def _named(parent: str) -> str | None:
+    """The id of the session that a header names by its id, or by the path of its file: the last id in the name."""
+    found = _ID.findall(parent.replace("\\", "/").rpartition("/")[2])
+    return found[-1] if found else parent if parent and "/" not in parent and "\\" not in parent else None
 
 
 def _sessions(file: _File) -> Sequence[Part]:
-    return [Part(file.session_id, file.into)]
+    return [Part(file.session_id, file.into, resumed_from=file.resumed_from)]
 
 
 def _record(file: _File, record: Record) -> None:
@@ -110,6 +119,7 @@ def _record(file: _File, record: Record) -> None:
             file.into.skip(Skip.DUPLICATE_RECORD)
         else:
             file.session_id, file.cwd = row.text("id"), row.text("cwd")
+            file.resumed_from = _named(row.text("parentSession"))
             file.into.began(at_us)
         return
     entry_id = row.text("id")

@@ -50,6 +50,7 @@ class Held:
     order: int = 0  # among all writings of pages
     compactions: int = 0  # of the session, when it was written
     leaves: frozenset[str] = frozenset()
+    lines: frozenset[int] = frozenset()  # of all its writings
 
 
 @attrs.define
@@ -99,6 +100,8 @@ class Context:
 
     def write(self, page: Held) -> None:
         """A page was written, or rewritten: it stands in the context from now on."""
+        earlier = self.pages.get(page.page_id)
+        page.lines = frozenset({page.line, *(earlier.lines if earlier else ())} - {0})
         self.forget(page.page_id)
         self.writings += 1
         page.order, page.compactions = self.writings, self.compactions
@@ -113,8 +116,11 @@ class Context:
             self._by_path.setdefault(page.path, []).append(page)
 
     def moved(self, lines: frozenset[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The pages that leave and return where only permanent ones and those on `lines` are kept."""
-        kept = [p for p, page in self.pages.items() if page.permanent or (page.line and page.line in lines)]
+        """The pages that leave and return where only permanent ones and those on `lines` are kept.
+
+        A page that was rewritten in place is kept where one of its writings is: it stood there in an older form.
+        """
+        kept = [p for p, page in self.pages.items() if page.permanent or not page.lines.isdisjoint(lines)]
         left = tuple(page_id for page_id in self.resident if page_id not in set(kept))
         return left, tuple(page_id for page_id in kept if page_id not in self.resident)
 

@@ -17,7 +17,7 @@ from clawvm_es.importers.claude_tree import Tree
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import BoundaryReached, PageWritten, ToolCalled
 from clawvm_es.model.facts import Boundary, Cut
-from clawvm_es.observe.steps import ContextDropped, ModelMessage
+from clawvm_es.observe.steps import ContextDropped
 
 Translate = Callable[[Recording], list[Command]]
 Rows = list[dict[str, Any]]
@@ -129,6 +129,26 @@ def test_going_back_and_forth(translate: Translate, vault: Any) -> None:
     ]
 
 
+def test_a_plan_stays_where_one_of_its_writings_does(translate: Translate, vault: Any) -> None:
+    """A rewind behind the second writing of a plan leaves the plan in the context, behind the first one none."""
+
+    def plan(uuid: str, parent: str, words: str) -> Rows:
+        todo = {"todos": [{"content": words, "status": "pending"}]}
+        call = {"type": "tool_use", "id": uuid, "name": "TodoWrite", "input": todo}
+        return [row(f"{uuid}.1", parent, "assistant", [call]), result(f"{uuid}.2", f"{uuid}.1", uuid)]
+
+    rows = [
+        row("u", None, "user", "go"),
+        *plan("m", "u", "one"),
+        row("v", "m.2", "user", "on"),
+        *plan("n", "v", "two"),
+    ]
+    stays = resident(translate(recording([*rows, row("w", "m.2", "user", "back")])), vault)
+    assert [text.splitlines()[0] for text in stays] == ["go", "# To-do list", "back"]
+    gone = resident(translate(recording([*rows, row("w", "u", "user", "back")])), vault)
+    assert gone == ["go", "back"]
+
+
 def test_a_late_result_of_an_abandoned_call_reaches_no_context(translate: Translate, vault: Any) -> None:
     """A result that comes after the user went back is recorded, and leaves at once."""
     rows = [*PARALLEL[:5], row("v", "u", "user", "stop"), result("rb", "m.2", "b")]
@@ -226,14 +246,3 @@ def test_the_context_is_the_path_of_parents(parents: list[int]) -> None:
             place = known[place]
         assert inside == path == tree.context()
         assert (told is None) == (parent == number - 1 or (parent is None and number == 0))
-
-
-def test_every_prompt_of_the_traces_has_its_path(traces: Path) -> None:
-    """On the traces, each answer's line stands in the context until a boundary takes it out."""
-    for path in sorted((traces / "claude_code").glob("*.jsonl")):
-        for found in read(path):
-            dropped = [step for step in found.steps if isinstance(step, ContextDropped) and step.cut is Cut.REWIND]
-            for step in dropped:
-                before = [s.lines.first for s in found.steps if isinstance(s, ModelMessage)]
-                answers = [line for line in before if line < step.lines.first]
-                assert set(answers[-1:]) <= step.kept_lines or path.name.startswith("1e0816ef")
