@@ -2,7 +2,7 @@
 
 The history is what happened. A step of the trajectory may hold the messages that its model was given: where an
 observation among them differs from the history, a history processor took it out. Before 1.0 a call is a command line
-in the answer, and its result a message of the user.
+in the answer, and its result a message of the user. mini-swe-agent writes `messages` alone, with commands in fences.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from clawvm_es.observe.steps import ContextDropped, Image, Lines, SystemMessage,
 NAME: Final = "sweagent"
 
 _FOLDER = re.compile(r"^\(Current directory: ([^)\n]+)\)", re.MULTILINE)
+_FENCED = re.compile(r"^```(?:bash|mswea_bash_command)[ \t]*\n(.*?)\n?^```", re.MULTILINE | re.DOTALL)
+_RETURN_CODE = re.compile(r"\s*<returncode>(-?\d+)</returncode>")
 _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "open": ("path", "line_number"),
@@ -50,6 +52,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 class _Session:
     """One session under construction."""
 
+    mini: bool = False  # mini-swe-agent wrote it
     into: Transcript = attrs.field(factory=Transcript)
     cwd: str = ""
     waiting: list[str] = attrs.field(factory=list)  # ids of calls whose results are the next observations
@@ -63,10 +66,14 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     return recordings(((_session_id(each), _session(each)) for each in found), skipped, NAME, name)
 
 
+def _history(session: Fields) -> list[Fields]:
+    return session.objects("messages" if _is_mini(session) else "history")
+
+
 def _session_id(session: Fields) -> str:
     """A digest of the messages up to the first answer: it stays as the file grows."""
     first: list[object] = []
-    for message in session.objects("history"):
+    for message in _history(session):
         first.append([message.raw.get("role"), message.raw.get("content")])
         if message.text("role") == "assistant":
             break
@@ -74,8 +81,8 @@ def _session_id(session: Fields) -> str:
 
 
 def _session(session: Fields) -> Transcript:
-    state = _Session()
-    history, steps = session.objects("history"), session.objects("trajectory")
+    state = _Session(_is_mini(session))
+    history, steps = _history(session), session.objects("trajectory")
     dropped = _elisions(history, steps)
     answers = 0
     for line, message in enumerate(history, 1):
@@ -130,6 +137,8 @@ def _message(state: _Session, message: Fields, line: int) -> None:
         state.into.say(SystemMessage(text, lines, at_us))
     elif role in ("user", "system"):
         state.into.skip(Skip.EMPTY_MESSAGE)
+    elif role == "exit":
+        state.into.skip(Skip.SYSTEM_NOTICE)
     else:
         state.into.skip(Skip.UNKNOWN_RECORD if role else Skip.MALFORMED_RECORD)
     state.cwd = found[-1].strip() if found else state.cwd
@@ -153,19 +162,38 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
 
 def _answer(state: _Session, message: Fields, text: str, line: int) -> None:
     uses = [_use(state, call, line, number) for number, call in enumerate(message.objects("tool_calls"))]
-    if not uses and message.text("action").strip():
-        uses = [_command(message.text("action"), f"line {line}", state.cwd)]
+    extra = message.fields("extra")
+    if not uses:
+        actions = _commands(extra, text) if state.mini else [message.text("action")]
+        uses = [
+            _command(action, f"line {line} {number}", state.cwd)
+            for number, action in enumerate(actions)
+            if action.strip()
+        ]
     state.waiting = [use.call_id for use in uses]
     blocks = [block.text("thinking") for block in message.objects("thinking_blocks")]
     state.into.answer(
         f"message {line}",
         texts=[text] if text else [],
         uses=uses,
-        usage=Usage(),
+        usage=_usage(extra.fields("response").fields("usage")),
         line=line,
         at_us=line * 1_000_000,
         thinking=blocks,
+        model=extra.fields("response").text("model"),
     )
+
+
+def _commands(extra: Fields, text: str) -> list[str]:
+    """The commands of an answer of mini-swe-agent: as it kept them, else those in fences."""
+    kept = [each.text("command") for each in extra.objects("actions")] + extra.texts("actions")
+    return [each for each in kept if each.strip()] or _FENCED.findall(text)
+
+
+def _usage(usage: Fields) -> Usage:
+    cached = usage.fields("prompt_tokens_details").count("cached_tokens")
+    thought = usage.fields("completion_tokens_details").count("reasoning_tokens")
+    return Usage(usage.count("prompt_tokens"), cached, usage.count("completion_tokens"), thinking_tokens=thought)
 
 
 def _use(state: _Session, call: Fields, line: int, number: int) -> Use:
@@ -197,7 +225,9 @@ def _observed(state: _Session, message: Fields, text: str, shown: tuple[Image, .
     call_id = named[0] or (state.waiting[0] if state.waiting else "")
     if call_id in state.waiting:
         state.waiting.remove(call_id)
-    state.into.result(call_id, text, ReturnStatus.OK, line, line * 1_000_000, shown)
+    code = _RETURN_CODE.match(text)
+    status = ReturnStatus.ERROR if code is not None and int(code[1]) else ReturnStatus.OK
+    state.into.result(call_id, text, status, line, line * 1_000_000, shown)
     state.results.add(line)
 
 
@@ -211,9 +241,13 @@ def _folder(step: Fields) -> str:
     return step.fields("state").text("working_dir")
 
 
+def _is_mini(session: Fields) -> bool:
+    return session.is_list("messages") and session.text("trajectory_format").startswith("mini-swe-agent")
+
+
 def _is_session(value: object) -> bool:
     session = Fields.of(value)
-    return session.is_list("history") and session.is_list("trajectory")
+    return _is_mini(session) or (session.is_list("history") and session.is_list("trajectory"))
 
 
 FORMAT: Final = Format(NAME, parse, tools="sweagent", is_session=_is_session)

@@ -13,8 +13,8 @@ import pytest
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import read, read_bytes
 from clawvm_es.importers.sweagent import parse
-from clawvm_es.model.facts import Boundary, Cut
-from clawvm_es.observe.steps import ContextDropped, ModelMessage, SystemMessage, ToolResult, UserMessage
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
+from clawvm_es.observe.steps import ContextDropped, ModelMessage, SystemMessage, ToolResult, Usage, UserMessage
 from tests.importers.texts import finished, texts_in
 
 
@@ -141,6 +141,33 @@ def test_system_prompts_demonstrations_and_thinking(session: Any) -> None:
     system, demo, prompt, answered = recording.steps
     assert isinstance(system, SystemMessage) and demo.harness and not prompt.harness
     assert (len(prompt.images), answered.thinking) == (1, ("hm",))
+
+
+def test_mini_swe_agent() -> None:
+    """Commands stand in fences or beside the answer, results are messages of the user, usage is the response's."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
+    messages = [
+        said("system", "You are an agent."),
+        said("user", "fix it"),
+        said("assistant", "I look\n```bash\nls -l\npwd\n```", extra={"response": {"model": "m", "usage": usage}}),
+        said("user", "<returncode>2</returncode>\n<output>no</output>"),
+        said("assistant", "again", extra={"actions": [{"command": "ls"}]}),
+        said("tool", "a", tool_call_id=""),
+        said("exit", "Submitted"),
+    ]
+    data = json.dumps({"trajectory_format": "mini-swe-agent-1.1", "messages": messages, "info": {}}).encode()
+    (recording,) = read_bytes(data, "f")
+    first, second = (s for s in recording.steps if isinstance(s, ModelMessage))
+    assert (recording.format, recording.turns, recording.skipped) == ("sweagent", 2, {"system_notice": 1})
+    assert (first.usage, first.model, dict(first.calls[0].arguments)) == (
+        Usage(9, 4, 2),
+        "m",
+        {"command": "ls -l\npwd"},
+    )
+    assert dict(second.calls[0].arguments) == {"command": "ls"}
+    statuses = [(s.call, s.status) for s in recording.steps if isinstance(s, ToolResult)]
+    assert statuses == [(1, ReturnStatus.ERROR), (2, ReturnStatus.OK)]
+    assert [s.text for s in recording.steps if isinstance(s, UserMessage)] == ["fix it"]
 
 
 SEEN = [
