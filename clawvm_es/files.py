@@ -15,6 +15,8 @@ from clawvm_es.errors import UsageError
 PRIVATE: Final = 0o600
 SHARED: Final = 0o660
 """For the owner and the file's group."""
+FOLLOWED: Final = ".follow"
+"""Ending, added to a journal's name, of the folder with what is kept of followed files."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a full quota and a limit on the size of files."""
 CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
@@ -87,6 +89,16 @@ def _write_new(path: str, chunks: Iterable[bytes], mode: int) -> int:
         os.unlink(path)
         raise
     return written
+
+
+def forget_followed(journal: str) -> None:
+    """Remove what is kept of the files that a journal follows: it may hold texts, and it can be made again."""
+    folder = journal + FOLLOWED
+    if not os.path.isdir(folder) or os.path.islink(folder):
+        return
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    os.rmdir(folder)
 
 
 def sync(fd: int) -> None:

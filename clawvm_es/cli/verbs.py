@@ -25,6 +25,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
     "Start here": {
         "demo": Row("demo", "demo", "See it work"),
         "import": Row("importing", "import_", "Import recorded sessions as they were"),
+        "follow": Row("follow", "follow", "Record sessions while their files grow"),
         "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal"),
     },
     "Read": {

@@ -38,7 +38,9 @@ from clawvm_es.model.facts import (
 from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
 from clawvm_es.model.profile import Profile
 from clawvm_es.observe.marks import marked
+from clawvm_es.observe.observer import Observer
 from clawvm_es.observe.steps import ModelMessage, Step
+from clawvm_es.observe.tools import Tool
 
 MODEL: Final = "model"
 USER: Final = "user"
@@ -191,6 +193,10 @@ class Session:
     def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction."""
         return self._shell.run(lambda state: commands, durability)
+
+    def observer(self, tools: Mapping[str, Tool], version: int) -> Observer:
+        """An observer that knows the session up to `version`, for importers that go on from there."""
+        return Observed(self._shell, tools).before(version + 1)
 
     def write_page(
         self,

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import detect, detect_bytes, load
@@ -19,12 +20,18 @@ from clawvm_es.importers.records import utf8
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
 
+if TYPE_CHECKING:
+    from clawvm_es.engine.journal import Journal
+    from clawvm_es.importers.following import Followed
+    from clawvm_es.importers.replay import ReplaySettings
+
 __all__ = [
     "FORMATS",
     "Recording",
     "commands",
     "detect",
     "export_trace",
+    "follow",
     "read",
     "read_bytes",
     "write_inputs",
@@ -53,6 +60,20 @@ def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recor
     return _read(unpacked(data, name), name, format)
 
 
+def follow(
+    journal: Journal,
+    path: str | os.PathLike[str],
+    settings: ReplaySettings | None = None,
+    *,
+    format: str | None = None,
+    final: bool = False,
+) -> Followed:
+    """Take what is new in a growing file, or in the files of a folder (`following.follow`)."""
+    from clawvm_es.importers import following
+
+    return following.follow(journal, path, settings, format=format, final=final)
+
+
 def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
     data = utf8(data)
     recordings = TABLE[format or detect_bytes(data, name)].parse(data, name)
@@ -68,15 +89,19 @@ def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
 
 def _own(path: Path, recording: Recording) -> Recording:
     """The recording in a subagent's own file, where it has one, in place of what its parent's file shows of it."""
-    agent = recording.session_id.rpartition("/")[2]
-    if not recording.partial or not _AGENT.fullmatch(agent):
+    file = own_file(path, recording.session_id) if recording.partial else None
+    if file is None:
         return recording
-    for place in (path.parent, path.parent / "subagents", path.with_suffix("") / "subagents"):
-        file = place / f"{agent}.jsonl"
-        if file.is_file():
-            whole = _read(load(file), str(file), None)
-            return next((each for each in whole if each.session_id == recording.session_id), recording)
-    return recording
+    whole = _read(load(file), str(file), None)
+    return next((each for each in whole if each.session_id == recording.session_id), recording)
+
+
+def own_file(path: Path, session_id: str) -> Path | None:
+    """The own file of a subagent beside the file that shows it; None where there is none."""
+    agent = session_id.rpartition("/")[2]
+    places = (path.parent, path.parent / "subagents", path.with_suffix("") / "subagents")
+    files = (place / f"{agent}.jsonl" for place in places)
+    return next((file for file in files if file.is_file()), None) if _AGENT.fullmatch(agent) else None
 
 
 def _known(format: str | None) -> None:

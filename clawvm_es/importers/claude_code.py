@@ -43,7 +43,7 @@ class _Session:
         """The runs of the session, the main one first; a main run that says nothing is left out beside others."""
         session_id = self.session_id or (content_id("claude", self.first.raw) if self.first else "")
         found = [
-            Part(session_id and f"{session_id}/agent-{agent_id}", run.into, session_id)
+            Part(session_id and f"{session_id}/agent-{agent_id}", run.into, session_id, partial=not run.told)
             for agent_id, run in self.agents.items()
         ]
         alone = found and self.main.into.began_us is None
@@ -54,11 +54,10 @@ class _Session:
         parts = self.parts()
         if parts[0].into is not self.main.into:
             parts[0].into.skipped.update(self.main.into.skipped)
-        shown = {id(run.into) for run in self.agents.values() if not run.told}
         return [
             attrs.evolve(
                 part.into.recording(part.session_id, NAME, name, part.linked_to, part.resumed_from),
-                partial=id(part.into) in shown,
+                partial=part.partial,
             )
             for part in parts
         ]

@@ -88,10 +88,10 @@ class Run:
         row = Row(data, line, data.instant("timestamp", line), cwd or data.text("cwd") or self.cwd)
         kind = data.text("type")
         if kind == "assistant":
-            self.into.began(row.at_us)
+            self.into.began(row.at_us, row.cwd)
             self._assistant(row)
         elif kind == "user":
-            self.into.began(row.at_us)
+            self.into.began(row.at_us, row.cwd)
             self._user(row)
         elif kind == "system":
             self._system(row)

@@ -133,7 +133,7 @@ def _row(file: File, row: Fields, lines: Lines, at_us: int) -> None:
     if kind == "session_meta":
         _meta(file, payload, lines, at_us)
         return
-    file.into.began(at_us)
+    file.into.began(at_us, file.cwd)
     if kind == "response_item":
         _item(file, payload, lines, at_us)
     elif kind == "event_msg":
@@ -161,7 +161,7 @@ def _meta(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
             file.resumed_from = session_id
         file.into.skip(Skip.DUPLICATE_RECORD)
         return
-    file.into.began(at_us)
+    file.into.began(at_us, payload.text("cwd"))
     file.session_id, file.cwd = session_id, payload.text("cwd")
     file.provider = payload.text("model_provider")
     file.resumed_from, file.started_by = ancestors

@@ -41,6 +41,17 @@ def detect(path: Path) -> str:
     return detect_bytes(load(path), str(path))
 
 
+def detect_lines(data: bytes, name: str) -> str | None:
+    """The format that the first lines of a file tell; None where only the whole can. Raises `UnreadableInput`."""
+    return _of_lines([record for record in _first(utf8(data)) if not _is_session(record.raw)], name)
+
+
+def _of_lines(head: list[Fields], name: str) -> str | None:
+    if what := strangers.known_objects(head):
+        raise _unread(name, what)
+    return next((row.name for row in TABLE.values() if any(map(row.is_record, head))), None)
+
+
 def detect_bytes(data: bytes, name: str) -> str:
     """The format of a file with these bytes; `name` stands in errors. Raises `UnreadableInput`."""
     for row in TABLE.values():
@@ -49,11 +60,8 @@ def detect_bytes(data: bytes, name: str) -> str:
     data = utf8(data)
     records = _first(data)
     head = [record for record in records if not _is_session(record.raw)]
-    if what := strangers.known_objects(head):
-        raise _unread(name, what)
-    for row in TABLE.values():
-        if any(map(row.is_record, head)):
-            return row.name
+    if (of_lines := _of_lines(head, name)) is not None:
+        return of_lines
     values: list[object] = [record.raw for record in records]
     if not values or head:
         values += _values(data) if not values else _document(data)

@@ -24,12 +24,16 @@ def nothing(value: object) -> bool:
 
 @attrs.frozen
 class Part:
-    """A session of a file that is being read. Its id is empty until a row tells it."""
+    """A session of a file that is being read. Its id is empty until a row tells it.
+
+    It is `partial` where the file shows only a part of it, as a subagent's progress.
+    """
 
     session_id: str
     into: Transcript
     linked_to: str | None = None
     resumed_from: str | None = None
+    partial: bool = False
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from typing import Final
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import images
-from clawvm_es.importers.format import Format
+from clawvm_es.importers.format import Format, Growth
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip, Skips
@@ -192,4 +192,4 @@ def _is_session(value: object) -> bool:
     return _is_messages(value) or _is_conversation(value)
 
 
-FORMAT: Final = Format(NAME, parse, tools="openai_chat", is_session=_is_session)
+FORMAT: Final = Format(NAME, parse, tools="openai_chat", is_session=_is_session, growth=Growth.UNNAMED)

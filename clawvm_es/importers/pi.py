@@ -120,13 +120,13 @@ def _record(file: _File, record: Record) -> None:
         else:
             file.session_id, file.cwd = row.text("id"), row.text("cwd")
             file.resumed_from = _named(row.text("parentSession"))
-            file.into.began(at_us)
+            file.into.began(at_us, file.cwd)
         return
     entry_id = row.text("id")
     if entry_id in file.entries or record.raw in file.seen:
         file.into.skip(Skip.DUPLICATE_RECORD)
         return
-    file.into.began(at_us)
+    file.into.began(at_us, file.cwd)
     if entry_id:
         _place(file, entry_id, row, record.line, at_us)
     else:

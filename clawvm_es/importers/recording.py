@@ -146,6 +146,7 @@ class Recording:
     skipped_lines: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
     resumed_from: str | None = None
     partial: bool = False
+    cwd: str | None = None  # the folder that the first record names; None in formats whose records name none
 
     @property
     def turns(self) -> int:
@@ -154,7 +155,9 @@ class Recording:
 
     @property
     def folder(self) -> str:
-        """The folder that the agent worked in, as its first call tells; empty where none does."""
+        """The folder that the agent worked in, as its file or its first call tells; empty where neither does."""
+        if self.cwd is not None:
+            return self.cwd
         calls = (call for step in self.steps if isinstance(step, ModelMessage) for call in step.calls)
         return next((call.cwd for call in calls if call.cwd), "")
 

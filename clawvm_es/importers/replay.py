@@ -92,14 +92,40 @@ def replay(
     """
     settings = settings or ReplaySettings()
     recordings = read(Path(path), format)
-    names = _names(recordings, settings.name)
-    replayed = tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
+    names = names_of(recordings, settings.name)
+    try:
+        replayed = tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
+    except UsageError as error:
+        if not isinstance(error.__cause__, IdempotencyConflict) or TABLE[recordings[0].format].reader is None:
+            raise
+        replayed = _grown(journal, path, settings, format, error)
+    else:
+        if any(each.shown for each in replayed) and TABLE[recordings[0].format].reader is not None:
+            replayed = _grown(journal, path, settings, format, None) or replayed
     if catch_up:
         journal.catch_up()
     return replayed
 
 
-def _names(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
+def _grown(
+    journal: Journal,
+    path: str | os.PathLike[str],
+    settings: ReplaySettings,
+    format: str | None,
+    error: UsageError | None,
+) -> tuple[Replayed, ...]:
+    """Go on with a file whose last answer was replayed before it was whole. Raises `error` where that is not all."""
+    from clawvm_es.importers.following import follow
+
+    try:
+        return follow(journal, path, settings, format=format, final=True).taken
+    except UsageError:
+        if error is None:
+            return ()
+        raise error from error.__cause__
+
+
+def names_of(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
     """Recorded session id → id in the journal; `name` stands for the main session, or before each of several."""
     roots = [recording.session_id for recording in recordings if recording.linked_to is None]
     if name is None:
@@ -115,13 +141,22 @@ def _names(recordings: Sequence[Recording], name: str | None) -> Mapping[str, st
     }
 
 
-def _replay_one(
-    journal: Journal,
-    recording: Recording,
-    names: Mapping[str, str],
-    settings: ReplaySettings,
-    progress: Progress | None,
-) -> Replayed:
+@attrs.frozen
+class Target:
+    """Session of the journal that a recording goes into; one that another importer recorded is left as it is."""
+
+    session_id: str
+    opened: SessionOpened
+    recorded_by: int | None = None
+    new: bool = False
+    hides_secrets: bool = False
+
+
+def target(journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings) -> Target:
+    """The session that a recording goes into, and how it is opened. Its steps are not looked at.
+
+    Raises `UsageError` for an id that a session cannot have, and where it is in the journal under other settings.
+    """
     session_id = names[recording.session_id]
     if (odd := odd_text(session_id)) is not None:
         raise UsageError(f"session id {odd}", hint="use --as NAME")
@@ -138,15 +173,34 @@ def _replay_one(
     if stored is not None and stored != opened:
         raise _other_settings(session_id, "settings", _difference(stored, opened))
     if stored is not None and recording.opened is None and stored.importer != TABLE[recording.format].version:
-        return Replayed(session_id, recording.source, recording.format, 0, {}, {}, stored.importer)
-    hides = _hides_secrets(journal, recording, opened)
-    session = journal.resume(session_id, opened.counter, hides_secrets=hides)
+        return Target(session_id, opened, stored.importer)
+    return Target(session_id, opened, None, stored is None, _hides_secrets(journal, recording, opened))
+
+
+def in_folder(found: Target, recording: Recording, edge: Edge) -> SessionOpened:
+    """The opening of a session; of a new one with the folder that its agent worked in."""
+    if found.new and found.opened.folder is None and recording.folder:
+        return replace(found.opened, folder=edge.text(recording.folder))
+    return found.opened
+
+
+def _replay_one(
+    journal: Journal,
+    recording: Recording,
+    names: Mapping[str, str],
+    settings: ReplaySettings,
+    progress: Progress | None,
+) -> Replayed:
+    found = target(journal, recording, names, settings)
+    session_id = found.session_id
+    if found.recorded_by is not None:
+        return Replayed(session_id, recording.source, recording.format, 0, {}, {}, found.recorded_by)
+    session = journal.resume(session_id, found.opened.counter, hides_secrets=found.hides_secrets)
     vault = journal.log.vault(session_id, journal.seed)
-    edge = Edge(vault, counter_named(opened.counter), hides)
-    if stored is None and opened.folder is None and recording.folder:
-        opened = replace(opened, folder=edge.text(recording.folder))
+    edge = Edge(vault, counter_named(found.opened.counter), found.hides_secrets)
+    opened = in_folder(found, recording, edge)
     tally: Counter[str] = Counter()
-    stream = _fixed(commands(recording, edge, opened, tally, settings.tools), settings.fixed_tokens)
+    stream = with_fixed(commands(recording, edge, opened, tally, settings.tools), settings.fixed_tokens)
     with session:
         try:
             appended = _execute(session, recording, stream, progress)
@@ -202,7 +256,7 @@ def _opening(
     )
 
 
-def _fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[Command]:
+def with_fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[Command]:
     """The commands, with each turn charged for a fixed region that the recording does not hold."""
     for command in stream:
         if fixed_tokens is not None and isinstance(command.data, TurnBegan):

@@ -59,15 +59,16 @@ class Transcript:
     steps: list[Step] = attrs.field(factory=list)
     skipped: Skips = attrs.field(factory=Skips)
     began_us: int | None = None
+    folder: str | None = None
     line: int = 0  # of the record that is being read
     calls: Calls = attrs.field(factory=Calls)
     _turn: _Turn | None = None
     _said: dict[str, Blocks] = attrs.field(factory=dict)  # answers that are steps already, by their keys
 
-    def began(self, at_us: int) -> None:
-        """Note the time of a record; the first one is the session's."""
+    def began(self, at_us: int, folder: str | None = None) -> None:
+        """Note the time and the folder of a record; the first one's are the session's."""
         if self.began_us is None:
-            self.began_us = at_us
+            self.began_us, self.folder = at_us, folder
 
     def skip(self, reason: Skip, times: int = 1) -> None:
         """Count what becomes no step."""
@@ -207,6 +208,7 @@ class Transcript:
             source=source,
             skipped_lines=self.skipped.first_lines(),
             resumed_from=resumed_from,
+            cwd=self.folder,
         )
 
     def _call(self, use: Use) -> ToolUse:

@@ -1,0 +1,538 @@
+"""Follow: recorded files into a journal while they grow, by one process or many, each step at least once.
+
+LAW-FOLLOW-1: what was followed of a cut file, and then of the whole, is what an import of the whole gives: the same
+inputs under the same keys. The answer that is being written is held back until something follows it; `final` takes
+it, and writes the `save` that ends an import.
+LAW-FOLLOW-2: the journal alone decides what was taken. A file whose beginning says something else than its session is
+refused, and nothing is changed.
+
+A file of lines costs what is new in it; its beginning is read to compare a digest. Other files are read again.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import attrs
+import msgspec
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import ClawVMError, JournalError, UnreadableInput, UsageError
+from clawvm_es.importers import own_file, read
+from clawvm_es.importers.detect import LOOKED_AT, detect_bytes, detect_lines
+from clawvm_es.importers.format import Growth, Part, Reader
+from clawvm_es.importers.formats import FORMATS, TABLE
+from clawvm_es.importers.given import Differs, Given
+from clawvm_es.importers.growing import Line, Stamp, digest_upto, lines, open_text
+from clawvm_es.importers.importing import SUFFIXES
+from clawvm_es.importers.kept import Kept, Place
+from clawvm_es.importers.recording import RecordedStep, Recording, Skips
+from clawvm_es.importers.records import read_line
+from clawvm_es.importers.replay import Replayed, ReplaySettings, names_of, target
+from clawvm_es.observe.fields import parse_json
+from clawvm_es.observe.steps import ModelMessage, ToolResult
+
+OPEN_FILES: Final = 4
+"""Files whose state is held in memory between two passes; that of the others is kept in files or made again."""
+LINES_AT_ONCE: Final = 256
+"""Lines after which the steps so far are recorded."""
+ENDS_MAX: Final = 64
+"""Cuts of one file that were taken with `final`, or imported, before it had grown."""
+AS_RECORDED: Final = ReplaySettings(as_recorded=True)
+
+
+@attrs.frozen
+class Followed:
+    """Outcome of a pass: what was taken, the files that could not be, and how many had not changed."""
+
+    taken: tuple[Replayed, ...] = ()
+    refused: Mapping[str, ClawVMError] = attrs.field(factory=dict)
+    unchanged: int = 0
+
+    @property
+    def appended(self) -> int:
+        """Events that were appended."""
+        return sum(each.appended for each in self.taken)
+
+
+def follow(
+    journal: Journal,
+    path: str | os.PathLike[str],
+    settings: ReplaySettings | None = None,
+    *,
+    format: str | None = None,
+    final: bool = False,
+) -> Followed:
+    """Take what is new in a file, or in the files of a folder; `Follower` does so again and again.
+
+    Raises what a single file is refused for: `UnreadableInput`, or `UsageError` where it was rewritten or is in the
+    journal under other settings.
+    """
+    with Follower(journal, [path], settings, format=format, final=final) as follower:
+        found = follower.once()
+    if found.refused and not os.path.isdir(path):
+        raise next(iter(found.refused.values()))
+    return found
+
+
+class Follower:
+    """Files and folders that a journal follows. `once` is one pass over them; new files are found by it."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        paths: Iterable[str | os.PathLike[str]],
+        settings: ReplaySettings | None = None,
+        *,
+        format: str | None = None,
+        final: bool = False,
+    ) -> None:
+        """By default sessions are recorded as their harness had them, as an import does."""
+        if format is not None and format not in FORMATS:
+            raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")
+        self.journal = journal
+        self.paths = [os.fspath(path) for path in paths]
+        self.settings = AS_RECORDED if settings is None else settings
+        self.format = format
+        self.final = final
+        way = msgspec.json.encode((self.settings, format), order="deterministic").decode()
+        self._kept = Kept.beside(journal.log.place, way, journal.hide_secrets)
+        self._seen: dict[str, Stamp] = {}
+        self._beside: dict[str, None] = {}  # own files of subagents that followed files show
+        self._open: OrderedDict[str, tuple[Place, dict[str, Given]]] = OrderedDict()
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the sessions; the journal stays open."""
+        while self._open:
+            self._let_go()
+
+    def once(self) -> Followed:
+        """Take what is new in all files. A file that is refused stops none of the others, and is told once."""
+        taken: list[Replayed] = []
+        refused: dict[str, ClawVMError] = {}
+        unchanged = 0
+        for path, there in self._looked_at():
+            if there is None:
+                refused.update(self._missing(path))
+                continue
+            stamp = Stamp.of(there)
+            if self._seen.get(path) == stamp or self._is_kept(path, stamp):
+                self._seen[path] = stamp
+                unchanged += 1
+                continue
+            try:
+                taken.extend(self._take(path, stamp))
+            except JournalError:
+                raise
+            except OSError as error:
+                refused[path] = UnreadableInput(
+                    f"{path}: {error.strerror or 'cannot be read'}", hint="check its permissions"
+                )
+            except ClawVMError as error:
+                refused[path] = error
+            self._seen[path] = stamp
+        if any(each.appended for each in taken):
+            self.journal.catch_up()
+        return Followed(tuple(taken), refused, unchanged)
+
+    def _looked_at(self) -> Iterator[tuple[str, os.stat_result | None]]:
+        """The files of a pass, each once; own files of subagents that a file shows come last."""
+        seen: set[str] = set()
+        for paths in (self.paths, self._beside):
+            for path, there in _files(list(paths)):
+                if path not in seen:
+                    seen.add(path)
+                    yield path, there
+
+    def _missing(self, path: str) -> dict[str, ClawVMError]:
+        """The refusal of a path that leads nowhere, until something is there."""
+        nothing = Stamp(-1, 0, 0)
+        if self._seen.get(path) == nothing:
+            return {}
+        self._seen[path] = nothing
+        return {path: UnreadableInput(f"{path}: no such file or folder", hint="check the path")}
+
+    def _is_kept(self, path: str, stamp: Stamp) -> bool:
+        """Tell whether a file was taken whole by an earlier run, into this very journal."""
+        found = None if path in self._seen else self._kept.unchanged(path, stamp, self.final)
+        if found is None or not self._holds(found.given):
+            return False
+        self._beside.update(dict.fromkeys(found.beside))
+        return True
+
+    def _holds(self, given: Mapping[str, int]) -> bool:
+        return all(self.journal.log.find(each, f"i:{number}") for each, number in given.items())
+
+    # ------------------------------------------------------------------------------------ one file
+
+    def _take(self, path: str, stamp: Stamp) -> list[Replayed]:
+        """Take what is new in a file; where that does not go on from what was taken, from its beginning."""
+        place, given = self._open.pop(path, (None, {}))
+        again: _Again | None = None
+        try:
+            while True:
+                try:
+                    return self._take_once(path, stamp, place, given, again)
+                except _Renamed:
+                    again = attrs.evolve(again or _Again(), at_once=True)
+                except Differs as differs:
+                    again = self._reading_again(path, differs, again or _Again())
+                place = None
+        except BaseException:
+            self._forget(path, given)
+            raise
+
+    def _reading_again(self, path: str, differs: Differs, again: _Again) -> _Again:
+        """The reading in which an answer ends where it was taken too early.
+
+        A subagent that is recorded otherwise is left as it is: another file shows more of it. Raises `UsageError`
+        where the file was rewritten.
+        """
+        end = _End(self, path, differs, again.ended).find() if len(again.ended) < ENDS_MAX else None
+        if end is not None:
+            return attrs.evolve(again, ended=again.ended | {end})
+        if differs.linked and differs.recorded_id not in again.shown:
+            return attrs.evolve(again, shown=again.shown | {differs.recorded_id})
+        raise UsageError(
+            f"{path}: this file was rewritten at line {differs.line}; session {differs.session_id} is left as it is",
+            hint="use --as NAME, or --reimport NAME, to take the file beside it",
+        ) from differs
+
+    def _take_once(
+        self, path: str, stamp: Stamp, place: Place | None, given: dict[str, Given], again: _Again | None
+    ) -> list[Replayed]:
+        with open_text(path) as file:
+            place = place or (self._kept.load(path) if again is None else None)
+            if place is not None and not self._fits(place, file):
+                place = None
+            if place is None:
+                self._let_go_of(given)
+                format_ = self._format_of(path, file)
+                if format_ is None:
+                    return []
+                reader, again = TABLE[format_].reader, again or _Again()
+                state = reader.begin() if reader else None
+                place = Place(format_, state, ended=set(again.ended), shown=set(again.shown))
+            reader = TABLE[place.format].reader
+            if reader is None:
+                return self._take_again(path, place, given, stamp)
+            at_once = again is not None and again.at_once
+            return self._take_lines(path, file, place, given, reader, stamp, at_once=at_once)
+
+    def _fits(self, place: Place, file: BinaryIO) -> bool:
+        """Tell whether a file still begins with what was taken, and the journal holds what was given for it."""
+        return digest_upto(file, place.end).hexdigest() == place.digest and self._holds(place.given)
+
+    def _format_of(self, path: str, file: BinaryIO) -> str | None:
+        """The format of a file; None while there is nothing whole in it."""
+        if self.format is not None:
+            return self.format
+        file.seek(0)
+        head = [line for line in (file.readline() for _ in range(LOOKED_AT)) if self.final or line.endswith(b"\n")]
+        if found := detect_lines(b"".join(head), path):
+            return found
+        file.seek(0)
+        data = file.read()
+        if not data.strip():
+            return None
+        try:
+            return detect_bytes(data, path)
+        except UnreadableInput:
+            if b"\n" in data or self.final or _is_whole(data):
+                raise
+            return None  # its first line is being written
+
+    # --------------------------------------------------------------------------------------- lines
+
+    def _take_lines(
+        self,
+        path: str,
+        file: BinaryIO,
+        place: Place,
+        given: dict[str, Given],
+        reader: Reader,
+        stamp: Stamp,
+        *,
+        at_once: bool,
+    ) -> list[Replayed]:
+        digest = digest_upto(file, place.end)
+        skips, torn = Skips(), None
+        for line in lines(file, place.line, place.end, digest):
+            torn = None if line.whole else line
+            if torn and not self.final:
+                break
+            read_one(reader, place.state, line, skips)
+            if line.whole:
+                place.line, place.end, place.digest = line.number, line.end, digest.hexdigest()
+            if any(number == line.number for _, number in place.ended):
+                _end(reader, place, line.number)
+            if line.number % LINES_AT_ONCE == 0 and not at_once:
+                self._drain(path, place, given, reader)
+        if self.final:
+            for part in reader.parts(place.state):
+                part.into.flush()
+                place.ended.add((part.session_id, place.line))
+        self._drain(path, place, given, reader, final=self.final)
+        self._check_length(path, place, given, reader, None if self.final else torn, stamp)
+        found = [each.told(path, place.format, skips) for each in given.values()]
+        found += [Replayed(place.names[name], path, place.format, 0, {}, shown=True) for name in sorted(place.shown)]
+        place.stamp, place.final = stamp, self.final
+        resumable = torn is None or not self.final
+        self._kept.save(path, place, resumable=resumable)
+        if resumable:
+            self._open[path] = (place, given)
+            while len(self._open) > OPEN_FILES:
+                self._let_go()
+        else:
+            self._let_go_of(given)
+        return found
+
+    def _check_length(
+        self, path: str, place: Place, given: dict[str, Given], reader: Reader, torn: Line | None, stamp: Stamp
+    ) -> None:
+        """Refuse a file that ends before its session does, unless it has grown meanwhile."""
+        beyond = {name: each for name, each in given.items() if each.goes_on()}
+        if not beyond:
+            return
+        state = copy.deepcopy(place.state)
+        if torn is not None:
+            read_one(reader, state, torn, Skips())
+        for part in reader.parts(state):
+            part.into.flush()
+            each = beyond.get(part.session_id)
+            if each is not None and each.goes_on(part.into.take()) and Stamp.of(os.stat(path)) == stamp:
+                raise Differs(each, None, place.line + 1)
+
+    def _drain(
+        self, path: str, place: Place, given: dict[str, Given], reader: Reader, *, final: bool = False
+    ) -> None:
+        """Record the steps of all sessions that are whole. One whose id no row has told yet is held back."""
+        every = reader.parts(place.state)
+        if not place.names.keys() <= {part.session_id for part in every} | place.shown:
+            raise _Renamed
+        parts = [part for part in every if part.into.steps or part.session_id in given or final]
+        if not parts:
+            return
+        if any(not part.session_id for part in parts):
+            if final:
+                raise UnreadableInput(f"{path}: names no session", hint="import it: it is named by its content")
+            return
+        stubs = {part.session_id: _stub(part, place.format, path) for part in every}
+        names = names_of(list(stubs.values()), self.settings.name)
+        for part in parts:
+            if (part.into.began_us is None and not final) or self._elsewhere(path, part, place):
+                continue
+            if place.names.setdefault(part.session_id, names[part.session_id]) != names[part.session_id]:
+                raise UsageError(f"{path}: holds several sessions", hint="follow it without --as")
+            if part.session_id in place.shown:
+                continue
+            to = given.get(part.session_id)
+            if to is None:
+                to = given[part.session_id] = self._given(stubs[part.session_id], names, place)
+            to.skipped.update(part.into.skipped)
+            part.into.skipped = Skips()
+            to.give(part.into.take(), place)
+            if final:
+                to.save(place)
+
+    def _elsewhere(self, path: str, part: Part, place: Place) -> bool:
+        """Tell whether a subagent that a file shows has a file of its own, which is followed too."""
+        own = own_file(Path(path), part.session_id) if part.partial else None
+        if own is not None:
+            place.beside.add(str(own))
+            self._beside[str(own)] = None
+        return own is not None
+
+    def _given(self, recording: Recording, names: Mapping[str, str], place: Place) -> Given:
+        """A session of the journal as it is to be gone on with."""
+        found = target(self.journal, recording, names, self.settings)
+        return Given.open(self.journal, recording, found, self.settings, place)
+
+    # ----------------------------------------------------------------------------------- documents
+
+    def _take_again(self, path: str, place: Place, given: dict[str, Given], stamp: Stamp) -> list[Replayed]:
+        """Read a file again that is no file of lines; its last answer is held back."""
+        row = TABLE[place.format]
+        if row.growth is Growth.UNNAMED and not self.final:
+            raise UnreadableInput(
+                f"{path}: a file of format {row.name} cannot be followed: {row.growth.value}",
+                hint="import it, or follow it with --final, when it is complete",
+            )
+        recordings = read(Path(path), place.format)
+        names = names_of(recordings, self.settings.name)
+        found: list[Replayed] = []
+        for recording in recordings:
+            steps = recording.steps if self.final else settled(recording.steps)
+            if not steps and not self.final:
+                continue
+            place.given.pop(names[recording.session_id], None)
+            with self._given(recording, names, place) as to:
+                to.give(steps, place)
+                if self.final:
+                    to.save(place)
+                found.append(attrs.evolve(to.told(path, place.format, Skips()), skipped=recording.skipped))
+        place.stamp, place.final = stamp, self.final
+        self._kept.save(path, place, resumable=False)
+        return found
+
+    # ------------------------------------------------------------------------------------- letting go
+
+    def _let_go(self) -> None:
+        _, (_, given) = self._open.popitem(last=False)
+        self._let_go_of(given)
+
+    @staticmethod
+    def _let_go_of(given: dict[str, Given]) -> None:
+        for each in given.values():
+            each.close()
+        given.clear()
+
+    def _forget(self, path: str, given: dict[str, Given]) -> None:
+        """Drop what is known of a file that could not be taken."""
+        self._let_go_of(given)
+        self._open.pop(path, None)
+
+
+def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:
+    """Let a reader read a line."""
+    for record in read_line(line.raw, line.number, skips, last=not line.whole):
+        reader.read(state, record)
+
+
+def _is_whole(data: bytes) -> bool:
+    """Tell whether bytes are one JSON text."""
+    try:
+        parse_json(data.decode("utf-8", "surrogatepass").strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _end(reader: Reader, place: Place, number: int) -> None:
+    """End the answers that were taken at a line."""
+    for part in reader.parts(place.state):
+        if (part.session_id, number) in place.ended:
+            part.into.flush()
+
+
+def settled(steps: Sequence[RecordedStep]) -> Sequence[RecordedStep]:
+    """The steps before the last answer, unless something else than its results follows it."""
+    last = next((n for n in range(len(steps) - 1, -1, -1) if isinstance(steps[n], ModelMessage)), None)
+    if last is None or not all(isinstance(step, ToolResult) for step in steps[last + 1 :]):
+        return steps
+    return steps[:last]
+
+
+def _stub(part: Part, format_: str, path: str) -> Recording:
+    """A session of a file without its steps."""
+    return Recording(
+        part.session_id,
+        format_,
+        (),
+        part.into.began_us or 0,
+        linked_to=part.linked_to,
+        source=path,
+        resumed_from=part.resumed_from,
+        cwd=part.into.folder or "",
+    )
+
+
+def _files(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result | None]]:
+    """The files that paths mean, with their `stat`; folders are searched in the order of names, links to them not."""
+    for path in paths:
+        try:
+            there = os.stat(path)
+        except OSError:
+            yield path, None
+            continue
+        if not os.path.isdir(path):
+            yield path, there
+            continue
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            for name in sorted(names):
+                inside = os.path.join(folder, name)
+                if name.lower().endswith(SUFFIXES):
+                    try:
+                        yield inside, os.stat(inside)
+                    except OSError:  # it is gone again
+                        continue
+
+
+class _Renamed(Exception):
+    """A session has another id than the one that its steps were recorded under: it went on under a new one."""
+
+
+@attrs.frozen
+class _Again:
+    """Another reading of a file from its beginning: where answers end, which subagents are left as they are.
+
+    `at_once` records nothing before all is read, so that sessions have the ids that they end with.
+    """
+
+    ended: frozenset[tuple[str, int]] = frozenset()
+    shown: frozenset[str] = frozenset()
+    at_once: bool = False
+
+
+@attrs.define
+class _End:
+    """Finds the line after which an answer was taken before it was whole: by an import, or with `final`."""
+
+    follower: Follower
+    path: str
+    differs: Differs
+    ended: Collection[tuple[str, int]]
+
+    def find(self) -> tuple[str, int] | None:
+        """The session's recorded id and the line; None where the file says something else than the session."""
+        with open_text(self.path) as file:
+            format_ = self.follower._format_of(self.path, file)
+            reader = TABLE[format_].reader if format_ else None
+            if format_ is None or reader is None or not isinstance(self.differs.step, ModelMessage):
+                return None
+            file.seek(0)
+            place = Place(format_, reader.begin(), ended=set(self.ended))
+            return self._search(file, place, reader, self.differs.line)
+
+    def _search(self, file: BinaryIO, place: Place, reader: Reader, first: int) -> tuple[str, int] | None:
+        best = None
+        for line in lines(file, 0, 0, digest_upto(file, 0)):
+            read_one(reader, place.state, line, Skips())
+            _end(reader, place, line.number)
+            if line.number < first:
+                self._steps(reader, place.state)
+                continue
+            taken = self._steps(reader, place.state)
+            if line.number > first and taken:  # the answer has ended
+                break
+            flushed = copy.deepcopy(place.state)
+            for part in reader.parts(flushed):
+                if part.session_id == self.differs.recorded_id:
+                    part.into.flush()
+            fit = self.differs.fits(self._steps(reader, flushed))
+            if fit is not None:
+                best = (self.differs.recorded_id, line.number)
+                if fit:
+                    break
+        return best
+
+    def _steps(self, reader: Reader, state: object) -> list[RecordedStep]:
+        """The steps of the session, taken from a state; those of others are dropped."""
+        found: list[RecordedStep] = []
+        for part in reader.parts(state):
+            steps = part.into.take()
+            if part.session_id == self.differs.recorded_id:
+                found.extend(steps)
+        return found

@@ -1,0 +1,462 @@
+"""Following: the law of cuts on every format of lines, many processes, rewritten files, caches, folders."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import pickle
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawvm_es import Journal
+from clawvm_es.errors import UnreadableInput, UsageError
+from clawvm_es.files import FOLLOWED
+from clawvm_es.importers import follow, read_bytes
+from clawvm_es.importers.following import AS_RECORDED, Follower, read_one, settled
+from clawvm_es.importers.format import Format
+from clawvm_es.importers.formats import TABLE
+from clawvm_es.importers.growing import lines
+from clawvm_es.importers.kept import _Loader
+from clawvm_es.importers.recording import RecordedStep, Recording, Skips
+from clawvm_es.importers.replay import ReplaySettings, replay
+from tests.importers.bases import LINES
+
+OF_LINES = sorted(name for name, row in TABLE.items() if row.reader)
+SMALLEST = 5
+SAMPLED = 50
+READINGS = 2
+TRACES = {"claude_code": 17, "codex": 2, "pi": 3}
+"""Recorded sessions of formats of lines."""
+
+
+# ------------------------------------------------------------------------------------------ streams of steps
+
+
+class Followed:
+    """The steps that following gives of a file, as the reader's state goes from cut to cut."""
+
+    def __init__(self, row: Format) -> None:
+        assert row.reader is not None
+        self.reader = row.reader
+        self.state = row.reader.begin()
+        self.number = self.end = 0
+        self.steps: dict[str, list[RecordedStep]] = {}
+        self.facts: dict[str, tuple[Any, ...]] = {}  # what a session is opened with, at its first step
+
+    def read(self, data: bytes, upto: int, final: bool = False) -> None:
+        """Take the whole lines of a file that has grown up to a place, at the end also one without an end."""
+        for line in lines(io.BytesIO(data[self.end : upto]), self.number, self.end, hashlib.sha256()):
+            if not (line.whole or final):
+                break
+            read_one(self.reader, self.state, line, Skips())
+            self.number, self.end = line.number, line.end
+        self.take()
+
+    def take(self) -> None:
+        """Take the steps that are whole, of all sessions whose id is known."""
+        for part in self.reader.parts(self.state):
+            if part.session_id and part.into.steps and part.into.began_us is not None:
+                self.steps.setdefault(part.session_id, []).extend(part.into.take())
+                facts = (part.into.began_us, part.linked_to, part.resumed_from)
+                assert self.facts.setdefault(part.session_id, facts) == facts
+
+    def keep(self) -> None:
+        """Go through the cache and back."""
+        self.state = _Loader(io.BytesIO(pickle.dumps(self.state, protocol=5))).load()
+
+    def finish(self, data: bytes) -> None:
+        """Take what was held back."""
+        self.read(data, len(data), final=True)
+        for part in self.reader.parts(self.state):
+            part.into.flush()
+        self.take()
+
+
+def assert_same(followed: Followed, whole: Sequence[Recording], place: object) -> None:
+    """What was followed is what an import of the whole reads."""
+    read = {recording.session_id: recording for recording in whole if recording.steps}
+    assert followed.steps.keys() == read.keys(), place
+    for name, recording in read.items():
+        assert tuple(followed.steps[name]) == recording.steps, (place, name)
+        facts = (recording.began_us, recording.linked_to, recording.resumed_from)
+        assert followed.facts[name] == facts, (place, name)
+
+
+def of_lines(traces: Path) -> Iterator[tuple[Format, list[Path]]]:
+    """The traces of each format of lines, the smallest first."""
+    for name in OF_LINES:
+        found = sorted((traces / name).glob("*.jsonl"), key=lambda path: path.stat().st_size)
+        if found:
+            yield TABLE[name], found
+
+
+def test_law_at_every_line_of_the_smallest(traces: Path) -> None:
+    """LAW-FOLLOW-1: taken after every line, the steps are those of the whole file, and a session opens the same."""
+    for row, paths in of_lines(traces):
+        for path in paths[:SMALLEST]:
+            data = path.read_bytes()
+            followed, end = Followed(row), 0
+            for number, line in enumerate(data.splitlines(keepends=True)):
+                end += len(line)
+                followed.read(data, end)
+                if len(data) < 200_000 or number % 97 == 0:
+                    followed.keep()
+            followed.finish(data)
+            assert_same(followed, row.parse(data, path.name), path.name)
+
+
+def cuts_of(data: bytes, seed: str) -> list[int]:
+    """Seeded places of a file: ends of lines, and any bytes."""
+    chance = random.Random(seed)
+    ends = [place + 1 for place, byte in enumerate(data) if byte == 0x0A]
+    some = chance.sample(ends, min(SAMPLED, len(ends)))
+    return [*some, *(chance.randrange(len(data)) for _ in range(SAMPLED))]
+
+
+@pytest.mark.sweep(sample=4)
+@pytest.mark.parametrize(("format_", "number"), [(name, n) for name, count in TRACES.items() for n in range(count)])
+def test_law_at_seeded_cuts(traces: Path, format_: str, number: int) -> None:
+    """LAW-FOLLOW-1: a file cut anywhere, then the whole, gives the steps of the whole; the state is kept between."""
+    paths = sorted((traces / format_).glob("*.jsonl"))
+    assert len(paths) == TRACES[format_]
+    row, data = TABLE[format_], paths[number].read_bytes()
+    whole = row.parse(data, paths[number].name)
+    cuts = sorted(cuts_of(data, paths[number].name))
+    for first in range(READINGS):  # a file that grows in steps meets many cuts in one reading
+        followed = Followed(row)
+        for cut in cuts[first::READINGS]:
+            followed.read(data, cut)
+            followed.keep()
+        followed.finish(data)
+        assert_same(followed, whole, (paths[number].name, cuts))
+
+
+# ---------------------------------------------------------------------------------------------- into a journal
+
+AT = "2026-01-01T00:00:%02d.000Z"
+
+
+def claude(second: int, kind: str, content: Any, **more: Any) -> dict[str, Any]:
+    """A row of a Claude Code session."""
+    return {
+        "type": kind,
+        "uuid": f"u{second}",
+        "parentUuid": f"u{second - 1}" if second else None,
+        "sessionId": "s1",
+        "cwd": "/w",
+        "timestamp": AT % second,
+        "message": {"role": kind, "content": content, **more},
+    }
+
+
+def use(call: str, path: str) -> list[dict[str, Any]]:
+    """The blocks of a call."""
+    return [{"type": "tool_use", "id": call, "name": "Read", "input": {"file_path": path}}]
+
+
+def result(call: str, text: str) -> list[dict[str, Any]]:
+    """The blocks of a result."""
+    return [{"type": "tool_result", "tool_use_id": call, "content": text}]
+
+
+USAGE = {"input_tokens": 5, "output_tokens": 1}
+CLAUDE: list[Any] = [
+    claude(0, "user", "Look at both files. Größe, 连接."),
+    claude(1, "assistant", [{"type": "text", "text": "I read both."}], id="m1", usage=USAGE),
+    claude(2, "assistant", use("t1", "/w/a.py"), id="m1", usage={**USAGE, "output_tokens": 40}),
+    claude(3, "user", result("t1", "alpha = 'long enough to be needed'")),
+    claude(4, "assistant", use("t2", "/w/b.py"), id="m1", usage={**USAGE, "output_tokens": 90}),
+    claude(5, "user", result("t2", "beta = 2")),
+    {**claude(6, "user", "agent's prompt"), "isSidechain": True, "agentId": "a1"},
+    {**claude(7, "assistant", [{"type": "text", "text": "Done."}], id="m9", usage=USAGE), "isSidechain": True},
+    claude(8, "assistant", use("t3", "/w/a.py"), id="m2", usage=USAGE),
+    claude(9, "user", result("t3", "alpha = 'long enough to be needed'")),
+    claude(10, "assistant", [{"type": "text", "text": "Both read."}], id="m3", usage=USAGE),
+]
+CLAUDE[7]["agentId"] = "a1"
+PI: list[Any] = [
+    {"type": "session", "version": 3, "id": "s2", "cwd": "/w", "timestamp": AT % 0},
+    {
+        "type": "message",
+        "id": "e1",
+        "parentId": None,
+        "timestamp": AT % 1,
+        "message": {"role": "user", "content": "hi"},
+    },
+    {
+        "type": "message",
+        "id": "e2",
+        "parentId": "e1",
+        "timestamp": AT % 2,
+        "message": {"role": "assistant", "content": [{"type": "toolCall", "id": "c", "name": "ls", "arguments": {}}]},
+    },
+    {
+        "type": "message",
+        "id": "e3",
+        "parentId": "e2",
+        "timestamp": AT % 3,
+        "message": {"role": "toolResult", "toolCallId": "c", "toolName": "ls", "content": "a.py"},
+    },
+    {
+        "type": "message",
+        "id": "e4",
+        "parentId": "e1",
+        "timestamp": AT % 4,
+        "message": {"role": "user", "content": "no"},
+    },
+]
+ROWS = {**LINES, "claude_code": CLAUDE, "pi": PI}
+
+
+def as_lines(rows: Sequence[Any], end: str = "\n") -> bytes:
+    """Rows as JSON Lines, not escaped."""
+    return "".join(json.dumps(row, ensure_ascii=False) + end for row in rows).encode()
+
+
+def inputs(journal: Journal) -> dict[str, list[tuple[Any, ...]]]:
+    """The inputs of all sessions, as they stand in the log."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    for row in journal.log.read_all():
+        if row.kind == "input" and row.data.TYPE != "prompt_rendered":
+            said = (row.idempotency_key, row.data.TYPE, row.turn, row.at_us, row.data)
+            found.setdefault(row.session_id, []).append(said)
+    return found
+
+
+def imported(tmp_path: Path, data: bytes, settings: ReplaySettings = AS_RECORDED) -> dict[str, list[tuple[Any, ...]]]:
+    """The inputs that an import of a file makes."""
+    path = tmp_path / "whole.jsonl"
+    path.write_bytes(data)
+    with Journal.open("memory:", seed=1) as journal:
+        replay(journal, path, settings)
+        return inputs(journal)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A file that grows."""
+    return tmp_path / "live.jsonl"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal in a file, whose salts depend on its content alone."""
+    with Journal.open(tmp_path / "j.db", seed=1) as found:
+        yield found
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["one process", "many runs"])
+@pytest.mark.parametrize("format_", sorted(ROWS))
+def test_law_in_a_journal(tmp_path: Path, live: Path, format_: str, kept: bool) -> None:
+    """LAW-FOLLOW-1: a file followed line by line, and finished, makes the inputs of its import."""
+    rows = ROWS[format_]
+    whole = imported(tmp_path, as_lines(rows))
+    with Journal.open(tmp_path / "j.db", seed=1) as journal, Follower(journal, [live]) as follower:
+        for number in range(1, len(rows) + 1):
+            live.write_bytes(as_lines(rows[:number]))
+            found = follower.once() if kept else follow(journal, live)
+            assert not found.refused
+            for name, said in inputs(journal).items():
+                assert said == whole[name][: len(said)], (number, name)
+        follow(journal, live, final=True)
+        assert inputs(journal) == whole
+        assert follow(journal, live, final=True).unchanged == 1
+        assert follow(journal, live).appended == 0
+
+
+@pytest.mark.parametrize("line", range(1, len(CLAUDE)))
+def test_a_cut_that_was_taken_whole_goes_on(tmp_path: Path, live: Path, line: int) -> None:
+    """C2: a growing file that was finished, or imported, too early is no conflict: its rest is added."""
+    for first in ("final", "replay", "no cache"):
+        with Journal.open(tmp_path / f"{first} {line}.db", seed=1) as journal:
+            live.write_bytes(as_lines(CLAUDE[:line]))
+            if first == "replay":
+                replay(journal, live, AS_RECORDED)
+            else:
+                follow(journal, live, final=True)
+            before = inputs(journal)
+            if first == "no cache":
+                for kept in (tmp_path / f"{first} {line}.db{FOLLOWED}").iterdir():
+                    kept.unlink()
+            live.write_bytes(as_lines(CLAUDE))
+            if first == "replay":
+                assert sum(each.appended for each in replay(journal, live, AS_RECORDED))
+                assert not sum(each.appended for each in replay(journal, live, AS_RECORDED))
+            else:
+                assert follow(journal, live, final=True).appended
+            for name, said in before.items():
+                assert inputs(journal)[name][: len(said)] == said
+            calls = [data for _, kind, _, _, data in inputs(journal)["s1"] if kind == "tool_called"]
+            assert len(calls) == 3
+            assert follow(journal, live, final=True).appended == 0
+
+
+def test_a_torn_character_and_other_ends_of_lines(tmp_path: Path, live: Path) -> None:
+    """A file cut inside a character or a CRLF waits for the rest of the line."""
+    data = as_lines(CLAUDE, "\r\n")
+    whole = imported(tmp_path, data)
+    places = [data.index("ö".encode()) + 1, data.index(b"\r\n") + 1, data.rindex(b"\r\n") + 1, len(data)]
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        for place in places:
+            live.write_bytes(data[:place])
+            follow(journal, live)
+        follow(journal, live, final=True)
+        assert inputs(journal) == whole
+
+
+def test_many_processes(tmp_path: Path, live: Path) -> None:
+    """Several processes that follow one file at once record it once."""
+    live.write_bytes(as_lines(CLAUDE))
+    command = [
+        sys.executable,
+        "-m",
+        "clawvm_es",
+        "follow",
+        str(live),
+        "-j",
+        str(tmp_path / "j.db"),
+        "--final",
+        "--counter",
+        "lines4",
+    ]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(3)]
+    assert [(each.communicate()[0], each.returncode)[1] for each in running] == [0, 0, 0]
+    whole = imported(tmp_path, as_lines(CLAUDE))
+    with Journal.open(tmp_path / "j.db") as journal:
+        assert {name: [said[:4] for said in all_said] for name, all_said in inputs(journal).items()} == {
+            name: [said[:4] for said in all_said] for name, all_said in whole.items()
+        }
+
+
+def test_two_writers_meet(tmp_path: Path, live: Path) -> None:
+    """A handle that another one overtook goes on: what it gives again is what was recorded, under other salts."""
+    with Journal.open(tmp_path / "j.db") as one, Journal.open(tmp_path / "j.db") as other:
+        with Follower(one, [live]) as first, Follower(other, [live]) as second:
+            for number in range(1, len(CLAUDE) + 1):
+                live.write_bytes(as_lines(CLAUDE[:number]))
+                for each in (first, second) if number % 3 else (second,):
+                    assert not each.once().refused
+        follow(one, live, final=True)
+        found = {name: [said[0] for said in all_said] for name, all_said in inputs(one).items()}
+    whole = imported(tmp_path, as_lines(CLAUDE))
+    assert found == {name: [said[0] for said in all_said] for name, all_said in whole.items()}
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "no cache"])
+def test_rewritten_files_change_nothing(tmp_path: Path, live: Path, journal: Journal, cached: bool) -> None:
+    """LAW-FOLLOW-2: a file that says something else, or ends too early, is refused by line; a new name takes it."""
+    changed = [*CLAUDE]
+    changed[3] = claude(3, "user", result("t1", "gamma = 3"))
+    for rows, line in ((changed, 4), ([claude(0, "user", "Another."), *CLAUDE[1:]], 1), (CLAUDE[:4], 5)):
+        live.write_bytes(as_lines(CLAUDE))
+        follow(journal, live)
+        before = inputs(journal)
+        live.write_bytes(as_lines(rows))
+        if not cached:
+            for kept in (tmp_path / f"j.db{FOLLOWED}").iterdir():
+                kept.unlink()
+        with pytest.raises(UsageError, match=f"this file was rewritten at line {line}"):
+            follow(journal, live)
+        assert inputs(journal) == before
+    beside = follow(journal, live, ReplaySettings(name="again", as_recorded=True), final=True)
+    assert beside.appended and {each.session_id for each in beside.taken} == {"again"}
+
+
+def test_a_file_with_another_session_in_its_place(live: Path, journal: Journal) -> None:
+    """A path that another session's file takes gives that session; the first is left as it is."""
+    live.write_bytes(as_lines(CLAUDE))
+    follow(journal, live)
+    before = inputs(journal)["s1"]
+    live.write_bytes(as_lines(PI))
+    assert follow(journal, live, final=True).appended
+    assert inputs(journal)["s1"] == before and "s2" in inputs(journal)
+
+
+def test_a_damaged_cache_costs_time_alone(tmp_path: Path, live: Path, journal: Journal) -> None:
+    """LAW-KEPT-1: whatever stands in the cache, what is followed is the same; it is for its owner only."""
+    whole = imported(tmp_path, as_lines(CLAUDE))
+    folder, chance = tmp_path / f"j.db{FOLLOWED}", random.Random(3)
+    for number in range(1, len(CLAUDE) + 1):
+        live.write_bytes(as_lines(CLAUDE[:number]))
+        follow(journal, live)
+        (kept,) = folder.iterdir()
+        assert kept.stat().st_mode & 0o777 == 0o600
+        bad = bytearray(kept.read_bytes())
+        bad[chance.randrange(len(bad))] ^= 0xFF
+        kept.write_bytes([bytes(bad), b"", bytes(bad[: len(bad) // 2])][number % 3])
+    follow(journal, live, final=True)
+    assert inputs(journal) == whole
+
+
+def test_a_cache_makes_no_other_objects() -> None:
+    """A state in the cache calls nothing: only plain values, attrs classes and enums of its packages are made."""
+    for bad in (os.system, subprocess.Popen, print):
+        with pytest.raises(pickle.UnpicklingError):
+            _Loader(io.BytesIO(pickle.dumps(bad))).load()
+
+
+def test_a_half_packed_file_is_refused_until_it_is_whole(tmp_path: Path, journal: Journal) -> None:
+    """A packed file that is being written is named once, and taken when it is whole."""
+    path, packed = tmp_path / "s.jsonl.gz", gzip.compress(as_lines(CLAUDE))
+    path.write_bytes(packed[: len(packed) // 2])
+    with Follower(journal, [path]) as follower:
+        assert list(follower.once().refused) == [str(path)]
+        assert not follower.once().refused
+        path.write_bytes(packed)
+        assert follower.once().appended
+
+
+def test_a_folder_is_watched(tmp_path: Path, journal: Journal) -> None:
+    """New files of a folder are found, and what is no recording is named once; an unchanged file is not read."""
+    folder = tmp_path / "sessions"
+    (folder / "deep").mkdir(parents=True)
+    with Follower(journal, [folder]) as follower:
+        assert follower.once().appended == 0
+        (folder / "a.jsonl").write_bytes(as_lines(CLAUDE))
+        (folder / "deep" / "b.jsonl").write_bytes(as_lines(PI))
+        (folder / "package.json").write_bytes(b'{"name": "x"}')
+        (folder / "notes.txt").write_bytes(b"no recording")
+        found = follower.once()
+        assert {each.session_id for each in found.taken if each.appended} == {"s1", "s1/agent-a1", "s2"}
+        assert list(found.refused) == [str(folder / "package.json")]
+        assert follower.once().unchanged == 3
+    (folder / "package.json").unlink()
+    assert follow(journal, folder).unchanged == 2
+
+
+def test_whole_sessions_in_one_text_are_read_again_or_refused(tmp_path: Path, journal: Journal) -> None:
+    """A file that is one JSON text is read again when it changed; one without a name of its own waits for `final`."""
+    chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    path = tmp_path / "chat.json"
+    path.write_text(json.dumps({"messages": chat}))
+    with pytest.raises(UnreadableInput, match="cannot be followed"):
+        follow(journal, path)
+    assert follow(journal, path, final=True).appended
+    assert follow(journal, tmp_path / "chat.json", final=True).unchanged == 1
+
+
+def test_nothing_whole_is_nothing(live: Path, journal: Journal) -> None:
+    """A file with no whole line yet is waited for, and a session that no row names is held back."""
+    rows = as_lines([{"type": "summary", "summary": "t", "leafUuid": "u9"}, *CLAUDE])
+    for end in (0, 1, rows.index(b"\n"), rows.index(b"\n") + 1):
+        live.write_bytes(rows[:end])
+        found = follow(journal, live)
+        assert not found.taken and not found.refused
+    assert inputs(journal) == {}
+
+
+def test_settled_steps() -> None:
+    """The last answer and its results are held back, until something else follows."""
+    (whole, *_) = read_bytes(as_lines(PI), "pi")
+    assert settled(whole.steps) == whole.steps
+    assert settled(whole.steps[:3]) == whole.steps[:1] == settled(whole.steps[:2])
+    assert settled(whole.steps[:1]) == whole.steps[:1]
