@@ -82,7 +82,7 @@ class Kept:
         return cls(Path(journal + FOLLOWED) if os.path.isfile(journal) else None, way, hide_secrets)
 
     def unchanged(self, path: str, stamp: Stamp, final: bool) -> Head | None:
-        """What is kept of a file that was taken and looks as it did; else None."""
+        """The head of what is kept of a file that was taken and looks as it did; else None."""
         found = self._read(path, head_only=True)
         if found is None or found[0].stamp != attrs.astuple(stamp) or (final and not found[0].final):
             return None
