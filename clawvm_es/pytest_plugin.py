@@ -3,6 +3,7 @@
 - Files called `*.clawvm.jsonl` (recordings) and `*.clawvm.bundle`, and what the ini option `clawvm_files` matches,
   are collected: one test a session, which passes if today's code takes every decision as it was recorded.
 - `@pytest.mark.clawvm("path")` with the fixture `clawvm_session` brings one recorded session into a test.
+- The fixture `clawvm_check` holds claims against a session: `clawvm_check("j.db", "never absent(constraint)")`.
 - `--clawvm-update` accepts today's decisions: recordings that differ are rewritten, whole or not at all. Bundles are
   evidence and stay as they are.
 
@@ -12,7 +13,7 @@ pytest loads this module in every run, so it imports nothing of the package unti
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -119,6 +120,38 @@ def clawvm_session(request: pytest.FixtureRequest) -> RecordedSession:
     beside = request.path.parent / named
     session = _read(beside if beside.exists() else request.config.rootpath / named, marker.kwargs.get("session"))
     return _updated(request.node, session) if request.config.getoption("clawvm_update") else session
+
+
+@pytest.fixture
+def clawvm_check(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """A function that fails unless every claim holds of a session, as `clawvm check` does.
+
+    `place` is a journal, a recording or a bundle, relative to the test's file, else to rootdir; or a session that
+    `clawvm_session` brought. With `policy` or `budget` its inputs are decided under them.
+    """
+
+    def check(
+        place: str | Path | RecordedSession,
+        *claims: str,
+        session: str | None = None,
+        policy: str | None = None,
+        budget: int | None = None,
+    ) -> None:
+        __tracebackhide__ = True
+        from clawvm_es.errors import ClawVMError
+        from clawvm_es.testing.claims import broken
+
+        if isinstance(place, str | Path):
+            beside = request.path.parent / place
+            place = beside if beside.exists() else request.config.rootpath / place
+        try:
+            told = broken(place, claims, session=session, policy=policy, budget_tokens=budget)
+        except ClawVMError as error:
+            pytest.fail(_shown(str(error)), pytrace=False)
+        if told:
+            pytest.fail(_shown("\n".join(told)), pytrace=False)
+
+    return check
 
 
 @pytest.hookimpl(wrapper=True)

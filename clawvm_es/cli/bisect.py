@@ -51,7 +51,8 @@ def bisect(
 
     \b
     EXPR compares and joins with and, or, not:
-      turn version budget fill tokens pages dirty pending calls faults   numbers (fill in permille)
+      turn version budget fill tokens pages dirty pending calls   numbers (fill in permille)
+      faults needs hits misses page_ins unmet                     how many were observed so far
       page.p7.level < structured     also floor, tokens, full_tokens, version, used,
                                      dirty, active, retired, redacted, type, pin, author
       resident(p7) absent(p7) known(p7)   store.goal >= 2   closed

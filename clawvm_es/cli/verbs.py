@@ -61,6 +61,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
             "blame",
             "Tell who wrote every version of a field of the durable store, or of a page, when, and on what evidence",
         ),
+        "check": Row("check", "check", "Check a claim about a session"),
         "bisect": Row("bisect", "bisect", "Find the first event after which something holds"),
         "whatif": Row("whatif", "whatif", "Decide a session's inputs again under other settings, and compare"),
         "fork": Row("fork", "fork", "Go on from a moment of a session under another name"),

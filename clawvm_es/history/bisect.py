@@ -17,7 +17,7 @@ import attrs
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError
-from clawvm_es.history.expressions import Question, Seen
+from clawvm_es.history.expressions import COUNTED, Question, Seen, counts
 from clawvm_es.history.origins import require_session
 from clawvm_es.history.places import state_at
 from clawvm_es.journal.lineage import event_at, read_session
@@ -69,9 +69,13 @@ class _Asker:
     answers: dict[int, bool] = attrs.field(factory=dict)
 
     @cached_property
-    def _faults(self) -> list[int]:
-        rows = read_session(self.log, self.session_id, upto=self.upto)
-        return [row.version for row in rows if isinstance(row.data, FaultObserved)]
+    def _counted(self) -> dict[str, list[int]]:
+        """The versions of the events that add to each number."""
+        found: dict[str, list[int]] = {name: [] for name in COUNTED}
+        for row in read_session(self.log, self.session_id, upto=self.upto):
+            for name in counts(row.data):
+                found[name].append(row.version)
+        return found
 
     def at(self, version: int) -> bool:
         """Tell whether it holds after an event."""
@@ -81,7 +85,7 @@ class _Asker:
 
     def of(self, state: State, version: int) -> bool:
         """Tell whether it holds of a state."""
-        return self.question(Seen(state, lambda: bisect_right(self._faults, version)))
+        return self.question(Seen(state, lambda name: bisect_right(self._counted[name], version)))
 
 
 def bisect(

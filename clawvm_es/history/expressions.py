@@ -5,7 +5,8 @@ with its place. Nothing is ever evaluated as Python.
 
 | term | kind |
 |---|---|
-| `turn` `version` `budget` `fill` `tokens` `pages` `dirty` `pending` `calls` `faults` | number |
+| `turn` `version` `budget` `fill` `tokens` `pages` `dirty` `pending` `calls` | number |
+| `faults` `needs` `hits` `misses` `page_ins` `unmet` | number: how many were observed so far |
 | `page.ID.ATTRIBUTE`, with the attributes of `ATTRIBUTES` | level, number, truth or word |
 | `store.FIELD` (or `store["FIELD"]`) | number: its committed version, 0 if there is none |
 | `resident(ID)` `absent(ID)` `known(ID)` | truth |
@@ -23,12 +24,15 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from clawvm_es.core.state import Page, State
 from clawvm_es.errors import UsageError
+from clawvm_es.history.figures import NEED_FAULTS
+from clawvm_es.model.events import Event, FaultObserved, NeedUnmet, PageResolved, PageUsed
 from clawvm_es.model.pages import ABSENT, LADDER, Author, PageType, Pin
 
 NUMBER, LEVEL, TRUTH, WORD = "number", "level", "truth", "word"
@@ -39,7 +43,7 @@ class Seen:
     """Subject of a question: a state, and what only its events tell."""
 
     state: State
-    count_faults: Callable[[], int]  # observed up to there
+    count: Callable[[str], int]  # of `COUNTED`, up to there
 
 
 Question: TypeAlias = Callable[[Seen], bool]
@@ -63,6 +67,27 @@ def _tokens(state: State) -> int:
     return sum(state.pages[page_id].tokens[rank] for page_id, rank in state.resident.items())
 
 
+COUNTED: Final = ("faults", "needs", "hits", "misses", "page_ins", "unmet")
+"""Numbers that only the events tell."""
+
+
+def counts(event: Event) -> tuple[str, ...]:
+    """The numbers of `COUNTED` that an event adds to."""
+    if isinstance(event, PageUsed):
+        return ("needs", "hits")
+    if isinstance(event, PageResolved):
+        return ("needs", "misses", "page_ins")
+    if isinstance(event, NeedUnmet):
+        return ("needs", "misses", "unmet")
+    if isinstance(event, FaultObserved):
+        return ("faults", "needs", "misses") if event.fault in NEED_FAULTS else ("faults",)
+    return ()
+
+
+def _counted(name: str, seen: Seen) -> int:
+    return seen.count(name)
+
+
 NUMBERS: Final[Mapping[str, Callable[[Seen], int]]] = {
     "turn": lambda seen: seen.state.turn,
     "version": lambda seen: seen.state.version,
@@ -73,7 +98,7 @@ NUMBERS: Final[Mapping[str, Callable[[Seen], int]]] = {
     "dirty": lambda seen: len(seen.state.dirty),
     "pending": lambda seen: len(seen.state.pending),
     "calls": lambda seen: len(seen.state.calls),
-    "faults": lambda seen: seen.count_faults(),
+    **{name: partial(_counted, name) for name in COUNTED},
 }
 """`fill` is in permille of the budget, `tokens` what the pages in the prompt take."""
 
@@ -114,13 +139,16 @@ _LONGEST: Final = 2000
 HINT: Final = "clawvm bisect --help tells the language"
 
 
-def question(text: str) -> Question:
-    """Compile a question. Raises `UsageError` with the place of what is wrong."""
+def question(text: str, pages: Mapping[str, str] | None = None) -> Question:
+    """Compile a question; `pages` are the ids that names in it stand for.
+
+    Raises `UsageError` with the place of what is wrong.
+    """
     if len(text) > _LONGEST:
         raise UsageError(f"expression of {len(text)} characters: at most {_LONGEST}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-        compiled = _compile(tree)
+        compiled = _compile(_Named(pages).visit(tree) if pages else tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, UsageError):
             raise
@@ -129,6 +157,43 @@ def question(text: str) -> Question:
     if compiled.kind != TRUTH:
         raise _refused(tree, f"is a {compiled.kind}; a question compares it, as in `turn >= 40`")
     return lambda seen: bool(compiled.of(seen))
+
+
+def pages_named(text: str) -> tuple[str, ...]:
+    """The pages that a question which compiles names in `resident`, `absent`, `known` and `page.ID`, each once."""
+    question(text)
+    named = _Named({})
+    named.visit(ast.parse(text.strip(), mode="eval").body)
+    return tuple(named.found)
+
+
+class _Named(ast.NodeTransformer):
+    """Finds the names of pages, and puts others in their place."""
+
+    def __init__(self, pages: Mapping[str, str]) -> None:
+        self.pages = pages
+        self.found: dict[str, None] = {}
+
+    def _of(self, name: str) -> ast.expr:
+        self.found[name] = None
+        return ast.Constant(self.pages.get(name, name))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """A question about a page."""
+        if isinstance(node.func, ast.Name) and node.func.id in CALLS and len(node.args) == 1:
+            argument = ast.copy_location(self._of(_page_id(node.args[0])), node.args[0])
+            return ast.copy_location(ast.Call(node.func, [argument], node.keywords), node)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        """An attribute of a page."""
+        inner = node.value
+        if isinstance(inner, ast.Attribute | ast.Subscript):
+            root, page_id = _step(inner)
+            if isinstance(root, ast.Name) and root.id == "page":
+                there = ast.Subscript(root, self._of(page_id), ast.Load())
+                return ast.copy_location(ast.Attribute(ast.copy_location(there, inner), node.attr, node.ctx), node)
+        return node
 
 
 def _refused(node: ast.AST, what: str) -> UsageError:

@@ -161,7 +161,20 @@ def _run(
         apply(state, row.data)
     if after:
         override(state, setting.profile, setting.budget_tokens)
-    for row in rows[after:]:
+    for given, events in _decided(rows[after:], state, feed, texts, report):
+        for event in events:
+            figures.count(event)
+        if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
+            parted = parting(was, state.assembled)
+            was = next(recorded, None)
+    return figures, parted
+
+
+def _decided(
+    rows: Iterable[Recorded], state: State, feed: Refeed, texts: _Texts, report: Callable[[], None]
+) -> Iterator[tuple[e.Input, tuple[e.Event, ...]]]:
+    """Each input as it is given to a run, with its events, which `state` has folded then."""
+    for row in rows:
         if not isinstance(row.data, INPUTS):
             continue
         report()
@@ -170,13 +183,19 @@ def _run(
             continue
         due = feed.due(state, given) if isinstance(given, e.TurnBegan) else None
         for data in (given,) if due is None else (due, given):
-            for event in decide(state, Command(data, row.at_us)):
+            events = decide(state, Command(data, row.at_us))
+            for event in events:
                 apply(state, event)
-                figures.count(event)
-        if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
-            parted = parting(was, state.assembled)
-            was = next(recorded, None)
-    return figures, parted
+            yield data, events
+
+
+def events_under(
+    rows: Sequence[Recorded], setting: Setting, open_: Callable[[str], bytes | None]
+) -> Iterator[e.Event]:
+    """The events of a session's inputs, decided from the beginning under another setting; `open_` gives texts."""
+    texts = _Texts(rows, open_)
+    for _, events in _decided(rows, State(), Refeed(setting.profile, setting.budget_tokens), texts, lambda: None):
+        yield from events
 
 
 class _Texts:

@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from clawvm_es.views.asked import bisect, blame, grep
+    from clawvm_es.views.asked import bisect, blame, checked, grep
     from clawvm_es.views.compared import diff, moment, rerun, whatif
     from clawvm_es.views.events import event, log, show
     from clawvm_es.views.figures import replayed, session, sessions, stats, turns
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clawvm_es.views.reasons import faults, trace, why
 
 _HOMES: Final = {
-    "asked": ("bisect", "blame", "grep"),
+    "asked": ("bisect", "blame", "checked", "grep"),
     "compared": ("diff", "moment", "rerun", "whatif"),
     "events": ("event", "log", "show"),
     "figures": ("replayed", "session", "sessions", "stats", "turns"),
@@ -38,6 +38,7 @@ _MODULES: Final = {name: module for module, names in _HOMES.items() for name in 
 __all__ = [
     "bisect",
     "blame",
+    "checked",
     "chosen",
     "diff",
     "event",

@@ -23,10 +23,27 @@ from clawvm_es.views.words import command
 
 if TYPE_CHECKING:
     from clawvm_es.history.bisect import Bisection
+    from clawvm_es.history.checking import Verdict
     from clawvm_es.history.grep import Hit, Query
 
 _CONTEXT_LINES: Final = 2
 """Lines before and after a change that a diff shows."""
+
+
+def checked(found: Verdict, session_id: str, titles: Titles | None = None) -> dict[str, Any]:
+    """A claim about a session: whether it holds, and the turn and pages that show it false or were looked at last."""
+    return {
+        "session_id": session_id,
+        "claim": found.claim.text,
+        "holds": found.holds,
+        "turn": found.turn,
+        "version": found.version,
+        "prompts": found.prompts,
+        "pages": [
+            {"page_id": page_id, "title": titles.of(session_id, page_id) if titles else None}
+            for page_id in found.pages
+        ],
+    }
 
 
 def blame(

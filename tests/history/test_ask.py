@@ -264,7 +264,7 @@ def scan(log, session_id, ask):
     for row in read_session(log, session_id):
         apply(state, row.data)
         faults += isinstance(row.data, e.FaultObserved)
-        found.append(ask(Seen(state, lambda now=faults: now)))
+        found.append(ask(Seen(state, lambda name, now=faults: now)))
     return found
 
 
@@ -348,7 +348,7 @@ def test_what_is_not_in_the_language_is_refused(text):
 
 def test_of_a_page_that_is_not_written_nothing_holds():
     """LAW-EXPR-1: whatever is asked about it."""
-    seen = Seen(State(), lambda: 0)
+    seen = Seen(State(), lambda name: 0)
     for text in (
         "page.p1.level < full",
         "page.p1.level == absent",
