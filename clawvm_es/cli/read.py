@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import click
@@ -19,24 +20,41 @@ WIDE = 100
 @click.command()
 @journal_argument
 @session_option
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only from this day on (UTC).")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only up to this day (UTC).")
+@click.option("--folder", default="", metavar="TEXT", help="Only of agents whose folder holds this.")
+@click.option("--text", default="", metavar="TEXT", help="Only those whose title holds this; grep looks further.")
 @shape_options
 @json_option
-def sessions(journal: str, session: str | None, as_json: bool) -> None:
+def sessions(
+    journal: str,
+    session: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    folder: str,
+    text: str,
+    as_json: bool,
+) -> None:
     """List the sessions of a journal with their titles, times and figures.
+
+    Of an imported session, `lost` counts what its harness had dropped when the agent needed it.
 
     \b
     Example:
       clawvm sessions j.db
+      clawvm sessions j.db --since 2026-11-01 --folder orders
       clawvm sessions j.db --session 9d7a
     """
     from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
     from clawvm_es.views.reading import chosen_or_all
 
     with views.opened(journal) as log:
-        document = {"journal": journal} | views.sessions(log, chosen_or_all(log, session))
-    found = document["sessions"]
-    lines = session_lines(found[0], {}) if len(found) == 1 else None
-    emit_rows(document, found, SESSION_COLUMNS, as_json, text=lines)
+        first, last = ("" if day is None else day.strftime("%Y-%m-%d") for day in (since, until))
+        found = views.sessions(log, chosen_or_all(log, session), since=first, until=last, folder=folder, text=text)
+        document = {"journal": journal} | found
+    rows = document["sessions"]
+    lines = session_lines(rows[0], {}) if len(rows) == 1 else None
+    emit_rows(document, rows, SESSION_COLUMNS, as_json, text=lines)
 
 
 @click.command()

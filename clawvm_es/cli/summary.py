@@ -17,6 +17,10 @@ def _counts(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in counted.items() if number) or "none"
 
 
+def _budget(tokens: int) -> str:
+    return f"budget {tokens} tokens" if tokens else "no budget"
+
+
 def faults_text(session: Mapping[str, Any]) -> str:
     """A session's faults by type, or why there are none."""
     if any(session["faults"].values()):
@@ -34,17 +38,23 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
             "title": session["title"],
             "started": f"{shown_time(session['started'])} UTC ({ago(session['started'])}), took {took}",
             "format": session["format"],
-            "policy": "{policy}, budget {budget} tokens, counted by {counter}".format(**session),
+            "folder": session["folder"] or "not known",
+            "policy": f"{session['policy']}, {_budget(session['budget'])}, counted by {session['counter']}",
             "events": session["events"],
             "turns": session["turns"],
             "tool calls": session["tool_calls"],
             "boundaries": _counts(session["boundaries"]),
             "pages": f"{pages}: {_counts(session['pages'])}" if pages else 0,
-            "needs": "{needs}: {hits} hits, {misses} misses ({page_ins} of them page-ins)".format(**session),
+            "needs": "{needs}: {hits} hits, {misses} misses ({page_ins} of them page-ins, {unmet} unmet)".format(
+                **session
+            ),
             "faults": style(faults, fg="red") if any(session["faults"].values()) else faults,
             "alerts": session["alerts"],
             "pressure": session["pressure"],
             "tokens": "{tokens}, of them uncached {uncached_tokens}".format(**session),
+            "usage": "{input_tokens} input tokens ({cached_tokens} cached), {output_tokens} output".format(
+                **session["usage"]
+            ),
             "writeback": "{committed} committed, {rejected} rejected".format(**session),
             **{name: _counts(value) if isinstance(value, Mapping) else value for name, value in extra.items()},
             "head": "{version} {hash}".format(**session["head"]),
@@ -59,6 +69,10 @@ SESSION_COLUMNS: Final = (
     Column("started", lambda row: shown_time(row["started"]), 9, True),
     Column("when", lambda row: ago(row["started"]), 1, True),
     Column("length", lambda row: length(row["started"], row["ended"]), 4, True),
+    Column("folder", "folder", 16),
+    Column("compactions", "compactions", 5),
+    Column("lost", "misses"),
+    Column("input tokens", lambda row: row["usage"]["input_tokens"], 10),
     Column("policy", "policy", 6, True),
     Column("budget", "budget", 8),
     Column("events", "events", 12),
@@ -68,7 +82,7 @@ SESSION_COLUMNS: Final = (
     Column("needs", "needs", 3),
     Column("hits", "hits", 5),
     Column("page-ins", "page_ins", 7),
-    Column("faults", lambda row: sum(row["faults"].values())),
+    Column("faults", lambda row: sum(row["faults"].values()), 1),
     Column("alerts", "alerts", 13),
     Column("pressure", "pressure", 14),
     Column("uncached", "uncached_tokens", 15),

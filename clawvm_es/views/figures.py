@@ -37,10 +37,33 @@ _TOTALS: Final = (
 )  # fmt: skip
 
 
-def sessions(log: EventLog, session_id: str | None = None) -> dict[str, Any]:
-    """The sessions of a log (or one of them) with their titles, times and figures, in the order of their openings."""
+def sessions(
+    log: EventLog,
+    session_id: str | None = None,
+    *,
+    since: str = "",
+    until: str = "",
+    folder: str = "",
+    text: str = "",
+) -> dict[str, Any]:
+    """The sessions of a log (or one of them) with their titles, times and figures, in the order of their openings.
+
+    Those that began on or after the date `since` and on or before `until` (as `2026-11-22`, UTC), whose folder holds
+    `folder`, and whose title or id holds `text`, both whatever their case.
+    """
     with snapshot(log) as view:
-        return {"sessions": [session(log, row) for row in view.rows(SESSIONS, session_id)]}
+        rows = view.rows(SESSIONS, session_id)
+    days = ((row, row.opened_at[:10]) for row in rows)
+    found = [session(log, row) for row, day in days if (not since or day >= since) and (not until or day <= until)]
+    return {"sessions": [one for one in found if _has(one, ("folder",), folder) and _has(one, _NAMES, text)]}
+
+
+_NAMES: Final = ("title", "session_id")
+
+
+def _has(one: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
+    """Tell whether one of some members holds a text."""
+    return not text or any(text.casefold() in (one[name] or "").casefold() for name in names)
 
 
 def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
@@ -59,6 +82,7 @@ def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
         "events": row.events,
         "turns": row.turns,
         "tool_calls": row.tool_calls,
+        "compactions": row.compactions,
         "boundaries": {str(kind): getattr(row, name) for kind, name in _BOUNDARIES.items()},
         "pages": {**dict.fromkeys(map(str, PageType), 0), **json.loads(row.pages_by_type)},
         "needs": row.needs,
