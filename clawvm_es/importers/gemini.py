@@ -247,7 +247,7 @@ def _call_id(call: Fields) -> str:
 
 
 def _use(call: Fields) -> Use:
-    return Use(_call_id(call), call.text("name"), call.arguments("args") if "args" in call else {})
+    return Use(call.ident("id"), call.text("name"), call.arguments("args") if "args" in call else {})
 
 
 def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> None:
@@ -262,7 +262,7 @@ def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> 
         if code is not None and status is ReturnStatus.OK and int(code[1]):
             status = ReturnStatus.ERROR
         said.results[call_id] = text
-        file.into.result(call_id, text, status, line, at_us, shown)
+        file.into.result(call.ident("id"), text, status, line, at_us, shown, call.text("name"))
 
 
 # ----------------------------------------------------------------------------------------------- boundaries

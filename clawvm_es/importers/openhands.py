@@ -126,7 +126,7 @@ def _answer(state: Session, event: Fields, kind: str, line: int, at_us: int) -> 
     if kind == "message":
         text, uses = args.text("content"), []
     else:
-        uses = [_use(state, event, told, choice.fields("message"), kind, line)]
+        uses = [_use(state, event, told, choice.fields("message"), kind)]
     reasoning = choice.fields("message").text("reasoning_content") or args.text("reasoning_content")
     reason = choice.text("finish_reason")
     state.into.answer(
@@ -146,22 +146,16 @@ def _said(message: Fields) -> str:
     return "\n".join(block.text("text") for block in message.blocks("content") if block.text("text"))
 
 
-def _use(state: Session, event: Fields, told: Fields, message: Fields, kind: str, line: int) -> Use:
-    """A call as the model wrote it, else as its action tells it; results name the action by its id."""
+def _use(state: Session, event: Fields, told: Fields, message: Fields, kind: str) -> Use:
+    """A call as the model wrote it, else as its action tells it; its id is the model's, else that of the action."""
     call_id = told.ident("tool_call_id")
-    if call_id:
-        state.keys[call_id] = _key(event, line)
     written = [call for call in message.objects("tool_calls") if call.ident("id") == call_id] if call_id else []
+    call_id = state.keys[event.ident("id")] = call_id or event.ident("id")
     function = written[0].fields("function") if written else Fields()
     if function.text("name"):
-        return Use(_key(event, line), function.text("name"), arguments_of(function.raw.get("arguments")), state.cwd)
+        return Use(call_id, function.text("name"), arguments_of(function.raw.get("arguments")), state.cwd)
     args = {name: value for name, value in event.fields("args").raw.items() if name not in ("thought", "hidden")}
-    return Use(_key(event, line), told.text("function_name") or kind, args, state.cwd)
-
-
-def _key(event: Fields, line: int) -> str:
-    event_id = event.raw.get("id")
-    return f"action {event_id}" if type(event_id) is int else f"line {line}"
+    return Use(call_id, told.text("function_name") or kind, args, state.cwd)
 
 
 def _usage(state: Session, event: Fields, response: Fields) -> Usage:
@@ -205,16 +199,15 @@ def _listed(value: object) -> list[object]:
 
 
 def _observation(state: Session, event: Fields, line: int, at_us: int) -> None:
-    kind, cause = event.text("observation"), event.raw.get("cause")
+    kind, cause = event.text("observation"), event.ident("cause")
     call_id = event.fields("tool_call_metadata").ident("tool_call_id")
     if kind in _QUIET:
         state.into.skip(Skip.SYSTEM_NOTICE)
     elif kind == "recall":
         _recalled(state, event.fields("extras"), Lines(line, line), at_us)
-    elif type(cause) is int:
-        _result(state, event, f"action {cause}", line, at_us)
-    elif call_id in state.keys:
-        _result(state, event, state.keys[call_id], line, at_us)
+    elif cause or call_id:
+        named = state.keys.get(cause, call_id or cause) if cause else call_id
+        _result(state, event, named, line, at_us)
     else:
         _heard(state, UserMessage(_text(event), Lines(line, line), at_us, harness=True))
 

@@ -35,7 +35,7 @@ class Session:
     into: Transcript = attrs.field(factory=Transcript)
     cwd: str = ""
     lines: dict[str, int] = attrs.field(factory=dict)  # id of an event → its line
-    keys: dict[str, str] = attrs.field(factory=dict)  # the model's id of a call → that of its action
+    keys: dict[str, str] = attrs.field(factory=dict)  # id of an action → that of its call
     told: set[str] = attrs.field(factory=set)  # responses whose text is in a step
     counted: Usage = attrs.field(factory=Usage)  # of all answers so far, as events tell it
     forgotten: set[int] = attrs.field(factory=set)  # lines

@@ -55,7 +55,7 @@ class _Session:
     mini: bool = False  # mini-swe-agent wrote it
     into: Transcript = attrs.field(factory=Transcript)
     cwd: str = ""
-    waiting: list[str] = attrs.field(factory=list)  # ids of calls whose results are the next observations
+    waiting: int = 0  # calls whose results are the next observations
     results: set[int] = attrs.field(factory=set)  # lines
     elided: set[int] = attrs.field(factory=set)  # lines of those that left the context
 
@@ -161,16 +161,12 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
 
 
 def _answer(state: _Session, message: Fields, text: str, line: int) -> None:
-    uses = [_use(state, call, line, number) for number, call in enumerate(message.objects("tool_calls"))]
+    uses = [_use(state, call) for call in message.objects("tool_calls")]
     extra = message.fields("extra")
     if not uses:
         actions = _commands(extra, text) if state.mini else [message.text("action")]
-        uses = [
-            _command(action, f"line {line} {number}", state.cwd)
-            for number, action in enumerate(actions)
-            if action.strip()
-        ]
-    state.waiting = [use.call_id for use in uses]
+        uses = [_command(action, state.cwd) for action in actions if action.strip()]
+    state.waiting = len(uses)
     blocks = [block.text("thinking") for block in message.objects("thinking_blocks")]
     state.into.answer(
         f"message {line}",
@@ -196,38 +192,36 @@ def _usage(usage: Fields) -> Usage:
     return Usage(usage.count("prompt_tokens"), cached, usage.count("completion_tokens"), thinking_tokens=thought)
 
 
-def _use(state: _Session, call: Fields, line: int, number: int) -> Use:
+def _use(state: _Session, call: Fields) -> Use:
     function = call.fields("function")
     name, arguments = function.text("name"), arguments_of(function.raw.get("arguments"))
-    return Use(call.ident("id") or f"line {line} {number}", name, arguments, state.cwd)
+    return Use(call.ident("id"), name, arguments, state.cwd)
 
 
-def _command(action: str, call_id: str, cwd: str) -> Use:
+def _command(action: str, cwd: str) -> Use:
     """A command line as a call: of the interface's own commands by name, else of the shell."""
     first, _, rest = action.strip().partition("\n")
     name = first.partition(" ")[0]
     if name == "edit":
         arguments = {"range": first.removeprefix("edit").strip(), "text": rest.removesuffix("end_of_edit")}
-        return Use(call_id, name, arguments, cwd)
+        return Use("", name, arguments, cwd)
     if name in _COMMANDS and not rest:
         try:
             words = shlex.split(first)[1:]
         except ValueError:
             words = []
         if len(words) <= len(_COMMANDS[name]):
-            return Use(call_id, name, dict(zip(_COMMANDS[name], words, strict=False)), cwd)
-    return Use(call_id, "bash", {"command": action}, cwd)
+            return Use("", name, dict(zip(_COMMANDS[name], words, strict=False)), cwd)
+    return Use("", "bash", {"command": action}, cwd)
 
 
 def _observed(state: _Session, message: Fields, text: str, shown: tuple[Image, ...], line: int) -> None:
-    """The result of a call: the one that the message names, else the first that waits."""
+    """The result of a call: the one that the message names, else the next that has none."""
     named = [each for each in message.texts("tool_call_ids") if each] or [message.ident("tool_call_id")]
-    call_id = named[0] or (state.waiting[0] if state.waiting else "")
-    if call_id in state.waiting:
-        state.waiting.remove(call_id)
+    state.waiting = max(0, state.waiting - 1)
     code = _RETURN_CODE.match(text)
     status = ReturnStatus.ERROR if code is not None and int(code[1]) else ReturnStatus.OK
-    state.into.result(call_id, text, status, line, line * 1_000_000, shown)
+    state.into.result(named[0], text, status, line, line * 1_000_000, shown)
     state.results.add(line)
 
 
