@@ -36,12 +36,12 @@ class _Session:
     main: Run = attrs.field(factory=Run)
     agents: dict[str, Run] = attrs.field(factory=dict)
     sidechains: dict[str, str] = attrs.field(factory=dict)  # uuid of a sidechain row → agent id
-    first: Fields | None = None  # row that says something
+    content: str = ""  # what it is named by where no row tells its id
     placed: bool = False  # a row came that others can hang on
 
     def parts(self) -> list[Part]:
         """The runs of the session, the main one first; a main run that says nothing is left out beside others."""
-        session_id = self.session_id or (content_id("claude", self.first.raw) if self.first else "")
+        session_id = self.session_id or self.content
         found = [
             Part(session_id and f"{session_id}/agent-{agent_id}", run.into, session_id, partial=not run.told)
             for agent_id, run in self.agents.items()
@@ -114,7 +114,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
         _record(file, record)
     sessions = file.all()
     sessions[0].main.into.skipped.update(skipped)
-    if not sessions[0].session_id and sessions[0].first is None and not sessions[0].agents:
+    if not (sessions[0].session_id or sessions[0].content or sessions[0].agents):
         raise UnreadableInput(f"{name}: holds no message of a session", hint="is it the head of a session to come?")
     return tuple(recording for session in sessions for recording in session.recordings(name))
 
@@ -138,9 +138,9 @@ def _record(file: _File, record: Record) -> None:
     run = _home(session, row)
     run.into.line = record.line
     run.told += 1
-    if run.new(uuid or record.raw, row):
-        if kind in ("user", "assistant") and session.first is None:
-            session.first = row
+    if run.new(row, record.raw):
+        if kind in ("user", "assistant") and not (session.session_id or session.content):
+            session.content = content_id("claude", row.raw)
         run.take(row, record.line)
 
 
@@ -168,7 +168,7 @@ def _progress(session: _Session, record: Record) -> None:
         return
     run, nested = session.agents.setdefault(agent_id, Run()), data.fields("message")
     run.into.line = record.line
-    if not run.new(nested.text("uuid") or record.raw, nested):
+    if not run.new(nested, record.raw):
         return
     if "timestamp" not in nested:
         nested = Fields({**nested.raw, "timestamp": row.raw.get("timestamp")})

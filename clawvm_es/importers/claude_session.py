@@ -6,6 +6,7 @@ Every `user` row reached the model but those that only the transcript shows; of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final
 
@@ -80,7 +81,7 @@ class Run:
     cwd: str = ""
     compacted: bool = False  # a boundary came, and its summary has not
     commands: dict[str, str] = attrs.field(factory=dict)  # rows of slash commands → the command
-    seen: dict[object, str] = attrs.field(factory=dict)  # ids of rows, and copies → the first one's id
+    seen: dict[str | bytes, str] = attrs.field(factory=dict)  # ids of rows, digests of what they say → the first id
 
     def take(self, data: Fields, line: int, cwd: str = "") -> None:
         """Take one row, whatever it was nested in."""
@@ -102,14 +103,13 @@ class Run:
         else:
             self.into.skip(NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
 
-    def new(self, key: object, row: Fields) -> bool:
+    def new(self, row: Fields, raw: bytes) -> bool:
         """Tell whether a row is new; one that came before, under its id or as a copy, is counted."""
-        uuid, copy = row.text("uuid"), _copy_key(row)
-        first = self.seen.get(key, self.seen.get(copy) if copy else None)
+        uuid = row.text("uuid")
+        keys = [key for key in (uuid or _digest(raw), _copied(row)) if key]
+        first = next((self.seen[key] for key in keys if key in self.seen), None)
         if first is None:
-            self.seen[key] = uuid
-            if copy:
-                self.seen[copy] = uuid
+            self.seen.update(dict.fromkeys(keys, uuid))
             return True
         self.into.skip(Skip.DUPLICATE_RECORD)
         self.tree.copied(uuid, first)
@@ -124,7 +124,10 @@ class Run:
             return
         if message.text("model") == "<synthetic>" or row.data.flag("isApiErrorMessage"):
             self.into.skip(Skip.SYNTHETIC)
-            self._begin(row)
+            if self.tree.follows(row.parent):
+                self.tree.join(row.uuid, row.line, parent=row.parent)
+            else:
+                self._begin(row)
             return
         said = blocks.answer(message, row.cwd)
         for reason, times in said.skipped.items():
@@ -354,14 +357,19 @@ def _steps(parts: Sequence[Part], row: Row) -> list[Step]:
     return [UserMessage("\n".join(texts), row.lines, row.at_us, harness) for harness, texts in joined]
 
 
-def _copy_key(row: Fields) -> object:
-    """Content by which a copy of a user's row is told, as a resume writes them: what it says, at which instant."""
+def _copied(row: Fields) -> bytes:
+    """A digest by which a copy of a user's row is told, as a resume writes them: what it says, at which instant."""
     if row.text("type") != "user" or not row.text("timestamp"):
-        return None
-    said = tuple(map(_block_key, row.fields("message").blocks("content")))
-    return (row.text("timestamp"), row.flag("isMeta"), said)
+        return b""
+    said = [part for block in row.fields("message").blocks("content") for part in _block_key(block)]
+    text = "\0".join((row.text("timestamp"), str(row.flag("isMeta")), *said))
+    return _digest(text.encode("utf-8", "surrogatepass"))
 
 
 def _block_key(block: Fields) -> tuple[str, ...]:
     other = "" if block.is_text("content") else repr(block.raw.get("content") or block.raw.get("source"))
     return (block.text("type"), block.ident("tool_use_id"), block.text("text"), block.text("content"), other)
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()

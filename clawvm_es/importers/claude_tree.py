@@ -67,6 +67,10 @@ class Tree:
         self._grow(uuid, line, Unit(before))
         return stands
 
+    def follows(self, parent: str | None) -> bool:
+        """Tell whether a row with this parent hangs on the newest unit."""
+        return self._or_leaf(0 if parent is None else self._found(parent)) == self.leaf
+
     def cut(self, uuid: str, line: int, preserved: Iterable[str] = ()) -> frozenset[int]:
         """Begin anew after a boundary: the lines of the rows that it preserved stand in the context."""
         self._preserved = frozenset(each for each in preserved if each in self._of)

@@ -205,6 +205,15 @@ def test_a_summary_without_a_boundary_drops(translate: Translate, vault: Any) ->
     assert cuts(recording([*PARALLEL, boundary(), SUMMARY])) == [Cut.COMPACT]
 
 
+def test_an_answer_that_is_tried_again(translate: Translate, vault: Any) -> None:
+    """An error of the API is no answer: the next try, on the row before it or on it, leaves nothing."""
+    error = row("e", "n", "assistant", [{"type": "text", "text": "overloaded"}], isApiErrorMessage=True)
+    for parent in ("n", "e"):
+        found = recording([*PARALLEL, error, row("o", parent, "assistant", [{"type": "text", "text": "now"}])])
+        assert cuts(found) == []
+        assert resident(translate(found), vault)[-2:] == ["both", "now"]
+
+
 def test_clear_and_results_that_were_taken_out(translate: Translate, vault: Any) -> None:
     """`/clear` leaves nothing; a result that a micro-compaction took out does not return by a rewind."""
     cleared = row("x", "n", "user", "<command-name>/clear</command-name>")
