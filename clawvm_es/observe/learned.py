@@ -138,7 +138,7 @@ class Learned:
     def _learn_boundary(self, data: BoundaryReached) -> None:
         pruned = data.boundary is Boundary.PRUNE
         left, returned = data.left or (data.pages if pruned else ()), data.returned
-        if not (pruned or left or returned):  # older logs name none where nothing was kept
+        if data.cut is None and not (pruned or left or returned):  # older logs name none where nothing was kept
             left, returned = self.context.moved(frozenset())
         self.context.move(left, returned, compaction=not pruned, rewind=data.cut is Cut.REWIND)
         if data.cut is not Cut.MICRO:

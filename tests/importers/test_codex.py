@@ -325,6 +325,16 @@ def test_a_summary_that_a_later_history_repeats_stays(steps: Any) -> None:
     assert sum(isinstance(step, Summary) for step in found) == 1
 
 
+def test_a_compaction_that_drops_nothing(jsonl: Jsonl, translate: Any) -> None:
+    """Where a history repeats all that stood in the context, pages are still in it: a later need says so."""
+    token = "deployment-token-0123456789-abcdefghijkl"
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": f"use {token}"}]}
+    rows = [message("user", f"use {token}"), row("compacted", {"message": "", "replacement_history": [said]})]
+    (recording,) = parse(jsonl([*rows, call("shell", {"command": ["deploy", token]})]), "f")
+    needs = [need for each in translate(recording) for need in getattr(each.data, "needs", ())]
+    assert [holder.recorded_resident for need in needs for holder in need.holders] == [True]
+
+
 def test_an_old_compaction_keeps_prompts_and_environment(steps: Any) -> None:
     """Without a replacement history the newest prompts, up to a bound, and the harness's texts stay."""
     environment = "<environment_context>x</environment_context>"
