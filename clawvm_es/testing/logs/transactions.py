@@ -39,6 +39,7 @@ class TransactionLaws:
             three = transaction.append("a", [budget(3)], expected=2)
             assert transaction.head("a") == three
             assert [r.version for r in transaction.read("a", after=1)] == [2, 3]
+            assert [r.version for r in transaction.read("a")] == [1, 2, 3]
             assert payloads(transaction.find("a", "k")) == [BudgetChanged(1), PageUsed("p1", NeedRule.DECLARED)]
         assert (one.seq, two.seq, three.seq) == (2, 3, 4)
         assert not three.provisional
