@@ -6,7 +6,17 @@ import pytest
 
 from clawvm_es.core.index import PLACE_BITS, Index, priority_of
 from clawvm_es.core.reuse import worth
-from clawvm_es.core.utility import QUALITY, RECENCY, Ages, Score, hull, recency, recompute_cost, static_score
+from clawvm_es.core.utility import (
+    QUALITY,
+    RECENCY,
+    UNSCORED,
+    Ages,
+    Score,
+    hull,
+    recency,
+    recompute_cost,
+    static_score,
+)
 from clawvm_es.limits import DENSITY_SHIFT
 from clawvm_es.model.pages import PageType, Pin, Scope
 from clawvm_es.model.profile import Key, Order, Weights
@@ -62,6 +72,18 @@ def test_an_index_names_each_page_at_the_turn_at_which_it_ages():
     assert index.advance(11) == ()
     assert index.advance(20) == ("p2", "p1")
     assert index.advance(30) == ()
+
+
+def test_a_page_that_is_used_again_ages_from_then_on():
+    """Its old turn is forgotten; a page that is put again as it was keeps its turn."""
+    index = Index(Key.GAIN, Order.DENSITY, 600, 10)
+    index.put("p1", 1, HULL, 1_000, since=10)
+    index.put("p1", 1, HULL, 1_000, since=10)
+    assert index.advance(11) == ()
+    index.put("p1", 1, HULL, 1_000, since=11)
+    assert index.advance(12) == ()
+    assert index.advance(13) == ("p1",)
+    assert len(index.steps) == len(HULL)
 
 
 def test_indexes_are_equal_if_they_select_the_same():
@@ -134,7 +156,13 @@ PRIMES = Weights(*(2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41))
 )
 def test_a_score_adds_the_weights_of_what_is_true_of_a_page(given, score):
     """Each weight by itself: pin, bootstrap, active plan, scope, cost, and what the page holds."""
-    assert static_score(PRIMES, *given) == score
+    found = static_score(PRIMES, *given)
+    assert found == score and sum(found) == sum(score[:6])
+
+
+def test_without_scoring_every_page_scores_a_thousand():
+    """Nothing that is true of a page counts then, and all pages score the same."""
+    assert tuple(UNSCORED) == (0, 0, 0, 0, 0, 0, 1_000)
 
 
 @pytest.mark.parametrize(
