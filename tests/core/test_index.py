@@ -8,9 +8,10 @@ from clawvm_es.core.index import Index
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, LRU, PROFILES, RECORDED, without
 from clawvm_es.core.ranking import build_index, index_of
 from clawvm_es.core.state import UNOPENED, State
+from clawvm_es.core.utility import hull
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultReason, NeedRule, RedactReason, RetireReason
-from clawvm_es.model.pages import FULL, Fidelity, PageType, Pin
+from clawvm_es.model.pages import ABSENT, FULL, Fidelity, PageType, Pin
 from clawvm_es.model.profile import Capability, Key, Order
 from clawvm_es.testing.core import Given, need, page
 
@@ -159,3 +160,16 @@ def test_without_scoring_the_rule_has_no_key(policy):
     given.turn()
     steps = [page_id for *_, (page_id, _) in given.state.index.steps]
     assert steps == sorted(steps) and set(steps) == {"p1", "p2", "p3", "p4"}
+
+
+def test_steps_begin_above_the_floor_that_a_page_has_now() -> None:
+    """A page that is pinned hard is required, so its steps begin at its floor; freed, they begin at none."""
+    given = session()
+    state = given.state
+    known = state.pages["p3"]
+    for pin in (Pin.NONE, Pin.HARD, Pin.NONE, Pin.HARD):
+        given.when(e.PagePinned("p3", pin))
+        base = state.held_floor(known)
+        assert (base > ABSENT) is (pin is Pin.HARD)
+        steps = [(rank, cost) for _, cost, _, (page_id, rank) in state.index.steps if page_id == "p3"]
+        assert steps == [(rank, cost) for rank, _, cost in hull(known.tokens, base)] != []

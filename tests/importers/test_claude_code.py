@@ -285,3 +285,18 @@ def test_hostile_texts_arrive_whole(jsonl: Jsonl) -> None:
     assert isinstance(found, ToolResult)
     whole = found.text == "\0\U00010000x\udfff" + "y" * 10_000_000
     assert whole  # apart, so that a failure does not print it
+
+
+def test_a_text_block_whose_text_is_none_is_unknown(jsonl: Jsonl) -> None:
+    """In an answer, a prompt and a result, what is no string is skipped and counted, and the texts beside it stay."""
+    odd = [{"type": "text", "text": 5}, {"type": "text"}, {"type": "text", "text": ["x"]}]
+    rows = [
+        row("user", [*odd, text("asked")]),
+        row("assistant", [*odd, text("answered"), use("a")]),
+        result("a", [*odd, text("found")]),
+    ]
+    recording = main(jsonl, rows)
+    asked, answered, found = recording.steps
+    assert isinstance(asked, UserMessage) and isinstance(answered, ModelMessage) and isinstance(found, ToolResult)
+    assert (asked.text, answered.texts, found.text) == ("asked", ("answered",), "found")
+    assert recording.skipped == {"unknown_block": 9}

@@ -340,3 +340,21 @@ def test_a_closed_look_at_a_log_holds_no_descriptor(tmp_path) -> None:
     log.is_long()
     assert not log.went_on()
     log.close()
+
+
+def test_a_checkpoint_on_the_way_makes_all_durable_unless_a_reader_is_in_the_way(tmp_path, monkeypatch) -> None:
+    """Where the whole log was copied into the file, no head is provisional; where a reader keeps it, they are."""
+    path = tmp_path / "journal.db"
+    with open_log(path) as log:
+        assert log.append("s", [budget(1)]).provisional
+        monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 1)
+        log.append("t", [budget(1)])
+        assert [head.provisional for head in log.heads()] == [False, False]
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM events").fetchone()
+            log.append("s", [budget(2)])
+            log.append("s", [budget(3)])
+            assert [(head.session_id, head.provisional) for head in log.heads()] == [("s", True), ("t", False)]
+        log.append("u", [budget(1)])
+        assert not any(head.provisional for head in log.heads())
