@@ -15,6 +15,7 @@ from clawvm_es.core.state import Page, State
 from clawvm_es.errors import JournalTooNew
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.snapshots import load
 from clawvm_es.model.events import PromptRendered
 from clawvm_es.model.pages import LADDER, Fidelity
 from clawvm_es.observe.edge import decode, encode
@@ -95,6 +96,8 @@ class Renderer:
     def _frames(self, state: State) -> list[_Framed]:
         """The framed pages of the prompt; texts that are not at hand are read in one go."""
         known = self._framed
+        for mapping in (state.pages, state.places):
+            load(mapping, state.assembled)
         new = {tag: _page_of(state, tag) for tag in tags_of_prompt(state) if tag not in known}
         names = [name for page, rank in new.values() if page for name in (page.source, page.bodies[rank]) if name]
         bodies = self._open_all([name for name in names if name not in self._texts])

@@ -21,7 +21,7 @@ from clawvm_es.history.origins import require_session
 from clawvm_es.history.places import prompt_at, state_at
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, Vault
-from clawvm_es.journal.snapshots import Lazy
+from clawvm_es.journal.snapshots import Lazy, load
 from clawvm_es.model.events import ScopeChanged
 from clawvm_es.model.facts import Op
 from clawvm_es.model.pages import ABSENT, FULL, LADDER
@@ -198,8 +198,7 @@ def _pages(a: _Moment, b: _Moment) -> Iterator[PageDifference]:
     known_a, known_b = a.state.pages, b.state.pages
     touched = sorted(_touched(a, b), key=lambda each: (len(each), each))
     for pages in (known_a, known_b):
-        if isinstance(pages, Lazy):
-            pages.load(touched)
+        load(pages, touched)
     for page_id in touched:
         one, two = known_a.get(page_id), known_b.get(page_id)
         if one is None or two is None:

@@ -15,7 +15,7 @@ from clawvm_es.history.titles import TITLE_CHARS
 from clawvm_es.history.titles import title_of as session_title
 from clawvm_es.journal.lineage import event_at, lineage
 from clawvm_es.journal.ports import EventLog, Vault
-from clawvm_es.journal.snapshots import Lazy, state_at
+from clawvm_es.journal.snapshots import load, state_at
 from clawvm_es.model.events import PageWritten, SessionOpened
 from clawvm_es.model.pages import FULL
 from clawvm_es.observe.edge import decode
@@ -100,8 +100,7 @@ class Titles:
         if not new:
             return
         pages, vault = self._state(session_id).pages, self.log.vault(session_id)
-        if isinstance(pages, Lazy):
-            pages.load(new)
+        load(pages, new)
         found = {page_id: pages[page_id] for page_id in new if page_id in pages}
         sources = vault.open_all([page.source for page in found.values() if page.source])
         rest = {page_id: page for page_id, page in found.items() if not _words(sources.get(page.source or ""))}

@@ -20,19 +20,16 @@ from bench.report import Measure
 from bench.sizes import Sizes
 from bench.workload import make_text
 from clawvm_es import limits, projections
-from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.journal import snapshots
 from clawvm_es.limits import INTEGER_MAX
-from clawvm_es.observe.tools import Tool
 from clawvm_es.representations.counter import counter
 
 US = "µs"
 LIMIT = 1.5
 MODELS_LIMIT = 0.15
 CLOSE_LIMIT = 20.0
-TOOLS = (Tool("read_file", deterministic=True, path="path", reads=("file:{path}",)),)
 FAKE, REAL = "lines4", "o200k_base"
 
 
@@ -49,7 +46,7 @@ class Ours:
     def at(cls, path: Path, counter_name: str, prompts: bool) -> Ours:
         """Make the journal and open the session."""
         journal = Journal.open(path)
-        session = journal.session("live", counter=counter_name, settings=Settings(tools=TOOLS))
+        session = journal.session("live", counter=counter_name)
         return cls(journal, session, prompts)
 
     def step(self, message: str, result: str, prompt: str = "") -> str:

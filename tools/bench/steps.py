@@ -25,6 +25,7 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.history import state_at
+from clawvm_es.journal import snapshots
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.pages import FULL
 
@@ -55,8 +56,11 @@ class Ours:
         state = state_at(self.journal.log, "live", self.steps[step])
         vault = self.journal.log.vault("live")
         first = max(1, len(state.pages) - WINDOW + 1)
-        pages = (state.pages[f"p{number}"] for number in range(first, len(state.pages) + 1))
-        return [(vault.open(page.bodies[FULL] or "") or b"").decode() for page in pages]
+        ids = [f"p{number}" for number in range(first, len(state.pages) + 1)]
+        snapshots.load(state.pages, ids)
+        names = [state.pages[page_id].bodies[FULL] or "" for page_id in ids]
+        bodies = vault.open_all(names)
+        return [bodies[name].decode() for name in names]
 
     def history(self) -> int:
         """Go through the states of all steps with the messages that came; how many there are."""

@@ -133,3 +133,9 @@ class Lazy(dict[K, V], Generic[K, V]):
 
     __delitem__ = pop = popitem = clear = setdefault = update = __ior__ = _refuse
     __or__ = __ror__ = lambda self, other: NotImplemented
+
+
+def load(mapping: Mapping[K, Any], keys: Iterable[K]) -> None:
+    """Read many entries at once where they are read when they are looked at; a plain dict has them."""
+    if isinstance(mapping, Lazy):
+        mapping.load(keys)

@@ -22,13 +22,13 @@ from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.lineage import lineage
 from clawvm_es.journal.ports import EventLog, SnapshotRow, snapshots_of
-from clawvm_es.journal.snapshots.lazy import Lazy
+from clawvm_es.journal.snapshots.lazy import Lazy, load
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, decode_head, decode_opening, fill
 from clawvm_es.journal.snapshots.reader import END, Reader
 from clawvm_es.journal.snapshots.seal import Damaged, open_head
 from clawvm_es.journal.snapshots.sources import Base, PartSource, PlaceSource
 from clawvm_es.journal.snapshots.tree import Tree
-from clawvm_es.model.events import Event
+from clawvm_es.model.events import Event, PromptAssembled
 
 _TAIL: Final = 4 * limits.SNAPSHOT_EVENTS
 """Events folded inside the read transaction; what goes on longer (there are no snapshots) must not hold it."""
@@ -88,7 +88,7 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
         reader.store = now
         try:
             state = _nearest(reader)
-            _follow(state, reader)
+            _follow(state, reader, goes_on=version is None)
         finally:
             reader.store = store
     return fold(reader.events_after(state.version), state)
@@ -104,13 +104,18 @@ def _nearest(reader: Reader) -> State:
     return State()
 
 
-def _follow(state: State, reader: Reader) -> None:
-    """Fold the next events of a session, a bounded number, in place."""
+def _follow(state: State, reader: Reader, goes_on: bool) -> None:
+    """Fold the next events of a session, a bounded number, in place.
+
+    Pages that will be looked at are read in one query: those that the events name, and, where a prompt is assembled
+    or the session goes on, those that an assembly weighs.
+    """
     rest = list(reader.events_after(state.version, state.version + _TAIL))
-    if isinstance(state.pages, Lazy) and isinstance(state.places, Lazy):
-        looked_at = dict.fromkeys([*state.resident, *state.required, *state.arrivals, *_named(rest)])
-        state.pages.load(looked_at)  # one query for what will be looked at
-        state.places.load(looked_at)
+    looked_at = dict.fromkeys(_named(rest))
+    if goes_on or any(isinstance(event, PromptAssembled) for event in rest):
+        looked_at |= dict.fromkeys([*state.resident, *state.required, *state.arrivals])
+    for mapping in (state.pages, state.places):
+        load(mapping, looked_at)
     fold(rest, state)
 
 
