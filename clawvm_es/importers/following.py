@@ -25,7 +25,7 @@ from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, JournalError, UnreadableInput, UsageError
 from clawvm_es.importers import own_file, read
 from clawvm_es.importers.detect import LOOKED_AT, detect_bytes, detect_lines
-from clawvm_es.importers.format import Growth, Part, Reader
+from clawvm_es.importers.format import Growth, Part, Reader, nothing
 from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.given import Differs, Given
 from clawvm_es.importers.growing import Line, Stamp, digest_upto, lines, open_text
@@ -221,11 +221,11 @@ class Follower:
                 format_ = self._format_of(path, file)
                 if format_ is None:
                     return []
-                reader, again = TABLE[format_].reader, again or _Again()
+                reader, again = self._reader_of(format_, path, file), again or _Again()
                 state = reader.begin() if reader else None
                 place = Place(format_, state, ended=set(again.ended), shown=set(again.shown))
             reader = TABLE[place.format].reader
-            if reader is None:
+            if reader is None or place.state is None:
                 return self._take_again(path, place, given, stamp)
             at_once = again is not None and again.at_once
             return self._take_lines(path, file, place, given, reader, stamp, at_once=at_once)
@@ -238,9 +238,7 @@ class Follower:
         """The format of a file; None while there is nothing whole in it."""
         if self.format is not None:
             return self.format
-        file.seek(0)
-        head = [line for line in (file.readline() for _ in range(LOOKED_AT)) if self.final or line.endswith(b"\n")]
-        if found := detect_lines(b"".join(head), path):
+        if found := detect_lines(self._head(file), path):
             return found
         file.seek(0)
         data = file.read()
@@ -252,6 +250,20 @@ class Follower:
             if b"\n" in data or self.final or _is_whole(data):
                 raise
             return None  # its first line is being written
+
+    def _reader_of(self, format_: str, path: str, file: BinaryIO) -> Reader | None:
+        """The reader of a file of lines; None for a document, which some formats of lines have, too."""
+        row = TABLE[format_]
+        if row.reader is None or row.is_session is nothing:
+            return row.reader
+        return row.reader if detect_lines(self._head(file), path) == format_ else None
+
+    def _head(self, file: BinaryIO) -> bytes:
+        """The first lines of a file that are whole."""
+        file.seek(0)
+        return b"".join(
+            line for line in (file.readline() for _ in range(LOOKED_AT)) if self.final or line.endswith(b"\n")
+        )
 
     # --------------------------------------------------------------------------------------- lines
 

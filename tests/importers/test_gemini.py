@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import read, read_bytes
+from clawvm_es.importers.following import follow
 from clawvm_es.importers.gemini import parse
+from clawvm_es.importers.replay import ReplaySettings
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.model.pages import PageType
@@ -89,6 +92,23 @@ def test_a_document_that_grew_begins_as_it_was(traces: Path, translate: Any) -> 
     done, whole = translate(early), translate(late)
     assert early.session_id == late.session_id and len(done) > 20
     assert done == whole[: len(done)]
+
+
+def test_a_document_that_grows_is_followed(traces: Path, tmp_path: Path) -> None:
+    """A document that is written anew as it grows goes on where its session ends, as one import of the last state."""
+    path, inputs = tmp_path / "session.json", []
+    states = [state.read_bytes() for state in sorted((traces / "gemini").glob("*.json"))]
+    for number, taken in enumerate((states, states[-1:])):
+        with Journal.open(tmp_path / f"{number}.db") as journal:
+            for state in taken:
+                path.write_bytes(state)
+                assert follow(journal, path, ReplaySettings(counter="lines4"), final=True).appended
+            (head,) = journal.log.heads()
+            rows = list(journal.log.read(head.session_id))
+            inputs.append(
+                [(row.type, row.idempotency_key) for row in rows if (row.idempotency_key or "").startswith("i:")]
+            )
+    assert inputs[0] == inputs[1] and len(inputs[0]) > 40
 
 
 def test_both_shapes_say_the_same(document: Any, lines: Any) -> None:
