@@ -77,6 +77,8 @@ def prompt(
 ) -> None:
     """Print the prompt of a turn as clawvm would have sent it under its budget, byte for byte.
 
+    Of an imported session it is what the harness had in its context, page by page; its own bytes are not recorded.
+
     \b
     Example:
       clawvm prompt j.db --turn 40
@@ -103,7 +105,12 @@ def prompt(
 
 
 def _summary(document: Mapping[str, Any]) -> str:
-    return "turn {turn}: {tokens} of {budget_tokens} tokens".format(**document)
+    """The size of a prompt, whose it is, and what the provider counted."""
+    size, provider = f"turn {document['turn']}: {document['tokens']:,}", document["provider_tokens"]
+    told = "" if provider is None else f"; the recorded call had {provider:,}"
+    if document["policy"] == "recorded":
+        return f"{size} tokens as recorded, in pages{told}"
+    return f"{size} of {document['budget_tokens']:,} tokens, as {document['policy']} would have sent it{told}"
 
 
 def _written(span: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from clawvm_es.observe.edge import encode
 class ShownPrompt:
     """A prompt of the past: `version` is its `prompt_assembled`, `pieces` are its spans in order.
 
+    Under the policy `recorded` it is what the harness had in pages, not the bytes that it sent.
     `matches` says whether the text is what the recorded commitment was made to; None where none was recorded
     or its salt is gone. An erased page makes it False.
     """
@@ -31,6 +32,7 @@ class ShownPrompt:
     pieces: tuple[Piece, ...]
     levels: dict[str, Fidelity]
     matches: bool | None
+    policy: str = ""
 
     @property
     def text(self) -> str:
@@ -104,7 +106,8 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
         rendered = next(read_session(log, session_id, rendered_at - 1, rendered_at)).data
         assert isinstance(rendered, PromptRendered)
         matches = _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
-    return ShownPrompt(session_id, assembled.turn, at, assembled.data, pieces, levels, matches)
+    policy = state.profile.name
+    return ShownPrompt(session_id, assembled.turn, at, assembled.data, pieces, levels, matches, policy)
 
 
 def _matches(log: EventLog, commitment: str, text: str) -> bool | None:

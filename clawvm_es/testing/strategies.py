@@ -35,6 +35,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
     CloseReason,
+    Cut,
     Evidence,
     OnPressure,
     Op,
@@ -176,6 +177,17 @@ def _boundary(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
     return (e.BoundaryReached(draw(st.sampled_from(Boundary)), Trigger.CALLER, staged),)
 
 
+def _cut(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
+    """A harness tells what it took out of its context, and what it put back."""
+    known = sorted(given.state.pages)
+    if not known:
+        return ()
+    left = draw(st.lists(st.sampled_from(known), max_size=3, unique=True))
+    returned = [page_id for page_id in known if page_id not in left and draw(st.booleans())]
+    kind, boundary = draw(st.sampled_from(_CUTS))
+    return (e.BoundaryReached(boundary, Trigger.RECORDED, cut=kind, left=tuple(left), returned=tuple(returned)),)
+
+
 def _recall(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
     return (e.RecallAnswered(given.state.recalls + 1, draw(st.sampled_from(RecallOutcome)), _HASH),)
 
@@ -210,8 +222,14 @@ def _on_a_page(draw: st.DrawFn, given: Given) -> Sequence[e.Input]:
     )
 
 
+_CUTS: Final = (
+    (Cut.COMPACT, Boundary.COMPACT),
+    (Cut.MICRO, Boundary.PRUNE),
+    (Cut.REWIND, Boundary.PRUNE),
+    (Cut.CLEAR, Boundary.RESET),
+)
 _STEPS: Final[tuple[Callable[[st.DrawFn, Given], Sequence[e.Input]], ...]] = (
     *(_write, _write, _turn, _turn, _respond, _call, _call),
-    *(_stage, _boundary, _recall, _budget, _resume, _on_a_page),
+    *(_stage, _boundary, _cut, _recall, _budget, _resume, _on_a_page),
 )
 """Steps that a session may do next; frequent ones are listed twice."""

@@ -16,7 +16,7 @@ from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
-from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
+from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, TURNS, UPDATES
 from clawvm_es.views.reading import models, moment_of, version_at
 from clawvm_es.views.titles import Titles, opened_text
 
@@ -88,7 +88,7 @@ def prompt(
         }
         for each in shown.pieces
     ]
-    found = _assembled(shown) | {"uncached_tokens": shown.assembled.uncached_tokens, "pieces": pieces}
+    found = _assembled(log, shown) | {"uncached_tokens": shown.assembled.uncached_tokens, "pieces": pieces}
     return found if outline else found | {"text": shown.text}
 
 
@@ -98,11 +98,15 @@ def provenance(
     """Return the origin of each span of a turn's prompt."""
     shown, spans = spans_of(log, session_id, version_at(log, session_id, version, turn))
     told = [attrs.asdict(span, filter=lambda field, _: field.name != "text") for span in spans]
-    return _assembled(shown) | {"spans": told}
+    return _assembled(log, shown) | {"spans": told}
 
 
-def _assembled(shown: ShownPrompt) -> dict[str, Any]:
+def _assembled(log: EventLog, shown: ShownPrompt) -> dict[str, Any]:
+    with models(log) as view:
+        turns = [row for row in view.rows(TURNS, shown.session_id) if row.turn == shown.turn]
     return {
+        "policy": shown.policy,
+        "provider_tokens": next((row.input_tokens for row in turns if row.input_tokens), None),
         "session_id": shown.session_id,
         "turn": shown.turn,
         "version": shown.version,

@@ -15,6 +15,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import (
     Boundary,
+    Cut,
     Evidence,
     Op,
     RecallOutcome,
@@ -120,15 +121,20 @@ class Life(RuleBasedStateMachine):
         number = len(self.given.state.updates) + 1
         self.given.when(e.UpdateStaged(number, update(op=op, base_version=base)))
 
-    @rule(boundary=st.sampled_from(list(Boundary)))
-    def boundary(self, boundary):
-        """Reach a boundary, with all dirty pages staged."""
+    @rule(boundary=st.sampled_from(list(Boundary)), cut=st.none() | st.sampled_from(list(Cut)), data=st.data())
+    def boundary(self, boundary, cut, data):
+        """Reach a boundary, with all dirty pages staged; sometimes it says what the harness cut and put back."""
         state = self.given.state
         staged = tuple(
             StagedPage(page_id, UpdateFacts(page_id, Op.SET_WITH_VERSION, HASH, 1, Evidence(page_id=page_id)))
             for page_id in state.dirty
         )
-        self.given.when(e.BoundaryReached(boundary, Trigger.CALLER, staged))
+        moved = ((), ())
+        if cut is not None and state.pages:
+            ids = st.lists(st.sampled_from(sorted(state.pages)), max_size=3, unique=True).map(tuple)
+            moved = (data.draw(ids), data.draw(ids))
+        left, returned = moved[0], tuple(page_id for page_id in moved[1] if page_id not in moved[0])
+        self.given.when(e.BoundaryReached(boundary, Trigger.RECORDED, staged, cut=cut, left=left, returned=returned))
 
     @precondition(lambda self: self.given.state.pages)
     @rule(data=st.data(), outcome=st.sampled_from(list(RecallOutcome)))
