@@ -113,5 +113,7 @@ def _count(outcome: Outcome, event: e.Event) -> None:
     outcome.figures.count(event)
     if isinstance(event, e.PageUsed):
         outcome.hits.append(True)
-    elif isinstance(event, e.PageResolved) or (isinstance(event, e.FaultObserved) and event.fault in NEED_FAULTS):
+    elif isinstance(event, e.PageResolved | e.NeedUnmet) or (
+        isinstance(event, e.FaultObserved) and event.fault in NEED_FAULTS
+    ):
         outcome.hits.append(False)

@@ -11,14 +11,17 @@ import attrs
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import ShownPrompt, prompt_at
 from clawvm_es.history.provenance import provenance as spans_of
-from clawvm_es.journal.lineage import event_at
+from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.ports import EventLog
-from clawvm_es.model.events import PageWritten
+from clawvm_es.model.events import ModelResponded, PageWritten
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
-from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, TURNS, UPDATES
+from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
 from clawvm_es.views.reading import models, moment_of, version_at
 from clawvm_es.views.titles import Titles, opened_text
+
+_FOLLOWING = 64
+"""Events after an assembly among which its answer is looked for."""
 
 
 def pages(
@@ -102,11 +105,11 @@ def provenance(
 
 
 def _assembled(log: EventLog, shown: ShownPrompt) -> dict[str, Any]:
-    with models(log) as view:
-        turns = [row for row in view.rows(TURNS, shown.session_id) if row.turn == shown.turn]
+    following = read_session(log, shown.session_id, shown.version, shown.version + _FOLLOWING)
+    answers = (row.data for row in following if row.turn == shown.turn and isinstance(row.data, ModelResponded))
     return {
         "policy": shown.policy,
-        "provider_tokens": next((row.input_tokens for row in turns if row.input_tokens), None),
+        "provider_tokens": next((answer.input_tokens for answer in answers if answer.input_tokens), None),
         "session_id": shown.session_id,
         "turn": shown.turn,
         "version": shown.version,

@@ -96,3 +96,17 @@ def test_sessions_tell_what_was_used_and_lost(run, journal):
     _, out, _ = run("sessions", journal)
     assert "compactions" in out and "lost" in out and "input tokens" in out
     assert run("sessions", journal, "--since", "yesterday")[0] == 2
+
+
+def test_a_prompt_says_whose_it_is_and_what_the_recorded_call_had(run, journal):
+    """As recorded, in pages; under a policy as that would have sent it; both beside the provider's count."""
+    code, out, _ = run("prompt", journal, "-s", "demo", "--turn", "16", "--outline")
+    assert code == 0 and "turn 16: 154 tokens as recorded, in pages; the recorded call had 3,192" in out
+    found = json.loads(run("prompt", journal, "-s", "demo", "--turn", "16", "--json")[1])
+    assert (found["policy"], found["provider_tokens"], found["matches_commitment"]) == ("recorded", 3192, None)
+    assert found["text"].startswith("<page") and [each["page_id"] for each in found["pieces"]] == [
+        "p30",
+        "p31",
+        "p32",
+    ]
+    assert run("why", journal, "p4", "-s", "demo", "--turn", "16")[1].startswith("p4 was absent")
