@@ -3,6 +3,7 @@
 The history is what happened. A step of the trajectory may hold the messages that its model was given: where an
 observation among them differs from the history, a history processor took it out. Before 1.0 a call is a command line
 in the answer, and its result a message of the user. mini-swe-agent writes `messages` alone, with commands in fences.
+SWE-agent itself records the tokens of a session alone, which are those of no answer: they are counted as such.
 """
 
 from __future__ import annotations
@@ -93,6 +94,9 @@ def _session(session: Fields) -> Transcript:
             state.cwd = (_folder(steps[answers - 1]) if 0 < answers <= len(steps) else "") or state.cwd
             answers += 1
         _message(state, message, line)
+    stats = session.fields("info").fields("model_stats")
+    state.into.line = 0
+    state.into.skip(Skip.UNCLAIMED_USAGE, stats.count("tokens_sent") + stats.count("tokens_received") > 0)
     return state.into
 
 

@@ -60,7 +60,9 @@ def test_real_trajectories_are_counted_as_their_histories_have_it(traces: Path) 
         dropped = [s for s in recording.steps if isinstance(s, ContextDropped)]
         last = frozenset(range(1, dropped[-1].lines.first)) - dropped[-1].kept_lines if dropped else set()
         assert last == elided, path.name
-        assert not recording.skipped.keys() - {"call_without_result"}, path.name
+        spent = raw["info"]["model_stats"]["tokens_sent"]
+        assert recording.skipped.get("usage_without_answer", 0) == bool(spent), path.name
+        assert not recording.skipped.keys() - {"call_without_result", "usage_without_answer"}, path.name
 
 
 def test_an_identity_that_stays_while_the_file_grows(traces: Path) -> None:
