@@ -34,7 +34,7 @@ def test_odd_files_leave_the_others_alone(tmp_path):
     block = {
         "type": "assistant",
         "uuid": "x",
-        "sessionId": "odd",
+        "sessionId": "abc",
         "message": {"id": "m", "content": [{"type": {}}, "x"]},
     }
     rows = [
