@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clawvm_es.cli.options import OTHER_POLICIES, complete_policies, group_option, json_option, wait_option
+from clawvm_es.cli.options import (
+    OTHER_POLICIES,
+    complete_policies,
+    group_option,
+    json_option,
+    secrets_option,
+    wait_option,
+)
 from clawvm_es.cli.place import made_journal_option
 
 if TYPE_CHECKING:
@@ -42,7 +49,7 @@ INTERVAL_S = 1.0
 @click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
 @click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
 @click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
-@click.option("--hide-secrets", is_flag=True, help="Replace credentials of known forms by their kind.")
+@secrets_option
 @group_option
 @wait_option
 @json_option

@@ -23,6 +23,7 @@ from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
 from clawvm_es.core.state import State
 from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
+from clawvm_es.files import forget_followed
 from clawvm_es.history.reach import Reach, touches
 from clawvm_es.history.titles import title_of
 from clawvm_es.journal.codec import named_commitments
@@ -146,6 +147,7 @@ def redact(
             continue
         projections.catch_up(log)
         status = erasing(log, "redact").scrub(_forms(gone))
+        forget_followed(log.place)
         return _redaction(log, reach, trails, gone, str(status), texts)
     raise VersionConflict("other writers were faster each time", hint="try again when they are done")
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import os
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,18 +23,18 @@ import msgspec
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, JournalError, UnreadableInput, UsageError
-from clawvm_es.importers import own_file, read
-from clawvm_es.importers.detect import LOOKED_AT, detect_bytes, detect_lines
-from clawvm_es.importers.format import Growth, Part, Reader, nothing
+from clawvm_es.importers import own_file, read, read_bytes
+from clawvm_es.importers.detect import load
+from clawvm_es.importers.ends import end_answers, find_end
+from clawvm_es.importers.format import Growth, Part, Reader
 from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.given import Differs, Given
 from clawvm_es.importers.growing import Line, Stamp, digest_upto, lines, open_text
 from clawvm_es.importers.importing import SUFFIXES
 from clawvm_es.importers.kept import Kept, Place
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
-from clawvm_es.importers.records import read_line
 from clawvm_es.importers.replay import Replayed, ReplaySettings, names_of, target
-from clawvm_es.observe.fields import parse_json
+from clawvm_es.importers.rows import format_of, read_one
 from clawvm_es.observe.steps import ModelMessage, ToolResult
 
 OPEN_FILES: Final = 4
@@ -199,7 +199,7 @@ class Follower:
         A subagent that is recorded otherwise is left as it is: another file shows more of it. Raises `UsageError`
         where the file was rewritten.
         """
-        end = _End(self, path, differs, again.ended).find() if len(again.ended) < ENDS_MAX else None
+        end = find_end(path, differs, again.ended, self.format) if len(again.ended) < ENDS_MAX else None
         if end is not None:
             return attrs.evolve(again, ended=again.ended | {end})
         if differs.linked and differs.recorded_id not in again.shown:
@@ -218,10 +218,10 @@ class Follower:
                 place = None
             if place is None:
                 self._let_go_of(given)
-                format_ = self._format_of(path, file)
-                if format_ is None:
+                found = format_of(path, file, self.format, self.final)
+                if found is None:
                     return []
-                reader, again = self._reader_of(format_, path, file), again or _Again()
+                (format_, reader), again = found, again or _Again()
                 state = reader.begin() if reader else None
                 place = Place(format_, state, ended=set(again.ended), shown=set(again.shown))
             reader = TABLE[place.format].reader
@@ -233,37 +233,6 @@ class Follower:
     def _fits(self, place: Place, file: BinaryIO) -> bool:
         """Tell whether a file still begins with what was taken, and the journal holds what was given for it."""
         return digest_upto(file, place.end).hexdigest() == place.digest and self._holds(place.given)
-
-    def _format_of(self, path: str, file: BinaryIO) -> str | None:
-        """The format of a file; None while there is nothing whole in it."""
-        if self.format is not None:
-            return self.format
-        if found := detect_lines(self._head(file), path):
-            return found
-        file.seek(0)
-        data = file.read()
-        if not data.strip():
-            return None
-        try:
-            return detect_bytes(data, path)
-        except UnreadableInput:
-            if b"\n" in data or self.final or _is_whole(data):
-                raise
-            return None  # its first line is being written
-
-    def _reader_of(self, format_: str, path: str, file: BinaryIO) -> Reader | None:
-        """The reader of a file of lines; None for a document, which some formats of lines have, too."""
-        row = TABLE[format_]
-        if row.reader is None or row.is_session is nothing:
-            return row.reader
-        return row.reader if detect_lines(self._head(file), path) == format_ else None
-
-    def _head(self, file: BinaryIO) -> bytes:
-        """The first lines of a file that are whole."""
-        file.seek(0)
-        return b"".join(
-            line for line in (file.readline() for _ in range(LOOKED_AT)) if self.final or line.endswith(b"\n")
-        )
 
     # --------------------------------------------------------------------------------------- lines
 
@@ -287,8 +256,7 @@ class Follower:
             read_one(reader, place.state, line, skips)
             if line.whole:
                 place.line, place.end, place.digest = line.number, line.end, digest.hexdigest()
-            if any(number == line.number for _, number in place.ended):
-                _end(reader, place, line.number)
+            end_answers(reader, place.state, place.ended, line.number)
             if line.number % LINES_AT_ONCE == 0 and not at_once:
                 self._drain(path, place, given, reader)
         if self.final:
@@ -333,7 +301,8 @@ class Follower:
         every = reader.parts(place.state)
         if not place.names.keys() <= {part.session_id for part in every} | place.shown:
             raise _Renamed
-        parts = [part for part in every if part.into.steps or part.session_id in given or final]
+        here = [part for part in every if not self._elsewhere(path, part, place)]
+        parts = [part for part in here if part.into.steps or part.session_id in given or final]
         if not parts:
             return
         if any(not part.session_id for part in parts):
@@ -343,7 +312,7 @@ class Follower:
         stubs = {part.session_id: _stub(part, place.format, path) for part in every}
         names = names_of(list(stubs.values()), self.settings.name)
         for part in parts:
-            if (part.into.began_us is None and not final) or self._elsewhere(path, part, place):
+            if part.into.began_us is None and not final:
                 continue
             if place.names.setdefault(part.session_id, names[part.session_id]) != names[part.session_id]:
                 raise UsageError(f"{path}: holds several sessions", hint="follow it without --as")
@@ -376,17 +345,17 @@ class Follower:
     def _take_again(self, path: str, place: Place, given: dict[str, Given], stamp: Stamp) -> list[Replayed]:
         """Read a file again that is no file of lines; its last answer is held back."""
         row = TABLE[place.format]
-        if row.growth is Growth.UNNAMED and not self.final:
+        if row.growth is not Growth.READ_AGAIN and not self.final:
             raise UnreadableInput(
                 f"{path}: a file of format {row.name} cannot be followed: {row.growth.value}",
                 hint="import it, or follow it with --final, when it is complete",
             )
-        recordings = read(Path(path), place.format)
+        recordings = self._read_again(path, place.format)
         names = names_of(recordings, self.settings.name)
         found: list[Replayed] = []
         for recording in recordings:
             steps = recording.steps if self.final else settled(recording.steps)
-            if not steps and not self.final:
+            if not (self.final or recording.opened or any(isinstance(step, ModelMessage) for step in steps)):
                 continue
             place.given.pop(names[recording.session_id], None)
             with self._given(recording, names, place) as to:
@@ -397,6 +366,17 @@ class Follower:
         place.stamp, place.final = stamp, self.final
         self._kept.save(path, place, resumable=False)
         return found
+
+    def _read_again(self, path: str, format_: str) -> tuple[Recording, ...]:
+        """The sessions of a file, without a last line that is being written."""
+        try:
+            return read(Path(path), format_)
+        except UnreadableInput:
+            data = load(Path(path))
+            end = data.rfind(b"\n") + 1
+            if self.final or end in (0, len(data)):
+                raise
+            return read_bytes(data[:end], path, format_)
 
     # ------------------------------------------------------------------------------------- letting go
 
@@ -414,28 +394,6 @@ class Follower:
         """Drop what is known of a file that could not be taken."""
         self._let_go_of(given)
         self._open.pop(path, None)
-
-
-def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:
-    """Let a reader read a line."""
-    for record in read_line(line.raw, line.number, skips, last=not line.whole):
-        reader.read(state, record)
-
-
-def _is_whole(data: bytes) -> bool:
-    """Tell whether bytes are one JSON text."""
-    try:
-        parse_json(data.decode("utf-8", "surrogatepass").strip())
-    except ValueError:
-        return False
-    return True
-
-
-def _end(reader: Reader, place: Place, number: int) -> None:
-    """End the answers that were taken at a line."""
-    for part in reader.parts(place.state):
-        if (part.session_id, number) in place.ended:
-            part.into.flush()
 
 
 def settled(steps: Sequence[RecordedStep]) -> Sequence[RecordedStep]:
@@ -496,55 +454,3 @@ class _Again:
     ended: frozenset[tuple[str, int]] = frozenset()
     shown: frozenset[str] = frozenset()
     at_once: bool = False
-
-
-@attrs.define
-class _End:
-    """Finds the line after which an answer was taken before it was whole: by an import, or with `final`."""
-
-    follower: Follower
-    path: str
-    differs: Differs
-    ended: Collection[tuple[str, int]]
-
-    def find(self) -> tuple[str, int] | None:
-        """The session's recorded id and the line; None where the file says something else than the session."""
-        with open_text(self.path) as file:
-            format_ = self.follower._format_of(self.path, file)
-            reader = TABLE[format_].reader if format_ else None
-            if format_ is None or reader is None or not isinstance(self.differs.step, ModelMessage):
-                return None
-            file.seek(0)
-            place = Place(format_, reader.begin(), ended=set(self.ended))
-            return self._search(file, place, reader, self.differs.line)
-
-    def _search(self, file: BinaryIO, place: Place, reader: Reader, first: int) -> tuple[str, int] | None:
-        best = None
-        for line in lines(file, 0, 0, digest_upto(file, 0)):
-            read_one(reader, place.state, line, Skips())
-            _end(reader, place, line.number)
-            if line.number < first:
-                self._steps(reader, place.state)
-                continue
-            taken = self._steps(reader, place.state)
-            if line.number > first and taken:  # the answer has ended
-                break
-            flushed = copy.deepcopy(place.state)
-            for part in reader.parts(flushed):
-                if part.session_id == self.differs.recorded_id:
-                    part.into.flush()
-            fit = self.differs.fits(self._steps(reader, flushed))
-            if fit is not None:
-                best = (self.differs.recorded_id, line.number)
-                if fit:
-                    break
-        return best
-
-    def _steps(self, reader: Reader, state: object) -> list[RecordedStep]:
-        """The steps of the session, taken from a state; those of others are dropped."""
-        found: list[RecordedStep] = []
-        for part in reader.parts(state):
-            steps = part.into.take()
-            if part.session_id == self.differs.recorded_id:
-                found.extend(steps)
-        return found

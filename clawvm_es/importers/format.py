@@ -52,6 +52,7 @@ class Growth(Enum):
     """Ways in which a file is followed that has no reader of lines."""
 
     READ_AGAIN = "it is read again when it has changed"
+    UNORDERED = "its rows come in the order in which things ended, not in which they happened"
     UNNAMED = "its sessions are named by their whole content, so they get another name when it grows"
 
 

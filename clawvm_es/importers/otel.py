@@ -16,7 +16,7 @@ import attrs
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.document import read_document
-from clawvm_es.importers.format import Format
+from clawvm_es.importers.format import Format, Growth
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.otel_messages import messages_of, system_of
 from clawvm_es.importers.otlp import Span, is_span, listed, spans_in
@@ -329,4 +329,4 @@ def _is_session(value: object) -> bool:
     )
 
 
-FORMAT: Final = Format(NAME, parse, tools="otel", is_session=_is_session)
+FORMAT: Final = Format(NAME, parse, tools="otel", is_session=_is_session, growth=Growth.UNORDERED)

@@ -20,14 +20,17 @@ import pytest
 from clawvm_es import Journal
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.files import FOLLOWED
-from clawvm_es.importers import follow, read_bytes
-from clawvm_es.importers.following import AS_RECORDED, Follower, read_one, settled
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.importers import export_trace, follow, read_bytes
+from clawvm_es.importers.following import AS_RECORDED, Follower, settled
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.formats import TABLE
 from clawvm_es.importers.growing import lines
 from clawvm_es.importers.kept import _Loader
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
 from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.importers.rows import read_one
+from clawvm_es.observe.steps import ModelMessage
 from tests.importers.bases import LINES
 
 OF_LINES = sorted(name for name, row in TABLE.items() if row.reader)
@@ -442,6 +445,84 @@ def test_whole_sessions_in_one_text_are_read_again_or_refused(tmp_path: Path, jo
         follow(journal, path)
     assert follow(journal, path, final=True).appended
     assert follow(journal, tmp_path / "chat.json", final=True).unchanged == 1
+
+
+def of_documents(traces: Path) -> Iterator[tuple[str, dict[str, Any], list[dict[str, Any]]]]:
+    """Recorded files of one JSON text, each with the texts that it was before."""
+    for path in sorted((traces / "gemini").glob("*.json")):
+        whole = json.loads(path.read_bytes())
+        sizes = range(1, len(whole["messages"]))
+        yield path.name, whole, [{**whole, "messages": whole["messages"][:n]} for n in sizes]
+    for path in sorted((traces / "sweagent").glob("*.traj")):
+        whole = json.loads(path.read_bytes())
+        sizes = range(2, len(whole["history"]))
+        yield path.name, whole, [{**whole, "history": whole["history"][:n]} for n in sizes]
+    for path in sorted((traces / "openhands").glob("*.jsonl")):
+        for line in path.read_bytes().splitlines()[:1]:
+            whole = json.loads(line)
+            sizes = range(3, len(whole["history"]), 5)
+            yield path.name, whole, [{**whole, "history": whole["history"][:n]} for n in sizes]
+
+
+def test_law_of_files_that_are_read_again(traces: Path) -> None:
+    """LAW-FOLLOW-1: what is settled of an earlier text of a document is the beginning of what the whole gives."""
+    for name, whole, earlier in of_documents(traces):
+        steps = {each.session_id: each.steps for each in read_bytes(json.dumps(whole).encode(), name)}
+        for number, text in enumerate(earlier):
+            for recording in read_bytes(json.dumps(text).encode(), name):
+                found = tuple(settled(recording.steps))
+                if any(isinstance(step, ModelMessage) for step in found):
+                    assert found == steps[recording.session_id][: len(found)], (name, number)
+
+
+def test_a_document_that_grows(tmp_path: Path, journal: Journal) -> None:
+    """A document is read again when it has changed, and makes the inputs of its import."""
+    path, whole = tmp_path / "session.json", {"sessionId": "g", "projectHash": "h", "startTime": AT % 0}
+    said = [{"id": f"u{n}", "type": "user", "timestamp": AT % n, "content": f"message {n}"} for n in range(4)]
+    told = [{"id": f"m{n}", "type": "gemini", "timestamp": AT % n, "content": f"answer {n}"} for n in range(4)]
+    messages = [each for pair in zip(said, told, strict=True) for each in pair]
+    for number in range(len(messages) + 1):
+        path.write_text(json.dumps({**whole, "messages": messages[:number]}))
+        follow(journal, path)
+    follow(journal, path, final=True)
+    assert inputs(journal) == imported(tmp_path, path.read_bytes())
+
+
+def test_a_trace_of_ours_that_grows(tmp_path: Path, live: Path, journal: Journal) -> None:
+    """A `clawvm-trace` is read again, without the line that is being written."""
+    live.write_bytes(as_lines(CLAUDE))
+    follow(journal, live, final=True)
+    data = "".join(export_trace(journal.log, "s1")).encode()
+    path = tmp_path / "s1.trace.jsonl"
+    with Journal.open(tmp_path / "again.db", seed=1) as again:
+        for end in (data.index(b"\n", data.index(b"session_opened")) + 1, len(data) // 2, len(data)):
+            path.write_bytes(data[:end])
+            assert not follow(again, path).refused
+        assert [said[1:4] for said in inputs(again)["s1"]] == [said[1:4] for said in inputs(journal)["s1"]]
+
+
+def test_an_erasure_takes_what_is_kept(tmp_path: Path, live: Path, journal: Journal) -> None:
+    """What is kept of followed files may hold texts: an erasure removes it."""
+    live.write_bytes(as_lines(CLAUDE))
+    follow(journal, live)
+    assert any((tmp_path / f"j.db{FOLLOWED}").iterdir())
+    assert redact(journal.log, Target("s1", page_id="p1"), at_us=1).status == "erased"
+    assert not (tmp_path / f"j.db{FOLLOWED}").exists()
+    assert follow(journal, live).appended == 0
+
+
+def test_own_files_of_subagents_win(tmp_path: Path, journal: Journal) -> None:
+    """A subagent that a file shows is taken from its own file, which is followed too."""
+    nested = claude(2, "assistant", [{"type": "text", "text": "Shown."}], id="m9", usage=USAGE)
+    shows = {**claude(1, "user", ""), "type": "progress", "data": {"type": "agent_progress", "agentId": "a1"}}
+    shows["data"]["message"] = nested
+    main, own = tmp_path / "s1.jsonl", tmp_path / "agent-a1.jsonl"
+    main.write_bytes(as_lines([claude(0, "user", "Go."), shows, claude(3, "user", "On.")]))
+    rows = [{**row, "isSidechain": True, "agentId": "a1"} for row in (claude(5, "user", "Look."), nested)]
+    own.write_bytes(as_lines([*rows, {**claude(6, "user", "More."), "isSidechain": True, "agentId": "a1"}]))
+    found = follow(journal, main)
+    assert {each.session_id: each.source for each in found.taken} == {"s1": str(main), "s1/agent-a1": str(own)}
+    assert follow(journal, main).unchanged == 2
 
 
 def test_nothing_whole_is_nothing(live: Path, journal: Journal) -> None:

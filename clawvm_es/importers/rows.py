@@ -1,0 +1,61 @@
+"""Formats of files that are followed, told by their first rows; and rows, given to a reader one after another."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers.detect import LOOKED_AT, detect_bytes, detect_lines
+from clawvm_es.importers.format import Reader
+from clawvm_es.importers.formats import TABLE
+from clawvm_es.importers.growing import Line
+from clawvm_es.importers.recording import Skips
+from clawvm_es.importers.records import read_line, utf8
+from clawvm_es.observe.fields import parse_json
+
+
+def format_of(
+    path: str, file: BinaryIO, named: str | None = None, final: bool = False
+) -> tuple[str, Reader | None] | None:
+    """The format of a file, and the reader of its lines where it has lines; None while nothing in it is whole.
+
+    A format that is `named` is not looked for. Raises `UnreadableInput`.
+    """
+    file.seek(0)
+    head = [line for line in (file.readline() for _ in range(LOOKED_AT)) if final or line.endswith(b"\n")]
+    if named is not None:
+        return named, TABLE[named].reader if _is_row(head, named) else None
+    if found := detect_lines(b"".join(head), path):
+        return found, TABLE[found].reader
+    file.seek(0)
+    data = file.read()
+    if not data.strip():
+        return None
+    try:
+        found = detect_bytes(data, path)
+    except UnreadableInput:
+        if b"\n" in data or final or _value(data) is not None:
+            raise
+        return None  # its first line is being written
+    return found, TABLE[found].reader if _is_row(data.splitlines(), found) else None
+
+
+def _is_row(head: list[bytes], format_: str) -> bool:
+    """Tell whether the first line of a file of a format is a row, not a whole session or the beginning of one."""
+    first = next((line for line in head if line.strip()), b"")
+    value = _value(utf8(first))
+    return isinstance(value, dict) and not TABLE[format_].is_session(value)
+
+
+def _value(data: bytes) -> object:
+    """The value of bytes that are one JSON text; None where they are not."""
+    try:
+        return parse_json(data.decode("utf-8", "surrogatepass").strip())
+    except ValueError:
+        return None
+
+
+def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:
+    """Let a reader read a line."""
+    for record in read_line(line.raw, line.number, skips, last=not line.whole):
+        reader.read(state, record)
