@@ -71,12 +71,15 @@ def import_(
     """
     from clawvm_es.cli.output import counted, progress
     from clawvm_es.engine.journal import Journal
-    from clawvm_es.errors import UsageError
+    from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.importers.importing import DEFAULT_FOLDER, find, import_files
 
     if name is not None and reimport is not None:
         raise UsageError("--as and --reimport both name the session", hint="give one of them")
-    files = find(paths or [os.path.expanduser(DEFAULT_FOLDER)], latest)
+    folder = os.path.expanduser(DEFAULT_FOLDER)
+    if not paths and not os.path.isdir(folder):
+        raise UnreadableInput(f"{folder}: there is no such folder", hint="name files or folders to import")
+    files = find(paths or [folder], latest)
     if reimport is not None and len(files) != 1:
         raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:

@@ -6,12 +6,13 @@ import json
 import shutil
 from importlib.resources import as_file, files
 
+import attrs
 import pytest
 
 from clawvm_es.cli import importing as verb
 from clawvm_es.cli import output
 from clawvm_es.cli.output import text_width
-from clawvm_es.importers import importing
+from clawvm_es.importers import formats, importing, replay
 
 ROW = {"type": "user", "uuid": "u", "sessionId": "short", "message": {"role": "user", "content": "hello"}}
 
@@ -137,6 +138,17 @@ def test_without_a_path_the_sessions_of_claude_code_are_imported(run, session, t
     monkeypatch.setenv("CLAWVM_JOURNAL", str(tmp_path / "j.db"))
     code, out, _ = run("import", "--latest")
     assert code == 0 and "27 turns" in out and f"journal {tmp_path / 'j.db'}" in out
+
+
+def test_what_another_importer_recorded_is_left_as_it_is(run, session, tmp_path, monkeypatch):
+    """Exit code 0, and how to record it anew."""
+    other = {name: attrs.evolve(row, version=99) for name, row in formats.TABLE.items()}
+    with monkeypatch.context() as patched:
+        patched.setattr(replay, "TABLE", other)
+        assert run("import", session, "-j", tmp_path / "j.db")[0] == 0
+    (tmp_path / "j.db.imports").unlink()
+    code, out, _ = run("import", session, "-j", tmp_path / "j.db")
+    assert code == 0 and "recorded by importer 99; --reimport NAME" in out
 
 
 def test_many_sessions_are_a_table_of_which_the_worst_are_told(run, session, tmp_path):

@@ -47,7 +47,7 @@ def prompt(events):
 
 
 def test_everything_stands_in_full_in_the_order_in_which_it_came():
-    """No budget binds: pages enter the prompt in full, and stay."""
+    """LAW-RECORDED-1: no budget binds, pages enter the prompt in full, and stay."""
     given = recorded(page(1, PageType.PLAN, tokens=10**6), page(2, tokens=5))
     assert said(given.turn()) == [("p1", ALL), ("p2", ALL)]
     assert said(given.when(page(3))) == []
