@@ -461,6 +461,8 @@ def _boundary_reached(state: State, event: e.BoundaryReached) -> None:
         state.updates[again.update].facts = again.facts
     if event.boundary in (Boundary.COMPACT, Boundary.RESET) and event.cut is not Cut.REWIND:
         state.boundary_version = state.version
+    if state.as_recorded:
+        recorded.taken_out(state, event)
     if event.cut is Cut.REWIND:
         for page_id in event.left:
             _set_aside(state, state.pages[page_id])
@@ -468,7 +470,7 @@ def _boundary_reached(state: State, event: e.BoundaryReached) -> None:
         if state.pages[page_id].away:
             _put_back(state, state.pages[page_id])
     if state.as_recorded:
-        recorded.moved(state, event)
+        recorded.put_back(state, event)
 
 
 def _update_validated(state: State, event: e.UpdateValidated) -> None:

@@ -156,8 +156,8 @@ def _take_out(state: State, places: tuple[int, ...], said: str) -> None:
     state.cut = True
 
 
-def moved(state: State, reached: e.BoundaryReached) -> None:
-    """Fold a boundary on arguments, on pages that are about to stand there, and on those that it put back."""
+def taken_out(state: State, reached: e.BoundaryReached) -> None:
+    """Fold a boundary on arguments, on thoughts, and on pages that are about to stand there."""
     gone = dict.fromkeys(leaving(state, reached))
     unplaced = [page_id for page_id in gone if state.arrivals.pop(page_id, "") is None]
     if gone and reached.cut is not Cut.MICRO and reached.boundary in _CUTTING:
@@ -168,6 +168,10 @@ def moved(state: State, reached: e.BoundaryReached) -> None:
             _take_out(state, (state.thought.pop(version),), f"-thoughts {version}")
         for call in calls:
             _take_out(state, (state.asked.pop(call),), f"-call {call}")
+
+
+def put_back(state: State, reached: e.BoundaryReached) -> None:
+    """Fold a boundary on the pages that it put back."""
     for page_id in reached.returned:
         if page_id not in state.resident and state.holdable(state.pages[page_id]):
             state.arrivals[page_id] = None

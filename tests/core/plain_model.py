@@ -173,8 +173,13 @@ class Call:
 class Copy:
     """A copy of a page in the recorded context."""
 
-    page_id: str
+    page_id: str  # or a call, or thoughts, by number
     tokens: int
+
+    @property
+    def kind(self) -> str:
+        """Whether it is a page, arguments or thoughts."""
+        return self.page_id.partition(" ")[0] if " " in self.page_id else "page"
 
 
 class Plain:
@@ -969,6 +974,11 @@ class Plain:
         else:
             self.early[event.call] = (self.version, event.status)
 
+    def _see_model_responded(self, event: e.ModelResponded) -> None:
+        if self.recorded and event.thinking is not None and event.thinking_tokens:
+            self.context.append(Copy(f"thoughts {self.version}", event.thinking_tokens))
+            self.chain = sha256(f"{self.chain}\nthoughts {self.version}".encode()).hexdigest()
+
     def _see_update_staged(self, event: e.UpdateStaged) -> None:
         self.updates.append((event.facts, None))
 
@@ -976,6 +986,8 @@ class Plain:
         self.updates.extend((staged.update, staged.page_id) for staged in event.staged)
         if event.boundary in (Boundary.COMPACT, Boundary.RESET) and event.cut is not Cut.REWIND:
             self.boundary = self.version
+        if self.recorded:
+            self._take_out(event)
         for page_id in event.left if event.cut is Cut.REWIND else ():
             self.pages[page_id].away = True
             for order in (self.arrivals, self.dirty, self.requirement):
@@ -988,24 +1000,41 @@ class Plain:
                 _last(self.dirty, page_id, page.dirty)
                 _last(self.requirement, page_id, page.required)
         if self.recorded:
-            taken = self._taken(event)
-            for page_id in taken:
-                _last(self.arrivals, page_id, False)
-            cuts = event.boundary in (Boundary.COMPACT, Boundary.RESET, Boundary.PRUNE) and event.cut is not Cut.MICRO
-            if taken and cuts:
-                self._forget_arguments({*self.resident, *self.arrivals} - {*taken})
             for page_id in event.returned:
                 if page_id not in self.resident and page_id not in self.arrivals and self.pages[page_id].offered:
                     self.arrivals.append(page_id)
 
-    def _forget_arguments(self, stands: set[str]) -> None:
-        """Arguments leave with the pages of their results, and where they have none."""
-        for copy in [copy for copy in self.context if copy.page_id.startswith("call ")]:
-            number = int(copy.page_id.removeprefix("call "))
-            if self.result_pages.get(number) not in stands:
-                self.context.remove(copy)
-                self.chain = sha256(f"{self.chain}\n-{copy.page_id}".encode()).hexdigest()
-                self.cut = True
+    def _take_out(self, event: e.BoundaryReached) -> None:
+        """What a boundary takes out of the recorded context beside the pages that decisions name."""
+        taken = set(self._taken(event))
+        waited = bool(taken & {*self.arrivals})
+        for page_id in taken:
+            _last(self.arrivals, page_id, False)
+        cuts = event.boundary in (Boundary.COMPACT, Boundary.RESET, Boundary.PRUNE) and event.cut is not Cut.MICRO
+        if not taken or not cuts:
+            return
+        stands = {*self.resident, *self.arrivals} - taken
+        calls = [copy for copy in self.context if copy.kind == "call" and self._result_of(copy) not in stands]
+        leaves = [copy for copy in self.context if copy in calls or copy.page_id in taken]
+        for copy in [*self._thoughts_before(leaves, waited), *calls]:
+            self.context.remove(copy)
+            self.chain = sha256(f"{self.chain}\n-{copy.page_id}".encode()).hexdigest()
+            self.cut = True
+
+    def _result_of(self, copy: Copy) -> str | None:
+        """The page that holds the result of the call whose arguments a copy is."""
+        return self.result_pages.get(int(copy.page_id.removeprefix("call ")))
+
+    def _thoughts_before(self, leaves: list[Copy], waited: bool) -> list[Copy]:
+        """Thoughts whose answer leaves: what follows them does, or what had not been sent yet did."""
+        found = []
+        for place, copy in enumerate(self.context):
+            if copy.kind != "thoughts":
+                continue
+            after = next((each for each in self.context[place:] if each.kind != "thoughts"), None)
+            if after in leaves if after is not None else waited:
+                found.append(copy)
+        return found
 
     def _see_update_validated(self, event: e.UpdateValidated) -> None:
         self.pending.append(event.update)

@@ -179,7 +179,9 @@ class BesideMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def respond(self, data):
         """The model uses pages."""
-        self.beside.when(e.ModelResponded(needs=self.needs(data)))
+        thinking = data.draw(st.sampled_from([None, HASH]))
+        tokens = data.draw(st.sampled_from([0, 7]))
+        self.beside.when(e.ModelResponded(needs=self.needs(data), thinking=thinking, thinking_tokens=tokens))
 
     @precondition(lambda self: self.state.resident)
     @rule(data=st.data(), pause=st.booleans(), times=st.integers(1, 3))

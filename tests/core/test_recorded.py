@@ -319,3 +319,13 @@ def test_why_says_that_the_harness_took_a_page_out():
         "p3": (Kept.KEPT, Stop.TOP),
         "p4": (ChangeReason.ARRIVAL, Stop.TOP),
     }
+
+
+def test_a_rewind_takes_the_thoughts_of_an_answer_that_no_prompt_had_shown():
+    """The session goes back right after an answer: its thoughts leave with it."""
+    given = recorded(page(1, tokens=100))
+    given.turn()
+    given.when(e.ModelResponded(thinking="0" * 64, thinking_tokens=30))
+    given.when(page(2, PageType.CONVERSATION, tokens=10, author=Author.MODEL))
+    given.when(cut(Cut.REWIND, left=[2], boundary=Boundary.PRUNE))
+    assert prompt(given.turn()).tokens == 100
