@@ -276,6 +276,22 @@ def test_law_in_a_journal(tmp_path: Path, live: Path, format_: str, kept: bool) 
         assert follow(journal, live).appended == 0
 
 
+def test_law_of_traces_in_a_journal(tmp_path: Path, traces: Path) -> None:
+    """LAW-FOLLOW-1: the smallest trace of each format, followed over seeded cuts, makes the inputs of its import."""
+    settings, chance = ReplaySettings(as_recorded=True, counter="lines4"), random.Random(5)
+    for _, (path, *_) in of_lines(traces):
+        data = path.read_bytes()
+        if len(data) > 200_000:
+            continue
+        live = tmp_path / path.name
+        with Journal.open(tmp_path / f"{path.stem}.db", seed=1) as journal:
+            for cut in [*sorted(chance.randrange(len(data)) for _ in range(4)), len(data)]:
+                live.write_bytes(data[:cut])
+                assert not follow(journal, live, settings).refused
+            follow(journal, live, settings, final=True)
+            assert inputs(journal) == imported(tmp_path, data, settings), path.name
+
+
 @pytest.mark.parametrize("line", range(1, len(CLAUDE)))
 def test_a_cut_that_was_taken_whole_goes_on(tmp_path: Path, live: Path, line: int) -> None:
     """C2: a growing file that was finished, or imported, too early is no conflict: its rest is added."""
@@ -499,6 +515,21 @@ def test_a_trace_of_ours_that_grows(tmp_path: Path, live: Path, journal: Journal
             path.write_bytes(data[:end])
             assert not follow(again, path).refused
         assert [said[1:4] for said in inputs(again)["s1"]] == [said[1:4] for said in inputs(journal)["s1"]]
+
+
+def test_no_credential_is_kept(tmp_path: Path, live: Path) -> None:
+    """Where the journal hides credentials, none stands in what is kept of a file; following goes on without."""
+    secret = "ghp_" + "a1B2" * 9
+    rows = [CLAUDE[0], claude(1, "assistant", [{"type": "text", "text": f"It is {secret}."}], id="m1", usage=USAGE)]
+    with Journal.open(tmp_path / "j.db", hide_secrets=True) as journal:
+        for number in (1, 2):
+            live.write_bytes(as_lines(rows[:number]))
+            follow(journal, live)
+        (kept,) = (tmp_path / f"j.db{FOLLOWED}").iterdir()
+        assert secret.encode() not in kept.read_bytes()
+        live.write_bytes(as_lines([*rows, claude(2, "user", "Thanks.")]))
+        assert follow(journal, live).appended
+        assert not any(secret.encode() in path.read_bytes() for path in tmp_path.rglob("j.db*") if path.is_file())
 
 
 def test_an_erasure_takes_what_is_kept(tmp_path: Path, live: Path, journal: Journal) -> None:
