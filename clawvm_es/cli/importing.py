@@ -236,8 +236,8 @@ def _compared(one: Mapping[str, Any]) -> Iterator[str]:
         return
     same, half = one["policies"]
     yield from wrapped(
-        f"clawvm would have lost {same['misses']} at {same['budget']:,} tokens, the harness's largest prompt, and "
-        f"{half['misses']} at half of it",
+        f"clawvm would have lost {same['misses']} at {same['budget']:,} tokens, what the harness's largest prompt "
+        f"held in pages, and {half['misses']} at half of it",
         "  ",
     )
 

@@ -19,7 +19,7 @@ from clawvm_es.model.facts import Boundary, Cut, FaultType, Need, ResourceClass,
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Key, Profile
 
-REDUCER_VERSION: Final = 7
+REDUCER_VERSION: Final = 8
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.

@@ -78,10 +78,14 @@ class Dropped:
 
 @attrs.frozen
 class Losses:
-    """All losses of a session in the order in which they showed, and its boundaries that took pages out."""
+    """All losses of a session in the order in which they showed, and its boundaries that took pages out.
+
+    `held` are the tokens of pages, without arguments and thoughts, in the prompt that held most of them.
+    """
 
     losses: tuple[Loss, ...]
     dropped: tuple[Dropped, ...]
+    held: int = 0
 
     def of(self, *kinds: Kind) -> tuple[Loss, ...]:
         """The losses of some kinds."""
@@ -123,6 +127,9 @@ class _Finder:
     needs: dict[str, Need] = attrs.field(factory=dict)  # page → the last need that it held
     taken: dict[int, _Taken] = attrs.field(factory=dict)
     losses: list[Loss] = attrs.field(factory=list)
+    levels: dict[str, Fidelity] = attrs.field(factory=dict)  # of pages in the prompt
+    tokens: int = 0  # of those
+    held: int = 0
 
     def see(self, row: Recorded) -> None:
         """Take an event."""
@@ -133,6 +140,8 @@ class _Finder:
             self.taken[row.version] = _Taken(row, data)
         elif isinstance(data, e.RepresentationChanged):
             self._changed(row, data)
+        elif isinstance(data, e.PromptAssembled):
+            self.held = max(self.held, self.tokens)
         elif isinstance(data, e.ToolCalled | e.ToolReturned | e.ModelResponded | e.RecallAnswered):
             self.needs.update((each.page_id, need) for need in data.needs for each in need.holders)
         elif isinstance(data, e.NeedUnmet):
@@ -143,7 +152,9 @@ class _Finder:
             self._lost(row, _FAULTS[data.fault], data.page_id, data.call)
 
     def _page(self, data: e.PageWritten) -> None:
+        before = self._standing(data.page_id)
         self.written[data.page_id] = data
+        self.tokens += self._standing(data.page_id) - before
         self.left.pop(data.page_id, None)
         if data.origin.call is not None:
             self.calls.setdefault(data.origin.call, data.origin.first)
@@ -151,7 +162,14 @@ class _Finder:
             last = self.taken[max(self.taken)]
             last.summary = last.summary or last.data.cut is not Cut.REWIND
 
+    def _standing(self, page_id: str) -> int:
+        level = self.levels.get(page_id)
+        return 0 if level is None else self._tokens(page_id, level)
+
     def _changed(self, row: Recorded, data: e.RepresentationChanged) -> None:
+        self.tokens -= self._standing(data.page_id)
+        self.levels[data.page_id] = data.after
+        self.tokens += self._standing(data.page_id)
         if data.reason is not ChangeReason.BOUNDARY:
             self.left.pop(data.page_id, None)
         elif row.cause is not None and row.cause in self.taken:
@@ -186,7 +204,7 @@ class _Finder:
         lost = tuple(
             attrs.evolve(loss, again=self.calls.get(loss.call or 0, 0)) if loss.call else loss for loss in self.losses
         )
-        return Losses(lost, tuple(self._dropped(lost)))
+        return Losses(lost, tuple(self._dropped(lost)), self.held)
 
     def _dropped(self, lost: Iterable[Loss]) -> Iterator[Dropped]:
         by_boundary: dict[int, list[Loss]] = {}

@@ -82,8 +82,8 @@ def imported(
 ) -> dict[str, Any]:
     """The sessions of an import with what their harnesses lost, and the files that were not read.
 
-    Of the `compared` sessions that lost most (None: of all) it also says what `clawvm` would have lost at the size of
-    the harness's largest prompt, and at half of it.
+    Of the `compared` sessions that lost most (None: of all) it also says what `clawvm` would have lost at what the
+    harness's largest prompt held in pages, and at half of it.
     """
     with snapshot(log) as view:
         rows = {row.session_id: row for row in view.rows(SESSIONS)}
@@ -141,15 +141,20 @@ def _summed(log: EventLog, session_id: str, found: Losses) -> dict[str, Any]:
         "unmet": len(found.of(Kind.UNMET)),
         "tokens": sum(loss.tokens for loss in needed),
         "rules": len(rules),
+        "held_tokens": found.held,
         "dearest": [_loss(each, session_id, titles) for each in needed[:DEAREST]],
     }
 
 
 def _policies(log: EventLog, one: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """`clawvm` at the size of the harness's largest prompt, and at half of it, beside what was recorded."""
-    if one["policy"] != RECORDED.name or one["largest_tokens"] < 2:
+    """`clawvm` at what the harness's largest prompt held in pages, and at half of it.
+
+    Arguments and thoughts, which the harness's prompts hold too, are in no prompt of ours.
+    """
+    held = one["lost"]["held_tokens"]
+    if one["policy"] != RECORDED.name or held < 2:
         return []
-    budgets = (one["largest_tokens"], one["largest_tokens"] // 2)
+    budgets = (held, held // 2)
     session_id, titles = one["session_id"], Titles(log)
     found = whatif(log, session_id, [Setting(CLAWVM, budget) for budget in budgets])
     return [

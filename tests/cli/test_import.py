@@ -47,7 +47,7 @@ def test_the_first_screen_says_what_the_harness_lost(run, session, tmp_path):
         "Read docs/pricing.md",
         "25 → 50",
         "2 rules or plans left the prompt",
-        "the harness's largest prompt, and",
+        "what the harness's largest prompt held in pages, and",
         "system prompt and tool schemas are not recorded",
         "open loop",
         str(tmp_path / "j.db"),
@@ -66,7 +66,8 @@ def test_the_document_holds_every_session_with_its_losses(load, session, tmp_pat
     assert (lost["needed_again"], lost["read_again"], lost["unmet"], lost["rules"]) == (5, 2, 3, 2)
     assert lost["dearest"][0]["title"] == "Read docs/pricing.md"
     same, half = one["policies"]
-    assert (same["policy"], same["budget"], half["budget"]) == ("clawvm", one["largest_tokens"], same["budget"] // 2)
+    assert (same["policy"], same["budget"], half["budget"]) == ("clawvm", lost["held_tokens"], same["budget"] // 2)
+    assert 2_000 < lost["held_tokens"] < one["largest_tokens"]  # without arguments
     assert same["misses"] <= half["misses"] and not any(same["faults"].values())
 
 

@@ -60,6 +60,7 @@ def test_a_boundary_tells_what_it_took_and_what_of_it_was_needed(journal):
     assert (dropped.turn, dropped.boundary, dropped.cut, dropped.summary) == (14, "compact", Cut.COMPACT, True)
     assert (dropped.pages, [each.page_id for each in dropped.needed]) == (26, ["p13", "p26", "p13", "p24", "p11"])
     assert dropped.tokens > 2000 and dropped.version == dropped.needed[0].boundary
+    assert found(journal, "recorded").held == dropped.tokens  # it took all that the largest prompt held
 
 
 def test_under_clawvm_losses_are_page_ins_and_no_boundary_takes_anything(journal):
