@@ -33,7 +33,9 @@ _SHOWN_HOOKS: Final = ("SessionStart", "UserPromptSubmit", "")
 _FILES: Final = frozenset(
     ("file", "compact_file_reference", "pdf_reference", "edited_text_file", "selected_lines_in_ide")
 )
-_NAMES: Final = frozenset(("type", "hookName", "hookEvent", "toolUseID", "command", "displayPath", "uuid"))
+_NAMES: Final = frozenset(
+    ("type", "hookName", "hookEvent", "toolUseID", "command", "displayPath", "uuid", "reminderType")
+)
 """Fields that say what an attachment is, not what it says."""
 
 

@@ -52,6 +52,8 @@ class _Session:
     def recordings(self, name: str) -> list[Recording]:
         """The recordings of the session; what the file holds beside them is counted in the first one."""
         parts = self.parts()
+        for run in (self.main, *self.agents.values()):
+            run.end()
         if parts[0].into is not self.main.into:
             parts[0].into.skipped.update(self.main.into.skipped)
         return [

@@ -115,6 +115,12 @@ class Run:
         self.tree.copied(uuid, first)
         return False
 
+    def end(self) -> None:
+        """Count the parents that were no rows; what the first row hangs on may stand in another file."""
+        for unit, line in self.tree.awaited.values():
+            if unit > 1 and self.told:
+                self.into.skipped.add(Skip.UNKNOWN_PARENT, line)
+
     # ------------------------------------------------------------------------------------------ answers
 
     def _assistant(self, row: Row) -> None:
@@ -160,10 +166,7 @@ class Run:
 
     def _begin(self, row: Row) -> None:
         """Begin a unit of the tree; where it hangs on another than the newest, the context is the path to that."""
-        unknown, begun = self.tree.unknown, self.tree.leaf > 0
         stands = self.tree.begin(row.uuid, row.line, row.parent)
-        if self.told and begun:  # a subagent's first row hangs on its parent's, and progress shows a part
-            self.into.skip(Skip.UNKNOWN_PARENT, self.tree.unknown - unknown)
         if stands is not None:
             self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, stands, cut=Cut.REWIND))
 

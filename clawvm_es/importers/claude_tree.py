@@ -35,7 +35,7 @@ class Tree:
     leaf: int = 0
     answers: dict[str, int] = attrs.field(factory=dict)  # message id → unit
     calls: dict[str, int] = attrs.field(factory=dict)  # call id → unit
-    unknown: int = 0  # parents that are no row
+    awaited: dict[str, tuple[int, int]] = attrs.field(factory=dict)  # parents that are no row yet → child, its line
     _units: list[Unit] = attrs.field(factory=lambda: [Unit()])
     _of: dict[str, int] = attrs.field(factory=dict)  # uuid of a row → its unit
     _lines: dict[str, int] = attrs.field(factory=dict)  # uuid → line
@@ -54,12 +54,15 @@ class Tree:
     def begin(self, uuid: str, line: int, parent: str | None = LAST) -> frozenset[int] | None:
         """Begin a unit; if it hangs on another one than the newest, the lines that stand in the context from now on.
 
-        `parent` is the uuid of a row, None for the root.
+        `parent` is the uuid of a row, None for the root. A row may come after those that hang on it.
         """
-        before = 0 if parent is None else self._found(parent)
-        if before is None:
-            self.unknown += 1
-            before = self.leaf
+        if uuid in self.awaited:
+            self._insert(uuid, line, parent)
+            return None
+        found = 0 if parent is None else self._found(parent)
+        if found is None and parent is not None:
+            self.awaited.setdefault(parent, (len(self._units), line))
+        before = self._or_leaf(found)
         branches = before != self.leaf
         if branches:
             self._active = set(self._path(before))
@@ -117,6 +120,16 @@ class Tree:
     def _or_leaf(self, unit: int | None) -> int:
         return self.leaf if unit is None else unit
 
+    def _insert(self, uuid: str, line: int, parent: str | None) -> None:
+        """Begin a unit between one that came before and what that hung on."""
+        child, _ = self.awaited[uuid]
+        found = 0 if parent is None else self._found(parent)
+        self._units.append(Unit(self._units[child].parent if found is None else found))
+        number = len(self._units) - 1
+        if child in self._active:
+            self._active.add(number)
+        self._place(uuid, line, number)
+
     def _grow(self, uuid: str, line: int, unit: Unit) -> None:
         self._units.append(unit)
         self.leaf = len(self._units) - 1
@@ -125,6 +138,9 @@ class Tree:
 
     def _place(self, uuid: str, line: int, unit: int) -> None:
         self._units[unit].lines.add(line)
+        child, _ = self.awaited.pop(uuid, (None, 0))
+        if child is not None and child not in self._path(unit):
+            self._units[child].parent = unit
         if uuid:
             self._of[uuid] = unit
             self._lines.setdefault(uuid, line)

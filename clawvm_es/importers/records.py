@@ -15,6 +15,7 @@ PIECES: Final = 64
 """Objects in one line that are read, whole and torn."""
 
 _MARKS: Final = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_HEAD_BYTES: Final = 66  # of a file, to tell whether its mark is one
 _PADDING: Final = b" \t\r\0"
 _HEAD = re.compile(r'\{\s*"([^"\\]*)"\s*:')
 
@@ -31,7 +32,7 @@ class Record:
 def utf8(data: bytes) -> bytes:
     """The bytes of a text file in UTF-8 without a byte order mark, whatever mark it has."""
     for mark, encoding in _MARKS:
-        if data.startswith(mark):
+        if data.startswith(mark) and data[2:_HEAD_BYTES].decode(encoding, "replace").lstrip().startswith(("{", "[")):
             whole = data[: len(data) // 2 * 2]
             return whole[len(mark) :].decode(encoding, "replace").encode("utf-8", "surrogatepass")
     return data.removeprefix(BOM)

@@ -231,6 +231,20 @@ def test_clear_and_results_that_were_taken_out(translate: Translate, vault: Any)
     assert resident(translate(found), vault) == ["go", "result of b", "a note", "both", "or so"]
 
 
+def test_parents_that_come_after_their_children(translate: Translate, vault: Any) -> None:
+    """Rows in another order than their parents are no rewinds, and their path is the one that the parents tell."""
+    rows = [
+        PARALLEL[0],
+        row("m", "v", "assistant", [{"type": "text", "text": "yes"}]),
+        row("v", "u", "user", "well?"),
+    ]
+    found = recording(rows)
+    assert (cuts(found), found.skipped) == ([], {})
+    assert resident(translate(found), vault) == ["go", "yes", "well?"]
+    back = recording([*rows, row("w", "v", "user", "or not?")])
+    assert resident(translate(back), vault) == ["go", "well?", "or not?"]
+
+
 def test_a_parent_that_is_no_row_is_counted() -> None:
     """A prompt on an unknown row follows the newest one."""
     found = recording([row("u", None, "user", "go"), row("v", "gone", "user", "on")])
