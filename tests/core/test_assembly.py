@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
+from hypothesis import example, settings
 from hypothesis import given as forall
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, COMPACTION_HYBRID, LRU
@@ -15,7 +17,7 @@ from clawvm_es.testing.core import Given, opened, page
 TYPES = [PageType.EVIDENCE, PageType.CONVERSATION, PageType.CONSTRAINT, PageType.PREFERENCE, PageType.PLAN]
 PAGES = st.lists(st.tuples(st.sampled_from(TYPES), st.integers(1, 200)), min_size=1, max_size=14)
 TURNS = st.lists(
-    st.tuples(st.integers(0, 3), st.sampled_from([400, 900, 2_000]), st.sampled_from([0, 0, 30])),
+    st.tuples(st.integers(0, 3), st.sampled_from([40, 150, 400, 2_000]), st.sampled_from([0, 0, 30])),
     min_size=1,
     max_size=5,
 )
@@ -38,10 +40,13 @@ def turns(pages, changes, policy, directory):
         yield before, fixed, decisions, given.state
 
 
+CROWDED = [(PageType.EVIDENCE, 200)] * 12
+"""Pages whose pointers alone do not fit a small budget, so that the directory line stands for some."""
 POLICIES = st.sampled_from([CLAWVM, CLAWVM_PAPER, LRU, COMPACTION_HYBRID])
 
 
 @forall(PAGES, TURNS, POLICIES, st.sampled_from([0, 20]))
+@example(CROWDED, [(0, 40, 0), (2, 40, 0), (0, 2_000, 0), (0, 40, 0)], CLAWVM, 20)
 @settings(max_examples=60, deadline=None)
 def test_changes_say_how_the_prompt_became_what_it_is(pages, changes, policy, directory):
     """Each page whose level differs, once: first those that leave, then the others, in the prompt's order."""
@@ -59,14 +64,14 @@ def test_changes_say_how_the_prompt_became_what_it_is(pages, changes, policy, di
             was, now = before.resident.get(change.page_id, ABSENT), after.resident.get(change.page_id, ABSENT)
             assert (RANK[change.before], RANK[change.after]) == (was, now)
             assert (change.reason is ChangeReason.EVICTED) is (now == ABSENT)
-            if change.reason is ChangeReason.FLOOR:
-                assert now == before.required[change.page_id]
+            assert change.reason is not ChangeReason.FLOOR or now >= before.required[change.page_id]
             assert change.reason is not ChangeReason.RAISED or now > was
             assert change.reason is not ChangeReason.LOWERED or now < was
             assert change.reason is not ChangeReason.ARRIVAL or change.page_id in before.arrivals
 
 
 @forall(PAGES, TURNS, POLICIES, st.sampled_from([0, 20]))
+@example(CROWDED, [*[(0, 40, 0)] * 4, (2, 40, 0), (0, 40, 3)], CLAWVM, 20)
 @settings(max_examples=60, deadline=None)
 def test_totals_are_those_of_the_pieces(pages, changes, policy, directory):
     """The fixed region, every page at its level, and what the directory line reserves whether it stands or not."""
@@ -79,6 +84,9 @@ def test_totals_are_those_of_the_pieces(pages, changes, policy, directory):
         assert (made.pages, made.budget_tokens) == (len(standing), after.budget_tokens)
         hidden = after.present - len(standing)
         assert after.assembled_directory == (hidden if made.directory_tokens else 0)
+        line = [str(hidden)] if hidden and made.directory_tokens else []
+        assert [tag for tag in after.assembled_tags if "." not in tag] == line
+        assert made.digest == sha256("\n".join(after.assembled_tags).encode()).hexdigest()
         sizes = [
             standing[tag.partition(".")[0]] if "." in tag else made.directory_tokens for tag in after.assembled_tags
         ]

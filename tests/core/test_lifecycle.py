@@ -57,6 +57,29 @@ def test_the_fixed_region_is_rounded_down_by_itself(budget, fixed, found):
     assert due(given.state, fixed) == found
 
 
+@pytest.mark.parametrize(
+    ("flush", "compact", "fixed", "found"),
+    [
+        (1_000, 0, 1_999, None),
+        (1_000, 0, 2_000, Boundary.FLUSH),
+        (0, 1_000, 1_996, None),
+        (0, 1_000, 1_998, Boundary.COMPACT),
+        (1, 0, 0, Boundary.FLUSH),
+        (0, 1, 0, Boundary.COMPACT),
+        (0, 0, 4_000, None),
+    ],
+)
+def test_each_threshold_counts_without_the_other(flush, compact, fixed, found):
+    """A policy may only flush, only compact, or neither; a threshold of one permille is one."""
+    policy = attrs.evolve(COMPACTION_HYBRID, flush_permille=flush, compact_permille=compact)
+    given = Given.session(page(1, PageType.PREFERENCE, 2), profile=policy, budget_tokens=2_000)
+    given.turn()
+    assert given.state.fill_permille == 1 and given.state.dirty
+    if flush == 1_000:
+        given = Given.session(page(1, PageType.PREFERENCE, 1), profile=policy, budget_tokens=2_000)
+    assert due(given.state, fixed) == found
+
+
 def test_after_a_compaction_comes_none_before_the_next_turn():
     """A context that is full again at once waits for its turn; a policy without thresholds is never due."""
     given = Given.session(page(1, tokens=900), profile=COMPACTION_HYBRID, budget_tokens=1_000)
