@@ -2,8 +2,10 @@
 
 import pytest
 
+from clawvm_es.engine import given
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.store import FieldSchema
+from clawvm_es.errors import UsageError
 from clawvm_es.limits import VALUE_BYTES_MAX
 from clawvm_es.model.facts import Op, SchemaVerdict
 
@@ -56,3 +58,60 @@ def test_a_dirty_page_is_written_back_up_to_the_bound_in_bytes(journal, text, ke
         assert [(str(found.reason), found.page_id) for found in report.refused] == (
             [] if kept else [("SCHEMA_INVALID", page)]
         )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("x" * 38, repr("x" * 38)),
+        ("x" * 39, "str"),
+        (10**39, str(10**39)),
+        (10**40, "int"),
+        (True, "True"),
+        (1.5, "1.5"),
+        (b"x", "bytes"),
+        (["x"], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_an_error_shows_values_of_forty_characters(value, shown):
+    """A short text or number stands in an error as Python writes it; of anything else the type does."""
+    assert given.shown(value) == shown
+
+
+@pytest.mark.parametrize(
+    "calls", ["text", b"bytes", {"tool": {}}, 5, None, [("a",)], [("a", {}, 1)], ["ab"], [{"a", "b"}]]
+)
+def test_calls_are_a_list_of_pairs(calls):
+    """A text, a mapping or a series of anything but pairs is refused, and the error says what is accepted."""
+    with pytest.raises(UsageError, match=r"expected a (list of )?\(tool name, arguments\) pair"):
+        given.calls(calls)
+    assert given.calls([("a", {"x": 1}), ["b", {}]]) == (("a", {"x": 1}), ("b", {}))
+
+
+@pytest.mark.parametrize(
+    ("least", "value", "good"), [(0, 0, True), (0, -1, False), (1, 1, True), (1, 0, False), (None, -9, True)]
+)
+def test_an_integer_may_be_the_least_that_is_accepted(least, value, good):
+    """One below it is refused with both numbers."""
+    if good:
+        assert given.integer("tokens", value, least) == value
+    else:
+        with pytest.raises(UsageError, match=f"tokens: expected at least {least}, got {value}"):
+            given.integer("tokens", value, least)
+
+
+@pytest.mark.parametrize(
+    ("count", "first", "last", "found"),
+    [
+        *((3, 1, None, (1, 3)), (3, 3, 3, (3, 3)), (3, 2, 9, (2, 3)), (3, 3, None, (3, 3)), (0, 1, None, (1, 0))),
+        *((0, 1, 1, (1, 0)), (3, 4, None, None), (3, 0, None, None), (3, 2, 1, None), (0, 2, None, None)),
+    ],
+)
+def test_ranges_of_lines_begin_within_the_page(count, first, last, found):
+    """Ends past the last line are cut there; a page of no lines has an empty first one."""
+    if found is None:
+        with pytest.raises(UsageError, match="there are no lines"):
+            given.lines("p1", count, first, last)
+    else:
+        assert given.lines("p1", count, first, last) == found
