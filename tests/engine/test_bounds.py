@@ -115,3 +115,31 @@ def test_ranges_of_lines_begin_within_the_page(count, first, last, found):
             given.lines("p1", count, first, last)
     else:
         assert given.lines("p1", count, first, last) == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "fits"),
+    [
+        *(("number", 1, True), ("number", 1.5, True), ("number", True, False), ("boolean", True, True)),
+        *(
+            ("boolean", 1, False),
+            ("any", True, True),
+            ("any", None, True),
+            ("string", "x", True),
+            ("string", 1, False),
+        ),
+        *(("array", [1], True), ("array", {}, False), ("object", {}, True), ("object", [1], False)),
+    ],
+)
+def test_a_value_that_is_set_has_the_declared_kind(kind, value, fits):
+    """A boolean is no number, and of any kind is everything."""
+    verdict = FieldSchema(kind).verdict(Op.SET_WITH_VERSION, value, 1)
+    assert verdict is (SchemaVerdict.OK if fits else SchemaVerdict.WRONG_TYPE)
+
+
+@pytest.mark.parametrize("value", [[1], "x", 1, None, True])
+def test_only_an_object_is_merged(value):
+    """Whatever the field is declared as, what has no keys cannot be merged into it."""
+    for kind in ("any", "object"):
+        assert FieldSchema(kind).verdict(Op.MERGE, value, 1) is SchemaVerdict.WRONG_TYPE
+        assert FieldSchema(kind).verdict(Op.MERGE, {"a": value}, 1) is SchemaVerdict.OK

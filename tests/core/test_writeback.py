@@ -1,0 +1,89 @@
+"""Writeback check by check: evidence, versions ahead of a commit, hard pins, and pages that another run staged."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from clawvm_es.core.writeback import check, committed_version, rebased
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Evidence, Op, RedactReason, RejectReason, StagedPage
+from clawvm_es.model.pages import Author, PageType, Pin
+from clawvm_es.testing.core import Given, page, update
+
+UNRESOLVED = RejectReason.PROVENANCE_UNRESOLVED
+
+
+def known() -> Given:
+    """Two dirty pages and one that was erased."""
+    given = Given.session(*(page(n, PageType.PREFERENCE, 50, author=Author.USER) for n in (1, 2, 3)))
+    given.when(e.ContentRedacted(RedactReason.REQUEST, ("0" * 64,), ("p3",)))
+    return given
+
+
+@pytest.mark.parametrize(
+    ("evidence", "reason"),
+    [
+        (Evidence(page_id="p1"), None),
+        (Evidence(page_id="p3"), UNRESOLVED),
+        (Evidence(page_id="p9"), UNRESOLVED),
+        (Evidence(version=1), None),
+        (Evidence(version=5), None),
+        (Evidence(version=6), UNRESOLVED),
+        (Evidence(version=0), UNRESOLVED),
+        (Evidence(version=-1), UNRESOLVED),
+        (Evidence(scope_version=1), None),
+        (Evidence(scope_version=4), None),
+        (Evidence(scope_version=5), UNRESOLVED),
+        (Evidence(scope_version=0), UNRESOLVED),
+        (Evidence(), UNRESOLVED),
+    ],
+)
+def test_evidence_resolves_to_what_the_session_has_seen(evidence, reason):
+    """A page that is there, an event up to the last, a version of a shared scope up to the last one seen."""
+    state = known().state
+    assert state.version == 5
+    state.scopes = {"scope:a": 2, "scope:b": 4}
+    assert check(state, update(evidence=evidence)) == reason
+
+
+def test_a_commit_counts_what_it_gave_before_within_itself():
+    """A version that this commit point already gave is ahead of the store's; other fields keep theirs."""
+    state = known().state
+    facts = update("note", Op.SET_WITH_VERSION, base_version=2)
+    state.store = {("session", "note"): 2, ("session", "other"): 7}
+    assert committed_version(state, facts) == committed_version(state, facts, {}) == 2
+    assert committed_version(state, facts, {("session", "note"): 3}) == 3
+    assert committed_version(state, facts, {("session", "other"): 8}) == 2
+    assert committed_version(state, update("new")) == 0
+    assert check(state, facts) is None
+    assert check(state, facts, {("session", "note"): 3}) is RejectReason.DESTRUCTIVE_OP
+
+
+@pytest.mark.parametrize(
+    ("pin", "size", "refused"),
+    [(Pin.HARD, 0, True), (Pin.HARD, 1, False), (Pin.SOFT, 0, False), (Pin.NONE, 0, False)],
+)
+def test_only_a_hard_pin_keeps_a_page_from_being_emptied(pin, size, refused):
+    """Writing nothing over a page is against the policy where it is pinned hard; a field of no page is free."""
+    given = known()
+    given.when(e.PagePinned("p1", pin))
+    facts = update("p1", Op.SET_WITH_VERSION, base_version=0, size_bytes=size)
+    assert check(given.state, facts) == (RejectReason.POLICY_VIOLATION if refused else None)
+    assert check(given.state, replace(facts, field="note")) is None
+
+
+def test_staged_pages_of_another_run_are_written_over_what_this_one_committed():
+    """Those that are dirty here, each on the version that this run's store has; the others are left out."""
+    state = known().state
+    state.store = {("session", "p1"): 4}
+    state.dirty = {"p1": None, "p2": None}
+    staged = [
+        StagedPage(page_id, update(page_id, Op.SET_WITH_VERSION, base_version=1)) for page_id in ("p2", "p1", "p3")
+    ]
+    found = rebased(state, staged)
+    assert [(each.page_id, each.update.base_version) for each in found] == [("p2", 0), ("p1", 4)]
+    assert all(
+        replace(each.update, base_version=1) == update(each.page_id, Op.SET_WITH_VERSION, base_version=1)
+        for each in found
+    )
