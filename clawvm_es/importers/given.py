@@ -70,17 +70,22 @@ class Given:
         given = cls(journal, recording, target, settings, session, number, at_us)
         if number == 0 and target.recorded_by is None:
             try:
-                edge = Edge(
-                    journal.log.vault(target.session_id, journal.seed),
-                    counter_named(target.opened.counter),
-                    target.hides_secrets,
-                )
-                opened = Command(in_folder(target, recording, edge), recording.began_us, idempotency_key="i:1")
-                given.appended += session.execute(opened).appended
-            except IdempotencyConflict as error:
-                raise Differs(given, None) from error
+                given._open()
+            except IdempotencyConflict:  # another process opened it meanwhile, under commitments of its own
+                try:
+                    given._open()
+                except IdempotencyConflict as error:
+                    raise Differs(given, None) from error
             given._gave(1, place)
         return given
+
+    def _open(self) -> None:
+        """Record the opening of the session, or find that it is recorded."""
+        vault = self.journal.log.vault(self.session_id, self.journal.seed)
+        edge = Edge(vault, counter_named(self.target.opened.counter), self.target.hides_secrets)
+        opened = in_folder(self.target, self.recording, edge)
+        command = Command(opened, self.recording.began_us, idempotency_key="i:1")
+        self.appended += self.session.execute(command).appended
 
     def __enter__(self) -> Given:
         return self
