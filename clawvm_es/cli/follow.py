@@ -100,12 +100,16 @@ def follow(
             found = follower.once()
             for error in found.refused.values():
                 say(error.message, error.hint)
+            for path, fault in found.faults.items():
+                say(f"{path}: internal error: {type(fault).__name__}")
             if ends:
                 break
             if found.appended:
                 emit_lines(_lines(found))
             time.sleep(interval)
     emit({"journal": journal, **_document(found)}, [*_lines(found), _unchanged(found)], as_json)
+    for fault in found.faults.values():
+        raise fault
     if found.refused:
         context.exit(2)
 

@@ -48,11 +48,15 @@ AS_RECORDED: Final = ReplaySettings(as_recorded=True)
 
 @attrs.frozen
 class Followed:
-    """Outcome of a pass: what was taken, the files that could not be, and how many had not changed."""
+    """Outcome of a pass: what was taken, the files that could not be, and how many had not changed.
+
+    `faults` are those of this program, by file.
+    """
 
     taken: tuple[Replayed, ...] = ()
     refused: Mapping[str, ClawVMError] = attrs.field(factory=dict)
     unchanged: int = 0
+    faults: Mapping[str, Exception] = attrs.field(factory=dict)
 
     @property
     def appended(self) -> int:
@@ -75,8 +79,9 @@ def follow(
     """
     with Follower(journal, [path], settings, format=format, final=final) as follower:
         found = follower.once()
-    if found.refused and not os.path.isdir(path):
-        raise next(iter(found.refused.values()))
+    errors = [*found.refused.values(), *found.faults.values()]
+    if errors and not os.path.isdir(path):
+        raise errors[0]
     return found
 
 
@@ -121,6 +126,7 @@ class Follower:
         """Take what is new in all files. A file that is refused stops none of the others, and is told once."""
         taken: list[Replayed] = []
         refused: dict[str, ClawVMError] = {}
+        faults: dict[str, Exception] = {}
         unchanged = 0
         for path, there in self._looked_at():
             if there is None:
@@ -141,10 +147,12 @@ class Follower:
                 )
             except ClawVMError as error:
                 refused[path] = error
+            except Exception as error:  # told by the caller; the other files are no worse for it
+                faults[path] = error
             self._seen[path] = stamp
         if any(each.appended for each in taken):
             self.journal.catch_up()
-        return Followed(tuple(taken), refused, unchanged)
+        return Followed(tuple(taken), refused, unchanged, faults)
 
     def _looked_at(self) -> Iterator[tuple[str, os.stat_result | None]]:
         """The files of a pass, each once; own files of subagents that a file shows come last."""
@@ -161,6 +169,8 @@ class Follower:
         if self._seen.get(path) == nothing:
             return {}
         self._seen[path] = nothing
+        if os.path.lexists(path):
+            return {path: UnreadableInput(f"{path}: cannot be read", hint="check its permissions")}
         return {path: UnreadableInput(f"{path}: no such file or folder", hint="check the path")}
 
     def _is_kept(self, path: str, stamp: Stamp) -> bool:
@@ -429,7 +439,8 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result | None]]:
         if not os.path.isdir(path):
             yield path, there
             continue
-        for folder, folders, names in os.walk(path):
+        unread: list[OSError] = []
+        for folder, folders, names in os.walk(path, onerror=unread.append):
             folders.sort()
             for name in sorted(names):
                 inside = os.path.join(folder, name)
@@ -438,6 +449,7 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result | None]]:
                         yield inside, os.stat(inside)
                     except OSError:  # it is gone again
                         continue
+        yield from ((os.fspath(error.filename), None) for error in unread if error.filename)
 
 
 class _Renamed(Exception):

@@ -25,10 +25,11 @@ from clawvm_es.importers import export_trace, follow, read_bytes
 from clawvm_es.importers.following import AS_RECORDED, Follower, settled
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.formats import TABLE
+from clawvm_es.importers.given import Given
 from clawvm_es.importers.growing import lines
-from clawvm_es.importers.kept import _Loader
+from clawvm_es.importers.kept import Place, _Loader
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
-from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.importers.replay import ReplaySettings, replay, target
 from clawvm_es.importers.rows import read_one
 from clawvm_es.observe.steps import ModelMessage
 from tests.importers.bases import LINES
@@ -370,6 +371,18 @@ def test_two_writers_meet(tmp_path: Path, live: Path) -> None:
     assert found == {name: [said[0] for said in all_said] for name, all_said in whole.items()}
 
 
+def test_two_writers_begin_a_session_at_once(tmp_path: Path) -> None:
+    """Both look before either begins: the second one finds the folder of the first under another salt."""
+    recording, *_ = read_bytes(as_lines(CLAUDE), "live")
+    names = {recording.session_id: recording.session_id}
+    with Journal.open(tmp_path / "j.db") as one, Journal.open(tmp_path / "j.db") as other:
+        found = [(each, target(each, recording, names, AS_RECORDED)) for each in (one, other)]
+        for each, into in found:
+            with Given.open(each, recording, into, AS_RECORDED, Place("claude_code", None)) as given:
+                given.give(recording.steps, Place("claude_code", None))
+        assert len(inputs(one)) == 1
+
+
 @pytest.mark.parametrize("cached", [True, False], ids=["cached", "no cache"])
 def test_rewritten_files_change_nothing(tmp_path: Path, live: Path, journal: Journal, cached: bool) -> None:
     """LAW-FOLLOW-2: a file that says something else, or ends too early, is refused by line; a new name takes it."""
@@ -450,6 +463,32 @@ def test_a_folder_is_watched(tmp_path: Path, journal: Journal) -> None:
         assert follower.once().unchanged == 3
     (folder / "package.json").unlink()
     assert follow(journal, folder).unchanged == 2
+
+
+def test_a_file_that_cannot_be_looked_at_stops_no_other(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of this program in one file, and a folder that may not be read, leave the other files as they are."""
+    folder = tmp_path / "sessions"
+    (folder / "secret").mkdir(parents=True)
+    (folder / "a.jsonl").write_bytes(as_lines(CLAUDE))
+    (folder / "b.jsonl").write_bytes(as_lines(PI))
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    take = Follower._take
+    faulty = str(folder / "a.jsonl")
+    monkeypatch.setattr(
+        Follower, "_take", lambda self, path, stamp: 1 / 0 if path == faulty else take(self, path, stamp)
+    )
+    found = follow(journal, folder)
+    assert list(found.faults) == [faulty] and [each.session_id for each in found.taken] == ["s2"]
+    assert [error.message for error in found.refused.values()] == [f"{folder / 'secret'}: cannot be read"]
 
 
 def test_whole_sessions_in_one_text_are_read_again_or_refused(tmp_path: Path, journal: Journal) -> None:
