@@ -26,6 +26,8 @@ READING: Mapping[str, Sequence[Arguments]] = {
     "bisect": [["-s", "a", "--when", "tokens > 10"], ["-s", "demo", "--fault", "refetch", "--linear"]],
     "whatif": [["-s", "a", "--budget", "300"], ["-s", "fork", "--policy", "lru"]],
     "verify": [[], ["--fast"], ["--redecide"], ["--anchor", "{checkpoint}", "--key", "{public}"]],
+    "losses": [["-s", "a"], ["-s", "fork", "--json"]],
+    "check": [["misses < 1000", "-s", "a"], ["never absent(constraint)", "-s", "fork"]],
     "export": [["-s", "a"], ["-s", "fork", "--as", "recording"]],
     "checkpoint": [["--key", "{secret}"], ["--key", "{secret}", "-o", "{out}/n", "--since", "{checkpoint}"]],
     "backup": [["{out}/copy"]],
@@ -43,8 +45,10 @@ WRITING: Mapping[str, Sequence[Arguments]] = {
         ["-s", "a", "--all"],
     ],
 }
-OTHERWISE = frozenset(("demo", "replay", "eval"))
+OTHERWISE = frozenset(("demo", "replay", "import", "follow", "eval"))
 """Verbs whose arguments do not begin with a journal; `calls` has their lines."""
+TAKING = frozenset(("demo", "replay", "import", "follow"))
+"""Verbs that make the journal where there is none, and write what they are given."""
 BESIDE = frozenset(("pytest", "verify_bundle"))
 """Two more that read files of ours: the pytest plugin, and the checker of bundles that shares no code with us."""
 STREAMED = frozenset(("log",))
@@ -73,6 +77,8 @@ def _over_journal(kind: str, path: str, names: Mapping[str, str]) -> Iterator[li
     yield ["diff", names["journal"], "a", "a", "--against", path]
     yield ["backup", names["journal"], path]
     yield ["replay", names["session"], "--journal", path, "--counter", "lines4", "--seed", "1"]
+    yield ["import", names["session"], "--journal", path, "--counter", "lines4", "--seed", "1"]
+    yield ["follow", names["session"], "--journal", path, "--counter", "lines4", "--once"]
     if kind in ("trigger", "stranger", "absent"):  # it writes as `replay` does, and takes ten times as long
         yield ["demo", "--journal", path]
 
@@ -89,6 +95,8 @@ def _over_note(path: str, names: Mapping[str, str], out: str) -> Iterator[list[s
 
 def _over_input(kind: str, path: str, names: Mapping[str, str], out: str) -> Iterator[list[str]]:
     yield ["replay", path, "--journal", f"{out}/j.db", "--counter", "lines4"]
+    yield ["import", path, "--journal", f"{out}/i.db", "--counter", "lines4"]
+    yield ["follow", path, "--journal", f"{out}/f.db", "--counter", "lines4", "--final"]
     if kind == "bundle":
         yield ["verify_bundle", path, "--key", names["public"]]
     if kind in ("bundle", "recording"):
@@ -104,9 +112,9 @@ def complaints(kind: str, line: Sequence[str], code: object, out: str, err: str)
         yield f"verify exits {code}, not 1"
     if verb == "verify" and kind == "foreign" and (code != 0 or "mine" not in out):
         yield "verify does not name what is foreign, or exits not 0"
-    if kind in ("stranger", "absent") and code != 2 and not (kind == "absent" and verb in ("replay", "demo")):
+    if kind in ("stranger", "absent") and code != 2 and not (kind == "absent" and verb in TAKING):
         yield f"{verb} exits {code} where there is no journal"
-    if kind == "trigger" and verb in (*WRITING, "replay", "demo") and "--dry-run" not in line and code != 2:
+    if kind == "trigger" and verb in (*WRITING, *TAKING) and "--dry-run" not in line and code != 2:
         yield f"{verb} exits {code} beside a foreign trigger"
     if kind in ("trigger", "foreign") and verb in READING and verb not in ("verify", "backup") and code == 2:
         yield f"{verb} refuses to read"
@@ -128,5 +136,5 @@ def _in_form(line: Sequence[str], code: object, out: str, err: str) -> Iterator[
         return
     if len(told) != 1:
         yield f"{len(told)} lines on stderr"
-    if (out and verb not in STREAMED | {"replay", "eval"}) or (out and "--json" in line):
+    if (out and verb not in STREAMED | {"replay", "import", "follow", "eval"}) or (out and "--json" in line):
         yield "exit code 2 after output"
