@@ -6,6 +6,9 @@ it, and writes the `save` that ends an import.
 LAW-FOLLOW-2: the journal alone decides what was taken. A file whose beginning says something else than its session is
 refused, and nothing is changed.
 
+A file that begins with the rows of another session is that session's until a row of its own names it; then it is read
+again under its own id, and the other session keeps the rows that are its own.
+
 A file of lines costs what is new in it; its beginning is read to compare a digest. Other files are read again.
 """
 
