@@ -28,9 +28,10 @@ OTHERS = {
     "checkpoint": ["--make-key", "{new}"],
     "bundle": ["--key", "{key}", "-o", "{new}"],
     "redact": ["--page", "p1", "--dry-run"],
+    "check": ["misses < 3"],
 }
 """Verb → arguments that it needs beside the journal."""
-NOT_READING = {"demo", "eval", "replay"}
+NOT_READING = {"demo", "eval", "follow", "import", "replay"}
 """Verbs that make a journal, or none; `demo` throws its own away unless --journal keeps it."""
 READING = sorted(cli.commands.keys() - NOT_READING)
 

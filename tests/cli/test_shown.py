@@ -23,7 +23,7 @@ EVIL = "\x1b[31mEVIL\x1b]0;pwn\x07\x9b2J\u202e\u2066\u200b\r\n\x7f\0\u3164"
 """An ANSI colour that we use ourselves, a title, C1, reversals, unseen characters, line ends, DEL and NUL."""
 MARKS = {"markid": f"id{EVIL}", "markfield": f"field{EVIL}", "markagent": f"agent{EVIL}"}
 """Names in the journal below → what they become in its rows."""
-NO_JOURNAL = {"demo", "eval", "replay"}
+NO_JOURNAL = {"demo", "eval", "follow", "import", "replay"}
 VERBS = {
     "sessions": [],
     "log": [],
@@ -48,6 +48,8 @@ VERBS = {
     "checkpoint": ["--make-key", "OUT"],
     "bundle": ["--anchor", "OUT", "-o", "OUT"],
     "redact": ["--page", "p1", "--dry-run"],
+    "losses": [],
+    "check": ["misses < 3"],
 }
 """Verb → arguments after the journal; a verb that is not here fails the test that lists them all."""
 
