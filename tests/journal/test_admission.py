@@ -59,7 +59,7 @@ def extreme(draw, hint, state: State, name: str = "", beyond: bool = False):
         return tuple([extreme(draw, arguments[0], state, name, beyond) for _ in range(size)])
     scalars = {bool: st.booleans(), type(None): st.none()}
     if hint in scalars or issubclass(hint, enum.Enum):
-        return draw(scalars.get(hint) or st.sampled_from(hint))
+        return draw(scalars[hint] if hint in scalars else st.sampled_from(hint))
     if hint is str:
         return text(draw, state, name)
     hints = typing.get_type_hints(hint, include_extras=True)
