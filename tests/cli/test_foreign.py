@@ -37,7 +37,7 @@ def path(tmp_path) -> Path:
     with Journal.open(file, clock=FakeClock()) as journal:
         with journal.session("a", counter="lines4", budget_tokens=400) as session:
             session.write_page("evidence", TEXT)
-            for number in range(20):
+            for number in range(90):
                 session.user_says(f"message {number}")
                 session.assemble()
         journal.catch_up()
