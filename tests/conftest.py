@@ -49,7 +49,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-SWEEPS: Final = 4
+SWEEPS: Final = 2
 """Sweeps without cases of their own that a run takes."""
 
 

@@ -126,7 +126,7 @@ def cuts_of(data: bytes, seed: str) -> list[int]:
     return [*some, *(chance.randrange(len(data)) for _ in range(SAMPLED))]
 
 
-@pytest.mark.sweep(sample=4)
+@pytest.mark.sweep(sample=2)
 @pytest.mark.parametrize(("format_", "number"), [(name, n) for name, count in TRACES.items() for n in range(count)])
 def test_law_at_seeded_cuts(traces: Path, format_: str, number: int) -> None:
     """LAW-FOLLOW-1: a file cut anywhere, then the whole, gives the steps of the whole; the state is kept between."""
