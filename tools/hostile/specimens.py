@@ -9,9 +9,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from random import Random
 from typing import TypeAlias
+from unittest import mock
 
 import attrs
 
+from clawvm_es import limits
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
@@ -30,6 +32,8 @@ SECRET = "the passphrase of the vault is marmalade-on-toast"
 
 _LINES = 24
 """Lines of the bundled session that are enough: with turns, tools and results."""
+_SNAPSHOT_EVENTS = 48
+"""Events between two snapshots, so few that short sessions have some."""
 
 
 @attrs.frozen
@@ -68,7 +72,8 @@ def made(folder: Path, seed: int) -> Specimens:
     good = Specimens(folder)
     with as_file(files("clawvm_es.cli") / "demo_session.jsonl") as file:
         good.session.write_text("".join(file.read_text().splitlines(keepends=True)[:_LINES]))
-    with Journal.open(good.journal, seed=seed, clock=FakeClock()) as journal:
+    dense = mock.patch.object(limits, "SNAPSHOT_EVENTS", _SNAPSHOT_EVENTS)
+    with dense, Journal.open(good.journal, seed=seed, clock=FakeClock()) as journal:
         settings = ReplaySettings(policy=profile("clawvm"), budget_tokens=1_000, counter="lines4", name="demo")
         replay(journal, good.session, settings)
         _talk(journal, "a")
