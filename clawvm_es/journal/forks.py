@@ -14,20 +14,12 @@ import attrs
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import JournalDamaged
+from clawvm_es.journal.lineage import Fork, descends_from_itself, fork_of, has_no_events
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.snapshots import state_at
-from clawvm_es.model.events import SessionForked
 
 _KEPT: Final = 64
 """States at the beginnings of forks that are kept at once; others are made again from the nearest snapshot."""
-
-
-@attrs.frozen
-class Fork:
-    """The place where a stream was forked: from `parent`, whose event `version` is the last before it."""
-
-    parent: str
-    version: int
 
 
 @attrs.frozen
@@ -55,7 +47,7 @@ class Forks:
             fork, seen = self._first(stream, stream).fork, {stream}
             while fork is not None and fork.version < (first := self._first(fork.parent, stream)).version:
                 if fork.parent in seen or first.fork is None:
-                    raise _descends_from_itself(stream, fork.parent)
+                    raise descends_from_itself(stream, fork.parent)
                 seen.add(fork.parent)  # forked at an event that its parent itself inherits
                 fork = Fork(first.fork.parent, min(fork.version, first.fork.version))
             self._forks[stream] = fork
@@ -69,7 +61,7 @@ class Forks:
             at: str | None = session_id
             while at is not None and at not in found:
                 if at in line:
-                    raise _descends_from_itself(session_id, at)
+                    raise descends_from_itself(session_id, at)
                 line[at] = None
                 fork = self.fork(at)
                 at = fork.parent if fork else None
@@ -117,20 +109,7 @@ class Forks:
         if found is None:
             row = self._log.first(stream)
             if row is None:
-                raise JournalDamaged(f"session {descendant} was forked from {stream}, which has no events")
-            data = row.data
-            if not isinstance(data, SessionForked):
-                found = _First(row.version, None)
-            elif row.version == data.parent_version + 1 and data.parent_version >= 1:
-                found = _First(row.version, Fork(data.parent, data.parent_version))
-            else:
-                raise JournalDamaged(
-                    f"session {stream} begins at version {row.version}, and says that it was forked from version"
-                    f" {data.parent_version} of {data.parent}"
-                )
+                raise has_no_events(descendant, stream)
+            found = _First(row.version, fork_of(stream, row))
             self._firsts[stream] = found
         return found
-
-
-def _descends_from_itself(stream: str, ancestor: str) -> JournalDamaged:
-    return JournalDamaged(f"session {stream} descends from itself by way of {ancestor}")

@@ -27,6 +27,40 @@ class Segment:
     upto: int | None = None
 
 
+@attrs.frozen
+class Fork:
+    """The place where a stream was forked: from `parent`, whose event `version` is the last before it."""
+
+    parent: str
+    version: int
+
+
+def fork_of(stream: str, first: Recorded) -> Fork | None:
+    """Return where a stream's first event says that it was forked; None: it is no fork.
+
+    Raises `JournalDamaged` where the event's own version does not follow that place.
+    """
+    fork = first.data
+    if not isinstance(fork, SessionForked):
+        return None
+    if first.version != fork.parent_version + 1 or fork.parent_version < 1:
+        raise JournalDamaged(
+            f"session {stream} begins at version {first.version}, and says that it was forked from version"
+            f" {fork.parent_version} of {fork.parent}"
+        )
+    return Fork(fork.parent, fork.parent_version)
+
+
+def has_no_events(session_id: str, stream: str) -> JournalDamaged:
+    """The error of a session whose ancestor is missing."""
+    return JournalDamaged(f"session {session_id} was forked from {stream}, which has no events")
+
+
+def descends_from_itself(session_id: str, stream: str) -> JournalDamaged:
+    """The error of a session that is its own ancestor."""
+    return JournalDamaged(f"session {session_id} descends from itself by way of {stream}")
+
+
 def lineage(log: EventLog, session_id: str, upto: int | None = None) -> tuple[Segment, ...]:
     """The streams that hold a session's events up to version `upto`, oldest first; empty if there is no session."""
     return segments(log.first, session_id, upto)
@@ -40,20 +74,15 @@ def segments(
     stream, seen = session_id, {session_id}
     while (first := first_of(stream)) is not None or stream != session_id:
         if first is None:
-            raise JournalDamaged(f"session {session_id} was forked from {stream}, which has no events")
+            raise has_no_events(session_id, stream)
         if upto is None or upto >= first.version:
             found.append(Segment(stream, upto))
-        if not isinstance(first.data, SessionForked):
+        fork = fork_of(stream, first)
+        if fork is None:
             break
-        fork = first.data
-        if first.version != fork.parent_version + 1 or fork.parent_version < 1:
-            raise JournalDamaged(
-                f"session {stream} begins at version {first.version}, and says that it was forked from version"
-                f" {fork.parent_version} of {fork.parent}"
-            )
-        stream, upto = fork.parent, fork.parent_version if upto is None else min(upto, fork.parent_version)
+        stream, upto = fork.parent, fork.version if upto is None else min(upto, fork.version)
         if stream in seen:
-            raise JournalDamaged(f"session {session_id} descends from itself by way of {stream}")
+            raise descends_from_itself(session_id, stream)
         seen.add(stream)
     return tuple(reversed(found))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from clawvm_es.core.evolve import fold
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal import forks as module
-from clawvm_es.journal.forks import Fork, Forks
-from clawvm_es.journal.lineage import lineage, read_session
+from clawvm_es.journal.forks import Forks
+from clawvm_es.journal.lineage import Fork, lineage, read_session
 from clawvm_es.journal.ports import NewEvent
 from clawvm_es.model.events import SessionForked
 from clawvm_es.storage.memory.log import MemoryLog
