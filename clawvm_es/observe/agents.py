@@ -14,6 +14,18 @@ _SHELL_IGNORED: Final = (
     *("sandbox_permissions", "with_escalated_permissions", "prefix_rule"),
 )
 
+
+def _search(name: str, path: str) -> Tool:
+    return Tool(
+        name,
+        deterministic=True,
+        path=path,
+        optional_path=True,
+        reads=(f"tree:{{{path}}}",),
+        roles=roles(path=f"{path} include", pattern="pattern"),
+    )
+
+
 CODEX_TOOLS: Final = table(
     *(
         Tool(name, kind=Kind.SHELL, roles=_SHELL_ROLES, ignores=_SHELL_IGNORED)
@@ -28,14 +40,7 @@ CODEX_TOOLS: Final = table(
         roles=roles(path="file_path"),
     ),
     Tool("list_dir", deterministic=True, path="dir_path", reads=("tree:{dir_path}",), roles=roles(path="dir_path")),
-    Tool(
-        "grep_files",
-        deterministic=True,
-        path="path",
-        optional_path=True,
-        reads=("tree:{path}",),
-        roles=roles(path="path include", pattern="pattern"),
-    ),
+    _search("grep_files", "path"),
     Tool("view_image", roles=roles(path="path")),
     Tool("update_plan", kind=Kind.PLANNING),
     *of_kind(
@@ -49,17 +54,6 @@ CODEX_TOOLS: Final = table(
         for name in ("spawn_agent", "followup_task", "resume_agent", "close_agent")
     ),
 )
-
-
-def _search(name: str, path: str) -> Tool:
-    return Tool(
-        name,
-        deterministic=True,
-        path=path,
-        optional_path=True,
-        reads=(f"tree:{{{path}}}",),
-        roles=roles(path=f"{path} include", pattern="pattern"),
-    )
 
 
 GEMINI_TOOLS: Final = table(
