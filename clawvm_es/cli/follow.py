@@ -11,9 +11,12 @@ import click
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
     complete_policies,
+    counter_option,
+    format_option,
     group_option,
     json_option,
     secrets_option,
+    tools_option,
     wait_option,
 )
 from clawvm_es.cli.place import made_journal_option
@@ -38,7 +41,7 @@ INTERVAL_S = 1.0
     metavar="SECONDS",
     help="Time between two looks at the files.",
 )
-@click.option("--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each.")
+@format_option
 @click.option(
     "--policy",
     metavar="NAME",
@@ -46,8 +49,8 @@ INTERVAL_S = 1.0
     help=f"Default: as the harness had it; else clawvm, {OTHER_POLICIES}.",
 )
 @click.option("--budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens of one prompt, under a policy.")
-@click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
-@click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
+@counter_option
+@tools_option
 @click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
 @secrets_option
 @group_option

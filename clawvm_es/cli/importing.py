@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import group_option, json_option, secrets_option, wait_option
+from clawvm_es.cli.options import (
+    counter_option,
+    format_option,
+    group_option,
+    json_option,
+    secrets_option,
+    seed_option,
+    wait_option,
+)
 from clawvm_es.cli.place import made_journal_option
 from clawvm_es.cli.tables import Column, emit_rows, fitted, shape_options
 
@@ -31,13 +39,13 @@ NAMED: Final = 10
 @click.argument("paths", nargs=-1, type=click.Path(readable=False), metavar="[PATH...]")
 @made_journal_option
 @click.option("--latest", is_flag=True, help="Only the file that changed last.")
-@click.option("--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each.")
-@click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
+@format_option
+@counter_option
 @click.option("--as", "name", metavar="NAME", help="Name of the session in the journal.")
 @click.option(
     "--reimport", metavar="NAME", help="Read a file again that is in the journal, as a session of this name."
 )
-@click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
+@seed_option
 @secrets_option
 @group_option
 @wait_option

@@ -41,6 +41,16 @@ def json_option(verb: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(no_pager_option(verb))
 
 
+format_option = click.option(
+    "--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each."
+)
+counter_option = click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
+tools_option = click.option(
+    "--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file)."
+)
+seed_option = click.option(
+    "--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere."
+)
 secrets_option = click.option(
     "--hide-secrets/--keep-secrets",
     default=True,

@@ -12,9 +12,13 @@ from clawvm_es import views
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
     complete_policies,
+    counter_option,
+    format_option,
     group_option,
     json_option,
     secrets_option,
+    seed_option,
+    tools_option,
     wait_option,
 )
 from clawvm_es.cli.place import made_journal_option
@@ -36,12 +40,12 @@ if TYPE_CHECKING:
 @click.option(
     "--without", multiple=True, metavar="MECHANISM", help="Break a mechanism of the policy, to see its fault."
 )
-@click.option("--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each.")
-@click.option("--counter", metavar="NAME", help="Token counter. Default: o200k_base.")
+@format_option
+@counter_option
 @click.option("--fixed", type=click.IntRange(0), metavar="TOKENS", help="Charge each prompt for a fixed region.")
 @click.option("--project", metavar="NAME", help="Share a durable store with other sessions of this project.")
-@click.option("--tools", "tools_file", metavar="FILE", help="Declare more tools (TOML, or JSON in a .json file).")
-@click.option("--seed", type=int, help="Derive salts from this number: the same input gives the same bytes anywhere.")
+@tools_option
+@seed_option
 @click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
 @secrets_option
 @group_option
