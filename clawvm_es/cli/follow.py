@@ -16,6 +16,7 @@ from clawvm_es.cli.options import (
     group_option,
     json_option,
     secrets_option,
+    seed_option,
     tools_option,
     wait_option,
 )
@@ -51,6 +52,7 @@ INTERVAL_S = 1.0
 @click.option("--budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens of one prompt, under a policy.")
 @counter_option
 @tools_option
+@seed_option
 @click.option("--as", "--reimport", "name", metavar="NAME", help="Name of the session in the journal.")
 @secrets_option
 @group_option
@@ -69,6 +71,7 @@ def follow(
     budget: int | None,
     counter: str | None,
     tools_file: str | None,
+    seed: int | None,
     name: str | None,
     hide_secrets: bool,
     group: bool,
@@ -96,7 +99,7 @@ def follow(
         raise UsageError("--json prints one document: give --once or --final with it")
     settings = _settings(policy, budget, counter, tools_file, name)
     with (
-        Journal.open(journal, wait_s=wait, hide_secrets=hide_secrets, group=group) as target,
+        Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target,
         Follower(target, paths, settings, format=format_, final=final) as follower,
     ):
         while True:

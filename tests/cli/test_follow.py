@@ -37,6 +37,18 @@ def test_one_pass(run, tmp_path: Path, live: Path) -> None:
     assert sum(each["appended"] for each in finished["sessions"]) > 0 and not finished["errors"]
 
 
+def test_a_reproducible_journal_is_followed_with_its_seed(run, tmp_path: Path, live: Path) -> None:
+    """What an import began with a seed goes on under it, and has the same hashes as an import of the whole file."""
+    for words in (["import", live], ["follow", live, "--final"]):
+        assert run(*words, "-j", tmp_path / "j.db", "--seed", "7", *SETTINGS)[0] == 0
+    assert run("import", live, "-j", tmp_path / "k.db", "--seed", "7", *SETTINGS)[0] == 0
+    heads = []
+    for name in ("j.db", "k.db"):
+        with Journal.open(tmp_path / name, seed=7) as journal:
+            heads.append(journal.log.heads())
+    assert heads[0] == heads[1]
+
+
 def test_refusals(run, tmp_path: Path, live: Path) -> None:
     """A rewritten file, a missing one and wrong usage are one line each, and exit code 2."""
     words = ["follow", live, "-j", tmp_path / "j.db", *SETTINGS]

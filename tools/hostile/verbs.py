@@ -78,7 +78,7 @@ def _over_journal(kind: str, path: str, names: Mapping[str, str]) -> Iterator[li
     yield ["backup", names["journal"], path]
     yield ["replay", names["session"], "--journal", path, "--counter", "lines4", "--seed", "1"]
     yield ["import", names["session"], "--journal", path, "--counter", "lines4", "--seed", "1"]
-    yield ["follow", names["session"], "--journal", path, "--counter", "lines4", "--once"]
+    yield ["follow", names["session"], "--journal", path, "--counter", "lines4", "--seed", "1", "--once"]
     if kind in ("trigger", "stranger", "absent"):  # it writes as `replay` does, and takes ten times as long
         yield ["demo", "--journal", path]
 
