@@ -27,3 +27,12 @@ def blamed(error: Exception, journals: Iterable[str]) -> JournalDamaged | None:
                 found = f"{path} is damaged: {where}: {what}: {detail}"
                 return JournalDamaged(f"{found} (met by a {type(error).__name__})", hint=f"see: clawvm verify {path}")
     return None
+
+
+def raise_damage(error: Exception, journal: str) -> None:
+    """Raise the damage of a journal in place of an unexpected error; do nothing where the journal is whole.
+
+    For verbs that go on with other files: damage ends them at once, in its one line.
+    """
+    if (damage := blamed(error, [journal])) is not None:
+        raise damage from error

@@ -89,6 +89,7 @@ def follow(
       clawvm follow ~/.claude/projects --journal j.db
       clawvm follow session.jsonl --journal j.db --final
     """
+    from clawvm_es.cli.damage import raise_damage
     from clawvm_es.cli.output import emit, emit_lines, say
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UsageError
@@ -107,6 +108,7 @@ def follow(
             for error in found.refused.values():
                 say(error.message, error.hint)
             for path, fault in found.faults.items():
+                raise_damage(fault, journal)
                 say(f"{path}: internal error: {type(fault).__name__}")
             if ends:
                 break

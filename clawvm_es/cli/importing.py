@@ -101,7 +101,7 @@ def import_(
                 again=reimport is not None,
                 progress=report,
             )
-            outcomes = list(_told(stream))
+            outcomes = list(_told(stream, journal))
         target.catch_up()
         with progress("comparing") as report:
             compared = None if as_json else SHOWN
@@ -114,11 +114,14 @@ def import_(
         context.exit(2)
 
 
-def _told(stream: Iterator[Imported]) -> Iterator[Imported]:
+def _told(stream: Iterator[Imported], journal: str) -> Iterator[Imported]:
     """The outcomes, each error said when it comes up; texts of a file are no longer held then."""
+    from clawvm_es.cli.damage import raise_damage
     from clawvm_es.cli.output import say
 
     for each in stream:
+        if each.cause is not None:
+            raise_damage(each.cause, journal)
         if each.error and not each.skipped:
             say(each.error, each.hint)
         yield each

@@ -158,7 +158,7 @@ def _replay_all(
 
     The last of the three is the first error that is no file's but ours.
     """
-    from clawvm_es.cli.damage import blamed
+    from clawvm_es.cli.damage import raise_damage
     from clawvm_es.cli.output import counter, say
     from clawvm_es.errors import ClawVMError, JournalError
     from clawvm_es.importers.replay import replay as replay_file
@@ -177,8 +177,7 @@ def _replay_all(
             errors.append({"file": file, "error": message, "hint": error.hint})
             say(message, error.hint)
         except Exception as error:  # told at the end, with exit code 70; the other files are no worse for it
-            if damage := blamed(error, [journal]):
-                raise damage from error
+            raise_damage(error, journal)
             ours = ours or error
             message = f"{file}: internal error: {type(error).__name__}"
             errors.append({"file": file, "error": message, "hint": ""})
