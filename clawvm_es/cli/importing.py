@@ -202,14 +202,14 @@ def _files(document: Mapping[str, Any]) -> Iterator[str]:
 def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
     """One session for people: what it was, what it used, what its harness lost, what clawvm would have lost."""
     from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width
-    from clawvm_es.cli.times import length, shown_time
+    from clawvm_es.cli.times import joined, length, shown_time
 
     width = terminal_width()
     title = one["title"] or "(no prompt)"
     yield style(title if width is None else cut(title, width), bold=True)
-    took = length(one["started"], one["ended"])
     folder = f" in {one['folder']}" if one["folder"] else ""
-    yield from wrapped(f"{one['session_id']}, {shown_time(one['started'])} UTC, {took}{folder}", "  ")
+    when = f"{shown_time(one['started'])} UTC" if one["started"] else ""
+    yield from wrapped(joined(one["session_id"], when, length(one["started"], one["ended"])) + folder, "  ")
     usage, cuts = one["usage"], _cuts(one)
     tokens = f"{usage['input_tokens']:,} input tokens ({usage['cached_tokens']:,} cached)"
     used = f"{counted(one['turns'], 'turn')}, {counted(one['tool_calls'], 'tool call')}, {tokens}, "

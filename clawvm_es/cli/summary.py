@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from clawvm_es.cli.output import facts, style
 from clawvm_es.cli.tables import Column
-from clawvm_es.cli.times import ago, length, shown_time
+from clawvm_es.cli.times import ago, joined, length, shown_time
 
 BY_CONSTRUCTION: Final = ("clawvm", "clawvm_paper", "clawvm_rank", "lru")
 """Policies with all mechanisms: that they fault nowhere is a theorem, not a measurement."""
@@ -36,7 +36,9 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
         {
             "session": session["session_id"],
             "title": session["title"],
-            "started": f"{shown_time(session['started'])} UTC ({ago(session['started'])}), took {took}",
+            "started": joined(
+                f"{shown_time(session['started'])} UTC ({ago(session['started'])})", took and f"took {took}"
+            ),
             "format": session["format"],
             "folder": session["folder"] or "not known",
             "policy": f"{session['policy']}, {_budget(session['budget'])}, counted by {session['counter']}",

@@ -39,6 +39,11 @@ def length(start: str | None, end: str | None) -> str:
     return "" if first is None or last is None or last < first else _span((last - first).total_seconds())
 
 
+def joined(*parts: str) -> str:
+    """Those of some parts that are known, as a list."""
+    return ", ".join(filter(None, parts))
+
+
 def ago(time: str | None, now: datetime | None = None) -> str:
     """The distance of a time from now: `3 h ago`; its date where it is more than 30 days away, or to come."""
     found = parsed(time)

@@ -20,7 +20,7 @@ from clawvm_es.cli import pager
 from clawvm_es.cli.main import cli, main
 from clawvm_es.cli.output import cut, text_width
 from clawvm_es.cli.tables import Column, fitted
-from clawvm_es.cli.times import ago, length, shown_time
+from clawvm_es.cli.times import ago, joined, length, shown_time
 
 OURS, WEAK = "demo-clawvm", "demo-retrieval"
 TABLES = {
@@ -250,6 +250,11 @@ def test_times_and_lengths():
     assert length("2026-11-22T10:11:02Z", "2026-11-22T10:53:02Z") == "42 min"
     assert length(None, "2026-11-22T10:53:02Z") == ""
     assert length("2026-11-22T10:53:02Z", "1970-01-01T00:00:00Z") == ""  # of a recording whose last row has no time
+
+
+def test_a_time_that_is_not_known_leaves_no_gap():
+    """A list of times leaves out those that no calendar of ours holds."""
+    assert joined("a", length("2026-05-01T10:00:00Z", "+99999-01-01T00:00:00Z"), "b") == "a, b"
 
 
 # ----------------------------------------------------------------------------------------- completion
