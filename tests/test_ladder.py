@@ -17,6 +17,7 @@ LADDER = (
     ("errors", "limits", "verify_bundle", "version"),
     ("files",),
     ("model",),
+    ("prices",),
     ("core",),
     ("representations",),
     ("journal",),
