@@ -1,0 +1,77 @@
+"""Blocks: what a prompt says, one piece after the other, before it takes the shape of a provider's messages."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from clawvm_es.model.pages import Fidelity
+
+
+class Shape(StrEnum):
+    """Form of the messages that a provider takes."""
+
+    ANTHROPIC = "anthropic"
+    OPENAI = "openai"
+
+
+class Role(StrEnum):
+    """Speaker of a block."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+
+
+class Kind(StrEnum):
+    """Part that a block plays in an exchange."""
+
+    TEXT = "text"
+    THINKING = "thinking"
+    CALL = "call"
+    RESULT = "result"
+
+
+@attrs.frozen
+class Block:
+    """One piece of a prompt: a page at a level, the arguments of a call, the result of one, or a line of ours.
+
+    `group` is the exchange that it belongs to, `call_id` pairs a call with its result, `name` is the tool that is
+    called. Blocks of one `run` were laid out together: those of one role in it make one message. `native` is the
+    provider's own form, as JSON: of a whole answer on its first block, of a result's or a message's content on its
+    first block; it is sent in place of what the blocks say, to the provider whose form it is.
+    """
+
+    page_id: str | None
+    role: Role
+    level: Fidelity | None
+    text: str
+    group: int | None = None
+    call_id: str | None = None
+    is_error: bool = False
+    kind: Kind = Kind.TEXT
+    name: str = ""
+    run: int = 0
+    native: str | None = None
+
+
+PREFIX: Final = "messages/"
+RENDERERS: Final = {f"{PREFIX}1:{shape}": shape for shape in Shape}
+"""Names of the renderers that make messages → the shape that each makes."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
+_NAME_CHARS: Final = 64
+
+
+def is_legal_id(call_id: str) -> bool:
+    """Tell whether both shapes take the id of a call: letters, digits, ``_`` and ``-``, at most 40 of them."""
+    return _ID.fullmatch(call_id) is not None
+
+
+def legal_name(name: str) -> str:
+    """The name of a tool as both shapes take it: other characters become ``_``, at most 64 of them."""
+    return _NAME.sub("_", name)[:_NAME_CHARS] or "_"
