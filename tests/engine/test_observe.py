@@ -90,6 +90,7 @@ def first_difference(one: Iterator[object], other: Iterator[object]) -> object:
     return None
 
 
+@pytest.mark.sweep(sample=5)
 @pytest.mark.parametrize(("folder", "number"), FILES, ids=str)
 def test_live_is_import(traces: Path, folder: str, number: int) -> None:
     """Every session of every Claude Code and pi trace, driven live, has the events of its import."""

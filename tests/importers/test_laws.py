@@ -23,6 +23,8 @@ from clawvm_es.observe.steps import ContextDropped, ModelMessage, SystemMessage
 
 Translate = Callable[[Recording], list[Command]]
 SAMPLED = 6
+FILES = [("claude_code", number) for number in range(17)] + [("pi", number) for number in range(3)]
+PARSERS: dict[str, Callable[[bytes, str], Sequence[Recording]]] = {"claude_code": parse_claude_code, "pi": parse_pi}
 GOLDEN = {
     "claude_code": "claude_code/9d7a9d52-7eb4-427d-847d-ee5451884f3d.jsonl",
     "pi": "pi/large-session.v3.jsonl",
@@ -46,24 +48,20 @@ def first_difference(cut: Sequence[object], whole: Sequence[object]) -> int | No
     return next((place for place, item in enumerate(cut) if place >= len(whole) or item != whole[place]), None)
 
 
-@pytest.mark.parametrize(("folder", "parse"), [("claude_code", parse_claude_code), ("pi", parse_pi)])
-def test_prefix_law_of_files_of_lines(
-    traces: Path,
-    translate: Translate,
-    folder: str,
-    parse: Callable[[bytes, str], Sequence[Recording]],
-) -> None:
+@pytest.mark.sweep(sample=5)
+@pytest.mark.parametrize(("folder", "number"), FILES, ids=str)
+def test_prefix_law_of_files_of_lines(traces: Path, translate: Translate, folder: str, number: int) -> None:
     """LAW-IMPORT-1: what a file cut after a turn gives is the beginning of what the whole file gives."""
-    chance = random.Random(7)
-    for path in sorted((traces / folder).glob("*.jsonl")):
-        lines = path.read_bytes().splitlines(keepends=True)
-        for whole in parse(b"".join(lines), path.name):
-            ends = turn_ends(whole)
-            for place, end in enumerate(sorted(chance.sample(ends, min(len(ends), SAMPLED)))):
-                (cut,) = (r for r in parse(b"".join(lines[:end]), path.name) if r.session_id == whole.session_id)
-                assert first_difference(cut.steps, whole.steps) is None, (path.name, whole.session_id, end)
-                if place == SAMPLED // 2:
-                    assert first_difference(translate(cut), translate(whole)) is None, (path.name, end)
+    path, parse = sorted((traces / folder).glob("*.jsonl"))[number], PARSERS[folder]
+    chance = random.Random(number)
+    lines = path.read_bytes().splitlines(keepends=True)
+    for whole in parse(b"".join(lines), path.name):
+        ends = turn_ends(whole)
+        for place, end in enumerate(sorted(chance.sample(ends, min(len(ends), SAMPLED)))):
+            (cut,) = (r for r in parse(b"".join(lines[:end]), path.name) if r.session_id == whole.session_id)
+            assert first_difference(cut.steps, whole.steps) is None, (whole.session_id, end)
+            if place == SAMPLED // 2:
+                assert first_difference(translate(cut), translate(whole)) is None, end
 
 
 def test_prefix_law_of_chats(traces: Path, translate: Translate) -> None:
