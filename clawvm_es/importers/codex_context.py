@@ -65,7 +65,7 @@ def prompted(file: File, prompt: UserMessage, others: Counter[str], own: Counter
     key = said_key(prompt.text)
     if not key and not prompt.images:
         file.into.skip(Skip.EMPTY_MESSAGE)
-    elif key and others[key]:
+    elif others[key]:
         others[key] -= 1
         file.into.skip(Skip.MIRRORED)
     else:

@@ -153,6 +153,14 @@ def test_a_prompt_that_an_item_and_an_event_tell_is_one(steps: Any, item_first: 
     assert len(said) == 2 and not any(step.harness for step in said)
 
 
+def test_a_picture_alone_is_a_prompt_each_time(steps: Any) -> None:
+    """Prompts without words are told by items and events too: two of one kind are two, one of each is one."""
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+    told = event("user_message", message="", images=[picture["image_url"]])
+    found = steps(*[item("message", role="user", content=[picture]) for _ in range(2)], message("user", ""), told)
+    assert [len(step.images) for step in found if isinstance(step, UserMessage)] == [1, 1]
+
+
 def test_a_prompt_that_only_one_row_tells(steps: Any) -> None:
     """Old files have no events, trimmed ones no items, new ones tell prompts as completed items."""
     told = {"type": "UserMessage", "content": [{"type": "text", "text": "three"}]}

@@ -186,6 +186,13 @@ def test_calls_of_others_are_counted(session: Any) -> None:
     assert recording.turns == 1 and recording.skipped == {"empty_turn": 1, "other_model_call": 1}
 
 
+def test_events_of_no_known_kind_are_counted(session: Any) -> None:
+    """An event of a kind that nobody knows is an unknown record, one without a kind a malformed one."""
+    answer = model([said("user", "hi", id="u1")], said("assistant", "yes", id="a1"))
+    recording = session([], [{"event": "weather"}, {"event": ""}, {}, answer])
+    assert recording.skipped == {"unknown_record": 1, "malformed_record": 2}
+
+
 def test_prompts_that_lack_messages(session: Any) -> None:
     """A prompt without earlier messages dropped them; a text in their place is the summary, also from a pool."""
     ask, one, two = said("user", "hi", id="u1"), said("assistant", "one", id="a1"), said("assistant", "two", id="a2")

@@ -93,6 +93,15 @@ def test_a_result_belongs_to_the_latest_answer() -> None:
     assert calls.of(["x", "y"]) == (1, 2)
 
 
+def test_calls_of_several_ids_are_told_in_their_order() -> None:
+    """The numbers of calls rise, whatever the order of their ids and however many there are."""
+    calls = Calls(answers=1)
+    for number in range(40):
+        calls.made(str(number), "t")
+    assert calls.returned("3") == Paired(4)
+    assert calls.of([str(number) for number in range(39, -1, -1)]) == tuple(range(1, 41))
+
+
 def test_an_id_that_no_call_has_answers_a_call_without_id() -> None:
     """A harness that names results but not calls is read in order, and the choice counted."""
     calls = Calls(answers=1)

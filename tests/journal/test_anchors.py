@@ -168,6 +168,15 @@ def test_every_consistency_proof_verifies_and_nothing_else(data):
         assert not merkle.consistent(first, second, old, new, proof[:-1])
 
 
+def test_every_consistency_proof_between_small_trees():
+    """LAW-MERKLE-2 for every pair of sizes up to 24: right edges of every shape occur among them."""
+    for second in range(1, 25):
+        leaves = numbered(second)
+        for first in range(1, second + 1):
+            proof, old = consistency(leaves, first), merkle.root_of(leaves[:first])
+            assert merkle.consistent(first, second, old, merkle.root_of(leaves), proof), (first, second)
+
+
 def test_trees_that_are_none_are_refused():
     """No leaf beyond the last, no beginning longer than the whole, no root of leaves that are not there."""
     for call in (

@@ -155,6 +155,13 @@ def test_other_spellings_are_not_canonical(raw) -> None:
         check_canonical(raw, decode("budget_changed", 1, raw))
 
 
+def test_the_first_byte_that_is_not_canonical_is_named() -> None:
+    """The place is that of the first difference, also where one spelling is the beginning of the other."""
+    for raw, at in ((b'{"budget_tokens": 1}', 17), (b'{"budget_tokens":1} ', 19)):
+        with pytest.raises(NotCanonical, match=rf"from byte {at} on: {raw[at : at + 40]!r}"):
+            check_canonical(raw, BudgetChanged(1))
+
+
 def test_unknown_events_are_named() -> None:
     """A type or a schema version that this program does not know is an `UnknownEvent` that says which and where."""
     with pytest.raises(UnknownEvent, match="row 5: unknown event type 'page_eaten'"):
