@@ -223,7 +223,7 @@ def command_line(arguments: Mapping[str, object]) -> str | None:
     given = arguments.get("command", arguments.get("cmd"))
     if isinstance(given, str):
         return given
-    words = given if isinstance(given, list) else []
+    words: list[str] = given if isinstance(given, list) else []
     if not words or not all(isinstance(word, str) for word in words):
         return None
     if len(words) == 3 and posixpath.basename(words[0]) in _SHELLS and words[1] in ("-c", "-lc", "-cl"):
