@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es import views
+from clawvm_es.cli.money import by_our_counts, dollars, reported
 from clawvm_es.cli.options import (
     counter_option,
     format_option,
     group_option,
     json_option,
+    prices_option,
     secrets_option,
     seed_option,
     wait_option,
@@ -46,6 +48,7 @@ NAMED: Final = 10
     "--reimport", metavar="NAME", help="Read a file again that is in the journal, as a session of this name."
 )
 @seed_option
+@prices_option
 @secrets_option
 @group_option
 @wait_option
@@ -62,6 +65,7 @@ def import_(
     name: str | None,
     reimport: str | None,
     seed: int | None,
+    prices: str | None,
     hide_secrets: bool,
     group: bool,
     wait: float,
@@ -105,7 +109,9 @@ def import_(
         target.catch_up()
         with progress("comparing") as report:
             compared = None if as_json else SHOWN
-            document = {"journal": journal} | views.imported(target.log, outcomes, compared=compared, progress=report)
+            document = {"journal": journal} | views.imported(
+                target.log, outcomes, compared=compared, progress=report, prices=prices
+            )
     emit_rows(document, document["sessions"], IMPORT_COLUMNS, as_json, text=_lines(document, len(files)))
     for each in outcomes:
         if each.cause is not None:
@@ -132,6 +138,7 @@ IMPORT_COLUMNS: Final = (
     Column("title", "title", least=20),
     Column("turns", "turns"),
     Column("input tokens", lambda row: row["usage"]["input_tokens"], 4),
+    Column("cost", lambda row: dollars(row["cost"]["reported"]["usd"]), 6, True),
     Column("compactions", "compactions"),
     Column("lost", lambda row: row["lost"]["needed_again"]),
     Column("tokens lost", lambda row: row["lost"]["tokens"], 2),
@@ -214,6 +221,9 @@ def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
     tokens = f"{usage['input_tokens']:,} input tokens ({usage['cached_tokens']:,} cached)"
     used = f"{counted(one['turns'], 'turn')}, {counted(one['tool_calls'], 'tool call')}, {tokens}, "
     yield from wrapped(f"{used}{usage['output_tokens']:,} output; {cuts}", "  ")
+    yield from wrapped(f"cost: {reported(one['cost'])}; by our counts {by_our_counts(one['cost'])}", "  ")
+    if one["default_budget"]["answers"]:
+        yield from wrapped(_fitting(one["default_budget"]), "  ")
     if not one["cuts"]:
         yield good("  never compacted: there was nothing to lose")
         return
@@ -248,8 +258,25 @@ def _compared(one: Mapping[str, Any]) -> Iterator[str]:
     same, half = one["policies"]
     yield from wrapped(
         f"clawvm would have lost {same['misses']} at {same['budget']:,} tokens, what the harness's largest prompt "
-        f"held in pages, and {half['misses']} at half of it",
+        f"held in pages, and {half['misses']} at half of it{_shares(same, half)}",
         "  ",
+    )
+
+
+def _shares(same: Mapping[str, Any], half: Mapping[str, Any]) -> str:
+    """The costs of the two beside the harness's, pages against pages."""
+    permille = [each["cost_permille"] for each in (same, half)]
+    if None in permille:
+        return ""
+    first, second = (f"{each / 10:.0f} %" for each in permille)
+    return f", for {first} and {second} of what the harness's pages cost"
+
+
+def _fitting(budget: Mapping[str, Any]) -> str:
+    """The budget that fits the model's window, by what the provider counted."""
+    return (
+        f"the provider counted {budget['ratio_permille'] / 1000:.2f} times our tokens: {budget['tokens']:,} by our "
+        f"count fit a window of {budget['window']:,} beside an answer of {budget['max_output']:,}"
     )
 
 

@@ -67,6 +67,12 @@ wait_option = click.option(
     metavar="SECONDS",
     help="How long to wait for another writer.",
 )
+prices_option = click.option(
+    "--prices",
+    metavar="NAME|FILE",
+    help="Price list: anthropic-5m, anthropic-1h, openai, gemini, or a JSON file of the same form. Default: that of "
+    "each model; costs by our own counts are shown at anthropic-5m.",
+)
 session_option = click.option(
     "--session",
     "-s",

@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
+from clawvm_es.cli.options import (
+    complete_pages,
+    journal_argument,
+    json_option,
+    place_options,
+    prices_option,
+    session_option,
+)
 from clawvm_es.cli.tables import Column, columns, emit_rows, shape_options, table
 
 WIDE = 100
@@ -24,6 +31,7 @@ WIDE = 100
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only up to this day (UTC).")
 @click.option("--folder", default="", metavar="TEXT", help="Only of agents whose folder holds this.")
 @click.option("--text", default="", metavar="TEXT", help="Only those whose title holds this; grep looks further.")
+@prices_option
 @shape_options
 @json_option
 def sessions(
@@ -33,9 +41,10 @@ def sessions(
     until: datetime | None,
     folder: str,
     text: str,
+    prices: str | None,
     as_json: bool,
 ) -> None:
-    """List the sessions of a journal with their titles, times and figures.
+    """List the sessions of a journal with their titles, times, figures and cost.
 
     Of an imported session, `lost` counts what its harness had dropped when the agent needed it.
 
@@ -50,7 +59,15 @@ def sessions(
 
     with views.opened(journal) as log:
         first, last = ("" if day is None else day.strftime("%Y-%m-%d") for day in (since, until))
-        found = views.sessions(log, chosen_or_all(log, session), since=first, until=last, folder=folder, text=text)
+        found = views.sessions(
+            log,
+            chosen_or_all(log, session),
+            since=first,
+            until=last,
+            folder=folder,
+            text=text,
+            prices=prices,
+        )
         document = {"journal": journal} | found
     rows = document["sessions"]
     lines = session_lines(rows[0], {}) if len(rows) == 1 else None
@@ -239,10 +256,11 @@ _TURN_COLUMNS = columns(
 @journal_argument
 @session_option
 @click.option("--turns", "by_turn", is_flag=True, help="A line for each turn of one session.")
+@prices_option
 @shape_options
 @json_option
-def stats(journal: str, session: str | None, by_turn: bool, as_json: bool) -> None:
-    """Print what a journal holds: events by type, bodies, sizes, totals; or a session turn by turn.
+def stats(journal: str, session: str | None, by_turn: bool, prices: str | None, as_json: bool) -> None:
+    """Print what a journal holds: events by type, bodies, sizes, totals, cost; or a session turn by turn.
 
     \b
     Example:
@@ -256,7 +274,7 @@ def stats(journal: str, session: str | None, by_turn: bool, as_json: bool) -> No
             document = {"journal": journal} | views.turns(log, views.chosen(log, session))
             emit_rows(document, document["turns"], _TURN_COLUMNS, as_json)
             return
-        document = {"journal": journal} | views.stats(log, chosen_or_all(log, session))
+        document = {"journal": journal} | views.stats(log, chosen_or_all(log, session), prices)
     types = [
         {"type": name, "events": number, "data_bytes": document["bytes_by_type"][name]}
         for name, number in sorted(document["events_by_type"].items(), key=lambda each: -each[1])
@@ -266,10 +284,12 @@ def stats(journal: str, session: str | None, by_turn: bool, as_json: bool) -> No
 
 
 def _stats_lines(document: Mapping[str, Any], types: list[dict[str, Any]]) -> list[str]:
+    from clawvm_es.cli.money import by_our_counts, reported
     from clawvm_es.cli.output import facts
 
-    left = ("journal", "events_by_type", "bytes_by_type")
+    left = ("journal", "events_by_type", "bytes_by_type", "cost")
     plain = {name.replace("_", " "): value for name, value in document.items() if name not in left}
+    plain |= {"cost": reported(document["cost"]), "cost by our counts": by_our_counts(document["cost"])}
     if "wal_held_by" in document:
         plain["wal held by"] = ", ".join(document["wal_held_by"]) or "nobody that the system tells of"
     return [*facts(plain), "", *table([each.values() for each in types], ("type", "events", "data bytes"))]  # type: ignore[misc]

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(readable=False), metavar="FILE...")
 @made_journal_option
-@click.option("--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: 16000.")
+@click.option(
+    "--budget", type=int, metavar="TOKENS", help="Tokens of one prompt. Default: 128000 and the fixed region."
+)
 @click.option(
     "--policy", metavar="NAME", shell_complete=complete_policies, help=f"clawvm (default), {OTHER_POLICIES}."
 )

@@ -22,6 +22,8 @@ RUN_COLUMNS: Final = (
     Column("alerts", "alerts", 6),
     Column("tokens", "tokens", 5),
     Column("uncached", "uncached_tokens", 1),
+    Column("epochs", "epochs", 9),
+    Column("cost", lambda run: run["cost"]["cost"]),
 )
 
 

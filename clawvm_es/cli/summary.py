@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from clawvm_es.cli.money import by_our_counts, dollars, reported
 from clawvm_es.cli.output import facts, style
 from clawvm_es.cli.tables import Column
 from clawvm_es.cli.times import ago, joined, length, shown_time
@@ -54,9 +55,11 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
             "alerts": session["alerts"],
             "pressure": session["pressure"],
             "tokens": "{tokens}, of them uncached {uncached_tokens}".format(**session),
-            "usage": "{input_tokens} input tokens ({cached_tokens} cached), {output_tokens} output".format(
-                **session["usage"]
-            ),
+            "usage": "{input_tokens} input tokens ({cached_tokens} cached, {written_tokens} written), "
+            "{output_tokens} output".format(**session["usage"]),
+            "cost": reported(session["cost"]),
+            "cost by our counts": by_our_counts(session["cost"]),
+            **({"epochs": session["epochs"]} if session["epochs"] else {}),
             "writeback": "{committed} committed, {rejected} rejected".format(**session),
             **{name: _counts(value) if isinstance(value, Mapping) else value for name, value in extra.items()},
             "head": "{version} {hash}".format(**session["head"]),
@@ -75,6 +78,7 @@ SESSION_COLUMNS: Final = (
     Column("compactions", "compactions", 5),
     Column("lost", "misses"),
     Column("input tokens", lambda row: row["usage"]["input_tokens"], 10),
+    Column("cost", lambda row: dollars(row["cost"]["reported"]["usd"]), 9, True),
     Column("policy", "policy", 6, True),
     Column("budget", "budget", 8),
     Column("events", "events", 12),

@@ -29,7 +29,9 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal"),
     },
     "Read": {
-        "sessions": Row("read", "sessions", "List the sessions of a journal with their titles, times and figures"),
+        "sessions": Row(
+            "read", "sessions", "List the sessions of a journal with their titles, times, figures and cost"
+        ),
         "log": Row("read", "log", "Print the events of a session (or of the whole journal), oldest first"),
         "show": Row(
             "read",

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import OTHER_POLICIES, complete_policies, journal_argument, json_option, session_option
+from clawvm_es.cli.options import (
+    OTHER_POLICIES,
+    complete_policies,
+    journal_argument,
+    json_option,
+    prices_option,
+    session_option,
+)
 from clawvm_es.cli.runs import RUN_COLUMNS, runs_lines
 from clawvm_es.cli.tables import emit_rows, shape_options
 
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     "--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is."
 )
 @click.option("--turn", type=click.IntRange(1), metavar="N", help="Leave all up to the end of this turn as is.")
+@prices_option
 @shape_options
 @json_option
 def whatif(
@@ -46,11 +54,13 @@ def whatif(
     without: Sequence[str],
     version: int | None,
     turn: int | None,
+    prices: str | None,
     as_json: bool,
 ) -> None:
     """Decide a session's inputs again under other settings, and compare. Nothing is written.
 
-    Options can be given more than once: every combination is a run. The first line is the recorded run.
+    Options can be given more than once: every combination is a run. The first line is the recorded run. A session
+    that was recorded without a budget is asked about at 128,000 tokens and its fixed region, unless one is given.
 
     Weights, in permille: pin_hard, pin_soft, boot, plan, scope, cost; by what a page holds: holds_record (a file or
     record), holds_result (of another tool), holds_said (by the model), holds_told (to the model), holds_stated
@@ -80,15 +90,30 @@ def whatif(
         others = _settings(base, budgets, policies, weights, without)
         with progress(f"{len(others)} runs") as report:
             found = library.whatif(log, session_id, others, after=after, progress=report)
-        document = {"journal": journal} | views.whatif(log, session_id, after, found)
+        document = {"journal": journal} | views.whatif(log, session_id, after, found, prices)
     named = [
         ("recorded", document["recorded"]),
         *((f"{number}", run) for number, run in enumerate(document["runs"], 1)),
     ]
     runs = [{"run": name} | run for name, run in named]
     place = f", after version {after}" if after else ""
-    lines = [f"{session_id}{place}", "", *runs_lines(runs), document["caveat"]]
+    lines = [f"{session_id}{place}", "", *runs_lines(runs), *_cost_lines(document), document["caveat"]]
     emit_rows(document, runs, RUN_COLUMNS, as_json, text=lines)
+
+
+def _cost_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """The price list, and of a recorded harness the cost of its pages alone, with which the runs compare."""
+    from clawvm_es.cli.money import at
+
+    yield at(document["prices"])
+    if document["harness"] is not None:
+        cost = document["harness"]["cost"]["cost"]
+        shares = ", ".join(f"run {n} {_percent(r['cost']['cost'], cost)}" for n, r in enumerate(document["runs"], 1))
+        yield f"the harness's prompts by their pages alone, as ours are: {cost:,}; of it {shares}"
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %" if whole else "not known"
 
 
 def _settings(

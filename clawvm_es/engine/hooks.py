@@ -58,7 +58,9 @@ _NAMED: Final = 5
 class Prompt:
     """An assembled prompt: its text (without the fixed region), its size and budget in tokens, its pages.
 
-    `pressure` is empty unless something that the prompt must hold, or that just arrived, did not fit.
+    `pressure` is empty unless something that the prompt must hold, or that just arrived, did not fit. `cached_tokens`
+    are those that the provider is taken to hold, `cost` is what the prompt costs in input tokens, rounded down; None
+    where the policy has no prices.
     """
 
     turn: int
@@ -67,6 +69,8 @@ class Prompt:
     budget_tokens: int
     pages: Mapping[str, Fidelity]
     pressure: tuple[Pressure, ...] = ()
+    cached_tokens: int = 0
+    cost: int | None = None
 
 
 @attrs.frozen

@@ -11,12 +11,23 @@ from clawvm_es.engine.hooks import Objection, Pressed, Pressure, Report, UpdateR
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType, PressureReason
 from clawvm_es.model.pages import ABSENT, POINTER, PageType
+from clawvm_es.model.profile import RULES, Paging, Profile
 
 Open = Callable[[str | None], str | None]
 """From a commitment to its text."""
 
 KEPT_RULES = (PageType.BOOTSTRAP, PageType.CONSTRAINT)
 """Types of pages without which a prompt is not handed out by default."""
+
+
+def priced(profile: Profile, assembled: e.PromptAssembled) -> tuple[int, int | None]:
+    """The tokens of a prompt that the provider is taken to hold, and its cost in input tokens (None: no prices)."""
+    by_epochs = profile.paging is Paging.EPOCHS and not RULES[profile.rule].recorded
+    cached = assembled.cached_tokens if by_epochs else assembled.tokens - assembled.uncached_tokens
+    if not profile.write_price:
+        return cached, None
+    uncached = assembled.tokens - cached
+    return cached, (cached * profile.read_price + uncached * profile.write_price) // 1000
 
 
 def update_result(state: State, number: int, open_: Open) -> UpdateResult:

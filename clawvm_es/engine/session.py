@@ -289,7 +289,10 @@ class Session:
             assembled = _first(outcome.events, e.PromptAssembled)
             pages = {page_id: LADDER[rank] for page_id, rank in state.assembled.items()}
             pressure = reports.pressures(state, outcome.events)
-            prompt = Prompt(state.turn, text, assembled.tokens, assembled.budget_tokens, pages, pressure)
+            cached, cost = reports.priced(state.profile, assembled)
+            prompt = Prompt(
+                state.turn, text, assembled.tokens, assembled.budget_tokens, pages, pressure, cached, cost
+            )
             if pressure:
                 self._raise_on_pressure(state, prompt)
             return prompt

@@ -17,6 +17,7 @@ from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.importers import Recording, commands
 from clawvm_es.importers.replay import opening
 from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Need
 from clawvm_es.model.pages import RANK
 from clawvm_es.observe.edge import Edge
@@ -94,7 +95,7 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
     tally: Counter[str] = Counter()
     with closing(open_log("memory:", reproducible=True)) as log:
         edge = Edge(log.vault(recording.session_id, SEED), counter)
-        inputs = tuple([command.data for command in commands(recording, edge, opened, tally)])[1:]
+        inputs = tuple(_timed(commands(recording, edge, opened, tally)))[1:]
         retrieved = tuple(_retrieved(inputs, edge))
     skipped = {**recording.skipped, **tally}
     return Workload(
@@ -106,6 +107,20 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
         retrieved,
         skipped,
     )
+
+
+def _timed(stream: Iterable[Command]) -> Iterator[e.Input]:
+    """The inputs of commands, each turn with the whole seconds from the last answer to the newest input before it."""
+    answered: int | None = None
+    newest = 0
+    for command in stream:
+        data = command.data
+        if isinstance(data, e.TurnBegan) and answered is not None and data.idle_s is None:
+            data = replace(data, idle_s=max(newest - answered, 0) // 1_000_000)
+        elif isinstance(data, e.ModelResponded):
+            answered = command.at_us
+        newest = command.at_us
+        yield data
 
 
 def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> Iterator[tuple[str, ...]]:

@@ -12,6 +12,7 @@ from clawvm_es.journal.ports import Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import FaultType
 from clawvm_es.model.pages import ABSENT, LADDER, Fidelity
+from clawvm_es.prices import Spent
 
 NEED_FAULTS = (FaultType.DUPLICATE_TOOL, FaultType.REFETCH)
 """Faults that are the outcome of a need."""
@@ -19,7 +20,11 @@ NEED_FAULTS = (FaultType.DUPLICATE_TOOL, FaultType.REFETCH)
 
 @attrs.define
 class Figures:
-    """Sums of the decisions of a run; the same names and meanings as in the read model `sessions`."""
+    """Sums of the decisions of a run; the same names and meanings as in the read model `sessions`.
+
+    `epochs` counts selections of a policy that pages in epochs, and under `recorded` contexts that a cut began;
+    `spent` holds what the prompts cost.
+    """
 
     turns: int = 0
     hits: int = 0
@@ -30,6 +35,9 @@ class Figures:
     pressure: int = 0
     tokens: int = 0
     uncached_tokens: int = 0
+    epochs: int = 0
+    spent: Spent = attrs.field(factory=Spent)
+    _idle_s: int | None = None
 
     @property
     def misses(self) -> int:
@@ -47,18 +55,29 @@ class Figures:
             self.hits += 1
         elif isinstance(event, e.PageResolved):
             self.page_ins += 1
+            self.spent.missed()
         elif isinstance(event, e.NeedUnmet):
             self.unmet += 1
+            self.spent.missed()
+        elif isinstance(event, e.TurnBegan):
+            self._idle_s = event.idle_s
         elif isinstance(event, e.PromptAssembled):
-            self.turns += 1
-            self.tokens += event.tokens
-            self.uncached_tokens += event.uncached_tokens
+            self._assembled(event)
         elif isinstance(event, e.FaultObserved):
             self.faults[event.fault] += 1
+            if event.fault in NEED_FAULTS:
+                self.spent.missed()
         elif isinstance(event, e.DuplicateSignatureAlerted):
             self.alerts += 1
         elif isinstance(event, e.InvariantPressureObserved):
             self.pressure += 1
+
+    def _assembled(self, event: e.PromptAssembled) -> None:
+        self.turns += 1
+        self.tokens += event.tokens
+        self.uncached_tokens += event.uncached_tokens
+        self.epochs += event.trigger is not None
+        self.spent.prompt(event.tokens, event.tokens - event.uncached_tokens, self._idle_s)
 
 
 def figures_of(events: Iterable[e.Event]) -> Figures:

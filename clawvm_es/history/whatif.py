@@ -16,6 +16,7 @@ from itertools import product
 
 import attrs
 
+from clawvm_es.core.budget import RECORDED_BUDGET
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply, override
 from clawvm_es.core.profiles import without
@@ -23,13 +24,14 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import UsageError
 from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
+from clawvm_es.history.harness import harness_figures
 from clawvm_es.history.refeed import Refeed
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import INPUTS
-from clawvm_es.model.profile import Capability, Profile, Weights
+from clawvm_es.model.profile import RULES, Capability, Profile, Weights
 from clawvm_es.observe.edge import decode
 
 Progress = Callable[[int, int], None]
@@ -60,12 +62,18 @@ class Run:
 
 @attrs.frozen
 class WhatIf:
-    """The recorded run of a session's events after `after`, and the same inputs under other settings."""
+    """The recorded run of a session's events after `after`, and the same inputs under other settings.
+
+    `harness` are the figures of a session that goes as its harness had it, its prompts counted by their pages alone:
+    what the runs, whose prompts hold neither arguments nor thoughts, compare with. None for others, and after a
+    place.
+    """
 
     session_id: str
     after: int
     recorded: Run
     runs: tuple[Run, ...]
+    harness: Figures | None = None
 
 
 def settings(
@@ -137,6 +145,8 @@ def whatif(
         raise UsageError(f"session {session_id} has no version {after}", hint=f"its last is {rows[-1].version}")
     base = recorded_setting(rows)
     assert base.profile is not None and base.budget_tokens is not None
+    if RULES[base.profile.rule].recorded:
+        others = [_with_budget(each, rows) for each in others]
     texts = _Texts(rows, lambda name: log.vault(session_id).open(name))
     report = _reporter(progress, len(others) * sum(row.kind == "input" for row in rows[after:]))
     recorded = Run(base.profile, base.budget_tokens, figures_of(row.data for row in rows[after:]))
@@ -146,7 +156,18 @@ def whatif(
         runs.append(
             Run(setting.profile or base.profile, setting.budget_tokens or base.budget_tokens, figures, parted)
         )
-    return WhatIf(session_id, after, recorded, tuple(runs))
+    harness = None
+    if RULES[base.profile.rule].recorded and not after:
+        harness = harness_figures(row.data for row in rows if isinstance(row.data, INPUTS))
+    return WhatIf(session_id, after, recorded, tuple(runs), harness)
+
+
+def _with_budget(setting: Setting, rows: Sequence[Recorded]) -> Setting:
+    """A setting for a session that was recorded without a budget: by default 128,000 tokens and the fixed region."""
+    if setting.budget_tokens is not None or setting.profile is None or RULES[setting.profile.rule].recorded:
+        return setting
+    fixed = max((row.data.fixed_tokens for row in rows if isinstance(row.data, e.TurnBegan)), default=0)
+    return attrs.evolve(setting, budget_tokens=RECORDED_BUDGET + fixed)
 
 
 def _run(

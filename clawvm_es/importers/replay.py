@@ -15,6 +15,7 @@ import attrs
 from msgspec.structs import replace
 
 from clawvm_es import limits
+from clawvm_es.core.budget import RECORDED_BUDGET
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM, RECORDED
 from clawvm_es.engine.journal import Journal
@@ -170,6 +171,8 @@ def target(journal: Journal, recording: Recording, names: Mapping[str, str], set
     stored = journal.opened(session_id)
     if stored is not None:
         opened = _as_stored(stored, opened)
+        if settings.budget_tokens is None and recording.opened is None and not settings.as_recorded:
+            opened = replace(opened, budget_tokens=stored.budget_tokens)  # it goes on as it began
     if stored is not None and stored != opened:
         raise _other_settings(session_id, "settings", _difference(stored, opened))
     if stored is not None and recording.opened is None and stored.importer != TABLE[recording.format].version:
@@ -221,10 +224,10 @@ def _hides_secrets(journal: Journal, recording: Recording, opened: SessionOpened
 
 
 def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
-    """Settings of a recording's session: as its trace recorded them, or the defaults."""
+    """Settings of a recording's session: as its trace recorded them, or the defaults (128,000 tokens of pages)."""
     return recording.opened or SessionOpened(
         profile=CLAWVM,
-        budget_tokens=limits.BUDGET_DEFAULT,
+        budget_tokens=RECORDED_BUDGET,
         counter=counter,
         decider_version=DECIDER_VERSION,
         format=recording.format,
@@ -245,6 +248,8 @@ def _opening(
         base = replace(base, linked_to=names.get(recording.linked_to, recording.linked_to))
     if recording.opened is None and settings.as_recorded:
         base = replace(base, profile=RECORDED, budget_tokens=0)
+    elif recording.opened is None:
+        base = replace(base, budget_tokens=RECORDED_BUDGET + (settings.fixed_tokens or 0))
     return replace(
         base,
         profile=settings.policy or base.profile,

@@ -33,6 +33,9 @@ _PLURAL: Final = {
     "save": "saves",
     "end": "ends",
 }
+_USED: Final = ("input_tokens", "cached_tokens", "written_tokens", "output_tokens")
+_FIVE_MINUTES_S: Final = 300
+_HOUR_S: Final = 3600
 _COLUMN_MAX: Final = 2**63 - 1
 _ABSENT: Final = LADDER[ABSENT].value
 _RANKS: Final = {level.value: rank for rank, level in enumerate(LADDER)}
@@ -107,6 +110,10 @@ def _session_forked(s: SessionFold, data: e.SessionForked) -> None:
 def _turn_began(s: SessionFold, data: e.TurnBegan) -> None:
     s.row.turns += 1
     s.turn.fixed_tokens = data.fixed_tokens
+    s.turn.idle_s = data.idle_s
+    s.row.timed_turns += data.idle_s is not None
+    if data.model is not None and data.model_name is not None:
+        s.usage_of(data.model).name = data.model_name
 
 
 def _prompt_rendered(s: SessionFold, data: e.PromptRendered) -> None:
@@ -162,9 +169,13 @@ def _tool_called(s: SessionFold, data: LeanToolCalled) -> None:
 
 
 def _model_responded(s: SessionFold, data: e.ModelResponded) -> None:
-    for name in ("input_tokens", "cached_tokens", "output_tokens"):
-        for row in (s.turn, s.row):
-            setattr(row, name, total(getattr(row, name), getattr(data, name)))
+    model = s.usage_of(data.model)
+    model.name = data.model_name or model.name
+    model.answers += 1
+    for name in _USED:
+        tokens = getattr(data, name)
+        for row in (s.turn, s.row, model):
+            setattr(row, name, total(getattr(row, name), tokens))
 
 
 def stage(s: SessionFold, update: UpdateRow, facts: UpdateFacts) -> None:
@@ -255,6 +266,20 @@ def _prompt_assembled(s: SessionFold, data: LeanPromptAssembled) -> None:
     row.tokens = total(row.tokens, data.tokens)
     row.largest_tokens = min(max(row.largest_tokens, data.tokens), _COLUMN_MAX)
     row.uncached_tokens = total(row.uncached_tokens, data.uncached_tokens)
+    row.epochs += data.trigger is not None
+    prefix, idle_s = data.tokens - data.uncached_tokens, (turn.idle_s or 0) if turn.turn > 0 else 0
+    if idle_s <= _FIVE_MINUTES_S:
+        row.held_5m_tokens = total(row.held_5m_tokens, prefix)
+    if idle_s <= _HOUR_S:
+        row.held_1h_tokens = total(row.held_1h_tokens, prefix)
+
+
+def _missed(s: SessionFold) -> None:
+    """Count a need whose page was not in the prompt, which is sent again."""
+    for name in ("needs", "misses"):
+        count(s, name)
+    if s.turn.turn > 0:  # there was a prompt
+        s.row.again_tokens = total(s.row.again_tokens, s.turn.tokens)
 
 
 def _page_used(s: SessionFold, data: LeanPageUsed) -> None:
@@ -274,14 +299,13 @@ def _page_resolved(s: SessionFold, data: LeanPageResolved) -> None:
     page.page_ins += 1
     page.last_used_turn = s.turn.turn
     page.changed_version = s.version
-    for name in ("needs", "page_ins", "misses"):
-        count(s, name)
+    count(s, "page_ins")
+    _missed(s)
 
 
 def _need_unmet(s: SessionFold, data: e.NeedUnmet) -> None:
     s.page(data.page_id).changed_version = s.version
-    for name in ("needs", "misses"):
-        count(s, name)
+    _missed(s)
     s.row.unmet += 1
 
 
@@ -290,8 +314,7 @@ def _fault_observed(s: SessionFold, data: e.FaultObserved) -> None:
     count(s, "faults")
     setattr(s.row, fault, getattr(s.row, fault) + 1)
     if fault in _NEED_FAULTS:
-        count(s, "needs")
-        count(s, "misses")
+        _missed(s)
     page = None if data.page_id is None else s.known_page(data.page_id)
     if page is not None:
         page.faults += 1

@@ -66,6 +66,7 @@ class LeanPromptAssembled(msgspec.Struct):
     uncached_tokens: int
     utility: int = 0
     bound: int = 0
+    trigger: str | None = None
 
 
 class LeanPageUsed(msgspec.Struct):

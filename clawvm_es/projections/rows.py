@@ -51,7 +51,14 @@ class SessionRow:
     input_tokens: int = 0  # as the provider told them
     cached_tokens: int = 0
     output_tokens: int = 0
+    written_tokens: int = 0  # to the provider's cache
+    usage_by_model: str = "{}"  # JSON: ordinal of the model, 0 where it is not told → its name and the same counts
     largest_tokens: int = 0  # of a prompt
+    epochs: int = 0  # selections of a policy that pages in epochs
+    held_5m_tokens: int = 0  # with which the prompt before began, at most five minutes earlier or at no known time
+    held_1h_tokens: int = 0  # the same at most an hour earlier
+    timed_turns: int = 0  # whose time since the answer before is known
+    again_tokens: int = 0  # that round trips for missing pages send again
     pages_by_type: str = "{}"  # JSON: page type → how many, types without any left out
     committed: int = 0
     rejected: int = 0
@@ -96,10 +103,12 @@ class TurnRow:
     committed: int = 0
     rejected: int = 0
     fixed_tokens: int = 0
+    idle_s: int | None = None  # since the answer before; None: not known
     rendered_tokens: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    written_tokens: int = 0
     utility: int = 0
     bound: int = 0
     first_version: int = 0

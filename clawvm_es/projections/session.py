@@ -28,6 +28,21 @@ _CHANGING = {TURNS.name: "turns", PAGE_TABLE.name: "pages", UPDATES.name: "updat
 _EPOCH = datetime(1970, 1, 1)
 _LEVEL_TOKENS = msgspec.json.Decoder(dict[str, int])
 _COUNTS = msgspec.json.Decoder(dict[str, int])
+
+
+class ModelUsage(msgspec.Struct):
+    """Usage that the provider told of one model's answers; `name` is the commitment to the model's name."""
+
+    name: str | None = None
+    answers: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    written_tokens: int = 0
+    output_tokens: int = 0
+
+
+USAGES = msgspec.json.Decoder(dict[str, ModelUsage])
+"""Reads `SessionRow.usage_by_model`."""
 _SORTED = msgspec.json.Encoder(order="deterministic")
 
 
@@ -93,6 +108,7 @@ class SessionFold:
     faults: list[FaultRow] = attrs.field(factory=list)
     fields: list[FieldRow] = attrs.field(factory=list)
     by_type: dict[str, int] = attrs.field(factory=dict)  # page type → pages; empty until one is counted
+    by_model: dict[str, ModelUsage] = attrs.field(factory=dict)  # empty until an answer is counted
     staged: dict[str, UpdateFacts] = attrs.field(factory=dict)  # by the boundary in hand
 
     @property
@@ -140,6 +156,12 @@ class SessionFold:
         if not self.by_type:
             self.by_type = _COUNTS.decode(self.row.pages_by_type)
         self.by_type[page_type] = self.by_type.get(page_type, 0) + 1
+
+    def usage_of(self, model: int | None) -> ModelUsage:
+        """The usage of a model by its ordinal; what is counted on it stands in the row at the end."""
+        if not self.by_model:
+            self.by_model = USAGES.decode(self.row.usage_by_model)
+        return self.by_model.setdefault(str(model or 0), ModelUsage())
 
     def update(self, number: int) -> UpdateRow:
         """The row of an update, made when it is first touched; who asks for it changes it."""
@@ -190,6 +212,8 @@ class SessionFold:
         row.last_at = self.at
         if self.by_type:
             row.pages_by_type = _SORTED.encode(self.by_type).decode()
+        if self.by_model:
+            row.usage_by_model = _SORTED.encode(self.by_model).decode()
 
 
 @lru_cache(maxsize=8192)

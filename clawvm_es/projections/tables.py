@@ -18,7 +18,7 @@ import attrs
 from clawvm_es.journal.ports import Column, ModelSpec, TableSpec
 from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
 
-VERSION: Final = 6
+VERSION: Final = 7
 
 R = TypeVar("R")
 

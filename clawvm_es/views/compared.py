@@ -11,6 +11,7 @@ from clawvm_es.history.compare import compare
 from clawvm_es.history.diff import diff as ask
 from clawvm_es.history.whatif import OPEN_LOOP
 from clawvm_es.journal.ports import EventLog
+from clawvm_es.views.costs import priced
 from clawvm_es.views.figures import figures, parting
 from clawvm_es.views.reading import chosen, is_place, version_named
 from clawvm_es.views.titles import Titles
@@ -119,27 +120,32 @@ def _value(value: Any) -> Any:
 # --------------------------------------------------------------------------------- under other settings
 
 
-def whatif(log: EventLog, session_id: str, after: int, found: WhatIf) -> dict[str, Any]:
-    """The recorded run of a session and its runs under other settings, with their figures and where they part."""
+def whatif(log: EventLog, session_id: str, after: int, found: WhatIf, prices: str | None = None) -> dict[str, Any]:
+    """The recorded run of a session and its runs under other settings, with figures, cost and where they part.
+
+    `harness` is a recorded harness counted by its pages alone, as the runs are. `prices` names a price list.
+    """
     titles = Titles(log)
     return {
         "session_id": session_id,
         "from": after,
         "open_loop": True,
         "caveat": OPEN_LOOP,
-        "recorded": _run(found.recorded, session_id, titles),
-        "runs": [_run(run, session_id, titles) for run in found.runs],
+        "prices": priced(prices),
+        "recorded": _run(found.recorded, session_id, titles, prices),
+        "harness": None if found.harness is None else figures(found.harness, prices),
+        "runs": [_run(run, session_id, titles, prices) for run in found.runs],
     }
 
 
-def _run(run: Run, session_id: str, titles: Titles) -> dict[str, Any]:
+def _run(run: Run, session_id: str, titles: Titles, prices: str | None) -> dict[str, Any]:
     profile = run.profile
     return {
         "policy": profile.name,
         "budget": run.budget_tokens,
         "weights": attrs.asdict(profile.weights),
         "capabilities": [str(capability) for capability in profile.capabilities],
-        **figures(run.figures),
+        **figures(run.figures, prices),
         "parted": _parted(run.parted, session_id, titles),
     }
 

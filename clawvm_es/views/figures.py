@@ -16,6 +16,7 @@ from clawvm_es.model.pages import PageType
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import SESSIONS, TURNS
+from clawvm_es.views.costs import cost, of_run, summed
 from clawvm_es.views.reading import moment_of
 from clawvm_es.views.titles import folder_of, title_of
 
@@ -33,7 +34,7 @@ _BOUNDARIES: Final = {
 }
 _TOTALS: Final = (
     "turns", "tool_calls", "pages", "needs", "hits", "page_ins", "misses", "faults", "alerts", "pressure", "tokens",
-    "uncached_tokens",
+    "uncached_tokens", "epochs",
 )  # fmt: skip
 
 
@@ -45,16 +46,20 @@ def sessions(
     until: str = "",
     folder: str = "",
     text: str = "",
+    prices: str | None = None,
 ) -> dict[str, Any]:
     """The sessions of a log (or one of them) with their titles, times and figures, in the order of their openings.
 
     Those that began on or after the date `since` and on or before `until` (as `2026-11-22`, UTC), whose folder holds
-    `folder`, and whose title or id holds `text`, both whatever their case.
+    `folder`, and whose title or id holds `text`, both whatever their case. `prices` names a price list for what was
+    reported.
     """
     with snapshot(log) as view:
         rows = view.rows(SESSIONS, session_id)
     days = ((row, row.opened_at[:10]) for row in rows)
-    found = [session(log, row) for row, day in days if (not since or day >= since) and (not until or day <= until)]
+    found = [
+        session(log, row, prices) for row, day in days if (not since or day >= since) and (not until or day <= until)
+    ]
     return {"sessions": [one for one in found if _has(one, ("folder",), folder) and _has(one, _NAMES, text)]}
 
 
@@ -66,8 +71,8 @@ def _has(one: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
     return not text or any(text.casefold() in (one[name] or "").casefold() for name in names)
 
 
-def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
-    """One session by its row of the read models."""
+def session(log: EventLog, row: SessionRow, prices: str | None = None) -> dict[str, Any]:
+    """One session by its row of the read models; `prices` names a price list for what was reported."""
     return {
         "session_id": row.session_id,
         "title": title_of(log, row.session_id),
@@ -100,8 +105,11 @@ def session(log: EventLog, row: SessionRow) -> dict[str, Any]:
         "usage": {
             "input_tokens": row.input_tokens,
             "cached_tokens": row.cached_tokens,
+            "written_tokens": row.written_tokens,
             "output_tokens": row.output_tokens,
         },
+        "epochs": row.epochs,
+        "cost": cost(log, row, prices),
         "committed": row.committed,
         "rejected": row.rejected,
         "opened_at": row.opened_at,
@@ -145,8 +153,8 @@ def turns(log: EventLog, session_id: str) -> dict[str, Any]:
     return {"session_id": session_id, "turns": found}
 
 
-def stats(log: EventLog, session_id: str | None = None) -> dict[str, Any]:
-    """The totals of a log (or of one session): events by type, bodies, sizes, figures."""
+def stats(log: EventLog, session_id: str | None = None, prices: str | None = None) -> dict[str, Any]:
+    """The totals of a log (or of one session): events by type, bodies, sizes, figures, cost."""
     by_type: Counter[str] = Counter()
     bytes_by_type: Counter[str] = Counter()
     for row in log.read_all() if session_id is None else read_session(log, session_id):
@@ -163,6 +171,7 @@ def stats(log: EventLog, session_id: str | None = None) -> dict[str, Any]:
         "body_bytes": stored_bytes,
         **log.details(),
         **{name: sum(getattr(row, name) for row in rows) for name in _TOTALS},
+        "cost": summed(log, rows, prices),
         "events_by_type": dict(sorted(by_type.items())),
         "bytes_by_type": dict(sorted(bytes_by_type.items())),
     }
@@ -171,8 +180,8 @@ def stats(log: EventLog, session_id: str | None = None) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ runs side by side
 
 
-def figures(found: Figures) -> dict[str, Any]:
-    """The figures of a run, with the names that a session has."""
+def figures(found: Figures, prices: str | None = None) -> dict[str, Any]:
+    """The figures of a run, with the names that a session has; `prices` is a list beside those that ship."""
     return {
         "turns": found.turns,
         "needs": found.needs,
@@ -185,6 +194,8 @@ def figures(found: Figures) -> dict[str, Any]:
         "pressure": found.pressure,
         "tokens": found.tokens,
         "uncached_tokens": found.uncached_tokens,
+        "epochs": found.epochs,
+        "cost": of_run(found, prices),
     }
 
 

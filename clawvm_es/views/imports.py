@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from clawvm_es.core.budget import OUTPUT_DEFAULT, WINDOW_DEFAULT, Ratio
 from clawvm_es.core.profiles import CLAWVM, RECORDED
 from clawvm_es.history.losses import Kind, Losses, losses
 from clawvm_es.history.whatif import OPEN_LOOP, Setting, whatif
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.projections import snapshot
-from clawvm_es.projections.tables import SESSIONS
+from clawvm_es.projections.tables import SESSIONS, TURNS
+from clawvm_es.views.costs import counted, priced
 from clawvm_es.views.figures import figures, parting, session
 from clawvm_es.views.titles import Titles
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from clawvm_es.history.losses import Dropped, Loss
     from clawvm_es.history.whatif import Progress
     from clawvm_es.importers.importing import Imported
-    from clawvm_es.projections.rows import SessionRow
+    from clawvm_es.projections.rows import SessionRow, TurnRow
 
 DEAREST: Final = 5
 """Losses that are told of one session."""
@@ -79,22 +81,27 @@ def imported(
     *,
     compared: int | None = None,
     progress: Progress | None = None,
+    prices: str | None = None,
 ) -> dict[str, Any]:
     """The sessions of an import with what their harnesses lost, and the files that were not read.
 
     Of the `compared` sessions that lost most (None: of all) it also says what `clawvm` would have lost at what the
-    harness's largest prompt held in pages, and at half of it.
+    harness's largest prompt held in pages, and at half of it, and what each would have cost beside the harness.
+    `prices` names the price list of what the provider reported.
     """
     with snapshot(log) as view:
         rows = {row.session_id: row for row in view.rows(SESSIONS)}
-    found = [_session(log, rows[each], outcome) for each, outcome in _last(outcomes).items() if each in rows]
+        last = {each: outcome for each, outcome in _last(outcomes).items() if each in rows}
+        ratios = {each: ratio_of(view.rows(TURNS, each)) for each in last}
+    found = [_session(log, rows[each], outcome, ratios[each], prices) for each, outcome in last.items()]
     chosen = [one for one in sorted(found, key=_worst_first) if one["compactions"]][:compared]
     for place, one in enumerate(chosen, 1):
-        one["policies"] = _policies(log, one)
+        one["policies"] = _policies(log, one, prices)
         if progress is not None:
             progress(place, len(chosen))
     return {
         "sessions": found,
+        "prices": priced(prices),
         "unchanged": sum(each.unchanged for each in outcomes),
         "skipped": [{"file": each.path, "reason": each.error} for each in outcomes if each.skipped],
         "errors": [
@@ -115,11 +122,19 @@ def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
     return -one["lost"]["tokens"], -one["turns"]
 
 
-def _session(log: EventLog, row: SessionRow, outcome: Imported) -> dict[str, Any]:
+def ratio_of(turns: Iterable[TurnRow]) -> Ratio:
+    """Provider's count of a session's prompts over ours."""
+    found = Ratio()
+    for turn in turns:
+        found.answered(turn.input_tokens, turn.tokens)
+    return found
+
+
+def _session(log: EventLog, row: SessionRow, outcome: Imported, ratio: Ratio, prices: str | None) -> dict[str, Any]:
     parts = [each for each in outcome.replayed if each.session_id == row.session_id]
     cuts = sum((row.compactions, row.prunes, row.resets))
     found = losses(read_session(log, row.session_id)) if cuts or row.misses else Losses((), ())
-    return session(log, row) | {
+    return session(log, row, prices) | {
         "file": outcome.path,
         "appended": sum(each.appended for each in parts),
         "skipped": {} if not parts else dict(sorted(parts[-1].skipped.items())),
@@ -128,6 +143,13 @@ def _session(log: EventLog, row: SessionRow, outcome: Imported) -> dict[str, Any
         "compactions": row.compactions,
         "cuts": cuts,
         "lost": _summed(log, row.session_id, found),
+        "default_budget": {
+            "tokens": ratio.budget(),
+            "ratio_permille": ratio.permille,
+            "answers": len(ratio.told),
+            "window": WINDOW_DEFAULT,
+            "max_output": OUTPUT_DEFAULT,
+        },
         "policies": [],
     }
 
@@ -146,10 +168,11 @@ def _summed(log: EventLog, session_id: str, found: Losses) -> dict[str, Any]:
     }
 
 
-def _policies(log: EventLog, one: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _policies(log: EventLog, one: Mapping[str, Any], prices: str | None) -> list[dict[str, Any]]:
     """`clawvm` at what the harness's largest prompt held in pages, and at half of it.
 
-    Arguments and thoughts, which the harness's prompts hold too, are in no prompt of ours.
+    Arguments and thoughts, which the harness's prompts hold too, are in no prompt of ours: `cost_permille` compares
+    with the harness's pages alone.
     """
     held = one["lost"]["held_tokens"]
     if one["policy"] != RECORDED.name or held < 2:
@@ -157,14 +180,16 @@ def _policies(log: EventLog, one: Mapping[str, Any]) -> list[dict[str, Any]]:
     budgets = (held, held // 2)
     session_id, titles = one["session_id"], Titles(log)
     found = whatif(log, session_id, [Setting(CLAWVM, budget) for budget in budgets])
+    own = 0 if found.harness is None else counted(found.harness.spent, prices)["cost"]
     return [
         {"policy": run.profile.name, "budget": run.budget_tokens}
-        | figures(run.figures)
+        | figures(run.figures, prices)
         | {
+            "cost_permille": counted(run.figures.spent, prices)["cost"] * 1000 // own if own else None,
             "parted": parting(
                 run.parted,
                 {} if run.parted is None else {run.parted.page_id: titles.of(session_id, run.parted.page_id)},
-            )
+            ),
         }
         for run in found.runs
     ]

@@ -1,0 +1,144 @@
+"""Documents of cost: what a provider reported in dollars, and our own counts in input tokens, never mixed.
+
+`reported` is the usage of a session's answers, priced model by model; it holds the system prompt and tool schemas
+that no transcript does. `counted` are the prompts as we count them, at each price list; those of an imported session
+hold what was recorded, so that two policies can be compared on the same inputs. A price that is not known is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from clawvm_es import prices as lists
+from clawvm_es.prices import Spent, Used
+from clawvm_es.projections.session import USAGES
+from clawvm_es.views.titles import opened_text
+
+if TYPE_CHECKING:
+    from clawvm_es.history.figures import Figures
+    from clawvm_es.journal.ports import EventLog
+    from clawvm_es.projections.rows import SessionRow
+
+_FIVE_MINUTES_S: Final = 300
+_HOUR_S: Final = 3600
+DEFAULT: Final = "anthropic-5m"
+"""The list at which costs are shown where none is named."""
+_PLACES: Final = 6
+"""Decimal places of dollars."""
+
+
+def cost(log: EventLog, row: SessionRow, prices: str | None = None) -> dict[str, Any]:
+    """The cost of one session; `prices` names the list of what was reported (None: that of each model's provider)."""
+    by_model = [_model(name, used, prices) for name, used in _usages(log, row)]
+    return {"reported": _reported(by_model), "counted": counted(spent(row), prices)}
+
+
+def summed(log: EventLog, rows: Iterable[SessionRow], prices: str | None = None) -> dict[str, Any]:
+    """The cost of several sessions together, by model, largest first."""
+    usages: dict[str | None, dict[str, int]] = {}
+    whole = Spent()
+    for row in rows:
+        for name, used in _usages(log, row):
+            so_far = usages.setdefault(name, dict.fromkeys(used, 0))
+            usages[name] = {key: so_far[key] + tokens for key, tokens in used.items()}
+        _add(whole, spent(row))
+    ordered = sorted(usages.items(), key=lambda each: (-each[1]["input_tokens"], each[0] or ""))
+    by_model = [_model(name, used, prices) for name, used in ordered]
+    return {"reported": _reported(by_model), "counted": counted(whole, prices)}
+
+
+def of_run(found: Figures, prices: str | None = None) -> dict[str, Any]:
+    """The cost of a run by our counts."""
+    return counted(found.spent, prices)
+
+
+def counted(found: Spent, prices: str | None = None) -> dict[str, Any]:
+    """Cost by our counts, in input tokens: at the list that is shown, and at every list.
+
+    `timed` turns are those of which it is known how long nothing was asked; at the others the cache counts as warm.
+    """
+    names = (*lists.NAMES, *((prices,) if prices and prices not in lists.NAMES else ()))
+    costs = found.costs(names)
+    return {
+        "at": prices or DEFAULT,
+        "cost": costs[prices or DEFAULT],
+        "input_tokens": costs,
+        "turns": found.turns,
+        "timed": found.timed,
+    }
+
+
+def priced(prices: str | None = None) -> dict[str, Any]:
+    """The price list that costs are shown at: what it charges, from where and when it is."""
+    found = lists.named(prices or DEFAULT)
+    return {
+        "name": prices or DEFAULT,
+        "source": found.source,
+        "date": found.date,
+        "says": found.says,
+        "model": found.reference,
+        "read_permille": found.read_price,
+        "write_permille": found.write_price,
+        "ttl_s": found.ttl_s,
+        "ttl_known": found.ttl_known,
+    }
+
+
+def spent(row: SessionRow) -> Spent:
+    """The tokens of a session's prompts, from its row of the read models."""
+    held = {_FIVE_MINUTES_S: row.held_5m_tokens, _HOUR_S: row.held_1h_tokens - row.held_5m_tokens}
+    return Spent(row.tokens, held, row.again_tokens, row.turns, row.timed_turns)
+
+
+def _add(whole: Spent, one: Spent) -> None:
+    whole.tokens += one.tokens
+    whole.again += one.again
+    whole.turns += one.turns
+    whole.timed += one.timed
+    for idle_s, tokens in one.held.items():
+        whole.held[idle_s] = whole.held.get(idle_s, 0) + tokens
+
+
+def _usages(log: EventLog, row: SessionRow) -> list[tuple[str | None, dict[str, int]]]:
+    """The models of a session (None: not told, or erased) with their usage, those that reported any."""
+    vault, found = log.vault(row.session_id), []
+    for usage in USAGES.decode(row.usage_by_model).values():
+        used = {
+            "answers": usage.answers,
+            "input_tokens": usage.input_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "written_tokens": usage.written_tokens,
+            "output_tokens": usage.output_tokens,
+        }
+        if usage.input_tokens or usage.output_tokens:
+            found.append((opened_text(vault, usage.name), used))
+    return found
+
+
+def _model(name: str | None, used: Mapping[str, int], prices: str | None) -> dict[str, Any]:
+    told = {key: tokens for key, tokens in used.items() if key != "answers"}
+    known = None if name is None else lists.of_model(name, (prices,) if prices else lists.NAMES)
+    usd = None if known is None else lists.dollars(Used(**told), name or "", prices if prices else known[0].name)
+    return {
+        "model": name,
+        **used,
+        "prices": None if known is None else known[0].name,
+        "family": None if known is None else known[1].name,
+        "usd": _usd(usd),
+    }
+
+
+def _reported(by_model: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The models together; `usd` is the sum of those whose prices are known, `unknown` names the others."""
+    known = [Decimal(str(each["usd"])) for each in by_model if each["usd"] is not None]
+    return {
+        "usd": _usd(sum(known, Decimal(0))) if known else None,
+        "unknown": [each["model"] or "a model that is not named" for each in by_model if each["usd"] is None],
+        "by_model": list(by_model),
+    }
+
+
+def _usd(amount: Decimal | None) -> float | None:
+    return None if amount is None else round(float(amount), _PLACES)
