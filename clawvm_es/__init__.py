@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clawvm_es.core.profiles import profile as profile
     from clawvm_es.engine.aio import AsyncJournal as AsyncJournal
     from clawvm_es.engine.aio import AsyncSession as AsyncSession
+    from clawvm_es.engine.hooks import Call as Call
     from clawvm_es.engine.hooks import Prompt as Prompt
     from clawvm_es.engine.hooks import Settings as Settings
     from clawvm_es.engine.journal import Journal as Journal
@@ -25,18 +26,21 @@ if TYPE_CHECKING:
     from clawvm_es.importers.replay import replay as replay
     from clawvm_es.observe.declared import file_reader as file_reader
     from clawvm_es.observe.declared import load_tools as load_tools
+    from clawvm_es.observe.steps import Usage as Usage
     from clawvm_es.observe.tools import Tool as Tool
 
 _WHERE = {
     "profile": "clawvm_es.core.profiles",
     "AsyncJournal": "clawvm_es.engine.aio",
     "AsyncSession": "clawvm_es.engine.aio",
+    "Call": "clawvm_es.engine.hooks",
     "Journal": "clawvm_es.engine.journal",
     "Prompt": "clawvm_es.engine.hooks",
     "Session": "clawvm_es.engine.session",
     "Settings": "clawvm_es.engine.hooks",
     "FieldSchema": "clawvm_es.engine.store",
     "Tool": "clawvm_es.observe.tools",
+    "Usage": "clawvm_es.observe.steps",
     "file_reader": "clawvm_es.observe.declared",
     "load_tools": "clawvm_es.observe.declared",
     "ClawVMError": "clawvm_es.errors",

@@ -104,6 +104,8 @@ NEED_CHARS_MIN_LEAF: Final = 5
 NEED_HOLDERS_MAX: Final = 8
 """A text that stands in more pages than this identifies none of them."""
 
+ARGUMENT_CHARS: Final = 200
+"""Longest text that the stub of a call's arguments holds as it is; of a longer one it gives size and digest."""
 TEXTS_AT_HAND: Final = 64
 """Texts of pages that were written last, kept in memory for the next prompts."""
 TEXT_AT_HAND_CHARS: Final = 16_384

@@ -1,6 +1,9 @@
 """Async twins of the journal and its sessions: the same calls, run in worker threads.
 
 The sync core is thread-safe, so that an event loop never waits for a lock or a disk.
+
+LAW-ASYNC-1: every public method of a session and of a journal has a twin of the same parameters, every property a
+property.
 """
 
 from __future__ import annotations
@@ -9,18 +12,45 @@ import asyncio
 import functools
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from clawvm_es.core.state import State
-from clawvm_es.engine.hooks import Prompt, Report, StageResult, ToolResult
+from clawvm_es.core.state import Call, State
+from clawvm_es.engine.hooks import ToolResult
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.engine.shell import Outcome
-from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.model.pages import PageType
-from clawvm_es.observe.steps import Step
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _twin(
+    method: Callable[Concatenate[Session, P], R],
+) -> Callable[Concatenate[AsyncSession, P], Coroutine[Any, Any, R]]:
+    """The twin of a method of `Session`, which runs in a thread."""
+
+    async def twin(self: AsyncSession, /, *args: P.args, **options: P.kwargs) -> R:
+        own: Callable[P, R] = getattr(self.sync, method.__name__)
+        return await asyncio.to_thread(own, *args, **options)
+
+    functools.update_wrapper(twin, method)
+    twin.__doc__ = f"See `Session.{method.__name__}`."
+    return twin
+
+
+def _of_journal(
+    method: Callable[Concatenate[Journal, P], R],
+) -> Callable[Concatenate[AsyncJournal, P], Coroutine[Any, Any, R]]:
+    """The twin of a method of `Journal`, which runs in a thread."""
+
+    async def twin(self: AsyncJournal, /, *args: P.args, **options: P.kwargs) -> R:
+        own: Callable[P, R] = getattr(self.sync, method.__name__)
+        return await asyncio.to_thread(own, *args, **options)
+
+    functools.update_wrapper(twin, method)
+    twin.__doc__ = f"See `Journal.{method.__name__}`."
+    return twin
 
 
 class AsyncSession:
@@ -38,126 +68,94 @@ class AsyncSession:
         await asyncio.to_thread(self.sync.__exit__, kind, error, trace)
 
     @property
+    def session_id(self) -> str:
+        """See `Session.session_id`."""
+        return self.sync.session_id
+
+    @property
     def state(self) -> State:
         """The folded state; treat it as read-only."""
         return self.sync.state
 
-    async def write_page(self, page_type: PageType | str, text: str, **options: Any) -> str:
-        """See `Session.write_page`."""
-        return await asyncio.to_thread(functools.partial(self.sync.write_page, page_type, text, **options))
+    @property
+    def head(self) -> tuple[int, str]:
+        """See `Session.head`."""
+        return self.sync.head
 
-    async def user_says(self, text: str, *, key: str | None = None) -> str:
-        """See `Session.user_says`."""
-        return await asyncio.to_thread(functools.partial(self.sync.user_says, text, key=key))
+    @property
+    def in_flight(self) -> tuple[Call, ...]:
+        """See `Session.in_flight`."""
+        return self.sync.in_flight
 
-    async def emit(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
-        """See `Session.emit`."""
-        return await asyncio.to_thread(functools.partial(self.sync.emit, page_id, first_line, last_line))
+    @property
+    def fill_permille(self) -> int:
+        """See `Session.fill_permille`."""
+        return self.sync.fill_permille
 
-    async def observe(self, step: Step, *, key: str | None = None) -> Outcome:
-        """See `Session.observe`."""
-        return await asyncio.to_thread(functools.partial(self.sync.observe, step, key=key))
+    value = _twin(Session.value)
+    read_page = _twin(Session.read_page)
+    emit = _twin(Session.emit)
 
-    async def assemble(
-        self, hints: Iterable[str] | None = None, fixed_tokens: int = 0, *, key: str | None = None
-    ) -> Prompt:
-        """See `Session.assemble`."""
-        return await asyncio.to_thread(functools.partial(self.sync.assemble, hints, fixed_tokens, key=key))
-
-    async def observe_model(
-        self, text: str = "", calls: Sequence[tuple[str, Mapping[str, Any]]] = (), **options: Any
-    ) -> tuple[int, ...]:
-        """See `Session.observe_model`."""
-        return await asyncio.to_thread(functools.partial(self.sync.observe_model, text, calls, **options))
-
-    async def observe_result(
-        self, call: int, text: str, status: ReturnStatus | str = ReturnStatus.OK, **options: Any
-    ) -> str:
-        """See `Session.observe_result`."""
-        return await asyncio.to_thread(functools.partial(self.sync.observe_result, call, text, status, **options))
+    open = _twin(Session.open)
+    adopt = _twin(Session.adopt)
+    execute = _twin(Session.execute)
+    observer = _twin(Session.observer)
+    write_page = _twin(Session.write_page)
+    user_says = _twin(Session.user_says)
+    pin = _twin(Session.pin)
+    retire = _twin(Session.retire)
+    set_budget = _twin(Session.set_budget)
+    assemble = _twin(Session.assemble)
+    observe = _twin(Session.observe)
+    observe_model = _twin(Session.observe_model)
+    observe_result = _twin(Session.observe_result)
 
     async def tool(
         self,
         name: str,
         arguments: Mapping[str, Any],
         run: Callable[..., str] | Callable[..., Awaitable[str]] | None = None,
+        *,
+        call: int | str | None = None,
     ) -> ToolResult:
-        """See `Session.tool`; a `run` that is a coroutine function runs on the calling loop.
+        """See `Session.tool`; a `run` that is a coroutine function, or gives an awaitable, is awaited on this loop.
 
         When the task is cancelled meanwhile, the call is recorded as interrupted.
         """
         run = run or self.sync.declared(name)
-        begun = await asyncio.to_thread(
-            functools.partial(self.sync.begin_tool, name, arguments, runs=run is not None)
-        )
+        begun = await self.begin_tool(name, arguments, runs=run is not None, call=call)
         if begun.served is not None:
             return begun.served
         assert run is not None
         try:
-            if inspect.iscoroutinefunction(run):
-                text = await run(**arguments)
-            else:
-                text = await asyncio.to_thread(functools.partial(run, **arguments))
+            text = await _run(run, arguments)
         except BaseException as error:
             await asyncio.shield(asyncio.to_thread(self.sync.fail_tool, begun, error))
             raise
-        return await asyncio.to_thread(self.sync.finish_tool, begun, text)
+        return await self.finish_tool(begun, text)
 
-    async def recall(
-        self, query: str, answer: Callable[[str], Iterable[str]] | Iterable[str] | None, **options: Any
-    ) -> tuple[str, ...]:
-        """See `Session.recall`."""
-        return await asyncio.to_thread(functools.partial(self.sync.recall, query, answer, **options))
+    declared = _twin(Session.declared)
+    begin_tool = _twin(Session.begin_tool)
+    finish_tool = _twin(Session.finish_tool)
+    fail_tool = _twin(Session.fail_tool)
+    recall = _twin(Session.recall)
+    resolve = _twin(Session.resolve)
 
-    async def stage(self, field: str, op: str, value: Any, **options: Any) -> StageResult:
-        """See `Session.stage`."""
-        return await asyncio.to_thread(functools.partial(self.sync.stage, field, op, value, **options))
+    stage = _twin(Session.stage)
+    compact = _twin(Session.compact)
+    reset = _twin(Session.reset)
+    prune = _twin(Session.prune)
+    flush = _twin(Session.flush)
+    save = _twin(Session.save)
+    close = _twin(Session.close)
 
-    async def resolve(
-        self, page_id: str, first_line: int = 1, last_line: int | None = None, *, key: str | None = None
-    ) -> str:
-        """See `Session.resolve`."""
-        return await asyncio.to_thread(functools.partial(self.sync.resolve, page_id, first_line, last_line, key=key))
 
-    async def pin(self, page_id: str, pin: str, *, key: str | None = None) -> None:
-        """See `Session.pin`."""
-        await asyncio.to_thread(functools.partial(self.sync.pin, page_id, pin, key=key))
-
-    async def retire(self, page_id: str, reason: str = "withdrawn", *, key: str | None = None) -> None:
-        """See `Session.retire`."""
-        await asyncio.to_thread(functools.partial(self.sync.retire, page_id, reason, key=key))
-
-    async def set_budget(self, tokens: int, *, key: str | None = None) -> None:
-        """See `Session.set_budget`."""
-        await asyncio.to_thread(functools.partial(self.sync.set_budget, tokens, key=key))
-
-    async def value(self, field: str, scope: str = "session") -> Any:
-        """See `Session.value`."""
-        return await asyncio.to_thread(self.sync.value, field, scope)
-
-    async def compact(self, *, key: str | None = None) -> Report:
-        """See `Session.compact`."""
-        return await asyncio.to_thread(functools.partial(self.sync.compact, key=key))
-
-    async def reset(self, *, key: str | None = None) -> Report:
-        """See `Session.reset`."""
-        return await asyncio.to_thread(functools.partial(self.sync.reset, key=key))
-
-    async def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> Report:
-        """See `Session.prune`."""
-        return await asyncio.to_thread(functools.partial(self.sync.prune, page_ids, key=key))
-
-    async def flush(self, *, key: str | None = None) -> Report:
-        """See `Session.flush`."""
-        return await asyncio.to_thread(functools.partial(self.sync.flush, key=key))
-
-    async def save(self, *, key: str | None = None) -> Report:
-        """See `Session.save`."""
-        return await asyncio.to_thread(functools.partial(self.sync.save, key=key))
-
-    async def close(self, *, key: str | None = None) -> Report:
-        """See `Session.close`."""
-        return await asyncio.to_thread(functools.partial(self.sync.close, key=key))
+async def _run(run: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Run a tool: a coroutine function on this loop, another one in a thread; what it gives may be awaitable."""
+    if inspect.iscoroutinefunction(run):
+        return await run(**arguments)
+    found = await asyncio.to_thread(functools.partial(run, **arguments))
+    return await found if inspect.isawaitable(found) else found
 
 
 class AsyncJournal:
@@ -167,9 +165,9 @@ class AsyncJournal:
         self.sync = journal
 
     @classmethod
-    async def open(cls, path: str | os.PathLike[str], **options: Any) -> AsyncJournal:
+    async def open(cls, url: str | os.PathLike[str], **options: Any) -> AsyncJournal:
         """See `Journal.open`."""
-        return cls(await asyncio.to_thread(functools.partial(Journal.open, path, **options)))
+        return cls(await asyncio.to_thread(functools.partial(Journal.open, url, **options)))
 
     async def __aenter__(self) -> AsyncJournal:
         return self
@@ -177,7 +175,7 @@ class AsyncJournal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        await asyncio.to_thread(self.sync.__exit__, kind, error, trace)
 
     async def session(self, session_id: str, **options: Any) -> AsyncSession:
         """See `Journal.session`."""
@@ -187,6 +185,11 @@ class AsyncJournal:
         """See `Journal.fork`."""
         return AsyncSession(await asyncio.to_thread(functools.partial(self.sync.fork, parent, session_id, **options)))
 
-    async def close(self) -> None:
-        """See `Journal.close`."""
-        await asyncio.to_thread(self.sync.close)
+    async def resume(self, session_id: str, counter: str, *args: Any, **options: Any) -> AsyncSession:
+        """See `Journal.resume`."""
+        own = functools.partial(self.sync.resume, session_id, counter, *args, **options)
+        return AsyncSession(await asyncio.to_thread(own))
+
+    opened = _of_journal(Journal.opened)
+    catch_up = _of_journal(Journal.catch_up)
+    close = _of_journal(Journal.close)

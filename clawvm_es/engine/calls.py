@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 from msgspec.structs import replace
 
 from clawvm_es.core.state import Call, Page, State
+from clawvm_es.engine.hooks import Call as Given
 from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.tape import Tape, Taped, tape_of
@@ -28,6 +29,7 @@ from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.pages import FULL
+from clawvm_es.observe.fields import arguments_of
 from clawvm_es.observe.signatures import signature_key
 from clawvm_es.observe.steps import ToolResult, ToolUse
 from clawvm_es.observe.tools import Tool, named, normalised
@@ -64,22 +66,88 @@ class ToolCalls:
         self._observed = observed
         self._tape: Tape | None = None
         self._is_fork: bool | None = None  # None: not looked yet
+        self._begun: set[int] = set()  # recorded calls that this handle runs or ran
 
     def tool(self, name: str) -> Tool:
         """The declared tool of that name, else the unknown tool."""
         return named(self._tools, name)
 
-    def made(self, state: State, calls: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[e.ToolCalled, ...]:
-        """The facts of the calls of one answer."""
-        first = len(state.calls) + 1
-        uses = [_use(first + place, name, arguments) for place, (name, arguments) in enumerate(calls)]
-        return self._observed.at(state).calls(uses)
+    def of(self, state: State, call: int | str) -> int:
+        """The number of a recorded call, by itself or by the harness's id: the newest, without a result if any is.
+
+        Raises `UsageError` where there is no such call.
+        """
+        if isinstance(call, int):
+            if call not in state.calls:
+                raise self._unknown(state, f"call {call}")
+            return call
+        known = self._observed.at(state).known.call_ids.get(self._shell.edge.text(call), ())
+        waiting = [number for number in known if state.calls[number].returned is None]
+        if not known:
+            raise self._unknown(state, f"call id {call!r}")
+        return (waiting or known)[-1]
+
+    def open(self, state: State, call: int) -> None:
+        """Raise `UsageError` where a call has its result already."""
+        made = state.calls[call]
+        if made.returned is not None:
+            page = f" (page {made.page_id})" if made.page_id else ""
+            raise UsageError(
+                f"session {self._shell.session_id}: call {call} of {made.tool} has a result already{page}",
+                hint="a result that is delivered again needs the key of the first delivery",
+            )
+
+    def _unknown(self, state: State, what: str) -> UsageError:
+        open_calls = sorted(self._observed.at(state).known.calls)
+        listed = ", ".join(map(str, open_calls)) or "none"
+        return UsageError(
+            f"session {self._shell.session_id}: there is no {what}; calls without a result: {listed}",
+            hint="record the answer that made it with observe_model first",
+        )
+
+    def joined(self, state: State, name: str, arguments: Mapping[str, Any], call: int | str | None) -> int | None:
+        """The recorded call that is to run: the one that is named, else one of the newest answer that says the same.
+
+        None where it is a new call. Raises `UsageError` if the named one is unknown, another one, or has its result.
+        """
+        if call is not None:
+            number = self.of(state, call)
+            self.open(state, number)
+            if not self._says(state, number, name, arguments):
+                raise UsageError(
+                    f"session {self._shell.session_id}: call {number} has another tool or other arguments",
+                    hint="pass those that observe_model was given; a call of your own needs no call=",
+                )
+            return number
+        known = self._observed.at(state).known
+        for number, made in sorted(known.calls.items()):
+            newest = made.group is not None and made.group == known.groups
+            if newest and number not in self._begun and self._says(state, number, name, arguments):
+                return number
+        return None
+
+    def begun(self, number: int) -> None:
+        """Note that this handle runs a call."""
+        self._begun.add(number)
+
+    def _says(self, state: State, number: int, name: str, arguments: Mapping[str, Any]) -> bool:
+        """Tell whether a recorded call is one of a tool with arguments."""
+        edge, called = self._shell.edge, self._called(state, number)
+        said = called.tool if called.name is None else edge.open(called.name)
+        return said == edge.clean(name) and same_arguments(
+            edge.clean(as_json(arguments)), edge.open(called.arguments)
+        )
+
+    def _called(self, state: State, number: int) -> e.ToolCalled:
+        row = event_at(self._shell.log, self._shell.session_id, state.calls[number].version)
+        assert isinstance(row.data, e.ToolCalled)
+        return row.data
 
     def called(
         self, state: State, name: str, arguments: Mapping[str, Any], found: Stored | Played | None = None
     ) -> e.ToolCalled:
         """The facts of a call; with `found`, of one that is served from a recorded result."""
-        (called,) = self.made(state, [(name, arguments)])
+        (called,) = self._observed.at(state).calls([_use(len(state.calls) + 1, name, arguments)])
         if isinstance(found, Stored):
             need = Need((Holder(found.page.page_id),), NeedRule.REPEATED_READ, found.page.full_tokens)
             return replace(called, needs=(*called.needs, need), served_from=found.version)
@@ -103,29 +171,42 @@ class ToolCalls:
             return None
 
     def recorded(
-        self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None, runs: bool
+        self,
+        state: State,
+        name: str,
+        arguments: Mapping[str, Any],
+        validator: str | None,
+        runs: bool,
+        joined: int | None = None,
     ) -> Stored | Played | None:
         """Return what is served instead of running a call; None if the caller is to run it.
 
-        Raises `NewToolCall` in a fork that may not run it, `UsageError` where the caller has nothing to run.
+        `joined` is its number where it is recorded already. Raises `NewToolCall` in a fork that may not run it,
+        `UsageError` where the caller has nothing to run.
         """
         tape = self._taped()
         found: Stored | Played | None
         if tape is None:
             found = self.stored(state, name, arguments, validator)
         else:
-            found = self._of_fork(tape, state, name, arguments, validator)
+            found = self._of_fork(tape, state, name, arguments, validator, joined)
         if found is None and not runs:
             raise UsageError(f"tool {name!r} has nothing to run", hint="declare it with run=, or pass run=")
         return found
 
     def _of_fork(
-        self, tape: Tape, state: State, name: str, arguments: Mapping[str, Any], validator: str | None
+        self,
+        tape: Tape,
+        state: State,
+        name: str,
+        arguments: Mapping[str, Any],
+        validator: str | None,
+        joined: int | None,
     ) -> Stored | Played | None:
         """Return what a fork serves, by the table above."""
         edge = self._shell.edge
         kept = edge.open(edge.text(as_json(arguments))) or ""
-        taped = tape.next(name, kept, state.version)
+        taped = tape.next(name, kept, state.version, None if joined is None else state.calls[joined].version)
         if taped is None or taped.again:
             if taped is None and tape.allows_new_calls:
                 stored = self.stored(state, name, arguments, validator)
@@ -187,11 +268,9 @@ class ToolCalls:
         made = state.calls.get(call)
         if made is None:
             return ""
-        row = event_at(self._shell.log, self._shell.session_id, made.version)
-        assert isinstance(row.data, e.ToolCalled)
-        open_ = self._shell.edge.open
-        name = row.data.tool if row.data.name is None else open_(row.data.name)
-        return _source(name or made.tool, open_(row.data.arguments) or "", status)
+        called, open_ = self._called(state, call), self._shell.edge.open
+        name = called.tool if called.name is None else open_(called.name)
+        return _source(name or made.tool, open_(called.arguments) or "", status)
 
     def returned(
         self,
@@ -201,11 +280,18 @@ class ToolCalls:
         status: ReturnStatus,
         validator: str | None = None,
         source: str = "",
+        native: str = "",
     ) -> list[e.Input]:
         """The facts of a result, and its page."""
-        unmatched = call not in state.calls
-        result = ToolResult(call, text, status, unmatched=unmatched, source=source, validator=validator)
+        result = ToolResult(call, text, status, source=source, validator=validator, native=native)
         return self._observed.at(state).result(result)
+
+    def served(self, state: State, call: int, found: Stored | Played | None, validator: str | None) -> list[e.Input]:
+        """The facts of a recorded call that is served: its result and its page; none where it has to run."""
+        if found is None:
+            return []
+        status = found.taped.status if isinstance(found, Played) else ReturnStatus.OK
+        return self.returned(state, call, found.text, status, validator, self.source(state, call, status))
 
     def played(self, state: State, called: e.ToolCalled, found: Played, source: str) -> e.PageWritten:
         """The page of a result that a call is served from the tape."""
@@ -213,13 +299,35 @@ class ToolCalls:
         return self._observed.at(state).evidence(result, called)
 
 
-def _use(number: int, name: str, arguments: Mapping[str, Any]) -> ToolUse:
-    """A call as a step, made in the directory that the harness works in."""
+def use_of(number: int, call: Given) -> ToolUse:
+    """A call as a step, made in the directory that the harness works in.
+
+    Arguments that are text are kept as they are if they are a JSON object; else they are the argument `input`.
+    """
+    if not isinstance(call.args, str):
+        return _use(number, call.name, call.args, call.id)
+    arguments = arguments_of(call.args)
+    is_object = call.args.lstrip().startswith("{") and arguments != {"input": call.args}
+    use = _use(number, call.name, arguments, call.id)
+    return attrs.evolve(use, text=call.args) if is_object else use
+
+
+def _use(number: int, name: str, arguments: Mapping[str, Any], call_id: str = "") -> ToolUse:
     try:
         cwd = os.getcwd()
     except OSError:  # it was removed
         cwd = ""
-    return ToolUse(number, name, arguments, cwd, as_json(arguments))
+    return ToolUse(number, name, arguments, cwd, as_json(arguments), call_id)
+
+
+def same_arguments(one: str, other: str | None) -> bool:
+    """Tell whether two texts are the same arguments: the same JSON value, else the same text."""
+    if one == other or other is None:
+        return one == other
+    try:
+        return json.dumps(json.loads(one), sort_keys=True) == json.dumps(json.loads(other), sort_keys=True)
+    except (ValueError, RecursionError):
+        return False
 
 
 def as_json(arguments: Mapping[str, Any]) -> str:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
+import attrs
+
+from clawvm_es.engine.hooks import Call
 from clawvm_es.errors import UsageError
+from clawvm_es.model.facts import Finish, Need
+from clawvm_es.observe.steps import Usage
+from clawvm_es.observe.told import finish_of, usage_of
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
-def text(what: str, value: object) -> str:
+_AS_TEXT = "for blocks, bytes or dicts, pass the text that they stand for"
+
+
+def text(what: str, value: object, hint: str = _AS_TEXT) -> str:
     """A text; `json.dumps` makes one of anything else."""
     if not isinstance(value, str):
-        raise _refused(what, "a string", value, "for blocks, bytes or dicts, pass the text that they stand for")
+        raise _refused(what, "a string", value, hint)
     return value
 
 
@@ -61,17 +71,93 @@ def arguments(what: str, value: object) -> Mapping[str, Any]:
     return value
 
 
-def calls(values: object) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    """The calls of an answer: pairs of a tool's name and its arguments."""
-    wanted = "a list of (tool name, arguments) pairs"
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+def calls(values: object) -> tuple[Call, ...]:
+    """The calls of an answer: `Call`s, or pairs of a tool's name and its arguments. No two have the same id."""
+    wanted = "a list of (tool name, arguments) pairs, or of Call(id, name, args)"
+    if isinstance(values, (str, bytes, Mapping, Call)) or not isinstance(values, Iterable):
         raise _refused("calls", wanted, values)
-    found = []
-    for place, call in enumerate(values):
-        if not isinstance(call, (tuple, list)) or len(call) != 2:
-            raise _refused(f"calls[{place}]", "a (tool name, arguments) pair", call)
-        found.append((text(f"calls[{place}] name", call[0]), arguments(f"calls[{place}] arguments", call[1])))
+    found: list[Call] = []
+    places: dict[str, int] = {}
+    for place, value in enumerate(values):
+        call = _call(f"calls[{place}]", value)
+        if call.id and (first := places.setdefault(call.id, place)) != place:
+            raise UsageError(f"calls[{place}] id: {shown(call.id)} is that of calls[{first}], expected another one")
+        found.append(call)
     return tuple(found)
+
+
+def _call(what: str, value: object) -> Call:
+    if isinstance(value, Call):
+        ident = text(f"{what} id", value.id, "for none, pass the empty string")
+        given = value.args if isinstance(value.args, str) else arguments(f"{what} args", value.args)
+        return Call(ident, text(f"{what} name", value.name), given)
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise _refused(what, "a (tool name, arguments) pair, or a Call(id, name, args)", value)
+    return Call("", text(f"{what} name", value[0]), arguments(f"{what} arguments", value[1]))
+
+
+def call(value: object) -> int | str:
+    """A recorded call: its number, or the harness's id of it."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        hint = f"pass its id {shown(value.id)}" if isinstance(value, Call) else ""
+        raise _refused("call", "a call's number or the harness's id of it", value, hint)
+    return integer("call", value, 1)
+
+
+def needs(values: object) -> tuple[Need, ...]:
+    """Needs of an answer."""
+    found = tuple(values) if isinstance(values, Iterable) and not isinstance(values, (str, bytes)) else (values,)
+    for value in found:
+        if not isinstance(value, Need):
+            raise _refused("needs", "a list of Need", value)
+    return found
+
+
+def thoughts(value: object) -> str:
+    """What the model thought: a text, or a list of texts, which blank lines part."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        return "\n\n".join(text("thinking", each) for each in value)
+    return text("thinking", value)
+
+
+def finish(value: object) -> Finish | None:
+    """Why an answer ended: ours or the provider's reason, or None."""
+    if value is None or isinstance(value, Finish):
+        return value
+    if not isinstance(value, str):
+        raise _refused("finish", f"one of {', '.join(Finish)}, the provider's own reason, or None", value)
+    return Finish(value) if value in list(Finish) else finish_of(value)
+
+
+def usage(value: object, counts: Mapping[str, object]) -> Usage:
+    """Token counts: a `Usage` or what the provider told as a dict, or counts by name, not both."""
+    known = tuple(attrs.fields_dict(Usage))
+    for name in counts:
+        if name not in known:
+            raise UsageError(f"{name}: expected a parameter of observe_model, or one of {', '.join(known)}")
+    told = {name: integer("tokens", count, 0) for name, count in counts.items()}
+    if value is None:
+        return Usage(**told)
+    if any(told.values()):
+        raise UsageError(f"usage: expected no counts beside it, got {', '.join(n for n, c in told.items() if c)}")
+    if isinstance(value, Mapping):
+        return usage_of(value)
+    if not isinstance(value, Usage):
+        raise _refused("usage", "a Usage, or a dict of the provider's counts", value)
+    for name, count in attrs.asdict(value).items():
+        integer(f"usage {name}", count, 0)
+    return value
+
+
+def native(value: object) -> str:
+    """A provider's own form of something, as JSON text in its own order; empty for None."""
+    try:
+        return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        hint = "pass plain lists and dicts, such as model_dump() gives"
+        raise UsageError(f"native: expected what JSON can say: {error}", hint=hint) from error
 
 
 def lines(page_id: str, count: int, first: object, last: object) -> tuple[int, int]:

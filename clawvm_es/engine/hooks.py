@@ -74,6 +74,19 @@ class Prompt:
 
 
 @attrs.frozen
+class Call:
+    """One tool call of an answer: the harness's own id of it (may be empty), the tool's name, its arguments.
+
+    `args` is a dict, or the JSON text that the model wrote; text that is no JSON object is recorded as the argument
+    `input`.
+    """
+
+    id: str
+    name: str
+    args: Mapping[str, Any] | str
+
+
+@attrs.frozen
 class ToolResult:
     """Result of a tool call; `served` says that a stored result was returned and nothing ran."""
 

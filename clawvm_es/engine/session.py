@@ -9,10 +9,12 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from clawvm_es.core.state import Call, Page, State
+from clawvm_es.core.state import Call as MadeCall
+from clawvm_es.core.state import Page, State
 from clawvm_es.engine import given, reports
+from clawvm_es.engine.answers import Answers, Told
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
-from clawvm_es.engine.hooks import OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
+from clawvm_es.engine.hooks import Call, OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Outcome, Shell
@@ -25,6 +27,7 @@ from clawvm_es.model.facts import (
     Boundary,
     CloseReason,
     Evidence,
+    Finish,
     Holder,
     Need,
     NeedRule,
@@ -39,7 +42,7 @@ from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, Page
 from clawvm_es.model.profile import Profile
 from clawvm_es.observe.marks import marked
 from clawvm_es.observe.observer import Observer
-from clawvm_es.observe.steps import ModelMessage, Step
+from clawvm_es.observe.steps import ModelMessage, Step, Usage
 from clawvm_es.observe.tools import Tool
 
 MODEL: Final = "model"
@@ -74,6 +77,7 @@ class Session:
         tools = {tool.name: tool for tool in settings.tools}
         self._observed = Observed(shell, tools)
         self._calls = ToolCalls(shell, tools, self._observed)
+        self._answers = Answers(shell, self._observed)
         self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
         shell.judge = self._updates
         self._flush_at_permille = settings.flush_at_permille
@@ -109,7 +113,7 @@ class Session:
         return (head.version, head.hash.hex()) if head else (0, "")
 
     @property
-    def in_flight(self) -> tuple[Call, ...]:
+    def in_flight(self) -> tuple[MadeCall, ...]:
         """Tool calls without a result: after a crash, what was being done."""
         with self._shell.lock:
             return tuple(call for call in self.state.calls.values() if call.returned is None)
@@ -317,72 +321,103 @@ class Session:
 
     def observe_model(
         self,
+        /,
         text: str = "",
-        calls: Sequence[tuple[str, Mapping[str, Any]]] = (),
+        calls: Sequence[Call | tuple[str, Mapping[str, Any]]] = (),
         *,
+        model: str = "",
+        provider: str = "",
+        finish: Finish | str | None = None,
+        usage: Usage | Mapping[str, Any] | None = None,
+        thinking: str | Sequence[str] = "",
+        native: Any = None,
         needs: Sequence[Need] = (),
-        input_tokens: int = 0,
-        cached_tokens: int = 0,
-        output_tokens: int = 0,
         key: str | None = None,
+        **counts: int,
     ) -> tuple[int, ...]:
         """Record the model's answer and the tool calls in it; returns the calls' numbers.
 
-        For calls that the harness runs itself: give their results to `observe_result`.
+        Run the calls with `tool`, or give the results of calls that the harness runs itself to `observe_result`.
+        `finish` may be the provider's own reason and `usage` its own counts (Anthropic, OpenAI); counts can also
+        be given by name, such as `input_tokens=`. `native` is the answer as the provider wrote it, in plain
+        lists and dicts.
+
+        While an answer is streamed, tell what came so far again and again under one `key`: a text that goes on, calls
+        once they are whole, and at the end usage and finish. It stays one answer with one page of text. Raises
+        `IdempotencyConflict` for anything else under the key, and once the next answer began.
         """
-        given.text("text", text), given.key(key)
-        made = given.calls(calls)
-        responded = e.ModelResponded(
-            tuple(needs),
-            input_tokens=given.integer("tokens", input_tokens, 0),
-            cached_tokens=given.integer("tokens", cached_tokens, 0),
-            output_tokens=given.integer("tokens", output_tokens, 0),
+        told = Told(
+            text=given.text("text", text),
+            calls=given.calls(calls),
+            needs=given.needs(needs),
+            usage=given.usage(usage, counts),
+            thinking=given.thoughts(thinking),
+            model=given.text("model", model),
+            provider=given.text("provider", provider),
+            finish=given.finish(finish),
+            native=given.native(native),
         )
+        given.key(key)
+        before: list[tuple[int, ...]] = []
 
         def build(state: State) -> Sequence[Command]:
             at = self._clock()
-            commands = [Command(responded, at, MODEL, key)]
-            for place, called in enumerate(self._calls.made(state, made)):
-                commands.append(Command(called, at, MODEL, key and f"{key}:call:{place}"))
-            if text:
-                origin = Origin(OriginKind.RECORD)
-                page_id = _next_page_id(state)
-                says = self._shell.edge.page(page_id, PageType.CONVERSATION, text, author=Author.MODEL, origin=origin)
-                commands.append(Command(says.event, at, MODEL, key and f"{key}:text"))
-            return commands
+            inputs, recorded = self._answers.inputs(state, told, key)
+            before.append(recorded)
+            return [Command(data, at, MODEL, own) for data, own in inputs]
 
         with self._shell.lock:
             found = self._run(build).events
             self._flush_when_full()
-            return tuple(event.call for event in found if isinstance(event, e.ToolCalled))
+            return (*before[-1], *(event.call for event in found if isinstance(event, e.ToolCalled)))
 
     def observe_result(
         self,
-        call: int,
-        text: str,
+        call: int | None = None,
+        text: str | None = None,
         status: ReturnStatus | str = ReturnStatus.OK,
         *,
+        call_id: str | None = None,
         source: str = "",
+        native: Any = None,
         key: str | None = None,
     ) -> str:
         """Record the result of a tool call that the harness ran; returns the id of its evidence page.
 
-        The page's frame names the call, its arguments and its status, unless `source` says something else.
+        Name the call by its number, or by the harness's id of it. The page's frame names the call, its arguments and
+        its status, unless `source` says something else; `native` is the result as the provider takes it.
+
+        Raises `UsageError` for a call that no answer made, or that has its result. A result that really comes before
+        its call is a step for `observe`.
         """
         given.text("result", text), given.text("source", source), given.key(key)
-        ended = given.choice("status", ReturnStatus, status)
-        return self._returned(given.integer("call", call, 1), text, ended, None, source, key)
+        ended, kept = given.choice("status", ReturnStatus, status), given.native(native)
+        if (call is None) == (call_id is None):
+            raise UsageError("observe_result: expected either call= or call_id=")
+        named = given.integer("call", call, 1) if call_id is None else given.text("call_id", call_id)
+        assert text is not None
+        return self._returned(named, text, ended, None, source, key, kept)
 
     # --------------------------------------------------------------------------------------- tools
 
-    def tool(self, name: str, arguments: Mapping[str, Any], run: Callable[..., str] | None = None) -> ToolResult:
+    def tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        run: Callable[..., str] | None = None,
+        *,
+        call: int | str | None = None,
+    ) -> ToolResult:
         """Run a tool, or serve a stored result that is known to hold still; in a fork, what its parent recorded.
+
+        `call` is the number or id of a call that `observe_model` recorded. Without it, a call of the newest answer
+        that has the same name and arguments and no result yet is meant, if there is one: each call is recorded once.
 
         Raises `ToolFailed` (the failure is recorded) with the tool's own error as its cause; in a fork `NewToolCall`
         for what its parent did not call, unless it may.
         """
         run = run or self.declared(name)
-        begun = self.begin_tool(name, arguments, runs=run is not None)
+        begun = self.begin_tool(name, arguments, runs=run is not None, call=call)
         if begun.served is not None:
             return begun.served
         assert run is not None
@@ -397,20 +432,28 @@ class Session:
         """Function that a declared tool runs; None if there is none."""
         return self._calls.tool(name).run
 
-    def begin_tool(self, name: str, arguments: Mapping[str, Any], *, runs: bool = True) -> ToolRun:
+    def begin_tool(
+        self, name: str, arguments: Mapping[str, Any], *, runs: bool = True, call: int | str | None = None
+    ) -> ToolRun:
         """Record a call before it runs; `served` holds a recorded result where one is served instead.
 
-        Without `runs` a call that would have to run is not recorded, but raises `UsageError`. Raises `NewToolCall`
-        in a fork that may not run it, and `ToolFailed` where the failure of its parent's call is served.
+        `call` is as for `tool`. Without `runs` a call that would have to run is not recorded, but raises
+        `UsageError`. Raises `NewToolCall` in a fork that may not run it, and `ToolFailed` where the failure of its
+        parent's call is served.
         """
         given.text("tool name", name), given.arguments("arguments", arguments)
+        wanted = None if call is None else given.call(call)
         validator = self._calls.validator(name, arguments)
-        recorded: list[Stored | Played | None] = []
+        seen: list[tuple[int | None, Stored | Played | None]] = []
 
         def build(state: State) -> Sequence[Command]:
-            found = self._calls.recorded(state, name, arguments, validator, runs)
-            recorded.append(found)
+            joined = self._calls.joined(state, name, arguments, wanted)
+            found = self._calls.recorded(state, name, arguments, validator, runs, joined)
+            seen.append((joined, found))
             at = self._clock()
+            if joined is not None:
+                inputs = self._calls.served(state, joined, found, validator)
+                return [Command(data, at, TOOL) for data in inputs]
             called = self._calls.called(state, name, arguments, found)
             commands = [Command(called, at, MODEL)]
             if isinstance(found, Played):
@@ -421,14 +464,17 @@ class Session:
 
         with self._shell.lock:
             events = self._run(build).events
-            number, found = _first(events, e.ToolCalled).call, recorded[-1]
-            if isinstance(found, Played):
+            joined, found = seen[-1]
+            number = _first(events, e.ToolCalled).call if joined is None else joined
+            self._calls.begun(number)
+            if found is not None and not (joined is None and isinstance(found, Stored)):
                 self._flush_when_full()
         if isinstance(found, Played) and found.taped.status is not ReturnStatus.OK:
             raise ToolFailed(f"tool {name} failed: {found.text}")
         served = None
         if found is not None:
-            page_id = found.page.page_id if isinstance(found, Stored) else _first(events, e.PageWritten).page_id
+            stands = joined is None and isinstance(found, Stored)
+            page_id = found.page.page_id if stands and isinstance(found, Stored) else _page_of(events)
             served = ToolResult(found.text, number, page_id, served=True)
         return ToolRun(number, name, arguments, validator, served)
 
@@ -706,25 +752,28 @@ class Session:
 
     def _returned(
         self,
-        call: int,
+        call: int | str,
         text: str,
         status: ReturnStatus,
         validator: str | None,
         source: str,
         key: str | None = None,
+        native: str = "",
     ) -> str:
         def build(state: State) -> Sequence[Command]:
             at = self._clock()
-            named = source or self._calls.source(state, call, status)
-            found = self._calls.returned(state, call, text, status, validator, named)
+            number = self._calls.of(state, call)
+            if key is None or self._shell.recorded(key) is None:
+                self._calls.open(state, number)
+            named = source or self._calls.source(state, number, status)
+            found = self._calls.returned(state, number, text, status, validator, named, native)
             keys = (key, key and f"{key}:page", key and f"{key}:shown")
             return [Command(data, at, TOOL, own) for data, own in zip(found, keys, strict=False)]
 
         with self._shell.lock:
             found = self._run(build).events
             self._flush_when_full()
-            page = next((event.page_id for event in found if isinstance(event, e.PageWritten)), None)
-            return page or _first(found, e.RecallAnswered).pages[0]
+            return _page_of(found)
 
 
 def other_settings(session_id: str, name: str, was: object, now: object, hint: str) -> UsageError:
@@ -735,6 +784,12 @@ def other_settings(session_id: str, name: str, was: object, now: object, hint: s
 
 def _next_page_id(state: State) -> str:
     return f"p{len(state.pages) + 1}"
+
+
+def _page_of(events: Iterable[e.Event]) -> str:
+    """The page of a result among its events: its own, or the one that it shows again."""
+    page = next((event.page_id for event in events if isinstance(event, e.PageWritten)), None)
+    return page or _first(events, e.RecallAnswered).pages[0]
 
 
 def _first(events: Iterable[e.Event], kind: type[T]) -> T:

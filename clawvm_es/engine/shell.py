@@ -554,6 +554,7 @@ _CONTENT: Final[Mapping[type[e.Event], Callable[[Any], tuple[object, ...]]]] = {
     e.PageWritten: _page_content,
     e.ToolCalled: lambda called: (called.tool, called.name, called.arguments),
     e.ToolReturned: lambda ended: (ended.call, ended.status, ended.size_bytes, ended.result, ended.validator),
+    e.ModelResponded: lambda said: (said.needs, said.input_tokens, said.cached_tokens, said.output_tokens),
     e.TurnBegan: lambda turn: (turn.hints, turn.fixed_tokens),
     e.BoundaryReached: lambda reached: (reached.boundary, reached.trigger, reached.pages),
     e.UpdateStaged: _update_content,

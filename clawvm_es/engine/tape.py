@@ -8,6 +8,7 @@ LAW-TAPE-2: nothing else is served from it: an erased result leaves a gap, and n
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 
@@ -59,23 +60,24 @@ class Tape:
         self._keys: dict[int, bytes] = {}  # call of the parent → its key
         self._early: dict[int, Taped] = {}  # results that came before their call
         self._results: dict[bytes, list[Taped]] = {}
-        self._called: dict[bytes, int] = {}
+        self._taken: dict[bytes, list[int]] = {}  # versions at which this session took a result of a key
 
     @property
     def allows_new_calls(self) -> bool:
         """Tell whether calls that are not on the tape may run."""
         return self._fork.allow_new_calls
 
-    def next(self, tool: str, arguments: str, upto: int) -> Taped | None:
+    def next(self, tool: str, arguments: str, upto: int, made: int | None = None) -> Taped | None:
         """Return the tape of a call in a session at version `upto`; None if nothing is left.
 
-        `arguments` is their JSON text as it is kept.
+        `arguments` is their JSON text as it is kept, `made` the version of the call where it is recorded already.
         """
         self._grow()
         self._count(upto)
         key = self.key(tool, arguments)
-        results = self._results.get(key, ())
-        place = self._called.get(key, 0)
+        results, taken = self._results.get(key, ()), self._taken.get(key, [])
+        is_own = made is not None and made > self._fork.parent_version
+        place = bisect_left(taken, made) if is_own and made is not None else len(taken)
         return results[place] if place < len(results) else None
 
     def recorded(self, tool: str, arguments: str) -> int:
@@ -119,14 +121,21 @@ class Tape:
         self._results.setdefault(key, []).append(found)
 
     def _count(self, upto: int) -> None:
-        """Count what this session called since the last look, on any handle."""
+        """Note what this session took since the last look, on any handle.
+
+        A call takes its result when it is made, one that was in flight at the fork when its result comes.
+        """
         for row in _calls(self._log, self._child, upto):
-            key = self.key_of(row.data) if isinstance(row.data, ToolCalled) else None
+            key = None
+            if isinstance(row.data, ToolCalled):
+                key = self.key_of(row.data)
+            elif isinstance(row.data, ToolReturned):
+                key = self._earlier_key(row)
             if key is not None:
-                self._called[key] = self._called.get(key, 0) + 1
+                self._taken.setdefault(key, []).append(row.version)
 
     def _earlier_key(self, returned: Recorded) -> bytes | None:
-        """The key of a call that was in flight when the session was forked."""
+        """The key of the call of a result, where it was in flight when the session was forked."""
         if returned.cause is None or returned.cause > self._fork.parent_version:
             return None
         (called,) = read_session(self._log, self._fork.parent, returned.cause - 1, returned.cause)

@@ -35,7 +35,7 @@ _PLACES: Final = frozenset(
     ("evidence", "version", "scope_version", "first", "last", "commitments", "levels", "prompt")
 )
 """Fields of events that tell a place, or a text by what only its session knows of it."""
-_LOCAL: Final = frozenset(("needs", "signature", "source", "origin"))
+_LOCAL: Final = frozenset(("needs", "signature", "source", "origin", "group", "slot", "model"))
 """Fields that the edge worked out for one session; what follows from them is decided, and compared there."""
 _COUNTED: Final = frozenset(("input_tokens", "cached_tokens", "output_tokens"))
 _PAGES: Final = frozenset(("page_id", "pages", "hints", "retrieved", "field"))

@@ -190,9 +190,10 @@ def _named(data: e.Event) -> Mapping[str, str]:
         found = {data.name: f"tool of call {data.call}", data.arguments: f"arguments of call {data.call}"}
         found[data.call_id] = f"harness's id of call {data.call}"
     elif isinstance(data, e.ToolReturned):
-        found = {data.result: f"result of call {data.call}"}
+        found = {data.result: f"result of call {data.call}", data.native: f"native result of call {data.call}"}
     elif isinstance(data, e.ModelResponded):
         found = {data.thinking: "thinking", data.model_name: "name of the model", data.provider: "provider"}
+        found[data.native] = "native answer"
     elif isinstance(data, e.RecallAnswered):
         found = {data.query: f"query of recall {data.recall}"}
     elif isinstance(data, e.UpdateStaged):

@@ -1,8 +1,9 @@
 """The reach of an erasure: what goes together with what is asked for, and which streams have to say so.
 
 The full text of a page, the result of the call that it shows, and whatever was asked for are *sources*: with one of
-them goes every level built from it, unless a page that stays has the very same level, and the salts of all prompts
-that showed it. Sources are followed to equal texts in the shared scopes of their session, and, if asked, everywhere.
+them goes every level built from it, unless a page that stays has the very same level, the provider's own form of it,
+and the salts of all prompts that showed it. Sources are followed to equal texts in the shared scopes of their
+session, and, if asked, everywhere.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from clawvm_es.journal.ports import EventLog
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import (
     SCOPE_PREFIX,
+    Event,
+    ModelResponded,
     PageWritten,
     PromptRendered,
     ScopeSynced,
     SessionOpened,
+    ToolCalled,
     ToolReturned,
 )
 
@@ -45,6 +49,23 @@ class Named:
     contents: list[Content] = attrs.field(factory=list)
     scopes: dict[str, int] = attrs.field(factory=dict)  # shared scope → version that names it first
     results: dict[int, tuple[str, int]] = attrs.field(factory=dict)  # call → its result, and the version
+    natives: dict[str, list[str]] = attrs.field(factory=dict)  # provider's own form → the texts that stand in it
+    answers: dict[int, tuple[list[str], list[str]]] = attrs.field(factory=dict)  # group → its own forms, its texts
+
+
+def _note_native(named: Named, data: Event) -> None:
+    """Note the texts of an event that stand in a provider's own form of something, and that form."""
+    if isinstance(data, ToolReturned) and data.native is not None:
+        named.natives[data.native] = [data.result] if data.result is not None else []
+    elif isinstance(data, PageWritten) and data.native is not None:
+        named.natives[data.native] = [data.levels[0].body]
+    elif isinstance(data, ModelResponded | PageWritten | ToolCalled) and data.group is not None:
+        natives, texts = named.answers.setdefault(data.group, ([], []))
+        if isinstance(data, ModelResponded):
+            natives.extend([data.native] if data.native is not None else [])
+            texts.extend([data.thinking] if data.thinking is not None else [])
+        else:
+            texts.append(data.levels[0].body if isinstance(data, PageWritten) else data.arguments)
 
 
 class Reach:
@@ -80,12 +101,16 @@ class Reach:
             if row.kind == "input":
                 for name in named_commitments(row.raw):
                     named.names.setdefault(name, row.version)
+            _note_native(named, data)
             if isinstance(data, ToolReturned) and data.result is not None:
                 named.results[data.call] = (data.result, row.version)
             elif isinstance(data, PageWritten):
                 full, *lower = (level.body for level in data.levels)
                 result = self._result(named, data.origin.call)
                 named.contents.append(Content((full,) if result is None else (full, result), tuple(lower)))
+            elif isinstance(data, ToolCalled) and len(data.levels) > 1:
+                full, *lower = (level.body for level in data.levels)
+                named.contents.append(Content((full,), tuple(lower)))
             elif isinstance(data, SessionOpened) and data.project is not None:
                 named.scopes.setdefault(data.project, row.version)
             elif isinstance(data, ScopeSynced):
@@ -129,6 +154,7 @@ class Reach:
         kept = {name for content in self._contents() if not self._goes(content) for name in content.levels}
         built = (name for content in self._contents() if self._goes(content) for name in content.levels)
         self._erase(name for name in built if name not in kept)
+        self._erase([native for native, texts in self._natives() if touches(texts, self.erased)])
         self._erase(list(self._prompts()))
         holders = (holder for name in self._sources for holder in self._log.holders(name))
         self.elsewhere = dict.fromkeys(owner for owner, other in holders if other not in self.erased)
@@ -139,6 +165,13 @@ class Reach:
 
     def _contents(self) -> Iterator[Content]:
         return (content for stream in self.streams() for content in self.named(stream).contents)
+
+    def _natives(self) -> Iterator[tuple[str, list[str]]]:
+        """The provider's own forms that are kept, each with the texts that stand in it."""
+        for stream in self.streams():
+            named = self.named(stream)
+            yield from named.natives.items()
+            yield from ((native, texts) for natives, texts in named.answers.values() for native in natives)
 
     def _erase(self, names: Iterable[str]) -> None:
         self.erased.update((name, None) for name in names if self._stored(name))

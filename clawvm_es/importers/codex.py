@@ -21,7 +21,6 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.codex_context import (
     NO_STATE_ITEMS,
     OUTPUTS,
@@ -39,7 +38,7 @@ from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import Record, read_lines
-from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.fields import Fields, arguments_of
 from clawvm_es.observe.signatures import canonical
 from clawvm_es.observe.steps import Lines, SystemMessage, Usage, UserMessage
 

@@ -17,7 +17,6 @@ import attrs
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import images
-from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.document import read_document, recordings
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
@@ -27,7 +26,7 @@ from clawvm_es.importers.prompts import Conversation, Message, Told
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Finish, ReturnStatus
-from clawvm_es.observe.fields import Fields, text_of
+from clawvm_es.observe.fields import Fields, arguments_of, text_of
 from clawvm_es.observe.steps import Image, Usage
 
 NAME: Final = "inspect"

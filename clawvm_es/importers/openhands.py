@@ -15,7 +15,6 @@ from typing import Final
 import attrs
 
 from clawvm_es.importers import images, openhands_sdk
-from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.document import read_sessions, recordings
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
@@ -24,7 +23,7 @@ from clawvm_es.importers.openhands_sdk import Session
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Finish, ReturnStatus
-from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.fields import Fields, arguments_of
 from clawvm_es.observe.steps import (
     Image,
     Lines,

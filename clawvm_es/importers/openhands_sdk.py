@@ -12,12 +12,11 @@ from typing import Final
 import attrs
 
 from clawvm_es.importers import images
-from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Skip
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
-from clawvm_es.observe.fields import Fields
+from clawvm_es.observe.fields import Fields, arguments_of
 from clawvm_es.observe.steps import ContextDropped, Image, Lines, Summary, SystemMessage, Usage, UserMessage
 
 _RESULTS: Final = frozenset(("ObservationEvent", "UserRejectObservation", "AgentErrorEvent"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -23,9 +22,10 @@ from clawvm_es.importers.otlp import Span, is_span, listed, spans_in
 from clawvm_es.importers.prompts import Conversation, Message, Told
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import read_lines
-from clawvm_es.model.facts import Finish, ReturnStatus
+from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.steps import Usage
+from clawvm_es.observe.told import finish_of
 
 NAME: Final = "otel"
 
@@ -33,15 +33,6 @@ _CONVERSATION: Final = ("gen_ai.conversation.id", "session.id", "langfuse.sessio
 _INPUTS: Final = ("gen_ai.input.messages", "llm.input_messages", "gen_ai.prompt", "ai.prompt.messages")
 _OUTPUTS: Final = ("gen_ai.output.messages", "llm.output_messages", "gen_ai.completion")
 _CALLS: Final = frozenset(("chat", "generate_content", "text_completion"))
-_FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
-    {
-        **dict.fromkeys(("stop", "end_turn", "stop_sequence", "completed"), Finish.STOP),
-        **dict.fromkeys(("tool_call", "tool_calls", "tool_use", "tool-calls", "function_call"), Finish.TOOL_CALLS),
-        **dict.fromkeys(("length", "max_tokens"), Finish.LENGTH),
-        **dict.fromkeys(("content_filter", "content-filter", "refusal", "safety"), Finish.REFUSAL),
-        "error": Finish.ERROR,
-    }
-)
 _PLAIN_ID: Final = re.compile(r"[\w.:@+-]{1,200}")
 
 
@@ -284,7 +275,7 @@ def _told(span: Span) -> Told:
         usage=_usage(span),
         model=span.text("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "ai.model.id"),
         provider=span.text("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
-        finish=_FINISH.get(reason.lower(), Finish.OTHER) if reason else None,
+        finish=finish_of(reason),
         began_us=span.began_us,
         at_us=span.ended_us,
     )

@@ -9,12 +9,11 @@ from typing import Final
 import attrs
 
 from clawvm_es.importers import images
-from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.otlp import decoded, nested
 from clawvm_es.importers.prompts import Message
 from clawvm_es.importers.recording import Skip
-from clawvm_es.observe.fields import Fields, is_text, text_of
+from clawvm_es.observe.fields import Fields, arguments_of, is_text, text_of
 from clawvm_es.observe.signatures import canonical
 from clawvm_es.observe.steps import Image
 

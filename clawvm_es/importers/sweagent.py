@@ -17,7 +17,6 @@ from typing import Final
 import attrs
 
 from clawvm_es.importers import images
-from clawvm_es.importers.calls import arguments_of
 from clawvm_es.importers.document import read_sessions, recordings
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.identity import content_id
@@ -25,7 +24,7 @@ from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
-from clawvm_es.observe.fields import Fields, parse_json
+from clawvm_es.observe.fields import Fields, arguments_of, parse_json
 from clawvm_es.observe.steps import ContextDropped, Image, Lines, SystemMessage, Usage, UserMessage
 
 NAME: Final = "sweagent"

@@ -16,6 +16,7 @@ from clawvm_es.journal.ports import Vault
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Resource, ResourceClass
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
+from clawvm_es.observe.arguments import STUB_BUILDER
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
 from clawvm_es.representations.ladder import FULL_BUILDER, build_levels
@@ -122,11 +123,18 @@ class Edge:
         """Keep `text` as a body and return the commitment to it."""
         return self.vault.commit(encode(self.clean(text)))
 
-    def arguments(self, text: str) -> tuple[str, tuple[Level, ...]]:
-        """The commitment to the arguments of a call, and their levels: full alone, counted as it is."""
+    def arguments(self, text: str, stub: str | None = None) -> tuple[str, tuple[Level, ...]]:
+        """The commitment to the arguments of a call, and their levels: full, and the stub if it is smaller.
+
+        Tokens are those of the text itself.
+        """
         kept = self.clean(text)
         commitment = self.vault.commit(encode(kept))
-        return commitment, (Level(Fidelity.FULL, self.count(kept), commitment, FULL_BUILDER),)
+        full = Level(Fidelity.FULL, self.count(kept), commitment, FULL_BUILDER)
+        tokens = full.tokens if stub is None else self.count(stub)
+        if stub is None or tokens >= full.tokens:
+            return commitment, (full,)
+        return commitment, (full, Level(Fidelity.STRUCTURED, tokens, self.text(stub), STUB_BUILDER))
 
     def _page_text(self, text: str) -> str:
         """Keep a text that will be rendered soon."""

@@ -97,6 +97,21 @@ class Fields:
         return instant(self.raw.get(name), line)
 
 
+def arguments_of(value: object) -> Mapping[str, object]:
+    """The arguments of a call: an object, or JSON text of one; anything else is the argument `input`."""
+    given = value
+    if isinstance(value, str) and is_text(value):
+        if not value.strip():
+            return {}
+        try:
+            given = parse_json(value)
+        except ValueError:
+            given = value
+        if not isinstance(given, dict):
+            given = value
+    return {} if given is None else Fields({"given": given}).arguments("given")
+
+
 def _integer(text: str) -> int | Lexeme:
     return int(text) if len(text) <= 18 and text != "-0" else Lexeme(text)
 

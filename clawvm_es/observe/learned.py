@@ -92,6 +92,7 @@ class Learned:
         self.replaced: tuple[str, ...] = ()  # pages that the last compaction or rewind took out of the context
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
         self.calls: dict[int, MadeCall] = {}  # without a result
+        self.call_ids: dict[str, tuple[int, ...]] = {}  # commitment to the harness's id → calls that have it
         self.looked: dict[int, MadeCall] = {}  # of the step that is looked at: they need not be read back
         self._resources: list[Resource] = []  # that calls named so far, by ordinal from 1
         self._done: dict[int, Done] = {}
@@ -130,8 +131,8 @@ class Learned:
             self._learn_answer(data)
 
     def _learn_answer(self, data: TurnBegan | ModelResponded) -> None:
-        if isinstance(data, ModelResponded):
-            self.groups += 1
+        if isinstance(data, ModelResponded):  # one of the newest group goes on with it; old logs name none
+            self.groups = self.groups + 1 if data.group is None else data.group
         if data.model is not None and data.model_name is not None:
             self.models[self.text(data.model_name)] = data.model
 
@@ -148,6 +149,8 @@ class Learned:
         self._resources.extend(data.resources)
         call = self.looked.pop(data.call, None) or self._recalled(data)
         self.calls[data.call] = call
+        if data.call_id is not None:
+            self.call_ids[data.call_id] = (*self.call_ids.get(data.call_id, ()), data.call)
         self.context.used((), (call.use,))
         if data.served_by is not None:
             self._finish(data.call, call, data.served_status)

@@ -40,6 +40,7 @@ from clawvm_es.model.facts import (
     Trigger,
 )
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.observe.arguments import stub_of
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.learned import IMAGE, SUMMARY, SYSTEM, Learned, MadeCall
 from clawvm_es.observe.marks import Mark, parted
@@ -229,13 +230,30 @@ class Observer:
         group = self.known.groups if step.continued else self.known.groups + 1
         if not step.continued:
             yield Command(TurnBegan(hints=self.known.hints.now()), step.began_us)
-            yield Command(self._responded(step, group), step.at_us)
+        for data in self._answered(step, group, tells=not step.continued):
+            yield Command(data, step.at_us)
+
+    def answer(
+        self, step: ModelMessage, group: int | None = None, page_id: str | None = None, *, tells: bool = True
+    ) -> list[Input]:
+        """The facts of an answer whose turn has begun; with `group` and `page_id` of more of one.
+
+        Without `tells` nothing is told about the answer as a whole.
+        """
+        self._begin()
+        return list(self._answered(step, group or self.known.groups + 1, page_id, tells=tells))
+
+    def _answered(
+        self, step: ModelMessage, group: int, page_id: str | None = None, *, tells: bool
+    ) -> Iterator[Input]:
+        if tells:
+            yield self._responded(step, group)
         for use in step.calls:
-            yield Command(self._called(use, group), step.at_us)
+            yield self._called(use, group)
         if step.texts:
             text = "\n\n".join(step.texts)
-            page = self._page(PageType.CONVERSATION, text, Author.MODEL, _origin(step), group=group)
-            yield Command(page, step.at_us)
+            page = self._page(PageType.CONVERSATION, text, Author.MODEL, _origin(step), page_id=page_id, group=group)
+            yield page
 
     def _responded(self, step: ModelMessage, group: int) -> ModelResponded:
         """The answer as its provider tells it, thoughts counted where it tells no count.
@@ -258,6 +276,7 @@ class Observer:
             finish=step.finish,
             group=group,
             thinking=self.edge.text(thoughts) if thoughts else None,
+            native=self.edge.text(step.native) if step.native else None,
         )
 
     def calls(self, uses: Iterable[ToolUse]) -> tuple[ToolCalled, ...]:
@@ -275,7 +294,8 @@ class Observer:
         targets = [each for each in done.writes if not each[1].startswith("tree:") or self.edge.resource(each)]
         writes, written_new = self.edge.resources(targets)
         self.known.looked[use.call] = self.known.call(use, tool, done, ordinal, group)
-        arguments, levels = self.edge.arguments(canonical(use.arguments) if use.text is None else use.text)
+        text = canonical(use.arguments) if use.text is None else use.text
+        arguments, levels = self.edge.arguments(text, stub_of(use.arguments, self.edge.clean))
         return ToolCalled(
             call=use.call,
             tool=tool.name,
@@ -327,6 +347,7 @@ class Observer:
             validator=None if step.validator is None else self.edge.text(step.validator),
             needs=reread,
             unmatched=step.unmatched,
+            native=self.edge.text(step.native) if step.native else None,
         )
         if plan is not None:
             yield self._plan(plan, _result_origin(step, call))

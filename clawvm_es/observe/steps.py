@@ -142,7 +142,8 @@ class ModelMessage:
     """One model call's answer, from `began_us` to `at_us`.
 
     `continued` if it only adds blocks to an answer that other steps have followed already. `thinking` are the texts
-    that the model wrote for itself, `model` and `provider` the names that the answer gives, where it gives any.
+    that the model wrote for itself, `model` and `provider` the names that the answer gives, where it gives any;
+    `native` is the answer as its provider wrote it, JSON text.
     """
 
     texts: tuple[str, ...] = ()
@@ -156,6 +157,7 @@ class ModelMessage:
     model: str = ""
     provider: str = ""
     finish: Finish | None = None
+    native: str = ""
 
 
 @attrs.frozen
@@ -163,7 +165,7 @@ class ToolResult:
     """The result of call number `call`; `unmatched` if it came before its call.
 
     `source` is the line that names it, where that is not the call's own. `validator` must be the same for the
-    result to be served again.
+    result to be served again. `native` is the result as its provider takes it, JSON text.
     """
 
     call: int
@@ -175,6 +177,7 @@ class ToolResult:
     source: str | None = None
     validator: str | None = None
     images: tuple[Image, ...] = ()
+    native: str = ""
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 import pytest
 
 from clawvm_es.engine import given
-from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.hooks import Call, Settings
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.errors import UsageError
 from clawvm_es.limits import VALUE_BYTES_MAX
@@ -86,7 +86,7 @@ def test_calls_are_a_list_of_pairs(calls):
     """A text, a mapping or a series of anything but pairs is refused, and the error says what is accepted."""
     with pytest.raises(UsageError, match=r"expected a (list of )?\(tool name, arguments\) pair"):
         given.calls(calls)
-    assert given.calls([("a", {"x": 1}), ["b", {}]]) == (("a", {"x": 1}), ("b", {}))
+    assert given.calls([("a", {"x": 1}), ["b", {}]]) == (Call("", "a", {"x": 1}), Call("", "b", {}))
 
 
 @pytest.mark.parametrize(

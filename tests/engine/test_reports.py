@@ -12,6 +12,7 @@ from clawvm_es.engine.hooks import Objection, Settings
 from clawvm_es.errors import InvariantPressure
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import OnPressure
+from clawvm_es.observe.steps import ToolResult
 from tests.engine.conftest import FIELDS
 
 BOUNDARIES = ("flush", "save", "compact", "prune", "reset", "close")
@@ -180,7 +181,7 @@ def test_results_name_their_call_their_arguments_and_how_it_ended(journal):
         session.observe_result(one, "rain " * 5)
         session.observe_result(two, "no such city", "error")
         session.observe_result(three, "mine", source="my own words")
-        session.observe_result(9, "early")
+        session.observe(ToolResult(9, "early", unmatched=True))
         session.tool("look_up", {"city": "Bern"}, run=lambda city: "sun")
         text = session.assemble().text
         assert 'source="look_up {&quot;city&quot;: &quot;Oslo&quot;}"' in text

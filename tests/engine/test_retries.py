@@ -107,7 +107,7 @@ def test_arguments_that_a_model_made_up_are_recorded_not_raised(journal):
         assert len(session.state.calls) == 1
         with pytest.raises(ToolFailed):
             session.tool("read", {"file": "a"})
-        assert session.state.calls[2].returned.status is ReturnStatus.ERROR
+        assert session.state.calls[1].returned.status is ReturnStatus.ERROR
 
 
 def test_a_tool_that_returns_no_text_has_failed(journal):

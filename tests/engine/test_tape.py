@@ -21,6 +21,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import RedactReason
+from clawvm_es.observe.steps import ToolResult
 from clawvm_es.observe.tools import Kind, Tool
 from clawvm_es.storage import verify
 from tests.engine.conftest import ticking
@@ -318,7 +319,7 @@ def test_results_of_calls_in_flight_and_results_before_their_call_are_on_the_tap
         (first,) = session.observe_model("", [("slow", {"x": 1})])
         at = session.state.version
         session.observe_result(first, "it is done")
-        session.observe_result(2, "early")
+        session.observe(ToolResult(2, "early", unmatched=True))
         session.observe_model("", [("quick", {})])
     with journal.fork("parent", "child", at=at) as child:
         assert [call.tool for call in child.in_flight] == ["unknown"]

@@ -331,3 +331,22 @@ def test_secrets_are_kept_out_where_asked(path, secret):
     with Journal.open(path) as journal, journal.session("a", settings=SETTINGS) as session:  # it stays as it began
         session.observe_model("", [("curl", {"header": secret})])
         assert session.state.calls[2].signature == session.state.calls[1].signature
+
+
+def test_what_was_built_of_an_answer_s_texts_goes_with_them(tmp_path):
+    """Erased arguments take their stub and the answer's native form along, an erased page its own native form."""
+    with Journal.open(tmp_path / "j.db") as journal:
+        with journal.session("s", counter="lines4") as session:
+            calls = [("write", {"path": "here", "content": "long " * 99}), ("read", {"path": "b"})]
+            session.observe_model("I write", calls, native=[{"input": {"path": "here"}}])
+            page = session.observe_result(2, "a picture", native=[{"type": "image"}])
+        rows = {row.data.TYPE: row.data for row in journal.log.read("s") if row.type != "tool_called"}
+        called = next(row.data for row in journal.log.read("s") if row.type == "tool_called")
+        open_ = journal.log.vault("s").open
+        stub, native = called.levels[1].body, rows["model_responded"].native
+        assert open_(stub) is not None and open_(native) is not None
+        redact(journal.log, Target("s", body=called.arguments), at_us=1)
+        assert [open_(name) for name in (called.arguments, stub, native)] == [None] * 3
+        assert open_(rows["tool_returned"].native) is not None
+        redact(journal.log, Target("s", page_id=page), at_us=1)
+        assert open_(rows["tool_returned"].native) is None

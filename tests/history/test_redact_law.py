@@ -35,9 +35,13 @@ def say(session, place, text):
         session.stage("note", "append", text, scope=scope, evidence=1)
     else:
         argument = text if place == "argument" else "a"
-        (call,) = session.observe_model(text if place == "answer" else "", [("read", {"path": argument})])
+        answer = text if place == "answer" else ""
+        content = {"content": "a long text " * 30}
+        native = [{"text": answer}, {"input": argument}]
+        (call,) = session.observe_model(answer, [("read", {"path": argument} | content)], native=native)
         source = f"read {text}" if place == "source" else ""
-        session.observe_result(call, f"{text} and more\n" * 20 if place == "result" else "nothing", source=source)
+        result = f"{text} and more\n" * 20 if place == "result" else "nothing"
+        session.observe_result(call, result, source=source, native=[{"text": result}])
 
 
 steps = st.tuples(st.sampled_from(("a", "b", "c")), st.sampled_from(PLACES), st.integers(0, 2), st.booleans())
