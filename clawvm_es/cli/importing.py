@@ -276,7 +276,8 @@ def _fitting(budget: Mapping[str, Any]) -> str:
     """The budget that fits the model's window, by what the provider counted."""
     return (
         f"the provider counted {budget['ratio_permille'] / 1000:.2f} times our tokens: {budget['tokens']:,} by our "
-        f"count fit a window of {budget['window']:,} beside an answer of {budget['max_output']:,}"
+        f"count, {budget['fixed_tokens']:,} of them for what is not recorded, fit a window of {budget['window']:,} "
+        f"beside an answer of {budget['max_output']:,}"
     )
 
 

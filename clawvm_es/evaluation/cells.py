@@ -52,11 +52,23 @@ class Chart:
 
 
 @attrs.frozen
+class Front:
+    """Points of two figures: for each name its points, each with what tells it from the others, x and y."""
+
+    title: str
+    points: Mapping[str, tuple[tuple[str, float, float], ...]]
+    x_title: str
+    y_title: str
+    note: str = ""
+
+
+@attrs.frozen
 class Section:
     """Outcome of an experiment: whether its gates hold (None: it has none), prose, tables and charts.
 
     `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it. `verdict`
-    and `paper_verdict` are sentences for the summary: ours, and what the paper says of the same.
+    and `paper_verdict` are sentences for the summary: ours, and what the paper says of the same. `pictures` stand
+    before all sections.
     """
 
     name: str
@@ -69,6 +81,7 @@ class Section:
     holds: bool | None = None
     verdict: str = ""
     paper_verdict: str = ""
+    pictures: tuple[Front, ...] = ()
 
 
 @attrs.frozen

@@ -1,7 +1,8 @@
 """Policies beside bounds on recorded sessions: what each session comes to at each budget, under every policy.
 
-A session counts at a budget only if its pages exceed it. The section that is read off the cells is
-`real_report`'s; what is claimed in it is `verdict`'s.
+A coding session counts with so many turns and tokens of pages, at every budget; a chat, which is shorter than that,
+at a budget that its pages exceed. The recorded harness runs once a session. The section that is read off the cells is
+`real_report`'s; what is claimed in it is `verdict`'s and `front`'s.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from typing import Final
 import attrs
 from msgspec.structs import replace
 
+from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
 from clawvm_es.evaluation.choice import WHOLE, Choice
-from clawvm_es.evaluation.policies import HARNESS, POLICIES, Policy
+from clawvm_es.evaluation.harness import LISTS, measure_harness, outcome_of
+from clawvm_es.evaluation.policies import POLICIES, Policy
 from clawvm_es.evaluation.real_report import section
 from clawvm_es.evaluation.run import run
 from clawvm_es.evaluation.sessions import CHAT, CODING, Found, Sessions, workload
 from clawvm_es.evaluation.split import side
+from clawvm_es.evaluation.timing import arrivals_of, timing
 from clawvm_es.evaluation.verdict import BASE, CANDIDATE, Measured
 from clawvm_es.evaluation.workload import NeedAt, Workload, needs_of
 from clawvm_es.model import events as e
@@ -35,12 +39,15 @@ BUDGETS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     }
 )
 """Tokens of one prompt, by kind of session; 64k and 128k only to see misses vanish."""
+TURNS_LEAST: Final = 25
+PAGE_TOKENS_LEAST: Final = 16_000
+"""A coding session counts with so many turns and tokens of pages, whatever the budget."""
 FULL_ONLY: Final = (BASE, CANDIDATE)
 """Policies that also run where pages have no level below full, to see what levels are worth."""
 
 
 def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE) -> Experiment:
-    """Every session at every budget that its pages exceed, each turn charged for `fixed_tokens` more than recorded.
+    """Every session that counts at every budget, each turn charged for `fixed_tokens` more than recorded.
 
     `lru` is always among the policies: the others are compared with it.
     Raises `UsageError` for a negative number of fixed tokens.
@@ -52,16 +59,29 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE
         _key(found, budget, fixed_tokens): (found, budget)
         for found in sessions.found
         for budget in choice.budgets_of(BUDGETS[found.kind])
-        if found.page_tokens > budget
+        if counts(found, budget)
     }
+    harnesses = {_key(found, 0, fixed_tokens): found for found, _ in placed.values()}
     cells = [
-        Cell(key, measure, (found.kept, budget, fixed_tokens, names), cost=found.inputs)
-        for key, (found, budget) in placed.items()
+        *(
+            Cell(key, measure_harness, (found.kept, fixed_tokens), cost=found.inputs // 4)
+            for key, found in harnesses.items()
+        ),
+        *(
+            Cell(key, measure, (found.kept, budget, fixed_tokens, names), cost=found.inputs)
+            for key, (found, budget) in placed.items()
+        ),
     ]
 
     def read_off(results: Results) -> Section:
         rows = [
-            Measured(found, side(found.name, found.origin), budget, results[key])
+            Measured(
+                found,
+                side(found.name, found.origin),
+                budget,
+                results[key],
+                results[_key(found, 0, fixed_tokens)],
+            )
             for key, (found, budget) in placed.items()
         ]
         return section(sessions, rows, [POLICIES[name] for name in names], fixed_tokens)
@@ -69,32 +89,44 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE
     return Experiment("real", cells, read_off)
 
 
+def counts(found: Found, budget: int) -> bool:
+    """Tell whether a session counts at a budget; a coding session counts at all of them, or at none."""
+    if found.kind == CODING:
+        return found.turns >= TURNS_LEAST and found.page_tokens >= PAGE_TOKENS_LEAST
+    return found.page_tokens > budget
+
+
 def _key(found: Found, budget: int, fixed_tokens: int) -> str:
     """With a digest of the inputs: a session that was recorded further is another cell."""
     fixed = f"+{fixed_tokens}" if fixed_tokens else ""
-    return f"{found.kind}/{found.name}/{found.digest[:12]}/{budget}{fixed}"
+    return f"{found.kind}/{found.name}/{found.digest[:12]}/{budget or 'harness'}{fixed}"
 
 
 def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[str] = tuple(POLICIES)) -> Result:
     """One session at one budget: its needs, bounds, and what each policy comes to."""
     its = charged(workload(kept), fixed_tokens)
     needs = list(its.all_needs())
+    dropped = outcome_of(kept).unmet
     below = bounds(its, budget_tokens)
     bare = full_only(its)
 
     def large(need: NeedAt) -> bool:
         return not need.options or need.tokens > budget_tokens
 
-    def outcome(policy: Policy) -> Mapping[str, int]:
+    def outcome(policy: Policy) -> Result:
         found = run(its, policy, budget_tokens)
         return {
             "misses": found.figures.misses,
+            "dropped": sum(gone and not hit for gone, hit in zip(dropped, found.hits, strict=True)),
             "near": found.misses(needs, near),
             "large": found.misses(needs, large),
             "tokens": found.figures.tokens,
             "uncached_tokens": found.figures.uncached_tokens,
             "faults": found.faults,
+            "rules": found.rules,
             "pressure": found.figures.pressure,
+            "epochs": found.figures.epochs,
+            "costs": found.figures.spent.costs(LISTS),
         }
 
     return {
@@ -104,12 +136,19 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[st
         "large": sum(map(large, needs)),
         "fit": below.fit,
         "demand": below.demand,
+        "dropped": sum(dropped),
+        "timing": attrs.asdict(timing(arrivals_of(its), CLAWVM, _room(its, budget_tokens))),
         "policies": {name: outcome(POLICIES[name]) for name in names},
-        "harness": outcome(HARNESS),
         "full_only": {
             name: run(bare, POLICIES[name], budget_tokens).figures.misses for name in FULL_ONLY if name in names
         },
     }
+
+
+def _room(its: Workload, budget_tokens: int) -> int:
+    """Tokens that a budget leaves for pages."""
+    fixed = max((data.fixed_tokens for data in its.inputs if isinstance(data, e.TurnBegan)), default=0)
+    return max(budget_tokens - fixed - its.opened.directory_tokens, 1)
 
 
 def near(need: NeedAt) -> bool:

@@ -8,7 +8,7 @@ from clawvm_es.evaluation.policies import Policy
 from clawvm_es.evaluation.real_kinds import TITLES, Kind
 from clawvm_es.evaluation.sessions import Sessions
 from clawvm_es.evaluation.split import HELD_OUT
-from clawvm_es.evaluation.statistics import RESAMPLES
+from clawvm_es.evaluation.statistics import RESAMPLES, percent
 from clawvm_es.evaluation.verdict import (
     BASE,
     CANDIDATE,
@@ -90,7 +90,7 @@ def _goal_told(kind: Kind) -> str:
         f"{' (above at ' + ', '.join(above) + ')' if above else ''}; significantly below it pooled: "
         f"{_yes(its.below_pooled)} ({verdict.pooled}; {low:+d} to {high:+d} with any one session left out); at most "
         f"{_times(UNCACHED_PERMILLE)} times its uncached tokens at every budget: {_yes(its.uncached)} "
-        f"({_dear(verdict) or f'at most {max(shares, default=0):,} permille'}).{_why_dear(kind)}"
+        f"({_dear(verdict) or f'at most {percent(max(shares, default=0))}'}).{_why_dear(kind)}"
     )
 
 
@@ -101,7 +101,7 @@ def _dearer(verdict: Verdict) -> dict[int, int]:
 
 
 def _dear(verdict: Verdict) -> str:
-    return ", ".join(f"{share:,} permille at {budget:,} tokens" for budget, share in _dearer(verdict).items())
+    return ", ".join(f"{percent(share)} at {budget:,} tokens" for budget, share in _dearer(verdict).items())
 
 
 def _why_dear(kind: Kind) -> str:
@@ -109,7 +109,7 @@ def _why_dear(kind: Kind) -> str:
     told = []
     for budget in _dearer(kind.verdicts[HELD_OUT][CANDIDATE]):
         its = at(kind.part(HELD_OUT), budget)
-        told.append(f"{figure(its, CANDIDATE, 'tokens') * 1000 // figure(its, BASE, 'tokens'):,} permille")
+        told.append(percent(figure(its, CANDIDATE, "tokens") * 1000 // figure(its, BASE, "tokens")))
     if not told:
         return ""
     return (
@@ -156,7 +156,7 @@ def _price_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
     name = min(shares, key=lambda name: shares[name])
     yield (
         f"{TITLES[kind.name]}: the fewest uncached tokens, held out and pooled, are those of {name}: "
-        f"{shares[name]:,} permille of {BASE}'s at {verdicts[name].pooled} misses; {CANDIDATE}: {own:,} permille at "
+        f"{percent(shares[name])} of {BASE}'s at {verdicts[name].pooled} misses; {CANDIDATE}: {percent(own)} at "
         f"{verdicts[CANDIDATE].pooled}. Which is cheaper depends on what a round trip costs."
     )
 
@@ -173,18 +173,6 @@ def _unrecorded(sessions: Sessions, fixed_tokens: int) -> Iterator[str]:
             "Unrecorded context (system prompt, tool schemas), as the provider's count of the first call less what "
             f"is recorded by then, in tokens: {'; '.join(told)}; here {charged} (--fixed N charges it)."
         )
-
-
-def goal_in_short(kind: Kind) -> str:
-    """The goal on the part held out in a few words, for a summary, and what it fails by."""
-    if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
-        return f"{TITLES[kind.name].lower()}: nothing is said of the goal"
-    verdict = kind.verdicts[HELD_OUT][CANDIDATE]
-    dear = _dear(verdict)
-    return (
-        f"{TITLES[kind.name].lower()}, held out: the goal {'holds' if goal(verdict).holds else 'does not hold'} "
-        f"({CANDIDATE} against {BASE}, pooled: {verdict.pooled} misses{f'; uncached tokens {dear}' if dear else ''})"
-    )
 
 
 def _yes(holds: bool) -> str:

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 import attrs
 
+from clawvm_es.evaluation import front_report
 from clawvm_es.evaluation.cells import Chart, Section, Table
 from clawvm_es.evaluation.policies import Policy
 from clawvm_es.evaluation.real_kinds import TITLES, Kind, measured
-from clawvm_es.evaluation.real_prose import goal_in_short, paragraphs
-from clawvm_es.evaluation.sessions import KINDS, Sessions
-from clawvm_es.evaluation.split import HELD_OUT, TUNE, below_home, split_file
-from clawvm_es.evaluation.statistics import Interval
+from clawvm_es.evaluation.real_prose import paragraphs
+from clawvm_es.evaluation.sessions import CHAT, CODING, KINDS, Sessions
+from clawvm_es.evaluation.split import HELD_OUT, TUNE, split_file
+from clawvm_es.evaluation.statistics import Interval, percent
 from clawvm_es.evaluation.verdict import (
     ALL,
     BASE,
@@ -34,6 +35,11 @@ from clawvm_es.evaluation.verdict import (
 
 PART_TITLES: Final[Mapping[str, str]] = {HELD_OUT: "held out", TUNE: "tuned on", ALL: "all"}
 BOUNDS: Final = ("fit", "demand")
+COUNTS: Final[Mapping[str, str]] = {
+    CODING: "A session counts with at least 25 turns and 16,000 tokens of pages, whatever the budget.",
+    CHAT: "A session counts at a budget that its pages exceed.",
+}
+"""By kind, when a session counts."""
 NONE: Final = "–"
 """Stands where a ratio has no meaning."""
 
@@ -46,10 +52,18 @@ def section(sessions: Sessions, rows: Sequence[Measured], policies: Sequence[Pol
         "real",
         "Recorded sessions",
         _data(sessions, kinds, fixed_tokens),
-        (*(table for kind in kinds for table in _tables(kind)), _settings(policies), *_sources(sessions)),
-        tuple(paragraphs(sessions, kinds, policies, fixed_tokens)),
+        (
+            *(table for kind in kinds for table in (*front_report.tables(kind), *_tables(kind))),
+            _settings(policies),
+            *_sources(sessions),
+        ),
+        (
+            *(told for kind in kinds for told in front_report.paragraphs(kind)),
+            *paragraphs(sessions, kinds, policies, fixed_tokens),
+        ),
         charts=tuple(chart for kind in kinds for chart in _charts(kind)),
-        verdict="; ".join(goal_in_short(kind) for kind in kinds),
+        verdict="; ".join(front_report.in_short(kind) for kind in kinds),
+        pictures=tuple(front_report.picture(kind) for kind in kinds if kind.name == CODING),
     )
 
 
@@ -88,7 +102,7 @@ def _counts(kind: Kind) -> Table:
                 budget,
                 len(its),
                 len(held_out),
-                origins(its),
+                front_report.origins(its),
                 *figures,
                 total(held_out, "needs"),
                 total(its, "turns"),
@@ -110,19 +124,14 @@ def _counts(kind: Kind) -> Table:
             *("bound fit", "bound demand", "needs held out", "turns", f"pressure under {BASE}"),
         ),
         tuple(rows),
-        "A session (a subagent's is one of its own) counts at a budget only if its pages exceed it. Pressure: times "
-        "that floors, or what just came, did not fit. What floors leave no room for is in both bounds.",
+        f"{COUNTS[kind.name]} A subagent's session is one of its own. Pressure: times that floors, or what just "
+        "came, did not fit. What floors leave no room for is in both bounds.",
     )
-
-
-def origins(rows: Iterable[Measured]) -> int:
-    """Count the checkouts (or tasks) that sessions worked on; people's are told by the path below the home folder."""
-    return len({below_home(row.found.origin) for row in rows})
 
 
 def harness(rows: Iterable[Measured]) -> tuple[int, int]:
     """Misses and uncached tokens of the recorded harness itself, which had a context of its own size."""
-    arms = [row.result["harness"] for row in rows]
+    arms = [row.harness for row in rows]
     return sum(arm["misses"] for arm in arms), sum(arm["uncached_tokens"] for arm in arms)
 
 
@@ -168,14 +177,10 @@ def _uncached(kind: Kind) -> Table:
         for policy in kind.policies:
             verdict = kind.verdicts[name][policy]
             if policy != BASE and kind.part(name):
-                shares = [_or_none(verdict.uncached.get(budget)) for budget in kind.budgets]
-                rows.append((PART_TITLES[name], policy, *shares, _or_none(verdict.uncached_pooled)))
-    title = _title(kind, f"uncached tokens, permille of {BASE}'s")
+                shares = [percent(verdict.uncached.get(budget)) for budget in kind.budgets]
+                rows.append((PART_TITLES[name], policy, *shares, percent(verdict.uncached_pooled)))
+    title = _title(kind, f"uncached tokens beside {BASE}'s")
     return Table(title, (*_columns(kind, "part", "policy"), "pooled"), tuple(rows))
-
-
-def _or_none(value: int | None) -> int | str:
-    return NONE if value is None else value
 
 
 def _gaps(kind: Kind) -> Table:
@@ -185,10 +190,10 @@ def _gaps(kind: Kind) -> Table:
         for bound in BOUNDS:
             for policy in kind.policies:
                 if policy != BASE and its:
-                    gaps = [_or_none(gap_closed(at(its, budget), policy, bound)) for budget in kind.budgets]
+                    gaps = [percent(gap_closed(at(its, budget), policy, bound)) for budget in kind.budgets]
                     rows.append((PART_TITLES[name], bound, policy, *gaps))
     return Table(
-        _title(kind, f"gap between {BASE} and the bound closed, permille"),
+        _title(kind, f"gap between {BASE} and the bound closed"),
         _columns(kind, "part", "bound", "policy"),
         tuple(rows),
         f"({BASE} − policy) / ({BASE} − bound), in misses; none where the bound is below {BOUND_LEAST} or {BASE} at "
@@ -211,9 +216,9 @@ def _coverage(kind: Kind) -> Table:
     rows: list[tuple[int | str, ...]] = []
     for policy in policies:
         for what in ("all levels", "full only"):
-            shares = [_or_none(_covered(at(kind.rows, budget), policy, what)) for budget in kind.budgets]
+            shares = [percent(_covered(at(kind.rows, budget), policy, what)) for budget in kind.budgets]
             rows.append((policy, what, *shares))
-    title = _title(kind, "needs met in the prompt, permille, with our levels and with full pages only")
+    title = _title(kind, "needs met in the prompt, with our levels and with full pages only")
     return Table(title, _columns(kind, "policy", "levels"), tuple(rows))
 
 

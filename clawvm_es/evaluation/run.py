@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Final
 
 import attrs
 from msgspec.structs import replace
@@ -23,15 +24,23 @@ from clawvm_es.history.figures import NEED_FAULTS, Figures
 from clawvm_es.history.refeed import Refeed, staged
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import FaultType
 from clawvm_es.model.profile import Profile
+
+RULES_LOST: Final = (FaultType.PINNED_INVARIANT_MISS, FaultType.POST_COMPACTION_BOOTSTRAP)
+"""Faults of required pages that are not in the prompt."""
 
 
 @attrs.define
 class Outcome:
-    """Outcome of a run: its figures, and whether each need of the workload was a hit, in order."""
+    """Outcome of a run: its figures, and for each need of the workload, in order, whether it was a hit.
+
+    `unmet` tells which needs the recorded harness could not have met, since it had dropped all their pages.
+    """
 
     figures: Figures = attrs.field(factory=Figures)
     hits: list[bool] = attrs.field(factory=list)
+    unmet: list[bool] = attrs.field(factory=list)
 
     @property
     def faults(self) -> int:
@@ -42,6 +51,11 @@ class Outcome:
     def thrash_permille(self) -> int:
         """(faults + alerts) / (hits + 1), in permille, rounded down."""
         return (self.faults + self.figures.alerts) * 1000 // (self.figures.hits + 1)
+
+    @property
+    def rules(self) -> int:
+        """Faults of rules and plans that were out of a prompt."""
+        return sum(self.figures.faults[fault] for fault in RULES_LOST)
 
     def misses(self, needs: Iterable[NeedAt], counts: Callable[[NeedAt], bool]) -> int:
         """Number of misses among the needs that count."""
@@ -111,9 +125,8 @@ def _written_back(state: State, data: e.Input) -> e.Input:
 
 def _count(outcome: Outcome, event: e.Event) -> None:
     outcome.figures.count(event)
-    if isinstance(event, e.PageUsed):
-        outcome.hits.append(True)
-    elif isinstance(event, e.PageResolved | e.NeedUnmet) or (
+    if isinstance(event, e.PageUsed | e.PageResolved | e.NeedUnmet) or (
         isinstance(event, e.FaultObserved) and event.fault in NEED_FAULTS
     ):
-        outcome.hits.append(False)
+        outcome.hits.append(isinstance(event, e.PageUsed))
+        outcome.unmet.append(isinstance(event, e.NeedUnmet))

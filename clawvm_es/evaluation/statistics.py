@@ -48,6 +48,44 @@ def interval(differences: Sequence[int], resamples: int = RESAMPLES, seed: int =
     return Interval(sum(differences), sums[beyond], sums[-1 - beyond])
 
 
+@attrs.frozen
+class Share:
+    """A pooled ratio and its 95 % interval, all in permille, both ends included."""
+
+    permille: int
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        """`88.4 % [80.2, 93.1]`."""
+        return f"{percent(self.permille)} [{tenths(self.low)}, {tenths(self.high)}]"
+
+
+def share(parts: Sequence[int], wholes: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED) -> Share | None:
+    """The ratio of two sums over sessions, and its interval; None where the second is 0 in a resample."""
+    if not sum(wholes):
+        return None
+    found = []
+    for drawn in _draws(len(wholes), resamples, seed):
+        whole = sum(map(wholes.__getitem__, drawn))
+        if not whole:
+            return None
+        found.append(sum(map(parts.__getitem__, drawn)) * 1000 // whole)
+    found.sort()
+    beyond = max(resamples * TAIL_PERMILLE // 1000 - 1, 0)
+    return Share(sum(parts) * 1000 // sum(wholes), found[beyond], found[-1 - beyond])
+
+
+def tenths(permille: int) -> str:
+    """A share as a figure of percent: `88.4`."""
+    return f"{permille // 10}.{permille % 10}"
+
+
+def percent(permille: int | None) -> str:
+    """A share as people read it: `88.4 %`; a dash for None."""
+    return "–" if permille is None else f"{tenths(permille)} %"
+
+
 @cache
 def _draws(sessions: int, resamples: int, seed: int) -> tuple[tuple[int, ...], ...]:
     """Places of the sessions drawn, resample by resample."""

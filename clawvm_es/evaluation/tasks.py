@@ -26,6 +26,7 @@ from clawvm_es.evaluation.families.research import Research
 from clawvm_es.evaluation.families.runbook import Runbook
 from clawvm_es.evaluation.policies import Policy, policy
 from clawvm_es.evaluation.run import decided
+from clawvm_es.evaluation.statistics import percent
 from clawvm_es.history.figures import NEED_FAULTS
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import NeedRule
@@ -104,7 +105,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
             whole[under] = good
         if under in choice.headline:
             told.append(f"{under} {good}")
-        rows.append((under, good, good * 1000 // len(done), faultless, *totals))
+        rows.append((under, good, percent(good * 1000 // len(done)), faultless, *totals))
         by_family.append((under, *(_share([task for task in done if task["family"] == name]) for name in SHORT)))
     return Section(
         "tasks",
@@ -116,7 +117,7 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
                 (
                     "policy",
                     "succeeded",
-                    "permille",
+                    "share",
                     "no fault at all",
                     "declared",
                     "hits",
@@ -137,8 +138,14 @@ def section(results: Results, choice: Choice = WHOLE) -> Section:
         ),
         holds=all(good == len(results[name]["tasks"]) for name, good in whole.items()) if whole else None,
         verdict=f"of {TASKS} tasks succeed: {', '.join(told)}",
-        paper=(Table("The paper: tasks that succeeded", ("policy", "permille"), tuple(PAPER_PERMILLE.items())),),
-        paper_verdict=", ".join(f"{name} {share // 10}.{share % 10} %" for name, share in PAPER_PERMILLE.items()),
+        paper=(
+            Table(
+                "The paper: tasks that succeeded",
+                ("policy", "share"),
+                tuple((name, percent(its)) for name, its in PAPER_PERMILLE.items()),
+            ),
+        ),
+        paper_verdict=", ".join(f"{name} {percent(share)}" for name, share in PAPER_PERMILLE.items()),
     )
 
 

@@ -34,12 +34,13 @@ UNPOOLED: Final = (64_000, 128_000)
 
 @attrs.frozen
 class Measured:
-    """Figures of one session at one budget."""
+    """Figures of one session at one budget, and of the harness that recorded it, which has none."""
 
     found: Found
     side: str
     budget: int
     result: Result
+    harness: Result = attrs.field(factory=dict)
 
 
 @attrs.frozen

@@ -124,7 +124,7 @@ def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
 
 def ratio_of(turns: Iterable[TurnRow]) -> Ratio:
     """Provider's count of a session's prompts over ours."""
-    found = Ratio()
+    found = Ratio(records_all=False)
     for turn in turns:
         found.answered(turn.input_tokens, turn.tokens)
     return found
@@ -147,6 +147,7 @@ def _session(log: EventLog, row: SessionRow, outcome: Imported, ratio: Ratio, pr
             "tokens": ratio.budget(),
             "ratio_permille": ratio.permille,
             "answers": len(ratio.told),
+            "fixed_tokens": ratio.fixed,
             "window": WINDOW_DEFAULT,
             "max_output": OUTPUT_DEFAULT,
         },

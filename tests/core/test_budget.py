@@ -33,6 +33,22 @@ def test_the_ratio_is_1300_until_an_answer_tells_it():
     assert found.permille == 1_200
 
 
+def test_a_region_that_is_not_recorded_is_no_part_of_the_ratio():
+    """What the provider counts of the first prompt beyond ours is told apart, and takes its part of the budget."""
+    found = Ratio(records_all=False)
+    for ours in (1_000, 10_000, 20_000):
+        found.answered(30_000 + ours * 12 // 10, ours)
+    assert found.unrecorded == 30_200 and found.told == [1_180, 1_190] and found.permille == 1_180
+    assert found.fixed == 30_200 * 1000 // 1_180
+
+
+def test_a_provider_that_counts_less_than_we_do_leaves_no_more_room():
+    """Some of what we count was not sent then: the budget is at most what the window leaves."""
+    found = Ratio()
+    found.answered(500, 1_000)
+    assert found.budget(200_000, 32_000) == 168_000
+
+
 @given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=30))
 def test_the_ratio_is_the_lower_median_of_all_answers(told):
     """Whatever their order: as many answers told a smaller ratio as a larger one, or one fewer."""
@@ -40,4 +56,4 @@ def test_the_ratio_is_the_lower_median_of_all_answers(told):
     for provider, ours in told:
         found.answered(provider, ours)
     ordered = sorted(provider * 1000 // ours for provider, ours in told)
-    assert found.permille == ordered[(len(ordered) - 1) // 2]
+    assert found.permille == max(ordered[(len(ordered) - 1) // 2], 1000)

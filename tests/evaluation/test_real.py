@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import attrs
 import pytest
 
 from clawvm_es.errors import UsageError
+from clawvm_es.evaluation import real
 from clawvm_es.evaluation.cells import Experiment, Results, Section
+from clawvm_es.evaluation.harness import LISTS, measure_harness
 from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.real import BUDGETS, charged, experiment, full_only, measure
-from clawvm_es.evaluation.sessions import CODING, Sessions, load, workload
+from clawvm_es.evaluation.sessions import CODING, Found, Sessions, load, workload
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 
@@ -36,30 +39,68 @@ def results_of(its: Experiment) -> Results:
     return json.loads(json.dumps(found, sort_keys=True))
 
 
+@contextmanager
+def small_sessions_count() -> Iterator[None]:
+    """Sessions of ten turns count, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real, "TURNS_LEAST", 10)
+        patch.setattr(real, "PAGE_TOKENS_LEAST", 3_000)
+        yield
+
+
+@pytest.fixture
+def counted() -> Iterator[None]:
+    """Sessions of ten turns count in this test."""
+    with small_sessions_count():
+        yield
+
+
 @pytest.fixture(scope="module")
 def section(sessions: Sessions) -> Section:
     """What the recorded session comes to."""
-    its = experiment(sessions)
-    return its.section(results_of(its))
+    with small_sessions_count():
+        its = experiment(sessions)
+        return its.section(results_of(its))
 
 
-def test_the_harness_is_an_arm_of_its_own(sessions, section):
-    """What the recorded harness missed does not depend on the budget, and stands beside the policies."""
-    kept = sessions.found[0].kept
-    arms = [measure(kept, budget, 0, ("lru",))["harness"] for budget in (2_000, 8_000)]
-    assert arms[0] == {**arms[1], "large": arms[0]["large"]}
-    assert arms[0]["misses"] == 0 and arms[0]["pressure"] == 0
+@pytest.mark.usefixtures("counted")
+def test_the_harness_is_an_arm_that_runs_once_a_session(sessions, section):
+    """One cell a session, whatever the budgets; its figures stand beside the policies'."""
+    cells = [cell for cell in experiment(sessions).cells if cell.function is measure_harness]
+    assert len(cells) == len(sessions.found) == len({cell.key for cell in cells})
+    found = measure_harness(sessions.found[0].kept)
+    assert (found["misses"], found["rules"]) == (0, 0) and found["answers"] > 10
     rows = [row for table in section.tables for row in table.rows if row[0] == "the harness"]
-    assert rows and all(str(cell).startswith("0 · ") for row in rows for cell in row[1:])
+    assert len(rows) >= 4
 
 
-def test_a_session_counts_only_at_budgets_that_its_pages_exceed(sessions):
+def test_a_fixed_region_costs_the_harness_too(sessions):
+    """Each of its prompts is longer by it; what it missed stays."""
+    free, charged = (measure_harness(sessions.found[0].kept, fixed) for fixed in (0, 1_000))
+    assert charged["tokens"] == free["tokens"] + 1_000 * free["turns"]
+    assert charged["misses"] == free["misses"]
+    assert all(charged["costs"][name] > free["costs"][name] for name in LISTS)
+
+
+def test_prompts_without_arguments_cost_the_harness_less(sessions):
+    """Both are told: by pages alone, and with the arguments of its calls."""
+    found = measure_harness(sessions.found[0].kept)
+    assert all(0 < found["costs"][name] < found["costs_with_arguments"][name] for name in LISTS)
+
+
+@pytest.mark.parametrize(
+    ("turns", "tokens", "said"), [(25, 16_000, True), (24, 900_000, False), (900, 15_999, False)]
+)
+def test_a_coding_session_counts_by_its_size_alone(turns, tokens, said):
+    """25 turns and 16,000 tokens of pages, whatever the budget."""
+    found = Found("a", "claude_code", "", "", "", "", turns, 0, 1, tokens, 0)
+    assert {real.counts(found, budget) for budget in BUDGETS[CODING]} == {said}
+
+
+@pytest.mark.parametrize(("budget", "said"), [(899, True), (900, False)])
+def test_a_chat_counts_at_budgets_that_its_pages_exceed(budget, said):
     """Where everything fits no policy has anything to decide."""
-    cells = {cell.key for cell in experiment(sessions).cells}
-    for found in sessions.found:
-        counted = [budget for budget in BUDGETS[CODING] if found.page_tokens > budget]
-        assert len([key for key in cells if f"/{found.name}/{found.digest[:12]}/" in key]) == len(counted)
-        assert 0 < len(counted) < len(BUDGETS[CODING])
+    assert real.counts(Found("a", "openai_chat", "", "", "", "", 3, 0, 1, 900, 0), budget) == said
 
 
 def test_a_cell_is_the_same_wherever_it_runs_and_holds_integers(sessions):
@@ -73,6 +114,7 @@ def test_a_cell_is_the_same_wherever_it_runs_and_holds_integers(sessions):
         assert found["large"] == figures["large"] <= figures["misses"] <= found["needs"]
         assert figures["near"] <= found["near"]
     assert list(found["policies"]) == list(POLICIES)
+    assert all(set(its["costs"]) == set(LISTS) for its in found["policies"].values())
 
 
 def leaves(value: Any) -> list[Any]:
@@ -80,6 +122,7 @@ def leaves(value: Any) -> list[Any]:
     return [leaf for item in value.values() for leaf in leaves(item)] if isinstance(value, Mapping) else [value]
 
 
+@pytest.mark.usefixtures("counted")
 def test_a_fixed_region_is_charged_in_every_turn(sessions):
     """It takes room from every policy and from the bounds, and such cells have keys of their own."""
     its = workload(sessions.found[0].kept)
@@ -131,6 +174,7 @@ def test_the_goal_is_not_told_where_nothing_is_held_out(section):
     assert section.holds is None
 
 
+@pytest.mark.usefixtures("counted")
 def test_the_goal_is_worked_out_from_the_part_held_out(sessions):
     """The same session under a name that the split does not know is held out."""
     renamed = attrs.evolve(
@@ -159,3 +203,20 @@ def test_charts_show_policies_beside_bounds(section):
     misses, uncached = section.charts
     assert {"lru", "clawvm", "bound fit", "bound demand"} <= set(misses.series)
     assert set(uncached.series) == set(POLICIES)
+
+
+def test_the_picture_shows_every_policy_and_the_harness(section):
+    """A point a budget for each policy, one for the harness at 100 %, and whom it is about."""
+    (picture,) = section.pictures
+    assert picture.points["the harness"] == (("its own context", 100.0, 0),)
+    assert {len(told) for name, told in picture.points.items() if name != "the harness"} == {len(BUDGETS[CODING])}
+    assert "2 sessions (1 of a subagent)" in picture.note
+
+
+def test_the_comparison_with_the_harness_names_whom_it_is_about(section):
+    """The verdict has population, price list and interval; sessions that were never compacted are told apart."""
+    assert "2 sessions (1 of a subagent)" in section.verdict and "anthropic-5m" in section.verdict
+    assert section.paragraphs[0][1:] == f"{section.verdict[1:]}."
+    assert any("never compacted" in text for text in section.paragraphs)
+    (windows,) = [table for table in section.tables if "default budget fits" in table.title]
+    assert len(windows.rows) == 2

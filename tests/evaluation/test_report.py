@@ -109,10 +109,10 @@ def test_timings_stand_in_files_of_their_own(tmp_path):
 def test_the_summary_comes_first_and_says_what_holds():
     """One table with experiment, what it shows and the verdict; a failed gate cannot be overlooked."""
     its = report(section("good", True), section("bad", False), section("plain"))
-    assert [verdict(part) for part in its.parts] == ["holds", "DOES NOT HOLD", "figures, no gate"]
+    assert [verdict(part) for part in its.parts] == ["gate holds", "GATE DOES NOT HOLD", "figures, no gate"]
     assert not its.holds
     text = markdown.render(its)
-    assert text.index("## Summary") < text.index("DOES NOT HOLD") < text.index("## Section good")
+    assert text.index("## Summary") < text.index("GATE DOES NOT HOLD") < text.index("## Section good")
     assert [row["holds"] for row in its.document()["summary"]] == [True, False, None]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es.evaluation import families
+from clawvm_es.evaluation.statistics import percent
 from clawvm_es.evaluation.tasks import SHORT, TASKS, task, tasks
 
 
@@ -64,6 +65,6 @@ def test_the_section_counts_what_the_cells_say(results):
     total, by_family = section.tables
     row = next(row for row in total.rows if row[0] == "retrieval")
     good = sum(done["succeeded"] for done in results["retrieval"]["tasks"])
-    assert row[1:3] == (good, good * 1000 // TASKS)
+    assert row[1:3] == (good, percent(good * 1000 // TASKS))
     assert by_family.columns[1:] == tuple(SHORT)
     assert section.paper and section.holds

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from itertools import cycle
 from typing import Any, Final
 from xml.etree.ElementTree import Element, SubElement
 
-from clawvm_es.evaluation.cells import Chart
+from clawvm_es.evaluation.cells import Chart, Front
 from clawvm_es.evaluation.report.text import clean
 
-COLOURS: Final = 12
+COLOURS: Final = 14
 """The page defines `--c0` up to this many."""
 _POLICIES: Final = {
     "retrieval": 0,
@@ -23,10 +24,14 @@ _POLICIES: Final = {
     "clawvm": 7,
     "oracle": 8,
     "clawvm_paper": 9,
+    "clawvm_turn": 10,
+    "lru_turn": 11,
+    "the harness": 12,
 }
 """Policy → its colour."""
 _WIDTH: Final = 860
 _HEIGHT: Final = 400
+_FRONT_HEIGHT: Final = 480
 
 
 def drawable() -> bool:
@@ -38,29 +43,9 @@ def svg(chart: Chart, identity: str) -> str:
     """The drawing of a chart as an `svg` element; `identity` is unique on its page."""
     import pygal  # type: ignore[import-untyped]
     from pygal.etree import etree  # type: ignore[import-untyped]
-    from pygal.style import Style  # type: ignore[import-untyped]
 
     etree.to_etree()  # the same bytes whether or not lxml is installed
-    style = Style(
-        background="transparent",
-        plot_background="transparent",
-        foreground="var(--ink)",
-        foreground_strong="var(--ink)",
-        foreground_subtle="var(--soft)",
-        guide_stroke_color="var(--line)",
-        major_guide_stroke_color="var(--line)",
-        colors=tuple(f"var(--c{number})" for number in _colours(chart)),
-        value_colors=("var(--ink)",) * max(len(chart.series), 1),
-        font_family="inherit",
-        label_font_size=12,
-        major_label_font_size=12,
-        legend_font_size=13,
-        opacity="1" if not chart.bars else ".85",
-        stroke_opacity="1",
-        stroke_width="2.2",
-        title_font_size=13,
-        transition="0s",
-    )
+    style = _style(tuple(f"var(--c{number})" for number in _colours(chart)), len(chart.series), chart.bars)
     kind = pygal.Bar if chart.bars else pygal.Line
     drawing = kind(
         style=style,
@@ -90,6 +75,64 @@ def svg(chart: Chart, identity: str) -> str:
     return text
 
 
+def _style(colours: tuple[str, ...], series: int, bars: bool = False) -> Any:
+    """Colours and sizes; the page sets what the colours are."""
+    from pygal.style import Style  # type: ignore[import-untyped]
+
+    return Style(
+        background="transparent",
+        plot_background="transparent",
+        foreground="var(--ink)",
+        foreground_strong="var(--ink)",
+        foreground_subtle="var(--soft)",
+        guide_stroke_color="var(--line)",
+        major_guide_stroke_color="var(--line)",
+        colors=colours,
+        value_colors=("var(--ink)",) * max(series, 1),
+        font_family="inherit",
+        label_font_size=12,
+        major_label_font_size=12,
+        legend_font_size=13,
+        opacity="1" if not bars else ".85",
+        stroke_opacity="1",
+        stroke_width="2.2",
+        title_font_size=13,
+        transition="0s",
+    )
+
+
+def front(picture: Front, identity: str) -> str:
+    """The drawing of points of two figures as an `svg` element; `identity` is unique on its page."""
+    import pygal
+    from pygal.etree import etree
+
+    etree.to_etree()
+    colours = tuple(f"var(--c{number})" for number in _colours_of(picture.points))
+    drawing = pygal.XY(
+        style=_style(colours, len(picture.points)),
+        js=(),
+        width=_WIDTH,
+        height=_FRONT_HEIGHT,
+        x_title=clean(picture.x_title),
+        y_title=clean(picture.y_title),
+        disable_xml_declaration=True,
+        range=(0, max((y for told in picture.points.values() for _, _, y in told), default=1)),
+        dots_size=4,
+        truncate_legend=40,
+        value_formatter=number,
+        x_value_formatter=number,
+        show_x_guides=True,
+    )
+    drawing.uuid = identity
+    for name, told in picture.points.items():
+        alone = len(told) == 1
+        dots = [{"value": (x, y), "label": clean(label)} for label, x, y in told]
+        drawing.add(clean(name), dots, stroke=not alone, dots_size=9 if alone else 4)
+    drawing.add_xml_filter(lambda root: _plain(root, identity, clean(picture.title)))
+    text: str = drawing.render(is_unicode=True)
+    return text
+
+
 def number(value: Any) -> str:
     """A figure as people read it."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
@@ -97,9 +140,14 @@ def number(value: Any) -> str:
 
 def _colours(chart: Chart) -> list[int]:
     """A policy has the same colour in all charts; other series take what is left, in their order."""
-    taken = [_POLICIES[name] for name in chart.series if name in _POLICIES]
+    return _colours_of(chart.series)
+
+
+def _colours_of(names: Iterable[str]) -> list[int]:
+    names = list(names)
+    taken = [_POLICIES[name] for name in names if name in _POLICIES]
     free = cycle([place for place in reversed(range(COLOURS)) if place not in taken])
-    return [_POLICIES[name] if name in _POLICIES else next(free) for name in chart.series]
+    return [_POLICIES[name] if name in _POLICIES else next(free) for name in names]
 
 
 def _plain(root: Element, identity: str, title: str) -> Element:

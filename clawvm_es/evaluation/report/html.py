@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
-from clawvm_es.evaluation.cells import Chart, Table
-from clawvm_es.evaluation.report.charts import drawable, number, svg
-from clawvm_es.evaluation.report.model import INTRODUCTION, TITLE, Part, Report, verdict
+from clawvm_es.evaluation.cells import Chart, Front, Table
+from clawvm_es.evaluation.report.charts import drawable, front, number, svg
+from clawvm_es.evaluation.report.model import FRONT_COLUMNS, INTRODUCTION, TITLE, Part, Report, points_of, verdict
 from clawvm_es.evaluation.report.style import CSS
 from clawvm_es.evaluation.report.text import clean, figures, shown
 
+DRAWS: Final = "This table is a chart where the extra `charts` is installed: `pip install 'clawvm-es[charts]'`."
 LONG: Final = 30
 """Tables of more rows are folded up."""
 
@@ -33,6 +34,7 @@ def render(report: Report) -> str:
             "<main>",
             f"<h1>{TITLE}</h1>",
             f"<p>{_prose(INTRODUCTION)}</p>",
+            *_pictures(report),
             *_summary(report),
             *(line for part in report.steady for line in _section(part)),
             *_timings(report),
@@ -52,6 +54,24 @@ def _contents(report: Report) -> Iterator[str]:
     if report.timed:
         yield '<li><a href="#timings">Timings</a></li>'
     yield "</ol></nav>"
+
+
+def _pictures(report: Report) -> Iterator[str]:
+    """The pictures of all parts, which a reader should see first."""
+    for part in report.steady:
+        for place, picture in enumerate(part.section.pictures):
+            yield from _picture(picture, f"{_id(part.name)}-front-{place}")
+
+
+def _picture(picture: Front, identity: str) -> Iterator[str]:
+    """Points of two figures as a drawing, or in a table where the library that draws is not installed."""
+    if not drawable():
+        rows = tuple([(name, *point) for name, told in points_of(picture) for point in told])
+        yield from _table(Table(picture.title, FRONT_COLUMNS, rows, f"{picture.note} {DRAWS}"))
+        return
+    yield f'<figure class="front"><figcaption>{_text(picture.title)}</figcaption>'
+    yield f'<div class="wide">{front(picture, identity)}</div>'
+    yield f'<p class="note">{_prose(picture.note)}</p></figure>'
 
 
 def _summary(report: Report) -> Iterator[str]:
@@ -115,8 +135,7 @@ def _chart(chart: Chart, identity: str) -> Iterator[str]:
     if not drawable():
         heads = (chart.x_title or "", *chart.series)
         columns = [["" if value is None else number(value) for value in values] for values in chart.series.values()]
-        note = "This table is a chart where the extra `charts` is installed: `pip install 'clawvm-es[charts]'`."
-        yield from _table(Table(chart.title, heads, tuple(zip(chart.x, *columns, strict=True)), note))
+        yield from _table(Table(chart.title, heads, tuple(zip(chart.x, *columns, strict=True)), DRAWS))
         return
     yield f"<figure><figcaption>{_text(chart.title)}</figcaption>"
     yield f'<div class="wide">{svg(chart, identity)}</div>'

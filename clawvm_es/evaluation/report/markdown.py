@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from clawvm_es.evaluation.cells import Table
-from clawvm_es.evaluation.report.model import INTRODUCTION, TITLE, Part, Report, verdict
+from clawvm_es.evaluation.report.model import FRONT_COLUMNS, INTRODUCTION, TITLE, Part, Report, points_of, verdict
 from clawvm_es.evaluation.report.text import clean, figures, shown
 
 _INTERVAL: Final = r"\[[-+]\d+, [-+]\d+\](?![\[(:])"
@@ -19,7 +19,7 @@ _STARTS: Final = re.compile(r"^([-+](?!\d)|\d+(?=[.)] ))")
 
 def render(report: Report) -> str:
     """The page: a summary, then a section for each experiment."""
-    lines = [f"# {TITLE}", "", _prose(INTRODUCTION), "", *_summary(report)]
+    lines = [f"# {TITLE}", "", _prose(INTRODUCTION), "", *_pictures(report), *_summary(report)]
     for part in report.steady:
         lines += _section(part)
     if report.timed:
@@ -62,6 +62,14 @@ def _summary(report: Report) -> Iterator[str]:
     yield ""
     yield "Settings: " + ", ".join(f"{name} {escaped(_told(value))}" for name, value in report.settings.items()) + "."
     yield ""
+
+
+def _pictures(report: Report) -> Iterator[str]:
+    """The points of what the page shows first, as tables."""
+    for part in report.steady:
+        for picture in part.section.pictures:
+            rows = tuple([(name, *point) for name, told in points_of(picture) for point in told])
+            yield from _table(Table(picture.title, FRONT_COLUMNS, rows, picture.note), "")
 
 
 def _told(value: object) -> str:

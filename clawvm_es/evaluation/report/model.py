@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from clawvm_es.evaluation.cells import Chart, Section, Table
+from clawvm_es.evaluation.cells import Chart, Front, Section, Table
 
 FORMAT: Final = "clawvm-eval-report"
 VERSION: Final = 1
@@ -19,6 +19,10 @@ INTRODUCTION: Final = (
     "the figures themselves cannot. A need is a page whose content the model used at a turn; it is a hit if the page "
     "stood in the prompt, else a miss: a page-in if it could be resolved, a fault if it had to be got again."
 )
+
+
+FRONT_COLUMNS: Final = ("arm", "budget", "cost", "misses")
+"""Columns of a picture that is shown as a table."""
 
 
 @attrs.frozen
@@ -92,7 +96,7 @@ def verdict(part: Part) -> str:
     section = part.section
     if part.timed:
         return "measured on this machine: see the timings"
-    gate = {True: "holds", False: "DOES NOT HOLD", None: ""}[section.holds]
+    gate = {True: "gate holds", False: "GATE DOES NOT HOLD", None: ""}[section.holds]
     return ": ".join(filter(None, (gate, section.verdict))) or "figures, no gate"
 
 
@@ -106,7 +110,26 @@ def _section(part: Part) -> dict[str, Any]:
         "tables": [_table(table) for table in section.tables],
         "paper": [_table(table) for table in section.paper],
         "charts": [_chart(chart) for chart in section.charts],
+        "pictures": [_front(picture) for picture in section.pictures],
         "data": section.data,
+    }
+
+
+def points_of(picture: Front) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """The names of a picture with their points, as cells of a table."""
+    return [
+        (name, [(label, f"{x:.1f} %", f"{y:,.0f}") for label, x, y in told]) for name, told in picture.points.items()
+    ]
+
+
+def _front(picture: Front) -> dict[str, Any]:
+    points = {name: [list(point) for point in told] for name, told in picture.points.items()}
+    return {
+        "title": picture.title,
+        "points": points,
+        "x_title": picture.x_title,
+        "y_title": picture.y_title,
+        "note": picture.note,
     }
 
 

@@ -5,12 +5,12 @@ from typing import Final
 CSS: Final = """
 :root{color-scheme:light dark;--paper:#fff;--ink:#1b1f24;--soft:#59636e;--line:#d5dae0;--tint:#f4f6f8;
 --link:#0a5bb5;--good:#137333;--bad:#b3261e;--note:#fff8e6;--noteline:#e3b341;
---c0:#b35900;--c1:#e39a3b;--c2:#7a5ba8;--c3:#b59ad8;--c4:#a8324a;--c5:#e0788c;--c6:#0f7b6c;--c7:#0a5bb5;--c8:#4a4f57;
---c9:#6b8e23;--c10:#008b9e;--c11:#c2185b}
+--c0:#b35900;--c1:#e39a3b;--c2:#7a5ba8;--c3:#b59ad8;--c4:#a8324a;--c5:#e0788c;--c6:#0f7b3f;--c7:#0a5bb5;--c8:#8c5a2b;
+--c9:#6b8e23;--c10:#7fb2ef;--c11:#d9b400;--c12:#111418;--c13:#00a0a8}
 @media (prefers-color-scheme:dark){:root{--paper:#14171a;--ink:#e4e8ec;--soft:#9aa5b1;--line:#363d45;--tint:#1c2126;
 --link:#74b4ff;--good:#5fd08a;--bad:#ff8a80;--note:#262213;--noteline:#9a7a22;
---c0:#ff9a3d;--c1:#c98a4b;--c2:#b79af0;--c3:#8069ad;--c4:#ff7c93;--c5:#b85068;--c6:#45cdb8;--c7:#6db1ff;--c8:#c3cad2;
---c9:#b5d455;--c10:#4fd3e6;--c11:#ff7ab0}}
+--c0:#ff9a3d;--c1:#c98a4b;--c2:#b79af0;--c3:#8069ad;--c4:#ff7c93;--c5:#b85068;--c6:#4fd08a;--c7:#6db1ff;--c8:#d9a56b;
+--c9:#b5d455;--c10:#2f6fc0;--c11:#f2d64b;--c12:#f4f6f8;--c13:#4fd3e6}}
 *{box-sizing:border-box}
 html{scroll-behavior:smooth;scroll-padding-top:1rem}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif;
