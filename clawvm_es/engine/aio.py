@@ -93,17 +93,21 @@ class AsyncSession:
         return self.sync.fill_permille
 
     value = _twin(Session.value)
+    store = _twin(Session.store)
+    search = _twin(Session.search)
     read_page = _twin(Session.read_page)
     emit = _twin(Session.emit)
 
     open = _twin(Session.open)
     adopt = _twin(Session.adopt)
+    keep = _twin(Session.keep)
     execute = _twin(Session.execute)
     observer = _twin(Session.observer)
     write_page = _twin(Session.write_page)
     user_says = _twin(Session.user_says)
     pin = _twin(Session.pin)
     retire = _twin(Session.retire)
+    repage = _twin(Session.repage)
     set_budget = _twin(Session.set_budget)
     assemble = _twin(Session.assemble)
     observe = _twin(Session.observe)
@@ -190,6 +194,7 @@ class AsyncJournal:
         own = functools.partial(self.sync.resume, session_id, counter, *args, **options)
         return AsyncSession(await asyncio.to_thread(own))
 
+    sessions = _of_journal(Journal.sessions)
     opened = _of_journal(Journal.opened)
     catch_up = _of_journal(Journal.catch_up)
     close = _of_journal(Journal.close)

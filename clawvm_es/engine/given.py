@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -33,6 +35,13 @@ def key(value: object) -> str | None:
     if value is not None and (not isinstance(value, str) or not value):
         raise _refused("key", "a string that is not empty, or None", value)
     return value
+
+
+def path(what: str, value: object) -> str:
+    """A path, as text."""
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise _refused(what, "a path", value)
+    return os.fspath(value)
 
 
 def integer(what: str, value: object, least: int | None = None) -> int:
@@ -169,6 +178,19 @@ def lines(page_id: str, count: int, first: object, last: object) -> tuple[int, i
         has = f"it has lines 1 to {count}" if count else "it has no lines"
         raise UsageError(f"page {page_id}: there are no lines {asked}", hint=has)
     return start, min(end, count)
+
+
+def line_range(value: object) -> tuple[int, int | None]:
+    """A range of lines: a pair (first, last or None), or text such as "120-180", "120-" or "120"."""
+    if isinstance(value, str) and (found := _RANGE.fullmatch(value)) is not None:
+        first = int(found[1])
+        return first, first if found[2] is None else int(found[3]) if found[3] else None
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return integer("lines", value[0]), None if value[1] is None else integer("lines", value[1])
+    raise _refused("lines", 'a pair such as (120, 180), or text such as "120-180"', value)
+
+
+_RANGE = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
 
 
 def shown(value: object) -> str:

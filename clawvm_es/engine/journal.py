@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,7 @@ from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION, decide
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine import given
+from clawvm_es.engine.finding import Listed, sessions
 from clawvm_es.engine.hooks import OtherSettings, Settings
 from clawvm_es.engine.session import Session, now_us, other_settings
 from clawvm_es.engine.shell import Shell
@@ -25,7 +27,8 @@ from clawvm_es.journal.ports import EventLog, Expected, NewEvent
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
-from clawvm_es.model.profile import Profile
+from clawvm_es.model.profile import Paging, Profile
+from clawvm_es.prices import applied
 from clawvm_es.projections import catch_up, keep_up
 from clawvm_es.representations.counter import counter as counter_named
 from clawvm_es.storage import open_log
@@ -44,8 +47,10 @@ class Journal:
         read_only: bool = False,
         clock: Callable[[], int] = now_us,
         hide_secrets: bool = False,
+        prices: str | Path | None = None,
     ) -> None:
         self.log = log
+        self.prices = prices
         self.read_only = read_only
         self.seed = seed
         self.clock = clock
@@ -64,6 +69,7 @@ class Journal:
         clock: Callable[[], int] = now_us,
         hide_secrets: bool = False,
         group: bool = False,
+        prices: str | Path | None = None,
         connect: Callable[..., Any] | None = None,
     ) -> Journal:
         """Open the journal at `url`, or make it: a path, `sqlite:///PATH`, or `memory:`, which ends with this object.
@@ -72,6 +78,8 @@ class Journal:
         Such a journal is written with its seed only. With `hide_secrets` credentials of known forms are replaced by
         their kind before anything is kept, counted or put into a prompt. A new journal can be read by its owner only,
         with `group` by the file's group too; existing ones keep their permissions.
+        `prices` names the price list (one of `prices.NAMES`, or a file) by which sessions that are opened here decide
+        when a new selection of pages pays.
         `connect` makes the connections of the storage (`storage.open_log`).
         Raises `UsageError` (no such storage), `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`,
         `JournalReadOnly`.
@@ -79,7 +87,7 @@ class Journal:
         log = open_log(
             url, connect=connect, wait_s=wait_s, read_only=read_only, reproducible=seed is not None, group=group
         )
-        return cls(log, seed=seed, read_only=log.read_only, clock=clock, hide_secrets=hide_secrets)
+        return cls(log, seed=seed, read_only=log.read_only, clock=clock, hide_secrets=hide_secrets, prices=prices)
 
     def __enter__(self) -> Journal:
         return self
@@ -99,6 +107,7 @@ class Journal:
         on_pressure: OnPressure | str | None = None,
         project: str | None = None,
         linked_to: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
         settings: Settings | None = None,
         on_other_settings: OtherSettings | str | None = None,
     ) -> Session:
@@ -108,6 +117,7 @@ class Journal:
         that was closed adopts them, by an event; one that was not is refused with a `UsageError`, since another
         handle may be at work on it. `on_other_settings` says otherwise: `"adopt"`, `"raise"`, or `"keep"` what the
         session has. Counter and project belong to what is recorded already and cannot be adopted.
+        `folder` is the one that the agent works in, by which `sessions` finds it.
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
         `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
@@ -116,7 +126,7 @@ class Journal:
         for what, name in (("project", project), ("linked_to", linked_to), ("counter", counter)):
             if name is not None:
                 check_text(what, name)
-        wanted = profile(policy) if isinstance(policy, str) else policy
+        wanted = None if policy is None else self._priced(profile(policy) if isinstance(policy, str) else policy)
         if budget_tokens is not None:
             given.integer("budget in tokens", budget_tokens, 1)
         pressure = None if on_pressure is None else given.choice("on_pressure", OnPressure, on_pressure)
@@ -126,7 +136,7 @@ class Journal:
         stored = self.opened(session_id)
         if stored is None:
             opened = SessionOpened(
-                profile=wanted or profile("clawvm"),
+                profile=wanted or self._priced(profile("clawvm")),
                 budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
                 counter=counter or "o200k_base",
                 decider_version=DECIDER_VERSION,
@@ -139,6 +149,8 @@ class Journal:
                 hides_secrets=self.hide_secrets or None,
             )
             session = self.resume(session_id, opened.counter, settings)
+            if folder is not None:
+                opened = replace(opened, folder=session.keep(os.path.abspath(folder)))
             stored = session.open(opened)
             if stored == opened:
                 return session
@@ -156,6 +168,21 @@ class Journal:
         if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
             session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)
         return session
+
+    def _priced(self, wanted: Profile) -> Profile:
+        """A profile at the prices of this journal."""
+        return wanted if self.prices is None or wanted.paging is Paging.TURN else applied(wanted, self.prices)
+
+    def sessions(
+        self, *, folder: str | os.PathLike[str] | None = None, title: str | None = None
+    ) -> tuple[Listed, ...]:
+        """The sessions of this journal, in the order of their openings.
+
+        With `folder` those that worked there or below it, with `title` those whose title or id holds that text,
+        whatever its case.
+        """
+        where = None if folder is None else os.path.abspath(given.path("folder", folder))
+        return tuple(sessions(self.log, where, None if title is None else given.text("title", title)))
 
     @staticmethod
     def _check_id(session_id: str) -> None:

@@ -47,7 +47,10 @@ class Retrieval:
 
     def best(self, top_k: int) -> tuple[str, ...]:
         """The ids of the `top_k` pages that match best, best first."""
-        query = " ".join(self._said.get(author, "") for author in (Author.USER, Author.MODEL))
+        return self.search(" ".join(self._said.get(author, "") for author in (Author.USER, Author.MODEL)), top_k)
+
+    def search(self, query: str, top_k: int) -> tuple[str, ...]:
+        """The ids of the `top_k` pages that match any word of a query best, best first."""
         return tuple(f"p{number}" for number in self._retriever.search(query, top_k))
 
     def close(self) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.state import Call as MadeCall
 from clawvm_es.core.state import Page, State
 from clawvm_es.engine import given, reports
 from clawvm_es.engine.answers import Answers, Told
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
+from clawvm_es.engine.excerpts import Excerpts
+from clawvm_es.engine.finding import Hit, hit
 from clawvm_es.engine.hooks import Call, OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.recall import Answer, answer_of
@@ -28,9 +32,7 @@ from clawvm_es.model.facts import (
     CloseReason,
     Evidence,
     Finish,
-    Holder,
     Need,
-    NeedRule,
     OnPressure,
     Op,
     RecallOutcome,
@@ -43,7 +45,7 @@ from clawvm_es.model.profile import Profile
 from clawvm_es.observe.marks import marked
 from clawvm_es.observe.observer import Observer
 from clawvm_es.observe.steps import ModelMessage, Step, Usage
-from clawvm_es.observe.tools import Tool
+from clawvm_es.observe.tools import Tool, absolute
 
 MODEL: Final = "model"
 USER: Final = "user"
@@ -78,6 +80,7 @@ class Session:
         self._observed = Observed(shell, tools)
         self._calls = ToolCalls(shell, tools, self._observed)
         self._answers = Answers(shell, self._observed)
+        self._excerpts = Excerpts(shell, self._observed)
         self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
         shell.judge = self._updates
         self._flush_at_permille = settings.flush_at_permille
@@ -132,6 +135,25 @@ class Session:
         with self._shell.lock:
             where = self._updates.scope_id(given.choice("scope", Scope, scope))
             return self._updates.value(self.state, where, given.text("field", field))
+
+    def store(self, scope: Scope | str = Scope.SESSION) -> dict[str, Any]:
+        """The durable store: field → committed value, pages that were written back by their ids.
+
+        Of a project's store, as this session knows it from its last commit point.
+        """
+        with self._shell.lock:
+            where = self._updates.scope_id(given.choice("scope", Scope, scope))
+            return self._updates.store(self.state, where)
+
+    def search(self, query: str, limit: int = 10) -> tuple[Hit, ...]:
+        """The pages of this session that match any word of a query, best first; nothing is recorded.
+
+        Pages count that are in no prompt, too. Page in what you need with `resolve`.
+        """
+        given.text("query", query), given.integer("limit", limit, 1)
+        with self._shell.lock:
+            pages = [self.state.pages[page_id] for page_id in self._shell.search(query, limit)]
+            return tuple(hit(page.page_id, page.page_type, self.read_page(page.page_id), query) for page in pages)
 
     def read_page(self, page_id: str) -> str:
         """The full text of a page, from the log (empty if it was erased); nothing is recorded (see `resolve`)."""
@@ -194,6 +216,10 @@ class Session:
 
         self._run(build)
 
+    def keep(self, text: str) -> str:
+        """Keep a text as a body, and return the commitment to it, for commands that a caller makes."""
+        return self._shell.edge.text(text)
+
     def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction."""
         return self._shell.run(lambda state: commands, durability)
@@ -208,6 +234,7 @@ class Session:
         text: str,
         *,
         page_id: str | None = None,
+        slot: str | None = None,
         author: Author | str = Author.HARNESS,
         source: str = "",
         active: bool = True,
@@ -217,15 +244,19 @@ class Session:
     ) -> str:
         """Write a page, or with `page_id` its next content, and return its id.
 
+        With `slot`, a name of your own such as `file:AGENTS.md`, the page of that name is written, or written again
+        where it has changed. `file:` and a path also names the page of a file of rules that a tool read.
         `scope` says whom the page concerns and raises its utility; it is written back to the session's own store.
         """
         kind, by = given.choice("page type", PageType, page_type), given.choice("author", Author, author)
         concerns = given.choice("scope", Scope, scope)
         given.text("text", text), given.text("source", source), given.key(key)
+        named = None if slot is None else slot_name(given.text("slot", slot))
+        if named is not None and page_id is not None:
+            raise UsageError("write_page: expected either page_id= or slot=")
 
-        def build(state: State) -> Sequence[Command]:
-            target = _next_page_id(state) if page_id is None else self._page(page_id, state).page_id
-            written = self._shell.edge.page(
+        def page(target: str) -> e.PageWritten:
+            return self._shell.edge.page(
                 target,
                 kind,
                 text,
@@ -235,17 +266,24 @@ class Session:
                 active=active,
                 dirty=dirty,
                 scope=concerns,
-            )
-            return (Command(written.event, self._clock(), by, key),)
+            ).event
 
-        with self._shell.lock:
-            found = self._run(build).events
-            self._flush_when_full()
-            return _first(found, e.PageWritten).page_id
+        return self._write(page, by, key, page_id) if named is None else self._write_slot(page, named, by, key)
 
-    def user_says(self, text: str, *, key: str | None = None) -> str:
-        """Write the user's message as a conversation page."""
-        return self.write_page(PageType.CONVERSATION, text, author=Author.USER, key=key)
+    def user_says(self, text: str, *, native: Any = None, key: str | None = None) -> str:
+        """Write the user's message as a conversation page.
+
+        `native` is the message as the provider takes it (with its images), in plain lists and dicts.
+        """
+        given.text("text", text), given.key(key)
+        kept = given.native(native)
+
+        def page(target: str) -> e.PageWritten:
+            edge, origin = self._shell.edge, Origin(OriginKind.RECORD)
+            written = edge.page(target, PageType.CONVERSATION, text, author=Author.USER, origin=origin).event
+            return replace(written, native=edge.text(kept)) if kept else written
+
+        return self._write(page, Author.USER, key)
 
     def pin(self, page_id: str, pin: Pin | str, *, key: str | None = None) -> None:
         """Change a page's pin."""
@@ -256,6 +294,15 @@ class Session:
     ) -> None:
         """Take a page out of the working set; its content stays in the log."""
         self._do(e.PageRetired(given.text("page id", page_id), given.choice("reason", RetireReason, reason)), key)
+
+    def repage(self, *, key: str | None = None) -> None:
+        """Select the pages of the next prompt anew, whatever it costs; a policy that pages by turn does so anyway."""
+        given.key(key)
+
+        def build(state: State) -> Sequence[Command]:
+            return (Command(e.SettingsAdopted(profile=state.profile), self._clock(), HARNESS, key),)
+
+        self._run(build)
 
     def set_budget(self, tokens: int, *, key: str | None = None) -> None:
         """Change the prompt's budget."""
@@ -544,36 +591,45 @@ class Session:
             return pages
 
     def resolve(
-        self, page_id: str, first_line: int = 1, last_line: int | None = None, *, key: str | None = None
+        self,
+        page_id: str,
+        first_line: int = 1,
+        last_line: int | None = None,
+        *,
+        lines: str | tuple[int, int | None] | None = None,
+        arrives: bool = True,
+        key: str | None = None,
     ) -> str:
         """Page in: the text of lines `first_line` to `last_line` (from 1, inclusive) of a page, from the log.
 
-        Recorded as a need: a hit if the page stands in full, else a page-in that costs the tokens of the range
-        and brings the page into the next prompt. A last line past the end means the end. Raises `UsageError` for
-        any other range that the page does not have, and (after the fault is recorded) if its content was erased.
+        `lines` says the same as `(120, 180)` or `"120-180"`. Recorded as a need: a hit if the page stands in full,
+        else a page-in that costs the tokens of the range: the next prompt holds the range as a page of its own, or
+        the page where all of it was asked for. Not so with `arrives=False`, where the text reaches the model by
+        another way; then only a hit is recorded as a need.
+
+        A last line past the end means the end. Raises `UsageError` for any other range that the page does not have,
+        and (after the fault is recorded) if its content was erased.
         """
         given.key(key)
-
-        def wanted(state: State) -> str | None:
-            """The lines in a state; None where the page was erased."""
-            page = self._page(page_id, state)
-            if page.gone:
-                return None
-            lines = (self._shell.edge.open(page.bodies[FULL]) or "").splitlines(keepends=True)
-            first, last = given.lines(page_id, len(lines), first_line, last_line)
-            return "".join(lines[first - 1 : last])
+        first, last = (first_line, last_line) if lines is None else given.line_range(lines)
+        if lines is not None and (first_line, last_line) != (1, None):
+            raise UsageError("resolve: expected either lines= or first_line and last_line")
+        found: list[str | None] = []
 
         def build(state: State) -> Sequence[Command]:
-            found.append(wanted(state))
-            need = Need((Holder(page_id),), NeedRule.DECLARED, self._shell.edge.count(found[-1] or ""))
-            query = self._shell.edge.text(f"{page_id}:{first_line}-{last_line or ''}")
-            answered = e.RecallAnswered(state.recalls + 1, RecallOutcome.OK, query, needs=(need,))
-            return (Command(answered, self._clock(), MODEL, key),)
+            looked = self._excerpts.look(self._page(page_id, state), first, last)
+            found.append(looked.text)
+            at, inputs = self._clock(), self._excerpts.inputs(state, looked, arrives)
+            keys = (key and f"{key}:lines", key)[-len(inputs) :]
+            return [Command(data, at, MODEL, own) for data, own in zip(inputs, keys, strict=True)]
 
-        found: list[str | None] = []
         with self._shell.lock:
-            appended = self._run(build).appended
-            text = found[-1] if appended or key is None else wanted(self._shell.state_after(key))
+            if key is not None and self._excerpts.is_recorded(key, f"{page_id}:{first}-{last or ''}"):
+                page = self._page(page_id, self._shell.state_after(key))
+                found.append(self._excerpts.look(page, first, last).text)
+            else:
+                self._run(build)
+            text = found[-1]
         if text is None:
             raise UsageError(f"page {page_id}: its content was erased", hint="get it again from where it came from")
         return text
@@ -673,6 +729,45 @@ class Session:
             self._on_recorded(outcome.appended)
             return outcome
 
+    def _write(
+        self, page: Callable[[str], e.PageWritten], by: str, key: str | None, page_id: str | None = None
+    ) -> str:
+        """Record a page, or the next content of one."""
+
+        def build(state: State) -> Sequence[Command]:
+            target = _next_page_id(state) if page_id is None else self._page(page_id, state).page_id
+            return (Command(page(target), self._clock(), by, key),)
+
+        with self._shell.lock:
+            found = self._run(build).events
+            self._flush_when_full()
+            return _first(found, e.PageWritten).page_id
+
+    def _write_slot(self, page: Callable[[str], e.PageWritten], name: str, by: str, key: str | None) -> str:
+        """Record the page of a name, unless it holds just that."""
+        standing: list[str | None] = []
+
+        def build(state: State) -> Sequence[Command]:
+            known = self._observed.at(state).known
+            target = known.slots.get(name) or _next_page_id(state)
+            written = page(target)
+            standing.append(target if self._is_new(key) and _stands(state.pages.get(target), written) else None)
+            if standing[-1] is not None:
+                return ()
+            ordinal = known.slot_names.get(name)
+            named = self._shell.edge.text(name) if ordinal is None else None
+            written = replace(written, slot=ordinal or len(known.slot_names) + 1, slot_name=named)
+            return (Command(written, self._clock(), by, key),)
+
+        with self._shell.lock:
+            found = self._run(build).events
+            self._flush_when_full()
+            return standing[-1] or _first(found, e.PageWritten).page_id
+
+    def _is_new(self, key: str | None) -> bool:
+        """Tell whether nothing was recorded under a key."""
+        return key is None or self._shell.recorded(key) is None
+
     def _hints(self, state: State, key: str | None) -> tuple[str, ...]:
         """The pages whose file the user or the plan names; of a turn that is delivered again, those of the first."""
         first = None if key is None else self._shell.recorded(key)
@@ -763,7 +858,7 @@ class Session:
         def build(state: State) -> Sequence[Command]:
             at = self._clock()
             number = self._calls.of(state, call)
-            if key is None or self._shell.recorded(key) is None:
+            if self._is_new(key):
                 self._calls.open(state, number)
             named = source or self._calls.source(state, number, status)
             found = self._calls.returned(state, number, text, status, validator, named, native)
@@ -780,6 +875,20 @@ def other_settings(session_id: str, name: str, was: object, now: object, hint: s
     """The refusal to go on with a session under another setting than it has."""
     names = [value.name if isinstance(value, Profile) else value for value in (was, now)]
     return UsageError(f"session {session_id} goes on with {name} {names[0]}, not {names[1]}", hint=hint)
+
+
+def slot_name(name: str) -> str:
+    """The name of a slot: that of a file with its absolute path, as the observer of tools names it."""
+    kind, colon, path = name.partition(":")
+    return f"file:{absolute(path, os.getcwd())}" if colon and kind == "file" and path else name
+
+
+def _stands(page: Page | None, written: e.PageWritten) -> bool:
+    """Tell whether a page holds what would be written."""
+    if page is None or page.retired or page.gone or page.away:
+        return False
+    was = (page.page_type, page.author, page.active, page.source, page.bodies[FULL])
+    return was == (written.page_type, written.author, written.active, written.source, written.levels[0].body)
 
 
 def _next_page_id(state: State) -> str:

@@ -500,6 +500,13 @@ class Shell:
             self._retrieval.close()
         self._retrieval = None
 
+    def search(self, query: str, limit: int) -> tuple[str, ...]:
+        """The pages of the session that match any word of a query, best first, erased ones left out."""
+        with self.lock:
+            state = self.state
+            found = self._retrieving(state).search(query, limit)
+            return tuple(page_id for page_id in found if not state.pages[page_id].redacted)
+
     def close(self) -> None:
         """Release what is held in memory."""
         with self.lock:

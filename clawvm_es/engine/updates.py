@@ -114,6 +114,12 @@ class Updates:
         """
         return fold_values(self._committed(state, scope, field))
 
+    def store(self, state: State, scope: str) -> dict[str, Any]:
+        """Field → its committed value, of all fields of a scope that have one, by name."""
+        fields = sorted(field for owner, field in state.store if owner == scope)
+        values = ((field, self.value(state, scope, field)) for field in fields)
+        return {field: value for field, value in values if value is not None}
+
     def _committed(self, state: State, scope: str, field: str) -> list[tuple[Op, bytes | None]]:
         if scope != SESSION:
             vault = self._shell.log.vault(scope)

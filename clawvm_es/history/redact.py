@@ -22,10 +22,10 @@ import attrs
 from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
 from clawvm_es.core.state import State
+from clawvm_es.engine.titles import title_of
 from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
 from clawvm_es.files import forget_followed
 from clawvm_es.history.reach import Reach, touches
-from clawvm_es.history.titles import title_of
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Capability, Durability, Erased, Erasure, EventLog, NewEvent, erasing, require

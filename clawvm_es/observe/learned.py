@@ -91,6 +91,7 @@ class Learned:
         self.models: dict[str, int] = {}  # names of models → their ordinals
         self.replaced: tuple[str, ...] = ()  # pages that the last compaction or rewind took out of the context
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
+        self.slot_names: dict[str, int] = {}  # names that a caller gave such pages → their ordinals
         self.calls: dict[int, MadeCall] = {}  # without a result
         self.call_ids: dict[str, tuple[int, ...]] = {}  # commitment to the harness's id → calls that have it
         self.looked: dict[int, MadeCall] = {}  # of the step that is looked at: they need not be read back
@@ -232,6 +233,9 @@ class Learned:
             self.slots[f"plan:{named_by.removeprefix('plan ')}"] = page.page_id
         elif page.page_type is PageType.BOOTSTRAP and (by_call or page.origin.kind is OriginKind.FILE):
             self.slots[f"file:{named_by}"] = page.page_id
+        if page.slot is not None and page.slot_name is not None and (name := self.text(page.slot_name)):
+            self.slot_names[name] = page.slot
+            self.slots[name] = page.page_id
 
     def _learn_erasure(self, data: ContentRedacted) -> None:
         gone = set(data.commitments)

@@ -12,9 +12,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from clawvm_es import prices as lists
+from clawvm_es.engine.titles import opened_text
 from clawvm_es.prices import Spent, Used
 from clawvm_es.projections.session import USAGES
-from clawvm_es.views.titles import opened_text
 
 if TYPE_CHECKING:
     from clawvm_es.history.figures import Figures

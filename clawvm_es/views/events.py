@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clawvm_es.engine.titles import opened_text
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import tool_name
 from clawvm_es.journal.codec import COMMITMENT_FIELDS
@@ -15,7 +16,7 @@ from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import EVENT_TYPES, UNKNOWN_TOOL, ContentRedacted, ToolCalled
 from clawvm_es.views.held import page
 from clawvm_es.views.reading import time_of, versions_at
-from clawvm_es.views.titles import Titles, opened_text
+from clawvm_es.views.titles import Titles
 
 
 def event(row: Recorded, titles: Titles | None = None) -> dict[str, Any]:

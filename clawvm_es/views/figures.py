@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from clawvm_es.engine.titles import folder_of
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.facts import Boundary, FaultType
@@ -18,7 +19,7 @@ from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import SESSIONS, TURNS
 from clawvm_es.views.costs import cost, of_run, summed
 from clawvm_es.views.reading import moment_of
-from clawvm_es.views.titles import folder_of, title_of
+from clawvm_es.views.titles import title_of
 
 if TYPE_CHECKING:
     from clawvm_es.history.figures import Figures, Parting

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from clawvm_es.engine.titles import opened_text
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import ShownPrompt, prompt_at
 from clawvm_es.history.provenance import provenance as spans_of
@@ -18,7 +19,7 @@ from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
 from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
 from clawvm_es.views.reading import models, moment_of, version_at
-from clawvm_es.views.titles import Titles, opened_text
+from clawvm_es.views.titles import Titles
 
 _FOLLOWING = 64
 """Events after an assembly among which its answer is looked for."""

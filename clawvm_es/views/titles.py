@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import attrs
 
 from clawvm_es.core.state import State
-from clawvm_es.history.titles import TITLE_CHARS
-from clawvm_es.history.titles import title_of as session_title
-from clawvm_es.journal.lineage import event_at, lineage
+from clawvm_es.engine.titles import TITLE_CHARS, folder_of
+from clawvm_es.engine.titles import title_of as session_title
+from clawvm_es.journal.lineage import event_at
 from clawvm_es.journal.ports import EventLog, Vault
 from clawvm_es.journal.snapshots import load, state_at
-from clawvm_es.model.events import PageWritten, SessionOpened
+from clawvm_es.model.events import PageWritten
 from clawvm_es.model.pages import FULL
 from clawvm_es.observe.edge import decode
 from clawvm_es.projections import Snapshot
@@ -33,21 +33,6 @@ def title_of(log: EventLog, session_id: str) -> str | None:
     """The first line of a session's first user prompt; None where there is none, or it was erased."""
     found = session_title(log, session_id)
     return None if found == session_id else found
-
-
-def folder_of(log: EventLog, session_id: str) -> str | None:
-    """The folder that a session's agent worked in; None where it is not known, or was erased."""
-    for segment in lineage(log, session_id):
-        first = log.first(segment.stream)
-        if first is not None and isinstance(first.data, SessionOpened):
-            return opened_text(log.vault(first.session_id), first.data.folder)
-    return None
-
-
-def opened_text(vault: Vault, commitment: str | None) -> str | None:
-    """The text behind a commitment; None where there is none, or it was sealed or erased."""
-    body = vault.open(commitment) if commitment else None
-    return None if body is None else body.decode("utf-8", "surrogatepass")
 
 
 def page_title(vault: Vault, written: PageWritten, folder: str | None = None) -> str | None:

@@ -3,8 +3,8 @@
 import pytest
 
 from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.titles import TITLE_CHARS, title_of
 from clawvm_es.history.redact import Target, redact
-from clawvm_es.history.titles import TITLE_CHARS, title_of
 
 
 @pytest.mark.parametrize(
