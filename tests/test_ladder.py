@@ -32,7 +32,8 @@ LADDER = (
     ("integrations",),
     ("testing",),
     ("pytest_plugin",),
-    ("cli", "web"),
+    ("web",),
+    ("cli",),
 )
 """Lowest first: a part imports from its own rung and those below; of two on one rung neither imports the other."""
 RANK = {part: rank for rank, rung in enumerate(LADDER) for part in rung}

@@ -54,6 +54,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "trace": Row("read", "trace", "Print the decisions of a session"),
         "stats": Row("read", "stats", "Print what a journal holds"),
         "grep": Row("grep", "grep", "Find the texts that hold all words of PATTERN"),
+        "ui": Row("ui", "ui", "See sessions in the browser"),
     },
     "Go back in time": {
         "diff": Row("diff", "diff", "Tell where two runs part, or what differs between two moments of one"),

@@ -97,7 +97,7 @@ def grep(
     upto: int | None = None,
     types: Iterable[str] = (),
 ) -> Iterator[Hit]:
-    """The texts of all sessions, or of one (its versions above `after`, up to `upto`), that say it, oldest first.
+    """The texts of all sessions, or of one (its versions above `after`, up to `upto`), that say it, as events come.
 
     An event counts once for each thing that it names; a result that a page holds is the page's. `types` are event
     types to look at.
@@ -116,19 +116,22 @@ def _in_session(
     log: EventLog, query: Query, holding: frozenset[str] | None, rows: Iterable[Recorded], types: frozenset[str]
 ) -> Iterator[Hit]:
     texts = _Texts(log, query, holding)
-    waiting: dict[str, Hit] = {}  # results, by commitment, that no page has shown yet
+    waiting: list[tuple[str, Hit]] = []  # a result that a page may show yet, with its commitment, and what came after
     for row in rows:
         if row.kind != "input" or not any(map(texts.may, named_commitments(row.raw))):
             continue
         found = [hit for hit in _hits(row, texts) if not types or hit[1].type in types]
         if isinstance(row.data, e.ToolReturned):
-            yield from waiting.values()
-            waiting = dict(found)
+            yield from (hit for _, hit in waiting)
+            waiting = found
             continue
         for name, hit in found:
-            waiting.pop(name, None)
-            yield hit
-    yield from waiting.values()
+            waiting = [each for each in waiting if each[0] != name]
+            if waiting:
+                waiting.append(("", hit))
+            else:
+                yield hit
+    yield from (hit for _, hit in waiting)
 
 
 @attrs.define

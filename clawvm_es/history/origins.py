@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
 import attrs
 
 from clawvm_es.core.state import Page, State
 from clawvm_es.errors import UsageError
-from clawvm_es.journal.lineage import event_at, read_session
+from clawvm_es.journal.lineage import Line, read_session
 from clawvm_es.journal.ports import EventLog, Recorded, Vault
+from clawvm_es.journal.snapshots import load
 from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, ToolCalled
 from clawvm_es.model.pages import Author, Origin, OriginKind
 from clawvm_es.observe.edge import decode
@@ -70,19 +71,37 @@ class Origins:
     log: EventLog
     session_id: str
     state: State
+    _texts: dict[str, bytes | None] = attrs.field(factory=dict)
 
     @cached_property
     def _vault(self) -> Vault:
         return self.log.vault(self.session_id)
 
+    @cached_property
+    def _line(self) -> Line:
+        return Line(self.log, self.session_id)
+
+    def load(self, page_ids: Iterable[str]) -> None:
+        """Read the calls and sources of some pages in a few queries."""
+        pages = [self.state.pages[page_id] for page_id in page_ids]
+        load(self.state.calls, [page.origin.call for page in pages if page.origin.call is not None])
+        self.read(page.source for page in pages)
+
+    def read(self, commitments: Iterable[str | None]) -> None:
+        """Read the texts behind some commitments in one query."""
+        named = [name for name in dict.fromkeys(commitments) if name is not None]
+        self._texts |= dict.fromkeys(named) | dict(self._vault.open_all(named))
+
     def text(self, commitment: str | None) -> str | None:
         """The text behind a commitment; None where there is none, or it was sealed or erased."""
-        body = None if commitment is None else self._vault.open(commitment)
+        if commitment is None:
+            return None
+        body = self._texts[commitment] if commitment in self._texts else self._vault.open(commitment)
         return None if body is None else decode(body)
 
     def place(self, version: int) -> Place:
         """The place of an event of the session."""
-        return Place.of(event_at(self.log, self.session_id, version))
+        return Place.of(self._line.at(version))
 
     def page(self, page: Page) -> Provenance:
         """Return the origin of the content that a page has in a state."""
@@ -103,7 +122,7 @@ class Origins:
         known = None if number is None else self.state.calls.get(number)
         if known is None:
             return None
-        row = event_at(self.log, self.session_id, known.version)
+        row = self._line.at(known.version)
         assert isinstance(row.data, ToolCalled)
         tool = tool_name(row.data, self.text)
         return MadeCall(known.call, row.version, row.turn, tool, self.text(row.data.arguments))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from clawvm_es.core.state import State
 from clawvm_es.engine.render import Piece, Renderer, renderer_of
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.lineage import Line, read_back
+from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import encode
+
+_NEAR: Final = 256
+"""Events before the end of a turn among which its beginning is looked for first."""
 
 
 @attrs.frozen
@@ -57,30 +62,34 @@ def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
 
 def range_of_turn(log: EventLog, session_id: str, turn: int) -> tuple[int, int]:
     """The versions of the last event before a turn (0 if there is none) and of its last; raises as `end_of_turn`."""
-    head = log.head(session_id)
+    head, line = log.head(session_id), Line(log, session_id)
     last = 0 if head is None else head.version
-    end = _last_up_to(log, session_id, turn, last)
-    if end == 0 or _turn_of(log, session_id, end) != turn:
+    end = _last_up_to(line, turn, last)
+    if end == 0 or _turn_of(line, end) != turn:
         raise UsageError(f"session {session_id} has no turn {turn}")
-    return _last_up_to(log, session_id, turn - 1, end), end
+    near = max(0, end - _NEAR)
+    before = next((row.version for row in reversed(list(line.read(near, end))) if row.turn < turn), None)
+    if before is not None or near == 0:
+        return before or 0, end
+    return _last_up_to(line, turn - 1, near), end
 
 
-def _last_up_to(log: EventLog, session_id: str, turn: int, high: int) -> int:
+def _last_up_to(line: Line, turn: int, high: int) -> int:
     """The last version of at most `high` that is of `turn` or earlier; turns rise with versions, so by halving."""
     low = 0
     while low < high:  # the first `low` versions are of this turn or earlier ones, those above `high` of later ones
         middle = (low + high + 1) // 2
-        if _turn_of(log, session_id, middle) <= turn:
+        if _turn_of(line, middle) <= turn:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def _turn_of(log: EventLog, session_id: str, version: int) -> int:
-    row = next(read_session(log, session_id, version - 1, version), None)
+def _turn_of(line: Line, version: int) -> int:
+    row = next(line.read(version - 1, version), None)
     if row is None:
-        raise JournalDamaged(f"session {session_id} has no version {version}, but later ones")
+        raise JournalDamaged(f"session {line.session_id} has no version {version}, but later ones")
     return row.turn
 
 
@@ -90,24 +99,51 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
     The renderer is the one that it was recorded under. Raises `UsageError` where no prompt had been assembled, and
     `JournalTooNew` where a newer program rendered it.
     """
-    state = state_at(log, session_id, version)
-    at, rendered_at = state.assembled_version, state.rendered_version
-    if not at:
-        raise UsageError(f"session {session_id}: no prompt was assembled up to there")
-    if state.version > at:  # later events may have given its pages new content
-        state = state_at(log, session_id, at)
-    assembled = next(read_session(log, session_id, at - 1, at))
+    return prompt_and_state(log, session_id, version)[0]
+
+
+def prompt_and_state(log: EventLog, session_id: str, version: int | None = None) -> tuple[ShownPrompt, State]:
+    """The prompt that was assembled last at `version`, and the state right after its assembly; as `prompt_at`."""
+    assembled, rendered = _last_prompt(log, session_id, _check_place(log, session_id, version))
+    state = state_at(log, session_id, assembled.version)  # later events may have given its pages new content
+    renderer = Renderer(log.vault(session_id).open_all, name=renderer_of(log, session_id, assembled.version))
+    return prompt_of(log, session_id, state, renderer, assembled, rendered), state
+
+
+def _last_prompt(log: EventLog, session_id: str, upto: int) -> tuple[Recorded, PromptRendered | None]:
+    """The last assembly up to a version, and what says which bytes were rendered of it."""
+    rendered = None
+    for row in read_back(log, session_id, upto):
+        if isinstance(row.data, PromptRendered):
+            rendered = rendered or row.data
+        elif isinstance(row.data, PromptAssembled):
+            return row, rendered
+    raise UsageError(f"session {session_id}: no prompt was assembled up to there")
+
+
+def prompt_of(
+    log: EventLog,
+    session_id: str,
+    state: State,
+    renderer: Renderer,
+    assembled: Recorded,
+    rendered: PromptRendered | None,
+) -> ShownPrompt:
+    """The prompt of a state right after the event `assembled`; `rendered` is what was recorded of its bytes."""
     assert isinstance(assembled.data, PromptAssembled)
-    renderer = Renderer(log.vault(session_id).open_all, name=renderer_of(log, session_id, at))
     pieces = tuple(renderer.pieces(state))
     levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
-    matches = None
-    if rendered_at > at:
-        rendered = next(read_session(log, session_id, rendered_at - 1, rendered_at)).data
-        assert isinstance(rendered, PromptRendered)
-        matches = _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
-    policy = state.profile.name
-    return ShownPrompt(session_id, assembled.turn, at, assembled.data, pieces, levels, matches, policy)
+    matches = None if rendered is None else _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
+    return ShownPrompt(
+        session_id,
+        assembled.turn,
+        assembled.version,
+        assembled.data,
+        pieces,
+        levels,
+        matches,
+        state.profile.name,
+    )
 
 
 def _matches(log: EventLog, commitment: str, text: str) -> bool | None:
@@ -116,9 +152,11 @@ def _matches(log: EventLog, commitment: str, text: str) -> bool | None:
     return None if stored is None else commitment_to(stored[0], encode(text)) == commitment
 
 
-def _check_place(log: EventLog, session_id: str, version: int | None) -> None:
+def _check_place(log: EventLog, session_id: str, version: int | None) -> int:
+    """The version that is meant: by default the last."""
     head = log.head(session_id)
     if head is None:
         raise UsageError(f"there is no session {session_id}")
     if version is not None and not 1 <= version <= head.version:
         raise UsageError(f"session {session_id} has no version {version}", hint=f"its last is {head.version}")
+    return head.version if version is None else version

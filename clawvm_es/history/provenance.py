@@ -10,7 +10,7 @@ import attrs
 from clawvm_es.core.state import State
 from clawvm_es.engine.render import Piece
 from clawvm_es.history.origins import Origins, Provenance
-from clawvm_es.history.places import ShownPrompt, prompt_at, state_at
+from clawvm_es.history.places import ShownPrompt, prompt_and_state
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.pages import RANK, Fidelity
 from clawvm_es.observe.edge import encode
@@ -41,9 +41,16 @@ def provenance(log: EventLog, session_id: str, version: int | None = None) -> tu
 
     Raises `UsageError` as `prompt_at` does.
     """
-    shown = prompt_at(log, session_id, version)
-    state = state_at(log, session_id, shown.version)
-    origins = Origins(log, session_id, state)
+    shown, state = prompt_and_state(log, session_id, version)
+    return shown, spans_of(Origins(log, session_id, state), shown)
+
+
+def spans_of(origins: Origins, shown: ShownPrompt) -> tuple[Span, ...]:
+    """The spans of a prompt, in order; `origins` are of the state right after its assembly."""
+    state = origins.state
+    shows = [(piece.page_id, piece.level) for piece in shown.pieces]
+    origins.load(page_id for page_id, _ in shows if page_id is not None)
+    origins.read(state.pages[page_id].bodies[RANK[level]] for page_id, level in shows if page_id and level)
     spans: list[Span] = []
     at_byte, at_token = 0, max(0, state.assembled_fixed)
     for piece in shown.pieces:
@@ -51,7 +58,7 @@ def provenance(log: EventLog, session_id: str, version: int | None = None) -> tu
         end = at_byte + len(encode(piece.text))
         spans.append(_span(state, origins, piece, (at_byte, end), (at_token, at_token + size)))
         at_byte, at_token = end, at_token + size
-    return shown, tuple(spans)
+    return tuple(spans)
 
 
 def _tokens(state: State, piece: Piece, reserve: int) -> int:

@@ -6,6 +6,7 @@ LAW-LINEAGE-1: the events of a session are its parent's up to the fork, then its
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Final
 
 import attrs
@@ -92,6 +93,33 @@ def read_session(log: EventLog, session_id: str, after: int = 0, upto: int | Non
     for segment in lineage(log, session_id, upto):
         if segment.upto is None or segment.upto > after:
             yield from log.read(segment.stream, after, segment.upto)
+
+
+@attrs.define(slots=False)
+class Line:
+    """Events of one session looked at again and again: its streams are looked up once."""
+
+    log: EventLog
+    session_id: str
+
+    @cached_property
+    def _segments(self) -> tuple[Segment, ...]:
+        return lineage(self.log, self.session_id)
+
+    def read(self, after: int, upto: int) -> Iterator[Recorded]:
+        """The events with versions above `after` and up to `upto`, in order."""
+        for segment in self._segments:
+            last = upto if segment.upto is None else min(upto, segment.upto)
+            if last > after:
+                yield from self.log.read(segment.stream, after, last)
+                after = last
+
+    def at(self, version: int) -> Recorded:
+        """One event. Raises `UsageError` where there is none."""
+        row = next(self.read(version - 1, version), None) if version > 0 else None
+        if row is None:
+            raise UsageError(f"session {self.session_id} has no version {version}")
+        return row
 
 
 def read_back(log: EventLog, session_id: str, upto: int) -> Iterator[Recorded]:

@@ -12,25 +12,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from clawvm_es.views.asked import bisect, blame, checked, grep
+    from clawvm_es.views.closer import life, turn
     from clawvm_es.views.compared import diff, moment, rerun, whatif
     from clawvm_es.views.events import event, log, show
-    from clawvm_es.views.figures import replayed, session, sessions, stats, turns
+    from clawvm_es.views.figures import newest, replayed, session, sessions, stats, turns
     from clawvm_es.views.held import page, pages, prompt, provenance, store
     from clawvm_es.views.imports import imported, lost
     from clawvm_es.views.proved import redaction, redecided, unconfirmed, verification, verified
     from clawvm_es.views.reading import chosen, known_sessions, opened, version_at
     from clawvm_es.views.reasons import faults, trace, why
+    from clawvm_es.views.timelines import overview, timeline
 
 _HOMES: Final = {
     "asked": ("bisect", "blame", "checked", "grep"),
+    "closer": ("life", "turn"),
     "compared": ("diff", "moment", "rerun", "whatif"),
     "events": ("event", "log", "show"),
-    "figures": ("replayed", "session", "sessions", "stats", "turns"),
+    "figures": ("newest", "replayed", "session", "sessions", "stats", "turns"),
     "held": ("page", "pages", "prompt", "provenance", "store"),
     "imports": ("imported", "lost"),
     "proved": ("redaction", "redecided", "unconfirmed", "verification", "verified"),
     "reading": ("chosen", "known_sessions", "opened", "version_at"),
     "reasons": ("faults", "trace", "why"),
+    "timelines": ("overview", "timeline"),
 }
 """Module → its public views."""
 _MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
@@ -46,10 +50,13 @@ __all__ = [
     "grep",
     "imported",
     "known_sessions",
+    "life",
     "log",
     "lost",
     "moment",
+    "newest",
     "opened",
+    "overview",
     "page",
     "pages",
     "prompt",
@@ -63,7 +70,9 @@ __all__ = [
     "show",
     "stats",
     "store",
+    "timeline",
     "trace",
+    "turn",
     "turns",
     "unconfirmed",
     "verification",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from clawvm_es.history.checking import Verdict
     from clawvm_es.history.grep import Hit, Query
 
+_HITS_OF_EVENT: Final = 3  # an event names at most so many texts that are told apart
 _CONTEXT_LINES: Final = 2
 """Lines before and after a change that a diff shows."""
 
@@ -142,23 +143,30 @@ def grep(
     turn: int | None = None,
     types: Sequence[str] = (),
     limit: int = 50,
+    after: int = 0,
 ) -> dict[str, Any]:
     """The texts that a query finds, at most `limit`; with a turn those of that turn, with a version all up to it.
 
-    `scanned` counts the texts that the full-text index does not know yet.
+    Of one session it goes on from event `after`, and `next` says after which event there is more (None: there is
+    none); the hits of one event stay together. `scanned` counts the texts that the full-text index does not know yet.
     """
     for name in types:
         if name not in EVENT_TYPES:
             raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
     upto = None if session_id is None else version_at(log, session_id, version, turn)
-    after = end_of_turn(log, session_id, turn - 1) if turn is not None and session_id is not None else 0
+    if turn is not None and session_id is not None:
+        after = max(after, end_of_turn(log, session_id, turn - 1))
     scanned = texts_behind(log) if query.phrases and log.read_only else 0
     hits = library.grep(log, query, session_id=session_id, after=after, upto=upto, types=types)
-    found = list(islice(hits, limit + 1))
+    found = list(islice(hits, limit + _HITS_OF_EVENT))
     titles = Titles(log)
     for owner in dict.fromkeys(each.session_id for each in found):
         titles.load(owner, (each.page_id for each in found if each.session_id == owner))
-    return {"hits": [_hit(each, titles) for each in found[:limit]], "more": len(found) > limit, "scanned": scanned}
+    more, shown = len(found) > limit, found[:limit]
+    if more and session_id is not None:
+        shown = [each for each in found if each.version < found[limit].version] or found
+    going_on = shown[-1].version if more and session_id is not None else None
+    return {"hits": [_hit(each, titles) for each in shown], "more": more, "next": going_on, "scanned": scanned}
 
 
 def _hit(hit: Hit, titles: Titles) -> dict[str, Any]:

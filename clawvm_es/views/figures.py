@@ -64,6 +64,19 @@ def sessions(
     return {"sessions": [one for one in found if _has(one, ("folder",), folder) and _has(one, _NAMES, text)]}
 
 
+def newest(log: EventLog, *, text: str = "", skip: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
+    """Sessions from the one that went on last, after the first `skip`, and how many there are.
+
+    With a `text` only those whose title, id or folder holds it, whatever its case.
+    """
+    with snapshot(log) as view:
+        rows = sorted(view.rows(SESSIONS), key=lambda row: (row.last_at, row.seq), reverse=True)
+    if not text:
+        return [session(log, row) for row in rows[skip : skip + limit]], len(rows)
+    found = [one for one in (session(log, row) for row in rows) if _has(one, (*_NAMES, "folder"), text)]
+    return found[skip : skip + limit], len(found)
+
+
 _NAMES: Final = ("title", "session_id")
 
 

@@ -6,7 +6,7 @@ known forms are shown as their kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -84,16 +84,24 @@ class Titles:
         new = [page_id for page_id in dict.fromkeys(page_ids) if page_id is not None and page_id not in known]
         if not new:
             return
-        pages, vault = self._state(session_id).pages, self.log.vault(session_id)
+        pages = self._state(session_id).pages
         load(pages, new)
-        found = {page_id: pages[page_id] for page_id in new if page_id in pages}
-        sources = vault.open_all([page.source for page in found.values() if page.source])
-        rest = {page_id: page for page_id, page in found.items() if not _words(sources.get(page.source or ""))}
-        bodies = vault.open_all([body for page in rest.values() if (body := page.bodies[FULL])])
         known.update(dict.fromkeys(new))
-        folder = self._folder(session_id)
-        known.update({page_id: _words(sources.get(page.source or ""), folder) for page_id, page in found.items()})
-        known.update({page_id: _words(bodies.get(page.bodies[FULL] or ""), folder) for page_id, page in rest.items()})
+        self.put(session_id, {each: (pages[each].source, pages[each].bodies[FULL]) for each in new if each in pages})
+
+    def put(self, session_id: str, pages: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Look up the titles of pages by the commitments to their sources and full texts."""
+        vault, folder = self.log.vault(session_id), self._folder(session_id)
+        sources = vault.open_all([source for source, _ in pages.values() if source])
+        found = {page_id: _words(sources.get(source or ""), folder) for page_id, (source, _) in pages.items()}
+        rest = {page_id: body for page_id, (_, body) in pages.items() if body and not found[page_id]}
+        bodies = vault.open_all(list(rest.values()))
+        found.update({page_id: _words(bodies.get(body), folder) for page_id, body in rest.items()})
+        self._pages.setdefault(session_id, {}).update(found)
+
+    def read_from(self, session_id: str, state: State) -> None:
+        """Take a state of a session that is at hand for its end; pages that it does not have get no title."""
+        self._states[session_id] = state
 
     def _folder(self, session_id: str) -> str | None:
         if session_id not in self._folders:

@@ -111,7 +111,7 @@ def _follow(state: State, reader: Reader, goes_on: bool) -> None:
     or the session goes on, those that an assembly weighs.
     """
     rest = list(reader.events_after(state.version, state.version + _TAIL))
-    looked_at = dict.fromkeys(_named(rest))
+    looked_at = dict.fromkeys(named_pages(rest))
     if goes_on or any(isinstance(event, PromptAssembled) for event in rest):
         looked_at |= dict.fromkeys([*state.resident, *state.required, *state.arrivals])
     for mapping in (state.pages, state.places):
@@ -119,7 +119,7 @@ def _follow(state: State, reader: Reader, goes_on: bool) -> None:
     fold(rest, state)
 
 
-def _named(events: Iterable[Event]) -> Iterator[str]:
+def named_pages(events: Iterable[Event]) -> Iterator[str]:
     """Pages that events are about, as far as is easily seen."""
     for event in events:
         page_id = getattr(event, "page_id", None)

@@ -1,0 +1,73 @@
+"""`clawvm ui`: the debugger in the browser. Twin of `clawvm_es.web.serve`."""
+
+from __future__ import annotations
+
+import click
+
+from clawvm_es.cli.options import complete_sessions, journal_argument
+
+
+@click.command()
+@journal_argument
+@click.option(
+    "--session",
+    "-s",
+    metavar="ID",
+    shell_complete=complete_sessions,
+    help="Open this session. Default: the list of all.",
+)
+@click.option("--turn", type=click.IntRange(1), metavar="N", help="Open this turn of the session.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: 8740, or a free one where that is in use.")
+@click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen there; others may ask, with the token.")
+@click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="Name by which others reach this host.")
+def ui(
+    journal: str,
+    session: str | None,
+    turn: int | None,
+    port: int | None,
+    no_browser: bool,
+    host: str,
+    allowed: tuple[str, ...],
+) -> None:
+    """See sessions in the browser: every prompt as its pages, what was missed, and why.
+
+    Reads only: the journal stays as it is, and others may write to it meanwhile. The address holds a token, new for
+    each run; nobody else on this machine sees anything without it. An interrupt ends it.
+
+    \b
+    Example:
+      clawvm ui j.db
+      clawvm ui j.db --session 6113 --turn 40
+      clawvm ui j.db --no-browser --port 8741
+    """
+    from clawvm_es import views
+    from clawvm_es.cli.output import emit_lines, say
+    from clawvm_es.errors import UsageError
+
+    try:
+        from clawvm_es.web.serve import listen, new_token, serve
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise UsageError(f"the browser view needs {error.name}", hint="pip install 'clawvm-es[ui]'") from error
+    from clawvm_es.views.reading import require_journal
+    from clawvm_es.web.ids import key_of
+
+    if turn is not None and session is None:
+        raise UsageError("--turn needs a --session")
+    require_journal(journal)
+    path = "/"
+    with views.opened(journal) as log:
+        if session is not None:
+            path = f"/s/{key_of(views.chosen(log, session))}" + ("" if turn is None else f"/t/{turn}")
+    place = listen(host, port, allowed)
+    address = place.address(new := new_token(), path)
+
+    def ready() -> None:
+        emit_lines([address])
+        say("listening", "an interrupt (Ctrl-C) ends it")
+        if not no_browser:
+            click.launch(address)
+
+    serve(journal, place, new, ready)

@@ -1,0 +1,176 @@
+"""Addresses: which answer each one has, and how an error is told.
+
+| address | answer |
+|---|---|
+| `/`, `/s/…` | the one page, which reads its own address |
+| `/static/NAME` | a file of the package |
+| `/api/sessions`, `/api/s/{session}/…` | a document (`answers`) |
+| `/api/s/{session}/whatif`, `…/bisect` | a document, when it is done (`jobs`) |
+| `/api/s/{session}/tail` | server-sent events (`tail`) |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from clawvm_es.errors import ClawVMError, JournalBusy, JournalError, UsageError
+from clawvm_es.web import answers
+from clawvm_es.web.answers import ASKS, OF_A_SESSION, Asked, NotFound, Question, head_of, reading
+from clawvm_es.web.encode import encode
+from clawvm_es.web.guard import LOOPBACK, Guard
+from clawvm_es.web.jobs import QUESTIONS, Jobs, Long
+from clawvm_es.web.tail import tail
+
+STATIC: Final = Path(__file__).parent / "static"
+PAGE: Final = STATIC / "index.html"
+_MEDIA: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+
+
+@attrs.frozen
+class App:
+    """The answers to the requests about one journal."""
+
+    journal: str
+    jobs: Jobs
+    stopping: Callable[[], bool]
+
+    def routes(self) -> list[BaseRoute]:
+        """All addresses."""
+        found: list[BaseRoute] = [Route("/api/sessions", self._sessions)]
+        for address, question in OF_A_SESSION.items():
+            wrong = 400 if address in ASKS else 404
+            found.append(Route(f"/api/s/{{session}}/{address}", partial(self._answer, question, wrong)))
+        for name, job in QUESTIONS.items():
+            found.append(Route(f"/api/s/{{session}}/{name}", partial(self._job, job)))
+        found += [
+            Route("/api/s/{session}/tail", self._tail),
+            Route("/static/{name:path}", self._file),
+            Route("/", self._page),
+            Route("/s/{rest:path}", self._page),
+        ]
+        return found
+
+    def _asked(self, request: Request) -> Asked:
+        query = request.query_params
+        every = {name: tuple(query.getlist(name)) for name in query}
+        return Asked(self.journal, request.path_params, dict(query), every)
+
+    async def _sessions(self, request: Request) -> Response:
+        return await _told(lambda: self._of_all(self._asked(request)), 400)
+
+    def _of_all(self, asked: Asked) -> dict[str, Any]:
+        with reading(self.journal) as log:
+            return {"journal": self.journal} | answers.sessions(log, asked)
+
+    async def _answer(self, question: Question, wrong: int, request: Request) -> Response:
+        return await _told(lambda: self._of_one(question, self._asked(request)), wrong)
+
+    def _of_one(self, question: Question, asked: Asked) -> dict[str, Any]:
+        """An answer, with the head of the session as of before it: a reader asks again rather than too seldom."""
+        with reading(self.journal) as log:
+            session_id = asked.session(log)
+            opening = {"journal": self.journal, "head": head_of(log, session_id)}
+            return opening | question(log, session_id, asked)
+
+    async def _job(self, question: Long, request: Request) -> Response:
+        asked = self._asked(request)
+        return await _told(lambda: self.jobs.ask(question, asked), 400)
+
+    async def _tail(self, request: Request) -> Response:
+        asked = self._asked(request)
+        look = partial(self._of_one, answers.growth, asked)
+        try:
+            await asyncio.to_thread(look)
+        except Exception as error:
+            return failed(error, 404)
+        return StreamingResponse(tail(self.journal, look, self.stopping), media_type="text/event-stream")
+
+    async def _page(self, request: Request) -> Response:
+        if not PAGE.exists():
+            return _error(404, "the page is not in this package", "install clawvm-es again", "NotFound")
+        return Response(PAGE.read_bytes(), media_type="text/html; charset=utf-8")
+
+    async def _file(self, request: Request) -> Response:
+        """A file of the package's own; what is asked for is compared with their names, and never joined to a path."""
+        files = {path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file()}
+        found = files.get(request.path_params["name"])
+        if found is None or found == PAGE:
+            return await _unknown(request, HTTPException(404))
+        return Response(found.read_bytes(), media_type=_MEDIA.get(found.suffix, "application/octet-stream"))
+
+
+async def _told(answer: Callable[[], Mapping[str, Any]], wrong: int) -> Response:
+    """An answer worked out in a thread of its own, with the time that it took."""
+    began = time.perf_counter()
+    try:
+        found = await asyncio.to_thread(answer)
+        status = 202 if "progress" in found else 200
+        response = Response(encode(found), status, media_type="application/json")
+    except Exception as error:
+        response = failed(error, wrong)
+    response.headers["server-timing"] = f"app;dur={(time.perf_counter() - began) * 1000:.1f}"
+    return response
+
+
+def failed(error: Exception, wrong: int) -> Response:
+    """An error as an answer: what, and what to do; `wrong` is the status of what cannot be answered as asked."""
+    if not isinstance(error, ClawVMError):
+        said = f"internal error: {type(error).__name__}: {error}"
+        return _error(500, said, "clawvm verify tells whether the journal is damaged", "InternalError")
+    status = 500
+    if isinstance(error, NotFound):
+        status = 404
+    elif isinstance(error, UsageError):
+        status = wrong
+    elif isinstance(error, JournalBusy):
+        status = 409
+    hint = error.hint or ("clawvm verify says more" if isinstance(error, JournalError) else None)
+    return _error(status, error.message, hint, type(error).__name__)
+
+
+def _error(status: int, error: str, hint: str | None, kind: str) -> Response:
+    body = {"error": " ".join(error.split()), "hint": hint, "kind": kind}
+    return Response(encode(body), status, media_type="application/json")
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    """A fault of ours outside of an answer."""
+    return failed(error, 500)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """No such address."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _error(status, f"there is nothing at {request.url.path}", "/ shows the sessions", "NotFound")
+
+
+def app(
+    journal: str,
+    token: str,
+    port: int,
+    hosts: tuple[str, ...] = LOOPBACK,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+) -> ASGIApp:
+    """The application for one journal, which answers those who have the `token`."""
+    served = App(journal, Jobs(journal), stopping)
+    handlers = {HTTPException: _unknown, Exception: _broken}
+    return Guard(Starlette(routes=served.routes(), exception_handlers=handlers), token, port, hosts)

@@ -1,0 +1,62 @@
+"""A session that grows, as server-sent events: its head at once, and again whenever it moved.
+
+The files are looked at; the journal is opened for a moment only when they changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+from clawvm_es.errors import ClawVMError
+from clawvm_es.web.encode import encode
+
+LOOK_S: Final = 0.3
+"""Seconds between two looks at the files."""
+QUIET_S: Final = 15.0
+"""Seconds of silence after which a comment shows that the connection is alive."""
+Look = Callable[[], dict[str, Any]]
+
+
+async def tail(journal: str, look: Look, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """The events of a stream; `look` gives what is told of the head, and is called in a thread of its own."""
+    seen: Any = None
+    told: dict[str, Any] | None = None
+    quiet = 0.0
+    while not stopping():
+        now = _stamp(journal)
+        if told is None or now is None or now != seen:
+            seen = now
+            try:
+                found = await asyncio.to_thread(look)
+            except ClawVMError as error:
+                yield message("gone", {"error": error.message, "hint": error.hint or None})
+                return
+            if found != told:
+                told, quiet = found, 0.0
+                yield message("head", found)
+        await asyncio.sleep(LOOK_S)
+        quiet += LOOK_S
+        if quiet >= QUIET_S:
+            quiet = 0.0
+            yield b":\n\n"
+
+
+def message(name: str, data: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), encode(data))
+
+
+def _stamp(journal: str) -> tuple[int, ...] | None:
+    """Marks that change when a journal in a file does; None where the journal is none."""
+    found: list[int] = []
+    try:
+        for path in (journal, f"{journal}-wal"):
+            if os.path.exists(path):
+                stat = os.stat(path)
+                found += (stat.st_mtime_ns, stat.st_size)
+    except OSError:
+        return None
+    return tuple(found) or None
