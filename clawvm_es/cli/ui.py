@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from clawvm_es.cli.options import complete_sessions, journal_argument
+from clawvm_es.cli.options import complete_sessions, journal_argument, json_option
 
 
 @click.command()
@@ -21,6 +21,7 @@ from clawvm_es.cli.options import complete_sessions, journal_argument
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Listen there; others may ask, with the token.")
 @click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="Name by which others reach this host.")
+@json_option
 def ui(
     journal: str,
     session: str | None,
@@ -29,6 +30,7 @@ def ui(
     no_browser: bool,
     host: str,
     allowed: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """See sessions in the browser: every prompt as its pages, what was missed, and why.
 
@@ -42,7 +44,7 @@ def ui(
       clawvm ui j.db --no-browser --port 8741
     """
     from clawvm_es import views
-    from clawvm_es.cli.output import emit_lines, say
+    from clawvm_es.cli.output import emit, say
     from clawvm_es.errors import UsageError
 
     try:
@@ -65,7 +67,7 @@ def ui(
     address = place.address(new := new_token(), path)
 
     def ready() -> None:
-        emit_lines([address])
+        emit({"journal": journal, "address": address, "port": place.port, "token": new}, [address], as_json)
         say("listening", "an interrupt (Ctrl-C) ends it")
         if not no_browser:
             click.launch(address)
