@@ -97,6 +97,18 @@ class BackupRefused(JournalDamaged):
         self.problems = problems
 
 
+class JournalUnreachable(JournalError, ConnectionError):
+    """The server that holds the journal is not there, refuses us, or went away; the message says what is known."""
+
+
+class OutcomeUnknown(JournalUnreachable):
+    """A connection was cut around a commit, and what became of it cannot be found out now."""
+
+
+class TailLost(JournalError):
+    """The journal holds fewer events of a stream than it had: what came last was lost (a failover, a restore)."""
+
+
 class VersionConflict(JournalError):
     """The stream is not at the version the caller expected; nothing was appended."""
 

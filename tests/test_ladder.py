@@ -15,7 +15,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 LADDER = (
     ("errors", "limits", "verify_bundle", "version"),
-    ("files",),
+    ("files", "urls"),
     ("model",),
     ("prices",),
     ("core",),
@@ -154,7 +154,10 @@ def storages_known(tree: ast.AST, module: Path) -> list[str]:
         top = name.partition(".")[0]
         if top in DATABASES and not (here == "cli" and top == "sqlite_utils"):
             found.append(f"{module}:{line}: imports {name}")
-        if name.startswith((f"{PACKAGE}.storage.sqlite", f"{PACKAGE}.storage.memory")) and here != "testing":
+        if (
+            name.startswith((f"{PACKAGE}.storage.sqlite", f"{PACKAGE}.storage.memory", f"{PACKAGE}.storage.postgres"))
+            and here != "testing"
+        ):
             found.append(f"{module}:{line}: imports {name}")
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:

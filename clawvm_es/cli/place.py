@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from clawvm_es.urls import shown
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -103,6 +105,7 @@ def words_so_far(context: click.Context) -> tuple[str, ...]:
 def also_meant(context: click.Context, _: click.Parameter, path: str | None) -> str | None:
     """Callback of an option that names one more journal."""
     if path:
+        path = shown(path)
         meant(context).append(path)
     return path
 
@@ -118,9 +121,10 @@ def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[s
         context.meta[_WORDS] = tuple(words or ())
         return given or ""
     if len(words) > 1:
-        raise click.UsageError(f"Got unexpected extra argument ({words[-1]})", context)
+        raise click.UsageError(f"Got unexpected extra argument ({shown(words[-1])})", context)
     if given is not None and words:
-        raise click.UsageError(f"Two journals: --journal {given}, and the argument {words[0]}", context)
+        two = f"--journal {shown(given)}, and the argument {shown(words[0])}"
+        raise click.UsageError(f"Two journals: {two}", context)
     named = given if given is not None else next(iter(words), None)
     if named is not None:
         return _named(context, named)
@@ -155,6 +159,7 @@ def _to_make(context: click.Context, _: click.Parameter, given: str | None) -> s
 def _named(context: click.Context, path: str) -> str:
     if not path:
         raise click.UsageError("The journal's name is empty", context)
+    path = shown(path)
     meant(context).append(path)
     return path
 

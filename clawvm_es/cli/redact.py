@@ -174,6 +174,7 @@ _SAID = {
     "nothing": "nothing to erase",
     "planned": "would be erased (nothing was written)",
     "erased": "erased: no trace is left in the journal's files",
+    "removed": "removed from live tables",
     "pending": "pending: rows are gone, traces stay in the files until no reader is open; the next open finishes it",
     "residue": "residue: a copy stands in a table that is not ours",
 }
@@ -194,7 +195,10 @@ def _lines(done: Mapping[str, Any]) -> list[str]:
     if cells and status != "planned":
         lines += table(cells, ("session", "version", "commitments", "pages"))
     mark = bad("✗") if status in ("pending", "residue") else good("✓")
-    lines.append(f"{mark} {done['bodies']} texts, {done['bytes']} bytes: {_SAID[status]}")
+    known = (
+        f"; known copies: {'; '.join(done['copies'])}" if status in ("removed", "planned") and done["copies"] else ""
+    )
+    lines.append(f"{mark} {done['bodies']} texts, {done['bytes']} bytes: {_SAID[status]}{known}")
     if held_by:
         lines.append(f"! still held by {', '.join(held_by[:8])}; --everywhere extends to them")
     lines += [f"! not ours: {each}" for each in done["foreign"]]

@@ -170,6 +170,8 @@ def _scanned(log: EventLog, commitments: Iterable[str], residue: bool) -> Iterat
     pending = Erasure.PENDING if erased.pending_erasures() else None
     for what, how in erased.scrubbed():
         yield _place(what, how, Erasure.RESIDUE if residue else pending)
+    for what in erased.known_copies():
+        yield _place(what, "it cannot be cleaned from here, and may hold copies", Erasure.REMOVED)
     if (index := texts_of(log)) is not None:
         how = "it was searched for texts that the journal does not hold"
         yield _place("full-text index", how, HELD if index.stray() else None)
@@ -187,5 +189,5 @@ def _place(what: str, how: str, outcome: str | None) -> dict[str, Any]:
 
 def _worst(outcomes: Iterable[str]) -> str:
     """The outcome of all places together."""
-    order = (HELD, str(Erasure.RESIDUE), str(Erasure.PENDING), str(Erasure.ERASED))
+    order = (HELD, str(Erasure.RESIDUE), str(Erasure.PENDING), str(Erasure.REMOVED), str(Erasure.ERASED))
     return min(outcomes, key=order.index)

@@ -85,7 +85,8 @@ class Redaction:
 
     `shares` are the texts by session; a text that two sessions hold counts in both, and is one of the `bodies`.
     `held_by` are other sessions that still hold one of the texts. `guessable` says that salts come from a seed, so
-    that short texts can be guessed from their commitments. `foreign` are schema objects that are not ours.
+    that short texts can be guessed from their commitments. `foreign` are schema objects that are not ours. `copies`
+    are places that may hold copies and that the storage cannot clean: then the status is `removed`, not `erased`.
     """
 
     status: str
@@ -97,6 +98,7 @@ class Redaction:
     guessable: bool
     shares: tuple[Share, ...] = ()
     foreign: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
     @property
     def spans_sessions(self) -> bool:
@@ -199,6 +201,7 @@ def _redaction(
         guessable=log.reproducible,
         shares=tuple(_shares(log, texts)),
         foreign=projections.foreign_objects(log),
+        copies=tuple(erasing(log, "redact").known_copies()) if reach.erased else (),
     )
 
 

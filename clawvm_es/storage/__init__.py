@@ -7,6 +7,7 @@ A journal is named by a URL:
     `path/to/j.db`       | an SQLite file
     `sqlite:///j.db`     | the same; `sqlite:////srv/j.db` is an absolute path
     `memory:`            | a new log in memory, which lives as long as the object
+    `postgresql://…`     | a schema in a PostgreSQL database; see `storage.postgres.address`
 
 The module of a storage has `open_log`, and `verify`, `exists` and `backup` where a journal outlives its process.
 """
@@ -24,18 +25,27 @@ from clawvm_es.errors import MissingCapability, UsageError
 from clawvm_es.journal.ports import verifying
 from clawvm_es.journal.problems import silent
 from clawvm_es.limits import LOCK_WAIT_S
+from clawvm_es.urls import whole
 
 if TYPE_CHECKING:
     from clawvm_es.journal.ports import EventLog, RankedTexts
     from clawvm_es.journal.problems import Note, Problem
+    from clawvm_es.storage.postgres.administration import Finding
     from clawvm_es.storage.sqlite.backup import Backup
 
 SCHEMES: Final = MappingProxyType(
-    {"memory": "clawvm_es.storage.memory.backend", "sqlite": "clawvm_es.storage.sqlite.backend"}
+    {
+        "memory": "clawvm_es.storage.memory.backend",
+        "postgres": "clawvm_es.storage.postgres.backend",
+        "postgresql": "clawvm_es.storage.postgres.backend",
+        "sqlite": "clawvm_es.storage.sqlite.backend",
+    }
 )
 """Scheme of a URL → the module of its storage, which is loaded when it is first asked for."""
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _MEMORY: Final = ("memory:", ":memory:")
+_SERVERS: Final = ("postgres", "postgresql")
+"""Schemes whose storage reads the whole URL."""
 
 
 def open_log(
@@ -97,6 +107,26 @@ def backup(
     return made
 
 
+def initialize(
+    url: str | os.PathLike[str], *, writer: str | None = None, reader: str | None = None, reproducible: bool = False
+) -> list[str]:
+    """Make the journal that a server is to hold, with rights for two roles; returns what was done, a sentence each.
+
+    Raises `MissingCapability` for a storage without roles, `UsageError` where the caller may not do that.
+    """
+    module, place = _located(url)
+    options = {"writer": writer, "reader": reader, "reproducible": reproducible}
+    done: list[str] = _offered(module, "initialize")(place, **options)
+    return done
+
+
+def doctor(url: str | os.PathLike[str]) -> list[Finding]:
+    """Look at a server for what a journal needs; each finding that is not good says what to do."""
+    module, place = _located(url)
+    found: list[Finding] = _offered(module, "doctor")(place)
+    return found
+
+
 def exists(url: str | os.PathLike[str]) -> bool:
     """Find out whether there is a journal at `url`, and write nothing. Raises what opening it would."""
     module, place = _located(url)
@@ -122,7 +152,7 @@ def ranked_texts() -> RankedTexts:
 
 def _located(url: str | os.PathLike[str]) -> tuple[Any, str]:
     """The module of the storage that a URL names, and the place in it."""
-    text = os.fspath(url)
+    text = whole(url)
     match = _URL.fullmatch(text)
     if text in _MEMORY:
         scheme, place = "memory", ""
@@ -130,11 +160,13 @@ def _located(url: str | os.PathLike[str]) -> tuple[Any, str]:
         scheme, place = "sqlite", text
     else:
         scheme, place = match[1].lower(), match[2]
+        if scheme in _SERVERS:
+            return import_module(SCHEMES[scheme]), text
         if scheme in SCHEMES and not (place.startswith("/") and len(place) > 1):
             raise UsageError(f"{scheme}:// names no journal here", hint="sqlite:///j.db, or sqlite:////srv/j.db")
         place = place[1:]
     if scheme not in SCHEMES:
-        known = "a path, sqlite:///PATH, memory:"
+        known = "a path, sqlite:///PATH, memory:, postgresql://…"
         raise UsageError(f"no storage is called {scheme!r}", hint=f"a journal is {known}")
     return import_module(SCHEMES[scheme]), place
 
@@ -144,7 +176,8 @@ def _offered(module: Any, verb: str) -> Callable[..., Any]:
     found = getattr(module, verb, None)
     if found is None:
         kind = next(scheme for scheme, name in SCHEMES.items() if name == module.__name__)
-        raise MissingCapability(f"{verb} is not possible here: the storage {kind} does not have it")
+        hint = getattr(module, "INSTEAD", {}).get(verb, "")
+        raise MissingCapability(f"{verb} is not possible here: the storage {kind} does not have it", hint=hint)
     return found  # type: ignore[no-any-return]
 
 

@@ -171,6 +171,7 @@ def redaction(done: Redaction) -> dict[str, Any]:
         "held_by": list(done.held_by),
         "guessable": done.guessable,
         "foreign": list(done.foreign),
+        "copies": list(done.copies),
     }
 
 

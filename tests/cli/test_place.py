@@ -31,7 +31,7 @@ OTHERS = {
     "check": ["misses < 3"],
 }
 """Verb → arguments that it needs beside the journal."""
-NOT_READING = {"demo", "eval", "follow", "import", "replay"}
+NOT_READING = {"demo", "eval", "follow", "import", "pg", "replay"}
 """Verbs that make a journal, or none; `demo` throws its own away unless --journal keeps it."""
 READING = sorted(cli.commands.keys() - NOT_READING)
 
@@ -161,7 +161,7 @@ def test_an_empty_name_is_refused(run):
         assert (code, out) == (2, "") and "empty" in err
 
 
-@pytest.mark.parametrize("verb", sorted(cli.commands.keys() - {"eval"}))
+@pytest.mark.parametrize("verb", sorted(cli.commands.keys() - {"eval", "pg"}))
 def test_every_verb_says_where_its_journal_is(verb):
     """The help of each verb that has a journal names --journal and the default."""
     text = cli.commands[verb].get_help(click.Context(cli.commands[verb], info_name=verb))

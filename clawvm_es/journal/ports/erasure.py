@@ -16,6 +16,8 @@ class Erasure(StrEnum):
     """There was nothing to erase."""
     ERASED = "erased"
     """Rows are gone, and so is every trace in the files."""
+    REMOVED = "removed"
+    """Rows are gone, and the storage cannot reach every copy of them: `Erasing.known_copies` names those."""
     PENDING = "pending"
     """Rows are gone; a reader (or a full disk) keeps old pages from being overwritten."""
     RESIDUE = "residue"
@@ -33,6 +35,9 @@ class Erasing(Protocol):
 
     def scrubbed(self) -> Sequence[tuple[str, str]]:
         """The places beside rows that `scrub` cleans, and how, for certificates; empty where there are none."""
+
+    def known_copies(self) -> Sequence[str]:
+        """The places that may hold copies of erased bodies and that the log cannot clean; empty where all can be."""
 
     def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
         """Remove the traces of erased `bodies`, in each form in which they were stored (None: not known any more).

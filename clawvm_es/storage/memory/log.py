@@ -181,6 +181,10 @@ class MemoryLog:
         """No place: there are rows only."""
         return ()
 
+    def known_copies(self) -> Sequence[str]:
+        """No place: nothing else of the process is known to hold one."""
+        return ()
+
     def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
         """There are no files that hold older states."""
         return Erasure.NOTHING if bodies is None else Erasure.ERASED

@@ -407,6 +407,10 @@ class SQLiteLog:
         """The files that hold older pages, and how those are cleaned."""
         return erasure.PLACES
 
+    def known_copies(self) -> Sequence[str]:
+        """No place: all files of the journal can be cleaned; what was copied from them is not known."""
+        return ()
+
     def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
         """Remove what the files still hold of erased bodies; see `Erasing`."""
         return erasure.scrub(self, bodies, wait_s)

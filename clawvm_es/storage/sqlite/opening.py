@@ -19,6 +19,7 @@ from typing import Final
 from urllib.parse import quote
 
 from clawvm_es import errors, files
+from clawvm_es.journal.identity import journal_id
 from clawvm_es.storage.sqlite import foreign, judging, raw, schema, wal, watched
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.watched import Connect
@@ -224,7 +225,7 @@ def _build(path: str, reproducible: bool, connect: Connect) -> None:
         for statement in schema.DDL.values():
             db.execute(statement)
         now_us = time.time_ns() // 1000
-        row = (1, schema.journal_id(secrets.token_hex(16), now_us, reproducible), now_us, int(reproducible))
+        row = (1, journal_id(secrets.token_hex(16), now_us, reproducible), now_us, int(reproducible))
         db.execute("INSERT INTO journal (one, id, created_at_us, reproducible) VALUES (?, ?, ?, ?)", row)
         db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={schema.USER_VERSION}")

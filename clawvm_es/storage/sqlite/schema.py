@@ -3,10 +3,6 @@
 The triggers stop accidents: UPDATE, DELETE and INSERT OR REPLACE of events, gaps, a body changed in place. The
 hash chain is the evidence against what they miss. Bodies and salts can be deleted, but only after an event
 `content_redacted` that names their commitments.
-
-LAW-IDENTITY-1: a journal's id ends in a digest of the rest of its row, so that no cell of the row changes unnoticed;
-a checkpoint, whose origin is the id, anchors all of it. Ids of 32 digits are those of earlier versions, which bind
-nothing.
 """
 
 from __future__ import annotations
@@ -209,19 +205,6 @@ A format adds objects, or replaces triggers and indexes, of the one before it: a
 """
 TABLES: Final = ("journal", "events", "blobs", "commitments", "upgrades")
 """The tables that are the journal; all others (projections, caches) can be made again."""
-UNBOUND_ID_DIGITS: Final = 32
-_BINDING_DIGITS: Final = 16
-
-
-def journal_id(nonce: str, created_at_us: int, reproducible: bool) -> str:
-    """The id of a journal that was made then, from 32 random hex digits."""
-    row = f"clawvm-es journal 1\n{nonce}\n{created_at_us}\n{int(reproducible)}\n"
-    return nonce + hashlib.sha256(row.encode()).hexdigest()[:_BINDING_DIGITS]
-
-
-def binds(id_: str, created_at_us: int, reproducible: bool) -> bool:
-    """Tell whether an id fits the rest of its row."""
-    return len(id_) == UNBOUND_ID_DIGITS or id_ == journal_id(id_[:UNBOUND_ID_DIGITS], created_at_us, reproducible)
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Final
 
 from clawvm_es.errors import JournalError, JournalTooNew, UnreadableInput
 from clawvm_es.journal.check_events import EventChecker, text
+from clawvm_es.journal.identity import binds
 from clawvm_es.journal.problems import DAMAGE, Note, Problem, at_most, first_problems
 from clawvm_es.storage.sqlite import foreign, judging, opening, queries, schema, watched
 from clawvm_es.storage.sqlite.check_bodies import BodyChecker
@@ -108,7 +109,7 @@ def _check_journal(db: sqlite3.Connection) -> Iterator[Problem]:
     rows = db.execute("SELECT id, created_at_us, reproducible FROM journal").fetchall()
     if len(rows) != 1:
         yield Problem("journal", "file", "the table journal does not hold one row")
-    elif not schema.binds(text(rows[0][0]), rows[0][1], rows[0][2]):
+    elif not binds(text(rows[0][0]), rows[0][1], rows[0][2]):
         yield Problem("journal", "file", "id, created_at_us or reproducible was changed: they do not fit each other")
 
 

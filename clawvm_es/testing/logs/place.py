@@ -44,6 +44,8 @@ class Place:
     """Counts how often the storage made a commit durable."""
     cut: Callable[[int, bool], AbstractContextManager[Cut]] | None = None
     """Cuts every log there off at its n-th commit from now, before or (True) after that commit is done."""
+    settles: bool = False
+    """Logs find out themselves what became of a commit that was cut: an append over it comes to its right end."""
     holds: Callable[[bytes], bool] | None = None
     """Tells whether any file of the place holds some bytes."""
 

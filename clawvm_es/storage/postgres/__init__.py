@@ -1,0 +1,1 @@
+"""A journal in a PostgreSQL database, for writers on many machines."""

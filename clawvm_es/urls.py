@@ -1,0 +1,38 @@
+"""Passwords in the URLs of journals: kept for the server, never printed.
+
+LAW-PASSWORD-1: no message, document or log of this program holds the password of a URL.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+_AUTHORITY: Final = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://[^/?#@:]*):(?P<password>[^/?#]*)@")
+_PARAMETER: Final = re.compile(r"(?P<sign>[?&])(?:ssl)?password=[^&#]*&?")
+
+
+class Shown(str):
+    """A URL as it may be printed: without its password, which `whole` still knows."""
+
+    __slots__ = ("whole",)
+    whole: str
+
+
+def shown(url: str) -> str:
+    """Return the URL without its password; equal to it where it has none."""
+    known = whole(url)
+    text = (
+        _PARAMETER.sub(lambda found: found["sign"], _AUTHORITY.sub(r"\g<head>@", known)) if "://" in known else known
+    )
+    if text == known:
+        return url
+    made = Shown(text.rstrip("?&"))
+    made.whole = known
+    return made
+
+
+def whole(url: str | os.PathLike[str]) -> str:
+    """Return the URL with the password that `shown` took out."""
+    return url.whole if isinstance(url, Shown) else os.fspath(url)
