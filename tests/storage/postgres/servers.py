@@ -83,6 +83,14 @@ def programs() -> Path:
     pytest.skip("there is no server of postgres here (apt-get install postgresql)")
 
 
+def _in_memory() -> str | None:
+    """A folder that is no disk, where there is one with room; the tests' data need not outlive them."""
+    shared = "/dev/shm"
+    if os.path.isdir(shared) and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2**30:
+        return shared
+    return None
+
+
 @contextmanager
 def running() -> Iterator[Running]:
     """A server for the length of the block; skips where driver or programs are missing."""
@@ -90,7 +98,7 @@ def running() -> Iterator[Running]:
     found = programs()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="clawvm-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="clawvm-postgres-", dir=_in_memory()))
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
     if user is not None:
         shutil.chown(folder, user)

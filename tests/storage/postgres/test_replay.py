@@ -43,14 +43,9 @@ def assert_same(path: Path, url: str, folder: Path) -> None:
         assert (other[1], *other[3:]) == (first[1], *first[3:])
 
 
-def test_the_demo_is_the_same_on_every_storage(url, tmp_path):
-    """The session of `clawvm demo`: SQLite, memory and PostgreSQL hold the same bytes."""
-    assert_same(ROOT / "clawvm_es/cli/demo_session.jsonl", url, tmp_path)
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_small_sessions_are_the_same_on_every_storage(traces, url, tmp_path, name):
-    """Recorded sessions of two harnesses."""
+    """Recorded sessions of two harnesses: SQLite, memory and PostgreSQL hold the same bytes."""
     assert_same(traces / name, url, tmp_path)
 
 
