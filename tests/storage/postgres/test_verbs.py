@@ -48,7 +48,20 @@ READING = {
     "whatif": ("--budget", "1000"),
 }
 """Verb → its arguments after the journal; None where a test below gives them."""
-ELSEWHERE = {"demo", "import", "follow", "replay", "fork", "checkpoint", "bundle", "backup", "redact", "pg", "eval"}
+ELSEWHERE = {
+    "demo",
+    "import",
+    "follow",
+    "replay",
+    "fork",
+    "checkpoint",
+    "bundle",
+    "backup",
+    "redact",
+    "pg",
+    "ui",
+    "eval",
+}
 """Verbs that make a journal, change it, or take none."""
 
 
