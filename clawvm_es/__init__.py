@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from clawvm_es.engine.journal import Journal as Journal
     from clawvm_es.engine.session import Session as Session
     from clawvm_es.engine.store import FieldSchema as FieldSchema
+    from clawvm_es.engine.store import Validator as Validator
     from clawvm_es.errors import ClawVMError as ClawVMError
     from clawvm_es.importers.replay import ReplaySettings as ReplaySettings
     from clawvm_es.importers.replay import replay as replay
+    from clawvm_es.model.pages import Fidelity as Fidelity
+    from clawvm_es.model.profile import Profile as Profile
     from clawvm_es.observe.declared import file_reader as file_reader
     from clawvm_es.observe.declared import load_tools as load_tools
     from clawvm_es.observe.steps import Usage as Usage
     from clawvm_es.observe.tools import Tool as Tool
+    from clawvm_es.representations.builders.protocol import LevelBuilder as LevelBuilder
+    from clawvm_es.representations.counter import TokenCounter as TokenCounter
 
 _WHERE = {
     "profile": "clawvm_es.core.profiles",
@@ -39,6 +44,11 @@ _WHERE = {
     "Session": "clawvm_es.engine.session",
     "Settings": "clawvm_es.engine.hooks",
     "FieldSchema": "clawvm_es.engine.store",
+    "Fidelity": "clawvm_es.model.pages",
+    "LevelBuilder": "clawvm_es.representations.builders.protocol",
+    "Profile": "clawvm_es.model.profile",
+    "TokenCounter": "clawvm_es.representations.counter",
+    "Validator": "clawvm_es.engine.store",
     "Tool": "clawvm_es.observe.tools",
     "Usage": "clawvm_es.observe.steps",
     "file_reader": "clawvm_es.observe.declared",

@@ -12,6 +12,7 @@ from clawvm_es.engine.store import FieldSchema, Validator
 from clawvm_es.model.facts import Boundary, Op, PressureReason, RejectReason
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.observe.tools import Tool
+from clawvm_es.representations.builders import LevelBuilder
 
 
 @attrs.frozen
@@ -170,12 +171,14 @@ class OtherSettings(StrEnum):
 
 @attrs.frozen
 class Settings:
-    """Declarations of a harness for a session, which the log does not hold: tools, fields, validators, writers."""
+    """Declarations of a harness for a session, which the log does not hold: tools, fields, validators, builders, …"""
 
     tools: Sequence[Tool] = ()
     fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)
     validators: Mapping[str, Validator] = attrs.field(factory=dict)
     writers: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     """Scope (`session`, `project`) → principals that may write it; a scope that is not named takes all."""
+    builders: Mapping[PageType | str, LevelBuilder] = attrs.field(factory=dict)
+    """Page type → what makes the levels of its pages, in place of the builders that ship."""
     flush_at_permille: int = 800
     """Fill (of the budget, by the actual pages) at which dirty pages are flushed."""

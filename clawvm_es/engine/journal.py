@@ -15,6 +15,7 @@ from clawvm_es import limits
 from clawvm_es.core.decide import DECIDER_VERSION, decide
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine import given
+from clawvm_es.engine.declared import counter_of
 from clawvm_es.engine.finding import Listed, sessions
 from clawvm_es.engine.hooks import OtherSettings, Settings
 from clawvm_es.engine.session import Session, now_us, other_settings
@@ -30,7 +31,7 @@ from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import Paging, Profile
 from clawvm_es.prices import applied
 from clawvm_es.projections import catch_up, keep_up
-from clawvm_es.representations.counter import counter as counter_named
+from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.storage import open_log
 
 _log = structlog.get_logger("clawvm_es.journal")
@@ -103,7 +104,7 @@ class Journal:
         *,
         policy: str | Profile | None = None,
         budget_tokens: int | None = None,
-        counter: str | None = None,
+        counter: str | TokenCounter | None = None,
         on_pressure: OnPressure | str | None = None,
         project: str | None = None,
         linked_to: str | None = None,
@@ -119,11 +120,13 @@ class Journal:
         session has. Counter and project belong to what is recorded already and cannot be adopted.
         `folder` is the one that the agent works in, by which `sessions` finds it.
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
+        A `counter` of your own is recorded by its name, and has to be given again when the session is opened again.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
         `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
         """
         self._check_id(session_id)
-        for what, name in (("project", project), ("linked_to", linked_to), ("counter", counter)):
+        own = None if counter is None else counter_of(counter)
+        for what, name in (("project", project), ("linked_to", linked_to), ("counter", own and own.name)):
             if name is not None:
                 check_text(what, name)
         wanted = None if policy is None else self._priced(profile(policy) if isinstance(policy, str) else policy)
@@ -138,7 +141,7 @@ class Journal:
             opened = SessionOpened(
                 profile=wanted or self._priced(profile("clawvm")),
                 budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
-                counter=counter or "o200k_base",
+                counter=own.name if own is not None else "o200k_base",
                 decider_version=DECIDER_VERSION,
                 on_pressure=pressure or OnPressure.PROTECT,
                 reproducible=self.seed is not None,
@@ -148,14 +151,14 @@ class Journal:
                 directory_tokens=limits.DIRECTORY_TOKENS,
                 hides_secrets=self.hide_secrets or None,
             )
-            session = self.resume(session_id, opened.counter, settings)
+            session = self.resume(session_id, own or opened.counter, settings)
             if folder is not None:
                 opened = replace(opened, folder=session.keep(os.path.abspath(folder)))
             stored = session.open(opened)
             if stored == opened:
                 return session
         fixed = {
-            "counter": (stored.counter, counter),
+            "counter": (stored.counter, own and own.name),
             "project": (stored.project, project and SCOPE_PREFIX + project),
         }
         differing = [name for name, (was, now) in fixed.items() if now is not None and now != was]
@@ -164,7 +167,8 @@ class Journal:
             raise other_settings(
                 session_id, differing[0], was, now, "give the session another name, or leave the setting out"
             )
-        session = self.resume(session_id, stored.counter, settings, reopens=True, hides_secrets=stored.hides_secrets)
+        counts = own if own is not None and own.name == stored.counter else stored.counter
+        session = self.resume(session_id, counts, settings, reopens=True, hides_secrets=stored.hides_secrets)
         if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
             session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)
         return session
@@ -215,12 +219,14 @@ class Journal:
         policy: str | Profile | None = None,
         budget_tokens: int | None = None,
         allow_new_calls: bool = False,
+        counter: TokenCounter | None = None,
         settings: Settings | None = None,
     ) -> Session:
         """Open a new session that goes on from event `at` of `parent` (by default its last) and copies nothing.
 
-        Policy and budget are the parent's unless given. `tool` serves what the parent recorded, also after `at`,
-        and runs nothing else, now and whenever the fork is opened again, unless it is made to `allow_new_calls`.
+        Policy and budget are the parent's unless given; a `counter` of your own has to be given again. `tool` serves
+        what the parent recorded, also after `at`, and runs nothing else, now and whenever the fork is opened again,
+        unless it is made to `allow_new_calls`.
         Raises `UsageError` where there is no such event, or where `session_id` is taken.
         """
         self._check_id(session_id)
@@ -246,14 +252,14 @@ class Journal:
         )
         decide(snapshots.state_at(self.log, parent, last.version), Command(forked, 0))
         event = NewEvent(forked, last.turn, self.clock(), "harness")
-        session = self.resume(session_id, stored.counter, settings, hides_secrets=stored.hides_secrets)
+        session = self.resume(session_id, counter or stored.counter, settings, hides_secrets=stored.hides_secrets)
         self.log.append(session_id, [event], Expected.NO_STREAM)
         return session
 
     def resume(
         self,
         session_id: str,
-        counter: str,
+        counter: str | TokenCounter,
         settings: Settings | None = None,
         *,
         reopens: bool = False,
@@ -269,7 +275,7 @@ class Journal:
         if self.seed is not None and not self.log.reproducible:
             raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
         hides = self.hide_secrets if hides_secrets is None else hides_secrets
-        shell = Shell(self.log, session_id, counter_named(counter), self.seed, hides, reopens)
+        shell = Shell(self.log, session_id, counter_of(counter), self.seed, hides, reopens)
         return Session(shell, settings, self.clock, self.catch_up, self._recorded)
 
     def catch_up(self) -> None:

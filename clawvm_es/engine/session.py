@@ -16,6 +16,7 @@ from clawvm_es.core.state import Page, State
 from clawvm_es.engine import given, reports
 from clawvm_es.engine.answers import Answers, Told
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
+from clawvm_es.engine.declared import builders_of
 from clawvm_es.engine.excerpts import Excerpts
 from clawvm_es.engine.finding import Hit, hit
 from clawvm_es.engine.hooks import Call, OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
@@ -83,6 +84,7 @@ class Session:
         self._excerpts = Excerpts(shell, self._observed)
         self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
         shell.judge = self._updates
+        shell.edge.builders = builders_of(settings.builders)
         self._flush_at_permille = settings.flush_at_permille
         self._clock = clock
         self._on_commit_point = on_commit_point

@@ -7,8 +7,8 @@ are different values, and a merge that changes one into the other changes the st
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -16,8 +16,17 @@ from clawvm_es import limits
 from clawvm_es.errors import UsageError
 from clawvm_es.model.facts import Op, SchemaVerdict
 
-Validator: TypeAlias = Callable[[str, Any], bool]
-"""(field, value) → whether the validator agrees."""
+
+class Validator(Protocol):
+    """Judges an update of the durable store; several are asked side by side, and all have to agree."""
+
+    def __call__(self, field: str, value: Any, /) -> bool:
+        """Tell whether a field may take a value; of a page that is written back, its type and its text.
+
+        What it raises is a no, and is recorded with its error.
+        """
+        ...
+
 
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "any": (object,),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from types import MappingProxyType
 
 import attrs
 
@@ -17,6 +18,7 @@ from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Resource, ResourceClass
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
 from clawvm_es.observe.arguments import STUB_BUILDER
+from clawvm_es.representations.builders import LevelBuilder
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
 from clawvm_es.representations.ladder import FULL_BUILDER, build_levels
@@ -78,11 +80,21 @@ class Ordinals:
 class Edge:
     """Turns text into facts for one session: counts, levels, commitments, ordinals of signatures and resources."""
 
-    def __init__(self, vault: Vault, counter: TokenCounter, hide_secrets: bool = False) -> None:
-        """With `hide_secrets` no credential of a known form gets past here: its kind stands in its place."""
+    def __init__(
+        self,
+        vault: Vault,
+        counter: TokenCounter,
+        hide_secrets: bool = False,
+        builders: Mapping[PageType, LevelBuilder] = MappingProxyType({}),
+    ) -> None:
+        """With `hide_secrets` no credential of a known form gets past here: its kind stands in its place.
+
+        `builders` make the levels of pages of their types, in place of those that are chosen by content.
+        """
         self.vault = vault
         self.counter = counter
         self.hide_secrets = hide_secrets
+        self.builders = builders
         self.hidden: dict[bytes, None] = {}  # digests of texts in which something was hidden
         self.signatures = Ordinals()
         self.resource_keys = Ordinals()
@@ -90,7 +102,7 @@ class Edge:
 
     def fresh(self) -> Edge:
         """An edge of the same kind that knows no keys yet."""
-        return Edge(self.vault, self.counter, self.hide_secrets)
+        return Edge(self.vault, self.counter, self.hide_secrets, self.builders)
 
     def clean(self, text: str) -> str:
         """The text as it may be kept."""
@@ -170,7 +182,7 @@ class Edge:
         """
         text, source = self.clean(text), self.clean(source)
         frame = Frame(page_id, page_type, author, source)
-        built = build_levels(page_type, text, frame, self.counter)
+        built = build_levels(page_type, text, frame, self.counter, self.builders.get(page_type))
         event = PageWritten(
             page_id=page_id,
             page_type=page_type,
