@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import product
+from typing import Literal
 
 import attrs
 
@@ -25,6 +26,7 @@ from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import UsageError
 from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
 from clawvm_es.history.harness import harness_figures
+from clawvm_es.history.levels import Collector, Levels
 from clawvm_es.history.refeed import Refeed
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog, Recorded
@@ -52,12 +54,16 @@ class Setting:
 
 @attrs.frozen
 class Run:
-    """One run: under what, what it came to, and where it parts from the recorded one (None: nowhere)."""
+    """One run: under what, what it came to, and where it parts from the recorded one (None: nowhere).
+
+    `levels` are those of its pages, if they were to be kept; its versions are those of the recorded inputs.
+    """
 
     profile: Profile
     budget_tokens: int
     figures: Figures
     parted: Parting | None = None
+    levels: Levels | None = None
 
 
 @attrs.frozen
@@ -131,11 +137,13 @@ def whatif(
     others: Sequence[Setting],
     *,
     after: int = 0,
+    keep: Literal["levels"] | None = None,
     progress: Progress | None = None,
 ) -> WhatIf:
     """The inputs of a session after event `after`, decided under each of `others`.
 
-    What came before stands as it was recorded. Figures count what comes after. Raises `UsageError` where there is
+    What came before stands as it was recorded. Figures count what comes after. With `keep` each run also tells
+    which pages stood in its prompts. Raises `UsageError` where there is
     no such session or version, and where a retrieval policy needs a text that was erased.
     """
     rows = tuple(read_session(log, session_id))
@@ -152,10 +160,9 @@ def whatif(
     recorded = Run(base.profile, base.budget_tokens, figures_of(row.data for row in rows[after:]))
     runs = []
     for setting in others:
-        figures, parted = _run(rows, after, setting, texts, report)
-        runs.append(
-            Run(setting.profile or base.profile, setting.budget_tokens or base.budget_tokens, figures, parted)
-        )
+        figures, parted, found = _run(rows, after, setting, texts, report, keep is not None)
+        profile, budget = setting.profile or base.profile, setting.budget_tokens or base.budget_tokens
+        runs.append(Run(profile, budget, figures, parted, found))
     harness = None
     if RULES[base.profile.rule].recorded and not after:
         harness = harness_figures(row.data for row in rows if isinstance(row.data, INPUTS))
@@ -171,9 +178,9 @@ def _with_budget(setting: Setting, rows: Sequence[Recorded]) -> Setting:
 
 
 def _run(
-    rows: Sequence[Recorded], after: int, setting: Setting, texts: _Texts, report: Callable[[], None]
-) -> tuple[Figures, Parting | None]:
-    """One run: its figures, and where it parts from the recorded one."""
+    rows: Sequence[Recorded], after: int, setting: Setting, texts: _Texts, report: Callable[[], None], keep: bool
+) -> tuple[Figures, Parting | None, Levels | None]:
+    """One run: its figures, where it parts from the recorded one, and its levels, if they are to be kept."""
     figures, parted = Figures(), None
     recorded = assemblies(rows, after)
     was = next(recorded, None)
@@ -182,19 +189,22 @@ def _run(
         apply(state, row.data)
     if after:
         override(state, setting.profile, setting.budget_tokens)
-    for given, events in _decided(rows[after:], state, feed, texts, report):
+    collector = Collector(state) if keep else None
+    for version, given, events in _decided(rows[after:], state, feed, texts, report):
         for event in events:
             figures.count(event)
+            if collector is not None:
+                collector.note(event, version)
         if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
             parted = parting(was, state.assembled)
             was = next(recorded, None)
-    return figures, parted
+    return figures, parted, None if collector is None else collector.end()
 
 
 def _decided(
     rows: Iterable[Recorded], state: State, feed: Refeed, texts: _Texts, report: Callable[[], None]
-) -> Iterator[tuple[e.Input, tuple[e.Event, ...]]]:
-    """Each input as it is given to a run, with its events, which `state` has folded then."""
+) -> Iterator[tuple[int, e.Input, tuple[e.Event, ...]]]:
+    """Each input as it is given to a run, after its recorded version, with its events, which `state` has folded."""
     for row in rows:
         if not isinstance(row.data, INPUTS):
             continue
@@ -207,7 +217,7 @@ def _decided(
             events = decide(state, Command(data, row.at_us))
             for event in events:
                 apply(state, event)
-            yield data, events
+            yield row.version, data, events
 
 
 def events_under(
@@ -215,7 +225,7 @@ def events_under(
 ) -> Iterator[e.Event]:
     """The events of a session's inputs, decided from the beginning under another setting; `open_` gives texts."""
     texts = _Texts(rows, open_)
-    for _, events in _decided(rows, State(), Refeed(setting.profile, setting.budget_tokens), texts, lambda: None):
+    for _, _, events in _decided(rows, State(), Refeed(setting.profile, setting.budget_tokens), texts, lambda: None):
         yield from events
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from clawvm_es.core.state import Page
+from clawvm_es.engine.titles import opened_text
 from clawvm_es.history.levels import ARRIVAL, MARKS, STALE
 from clawvm_es.history.origins import Origins, Provenance
 from clawvm_es.history.page_history import LevelChange, Written, page_history
@@ -20,7 +21,7 @@ from clawvm_es.model.pages import ABSENT, FULL, LADDER, RANK
 from clawvm_es.views.events import brief, event
 from clawvm_es.views.reading import time_of
 from clawvm_es.views.timelines import RECORDED, mode_of
-from clawvm_es.views.titles import Titles, opened_text, page_title
+from clawvm_es.views.titles import Titles, page_title
 from clawvm_es.views.words import command
 
 ARGUMENT_CHARS: Final = 2_000

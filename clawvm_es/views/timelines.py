@@ -6,7 +6,7 @@ Long lists are flat, so that ten thousand runs are one short text; the names of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from clawvm_es.errors import UsageError
 from clawvm_es.history.levels import MARKS, TYPES, Known, Levels, Turn, levels, levels_after, turns_of
@@ -26,6 +26,7 @@ BINS_MAX: Final = 400
 TITLE_CHARS: Final = 60
 """Longest title of a page in a timeline."""
 RECORDED: Final = "recorded"
+T = TypeVar("T")
 TURN_FIELDS: Final = (
     "turn",
     "version",
@@ -102,6 +103,46 @@ def window(
 
 def _last(found: Levels) -> Levels:
     return found.between(found.last - WINDOW_TURNS + 1, found.last)
+
+
+def binned(log: EventLog, session_id: str, found: Levels, bins: int) -> dict[str, Any]:
+    """The figures of levels that were collected, in at most so many bins of turns."""
+    parts = _parts(found.turns, bins)
+    return {
+        **opening(log, session_id, found.last),
+        "from": found.first,
+        "to": found.last,
+        "bin_fields": BIN_FIELDS,
+        "bins": [_bin_of(part, found) for part in parts],
+    }
+
+
+def _parts(items: Sequence[T], bins: int) -> list[Sequence[T]]:
+    """Items in at most so many bins, all but the last equally long."""
+    if not 1 <= bins <= BINS_MAX:
+        raise UsageError(f"bins {bins}: must be from 1 to {BINS_MAX}")
+    size = -(-len(items) // bins) or 1
+    return [items[at : at + size] for at in range(0, len(items), size)]
+
+
+def _bin_of(turns: Sequence[Turn], found: Levels) -> list[int]:
+    top, last = max(turns, key=lambda turn: turn.assembled.tokens), turns[-1]
+    told = top.assembled
+    first = turns[0].turn
+    return [
+        first,
+        last.turn,
+        told.tokens,
+        top.cached,
+        told.uncached_tokens,
+        told.budget_tokens,
+        told.pages,
+        sum(turn.misses for turn in turns),
+        sum(turn.faults for turn in turns),
+        sum(first <= bound.turn <= last.turn for bound in found.bounds),
+        sum(first <= turn <= last.turn and good for turn, good, _ in found.commits),
+        last.version,
+    ]
 
 
 def told(log: EventLog, session_id: str, found: Levels, turns: int) -> dict[str, Any]:
@@ -207,19 +248,15 @@ def overview(
     log: EventLog, session_id: str, bins: int, *, first: int | None = None, last: int | None = None
 ) -> dict[str, Any]:
     """The figures of a session in at most so many bins of turns: sums, and those of each bin's fullest prompt."""
-    if not 1 <= bins <= BINS_MAX:
-        raise UsageError(f"bins {bins}: must be from 1 to {BINS_MAX}")
     with snapshot(log) as view:
         rows = [row for row in view.rows(TURNS, session_id) if row.turn and (last is None or row.turn <= last)]
     chosen = [row for row in rows if first is None or row.turn >= first]
-    size = -(-len(chosen) // bins) or 1
-    parts = [chosen[at : at + size] for at in range(0, len(chosen), size)]
     return {
         **opening(log, session_id, turns_of(log, session_id)),
         "from": chosen[0].turn if chosen else 1,
         "to": chosen[-1].turn if chosen else 0,
         "bin_fields": BIN_FIELDS,
-        "bins": [_bin(part) for part in parts],
+        "bins": [_bin(part) for part in _parts(chosen, bins)],
     }
 
 

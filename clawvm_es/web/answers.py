@@ -138,13 +138,13 @@ def map_(log: EventLog, session_id: str, asked: Asked) -> Answer:
     first, last = asked.number("from", least=1), asked.number("to", least=1)
     bins = asked.number("bins", least=1)
     if bins is not None:
-        return _keyed(timelines.overview(log, session_id, bins, first=first, last=last))
+        return keyed(timelines.overview(log, session_id, bins, first=first, last=last))
     after = asked.number("after")
     found, last_turn = timelines.window(log, session_id, first=first, last=last, after=after)
 
     def made(size: int) -> Answer:
         part = parted(found, size, from_end=first is None)
-        return _keyed(timelines.told(log, session_id, part, last_turn))
+        return keyed(timelines.told(log, session_id, part, last_turn))
 
     return dict(shrunk(made, max(1, found.last - found.first + 1), LIMIT - _HEAD_ROOM))
 
@@ -158,7 +158,7 @@ def parted(found: Levels, turns: int, from_end: bool) -> Levels:
     return found.between(found.first, found.first + turns - 1)
 
 
-def _keyed(told: Answer) -> Answer:
+def keyed(told: Answer) -> Answer:
     """A timeline with the forms of ids in addresses."""
     told["key"] = key_of(told["session_id"])
     for other in (*told["forks"], *filter(None, [told["parent"]])):

@@ -31,7 +31,8 @@ from clawvm_es.web import answers
 from clawvm_es.web.answers import ASKS, OF_A_SESSION, Asked, NotFound, Question, head_of, reading
 from clawvm_es.web.encode import encode
 from clawvm_es.web.guard import LOOPBACK, Guard
-from clawvm_es.web.jobs import QUESTIONS, Jobs, Long
+from clawvm_es.web.jobs import Jobs, Long
+from clawvm_es.web.questions import QUESTIONS
 from clawvm_es.web.tail import tail
 
 STATIC: Final = Path(__file__).parent / "static"
