@@ -28,6 +28,8 @@ from clawvm_es.evaluation.verdict import ALL, CANDIDATE, Measured, at
 from clawvm_es.prices import named
 
 NONE: Final = "–"
+PICTURED_LEAST: Final = 16_000
+"""Smallest budget in the picture: below it so much is missed that nothing else could be told apart."""
 _ALL_TITLE: Final = "all that count"
 
 
@@ -42,22 +44,21 @@ def origins(rows: Sequence[Measured]) -> int:
 
 
 def picture(kind: Kind) -> Front:
-    """Cost and misses of every policy at every budget, and of the harness."""
+    """Cost and misses of every policy at every budget of some size, and of the harness."""
     last = at(kind.rows, headline(kind))
     own = beside(last, HARNESS)
+    budgets = [budget for budget in kind.budgets if budget >= PICTURED_LEAST] or kind.budgets
     points: dict[str, tuple[tuple[str, float, float], ...]] = {HARNESS: (("its own context", 100.0, own.misses),)}
     for policy in kind.policies:
-        found = [(budget, beside(at(kind.rows, budget), policy)) for budget in kind.budgets]
+        found = [(budget, beside(at(kind.rows, budget), policy)) for budget in budgets]
         points[policy] = tuple([_point(budget, its) for budget, its in found if its.shares[DEFAULT_LIST]])
-    same = len({frozenset(row.found.name for row in at(kind.rows, budget)) for budget in kind.budgets}) == 1
-    told = str(population(last, origins(last)))
     return Front(
         f"{TITLES[kind.name]}: what a policy costs and loses beside the harness",
         points,
         f"cost, % of the harness's at {DEFAULT_LIST}",
         "needed pages that were not in the prompt",
-        f"A point is one budget, lower left is better. {told}"
-        + ("." if same else f" at {headline(kind):,} tokens, fewer or more at others."),
+        f"Lower left is better. Along each line budgets are {', '.join(f'{budget:,}' for budget in budgets)} tokens; "
+        f"the harness has none. {population(last, origins(last))}.",
     )
 
 
@@ -103,9 +104,18 @@ def _headline(kind: Kind) -> Table:
         tuple(lines),
         "Costs are ratios of sums over sessions, with 95 % intervals over sessions; * marks differences whose "
         "interval excludes 0. Prompts hold pages alone on both sides: no arguments, no thoughts, no system prompt. A "
-        "miss costs one more round trip. An epoch of the harness is a context that a cut began. "
+        "miss costs one more round trip. An epoch of the harness is a context that a cut began. With the arguments "
+        f"of its calls the harness's own prompts cost {percent(_with_arguments(rows))} of that. "
         + " ".join(f"{name}: {_charges(name)}." for name in LISTS),
     )
+
+
+def _with_arguments(rows: Sequence[Measured]) -> int | None:
+    """Cost of the harness's prompts with the arguments of its calls over that without, in permille."""
+    whole, bare = (
+        sum(row.harness[field][DEFAULT_LIST] for row in rows) for field in ("costs_with_arguments", "costs")
+    )
+    return whole * 1000 // bare if bare else None
 
 
 def _charges(name: str) -> str:
@@ -228,15 +238,14 @@ def in_short(kind: Kind) -> str:
     arm = CANDIDATE if CANDIDATE in kind.policies else kind.policies[0]
     its, own = beside(rows, arm), beside(rows, HARNESS)
     return (
-        f"{TITLES[kind.name].lower()} at {headline(kind):,} tokens ({population(rows, origins(rows))}): {arm} costs "
-        f"{_told(its)} of what the harness does at {DEFAULT_LIST}, and misses {its.misses} needs where the harness "
-        f"missed {own.misses} ({its.more})"
+        f"{TITLES[kind.name].lower()} at {headline(kind):,} tokens: {arm} costs {_told(its)} of what the harness "
+        f"does at {DEFAULT_LIST}, and misses {its.misses} needs where the harness missed {own.misses} ({its.more}); "
+        f"{population(rows, origins(rows))}"
     )
 
 
 def paragraphs(kind: Kind) -> Iterator[str]:
-    """The comparison on each population, and what it does not say."""
-    yield f"{in_short(kind)[0].upper()}{in_short(kind)[1:]}."
+    """The sessions that were never compacted, and rules and plans in the others."""
     groups = populations(at(kind.rows, headline(kind)))
     arm = CANDIDATE if CANDIDATE in kind.policies else kind.policies[0]
     if KEPT_WHOLE in groups:

@@ -343,5 +343,5 @@ def test_on_a_terminal_there_are_bars_and_colours(tmp_path):
         stdin=subprocess.DEVNULL,
     ).stdout.decode()
     assert "cells  [" in shown and "100%" in shown
-    assert "\x1b[32m✓\x1b[0m Tier 1: lifecycle gates: holds: 6 of 6 gates pass" in shown
+    assert "\x1b[32m✓\x1b[0m Tier 1: lifecycle gates: gate holds: 6 of 6 gates pass" in shown
     assert "\\x1b" not in shown

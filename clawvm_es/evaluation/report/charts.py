@@ -32,6 +32,7 @@ _POLICIES: Final = {
 _WIDTH: Final = 860
 _HEIGHT: Final = 400
 _FRONT_HEIGHT: Final = 480
+_NARROW_WIDTH: Final = 400
 
 
 def drawable() -> bool:
@@ -101,8 +102,11 @@ def _style(colours: tuple[str, ...], series: int, bars: bool = False) -> Any:
     )
 
 
-def front(picture: Front, identity: str) -> str:
-    """The drawing of points of two figures as an `svg` element; `identity` is unique on its page."""
+def front(picture: Front, identity: str, narrow: bool = False) -> str:
+    """The drawing of points of two figures as an `svg` element, for a broad or a narrow page.
+
+    `identity` is unique on its page.
+    """
     import pygal
     from pygal.etree import etree
 
@@ -111,8 +115,12 @@ def front(picture: Front, identity: str) -> str:
     drawing = pygal.XY(
         style=_style(colours, len(picture.points)),
         js=(),
-        width=_WIDTH,
+        width=_NARROW_WIDTH if narrow else _WIDTH,
         height=_FRONT_HEIGHT,
+        legend_at_bottom=narrow,
+        legend_at_bottom_columns=2,
+        x_labels_major_count=4 if narrow else None,
+        show_minor_x_labels=not narrow,
         x_title=clean(picture.x_title),
         y_title=clean(picture.y_title),
         disable_xml_declaration=True,

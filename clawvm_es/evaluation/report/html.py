@@ -33,8 +33,8 @@ def render(report: Report) -> str:
             *_contents(report),
             "<main>",
             f"<h1>{TITLE}</h1>",
-            f"<p>{_prose(INTRODUCTION)}</p>",
             *_pictures(report),
+            f"<p>{_prose(INTRODUCTION)}</p>",
             *_summary(report),
             *(line for part in report.steady for line in _section(part)),
             *_timings(report),
@@ -70,7 +70,8 @@ def _picture(picture: Front, identity: str) -> Iterator[str]:
         yield from _table(Table(picture.title, FRONT_COLUMNS, rows, f"{picture.note} {DRAWS}"))
         return
     yield f'<figure class="front"><figcaption>{_text(picture.title)}</figcaption>'
-    yield f'<div class="wide">{front(picture, identity)}</div>'
+    yield f'<div class="broad">{front(picture, identity)}</div>'
+    yield f'<div class="narrow">{front(picture, f"{identity}-narrow", narrow=True)}</div>'
     yield f'<p class="note">{_prose(picture.note)}</p></figure>'
 
 

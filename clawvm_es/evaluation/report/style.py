@@ -43,7 +43,12 @@ aside.paper{border-left:4px solid var(--noteline);padding:.6rem 1.2rem 1rem;marg
 figure{margin:1.5rem 0}
 figcaption{font-weight:600}
 figure svg{display:block;width:100%;min-width:34rem;max-width:58rem;height:auto}
+figure.front .narrow{display:none}
+figure.front .narrow svg{min-width:0}
 details{margin:1.2rem 0}summary{cursor:pointer;font-weight:600}
 @media (max-width:60rem){body{display:block}nav{position:static;padding:1rem 0 0;max-height:none}}
+@media (max-width:40rem){body{padding:0 1rem}figure.front .broad{display:none}figure.front .narrow{display:block}
+.summary thead{display:none}.summary tr,.summary th,.summary td{display:block}.summary td,.summary th{border:0}
+.summary tr{border-bottom:1px solid var(--line);padding:.4rem 0}.summary td.paper:before{content:"the paper: "}}
 @media print{body{display:block}nav{display:none}}
 """
