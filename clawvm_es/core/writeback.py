@@ -3,7 +3,7 @@
 | check, in this order | reason |
 |---|---|
 | the field is known, its type and size are right | SCHEMA_INVALID |
-| the evidence resolves in this session or a shared scope | PROVENANCE_UNRESOLVED |
+| the evidence, and all pages that a `replace` stands for, resolve here or in a shared scope | PROVENANCE_UNRESOLVED |
 | the principal may write this scope | SCOPE_DENIED |
 | nothing committed is overwritten | DESTRUCTIVE_OP |
 | no hard pin is violated, every validator agrees | POLICY_VIOLATION |
@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -24,7 +25,7 @@ def check(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None
     """Why an update is refused; None if it passes. `ahead` are versions that this commit point already gave."""
     if facts.verdict is not SchemaVerdict.OK:
         return RejectReason.SCHEMA_INVALID
-    if not _resolves(state, facts.evidence):
+    if not (_resolves(state, facts.evidence) and _replaces(state, facts)):
         return RejectReason.PROVENANCE_UNRESOLVED
     if not facts.allowed:
         return RejectReason.SCOPE_DENIED
@@ -32,6 +33,8 @@ def check(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None
         return RejectReason.DESTRUCTIVE_OP
     page = state.pages.get(facts.field)
     if page is not None and page.pin is Pin.HARD and facts.size_bytes == 0:
+        return RejectReason.POLICY_VIOLATION
+    if any(state.pages[page_id].pin is Pin.HARD for page_id in facts.replaces):
         return RejectReason.POLICY_VIOLATION
     if not all(verdict.agrees for verdict in facts.validators):
         return RejectReason.POLICY_VIOLATION
@@ -65,7 +68,19 @@ def _resolves(state: State, evidence: Evidence) -> bool:
     return False
 
 
+def _replaces(state: State, facts: UpdateFacts) -> bool:
+    """Tell whether all pages resolve that a summary stands for; one that stands for none is no summary."""
+    if facts.op is not Op.REPLACE:
+        return not facts.replaces
+    pages = [state.pages.get(page_id) for page_id in facts.replaces]
+    return bool(pages) and all(page is not None and not page.gone for page in pages)
+
+
+OVERWRITES: Final = (Op.SET_WITH_VERSION, Op.DELETE, Op.REPLACE)
+"""Operations that put something in the place of what is committed: they need its version."""
+
+
 def _destroys(facts: UpdateFacts, committed: int) -> bool:
-    if facts.op is Op.SET_WITH_VERSION:
+    if facts.op in OVERWRITES:
         return (facts.base_version or 0) != committed
     return facts.keys_changed > 0

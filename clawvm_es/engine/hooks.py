@@ -175,6 +175,7 @@ class Settings:
 
     tools: Sequence[Tool] = ()
     fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)
+    """Field of the durable store, or a pattern such as `memory.*`, → its schema."""
     validators: Mapping[str, Validator] = attrs.field(factory=dict)
     writers: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     """Scope (`session`, `project`) → principals that may write it; a scope that is not named takes all."""

@@ -36,7 +36,7 @@ def update_result(state: State, number: int, open_: Open) -> UpdateResult:
     facts = update.facts
     return UpdateResult(
         update=number,
-        field=facts.field,
+        field=open_(facts.field_name) or facts.field,
         op=facts.op,
         scope=facts.scope,
         page_id=update.page_id,

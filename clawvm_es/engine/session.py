@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from clawvm_es.core.state import Call as MadeCall
 from clawvm_es.core.state import Page, State
+from clawvm_es.core.writeback import check
 from clawvm_es.engine import given, reports
 from clawvm_es.engine.answers import Answers, Told
 from clawvm_es.engine.calls import Played, Stored, ToolCalls, source_of
@@ -40,6 +41,7 @@ from clawvm_es.model.facts import (
     RetireReason,
     ReturnStatus,
     Trigger,
+    UpdateFacts,
 )
 from clawvm_es.model.pages import FULL, LADDER, Author, Origin, OriginKind, PageType, Pin, Scope
 from clawvm_es.model.profile import Profile
@@ -647,17 +649,31 @@ class Session:
         scope: Scope | str = Scope.SESSION,
         evidence: Evidence | str | int | None = None,
         base_version: int | None = None,
+        replaces: Iterable[str] = (),
         principal: str = MODEL,
         key: str | None = None,
     ) -> StageResult:
         """Propose a change of the durable store; it is committed at the next commit point if it passes.
+
+        `append` adds to a list and `merge` keys to an object, as they come. `set_with_version`, `delete` (value None)
+        and `replace` need the committed version of the field as `base_version` (0: none). `replace` sets the field to
+        a text that stands for the pages `replaces`: if it passes, that text becomes a page and those are retired.
 
         `evidence` is a page id, an event version, or an `Evidence`. A refused update stays in the log with its
         reason; stage it again once the reason is gone.
         """
         given.text("field", field), given.text("principal", principal), given.key(key)
         how, where = given.choice("op", Op, op), given.choice("scope", Scope, scope)
-        rests_on = as_evidence(evidence)
+        instead = given.ids("replaces", replaces)
+        if how is Op.REPLACE:
+            given.text("value", value)
+        if (how is Op.REPLACE) != bool(instead):
+            raise UsageError(
+                f"replaces: expected the pages of a 'replace', and none else, got {len(instead)} for {how}"
+            )
+        if how is Op.DELETE and value is not None:
+            raise UsageError(f"value: expected None for op 'delete', got {given.shown(value)}")
+        rests_on = as_evidence(instead[0] if instead and evidence is None else evidence)
         base = None if base_version is None else given.integer("base_version", base_version, 0)
 
         def build(state: State) -> Sequence[Command]:
@@ -670,8 +686,13 @@ class Session:
                 evidence=rests_on,
                 base_version=base,
                 principal=principal,
+                replaces=instead,
             )
-            return (Command(e.UpdateStaged(len(state.updates) + 1, facts), self._clock(), principal, key),)
+            at = self._clock()
+            staged = Command(e.UpdateStaged(len(state.updates) + 1, facts), at, principal, key)
+            rest = self._replacing(state, facts, value, key) if instead else []
+            keys = [key and f"{key}:{place}" for place in range(len(rest))]
+            return (staged, *(Command(data, at, principal, own) for data, own in zip(rest, keys, strict=True)))
 
         with self._shell.lock:
             found = self._run(build).events
@@ -679,6 +700,21 @@ class Session:
             rejected = next((event for event in found if isinstance(event, e.UpdateRejected)), None)
             said = reports.objections(self.state.updates[number], self._shell.edge.open)
             return StageResult(number, str(rejected.reason) if rejected else None, said)
+
+    def _replacing(self, state: State, facts: UpdateFacts, text: str, key: str | None) -> list[e.Input]:
+        """The page of a text that stands for others, and their retirement; nothing where the update does not pass."""
+        if check(state, facts) is not None:
+            return []
+        dirty = [page_id for page_id in facts.replaces if page_id in state.dirty]
+        if dirty and self._is_new(key):
+            raise UsageError(f"page {dirty[0]} is not written back yet", hint="save() first, then replace it")
+        edge, origin = self._shell.edge, Origin(OriginKind.RECORD)
+        source = f"stands for {', '.join(facts.replaces)}"
+        written = edge.page(
+            _next_page_id(state), PageType.EVIDENCE, text, author=Author.MODEL, origin=origin, source=source
+        ).event
+        retired = (e.PageRetired(page_id, RetireReason.REPLACED) for page_id in facts.replaces)
+        return [replace(written, replaces=facts.replaces), *retired]
 
     def compact(self, *, key: str | None = None) -> Report:
         """The harness compacts: write back, then lower pages to their floors."""

@@ -554,7 +554,7 @@ def _page_content(page: e.PageWritten) -> tuple[object, ...]:
 
 def _update_content(staged: e.UpdateStaged) -> tuple[object, ...]:
     facts = staged.facts
-    return facts.field, facts.op, facts.value, facts.scope, facts.evidence, facts.base_version
+    return facts.field, facts.op, facts.value, facts.scope, facts.evidence, facts.base_version, facts.replaces
 
 
 _CONTENT: Final[Mapping[type[e.Event], Callable[[Any], tuple[object, ...]]]] = {

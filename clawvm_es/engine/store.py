@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from clawvm_es import limits
+from clawvm_es.core.writeback import OVERWRITES
 from clawvm_es.errors import UsageError
 from clawvm_es.model.facts import Op, SchemaVerdict
 
@@ -49,8 +50,13 @@ class FieldSchema:
     max_bytes: int = limits.VALUE_BYTES_MAX
 
     def verdict(self, op: Op, value: Any, size_bytes: int) -> SchemaVerdict:
-        """Tell whether an update has the right type and size: appends need a list, merges an object."""
-        if op is Op.APPEND:
+        """Tell whether an update has the right type and size: appends need a list, merges an object.
+
+        A delete has no value.
+        """
+        if op is Op.DELETE:
+            fits = value is None
+        elif op is Op.APPEND:
             fits = self.kind in ("any", "array")
         elif op is Op.MERGE:
             fits = self.kind in ("any", "object") and isinstance(value, dict)
@@ -80,13 +86,14 @@ def _canonical(value: Any, allow_nan: bool = True) -> bytes:
 def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
     """Return what the committed changes of one field add up to, in order; erased values count as null.
 
-    `set_with_version` replaces, `append` adds to a list, `merge` adds keys to an object.
+    `set_with_version` and `replace` set, `delete` leaves nothing (null), `append` adds to a list, `merge` adds keys
+    to an object.
     """
     current: Any = None
     for op, body in changes:
         value = None if body is None else json.loads(body)
-        if op is Op.SET_WITH_VERSION:
-            current = value
+        if op in OVERWRITES:
+            current = None if op is Op.DELETE else value
         elif op is Op.APPEND:
             current = [*(current if isinstance(current, list) else []), value]
         elif isinstance(value, dict):
@@ -96,7 +103,7 @@ def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
 
 def overwritten(op: Op, current: Any, value: Any) -> tuple[int, int]:
     """Return how many keys an update adds to `current`, and how many it would change or overwrite."""
-    if op is Op.SET_WITH_VERSION or current is None:
+    if op in OVERWRITES or current is None:
         return (len(value), 0) if op is Op.MERGE and isinstance(value, dict) else (0, 0)
     if op is Op.APPEND:
         return 0, 0 if isinstance(current, list) else 1

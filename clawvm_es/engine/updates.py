@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from clawvm_es.core.state import State, Update
+from clawvm_es.core.writeback import OVERWRITES
 from clawvm_es.engine.given import shown
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.shell import Shell
@@ -67,12 +69,16 @@ class Updates:
         evidence: Evidence,
         base_version: int | None,
         principal: str,
+        replaces: tuple[str, ...] = (),
     ) -> UpdateFacts:
         """The facts of a new update."""
         body = value_bytes(value)
         value = json.loads(body)  # as it will be read back: keys are strings, tuples are lists
+        known, name = self._declared(state, field, scope)
         facts = UpdateFacts(
-            field=field if field in self._fields else UNDECLARED,
+            field=known,
+            field_name=name,
+            replaces=replaces,
             op=op,
             value=self._shell.edge.text(body.decode()),
             size_bytes=len(body),
@@ -82,6 +88,32 @@ class Updates:
             base_version=base_version,
         )
         return self._judged(state, facts, field, value)
+
+    def _declared(self, state: State, field: str, scope: Scope) -> tuple[str, str | None]:
+        """The name of a field in events, and the commitment to its own name where a pattern declares it."""
+        if field in self._fields:
+            return field, None
+        pattern = self._pattern(field)
+        if pattern is None:
+            return UNDECLARED, None
+        if scope is not Scope.SESSION:
+            raise UsageError(
+                f"field {field!r} is one of {pattern!r}, which belong to a session's own store",
+                hint="declare a field of a shared store by its whole name",
+            )
+        name = self._shell.edge.text(field)
+        known = _of_patterns(state)
+        return known.get(name) or f"{pattern}{_ORDINAL}{len(known) + 1}", name
+
+    def _pattern(self, field: str) -> str | None:
+        """The longest declared pattern that a field's name fits; None where there is none."""
+        fits = (each for each in self._fields if "*" in each and fnmatchcase(field, each))
+        return max(fits, key=len, default=None)
+
+    def field(self, state: State, name: str) -> str:
+        """The name of a field in events."""
+        commitment = self._shell.vault.known(encode(self._shell.edge.clean(name)))
+        return _of_patterns(state).get(commitment or "", name)
 
     def page(self, state: State, page_id: str) -> UpdateFacts:
         """The facts of writing a dirty page back: a field of the session's own store, named by the page's id."""
@@ -105,20 +137,22 @@ class Updates:
         """The facts of a pending update, worked out again against what is committed now and pending before it."""
         facts = update.facts
         value = json.loads(self._shell.vault.open(facts.value) or b"null")
-        return self._judged(state, facts, facts.field, value, below=update.update)
+        name = self._shell.edge.open(facts.field_name) or facts.field
+        return self._judged(state, facts, name, value, below=update.update)
 
     def value(self, state: State, scope: str, field: str) -> Any:
         """Return the value that a field's committed changes add up to, as this session knows them; None if never set.
 
         A field named by a page's id holds the text of that page.
         """
-        return fold_values(self._committed(state, scope, field))
+        return fold_values(self._committed(state, scope, self.field(state, field)))
 
     def store(self, state: State, scope: str) -> dict[str, Any]:
         """Field → its committed value, of all fields of a scope that have one, by name."""
-        fields = sorted(field for owner, field in state.store if owner == scope)
-        values = ((field, self.value(state, scope, field)) for field in fields)
-        return {field: value for field, value in values if value is not None}
+        names = field_names(state, self._shell.edge.open)
+        fields = [field for owner, field in state.store if owner == scope]
+        values = {names.get(field) or field: fold_values(self._committed(state, scope, field)) for field in fields}
+        return {field: values[field] for field in sorted(values) if values[field] is not None}
 
     def _committed(self, state: State, scope: str, field: str) -> list[tuple[Op, bytes | None]]:
         if scope != SESSION:
@@ -149,13 +183,13 @@ class Updates:
     def _judged(
         self, state: State, facts: UpdateFacts, field: str, value: Any, below: int | None = None
     ) -> UpdateFacts:
-        schema = self._fields.get(field)
+        schema = self._fields.get(field) or self._fields.get(self._pattern(field) or "")
         verdict = SchemaVerdict.UNKNOWN_FIELD
         if schema is not None:
             verdict = schema.verdict(facts.op, value, facts.size_bytes)
         added, changed = 0, 0
-        if facts.op is not Op.SET_WITH_VERSION:
-            added, changed = overwritten(facts.op, self._expected(state, facts.scope, field, below), value)
+        if facts.op not in OVERWRITES:
+            added, changed = overwritten(facts.op, self._expected(state, facts.scope, facts.field, below), value)
         return replace(
             facts,
             verdict=verdict,
@@ -191,6 +225,25 @@ class Updates:
     def _verdict(self, name: str, said: bool | str) -> Verdict:
         """Return what a validator answered, or why it gave no answer."""
         return Verdict(name, said) if isinstance(said, bool) else Verdict(name, False, self._shell.edge.text(said))
+
+
+_ORDINAL: Final = "#"
+"""Between a pattern and the ordinal of one of its fields."""
+
+
+def field_names(state: State, open_: Callable[[str], str | None]) -> dict[str, str]:
+    """Name in events of a field of a pattern → its own name, where that was not erased."""
+    found = ((known, open_(name)) for name, known in _of_patterns(state).items())
+    return {known: name for known, name in found if name is not None}
+
+
+def _of_patterns(state: State) -> dict[str, str]:
+    """Commitment to the name of a field of a pattern → its name in events, in order of first occurrence."""
+    found: dict[str, str] = {}
+    for update in state.updates.values():
+        if update.facts.field_name is not None:
+            found.setdefault(update.facts.field_name, update.facts.field)
+    return found
 
 
 def _is_of(update: Update, scope: str, field: str) -> bool:

@@ -10,6 +10,7 @@ import attrs
 
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import Page, State, Update
+from clawvm_es.engine.updates import field_names
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, require_session
 from clawvm_es.journal.lineage import event_at, read_session
@@ -170,7 +171,13 @@ def blame(log: EventLog, session_id: str, subject: str, version: int | None = No
         (*(value for value in own if value.reason is None and value.scope not in story.state.scopes), *shared),
         tuple(value for value in own if value.reason is not None),
     )
-    return _found(found, sorted({update.facts.field for update in story.state.updates.values()}))
+    names = _names(story)
+    return _found(found, sorted({names.get(u.facts.field, u.facts.field) for u in story.state.updates.values()}))
+
+
+def _names(story: _Story) -> dict[str, str]:
+    """Names of fields of a pattern, by their names in events."""
+    return field_names(story.state, Origins(story.log, story.session_id, story.state).text)
 
 
 def _found(found: Blame, fields: list[str]) -> Blame:
@@ -194,6 +201,7 @@ def _contents(story: _Story) -> tuple[Content, ...]:
 
 def _values(story: _Story, field: str) -> list[Value]:
     """Return what the session proposed for a field and what became of it, in order."""
+    field = next((known for known, name in _names(story).items() if name == field), field)
     settled = [
         _value(story, update, staged, staged.settled)
         for update, staged in ((story.state.updates[number], staged) for number, staged in story.staged.items())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import attrs
 
 from clawvm_es.engine.titles import opened_text
+from clawvm_es.engine.updates import field_names
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import ShownPrompt, prompt_at
 from clawvm_es.history.provenance import provenance as spans_of
 from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.snapshots import state_at
 from clawvm_es.model.events import ModelResponded, PageWritten
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
@@ -136,10 +139,10 @@ def store(
     """The durable store: the last version of each field (with `history` all), or all proposed updates."""
     if updates:
         with models(log, session_id, version, turn) as view:
-            staged = [row for row in view.rows(UPDATES, session_id) if field in (None, row.field)]
-        return {"updates": _with_texts(log, staged)}
-    rows = [row for row in _fields(log, session_id, version, turn) if field in (None, row.field)]
-    return {"fields": _with_texts(log, rows if history else _last(rows))}
+            staged = view.rows(UPDATES, session_id)
+        return {"updates": _with_texts(log, staged, field)}
+    rows = _fields(log, session_id, version, turn)
+    return {"fields": _with_texts(log, rows if history else _last(rows), field)}
 
 
 def _fields(log: EventLog, session_id: str | None, version: int | None, turn: int | None) -> list[FieldRow]:
@@ -157,11 +160,19 @@ def _last(rows: list[FieldRow]) -> list[FieldRow]:
     return sorted(last.values(), key=lambda row: row.seq)
 
 
-def _with_texts(log: EventLog, rows: Sequence[FieldRow | UpdateRow]) -> list[dict[str, Any]]:
-    """Rows with the texts behind their values; None where a text was erased."""
+def _with_texts(log: EventLog, rows: Sequence[FieldRow | UpdateRow], field: str | None) -> list[dict[str, Any]]:
+    """Rows (of one field, if it is named) with the texts behind their values; None where a text was erased."""
     found = []
+    names: dict[str, dict[str, str]] = {}
     for row in rows:
-        told = attrs.asdict(row) | {"text": opened_text(log.vault(row.session_id), row.value)}
+        known = row.field
+        if "#" in known and row.session_id not in names:
+            vault = log.vault(row.session_id)
+            names[row.session_id] = field_names(state_at(log, row.session_id), partial(opened_text, vault))
+        named = names.get(row.session_id, {}).get(known, known)
+        if field not in (None, known, named):
+            continue
+        told = attrs.asdict(row) | {"field": named, "text": opened_text(log.vault(row.session_id), row.value)}
         if isinstance(row, FieldRow):
             told["time"] = moment_of(row.at)
         found.append(told)

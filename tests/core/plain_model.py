@@ -688,15 +688,20 @@ class Plain:
             resolves = 1 <= evidence.version <= version
         elif evidence.scope_version is not None:
             resolves = 1 <= evidence.scope_version <= max(self.scopes.values(), default=0)
-        sets = facts.op is Op.SET_WITH_VERSION
+        named = [self.pages.get(page_id) for page_id in facts.replaces]
+        there = [page is not None and not (page.redacted or page.lost) for page in named]
+        stands = bool(there) and all(there) if facts.op is Op.REPLACE else not there
+        held = any(page is not None and page.pin is Pin.HARD for page in named)
+        sets = facts.op in (Op.SET_WITH_VERSION, Op.DELETE, Op.REPLACE)
         destroys = (facts.base_version or 0) != committed if sets else facts.keys_changed > 0
         pinned = facts.field in self.pages and self.pages[facts.field].pin is Pin.HARD
         table = {
             RejectReason.SCHEMA_INVALID: facts.verdict is not SchemaVerdict.OK,
-            RejectReason.PROVENANCE_UNRESOLVED: not resolves,
+            RejectReason.PROVENANCE_UNRESOLVED: not (resolves and stands),
             RejectReason.SCOPE_DENIED: not facts.allowed,
             RejectReason.DESTRUCTIVE_OP: destroys,
             RejectReason.POLICY_VIOLATION: (pinned and facts.size_bytes == 0)
+            or held
             or not all(verdict.agrees for verdict in facts.validators),
         }
         return next((reason for reason, holds in table.items() if holds), None)

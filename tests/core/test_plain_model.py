@@ -94,7 +94,7 @@ def sizes(draw):
 
 SIGNATURES, MOSTLY = st.sampled_from([1, 1, 1, 2, None]), st.sampled_from([True, True, True, False])
 FLAWS = [None] * 6 + ["verdict", "event of the future", "event 0", "no page", "no scope", "nothing", "denied"]
-FLAWS += ["another base", "changes a key", "a validator"]
+FLAWS += ["another base", "changes a key", "a validator", "stands for nothing"]
 LEVELS = st.lists(st.sampled_from(list(Fidelity)[1:]), min_size=1, max_size=3, unique=True).map(tuple)
 
 
@@ -255,6 +255,7 @@ class BesideMachine(RuleBasedStateMachine):
             scope=scope,
             base_version=self.state.store.get((scope, field), data.draw(st.sampled_from([0, 0, None]))),
             validators=(Verdict("v1", True),),
+            replaces=tuple(self.known(data, 2)) if op is Op.REPLACE and self.state.pages else (),
         )
         flaws = {
             "verdict": {"verdict": SchemaVerdict.WRONG_TYPE},
@@ -262,6 +263,7 @@ class BesideMachine(RuleBasedStateMachine):
             "event 0": {"evidence": Evidence(version=0)},
             "no scope": {"evidence": Evidence(scope_version=1 + self.state.scopes.get(TEAM, 0))},
             "no page": {"evidence": Evidence(page_id="p99")},
+            "stands for nothing": {"replaces": ("p99",)},
             "nothing": {"evidence": Evidence()},
             "denied": {"allowed": False},
             "another base": {"base_version": (facts.base_version or 0) + 1},

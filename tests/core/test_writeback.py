@@ -87,3 +87,38 @@ def test_staged_pages_of_another_run_are_written_over_what_this_one_committed():
         replace(each.update, base_version=1) == update(each.page_id, Op.SET_WITH_VERSION, base_version=1)
         for each in found
     )
+
+
+@pytest.mark.parametrize(
+    ("op", "base", "reason"),
+    [
+        (Op.DELETE, 2, None),
+        (Op.DELETE, 1, RejectReason.DESTRUCTIVE_OP),
+        (Op.DELETE, None, RejectReason.DESTRUCTIVE_OP),
+        (Op.REPLACE, 2, None),
+        (Op.REPLACE, 3, RejectReason.DESTRUCTIVE_OP),
+    ],
+)
+def test_a_delete_and_a_replace_need_the_committed_version(op, base, reason):
+    """What they take away has to be what the writer saw."""
+    state = known().state
+    state.store = {("session", "note"): 2}
+    stands = ("p1", "p2") if op is Op.REPLACE else ()
+    assert check(state, replace(update("note", op, base_version=base), replaces=stands)) == reason
+
+
+@pytest.mark.parametrize(
+    ("op", "pages", "reason"),
+    [
+        (Op.REPLACE, (), UNRESOLVED),
+        (Op.REPLACE, ("p1", "p3"), UNRESOLVED),
+        (Op.REPLACE, ("p1", "p9"), UNRESOLVED),
+        (Op.APPEND, ("p1",), UNRESOLVED),
+        (Op.REPLACE, ("p2",), RejectReason.POLICY_VIOLATION),
+    ],
+)
+def test_a_text_stands_for_pages_that_resolve_and_are_not_pinned_hard(op, pages, reason):
+    """An erased or unknown page cannot be replaced, a rule that is pinned hard may not be."""
+    given = known()
+    given.when(e.PagePinned("p2", Pin.HARD))
+    assert check(given.state, replace(update("note", op, base_version=0), replaces=pages)) == reason
