@@ -17,6 +17,8 @@ SHARED: Final = 0o660
 """For the owner and the file's group."""
 FOLLOWED: Final = ".follow"
 """Ending, added to a journal's name, of the folder with what is kept of followed files."""
+SPOOL: Final = ".spool"
+"""Ending, added to a journal's name, of the folder with what live harnesses told and no engine has taken yet."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a full quota and a limit on the size of files."""
 CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)

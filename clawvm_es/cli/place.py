@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 VARIABLE: Final = "CLAWVM_JOURNAL"
+_LIVE: Final = ("install", "uninstall", "doctor", "hook", "mcp")
+"""Verbs that handle what live harnesses told themselves; all others take it before they read."""
 _GIVEN: Final = "clawvm_es.cli.place.given"
 _WORDS: Final = "clawvm_es.cli.place.words"
 _MEANT: Final = "clawvm_es.cli.place.meant"
@@ -161,7 +163,19 @@ def _named(context: click.Context, path: str) -> str:
         raise click.UsageError("The journal's name is empty", context)
     path = shown(path)
     meant(context).append(path)
+    if context.info_name not in _LIVE:
+        _take_what_waits(path)
     return path
+
+
+def _take_what_waits(path: str) -> None:
+    """Take what live harnesses told and no engine has taken yet."""
+    from clawvm_es.files import SPOOL
+
+    if os.path.isdir(path + SPOOL):
+        from clawvm_es.integrations.ingest import take_quietly
+
+        take_quietly(path)
 
 
 def _tell(path: str) -> None:

@@ -85,6 +85,22 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "redact": Row("redact", "redact", "Erase texts for good"),
         "pg": Row("pg", "pg", "Make a journal in PostgreSQL, and look at its server"),
     },
+    "Record live": {
+        "install": Row(
+            "harness",
+            "install",
+            "Record every session of a harness from now on, and give it back what a compaction took",
+        ),
+        "uninstall": Row("harness", "uninstall", "Take clawvm out of a harness"),
+        "doctor": Row(
+            "harness", "doctor", "Tell what works and what does not in the harnesses that record into a journal"
+        ),
+        "hook": Row(
+            "harness",
+            "hook",
+            "Take what the hooks of live harnesses told, and what is new in the transcripts that they name",
+        ),
+    },
     "Evaluate": {
         "eval": Row(
             "eval",

@@ -25,7 +25,7 @@ from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.recall import Answer, answer_of
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.engine.updates import Updates, as_evidence
-from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError
+from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError, VersionConflict
 from clawvm_es.journal.ports import Durability
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -224,9 +224,20 @@ class Session:
         """Keep a text as a body, and return the commitment to it, for commands that a caller makes."""
         return self._shell.edge.text(text)
 
-    def execute(self, *commands: Command, durability: Durability = Durability.NORMAL) -> Outcome:
-        """Record ready-made commands (importers, replays) in one transaction."""
-        return self._shell.run(lambda state: commands, durability)
+    def execute(
+        self, *commands: Command, durability: Durability = Durability.NORMAL, after: int | None = None
+    ) -> Outcome:
+        """Record ready-made commands (importers, replays) in one transaction.
+
+        Commands that were made on version `after` raise `VersionConflict` where the session has gone on since.
+        """
+
+        def build(state: State) -> Sequence[Command]:
+            if after is not None and state.version != after:
+                raise VersionConflict(f"session {self.session_id}: made on version {after}, not on {state.version}")
+            return commands
+
+        return self._shell.run(build, durability)
 
     def observer(self, tools: Mapping[str, Tool], version: int) -> Observer:
         """An observer that knows the session up to `version`, for importers that go on from there."""

@@ -30,6 +30,8 @@ UNSEEN: Final = frozenset(
 )
 _SHOWN_HOOKS: Final = ("SessionStart", "UserPromptSubmit", "")
 """Hooks whose output the model sees where they succeed."""
+_RUN_HOOKS: Final = ("hook_success", "async_hook_response")
+"""Hooks that ran: the model sees `content`; what they printed as JSON comes in rows of its own."""
 _FILES: Final = frozenset(
     ("file", "compact_file_reference", "pdf_reference", "edited_text_file", "selected_lines_in_ide")
 )
@@ -47,7 +49,7 @@ def steps(attachment: Fields, lines: Lines, at_us: int) -> list[Step]:
 def unseen(attachment: Fields) -> bool:
     """Tell whether an attachment is of a kind that never reaches the model."""
     kind = attachment.text("type")
-    hook = kind in ("hook_success", "async_hook_response")
+    hook = kind in _RUN_HOOKS
     return kind in UNSEEN or (hook and attachment.text("hookEvent") not in _SHOWN_HOOKS)
 
 
@@ -69,7 +71,8 @@ def _steps(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
             if skill.text("content").strip():
                 yield SkillLoaded(skill.text("content"), skill.text("path") or skill.text("name"), lines, at_us)
     else:
-        text = "\n".join(said(attachment.raw))
+        shown = {"content": attachment.raw.get("content")} if kind in _RUN_HOOKS else attachment.raw
+        text = "\n".join(said(shown))
         if text.strip():
             yield UserMessage(text, lines, at_us, harness=True, source=kind)
 

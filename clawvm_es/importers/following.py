@@ -99,8 +99,12 @@ class Follower:
         *,
         format: str | None = None,
         final: bool = False,
+        answered: bool = False,
     ) -> None:
-        """By default sessions are recorded as their harness had them, as an import does."""
+        """By default sessions are recorded as their harness had them, as an import does.
+
+        `answered`: the last answer in the files is whole, as a harness tells when it stops.
+        """
         if format is not None and format not in FORMATS:
             raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")
         self.journal = journal
@@ -108,6 +112,7 @@ class Follower:
         self.settings = AS_RECORDED if settings is None else settings
         self.format = format
         self.final = final
+        self.answered = answered
         way = msgspec.json.encode((self.settings, format), order="deterministic").decode()
         self._kept = Kept.beside(journal.log.place, way, journal.hide_secrets)
         self._seen: dict[str, Stamp] = {}
@@ -178,7 +183,8 @@ class Follower:
 
     def _is_kept(self, path: str, stamp: Stamp) -> bool:
         """Tell whether a file was taken whole by an earlier run, into this very journal."""
-        found = None if path in self._seen else self._kept.unchanged(path, stamp, self.final)
+        again = self.answered or path in self._seen
+        found = None if again else self._kept.unchanged(path, stamp, self.final)
         if found is None or not self._holds(found.given):
             return False
         self._beside.update(dict.fromkeys(found.beside))
@@ -272,10 +278,11 @@ class Follower:
             end_answers(reader, place.state, place.ended, line.number)
             if line.number % LINES_AT_ONCE == 0 and not at_once:
                 self._drain(path, place, given, reader)
-        if self.final:
+        if self.final or self.answered:
             for part in reader.parts(place.state):
-                part.into.flush()
-                place.ended.add((part.session_id, place.line))
+                if part.into.open or self.final:
+                    part.into.flush()
+                    place.ended.add((part.session_id, place.line))
         self._drain(path, place, given, reader, final=self.final)
         self._check_length(path, place, given, reader, None if self.final else torn, stamp)
         found = [each.told(path, place.format, skips) for each in given.values()]

@@ -1,7 +1,8 @@
 """A session of a journal that steps of a followed file are given to, from the command that was given last.
 
-LAW-GIVE-1: a step gives the same commands under the same keys whoever gives it, so it may be given again. An observer
-that goes on learned the session from its log, up to the last command that was given (LAW-OBSERVE-2).
+LAW-GIVE-1: a step gives the same commands under the same keys whoever gives it, so it may be given again: on what
+stood in the session before it, whatever others (hooks, a server) recorded beside it. A new step is looked at on all
+that stands there (LAW-OBSERVE-2).
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import attrs
 from clawvm_es import limits
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.errors import IdempotencyConflict
+from clawvm_es.errors import IdempotencyConflict, VersionConflict
 from clawvm_es.importers import trace
 from clawvm_es.importers.kept import Place
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
 from clawvm_es.importers.replay import Replayed, ReplaySettings, Target, in_folder, with_fixed
 from clawvm_es.importers.translate import numbered, tools_of
-from clawvm_es.journal.ports import Durability
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import Durability, Recorded
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import BoundaryReached
 from clawvm_es.model.facts import Boundary, Trigger
@@ -59,6 +61,7 @@ class Given:
     appended: int = 0
     skipped: Skips = attrs.field(factory=Skips)
     _observer: Observer | None = None
+    _version: int = 0  # up to which the observer knows the session
 
     @classmethod
     def open(
@@ -76,7 +79,7 @@ class Given:
                     given._open()
                 except IdempotencyConflict as error:
                     raise Differs(given, None) from error
-            given._gave(1, place)
+            given._gave(1, at_us, place)
         return given
 
     def _open(self) -> None:
@@ -108,11 +111,7 @@ class Given:
         if self.target.recorded_by is not None:
             return
         for first in range(0, len(steps), STEPS_AT_ONCE):
-            some = steps[first : first + STEPS_AT_ONCE]
-            try:
-                self._record(some, place)
-            except IdempotencyConflict:
-                self._record_again(some, place)
+            self._record(steps[first : first + STEPS_AT_ONCE], place)
 
     def save(self, place: Place) -> None:
         """Write back what is dirty, as an import does at the end of a file."""
@@ -137,16 +136,15 @@ class Given:
         """
 
         def fits(steps: Sequence[RecordedStep]) -> bool | None:
-            self._observer = None
-            commands = self._commands(steps)
-            last = self.number + len(commands)
-            if not commands or not self._has(last):
-                return None
+            number, at_us, self._observer = self.number, self.at_us, None
             try:
-                self.session.execute(*commands)
-            except IdempotencyConflict:
+                if not steps or self._give_again(steps, None) < len(steps) or self.number == number:
+                    return None
+                return not self._has(self.number + 1)
+            except Differs:
                 return None
-            return not self._has(last + 1)
+            finally:
+                self.number, self.at_us, self._observer = number, at_us, None
 
         return fits
 
@@ -158,54 +156,92 @@ class Given:
         if self.target.recorded_by is not None or not self._has(self.number + 1):
             return False
         observer, self._observer = self._observer, None
-        number = self.number + len(self._commands(steps))
+        number = self.number + len(self._commands(steps, self._before(self.number + 1)))
         self._observer = observer
         return self._has(number + 1)
 
     def _has(self, number: int) -> bool:
-        return bool(self.journal.log.find(self.session_id, f"i:{number}"))
+        return bool(self._recorded(number))
 
-    def _commands(self, steps: Sequence[RecordedStep]) -> list[Command]:
-        stream = numbered(steps, self._observing(), self.number)
-        return list(with_fixed(stream, self.settings.fixed_tokens))
+    def _recorded(self, number: int) -> tuple[Recorded, ...]:
+        """The command of a number and its decisions, as they are in the log."""
+        return self.journal.log.find(self.session_id, f"i:{number}")
 
-    def _observing(self) -> Observer:
-        """The observer of the session up to the last command that was given."""
-        if self._observer is None:
-            group = self.journal.log.find(self.session_id, f"i:{self.number}")
-            tools = tools_of(self.recording.format, self.settings.tools)
-            self._observer = self.session.observer(tools, group[-1].version)
-        return self._observer
+    def _commands(self, steps: Sequence[RecordedStep], observer: Observer) -> list[Command]:
+        return list(with_fixed(numbered(steps, observer, self.number), self.settings.fixed_tokens))
 
     def _record(self, steps: Sequence[RecordedStep], place: Place) -> None:
-        commands = self._commands(steps)
-        for first in range(0, len(commands), limits.IMPORT_BATCH):
-            some = commands[first : first + limits.IMPORT_BATCH]
-            last = first + len(some) == len(commands)
-            self.appended += self.session.execute(
-                *some, durability=Durability.FULL if last else Durability.NORMAL
-            ).appended
-        if commands:
-            self.at_us = commands[-1].at_us
-            self._gave(self.number + len(commands), place)
+        """Record steps, or find that they are recorded; others may write to the session meanwhile."""
+        done, tries = 0, limits.RETRIES
+        while done < len(steps):
+            if self._has(self.number + 1):
+                done += self._give_again(steps[done:], place)
+                continue
+            try:
+                done += self._give_new(steps[done:], place)
+            except VersionConflict:
+                self._observer, tries = None, tries - 1
+                if not tries:
+                    raise
 
-    def _gave(self, number: int, place: Place) -> None:
-        self.number = number
-        place.given[self.session_id], place.at_us[self.session_id] = number, self.at_us
-
-    def _record_again(self, steps: Sequence[RecordedStep], place: Place) -> None:
-        """Record steps that conflicted: another process may have given them, under commitments of its own.
-
-        Raises `Differs` at the step that says something else.
-        """
-        self._observer = None
+    def _give_new(self, steps: Sequence[RecordedStep], place: Place) -> int:
+        """Record as many steps as go into one transaction, on the session as it ends now; returns their number."""
+        observer = self._at(self.session.state.version)
+        commands: list[Command] = []
+        done = 0
         for step in steps:
-            for left in range(limits.RETRIES, -1, -1):
-                before = self.journal.log.head(self.session_id)
+            found = list(
+                with_fixed(numbered([step], observer, self.number + len(commands)), self.settings.fixed_tokens)
+            )
+            commands.extend(found)
+            done += 1
+            if len(commands) >= limits.IMPORT_BATCH:
+                break
+        if commands:
+            durability = Durability.FULL if done == len(steps) else Durability.NORMAL
+            self.appended += self.session.execute(*commands, durability=durability, after=self._version).appended
+            self._version = self.session.state.version
+            self._gave(self.number + len(commands), commands[-1].at_us, place)
+        return done
+
+    def _give_again(self, steps: Sequence[RecordedStep], place: Place | None) -> int:
+        """Find that steps are recorded, each on what stood before it; returns how many are.
+
+        Raises `Differs` at a step that says something else.
+        """
+        for done, step in enumerate(steps):
+            if not self._has(self.number + 1):
+                return done
+            for tries in (1, 0):  # another process may have recorded it under commitments of its own
+                commands = self._commands([step], self._before(self.number + 1))
                 try:
-                    self._record([step], place)
+                    self.appended += self.session.execute(*commands).appended if commands else 0
                     break
                 except IdempotencyConflict as error:
                     self._observer = None
-                    if not left or self.journal.log.head(self.session_id) == before:
+                    if not tries:
                         raise Differs(self, step) from error
+            if commands:
+                self._version = self._recorded(self.number + len(commands))[-1].version
+                self._gave(self.number + len(commands), commands[-1].at_us, place)
+        return len(steps)
+
+    def _before(self, number: int) -> Observer:
+        """The observer of the session as it was before a command, or as it is where there is none of that number."""
+        recorded = self._recorded(number)
+        return self._at(recorded[0].version - 1 if recorded else self.session.state.version)
+
+    def _at(self, version: int) -> Observer:
+        """The observer of the session up to a version: it learns what others recorded meanwhile."""
+        if self._observer is None or self._version > version:
+            self._observer = self.session.observer(tools_of(self.recording.format, self.settings.tools), version)
+        elif self._version < version:
+            between = read_session(self.journal.log, self.session_id, self._version, version)
+            self._observer.known.learn_all(row.data for row in between)
+        self._version = version
+        return self._observer
+
+    def _gave(self, number: int, at_us: int, place: Place | None) -> None:
+        self.number, self.at_us = number, at_us
+        if place is not None:
+            place.given[self.session_id], place.at_us[self.session_id] = number, at_us

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 from msgspec.structs import replace
@@ -34,6 +35,8 @@ from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.tools import Tool
 from clawvm_es.representations.counter import counter as counter_named
 
+LIVE: Final = "live"
+"""Key of the first input that others than its importer wrote to a recorded session: hooks told it."""
 Progress = Callable[[str, int, int], None]
 """(session id, steps done, steps in all)."""
 
@@ -95,6 +98,8 @@ def replay(
     recordings = read(Path(path), format)
     names = names_of(recordings, settings.name)
     try:
+        if any(journal.log.find(names[recording.session_id], LIVE) for recording in recordings):
+            return _live(journal, path, settings, format)
         replayed = tuple(_replay_one(journal, recording, names, settings, progress) for recording in recordings)
     except UsageError as error:
         if not isinstance(error.__cause__, IdempotencyConflict) or TABLE[recordings[0].format].reader is None:
@@ -106,6 +111,15 @@ def replay(
     if catch_up:
         journal.catch_up()
     return replayed
+
+
+def _live(
+    journal: Journal, path: str | os.PathLike[str], settings: ReplaySettings, format: str | None
+) -> tuple[Replayed, ...]:
+    """Take what is new in the file of a session to which others write, too."""
+    from clawvm_es.importers.following import follow
+
+    return follow(journal, path, settings, format=format, final=True).taken
 
 
 def _grown(

@@ -141,6 +141,11 @@ class Transcript:
         """Ordinals of all calls that came under these ids so far."""
         return self.calls.of(call_ids)
 
+    @property
+    def open(self) -> bool:
+        """True while an answer is being read."""
+        return self._turn is not None
+
     def flush(self) -> None:
         """End the answer that is being read: it becomes a step, then what it waited for."""
         turn, self._turn = self._turn, None

@@ -21,7 +21,7 @@ from clawvm_es.model.events import (
     ToolReturned,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, Cut, Resource, ResourceClass, ReturnStatus, Trigger
+from clawvm_es.model.facts import Boundary, Cut, Resource, ResourceClass, ReturnStatus, ToldBy, Trigger
 from clawvm_es.model.pages import Author, Fidelity, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.fields import Fields, parse_json
@@ -90,6 +90,7 @@ class Learned:
         self.groups = 0  # exchanges: answers of the model
         self.models: dict[str, int] = {}  # names of models → their ordinals
         self.replaced: tuple[str, ...] = ()  # pages that the last compaction or rewind took out of the context
+        self.told = False  # a hook told of a compaction whose summary no transcript has shown yet
         self.slots: dict[str, str] = {}  # what is rewritten in place: a file of rules, a plan → page id
         self.slot_names: dict[str, int] = {}  # names that a caller gave such pages → their ordinals
         self.calls: dict[int, MadeCall] = {}  # without a result
@@ -143,8 +144,9 @@ class Learned:
         if data.cut is None and not (pruned or left or returned):  # older logs name none where nothing was kept
             left, returned = self.context.moved(frozenset())
         self.context.move(left, returned, compaction=not pruned, rewind=data.cut is Cut.REWIND)
-        if data.cut is not Cut.MICRO:
+        if data.cut is not Cut.MICRO and not (self.told and not left):
             self.replaced = left
+        self.told = self.told or data.told_by is ToldBy.HOOK
 
     def _learn_call(self, data: ToolCalled) -> None:
         self._resources.extend(data.resources)
@@ -190,6 +192,8 @@ class Learned:
 
     def _learn_page(self, page: PageWritten) -> None:
         self.pages.add(page.page_id)
+        if page.page_type is PageType.SUMMARY:
+            self.told = False
         self._bodies.setdefault(page.page_id, {}).update((level.body, None) for level in page.levels)
         of_file = page.origin.kind is OriginKind.FILE
         source = self.text(page.source) if of_file or page.author in (Author.HARNESS, Author.MODEL) else ""

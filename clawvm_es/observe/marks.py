@@ -3,7 +3,7 @@
 A marked text is recorded as a rendering of its page: no new page, no need.
 
 LAW-MARK-1: a mark hides nothing. It counts only where its text stands in the page that it names; otherwise it is text
-like any other.
+like any other. The directory counts only where it says what it always says.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ _MARK = re.compile(
     r'(?P<text>.*?)\n</clawvm mark="(?P=mark)">\n?',
     re.DOTALL,
 )
+_DIRECTORY = re.compile(r'<clawvm pages="(?P<pages>[1-9]\d{0,9})">.*?</clawvm>\n?')
 
 
 @attrs.frozen
@@ -38,6 +39,16 @@ def marked(page_id: str, first: int, last: int, text: str) -> str:
     return f'<clawvm page="{page_id}" lines="{first}-{last}" mark="{digest}">\n{text}\n</clawvm mark="{digest}">\n'
 
 
+def directory(pages: int) -> str:
+    """The line that stands for the `pages` stored pages of a session; empty where there are none."""
+    if pages == 0:
+        return ""
+    told = (
+        f"p1 to p{pages} are stored: page_in(page, lines) of the MCP server clawvm reads one, or clawvm show p{pages}"
+    )
+    return f'<clawvm pages="{pages}">{told}</clawvm>\n'
+
+
 def parted(text: str, renders: Callable[[Mark], bool]) -> tuple[str, tuple[Mark, ...]]:
     """A text without the marked parts that `renders` confirms, and their marks in order."""
     if _OPENING not in text:
@@ -52,7 +63,11 @@ def parted(text: str, renders: Callable[[Mark], bool]) -> tuple[str, tuple[Mark,
         return ""
 
     rest = _MARK.sub(cut, text)
-    return rest, tuple(found)
+    return _DIRECTORY.sub(_without_directory, rest), tuple(found)
+
+
+def _without_directory(match: re.Match[str]) -> str:
+    return "" if match[0].rstrip("\n") == directory(int(match["pages"])).rstrip("\n") else match[0]
 
 
 def _digest(page_id: str, text: str) -> str:

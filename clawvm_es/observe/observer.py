@@ -161,7 +161,7 @@ class Observer:
         """A text that entered the context, and the images beside it; what we had put into it is shown again."""
         text, marks = parted(step.text, self._renders)
         images = step.images if isinstance(step, UserMessage) else ()
-        if not (marks or images) or cleaned(text).strip():
+        if (text == step.text and not images) or cleaned(text).strip():
             yield from self._said(attrs.evolve(step, text=text))
         for image in images:
             yield self._page(PageType.CONVERSATION, image.text, Author.USER, _origin(step), IMAGE)
@@ -222,7 +222,7 @@ class Observer:
     def _summary(self, step: Summary) -> Iterator[Input]:
         """A summary names the pages that it was written for; it stands in no prompt that we select."""
         if step.text.strip():
-            replaced = self.known.replaced
+            replaced = tuple(page for page in self.known.replaced if page not in self.known.context.resident)
             yield self._page(PageType.SUMMARY, step.text, Author.HARNESS, _origin(step), SUMMARY, replaces=replaced)
 
     def _answer(self, step: ModelMessage) -> Iterator[Command]:
@@ -386,9 +386,14 @@ class Observer:
     def _boundary(self, step: ContextDropped) -> Iterator[Input]:
         """A boundary and the pages that it moved; a prune that moves none is told in the tally alone.
 
-        Pages that are rewritten in place leave the harness's context with the others, but no prompt of ours.
+        Pages that are rewritten in place leave the harness's context with the others, but no prompt of ours. Of a
+        compaction that a hook told before, the transcript adds what it kept, unless more had come since.
         """
         left, returned = self.known.context.moved(step.kept_lines)
+        if self.known.told and step.boundary is Boundary.COMPACT and step.told_by is None and not left:
+            if returned:
+                yield BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, cut=Cut.REWIND, returned=returned)
+            return
         if step.dropped_calls:
             left, returned = self.known.context.results(step.dropped_calls), ()
         cut = step.cut or _cut(step)
@@ -399,7 +404,9 @@ class Observer:
             if not (left or returned):
                 self.tally[EMPTY_PRUNE] += 1
                 return
-        yield BoundaryReached(step.boundary, Trigger.RECORDED, pages=pages, cut=cut, left=left, returned=returned)
+        yield BoundaryReached(
+            step.boundary, Trigger.RECORDED, pages=pages, cut=cut, left=left, returned=returned, told_by=step.told_by
+        )
 
     def _page(
         self,

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus, ToldBy
 
 
 @attrs.frozen
@@ -185,7 +185,7 @@ class ContextDropped:
     """The harness destroyed context here, in the way of `cut`.
 
     With `dropped_calls` the results of those calls left it; otherwise nothing stays but system messages and
-    what stands in `kept_lines`, which returns where it had left.
+    what stands in `kept_lines`, which returns where it had left. `told_by` says who told it before its transcript.
     """
 
     boundary: Boundary
@@ -194,6 +194,7 @@ class ContextDropped:
     kept_lines: frozenset[int] = frozenset()
     dropped_calls: tuple[int, ...] = ()
     cut: Cut | None = None
+    told_by: ToldBy | None = None
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
@@ -12,6 +13,7 @@ from bench import claude_code_log_peer as peer
 from bench.report import Measure
 from bench.sizes import QUICK, Sizes
 from bench.timing import interleaved, process, told_by
+from clawvm_es.integrations import settings, spool
 
 SIZE = 3_900_000
 """Bytes of the session that P7 names."""
@@ -20,6 +22,7 @@ FIRST_OF_SECOND = 1.25
 UNCHANGED = 0.01
 IMPORT_LIMIT = 2.2
 HELP_LIMIT = 6.0
+SPOOL_LIMIT = 3.5
 _TWICE = """import json, sys
 from time import process_time
 from clawvm_es.engine.journal import Journal
@@ -80,4 +83,19 @@ def p8(folder: Path, sizes: Sizes) -> Iterator[Measure]:
         ("--help", "python -m clawvm_es --help", HELP_LIMIT),
     ):
         yield Measure("P8", what, cost[name], "ms", bare, cost[bare], cost[name] / cost[bare], limit)
-    yield Measure("P8", "a hook's spool", None, note="skipped: there is no spool yet")
+    yield _spool(folder, sizes)
+
+
+def _spool(folder: Path, sizes: Sizes) -> Measure:
+    """The script of a hook keeps an event, beside an interpreter that is as bare as its own."""
+    script = folder / settings.SCRIPT
+    shutil.copy(spool.__file__, script)
+    event = {"session_id": "s", "hook_event_name": "PostToolUse", "transcript_path": str(script), "cwd": str(folder)}
+    bare = "python -I -S -c pass"
+    sides = {bare: ["-I", "-S", "-c", "pass"], "spool": ["-I", "-S", str(script), "claude-code"]}
+    told = json.dumps({**event, "tool_response": "x" * 2048}).encode()
+    runs = {name: partial(process, arguments, told) for name, arguments in sides.items()}
+    cost = {name: 1000 * min(values) for name, values in interleaved(runs, 2 * sizes.rounds + 4).items()}
+    return Measure(
+        "P8", "a hook's spool", cost["spool"], "ms", bare, cost[bare], cost["spool"] / cost[bare], SPOOL_LIMIT
+    )

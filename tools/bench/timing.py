@@ -77,12 +77,12 @@ def p95(values: Sequence[float]) -> float:
     return quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
 
 
-def process(arguments: Sequence[str]) -> float:
+def process(arguments: Sequence[str], told: bytes = b"") -> float:
     """CPU seconds of a fresh interpreter given `arguments`, with the processes that it waits for.
 
-    Its output is thrown away. Raises `ProcessFailed`.
+    It gets `told` on stdin. Its output is thrown away. Raises `ProcessFailed`.
     """
-    return _run(arguments)[0]
+    return _run(arguments, told)[0]
 
 
 def told_by(arguments: Sequence[str]) -> str:
@@ -90,10 +90,10 @@ def told_by(arguments: Sequence[str]) -> str:
     return _run(arguments)[1]
 
 
-def _run(arguments: Sequence[str]) -> tuple[float, str]:
+def _run(arguments: Sequence[str], told: bytes = b"") -> tuple[float, str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
     before = _children_seconds()
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, *arguments], env=environment, input=told, capture_output=True, check=False)
     took = _children_seconds() - before
     if done.returncode:
         last = (done.stderr.decode().strip() or "no message").splitlines()[-1]

@@ -1,0 +1,283 @@
+"""Take what hooks told into the journal: each event and the transcript beside it, each thing once.
+
+The transcript says what happened; a hook says when to look, and what no transcript holds: which rules were loaded,
+that a compaction came (its row is not in the file yet), that the session ended.
+
+LAW-INGEST-1: events may come twice, late, in parallel or not at all. What is in the journal in the end is what an
+import of the transcript gives, beside inputs that say who told them (`told_by`) and what was saved.
+LAW-INGEST-2: a file of the spool is deleted when the journal holds it, never before.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+import msgspec
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Session
+from clawvm_es.errors import ClawVMError, JournalError
+from clawvm_es.files import CLOEXEC, NOFOLLOW, PRIVATE, SPOOL
+from clawvm_es.importers.following import AS_RECORDED, Follower
+from clawvm_es.importers.given import Given
+from clawvm_es.importers.kept import Place
+from clawvm_es.importers.recording import Recording
+from clawvm_es.importers.replay import LIVE, target
+from clawvm_es.integrations.harnesses import HARNESSES, Harness, read_rules
+from clawvm_es.integrations.restored import restored
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import BoundaryReached
+from clawvm_es.model.facts import Boundary, Cut, ToldBy, Trigger
+from clawvm_es.observe.steps import ContextDropped, RulesLoaded
+
+PROBLEMS: Final = "problems.log"
+LOCK: Final = "lock"
+PROBLEMS_BYTES_MAX: Final = 1 << 16
+RECORDS_AT_ONCE: Final = 2_000
+TORN_AFTER_S: Final = 60
+"""Age of a file that no whole event stands in, after which it will never be whole."""
+_RECORD = re.compile(r"\d{20}-\d+\.json")
+_WHOLE: Final = ("Stop", "PreCompact", "SessionEnd", "SessionStart")
+"""Events at which the model has ended its answer."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """One event of a hook, as the spool keeps it; `size` is that of the transcript then, -1 where there was none."""
+
+    at_us: int
+    harness: str
+    event: str
+    session: str
+    size: int
+    payload: dict[str, str]
+    path: str = ""
+
+    @property
+    def transcript(self) -> str:
+        """The path of the session's transcript."""
+        return self.payload.get("transcript_path", "")
+
+    def is_start(self, *sources: str) -> bool:
+        """Tell whether a session started, in one of these ways."""
+        return self.event == "SessionStart" and self.payload.get("source", "startup") in sources
+
+
+@attrs.define
+class Ingested:
+    """Outcome: events taken, events appended to the journal, the text for the harness that waits, and what failed."""
+
+    taken: int = 0
+    appended: int = 0
+    context: str = ""
+    problems: list[str] = attrs.field(factory=list)
+
+
+def spool_of(journal: str | os.PathLike[str]) -> Path:
+    """The spool's folder of the journal at a path."""
+    return Path(os.path.realpath(journal) + SPOOL)
+
+
+def waiting(folder: Path) -> list[str]:
+    """The files of events that nobody has taken yet, oldest first."""
+    try:
+        return sorted(name for name in os.listdir(folder) if _RECORD.fullmatch(name))
+    except OSError:
+        return []
+
+
+def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.0) -> Ingested:
+    """Take all events that wait in the journal's spool.
+
+    `answering` is the file of the event whose harness waits for a text. Where another process is taking them, and is
+    not done after `wait_s` seconds, nothing is taken. Raises `JournalError` where the journal cannot be written.
+    """
+    found, folder = Ingested(), spool_of(journal.log.place)
+    with _alone(folder, wait_s) as alone:
+        if not alone:
+            found.problems.append("another process was taking what hooks told")
+            return found
+        for told in _by_session(folder, found).values():
+            try:
+                _take(journal, told, answering, found)
+            except (JournalError, OSError) as error:
+                note(folder, str(error))
+                raise
+            except ClawVMError as error:
+                found.problems.append(f"session {told[0].session}: {error.message}")
+            found.taken += len(told)
+            for each in told:
+                Path(each.path).unlink(missing_ok=True)
+    for problem in found.problems:
+        note(folder, problem)
+    return found
+
+
+def note(folder: Path, problem: str) -> None:
+    """Keep what went wrong for `clawvm doctor`; the newest are kept. Nothing is raised where that fails too."""
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {problem}".replace("\n", " ")[:500] + "\n"
+    try:
+        path = folder / PROBLEMS
+        if path.exists() and path.stat().st_size > PROBLEMS_BYTES_MAX:
+            os.replace(path, folder / (PROBLEMS + ".old"))
+        with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE), "a") as file:
+            file.write(line)
+    except OSError:
+        return
+
+
+@contextmanager
+def _alone(folder: Path, wait_s: float) -> Iterator[bool]:
+    """Hold the spool's lock, if it is free within a time; a spool that cannot be written has none to hold."""
+    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE)
+    try:
+        yield _locked(fd, time.monotonic() + wait_s)
+    finally:
+        os.close(fd)
+
+
+def _locked(fd: int, until: float) -> bool:
+    import fcntl  # where there is none, there are no hooks either
+
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+
+
+def _by_session(folder: Path, found: Ingested) -> Mapping[tuple[str, str], list[Told]]:
+    """The events of each session, in their order; a file that will never hold an event is dropped."""
+    sessions: dict[tuple[str, str], list[Told]] = {}
+    for name in waiting(folder)[:RECORDS_AT_ONCE]:
+        path = folder / name
+        try:
+            told = msgspec.json.decode(path.read_bytes(), type=Told)
+        except FileNotFoundError:
+            continue
+        except (OSError, msgspec.MsgspecError) as error:
+            if time.time() - os.lstat(path).st_mtime > TORN_AFTER_S:
+                found.problems.append(f"{name}: no event of a hook: {error}")
+                path.unlink(missing_ok=True)
+            continue
+        told = msgspec.structs.replace(told, path=str(path))
+        if told.harness in HARNESSES and told.session:
+            sessions.setdefault((told.harness, told.session), []).append(told)
+        else:
+            found.problems.append(f"{name}: of no harness that is known: {told.harness!r:.40}")
+            path.unlink(missing_ok=True)
+    return sessions
+
+
+# -------------------------------------------------------------------------------------------- one session
+
+
+def _take(journal: Journal, told: list[Told], answering: str | None, found: Ingested) -> None:
+    """Take the events of one session, and what its transcript says by now."""
+    harness, session_id = HARNESSES[told[0].harness], told[0].session
+    started = next((each for each in told if each.is_start("startup", "clear")), None)
+    if started is not None and journal.opened(session_id) is None:
+        found.appended += _open(journal, harness, started)
+        found.appended += _tell(journal, harness, [started], None, found)
+    transcript = next((each.transcript for each in reversed(told) if each.transcript), "")
+    if transcript:
+        whole = any(each.event in _WHOLE for each in told)
+        found.appended += _follow(journal, harness, transcript, whole, found)
+    if journal.opened(session_id) is not None:
+        found.appended += _tell(journal, harness, told, answering, found)
+
+
+def _open(journal: Journal, harness: Harness, start: Told) -> int:
+    """Open a session of which no transcript says anything yet, as its import will find it."""
+    recording = Recording(
+        start.session, harness.format, (), start.at_us, source=start.transcript, cwd=start.payload.get("cwd", "")
+    )
+    names = {start.session: start.session}
+    into = target(journal, recording, names, AS_RECORDED)
+    with Given.open(journal, recording, into, AS_RECORDED, Place(harness.format, None)) as given:
+        return given.appended
+
+
+def _follow(journal: Journal, harness: Harness, transcript: str, whole: bool, found: Ingested) -> int:
+    """Take what is new in a transcript. One that is not there yet is none of our business."""
+    if not os.path.exists(transcript):
+        return 0
+    with Follower(journal, [transcript], AS_RECORDED, format=harness.format, answered=whole) as follower:
+        followed = follower.once()
+    found.problems.extend(error.message for error in followed.refused.values())
+    for path, fault in followed.faults.items():
+        found.problems.append(f"{path}: {type(fault).__name__}: {fault}")
+    return followed.appended
+
+
+def _tell(journal: Journal, harness: Harness, told: list[Told], answering: str | None, found: Ingested) -> int:
+    """Record what only the hooks tell."""
+    session_id, appended = told[0].session, 0
+    opened = journal.opened(session_id)
+    assert opened is not None
+    with journal.resume(session_id, opened.counter, hides_secrets=opened.hides_secrets, reopens=True) as session:
+        appended += _mark_live(journal, session, told[0])
+        for each in told:
+            appended += _rules(session, harness, each)
+            if each.is_start("compact"):
+                new, first = _compacted(session, each)
+                appended += new
+                if each.path == answering and first:
+                    found.context = restored(journal, session, harness)
+        if any(each.event in ("PreCompact", "SessionEnd") for each in told) and session.state.dirty:
+            session.save()
+    return appended
+
+
+def _mark_live(journal: Journal, session: Session, first: Told) -> int:
+    """Begin the part of a session that hooks tell: from here on others than its transcript's importer write to it."""
+    if journal.log.find(session.session_id, LIVE):
+        return 0
+    saved = BoundaryReached(Boundary.SAVE, Trigger.CALLER, told_by=ToldBy.HOOK)
+    return session.execute(Command(saved, first.at_us, idempotency_key=LIVE)).appended
+
+
+def _rules(session: Session, harness: Harness, told: Told) -> int:
+    """The files of rules that the harness has loaded; they are in no transcript."""
+    files: list[tuple[str, str]] = []
+    if told.event == "SessionStart":
+        files = list(harness.loaded(told.payload.get("cwd", "")))
+    elif told.event == "InstructionsLoaded" and (path := told.payload.get("file_path", "")):
+        files = [(path, read_rules(path))]
+    steps = [RulesLoaded(text, path, at_us=told.at_us) for path, text in files if text.strip()]
+    return sum(session.observe(step).appended for step in steps)
+
+
+def _compacted(session: Session, told: Told) -> tuple[int, bool]:
+    """Record a compaction whose row the transcript does not have yet; tells whether it is told for the first time."""
+    try:
+        grown = os.stat(told.transcript).st_size > told.size
+    except OSError:
+        grown = False
+    if grown:
+        return 0, True
+    dropped = ContextDropped(Boundary.COMPACT, at_us=told.at_us, cut=Cut.COMPACT, told_by=ToldBy.HOOK)
+    key = f"hook:compact:{told.size}" if told.size >= 0 else f"hook:compact:at:{told.at_us}"
+    appended = session.observe(dropped, key=key).appended
+    return appended, appended > 0
+
+
+def take_quietly(path: str) -> None:
+    """Take what waits for the journal at a path before a verb reads it; what fails is kept for `clawvm doctor`."""
+    folder = spool_of(path)
+    if not waiting(folder) or not os.path.exists(path):
+        return
+    try:
+        with Journal.open(path, wait_s=0.5, hide_secrets=True) as journal:
+            ingest(journal)
+    except Exception as error:  # the verb itself says what is wrong with the journal
+        note(folder, f"{type(error).__name__}: {error}")

@@ -1,0 +1,199 @@
+"""Install and uninstall: a harness's hooks, the spool beside the journal, and how everything was before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from clawvm_es.errors import UsageError
+from clawvm_es.files import FOLLOWED, PRIVATE, SPOOL, write_whole
+from clawvm_es.integrations import settings, spool
+from clawvm_es.integrations.harnesses import HARNESSES, Harness
+from clawvm_es.integrations.ingest import LOCK, spool_of, waiting
+
+ENGINE: Final = "engine.json"
+_BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
+"""Endings of the files of a journal."""
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """Change of a settings file by an installation: what it wrote (SHA-256), whether there was a file before."""
+
+    settings: str
+    written: str
+    existed: bool
+
+
+@attrs.frozen
+class Done:
+    """Outcome for people: what was changed, line by line; `hint` is what is left to do."""
+
+    lines: tuple[str, ...]
+    hint: str = ""
+
+
+def harness_named(name: str) -> Harness:
+    """The harness of that name. Raises `UsageError`."""
+    if name not in HARNESSES:
+        raise UsageError(f"unknown harness {name!r}", hint=f"one of {', '.join(HARNESSES)}")
+    return HARNESSES[name]
+
+
+def engine_command(journal: str) -> list[str]:
+    """The command that takes what hooks told, by this interpreter and this package, whatever the environment says."""
+    parent = str(Path(__file__).resolve().parents[2])
+    code = f"import sys; sys.path.insert(0, {parent!r}); from clawvm_es.cli.main import main; main()"
+    return [sys.executable, "-I", "-c", code, "hook", "ingest", "--journal", journal]
+
+
+def install(name: str, journal: str) -> Done:
+    """Copy the spool beside the journal and add its hooks to the harness's settings.
+
+    Doing it again changes nothing. Raises `UnreadableInput` where the settings are no JSON, and `OSError`; then the
+    settings are as they were.
+    """
+    harness = harness_named(name)
+    folder, path = spool_of(journal), settings.real(harness.settings_path())
+    before, document = settings.read(path)
+    lines = [f"journal {os.path.realpath(journal)}"]
+    _write_spool(folder, journal)
+    command = settings.command_of(folder, harness.name)
+    document_now = settings.with_ours(document, harness.events, command)
+    if document_now == document:
+        lines.append(f"{harness.title}: its hooks in {path} are as they should be")
+        return Done(tuple(lines), _hint(harness))
+    for other in {each for _, each, _ in settings.ours(document)} - {folder}:
+        lines.append(f"the hooks of {other} were replaced")
+    data = settings.written(before, document_now)
+    lines.extend(_write_settings(harness, folder, path, before, document, data))
+    return Done(tuple(lines), _hint(harness))
+
+
+def _write_spool(folder: Path, journal: str) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(folder, 0o700)
+    write_whole(folder / settings.SCRIPT, [Path(spool.__file__).read_bytes()], PRIVATE)
+    engine = {"command": engine_command(os.path.realpath(journal))}
+    write_whole(folder / ENGINE, [msgspec.json.encode(engine)], PRIVATE)
+
+
+def _write_settings(
+    harness: Harness, folder: Path, path: Path, before: bytes | None, document: dict[str, Any], data: bytes
+) -> list[str]:
+    """Keep the settings as they were without us, then write them as they are to be."""
+    backup, manifest = _backup(folder, harness), _manifest(folder, harness)
+    known, existed = _installed(folder, harness), before is not None
+    if known is not None and before is not None and known.written == _digest(before):
+        existed = known.existed  # we wrote them; what was before us is kept already
+    elif before is not None:
+        clean = settings.without_ours(document)
+        write_whole(backup, [before if clean == document else settings.written(before, clean)], PRIVATE)
+    write_whole(manifest, [msgspec.json.encode(Installed(str(path), _digest(data), existed))], PRIVATE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, [data], PRIVATE)
+    lines = [f"{harness.title}: hooks {', '.join(harness.events)} in {path}"]
+    return [*lines, f"the settings as they were: {backup}"] if existed else lines
+
+
+def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
+    """Take our hooks out of the harness's settings; journal and waiting events stay, unless they are purged."""
+    harness = harness_named(name)
+    path = settings.real(harness.settings_path())
+    before, document = settings.read(path)
+    folders = {folder for _, folder, _ in settings.ours(document)}
+    folder = next(iter(folders)) if len(folders) == 1 else spool_of(journal)
+    lines = []
+    if folders:
+        lines.append(_restore(harness, folder, path, before, document))
+    else:
+        lines.append(f"{harness.title}: none of our hooks are in {path}")
+    for each in (_backup(folder, harness), _manifest(folder, harness)):
+        each.unlink(missing_ok=True)
+    others = [other.title for other in HARNESSES.values() if _manifest(folder, other).exists()]
+    if others:
+        if purge:
+            raise UsageError(f"{', '.join(others)} still writes to this journal", hint="uninstall it there first")
+        return Done((*lines, f"{', '.join(others)} goes on with {folder}"))
+    for file in (settings.SCRIPT, ENGINE, LOCK):
+        (folder / file).unlink(missing_ok=True)
+    return Done((*lines, *(_purge(folder) if purge else _left(folder))))
+
+
+def _restore(harness: Harness, folder: Path, path: Path, before: bytes | None, document: dict[str, Any]) -> str:
+    """Write the settings as they were before, or as they are without us where somebody changed them since."""
+    known, backup = _installed(folder, harness), _backup(folder, harness)
+    if known is not None and before is not None and known.written == _digest(before):
+        if not known.existed:
+            path.unlink()
+            return f"{harness.title}: {path} is gone, as before"
+        if backup.exists():
+            write_whole(path, [backup.read_bytes()], PRIVATE)
+            return f"{harness.title}: {path} is as it was, to the byte"
+    write_whole(path, [settings.written(before, settings.without_ours(document))], PRIVATE)
+    return f"{harness.title}: our hooks are out of {path}; it was changed meanwhile, which stays"
+
+
+def _left(folder: Path) -> list[str]:
+    """Name what stays."""
+    journal = _journal(folder)
+    lines = [f"left: the journal {journal}"] if journal.exists() else []
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        pass
+    except OSError:
+        count = len(waiting(folder))
+        lines.append(
+            f"left: the spool {folder} with {count} events that no journal has" if count else f"left: {folder}"
+        )
+    return [*lines, "--purge deletes what is left"] if lines else lines
+
+
+def _purge(folder: Path) -> list[str]:
+    """Delete the spool, the journal and what stands beside it."""
+    journal, gone = _journal(folder), []
+    for path in [Path(f"{journal}{ending}") for ending in _BESIDE]:
+        if path.is_file() or path.is_symlink():
+            path.unlink()
+            gone.append(str(path))
+    for path in (folder, Path(f"{journal}{FOLLOWED}")):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+            gone.append(str(path))
+    return [f"deleted: {each}" for each in gone]
+
+
+def _journal(folder: Path) -> Path:
+    return folder.with_name(folder.name.removesuffix(SPOOL))
+
+
+def _installed(folder: Path, harness: Harness) -> Installed | None:
+    try:
+        return msgspec.json.decode(_manifest(folder, harness).read_bytes(), type=Installed)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _manifest(folder: Path, harness: Harness) -> Path:
+    return folder / f"{harness.name}.installed"
+
+
+def _backup(folder: Path, harness: Harness) -> Path:
+    return folder / f"{harness.name}.settings"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _hint(harness: Harness) -> str:
+    if harness.name == "codex":
+        return "Codex skips hooks that nobody trusted, without a word: type /hooks in it and trust these"
+    return f"sessions of {harness.title} that are open now go on without; see clawvm doctor"

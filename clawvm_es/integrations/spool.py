@@ -1,0 +1,90 @@
+"""Keep one event of a harness's hooks, for clawvm to take into its journal later.
+
+This file is copied beside the journal and run by `python3 -I -S` with the harness's name. It needs nothing but the
+standard library of Python 3.8, prints nothing but JSON, and ends with code 0 whatever happens: a hook that fails
+could stop the harness. At the harness's boundaries it starts the engine. What it keeps holds no text of the session.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+BYTES_MAX = 1 << 24
+CHARS_MAX = 4096
+WAITED_FOR = ("SessionStart", "PreCompact")
+"""Events at which the harness waits for the engine; at the others it runs beside it."""
+BOUNDARIES = (*WAITED_FOR, "Stop", "SessionEnd")
+SHOWN = ("PreCompact", "PostCompact")
+"""Events at which the harness shows people whatever its hook prints."""
+KEPT = (
+    *("transcript_path", "cwd", "source", "trigger", "reason", "model", "agent_id", "agent_transcript_path"),
+    *("file_path", "memory_type", "load_reason", "tool_name", "tool_use_id"),
+)
+"""Fields of an event that are kept."""
+
+
+def keep(folder: str, harness: str, payload: dict[str, object]) -> str:
+    """Write one file for an event, which nobody but its owner can read; returns its path."""
+    now = time.time_ns() // 1000
+    path = payload.get("transcript_path")
+    try:
+        size = os.stat(path).st_size if isinstance(path, str) and path else -1
+    except OSError:
+        size = -1
+    told = {name: payload.get(name) for name in KEPT}
+    record = {
+        "at_us": now,
+        "harness": harness,
+        "event": str(payload["hook_event_name"])[:CHARS_MAX],
+        "session": str(payload["session_id"])[:CHARS_MAX],
+        "size": size,
+        "payload": {name: text for name, text in told.items() if isinstance(text, str) and len(text) <= CHARS_MAX},
+    }
+    file = os.path.join(folder, f"{now:020d}-{os.getpid()}.json")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    fd = os.open(file, flags, 0o600)
+    try:
+        os.write(fd, json.dumps(record).encode() + b"\n")
+    finally:
+        os.close(fd)
+    return file
+
+
+def run(folder: str, file: str, waited_for: bool) -> None:
+    """Start the engine: in our place where the harness waits for its answer, else on its own."""
+    with open(os.path.join(folder, "engine.json"), "rb") as config:
+        command = [*json.loads(config.read())["command"], "--answer", file]
+    if waited_for:
+        os.execv(command[0], command)
+    if os.fork() == 0:
+        try:
+            os.setsid()
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(nothing, fd)
+            os.execv(command[0], command)
+        finally:
+            os._exit(0)
+
+
+def main() -> None:
+    """Keep the event on stdin, and run the engine where it is a boundary."""
+    event = ""
+    try:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        payload = json.loads(sys.stdin.buffer.read(BYTES_MAX))
+        event = payload["hook_event_name"]
+        file = keep(folder, sys.argv[1], payload)
+        if event in BOUNDARIES:
+            run(folder, file, event in WAITED_FOR)
+    except Exception:  # whatever it is, the harness goes on; `clawvm doctor` finds out what does not work
+        pass
+    if event not in SHOWN:
+        os.write(1, b"{}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Real harnesses as tests run them: where they are, and Claude Code in a home of its own, against a fake API."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import pytest
+
+from tests.conftest import ROOT
+from tests.integrations.fake_anthropic import FakeAnthropic
+
+CLAUDE_VERSION: Final = "2.1.197"
+TIMEOUT_S: Final = 120
+"""Nothing is judged by this: it ends a program that hangs."""
+
+
+def claude_code() -> str:
+    """The path of Claude Code; skips where it is not installed."""
+    found = os.environ.get("CLAWVM_CLAUDE_CODE") or shutil.which("claude")
+    if not found or not os.path.exists(found):
+        pytest.skip(
+            f"no claude-code (npm install @anthropic-ai/claude-code@{CLAUDE_VERSION}; set CLAWVM_CLAUDE_CODE)"
+        )
+    return found
+
+
+def clawvm(*arguments: str, home: Path, expect: int | None = 0) -> str:
+    """Run a verb in a home; returns what it prints."""
+    command = [sys.executable, "-m", "clawvm_es", *arguments]
+    done = subprocess.run(
+        command, env=environment(home), capture_output=True, text=True, cwd=ROOT, timeout=TIMEOUT_S, check=False
+    )
+    assert expect is None or done.returncode == expect, done.stderr + done.stdout
+    return done.stdout
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a person who has nothing but a home."""
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    return {"HOME": str(home), "PATH": os.pathsep.join(paths), "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+
+
+@attrs.define
+class ClaudeCode:
+    """Claude Code in a home and a folder of its own."""
+
+    program: str
+    home: Path
+    work: Path
+
+    @classmethod
+    def at(cls, program: str, folder: Path) -> ClaudeCode:
+        """Make the folders."""
+        made = cls(program, folder / "home", folder / "work")
+        (made.home / ".claude").mkdir(parents=True)
+        made.work.mkdir()
+        return made
+
+    @property
+    def settings(self) -> Path:
+        """The file of its settings."""
+        return self.home / ".claude" / "settings.json"
+
+    @property
+    def journal(self) -> Path:
+        """The journal in the home's data folder."""
+        return self.home / ".local" / "share" / "clawvm" / "journal.db"
+
+    @property
+    def spool(self) -> Path:
+        """The journal's spool."""
+        return self.journal.with_name("journal.db.spool")
+
+    def transcripts(self) -> list[Path]:
+        """The transcripts of its sessions."""
+        return sorted(self.home.glob(".claude/projects/*/*.jsonl"))
+
+    def talk(
+        self, api: FakeAnthropic, said: Sequence[str | tuple[Callable[[], None], str]], **variables: str
+    ) -> list[dict[str, Any]]:
+        """Say one thing after the other, each when the one before is answered; returns the results.
+
+        Of a pair the first is called before the second is said.
+        """
+        modes = ("--input-format", "stream-json", "--output-format", "stream-json", "--verbose")
+        command = [self.program, "-p", *modes, "--permission-mode", "bypassPermissions"]
+        program = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=self.work,
+            env={**self._environment(api), **variables},
+        )
+        assert program.stdin is not None and program.stdout is not None
+        results: list[dict[str, Any]] = []
+        try:
+            rest = iter(said)
+            program.stdin.write(_said(next(rest)))
+            program.stdin.flush()
+            for line in program.stdout:
+                row = json.loads(line)
+                if row.get("type") != "result":
+                    continue
+                results.append(row)
+                following = next(rest, None)
+                if following is None:
+                    program.stdin.close()
+                else:
+                    program.stdin.write(_said(following))
+                    program.stdin.flush()
+            assert program.wait(TIMEOUT_S) == 0
+        finally:
+            program.kill()
+            program.wait()
+            program.stdout.close()
+        return results
+
+    def _environment(self, api: FakeAnthropic) -> Mapping[str, str]:
+        return {
+            **environment(self.home),
+            "ANTHROPIC_BASE_URL": api.url,
+            "ANTHROPIC_API_KEY": "sk-ant-api03-none",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "DISABLE_AUTOUPDATER": "1",
+            "DISABLE_TELEMETRY": "1",
+            "IS_SANDBOX": "1",
+        }
+
+
+def _said(what: str | tuple[Callable[[], None], str]) -> str:
+    if isinstance(what, tuple):
+        what[0]()
+        what = what[1]
+    text = what
+    return json.dumps({"type": "user", "message": {"role": "user", "content": text}}) + "\n"

@@ -1,0 +1,208 @@
+"""Installing into settings and taking it out again: nothing of anybody else is touched, nothing of ours is left."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clawvm_es.integrations import settings
+from clawvm_es.integrations.harnesses import CLAUDE_CODE
+from clawvm_es.integrations.install import engine_command
+from tests.integrations.sessions import Live
+
+FOREIGN = {
+    "model": "opus",
+    "hooks": {
+        "Stop": [{"matcher": "", "hooks": [{"type": "command", "command": "say done"}]}],
+        "PostToolUse": [{"matcher": "Edit|Write", "hooks": [{"type": "command", "command": "python3 spool.py"}]}],
+    },
+}
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with the folders of both harnesses, and a journal's place in it."""
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CLAWVM_JOURNAL", str(tmp_path / "it's a journal.db"))
+    (tmp_path / ".claude").mkdir()
+    (tmp_path / ".codex").mkdir()
+    return tmp_path
+
+
+def claude(home: Path) -> Path:
+    """The settings of Claude Code."""
+    return home / ".claude" / "settings.json"
+
+
+@pytest.mark.parametrize("indent", [None, 4, "\t"])
+def test_in_and_out_to_the_byte(home: Path, run_verb: Run, indent: int | str | None) -> None:
+    """Foreign hooks stay while ours are in, installing twice changes nothing, and the file comes back as it was."""
+    before = json.dumps(FOREIGN, indent=indent).encode()
+    claude(home).write_bytes(before)
+    os.chmod(claude(home), 0o640)
+    run_verb("install", "claude-code")
+    document = json.loads(claude(home).read_text())
+    assert document["hooks"]["Stop"][0] == FOREIGN["hooks"]["Stop"][0]  # type: ignore[index]
+    assert document["hooks"]["PostToolUse"] == FOREIGN["hooks"]["PostToolUse"]  # type: ignore[index]
+    assert {event for event, _, _ in settings.ours(document)} == set(CLAUDE_CODE.events)
+    once = claude(home).read_bytes()
+    assert "as they should be" in run_verb("install", "claude-code")
+    assert claude(home).read_bytes() == once
+    assert "to the byte" in run_verb("uninstall", "claude-code")
+    assert claude(home).read_bytes() == before
+    assert claude(home).stat().st_mode & 0o777 == 0o640
+    assert not (home / "it's a journal.db.spool").exists()
+
+
+def test_where_there_was_no_file(home: Path, run_verb: Run) -> None:
+    """A file of settings that only we wanted goes with us."""
+    run_verb("install", "claude-code")
+    assert claude(home).exists()
+    run_verb("uninstall", "claude-code")
+    assert not claude(home).exists()
+    assert "none of our hooks" in run_verb("uninstall", "claude-code")
+
+
+def test_what_was_changed_meanwhile_stays(home: Path, run_verb: Run) -> None:
+    """Where somebody changed the settings since, only our entries go, also after they were installed again."""
+    claude(home).write_text(json.dumps(FOREIGN, indent=2))
+    run_verb("install", "claude-code")
+    document = json.loads(claude(home).read_text())
+    document["hooks"]["Stop"][0]["hooks"].append({"type": "command", "command": "say more"})
+    document["theme"] = "dark"
+    claude(home).write_text(json.dumps(document))
+    run_verb("install", "claude-code")
+    run_verb("uninstall", "claude-code")
+    left = json.loads(claude(home).read_text())
+    assert left.pop("theme") == "dark"
+    assert left["hooks"]["Stop"][0]["hooks"].pop() == {"type": "command", "command": "say more"}
+    assert left == FOREIGN
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"hooks": []}', '{"hooks": {"Stop": {}}}', '{"hooks": {"Stop": [1]}}'])
+def test_settings_that_cannot_be_understood(home: Path, run_verb: Run, text: str) -> None:
+    """They are left as they are, in one line, and nothing else is made."""
+    claude(home).write_text(text)
+    for verb in ("install", "uninstall"):
+        said = run_verb(verb, "claude-code", code=2).splitlines()
+        assert len(said) == 1 and "nothing was changed" in said[0]
+    assert claude(home).read_text() == text
+    assert not (home / "it's a journal.db.spool").exists()
+
+
+def test_settings_that_are_a_link(home: Path, run_verb: Run) -> None:
+    """Those whose settings are links into a folder of dotfiles keep their links."""
+    real = home / "dotfiles.json"
+    real.write_text("{}")
+    claude(home).symlink_to(real)
+    run_verb("install", "claude-code")
+    assert claude(home).is_symlink() and len(real.read_text()) > 100
+    run_verb("uninstall", "claude-code")
+    assert real.read_text() == "{}" and claude(home).is_symlink()
+
+
+def test_another_journal(home: Path, run_verb: Run) -> None:
+    """Installed for another journal, the hooks move to it, and come out again from there."""
+    before = json.dumps(FOREIGN)
+    claude(home).write_text(before)
+    run_verb("install", "claude-code")
+    other = home / "other.db"
+    assert "were replaced" in run_verb("install", "claude-code", "--journal", str(other))
+    found = {folder for _, folder, _ in settings.ours(json.loads(claude(home).read_text()))}
+    assert found == {Path(f"{other}.spool")}
+    run_verb("uninstall", "claude-code")
+    assert json.loads(claude(home).read_text()) == FOREIGN
+
+
+def test_what_is_left_and_purged(home: Path, run_verb: Run) -> None:
+    """Journal and events that nobody took stay and are named; they are deleted where that is asked for."""
+    run_verb("install", "claude-code")
+    live = Live(home / "it's a journal.db", home / "work")
+    live.hook("SessionStart", source="startup")
+    run_verb("hook", "ingest")
+    live.hook("Stop")
+    said = run_verb("uninstall", "claude-code")
+    assert "it's a journal.db" in said and "1 events that no journal has" in said
+    run_verb("sessions")
+    run_verb("install", "claude-code")
+    run_verb("install", "codex")
+    assert "still writes" in run_verb("uninstall", "claude-code", "--purge", code=2)
+    run_verb("uninstall", "codex")
+    run_verb("uninstall", "claude-code", "--purge")
+    assert sorted(path.name for path in home.iterdir()) == [".claude", ".codex", "work"]
+
+
+def test_codex(home: Path, run_verb: Run) -> None:
+    """Its hooks have a file of their own; that it runs none that nobody trusted is said, and found by the doctor."""
+    assert "/hooks" in run_verb("install", "codex")
+    document = json.loads((home / ".codex" / "hooks.json").read_text())
+    assert {event for event, _, _ in settings.ours(document)} == {"SessionStart", "PreCompact", "Stop"}
+    assert "0 of 3 hooks are trusted" in run_verb("doctor", code=1)
+    key = home / ".codex" / "hooks.json"
+    states = [f'[hooks.state."{key}:{event}:0:0"]\ntrusted_hash = "sha256:1"\n' for event in ("a", "b", "c")]
+    (home / ".codex" / "config.toml").write_text("".join(states))
+    assert "its hooks were trusted" in run_verb("doctor")
+    run_verb("uninstall", "codex")
+    assert not key.exists()
+
+
+def test_the_doctor(home: Path, run_verb: Run) -> None:
+    """It finds what a harness never shows: a changed spool, no engine, a journal that is none, events that wait."""
+    assert "clawvm install" in run_verb("doctor")
+    run_verb("install", "claude-code")
+    assert "bad" not in run_verb("doctor")
+    journal, folder = home / "it's a journal.db", home / "it's a journal.db.spool"
+    (folder / "spool.py").write_text("")
+    (folder / "engine.json").write_text(json.dumps({"command": [str(home / "none"), "-I", "-c", ""]}))
+    journal.write_bytes(b"no journal")
+    (folder / f"{1:020d}-1.json").write_text("{}")
+    (folder / "problems.log").write_text("2026-01-01T00:00:00Z Stop: the disk was full\n")
+    document = json.loads(claude(home).read_text())
+    del document["hooks"]["Stop"]
+    claude(home).write_text(json.dumps({**document, "disableAllHooks": True}))
+    checks = json.loads(run_verb("doctor", "--json", code=1).partition("\nclawvm")[0])["checks"]
+    bad = [check["what"] for check in checks if not check["ok"]]
+    assert bad == ["Claude Code", "Claude Code", "spool", "engine", "journal", "events", "problem"]
+    assert "disk was full" not in run_verb("doctor", "--forget", code=1)
+
+
+def test_the_engine_runs_whatever_the_environment_says() -> None:
+    """The command holds the interpreter and the package of the installation."""
+    command = engine_command("/j.db")
+    assert os.path.isabs(command[0]) and command[1] == "-I"
+    assert command[-4:] == ["hook", "ingest", "--journal", "/j.db"]
+
+
+HOOK = st.fixed_dictionaries({"type": st.just("command"), "command": st.text(max_size=30)})
+GROUP = st.fixed_dictionaries({"hooks": st.lists(HOOK, max_size=2)}, optional={"matcher": st.text(max_size=5)})
+EVENTS = st.sampled_from([*CLAUDE_CODE.events, "PreToolUse"])
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "hooks": st.dictionaries(EVENTS, st.lists(GROUP, min_size=1, max_size=2), min_size=1, max_size=3),
+        "env": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    },
+)
+
+
+@given(SETTINGS, st.text(st.characters(exclude_characters="\n\0", codec="utf-8"), min_size=1, max_size=20))
+def test_law_of_settings(document: dict[str, Any], name: str) -> None:
+    """LAW-SETTINGS-1: without ours is what was before, whatever stood there and wherever the spool is."""
+    folder = Path(f"/home/{name.replace('/', '_')}.spool")
+    command = settings.command_of(folder, CLAUDE_CODE.name)
+    now = settings.with_ours(document, CLAUDE_CODE.events, command)
+    assert {(event, each) for event, each, _ in settings.ours(now)} == {
+        (event, folder) for event in CLAUDE_CODE.events
+    }
+    assert settings.with_ours(now, CLAUDE_CODE.events, command) == now
+    assert settings.without_ours(now) == document
