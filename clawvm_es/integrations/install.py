@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
 from clawvm_es.files import FOLLOWED, PRIVATE, SPOOL, write_whole
 from clawvm_es.integrations import settings, spool
@@ -56,13 +57,16 @@ def engine_command(journal: str) -> list[str]:
 def install(name: str, journal: str) -> Done:
     """Copy the spool beside the journal and add its hooks to the harness's settings.
 
-    Doing it again changes nothing. Raises `UnreadableInput` where the settings are no JSON, and `OSError`; then the
-    settings are as they were.
+    Doing it again changes nothing. Raises `UnreadableInput` where the settings are no JSON, `JournalError` where the
+    journal cannot be written, and `OSError`; then the settings are as they were.
     """
     harness = harness_named(name)
+    if "://" in journal or journal == "memory:":
+        raise UsageError(f"{journal}: hooks need a journal in a file", hint="give --journal FILE")
     folder, path = spool_of(journal), settings.real(harness.settings_path())
     before, document = settings.read(path)
     lines = [f"journal {os.path.realpath(journal)}"]
+    Journal.open(journal, hide_secrets=True).close()
     _write_spool(folder, journal)
     command = settings.command_of(folder, harness.name)
     document_now = settings.with_ours(document, harness.events, command)
