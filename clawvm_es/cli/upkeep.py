@@ -163,30 +163,39 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
 @click.option(
     "--as",
     "kind",
-    type=click.Choice(["trace", "recording"]),
+    type=click.Choice(["trace", "recording", "html"]),
     default="trace",
     show_default=True,
-    help="trace: inputs with their texts; recording: inputs and decisions without.",
+    help="trace: inputs with their texts; recording: inputs and decisions without; html: the browser's view.",
 )
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write. Default: stdout.")
+@click.option("--no-texts", is_flag=True, help="With html: pages, levels and marks, and no word of the session.")
 @json_option
-def export(journal: str, session: str | None, kind: str, output: str | None, as_json: bool) -> None:
-    """Write a session to a file: its inputs as a clawvm-trace, or all its events as a recording.
+def export(journal: str, session: str | None, kind: str, output: str | None, no_texts: bool, as_json: bool) -> None:
+    """Write a session to a file: its inputs as a clawvm-trace, all its events as a recording, or a page to look at.
 
     Replaying a trace gives the same decision digest; a fork is written with its parent's part. A recording holds no
     text; pytest collects it as a test that fails where today's code decides otherwise, if its name ends with
-    .clawvm.jsonl.
+    .clawvm.jsonl. An html file is the page of `clawvm ui` with the session in it: it opens from a disk and asks for
+    nothing.
 
     \b
     Example:
+      clawvm export j.db --session run-1 --as html -o run-1.html
       clawvm export j.db --as trace -o session.trace.jsonl
       clawvm export j.db --session run-1 --as recording -o tests/run-1.clawvm.jsonl
     """
     import json
 
     from clawvm_es.cli.output import emit, emit_document, emit_json
+    from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
 
+    if kind == "html":
+        _export_page(journal, session, output, no_texts, as_json)
+        return
+    if no_texts:
+        raise UsageError(f"--no-texts goes with --as html, not with {kind}")
     with views.opened(journal) as log:
         session_id = views.chosen(log, session)
         lines = _exported(log, session_id, kind)  # all or no file
@@ -198,6 +207,35 @@ def export(journal: str, session: str | None, kind: str, output: str | None, as_
         emit_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]})
     else:
         emit_document(lines)
+
+
+def _export_page(journal: str, session: str | None, output: str | None, no_texts: bool, as_json: bool) -> None:
+    """Write a session as one HTML file; what is being erased is not written anywhere else first."""
+    from clawvm_es.cli.output import counted, emit, say
+    from clawvm_es.errors import UsageError
+    from clawvm_es.files import write_whole
+    from clawvm_es.journal.ports import Capability, declares, erasing
+    from clawvm_es.web import export as web
+
+    if output is None:
+        raise UsageError("a page goes to a file", hint="-o session.html")
+    with views.opened(journal) as log:
+        session_id = views.chosen(log, session)
+        if declares(log, Capability.ERASE) and erasing(log, "export").pending_erasures():
+            raise UsageError(
+                f"{journal}: an erasure is not finished yet", hint="clawvm redact finishes it; then export"
+            )
+        made = web.export(log, session_id, journal, texts=not no_texts)
+    write_whole(output, [made.html])
+    if made.secrets and not no_texts:
+        say(
+            "warning",
+            f"{counted(made.secrets, 'text')} may hold a credential: see redact --secrets, or --no-texts",
+        )
+    document = {"session_id": session_id, "format": "html", "output": output, "bytes": len(made.html)}
+    document |= {"turns": made.turns, "exact": made.exact, "secrets": made.secrets, "texts": not no_texts}
+    told = f"{counted(made.turns, 'turn')}, {made.exact:,} of them with the committed bytes, {len(made.html):,} bytes"
+    emit(document, [f"{output}: session {session_id}, {told}"], as_json)
 
 
 def _exported(log: EventLog, session_id: str, kind: str) -> list[bytes]:

@@ -32,8 +32,12 @@ _LIVE: Final = "live"
 
 def turn(log: EventLog, session_id: str, number: int) -> dict[str, Any]:
     """One turn of a session, whole: its prompt in spans, what its assembly changed, what followed, its events."""
-    found = view_of(log, session_id, number)
-    titles = Titles(log)
+    return told(log, view_of(log, session_id, number), Titles(log))
+
+
+def told(log: EventLog, found: TurnView, titles: Titles) -> dict[str, Any]:
+    """The document of a turn that was taken out of a log."""
+    session_id = found.session_id
     titles.read_from(session_id, found.state)
     return {
         "session_id": session_id,

@@ -1,0 +1,61 @@
+// What frames the pictures: figures, legends, the line that says where we are, the list of keys.
+
+import {h} from './dom.js';
+import {KEYS} from './keys.js';
+import {paint} from './theme.js';
+import {LEVELS, num, short} from './words.js';
+
+const figure = (value, word, kind) =>
+  value == null ? null : h('div', {class: kind ?? ''}, h('b', {}, typeof value === 'number' ? short(value) : value), word);
+
+/** Figures of a session row of `/api/sessions`; those that it does not have are left out. */
+export function figures(row, timeline) {
+  const faults = Object.values(row.faults ?? {}).reduce((sum, n) => sum + n, 0), pages = Object.values(row.pages ?? {}).reduce((sum, n) => sum + n, 0);
+  const recorded = timeline.mode === 'recorded';
+  return [
+    figure(timeline.turns, 'turns'), figure(pages, 'pages'), row.budget ? figure(row.budget, 'token budget') : figure(row.largest_tokens, 'tokens, the largest prompt'),
+    figure(row.needs, 'needs'), figure(row.hits, 'in the prompt'), figure(row.misses, recorded ? 'dropped and needed' : 'missed', row.misses ? 'miss' : ''),
+    faults || !recorded ? figure(faults, recorded ? 'of them read again' : 'faults', faults ? 'fault' : '') : null, figure(row.compactions, 'compactions'),
+    figure(row.uncached_tokens, 'uncached tokens'), row.usage?.input_tokens ? figure(row.usage.input_tokens, 'input tokens, as recorded') : null,
+    figure(row.policy, 'policy'),
+  ];
+}
+
+const swatch = (css, word, kind = '') => h('li', {}, h('i', {class: kind, css: css ? {background: css} : {}}), word);
+
+export function types(timeline) {
+  const used = new Set([...timeline.pages.values()].map((page) => page.type));
+  return [...timeline.types.filter((type) => used.has(type)).map((type) => swatch(paint(type, 3).css, type)), swatch(null, 'cached above', 'line')];
+}
+
+export const levels = () => [
+  ...[1, 2, 3, 4].map((level) => swatch(paint('evidence', level).css, LEVELS[level])),
+  swatch(null, 'used', 'dot'), swatch(null, 'missed', 'ring'), swatch(null, 'fault', 'ring red'),
+];
+
+/** The header's line. */
+export function whereabouts(place, timeline, row) {
+  if (!place.session) return [];
+  return [h('span', {class: 'title'}, timeline?.title ?? row?.title ?? place.session), '  ›  turn ', h('b', {}, String(place.turn ?? '')), timeline ? ` of ${num(timeline.turns)}` : '',
+    place.page && ['  ›  ', h('b', {}, place.page)], place.event && ['  ›  event ', h('b', {}, num(place.event))]].flat(Infinity).filter((part) => part != null && part !== false);
+}
+
+const NAMES = {ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc', Enter: '⏎', gg: 'g g'};
+
+/** The keys' dialog: keys of one action together. */
+export function keyList() {
+  const actions = new Map();
+  for (const [key, action, says] of KEYS) {
+    const known = actions.get(action) ?? {keys: []};
+    actions.set(action, {keys: [...known.keys, NAMES[key] ?? key], says: known.says ?? says});
+  }
+  return [h('h2', {}, 'Keys'), h('div', {class: 'keys'}, [...actions.values()].map(({keys, says}) => h('p', {}, h('kbd', {}, keys.slice(0, 2).join(' ')), says)),
+    [['click', 'turn and page'], ['drag', 'scrub through the turns'], ['⇧ wheel', 'zoom'], ['⇧ drag', 'bisect between two turns']].map(([key, says]) => h('p', {}, h('kbd', {}, key), says)))];
+}
+
+/** What a picture of prompts is of; it never says more than is true. */
+export function caption(timeline) {
+  if (timeline.mode === 'recorded') return ['As recorded', 'what the harness had in its context; each column is one prompt, token by token'];
+  const under = timeline.budget ? ` under ${num(timeline.budget)} tokens` : '';
+  return [timeline.policy === 'clawvm' ? 'As clawvm' : `As ${timeline.policy}`, `what the engine sends${under}; each column is one prompt, token by token`];
+}

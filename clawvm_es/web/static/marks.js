@@ -1,0 +1,114 @@
+// Marks on the page view: used, missed (with a tether back to the turn in which the page left), fault, boundaries, commits.
+
+import {isMiss} from './timeline.js';
+import {ink, scheme} from './theme.js';
+import {boundary} from './words.js';
+
+const SIZES = {used: 1.8, page_in: 4, unmet: 4, fault: 4.4};
+const INKS = {used: 'cursor', page_in: 'miss', unmet: 'miss', fault: 'fault'};
+const shown = (mark) => mark.number && mark.kind in SIZES;
+const inside = ({scale}, {turn}) => turn >= scale.from && turn <= scale.to;
+
+/** From where a missed page left the prompt to where it was needed: the line that brings the eye to the reason. */
+export function drawTethers(context, view, only = 0) {
+  const dot = devicePixelRatio || 1;
+  for (const {number, turn, left} of view.timeline.gone) {
+    if ((only && number !== only) || !inside(view, {turn}) || !view.lanes.at.has(number)) continue;
+    const from = left < 0 ? 0 : view.scale.left(Math.max(left + 1, (view.timeline.page(number)?.born ?? 0) + 1)), to = view.scale.middle(turn), y = view.middle(number);
+    if (to - from < 2) continue;
+    const colour = ink('miss'), fade = context.createLinearGradient(from, 0, to, 0);
+    fade.addColorStop(0, `${colour}${only ? '88' : '18'}`);
+    fade.addColorStop(1, colour);
+    Object.assign(context, {strokeStyle: fade, lineWidth: (only ? 2.2 : 1.4) * dot});
+    context.beginPath();
+    context.moveTo(from, y);
+    context.lineTo(to, y);
+    if (only) context.moveTo(from, y - 5 * dot), context.lineTo(from, y + 5 * dot);
+    context.stroke();
+  }
+}
+
+/** Uses as points of light, misses as amber rings, faults as red rings with a cross. */
+export function drawMarks(context, view, only = 0) {
+  const found = view.timeline.marks.filter((mark) => shown(mark) && inside(view, mark) && (!only || mark.number === only));
+  found.sort((a, b) => isMiss(a) - isMiss(b));
+  for (const mark of found) if (view.lanes.at.has(mark.number)) drawMark(context, view, mark);
+}
+
+function drawMark(context, view, mark) {
+  const x = view.scale.middle(mark.turn), y = view.middle(mark.number), colour = ink(INKS[mark.kind]), dot = devicePixelRatio || 1;
+  const size = SIZES[mark.kind] * dot;
+  glow(context, x, y, (isMiss(mark) ? 15 : 8) * dot, colour, isMiss(mark) ? 'aa' : '66');
+  context.beginPath();
+  context.arc(x, y, size, 0, 7);
+  context.fillStyle = isMiss(mark) ? ink('ground') : colour;
+  context.fill();
+  if (!isMiss(mark)) return;
+  Object.assign(context, {strokeStyle: colour, lineWidth: 1.9 * dot});
+  context.stroke();
+  if (mark.kind !== 'fault') return;
+  context.beginPath();
+  for (const side of [-1, 1]) context.moveTo(x - 1.8 * dot, y - 1.8 * dot * side), context.lineTo(x + 1.8 * dot, y + 1.8 * dot * side);
+  context.lineWidth = 1.2 * dot;
+  context.stroke();
+}
+
+function glow(context, x, y, radius, colour, strength) {
+  if (!colour.startsWith('#') || scheme() === 'light') return;
+  const light = context.createRadialGradient(x, y, 0, x, y, radius);
+  light.addColorStop(0, colour + strength);
+  light.addColorStop(1, `${colour}00`);
+  context.fillStyle = light;
+  context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+}
+
+/** Boundaries as dashed lines with their names, commits as ticks at the foot, forks as notches at the head. */
+export function drawBounds(context, view) {
+  const {height} = view.canvas, dot = devicePixelRatio || 1;
+  context.font = `${10 * dot}px ui-monospace, "DejaVu Sans Mono", monospace`;
+  context.textBaseline = 'alphabetic';
+  let free = -1;
+  for (const bound of view.timeline.bounds) {
+    if (bound.turn < view.scale.from - 1 || bound.turn > view.scale.to) continue;
+    const x = Math.min(view.scale.width - dot, view.scale.left(bound.turn + 1)), colour = ink('bound');
+    Object.assign(context, {strokeStyle: colour, fillStyle: colour, lineWidth: dot});
+    context.setLineDash([4 * dot, 3 * dot]);
+    context.beginPath();
+    context.moveTo(x, 0);
+    context.lineTo(x, height);
+    context.stroke();
+    context.setLineDash([]);
+    const words = boundary(bound.kind, bound.cut), width = context.measureText(words).width;
+    const at = x + width + 8 * dot > view.scale.width ? x - width - 4 * dot : x + 4 * dot;
+    if (at < free) continue;
+    context.fillText(words, at, height - 5 * dot);
+    free = at + width + 6 * dot;
+  }
+  for (const {turn, committed} of view.timeline.commits) {
+    context.fillStyle = ink(committed ? 'good' : 'fault');
+    context.fillRect(view.scale.middle(turn) - dot, height - 3 * dot, 2 * dot, 3 * dot);
+  }
+  for (const [turn] of view.timeline.forks) {
+    const x = view.scale.left(turn + 1);
+    context.fillStyle = ink('accent');
+    context.beginPath();
+    context.moveTo(x - 5 * dot, 0), context.lineTo(x + 5 * dot, 0), context.lineTo(x, 7 * dot);
+    context.fill();
+  }
+}
+
+/** Misses of another run as needles through its strata, their heads at the foot. */
+export function drawNeedles(context, timeline, scale, height) {
+  const dot = devicePixelRatio || 1;
+  for (const mark of timeline.misses) {
+    if (mark.turn < scale.from || mark.turn > scale.to) continue;
+    const x = scale.middle(mark.turn);
+    context.fillStyle = ink(INKS[mark.kind]);
+    context.globalAlpha = 0.8;
+    context.fillRect(x - dot * 0.7, 0, 1.4 * dot, height - 6 * dot);
+    context.globalAlpha = 1;
+    context.beginPath();
+    context.arc(x, height - 6 * dot, 3.6 * dot, 0, 7);
+    context.fill();
+  }
+}

@@ -1,0 +1,114 @@
+// The page view: each bar is one page from its first turn on; the more of its text a prompt held, the brighter it is.
+
+import {fitted} from './dom.js';
+import {lanesOf, pageAt} from './lanes.js';
+import {drawBounds, drawMarks, drawTethers} from './marks.js';
+import {Raster} from './raster.js';
+import {Scale} from './scale.js';
+import {cursor} from './strata.js';
+import {darkText, ink, paint, rgbOf} from './theme.js';
+
+const LABELLED = 11;
+
+export class Pages {
+  constructor(canvas, over) {
+    Object.assign(this, {canvas, over});
+  }
+
+  draw(timeline, from, to, order) {
+    const context = fitted(this.canvas), {width, height} = this.canvas;
+    const lanes = lanesOf(timeline, from, to, order);
+    Object.assign(this, {timeline, lanes, scale: new Scale(from, to, width, height), lane: height / Math.max(lanes.rows.length, 12)});
+    this.bars(context);
+    if (this.lane >= LABELLED * (devicePixelRatio || 1)) this.labels(context);
+    drawBounds(context, this);
+    drawTethers(context, this);
+    drawMarks(context, this);
+  }
+
+  middle(number) {
+    return ((this.lanes.at.get(number) ?? -9) + 0.5) * this.lane;
+  }
+
+  bars(context) {
+    const {width, height} = this.canvas, raster = new Raster(width, height, rgbOf('ground'));
+    const gap = this.lane > 3.2 * (devicePixelRatio || 1) ? Math.round(devicePixelRatio || 1) : 0;
+    for (const [number, [first, last]] of this.lanes.life) {
+      const page = this.timeline.page(number), row = this.lanes.at.get(number);
+      const top = Math.round(row * this.lane), bottom = Math.max(top + 1, Math.round((row + 1) * this.lane) - gap);
+      const fill = (from, to, level) => {
+        const left = Math.floor(this.scale.left(Math.max(from, this.scale.from))), right = Math.ceil(this.scale.left(Math.min(to, this.scale.to) + 1));
+        raster.rectangle(left, top, right, bottom, paint(page.type, level, number).pixel, level);
+      };
+      fill(first, last, 0);
+      const runs = [...(this.timeline.byPage.get(number) ?? [])].sort((a, b) => a.level - b.level);
+      for (const run of runs) if (run.from <= this.scale.to && run.to >= this.scale.from) fill(run.from, run.to, run.level);
+    }
+    raster.put(context);
+  }
+
+  /** Titles of pages on their bars, where there is room for letters. */
+  labels(context) {
+    const dot = devicePixelRatio || 1, size = Math.min(11 * dot, Math.floor(this.lane - 3 * dot));
+    context.font = `${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
+    context.textBaseline = 'middle';
+    for (const [number, [first, last]] of this.lanes.life) {
+      const page = this.timeline.page(number), from = Math.max(first, this.scale.from);
+      const x = this.scale.left(from), width = this.scale.left(Math.min(last, this.scale.to) + 1) - x - 8 * dot;
+      if (width < 30 * dot) continue;
+      const level = this.timeline.level(number, from);
+      context.fillStyle = level ? (darkText(page.type, level, number) ? '#000' : '#fff') : ink('soft');
+      context.globalAlpha = 0.85;
+      context.save();
+      context.beginPath();
+      context.rect(x, 0, width, this.canvas.height);
+      context.clip();
+      context.fillText(`${page.id} ${page.title ?? ''}`, x + 4 * dot, this.middle(number));
+      context.restore();
+    }
+    context.globalAlpha = 1;
+  }
+
+  mark(turn, chosen, hovered) {
+    const context = fitted(this.over), {width, height} = this.over;
+    if (chosen && this.lanes.at.has(chosen)) this.dim(context, chosen, width, height);
+    if (hovered && hovered !== chosen && this.lanes.at.has(hovered)) this.outline(context, hovered);
+    cursor(context, this.scale, turn, height);
+  }
+
+  /** The box of a page's bar: [left, top, width, height]. */
+  box(number) {
+    const [first, last] = this.lanes.life.get(number), left = Math.max(0, this.scale.left(first));
+    const top = this.lanes.at.get(number) * this.lane;
+    return [left, top, Math.min(this.scale.width, this.scale.left(last + 1)) - left, Math.max(this.lane, 3 * (devicePixelRatio || 1))];
+  }
+
+  dim(context, number, width, height) {
+    const shape = new Path2D();
+    shape.rect(0, 0, width, height);
+    shape.rect(...this.box(number));
+    context.fillStyle = ink('ground');
+    context.globalAlpha = 0.58;
+    context.fill(shape, 'evenodd');
+    context.globalAlpha = 1;
+    this.outline(context, number);
+    drawTethers(context, this, number);
+    drawMarks(context, this, number);
+  }
+
+  outline(context, number) {
+    const [left, top, width, height] = this.box(number);
+    context.strokeStyle = ink('cursor');
+    context.lineWidth = devicePixelRatio || 1;
+    context.strokeRect(Math.floor(left) - 0.5, Math.floor(top) - 1.5, width + 1, height + 2);
+  }
+
+  hit(x, y) {
+    const turn = this.scale.turn(x * this.scale.width), row = Math.floor((y * this.scale.height) / this.lane);
+    return {turn, number: pageAt(this.lanes, row, turn)};
+  }
+
+  spot(number, turn) {
+    return {x: this.scale.middle(turn) / this.scale.width, y: this.middle(number) / this.scale.height};
+  }
+}
