@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.storage.postgres.servers import running
 
-MEMORY, SQLITE, POSTGRES = range(60), range(6), range(3)
+MEMORY, SQLITE, POSTGRES = range(40), range(5), range(2)
 """Seeds of each run of the tests; the sweeps have more."""
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clawvm_es.cli.options import json_option
+from clawvm_es.cli.options import executor_option, json_option
 from clawvm_es.cli.output import progress_bars, say
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the families' sessions.")
 @click.option("--fixed", type=click.IntRange(0), default=0, metavar="TOKENS", help="Charge recorded turns for it.")
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes. Default: one for each core.")
+@executor_option
 @click.option("--fresh", is_flag=True, help="Begin anew: remove what an evaluation left in the folder.")
 @json_option
 @click.pass_context
@@ -44,6 +45,7 @@ def evaluate(
     seed: int,
     fixed: int,
     workers: int | None,
+    executor_name: str | None,
     fresh: bool,
     as_json: bool,
 ) -> None:
@@ -63,13 +65,18 @@ def evaluate(
     from pathlib import Path
 
     from clawvm_es.cli.output import emit
+    from clawvm_es.errors import UsageError
     from clawvm_es.evaluation.evaluate import Choice, Settings
     from clawvm_es.evaluation.evaluate import evaluate as run
+    from clawvm_es.fleet.executor import executor
 
+    if workers is not None and executor_name is not None:
+        raise UsageError("--workers and --executor say the same", hint="give one of them")
+    runs = None if executor_name is None else executor(executor_name)
     choice = Choice(tuple(policies), tuple(families), tuple(budgets), seed)
     settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed, choice)
     with progress_bars() as progress:
-        report = run(out, settings, workers=workers, fresh=fresh, progress=progress, say=say)
+        report = run(out, settings, workers=workers, executor=runs, fresh=fresh, progress=progress, say=say)
     emit(report.document(), _lines(report, out), as_json)
     if not report.holds:
         context.exit(1)

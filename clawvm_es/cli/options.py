@@ -41,6 +41,9 @@ def json_option(verb: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(no_pager_option(verb))
 
 
+executor_option = click.option(
+    "--executor", "executor_name", metavar="NAME", help="local:N processes (default: one a core), or dask:ADDRESS."
+)
 format_option = click.option(
     "--format", "format_", metavar="NAME", help="Format of the files. Default: found out from each."
 )

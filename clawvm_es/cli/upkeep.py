@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.options import group_option, journal_argument, json_option, session_option, wait_option
+from clawvm_es.cli.options import (
+    executor_option,
+    group_option,
+    journal_argument,
+    json_option,
+    session_option,
+    wait_option,
+)
 
 if TYPE_CHECKING:
     from clawvm_es.journal.ports import EventLog
@@ -21,10 +28,20 @@ if TYPE_CHECKING:
 @click.option("--redecide", "again", is_flag=True, help="Decide all inputs again and compare every decision.")
 @click.option("--anchor", type=click.Path(dir_okay=False), metavar="FILE", help="Hold it against this checkpoint.")
 @click.option("--key", type=click.Path(dir_okay=False), metavar="FILE", help="Public key of the checkpoint.")
+@click.option("--also", multiple=True, metavar="PLACE", help="This journal, too, or each *.db of this folder.")
+@executor_option
 @json_option
 @click.pass_context
 def verify(
-    context: click.Context, journal: str, fast: bool, again: bool, anchor: str | None, key: str | None, as_json: bool
+    context: click.Context,
+    journal: str,
+    fast: bool,
+    again: bool,
+    anchor: str | None,
+    key: str | None,
+    also: tuple[str, ...],
+    executor_name: str | None,
+    as_json: bool,
 ) -> None:
     """Check that a journal is what was written: chains, bodies, salts, read models. Exits 1 if it is not.
 
@@ -34,6 +51,7 @@ def verify(
     Example:
       clawvm verify j.db --redecide
       clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
+      clawvm verify j.db --also other.db --executor local:2
     """
     from clawvm_es.cli.output import bad, emit, progress
     from clawvm_es.cli.proof import read_input
@@ -41,6 +59,11 @@ def verify(
 
     if (anchor is None) != (key is None):
         raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
+    if also or executor_name is not None:
+        if anchor is not None:
+            raise UsageError("--anchor is of one journal", hint="leave out --also and --executor")
+        _verify_many(context, [journal, *also], executor_name, fast, again, as_json)
+        return
     held = None if anchor is None or key is None else (anchor, read_input(anchor), key)
     with progress("deciding again") if again else nullcontext() as report:
         document = {"journal": journal} | views.verification(
@@ -53,6 +76,28 @@ def verify(
     lines = _difference_lines(document["differences"]) or [f"{bad('✗')} {each}" for each in problems]
     emit(document, [*(f"note: {each}" for each in notes), *lines, _verdict(document)], as_json)
     if problems:
+        context.exit(1)
+
+
+def _verify_many(
+    context: click.Context, places: Iterable[str], executor_name: str | None, fast: bool, again: bool, as_json: bool
+) -> None:
+    """Verify several journals; a line for each, and exit code 1 if one is not consistent."""
+    from clawvm_es.cli.output import bad, counted, emit, good
+    from clawvm_es.fleet.executor import executor
+    from clawvm_es.views.many import journals, verified_many
+
+    found = verified_many(journals(places), executor(executor_name), fast=fast, again=again)
+    wrong = [each for each in found if each["problems"]]
+    lines = [
+        f"{bad('✗') if each['problems'] else good('✓')} {each['journal']}: {_verdict(each)}"
+        if each["state"] != "unreadable"
+        else f"{bad('✗')} {each['problems'][0]['detail']}"
+        for each in found
+    ]
+    lines.append(f"{counted(len(found), 'journal')}, {len(wrong)} not consistent")
+    emit({"journals": found, "ok": not wrong}, lines, as_json)
+    if wrong:
         context.exit(1)
 
 

@@ -18,9 +18,10 @@ from clawvm_es.evaluation.experiments import PARTS, REAL, Settings, experiments
 from clawvm_es.evaluation.folder import CELLS, SESSIONS, prepare
 from clawvm_es.evaluation.kept import Kept
 from clawvm_es.evaluation.pool import compute, missing_cells
-from clawvm_es.evaluation.processes import cores
 from clawvm_es.evaluation.report import Report
 from clawvm_es.evaluation.sessions import Sessions, load
+from clawvm_es.fleet.executor import Executor
+from clawvm_es.fleet.processes import cores
 
 __all__ = ["Choice", "Settings", "evaluate"]
 
@@ -35,13 +36,15 @@ def evaluate(
     settings: Settings | None = None,
     *,
     workers: int | None = None,
+    executor: Executor | None = None,
     fresh: bool = False,
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Report:
     """Compute what is asked for and is not there yet, and write the report into folder `out`.
 
-    `workers` is by default the number of cores; the report is the same for any. `fresh` begins anew. `progress` and
+    `workers` is by default the number of cores; an `executor` takes their place. The report is the same for any.
+    `fresh` begins anew. `progress` and
     `say` are told how far it is, and what a user should know. Raises `UsageError` for an `out` that holds something
     else, `UnreadableInput` for a folder of traces that is none, `CellFailed` for a cell that raises.
     """
@@ -60,7 +63,9 @@ def evaluate(
         missing, total = missing_cells(made.values(), kept)
         if resumes and missing < total:
             say(f"{out}: resumes, {total - missing} of {total} cells are there (--fresh begins anew)")
-        results = compute(made.values(), kept, workers=workers, progress=_labelled(progress, "cells"))
+        results = compute(
+            made.values(), kept, workers=workers, executor=executor, progress=_labelled(progress, "cells")
+        )
     report = Report(
         f"clawvm-es {version('clawvm-es')}", settings.told(), tuple(_parts(made, results)), settings.left_out
     )

@@ -15,7 +15,8 @@ import attrs
 from clawvm_es.errors import CellFailed, InvariantBroken
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results
 from clawvm_es.evaluation.kept import Kept
-from clawvm_es.evaluation.processes import as_done, cores
+from clawvm_es.fleet.executor import Executor, Local
+from clawvm_es.fleet.processes import cores
 
 Progress: TypeAlias = Callable[[int, int], None]
 """(cost of the cells that this run has computed, cost of all that it has to compute)."""
@@ -32,11 +33,13 @@ def compute(
     kept: Kept,
     *,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Mapping[str, Results]:
     """The results of all experiments, by name; what `kept` holds is not computed again.
 
-    Timed cells come last, one at a time. `workers` is by default the number of cores. Raises `CellFailed`, which
+    Timed cells come last, one at a time, here. `workers` is by default the number of cores; an `executor` takes
+    their place. Raises `CellFailed`, which
     names experiment and key, for the first cell that raises; those that are done by then are kept.
     """
     jobs = [_Job(experiment.name, cell) for experiment in experiments for cell in experiment.cells]
@@ -45,8 +48,8 @@ def compute(
     parallel = sorted([job for job in missing if not job.cell.timed], key=lambda job: -job.cell.cost)
     timed = [job for job in missing if job.cell.timed]
     done, total = 0, sum(job.cell.cost for job in missing)
-    for batch, processes in ((parallel, workers or cores()), (timed, 1)):
-        for place, text in as_done(_computed, [(job.experiment, job.cell) for job in batch], processes):
+    for batch, runs in ((parallel, executor or Local(workers or cores())), (timed, Local(1))):
+        for place, text in runs.as_done(_computed, [(job.experiment, job.cell) for job in batch]):
             job = batch[place]
             kept.add(job.experiment, job.cell, json.loads(text))
             done += job.cell.cost

@@ -19,10 +19,10 @@ from typing import Any, Final
 import attrs
 
 from clawvm_es.errors import ClawVMError, UnreadableInput
-from clawvm_es.evaluation.processes import as_done
 from clawvm_es.evaluation.split import origin
 from clawvm_es.evaluation.workload import Workload, from_recording
 from clawvm_es.files import write_whole
+from clawvm_es.fleet.processes import as_done
 from clawvm_es.importers import openai_chat, read
 from clawvm_es.model import events as e
 from clawvm_es.representations.counter import counter

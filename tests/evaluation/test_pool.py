@@ -14,7 +14,7 @@ from clawvm_es.evaluation.cells import Cell, Experiment, Section
 from clawvm_es.evaluation.gates import gates
 from clawvm_es.evaluation.kept import Kept
 from clawvm_es.evaluation.pool import compute, missing_cells
-from clawvm_es.evaluation.processes import as_done
+from clawvm_es.fleet.processes import as_done
 
 
 def experiment(*cells: Cell) -> Experiment:

