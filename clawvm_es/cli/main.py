@@ -15,7 +15,6 @@ from typing import Any
 
 import click
 
-from clawvm_es.cli.damage import blamed
 from clawvm_es.cli.options import no_pager_option
 from clawvm_es.cli.output import say, say_lines
 from clawvm_es.cli.place import meant
@@ -60,6 +59,8 @@ class Program(click.Group):
         except (ClawVMError, OSError, click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
+            from clawvm_es.views.damage import blamed
+
             if (damage := blamed(error, meant(ctx))) is None:
                 raise
             raise damage from error

@@ -50,9 +50,10 @@ def ui(
     try:
         from clawvm_es.web.serve import listen, new_token, serve
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("starlette", "uvicorn"):
             raise
-        raise UsageError(f"the browser view needs {error.name}", hint="pip install 'clawvm-es[ui]'") from error
+        raise UsageError(f"the browser view needs {missing}", hint="pip install 'clawvm-es[ui]'") from error
     from clawvm_es.views.reading import require_journal
     from clawvm_es.web.ids import key_of
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.history.levels import MARKS, TYPES, Known, Levels, Turn, levels, levels_after, turns_of
 from clawvm_es.journal.lineage import event_at
 from clawvm_es.journal.ports import EventLog
@@ -182,7 +182,9 @@ def opening(log: EventLog, session_id: str, turns: int) -> dict[str, Any]:
     """The session of a timeline, and the names of what its integers stand for."""
     with snapshot(log) as view:
         rows = view.rows(SESSIONS)
-    row = next(row for row in rows if row.session_id == session_id)
+    row = next((row for row in rows if row.session_id == session_id), None)
+    if row is None:
+        raise JournalDamaged(f"the read models do not know session {session_id}", hint="clawvm verify JOURNAL")
     return {
         "session_id": session_id,
         "title": title_of(log, session_id),

@@ -27,6 +27,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from clawvm_es.errors import ClawVMError, JournalBusy, JournalError, UsageError
+from clawvm_es.views.damage import blamed
 from clawvm_es.web import answers
 from clawvm_es.web.answers import ASKS, OF_A_SESSION, Asked, NotFound, Question, head_of, reading
 from clawvm_es.web.encode import encode
@@ -75,14 +76,14 @@ class App:
         return Asked(self.journal, request.path_params, dict(query), every)
 
     async def _sessions(self, request: Request) -> Response:
-        return await _told(lambda: self._of_all(self._asked(request)), 400)
+        return await _told(self.journal, lambda: self._of_all(self._asked(request)), 400)
 
     def _of_all(self, asked: Asked) -> dict[str, Any]:
         with reading(self.journal) as log:
             return {"journal": self.journal} | answers.sessions(log, asked)
 
     async def _answer(self, question: Question, wrong: int, request: Request) -> Response:
-        return await _told(lambda: self._of_one(question, self._asked(request)), wrong)
+        return await _told(self.journal, lambda: self._of_one(question, self._asked(request)), wrong)
 
     def _of_one(self, question: Question, asked: Asked) -> dict[str, Any]:
         """An answer, with the head of the session as of before it: a reader asks again rather than too seldom."""
@@ -93,15 +94,14 @@ class App:
 
     async def _job(self, question: Long, request: Request) -> Response:
         asked = self._asked(request)
-        return await _told(lambda: self.jobs.ask(question, asked), 400)
+        return await _told(self.journal, lambda: self.jobs.ask(question, asked), 400)
 
     async def _tail(self, request: Request) -> Response:
         asked = self._asked(request)
         look = partial(self._of_one, answers.growth, asked)
-        try:
-            await asyncio.to_thread(look)
-        except Exception as error:
-            return failed(error, 404)
+        refused = await _told(self.journal, look, 404)
+        if refused.status_code != 200:
+            return refused
         return StreamingResponse(tail(self.journal, look, self.stopping), media_type="text/event-stream")
 
     async def _page(self, request: Request) -> Response:
@@ -118,21 +118,29 @@ class App:
         return Response(found.read_bytes(), media_type=_MEDIA.get(found.suffix, "application/octet-stream"))
 
 
-async def _told(answer: Callable[[], Mapping[str, Any]], wrong: int) -> Response:
+async def _told(journal: str, answer: Callable[[], Mapping[str, Any]], wrong: int) -> Response:
     """An answer worked out in a thread of its own, with the time that it took."""
     began = time.perf_counter()
-    try:
-        found = await asyncio.to_thread(answer)
-        status = 202 if "progress" in found else 200
-        response = Response(encode(found), status, media_type="application/json")
-    except Exception as error:
-        response = failed(error, wrong)
+    response = await asyncio.to_thread(_tried, journal, answer, wrong)
     response.headers["server-timing"] = f"app;dur={(time.perf_counter() - began) * 1000:.1f}"
     return response
 
 
+def _tried(journal: str, answer: Callable[[], Mapping[str, Any]], wrong: int) -> Response:
+    """An answer, or why there is none; what no code of ours expects is the journal's where that is damaged."""
+    try:
+        found = answer()
+        return Response(encode(found), 202 if "progress" in found else 200, media_type="application/json")
+    except (ClawVMError, OSError) as error:
+        return failed(error, wrong)
+    except Exception as error:
+        return failed(blamed(error, [journal]) or error, wrong)
+
+
 def failed(error: Exception, wrong: int) -> Response:
     """An error as an answer: what, and what to do; `wrong` is the status of what cannot be answered as asked."""
+    if isinstance(error, OSError) and not isinstance(error, ClawVMError):
+        return _error(500, f"{error.filename or 'the journal'}: {error.strerror or error}", None, "OSError")
     if not isinstance(error, ClawVMError):
         said = f"internal error: {type(error).__name__}: {error}"
         return _error(500, said, "clawvm verify tells whether the journal is damaged", "InternalError")

@@ -1,0 +1,143 @@
+"""Journals that are empty, damaged, old, or not there: an answer or one line, never a fault of ours."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.engine.journal import Journal
+from clawvm_es.web.app import app
+from clawvm_es.web.sizes import LIMIT, bounded, part, taken
+from tests.web.conftest import PORT, TOKEN, Client
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+ASKED = (
+    "map", "map?bins=4", "t/0", "t/1", "t/2/why/p1", "diff?a=t1&b=t2", "page/p1", "blame/p1", "e/1", "e/9", "store",
+    "grep?q=the", "losses", "whatif?budget=300", "bisect?q=absent(p1)",
+)  # fmt: skip
+
+
+def served(path) -> Client:
+    """The application over a file."""
+    return Client(app(str(path), TOKEN, PORT))
+
+
+def all_answers(client: Client, session: str):
+    """Each address with its answer, once what takes long is done."""
+    for address in ("/api/sessions", *(f"/api/s/{session}/{each}" for each in ASKED)):
+        got = client.get(address)
+        while got.status == 202:
+            got = client.get(address)
+        yield address, got
+
+
+def test_an_empty_journal_has_no_sessions(tmp_path):
+    """The list is empty, and every address below it says so."""
+    Journal.open(tmp_path / "j.db").close()
+    client = served(tmp_path / "j.db")
+    assert client.get("/api/sessions").json["sessions"] == []
+    assert {got.status for _, got in list(all_answers(client, "s"))[1:]} == {404}
+
+
+def test_a_session_without_a_prompt_has_no_turns(tmp_path):
+    """A map without columns, whose first turn is 0."""
+    with Journal.open(tmp_path / "j.db") as journal, journal.session("s", budget_tokens=100, counter="lines4") as one:
+        one.user_says("hello")
+    client = served(tmp_path / "j.db")
+    found = client.get("/api/s/s/map").json
+    assert (found["turns"], found["runs"], found["rows"]) == (0, [], [])
+    assert client.get("/api/s/s/map?bins=3").json["bins"] == []
+    assert client.get("/api/s/s/t/0").json["label"] == "no prompt was assembled in this turn"
+    assert client.get("/api/s/s/t/1").status == 404
+    assert {got.status for _, got in all_answers(client, "s")} <= {200, 400, 404}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE events SET data = '{' WHERE version = 9",
+        "UPDATE events SET data = '[]' WHERE version % 7 = 3",
+        "UPDATE events SET type = 'stranger' WHERE version = 12",
+        "UPDATE events SET turn = 900 WHERE version = 20",
+        "DELETE FROM events WHERE version = 15",
+        "DELETE FROM events WHERE version = 1",
+        "UPDATE snapshots SET head = x'00'",
+        "DELETE FROM sessions",
+        "DELETE FROM page_table",
+        "UPDATE commitments SET salt = x'00'",
+        "DROP TABLE turns",
+    ],
+)
+def test_damage_is_an_answer_or_one_line(journal, tmp_path, change):
+    """What can be read is; what cannot is told in one line as damage of the file, and nothing hangs."""
+    path = tmp_path / "j.db"
+    shutil.copy(journal, path)
+    with sqlite3.connect(path) as db:
+        for trigger in [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]:
+            db.execute(f"DROP TRIGGER {trigger}")
+        db.execute(change)
+    db.close()
+    client = served(path)
+    for address, got in all_answers(client, "s"):
+        assert got.status in (200, 400, 404, 500), address
+        assert got.status == 200 or (got.json["kind"] != "InternalError" and "\n" not in got.json["error"]), got.json
+
+
+@pytest.mark.parametrize("name", ["v1", "v3", "v6"])
+def test_a_journal_of_an_older_version_is_shown(tmp_path, name):
+    """Its events are read as they mean today."""
+    shutil.copy(GOLDEN / f"{name}.journal", tmp_path / "j.db")
+    client = served(tmp_path / "j.db")
+    rows = client.get("/api/sessions").json["sessions"]
+    assert rows
+    found = client.get(f"/api/s/{rows[0]['key']}/map").json
+    assert found["turns"] == rows[0]["turns"] and found["rows"]
+    assert {got.status for _, got in all_answers(client, rows[0]["key"])} <= {200, 400, 404}
+
+
+@pytest.mark.parametrize("content", [b"", b"no journal at all", b"SQLite format 3\0" + bytes(84)])
+def test_a_file_that_is_no_journal_is_one_line(tmp_path, content):
+    """Also one that vanished after the server began."""
+    path = tmp_path / "j.db"
+    path.write_bytes(content)
+    got = served(path).get("/api/sessions")
+    assert got.status in (200, 500) and len(got.body) < 1_000
+    assert got.status == 200 or got.json["kind"] in ("NotAJournal", "JournalDamaged", "UnreadableInput")
+    assert path.read_bytes() == content
+    path.unlink()
+    assert served(path).get("/api/sessions").status == 500
+    assert not path.exists()
+
+
+def test_no_answer_is_longer_than_its_bound(tmp_path):
+    """LAW-WEB-3: also where a turn has a thousand pages, events and changes, and texts are of every kind."""
+    with (
+        Journal.open(tmp_path / "j.db", seed=1) as journal,
+        journal.session("s", budget_tokens=30_000, counter="lines4") as session,
+    ):
+        for number in range(300):
+            session.user_says(f"{'≤' * 200} {number}")
+        session.assemble()
+        session.set_budget(1_500)
+        session.assemble()
+        session.set_budget(45_000)
+        session.assemble()
+    client = served(tmp_path / "j.db")
+    for address, got in all_answers(client, "s"):
+        assert got.status in (200, 404) and len(got.body) <= LIMIT, address
+    for address in ("t/2", "t/3", "t/0/events", "t/1/spans?from=5", "page/p300", "e/700"):
+        assert len(client.get(f"/api/s/s/{address}").body) <= LIMIT, address
+
+
+def test_bounds_cut_what_is_too_long_and_say_so():
+    """Lists keep their first entries, texts their beginning; what fits stays as it is."""
+    assert bounded({"a": [1, 2]}, 100) == {"a": [1, 2], "cut": False}
+    found = bounded({"text": "\u4e00" * 90_000, "rows": list(range(120_000)), "deep": [{"x": "y" * 50_000}]})
+    assert found["cut"] is True and found["rows"][:3] == [0, 1, 2] and len(found["rows"]) % 12 == 0
+    assert part("ab\ud800c", 1, 7) == "b"
+    assert part("\u4e00" * 9, 2, 11) == "\u4e00" * 3
+    assert taken(["a" * 90, "b" * 90], 20) == ["a" * 90]
+    assert taken([1, 2, 3], 100, 2) == [1, 2]
