@@ -18,6 +18,7 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers import Recording, read
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.importers.translate import tools_of
+from clawvm_es.limits import BUDGET_DEFAULT
 from clawvm_es.model.events import (
     ModelResponded,
     PageWritten,
@@ -96,7 +97,7 @@ def test_live_is_import(traces: Path, folder: str, number: int) -> None:
     """Every session of every Claude Code and pi trace, driven live, has the events of its import."""
     path = sorted((traces / folder).iterdir())[number]
     with Journal.open(":memory:", seed=1) as imported, Journal.open(":memory:", seed=1) as live:
-        replay(imported, path, ReplaySettings(counter="lines4"))
+        replay(imported, path, ReplaySettings(budget_tokens=BUDGET_DEFAULT, counter="lines4"))
         for recording in read(path):
             driven(recording, live)
             name = recording.session_id

@@ -210,6 +210,7 @@ def test_mutants_are_rejected_by_a_python_without_packages(raw, key, place, tmp_
 def test_a_bundle_cut_in_the_middle_says_so(raw, key, share):
     """Cut inside a line or after one: one line that says that the end is missing."""
     at = int(len(raw) * share)
+    at -= raw[:at].endswith(b"\n")
     after_a_line = raw.rfind(b"\n", 0, at) + 1
     for end, says in ((at, "the file ends inside a line" if at else "the bundle ends before"),
                       (after_a_line, "the bundle ends before its last line")):  # fmt: skip
