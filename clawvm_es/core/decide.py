@@ -16,14 +16,19 @@ from clawvm_es.core import lifecycle, observer, writeback
 from clawvm_es.core.assembly import assemble
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError
+from clawvm_es.limits import PRICE_MAX, RENT_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, RANK
-from clawvm_es.model.profile import RULES, Profile
+from clawvm_es.model.profile import RULES, Paging, Profile
 
-DECIDER_VERSION: Final = 2
+DECIDER_VERSION: Final = 3
 """Changes whenever the same inputs may give other decisions."""
+
+
+_WHOLE: Final = 1_000
+"""A whole in permille."""
 
 
 def decide(state: State, command: Command) -> tuple[e.Event, ...]:
@@ -51,6 +56,7 @@ def _admit_opened(state: State, data: e.SessionOpened) -> None:
     if state.opened is not None:
         raise UsageError("session_opened on a session that is open")
     _check_budget(data.budget_tokens, data.profile)
+    _check_paging(data.profile)
     _check_thresholds(data.profile, data.project)
 
 
@@ -83,6 +89,8 @@ def _check_settings(state: State, profile: Profile | None, budget_tokens: int | 
     """Refuse other settings for a session that it cannot go on under."""
     if budget_tokens is not None or profile is not None:
         _check_budget(state.declared_budget if budget_tokens is None else budget_tokens, profile or state.profile)
+    if profile is not None:
+        _check_paging(profile)
     if profile is not None and state.opened is not None:
         _check_thresholds(profile, state.opened.project)
 
@@ -92,6 +100,20 @@ def _check_budget(tokens: int, profile: Profile) -> None:
     if tokens < (0 if RULES[profile.rule].recorded else 1):
         hint = "a recorded session has no budget: name one" if tokens == 0 else ""
         raise UsageError(f"budget of {tokens} tokens: must be at least 1", hint=hint)
+
+
+def _check_paging(profile: Profile) -> None:
+    """Refuse marks and prices that no epochs can be timed by."""
+    if profile.paging is not Paging.EPOCHS or RULES[profile.rule].recorded:
+        return
+    if not 0 < profile.cold_low_permille <= profile.low_permille <= _WHOLE:
+        marks = f"cold_low_permille {profile.cold_low_permille}, low_permille {profile.low_permille}"
+        raise UsageError(f"policy {profile.name}: {marks}", hint="0 < cold_low_permille ≤ low_permille ≤ 1000")
+    if not 0 <= profile.read_price <= profile.write_price <= PRICE_MAX:
+        prices = f"read_price {profile.read_price}, write_price {profile.write_price}"
+        raise UsageError(f"policy {profile.name}: {prices}", hint=f"0 ≤ read_price ≤ write_price ≤ {PRICE_MAX}")
+    if not 0 <= profile.rent_permille <= RENT_MAX:
+        raise UsageError(f"policy {profile.name}: rent_permille {profile.rent_permille}", hint=f"at most {RENT_MAX}")
 
 
 def _check_thresholds(profile: Profile, project: str | None) -> None:

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from clawvm_es.core import recorded
+from clawvm_es.core import lifecycle, placing, recorded
+from clawvm_es.core.layout import prefix_is_lost, rendered_order, tags_of
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.ranking import advance, reindex, scored, unindex
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, Cut, FaultType, Need, ResourceClass, ReturnStatus
+from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
-from clawvm_es.model.profile import RULES, Capability, Key, Profile
+from clawvm_es.model.profile import RULES, Capability, Key, Paging, Profile
 
-REDUCER_VERSION: Final = 8
+REDUCER_VERSION: Final = 9
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -76,23 +77,30 @@ def adopt(state: State, profile: Profile) -> None:
     state.ranks_reuse = RULES[profile.rule].key is Key.REUSE and Capability.SCORING in state.capabilities
     state.keeps_bootstrap = Capability.FIXED_BOOTSTRAP in state.capabilities and not state.keeps_floors
     state.as_recorded = RULES[profile.rule].recorded
+    state.in_epochs = profile.paging is Paging.EPOCHS and not state.as_recorded
     state.index = None
 
 
 def _session_forked(state: State, event: e.SessionForked) -> None:
     state.closed = False
+    if state.assembling and state.in_epochs:
+        placing.restored(state)
+    state.assembling = False
     override(state, event.profile, event.budget_tokens)
 
 
 def override(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
     """Let a session go on under another policy or budget, where given."""
     if profile is not None:
-        was = state.as_recorded
+        as_recorded, in_epochs = state.as_recorded, state.in_epochs
         adopt(state, profile)
         for page in state.pages.values():  # the weights so far are not those from here on
             page.score = scored(state, page)
-        if was is not state.as_recorded:
+        if as_recorded is not state.as_recorded:
             _change_offers(state)
+        if in_epochs is not state.in_epochs:
+            placing.settled(state)
+        state.cut = state.cut or state.in_epochs
     if budget_tokens is not None:
         state.budget_tokens = state.declared_budget = budget_tokens
 
@@ -137,6 +145,8 @@ def _scope_synced(state: State, event: e.ScopeSynced) -> None:
 
 def _page_written(state: State, event: e.PageWritten) -> None:
     known = state.pages.get(event.page_id)
+    if known is not None and state.in_epochs:
+        placing.written(state, known, event)
     page = _new_page(state, event, known)
     held = state.holdable(page)
     state.present += held - (known is not None and state.holdable(known))
@@ -146,7 +156,7 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     state.arrivals.pop(page.page_id, None)
     if held:
         state.arrivals[page.page_id] = None
-    if page.page_id in state.assembled:
+    if page.page_id in (state.resident if state.in_epochs else state.assembled):
         state.rewritten[page.page_id] = None
     _require(state, page)
     state.dirty.pop(page.page_id, None)
@@ -188,10 +198,15 @@ def _page_pinned(state: State, event: e.PagePinned) -> None:
 
 
 def _page_retired(state: State, event: e.PageRetired) -> None:
-    _withdraw(state, state.pages[event.page_id], retired=True)
+    page = state.pages[event.page_id]
+    if state.in_epochs:
+        placing.retired(state, page)
+    _withdraw(state, page, retired=True)
 
 
 def _content_redacted(state: State, event: e.ContentRedacted) -> None:
+    if state.in_epochs:
+        placing.erased(state, event)
     for page_id in event.pages:
         page = state.pages[page_id]
         _withdraw(state, page, gone=True)
@@ -242,6 +257,8 @@ def _require(state: State, page: Page) -> None:
         state.required[page.page_id] = floor
         state.required_sizes[page.page_id] = page.tokens[floor]
         state.required_tokens += page.tokens[floor]
+    if state.in_epochs:
+        placing.look(state, page.page_id)
 
 
 # ---------------------------------------------------------------------------------- turns and prompts
@@ -250,26 +267,43 @@ def _require(state: State, page: Page) -> None:
 def _turn_began(state: State, event: e.TurnBegan) -> None:
     state.turn += 1
     state.turn_needs.clear()
+    state.assembling = True
+    if state.in_epochs and prefix_is_lost(state, event):
+        state.cut = True  # for a fork that begins before this turn's prompt
     state.assembled_fixed = event.fixed_tokens
+    state.assembled_region = event.fixed or state.assembled_region
+    state.assembled_model = event.model or state.assembled_model
 
 
 def _representation_changed(state: State, event: e.RepresentationChanged) -> None:
     rank, resident = RANK[event.after], state.changing()
     if rank != ABSENT:
         resident[event.page_id] = rank
-        return
-    resident.pop(event.page_id, None)
-    if state.as_recorded:
-        recorded.left(state, event.page_id)
+    else:
+        resident.pop(event.page_id, None)
+        if state.as_recorded:
+            recorded.left(state, event.page_id)
+        elif state.in_epochs and not state.assembling:
+            placing.left(state, event.page_id, pruned=event.reason is ChangeReason.BOUNDARY)
+    if state.in_epochs and event.page_id in state.required:
+        placing.look(state, event.page_id)
 
 
 def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
+    state.assembling = False
     if state.as_recorded:
         _context_assembled(state, event)
-        return
+    elif state.in_epochs:
+        _layout_assembled(state, event)
+    else:
+        _selection_assembled(state, event)
+
+
+def _selection_assembled(state: State, event: e.PromptAssembled) -> None:
+    """Fold a prompt that was selected at its turn."""
     state.assembled = state.resident
     state.assembled_last = tuple(state.arrivals)
-    state.assembled_directory = state.present - len(state.resident) if event.directory_tokens else 0
+    state.assembled_directory = _hidden(state, event)
     memo = state.index.memo if state.index else None
     if memo is not None and memo[0] == event.digest:
         state.assembled_tags = memo[1]
@@ -282,6 +316,20 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
         state.pages[page_id].last_used = state.turn
     if state.index is not None:
         advance(state, state.index, arrived)
+
+
+def _layout_assembled(state: State, event: e.PromptAssembled) -> None:
+    """Fold a prompt that grew at its end, or was laid out anew."""
+    placing.assembled(state, event)
+    state.assembled_directory = _hidden(state, event)
+    for page_id in state.arrivals:
+        state.pages[page_id].last_used = state.turn
+    _assembled(state)
+
+
+def _hidden(state: State, event: e.PromptAssembled) -> int:
+    """The pages that the directory line counts; 0 where there is none."""
+    return state.present - len(state.resident) if event.directory_tokens else 0
 
 
 def _assembled(state: State) -> None:
@@ -298,36 +346,6 @@ def _context_assembled(state: State, event: e.PromptAssembled) -> None:
     state.assembled_last, state.assembled_tags, state.assembled_directory = (), (), 0
     state.chain, state.epoch = event.digest, event.epoch
     _assembled(state)
-
-
-DIRECTORY: Final = ""
-"""Stands for the directory line among page ids in rendered order."""
-
-
-def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
-    """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
-    place = state.places.__getitem__
-    arrived = [page_id for page_id in last if page_id in levels]
-    order = sorted(levels.keys() - arrived if arrived else levels, key=place)
-    if directory:
-        order.append(DIRECTORY)
-    if len(arrived) > 1:
-        arrived.sort(key=place)
-    order.extend(arrived)
-    return order
-
-
-def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], directory: int) -> tuple[str, ...]:
-    """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
-    pages = state.pages
-    return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
-
-
-def tags_of_prompt(state: State) -> tuple[str, ...]:
-    """Content of the prompt that was assembled last, in its order; pages have to be as they were then."""
-    if not state.as_recorded:
-        return state.assembled_tags
-    return tuple([state.pages[page_id].tags[rank] for page_id, rank in state.assembled.items()])
 
 
 def _prompt_rendered(state: State, event: e.PromptRendered) -> None:
@@ -463,6 +481,8 @@ def _boundary_reached(state: State, event: e.BoundaryReached) -> None:
         state.boundary_version = state.version
     if state.as_recorded:
         recorded.taken_out(state, event)
+    elif state.in_epochs:
+        state.cut = state.cut or lifecycle.cuts(state, event)
     if event.cut is Cut.REWIND:
         for page_id in event.left:
             _set_aside(state, state.pages[page_id])

@@ -31,6 +31,7 @@ class Index:
     """The steps of all pages but arrivals, sorted; `turn` is the turn that the next assembly belongs to.
 
     `memo` holds what the last assembly found out and its fold needs again: (digest, tags in rendered order).
+    `waiting` are pages that were not ranked when they changed, for whoever keeps the index to put or drop.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Index:
         "memo",
         "steps",
         "turn",
+        "waiting",
     )
 
     def __init__(self, key: Key, order: Order | None, recency_weight: int, turn: int) -> None:
@@ -64,6 +66,7 @@ class Index:
         self.turn = turn
         self.steps: list[Step] = []
         self.memo: tuple[str, tuple[str, ...]] | None = None
+        self.waiting: dict[str, None] = {}
         self._entries: dict[str, list[Step]] = {}
         self._calendar: dict[int, dict[str, None]] = {}
         self._due: dict[str, int] = {}

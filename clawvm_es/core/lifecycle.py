@@ -149,6 +149,8 @@ def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None])
         named = dict.fromkeys(reached.pages)
         for page_id in resident:
             evidence = state.pages[page_id].page_type is PageType.EVIDENCE
+            if state.in_epochs and page_id in state.required:
+                continue  # it would stand in the layout all the same
             if page_id in named or (not named and evidence and reached.cut is None):
                 yield page_id, state.required.get(page_id, ABSENT)
 
@@ -157,6 +159,16 @@ def _moves(state: State, reached: e.BoundaryReached) -> bool:
     """Tell whether a boundary moves pages that it does not destroy."""
     told = reached.trigger is Trigger.RECORDED and reached.cut is not None
     return not told or reached.boundary is Boundary.RESET or RULES[state.profile.rule].compacts
+
+
+def cuts(state: State, reached: e.BoundaryReached) -> bool:
+    """Tell whether the prompt after a boundary cannot begin with the one before, where a policy pages in epochs.
+
+    What a pruning takes out stands on as stale tokens, unless it is much (`core.epochs`).
+    """
+    if reached.cut is Cut.REWIND:
+        return any(page_id in state.copies for page_id in reached.left)
+    return reached.boundary in _EVERYTHING and _moves(state, reached)
 
 
 def _summary(state: State, lost: Mapping[str, None]) -> Mapping[str, int]:

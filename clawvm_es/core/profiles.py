@@ -40,8 +40,8 @@ REUSE_WEIGHTS: Final = attrs.evolve(
 )
 """Weights of likely need, as measured on recorded coding sessions; pins, plans and scopes add to it."""
 
-CLAWVM: Final = Profile(
-    name="clawvm",
+CLAWVM_TURN: Final = Profile(
+    name="clawvm_turn",
     version=2,
     capabilities=CONTRACT,
     rule=Rule.REUSE,
@@ -59,15 +59,38 @@ CLAWVM: Final = Profile(
     write_price=0,
     ttl_s=0,
 )
-"""The contract, and what is above the floors ranked by how likely it is needed again."""
+"""The contract, and what is above the floors ranked by how likely it is needed again, anew at every turn."""
+
+
+def in_epochs(base: Profile) -> Profile:
+    """`base` that selects only at epochs; the prices are Anthropic's for a cache of five minutes.
+
+    Marks and threshold were chosen by simulation on recorded coding sessions.
+    """
+    return attrs.evolve(
+        base,
+        paging=Paging.EPOCHS,
+        low_permille=375,
+        cold_low_permille=125,
+        rent_permille=3_000,
+        read_price=100,
+        write_price=1_250,
+        ttl_s=300,
+    )
+
+
+CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=3)
+"""The same ranking in epochs, between which the prompt only grows, so that a provider's cache serves it."""
 CLAWVM_PAPER: Final = attrs.evolve(
-    CLAWVM, name="clawvm_paper", version=1, rule=Rule.HULL, order=Order.DENSITY, weights=PAPER_WEIGHTS
+    CLAWVM_TURN, name="clawvm_paper", version=1, rule=Rule.HULL, order=Order.DENSITY, weights=PAPER_WEIGHTS
 )
 """The paper's policy: the contract, with its weights, and hulls in density order."""
 CLAWVM_RANK: Final = attrs.evolve(CLAWVM_PAPER, name="clawvm_rank", order=Order.RANK)
 """The same with steps taken by gain, not by gain per token."""
-LRU: Final = attrs.evolve(CLAWVM_PAPER, name="lru", rule=Rule.RECENCY)
+LRU_TURN: Final = attrs.evolve(CLAWVM_PAPER, name="lru_turn", rule=Rule.RECENCY)
 """All of ClawVM's structure; what is above the floors is ranked by recency alone."""
+LRU: Final = attrs.evolve(in_epochs(LRU_TURN), name="lru", version=2)
+"""The same in epochs."""
 RETRIEVAL: Final = attrs.evolve(
     CLAWVM_PAPER, name="retrieval", capabilities=(Capability.SCORING,), rule=Rule.RETRIEVAL, top_k=8
 )
@@ -89,7 +112,7 @@ is retrieved for a message of the user is added."""
 
 
 RECORDED: Final = attrs.evolve(
-    CLAWVM,
+    CLAWVM_TURN,
     name="recorded",
     version=1,
     capabilities=(Capability.STAGING, Capability.RECALL_OUTCOME),
@@ -114,7 +137,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
-            *(CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, RECORDED),
+            *(CLAWVM, CLAWVM_TURN, CLAWVM_PAPER, CLAWVM_RANK, LRU, LRU_TURN, RECORDED),
             *(each for base in _BASELINES for each in (base, fixed(base))),
         )
     }

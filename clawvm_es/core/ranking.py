@@ -1,4 +1,7 @@
-"""The part of a state that the selection index holds: each page's score, its steps, and since when its age counts."""
+"""The part of a state that the selection index holds: each page's score, its steps, and since when its age counts.
+
+Where a policy pages in epochs nothing is ranked between them: what changed waits until the index is asked for.
+"""
 
 from __future__ import annotations
 
@@ -45,10 +48,24 @@ def scored(state: State, page: Page) -> int:
 
 
 def index_of(state: State) -> Index:
-    """The selection index of `state`, built from scratch where it has none."""
+    """The selection index of `state`, built from scratch where it has none, brought up to date where it waited."""
     if state.index is None:
         state.index = build_index(state)
+    elif state.in_epochs:
+        _bring_up(state, state.index)
     return state.index
+
+
+def _bring_up(state: State, index: Index) -> None:
+    """Rank what changed since the last epoch, and what is older by now; arrivals go on waiting."""
+    index.waiting.update(dict.fromkeys(index.advance(state.turn + 1)))
+    for page_id in index.waiting:
+        page = state.pages[page_id]
+        if page_id in state.arrivals or not state.holdable(page):
+            index.drop(page_id)
+        else:
+            put(state, index, page)
+    index.waiting = {page_id: None for page_id in index.waiting if page_id in state.arrivals}
 
 
 def build_index(state: State) -> Index:
@@ -59,6 +76,8 @@ def build_index(state: State) -> Index:
     for page in state.pages.values():
         if page.page_id not in state.arrivals:
             put(state, index, page)
+    if state.in_epochs:
+        index.waiting = dict.fromkeys(state.arrivals)
     return index
 
 
@@ -95,11 +114,19 @@ def in_full(page: Page, base: int) -> Hull:
 
 def reindex(state: State, page: Page) -> None:
     """Let the index, where there is one, know that a page's rank changed; arrivals stand outside it."""
-    if state.index is not None and page.page_id not in state.arrivals:
+    if state.index is None:
+        return
+    if state.in_epochs:
+        state.index.waiting[page.page_id] = None
+    elif page.page_id not in state.arrivals:
         put(state, state.index, page)
 
 
 def unindex(state: State, page: Page) -> None:
     """Take a page out of the index, where there is one."""
-    if state.index is not None:
+    if state.index is None:
+        return
+    if state.in_epochs:
+        state.index.waiting[page.page_id] = None
+    else:
         state.index.drop(page.page_id)

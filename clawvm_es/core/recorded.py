@@ -19,9 +19,9 @@ LAW-RECORDED-3: the decisions of a turn follow what was appended or cut since th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from hashlib import sha256
+from collections.abc import Iterator, Mapping
 
+from clawvm_es.core.layout import chained
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, Cut, EpochTrigger, FaultReason, FaultType
@@ -74,12 +74,6 @@ def _lost_rules(state: State) -> Iterator[e.FaultObserved]:
         if page.page_type is PageType.BOOTSTRAP:
             fault, reason = FaultType.POST_COMPACTION_BOOTSTRAP, FaultReason.ABSENT_AFTER_BOUNDARY
         yield e.FaultObserved(fault, reason, page_id, evidence=(page.written_version, state.boundary_version))
-
-
-def chained(chain: str, changes: Iterable[str]) -> str:
-    """The digest of a context after some changes: of the digest before and what was appended or taken out."""
-    told = list(changes)
-    return sha256("\n".join([chain, *told]).encode()).hexdigest() if told else chain
 
 
 def leaving(state: State, reached: e.BoundaryReached) -> tuple[str, ...]:

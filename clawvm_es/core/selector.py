@@ -83,13 +83,10 @@ def require(state: State, turn: TurnBegan) -> tuple[Selection, tuple[str, ...]]:
     """Phase 1: the selection with what must stand in it, and the arrivals that stand in it below full."""
     assert state.opened is not None
     selection = _fixed_region(state, turn, state.opened.directory_tokens)
-    if _FLOORS in state.capabilities:
-        _install_floors(state, selection)
-    elif state.keeps_bootstrap:
-        _install_bootstrap(state, selection)
+    install_floors(state, selection)
     if RULES[state.profile.rule].keeps:
         _install_context(state, selection)
-    return selection, _install_arrivals(state, selection)
+    return selection, install_arrivals(state, selection)
 
 
 def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
@@ -103,6 +100,14 @@ def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
     selection = Selection({}, 0, 0)
     selection.pressure.append(InvariantPressureObserved(PressureReason.FLOORS, required, state.budget_tokens))
     return selection
+
+
+def install_floors(state: State, selection: Selection) -> None:
+    """Install the floors of required pages, as far as the policy keeps floors."""
+    if _FLOORS in state.capabilities:
+        _install_floors(state, selection)
+    elif state.keeps_bootstrap:
+        _install_bootstrap(state, selection)
 
 
 def _install_floors(state: State, selection: Selection) -> None:
@@ -149,19 +154,19 @@ def _install_context(state: State, selection: Selection) -> None:
     kept = [state.pages[page_id] for page_id in state.resident if page_id not in state.rewritten]
     for page in sorted(kept, key=lambda page: -page.number):
         page_id, rank = page.page_id, state.resident[page.page_id]
-        cost = _above_floor(selection, page, rank)
+        cost = above_floor(selection, page, rank)
         if page_id not in selection.settled and 0 <= cost <= selection.rest:
             selection.levels[page_id] = rank
             selection.rest -= cost
 
 
-def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
+def install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
     """Install what is new and return those that stand below full."""
     if not state.arrivals:
         return ()
     levels, settled = selection.levels, selection.settled
     pages = [state.pages[page_id] for page_id in state.arrivals if page_id not in settled]
-    full = sum([_above_floor(selection, page, FULL) for page in pages])
+    full = sum([above_floor(selection, page, FULL) for page in pages])
     share = selection.rest if RULES[state.profile.rule].keeps else selection.rest // 2  # which has no phase 2
     if full <= share:
         for page in pages:
@@ -172,7 +177,8 @@ def _install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
     return _degrade_arrivals(state, selection, pages, full, share)
 
 
-def _above_floor(selection: Selection, page: Page, rank: int) -> int:
+def above_floor(selection: Selection, page: Page, rank: int) -> int:
+    """Return the tokens that a page at a rank has beyond those it is held at."""
     return page.tokens[rank] - page.tokens[selection.levels.get(page.page_id, ABSENT)]
 
 
@@ -196,7 +202,7 @@ def _degrade_arrivals(
     available = selection.rest
     for page in sorted(pages, key=lambda p: (p.page_id not in state.required, p.tokens[ranks[p.page_id]], -p.number)):
         rank = ranks[page.page_id]
-        if _above_floor(selection, page, rank) <= selection.rest:
+        if above_floor(selection, page, rank) <= selection.rest:
             selection.install(page, rank, _ARRIVAL)
         else:
             out.append(page.page_id)
@@ -263,7 +269,7 @@ def _install_retrieved(state: State, selection: Selection, page_ids: Iterable[st
     """Install what a retriever found, in full, in its order, as far as it fits; arrivals keep their share."""
     for page_id in page_ids:
         page = state.pages[page_id]
-        cost = _above_floor(selection, page, FULL)
+        cost = above_floor(selection, page, FULL)
         if page_id in state.arrivals or selection.levels.get(page_id) == FULL or not state.holdable(page):
             continue
         if cost <= selection.rest:

@@ -15,7 +15,7 @@ import attrs
 from clawvm_es.core.index import Index
 from clawvm_es.core.utility import Hull
 from clawvm_es.model.events import SessionOpened
-from clawvm_es.model.facts import Need, OnPressure, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
+from clawvm_es.model.facts import Entry, Need, OnPressure, RejectReason, ResourceClass, ReturnStatus, UpdateFacts
 from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, Author, Origin, PageType, Pin, Scope
 from clawvm_es.model.profile import Capability, Order, Paging, Profile, Rule, Weights
 
@@ -69,6 +69,16 @@ class Page:
     def full_tokens(self) -> int:
         """Tokens of the full level."""
         return self.tokens[FULL]
+
+
+@attrs.frozen
+class Content:
+    """One content of a page, as far as a prompt shows it; bodies are by rank."""
+
+    page_type: PageType
+    author: Author
+    bodies: tuple[str | None, ...]  # commitments
+    source: str | None  # commitment
 
 
 @attrs.frozen
@@ -132,6 +142,7 @@ class State:
     keeps_floors: bool = False  # whether it has the mechanism of floors
     keeps_bootstrap: bool = False  # or that of the floors of bootstrap pages alone
     as_recorded: bool = False  # whether the prompt is what the harness itself held
+    in_epochs: bool = False  # whether it only grows between epochs
     budget_tokens: int = 0
     declared_budget: int = 0  # what the harness opened the session with, or adopted; set_budget leaves it
     on_pressure: OnPressure = OnPressure.DEGRADE
@@ -151,20 +162,31 @@ class State:
     assembled_tags: tuple[str, ...] = ()  # what stood in it, in rendered order
     assembled_directory: int = 0  # how many pages its directory line counted; 0: it had none
     assembled_fixed: int = -1
+    assembled_region: str | None = None  # commitment to the fixed region, the last that is known
+    assembled_model: int | None = None  # the model that was asked, the last that is known
+    assembled_budget: int = 0
     assembled_version: int = 0
+    assembling: bool = False  # whether a turn began and its prompt is not assembled yet
     rewritten: dict[str, None] = attrs.field(factory=dict)  # pages with new content since then
     boundary_version: int = 0  # of the compaction or reset since then, else 0
 
     layout: dict[int, int] = attrs.field(factory=dict)  # under `recorded`: place in the context → tokens of the copy
-    copies: dict[str, tuple[int, ...]] = attrs.field(factory=dict)  # page id → places, the newest copy last
     asked: dict[int, int] = attrs.field(factory=dict)  # call → place of its arguments
     thought: dict[int, int] = attrs.field(factory=dict)  # version of an answer → place of what the model thought
+    entries: dict[int, Entry] = attrs.field(factory=dict)  # in epochs: place in the layout → what stands there
+    standing: dict[str, int] = attrs.field(factory=dict)  # resident page → place of its newest entry
+    superseded: dict[tuple[str, int], Content] = attrs.field(factory=dict)  # (page id, version) of older copies
+    below: dict[str, None] = attrs.field(factory=dict)  # required pages whose newest content is below its floor
+    stale: int = 0  # tokens of entries that stand for no page any more
+    pruned: int = 0  # of them, those that boundaries took out since the last assembly
+    rent: int = 0  # paid since the epoch began, in permille of the price of an input token
+    copies: dict[str, tuple[int, ...]] = attrs.field(factory=dict)  # page id → places, the newest copy last
     appended: int = 0  # places given so far
     sent: int = 0  # tokens of all copies
     prefix: int = 0  # of them, those before the first one that left since the last assembly
-    cut: bool = False  # whether any left since then
+    cut: bool = False  # whether the next prompt cannot begin with the one before
     chain: str = EMPTY  # digest of the context, which covers what was appended and taken out, in order
-    epoch: int = 0  # assemblies that did not begin with the one before
+    epoch: int = 0  # prompts that did not begin with the one before
 
     turn_needs: dict[frozenset[str], None] = attrs.field(factory=dict)
     rendered_version: int = 0
@@ -202,10 +224,22 @@ class State:
 
     @property
     def fill_permille(self) -> int:
-        """Fill of the context by the pages in it and those about to be, in permille of the budget."""
+        """Fill of the context by the pages in it and those about to be, in permille of the budget.
+
+        Where the policy pages in epochs, the fixed region and copies that are out of date count too.
+        """
+        if self.in_epochs:
+            new = sum(
+                [self.pages[page_id].full_tokens for page_id in self.arrivals if not self.stands(page_id, FULL)]
+            )
+            return (max(self.assembled_fixed, 0) + self.sent + new) * 1000 // max(1, self.budget_tokens)
         held = {page_id: self.pages[page_id].tokens[rank] for page_id, rank in self.resident.items()}
         held.update({page_id: self.pages[page_id].full_tokens for page_id in self.arrivals})
         return sum(held.values()) * 1000 // max(1, self.budget_tokens)
+
+    def stands(self, page_id: str, rank: int) -> bool:
+        """Tell whether the newest content of a page is in the prompt at a rank or above."""
+        return self.resident.get(page_id, ABSENT) >= rank and page_id not in self.rewritten
 
     def can(self, capability: Capability) -> bool:
         """Tell whether the session's policy has a mechanism."""

@@ -17,6 +17,7 @@ Some policies have no steps: see `model.profile.Rule`.
 | no_utility | its score is 0 |
 | not_reached | the pass ended before its next step |
 | left | under `recorded`: the harness took it out |
+| not_reconsidered | between epochs nothing is selected: `history.why` tells of the last one |
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from typing import TypeAlias
 
 import attrs
 
+from clawvm_es.core import epochs
+from clawvm_es.core.epochs import Plan
 from clawvm_es.core.index import Step, priority_of
 from clawvm_es.core.ranking import recency_weight, score_of, since
 from clawvm_es.core.reuse import NEAR, NEARNESS
@@ -72,6 +75,7 @@ class Stop(StrEnum):
     NO_UTILITY = "no_utility"
     NOT_REACHED = "not_reached"
     LEFT = "left"
+    NOT_RECONSIDERED = "not_reconsidered"
 
 
 @attrs.frozen
@@ -167,11 +171,15 @@ class Account:
 
 @attrs.frozen
 class Traced:
-    """One assembly explained: its selection, where its tokens went, and every page of the session, by number."""
+    """One assembly explained: its selection, where its tokens went, and every page of the session, by number.
+
+    `plan` says of a policy that pages in epochs whether it began one, and why.
+    """
 
     selection: Selection
     account: Account
     candidates: tuple[Candidate, ...]
+    plan: Plan | None = None
 
 
 @attrs.define
@@ -186,6 +194,7 @@ class Watcher:
         """Hand on each step, and note after it whether it was taken."""
         levels, rest = selection.levels, selection.rest
         self.installed, self.ordered = dict(levels), list(steps)
+        self.offers.clear()  # an epoch that has no room for what arrives selects twice
         closed: set[str] = set()
         for place, step in enumerate(self.ordered, 1):
             page_id = step[3][0]
@@ -219,13 +228,35 @@ def _offer(place: int, step: Step, outcome: Outcome, rest: int | None) -> Offer:
 def trace(state: State, turn: TurnBegan) -> Traced:
     """Select with tracing on; `state` is the one before the turn began."""
     watcher = Watcher()
-    selection = select(state, turn, watcher.watch)
-    installed = selection.levels if watcher.installed is None else watcher.installed
+    made = epochs.plan(state, turn, watcher.watch) if state.in_epochs else None
+    selection = select(state, turn, watcher.watch) if made is None else epochs.levels_of(state, made)
+    installed = dict(selection.levels if watcher.installed is None else watcher.installed)
+    if made is not None and made.in_full:
+        installed.update((page_id, selection.levels[page_id]) for page_id in made.last)
     offers = watcher.by_page()
+    grows = made is not None and made.selection is None
     candidates = tuple(
-        _candidate(state, selection, page, tuple(offers.get(page.page_id, ()))) for page in state.pages.values()
+        _candidate(state, selection, page, tuple(offers.get(page.page_id, ())), grows)
+        for page in state.pages.values()
     )
-    return Traced(selection, _account(state, selection, turn, installed, watcher), candidates)
+    account = _account(state, selection, turn, installed, watcher)
+    if grows:
+        account = _grown(state, account, selection)
+    return Traced(selection, account, candidates, made)
+
+
+def _grown(state: State, account: Account, selection: Selection) -> Account:
+    """The account of a prompt that only grew: what was sent is kept, stale copies included."""
+    spent = dict.fromkeys(ChangeReason, 0)
+    for page_id, reason in selection.reasons.items():
+        spent[reason] += state.pages[page_id].tokens[selection.levels[page_id]]
+    return attrs.evolve(
+        account,
+        kept=state.sent,
+        floors=spent[ChangeReason.FLOOR],
+        arrivals=spent[ChangeReason.ARRIVAL],
+        hints=spent[ChangeReason.HINT],
+    )
 
 
 def _account(
@@ -262,12 +293,14 @@ def _account(
     )
 
 
-def _candidate(state: State, selection: Selection, page: Page, steps: tuple[Offer, ...]) -> Candidate:
+def _candidate(state: State, selection: Selection, page: Page, steps: tuple[Offer, ...], grows: bool) -> Candidate:
     page_id = page.page_id
     rank = selection.levels.get(page_id, ABSENT)
     refused = next((offer for offer in steps if offer.outcome is not Outcome.TAKEN), None)
     deciding = refused or (steps[-1] if steps else None)
     stop, wanted, rest = _stop(state, selection, page, rank, refused)
+    if grows and rank < FULL and state.holdable(page):
+        stop, wanted, rest = Stop.NOT_RECONSIDERED, None, None
     floor = state.required.get(page_id)
     return Candidate(
         page_id=page_id,
@@ -280,7 +313,7 @@ def _candidate(state: State, selection: Selection, page: Page, steps: tuple[Offe
         score=score_of(state, page),
         recency=recency_weight(state) * recency(state.turn + 1 - page.last_used) // 1000,
         reuse=_reuse(state, page),
-        by=_by(state, selection, page, rank, steps),
+        by=_by(state, selection, page, rank, steps, grows),
         stop=stop,
         rank=deciding.place if deciding else None,
         wanted=wanted,
@@ -297,11 +330,13 @@ def _reuse(state: State, page: Page) -> Reuse | None:
 
 
 def _by(
-    state: State, selection: Selection, page: Page, rank: int, steps: Iterable[Offer]
+    state: State, selection: Selection, page: Page, rank: int, steps: Iterable[Offer], grows: bool
 ) -> ChangeReason | Kept | None:
     """Return the reason for a page's rank."""
     if not rank:
         return None
+    if grows:
+        return selection.reasons.get(page.page_id, Kept.KEPT)
     if any(offer.outcome is Outcome.TAKEN for offer in steps):
         return selection.reasons.get(page.page_id, ChangeReason.RAISED)
     kept = RULES[state.profile.rule].compacts and rank > state.held_floor(page)

@@ -2,16 +2,18 @@
 
 Rendering is pure: the same state and bodies give the same bytes. Renderers are named and versioned; old ones
 are kept, so that every recorded prompt can be rendered again and checked against its commitment.
+
+LAW-EPOCH-1 in bytes: where a policy pages in epochs, without an epoch the layout's text is the beginning of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import attrs
 
-from clawvm_es.core.evolve import tags_of_prompt
-from clawvm_es.core.state import Page, State
+from clawvm_es.core.layout import Shown, levels_of_prompt, shown, shown_after, tail
+from clawvm_es.core.state import Content, State
 from clawvm_es.errors import JournalTooNew
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
@@ -27,17 +29,21 @@ REDACTED = "[erased]"
 
 @attrs.frozen
 class Piece:
-    """One span of a rendered prompt: a page at a level (None: the directory line) and its framed text."""
+    """One span of a rendered prompt: a page at a level (None: the directory line), its framed text and its tokens.
+
+    `content` is what the page held when it was sent, which may be an older copy of it.
+    """
 
     page_id: str | None
     level: Fidelity | None
     text: str
+    tokens: int = 0
+    content: Content | None = None
 
 
 @attrs.frozen
 class _Framed:
     text: str
-    body: bytes
     otherwise: bool  # in an older frame it is another text
 
 
@@ -67,52 +73,77 @@ class Renderer:
         self._open_all = open_all
         self._texts: Mapping[str, str] = {} if texts is None else texts
         self._framed: dict[str, _Framed] = {}
+        self._laid = (0, 0, "")  # epoch, last place and text of a layout
 
     def render(self, state: State) -> tuple[str, bytes]:
-        """The prompt that was assembled last, without the fixed region: as text, and its bytes."""
-        pieces = self._frames(state)
+        """The prompt that was assembled last, without the fixed region: its text, and what is committed to.
+
+        That is the text; where the policy pages in epochs it is the digest of the layout, which names what it shows,
+        and the tail, so that the cost of a turn follows what was appended.
+        """
+        if state.in_epochs:
+            line = self._text_of(state, tail(state))
+            return self._laid_out(state) + line, sealed(self.name, state.chain, line)
+        pieces = _all(state)
+        frames = self._frames(state, pieces)
+        self._forget(pieces)
+        text = "".join([frame.text for frame in frames])
+        return text, encode(text)
+
+    def _laid_out(self, state: State) -> str:
+        """The text of the layout; of what the prompt before held too, as it was rendered then."""
+        epoch, last, text = self._laid
+        if epoch != state.epoch or last not in state.entries:
+            last, text = 0, ""
+        new = _all(state) if not last else list(shown_after(state, last))
+        text += self._text_of(state, (piece for piece in new if piece.content is not None))
+        self._laid = (state.epoch, state.appended, text)
+        if not last:
+            self._forget(new)
+        return text
+
+    def _text_of(self, state: State, pieces: Iterable[Shown]) -> str:
+        return "".join([frame.text for frame in self._frames(state, list(pieces))])
+
+    def _forget(self, pieces: Sequence[Shown]) -> None:
+        """Keep no frames but those of a prompt, once there are many others."""
         if len(self._framed) > 4 * len(pieces) + 64:
-            self._framed = dict(zip(tags_of_prompt(state), pieces, strict=True))
-        return "".join([piece.text for piece in pieces]), b"".join([piece.body for piece in pieces])
+            self._framed = {piece.tag: self._framed[piece.tag] for piece in pieces if piece.tag in self._framed}
 
     def surplus(self, state: State, counter: TokenCounter) -> int:
         """Tokens that the prompt has beyond the counts of its pages: 0 but for pages counted in an older frame."""
-        tokens = 0
-        for tag, framed_ in zip(tags_of_prompt(state), self._frames(state), strict=True):
-            if framed_.otherwise:
-                page, rank = _page_of(state, tag)
-                assert page is not None
-                tokens += counter.count(framed_.text) - page.tokens[rank]
-        return tokens
+        if state.in_epochs and not any(frame.otherwise for frame in self._framed.values()):
+            return 0
+        pieces = _all(state)
+        framed_ = zip(pieces, self._frames(state, pieces), strict=True)
+        return sum(counter.count(frame.text) - piece.tokens for piece, frame in framed_ if frame.otherwise)
 
     def pieces(self, state: State) -> list[Piece]:
-        """The spans of the prompt that was assembled last, in rendered order."""
-        found = []
-        for tag, framed_ in zip(tags_of_prompt(state), self._frames(state), strict=True):
-            page, rank = _page_of(state, tag)
-            found.append(Piece(page.page_id if page else None, LADDER[rank] if page else None, framed_.text))
-        return found
+        """The spans of the prompt that was assembled last, in the order in which they are sent."""
+        pieces = _all(state)
+        return [
+            Piece(piece.page_id, LADDER[piece.rank], frame.text, piece.tokens, piece.content)
+            if piece.content is not None
+            else Piece(None, None, frame.text, piece.tokens)
+            for piece, frame in zip(pieces, self._frames(state, pieces), strict=True)
+        ]
 
-    def _frames(self, state: State) -> list[_Framed]:
-        """The framed pages of the prompt; texts that are not at hand are read in one go."""
+    def _frames(self, state: State, pieces: Sequence[Shown]) -> list[_Framed]:
+        """The framed pieces; texts that are not at hand are read in one go."""
         known = self._framed
-        for mapping in (state.pages, state.places):
-            load(mapping, state.assembled)
-        new = {tag: _page_of(state, tag) for tag in tags_of_prompt(state) if tag not in known}
-        names = [name for page, rank in new.values() if page for name in (page.source, page.bodies[rank]) if name]
-        bodies = self._open_all([name for name in names if name not in self._texts])
-        for tag, (page, rank) in new.items():
-            known[tag] = self._frame(page, rank, bodies)
-        return [known[tag] for tag in tags_of_prompt(state)]
+        new = {piece.tag: piece for piece in pieces if piece.tag not in known}
+        bodies = self._open_all([name for piece in new.values() for name in _names(piece) if name not in self._texts])
+        for tag, piece in new.items():
+            known[tag] = self._frame(piece, bodies)
+        return [known[piece.tag] for piece in pieces]
 
-    def _frame(self, page: Page | None, rank: int, bodies: Mapping[str, bytes]) -> _Framed:
-        if page is None:
-            line = directory_line(rank)
-            return _Framed(line, encode(line), otherwise=False)
-        frame = Frame(page.page_id, page.page_type, page.author, self._text(page.source, bodies))
-        inside = self._text(page.bodies[rank], bodies)
-        text = framed(frame, LADDER[rank], inside, self.name)
-        return _Framed(text, encode(text), framed_otherwise(frame, inside))
+    def _frame(self, piece: Shown, bodies: Mapping[str, bytes]) -> _Framed:
+        content = piece.content
+        if content is None:
+            return _Framed(directory_line(int(piece.tag)), otherwise=False)
+        frame = Frame(piece.page_id, content.page_type, content.author, self._text(content.source, bodies))
+        inside = self._text(content.bodies[piece.rank], bodies)
+        return _Framed(framed(frame, LADDER[piece.rank], inside, self.name), framed_otherwise(frame, inside))
 
     def _text(self, commitment: str | None, bodies: Mapping[str, bytes]) -> str:
         if not commitment:
@@ -123,10 +154,24 @@ class Renderer:
         return REDACTED if body is None else decode(body)
 
 
-def _page_of(state: State, tag: str) -> tuple[Page | None, int]:
-    """The page and the rank that a tag stands for; of the directory line, None and how many pages it counts."""
-    page_id, _, rest = tag.partition(".")
-    return (state.pages[page_id], int(rest.partition(".")[2])) if rest else (None, int(page_id))
+def _all(state: State) -> list[Shown]:
+    """The pieces of the prompt that was assembled last; the pages that they show are read in one go."""
+    entries = [entry.page_id for entry in state.entries.values()]
+    for mapping in (state.pages, state.places):
+        load(mapping, entries if state.in_epochs else levels_of_prompt(state))
+    return list(shown(state))
+
+
+def _names(piece: Shown) -> list[str]:
+    """The commitments whose texts a piece shows."""
+    if piece.content is None:
+        return []
+    return [name for name in (piece.content.source, piece.content.bodies[piece.rank]) if name]
+
+
+def sealed(renderer: str, layout: str, line: str) -> bytes:
+    """Bytes that the commitment to a prompt in epochs is made to: the digest of its layout, and its tail."""
+    return encode("\n".join((renderer, layout, line)))
 
 
 def renderer_of(log: EventLog, session_id: str, assembled_version: int) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
+from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import Page, State, Update
 from clawvm_es.engine.hooks import Objection, Pressed, Pressure, Report, UpdateResult
 from clawvm_es.model import events as e
@@ -98,7 +99,7 @@ def _lowest(state: State, page: Page) -> int:
 
 def lost_rules(state: State, found: Iterable[Pressure]) -> tuple[Pressed, ...]:
     """Bootstrap and constraint pages that stand below their floor."""
-    levels: Mapping[str, int] = state.assembled
+    levels = levels_of_prompt(state)
     return tuple(
         page
         for pressure in found

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import attrs
 from msgspec.structs import replace
 
+from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import Call as MadeCall
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.writeback import check
@@ -324,23 +325,35 @@ class Session:
         self._do(e.BudgetChanged(given.integer("budget in tokens", tokens, 1)), key)
 
     def assemble(
-        self, hints: Iterable[str] | None = None, fixed_tokens: int = 0, *, key: str | None = None
+        self,
+        hints: Iterable[str] | None = None,
+        fixed_tokens: int = 0,
+        *,
+        fixed: str = "",
+        model: str = "",
+        key: str | None = None,
     ) -> Prompt:
         """Begin a turn: assemble and render its prompt; `Prompt.pressure` says what did not fit.
 
-        `hints` are pages that the turn will need; by default those whose file the user or the plan names.
+        `hints` are pages that the turn will need; by default those whose file the user or the plan names. `fixed` is
+        the fixed region, or any text that is another where it is; `model` names the model that is asked. Where either
+        changes, the provider's cache holds no prefix any more, and a policy that pages in epochs begins a new one.
 
         Raises `InvariantPressure` (after the events are committed; with `prompt` and `pressure`) if a bootstrap or
         constraint page does not fit at its floor. Opened with `on_pressure="raise"`, a session raises for any
         pressure, with `"degrade"` for none.
         """
-        fixed = given.integer("fixed_tokens", fixed_tokens, 0)
+        tokens = given.integer("fixed_tokens", fixed_tokens, 0)
+        given.text("fixed", fixed), given.text("model", model)
         told = None if hints is None else given.ids("hints", hints)
         given.key(key)
 
         def build(state: State) -> Sequence[Command]:
             named = self._hints(state, key) if told is None else told
-            return (Command(e.TurnBegan(hints=named, fixed_tokens=fixed), self._clock(), HARNESS, key),)
+            region = self._shell.edge.text(fixed) if fixed else None
+            asked, name = self._observed.at(state).model(model) if model else (None, None)
+            began = e.TurnBegan(named, (), tokens, region, asked, name)
+            return (Command(began, self._clock(), HARNESS, key),)
 
         with self._shell.lock:
             outcome = self._run(build)
@@ -353,7 +366,7 @@ class Session:
             if outcome.due:
                 self._keep(Boundary.FLUSH, outcome.due)
             assembled = _first(outcome.events, e.PromptAssembled)
-            pages = {page_id: LADDER[rank] for page_id, rank in state.assembled.items()}
+            pages = {page_id: LADDER[rank] for page_id, rank in levels_of_prompt(state).items()}
             pressure = reports.pressures(state, outcome.events)
             cached, cost = reports.priced(state.profile, assembled)
             prompt = Prompt(

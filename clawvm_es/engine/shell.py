@@ -25,6 +25,7 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.core.writeback import rebased
 from clawvm_es.engine import scopes
+from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.ordinals import RecordedKeys
 from clawvm_es.engine.render import Renderer, renderer_of
 from clawvm_es.engine.retriever import Retrieval
@@ -104,6 +105,7 @@ class Shell:
         self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
         self._loaded = 0  # the version up to which the log has to be asked for keys
         self._retrieval: Retrieval | None = None
+        self._idle = Idle()
         self._reopens: bool | None = None if reopens else False  # None: not read yet
 
     # ------------------------------------------------------------------------------------- reading
@@ -131,6 +133,7 @@ class Shell:
     def _load(self) -> None:
         """Read the state of the session as it is now, its parents' part included, from the nearest snapshot."""
         self._keys, self._found = {}, ("", ())
+        self._idle = Idle()
         self._close_retriever()
         state = snapshots.state_at(self.log, self.session_id)
         self._loaded = state.version
@@ -159,6 +162,7 @@ class Shell:
         before = state.version
         for row in recorded:
             apply(state, row.data)
+            self._idle.saw(row.data, row.at_us)
             if row.idempotency_key is not None:
                 self._keys[row.idempotency_key] = row.version
             if isinstance(row.data, e.PageWritten) and self._retrieval is not None:
@@ -392,6 +396,7 @@ class Shell:
         apply(state, data)
         if command.idempotency_key is not None:
             self._keys[command.idempotency_key] = number
+        self._idle.saw(data, at)
         turn = state.turn
         stamped = [NewEvent(data, turn, at, principal, cause, command.idempotency_key)]
         for decision in events[1:]:
@@ -401,8 +406,12 @@ class Shell:
 
     def _turn(self, state: State, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
         """Assemble and render: a turn's prompt is recorded with its assembly, in the same transaction."""
+        if turn.idle_s is None:
+            self._idle.read(self.log, self.session_id, state)
+            turn = replace(turn, idle_s=self._idle.seconds())
         if state.profile.retrieves and not turn.retrieved:
-            command = attrs.evolve(command, data=replace(turn, retrieved=self._retrieve(state)))
+            turn = replace(turn, retrieved=self._retrieve(state))
+        command = attrs.evolve(command, data=turn)
         stamped = self._fold(state, command)
         if state.as_recorded:  # the harness sent a prompt of its own, whose bytes nobody kept
             self.prompt = ""

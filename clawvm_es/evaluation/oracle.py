@@ -5,10 +5,12 @@ It takes the future as an argument, so that nothing that lives in a session can 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from clawvm_es.core.assembly import conclude
-from clawvm_es.core.selector import Selection, fill, require
+from msgspec.structs import replace
+
+from clawvm_es.core import epochs
+from clawvm_es.core.selector import Selection
 from clawvm_es.core.state import State
 from clawvm_es.evaluation.workload import NeedAt, Option, Workload
 from clawvm_es.model import events as e
@@ -26,20 +28,32 @@ def future(workload: Workload) -> Mapping[int, tuple[NeedAt, ...]]:
 
 
 def decide(state: State, turn: e.TurnBegan, wanted: Iterable[Sequence[NeedAt]]) -> tuple[e.Event, ...]:
-    """Outcome of a turn when its needs and those of later turns are known, nearest turn first."""
-    return (turn, *conclude(state, turn, select(state, turn, wanted)))
+    """Outcome of a turn when its needs and those of later turns are known, nearest turn first.
+
+    An epoch raises what is needed before it ranks anything; between epochs the needs of the turn itself are hints.
+    """
+    turns = list(wanted)
+    began = replace(turn, hints=(*turn.hints, *_holders(state, turns[0] if turns else ())))
+    return (began, *epochs.assemble(state, began, lambda selection: _raised(state, selection, turns)))
 
 
-def select(state: State, turn: e.TurnBegan, wanted: Iterable[Sequence[NeedAt]]) -> Selection:
-    """Phase 1 as ever; then each need by the level that costs least more; then the session's own rule."""
-    selection, degraded = require(state, turn)
+def _holders(state: State, needs: Iterable[NeedAt]) -> Iterator[str]:
+    """For each need that no resident page meets, the page that costs least."""
+    for need in needs:
+        options = [option for option in need.options if option.page_id in state.pages]
+        if options and not any(state.stands(option.page_id, option.rank) for option in options):
+            yield min(options, key=lambda option: state.pages[option.page_id].full_tokens).page_id
+
+
+def _raised(state: State, selection: Selection, wanted: Iterable[Sequence[NeedAt]]) -> tuple[str, ...]:
+    """Raise what is needed, nearest turn first, by the level that costs least more."""
     raised: dict[str, None] = {}
     for needs in wanted:
         for need in needs:
             page_id = _raise(state, selection, need)
             if page_id is not None:
                 raised[page_id] = None
-    return fill(state, turn, selection, degraded, raised=raised)
+    return tuple(raised)
 
 
 def _raise(state: State, selection: Selection, need: NeedAt) -> str | None:

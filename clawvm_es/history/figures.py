@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import attrs
 
 from clawvm_es.core.evolve import apply
+from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import State
 from clawvm_es.journal.ports import Recorded
 from clawvm_es.model import events as e
@@ -114,7 +115,7 @@ def assemblies(recorded: Iterable[Recorded], after: int = 0) -> Iterator[Assembl
     for row in recorded:
         apply(state, row.data)
         if row.version > after and isinstance(row.data, e.PromptAssembled):
-            yield Assembly(row.turn, row.version, state.assembled)
+            yield Assembly(row.turn, row.version, levels_of_prompt(state))
 
 
 def parting(recorded: Assembly, now: Mapping[str, int]) -> Parting | None:

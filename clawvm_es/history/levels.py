@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import attrs
 
 from clawvm_es.core.evolve import apply
+from clawvm_es.core.layout import content_of
 from clawvm_es.core.pages import REGION_SHIFT
 from clawvm_es.core.state import State
 from clawvm_es.history.figures import NEED_FAULTS
@@ -206,6 +207,7 @@ class Collector:
         """`state` is the one before the first event that will be noted."""
         self._state = state
         self._open: dict[str, _Open] = {}
+        self._laid: dict[int, tuple[str, _Open]] = {}  # in epochs: place in the layout → page and run
         self._by_type = [0] * len(TYPES)
         self._touched: dict[str, None] = {}
         self._left: dict[str, tuple[int, int]] = {}
@@ -217,7 +219,9 @@ class Collector:
         self._began = self._prompt + 1
         self._since = state.version
         self.found = Levels(self._began, self._prompt, state.version, [], [], [], [], [], [], {}, {})
-        if self._prompt:
+        if self._prompt and state.in_epochs:
+            self._lay_out([*state.entries], self._began, CONTINUES)
+        elif self._prompt:
             self._arrived = tuple(state.assembled_last)
             self._settle([*state.assembled, *self._arrived], CONTINUES)
             self._touched = dict.fromkeys(page_id for page_id, _ in state.assembled.items() ^ state.resident.items())
@@ -234,6 +238,8 @@ class Collector:
         self._end_turn()
         for page_id in list(self._open):
             self._close(page_id, self._prompt)
+        for place in list(self._laid):
+            self._take_up(place, self._prompt)
         self.found.last = self._prompt
         self.found.runs.sort(key=lambda run: (run.first, run.place))
         for page_id in self._named():
@@ -248,7 +254,13 @@ class Collector:
         state = self._state
         self._before, self._prompt = self._prompt, state.turn
         now = tuple(state.assembled_last)
-        self._settle([*self._touched, *self._arrived, *now], 0)
+        if state.in_epochs:
+            self._grow(event)
+            self._settle([*self._open], 0)  # of a policy that selected at every turn
+        else:
+            for place in list(self._laid):
+                self._take_up(place, self._before)
+            self._settle([*self._touched, *self._arrived, *now], 0)
         self._arrived = now
         self._touched.clear()
         self._turn = Turn(state.turn, version, event, max(0, state.assembled_fixed), tuple(self._by_type))
@@ -273,6 +285,39 @@ class Collector:
             first = self._began if flags & CONTINUES else self._prompt
             self._open[page_id] = _Open(first, rank, tokens, place, flags | (ARRIVAL if new else 0), kind)
 
+    def _grow(self, event: e.PromptAssembled) -> None:
+        """Open runs for what a layout got, and close those of a layout that an epoch replaced."""
+        state = self._state
+        if event.trigger is not None:
+            for place in list(self._laid):
+                self._take_up(place, self._before)
+        new = range(state.appended - len(event.entries) + 1, state.appended + 1)
+        touched = dict.fromkeys([*self._touched, *(entry.page_id for entry in event.entries)])
+        for page_id in touched:
+            for place in state.copies.get(page_id, ()):
+                known = self._laid.get(place)
+                if known is not None and not known[1].flags & STALE and state.standing.get(page_id) != place:
+                    self._take_up(place, self._before)
+                    self._lay_out([place], self._prompt, 0)
+        self._lay_out(new, self._prompt, 0 if event.trigger is not None else ARRIVAL)
+
+    def _lay_out(self, places: Iterable[int], first: int, flags: int) -> None:
+        """Open a run for each of some places in the layout."""
+        state = self._state
+        for place in places:
+            entry = state.entries[place]
+            kind = TYPES.index(content_of(state, entry).page_type)
+            stale = 0 if state.standing.get(entry.page_id) == place else STALE
+            run = _Open(first, RANK[entry.level], entry.tokens, place, flags | stale, kind)
+            self._laid[place] = entry.page_id, run
+            self._by_type[kind] += entry.tokens
+
+    def _take_up(self, place: int, last: int) -> None:
+        """Close the run of a place in the layout."""
+        page_id, known = self._laid.pop(place)
+        self._by_type[known.page_type] -= known.tokens
+        self._keep(page_id, known, last)
+
     def _place(self, page_id: str) -> int:
         """The place of a page in the prompt of now."""
         state = self._state
@@ -284,6 +329,9 @@ class Collector:
     def _close(self, page_id: str, last: int) -> None:
         known = self._open.pop(page_id)
         self._by_type[known.page_type] -= known.tokens
+        self._keep(page_id, known, last)
+
+    def _keep(self, page_id: str, known: _Open, last: int) -> None:
         if last >= known.first:
             number = self._know(page_id)
             run = Run(number, known.first, last, known.rank, known.tokens, known.place, known.flags)

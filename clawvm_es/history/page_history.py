@@ -106,11 +106,20 @@ class _Story:
     tokens: tuple[int, ...] = (0, 0, 0, 0, 0)
     standing: tuple[int, int, int] | None = None  # (first turn, rank, tokens) of the run that goes on
     prompt: int = 0
+    began: int | None = None  # the rank before the assembly that is not done yet
+    in_epochs: bool = False
 
     def note(self, row: Recorded) -> None:
         data, page_id = row.data, self.found.page.page_id
         if isinstance(data, e.PromptAssembled):
+            self.began, self.in_epochs = None, bool(data.layout_digest)
             self._assembled(row.turn)
+        elif isinstance(data, e.TurnBegan):
+            self.began = self.rank
+        elif isinstance(data, e.SessionForked):
+            if self.in_epochs and self.began is not None:  # the fork cuts the assembly off
+                self.rank = self.began
+            self.began = None
         elif isinstance(data, e.ContentRedacted):
             if page_id in data.pages:
                 self.found.marks.append((Place.of(row), f"redacted, {data.reason}"))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import attrs
 
+from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import State
-from clawvm_es.engine.render import Piece, Renderer, renderer_of
+from clawvm_es.engine.render import Piece, Renderer, renderer_of, sealed
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import Line, read_back
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
-from clawvm_es.model.pages import Fidelity
+from clawvm_es.model.pages import LADDER, RANK, Fidelity
 from clawvm_es.observe.edge import encode
 
 _NEAR: Final = 256
@@ -132,8 +134,10 @@ def prompt_of(
     """The prompt of a state right after the event `assembled`; `rendered` is what was recorded of its bytes."""
     assert isinstance(assembled.data, PromptAssembled)
     pieces = tuple(renderer.pieces(state))
-    levels = {piece.page_id: piece.level for piece in pieces if piece.page_id and piece.level}
-    matches = None if rendered is None else _matches(log, rendered.prompt, "".join(piece.text for piece in pieces))
+    held = levels_of_prompt(state)
+    shown = dict.fromkeys(piece.page_id for piece in pieces if piece.page_id is not None)
+    levels = {page_id: LADDER[held[page_id]] for page_id in shown if page_id in held}
+    matches = None if rendered is None else _matches(log, rendered, assembled.data, pieces)
     return ShownPrompt(
         session_id,
         assembled.turn,
@@ -146,10 +150,37 @@ def prompt_of(
     )
 
 
-def _matches(log: EventLog, commitment: str, text: str) -> bool | None:
-    """Tell whether a sealed commitment was made to `text`; None where its salt is gone."""
-    stored = log.stored(commitment)
-    return None if stored is None else commitment_to(stored[0], encode(text)) == commitment
+def _matches(
+    log: EventLog, rendered: PromptRendered, assembled: PromptAssembled, pieces: Sequence[Piece]
+) -> bool | None:
+    """Tell whether a sealed commitment was made to a prompt; None where its salt is gone."""
+    stored = log.stored(rendered.prompt)
+    if stored is None:
+        return None
+    body = encode("".join(piece.text for piece in pieces))
+    if assembled.layout_digest:  # the commitment is to a digest of what the layout shows
+        if not all(_is_whole(log, name) for name in _names(pieces)):
+            return False
+        line = "".join(piece.text for piece in pieces if piece.page_id is None)
+        body = sealed(rendered.renderer, assembled.layout_digest, line)
+    return commitment_to(stored[0], body) == rendered.prompt
+
+
+def _names(pieces: Iterable[Piece]) -> Iterator[str]:
+    """The commitments whose texts a prompt shows, each once."""
+    found: dict[str, None] = {}
+    for piece in pieces:
+        if piece.content is not None and piece.level is not None:
+            found.update(
+                (name, None) for name in (piece.content.source, piece.content.bodies[RANK[piece.level]]) if name
+            )
+    return iter(found)
+
+
+def _is_whole(log: EventLog, name: str) -> bool:
+    """Tell whether the text behind a commitment is there, and the one that was committed to."""
+    stored = log.stored(name)
+    return stored is not None and stored[1] is not None and commitment_to(stored[0], stored[1]) == name
 
 
 def _check_place(log: EventLog, session_id: str, version: int | None) -> int:

@@ -54,23 +54,15 @@ def spans_of(origins: Origins, shown: ShownPrompt) -> tuple[Span, ...]:
     spans: list[Span] = []
     at_byte, at_token = 0, max(0, state.assembled_fixed)
     for piece in shown.pieces:
-        size = _tokens(state, piece, shown.assembled.directory_tokens)
         end = at_byte + len(encode(piece.text))
-        spans.append(_span(state, origins, piece, (at_byte, end), (at_token, at_token + size)))
-        at_byte, at_token = end, at_token + size
+        spans.append(_span(state, origins, piece, (at_byte, end), (at_token, at_token + piece.tokens)))
+        at_byte, at_token = end, at_token + piece.tokens
     return tuple(spans)
-
-
-def _tokens(state: State, piece: Piece, reserve: int) -> int:
-    if piece.page_id is None or piece.level is None:
-        return reserve
-    return state.pages[piece.page_id].tokens[RANK[piece.level]]
 
 
 def _span(state: State, origins: Origins, piece: Piece, at: tuple[int, int], tokens: tuple[int, int]) -> Span:
     origin, erased = None, False
-    if piece.page_id is not None and piece.level is not None:
-        page = state.pages[piece.page_id]
-        origin = origins.page(page)
-        erased = origins.text(page.bodies[RANK[piece.level]]) is None
+    if piece.page_id is not None and piece.level is not None and piece.content is not None:
+        origin = origins.page(state.pages[piece.page_id])
+        erased = origins.text(piece.content.bodies[RANK[piece.level]]) is None
     return Span(piece.page_id, piece.level, *at, *tokens, origin, erased, piece.text)

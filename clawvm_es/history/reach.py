@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from clawvm_es.core.state import State
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.forks import Forks
 from clawvm_es.journal.ports import EventLog
@@ -232,15 +233,20 @@ class Reach:
         """
         sessions = [stream for stream in self.streams() if not stream.startswith(SCOPE_PREFIX)]
         for _, state, rows in self.forks.folded(sessions):
-            shown = {page_id: None for page_id, page in state.pages.items() if self._shows(page.source, page.bodies)}
+            held = {page_id: None for page_id, page in state.pages.items() if self._shows(page.source, page.bodies)}
             for row in rows:
                 data = row.data
                 if isinstance(data, PageWritten):
-                    shown.pop(data.page_id, None)
+                    held.pop(data.page_id, None)
                     if self._shows(data.source, (level.body for level in data.levels)):
-                        shown[data.page_id] = None
-                elif isinstance(data, PromptRendered) and touches(shown, state.assembled):
+                        held[data.page_id] = None
+                elif isinstance(data, PromptRendered) and self._showed(state, held):
                     yield data.prompt
+
+    def _showed(self, state: State, held: Mapping[str, object]) -> bool:
+        """Tell whether the prompt that was assembled last showed an erased text; `held` are pages that hold one."""
+        old = {page_id for (page_id, _), old in state.superseded.items() if self._shows(old.source, old.bodies)}
+        return touches(state.copies if state.in_epochs else state.assembled, {**dict.fromkeys(old), **held})
 
     def _shows(self, source: str | None, bodies: Iterable[str | None]) -> bool:
         return source in self.erased or touches((body for body in bodies if body is not None), self.erased)

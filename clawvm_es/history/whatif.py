@@ -16,12 +16,15 @@ from itertools import product
 from typing import Literal
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.budget import RECORDED_BUDGET
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply, override
+from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.profiles import without
 from clawvm_es.core.state import State
+from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import UsageError
 from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
@@ -185,24 +188,26 @@ def _run(
     recorded = assemblies(rows, after)
     was = next(recorded, None)
     state, feed = State(), Refeed(setting.profile, setting.budget_tokens)
+    idle = Idle(0, 0)
     for row in rows[:after]:
         apply(state, row.data)
+        idle.saw(row.data, row.at_us)
     if after:
         override(state, setting.profile, setting.budget_tokens)
     collector = Collector(state) if keep else None
-    for version, given, events in _decided(rows[after:], state, feed, texts, report):
+    for version, given, events in _decided(rows[after:], state, feed, texts, idle, report):
         for event in events:
             figures.count(event)
             if collector is not None:
                 collector.note(event, version)
         if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
-            parted = parting(was, state.assembled)
+            parted = parting(was, levels_of_prompt(state))
             was = next(recorded, None)
     return figures, parted, None if collector is None else collector.end()
 
 
 def _decided(
-    rows: Iterable[Recorded], state: State, feed: Refeed, texts: _Texts, report: Callable[[], None]
+    rows: Iterable[Recorded], state: State, feed: Refeed, texts: _Texts, idle: Idle, report: Callable[[], None]
 ) -> Iterator[tuple[int, e.Input, tuple[e.Event, ...]]]:
     """Each input as it is given to a run, after its recorded version, with its events, which `state` has folded."""
     for row in rows:
@@ -210,6 +215,9 @@ def _decided(
             continue
         report()
         given = feed.given(state, row.data, partial(texts.retrieved, row))
+        if isinstance(given, e.TurnBegan) and given.idle_s is None:  # older schemas do not say it
+            given = replace(given, idle_s=idle.seconds())
+        idle.saw(row.data, row.at_us)
         if given is None:
             continue
         due = feed.due(state, given) if isinstance(given, e.TurnBegan) else None
@@ -225,7 +233,8 @@ def events_under(
 ) -> Iterator[e.Event]:
     """The events of a session's inputs, decided from the beginning under another setting; `open_` gives texts."""
     texts = _Texts(rows, open_)
-    for _, _, events in _decided(rows, State(), Refeed(setting.profile, setting.budget_tokens), texts, lambda: None):
+    feed, idle = Refeed(setting.profile, setting.budget_tokens), Idle(0, 0)
+    for _, _, events in _decided(rows, State(), feed, texts, idle, lambda: None):
         yield from events
 
 

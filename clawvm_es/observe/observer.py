@@ -229,7 +229,9 @@ class Observer:
         """A turn, its answer, the calls in it, and its text; they and the results of the calls are one group."""
         group = self.known.groups if step.continued else self.known.groups + 1
         if not step.continued:
-            yield Command(TurnBegan(hints=self.known.hints.now()), step.began_us)
+            model, name = self.model(step.model)
+            began = TurnBegan(hints=self.known.hints.now(), model=model, model_name=name)
+            yield Command(began, step.began_us)
         for data in self._answered(step, group, tells=not step.continued):
             yield Command(data, step.at_us)
 
@@ -260,10 +262,10 @@ class Observer:
 
         A model's name stands at its first occurrence.
         """
-        usage, name = step.usage, self.edge.clean(step.model)
+        usage = step.usage
+        model, name = self.model(step.model)
         thoughts = "\n\n".join(step.thinking)
         counted = usage.thinking_tokens or (self.edge.counter.count(thoughts) if thoughts else 0)
-        model = self.known.models.get(name, len(self.known.models) + 1) if name else None
         return ModelResponded(
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
@@ -271,13 +273,21 @@ class Observer:
             written_tokens=usage.written_tokens,
             thinking_tokens=counted,
             model=model,
-            model_name=self.edge.text(name) if name and name not in self.known.models else None,
+            model_name=name,
             provider=self.edge.text(step.provider) if step.provider else None,
             finish=step.finish,
             group=group,
             thinking=self.edge.text(thoughts) if thoughts else None,
             native=self.edge.text(step.native) if step.native else None,
         )
+
+    def model(self, name: str) -> tuple[int | None, str | None]:
+        """The ordinal of a model, and the commitment to its name where it is new; neither where it has no name."""
+        name = self.edge.clean(name)
+        if not name:
+            return None, None
+        known = self.known.models
+        return known.get(name, len(known) + 1), None if name in known else self.edge.text(name)
 
     def calls(self, uses: Iterable[ToolUse]) -> tuple[ToolCalled, ...]:
         """The facts of the calls of one answer."""

@@ -66,6 +66,7 @@ _PLAIN: Final[Mapping[Stop, str]] = {
     Stop.NOT_RETRIEVED: "not retrieved",
     Stop.SHARE: "all that is new had to fit in its share of what was left",
     Stop.NO_UTILITY: "no utility: nothing gives it a score",
+    Stop.NOT_RECONSIDERED: "not reconsidered since the last epoch",
 }
 
 

@@ -34,6 +34,7 @@ from clawvm_es.model.facts import (
 )
 from clawvm_es.model.pages import Author, Fidelity, PageType, Pin, Scope
 from clawvm_es.model.profile import Capability, Order, Rule
+from tests.core.plain_epochs import EpochsPart
 
 LEVELS = [Fidelity.ABSENT, Fidelity.POINTER, Fidelity.STRUCTURED, Fidelity.COMPRESSED, Fidelity.FULL]
 QUALITY = {0: 0, 1: 100, 2: 450, 3: 750, 4: 1000}
@@ -182,7 +183,7 @@ class Copy:
         return self.page_id.partition(" ")[0] if " " in self.page_id else "page"
 
 
-class Plain:
+class Plain(EpochsPart):
     """The model: pages, calls and updates by number, and everything that was written, in order."""
 
     def __init__(self) -> None:
@@ -211,6 +212,7 @@ class Plain:
         self.context: list[Copy] = []  # as recorded: all that stands, older copies of pages included
         self.sent: list[Copy] = []  # the same as of the last prompt
         self.chain, self.epoch, self.cut = sha256(b"").hexdigest(), 0, False
+        self.start()
 
     # --------------------------------------------------------------------------------------- decisions
 
@@ -347,6 +349,8 @@ class Plain:
     def _prompt(self, data: e.TurnBegan) -> list[e.Decision]:
         if self.recorded:
             return self._as_recorded(data)
+        if self.in_epochs:
+            return self._in_epochs(data)
         plan = self.plan(data)
         return [*self._changes(plan), self._assembled(plan, data), *plan.pressure, *self._short(plan)]
 
@@ -405,13 +409,14 @@ class Plain:
             self._spend(plan)
         return plan
 
+    @staticmethod
+    def new_plan(rest: int, directory: int = 0) -> Plan:
+        """A prompt in the making."""
+        return Plan(rest, directory)
+
     def _required(self, data: e.TurnBegan) -> Plan:
         """The fixed region, the directory line where it fits beside the floors, and the floors that are kept."""
-        wanted = sorted(
-            (page for page in self.pages.values() if page.required),
-            key=lambda page: (KEPT_FIRST.get(page.written.page_type, 3), page.number),
-        )
-        floors = sum(page.sizes[page.floor] for page in wanted)
+        floors = sum(page.sizes[page.floor] for page in self.pages.values() if page.required)
         plan = Plan(self.budget - data.fixed_tokens)
         if plan.rest < 0:
             needs = data.fixed_tokens + floors
@@ -420,6 +425,15 @@ class Plain:
         elif self.has(Capability.RESOLUTION) and self.opened.directory_tokens + floors <= plan.rest:
             plan.directory = self.opened.directory_tokens
             plan.rest -= plan.directory
+        return self._floors(plan)
+
+    def _floors(self, plan: Plan) -> Plan:
+        """The floors that are kept, in the declared order where not all of them fit."""
+        wanted = sorted(
+            (page for page in self.pages.values() if page.required),
+            key=lambda page: (KEPT_FIRST.get(page.written.page_type, 3), page.number),
+        )
+        floors = sum(page.sizes[page.floor] for page in wanted)
         lost = self.boundary > 0 and self.has(Capability.FLOORS) and not self.has(Capability.BOUNDARY_FLOORS)
         if not self.has(Capability.FLOORS):
             bootstrap = [page for page in wanted if page.written.page_type is PageType.BOOTSTRAP]
@@ -774,6 +788,8 @@ class Plain:
         evidence = page.written.page_type is PageType.EVIDENCE
         pruned = page.id in data.pages if data.pages else evidence
         if data.boundary is Boundary.PRUNE and pruned:
+            if page.required and self.in_epochs:
+                return 4
             return page.floor if page.required else 0
         return 4
 
@@ -841,9 +857,12 @@ class Plain:
         self.budget = event.budget_tokens
 
     def _see_settings_adopted(self, event: e.SettingsAdopted | e.SessionForked) -> None:
-        was = self.recorded
+        was, paged = self.recorded, self.in_epochs
         self.profile = event.profile or self.profile
         self.budget = event.budget_tokens or self.budget
+        if paged is not self.in_epochs:
+            self._enters_or_leaves()
+        self.forced = (self.forced or event.profile is not None) and self.in_epochs
         if was is self.recorded:
             return
         for page in self.pages.values():
@@ -859,11 +878,15 @@ class Plain:
 
     def _see_turn_began(self, event: e.TurnBegan) -> None:
         self.turn += 1
-        self.met, self.fixed = [], event.fixed_tokens
+        self.forced = self.in_epochs and (self.forced or self._lost(event))
+        self.met, self.fixed, self.assembling = [], event.fixed_tokens, True
+        self.region, self.model = event.fixed or self.region, event.model or self.model
 
     def _see_page_written(self, event: e.PageWritten) -> None:
         known, dirty = self.pages.get(event.page_id), event.page_type in WRITTEN_BACK
         kept = known is not None and known.written.page_type is event.page_type
+        if known is not None:
+            self._rewrites(known, event)
         self.pages[event.page_id] = PlainPage(
             number=known.number if known else len(self.pages) + 1,
             written=event,
@@ -893,10 +916,12 @@ class Plain:
         _last(self.requirement, event.page_id, self.pages[event.page_id].required)
 
     def _see_page_retired(self, event: e.PageRetired) -> None:
+        self._retires(self.pages[event.page_id])
         self._gone(event.page_id)
         self.pages[event.page_id].retired = True
 
     def _see_content_redacted(self, event: e.ContentRedacted) -> None:
+        self._erases(event)
         for page_id in event.pages:
             self._gone(page_id)
             self.pages[page_id].redacted = True
@@ -910,12 +935,17 @@ class Plain:
         self.resident.pop(event.page_id, None)
         if event.after is not Fidelity.ABSENT:
             self.resident[event.page_id] = LEVELS.index(event.after)
-        elif any(copy.page_id == event.page_id for copy in self.context):
+        elif not self.assembling:
+            self._goes_stale(event)
+        if event.after is Fidelity.ABSENT and any(copy.page_id == event.page_id for copy in self.context):
             self.context = [copy for copy in self.context if copy.page_id != event.page_id]
             self.chain = sha256(f"{self.chain}\n-{event.page_id}".encode()).hexdigest()
             self.cut = True
 
     def _see_prompt_assembled(self, event: e.PromptAssembled) -> None:
+        self.assembling = False
+        if self.in_epochs:
+            self._lays_out(event)
         self.shown_before = dict(self.resident)
         if self.recorded:
             self.context += [Copy(page_id, self.pages[page_id].full) for page_id in self.arrivals]
@@ -993,6 +1023,8 @@ class Plain:
             self.boundary = self.version
         if self.recorded:
             self._take_out(event)
+        if self.in_epochs:
+            self._cuts(event)
         for page_id in event.left if event.cut is Cut.REWIND else ():
             self.pages[page_id].away = True
             for order in (self.arrivals, self.dirty, self.requirement):
@@ -1079,6 +1111,8 @@ class Plain:
         if self.recorded:
             known["context"] = (state.sent, sum(copy.tokens for copy in self.context))
             known["epoch"] = ((state.chain, state.epoch, state.cut), (self.chain, self.epoch, self.cut))
+        if self.in_epochs:
+            known.update(self._differs_in_epochs(state))
         for page in self.pages.values():
             there = state.pages[page.id]
             known[f"{page.id}.away"] = (there.away, page.away)

@@ -8,7 +8,7 @@ from hypothesis import example, settings
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, COMPACTION_HYBRID, LRU
+from clawvm_es.core.profiles import CLAWVM_PAPER, CLAWVM_TURN, COMPACTION_HYBRID, LRU_TURN
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, RANK, PageType
@@ -42,11 +42,11 @@ def turns(pages, changes, policy, directory):
 
 CROWDED = [(PageType.EVIDENCE, 200)] * 12
 """Pages whose pointers alone do not fit a small budget, so that the directory line stands for some."""
-POLICIES = st.sampled_from([CLAWVM, CLAWVM_PAPER, LRU, COMPACTION_HYBRID])
+POLICIES = st.sampled_from([CLAWVM_TURN, CLAWVM_PAPER, LRU_TURN, COMPACTION_HYBRID])
 
 
 @forall(PAGES, TURNS, POLICIES, st.sampled_from([0, 20]))
-@example(CROWDED, [(0, 40, 0), (2, 40, 0), (0, 2_000, 0), (0, 40, 0)], CLAWVM, 20)
+@example(CROWDED, [(0, 40, 0), (2, 40, 0), (0, 2_000, 0), (0, 40, 0)], CLAWVM_TURN, 20)
 @settings(max_examples=60, deadline=None)
 def test_changes_say_how_the_prompt_became_what_it_is(pages, changes, policy, directory):
     """Each page whose level differs, once: first those that leave, then the others, in the prompt's order."""
@@ -71,7 +71,7 @@ def test_changes_say_how_the_prompt_became_what_it_is(pages, changes, policy, di
 
 
 @forall(PAGES, TURNS, POLICIES, st.sampled_from([0, 20]))
-@example(CROWDED, [*[(0, 40, 0)] * 4, (2, 40, 0), (0, 40, 3)], CLAWVM, 20)
+@example(CROWDED, [*[(0, 40, 0)] * 4, (2, 40, 0), (0, 40, 3)], CLAWVM_TURN, 20)
 @settings(max_examples=60, deadline=None)
 def test_totals_are_those_of_the_pieces(pages, changes, policy, directory):
     """The fixed region, every page at its level, and what the directory line reserves whether it stands or not."""
@@ -104,7 +104,10 @@ def test_totals_are_those_of_the_pieces(pages, changes, policy, directory):
 def test_of_pages_that_are_raised_floored_and_lowered_the_reason_is_told():
     """A required page at its floor is floored, whichever way it came there; others are raised or lowered."""
     given = Given.session(
-        page(1, PageType.CONSTRAINT, 400), *(page(n, tokens=100) for n in (2, 3)), budget_tokens=1_000
+        page(1, PageType.CONSTRAINT, 400),
+        *(page(n, tokens=100) for n in (2, 3)),
+        profile=CLAWVM_TURN,
+        budget_tokens=1_000,
     )
     given.turn()
     reasons = {}

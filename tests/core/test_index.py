@@ -30,7 +30,7 @@ def session(profile=CLAWVM, budget_tokens=150) -> Given:
 
 def indexed(given: Given) -> set[str]:
     """The pages that have steps in the index."""
-    return {step[3][0] for step in given.state.index.steps}
+    return {step[3][0] for step in index_of(given.state).steps}
 
 
 DOINGS = {
@@ -53,9 +53,9 @@ def test_the_index_is_kept_as_it_would_be_built(doing, profile) -> None:
     """LAW-INDEX-1 for each thing that can happen to a page, right after it and a turn later."""
     given = session(profile)
     doing(given)
-    assert given.state.index.contents() == build_index(given.state).contents()
+    assert index_of(given.state).contents() == build_index(given.state).contents()
     given.turn()
-    assert given.state.index.contents() == build_index(given.state).contents()
+    assert index_of(given.state).contents() == build_index(given.state).contents()
 
 
 def test_what_arrives_has_no_steps_until_it_was_shown() -> None:
@@ -158,7 +158,7 @@ def test_without_scoring_the_rule_has_no_key(policy):
         given.turn()
         given.when(e.ModelResponded(needs=(need(number),)))
     given.turn()
-    steps = [page_id for *_, (page_id, _) in given.state.index.steps]
+    steps = [page_id for *_, (page_id, _) in index_of(given.state).steps]
     assert steps == sorted(steps) and set(steps) == {"p1", "p2", "p3", "p4"}
 
 
@@ -171,5 +171,5 @@ def test_steps_begin_above_the_floor_that_a_page_has_now() -> None:
         given.when(e.PagePinned("p3", pin))
         base = state.held_floor(known)
         assert (base > ABSENT) is (pin is Pin.HARD)
-        steps = [(rank, cost) for _, cost, _, (page_id, rank) in state.index.steps if page_id == "p3"]
+        steps = [(rank, cost) for _, cost, _, (page_id, rank) in index_of(state).steps if page_id == "p3"]
         assert steps == [(rank, cost) for rank, _, cost in hull(known.tokens, base)] != []

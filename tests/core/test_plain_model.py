@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from msgspec.structs import replace
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU, PROFILES, RECORDED, without
+from clawvm_es.core.profiles import (
+    CLAWVM,
+    CLAWVM_PAPER,
+    CLAWVM_RANK,
+    CLAWVM_TURN,
+    LRU,
+    PROFILES,
+    RECORDED,
+    in_epochs,
+    without,
+)
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
@@ -37,11 +48,13 @@ from tests.core.plain_model import Plain
 
 HASH = "0" * 64
 TEAM = "scope:team"
-FULL_CONTRACT = [CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU]
+SOON = attrs.evolve(in_epochs(CLAWVM_PAPER), rent_permille=50, low_permille=200)
+"""A policy whose epochs pay soon, in density order."""
+FULL_CONTRACT = [CLAWVM, CLAWVM, CLAWVM_TURN, CLAWVM_PAPER, CLAWVM_RANK, LRU, SOON]
 OTHERS = [
     *(profile for profile in PROFILES.values() if profile not in FULL_CONTRACT),
     without(RECORDED, Capability.STAGING),
-    *(without(CLAWVM, missing) for missing in CONTRACT),
+    *(without(policy, missing) for missing in CONTRACT for policy in (CLAWVM, CLAWVM_TURN)),
     *(without(policy, Capability.SCORING) for policy in (CLAWVM_PAPER, CLAWVM_RANK, LRU)),
     without(CLAWVM, *CONTRACT),
 ]
@@ -102,12 +115,12 @@ class BesideMachine(RuleBasedStateMachine):
     """A session that does everything in any order, beside the model."""
 
     policies = FULL_CONTRACT
+    budgets = st.integers(1, 900)
 
-    @initialize(
-        data=st.data(), budget=st.integers(1, 900), directory=st.sampled_from([0, 20]), misfits=st.integers(1, 4)
-    )
-    def begin(self, data, budget, directory, misfits):
+    @initialize(data=st.data(), directory=st.sampled_from([0, 20]), misfits=st.integers(1, 4))
+    def begin(self, data, directory, misfits):
         """Open the session."""
+        budget = data.draw(self.budgets)
         policy = data.draw(st.sampled_from(self.policies))
         alone = policy.flush_permille or policy.compact_permille
         self.project = None if alone else data.draw(st.sampled_from([None, TEAM]))
@@ -163,12 +176,18 @@ class BesideMachine(RuleBasedStateMachine):
         known = self.state.pages[self.known(data)[0]]
         self.beside.when(written(known.number, other or known.page_type, kept, active=active))
 
-    @rule(fixed=st.sampled_from([0, 0, 0, 30, 901]), data=st.data())
-    def turn(self, fixed, data):
+    @rule(
+        fixed=st.sampled_from([0, 0, 0, 30, 901]),
+        idle=st.sampled_from([None, 0, 300, 301]),
+        region=st.sampled_from([None, None, None, HASH]),
+        model=st.sampled_from([None, 1, 1, 2]),
+        data=st.data(),
+    )
+    def turn(self, fixed, idle, region, model, data):
         """Assemble a prompt, sometimes with hints."""
         hints = tuple(self.known(data, 3)) if self.state.pages and data.draw(st.booleans()) else ()
         found = tuple(self.known(data, 3)) if self.state.pages and data.draw(st.booleans()) else ()
-        self.beside.when(e.TurnBegan(hints=hints, retrieved=found, fixed_tokens=fixed))
+        self.beside.when(e.TurnBegan(hints, found, fixed, region, model, None, idle))
 
     @rule(times=st.sampled_from([1, 2, 3, 4, 8, 17, 65]))
     def turns(self, times):
@@ -315,9 +334,10 @@ class BesideMachine(RuleBasedStateMachine):
         found = tuple(self.known(data, 2)) if outcome is RecallOutcome.OK and self.state.pages else ()
         self.beside.when(e.RecallAnswered(self.state.recalls + 1, outcome, HASH, found, self.needs(data)))
 
-    @rule(data=st.data(), budget=st.none() | st.integers(1, 900), forks=st.booleans())
-    def adopt(self, data, budget, forks):
+    @rule(data=st.data(), forks=st.booleans())
+    def adopt(self, data, forks):
         """Go on under another policy or budget, sometimes as a fork."""
+        budget = data.draw(st.none() | self.budgets)
         alone = [policy for policy in self.policies if not (policy.flush_permille or policy.compact_permille)]
         policy = data.draw(st.none() | st.sampled_from(alone if self.project else self.policies))
         if forks:
@@ -325,10 +345,26 @@ class BesideMachine(RuleBasedStateMachine):
         elif policy or budget:
             self.beside.when(e.SettingsAdopted(policy, budget))
 
-    @rule(budget=st.integers(1, 900))
-    def budget(self, budget):
+    @rule(data=st.data())
+    def budget(self, data):
         """Change the budget."""
-        self.beside.when(e.BudgetChanged(budget))
+        self.beside.when(e.BudgetChanged(data.draw(self.budgets)))
+
+    @rule(idle=st.sampled_from([None, 301]), pages=st.lists(sizes(), min_size=1, max_size=6), waits=st.integers(0, 9))
+    def work(self, idle, pages, waits):
+        """Steps of an agent: a result, then a prompt with it, now and then after a pause; then it only talks."""
+        for kept in pages:
+            self.beside.when(written(len(self.state.pages) + 1, PageType.EVIDENCE, kept))
+            self.beside.when(e.TurnBegan(idle_s=idle))
+        for _ in range(waits):
+            self.beside.when(e.TurnBegan())
+
+
+class EpochsMachine(BesideMachine):
+    """The same with room for long epochs, under policies that page in them; by turn only for a while."""
+
+    policies = (CLAWVM, CLAWVM, SOON, SOON, LRU, CLAWVM_TURN)
+    budgets = st.integers(1_500, 3_000)
 
 
 class OthersMachine(BesideMachine):
@@ -344,8 +380,10 @@ class RecordedMachine(BesideMachine):
 
 
 TestRecorded = RecordedMachine.TestCase
-TestRecorded.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRecorded.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestEpochs = EpochsMachine.TestCase
+TestEpochs.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 TestBeside = BesideMachine.TestCase
-TestBeside.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestBeside.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestOthers = OthersMachine.TestCase
 TestOthers.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es.core.profiles import PROFILES, fixed
-from clawvm_es.model.profile import WEAK, Capability, Order, Rule
+from clawvm_es.model.profile import WEAK, Capability, Order, Paging, Rule
 
 PAPER = {"pin_hard": 2000, "pin_soft": 600, "recency": 600, "cost": 400, "boot": 1000, "plan": 800, "scope": 300}
 NOTHING = dict.fromkeys(("holds_record", "holds_result", "holds_said", "holds_told", "holds_stated", "reuse"), 0)
@@ -14,11 +14,14 @@ REUSE = {**PAPER, "recency": 0, "cost": 0, **KINDS, "reuse": 500}
 CONTRACT = tuple(each for each in Capability if each not in WEAK)
 SCORING, FLUSH, BOOTSTRAP = Capability.SCORING, Capability.FLUSH_STAGING, Capability.FIXED_BOOTSTRAP
 STAGING, RECALL = Capability.STAGING, Capability.RECALL_OUTCOME
+EPOCHS = (Paging.EPOCHS, 375, 125, 3_000, 100, 1_250, 300)
 POLICIES = {
-    "clawvm": (2, CONTRACT, Rule.REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
+    "clawvm": (3, CONTRACT, Rule.REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
+    "clawvm_turn": (2, CONTRACT, Rule.REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
     "clawvm_paper": (1, CONTRACT, Rule.HULL, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "clawvm_rank": (1, CONTRACT, Rule.HULL, Order.RANK, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
-    "lru": (1, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
+    "lru": (2, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
+    "lru_turn": (1, CONTRACT, Rule.RECENCY, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "retrieval": (1, (SCORING,), Rule.RETRIEVAL, Order.DENSITY, {**PAPER, **NOTHING}, (8, 0, 0, 0)),
     "retrieval_cache": (1, (SCORING,), Rule.RETRIEVAL_CACHE, Order.DENSITY, {**PAPER, **NOTHING}, (8, 0, 0, 0)),
     "recorded": (
@@ -48,6 +51,19 @@ def numbers(profile):
 def test_a_policy_is_what_its_version_says(name):
     """Change a number and you have another version."""
     assert PROFILES[name].name == name and numbers(PROFILES[name]) == POLICIES[name]
+
+
+PAGED = {"clawvm": EPOCHS, "lru": EPOCHS, "recorded": (Paging.EPOCHS, 0, 0, 0, 0, 0, 0)}
+"""Name → paging, marks for a warm and a cold cache, rent, prices of reading and writing, seconds; else by turn."""
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_policy_pages_as_its_version_says(name):
+    """Two policies and the recorded one page in epochs, at the marks and prices that they were measured with."""
+    profile = PROFILES[name]
+    marks = (profile.paging, profile.low_permille, profile.cold_low_permille, profile.rent_permille)
+    prices = (profile.read_price, profile.write_price, profile.ttl_s)
+    assert (*marks, *prices) == PAGED.get(name, (Paging.TURN, 0, 0, 0, 0, 0, 0))
 
 
 def test_weak_policies_come_with_a_fixed_bootstrap_too():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.profiles import CLAWVM, COMPACTION_HYBRID, PROFILES, RECORDED
 from clawvm_es.core.tracing import Kept, Stop, trace
 from clawvm_es.errors import UsageError
@@ -222,7 +223,7 @@ def test_a_summary_can_meet_a_need_and_no_miss_is_charged_to_it():
     others.when(page(3, tokens=90))
     others.turn()
     others.turn()
-    assert others.state.assembled.get("p1") != FULL and "p2" not in others.state.assembled
+    assert others.state.resident.get("p1") != FULL and "p2" not in others.state.resident
     assert others.when(e.ModelResponded(needs=(need(1, 2),))) == (e.PageResolved("p1", NeedRule.DATA_FLOW, 10),)
 
 
@@ -234,14 +235,14 @@ def test_a_rewind_withdraws_under_every_policy_until_it_is_returned_to(policy):
     given.when(cut(Cut.REWIND, left=[1, 2], boundary=Boundary.RESET))
     assert given.state.resident == {} and given.state.present == 0 and not given.state.required
     given.turn(hints=("p2",), retrieved=("p2",))
-    assert given.state.assembled == {}
+    assert levels_of_prompt(given.state) == {}
     assert "flush_miss" not in given.faults() and "post_compaction_bootstrap" not in given.faults()
     given.when(cut(Cut.REWIND, returned=[2], boundary=Boundary.RESET))
     given.turn()
-    assert list(given.state.assembled) == ["p2"]
+    assert list(levels_of_prompt(given.state)) == ["p2"]
     given.when(page(1, PageType.BOOTSTRAP, 40))
     given.turn()
-    assert "p1" in given.state.assembled
+    assert "p1" in levels_of_prompt(given.state)
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: p.name)
@@ -298,8 +299,8 @@ def test_another_policy_goes_on_with_what_stood_and_back():
     given.when(e.SettingsAdopted(CLAWVM, 120))
     assert (given.state.present, given.state.assembled_tags) == (2, ())
     given.turn()
-    assert "p2" not in given.state.assembled
-    held = set(given.state.assembled)
+    held = set(levels_of_prompt(given.state))
+    assert "p2" not in held
     given.when(e.SettingsAdopted(RECORDED))
     given.turn()
     assert given.state.assembled == dict.fromkeys(held, FULL)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from clawvm_es.core.lifecycle import due
 from clawvm_es.core.profiles import (
     CLAWVM,
+    CLAWVM_TURN,
     COMPACTION_HYBRID,
     LRU,
     PROFILES,
@@ -72,7 +73,7 @@ def test_no_rule_exceeds_the_budget(session):
 
 def test_without_scoring_steps_come_by_page_number():
     """The oldest pages are raised first, whatever their type, size, or use."""
-    given = Given.session(profile=without(CLAWVM, Capability.SCORING), budget_tokens=700)
+    given = Given.session(profile=without(CLAWVM_TURN, Capability.SCORING), budget_tokens=700)
     for number in range(1, 7):
         given.when(page(number, tokens=300 if number % 2 else 40))
     given.turn()

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU
+from clawvm_es.core.profiles import CLAWVM_PAPER, CLAWVM_RANK, CLAWVM_TURN, LRU_TURN
 from clawvm_es.core.selector import select
 from clawvm_es.core.utility import QUALITY, hull, recency
 from clawvm_es.model import events as e
@@ -18,7 +18,7 @@ TYPES = st.sampled_from(list(PageType))
 PAGES = st.lists(st.tuples(TYPES, st.integers(1, 400)), min_size=1, max_size=9)
 
 
-def session(pages, budget, profile=CLAWVM, turns=1):
+def session(pages, budget, profile=CLAWVM_TURN, turns=1):
     """A session that wrote `pages` (type, tokens), then began `turns` turns."""
     given = Given.session(profile=profile, budget_tokens=budget)
     for number, (page_type, tokens) in enumerate(pages, 1):
@@ -28,7 +28,7 @@ def session(pages, budget, profile=CLAWVM, turns=1):
     return given
 
 
-POLICIES = st.sampled_from([CLAWVM, CLAWVM_PAPER, CLAWVM_RANK, LRU])
+POLICIES = st.sampled_from([CLAWVM_TURN, CLAWVM_PAPER, CLAWVM_RANK, LRU_TURN])
 
 
 @forall(PAGES, st.integers(1, 1500), POLICIES, st.sampled_from([1, 2, 6, 20, 70]))
@@ -93,7 +93,7 @@ def test_arrivals_come_at_full_if_they_fit_in_half_of_the_rest():
 
 def test_arrivals_are_degraded_from_the_largest_down():
     """When arrivals do not fit in half of the rest, the largest loses levels first; the rest raises it again."""
-    given = Given.session(budget_tokens=450)
+    given = Given.session(profile=CLAWVM_TURN, budget_tokens=450)
     given.when(page(1, tokens=400))
     given.when(page(2, tokens=100))
     given.turn()
@@ -112,7 +112,9 @@ def test_hinted_pages_are_raised_before_others():
 
 def test_pages_that_were_used_lately_win_under_lru():
     """Under `lru` the page used last stands in the prompt whatever its size."""
-    given = session([(PageType.EVIDENCE, 200), (PageType.EVIDENCE, 200), (PageType.EVIDENCE, 200)], 450, LRU, turns=3)
+    given = session(
+        [(PageType.EVIDENCE, 200), (PageType.EVIDENCE, 200), (PageType.EVIDENCE, 200)], 450, LRU_TURN, turns=3
+    )
     given.when(e.ModelResponded(needs=()))
     order = []
     for number in (1, 2, 3):
@@ -169,7 +171,7 @@ def test_a_small_old_page_that_is_hinted_is_raised():
 def test_the_directory_line_never_pushes_a_floor_out():
     """Where floors fit only without the directory line, the line goes."""
     given = Given()
-    given.when(opened(budget_tokens=60, directory_tokens=40))
+    given.when(opened(CLAWVM_TURN, budget_tokens=60, directory_tokens=40))
     given.when(page(1, PageType.BOOTSTRAP, 30))
     given.turn()
     assert given.of(e.InvariantPressureObserved) == []
@@ -178,7 +180,7 @@ def test_the_directory_line_never_pushes_a_floor_out():
 
 def test_steps_of_a_page_keep_their_order_in_the_index():
     """Keys rise along a hull, whatever rounding does to gains: found as an assembly over its budget."""
-    given = Given.session(budget_tokens=150)
+    given = Given.session(profile=CLAWVM_TURN, budget_tokens=150)
     kept = (Level(Fidelity.FULL, 328, "0", "t/1"), Level(Fidelity.STRUCTURED, 136, "0", "t/1"))
     kept += (Level(Fidelity.POINTER, 30, "0", "t/1"),)
     given.when(replace(page(1), levels=kept))

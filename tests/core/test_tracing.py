@@ -10,23 +10,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from clawvm_es.core.profiles import CLAWVM, PROFILES, RECORDED, RETRIEVAL, without
+from clawvm_es.core.profiles import CLAWVM_TURN, PROFILES, RETRIEVAL, without
 from clawvm_es.core.reuse import NEAR
 from clawvm_es.core.selector import select
 from clawvm_es.core.tracing import Kept, Outcome, Stop, trace
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, RetireReason, Trigger
 from clawvm_es.model.pages import LADDER, Fidelity, PageType
-from clawvm_es.model.profile import Capability, Rule, Weights
+from clawvm_es.model.profile import Capability, Paging, Rule, Weights
 from clawvm_es.testing.core import Given, page
 from tests.core.plain_model import QUALITY, Plain, nearness, recency
 from tests.core.test_selector import TYPES
 
 POLICIES = (
-    *(policy for policy in PROFILES.values() if policy is not RECORDED),  # which selects nothing
-    *(without(CLAWVM, missing) for missing in (Capability.FLOORS, Capability.SCORING)),
+    *(policy for policy in PROFILES.values() if policy.paging is Paging.TURN),
+    *(without(CLAWVM_TURN, missing) for missing in (Capability.FLOORS, Capability.SCORING)),
 )
-NOTHING = attrs.evolve(CLAWVM, weights=Weights(*[0] * 13))
+NOTHING = attrs.evolve(CLAWVM_TURN, weights=Weights(*[0] * 13))
 WRITES = st.lists(st.tuples(TYPES, st.integers(1, 400)), max_size=6)
 
 
@@ -218,7 +218,7 @@ def stops(given, **fields):
 
 def test_a_step_that_does_not_fit_tells_what_was_left():
     """The page that lost says how much it wanted and how much there was."""
-    given = Given.session(page(1, tokens=300), page(2, tokens=300), budget_tokens=450)
+    given = Given.session(page(1, tokens=300), page(2, tokens=300), profile=CLAWVM_TURN, budget_tokens=450)
     given.turn()
     one, two = trace(given.state, e.TurnBegan()).candidates
     assert (one.stop, two.stop) == (Stop.TOP, Stop.MISFIT)
@@ -253,7 +253,7 @@ def test_a_page_without_utility_and_one_that_nobody_retrieved():
 def test_the_pass_ends_after_so_many_refusals():
     """Steps behind the last refusal were never looked at, and say so."""
     given = Given()
-    given.when(replace(Given.session().state.opened, budget_tokens=100, misfits=2))
+    given.when(replace(Given.session(profile=CLAWVM_TURN).state.opened, budget_tokens=100, misfits=2))
     for number in range(1, 7):
         given.when(page(number, tokens=6000))
     given.turn()
@@ -263,7 +263,7 @@ def test_the_pass_ends_after_so_many_refusals():
 
 def test_a_hint_stands_by_hint_and_tells_what_its_next_step_wanted():
     """A hinted page is raised as far as it fits; its next step wanted more than was left then."""
-    given = Given.session(page(1, tokens=400), page(2, tokens=60), budget_tokens=230)
+    given = Given.session(page(1, tokens=400), page(2, tokens=60), profile=CLAWVM_TURN, budget_tokens=230)
     given.turn()
     one, two = trace(given.state, e.TurnBegan(hints=("p1", "p2"))).candidates
     assert (one.by, one.stop, two.by, two.stop) == (ChangeReason.HINT, Stop.MISFIT, ChangeReason.HINT, Stop.TOP)

@@ -11,7 +11,7 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.history import redecide
+from clawvm_es.history import prompt_at, redecide
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.observe.tools import Tool
@@ -151,13 +151,17 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
     assert heads[0] == heads[1]
 
 
-def test_the_rendered_prompt_is_the_one_that_was_committed_to(tmp_path):
-    """The bytes given to the caller are those that the log's salted commitment stands for."""
-    with Journal.open(":memory:", seed=7) as journal, journal.session("s", counter="lines4") as session:
+@pytest.mark.parametrize("policy", ["clawvm", "clawvm_turn"])
+def test_the_rendered_prompt_is_the_one_that_was_committed_to(policy):
+    """The log's salted commitment stands for the bytes of the prompt, or in epochs for its layout and tail."""
+    options = {"policy": policy, "counter": "lines4"}
+    with Journal.open(":memory:", seed=7) as journal, journal.session("s", **options) as session:
         session.user_says("hello")
         prompt = session.assemble()
         rendered = [row.data for row in journal.log.read("s") if isinstance(row.data, e.PromptRendered)]
-        assert rendered[0].prompt == journal.log.vault("s", 7).seal(prompt.text.encode())
+        body = prompt.text if policy == "clawvm_turn" else f"{rendered[0].renderer}\n{session.state.chain}\n"
+        assert rendered[0].prompt == journal.log.vault("s", 7).seal(body.encode())
+        assert prompt_at(journal.log, "s").matches is True
         assert rendered[0].tokens == session.state.pages["p1"].full_tokens
         assert prompt.tokens == rendered[0].tokens + limits.DIRECTORY_TOKENS  # reserved, though no line stands
 

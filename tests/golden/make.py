@@ -5,7 +5,7 @@ still open, verify and rebuild it. What is new since the version before: version
 of a fork answered; version 3 has policies without scoring, with a cache, and with thresholds of their own; version 4
 has sessions that were closed and resumed under other settings, and validators that raise; version 5 has the fields of
 layouts, exchanges, models and cuts, at their defaults; version 6 has a session as its harness had it, which was
-compacted and rewound.
+compacted and rewound; version 7 has sessions that page in epochs, with every trigger and a clock that jumps.
 """
 
 import itertools
@@ -14,6 +14,8 @@ import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM, RECORDED, without
@@ -24,16 +26,21 @@ from clawvm_es.history import end_of_turn
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, Cut, Holder, Need, NeedRule, RedactReason, Trigger
-from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.model.pages import Author, Origin, OriginKind, PageType, Pin
 from clawvm_es.model.profile import Capability
 from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v6"
+VERSION = "v7"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 NEW_COLUMNS = {
-    "sessions": ("unmet", "input_tokens", "cached_tokens", "output_tokens", "largest_tokens"),
+    "sessions": (
+        *("unmet", "input_tokens", "cached_tokens", "output_tokens", "largest_tokens"),
+        *("written_tokens", "usage_by_model", "epochs", "held_5m_tokens", "held_1h_tokens", "timed_turns"),
+        "again_tokens",
+    ),
+    "turns": ("idle_s", "written_tokens"),
     "page_table": ("first_version",),
     "updates": ("first_version", "changed_version"),
 }
@@ -144,6 +151,52 @@ def as_recorded(journal: Journal) -> None:
         session.execute(cut(Cut.REWIND, Boundary.PRUNE, returned=("p3",)), Command(e.TurnBegan(), 11))
 
 
+def in_epochs(journal: Journal) -> None:
+    """A session that begins epochs for every reason, and in between holds copies that are out of date."""
+    policy = attrs.evolve(CLAWVM, name="clawvm,rent_permille=400", rent_permille=400)
+    options = {"policy": policy, "budget_tokens": 900, "counter": "lines4", "settings": declared()}
+    with journal.session("epochs", on_pressure="degrade", **options) as session:
+        plan = session.write_page("plan", "Goal: ship\n1. [ ] build\n2. [ ] test", author="model")
+        session.write_page("constraint", "- Never push to main.")
+        for number in range(4):
+            session.user_says(f"question {number} " + "words " * 40)
+            session.assemble(fixed_tokens=20, fixed="You are careful.", model="one")
+            session.observe_model("answer " * 30)
+        session.write_page("plan", "Goal: ship\n1. [x] build\n2. [ ] test", author="model", page_id=plan)
+        session.assemble(fixed_tokens=20, fixed="You are careful.", model="one")
+        session.execute(Command(e.ModelResponded(), 100_000_000))
+        session.user_says("a question after a while", key="late")
+        session.execute(Command(e.PagePinned("p4", Pin.SOFT), 401_000_000), Command(e.TurnBegan(fixed_tokens=20), 1))
+        session.execute(Command(e.ModelResponded(), 0), Command(e.TurnBegan(fixed_tokens=20), 2))
+        session.prune(["p4"])
+        session.assemble(fixed_tokens=20)
+        for number in range(4):
+            session.user_says(f"then {number} " + "words " * 60)
+            session.assemble(fixed_tokens=20)
+        session.prune([f"p{number}" for number in range(4, 15)])
+        session.assemble(fixed_tokens=20, fixed="You are bold.", model="two")
+        page = session.user_says("read on " + "much " * 90)
+        session.assemble(hints=["p3"], fixed_tokens=20, fixed="You are bold.")
+        session.pin("p3", "hard")
+        for _ in range(9):
+            session.assemble(fixed_tokens=20)
+        session.execute(Command(e.ContentRedacted(RedactReason.REQUEST, pages=(page,)), 3, "auditor"))
+        session.assemble(fixed_tokens=20)
+        session.retire(plan, "done")
+        session.assemble(fixed_tokens=20)
+        for number in range(5):
+            session.user_says(f"more {number} " + "words " * 60)
+            session.assemble(fixed_tokens=20)
+        session.set_budget(60)
+        session.assemble(fixed_tokens=20)
+        session.assemble(fixed_tokens=70)
+        session.set_budget(900)
+        session.assemble(fixed_tokens=20)
+        session.compact()
+        session.assemble(fixed_tokens=20)
+        session.close()
+
+
 def forked(journal: Journal) -> None:
     """Forks: one under other settings, served from the tape; one of that, which runs a call that is on no tape."""
     at = end_of_turn(journal.log, "first", 2)
@@ -196,6 +249,7 @@ def main() -> None:
         forked(journal)
         resumed(journal)
         as_recorded(journal)
+        in_epochs(journal)
         told.write_text(json.dumps(expectation(journal), indent=1, sort_keys=True) + "\n")
     with sqlite3.connect(target) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")

@@ -18,12 +18,12 @@ import msgspec
 
 from clawvm_es.core.evolve import REDUCER_VERSION, adopt
 from clawvm_es.core.pages import page_of
-from clawvm_es.core.state import Call, FieldKey, Page, Returned, State, Update
+from clawvm_es.core.state import Call, Content, FieldKey, Page, Returned, State, Update
 from clawvm_es.journal.snapshots.seal import Damaged
 from clawvm_es.journal.snapshots.tree import LEAF_SHIFT
 from clawvm_es.journal.upcasters import UPCASTERS_VERSION
 from clawvm_es.model.events import Event, PageWritten, SessionOpened
-from clawvm_es.model.facts import Evidence, ResourceClass, UpdateFacts, Verdict
+from clawvm_es.model.facts import Entry, Evidence, ResourceClass, UpdateFacts, Verdict
 from clawvm_es.model.pages import Pin
 from clawvm_es.model.profile import Profile, Weights
 
@@ -147,6 +147,7 @@ _NOT_IN_HEAD: Final = frozenset(
         "ranks_reuse",
         "keeps_bootstrap",
         "as_recorded",
+        "in_epochs",
         "index",
         *(part.name for part in PARTS),
     )
@@ -184,7 +185,21 @@ def fill(state: State, head: Any, opened: SessionOpened | None, profile: Profile
 
 def _layout() -> str:
     """A digest of what a snapshot is made of, so that one of another make is never read."""
-    classes = (State, Page, Call, Returned, Update, UpdateFacts, Evidence, Verdict, SessionOpened, Profile, Weights)
+    classes = (
+        State,
+        Page,
+        Content,
+        Entry,
+        Call,
+        Returned,
+        Update,
+        UpdateFacts,
+        Evidence,
+        Verdict,
+        SessionOpened,
+        Profile,
+        Weights,
+    )
     fields = [
         (cls.__name__, name, str(hint))
         for cls in classes

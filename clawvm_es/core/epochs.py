@@ -1,0 +1,376 @@
+"""Paging in epochs: between them a prompt only grows at its end, so that a provider's prefix cache serves it.
+
+| why the next prompt begins a new epoch, first that matches | trigger |
+|---|---|
+| it is the first, or the last one had no room for pages; another profile, fixed region or model | forced |
+| a reset, a compaction by the caller, a rewind or an erasure of what is sent | forced |
+| a rule or plan that is sent was retired, or is one no longer | forced |
+| what prunings took out has more than a quarter of L | forced |
+| what is sent and what is new exceed B: after a change of the budget / otherwise | forced / high |
+| it exceeds L, and the model was idle for longer than the provider holds a prefix | cold |
+| it exceeds L, and the rent reaches `rent_permille` of what writing M tokens costs beyond reading them | rent |
+
+B is what budget, fixed region and directory line leave, L and Lc are the profile's shares of it for a warm and a cold
+cache, M is L or the floors of the required pages, whichever is more. Each turn pays rent for what is sent beyond M.
+
+An epoch installs the floors, spends L (Lc where cold) on pages that do not arrive, as `core.selector` ranks them, and
+puts what arrives at the end in full. Where that exceeds B, the selection of one turn is made under B. Between epochs
+what arrives is appended in full in its order, required pages below their floor at the floor, and hinted pages in full
+while they fit. Where B is not positive nothing is sent, and that is pressure.
+
+LAW-SELECT-1: all that is sent, stale copies included, fits the budget (a fixed region beyond it apart).
+LAW-SELECT-2: in every prompt the newest content of each required page stands at its floor or above, or is named by a
+pressure.
+LAW-SELECT-3: at an epoch in density order, the utility reached never exceeds `bound` under that epoch's mark.
+LAW-EPOCH-1: without an epoch a layout is the beginning of the next one; uncached is what arrived, and the tail.
+LAW-EPOCH-2: without an epoch what is sent is at most L, or the rent is below its threshold.
+
+Timing follows the online rule for acknowledgements in TCP (Dooly, Goldman and Scott, JACM 2001): wait until the rent
+paid would have bought the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TypeAlias
+
+import attrs
+from msgspec.structs import replace
+
+from clawvm_es.core.changes import add_changes, faults
+from clawvm_es.core.layout import Arrival, appended, chained, laid_out, prefix_is_lost, tag_of
+from clawvm_es.core.selector import Selection, Watch, above_floor, fill, install_arrivals, install_floors
+from clawvm_es.core.state import EMPTY, Page, State
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import ChangeReason, Entry, EpochTrigger, PressureReason
+from clawvm_es.model.pages import ABSENT, FULL, LADDER, POINTER, Fidelity
+from clawvm_es.model.profile import Capability
+
+_FLOORS, _RESOLUTION, _PREFETCH = Capability.FLOORS, Capability.RESOLUTION, Capability.PREFETCH
+_PRUNED_SHARE = 4
+"""Prunings that take out more than this part of L begin an epoch."""
+
+Raise: TypeAlias = Callable[[Selection], Collection[str]]
+"""Raises pages of a selection before phase 2 and returns them: how a policy that looks ahead takes part in an epoch.
+
+Under such a policy a hinted page that does not fit begins one.
+"""
+
+
+@attrs.frozen
+class Room:
+    """Room for the layout, in tokens: B, the marks L and Lc, M (what no rent is paid for), and the directory line."""
+
+    tokens: int
+    low: int
+    cold_low: int
+    mark: int
+    directory: int
+
+
+@attrs.frozen
+class Plan:
+    """The next prompt: without a `trigger` the arrivals are appended, else the selection is laid out anew.
+
+    `last` are the pages at the end of an epoch's layout, in full unless all of it would exceed B. `rent` is what was
+    paid until now.
+    """
+
+    room: Room
+    rent: int
+    trigger: EpochTrigger | None
+    arrivals: tuple[Arrival, ...]
+    selection: Selection | None = None
+    last: tuple[str, ...] = ()
+    in_full: bool = True
+
+
+def assemble(state: State, turn: e.TurnBegan, raise_first: Raise | None = None) -> list[e.Decision]:
+    """The decisions that follow a `turn_began`; `state` is the one before it."""
+    made = plan(state, turn, None, raise_first)
+    if made.selection is None:
+        return _grown(state, turn, made)
+    return _laid_out(state, turn, made, made.selection)
+
+
+def plan(state: State, turn: e.TurnBegan, watch: Watch | None = None, raise_first: Raise | None = None) -> Plan:
+    """Plan the next prompt. `watch` looks on while an epoch selects."""
+    room = room_of(state, turn)
+    if room.tokens <= 0:
+        return _no_room(state, turn, room)
+    arriving = tuple(arrivals(state, turn, room, presses=raise_first is not None))
+    trigger = trigger_of(state, turn, room, sum([_tokens(state, each) for each in arriving]))
+    if trigger is None:
+        return Plan(room, state.rent, None, arriving)
+    low = room.cold_low if trigger is EpochTrigger.COLD else room.low
+    found = _under_mark(state, turn, room, low, watch, raise_first)
+    if found is not None:
+        return Plan(room, state.rent, trigger, arriving, *found)
+    selection = _under_budget(state, turn, room, watch, raise_first)
+    return Plan(room, state.rent, trigger, arriving, selection, tuple(state.arrivals), in_full=False)
+
+
+def levels_of(state: State, made: Plan) -> Selection:
+    """The levels of a planned prompt; between epochs those of this one with what arrives."""
+    if made.selection is not None:
+        return made.selection
+    gone = dict.fromkeys(_unshown(state))
+    levels = {page_id: rank for page_id, rank in state.resident.items() if page_id not in gone}
+    levels.update((each.page_id, each.rank) for each in made.arrivals)
+    spent = state.sent + sum([_tokens(state, each) for each in made.arrivals])
+    reasons = {each.page_id: each.reason for each in made.arrivals}
+    return Selection(levels, made.room.tokens - spent, made.room.directory, reasons=reasons)
+
+
+def room_of(state: State, turn: e.TurnBegan) -> Room:
+    """The room that budget, fixed region and directory line leave."""
+    assert state.opened is not None
+    directory = state.opened.directory_tokens if _RESOLUTION in state.capabilities else 0
+    tokens = state.budget_tokens - turn.fixed_tokens - directory
+    low = tokens * state.profile.low_permille // 1000
+    floors = state.required_tokens if _FLOORS in state.capabilities else 0
+    return Room(tokens, low, tokens * state.profile.cold_low_permille // 1000, max(low, floors), directory)
+
+
+# ------------------------------------------------------------------------------------------- the trigger
+
+
+def arrivals(state: State, turn: e.TurnBegan, room: Room, presses: bool = False) -> Iterator[Arrival]:
+    """All that is appended: new content in full, required pages at their floors, then hinted pages that fit.
+
+    With `presses`, hinted pages that do not fit too.
+    """
+    need = state.sent
+    for page_id in state.arrivals:
+        if not state.stands(page_id, FULL):
+            need += state.pages[page_id].full_tokens
+            yield Arrival(page_id, FULL, ChangeReason.ARRIVAL)
+    hinted = dict.fromkeys(turn.hints) if _PREFETCH in state.capabilities else {}
+    short = [page_id for page_id in _below(state) if page_id not in state.arrivals]
+    if _FLOORS in state.capabilities:
+        for page_id in short:
+            if page_id not in hinted:
+                need += state.required_sizes[page_id]
+                yield Arrival(page_id, state.required[page_id], ChangeReason.FLOOR)
+    for page_id in hinted:
+        page = state.pages[page_id]
+        if page_id in state.arrivals or state.stands(page_id, FULL) or not state.holdable(page):
+            continue
+        if presses or need + page.full_tokens <= room.tokens:
+            need += page.full_tokens
+            yield Arrival(page_id, FULL, ChangeReason.HINT)
+        elif page_id in state.below and _FLOORS in state.capabilities:
+            need += state.required_sizes[page_id]
+            yield Arrival(page_id, state.required[page_id], ChangeReason.FLOOR)
+
+
+def _below(state: State) -> list[str]:
+    """Required pages below their floor, by number."""
+    return sorted(state.below, key=lambda page_id: state.pages[page_id].number)
+
+
+def _tokens(state: State, arrival: Arrival) -> int:
+    return state.pages[arrival.page_id].tokens[arrival.rank]
+
+
+def trigger_of(state: State, turn: e.TurnBegan, room: Room, new: int) -> EpochTrigger | None:
+    """Why the next prompt begins a new epoch, with `new` tokens to append: the table of this module."""
+    need = state.sent + new
+    if _is_forced(state, turn, room):
+        return EpochTrigger.FORCED
+    if need > room.tokens:
+        return EpochTrigger.HIGH if state.budget_tokens == state.assembled_budget else EpochTrigger.FORCED
+    if need <= room.low:
+        return None
+    if is_cold(state, turn):
+        return EpochTrigger.COLD
+    return EpochTrigger.RENT if state.rent >= rent_due(state, room) else None
+
+
+def _is_forced(state: State, turn: e.TurnBegan, room: Room) -> bool:
+    if state.cut or not state.epoch or prefix_is_lost(state, turn):
+        return True
+    had_room = state.assembled_budget - state.assembled_fixed - room.directory > 0
+    return state.pruned * _PRUNED_SHARE > room.low or not had_room
+
+
+def is_cold(state: State, turn: e.TurnBegan) -> bool:
+    """Tell whether the model was idle for longer than the provider holds a prefix; False where that is not known."""
+    return turn.idle_s is not None and turn.idle_s > state.profile.ttl_s
+
+
+def rent_due(state: State, room: Room) -> int:
+    """The rent at which an epoch pays, in permille of the price of an input token."""
+    profile = state.profile
+    return profile.rent_permille * (profile.write_price - profile.read_price) * room.mark // 1000
+
+
+# ------------------------------------------------------------------------------------------- an epoch
+
+
+def _under_mark(
+    state: State, turn: e.TurnBegan, room: Room, low: int, watch: Watch | None, raise_first: Raise | None
+) -> tuple[Selection, tuple[str, ...]] | None:
+    """Floors, steps up to `low`, and what arrives, in full: the selection with its end; None where that exceeds B."""
+    selection = Selection({}, room.tokens, room.directory)
+    install_floors(state, selection)
+    floors = room.tokens - selection.rest
+    new = [state.pages[page_id] for page_id in state.arrivals if page_id not in selection.settled]
+    over = sum([above_floor(selection, page, FULL) for page in new])
+    hinted, hints = _hinted(state, turn, selection, room.tokens - max(low, floors) - over)
+    share = selection.rest = max(0, low - floors)
+    raised = raise_first(selection) if raise_first is not None else ()
+    fill(state, replace(turn, hints=()) if turn.hints else turn, selection, (), watch, raised)
+    selection.rest = room.tokens - floors - (share - selection.rest) - over - hints
+    if selection.rest < 0:
+        return None
+    for pages, reason in ((new, ChangeReason.ARRIVAL), (hinted, ChangeReason.HINT)):
+        for page in pages:
+            selection.levels[page.page_id] = FULL
+            selection.reasons[page.page_id] = reason
+    return selection, tuple([page.page_id for page in (*new, *hinted)])
+
+
+def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) -> tuple[list[Page], int]:
+    """The hinted pages that fit `rest` in full, and their tokens above their floors; phase 2 leaves them alone."""
+    found, tokens = list[Page](), 0
+    for page_id in dict.fromkeys(turn.hints) if _PREFETCH in state.capabilities else ():
+        page = state.pages[page_id]
+        cost = above_floor(selection, page, FULL)
+        outside = page_id in state.arrivals or page_id in selection.settled or not state.holdable(page)
+        if not outside and tokens + cost <= rest:
+            selection.settled[page_id] = None
+            found.append(page)
+            tokens += cost
+    return found, tokens
+
+
+def _under_budget(
+    state: State, turn: e.TurnBegan, room: Room, watch: Watch | None, raise_first: Raise | None
+) -> Selection:
+    """The selection of one turn under the whole room, with what arrives degraded as far as need be."""
+    selection = Selection({}, room.tokens, room.directory)
+    install_floors(state, selection)
+    degraded = install_arrivals(state, selection)
+    raised = raise_first(selection) if raise_first is not None else ()
+    fill(state, turn, selection, degraded, watch, raised)
+    return selection
+
+
+def _no_room(state: State, turn: e.TurnBegan, room: Room) -> Plan:
+    """Send no page. That begins an epoch only where pages were sent before."""
+    required = tuple(state.required) if _FLOORS in state.capabilities else ()
+    new = [state.pages[page_id] for page_id in state.arrivals if page_id not in required]
+    needed = turn.fixed_tokens + room.directory + state.required_tokens
+    selection = Selection({}, max(0, state.budget_tokens - turn.fixed_tokens), 0)
+    selection.pressure.append(
+        e.InvariantPressureObserved(PressureReason.FLOORS, needed, state.budget_tokens, required)
+    )
+    if new:
+        lowest = sum([next(size for size in page.tokens[POINTER + 1 :] if size >= 0) for page in new])
+        ids = tuple([page.page_id for page in new])
+        selection.pressure.append(e.InvariantPressureObserved(PressureReason.ARRIVALS, lowest, 0, ids))
+    return Plan(room, state.rent, EpochTrigger.FORCED if state.entries else None, (), selection)
+
+
+# ----------------------------------------------------------------------------------------- the decisions
+
+
+def _laid_out(state: State, turn: e.TurnBegan, made: Plan, selection: Selection) -> list[e.Decision]:
+    """The decisions of an epoch."""
+    decisions: list[e.Decision] = []
+    levels = selection.levels
+    add_changes(decisions, state, selection)
+    entries = laid_out(state, levels, made.last)
+    sent = sum([entry.tokens for entry in entries])
+    prefix = 0 if prefix_is_lost(state, turn) else turn.fixed_tokens + _common(state, entries)
+    totals = _Totals(len(levels), sent, prefix, selection.directory_tokens, 0, selection.utility, selection.bound)
+    decisions.append(_assembled(state, turn, made, entries, totals))
+    decisions.extend(selection.pressure)
+    short = [page_id for page_id, floor in state.required.items() if levels.get(page_id, ABSENT) < floor]
+    decisions.extend(faults(state, levels, selection.pressure, short))
+    return decisions
+
+
+def _common(state: State, entries: Iterable[Entry]) -> int:
+    """Tokens of the entries with which the layout before began too, as far as it is still whole."""
+    found = 0
+    for now, was in zip(entries, state.entries.values(), strict=False):
+        if now != was or found + now.tokens > state.prefix:
+            break
+        found += now.tokens
+    return found
+
+
+def _grown(state: State, turn: e.TurnBegan, made: Plan) -> list[e.Decision]:
+    """The decisions of a prompt that only grows."""
+    decisions: list[e.Decision] = []
+    before, gone = state.resident, _unshown(state)
+    for page_id in gone:
+        decisions.append(
+            e.RepresentationChanged(page_id, LADDER[before[page_id]], Fidelity.ABSENT, ChangeReason.EVICTED)
+        )
+    new, replaced = 0, sum([state.entries[state.standing[page_id]].tokens for page_id in gone])
+    arrived = {each.page_id for each in made.arrivals}
+    for each in made.arrivals:
+        was = before.get(each.page_id, ABSENT)
+        if was != each.rank:
+            decisions.append(e.RepresentationChanged(each.page_id, LADDER[was], LADDER[each.rank], each.reason))
+        new += was == ABSENT
+        if each.page_id in state.standing:
+            replaced += state.entries[state.standing[each.page_id]].tokens
+    entries = appended(state, made.arrivals)
+    sent = state.sent + sum([entry.tokens for entry in entries])
+    prefix = turn.fixed_tokens + state.sent
+    totals = _Totals(len(before) - len(gone) + new, sent, prefix, made.room.directory, state.stale + replaced)
+    decisions.append(_assembled(state, turn, made, entries, totals))
+    short = [page_id for page_id in _below(state) if page_id not in arrived]
+    if short:
+        decisions.extend(faults(state, before, (), short))
+    return decisions
+
+
+def _unshown(state: State) -> list[str]:
+    """Resident pages whose new content cannot stand in a prompt."""
+    gone = [page_id for page_id in state.rewritten if page_id in state.resident and page_id not in state.arrivals]
+    return sorted(gone, key=state.places.__getitem__)
+
+
+@attrs.frozen
+class _Totals:
+    """Totals of a prompt, in tokens but for `pages`; `prefix` are those with which the prompt before began too."""
+
+    pages: int
+    sent: int
+    prefix: int
+    directory: int
+    stale: int
+    utility: int = 0
+    bound: int = 0
+
+
+def _assembled(
+    state: State, turn: e.TurnBegan, made: Plan, entries: Sequence[Entry], totals: _Totals
+) -> e.PromptAssembled:
+    anew = made.trigger is not None
+    layout = chained(EMPTY if anew else state.chain, map(tag_of, entries))
+    hidden = state.present - totals.pages if totals.directory else 0
+    tokens = turn.fixed_tokens + totals.sent + totals.directory
+    paid = state.profile.read_price * max(totals.sent - made.room.mark, 0)
+    return e.PromptAssembled(
+        state.budget_tokens,
+        tokens,
+        totals.pages,
+        tokens - totals.prefix,
+        chained(layout, [f"{hidden}"]) if hidden else layout,
+        totals.directory,
+        totals.utility,
+        totals.bound,
+        layout_digest=layout,
+        epoch=state.epoch + anew,
+        trigger=made.trigger,
+        entries=tuple(entries),
+        cached_tokens=0 if is_cold(state, turn) else totals.prefix,
+        stale_tokens=totals.stale,
+        rent=(0 if anew else state.rent) + paid,
+    )

@@ -1,0 +1,163 @@
+"""The layout of a prompt: the order of its pages, its pieces with what they show, and the digest over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+from typing import Final
+
+import attrs
+
+from clawvm_es.core.state import Content, Page, State
+from clawvm_es.model.events import TurnBegan
+from clawvm_es.model.facts import ChangeReason, Entry
+from clawvm_es.model.pages import LADDER, RANK
+
+DIRECTORY: Final = ""
+"""Stands for the directory line among page ids in rendered order."""
+
+
+@attrs.frozen
+class Shown:
+    """One piece of a prompt: a page at a rank with the content that it had, or the directory line (no content).
+
+    `tag` names page, content version and rank; of the directory line it is the number of pages that it counts.
+    """
+
+    tag: str
+    page_id: str
+    rank: int
+    tokens: int
+    content: Content | None
+
+
+@attrs.frozen
+class Arrival:
+    """A page that a prompt gets at its end, at which rank and why."""
+
+    page_id: str
+    rank: int
+    reason: ChangeReason
+
+
+# ------------------------------------------------------------------------------------------- the order
+
+
+def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
+    """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
+    place = state.places.__getitem__
+    arrived = [page_id for page_id in last if page_id in levels]
+    order = sorted(levels.keys() - arrived if arrived else levels, key=place)
+    if directory:
+        order.append(DIRECTORY)
+    if len(arrived) > 1:
+        arrived.sort(key=place)
+    order.extend(arrived)
+    return order
+
+
+def laid_out(state: State, levels: Mapping[str, int], last: Iterable[str]) -> list[Entry]:
+    """The entries of a new epoch: pages in rendered order, those that arrive last."""
+    return [entry_of(state.pages[page_id], levels[page_id]) for page_id in rendered_order(state, levels, last, 0)]
+
+
+def appended(state: State, arrivals: Iterable[Arrival]) -> list[Entry]:
+    """The entries that are appended between epochs, in the order in which pages arrive."""
+    return [entry_of(state.pages[each.page_id], each.rank) for each in arrivals]
+
+
+def entry_of(page: Page, rank: int) -> Entry:
+    """The newest content of a page as it is sent at a rank."""
+    return Entry(page.page_id, page.content_version, LADDER[rank], page.tokens[rank])
+
+
+def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], directory: int) -> tuple[str, ...]:
+    """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
+    pages = state.pages
+    return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
+
+
+def tag_of(entry: Entry) -> str:
+    """Name of what an entry shows: page, content version and rank."""
+    return f"{entry.page_id}.{entry.content_version}.{RANK[entry.level]}"
+
+
+def chained(chain: str, changes: Iterable[str]) -> str:
+    """The digest of a context after some changes: of the digest before and what was appended or taken out."""
+    told = list(changes)
+    return sha256("\n".join([chain, *told]).encode()).hexdigest() if told else chain
+
+
+def prefix_is_lost(state: State, turn: TurnBegan) -> bool:
+    """Tell whether the fixed region or the model is another than that of the prompt before, as far as is known."""
+    other_region = None not in (turn.fixed, state.assembled_region) and turn.fixed != state.assembled_region
+    other_model = None not in (turn.model, state.assembled_model) and turn.model != state.assembled_model
+    return turn.fixed_tokens != state.assembled_fixed or other_region or other_model
+
+
+# ------------------------------------------------------------------------------------------ the pieces
+
+
+def levels_of_prompt(state: State) -> Mapping[str, int]:
+    """Page id → rank in the prompt that was assembled last; in epochs without what left since then."""
+    return state.resident if state.in_epochs else state.assembled
+
+
+def shown(state: State) -> Iterator[Shown]:
+    """The pieces of the prompt that was assembled last, in the order in which they are sent.
+
+    Where the policy selects at every turn, pages have to be as they were then.
+    """
+    if state.in_epochs:
+        yield from (_shown(state, entry) for entry in state.entries.values())
+        yield from tail(state)
+    else:
+        for tag in _tags_of_prompt(state):
+            yield _shown_by_turn(state, tag)
+
+
+def shown_after(state: State, place: int) -> Iterator[Shown]:
+    """The pieces of a layout that were appended after a place."""
+    for later in range(place + 1, state.appended + 1):
+        if later in state.entries:
+            yield _shown(state, state.entries[later])
+
+
+def _shown(state: State, entry: Entry) -> Shown:
+    return Shown(tag_of(entry), entry.page_id, RANK[entry.level], entry.tokens, content_of(state, entry))
+
+
+def tail(state: State) -> Iterator[Shown]:
+    """The directory line behind a layout, where it counts any page."""
+    if state.assembled_directory:
+        assert state.opened is not None
+        hidden = state.assembled_directory
+        yield Shown(f"{hidden}", DIRECTORY, 0, state.opened.directory_tokens, None)
+
+
+def content_of(state: State, entry: Entry) -> Content:
+    """The content that an entry shows: that of its page, or of an older copy."""
+    page = state.pages[entry.page_id]
+    if page.content_version == entry.content_version:
+        return of_page(page)
+    return state.superseded[entry.page_id, entry.content_version]
+
+
+def of_page(page: Page) -> Content:
+    """The newest content of a page."""
+    return Content(page.page_type, page.author, page.bodies, page.source)
+
+
+def _shown_by_turn(state: State, tag: str) -> Shown:
+    page_id, _, rest = tag.partition(".")
+    assert state.opened is not None
+    if not rest:
+        return Shown(tag, DIRECTORY, 0, state.opened.directory_tokens, None)
+    page, rank = state.pages[page_id], int(rest.partition(".")[2])
+    return Shown(tag, page_id, rank, page.tokens[rank], of_page(page))
+
+
+def _tags_of_prompt(state: State) -> tuple[str, ...]:
+    if not state.as_recorded:
+        return state.assembled_tags
+    return tuple([state.pages[page_id].tags[rank] for page_id, rank in state.assembled.items()])

@@ -1,0 +1,147 @@
+"""Changes of the layout of a session that pages in epochs, event by event.
+
+The layout is folded from `prompt_assembled` alone: an epoch replaces it, every other assembly appends to it. Between
+assemblies only an erasure takes anything out.
+
+| what happens to a page that stands in it | its entries |
+|---|---|
+| new content is written | stay; the old copy is out of date, the new one arrives |
+| it is retired, pruned or destroyed | stay, as stale tokens |
+| a rule or plan is retired, or is one no longer | stay until the next assembly, which begins an epoch |
+| its text or source line is erased | leave with that event, and the next assembly begins an epoch |
+
+LAW-LAYOUT-1: a page is resident where an entry stands for it, at the level of that entry; until the next assembly
+boundaries may say a lower one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from clawvm_es.core.layout import content_of, of_page
+from clawvm_es.core.state import EMPTY, Page, State
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Entry
+from clawvm_es.model.pages import ABSENT, PAGE_TYPES, RANK
+
+
+def assembled(state: State, event: e.PromptAssembled) -> None:
+    """Fold a `prompt_assembled`: its entries stand at the end, at an epoch alone."""
+    if event.trigger is not None:
+        state.entries, state.standing, state.copies, state.superseded = {}, {}, {}, {}
+        state.sent = 0
+    for entry in event.entries:
+        _append(state, entry)
+    for page_id in state.rewritten:
+        if page_id not in state.resident:  # its new content cannot stand in a prompt
+            state.standing.pop(page_id, None)
+    state.prefix, state.cut, state.pruned = state.sent, False, 0
+    state.chain, state.epoch, state.rent = event.layout_digest, event.epoch, event.rent
+    state.stale, state.assembled_budget = event.stale_tokens, event.budget_tokens
+    changed, state.rewritten = state.rewritten, {}
+    for page_id in tuple(state.required if event.trigger is not None else changed):
+        look(state, page_id)
+
+
+def _append(state: State, entry: Entry) -> None:
+    state.appended += 1
+    place, page_id = state.appended, entry.page_id
+    state.entries[place] = entry
+    state.copies[page_id] = (*state.copies.get(page_id, ()), place)
+    state.sent += entry.tokens
+    if page_id in state.pages:
+        state.standing[page_id] = place
+
+
+def written(state: State, known: Page, event: e.PageWritten) -> None:
+    """Fold that a page gets new content, before it has it: copies of the old one stay as they are."""
+    places = state.copies.get(known.page_id, ())
+    if any(state.entries[place].content_version == known.content_version for place in places):
+        state.superseded[known.page_id, known.content_version] = of_page(known)
+    if places and _rules(known) and not (PAGE_TYPES[event.page_type].required and event.active):
+        state.cut = True
+
+
+def retired(state: State, page: Page) -> None:
+    """Fold that a page was retired: a rule or plan must not be read on as if it were in force."""
+    if PAGE_TYPES[page.page_type].required and page.page_id in state.copies:
+        state.cut = True
+
+
+def _rules(page: Page) -> bool:
+    return PAGE_TYPES[page.page_type].required and page.active
+
+
+def left(state: State, page_id: str, pruned: bool) -> None:
+    """Fold that a page left between two assemblies: its entry stays, as stale tokens."""
+    place = state.standing.pop(page_id, None)
+    if place is not None:
+        tokens = state.entries[place].tokens
+        state.stale += tokens
+        state.pruned += tokens if pruned else 0
+
+
+def erased(state: State, event: e.ContentRedacted) -> None:
+    """Fold an erasure: entries that show an erased text or source line leave."""
+    names, before = frozenset(event.commitments), 0
+    gone: list[int] = []
+    for place, entry in state.entries.items():
+        if _shows(state, entry, names, event.pages):
+            gone.append(place)
+            state.prefix = min(state.prefix, before)
+        before += entry.tokens
+    for place in gone:
+        _take_out(state, place)
+    state.cut = state.cut or bool(gone)
+
+
+def _shows(state: State, entry: Entry, names: Collection[str], pages: Collection[str]) -> bool:
+    content = content_of(state, entry)
+    newest = entry.content_version == state.pages[entry.page_id].content_version
+    return (
+        content.bodies[RANK[entry.level]] in names or content.source in names or (newest and entry.page_id in pages)
+    )
+
+
+def _take_out(state: State, place: int) -> None:
+    entry = state.entries.pop(place)
+    page_id, version = entry.page_id, entry.content_version
+    state.sent -= entry.tokens
+    if state.standing.get(page_id) == place:
+        del state.standing[page_id]
+    else:
+        state.stale -= entry.tokens
+    rest = tuple(other for other in state.copies[page_id] if other != place)
+    state.copies[page_id] = rest
+    if not rest:
+        del state.copies[page_id]
+    if all(state.entries[other].content_version != version for other in rest):
+        state.superseded.pop((page_id, version), None)
+
+
+def restored(state: State) -> None:
+    """Fold that a fork begins inside an assembly: what the layout holds stands in the prompt, as before it."""
+    state.assembling = False
+    state.resident = {page_id: RANK[state.entries[place].level] for page_id, place in state.standing.items()}
+    for page_id in state.required:
+        look(state, page_id)
+
+
+def settled(state: State) -> None:
+    """Begin to page in epochs, or stop: what stands in the prompt is in no layout yet, or no longer."""
+    state.entries, state.standing, state.copies, state.superseded, state.below = {}, {}, {}, {}, {}
+    state.sent = state.prefix = state.stale = state.pruned = state.rent = 0
+    state.chain, state.assembled_last, state.assembled_tags = EMPTY, (), ()
+    state.assembled = {} if state.in_epochs else state.resident
+    state.cut = state.cut or state.in_epochs
+    for page_id in state.required if state.in_epochs else ():
+        look(state, page_id)
+
+
+def look(state: State, page_id: str) -> None:
+    """Keep the required pages whose newest content does not stand at its floor."""
+    floor = state.required.get(page_id, ABSENT)
+    if floor == ABSENT or state.stands(page_id, floor):
+        state.below.pop(page_id, None)
+    else:
+        state.below[page_id] = None

@@ -1,0 +1,47 @@
+"""Idle time of a session: how long a provider's cache had been waiting when a turn begins, worked out at the edge."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from clawvm_es.core.state import State
+from clawvm_es.journal.lineage import event_at, read_back
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.model import events as e
+
+_SECOND_US: Final = 1_000_000
+
+
+@attrs.define
+class Idle:
+    """Times of a session's last answer and of its newest input, in UTC microseconds.
+
+    0 stands for none yet and for no clock, None for what has not been read from the log.
+    """
+
+    answered_us: int | None = None
+    newest_us: int | None = None
+
+    def saw(self, data: e.Event, at_us: int) -> None:
+        """Take note of an event."""
+        if isinstance(data, e.INPUTS):
+            self.newest_us = at_us
+        if isinstance(data, e.ModelResponded):
+            self.answered_us = at_us
+
+    def read(self, log: EventLog, session_id: str, state: State) -> None:
+        """Look for what was not seen, in the log of a session that is at `state`."""
+        if self.newest_us is None:
+            rows = read_back(log, session_id, state.version)
+            self.newest_us = next((row.at_us for row in rows if row.kind == "input"), 0)
+        if self.answered_us is None:
+            version = state.responded_version
+            self.answered_us = event_at(log, session_id, version).at_us if version else 0
+
+    def seconds(self) -> int | None:
+        """Whole seconds from the last answer to the newest input, at least 0; None where a time is not known."""
+        if not self.answered_us or not self.newest_us or min(self.answered_us, self.newest_us) < 0:
+            return None
+        return max(0, self.newest_us - self.answered_us) // _SECOND_US
