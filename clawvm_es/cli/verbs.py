@@ -95,6 +95,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "doctor": Row(
             "harness", "doctor", "Tell what works and what does not in the harnesses that record into a journal"
         ),
+        "mcp": Row("mcp", "mcp", "Serve pages and memory as tools of an MCP client, on stdin and stdout"),
         "hook": Row(
             "harness",
             "hook",

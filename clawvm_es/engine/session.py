@@ -141,6 +141,12 @@ class Session:
             where = self._updates.scope_id(given.choice("scope", Scope, scope))
             return self._updates.value(self.state, where, given.text("field", field))
 
+    def field_version(self, field: str, scope: Scope | str = Scope.SESSION) -> int:
+        """The committed version of a field of the durable store, for `stage`; 0 if it was never set."""
+        with self._shell.lock:
+            where = self._updates.scope_id(given.choice("scope", Scope, scope))
+            return self.state.store.get((where, self._updates.field(self.state, given.text("field", field))), 0)
+
     def store(self, scope: Scope | str = Scope.SESSION) -> dict[str, Any]:
         """The durable store: field → committed value, pages that were written back by their ids.
 

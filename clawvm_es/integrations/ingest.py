@@ -24,7 +24,7 @@ import msgspec
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import ClawVMError, JournalError
-from clawvm_es.files import CLOEXEC, NOFOLLOW, PRIVATE, SPOOL
+from clawvm_es.files import CLOEXEC, NOFOLLOW, PRIVATE, SPOOL, write_whole
 from clawvm_es.importers.following import AS_RECORDED, Follower
 from clawvm_es.importers.given import Given
 from clawvm_es.importers.kept import Place
@@ -39,6 +39,9 @@ from clawvm_es.observe.steps import ContextDropped, RulesLoaded
 
 PROBLEMS: Final = "problems.log"
 LOCK: Final = "lock"
+SESSIONS: Final = "sessions.json"
+FOLDERS_MAX: Final = 500
+"""Folders whose newest session is known."""
 PROBLEMS_BYTES_MAX: Final = 1 << 16
 RECORDS_AT_ONCE: Final = 2_000
 TORN_AFTER_S: Final = 60
@@ -111,6 +114,7 @@ def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.
                 raise
             except ClawVMError as error:
                 found.problems.append(f"session {told[0].session}: {error.message}")
+            _remember(folder, told)
             found.taken += len(told)
             for each in told:
                 Path(each.path).unlink(missing_ok=True)
@@ -225,7 +229,7 @@ def _tell(journal: Journal, harness: Harness, told: list[Told], answering: str |
     opened = journal.opened(session_id)
     assert opened is not None
     with journal.resume(session_id, opened.counter, hides_secrets=opened.hides_secrets, reopens=True) as session:
-        appended += _mark_live(journal, session, told[0])
+        appended += mark_live(journal, session, told[0].at_us)
         for each in told:
             appended += _rules(session, harness, each)
             if each.is_start("compact"):
@@ -238,12 +242,12 @@ def _tell(journal: Journal, harness: Harness, told: list[Told], answering: str |
     return appended
 
 
-def _mark_live(journal: Journal, session: Session, first: Told) -> int:
+def mark_live(journal: Journal, session: Session, at_us: int) -> int:
     """Begin the part of a session that hooks tell: from here on others than its transcript's importer write to it."""
     if journal.log.find(session.session_id, LIVE):
         return 0
     saved = BoundaryReached(Boundary.SAVE, Trigger.CALLER, told_by=ToldBy.HOOK)
-    return session.execute(Command(saved, first.at_us, idempotency_key=LIVE)).appended
+    return session.execute(Command(saved, at_us, idempotency_key=LIVE)).appended
 
 
 def _rules(session: Session, harness: Harness, told: Told) -> int:
@@ -269,6 +273,31 @@ def _compacted(session: Session, told: Told) -> tuple[int, bool]:
     key = f"hook:compact:{told.size}" if told.size >= 0 else f"hook:compact:at:{told.at_us}"
     appended = session.observe(dropped, key=key).appended
     return appended, appended > 0
+
+
+def _remember(folder: Path, told: list[Told]) -> None:
+    """Note which session is the newest of its folder, for servers that run in it."""
+    known = _sessions(folder)
+    for each in told:
+        if cwd := each.payload.get("cwd"):
+            known.pop(cwd, None)
+            known[cwd] = each.session
+    newest = dict(list(known.items())[-FOLDERS_MAX:])
+    write_whole(folder / SESSIONS, [msgspec.json.encode(newest)], PRIVATE)
+
+
+def _sessions(folder: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode((folder / SESSIONS).read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def newest(folder: Path, cwd: str) -> str | None:
+    """The session that hooks told last in a folder of the agent, or in one above it; None where they told none."""
+    known = _sessions(folder)
+    places = (str(place) for place in (Path(cwd), *Path(cwd).parents))
+    return next((known[place] for place in places if place in known), None)
 
 
 def take_quietly(path: str) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,9 @@ import msgspec
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
 from clawvm_es.files import FOLLOWED, PRIVATE, SPOOL, write_whole
-from clawvm_es.integrations import settings, spool
+from clawvm_es.integrations import servers, settings, spool
 from clawvm_es.integrations.harnesses import HARNESSES, Harness
-from clawvm_es.integrations.ingest import LOCK, spool_of, waiting
+from clawvm_es.integrations.ingest import LOCK, SESSIONS, spool_of, waiting
 
 ENGINE: Final = "engine.json"
 _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
@@ -47,11 +48,11 @@ def harness_named(name: str) -> Harness:
     return HARNESSES[name]
 
 
-def engine_command(journal: str) -> list[str]:
-    """The command that takes what hooks told, by this interpreter and this package, whatever the environment says."""
+def engine_command(*words: str) -> list[str]:
+    """A verb as a command, by this interpreter and this package, whatever the environment says."""
     parent = str(Path(__file__).resolve().parents[2])
     code = f"import sys; sys.path.insert(0, {parent!r}); from clawvm_es.cli.main import main; main()"
-    return [sys.executable, "-I", "-c", code, "hook", "ingest", "--journal", journal]
+    return [sys.executable, "-I", "-c", code, *words]
 
 
 def install(name: str, journal: str) -> Done:
@@ -65,26 +66,35 @@ def install(name: str, journal: str) -> Done:
         raise UsageError(f"{journal}: hooks need a journal in a file", hint="give --journal FILE")
     folder, path = spool_of(journal), settings.real(harness.settings_path())
     before, document = settings.read(path)
+    servers.check(harness)
     lines = [f"journal {os.path.realpath(journal)}"]
     Journal.open(journal, hide_secrets=True).close()
     _write_spool(folder, journal)
+    server = _server(harness, journal)
     command = settings.command_of(folder, harness.name)
     document_now = settings.with_ours(document, harness.events, command)
     if document_now == document:
         lines.append(f"{harness.title}: its hooks in {path} are as they should be")
-        return Done(tuple(lines), _hint(harness))
+        return Done((*lines, server), _hint(harness))
     for other in {each for _, each, _ in settings.ours(document)} - {folder}:
         lines.append(f"the hooks of {other} were replaced")
     data = settings.written(before, document_now)
     lines.extend(_write_settings(harness, folder, path, before, document, data))
-    return Done(tuple(lines), _hint(harness))
+    return Done((*lines, server), _hint(harness))
+
+
+def _server(harness: Harness, journal: str) -> str:
+    """Add the MCP server where its extra is installed."""
+    if find_spec("mcp") is None:
+        return "no MCP server: pip install 'clawvm-es[mcp]', and run this again"
+    return servers.register(harness, engine_command("mcp", "--journal", os.path.realpath(journal)))
 
 
 def _write_spool(folder: Path, journal: str) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(folder, 0o700)
     write_whole(folder / settings.SCRIPT, [Path(spool.__file__).read_bytes()], PRIVATE)
-    engine = {"command": engine_command(os.path.realpath(journal))}
+    engine = {"command": engine_command("hook", "ingest", "--journal", os.path.realpath(journal))}
     write_whole(folder / ENGINE, [msgspec.json.encode(engine)], PRIVATE)
 
 
@@ -118,6 +128,7 @@ def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
         lines.append(_restore(harness, folder, path, before, document))
     else:
         lines.append(f"{harness.title}: none of our hooks are in {path}")
+    lines.extend(line for line in [servers.unregister(harness)] if line)
     for each in (_backup(folder, harness), _manifest(folder, harness)):
         each.unlink(missing_ok=True)
     others = [other.title for other in HARNESSES.values() if _manifest(folder, other).exists()]
@@ -125,7 +136,7 @@ def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
         if purge:
             raise UsageError(f"{', '.join(others)} still writes to this journal", hint="uninstall it there first")
         return Done((*lines, f"{', '.join(others)} goes on with {folder}"))
-    for file in (settings.SCRIPT, ENGINE, LOCK):
+    for file in (settings.SCRIPT, ENGINE, LOCK, SESSIONS):
         (folder / file).unlink(missing_ok=True)
     return Done((*lines, *(_purge(folder) if purge else _left(folder))))
 

@@ -31,7 +31,7 @@ OTHERS = {
     "check": ["misses < 3"],
 }
 """Verb → arguments that it needs beside the journal."""
-NOT_READING = {"demo", "doctor", "eval", "follow", "hook", "import", "install", "pg", "replay", "uninstall"}
+NOT_READING = {"demo", "doctor", "eval", "follow", "hook", "import", "install", "mcp", "pg", "replay", "uninstall"}
 """Verbs that make a journal, or none; `demo` throws its own away unless --journal keeps it."""
 READING = sorted(cli.commands.keys() - NOT_READING)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,8 @@ def test_codex(home: Path, run_verb: Run) -> None:
     assert "0 of 3 hooks are trusted" in run_verb("doctor", code=1)
     key = home / ".codex" / "hooks.json"
     states = [f'[hooks.state."{key}:{event}:0:0"]\ntrusted_hash = "sha256:1"\n' for event in ("a", "b", "c")]
-    (home / ".codex" / "config.toml").write_text("".join(states))
+    with open(home / ".codex" / "config.toml", "a") as config:
+        config.write("".join(states))
     assert "its hooks were trusted" in run_verb("doctor")
     run_verb("uninstall", "codex")
     assert not key.exists()
@@ -178,9 +180,30 @@ def test_the_doctor(home: Path, run_verb: Run) -> None:
 
 def test_the_engine_runs_whatever_the_environment_says() -> None:
     """The command holds the interpreter and the package of the installation."""
-    command = engine_command("/j.db")
+    command = engine_command("mcp", "--journal", "/j.db")
     assert os.path.isabs(command[0]) and command[1] == "-I"
-    assert command[-4:] == ["hook", "ingest", "--journal", "/j.db"]
+    assert command[-3:] == ["mcp", "--journal", "/j.db"]
+
+
+def test_the_server_goes_in_and_out(home: Path, run_verb: Run) -> None:
+    """The MCP server stands beside others in the harness's own file, and only it comes out."""
+    own, config = home / ".claude.json", home / ".codex" / "config.toml"
+    own.write_text(json.dumps({"userID": "x", "mcpServers": {"other": {"command": "x"}}}, indent=2))
+    config.write_text('model = "m"')
+    before = own.read_bytes(), config.read_bytes()
+    for name in ("claude-code", "codex"):
+        run_verb("install", name)
+        once = own.read_bytes(), config.read_bytes()
+        run_verb("install", name)
+        assert (own.read_bytes(), config.read_bytes()) == once
+    server = json.loads(own.read_text())["mcpServers"]["clawvm"]
+    table = tomllib.loads(config.read_text())["mcp_servers"]["clawvm"]
+    assert [server["command"], *server["args"]] == [table["command"], *table["args"]]
+    for name in ("claude-code", "codex"):
+        run_verb("uninstall", name)
+    assert own.read_bytes() == before[0] and config.read_bytes() == before[1] + b"\n"
+    config.write_text("no = toml = this")
+    assert "nothing was changed" in run_verb("install", "codex", code=2)
 
 
 HOOK = st.fixed_dictionaries({"type": st.just("command"), "command": st.text(max_size=30)})
