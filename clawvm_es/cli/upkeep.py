@@ -208,12 +208,13 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
 @click.option(
     "--as",
     "kind",
-    type=click.Choice(["trace", "recording", "html"]),
+    type=click.Choice(["trace", "recording", "html", "parquet"]),
     default="trace",
     show_default=True,
-    help="trace: inputs with their texts; recording: inputs and decisions without; html: the browser's view.",
+    help="trace: inputs with their texts; recording: inputs and decisions without; html: the browser's view; "
+    "parquet: the journal's tables without texts, into a folder of many.",
 )
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="File to write. Default: stdout.")
+@click.option("--output", "-o", type=click.Path(), help="File (parquet: folder) to write. Default: stdout.")
 @click.option("--no-texts", is_flag=True, help="With html: pages, levels and marks, and no word of the session.")
 @json_option
 def export(journal: str, session: str | None, kind: str, output: str | None, no_texts: bool, as_json: bool) -> None:
@@ -229,8 +230,10 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
       clawvm export j.db --session run-1 --as html -o run-1.html
       clawvm export j.db --as trace -o session.trace.jsonl
       clawvm export j.db --session run-1 --as recording -o tests/run-1.clawvm.jsonl
+      clawvm export j.db --as parquet -o lake
     """
     import json
+    import os
 
     from clawvm_es.cli.output import emit, emit_document, emit_json
     from clawvm_es.errors import UsageError
@@ -241,6 +244,11 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
         return
     if no_texts:
         raise UsageError(f"--no-texts goes with --as html, not with {kind}")
+    if kind == "parquet":
+        _export_tables(journal, session, output, as_json)
+        return
+    if output is not None and os.path.isdir(output):
+        raise UsageError(f"{output} is a folder", hint="name a file")
     with views.opened(journal) as log:
         session_id = views.chosen(log, session)
         lines = _exported(log, session_id, kind)  # all or no file
@@ -252,6 +260,20 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
         emit_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]})
     else:
         emit_document(lines)
+
+
+def _export_tables(journal: str, session: str | None, output: str | None, as_json: bool) -> None:
+    """Write a journal's tables to a folder of Parquet files."""
+    from clawvm_es.cli.output import emit
+    from clawvm_es.errors import UsageError
+    from clawvm_es.views.lake import to_lake
+
+    if output is None or session is not None:
+        raise UsageError("--as parquet writes all of a journal to a folder", hint="-o DIR, without --session")
+    with views.opened(journal) as log:
+        document = {"journal": journal} | to_lake(log, output)
+    rows = document["rows"]
+    emit(document, [f"{output}: {rows['events']} events of {rows['sessions']} sessions, without texts"], as_json)
 
 
 def _export_page(journal: str, session: str | None, output: str | None, no_texts: bool, as_json: bool) -> None:

@@ -83,6 +83,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
             "upkeep", "rebuild", "Fold the whole log again into the read models, and take its snapshots anew"
         ),
         "redact": Row("redact", "redact", "Erase texts for good"),
+        "catalogue": Row("catalogue", "catalogue", "Ask a folder of journals that were exported as Parquet"),
         "pg": Row("pg", "pg", "Make a journal in PostgreSQL, and look at its server"),
     },
     "Record live": {
