@@ -28,7 +28,7 @@ from clawvm_es.journal.ports import EventLog, Expected, NewEvent
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
-from clawvm_es.model.profile import Paging, Profile
+from clawvm_es.model.profile import RULES, Paging, Profile
 from clawvm_es.prices import applied
 from clawvm_es.projections import catch_up, keep_up
 from clawvm_es.representations.counter import TokenCounter
@@ -121,12 +121,13 @@ class Journal:
         `folder` is the one that the agent works in, by which `sessions` finds it.
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         A `counter` of your own is recorded by its name, and has to be given again when the session is opened again.
+        Under the policy `recorded` pages are kept in full only, which what-ifs then say.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
         `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
         """
         self._check_id(session_id)
-        own = None if counter is None else counter_of(counter)
-        for what, name in (("project", project), ("linked_to", linked_to), ("counter", own and own.name)):
+        counted = counter if counter is None or isinstance(counter, str) else counter_of(counter).name
+        for what, name in (("project", project), ("linked_to", linked_to), ("counter", counted)):
             if name is not None:
                 check_text(what, name)
         wanted = None if policy is None else self._priced(profile(policy) if isinstance(policy, str) else policy)
@@ -141,7 +142,7 @@ class Journal:
             opened = SessionOpened(
                 profile=wanted or self._priced(profile("clawvm")),
                 budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
-                counter=own.name if own is not None else "o200k_base",
+                counter=counted or "o200k_base",
                 decider_version=DECIDER_VERSION,
                 on_pressure=pressure or OnPressure.PROTECT,
                 reproducible=self.seed is not None,
@@ -151,14 +152,15 @@ class Journal:
                 directory_tokens=limits.DIRECTORY_TOKENS,
                 hides_secrets=self.hide_secrets or None,
             )
-            session = self.resume(session_id, own or opened.counter, settings)
+            opened = replace(opened, levels=not RULES[opened.profile.rule].recorded)  # it selects nothing
+            session = self.resume(session_id, counter or opened.counter, settings)
             if folder is not None:
                 opened = replace(opened, folder=session.keep(os.path.abspath(folder)))
             stored = session.open(opened)
             if stored == opened:
                 return session
         fixed = {
-            "counter": (stored.counter, own and own.name),
+            "counter": (stored.counter, counted),
             "project": (stored.project, project and SCOPE_PREFIX + project),
         }
         differing = [name for name, (was, now) in fixed.items() if now is not None and now != was]
@@ -167,7 +169,7 @@ class Journal:
             raise other_settings(
                 session_id, differing[0], was, now, "give the session another name, or leave the setting out"
             )
-        counts = own if own is not None and own.name == stored.counter else stored.counter
+        counts = counter if counter is not None and counted == stored.counter else stored.counter
         session = self.resume(session_id, counts, settings, reopens=True, hides_secrets=stored.hides_secrets)
         if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
             session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)

@@ -225,6 +225,7 @@ class Shell:
         What is refused on a state that others have left behind is a conflict: it may well be right by now.
         """
         before, mark = self.state.version, self.edge.mark()
+        self.edge.full_only = _keeps_full_only(self.state)
         try:
             commands = build(self.state)
             if any(isinstance(command.data, _DURABLE) for command in commands):
@@ -440,6 +441,7 @@ class Shell:
             self._catch_up(state, transaction.read(self.session_id, after=state.version))
             before = state.version
             self.vault.found(before)
+            self.edge.full_only = _keeps_full_only(state)
             commands = build(state)
             if commands and all(self._is_known(command.idempotency_key) for command in commands):
                 self._head = transaction.head(self.session_id)
@@ -525,6 +527,11 @@ class Shell:
 
 _TEXTS_AT_ONCE: Final = 256
 """Texts of pages that are read at once to be indexed."""
+
+
+def _keeps_full_only(state: State) -> bool:
+    """Tell whether nothing is selected from what is written, so that its lower levels would be built for nobody."""
+    return state.as_recorded and state.opened is not None and not state.opened.levels
 
 
 def _text(commitment: str | None, bodies: Mapping[str, bytes]) -> str:

@@ -95,6 +95,7 @@ class Edge:
         self.counter = counter
         self.hide_secrets = hide_secrets
         self.builders = builders
+        self.full_only = False  # no level below full is built, where nothing will be selected
         self.hidden: dict[bytes, None] = {}  # digests of texts in which something was hidden
         self.signatures = Ordinals()
         self.resource_keys = Ordinals()
@@ -102,7 +103,9 @@ class Edge:
 
     def fresh(self) -> Edge:
         """An edge of the same kind that knows no keys yet."""
-        return Edge(self.vault, self.counter, self.hide_secrets, self.builders)
+        other = Edge(self.vault, self.counter, self.hide_secrets, self.builders)
+        other.full_only = self.full_only
+        return other
 
     def clean(self, text: str) -> str:
         """The text as it may be kept."""
@@ -182,7 +185,7 @@ class Edge:
         """
         text, source = self.clean(text), self.clean(source)
         frame = Frame(page_id, page_type, author, source)
-        built = build_levels(page_type, text, frame, self.counter, self.builders.get(page_type))
+        built = build_levels(page_type, text, frame, self.counter, self.builders.get(page_type), self.full_only)
         event = PageWritten(
             page_id=page_id,
             page_type=page_type,

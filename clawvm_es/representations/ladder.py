@@ -36,13 +36,20 @@ class BuiltLevel:
 
 
 def build_levels(
-    page_type: PageType, text: str, frame: Frame, counter: TokenCounter, builder: LevelBuilder | None = None
+    page_type: PageType,
+    text: str,
+    frame: Frame,
+    counter: TokenCounter,
+    builder: LevelBuilder | None = None,
+    full_only: bool = False,
 ) -> tuple[BuiltLevel, ...]:
     """The kept levels of a page, highest first; never raises, whatever the text.
 
     Only levels of the type's row in `PAGE_TYPES` are kept. `builder` is chosen by content when it is None.
     """
     kept = [BuiltLevel(Fidelity.FULL, text, counter.count(framed(frame, Fidelity.FULL, text)), FULL_BUILDER)]
+    if full_only:
+        return tuple(kept)
     candidates, made_by = _candidates(page_type, text, frame.source, builder)
     for level in PAGE_TYPES[page_type].levels:
         candidate = candidates.get(level)

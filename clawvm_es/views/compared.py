@@ -11,6 +11,7 @@ from clawvm_es.history.compare import compare
 from clawvm_es.history.diff import diff as ask
 from clawvm_es.history.whatif import OPEN_LOOP
 from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.snapshots import state_at
 from clawvm_es.views.costs import priced
 from clawvm_es.views.figures import figures, parting
 from clawvm_es.views.reading import chosen, is_place, version_named
@@ -130,12 +131,21 @@ def whatif(log: EventLog, session_id: str, after: int, found: WhatIf, prices: st
         "session_id": session_id,
         "from": after,
         "open_loop": True,
-        "caveat": OPEN_LOOP,
+        "caveat": OPEN_LOOP if _has_levels(log, session_id) else f"{OPEN_LOOP}; {FULL_ONLY}",
         "prices": priced(prices),
         "recorded": _run(found.recorded, session_id, titles, prices),
         "harness": None if found.harness is None else figures(found.harness, prices),
         "runs": [_run(run, session_id, titles, prices) for run in found.runs],
     }
+
+
+FULL_ONLY: Final = "full only: the session kept no lower levels of its pages"
+"""Caveat of what-ifs of a session that was recorded live as its harness had it."""
+
+
+def _has_levels(log: EventLog, session_id: str) -> bool:
+    opened = state_at(log, session_id).opened
+    return opened is None or opened.levels
 
 
 def _run(run: Run, session_id: str, titles: Titles, prices: str | None) -> dict[str, Any]:

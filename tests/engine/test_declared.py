@@ -6,9 +6,10 @@ import attrs
 import pytest
 import structlog
 
-from clawvm_es import Journal, Settings, profile
+from clawvm_es import Journal, Settings, profile, views
 from clawvm_es.errors import UsageError
 from clawvm_es.history import redecide
+from clawvm_es.history.whatif import Setting, whatif
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
@@ -158,3 +159,21 @@ def test_a_profile_of_ones_own_is_recorded_whole(journal):
     again.assemble()
     assert again.state.profile.name == "other"
     redecide(read_session(journal.log, "s"))
+
+
+def test_a_session_that_selects_nothing_builds_no_lower_levels(journal):
+    """Live under `recorded` pages are kept in full; from the event that adopts another policy on levels are built."""
+    text = "word " * 200
+    with journal.session("s", policy="recorded", counter="lines4", budget_tokens=4_000) as session:
+        session.write_page("evidence", text, author="tool")
+    assert journal.opened("s").levels is False
+    with journal.session("s", policy="lru", on_other_settings="adopt") as session:
+        session.write_page("evidence", text, author="tool")
+        session.assemble()
+    assert [[level for level, _, _ in page] for page in levels(journal)] == [
+        ["full"],
+        ["full", "compressed", "structured", "pointer"],
+    ]
+    redecide(read_session(journal.log, "s"))
+    shown = views.whatif(journal.log, "s", 0, whatif(journal.log, "s", [Setting(profile("lru"), 4_000)]))
+    assert shown["caveat"].endswith("full only: the session kept no lower levels of its pages")
