@@ -210,6 +210,10 @@ class Watcher:
             else:
                 closed.add(page_id)
 
+    def note(self, place: int, step: Step, outcome: Outcome, rest: int) -> None:
+        """Note what became of a step."""
+        self.offers.append(_offer(place, step, outcome, None if outcome is Outcome.NOT_REACHED else rest))
+
     def by_page(self) -> dict[str, list[Offer]]:
         """All steps, offered or not, by page and in order."""
         found: dict[str, list[Offer]] = {}
@@ -225,9 +229,9 @@ def _offer(place: int, step: Step, outcome: Outcome, rest: int | None) -> Offer:
     return Offer(place, page_id, LADDER[rank], cost, gain, priority_of(key), outcome, rest)
 
 
-def trace(state: State, turn: TurnBegan) -> Traced:
-    """Select with tracing on; `state` is the one before the turn began."""
-    watcher = Watcher()
+def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Traced:
+    """Select with tracing on; `state` is the one before the turn began. `watcher` looks on."""
+    watcher = Watcher() if watcher is None else watcher
     made = epochs.plan(state, turn, watcher.watch) if state.in_epochs else None
     selection = select(state, turn, watcher.watch) if made is None else epochs.levels_of(state, made)
     installed = dict(selection.levels if watcher.installed is None else watcher.installed)

@@ -2,25 +2,42 @@
 
 LAW-WHY-1: what is told is what was recorded: the decision taken again equals the recorded one, event for event,
 or `differs` says that it does not (then the reasons are those of today's code, not of the code that recorded).
+Of a session of more than `MANY` pages only those that the assembly touched are candidates, as long as that explains
+the recorded levels (LAW-RETRACE-1); else all are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
+from typing import Final
 
 import attrs
 
 from clawvm_es.core.assembly import assemble
-from clawvm_es.core.tracing import Account, Candidate, trace
+from clawvm_es.core.retracing import retrace
+from clawvm_es.core.state import State
+from clawvm_es.core.tracing import Account, Candidate, Traced, trace
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, require_session
 from clawvm_es.history.places import end_of_turn, state_at
 from clawvm_es.journal.lineage import event_at, read_back, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
-from clawvm_es.model.events import BoundaryReached, PageWritten, PromptAssembled, RepresentationChanged, TurnBegan
+from clawvm_es.journal.snapshots import load
+from clawvm_es.model.events import (
+    BoundaryReached,
+    Event,
+    PageWritten,
+    PromptAssembled,
+    RepresentationChanged,
+    TurnBegan,
+)
 from clawvm_es.model.facts import Boundary, ChangeReason
-from clawvm_es.model.pages import Fidelity
-from clawvm_es.model.profile import Order, Rule
+from clawvm_es.model.pages import RANK, Fidelity
+from clawvm_es.model.profile import RULES, Order, Rule
+
+MANY: Final = 2_000
+"""Pages of a session from which on only those that an assembly touched are candidates."""
 
 
 @attrs.frozen
@@ -41,7 +58,8 @@ class Why:
 
     `began` is the turn's `turn_began`, `assembled` its `prompt_assembled`. `changed` is the last change of the
     page's level up to there (None: it never had one); of a page that is missing, what made it leave. `candidates`
-    are all pages, the one asked about first, then by their place in the order, then by number.
+    are all pages (of a long session those that the assembly touched), the one asked about first, then by their place
+    in the order, then by number.
     """
 
     session_id: str
@@ -73,9 +91,9 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
     if page_id not in state.pages:
         raise _no_page(log, session_id, page_id, group[0].turn)
     assembled = next(row.version for row in group if isinstance(row.data, PromptAssembled))
-    traced = trace(state, began)
-    asked = next(each for each in traced.candidates if each.page_id == page_id)
     decided = [row.data for row in group[1:]]
+    traced, differs = _traced(state, began, decided, page_id)
+    asked = next(each for each in traced.candidates if each.page_id == page_id)
     return Why(
         session_id=session_id,
         turn=group[0].turn,
@@ -89,8 +107,36 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
         provenance=Origins(log, session_id, state).page(state.pages[page_id]),
         changed=_last_change(log, session_id, page_id, assembled),
         candidates=tuple(sorted(traced.candidates, key=lambda each: _place(each, page_id))),
-        differs=decided != list(assemble(state, began))[: len(decided)],
+        differs=differs,
     )
+
+
+def _traced(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> tuple[Traced, bool]:
+    """The assembly explained, and whether it differs from the recorded one."""
+    if len(state.pages) > MANY and RULES[state.profile.rule].spends:
+        found = _touched(state, began, decided, page_id)
+        if found is not None:
+            return found, False
+    traced = trace(state, began)
+    return traced, list(decided) != list(assemble(state, began))[: len(decided)]
+
+
+def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> Traced | None:
+    """The assembly explained by the pages that it touched; None where that comes to another prompt than recorded."""
+    outcome = dict(state.resident)
+    for event in decided:
+        if isinstance(event, RepresentationChanged):
+            outcome[event.page_id] = RANK[event.after]
+    named = (*outcome, *state.arrivals, *state.required, *began.hints, *began.retrieved, page_id)
+    among = dict.fromkeys(named)
+    load(state.pages, among)
+    load(state.places, among)
+    traced = retrace(state, began, outcome, among)
+    selection, plan = traced.selection, traced.plan
+    told = next(event for event in decided if isinstance(event, PromptAssembled))
+    gained = selection.utility if plan is None or plan.selection is not None else told.utility
+    held = {each: rank for each, rank in outcome.items() if rank}
+    return traced if (selection.levels, gained) == (held, told.utility) else None
 
 
 def _place(candidate: Candidate, page_id: str) -> tuple[bool, bool, int]:
