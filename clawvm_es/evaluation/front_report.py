@@ -56,7 +56,7 @@ def picture(kind: Kind) -> Front:
         f"{TITLES[kind.name]}: what a policy costs and loses beside the harness",
         points,
         f"cost, % of the harness's at {DEFAULT_LIST}",
-        "needed pages that were not in the prompt",
+        "needed pages not in the prompt",
         f"Lower left is better. Along each line budgets are {', '.join(f'{budget:,}' for budget in budgets)} tokens; "
         f"the harness has none. {population(last, origins(last))}.",
     )

@@ -33,6 +33,7 @@ _WIDTH: Final = 860
 _HEIGHT: Final = 400
 _FRONT_HEIGHT: Final = 480
 _NARROW_WIDTH: Final = 400
+_LEGEND_ROW: Final = 22
 
 
 def drawable() -> bool:
@@ -116,11 +117,9 @@ def front(picture: Front, identity: str, narrow: bool = False) -> str:
         style=_style(colours, len(picture.points)),
         js=(),
         width=_NARROW_WIDTH if narrow else _WIDTH,
-        height=_FRONT_HEIGHT,
+        height=_FRONT_HEIGHT + (_LEGEND_ROW * (len(picture.points) // 2) if narrow else 0),
         legend_at_bottom=narrow,
         legend_at_bottom_columns=2,
-        x_labels_major_count=4 if narrow else None,
-        show_minor_x_labels=not narrow,
         x_title=clean(picture.x_title),
         y_title=clean(picture.y_title),
         disable_xml_declaration=True,
