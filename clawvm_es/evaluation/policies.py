@@ -11,6 +11,7 @@ import attrs
 from clawvm_es.core.profiles import (
     CLAWVM,
     CLAWVM_PAPER,
+    CLAWVM_TURN,
     COMPACTION_HYBRID,
     LRU,
     RECORDED,
@@ -64,16 +65,27 @@ _ALL: Final = (
         "summary of 10 % (newest pages at their lowest level); the 8 best matches are added for each message "
         "of the user",
     ),
-    Policy("lru", LRU, says="the whole contract; above the floors pages stand by how recently they were used"),
+    Policy(
+        "lru",
+        LRU,
+        says="the whole contract; at epochs, between which the prompt only grows, pages above the floors are taken "
+        "by how recently they were used",
+    ),
     Policy(
         "clawvm_paper",
         CLAWVM_PAPER,
         says="the whole contract; above the floors levels stand by the paper's utility per token",
     ),
     Policy(
+        "clawvm_turn",
+        CLAWVM_TURN,
+        says="clawvm as the last release had it: selected anew at every turn",
+    ),
+    Policy(
         "clawvm",
         CLAWVM,
-        says="the whole contract; above the floors pages stand by how likely they are needed again (core.reuse)",
+        says="the whole contract; at epochs, between which the prompt only grows, pages above the floors are taken "
+        "by how likely they are needed again (core.reuse)",
     ),
     Policy(
         "oracle",

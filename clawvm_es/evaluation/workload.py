@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 from msgspec.structs import replace
 
+from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.importers import Recording, commands
 from clawvm_es.importers.replay import opening
@@ -111,15 +112,12 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
 
 def _timed(stream: Iterable[Command]) -> Iterator[e.Input]:
     """The inputs of commands, each turn with the whole seconds from the last answer to the newest input before it."""
-    answered: int | None = None
-    newest = 0
+    idle = Idle(0, 0)
     for command in stream:
         data = command.data
-        if isinstance(data, e.TurnBegan) and answered is not None and data.idle_s is None:
-            data = replace(data, idle_s=max(newest - answered, 0) // 1_000_000)
-        elif isinstance(data, e.ModelResponded):
-            answered = command.at_us
-        newest = command.at_us
+        if isinstance(data, e.TurnBegan) and data.idle_s is None:
+            data = replace(data, idle_s=idle.seconds())
+        idle.saw(data, command.at_us)
         yield data
 
 

@@ -30,10 +30,10 @@ def test_the_policies_stand_in_report_order_and_say_what_they_are():
     baselines = ("retrieval", "retrieval_cache", "compaction_hybrid")
     assert tuple(POLICIES) == (
         *(name + more for name in baselines for more in ("", "+fixed")),
-        *("lru", "clawvm_paper", "clawvm", "oracle"),
+        *("lru", "clawvm_paper", "clawvm_turn", "clawvm", "oracle"),
     )
     assert all(found.name == found.profile.name and found.says for found in POLICIES.values())
-    assert [found.name for found in CONTRACT] == ["lru", "clawvm_paper", "clawvm", "oracle"]
+    assert [found.name for found in CONTRACT] == ["lru", "clawvm_paper", "clawvm_turn", "clawvm", "oracle"]
     with pytest.raises(UsageError, match="unknown policy"):
         policy("fifo")
 
