@@ -208,14 +208,14 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
 @click.option(
     "--as",
     "kind",
-    type=click.Choice(["trace", "recording", "html", "parquet"]),
+    type=click.Choice(["trace", "recording", "html", "otlp", "parquet"]),
     default="trace",
     show_default=True,
     help="trace: inputs with their texts; recording: inputs and decisions without; html: the browser's view; "
-    "parquet: the journal's tables without texts, into a folder of many.",
+    "otlp: OpenTelemetry spans; parquet: the journal's tables without texts, into a folder of many.",
 )
 @click.option("--output", "-o", type=click.Path(), help="File (parquet: folder) to write. Default: stdout.")
-@click.option("--no-texts", is_flag=True, help="With html: pages, levels and marks, and no word of the session.")
+@click.option("--no-texts", is_flag=True, help="With html or otlp: what happened, and no word of the session.")
 @json_option
 def export(journal: str, session: str | None, kind: str, output: str | None, no_texts: bool, as_json: bool) -> None:
     """Write a session to a file: its inputs as a clawvm-trace, all its events as a recording, or a page to look at.
@@ -230,6 +230,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
       clawvm export j.db --session run-1 --as html -o run-1.html
       clawvm export j.db --as trace -o session.trace.jsonl
       clawvm export j.db --session run-1 --as recording -o tests/run-1.clawvm.jsonl
+      clawvm export j.db --session run-1 --as otlp -o run-1.otlp.jsonl
       clawvm export j.db --as parquet -o lake
     """
     import json
@@ -242,8 +243,8 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
     if kind == "html":
         _export_page(journal, session, output, no_texts, as_json)
         return
-    if no_texts:
-        raise UsageError(f"--no-texts goes with --as html, not with {kind}")
+    if no_texts and kind != "otlp":
+        raise UsageError(f"--no-texts goes with --as html and otlp, not with {kind}")
     if kind == "parquet":
         _export_tables(journal, session, output, as_json)
         return
@@ -251,7 +252,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
         raise UsageError(f"{output} is a folder", hint="name a file")
     with views.opened(journal) as log:
         session_id = views.chosen(log, session)
-        lines = _exported(log, session_id, kind)  # all or no file
+        lines = _exported(log, session_id, kind, texts=not no_texts)  # all or no file
     if output is not None:
         write_whole(output, lines)
         document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": len(lines)}
@@ -305,8 +306,12 @@ def _export_page(journal: str, session: str | None, output: str | None, no_texts
     emit(document, [f"{output}: session {session_id}, {told}"], as_json)
 
 
-def _exported(log: EventLog, session_id: str, kind: str) -> list[bytes]:
+def _exported(log: EventLog, session_id: str, kind: str, *, texts: bool = True) -> list[bytes]:
     """The lines of the file that `--as` means."""
+    if kind == "otlp":
+        from clawvm_es.integrations.otlp import export_spans
+
+        return list(export_spans(log, session_id, texts=texts))
     if kind == "recording":
         from clawvm_es.history.recording import write_recording
         from clawvm_es.journal.lineage import read_session

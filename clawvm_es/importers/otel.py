@@ -8,7 +8,7 @@ own, and so is a trace that names no conversation. Lines count messages, from 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -159,8 +159,9 @@ def _is_call(span: Span) -> bool:
 def _conversation(thread: _Thread) -> Conversation:
     talk = Conversation()
     asked: set[str] = set()
+    failed = {_result(span).call_id for span in thread.results if _result(span).status is ReturnStatus.ERROR}
     for span in thread.calls:
-        prompt, answer = _prompt(span), _answer(span)
+        prompt, answer = [_with_status(message, failed) for message in _prompt(span)], _answer(span)
         talk.prompted(prompt, span.began_us)
         talk.answered(answer, _told(span))
         asked.update(use.call_id for use in answer.uses)
@@ -173,6 +174,13 @@ def _conversation(thread: _Thread) -> Conversation:
         else:
             talk.into.skip(Skip.MIRRORED)
     return talk
+
+
+def _with_status(message: Message, failed: Collection[str]) -> Message:
+    """A result of a prompt, whose failure only the tool's own span tells."""
+    if message.role == "tool" and message.call_id and message.call_id in failed:
+        return attrs.evolve(message, status=ReturnStatus.ERROR)
+    return message
 
 
 def _prompt(span: Span) -> list[Message]:
