@@ -11,9 +11,8 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.storage.postgres.servers import running
 
-MEMORY, SQLITE, POSTGRES = range(40), range(5), range(2)
+MEMORY, SQLITE = range(40), range(5)
 """Seeds of each run of the tests; the sweeps have more."""
 
 
@@ -25,13 +24,6 @@ def tool():
         yield {name: importlib.import_module(f"simulate.{name}") for name in ("run", "faults", "laws", "worlds")}
     finally:
         sys.path.remove(str(ROOT / "tools"))
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    """The URL of a database on a server."""
-    with running() as server:
-        yield server.url("x").partition("?")[0]
 
 
 def failing(tool, seeds, storage: str) -> dict[int, str]:
@@ -48,11 +40,6 @@ def test_the_laws_hold_in_memory(tool):
 def test_the_laws_hold_in_a_file(tool):
     """The same over a journal file, whose power cuts tear its write-ahead log."""
     assert failing(tool, SQLITE, "sqlite") == {}
-
-
-def test_the_laws_hold_on_a_server(tool, postgres):
-    """The same over PostgreSQL, where a process dies at any write; the server itself stays."""
-    assert failing(tool, POSTGRES, postgres) == {}
 
 
 @pytest.mark.sweep(sample=0)

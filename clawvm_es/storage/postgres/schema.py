@@ -13,6 +13,7 @@ lock was taken.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -251,6 +252,7 @@ def statements(address: Address) -> Iterator[str]:
         yield filled(template, address)
 
 
+@lru_cache(1024)
 def filled(template: str, address: Address) -> str:
     """A statement in the schema of a journal."""
     made = template.replace("{s}", address.schema).replace("{key}", str(address.lock_key))
