@@ -148,7 +148,17 @@ def opened_tab(browser: Any, base: str, **how: Any) -> Iterator[Tab]:
     assert tab.said == []
 
 
-@pytest.fixture
-def tab(browser: Any, base: str) -> Iterator[Tab]:
-    """A tab of 1400 by 900 pixels, dark."""
+@pytest.fixture(scope="module")
+def kept(browser: Any, base: str) -> Iterator[Tab]:
+    """The tab of a module's tests, 1400 by 900 pixels, dark."""
     yield from opened_tab(browser, base)
+
+
+@pytest.fixture
+def tab(kept: Tab) -> Iterator[Tab]:
+    """That tab with nothing open; afterwards, its console must have been silent."""
+    kept.page.goto("about:blank")
+    kept.said.clear()
+    kept.asked.clear()
+    yield kept
+    assert kept.said == []

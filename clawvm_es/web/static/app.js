@@ -95,7 +95,15 @@ export class App {
     const within = known && (!turn || (turn >= this.timeline.from && turn <= this.timeline.to) || turn > this.timeline.turns);
     if (known && within) return true;
     if (!known) this.leave();
-    const answer = await this.source.ask(asks.map(next.session, windowAround(turn, next, this.timeline?.turns)));
+    const window = windowAround(turn, next, this.timeline?.turns);
+    let answer = await this.source.ask(asks.map(next.session, window)).catch((error) => {
+      if (error.status !== 400 || !window.from) throw error;
+      return this.source.ask(asks.map(next.session)); // no such turns: the last ones
+    });
+    if (turn <= answer.turns && (turn > answer.to || (turn && turn < answer.from))) {  // full turns: fewer fit into an answer
+      const from = Math.max(1, turn - Math.floor((answer.to - answer.from) / 2));
+      answer = await this.source.ask(asks.map(next.session, {from, to: from + WINDOW - 1}));
+    }
     if (step !== this.step) return false;
     this.timeline = new Timeline(answer);
     this.journal = answer.journal;
@@ -103,7 +111,7 @@ export class App {
     if (known) return true;
     const [rows, overview] = await Promise.all([
       this.source.ask(asks.sessions(this.timeline.session)).catch(() => null),
-      answer.turns > WINDOW ? this.source.ask(asks.map(next.session, {bins: 400})) : null,
+      answer.to - answer.from + 1 < answer.turns ? this.source.ask(asks.map(next.session, {bins: 400})) : null,
     ]);
     if (step !== this.step) return false;
     this.listing = rows;
@@ -275,8 +283,9 @@ export class App {
     if (step === this.step && place.turn < this.timeline.turns) this.source.once(asks.turn(place.session, place.turn + 1)).catch(() => {});
   }
 
-  proof({matches}) {
-    const [kind, words] = matches === true ? ['good', '✓ bytes = commitment'] : matches === false ? ['bad', '✗ bytes differ'] : ['', 'no commitment'];
+  proof({matches, spans}) {
+    const none = spans.some(({erased}) => erased) ? 'erased in part' : 'no commitment';
+    const [kind, words] = matches === true ? ['good', '✓ bytes = commitment'] : matches === false ? ['bad', '✗ bytes differ'] : ['', none];
     $('badge').className = kind;
     $('badge').textContent = words;
   }

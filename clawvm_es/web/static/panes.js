@@ -203,7 +203,7 @@ export async function bisectPane({place, timeline, go, say, working, journal}) {
   return [...head,
     h('p', {class: 'says'}, first ? `“${place.bisect}” holds from turn ${turn} on.` : `“${place.bisect}” never comes to hold between the two.`),
     first && lines([[link(`turn ${turn}`, () => go({turn: Math.max(1, turn), page: first.page_id ?? place.page}, true)), ' · ', link(`event ${num(first.version)}`, () => go({turn: Math.max(1, turn), event: first.version, pane: 'events'}, true)), ` ${first.type} `, dim(first.title)]]),
-    facts([['looked at', found.looked != null && counted(found.looked.length ?? found.looked, 'place')], ['monotone', found.monotone == null ? null : found.monotone ? 'yes' : 'no: it changes more than once'], ['good', shown(found.good?.version ?? found.good)], ['bad', shown(found.bad?.version ?? found.bad)]]),
+    facts([['looked at', found.looked != null && counted(found.looked.length ?? found.looked, 'place')], ['monotone', found.monotone == null ? null : found.monotone ? 'yes' : 'no: it changes more than once'], ['between', `event ${num(found.good?.version ?? found.good ?? 0)} and event ${num(found.bad?.version ?? found.bad)}`]]),
     command(`clawvm bisect ${quoted(journal)} --session ${quoted(place.session)} --when ${quoted(place.bisect)}`, say)];
 }
 

@@ -170,5 +170,5 @@ export const tag = (type, level, number) =>
 function origin(span) {
   const from = span?.origin;
   if (!from) return '';
-  return `turn ${from.written.turn}${from.first ? ` · line ${from.first}` : ''}`;
+  return `${from.written.turn ? `turn ${from.written.turn}` : 'before turn 1'}${from.first ? ` · line ${from.first}` : ''}`;
 }

@@ -48,7 +48,7 @@ export class Strata {
   /** The seam below a layer at a place `{top, size}`, and its hatching where its text is stale or gone. */
   finish(raster, left, right, {top, size}, layer, seam) {
     const from = top * this.perToken, high = size * this.perToken;
-    if (high > 3) raster.line(left, right, Math.floor(from + high - 0.5), seam, 0.55);
+    if (high > 3.5) raster.line(left, right, Math.floor(from + high - 0.5), seam, 0.55 * Math.min(1, this.scale.column / 7));
     if (high < 4 || !(layer.stale || layer.gone)) return;
     for (let y = Math.ceil(from); y < from + high - 1; y++) for (let x = left; x < right; x++) if ((layer.gone ? x - y + 1e6 : x + y) % 6 === 0) raster.line(x, x + 1, y, seam, 0.75);
   }
@@ -168,7 +168,7 @@ export function cursor(context, scale, turn, height) {
   if (turn < scale.from || turn > scale.to) return;
   const width = Math.max(devicePixelRatio || 1, scale.column), x = scale.left(turn), dot = devicePixelRatio || 1;
   context.fillStyle = ink('cursor');
-  context.globalAlpha = 0.2;
+  context.globalAlpha = width < 24 ? 0.2 : 0.07;
   context.fillRect(x, 0, width, height);
   context.globalAlpha = 1;
   context.fillRect(Math.round(x + width / 2 - dot / 2), 0, dot, height);
