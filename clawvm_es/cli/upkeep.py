@@ -301,8 +301,15 @@ def _export_page(journal: str, session: str | None, output: str | None, no_texts
             f"{counted(made.secrets, 'text')} may hold a credential: see redact --secrets, or --no-texts",
         )
     document = {"session_id": session_id, "format": "html", "output": output, "bytes": len(made.html)}
-    document |= {"turns": made.turns, "exact": made.exact, "secrets": made.secrets, "texts": not no_texts}
-    told = f"{counted(made.turns, 'turn')}, {made.exact:,} of them with the committed bytes, {len(made.html):,} bytes"
+    document |= {
+        "turns": made.turns,
+        "committed": made.committed,
+        "exact": made.exact,
+        "secrets": made.secrets,
+        "texts": not no_texts,
+    }
+    exact = f"{made.exact:,} of {made.committed:,} prompts as committed, " if made.committed else ""
+    told = f"{counted(made.turns, 'turn')}, {exact}{len(made.html):,} bytes"
     emit(document, [f"{output}: session {session_id}, {told}"], as_json)
 
 

@@ -44,10 +44,11 @@ _TEXTLESS: Final = frozenset(
 
 @attrs.frozen
 class Exported:
-    """The file, and what to tell of it: turns, prompts that equal their commitments, texts with a credential."""
+    """The file, and what to tell of it: turns, prompts (committed, exact), texts with a credential."""
 
     html: bytes
     turns: int
+    committed: int
     exact: int
     secrets: int
 
@@ -66,8 +67,9 @@ def export(log: EventLog, session_id: str, journal: str, *, texts: bool = True) 
     }
     if not texts:
         document = _bare(document) | {"texts": [""] * len(packing.texts), "origins": [], "textless": True}
-    exact = sum(turn["matches"] is True for turn in told)
-    return Exported(page(encode(document)), len(told), exact, sum(map(holds_secret, packing.texts)))
+    matches = [turn["matches"] for turn in told if turn["matches"] is not None]
+    secrets = sum(map(holds_secret, packing.texts))
+    return Exported(page(encode(document)), len(told), len(matches), sum(matches), secrets)
 
 
 # ------------------------------------------------------------------------------------------------- the data

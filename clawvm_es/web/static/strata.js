@@ -21,6 +21,7 @@ export class Strata {
     this.ribbons(context);
     this.budget(context);
     this.cache(context);
+    this.epochs(context);
   }
 
   /** Column by column: the pages where they are, then those that moved bending from where they were in the turn before. */
@@ -71,6 +72,19 @@ export class Strata {
     const scale = devicePixelRatio || 1;
     this.steps(context, (row) => row.cached, ink('ground'), 3.5 * scale, 0.5);
     this.steps(context, (row) => row.cached, ink('cursor'), 1.4 * scale, 1, 0.35);
+  }
+
+  /** Notches at the head of turns in which an epoch begins: pages were chosen anew. */
+  epochs(context) {
+    const dot = devicePixelRatio || 1;
+    context.fillStyle = ink('bound');
+    for (let turn = this.scale.from; turn <= this.scale.to; turn++) {
+      if (!(this.timeline.row(turn)?.trigger >= 0)) continue;
+      const x = this.scale.left(turn);
+      context.beginPath();
+      context.moveTo(x - 4 * dot, 0), context.lineTo(x + 4 * dot, 0), context.lineTo(x, 6 * dot);
+      context.fill();
+    }
   }
 
   /** A line of one figure over the turns: level parts at `strength`, jumps between them fainter. */

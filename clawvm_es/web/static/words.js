@@ -36,6 +36,12 @@ export const FAULTS = {
   silent_recall: 'a recall found nothing, without a word', flush_miss: 'a change was not written back in time',
 };
 
+/** Why an epoch began: the pages of a prompt were chosen anew, and the provider's cache starts over. */
+export const TRIGGERS = {
+  forced: 'a boundary or a change of settings', high: 'the prompt had reached its high mark', cold: "the provider's cache had gone cold",
+  rent: 'stale copies cost more than a new cache',
+};
+
 export const REASONS = {
   floor: 'its floor', arrival: 'it arrived', hint: 'a hint asked for it', retrieved: 'retrieval found it',
   raised: 'raised: it was worth its tokens', lowered: 'lowered to make room', evicted: 'evicted: others were worth more',
