@@ -42,7 +42,11 @@ def told(log: EventLog, found: TurnView, titles: Titles) -> dict[str, Any]:
     return {
         "session_id": session_id,
         **_figures(log, found),
-        "outline": [value for span in found.spans for value in _outlined(found, span)],
+        "outline": [
+            value
+            for span, flags in zip(found.spans, _flags(found), strict=True)
+            for value in _outlined(found, span, flags)
+        ],
         "spans": spans(found, titles),
         "events": events(log, session_id, found.rows, titles),
         **_moves(found.moved),
@@ -163,19 +167,18 @@ def spans(found: TurnView, titles: Titles) -> list[dict[str, Any]]:
     return [
         {
             "i": place,
-            **_span(found, span),
+            **_span(found, span, flags),
             "title": titles.of(found.session_id, span.page_id),
             "text": span.text,
             "chars": len(span.text),
             "origin": None if span.origin is None else origin(span.origin),
         }
-        for place, span in enumerate(found.spans)
+        for place, (span, flags) in enumerate(zip(found.spans, _flags(found), strict=True))
     ]
 
 
-def _span(found: TurnView, span: Span) -> dict[str, Any]:
+def _span(found: TurnView, span: Span, flags: int) -> dict[str, Any]:
     page = None if span.page_id is None else found.state.pages[span.page_id]
-    flags = _flags(found, span)
     return {
         "page_id": span.page_id,
         "number": 0 if page is None else page.number,
@@ -191,15 +194,26 @@ def _span(found: TurnView, span: Span) -> dict[str, Any]:
     }
 
 
-def _flags(found: TurnView, span: Span) -> int:
-    came = span.page_id in found.state.assembled_last if span.page_id is not None else False
-    return (ARRIVAL if came else 0) | (_ERASED if span.erased else 0)
+def _flags(found: TurnView) -> list[int]:
+    """The flags of all spans, as runs of `history.levels` have them."""
+    state = found.state
+    if not state.in_epochs or found.shown is None:
+        came = frozenset(state.assembled_last)
+        return [(ARRIVAL if s.page_id in came else 0) | (_ERASED if s.erased else 0) for s in found.spans]
+    told, places = found.shown.assembled, [*state.entries, 0]  # the directory line has no place
+    grown = state.appended if told.trigger is not None else state.appended - len(told.entries)
+    return [
+        (ARRIVAL if place > grown else 0)
+        | (STALE if place and state.standing.get(span.page_id or "") != place else 0)
+        | (_ERASED if span.erased else 0)
+        for place, span in zip(places, found.spans, strict=False)
+    ]
 
 
-def _outlined(found: TurnView, span: Span) -> tuple[int, int, int, int]:
+def _outlined(found: TurnView, span: Span, flags: int) -> tuple[int, int, int, int]:
     page = None if span.page_id is None else found.state.pages[span.page_id]
     rank = 0 if span.level is None else LADDER.index(span.level)
-    return 0 if page is None else page.number, rank, span.end_token - span.first_token, _flags(found, span)
+    return 0 if page is None else page.number, rank, span.end_token - span.first_token, flags
 
 
 def origin(found: Provenance) -> dict[str, Any]:

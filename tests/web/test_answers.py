@@ -124,6 +124,25 @@ def test_the_spans_of_a_turn_are_its_prompt(client, log, session):
         assert found["tokens"] == found["fixed_tokens"] + sum(sizes) + spare
 
 
+@pytest.mark.parametrize("session", ["s", "f"])
+def test_spans_are_flagged_as_the_runs_of_the_map(client, session):
+    """In every turn, in order: the same pages, levels and tokens, and the same arrivals and stale copies."""
+    map_ = client.get(f"/api/s/{session}/map").json
+    runs = [map_["runs"][at : at + 7] for at in range(0, len(map_["runs"]), 7)]
+    seen = 0
+    for row in map_["rows"]:
+        column = sorted((run for run in runs if run[1] <= row[0] <= run[2]), key=lambda run: run[5])
+        outline = client.get(f"/api/s/{session}/t/{row[0]}").json["outline"]
+        spans = [outline[at : at + 4] for at in range(0, len(outline), 4) if outline[at]]
+        assert [span[:3] for span in spans] == [[run[0], run[3], run[4]] for run in column]
+        came = [bool(run[6] & 1) and run[1] == row[0] for run in column]
+        assert [(bool(span[3] & 1), bool(span[3] & 2)) for span in spans] == [
+            (new, bool(run[6] & 2)) for new, run in zip(came, column, strict=True)
+        ]
+        seen |= sum({run[6] & 3 for run in column})
+    assert seen
+
+
 def test_the_turns_tile_the_session(client, log):
     """First and last versions join without a gap, and every event of a turn is told once."""
     last = views.show(log, "s", "1")["version"] - 1

@@ -6,6 +6,7 @@ that it knows. So it is a cache that is never wrong, at most behind, and needs n
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -28,7 +29,7 @@ NAME: Final = "body_index"
 _FORMAT: Final = "content='', tokenize='ascii'"
 """Texts are indexed as their terms (`representations.terms`), and none of them is kept."""
 _REPORTED: Final = 20
-_NAMES_OF: Final = "SELECT commitment FROM commitments WHERE blob_id = ?"
+_NAMES_OF: Final = "SELECT commitment FROM json_each(?1) AS found CROSS JOIN commitments ON blob_id = found.value"
 
 
 @attrs.frozen
@@ -46,8 +47,7 @@ class SQLiteTexts:
             for piece in missing(connection, last_indexed(connection) if known else 0):
                 with temporary(piece) as fresh:
                     found += search(fresh, query)
-            names = (connection.execute(_NAMES_OF, (blob_id,)) for blob_id in found)
-            return frozenset(name for rows in names for (name,) in rows)
+            return frozenset(name for (name,) in connection.execute(_NAMES_OF, (json.dumps(found),)))
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""
