@@ -223,7 +223,8 @@ class Collector:
             self._lay_out([*state.entries], self._began, CONTINUES)
         elif self._prompt:
             self._arrived = tuple(state.assembled_last)
-            self._settle([*state.assembled, *self._arrived], CONTINUES)
+            held = [*state.assembled, *self._arrived]  # what a cut took out since then goes on nowhere
+            self._settle([each for each in held if each in state.copies] if state.as_recorded else held, CONTINUES)
             self._touched = dict.fromkeys(page_id for page_id, _ in state.assembled.items() ^ state.resident.items())
 
     def note(self, event: e.Event, version: int) -> None:

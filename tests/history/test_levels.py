@@ -19,7 +19,7 @@ from tests.engine.conftest import FIELDS
 from tests.engine.test_shell import busy
 
 
-@pytest.fixture(scope="module", params=["clawvm", "compaction_hybrid"])
+@pytest.fixture(scope="module", params=["clawvm", "clawvm_turn", "compaction_hybrid", "recorded"])
 def log(request, tmp_path_factory):
     """A busy session under a policy, in a file with snapshots, some of whose pages were erased, and a fork of it."""
     policy = profile(request.param)
