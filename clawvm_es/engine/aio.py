@@ -93,6 +93,7 @@ class AsyncSession:
         return self.sync.fill_permille
 
     value = _twin(Session.value)
+    field_version = _twin(Session.field_version)
     store = _twin(Session.store)
     search = _twin(Session.search)
     read_page = _twin(Session.read_page)
