@@ -49,7 +49,8 @@ def pages(
         document = {"journal": journal} | views.pages(
             log, session_id, version=version, turn=turn, resident=resident, page_type=page_type
         )
-    emit_rows(document, document["pages"], _PAGE_COLUMNS, as_json)
+    after = ("", f"last prompt: {document['layout']}") if document["layout"] else ()
+    emit_rows(document, document["pages"], _PAGE_COLUMNS, as_json, after=after)
 
 
 _PIECE_COLUMNS = (

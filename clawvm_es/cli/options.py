@@ -85,8 +85,8 @@ session_option = click.option(
 )
 version_option = click.option("--at", "version", type=click.IntRange(1), metavar="VERSION", help="After this event.")
 OTHER_POLICIES = (
-    "clawvm_paper (the paper's), clawvm_rank, lru; baselines: retrieval, retrieval_cache, compaction_hybrid, each "
-    "also +fixed"
+    "clawvm_turn (selects at every turn), clawvm_paper (the paper's), clawvm_rank, lru, lru_turn; baselines: "
+    "retrieval, retrieval_cache, compaction_hybrid, each also +fixed"
 )
 """The policies beside `clawvm`, for the help of verbs that take one."""
 turn_option = click.option("--turn", type=click.IntRange(1), metavar="N", help="At the end of this turn.")

@@ -217,8 +217,8 @@ def faults(journal: str, session: str | None, version: int | None, turn: int | N
 _TRACE_COLUMNS = (
     Column("turn", "turn"), Column("version", "version", 2), Column("type", "type", 0, True),
     Column("page", "page_id", 0, True), Column("before", "before", 1, True), Column("after", "after", 1, True),
-    Column("reason", "reason"), Column("fault", "fault", 3), Column("tokens", "tokens", 4),
-    Column("cause", "cause", 5), Column("title", "title", least=24),
+    Column("reason", lambda row: row["reason"] or row["layout"]), Column("fault", "fault", 3),
+    Column("tokens", "tokens", 4), Column("cause", "cause", 5), Column("title", "title", least=24),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from clawvm_es.cli.output import facts, style
 from clawvm_es.cli.tables import Column
 from clawvm_es.cli.times import ago, joined, length, shown_time
 
-BY_CONSTRUCTION: Final = ("clawvm", "clawvm_paper", "clawvm_rank", "lru")
+BY_CONSTRUCTION: Final = ("clawvm", "clawvm_turn", "clawvm_paper", "clawvm_rank", "lru", "lru_turn")
 """Policies with all mechanisms: that they fault nowhere is a theorem, not a measurement."""
 
 

@@ -31,10 +31,9 @@ paid would have bought the change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple, TypeAlias
 
-import attrs
 from msgspec.structs import replace
 
 from clawvm_es.core.changes import add_changes, faults
@@ -57,8 +56,7 @@ Under such a policy a hinted page that does not fit begins one.
 """
 
 
-@attrs.frozen
-class Room:
+class Room(NamedTuple):
     """Room for the layout, in tokens: B, the marks L and Lc, M (what no rent is paid for), and the directory line."""
 
     tokens: int
@@ -68,8 +66,7 @@ class Room:
     directory: int
 
 
-@attrs.frozen
-class Plan:
+class Plan(NamedTuple):
     """The next prompt: without a `trigger` the arrivals are appended, else the selection is laid out anew.
 
     `last` are the pages at the end of an epoch's layout, in full unless all of it would exceed B. `rent` is what was
@@ -79,7 +76,7 @@ class Plan:
     room: Room
     rent: int
     trigger: EpochTrigger | None
-    arrivals: tuple[Arrival, ...]
+    arrivals: Sequence[Arrival]
     selection: Selection | None = None
     last: tuple[str, ...] = ()
     in_full: bool = True
@@ -98,8 +95,8 @@ def plan(state: State, turn: e.TurnBegan, watch: Watch | None = None, raise_firs
     room = room_of(state, turn)
     if room.tokens <= 0:
         return _no_room(state, turn, room)
-    arriving = tuple(arrivals(state, turn, room, presses=raise_first is not None))
-    trigger = trigger_of(state, turn, room, sum([_tokens(state, each) for each in arriving]))
+    arriving, new = arrivals(state, turn, room, presses=raise_first is not None)
+    trigger = trigger_of(state, turn, room, new)
     if trigger is None:
         return Plan(room, state.rent, None, arriving)
     low = room.cold_low if trigger is EpochTrigger.COLD else room.low
@@ -128,40 +125,48 @@ def room_of(state: State, turn: e.TurnBegan) -> Room:
     directory = state.opened.directory_tokens if _RESOLUTION in state.capabilities else 0
     tokens = state.budget_tokens - turn.fixed_tokens - directory
     low = tokens * state.profile.low_permille // 1000
-    floors = state.required_tokens if _FLOORS in state.capabilities else 0
+    floors = state.required_tokens if state.keeps_floors else 0
     return Room(tokens, low, tokens * state.profile.cold_low_permille // 1000, max(low, floors), directory)
 
 
 # ------------------------------------------------------------------------------------------- the trigger
 
 
-def arrivals(state: State, turn: e.TurnBegan, room: Room, presses: bool = False) -> Iterator[Arrival]:
-    """All that is appended: new content in full, required pages at their floors, then hinted pages that fit.
+def arrivals(state: State, turn: e.TurnBegan, room: Room, presses: bool = False) -> tuple[list[Arrival], int]:
+    """All that is appended, and its tokens: new content in full, required pages at their floors, hints that fit.
 
     With `presses`, hinted pages that do not fit too.
     """
-    need = state.sent
+    found, new, pages = list[Arrival](), 0, state.pages
     for page_id in state.arrivals:
         if not state.stands(page_id, FULL):
-            need += state.pages[page_id].full_tokens
-            yield Arrival(page_id, FULL, ChangeReason.ARRIVAL)
+            new += pages[page_id].full_tokens
+            found.append(Arrival(page_id, FULL, ChangeReason.ARRIVAL))
+    if turn.hints or state.below:
+        new += _add_others(found, state, turn, room.tokens - state.sent - new, presses)
+    return found, new
+
+
+def _add_others(found: list[Arrival], state: State, turn: e.TurnBegan, rest: int, presses: bool) -> int:
+    """Add required pages below their floor and hinted pages to what arrives, and return their tokens."""
+    before = rest
     hinted = dict.fromkeys(turn.hints) if _PREFETCH in state.capabilities else {}
-    short = [page_id for page_id in _below(state) if page_id not in state.arrivals]
-    if _FLOORS in state.capabilities:
-        for page_id in short:
-            if page_id not in hinted:
-                need += state.required_sizes[page_id]
-                yield Arrival(page_id, state.required[page_id], ChangeReason.FLOOR)
+    short = dict.fromkeys(page_id for page_id in _below(state) if page_id not in state.arrivals)
+    for page_id in short if state.keeps_floors else ():
+        if page_id not in hinted:
+            rest -= state.required_sizes[page_id]
+            found.append(Arrival(page_id, state.required[page_id], ChangeReason.FLOOR))
     for page_id in hinted:
         page = state.pages[page_id]
         if page_id in state.arrivals or state.stands(page_id, FULL) or not state.holdable(page):
             continue
-        if presses or need + page.full_tokens <= room.tokens:
-            need += page.full_tokens
-            yield Arrival(page_id, FULL, ChangeReason.HINT)
-        elif page_id in state.below and _FLOORS in state.capabilities:
-            need += state.required_sizes[page_id]
-            yield Arrival(page_id, state.required[page_id], ChangeReason.FLOOR)
+        if presses or page.full_tokens <= rest:
+            rest -= page.full_tokens
+            found.append(Arrival(page_id, FULL, ChangeReason.HINT))
+        elif page_id in short and state.keeps_floors:
+            rest -= state.required_sizes[page_id]
+            found.append(Arrival(page_id, state.required[page_id], ChangeReason.FLOOR))
+    return before - rest
 
 
 def _below(state: State) -> list[str]:
@@ -305,39 +310,40 @@ def _common(state: State, entries: Iterable[Entry]) -> int:
 def _grown(state: State, turn: e.TurnBegan, made: Plan) -> list[e.Decision]:
     """The decisions of a prompt that only grows."""
     decisions: list[e.Decision] = []
-    before, gone = state.resident, _unshown(state)
-    for page_id in gone:
-        decisions.append(
-            e.RepresentationChanged(page_id, LADDER[before[page_id]], Fidelity.ABSENT, ChangeReason.EVICTED)
-        )
-    new, replaced = 0, sum([state.entries[state.standing[page_id]].tokens for page_id in gone])
-    arrived = {each.page_id for each in made.arrivals}
-    for each in made.arrivals:
-        was = before.get(each.page_id, ABSENT)
-        if was != each.rank:
-            decisions.append(e.RepresentationChanged(each.page_id, LADDER[was], LADDER[each.rank], each.reason))
-        new += was == ABSENT
-        if each.page_id in state.standing:
-            replaced += state.entries[state.standing[each.page_id]].tokens
+    before, standing = state.resident, state.standing
+    pages, stale = len(before), state.stale
+    for page_id in _unshown(state):
+        left = e.RepresentationChanged(page_id, LADDER[before[page_id]], Fidelity.ABSENT, ChangeReason.EVICTED)
+        decisions.append(left)
+        stale += state.entries[standing[page_id]].tokens
+        pages -= 1
+    for page_id, rank, reason in made.arrivals:
+        was = before.get(page_id, ABSENT)
+        if was != rank:
+            decisions.append(e.RepresentationChanged(page_id, LADDER[was], LADDER[rank], reason))
+        pages += was == ABSENT
+        place = standing.get(page_id)
+        if place is not None:
+            stale += state.entries[place].tokens
     entries = appended(state, made.arrivals)
     sent = state.sent + sum([entry.tokens for entry in entries])
-    prefix = turn.fixed_tokens + state.sent
-    totals = _Totals(len(before) - len(gone) + new, sent, prefix, made.room.directory, state.stale + replaced)
+    totals = _Totals(pages, sent, turn.fixed_tokens + state.sent, made.room.directory, stale)
     decisions.append(_assembled(state, turn, made, entries, totals))
-    short = [page_id for page_id in _below(state) if page_id not in arrived]
-    if short:
-        decisions.extend(faults(state, before, (), short))
+    if state.below:
+        arrived = {each.page_id for each in made.arrivals}
+        decisions.extend(faults(state, before, (), [each for each in _below(state) if each not in arrived]))
     return decisions
 
 
 def _unshown(state: State) -> list[str]:
     """Resident pages whose new content cannot stand in a prompt."""
+    if not state.rewritten:
+        return []
     gone = [page_id for page_id in state.rewritten if page_id in state.resident and page_id not in state.arrivals]
     return sorted(gone, key=state.places.__getitem__)
 
 
-@attrs.frozen
-class _Totals:
+class _Totals(NamedTuple):
     """Totals of a prompt, in tokens but for `pages`; `prefix` are those with which the prompt before began too."""
 
     pages: int
@@ -353,7 +359,7 @@ def _assembled(
     state: State, turn: e.TurnBegan, made: Plan, entries: Sequence[Entry], totals: _Totals
 ) -> e.PromptAssembled:
     anew = made.trigger is not None
-    layout = chained(EMPTY if anew else state.chain, map(tag_of, entries))
+    layout = chained(EMPTY if anew else state.chain, [tag_of(entry) for entry in entries])
     hidden = state.present - totals.pages if totals.directory else 0
     tokens = turn.fixed_tokens + totals.sent + totals.directory
     paid = state.profile.read_price * max(totals.sent - made.room.mark, 0)

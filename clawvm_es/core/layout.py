@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import Final
-
-import attrs
+from typing import Final, NamedTuple
 
 from clawvm_es.core.state import Content, Page, State
 from clawvm_es.model.events import TurnBegan
@@ -17,8 +15,7 @@ DIRECTORY: Final = ""
 """Stands for the directory line among page ids in rendered order."""
 
 
-@attrs.frozen
-class Shown:
+class Shown(NamedTuple):
     """One piece of a prompt: a page at a rank with the content that it had, or the directory line (no content).
 
     `tag` names page, content version and rank; of the directory line it is the number of pages that it counts.
@@ -31,8 +28,7 @@ class Shown:
     content: Content | None
 
 
-@attrs.frozen
-class Arrival:
+class Arrival(NamedTuple):
     """A page that a prompt gets at its end, at which rank and why."""
 
     page_id: str
@@ -84,8 +80,8 @@ def tag_of(entry: Entry) -> str:
 
 def chained(chain: str, changes: Iterable[str]) -> str:
     """The digest of a context after some changes: of the digest before and what was appended or taken out."""
-    told = list(changes)
-    return sha256("\n".join([chain, *told]).encode()).hexdigest() if told else chain
+    told = "\n".join(changes)
+    return sha256(f"{chain}\n{told}".encode()).hexdigest() if told else chain
 
 
 def prefix_is_lost(state: State, turn: TurnBegan) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.core.assembly import assemble
+from clawvm_es.core.epochs import rent_due
 from clawvm_es.core.retracing import retrace
 from clawvm_es.core.state import State
 from clawvm_es.core.tracing import Account, Candidate, Traced, trace
@@ -32,7 +33,7 @@ from clawvm_es.model.events import (
     RepresentationChanged,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, ChangeReason
+from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger
 from clawvm_es.model.pages import RANK, Fidelity
 from clawvm_es.model.profile import RULES, Order, Rule
 
@@ -53,13 +54,32 @@ class Change:
 
 
 @attrs.frozen
+class Since:
+    """The epoch that a prompt between epochs goes on from: which, at what turn and why it began.
+
+    `candidate` is the page as that epoch weighed it (None: it was not there yet), `steps` counts the steps in its
+    order. `appended` is the last turn since at which the page was appended. `rent_percent` is the rent paid so far,
+    of what begins the next epoch.
+    """
+
+    epoch: int
+    turn: int
+    trigger: EpochTrigger
+    candidate: Candidate | None
+    steps: int
+    appended: int | None
+    rent_percent: int
+
+
+@attrs.frozen
 class Why:
     """One turn's assembly, explained, with the page that was asked about.
 
     `began` is the turn's `turn_began`, `assembled` its `prompt_assembled`. `changed` is the last change of the
     page's level up to there (None: it never had one); of a page that is missing, what made it leave. `candidates`
     are all pages (of a long session those that the assembly touched), the one asked about first, then by their place
-    in the order, then by number.
+    in the order, then by number. Where the policy pages in epochs, `trigger` says why this turn began one, or `since`
+    of which it goes on.
     """
 
     session_id: str
@@ -75,6 +95,9 @@ class Why:
     changed: Change | None
     candidates: tuple[Candidate, ...]
     differs: bool
+    epoch: int = 0  # 0: the policy selects at every turn
+    trigger: EpochTrigger | None = None
+    since: Since | None = None
 
 
 def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, version: int | None = None) -> Why:
@@ -90,7 +113,7 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
     state = state_at(log, session_id, group[0].version - 1)
     if page_id not in state.pages:
         raise _no_page(log, session_id, page_id, group[0].turn)
-    assembled = next(row.version for row in group if isinstance(row.data, PromptAssembled))
+    assembled, made = next((row.version, row.data) for row in group if isinstance(row.data, PromptAssembled))
     decided = [row.data for row in group[1:]]
     traced, differs = _traced(state, began, decided, page_id)
     asked = next(each for each in traced.candidates if each.page_id == page_id)
@@ -108,6 +131,9 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
         changed=_last_change(log, session_id, page_id, assembled),
         candidates=tuple(sorted(traced.candidates, key=lambda each: _place(each, page_id))),
         differs=differs,
+        epoch=made.epoch if state.in_epochs else 0,
+        trigger=made.trigger if state.in_epochs else None,
+        since=_since(log, session_id, page_id, state, traced) if state.in_epochs and made.trigger is None else None,
     )
 
 
@@ -137,6 +163,33 @@ def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: 
     gained = selection.utility if plan is None or plan.selection is not None else told.utility
     held = {each: rank for each, rank in outcome.items() if rank}
     return traced if (selection.levels, gained) == (held, told.utility) else None
+
+
+def _since(log: EventLog, session_id: str, page_id: str, state: State, traced: Traced) -> Since | None:
+    """The epoch that a state's layout began with, and how it weighed a page."""
+    appended: int | None = None
+    for row in read_back(log, session_id, state.assembled_version):
+        if not isinstance(row.data, PromptAssembled):
+            continue
+        if row.data.trigger is not None:
+            break
+        if appended is None and any(entry.page_id == page_id for entry in row.data.entries):
+            appended = row.turn
+    else:
+        return None
+    began, *decided = _assembly(log, session_id, row.version, row.turn)
+    if not isinstance(began.data, TurnBegan) or traced.plan is None:
+        return None
+    then = state_at(log, session_id, began.version - 1)
+    if page_id in then.pages:
+        weighed = _traced(then, began.data, [each.data for each in decided], page_id)[0].candidates
+    else:
+        weighed = ()
+    candidate = next((each for each in weighed if each.page_id == page_id), None)
+    due = rent_due(state, traced.plan.room)
+    steps = sum(len(each.steps) for each in weighed)
+    percent = 100 * state.rent // max(1, due)
+    return Since(row.data.epoch, row.turn, row.data.trigger, candidate, steps, appended, percent)
 
 
 def _place(candidate: Candidate, page_id: str) -> tuple[bool, bool, int]:

@@ -14,15 +14,16 @@ from clawvm_es.engine.updates import field_names
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import ShownPrompt, prompt_at
 from clawvm_es.history.provenance import provenance as spans_of
-from clawvm_es.journal.lineage import event_at, read_session
+from clawvm_es.journal.lineage import event_at, read_back, read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.snapshots import state_at
-from clawvm_es.model.events import ModelResponded, PageWritten
+from clawvm_es.model.events import ModelResponded, PageWritten, PromptAssembled
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
 from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
 from clawvm_es.views.reading import models, moment_of, version_at
 from clawvm_es.views.titles import Titles
+from clawvm_es.views.words import layout
 
 _FOLLOWING = 64
 """Events after an assembly among which its answer is looked for."""
@@ -47,7 +48,17 @@ def pages(
             for row in view.rows(PAGE_TABLE, session_id)
             if (not resident or row.level != "absent") and page_type in (None, row.page_type)
         ]
-    return {"session_id": session_id, "pages": found}
+    return {"session_id": session_id, "pages": found, "layout": _layout(log, session_id, version, turn)}
+
+
+def _layout(log: EventLog, session_id: str, version: int | None, turn: int | None) -> str | None:
+    """The epoch of the last prompt up to a place, in words; None where none has one."""
+    head, upto = log.head(session_id), version_at(log, session_id, version, turn)
+    last = (head.version if head else 0) if upto is None else upto
+    for row in read_back(log, session_id, last):
+        if isinstance(row.data, PromptAssembled):
+            return layout(row.data) or None
+    return None
 
 
 def _page(titles: Titles, row: PageRow) -> dict[str, Any]:

@@ -7,21 +7,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import msgspec
 
 from clawvm_es.history.origins import tool_names
 from clawvm_es.history.why import why as ask
 from clawvm_es.journal.ports import EventLog
-from clawvm_es.model.events import UNKNOWN_TOOL
+from clawvm_es.model.events import UNKNOWN_TOOL, PromptAssembled
 from clawvm_es.projections import decisions
 from clawvm_es.projections.rows import FaultRow
 from clawvm_es.projections.tables import FAULTS
 from clawvm_es.views.reading import models, moment_of, version_at, versions_at
 from clawvm_es.views.titles import Titles
-from clawvm_es.views.words import brief, standing, verdict
+from clawvm_es.views.words import brief, layout, standing, verdict
 
 if TYPE_CHECKING:
     from clawvm_es.core.tracing import Candidate
-    from clawvm_es.history.why import Why
+    from clawvm_es.history.why import Since, Why
 
 
 def faults(
@@ -59,8 +60,18 @@ def trace(
     titles = Titles(log)
     rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
     titles.load(session_id, (row["page_id"] for row in rows))
-    found = [row | {"title": titles.of(session_id, row["page_id"]), "time": moment_of(row["at"])} for row in rows]
+    found = [
+        row | {"title": titles.of(session_id, row["page_id"]), "time": moment_of(row["at"]), "layout": _layout(row)}
+        for row in rows
+    ]
     return {"session_id": session_id, "decisions": found}
+
+
+def _layout(row: Mapping[str, Any]) -> str | None:
+    """The epoch of an assembly in words; None of other decisions, and where a policy selects at every turn."""
+    if row["type"] != PromptAssembled.TYPE:
+        return None
+    return layout(msgspec.convert(row["data"], PromptAssembled)) or None
 
 
 def why(
@@ -80,6 +91,9 @@ def why(
         "rule": found.rule,
         "order": found.order,
         "says": verdict(found),
+        "epoch": found.epoch,
+        "trigger": found.trigger,
+        "since": None if found.since is None else _since(found.since),
         "differs": found.differs,
         "account": attrs.asdict(found.account),
         "page": _candidate(found, found.page, titles),
@@ -87,6 +101,11 @@ def why(
         "changed": None if found.changed is None else attrs.asdict(found.changed),
         "candidates": [_candidate(found, each, titles) for each in found.candidates],
     }
+
+
+def _since(found: Since) -> dict[str, Any]:
+    """The epoch that a prompt goes on from, without its candidate, whose reasons are told in words."""
+    return attrs.asdict(found, filter=lambda field, _: field.name != "candidate")
 
 
 def _candidate(found: Why, each: Candidate, titles: Titles) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import LADDER, Fidelity, OriginKind
 
 if TYPE_CHECKING:
-    from clawvm_es.history.why import Why
+    from clawvm_es.history.why import Since, Why
+    from clawvm_es.model.events import PromptAssembled
 
 _BY: Final[Mapping[ChangeReason | Kept, str]] = {
     ChangeReason.FLOOR: "its floor",
@@ -141,7 +142,47 @@ def verdict(found: Why) -> str:
     """The answer to `why`, in one sentence."""
     page = found.page
     where = "was absent from" if page.after is Fidelity.ABSENT else f"stood {page.after} in"
-    return f"{page.page_id} {where} the prompt of turn {found.turn}: {standing(page, found.account)}"
+    reason = standing(page, found.account) if found.since is None else since(found.since, page)
+    began = f"epoch {found.epoch} began ({found.trigger}): " if found.trigger is not None else ""
+    return f"{page.page_id} {where} the prompt of turn {found.turn}: {began}{reason}"
+
+
+def since(found: Since, page: Candidate) -> str:
+    """The reason for a page's level between epochs: how the last one weighed it, or when it came since."""
+    epoch = f"epoch {found.epoch} (turn {found.turn}, {found.trigger})"
+    weighed, later = found.candidate, f"not reconsidered since, rent {found.rent_percent} %"
+    if page.by in _NOW:
+        return f"by {_BY[page.by]}" if page.by is not None else ""
+    if page.stop in _GONE:
+        return _PLAIN[page.stop]
+    if found.appended is not None and page.after is not Fidelity.ABSENT:
+        return f"appended at turn {found.appended}, in {epoch}"
+    if weighed is None:
+        return f"written since {epoch}; {later}"
+    if page.after is not Fidelity.ABSENT:
+        rank = f", rank {weighed.rank} of {found.steps}" if weighed.rank else ""
+        return f"stands since {epoch}{rank}"
+    asked = "" if weighed.wanted is None else f": step cost {weighed.wanted:,}, {weighed.rest or 0:,} left"
+    if weighed.after is not Fidelity.ABSENT:
+        return f"it left since {epoch}, in which it stood {weighed.after}; {later}"
+    return f"dropped at epoch {found.epoch}{asked}; {later}"
+
+
+_NOW: Final = (ChangeReason.ARRIVAL, ChangeReason.HINT, ChangeReason.FLOOR)
+"""Reasons that this turn gave."""
+_GONE: Final = (Stop.RETIRED, Stop.REDACTED, Stop.DESTROYED, Stop.NOT_OFFERED, Stop.REWOUND)
+"""Reasons that no epoch decides."""
+
+
+def layout(data: PromptAssembled) -> str:
+    """The epoch that a prompt belongs to, and its tokens in cached and in stale copies; empty where it has none."""
+    if not data.layout_digest:
+        return ""
+    began = f" begins ({data.trigger})" if data.trigger is not None else ""
+    parts = [f"epoch {data.epoch}{began}", f"cached {data.cached_tokens:,}"]
+    if data.stale_tokens:
+        parts.append(f"stale {data.stale_tokens:,}")
+    return ", ".join([*parts, f"rent {data.rent // 1_000:,}"])
 
 
 def spent(account: Mapping[str, int]) -> str:

@@ -17,6 +17,7 @@ from bench.workload import START_US
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
+from clawvm_es.limits import TOKENS_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.pages import PAGE_TYPES, Author, Fidelity, Level, Origin, OriginKind, PageType
@@ -27,6 +28,7 @@ LOOPS = "loop iterations"
 SMALL_PAGES = 24
 RESIDENT = 100
 EPOCH_LOOPS = 2_000
+GROWING_LOOPS = 500
 GROWTH = 3.0
 """Times the cost at `SMALL_PAGES` that an assembly of many pages may take."""
 SIZES = (60, 120, 250, 400, 700, 1_200, 100, 320, 80, 2_500, 180)
@@ -39,7 +41,7 @@ FIRST_PAGES = (
 
 
 def p4(folder: Path, sizes: Sizes) -> Iterator[Measure]:
-    """Decide and fold one assembly at 24 pages and at many with about a hundred resident; each is an epoch."""
+    """Decide and fold one assembly at 24 pages and at many with about a hundred resident, in epochs and at each."""
     small = Bench(SMALL_PAGES, 3)
     small.set_budget(small.full_tokens // 2)
     large = Bench(sizes.policy_pages, 3)
@@ -50,13 +52,18 @@ def p4(folder: Path, sizes: Sizes) -> Iterator[Measure]:
         bench.warm(sizes.policy_turns // 3)
         took = interleaved({"": partial(bench.rounds, sizes.policy_turns)}, sizes.rounds)
         cost[name] = min(took[""]) / 1e6 / loop
-    what = f"assembly, {SMALL_PAGES} pages, {small.resident} resident"
+    what = f"an epoch, {SMALL_PAGES} pages, {small.resident} resident"
     note = f"{mean(small.changed):.1f} levels changed"
     yield Measure("P4", what, cost["small"], LOOPS, limit=EPOCH_LOOPS, note=note)
-    what = f"assembly, {sizes.policy_pages:,} pages, {large.resident} resident"
+    what = f"an epoch, {sizes.policy_pages:,} pages, {large.resident} resident"
     yield Measure(
         "P4", what, cost["large"], LOOPS, f"{SMALL_PAGES} pages", cost["small"], cost["large"] / cost["small"], GROWTH
     )
+    for bench in (small, large):
+        bench.grow()
+        took = interleaved({"": partial(bench.rounds, sizes.policy_turns, grows=True)}, sizes.rounds)
+        what = f"between epochs, {len(bench.state.pages):,} pages, {bench.resident} resident"
+        yield Measure("P4", what, min(took[""]) / 1e6 / loop, LOOPS, limit=GROWING_LOOPS)
     for pages, limit in ((20, 1 / 8), (sizes.peer_pages, 1 / 60)):
         yield _beside_peer(pages, limit, sizes)
 
@@ -94,6 +101,7 @@ class Bench:
         self.took: list[float] = []
         self.held: list[int] = []  # resident pages after each assembly
         self.changed: list[int] = []  # level changes of each assembly
+        self.fixed = 0  # tokens of the fixed region
         self.execute(opened(budget_tokens=4_000, directory_tokens=40))
         for number in range(1, pages + 1):
             self.execute(self.page(number))
@@ -154,12 +162,22 @@ class Bench:
         for found in (self.took, self.held, self.changed):
             found.clear()
 
-    def rounds(self, turns: int) -> float:
-        """Change one page and time the assembly that follows, `turns` times; the median in µs."""
+    def grow(self) -> None:
+        """Make so much room that no epoch begins, and forget what turns took so far."""
+        self.execute(e.BudgetChanged(TOKENS_MAX))
+        self.execute(e.TurnBegan(fixed_tokens=self.fixed))
+        self.warm(10)
+
+    def rounds(self, turns: int, grows: bool = False) -> float:
+        """Change one page and time the assembly that follows, `turns` times; the median in µs.
+
+        Each begins an epoch, since the fixed region is another one; or none does, if the prompt only `grows`.
+        """
         found = []
         for _ in range(turns):
             self.execute(self.page(self.random.randrange(len(self.state.pages)) + 1))
-            state, command = self.state, Command(e.TurnBegan(), START_US)
+            self.fixed = self.fixed if grows else 1 - self.fixed
+            state, command = self.state, Command(e.TurnBegan(fixed_tokens=self.fixed), START_US)
             began = process_time()
             events = decide(state, command)
             for event in events:
