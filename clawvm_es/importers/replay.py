@@ -141,19 +141,28 @@ def _grown(
 
 
 def names_of(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
-    """Recorded session id → id in the journal; `name` stands for the main session, or before each of several."""
+    """Recorded session id → id in the journal; `name` stands for the main session, or before each of several.
+
+    Raises `UsageError` for an id that a session cannot have.
+    """
     roots = [recording.session_id for recording in recordings if recording.linked_to is None]
+    names = {recording.session_id: _name_of(recording.session_id, roots, name) for recording in recordings}
+    for session_id in names.values():
+        if (odd := odd_text(session_id)) is not None:
+            raise UsageError(f"session id {odd}", hint="use --as NAME")
+        if session_id.startswith(SCOPE_PREFIX):
+            raise UsageError(
+                f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes", hint="use --as NAME"
+            )
+    return names
+
+
+def _name_of(session_id: str, roots: Sequence[str], name: str | None) -> str:
     if name is None:
-        return {recording.session_id: recording.session_id for recording in recordings}
-    if len(roots) != 1:
-        return {recording.session_id: f"{name}/{recording.session_id}" for recording in recordings}
-    root = roots[0]
-    return {
-        recording.session_id: name + recording.session_id.removeprefix(root)
-        if recording.session_id.startswith(root)
-        else f"{name}/{recording.session_id}"
-        for recording in recordings
-    }
+        return session_id
+    if len(roots) == 1 and session_id.startswith(roots[0]):
+        return name + session_id.removeprefix(roots[0])
+    return f"{name}/{session_id}"
 
 
 @attrs.frozen
@@ -170,17 +179,11 @@ class Target:
 def target(journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings) -> Target:
     """The session that a recording goes into, and how it is opened. Its steps are not looked at.
 
-    Raises `UsageError` for an id that a session cannot have, and where it is in the journal under other settings.
+    Raises `UsageError` for a project's odd name, and where it is in the journal under other settings.
     """
     session_id = names[recording.session_id]
-    if (odd := odd_text(session_id)) is not None:
-        raise UsageError(f"session id {odd}", hint="use --as NAME")
     if settings.project is not None:
         check_text("project", settings.project)
-    if session_id.startswith(SCOPE_PREFIX):
-        raise UsageError(
-            f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes", hint="use --as NAME"
-        )
     opened = _opening(journal, recording, names, settings)
     stored = journal.opened(session_id)
     if stored is not None:
