@@ -49,6 +49,7 @@ FAULTS = (
 )  # fmt: skip
 
 
+@pytest.mark.sweep(sample=3)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_contract_fails_a_broken_storage(fault, server, proxy, tmp_path, monkeypatch):
     """Every test that is to catch a fault fails on it."""

@@ -125,6 +125,7 @@ def test_a_server_that_takes_no_writes(server, url):
         assert "take no writes" in str(assert_one_line(JournalReadOnly, lambda: log.append("s", [budget(2)])))
 
 
+@pytest.mark.sweep(sample=1)
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_another_isolation_level(server, url, level):
     """READ COMMITTED is forced whatever the role's default is; the function itself refuses another one."""
@@ -247,6 +248,7 @@ def test_a_guard_that_is_gone_is_a_problem(server, url):
 # -------------------------------------------------------------------------------------- connections
 
 
+@pytest.mark.sweep(sample=1)
 @pytest.mark.parametrize("key", [None, "k"])
 def test_a_cut_at_every_message_leaves_all_or_nothing(server, proxy, url, key):
     """LAW-PG-3: wherever the connection is cut, in either direction, an append is there exactly once."""
