@@ -226,6 +226,7 @@ class Collector:
             held = [*state.assembled, *self._arrived]  # what a cut took out since then goes on nowhere
             self._settle([each for each in held if each in state.copies] if state.as_recorded else held, CONTINUES)
             self._touched = dict.fromkeys(page_id for page_id, _ in state.assembled.items() ^ state.resident.items())
+        self._touched |= dict.fromkeys(state.arrivals)  # written again, and shown at the end of the next prompt
 
     def note(self, event: e.Event, version: int) -> None:
         """Note an event that the state has folded."""
