@@ -59,7 +59,8 @@ def laid_out(state: State, levels: Mapping[str, int], last: Iterable[str]) -> li
 
 def appended(state: State, arrivals: Iterable[Arrival]) -> list[Entry]:
     """The entries that are appended between epochs, in the order in which pages arrive."""
-    return [entry_of(state.pages[each.page_id], each.rank) for each in arrivals]
+    pages = state.pages
+    return [entry_of(pages[page_id], rank) for page_id, rank, _ in arrivals]
 
 
 def entry_of(page: Page, rank: int) -> Entry:
@@ -86,9 +87,12 @@ def chained(chain: str, changes: Iterable[str]) -> str:
 
 def prefix_is_lost(state: State, turn: TurnBegan) -> bool:
     """Tell whether the fixed region or the model is another than that of the prompt before, as far as is known."""
-    other_region = None not in (turn.fixed, state.assembled_region) and turn.fixed != state.assembled_region
-    other_model = None not in (turn.model, state.assembled_model) and turn.model != state.assembled_model
-    return turn.fixed_tokens != state.assembled_fixed or other_region or other_model
+    if turn.fixed_tokens != state.assembled_fixed:
+        return True
+    region, model = state.assembled_region, state.assembled_model
+    if turn.fixed is not None and region is not None and turn.fixed != region:
+        return True
+    return turn.model is not None and model is not None and turn.model != model
 
 
 # ------------------------------------------------------------------------------------------ the pieces

@@ -171,6 +171,8 @@ class Journal:
             )
         counts = counter if counter is not None and counted == stored.counter else stored.counter
         session = self.resume(session_id, counts, settings, reopens=True, hides_secrets=stored.hides_secrets)
+        if isinstance(policy, str) and self.prices is None and session.state.profile.name == policy:
+            wanted = None  # a session keeps the version of its policy that it was opened with
         if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
             session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)
         return session

@@ -1,7 +1,11 @@
 """Sessions that ended and go on: reopened by an event, under settings that are adopted by an event."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from clawvm_es.core.profiles import profile
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalReadOnly, UsageError
@@ -17,7 +21,9 @@ from clawvm_es.projections.digest import decision_digest
 from clawvm_es.projections.tables import SESSIONS
 from clawvm_es.storage import verify
 from tests.engine.conftest import FIELDS, ticking
+from tests.golden.make import declared
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 RULE = "Never push to main."
 
 
@@ -187,3 +193,15 @@ def test_forks_snapshots_what_if_and_traces_know_sessions_that_went_on(tmp_path)
 def digest(journal, session_id):
     """The digest of a session's decisions."""
     return decision_digest(read_session(journal.log, session_id))
+
+
+def test_a_session_keeps_the_version_of_its_policy(tmp_path):
+    """Opened again by the name of its policy, a session of an older release goes on; another name is refused."""
+    shutil.copy(GOLDEN / "v6.journal", tmp_path / "j.db")
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        stored = journal.opened("fork of it").profile
+        with journal.session("fork of it", policy=stored.name, settings=declared()) as session:
+            assert session.state.profile == stored and stored != profile(stored.name)
+            assert not session.state.in_epochs
+        with pytest.raises(UsageError):
+            journal.session("fork of it", policy="clawvm_paper", settings=declared())
