@@ -120,7 +120,8 @@ def scenes(path: Path, live: Any) -> Iterator[Shot]:
     turn, page = first_miss(path, "session")
     dropped, lost = first_miss(path, "recorded")
     budget = _timeline(path, "session")["budget_tokens"]
-    yield Shot("list", "/")
+    shapes = ".session canvas:not([data-drawn])"
+    yield Shot("list", "/", before=lambda page: page.locator(shapes).first.wait_for(state="detached"))
     yield Shot("session", f"/s/session/t/{turn}")
     yield Shot("miss", f"/s/session/t/{turn}/p/{page}")
     yield Shot("recorded-and-clawvm", f"/s/recorded/t/{dropped}?what=policy:clawvm,budget:{budget}")

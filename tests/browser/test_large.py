@@ -23,7 +23,7 @@ def test_a_long_session_is_an_overview_and_a_window(browser: Any, tmp_path: Path
         assert tab.page.get_attribute("#strata", "aria-valuetext").startswith("turn 1 of 405")
         box = tab.page.locator("#overview").bounding_box()
         tab.page.mouse.click(box["x"] + box["width"] * 0.98, box["y"] + 9)
-        assert tab.rest().place.rpartition("/")[2] > "390" and tab.run(window)[1] == 405
+        assert tab.rest().place.rpartition("/")[2] > "390"
         tab.go("/s/large/t/100?from=90&to=120")
         assert tab.place == "/s/large/t/100?from=90&to=120"
         first, last = tab.run(window)

@@ -30,8 +30,9 @@ export function strataOf(timeline, from, to) {
   for (let turn = from; turn <= to; turn++) {
     const layers = layersOf(timeline, turn), now = new Map();
     layers.forEach((layer, i) => {
-      layer.was = layer.number ? before.get(layer.number) ?? -1 : -1;
-      if (layer.number) now.set(layer.number, i);
+      const name = `${layer.number} ${layer.stale}`;
+      layer.was = layer.number ? before.get(name) ?? -1 : -1;
+      if (layer.number) now.set(name, i);
     });
     columns.push(layers);
     before = now;
@@ -53,7 +54,7 @@ export function ribbonsOf(columns, from, number) {
   const stretches = [];
   let open = null;
   columns.forEach((layers, i) => {
-    const layer = layers.find((each) => each.number === number);
+    const layer = layers.find((each) => each.number === number && !each.stale) ?? layers.find((each) => each.number === number);
     if (!layer) return void (open = null);
     if (!open) stretches.push((open = []));
     open.push({turn: from + i, top: layer.top, size: layer.size});

@@ -77,6 +77,7 @@ const nothing = () =>
   h('div', {class: 'empty'}, h('h2', {}, 'No session yet'), 'Record one, or import one that a harness wrote:', h('pre', {}, 'clawvm import ~/.claude/projects -j JOURNAL'), 'This page shows it when it is loaded again.');
 
 function draw(canvas, map) {
+  canvas.dataset.drawn = 'yes';
   const context = fitted(canvas), {width, height} = canvas, bins = decoded(map), dot = devicePixelRatio || 1;
   const most = Math.max(1, ...bins.map(({tokens}) => tokens));
   bins.forEach((bin, i) => {

@@ -1,6 +1,6 @@
 // A session over its turns, decoded from `map`: pages, runs (a page at one level over successive prompts), marks, figures per turn.
 
-const RUN = 7, MARK = 4, GONE = 5, COMMIT = 3, CONTINUES = 4;
+const RUN = 7, MARK = 4, GONE = 5, COMMIT = 3, STALE = 2, CONTINUES = 4;
 
 const groups = (flat, size) => {
   const found = [];
@@ -52,7 +52,7 @@ export class Timeline {
     for (const [number, from, to, level, tokens, place, flags] of runs) {
       const known = flags & CONTINUES && from === first && open.get(`${number} ${level} ${place}`);
       if (known) known.to = to;
-      else this.runs.set(number * 1e7 + from, {number, from, to, level, tokens, place, flags});
+      else this.runs.set(`${number} ${from} ${place}`, {number, from, to, level, tokens, place, flags});
     }
   }
 
@@ -75,7 +75,7 @@ export class Timeline {
       if (!this.byPage.has(run.number)) this.byPage.set(run.number, []);
       this.byPage.get(run.number).push(run);
     }
-    for (const runs of this.byPage.values()) runs.sort((a, b) => a.from - b.from);
+    for (const runs of this.byPage.values()) runs.sort((a, b) => (a.flags & STALE) - (b.flags & STALE) || a.from - b.from);
     this.misses = this.marks.filter(isMiss).sort((a, b) => a.turn - b.turn || a.version - b.version);
     this.marked = new Map();
     for (const mark of this.marks) {
@@ -100,7 +100,7 @@ export class Timeline {
     return this.pages.get(this.names.get(id));
   }
 
-  /** The run of a page in the prompt of a turn; undefined where the page is not in it. */
+  /** The run of a page in the prompt of a turn, its newest text before a stale copy; undefined where the page is not in it. */
   runAt(number, turn) {
     return (this.byPage.get(number) ?? []).find((run) => run.from <= turn && turn <= run.to);
   }
