@@ -110,6 +110,10 @@ def _value_lines(found: Mapping[str, Any], value: Mapping[str, Any], rejected: s
     if value["staged"] is not None:
         yield fit(f"       staged    {_at(value['staged'])}")
     yield fit(f"       evidence  {_evidence(value['evidence'])}")
+    if value["validators"]:
+        asked = value["validators"].items()
+        told = (name if "=" in name else f"{name} {'agrees' if said else 'refuses'}" for name, said in asked)
+        yield fit(f"       asked     {', '.join(told)}")
     yield from _text_lines("value   ", value)
 
 

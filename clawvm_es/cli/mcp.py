@@ -16,8 +16,9 @@ from clawvm_es.cli.place import made_journal_option
     "--session", "-s", metavar="ID", help="The session. Default: the newest that hooks told of this folder."
 )
 @click.option("--folder", type=click.Path(), metavar="FOLDER", help="The agent's folder. Default: the current one.")
+@click.option("--admit", is_flag=True, help="Ask A-MAC (arXiv:2603.04549) before something is remembered.")
 @json_option
-def mcp(journal: str, session: str | None, folder: str | None, as_json: bool) -> None:
+def mcp(journal: str, session: str | None, folder: str | None, admit: bool, as_json: bool) -> None:
     """Serve pages and memory as tools of an MCP client, on stdin and stdout.
 
     Needs the extra `mcp`. With --json, print the tools and end.
@@ -29,6 +30,10 @@ def mcp(journal: str, session: str | None, folder: str | None, as_json: bool) ->
     from clawvm_es.integrations.mcp import NAMES, Tools, serve
 
     tools = Tools(journal, folder or os.getcwd(), session)
+    if admit:
+        from clawvm_es.integrations.admission import Amac
+
+        tools.validators["amac"] = Amac()
     if as_json:
         from clawvm_es.cli.output import emit
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from clawvm_es.engine.store import FieldSchema, Validator
+from clawvm_es.engine.store import FieldSchema, Judge, Validator
 from clawvm_es.model.facts import Boundary, Op, PressureReason, RejectReason
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.observe.tools import Tool
@@ -176,7 +176,7 @@ class Settings:
     tools: Sequence[Tool] = ()
     fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)
     """Field of the durable store, or a pattern such as `memory.*`, → its schema."""
-    validators: Mapping[str, Validator] = attrs.field(factory=dict)
+    validators: Mapping[str, Validator | Judge] = attrs.field(factory=dict)
     writers: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     """Scope (`session`, `project`) → principals that may write it; a scope that is not named takes all."""
     builders: Mapping[PageType | str, LevelBuilder] = attrs.field(factory=dict)

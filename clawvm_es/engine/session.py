@@ -85,7 +85,7 @@ class Session:
         self._calls = ToolCalls(shell, tools, self._observed)
         self._answers = Answers(shell, self._observed)
         self._excerpts = Excerpts(shell, self._observed)
-        self._updates = Updates(shell, settings.fields, settings.validators, settings.writers)
+        self._updates = Updates(shell, settings.fields, settings.validators, settings.writers, clock=clock)
         shell.judge = self._updates
         shell.edge.builders = builders_of(settings.builders)
         self._flush_at_permille = settings.flush_at_permille

@@ -29,6 +29,38 @@ class Validator(Protocol):
         ...
 
 
+@attrs.frozen
+class Asked:
+    """An update as a judge is asked about it.
+
+    `evidence` is the text that it rests on (empty where it names none), `age_s` the seconds since that text was
+    recorded, `committed` are the values of the same store, by field.
+    """
+
+    field: str
+    value: Any
+    evidence: str = ""
+    age_s: int = 0
+    committed: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Judged:
+    """Judgement of an update: the `factors` behind it are recorded as facts; `said` is told with a refusal."""
+
+    agrees: bool
+    factors: Mapping[str, int] = attrs.field(factory=dict)
+    said: str = ""
+
+
+class Judge(Protocol):
+    """A validator that is asked with the evidence of an update, and says what it weighed."""
+
+    def judge(self, asked: Asked, /) -> Judged:
+        """Judge an update; what it raises is a no, and is recorded with its error."""
+        ...
+
+
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "any": (object,),
     "object": (dict,),

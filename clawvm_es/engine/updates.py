@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -16,8 +16,9 @@ from clawvm_es.core.writeback import OVERWRITES
 from clawvm_es.engine.given import shown
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.shell import Shell
-from clawvm_es.engine.store import FieldSchema, Validator, fold_values, overwritten, value_bytes
+from clawvm_es.engine.store import Asked, FieldSchema, Judge, Judged, Validator, fold_values, overwritten, value_bytes
 from clawvm_es.errors import UsageError
+from clawvm_es.journal.lineage import event_at
 from clawvm_es.limits import VALUE_BYTES_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Evidence, Op, SchemaVerdict, UpdateFacts, Verdict
@@ -39,11 +40,13 @@ class Updates:
         self,
         shell: Shell,
         fields: Mapping[str, FieldSchema],
-        validators: Mapping[str, Validator],
+        validators: Mapping[str, Validator | Judge],
         writers: Mapping[str, Sequence[str]],
         validator_s: float = 1.0,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self._shell = shell
+        self._clock = clock
         self._fields = fields
         self._validators = validators
         self._writers = writers
@@ -130,7 +133,7 @@ class Updates:
             verdict=SchemaVerdict.OK if size <= VALUE_BYTES_MAX else SchemaVerdict.TOO_LARGE,
             allowed=self._allowed(Scope.SESSION, page.author),
             base_version=state.store.get((SESSION, page_id), 0),
-            validators=self._verdicts(page.page_type, text),
+            validators=self._verdicts(page.page_type, text, lambda: Asked(page.page_type, text)),
         )
 
     def renewed(self, state: State, update: Update) -> UpdateFacts:
@@ -196,19 +199,38 @@ class Updates:
             keys_added=added,
             keys_changed=changed,
             scope_version=state.scopes.get(facts.scope, 0),
-            validators=self._verdicts(field, value),
+            validators=self._verdicts(field, value, lambda: self._asked(state, facts, field, value)),
         )
 
-    def _verdicts(self, field: str, value: Any) -> tuple[Verdict, ...]:
+    def _asked(self, state: State, facts: UpdateFacts, field: str, value: Any) -> Asked:
+        """The update as a judge is asked about it."""
+        evidence, at_us = facts.evidence, 0
+        page = state.pages.get(evidence.page_id or "")
+        version = page.written_version if page is not None else evidence.version
+        text = self._shell.edge.open(page.bodies[FULL]) if page is not None and page.bodies[FULL] else ""
+        if version:
+            row = event_at(self._shell.log, self._shell.session_id, version)
+            at_us = row.at_us
+            if isinstance(row.data, e.RecallAnswered):
+                text = self._shell.edge.open(row.data.query)
+        age_s = max(0, self._clock() - at_us) // 1_000_000 if at_us else 0
+        return Asked(field, value, text or "", age_s, self.store(state, facts.scope))
+
+    def _verdicts(self, field: str, value: Any, asked: Callable[[], Asked]) -> tuple[Verdict, ...]:
         """Return the validators' verdicts; one that raises, or is not done in time, refuses and is named with why.
+
+        The factors that a judge weighed are facts of their own, named by it: `judge.factor=number`.
 
         They run side by side in daemon threads, so that one that hangs keeps neither us nor the process waiting.
         """
-        said: dict[str, bool | str] = {}
+        said: dict[str, bool | str | Judged] = {}
+        judges = [name for name, each in self._validators.items() if hasattr(each, "judge")]
+        told = asked() if judges else Asked(field, value)
 
-        def ask(name: str, validator: Validator) -> None:
+        def ask(name: str, validator: Validator | Judge) -> None:
             try:
-                said[name] = bool(validator(field, value))
+                found = validator.judge(told) if name in judges else validator(field, value)  # type: ignore[union-attr,operator]
+                said[name] = found if isinstance(found, Judged) else bool(found)
             except BaseException as error:  # the caller's code: whatever it raises is a "no", and is recorded
                 said[name] = f"{type(error).__name__}: {error}"
 
@@ -220,11 +242,18 @@ class Updates:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         late = f"TimeoutError: no answer within {self._validator_s:g} s"
-        return tuple(self._verdict(name, said.get(name, late)) for name in names)
+        return tuple(each for name in names for each in self._told(name, said.get(name, late)))
 
-    def _verdict(self, name: str, said: bool | str) -> Verdict:
-        """Return what a validator answered, or why it gave no answer."""
-        return Verdict(name, said) if isinstance(said, bool) else Verdict(name, False, self._shell.edge.text(said))
+    def _told(self, name: str, said: bool | str | Judged) -> Iterator[Verdict]:
+        """Return what a validator answered, or why it gave no answer; then the factors that it weighed."""
+        if isinstance(said, bool):
+            yield Verdict(name, said)
+        elif isinstance(said, str):
+            yield Verdict(name, False, self._shell.edge.text(said))
+        else:
+            refused = self._shell.edge.text(said.said) if said.said and not said.agrees else None
+            yield Verdict(name, said.agrees, refused)
+            yield from (Verdict(f"{name}.{factor}={value}", True) for factor, value in said.factors.items())
 
 
 _ORDINAL: Final = "#"

@@ -38,7 +38,8 @@ class Value:
     """One proposed change of a field, and what became of it: committed as `field_version`, or why it was rejected.
 
     `session_id` is whose update it was, and `settled` the event of that session that committed or rejected it. A
-    change of a shared scope has its `scope_version` too. `text` is the value as given; None where it was erased.
+    change of a shared scope has its `scope_version` too. `validators` are those that were asked, and whether they
+    agreed; what a judge weighed is named `judge.factor=number`. `text` is the value as given (None: erased).
     """
 
     session_id: str
@@ -54,6 +55,7 @@ class Value:
     reason: RejectReason | None
     text: str | None
     scope_version: int | None = None
+    validators: dict[str, bool] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -231,6 +233,7 @@ def _value(story: _Story, update: Update, staged: _Staged, settled: Recorded) ->
         evidence=evidence,
         reason=update.reason if rejected else None,
         text=origins.text(facts.value),
+        validators={verdict.validator: verdict.agrees for verdict in facts.validators},
     )
 
 

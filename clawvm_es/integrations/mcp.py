@@ -21,7 +21,7 @@ import attrs
 from clawvm_es.engine.hooks import Settings, StageResult
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.engine.store import FieldSchema, Validator
+from clawvm_es.engine.store import FieldSchema, Judge
 from clawvm_es.errors import ClawVMError, UsageError
 from clawvm_es.integrations.ingest import ingest, mark_live, newest, spool_of
 from clawvm_es.model.facts import Op, RecallOutcome
@@ -51,7 +51,7 @@ class Tools:
     journal: str
     folder: str
     session_id: str | None = None
-    validators: dict[str, Validator] = attrs.field(factory=dict)
+    validators: dict[str, Judge] = attrs.field(factory=dict)
     _own: str | None = None
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
