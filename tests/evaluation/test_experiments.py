@@ -121,6 +121,7 @@ def test_tier_2_marks_zeros_that_are_by_construction():
     assert {name for name, value in told.items() if "by construction" in value} == {
         "lru",
         "clawvm_paper",
+        "clawvm_turn",
         "clawvm",
         "oracle",
     }
