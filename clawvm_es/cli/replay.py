@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 @click.option(
     "--without", multiple=True, metavar="MECHANISM", help="Break a mechanism of the policy, to see its fault."
 )
+@click.option(
+    "--renderer",
+    metavar="NAME",
+    help="Form of the prompts: messages/1:anthropic or messages/1:openai. Default: one text of frames.",
+)
 @format_option
 @counter_option
 @click.option("--fixed", type=click.IntRange(0), metavar="TOKENS", help="Charge each prompt for a fixed region.")
@@ -62,6 +67,7 @@ def replay(
     budget: int | None,
     policy: str | None,
     without: Sequence[str],
+    renderer: str | None,
     format_: str | None,
     counter: str | None,
     fixed: int | None,
@@ -85,6 +91,7 @@ def replay(
     """
     from clawvm_es.cli.summary import SESSION_COLUMNS
     from clawvm_es.engine.journal import Journal
+    from clawvm_es.engine.renderers import named
     from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.importers.replay import ReplaySettings
     from clawvm_es.observe.declared import load_tools
@@ -94,7 +101,8 @@ def replay(
     if project == "":
         raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
     tools = load_tools(tools_file) if tools_file is not None else ()
-    settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name, tools)
+    form = named(renderer) if renderer is not None else None
+    settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name, tools, renderer=form)
     if not any(map(os.path.exists, files)):  # a wrong path makes no journal
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from clawvm_es.core import epochs, recorded
 from clawvm_es.core.changes import add_changes, faults
-from clawvm_es.core.layout import rendered_order, tags_of
+from clawvm_es.core.layout import by_turn, hidden
 from clawvm_es.core.selector import Selection, select
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
@@ -38,11 +38,9 @@ def conclude(state: State, turn: e.TurnBegan, selection: Selection) -> list[e.De
 
 
 def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.PromptAssembled:
-    pages, levels, reserve = state.pages, selection.levels, selection.directory_tokens
-    directory = state.present - len(levels) if reserve else 0
-    order = rendered_order(state, levels, state.arrivals, directory)
-    tags = tags_of(state, levels, order, directory)
-    sizes = [pages[page_id].tokens[levels[page_id]] if page_id else reserve for page_id in order]
+    levels, reserve = selection.levels, selection.directory_tokens
+    directory = hidden(state, len(levels)) if reserve else 0
+    tags, sizes = by_turn(state, levels, state.arrivals, directory, reserve)
     tokens = turn.fixed_tokens + sum(sizes) + (0 if directory else reserve)
     digest = sha256("\n".join(tags).encode()).hexdigest()
     if state.index is not None:

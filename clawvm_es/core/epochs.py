@@ -37,8 +37,17 @@ from typing import NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from clawvm_es.core.changes import add_changes, faults
-from clawvm_es.core.layout import Arrival, appended, chained, laid_out, prefix_is_lost, tag_of
-from clawvm_es.core.selector import Selection, Watch, above_floor, fill, install_arrivals, install_floors
+from clawvm_es.core.groups import dues_of
+from clawvm_es.core.layout import Arrival, appended, chained, hidden, laid_out, prefix_is_lost, tag_of
+from clawvm_es.core.selector import (
+    Selection,
+    Watch,
+    above_floor,
+    fill,
+    install_arrivals,
+    install_floors,
+    install_open,
+)
 from clawvm_es.core.state import EMPTY, Page, State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason, Entry, EpochTrigger, PressureReason
@@ -96,11 +105,13 @@ def plan(state: State, turn: e.TurnBegan, watch: Watch | None = None, raise_firs
     if room.tokens <= 0:
         return _no_room(state, turn, room)
     arriving, new = arrivals(state, turn, room, presses=raise_first is not None)
+    if state.by_groups:
+        new = _tokens(appended(state, arriving))
     trigger = trigger_of(state, turn, room, new)
     if trigger is None:
         return Plan(room, state.rent, None, arriving)
     low = room.cold_low if trigger is EpochTrigger.COLD else room.low
-    found = _under_mark(state, turn, room, low, watch, raise_first)
+    found = _under_mark(state, turn, room, low, watch, raise_first, trigger)
     if found is not None:
         return Plan(room, state.rent, trigger, arriving, *found)
     selection = _under_budget(state, turn, room, watch, raise_first)
@@ -114,7 +125,7 @@ def levels_of(state: State, made: Plan) -> Selection:
     gone = dict.fromkeys(_unshown(state))
     levels = {page_id: rank for page_id, rank in state.resident.items() if page_id not in gone}
     levels.update((each.page_id, each.rank) for each in made.arrivals)
-    spent = state.sent + sum([_tokens(state, each) for each in made.arrivals])
+    spent = state.sent + _tokens(appended(state, made.arrivals))
     reasons = {each.page_id: each.reason for each in made.arrivals}
     return Selection(levels, made.room.tokens - spent, made.room.directory, reasons=reasons)
 
@@ -123,7 +134,8 @@ def room_of(state: State, turn: e.TurnBegan) -> Room:
     """The room that budget, fixed region and directory line leave."""
     assert state.opened is not None
     directory = state.opened.directory_tokens if _RESOLUTION in state.capabilities else 0
-    tokens = state.budget_tokens - turn.fixed_tokens - directory
+    dues = dues_of(state)
+    tokens = state.budget_tokens - turn.fixed_tokens - directory - (dues.always if dues is not None else 0)
     low = tokens * state.profile.low_permille // 1000
     floors = state.required_tokens if state.keeps_floors else 0
     return Room(tokens, low, tokens * state.profile.cold_low_permille // 1000, max(low, floors), directory)
@@ -174,8 +186,8 @@ def _below(state: State) -> list[str]:
     return sorted(state.below, key=lambda page_id: state.pages[page_id].number)
 
 
-def _tokens(state: State, arrival: Arrival) -> int:
-    return state.pages[arrival.page_id].tokens[arrival.rank]
+def _tokens(entries: Iterable[Entry]) -> int:
+    return sum([entry.tokens for entry in entries])
 
 
 def trigger_of(state: State, turn: e.TurnBegan, room: Room, new: int) -> EpochTrigger | None:
@@ -214,30 +226,42 @@ def rent_due(state: State, room: Room) -> int:
 
 
 def _under_mark(
-    state: State, turn: e.TurnBegan, room: Room, low: int, watch: Watch | None, raise_first: Raise | None
+    state: State,
+    turn: e.TurnBegan,
+    room: Room,
+    low: int,
+    watch: Watch | None,
+    raise_first: Raise | None,
+    trigger: EpochTrigger,
 ) -> tuple[Selection, tuple[str, ...]] | None:
-    """Floors, steps up to `low`, and what arrives, in full: the selection with its end; None where that exceeds B."""
-    selection = Selection({}, room.tokens, room.directory)
+    """Floors, steps up to `low`, and what arrives, in full: the selection with its end; None where that exceeds B.
+
+    The open exchange of messages stands as what arrives does. Where the lack of room began the epoch and the exchange
+    takes most of it, its newest groups alone stand exact, up to `low`, so that the next epoch is not the next turn.
+    """
+    selection = Selection({}, room.tokens, room.directory, dues=dues_of(state))
     install_floors(state, selection)
     floors = room.tokens - selection.rest
+    most = selection.rest * 3 // 4 if trigger is EpochTrigger.HIGH else selection.rest
+    install_open(state, selection, most, max(low - floors, 0))
+    exchange = room.tokens - floors - selection.rest
     new = [state.pages[page_id] for page_id in state.arrivals if page_id not in selection.settled]
-    over = sum([above_floor(selection, page, FULL) for page in new])
-    hinted, hints = _hinted(state, turn, selection, room.tokens - max(low, floors) - over)
+    over = selection.total(new) + exchange
+    hinted = _hinted(state, turn, selection, room.tokens - max(low, floors) - over)
     share = selection.rest = max(0, low - floors)
     raised = raise_first(selection) if raise_first is not None else ()
     fill(state, replace(turn, hints=()) if turn.hints else turn, selection, (), watch, raised)
-    selection.rest = room.tokens - floors - (share - selection.rest) - over - hints
-    if selection.rest < 0:
-        return None
+    selection.rest = room.tokens - floors - (share - selection.rest) - exchange
     for pages, reason in ((new, ChangeReason.ARRIVAL), (hinted, ChangeReason.HINT)):
         for page in pages:
-            selection.levels[page.page_id] = FULL
-            selection.reasons[page.page_id] = reason
+            selection.install(page, FULL, reason)
+    if selection.rest < 0:
+        return None
     return selection, tuple([page.page_id for page in (*new, *hinted)])
 
 
-def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) -> tuple[list[Page], int]:
-    """The hinted pages that fit `rest` in full, and their tokens above their floors; phase 2 leaves them alone."""
+def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) -> list[Page]:
+    """The hinted pages that fit `rest` in full; phase 2 leaves them alone."""
     found, tokens = list[Page](), 0
     for page_id in dict.fromkeys(turn.hints) if _PREFETCH in state.capabilities else ():
         page = state.pages[page_id]
@@ -247,15 +271,16 @@ def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) ->
             selection.settled[page_id] = None
             found.append(page)
             tokens += cost
-    return found, tokens
+    return found
 
 
 def _under_budget(
     state: State, turn: e.TurnBegan, room: Room, watch: Watch | None, raise_first: Raise | None
 ) -> Selection:
     """The selection of one turn under the whole room, with what arrives degraded as far as need be."""
-    selection = Selection({}, room.tokens, room.directory)
+    selection = Selection({}, room.tokens, room.directory, dues=dues_of(state))
     install_floors(state, selection)
+    install_open(state, selection, selection.rest, selection.rest // 2)
     degraded = install_arrivals(state, selection)
     raised = raise_first(selection) if raise_first is not None else ()
     fill(state, turn, selection, degraded, watch, raised)
@@ -286,7 +311,7 @@ def _laid_out(state: State, turn: e.TurnBegan, made: Plan, selection: Selection)
     decisions: list[e.Decision] = []
     levels = selection.levels
     add_changes(decisions, state, selection)
-    entries = laid_out(state, levels, made.last)
+    entries = laid_out(state, levels, made.last) if made.room.tokens > 0 else []
     sent = sum([entry.tokens for entry in entries])
     prefix = 0 if prefix_is_lost(state, turn) else turn.fixed_tokens + _common(state, entries)
     totals = _Totals(len(levels), sent, prefix, selection.directory_tokens, 0, selection.utility, selection.bound)
@@ -360,7 +385,7 @@ def _assembled(
 ) -> e.PromptAssembled:
     anew = made.trigger is not None
     layout = chained(EMPTY if anew else state.chain, [tag_of(entry) for entry in entries])
-    hidden = state.present - totals.pages if totals.directory else 0
+    line = hidden(state, totals.pages) if totals.directory else 0
     tokens = turn.fixed_tokens + totals.sent + totals.directory
     paid = state.profile.read_price * max(totals.sent - made.room.mark, 0)
     return e.PromptAssembled(
@@ -368,7 +393,7 @@ def _assembled(
         tokens,
         totals.pages,
         tokens - totals.prefix,
-        chained(layout, [f"{hidden}"]) if hidden else layout,
+        chained(layout, [f"{line}"]) if line else layout,
         totals.directory,
         totals.utility,
         totals.bound,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from clawvm_es.core import lifecycle, placing, recorded
-from clawvm_es.core.layout import prefix_is_lost, rendered_order, tags_of
+from clawvm_es.core import groups, lifecycle, placing, recorded
+from clawvm_es.core.layout import by_turn, hidden, prefix_is_lost
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.ranking import advance, reindex, scored, unindex
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
@@ -62,6 +62,7 @@ def apply(state: State, event: e.Event) -> State:
 
 def _session_opened(state: State, event: e.SessionOpened) -> None:
     state.opened = event
+    state.by_groups = event.renderer.startswith(groups.PREFIX)
     adopt(state, event.profile)
     state.budget_tokens = state.declared_budget = event.budget_tokens
     state.on_pressure = event.on_pressure
@@ -162,6 +163,8 @@ def _page_written(state: State, event: e.PageWritten) -> None:
     state.dirty.pop(page.page_id, None)
     if page.dirty:
         state.dirty[page.page_id] = None
+    if state.by_groups:
+        groups.written(state, page)
     call = state.calls.get(event.origin.call) if event.origin.call is not None else None
     if call is not None and call.page_id is None:
         call.page_id = page.page_id
@@ -207,6 +210,7 @@ def _page_retired(state: State, event: e.PageRetired) -> None:
 def _content_redacted(state: State, event: e.ContentRedacted) -> None:
     if state.in_epochs:
         placing.erased(state, event)
+        state.cut = state.cut or state.by_groups  # arguments and native forms have no entry that names their text
     for page_id in event.pages:
         page = state.pages[page_id]
         _withdraw(state, page, gone=True)
@@ -308,8 +312,8 @@ def _selection_assembled(state: State, event: e.PromptAssembled) -> None:
     if memo is not None and memo[0] == event.digest:
         state.assembled_tags = memo[1]
     else:
-        order = rendered_order(state, state.assembled, state.arrivals, state.assembled_directory)
-        state.assembled_tags = tags_of(state, state.assembled, order, state.assembled_directory)
+        line = state.assembled_directory
+        state.assembled_tags, _ = by_turn(state, state.assembled, state.arrivals, line, 0)
     _assembled(state)
     arrived = state.assembled_last
     for page_id in arrived:
@@ -329,12 +333,13 @@ def _layout_assembled(state: State, event: e.PromptAssembled) -> None:
 
 def _hidden(state: State, event: e.PromptAssembled) -> int:
     """The pages that the directory line counts; 0 where there is none."""
-    return state.present - len(state.resident) if event.directory_tokens else 0
+    return hidden(state, len(state.resident)) if event.directory_tokens else 0
 
 
 def _assembled(state: State) -> None:
     state.assembled_version = state.version
     state.boundary_version = 0
+    groups.assembled(state)
     state.rewritten.clear()
     state.arrivals.clear()
 
@@ -396,9 +401,11 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         state.signature_keys[event.signature] = known_by(event.signature_key)
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
-    call.writes = event.writes
+    call.writes, call.group = event.writes, event.group
     call.repeats = earlier.call if earlier else None
     state.calls[event.call] = call
+    if state.by_groups:
+        groups.called(state, event)
     if state.as_recorded:
         recorded.called(state, event)
     if event.served_by is not None:  # what another stream recorded stands for a run of this one
@@ -423,6 +430,8 @@ def _tool_returned(state: State, event: e.ToolReturned) -> None:
     _meet(state, event.needs)
     returned = Returned(event.status, state.version, event.result, event.validator)
     call = state.calls.get(event.call)
+    if state.by_groups:
+        groups.returned(state, event)
     if call is None:
         state.unmatched[event.call] = returned
     else:
@@ -438,6 +447,8 @@ def _join(state: State, call: Call, returned: Returned) -> None:
 def _model_responded(state: State, event: e.ModelResponded) -> None:
     _meet(state, event.needs)
     state.responded_version = state.version
+    if state.by_groups:
+        groups.responded(state, event)
     if state.as_recorded:
         recorded.responded(state, event)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from clawvm_es.core import groups
 from clawvm_es.core.state import Content, Page, State
 from clawvm_es.model.events import TurnBegan
 from clawvm_es.model.facts import ChangeReason, Entry
@@ -53,12 +54,16 @@ def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str],
 
 
 def laid_out(state: State, levels: Mapping[str, int], last: Iterable[str]) -> list[Entry]:
-    """The entries of a new epoch: pages in rendered order, those that arrive last."""
+    """The entries of a new epoch: pages in rendered order, those that arrive last; of messages as `groups` says."""
+    if state.by_groups:
+        return groups.laid_out(state, levels)
     return [entry_of(state.pages[page_id], levels[page_id]) for page_id in rendered_order(state, levels, last, 0)]
 
 
 def appended(state: State, arrivals: Iterable[Arrival]) -> list[Entry]:
     """The entries that are appended between epochs, in the order in which pages arrive."""
+    if state.by_groups:
+        return groups.appended(state, [(each.page_id, each.rank) for each in arrivals])
     pages = state.pages
     return [entry_of(pages[page_id], rank) for page_id, rank, _ in arrivals]
 
@@ -72,6 +77,29 @@ def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], direc
     """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
     pages = state.pages
     return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
+
+
+def by_turn(
+    state: State, levels: Mapping[str, int], last: Iterable[str], directory: int, reserve: int
+) -> tuple[tuple[str, ...], list[int]]:
+    """Tags and sizes of the pieces of a selection of one turn; the directory line has the size of its `reserve`."""
+    if not state.by_groups:
+        order = rendered_order(state, levels, last, directory)
+        sizes = [state.pages[page_id].tokens[levels[page_id]] if page_id else reserve for page_id in order]
+        return tags_of(state, levels, order, directory), sizes
+    entries = groups.laid_out(state, levels)
+    line = ([f"{directory}"], [reserve]) if directory else ([], [])
+    return (*map(tag_of, entries), *line[0]), [*(entry.tokens for entry in entries), *line[1]]
+
+
+def digest_of(state: State) -> str:
+    """The digest of the prompt that was assembled last: of its layout, or of all that it shows."""
+    return state.chain if state.in_epochs else sha256("\n".join(state.assembled_tags).encode()).hexdigest()
+
+
+def hidden(state: State, shown_pages: int) -> int:
+    """The pages that the directory line counts; 0 in the middle of an exchange, where it would part it."""
+    return 0 if state.by_groups and groups.in_exchange(state) else state.present - shown_pages
 
 
 def tag_of(entry: Entry) -> str:
@@ -135,17 +163,22 @@ def tail(state: State) -> Iterator[Shown]:
         yield Shown(f"{hidden}", DIRECTORY, 0, state.opened.directory_tokens, None)
 
 
-def content_of(state: State, entry: Entry) -> Content:
-    """The content that an entry shows: that of its page, or of an older copy."""
-    page = state.pages[entry.page_id]
+def content_of(state: State, entry: Entry) -> Content | None:
+    """The content that an entry shows: that of its page, or of an older copy; None where it shows no page."""
+    page_id = entry.page_id
+    if page_id[0] != "p":
+        if page_id[0] != "i":
+            return None
+        page_id = f"p{page_id[1:]}"
+    page = state.pages[page_id]
     if page.content_version == entry.content_version:
         return of_page(page)
-    return state.superseded[entry.page_id, entry.content_version]
+    return state.superseded.get((page_id, entry.content_version))
 
 
 def of_page(page: Page) -> Content:
     """The newest content of a page."""
-    return Content(page.page_type, page.author, page.bodies, page.source)
+    return Content(page.page_type, page.author, page.bodies, page.source, page.group, page.origin.call, page.native)
 
 
 def _shown_by_turn(state: State, tag: str) -> Shown:
@@ -153,7 +186,12 @@ def _shown_by_turn(state: State, tag: str) -> Shown:
     assert state.opened is not None
     if not rest:
         return Shown(tag, DIRECTORY, 0, state.opened.directory_tokens, None)
-    page, rank = state.pages[page_id], int(rest.partition(".")[2])
+    version, _, ranked = rest.partition(".")
+    rank = int(ranked)
+    if state.by_groups:
+        entry = Entry(page_id, int(version), LADDER[rank], 0)
+        return Shown(tag, page_id, rank, 0, content_of(state, entry))
+    page = state.pages[page_id]
     return Shown(tag, page_id, rank, page.tokens[rank], of_page(page))
 
 

@@ -56,6 +56,8 @@ def page_of(
         dirty=row.writeback if event.dirty is None else event.dirty,
         signature=event.signature,
         source=event.source,
+        group=event.group,
+        native=event.native,
     )
 
 

@@ -97,6 +97,10 @@ def erased(state: State, event: e.ContentRedacted) -> None:
 
 def _shows(state: State, entry: Entry, names: Collection[str], pages: Collection[str]) -> bool:
     content = content_of(state, entry)
+    if content is None:
+        return False
+    if entry.page_id not in state.pages:
+        return content.source in names
     newest = entry.content_version == state.pages[entry.page_id].content_version
     return (
         content.bodies[RANK[entry.level]] in names or content.source in names or (newest and entry.page_id in pages)

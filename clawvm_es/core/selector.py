@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 import attrs
 
+from clawvm_es.core.groups import Dues, dues_of, is_member, left_out, open_pages
 from clawvm_es.core.index import Index, Step, priority_of
 from clawvm_es.core.ranking import in_full, index_of, since
 from clawvm_es.core.state import Page, State
@@ -50,12 +51,31 @@ class Selection:
     """Pages whose level is final, so that phase 2 passes over their steps."""
     refused: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     """Hinted or retrieved page → what its next level would have cost, and what was left."""
+    dues: Dues | None = None
+    """What the groups of messages cost; None where prompts are no messages."""
 
     def install(self, page: Page, rank: int, reason: ChangeReason) -> None:
         """Hold `page` at `rank` and pay for it."""
-        self.rest -= page.tokens[rank] - page.tokens[self.levels.get(page.page_id, ABSENT)]
         self.reasons[page.page_id] = reason
+        self.hold(page, rank)
+
+    def hold(self, page: Page, rank: int) -> None:
+        """Hold `page` at `rank` for no reason of its own, and pay for it and for what it brings with it."""
+        if self.dues is not None and page.page_id not in self.levels:
+            tokens, stubs = self.dues.due(page, self.levels)
+            self.rest -= tokens
+            self.levels.update(stubs)
+        self.rest -= page.tokens[rank] - page.tokens[self.levels.get(page.page_id, ABSENT)]
         self.levels[page.page_id] = rank
+
+    def total(self, pages: Iterable[Page]) -> int:
+        """Tokens that holding pages in full costs."""
+        if self.dues is None:
+            return sum([above_floor(self, page, FULL) for page in pages])
+        trial = Selection(dict(self.levels), 0, 0, dues=self.dues)
+        for page in pages:
+            trial.hold(page, FULL)
+        return -trial.rest
 
 
 Watch: TypeAlias = Callable[[Selection, Iterable[Step]], Iterable[Step]]
@@ -86,6 +106,7 @@ def require(state: State, turn: TurnBegan) -> tuple[Selection, tuple[str, ...]]:
     install_floors(state, selection)
     if RULES[state.profile.rule].keeps:
         _install_context(state, selection)
+    install_open(state, selection, selection.rest, selection.rest // 2)
     return selection, install_arrivals(state, selection)
 
 
@@ -94,10 +115,12 @@ def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
     rest = state.budget_tokens - turn.fixed_tokens
     if _RESOLUTION not in state.capabilities or directory + state.required_tokens > rest:
         directory = 0
+    dues = dues_of(state)
+    rest -= dues.always if dues is not None else 0
     if rest >= 0:
-        return Selection({}, rest - directory, directory)
+        return Selection({}, max(rest - directory, 0), directory if rest >= directory else 0, dues=dues)
     required = turn.fixed_tokens + state.required_tokens
-    selection = Selection({}, 0, 0)
+    selection = Selection({}, 0, 0, dues=dues)
     selection.pressure.append(InvariantPressureObserved(PressureReason.FLOORS, required, state.budget_tokens))
     return selection
 
@@ -112,7 +135,7 @@ def install_floors(state: State, selection: Selection) -> None:
 
 def _install_floors(state: State, selection: Selection) -> None:
     lost = state.boundary_version != 0 and _BOUNDARY_FLOORS not in state.capabilities
-    if state.required_tokens <= selection.rest and not lost:
+    if state.required_tokens <= selection.rest and not lost and selection.dues is None:
         selection.levels.update(state.required)
         selection.rest -= state.required_tokens
         return
@@ -135,7 +158,7 @@ def _install_required(
         floor = state.required[page.page_id]
         if lost and page.page_type is PageType.BOOTSTRAP:
             selection.settled[page.page_id] = None
-        elif page.tokens[floor] <= selection.rest:
+        elif above_floor(selection, page, floor) <= selection.rest:
             selection.install(page, floor, ChangeReason.FLOOR)
         else:
             selection.settled[page.page_id] = None
@@ -156,29 +179,65 @@ def _install_context(state: State, selection: Selection) -> None:
         page_id, rank = page.page_id, state.resident[page.page_id]
         cost = above_floor(selection, page, rank)
         if page_id not in selection.settled and 0 <= cost <= selection.rest:
-            selection.levels[page_id] = rank
-            selection.rest -= cost
+            selection.hold(page, rank)
+
+
+def install_open(state: State, selection: Selection, whole: int, part: int) -> list[Page]:
+    """Hold the open exchange of messages exact where it fits `whole`; else its newest groups that fit `part`.
+
+    What does not stand exact is named by a pressure. Returns the pages that do, oldest first.
+    """
+    if selection.dues is None:
+        return []
+    if tokens := left_out(state):
+        selection.pressure.append(InvariantPressureObserved(PressureReason.ARRIVALS, tokens, 0))
+    pages = [page for page in open_pages(state) if page.page_id not in selection.settled]
+    total = selection.total(pages)
+    held = pages
+    if total > whole:
+        held = _newest(state, selection, pages, part)
+        out = tuple([page.page_id for page in pages if page not in held])
+        selection.pressure.append(InvariantPressureObserved(PressureReason.ARRIVALS, total, whole, out))
+    for page in held:
+        selection.hold(page, FULL)
+        selection.settled[page.page_id] = None
+        if page.page_id in state.arrivals:
+            selection.reasons[page.page_id] = _ARRIVAL
+    return held
+
+
+def _newest(state: State, selection: Selection, pages: Sequence[Page], part: int) -> list[Page]:
+    """The newest pages that fit, of each group all or none."""
+    units: dict[int, list[Page]] = {}
+    for page in pages:
+        units.setdefault(-page.group if page.group is not None and is_member(page) else page.number, []).append(page)
+    held: list[Page] = []
+    for unit in sorted(units.values(), key=lambda unit: -unit[-1].number):
+        if selection.total([*unit, *held]) > part:
+            break
+        held = [*unit, *held]
+    return held
 
 
 def install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
     """Install what is new and return those that stand below full."""
     if not state.arrivals:
         return ()
-    levels, settled = selection.levels, selection.settled
+    settled = selection.settled
     pages = [state.pages[page_id] for page_id in state.arrivals if page_id not in settled]
-    full = sum([above_floor(selection, page, FULL) for page in pages])
+    full = selection.total(pages)
     share = selection.rest if RULES[state.profile.rule].keeps else selection.rest // 2  # which has no phase 2
     if full <= share:
         for page in pages:
-            levels[page.page_id] = FULL
-            selection.reasons[page.page_id] = _ARRIVAL
-        selection.rest -= full
+            selection.install(page, FULL, _ARRIVAL)
         return ()
     return _degrade_arrivals(state, selection, pages, full, share)
 
 
 def above_floor(selection: Selection, page: Page, rank: int) -> int:
-    """Return the tokens that a page at a rank has beyond those it is held at."""
+    """Return the tokens that a page at a rank has beyond those it is held at, with what it brings with it."""
+    if selection.dues is not None and page.page_id not in selection.levels:
+        return page.tokens[rank] + selection.dues.due(page, selection.levels)[0]
     return page.tokens[rank] - page.tokens[selection.levels.get(page.page_id, ABSENT)]
 
 
@@ -207,8 +266,8 @@ def _degrade_arrivals(
         else:
             out.append(page.page_id)
             selection.settled[page.page_id] = None
-            pointer = page.tokens[POINTER]
-            if page.page_id not in selection.levels and 0 <= pointer <= selection.rest:
+            kept = page.tokens[POINTER] >= 0 and page.page_id not in selection.levels
+            if kept and above_floor(selection, page, POINTER) <= selection.rest:
                 selection.install(page, POINTER, ChangeReason.PRESSURE)
     if out:
         found = InvariantPressureObserved(PressureReason.ARRIVALS, total, available, tuple(out))
@@ -250,7 +309,11 @@ def fill(
     extra = _steps_of(state, selection, index, dict.fromkeys((*degraded, *raised))) if degraded or raised else ()
     known = [step for step in index.steps if step[3][0] not in raised] if raised else index.steps
     steps: Iterable[Step] = heapq.merge(known, extra) if extra else known
-    _spend(selection, index, steps if watch is None else watch(selection, steps), state.opened.misfits)
+    offered = steps if watch is None else watch(selection, steps)
+    if selection.dues is None:
+        _spend(selection, index, offered, state.opened.misfits)
+    else:
+        _spend_on_groups(state, selection, offered, state.opened.misfits)
     return selection
 
 
@@ -286,7 +349,8 @@ def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:
         if page_id in selection.settled or page_id in state.arrivals or not state.holdable(page):
             continue
         selection.settled[page_id] = None
-        for rank, _, cost in hull(page.tokens, selection.levels.get(page_id, ABSENT)):
+        for rank, _, _ in hull(page.tokens, selection.levels.get(page_id, ABSENT)):
+            cost = above_floor(selection, page, rank)
             if cost > selection.rest:
                 selection.refused[page_id] = (cost, selection.rest)
                 break
@@ -332,3 +396,22 @@ def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: i
     selection.rest, selection.utility = rest, utility
     if index.bounds_utility:
         selection.bound = utility if bound is None else bound
+
+
+def _spend_on_groups(state: State, selection: Selection, steps: Iterable[Step], misfits: int) -> None:
+    """The same where pages come in groups: the first step of one pays for its group (LAW-GROUP-2)."""
+    levels = selection.levels
+    closed = dict(selection.settled)
+    limit = len(closed) + misfits
+    for _, _, gain, (page_id, rank) in steps:
+        if page_id in closed or levels.get(page_id, ABSENT) >= rank:
+            continue
+        page = state.pages[page_id]
+        if above_floor(selection, page, rank) <= selection.rest:
+            selection.hold(page, rank)
+            selection.utility += gain
+            continue
+        closed[page_id] = None
+        if selection.rest <= 0 or len(closed) >= limit:
+            break
+    selection.bound = 0

@@ -62,6 +62,8 @@ class Page:
     away: bool = False  # the harness went back to before it was written, and has not returned since
     signature: int | None = None
     source: str | None = None
+    group: int | None = None
+    native: str | None = None  # commitment to the provider's own form of the full level
     hull: Hull | None = attrs.field(default=None, eq=False, repr=False)  # from rank `hull_base`, worked out once
     hull_base: int = attrs.field(default=0, eq=False, repr=False)
 
@@ -79,6 +81,9 @@ class Content:
     author: Author
     bodies: tuple[str | None, ...]  # commitments
     source: str | None  # commitment
+    group: int | None = None
+    call: int | None = None
+    native: str | None = None  # commitment
 
 
 @attrs.frozen
@@ -106,6 +111,40 @@ class Call:
     repeats: int | None = None  # the earlier, still valid call with the same signature
     returned: Returned | None = None  # None: still in flight
     page_id: str | None = None  # the page that holds its result
+    group: int | None = None
+
+
+@attrs.frozen
+class Asked:
+    """A call of an answer: tokens of its arguments in full and as a stub.
+
+    `own_id` says that its recorded id is no earlier call's, `ended` is the version of its first end (0: none yet).
+    """
+
+    call: int
+    full: int
+    stub: int
+    own_id: bool
+    ended: int = 0
+
+
+@attrs.frozen
+class Group:
+    """One answer and the results of its calls, where prompts are messages.
+
+    `place` is the number of the page that was next when it began. `answered` is the version that told the answer as
+    its provider wrote it (0: none), `thinking` its tokens that no page holds. `told` says that a prompt was assembled
+    since it began, `sent` how many of its calls that prompt knew.
+    """
+
+    number: int
+    place: int
+    calls: tuple[Asked, ...] = ()
+    pages: tuple[str, ...] = ()
+    answered: int = 0
+    thinking: int = 0
+    told: bool = False
+    sent: int = 0
 
 
 @attrs.define
@@ -143,6 +182,7 @@ class State:
     keeps_bootstrap: bool = False  # or that of the floors of bootstrap pages alone
     as_recorded: bool = False  # whether the prompt is what the harness itself held
     in_epochs: bool = False  # whether it only grows between epochs
+    by_groups: bool = False  # whether it is sent as messages
     budget_tokens: int = 0
     declared_budget: int = 0  # what the harness opened the session with, or adopted; set_budget leaves it
     on_pressure: OnPressure = OnPressure.DEGRADE
@@ -187,6 +227,13 @@ class State:
     cut: bool = False  # whether the next prompt cannot begin with the one before
     chain: str = EMPTY  # digest of the context, which covers what was appended and taken out, in order
     epoch: int = 0  # prompts that did not begin with the one before
+
+    groups: dict[int, Group] = attrs.field(factory=dict)  # by ordinal; where prompts are messages
+    fresh: dict[int, None] = attrs.field(factory=dict)  # those with calls or pages that no prompt has held
+    newest: int = 0  # the last one
+    spoken: int = 0  # number of the last page that the user said
+    early: dict[int, int] = attrs.field(factory=dict)  # call → version of an end that came before it
+    call_ids: dict[str, int] = attrs.field(factory=dict)  # `known_by` of a recorded id → the first call that has it
 
     turn_needs: dict[frozenset[str], None] = attrs.field(factory=dict)
     rendered_version: int = 0

@@ -9,10 +9,12 @@ from typing import Any, Final
 import attrs
 
 from clawvm_es.engine.store import FieldSchema, Judge, Validator
+from clawvm_es.errors import UsageError
 from clawvm_es.model.facts import Boundary, Op, PressureReason, RejectReason
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.observe.tools import Tool
 from clawvm_es.representations.builders import LevelBuilder
+from clawvm_es.representations.messages import Block, Shape, messages, system
 
 
 @attrs.frozen
@@ -44,13 +46,17 @@ class Pressure:
     def __str__(self) -> str:
         named = [f"{page.page_id} ({page.page_type}, {page.tokens} tokens)" for page in self.pages[:_NAMED]]
         more = len(self.pages) - len(named)
-        listed = ", ".join([*named, *([f"and {more} more"] if more else [])]) or "the fixed region"
+        listed = ", ".join([*named, *([f"and {more} more"] if more else [])]) or _NO_PAGES[self.reason]
         return (
             f"{self.reason}: {self.required_tokens} tokens required, {self.available_tokens} available, "
             f"{self.missing_tokens} missing: {listed}"
         )
 
 
+_NO_PAGES: Final = {
+    **dict.fromkeys(PressureReason, "the fixed region"),
+    PressureReason.ARRIVALS: "calls without results",
+}
 _NAMED: Final = 5
 """Pages that a pressure names in its text at most."""
 
@@ -62,6 +68,9 @@ class Prompt:
     `pressure` is empty unless something that the prompt must hold, or that just arrived, did not fit. `cached_tokens`
     are those that the provider is taken to hold, `cost` is what the prompt costs in input tokens, rounded down; None
     where the policy has no prices.
+
+    In a session whose renderer makes messages, `blocks` are what they say, the first `layout` of them before the line
+    that stands for stored pages, and `text` is a transcript of them for people.
     """
 
     turn: int
@@ -72,6 +81,29 @@ class Prompt:
     pressure: tuple[Pressure, ...] = ()
     cached_tokens: int = 0
     cost: int | None = None
+    blocks: tuple[Block, ...] = ()
+    shape: Shape | None = None
+    layout: int = 0
+
+    def messages(self, shape: Shape | str | None = None) -> list[dict[str, Any]]:
+        """The prompt as the messages of a provider, `"anthropic"` or `"openai"`, by default in its session's shape.
+
+        Tokens are counted for the session's own shape alone; the other one says the same and claims no count. In
+        Anthropic's the end of what the next prompt begins with is marked for its cache. Raises `UsageError` where the
+        session was opened with another renderer than messages.
+        """
+        return messages(self.blocks, self._shape(shape), self.shape, (self.layout - 1,))
+
+    def system(self, text: str, shape: Shape | str | None = None) -> list[dict[str, Any]]:
+        """The harness's fixed region beside the messages: Anthropic's `system`, marked, or OpenAI's first message."""
+        return system(text, self._shape(shape))
+
+    def _shape(self, shape: Shape | str | None) -> Shape:
+        if self.shape is None:
+            raise UsageError("this prompt is one text", hint='open the session with renderer="messages/1:anthropic"')
+        if shape is not None and shape not in tuple(Shape):
+            raise UsageError(f"shape: expected one of {', '.join(Shape)}, got {shape!r}")
+        return self.shape if shape is None else Shape(shape)
 
 
 @attrs.frozen

@@ -18,6 +18,7 @@ from clawvm_es.engine import given
 from clawvm_es.engine.declared import counter_of
 from clawvm_es.engine.finding import Listed, sessions
 from clawvm_es.engine.hooks import OtherSettings, Settings
+from clawvm_es.engine.renderers import named
 from clawvm_es.engine.session import Session, now_us, other_settings
 from clawvm_es.engine.shell import Shell
 from clawvm_es.errors import ClawVMError, JournalError, UsageError
@@ -32,6 +33,7 @@ from clawvm_es.model.profile import RULES, Paging, Profile
 from clawvm_es.prices import applied
 from clawvm_es.projections import catch_up, keep_up
 from clawvm_es.representations.counter import TokenCounter
+from clawvm_es.representations.frame import RENDERER
 from clawvm_es.storage import open_log
 
 _log = structlog.get_logger("clawvm_es.journal")
@@ -98,7 +100,7 @@ class Journal:
     ) -> None:
         self.close(catch_up=not isinstance(error, JournalError))
 
-    def session(
+    def session(  # noqa: PLR0913 - one argument a setting
         self,
         session_id: str,
         *,
@@ -109,6 +111,7 @@ class Journal:
         project: str | None = None,
         linked_to: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        renderer: str | None = None,
         settings: Settings | None = None,
         on_other_settings: OtherSettings | str | None = None,
     ) -> Session:
@@ -122,6 +125,8 @@ class Journal:
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         A `counter` of your own is recorded by its name, and has to be given again when the session is opened again.
         Under the policy `recorded` pages are kept in full only, which what-ifs then say.
+        `renderer` makes the prompts, and is fixed once a session is open: `"messages/1:anthropic"` or
+        `"messages/1:openai"` (`Prompt.messages`), by default one text of frames.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
         `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
         """
@@ -150,6 +155,7 @@ class Journal:
                 linked_to=linked_to,
                 misfits=limits.MISFITS,
                 directory_tokens=limits.DIRECTORY_TOKENS,
+                renderer=named(renderer) if renderer is not None else "",
                 hides_secrets=self.hide_secrets or None,
             )
             opened = replace(opened, levels=not RULES[opened.profile.rule].recorded)  # it selects nothing
@@ -162,6 +168,7 @@ class Journal:
         fixed = {
             "counter": (stored.counter, counted),
             "project": (stored.project, project and SCOPE_PREFIX + project),
+            "renderer": (stored.renderer or RENDERER, renderer),
         }
         differing = [name for name, (was, now) in fixed.items() if now is not None and now != was]
         if differing and how is not OtherSettings.KEEP:

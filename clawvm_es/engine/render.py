@@ -9,6 +9,7 @@ LAW-EPOCH-1 in bytes: where a policy pages in epochs, without an epoch the layou
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import attrs
 
@@ -18,11 +19,12 @@ from clawvm_es.errors import JournalTooNew
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.snapshots import load
-from clawvm_es.model.events import PromptRendered
+from clawvm_es.model.events import PromptAssembled, PromptRendered
 from clawvm_es.model.pages import LADDER, Fidelity
 from clawvm_es.observe.edge import decode, encode
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import ESCAPINGS, RENDERER, Frame, directory_line, framed, framed_otherwise
+from clawvm_es.representations.messages import Block
 
 REDACTED = "[erased]"
 
@@ -39,12 +41,43 @@ class Piece:
     text: str
     tokens: int = 0
     content: Content | None = None
+    names: tuple[str, ...] = ()  # commitments to what it shows
+    is_tail: bool = False
+    block: Block | None = None  # where the prompt is messages: the first that it shows
 
 
 @attrs.frozen
 class _Framed:
     text: str
     otherwise: bool  # in an older frame it is another text
+
+
+@attrs.frozen
+class Rendered:
+    """A prompt, without the fixed region: its text, what the commitment to it is made to, and its blocks.
+
+    `layout` of the blocks stand before the tail. Where the prompt is one text it has no blocks.
+    """
+
+    text: str
+    sealed: bytes
+    blocks: tuple[Block, ...] = ()
+    layout: int = 0
+
+
+class Rendering(Protocol):
+    """Renders the prompts of one session."""
+
+    name: str
+
+    def render(self, state: State) -> Rendered:
+        """The prompt that was assembled last."""
+
+    def tokens(self, state: State, assembled: PromptAssembled, counter: TokenCounter) -> int:
+        """Tokens of that prompt, without the fixed region."""
+
+    def pieces(self, state: State) -> list[Piece]:
+        """The spans of that prompt, in the order in which they are sent."""
 
 
 class Renderer:
@@ -75,7 +108,7 @@ class Renderer:
         self._framed: dict[str, _Framed] = {}
         self._laid = (0, 0, "")  # epoch, last place and text of a layout
 
-    def render(self, state: State) -> tuple[str, bytes]:
+    def render(self, state: State) -> Rendered:
         """The prompt that was assembled last, without the fixed region: its text, and what is committed to.
 
         That is the text; where the policy pages in epochs it is the digest of the layout, which names what it shows,
@@ -83,12 +116,19 @@ class Renderer:
         """
         if state.in_epochs:
             line = self._text_of(state, tail(state))
-            return self._laid_out(state) + line, sealed(self.name, state.chain, line)
+            return Rendered(self._laid_out(state) + line, sealed(self.name, state.chain, line))
         pieces = _all(state)
         frames = self._frames(state, pieces)
         self._forget(pieces)
         text = "".join([frame.text for frame in frames])
-        return text, encode(text)
+        return Rendered(text, encode(text))
+
+    def tokens(self, state: State, assembled: PromptAssembled, counter: TokenCounter) -> int:
+        """Tokens of the prompt, without the fixed region: with the directory line itself, not what it reserves."""
+        tokens = assembled.tokens - assembled.directory_tokens - max(state.assembled_fixed, 0)
+        if state.assembled_directory:
+            tokens += counter.count(directory_line(state.assembled_directory))
+        return tokens + self.surplus(state, counter)
 
     def _laid_out(self, state: State) -> str:
         """The text of the layout; of what the prompt before held too, as it was rendered then."""
@@ -122,9 +162,9 @@ class Renderer:
         """The spans of the prompt that was assembled last, in the order in which they are sent."""
         pieces = _all(state)
         return [
-            Piece(piece.page_id, LADDER[piece.rank], frame.text, piece.tokens, piece.content)
+            Piece(piece.page_id, LADDER[piece.rank], frame.text, piece.tokens, piece.content, tuple(_names(piece)))
             if piece.content is not None
-            else Piece(None, None, frame.text, piece.tokens)
+            else Piece(None, None, frame.text, piece.tokens, is_tail=True)
             for piece, frame in zip(pieces, self._frames(state, pieces), strict=True)
         ]
 

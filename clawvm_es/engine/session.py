@@ -24,6 +24,7 @@ from clawvm_es.engine.finding import Hit, hit
 from clawvm_es.engine.hooks import Call, OtherSettings, Prompt, Report, Settings, StageResult, ToolResult, ToolRun
 from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.recall import Answer, answer_of
+from clawvm_es.engine.renderers import renderer_named
 from clawvm_es.engine.shell import Outcome, Shell
 from clawvm_es.engine.updates import Updates, as_evidence
 from clawvm_es.errors import InvariantPressure, ToolFailed, UsageError, VersionConflict
@@ -50,6 +51,7 @@ from clawvm_es.observe.marks import marked
 from clawvm_es.observe.observer import Observer
 from clawvm_es.observe.steps import ModelMessage, Step, Usage
 from clawvm_es.observe.tools import Tool, absolute
+from clawvm_es.representations.messages import RENDERERS
 
 MODEL: Final = "model"
 USER: Final = "user"
@@ -278,7 +280,7 @@ class Session:
             raise UsageError("write_page: expected either page_id= or slot=")
 
         def page(target: str) -> e.PageWritten:
-            return self._shell.edge.page(
+            written = self._shell.edge.page(
                 target,
                 kind,
                 text,
@@ -286,9 +288,8 @@ class Session:
                 origin=Origin(OriginKind.RECORD),
                 source=source,
                 active=active,
-                dirty=dirty,
-                scope=concerns,
             ).event
+            return replace(written, dirty=dirty, scope=concerns)
 
         return self._write(page, by, key, page_id) if named is None else self._write_slot(page, named, by, key)
 
@@ -302,8 +303,10 @@ class Session:
 
         def page(target: str) -> e.PageWritten:
             edge, origin = self._shell.edge, Origin(OriginKind.RECORD)
-            written = edge.page(target, PageType.CONVERSATION, text, author=Author.USER, origin=origin).event
-            return replace(written, native=edge.text(kept)) if kept else written
+            said = edge.page(
+                target, PageType.CONVERSATION, text, author=Author.USER, origin=origin, native=kept
+            ).event
+            return replace(said, native=edge.text(kept)) if kept else said
 
         return self._write(page, Author.USER, key)
 
@@ -365,10 +368,10 @@ class Session:
             outcome = self._run(build)
             if outcome.appended or key is None:
                 state = self.state
-                text = self._shell.render(state) if state.as_recorded else self._shell.prompt
+                rendered = self._shell.render(state) if state.as_recorded else self._shell.rendered
             else:
                 state = self._shell.state_after(key)
-                text = self._shell.render(state)
+                rendered = self._shell.render(state)
             if outcome.due:
                 self._keep(Boundary.FLUSH, outcome.due)
             assembled = _first(outcome.events, e.PromptAssembled)
@@ -376,7 +379,17 @@ class Session:
             pressure = reports.pressures(state, outcome.events)
             cached, cost = reports.priced(state.profile, assembled)
             prompt = Prompt(
-                state.turn, text, assembled.tokens, assembled.budget_tokens, pages, pressure, cached, cost
+                state.turn,
+                rendered.text,
+                assembled.tokens,
+                assembled.budget_tokens,
+                pages,
+                pressure,
+                cached,
+                cost,
+                rendered.blocks,
+                RENDERERS.get(renderer_named(state)),
+                rendered.layout,
             )
             if pressure:
                 self._raise_on_pressure(state, prompt)

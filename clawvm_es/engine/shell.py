@@ -24,16 +24,17 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.core.writeback import rebased
-from clawvm_es.engine import scopes
+from clawvm_es.engine import renderers, scopes
 from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.ordinals import RecordedKeys
-from clawvm_es.engine.render import Renderer, renderer_of
+from clawvm_es.engine.render import Rendered, Rendering, renderer_of
+from clawvm_es.engine.renderers import renderer_named
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import admit
 from clawvm_es.journal.codec import decode, encode, named_commitments
-from clawvm_es.journal.lineage import read_back
+from clawvm_es.journal.lineage import event_at, read_back
 from clawvm_es.journal.ports import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -42,7 +43,6 @@ from clawvm_es.model.pages import FULL, OriginKind
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.edge import decode as decode_text
 from clawvm_es.representations.counter import TokenCounter
-from clawvm_es.representations.frame import directory_line
 
 
 class Judge(Protocol):
@@ -97,10 +97,11 @@ class Shell:
         self.judge: Judge | None = None  # set by the session, which knows what its harness declared
         self.lock = threading.RLock()
         self.edge = Edge(self.vault, counter, hide_secrets)
-        self.prompt = ""
-        self._renderer = Renderer(self.vault.open_all, self.edge.texts)
+        self.rendered = Rendered("", b"")
+        self._renderer = self._new_renderer("")
         self._head: Head | None = None
         self._state: State | None = None
+        self._folded: dict[int, e.Event] = {}  # inputs that prompts of messages may show, until they are appended
         self._keys: dict[str, int] = {}  # of inputs that this shell decided or found → their versions
         self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
         self._loaded = 0  # the version up to which the log has to be asked for keys
@@ -138,7 +139,7 @@ class Shell:
         state = snapshots.state_at(self.log, self.session_id)
         self._loaded = state.version
         self.edge = self._edge(state)
-        self._renderer = Renderer(self.vault.open_all, self.edge.texts)
+        self._renderer = self._new_renderer(renderer_named(state))
         head = self.log.head(self.session_id)
         self._head = head if head is None or head.version == state.version else None
         self.vault.found(state.version)
@@ -148,6 +149,7 @@ class Shell:
 
     def _edge(self, state: State) -> Edge:
         """An edge that knows which ordinals the session's calls have given out up to a state."""
+        self.edge.renders(renderer_named(state))
         edge, recorded = self.edge.fresh(), RecordedKeys(self.log, self.session_id, state)
         edge.signatures, edge.resource_keys = recorded.signatures(), recorded.resources()
         return edge
@@ -169,11 +171,12 @@ class Shell:
                 self._index(self._retrieval, state, row.data)
         if state.version > before:
             self.edge = self._edge(state)
-            self._renderer = Renderer(self.vault.open_all, self.edge.texts)
+            self._renderer = self._new_renderer(renderer_named(state))
 
     def refresh(self) -> None:
         """Forget the state; the next look reads it anew."""
         self._state, self._head = None, None
+        self._folded.clear()
 
     def last(self, boundary: Boundary) -> tuple[e.Event, ...]:
         """The newest boundary of a kind in the log and what followed from it; empty if there was none."""
@@ -194,13 +197,22 @@ class Shell:
         upto = recorded[-1].version
         return snapshots.state_at(self.log, self.session_id, upto)
 
-    def render(self, state: State) -> str:
+    def _new_renderer(self, name: str) -> Rendering:
+        """A renderer of new prompts, as a session was opened: the newest of frames, or one of messages."""
+        return renderers.newest(self.vault.open_all, self._event_at, name, self.edge.texts)
+
+    def _event_at(self, version: int) -> e.Event:
+        """An event of the session, one that is folded and not appended yet too."""
+        found = self._folded.get(version)
+        return event_at(self.log, self.session_id, version).data if found is None else found
+
+    def render(self, state: State) -> Rendered:
         """The prompt that was assembled last in `state`, by the renderer that it was recorded under.
 
         Its texts come from the log, which knows what was erased since.
         """
         name = renderer_of(self.log, self.session_id, state.assembled_version)
-        return Renderer(self.vault.open_all, name=name).render(state)[0]
+        return renderers.recorded(self.log, self.session_id, self.vault.open_all, name).render(state)
 
     # ------------------------------------------------------------------------------------- writing
 
@@ -239,6 +251,7 @@ class Shell:
                 durability = Durability.FULL
             if fresh:
                 self._append(fresh, before, durability)
+            self._folded.clear()
             return Outcome(events, tuple(new.data for new in fresh), due)
         except BaseException as error:
             if self._state is not None and self._state.version == before:
@@ -384,7 +397,10 @@ class Shell:
         elif isinstance(data, e.ContentRedacted):
             self.edge.texts.clear()
             self._close_retriever()
-            self._renderer = Renderer(self.vault.open_all, self.edge.texts)
+            self._renderer = self._new_renderer(renderer_named(state))
+        elif isinstance(data, e.SessionOpened):
+            self.edge.renders(data.renderer)
+            self._renderer = self._new_renderer(data.renderer)
         return decided
 
     def _fold(self, state: State, command: Command) -> list[NewEvent]:
@@ -400,6 +416,8 @@ class Shell:
         self._idle.saw(data, at)
         turn = state.turn
         stamped = [NewEvent(data, turn, at, principal, cause, command.idempotency_key)]
+        if state.by_groups:
+            self._folded[number] = data
         for decision in events[1:]:
             apply(state, decision)
             stamped.append(NewEvent(decision, turn, at, principal, number))
@@ -415,15 +433,12 @@ class Shell:
         command = attrs.evolve(command, data=turn)
         stamped = self._fold(state, command)
         if state.as_recorded:  # the harness sent a prompt of its own, whose bytes nobody kept
-            self.prompt = ""
+            self.rendered = Rendered("", b"")
             return stamped
-        self.prompt, body = self._renderer.render(state)
+        self.rendered = self._renderer.render(state)
         assembled = next(new.data for new in stamped if isinstance(new.data, e.PromptAssembled))
-        tokens = assembled.tokens - assembled.directory_tokens  # the line itself, not what was reserved for it
-        if state.assembled_directory:
-            tokens += self.counter.count(directory_line(state.assembled_directory))
-        tokens += self._renderer.surplus(state, self.counter)
-        rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(body))
+        tokens = turn.fixed_tokens + self._renderer.tokens(state, assembled, self.counter)
+        rendered = e.PromptRendered(self._renderer.name, tokens, self.vault.seal(self.rendered.sealed))
         stamped.extend(self._fold(state, Command(rendered, command.at_us, command.principal)))
         return stamped
 
@@ -464,6 +479,7 @@ class Shell:
             else:
                 head = transaction.head(self.session_id)
         self._head = head
+        self._folded.clear()
         return Outcome(tuple(events), tuple(new.data for new in fresh))
 
     def _renewed(self, state: State, scope: str, command: Command) -> Command:

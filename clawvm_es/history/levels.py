@@ -308,7 +308,10 @@ class Collector:
         state = self._state
         for place in places:
             entry = state.entries[place]
-            kind = TYPES.index(content_of(state, entry).page_type)
+            content = content_of(state, entry)
+            if content is None:  # arguments and marks of messages, which are no page's
+                continue
+            kind = TYPES.index(content.page_type)
             stale = 0 if state.standing.get(entry.page_id) == place else STALE
             run = _Open(first, RANK[entry.level], entry.tokens, place, flags | stale, kind)
             self._laid[place] = entry.page_id, run

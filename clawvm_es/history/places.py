@@ -9,15 +9,17 @@ import attrs
 
 from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import State
-from clawvm_es.engine.render import Piece, Renderer, renderer_of, sealed
+from clawvm_es.engine.render import Piece, Rendering, renderer_of, sealed
+from clawvm_es.engine.renderers import recorded
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import Line, read_back
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
-from clawvm_es.model.pages import LADDER, RANK, Fidelity
+from clawvm_es.model.pages import LADDER, Fidelity
 from clawvm_es.observe.edge import encode
+from clawvm_es.representations.messages import RENDERERS
 
 _NEAR: Final = 256
 """Events before the end of a turn among which its beginning is looked for first."""
@@ -108,7 +110,8 @@ def prompt_and_state(log: EventLog, session_id: str, version: int | None = None)
     """The prompt that was assembled last at `version`, and the state right after its assembly; as `prompt_at`."""
     assembled, rendered = _last_prompt(log, session_id, _check_place(log, session_id, version))
     state = state_at(log, session_id, assembled.version)  # later events may have given its pages new content
-    renderer = Renderer(log.vault(session_id).open_all, name=renderer_of(log, session_id, assembled.version))
+    name = renderer_of(log, session_id, assembled.version)
+    renderer = recorded(log, session_id, log.vault(session_id).open_all, name)
     return prompt_of(log, session_id, state, renderer, assembled, rendered), state
 
 
@@ -127,7 +130,7 @@ def prompt_of(
     log: EventLog,
     session_id: str,
     state: State,
-    renderer: Renderer,
+    renderer: Rendering,
     assembled: Recorded,
     rendered: PromptRendered | None,
 ) -> ShownPrompt:
@@ -158,11 +161,12 @@ def _matches(
     if stored is None:
         return None
     body = encode("".join(piece.text for piece in pieces))
-    if assembled.layout_digest:  # the commitment is to a digest of what the layout shows
+    digest = assembled.layout_digest or (assembled.digest if rendered.renderer in RENDERERS else "")
+    if digest:  # the commitment is to a digest of what the prompt shows
         if not all(_is_whole(log, name) for name in _names(pieces)):
             return False
-        line = "".join(piece.text for piece in pieces if piece.page_id is None)
-        body = sealed(rendered.renderer, assembled.layout_digest, line)
+        line = "".join(piece.text for piece in pieces if piece.is_tail)
+        body = sealed(rendered.renderer, digest, line)
     return commitment_to(stored[0], body) == rendered.prompt
 
 
@@ -170,10 +174,7 @@ def _names(pieces: Iterable[Piece]) -> Iterator[str]:
     """The commitments whose texts a prompt shows, each once."""
     found: dict[str, None] = {}
     for piece in pieces:
-        if piece.content is not None and piece.level is not None:
-            found.update(
-                (name, None) for name in (piece.content.source, piece.content.bodies[RANK[piece.level]]) if name
-            )
+        found.update(dict.fromkeys(piece.names))
     return iter(found)
 
 

@@ -12,7 +12,8 @@ import attrs
 
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
-from clawvm_es.engine.render import Renderer, renderer_of
+from clawvm_es.engine.render import Rendering, renderer_of
+from clawvm_es.engine.renderers import recorded
 from clawvm_es.history.origins import Origins
 from clawvm_es.history.places import ShownPrompt, prompt_of, range_of_turn, state_at
 from clawvm_es.history.provenance import Span, spans_of
@@ -91,13 +92,13 @@ def turn(log: EventLog, session_id: str, number: int) -> TurnView:
     state = state_at(log, session_id, last if at is None else at)
     if at is None:
         return TurnView(session_id, number, before + 1, last, rows, state, None, ())
-    renderer = Renderer(log.vault(session_id).open_all, name=renderer_of(log, session_id, at))
+    renderer = recorded(log, session_id, log.vault(session_id).open_all, renderer_of(log, session_id, at))
     return _viewed(log, session_id, number, (before, last), rows, state, renderer)
 
 
 def turns(log: EventLog, session_id: str) -> Iterator[TurnView]:
     """All turns of a session that have a prompt, in one pass over it; a state holds until the next is taken."""
-    renderer: Renderer | None = None
+    renderer: Rendering | None = None
     state, before = State(), 0
     for rows in _by_turn(read_session(log, session_id)):
         number, last = rows[0].turn, rows[-1].version
@@ -106,7 +107,7 @@ def turns(log: EventLog, session_id: str) -> Iterator[TurnView]:
             fold((row.data for row in rows[: place + 1]), state)
             name = renderer_of(log, session_id, rows[place].version)
             if renderer is None or renderer.name != name:
-                renderer = Renderer(log.vault(session_id).open_all, name=name)
+                renderer = recorded(log, session_id, log.vault(session_id).open_all, name)
             yield _viewed(log, session_id, number, (before, last), tuple(rows), state, renderer)
         fold((row.data for row in rows[0 if place is None else place + 1 :]), state)
         before = last
@@ -130,7 +131,7 @@ def _viewed(
     versions: tuple[int, int],
     rows: Sequence[Recorded],
     state: State,
-    renderer: Renderer,
+    renderer: Rendering,
 ) -> TurnView:
     """The view of a turn from the state right after its assembly."""
     assembled = next(row for row in rows if isinstance(row.data, e.PromptAssembled))

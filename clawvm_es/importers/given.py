@@ -85,7 +85,8 @@ class Given:
     def _open(self) -> None:
         """Record the opening of the session, or find that it is recorded."""
         vault = self.journal.log.vault(self.session_id, self.journal.seed)
-        edge = Edge(vault, counter_named(self.target.opened.counter), self.target.hides_secrets)
+        opened = self.target.opened
+        edge = Edge(vault, counter_named(opened.counter), self.target.hides_secrets, renderer=opened.renderer)
         opened = in_folder(self.target, self.recording, edge)
         command = Command(opened, self.recording.began_us, idempotency_key="i:1")
         self.appended += self.session.execute(command).appended

@@ -45,8 +45,9 @@ Progress = Callable[[str, int, int], None]
 class ReplaySettings:
     """Under which settings recorded sessions are replayed; a `clawvm-trace` keeps those that are None.
 
-    `tools` are declared beside those of the harness that recorded, or in place of those of the same name. With
-    `as_recorded` a session goes by the harness's own residency; a trace, which says how it was opened, does not.
+    `renderer` makes the prompts, frames where None. `tools` are declared beside those of the harness that recorded,
+    or in place of those of the same name. With `as_recorded` a session goes by the harness's own residency; a trace,
+    which says how it was opened, does not.
     """
 
     policy: Profile | None = None
@@ -57,6 +58,7 @@ class ReplaySettings:
     name: str | None = None
     tools: Sequence[Tool] = ()
     as_recorded: bool = False
+    renderer: str | None = None
 
 
 @attrs.frozen
@@ -217,7 +219,7 @@ def _replay_one(
         return Replayed(session_id, recording.source, recording.format, 0, {}, {}, found.recorded_by)
     session = journal.resume(session_id, found.opened.counter, hides_secrets=found.hides_secrets)
     vault = journal.log.vault(session_id, journal.seed)
-    edge = Edge(vault, counter_named(found.opened.counter), found.hides_secrets)
+    edge = Edge(vault, counter_named(found.opened.counter), found.hides_secrets, renderer=found.opened.renderer)
     opened = in_folder(found, recording, edge)
     tally: Counter[str] = Counter()
     stream = with_fixed(commands(recording, edge, opened, tally, settings.tools), settings.fixed_tokens)
@@ -275,6 +277,7 @@ def _opening(
         reproducible=journal.seed is not None,
         project=SCOPE_PREFIX + settings.project if settings.project else base.project,
         hides_secrets=base.hides_secrets if recording.opened else journal.hide_secrets or None,
+        renderer=base.renderer if settings.renderer is None else settings.renderer,
     )
 
 

@@ -16,8 +16,9 @@ from clawvm_es import limits
 from clawvm_es.journal.ports import Vault
 from clawvm_es.model.events import PageWritten
 from clawvm_es.model.facts import Resource, ResourceClass
-from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType, Scope
+from clawvm_es.model.pages import Author, Fidelity, Level, Origin, PageType
 from clawvm_es.observe.arguments import STUB_BUILDER
+from clawvm_es.observe.sizes import Sizes
 from clawvm_es.representations.builders import LevelBuilder
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame
@@ -86,13 +87,16 @@ class Edge:
         counter: TokenCounter,
         hide_secrets: bool = False,
         builders: Mapping[PageType, LevelBuilder] = MappingProxyType({}),
+        renderer: str = "",
     ) -> None:
         """With `hide_secrets` no credential of a known form gets past here: its kind stands in its place.
 
-        `builders` make the levels of pages of their types, in place of those that are chosen by content.
+        `builders` make the levels of pages of their types, in place of those that are chosen by content. Texts are
+        counted as the `renderer` sends them.
         """
         self.vault = vault
         self.counter = counter
+        self.sizes = Sizes.of(counter, renderer)
         self.hide_secrets = hide_secrets
         self.builders = builders
         self.full_only = False  # no level below full is built, where nothing will be selected
@@ -103,9 +107,13 @@ class Edge:
 
     def fresh(self) -> Edge:
         """An edge of the same kind that knows no keys yet."""
-        other = Edge(self.vault, self.counter, self.hide_secrets, self.builders)
-        other.full_only = self.full_only
-        return other
+        edge = Edge(self.vault, self.counter, self.hide_secrets, self.builders)
+        edge.full_only, edge.sizes = self.full_only, self.sizes
+        return edge
+
+    def renders(self, renderer: str) -> None:
+        """Count texts from now on as a renderer sends them."""
+        self.sizes = Sizes.of(self.counter, renderer)
 
     def clean(self, text: str) -> str:
         """The text as it may be kept."""
@@ -138,15 +146,17 @@ class Edge:
         """Keep `text` as a body and return the commitment to it."""
         return self.vault.commit(encode(self.clean(text)))
 
-    def arguments(self, text: str, stub: str | None = None) -> tuple[str, tuple[Level, ...]]:
+    def arguments(
+        self, text: str, stub: str | None = None, name: str = "", call_id: str = ""
+    ) -> tuple[str, tuple[Level, ...]]:
         """The commitment to the arguments of a call, and their levels: full, and the stub if it is smaller.
 
-        Tokens are those of the text itself.
+        Tokens are those of the text itself; where prompts are messages, those of the call with its name and id.
         """
         kept = self.clean(text)
         commitment = self.vault.commit(encode(kept))
-        full = Level(Fidelity.FULL, self.count(kept), commitment, FULL_BUILDER)
-        tokens = full.tokens if stub is None else self.count(stub)
+        full = Level(Fidelity.FULL, self.sizes.call(call_id, name, kept), commitment, FULL_BUILDER)
+        tokens = full.tokens if stub is None else self.sizes.call(call_id, name, stub)
         if stub is None or tokens >= full.tokens:
             return commitment, (full,)
         return commitment, (full, Level(Fidelity.STRUCTURED, tokens, self.text(stub), STUB_BUILDER))
@@ -174,29 +184,30 @@ class Edge:
         origin: Origin,
         source: str = "",
         active: bool = True,
-        dirty: bool | None = None,
         signature: int | None = None,
-        scope: Scope = Scope.SESSION,
+        group: int | None = None,
+        native: str = "",
     ) -> WrittenPage:
         """Build and count the levels of a page's text and keep them as bodies.
 
         `source` is one line that names where the text came from (a path, a tool and its arguments); the frame
-        around the page states it.
+        around the page states it. `native` is the provider's own form of what the page says, where it is counted.
         """
         text, source = self.clean(text), self.clean(source)
         frame = Frame(page_id, page_type, author, source)
-        built = build_levels(page_type, text, frame, self.counter, self.builders.get(page_type), self.full_only)
+        size = self.sizes.page(frame, origin, group, native)
+        builder = self.builders.get(page_type)
+        built = build_levels(page_type, text, frame, self.counter, builder, full_only=self.full_only, size=size)
         event = PageWritten(
             page_id=page_id,
             page_type=page_type,
             author=author,
             origin=origin,
             levels=tuple([Level(b.level, b.tokens, self._page_text(b.text), b.builder) for b in built]),
-            scope=scope,
             active=active,
-            dirty=dirty,
             signature=signature,
             source=self._page_text(source) if source else None,
+            group=group,
         )
         return WrittenPage(event, {b.level: b.text for b in built})
 

@@ -223,7 +223,8 @@ class Observer:
         """A summary names the pages that it was written for; it stands in no prompt that we select."""
         if step.text.strip():
             replaced = tuple(page for page in self.known.replaced if page not in self.known.context.resident)
-            yield self._page(PageType.SUMMARY, step.text, Author.HARNESS, _origin(step), SUMMARY, replaces=replaced)
+            page = self._page(PageType.SUMMARY, step.text, Author.HARNESS, _origin(step), SUMMARY)
+            yield replace(page, replaces=replaced)
 
     def _answer(self, step: ModelMessage) -> Iterator[Command]:
         """A turn, its answer, the calls in it, and its text; they and the results of the calls are one group."""
@@ -254,8 +255,10 @@ class Observer:
             yield self._called(use, group)
         if step.texts:
             text = "\n\n".join(step.texts)
-            page = self._page(PageType.CONVERSATION, text, Author.MODEL, _origin(step), page_id=page_id, group=group)
-            yield page
+            origin, native = _origin(step), step.native
+            yield self._page(
+                PageType.CONVERSATION, text, Author.MODEL, origin, page_id=page_id, group=group, native=native
+            )
 
     def _responded(self, step: ModelMessage, group: int) -> ModelResponded:
         """The answer as its provider tells it, thoughts counted where it tells no count.
@@ -266,12 +269,15 @@ class Observer:
         model, name = self.model(step.model)
         thoughts = "\n\n".join(step.thinking)
         counted = usage.thinking_tokens or (self.edge.counter.count(thoughts) if thoughts else 0)
+        sizes = self.edge.sizes
+        made = {use.call_id: sizes.call(use.call_id, use.name, _arguments(use)) for use in step.calls if step.native}
+        sent_back = sizes.thoughts(step.native, made)
         return ModelResponded(
             input_tokens=usage.input_tokens,
             cached_tokens=usage.cached_tokens,
             output_tokens=usage.output_tokens,
             written_tokens=usage.written_tokens,
-            thinking_tokens=counted,
+            thinking_tokens=counted if sent_back is None else sent_back,
             model=model,
             model_name=name,
             provider=self.edge.text(step.provider) if step.provider else None,
@@ -304,8 +310,9 @@ class Observer:
         targets = [each for each in done.writes if not each[1].startswith("tree:") or self.edge.resource(each)]
         writes, written_new = self.edge.resources(targets)
         self.known.looked[use.call] = self.known.call(use, tool, done, ordinal, group)
-        text = canonical(use.arguments) if use.text is None else use.text
-        arguments, levels = self.edge.arguments(text, stub_of(use.arguments, self.edge.clean))
+        text = _arguments(use)
+        stub = stub_of(use.arguments, self.edge.clean)
+        arguments, levels = self.edge.arguments(text, stub, use.name, use.call_id)
         return ToolCalled(
             call=use.call,
             tool=tool.name,
@@ -363,14 +370,16 @@ class Observer:
             yield self._plan(plan, _result_origin(step, call))
         elif seen:
             yield self._evidence(attrs.evolve(step, text=text), call)
+        native = "" if seen else step.native
         for image in step.images if plan is None else ():
-            yield self._image(image, step, call)
+            yield self._image(image, step, call, native)
+            native = ""
         yield from self._shown(marks)
 
-    def _image(self, image: Image, step: ToolResult, call: MadeCall | None) -> PageWritten:
+    def _image(self, image: Image, step: ToolResult, call: MadeCall | None, native: str) -> PageWritten:
         source = step.source if step.source is not None else call.source if call else IMAGE
         origin, group = _result_origin(step, call), call.group if call else None
-        return self._page(PageType.EVIDENCE, image.text, Author.TOOL, origin, source, group=group)
+        return self._page(PageType.EVIDENCE, image.text, Author.TOOL, origin, source, group=group, native=native)
 
     def _evidence(self, step: ToolResult, call: MadeCall | None) -> PageWritten:
         good = call if step.status is ReturnStatus.OK else None
@@ -386,6 +395,7 @@ class Observer:
             page_id=self._slot(f"file:{path}") if is_rules else None,
             signature=good.signature if good else None,
             group=call.group if call else None,
+            native=step.native,
         )
 
     def _plan(self, plan: Plan, origin: Origin) -> PageWritten:
@@ -430,9 +440,9 @@ class Observer:
         active: bool = True,
         signature: int | None = None,
         group: int | None = None,
-        replaces: tuple[str, ...] = (),
+        native: str = "",
     ) -> PageWritten:
-        written = self.edge.page(
+        return self.edge.page(
             page_id or self._next(),
             page_type,
             text,
@@ -441,8 +451,9 @@ class Observer:
             source=source,
             active=active,
             signature=signature,
-        )
-        return replace(written.event, group=group, replaces=replaces)
+            group=group,
+            native=native,
+        ).event
 
     def _next(self) -> str:
         self._new += 1
@@ -451,6 +462,11 @@ class Observer:
     def _slot(self, key: str) -> str:
         """The page that is rewritten in place for `key`."""
         return self.known.slots.get(key) or self._next()
+
+
+def _arguments(use: ToolUse) -> str:
+    """The arguments of a call as they are kept."""
+    return canonical(use.arguments) if use.text is None else use.text
 
 
 def _is_rules(path: str) -> bool:

@@ -6,7 +6,7 @@ LAW-LADDER-2: the same page type, text, frame and counter give the same levels, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -42,12 +42,18 @@ def build_levels(
     counter: TokenCounter,
     builder: LevelBuilder | None = None,
     full_only: bool = False,
+    size: Callable[[Fidelity, str], int] | None = None,
 ) -> tuple[BuiltLevel, ...]:
     """The kept levels of a page, highest first; never raises, whatever the text.
 
-    Only levels of the type's row in `PAGE_TYPES` are kept. `builder` is chosen by content when it is None.
+    Only levels of the type's row in `PAGE_TYPES` are kept. `builder` is chosen by content when it is None. `size`
+    counts a level where it is not counted in its frame.
     """
-    kept = [BuiltLevel(Fidelity.FULL, text, counter.count(framed(frame, Fidelity.FULL, text)), FULL_BUILDER)]
+
+    def tokens_of(level: Fidelity, text: str) -> int:
+        return counter.count(framed(frame, level, text)) if size is None else size(level, text)
+
+    kept = [BuiltLevel(Fidelity.FULL, text, tokens_of(Fidelity.FULL, text), FULL_BUILDER)]
     if full_only:
         return tuple(kept)
     candidates, made_by = _candidates(page_type, text, frame.source, builder)
@@ -55,7 +61,7 @@ def build_levels(
         candidate = candidates.get(level)
         if candidate is None:
             continue
-        tokens = counter.count(framed(frame, level, candidate))
+        tokens = tokens_of(level, candidate)
         if tokens < kept[-1].tokens:
             kept.append(BuiltLevel(level, candidate, tokens, made_by))
     return tuple(kept)

@@ -21,6 +21,7 @@ from clawvm_es.model.events import ModelResponded, PageWritten, PromptAssembled
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections.rows import FieldRow, PageRow, UpdateRow
 from clawvm_es.projections.tables import DURABLE_STORE, PAGE_TABLE, UPDATES
+from clawvm_es.representations.messages import Block
 from clawvm_es.views.reading import models, moment_of, version_at
 from clawvm_es.views.titles import Titles
 from clawvm_es.views.words import layout
@@ -104,10 +105,18 @@ def prompt(
             "chars": len(each.text),
             "title": titles.of(session_id, each.page_id),
         }
+        | _said(each.block)
         for each in shown.pieces
     ]
     found = _assembled(log, shown) | {"uncached_tokens": shown.assembled.uncached_tokens, "pieces": pieces}
     return found if outline else found | {"text": shown.text}
+
+
+def _said(block: Block | None) -> dict[str, Any]:
+    """Who says a piece of a prompt of messages, in which exchange, and for which call."""
+    if block is None:
+        return {}
+    return {"role": block.role, "kind": block.kind, "group": block.group, "call_id": block.call_id}
 
 
 def provenance(

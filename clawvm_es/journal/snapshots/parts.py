@@ -18,7 +18,7 @@ import msgspec
 
 from clawvm_es.core.evolve import REDUCER_VERSION, adopt
 from clawvm_es.core.pages import page_of
-from clawvm_es.core.state import Call, Content, FieldKey, Page, Returned, State, Update
+from clawvm_es.core.state import Asked, Call, Content, FieldKey, Group, Page, Returned, State, Update
 from clawvm_es.journal.snapshots.seal import Damaged
 from clawvm_es.journal.snapshots.tree import LEAF_SHIFT
 from clawvm_es.journal.upcasters import UPCASTERS_VERSION
@@ -61,6 +61,10 @@ def _by_page(page_id: str) -> int:
     if page_id.startswith("p") and digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS_MAX:
         return int(digits) >> LEAF_SHIFT
     return -1 - zlib.crc32(page_id.encode("utf-8", "surrogatepass")) % _HASHED_LEAVES
+
+
+def _hashed(key: str) -> int:
+    return zlib.crc32(key.encode()) % _HASHED_LEAVES
 
 
 def _by_field(key: FieldKey) -> int:
@@ -131,6 +135,8 @@ PARTS: Final = (
     Part("shown", 7, _numbered, _same, _all_same, _decoder(dict[int, str])),
     Part("signature_keys", 8, _numbered, _same, _all_same, _decoder(dict[int, str])),
     Part("resource_keys", 9, _numbered, _same, _all_same, _decoder(dict[int, str])),
+    Part("groups", 10, _numbered, _same, _all_same, _decoder(dict[int, Group])),
+    Part("call_ids", 11, _hashed, _same, _all_same, _decoder(dict[str, int])),
 )
 """The mappings that grow. `places` follows from `pages`."""
 OPENING: Final = len(PARTS)
@@ -191,6 +197,8 @@ def _layout() -> str:
         Content,
         Entry,
         Call,
+        Asked,
+        Group,
         Returned,
         Update,
         UpdateFacts,

@@ -41,8 +41,8 @@ class Block:
 
     `group` is the exchange that it belongs to, `call_id` pairs a call with its result, `name` is the tool that is
     called. Blocks of one `run` were laid out together: those of one role in it make one message. `native` is the
-    provider's own form, as JSON: of a whole answer on its first block, of a result's or a message's content on its
-    first block; it is sent in place of what the blocks say, to the provider whose form it is.
+    provider's own form, as JSON: of a whole answer on its first block (and empty on the others), of a result's or a
+    message's content on its first block; the provider whose form it is gets it in place of what the blocks say.
     """
 
     page_id: str | None
@@ -58,17 +58,19 @@ class Block:
     native: str | None = None
 
 
-PREFIX: Final = "messages/"
-RENDERERS: Final = {f"{PREFIX}1:{shape}": shape for shape in Shape}
+RENDERERS: Final = {f"messages/1:{shape}": shape for shape in Shape}
 """Names of the renderers that make messages → the shape that each makes."""
 
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
+BLANK: Final = "[blank]"
+"""What stands for a message of the user's without a word, which providers refuse."""
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_CHARS: Final = 64
 
 
 def is_legal_id(call_id: str) -> bool:
-    """Tell whether both shapes take the id of a call: letters, digits, ``_`` and ``-``, at most 40 of them."""
+    """Tell whether both shapes take the id of a call: letters, digits, ``_`` and ``-``, at most 64 of them."""
     return _ID.fullmatch(call_id) is not None
 
 

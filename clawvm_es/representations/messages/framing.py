@@ -81,6 +81,13 @@ def item_tokens(item: Item, counter: TokenCounter) -> int:
     return text_tokens(canonical(kept), counter)
 
 
+def content_tokens(content: Item | Sequence[Item], counter: TokenCounter) -> int:
+    """Tokens of a content in a provider's own form: a message of OpenAI's, or items of Anthropic's."""
+    if isinstance(content, Mapping):
+        return sum(_openai([content], counter))
+    return sum(_anthropic([{"content": content}], counter))
+
+
 def count(messages: Sequence[Item], shape: Shape, counter: TokenCounter) -> int:
     """Tokens of messages in a shape."""
     parts = _anthropic(messages, counter) if shape is Shape.ANTHROPIC else _openai(messages, counter)

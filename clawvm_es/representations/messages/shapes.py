@@ -221,7 +221,7 @@ def _parsed(native: str | None) -> Any:
     if native is None:
         return None
     try:
-        return json.loads(native)
+        return _sayable(json.loads(native))
     except (ValueError, RecursionError):
         return None
 

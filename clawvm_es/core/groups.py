@@ -1,0 +1,409 @@
+"""Groups: in a session whose prompts are messages, one answer (text and calls) and the results of its calls.
+
+A layout of messages holds more than pages. The ids of its entries:
+
+| id | stands for | tokens |
+|---|---|---|
+| `p12` | a page | of its level |
+| `g5` | the beginning of group 5; in full: the answer as its provider wrote it, told by that version | its thoughts |
+| `c3` | call 3 with its arguments, in full or as a stub | of the level |
+| `r3` | what stands for the result of call 3 where no page does: see `Stand` | `STAND_TOKENS` |
+| `i12` | what says that page 12 is shown again, apart from its group | of its pointer, and `FRAME_TOKENS` |
+| `o1` | what the user says before an answer that would come first | `OPENER_TOKENS` |
+
+After `g5` come the texts of the answer, its calls and their results, all of them. The rest of this module is which
+groups stand, what that costs, and in which order.
+
+LAW-GROUP-1: a group leaves as a whole: where one page of it is resident, all that can be are, at a stub at least.
+LAW-GROUP-2: the first raise of a group costs the stubs of all its pages, its arguments, and what stands for results.
+LAW-MSG-3: the open exchange (from the last message of the user) stands exact, or a pressure names what does not.
+LAW-MSG-4: groups stand in recorded order; a page that is shown again between epochs is a text of the user's, and
+rejoins its group at the next epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from clawvm_es.core.state import Asked, Group, Page, State, known_by
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Entry
+from clawvm_es.model.pages import ABSENT, FULL, LADDER, PAGE_TYPES, POINTER, Author, Fidelity, PageType
+
+PREFIX: Final = "messages/"
+"""Names of the renderers whose prompts are messages begin with this."""
+ANTHROPIC: Final = ":anthropic"
+"""Names of those that send thoughts back end with this."""
+OPENER_TOKENS: Final = 16
+"""Most tokens of the line that stands before an answer that would come first."""
+FRAME_TOKENS: Final = 32
+"""Most tokens of the frame around a page that is shown again, and of the message that it is in."""
+STAND_TOKENS: Final = 12
+"""Most tokens of what stands for a result."""
+_PAGELESS_SHARE: Final = 4
+"""Groups without pages stand while all later ones fit this part of the budget."""
+_SPOKEN: Final = PAGE_TYPES[PageType.CONVERSATION].region
+_LAST: Final = 1 << 60
+
+
+class Stand(IntEnum):
+    """Reason why no page is the result of a call; a number above 0 is the page that shows it elsewhere."""
+
+    WAITING = 0
+    BLANK = -1
+    GONE = -2
+
+
+def is_plain(page_type: PageType, author: Author, group: int | None, call: int | None) -> bool:
+    """Tell whether a page in full is said as it is, by its role: what user and model said, and results in a group."""
+    if page_type is PageType.CONVERSATION:
+        return author is not Author.HARNESS
+    return page_type is PageType.EVIDENCE and group is not None and call is not None
+
+
+def is_member(page: Page) -> bool:
+    """Tell whether a page is a part of a group: the text of an answer, or a result; rules and plans never are."""
+    if page.group is None:
+        return False
+    if page.page_type is PageType.CONVERSATION:
+        return page.author is Author.MODEL
+    return page.page_type is PageType.EVIDENCE and page.origin.call is not None
+
+
+def number_of(entry_id: str, kind: str) -> int | None:
+    """The number in the id of an entry of a kind; None for other entries."""
+    return int(entry_id[1:]) if entry_id.startswith(kind) else None
+
+
+# ------------------------------------------------------------------------------------------- the fold
+
+
+def written(state: State, page: Page) -> None:
+    """Fold that a page was written."""
+    if page.group is not None and is_member(page):
+        group = _group(state, page.group)
+        if page.page_id not in group.pages:
+            state.groups[page.group] = attrs.evolve(group, pages=(*group.pages, page.page_id))
+            state.fresh[page.group] = None
+    elif page.page_type is PageType.CONVERSATION and page.author is Author.USER:
+        state.spoken = max(state.spoken, page.number)
+
+
+def called(state: State, event: e.ToolCalled) -> None:
+    """Fold that the model called a tool. Arguments without levels are not counted."""
+    if event.group is None:
+        return
+    sizes = [level.tokens for level in event.levels] or [0]
+    known = known_by(event.call_id) if event.call_id is not None else ""
+    own = bool(known) and known not in state.call_ids
+    if own:
+        state.call_ids[known] = event.call
+    group = _group(state, event.group)
+    asked = Asked(event.call, sizes[0], sizes[-1], own, state.early.pop(event.call, 0))
+    state.groups[event.group] = attrs.evolve(group, calls=(*group.calls, asked))
+    state.fresh[event.group] = None
+
+
+def returned(state: State, event: e.ToolReturned) -> None:
+    """Fold that a call ended: its first end counts, what is told again is a page of its own."""
+    call = state.calls.get(event.call)
+    if call is None:
+        state.early.setdefault(event.call, state.version)
+        return
+    number = call.group
+    if number is None:
+        return
+    group = state.groups[number]
+    calls = tuple(
+        attrs.evolve(asked, ended=state.version) if asked.call == event.call and not asked.ended else asked
+        for asked in group.calls
+    )
+    state.groups[number] = attrs.evolve(group, calls=calls)
+
+
+def responded(state: State, event: e.ModelResponded) -> None:
+    """Fold that the model answered: its own form of the answer, and what it thought, where that can be sent back."""
+    if event.group is None:
+        return
+    group = _group(state, event.group)
+    if event.native is not None:
+        thinking = event.thinking_tokens if _sends_thoughts(state) else 0
+        group = attrs.evolve(group, answered=state.version, thinking=thinking)
+    state.groups[event.group] = group
+
+
+def _group(state: State, number: int) -> Group:
+    state.newest = max(state.newest, number)
+    return state.groups.get(number) or Group(number, len(state.pages) + 1)
+
+
+def _sends_thoughts(state: State) -> bool:
+    return state.opened is not None and state.opened.renderer.endswith(ANTHROPIC)
+
+
+def assembled(state: State) -> None:
+    """Fold that a prompt was assembled: what was new to it is so no longer."""
+    for number in state.fresh:
+        group = state.groups[number]
+        state.groups[number] = attrs.evolve(group, told=True, sent=len(group.calls))
+    state.fresh.clear()
+
+
+# -------------------------------------------------------------------------------------- the open exchange
+
+
+def is_open(state: State, group: Group) -> bool:
+    """Tell whether a group belongs to the open exchange: it began after the last message of the user.
+
+    Where the user said nothing, the newest one does.
+    """
+    return group.place > state.spoken if state.spoken else group.number == state.newest
+
+
+def in_exchange(state: State) -> bool:
+    """Tell whether the prompt ends in an exchange: the newest answer made calls, and the user said nothing since."""
+    group = state.groups.get(state.newest)
+    return group is not None and bool(group.calls) and is_open(state, group)
+
+
+def open_pages(state: State) -> list[Page]:
+    """The pages of the open exchange that can stand, oldest first: the last message of the user and what followed."""
+    if not state.spoken:
+        return members(state, state.groups[state.newest]) if state.newest in state.groups else []
+    found = [state.pages[f"p{number}"] for number in range(state.spoken, len(state.pages) + 1)]
+    return [page for page in found if _in_turn(page) and state.holdable(page)]
+
+
+def _in_turn(page: Page) -> bool:
+    return is_plain(page.page_type, page.author, page.group, page.origin.call)
+
+
+def is_exact(state: State, group: Group, levels: Mapping[str, int]) -> bool:
+    """Tell whether a group stands exact under a selection: it is open, and all its pages stand in full."""
+    return is_open(state, group) and all(levels.get(page.page_id) == FULL for page in members(state, group))
+
+
+def members(state: State, group: Group) -> list[Page]:
+    """The pages of a group that can stand in a prompt."""
+    found = map(state.pages.__getitem__, group.pages)
+    return [page for page in found if state.holdable(page) and is_member(page) and page.group == group.number]
+
+
+# ---------------------------------------------------------------------------------------------- the cost
+
+
+def stub_rank(page: Page) -> int:
+    """The lowest level that a page is kept at."""
+    return next(rank for rank in range(POINTER, FULL + 1) if page.tokens[rank] >= 0)
+
+
+def fee(state: State, group: Group) -> int:
+    """Tokens of a group beside its pages: arguments, what stands for results, and thoughts where it is open."""
+    exact = is_open(state, group)
+    asked = sum([each.full if exact else each.stub for each in group.calls])
+    return asked + STAND_TOKENS * len(_without_pages(state, group)) + (group.thinking if exact else 0)
+
+
+def _without_pages(state: State, group: Group) -> list[Asked]:
+    shown = {page.origin.call for page in members(state, group)}
+    return [each for each in group.calls if each.call not in shown]
+
+
+def pageless(state: State) -> tuple[int, ...]:
+    """Groups of the open exchange that stand although no page of theirs can, oldest first."""
+    found, left = list[int](), state.budget_tokens // _PAGELESS_SHARE
+    for number in _calling(state):
+        left -= fee(state, state.groups[number])
+        if left < 0:
+            break
+        found.append(number)
+    return tuple(reversed(found))
+
+
+def _calling(state: State) -> Iterator[int]:
+    """Groups of the open exchange that have calls and no page that can stand, newest first."""
+    for number in range(state.newest, 0, -1):
+        group = state.groups.get(number)
+        if group is None:
+            continue
+        if not is_open(state, group):
+            return
+        if group.calls and not members(state, group):
+            yield number
+
+
+def left_out(state: State) -> int:
+    """Tokens of the groups of the open exchange that would stand without a page, had they room."""
+    standing = pageless(state)
+    return sum([fee(state, state.groups[number]) for number in _calling(state) if number not in standing])
+
+
+@attrs.frozen
+class Dues:
+    """Costs of entering the groups of one state, for a selection that is being made."""
+
+    state: State
+
+    def due(self, page: Page, levels: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+        """Tokens and stubs that the first raise of a page brings with it; nothing where its group stands already."""
+        group = self.state.groups.get(page.group) if page.group is not None and is_member(page) else None
+        if group is None:
+            return 0, {}
+        pages = members(self.state, group)
+        if any(other.page_id in levels for other in pages):
+            return 0, {}
+        stubs = {other.page_id: stub_rank(other) for other in pages if other is not page}
+        return fee(self.state, group) + sum([self.state.pages[p].tokens[rank] for p, rank in stubs.items()]), stubs
+
+    @property
+    def always(self) -> int:
+        """Tokens that every prompt pays: the opener, and groups without pages."""
+        state = self.state
+        return OPENER_TOKENS + sum([fee(state, state.groups[number]) for number in pageless(state)])
+
+
+def dues_of(state: State) -> Dues | None:
+    """The dues of a state; None where its prompts are no messages."""
+    return Dues(state) if state.by_groups else None
+
+
+# --------------------------------------------------------------------------------------------- the order
+
+
+def laid_out(state: State, levels: Mapping[str, int]) -> list[Entry]:
+    """The entries of a selection: rules first, then what was said in its order, a plan before the open exchange."""
+    units: list[tuple[int, int, int, list[Entry]]] = []
+    standing = dict.fromkeys(pageless(state))
+    for page_id, rank in levels.items():
+        page = state.pages[page_id]
+        if is_member(page) and page.group in state.groups:
+            standing[page.group] = None
+        else:
+            units.append((*_key(state, page), 0, [_of_page(page, rank)]))
+    for number in standing:
+        group = state.groups[number]
+        region = _LAST if is_open(state, group) else _SPOKEN
+        units.append((region, 2 * group.place, number, run(state, number, levels, group.calls)))
+    units.sort(key=lambda unit: unit[:3])
+    return _opened(state, [entry for *_, entries in units for entry in entries])
+
+
+def _key(state: State, page: Page) -> tuple[int, int]:
+    region = PAGE_TYPES[page.page_type].region
+    is_last = region == _SPOKEN and page.number >= state.spoken > 0
+    return _LAST if is_last else region, 2 * page.number + 1
+
+
+def _opened(state: State, entries: list[Entry]) -> list[Entry]:
+    """The entries with a line of the user's before an answer that would come first."""
+    if entries and _is_the_models(state, entries[0].page_id):
+        return [Entry("o1", 0, Fidelity.FULL, OPENER_TOKENS), *entries]
+    return entries
+
+
+def _is_the_models(state: State, entry_id: str) -> bool:
+    page = state.pages.get(entry_id)
+    if page is None:
+        return entry_id[0] == "g"
+    return page.page_type is PageType.CONVERSATION and page.author is Author.MODEL
+
+
+def run(
+    state: State, number: int, levels: Mapping[str, int], calls: Collection[Asked], exact: bool | None = None
+) -> list[Entry]:
+    """The entries of a group, or of the calls among its own that came late: all of them, in the order of messages."""
+    group = state.groups[number]
+    exact = is_exact(state, group, levels) if exact is None else exact
+    pages = [page for page in members(state, group) if page.page_id in levels]
+    found = [_beginning(state, group, calls, exact or _is_whole(group, pages, levels))]
+    found += [_of_page(page, levels[page.page_id]) for page in pages if page.origin.call is None]
+    found += [_of_call(asked, exact) for asked in calls]
+    for asked in calls:
+        results = [page for page in pages if page.origin.call == asked.call]
+        found += [_of_page(page, levels[page.page_id]) for page in results] or [_stand(state, asked)]
+    return found
+
+
+def _is_whole(group: Group, pages: Collection[Page], levels: Mapping[str, int]) -> bool:
+    """Tell whether a group that is not open stands in full all the same, so that its own form says no more."""
+    in_full = all(levels[page.page_id] == FULL for page in pages)
+    return in_full and not group.thinking and all(asked.stub == asked.full for asked in group.calls)
+
+
+def _beginning(state: State, group: Group, calls: Collection[Asked], whole: bool) -> Entry:
+    """The entry that begins a run; in full where the provider's own form of the answer is sent."""
+    thoughts = group.thinking if is_open(state, group) else 0
+    complete = len(calls) == len(group.calls) and len(members(state, group)) == len(group.pages)
+    if group.answered and whole and complete and thoughts == group.thinking:
+        return Entry(f"g{group.number}", group.answered, Fidelity.FULL, thoughts)
+    return Entry(f"g{group.number}", 0, Fidelity.POINTER, 0)
+
+
+def _of_page(page: Page, rank: int) -> Entry:
+    return Entry(page.page_id, page.content_version, LADDER[rank], page.tokens[rank])
+
+
+def _of_call(asked: Asked, exact: bool) -> Entry:
+    if exact or asked.stub == asked.full:
+        return Entry(f"c{asked.call}", 1, Fidelity.FULL, asked.full)
+    return Entry(f"c{asked.call}", 1, Fidelity.STRUCTURED, asked.stub)
+
+
+def _stand(state: State, asked: Asked) -> Entry:
+    """The entry that stands for the result of a call which no page of its group is."""
+    call = state.calls[asked.call]
+    page = state.pages.get(call.page_id) if call.page_id is not None else None
+    if page is not None:
+        why = page.number if state.holdable(page) else Stand.GONE
+    else:
+        why = Stand.WAITING if call.returned is None else Stand.BLANK
+    return Entry(f"r{asked.call}", int(why), Fidelity.POINTER, STAND_TOKENS)
+
+
+def appended(state: State, arrivals: Iterable[tuple[str, int]]) -> list[Entry]:
+    """The entries that are appended between epochs: new groups and pages in their order, then pages shown again."""
+    levels = dict(arrivals)
+    units = [(2 * state.groups[number].place, number, _new_run(state, number, levels)) for number in state.fresh]
+    placed = {entry.page_id for *_, entries in units for entry in entries}
+    again: list[Entry] = []
+    for page_id, rank in levels.items():
+        page = state.pages[page_id]
+        if page_id in placed:
+            continue
+        if _is_new(state, page):
+            units.append((2 * page.number + 1, 0, [_of_page(page, rank)]))
+        elif _in_turn(page):
+            again += [_again(page, rank), _of_page(page, rank)]
+        else:
+            again.append(_of_page(page, rank))
+    units.sort(key=lambda unit: unit[:2])
+    found = [entry for *_, entries in units for entry in entries] + again
+    return found if state.sent else _opened(state, found)
+
+
+def _new_run(state: State, number: int, levels: Mapping[str, int]) -> list[Entry]:
+    """The run of a group that no prompt has held, or of those of its calls that none has."""
+    group = state.groups[number]
+    if not group.told:
+        exact = all(levels.get(page.page_id) == FULL for page in members(state, group))
+        return run(state, number, levels, group.calls, exact)
+    late = group.calls[group.sent :]
+    if not late:
+        return []
+    named = {each.call for each in late}
+    shown = {p: rank for p, rank in levels.items() if state.pages[p].origin.call in named}
+    return run(state, number, shown, late, exact=True)
+
+
+def _is_new(state: State, page: Page) -> bool:
+    """Tell whether no prompt has held a page that stands in no group yet."""
+    return page.content_version == 1 and page.written_version > state.assembled_version and not is_member(page)
+
+
+def _again(page: Page, shown: int) -> Entry:
+    rank = POINTER if page.tokens[POINTER] >= 0 and shown > POINTER else ABSENT
+    return Entry(f"i{page.number}", page.content_version, LADDER[rank], max(page.tokens[rank], 0) + FRAME_TOKENS)

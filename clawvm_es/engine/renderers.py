@@ -1,0 +1,44 @@
+"""The table of renderers: frames, of which the newest makes new prompts, and messages in two shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from clawvm_es.core.state import State
+from clawvm_es.engine.messages import EventAt, Messages
+from clawvm_es.engine.render import Renderer, Rendering
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.lineage import event_at
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.representations.frame import RENDERER
+from clawvm_es.representations.messages import RENDERERS
+
+OpenAll = Callable[[Collection[str]], Mapping[str, bytes]]
+"""Commitments → the bodies behind them."""
+
+
+def named(name: str) -> str:
+    """The name of a renderer that new sessions can have; raises `UsageError` for any other."""
+    known = (RENDERER, *RENDERERS)
+    if name not in known:
+        raise UsageError(f"there is no renderer {name!r}", hint=f"one of {', '.join(known)}")
+    return name
+
+
+def renderer_named(state: State) -> str:
+    """The renderer that a session was opened with; empty where that was not told."""
+    return state.opened.renderer if state.opened is not None else ""
+
+
+def recorded(log: EventLog, session_id: str, open_all: OpenAll, name: str) -> Rendering:
+    """The renderer that recorded prompts were made by; raises `JournalTooNew` where there is none of that name."""
+    if name in RENDERERS:
+        return Messages(open_all, lambda version: event_at(log, session_id, version).data, name)
+    return Renderer(open_all, name=name)
+
+
+def newest(open_all: OpenAll, event_at: EventAt, name: str, texts: Mapping[str, str] | None = None) -> Rendering:
+    """The renderer of new prompts in a session that was opened with `name`: of frames it is the newest."""
+    if name in RENDERERS:
+        return Messages(open_all, event_at, name, texts)
+    return Renderer(open_all, texts)

@@ -1,0 +1,169 @@
+"""A scripted agent of two hundred turns with six tools, as messages: its cost, and what a killed one sends next."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from clawvm_es import Call, Journal
+from clawvm_es.engine.hooks import Prompt, Settings
+from clawvm_es.engine.session import Session
+from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
+from clawvm_es.representations.counter import counter
+from clawvm_es.representations.messages import Shape, broken, messages, pieces
+from clawvm_es.representations.messages.framing import count
+from clawvm_es.testing import memory_journal
+
+SETTINGS = Settings(tools=tuple(CLAUDE_CODE_TOOLS.values()))
+COUNTER = counter("lines4")
+READ_PRICE, WRITE_PRICE = 100, 1250
+"""Prices of cached and of uncached tokens, in permille of the price of an input token."""
+RESERVE = 40
+"""Tokens that each prompt keeps for the line that stands for stored pages."""
+UNPAGED = 10**7
+"""A budget that nothing exceeds."""
+
+
+def number(turn: int, of: int) -> int:
+    """A number below `of` that follows from the turn."""
+    return int.from_bytes(hashlib.sha256(f"{turn} {of}".encode()).digest()[:4], "big") % of
+
+
+def arguments(turn: int) -> tuple[str, dict[str, Any]]:
+    """The tool that the agent calls at a turn, one of six, and its arguments."""
+    path = f"/src/module_{number(turn, 12)}.py"
+    return (
+        ("Read", {"file_path": path}),
+        ("Grep", {"pattern": f"name_{turn}", "path": "/src"}),
+        ("Bash", {"command": f"pytest -q tests/test_{number(turn, 7)}.py"}),
+        ("Edit", {"file_path": path, "old_string": f"old {turn}", "new_string": f"new {turn}\n" * 8}),
+        ("Write", {"file_path": f"/src/new_{turn}.py", "content": f"line of {turn}\n" * 60}),
+        ("TodoWrite", {"todos": [{"content": f"step {turn}", "status": "in_progress"}]}),
+    )[number(turn, 6)]
+
+
+def result(turn: int) -> str:
+    """What a call of a turn gives: from a few lines to a few hundred."""
+    lines = (1, 3, 8, 20, 40)[number(turn + 1, 5)]
+    return "".join(f"{turn}: the content of line {line} of what was read\n" for line in range(lines))
+
+
+def answer(turn: int, shape: Shape) -> tuple[tuple[Call, ...], Any]:
+    """The calls of a turn, two at once now and then, and the answer as its provider writes it."""
+    calls = tuple(Call(f"toolu_{turn}_{n}", *arguments(turn + 1000 * n)) for n in range(1 + (turn % 5 == 0)))
+    if shape is Shape.OPENAI:
+        return calls, None
+    thought = {"type": "thinking", "thinking": f"Turn {turn}: think first.", "signature": "c2ln" * 20}
+    made = [{"type": "tool_use", "id": call.id, "name": call.name, "input": call.args} for call in calls]
+    return calls, [thought, {"type": "text", "text": f"Now turn {turn}."}, *made]
+
+
+def run(reopened: Callable[[], Session], shape: Shape, upto: int) -> Iterator[Prompt]:
+    """The prompts of the agent, in a session that is opened again before each turn."""
+    reopened().write_page("bootstrap", "Run the tests after each change.\n- Never push.")
+    for turn in range(upto):
+        session = reopened()
+        if turn % 8 == 0:
+            session.user_says(f"Please go on with part {turn // 8}.")
+        yield session.assemble()
+        calls, native = answer(turn, shape)
+        session.observe_model(f"Now turn {turn}.", calls, native=native)
+        for n, call in enumerate(calls):
+            failed = turn % 11 == 10
+            session.observe_result(call_id=call.id, text=result(turn + 1000 * n), status="error" if failed else "ok")
+
+
+@attrs.define
+class Cost:
+    """Cost of prompts that follow each other, in permille of an input token, by the pieces that are really sent."""
+
+    shape: Shape
+    paid: int = 0
+    most: int = 0
+    planned: int = 0
+    sent: int = 0
+    before: list[bytes] = attrs.field(factory=list)
+    sizes: dict[bytes, int] = attrs.field(factory=dict)
+
+    def size(self, piece: bytes) -> int:
+        """Tokens of a piece, counted once."""
+        if piece not in self.sizes:
+            message = json.loads(piece)
+            content = message["content"]
+            items = [content] if isinstance(content, dict) else content
+            self.sizes[piece] = count([{**message, "content": items}], self.shape, COUNTER)
+        return self.sizes[piece]
+
+    def add(self, prompt: Prompt) -> None:
+        """Pay for a prompt: what the one before began with too is read from the cache, the rest is written to it."""
+        sent = prompt.messages()
+        now = pieces(sent)
+        assert broken(sent, self.shape) == []
+        same = next((n for n, (a, b) in enumerate(zip(now, self.before, strict=False)) if a != b), None)
+        same = min(len(now), len(self.before)) if same is None else same
+        tokens = sum([self.size(piece) for piece in now])
+        cached = tokens * sum(map(len, now[:same])) // max(1, sum(map(len, now)))
+        self.planned, self.sent = self.planned + prompt.tokens - RESERVE, self.sent + tokens
+        self.paid += READ_PRICE * cached + WRITE_PRICE * (tokens - cached)
+        self.most, self.before = max(self.most, tokens), now
+
+
+def cost(policy: str, budget: int, shape: Shape, turns: int) -> Cost:
+    """The cost of so many turns of the agent under a policy and a budget."""
+    found = Cost(shape)
+    with memory_journal() as journal:
+        options = {"policy": policy, "budget_tokens": budget, "counter": "lines4", "settings": SETTINGS}
+        with journal.session("agent", renderer=f"messages/1:{shape}", **options) as session:
+            for prompt in run(lambda: session, shape, turns):
+                found.add(prompt)
+                assert prompt.tokens <= budget
+                assert not prompt.pressure
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shape", "turns", "budget"),
+    [
+        (Shape.ANTHROPIC, 60, 5_000),
+        *(pytest.param(shape, 200, 8_000, marks=pytest.mark.sweep(sample=0)) for shape in Shape),
+    ],
+)
+def test_paging_in_epochs_costs_less_than_no_paging_and_than_selecting_anew(shape, turns, budget):
+    """Cheaper than a prompt that holds everything, and at most half of what another choice at every turn costs."""
+    epochs = cost("clawvm", budget, shape, turns)
+    unpaged = cost("clawvm", UNPAGED, shape, turns)
+    by_turn = cost("clawvm_turn", budget, shape, turns)
+    print(
+        f"{shape}, {turns} turns, tokens of input paid: epochs {epochs.paid // 1000}, unpaged {unpaged.paid // 1000}"
+    )
+    print(f"anew at every turn {by_turn.paid // 1000}; unpaged prompts of up to {unpaged.most} tokens")
+    print(f"in epochs {epochs.planned} tokens planned, {epochs.sent} sent")
+    assert unpaged.most > 3 * budget
+    assert epochs.sent <= epochs.planned + RESERVE * turns and epochs.planned * 100 <= epochs.sent * 101
+    assert epochs.paid < unpaged.paid
+    assert epochs.paid * 2 < by_turn.paid
+
+
+def test_an_agent_that_is_killed_at_any_turn_sends_the_same_next(tmp_path: Path):
+    """A journal that is opened anew at every turn, never closed, gives the messages of one that stays open."""
+    shape, turns = Shape.ANTHROPIC, 24
+    options: dict[str, Any] = {"budget_tokens": 1_500, "counter": "lines4", "settings": SETTINGS}
+    with memory_journal() as journal, journal.session("a", renderer=f"messages/1:{shape}", **options) as session:
+        whole = [(prompt.tokens, prompt.messages()) for prompt in run(lambda: session, shape, turns)]
+    place, opened = tmp_path / "j.db", list[Journal]()
+
+    def reopened() -> Session:
+        for journal in opened:
+            journal.log.close()  # what the process held is gone, nothing is flushed or caught up
+        opened[:] = [Journal.open(place, seed=7, clock=lambda: 1_700_000_000_000_000)]
+        return opened[0].session("a", renderer=f"messages/1:{shape}", **options)
+
+    again = [(prompt.tokens, prompt.messages()) for prompt in run(reopened, shape, turns)]
+    assert again == whole
+    assert pieces(messages((), shape, shape)) == []

@@ -1,0 +1,230 @@
+"""Sessions whose prompts are messages: groups, pages that are shown again, rules that came as results, erasure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from clawvm_es import Call
+from clawvm_es.core.profiles import profile
+from clawvm_es.engine.hooks import Prompt, Settings
+from clawvm_es.engine.session import Session
+from clawvm_es.errors import UsageError
+from clawvm_es.history.places import prompt_at
+from clawvm_es.history.provenance import provenance
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.history.whatif import settings, whatif
+from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.model.pages import Fidelity
+from clawvm_es.observe.steps import ToolResult
+from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
+from clawvm_es.representations.messages import Block, Kind, Role, Shape, broken
+from clawvm_es.testing import assert_redecides, live_session, memory_journal, recorded
+
+SETTINGS = Settings(tools=tuple(CLAUDE_CODE_TOOLS.values()))
+ANTHROPIC = "messages/1:anthropic"
+
+
+def opened(journal: Any = None, **options: Any) -> Any:
+    """A session of messages under `clawvm`."""
+    return live_session(journal=journal, renderer=ANTHROPIC, settings=SETTINGS, **options)
+
+
+def ask(session: Session, number: int, text: str, name: str = "Read", **arguments: Any) -> str:
+    """One answer with one call and its result; returns the id of the result's page."""
+    call = Call(f"toolu_{number}", name, arguments or {"file_path": f"/f{number}.py"})
+    session.observe_model(f"Step {number}.", [call])
+    return session.observe_result(call_id=call.id, text=text)
+
+
+def shown(prompt: Prompt, page_id: str) -> list[Block]:
+    """The blocks of a page."""
+    return [block for block in prompt.blocks if block.page_id == page_id]
+
+
+def lines(number: int) -> str:
+    """A text of so many lines."""
+    return "".join(f"line {line} of a file that was read\n" for line in range(number))
+
+
+def test_an_exchange_is_said_as_it_was():
+    """User, answer with its call, result, each by its role and with the recorded id."""
+    with opened() as session:
+        session.user_says("Fix it.")
+        ask(session, 1, "import os\n")
+        sent = session.assemble().messages()
+    assert sent == [
+        {"role": "user", "content": [{"type": "text", "text": "Fix it."}]},
+        {"role": "assistant", "content": [
+            {"type": "text", "text": "Step 1."},
+            {"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {"file_path": "/f1.py"}}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_1", "content": "import os\n",
+             "cache_control": {"type": "ephemeral"}}]},
+    ]  # fmt: skip
+
+
+def test_a_group_stands_whole_or_not_at_all():
+    """LAW-GROUP-1: where one result of an answer is kept, the others are stubs at least, and the calls stand."""
+    with opened(budget_tokens=1_000, policy="clawvm_turn") as session:
+        session.user_says("Read all.")
+        calls = [Call(f"toolu_{n}", "Read", {"file_path": f"/f{n}.py"}) for n in range(3)]
+        session.observe_model("Reading.", calls)
+        pages = [session.observe_result(call_id=call.id, text=lines(40)) for call in calls]
+        session.user_says("And now?")
+        for turn in range(12):
+            prompt = session.assemble()
+            standing = [bool(shown(prompt, page)) for page in pages]
+            assert len(set(standing)) == 1
+            assert broken(prompt.messages(), Shape.ANTHROPIC) == []
+            session.observe_model(f"Thinking of {turn}.")
+            session.user_says(lines(turn))
+
+
+def test_a_page_that_is_needed_again_is_a_text_of_the_users_until_the_next_epoch():
+    """LAW-MSG-4: page `p3`, whose group is gone, comes back behind everything, and rejoins its group later."""
+    with memory_journal() as journal, opened(journal, budget_tokens=1_600) as session:
+        session.user_says("Read it.")
+        page = ask(session, 1, lines(60))
+        prompt = session.assemble()
+        turn = 0
+        while shown(prompt, page) and turn < 40:
+            turn += 1
+            session.user_says(f"Next {turn}.\n{lines(12)}")
+            prompt = session.assemble()
+        assert not shown(prompt, page)
+        session.resolve(page)
+        again = session.assemble()
+        before, text = shown(again, page)
+        assert (before.role, text.role) == (Role.USER, Role.USER)
+        assert before.level is Fidelity.POINTER and text.text.startswith(f'<page id="{page}"')
+        assert text.group is None
+        session.reset()
+        session.resolve(page)
+        rejoined = [block for block in shown(session.assemble(), page) if block.kind is Kind.RESULT]
+        assert [block.call_id for block in rejoined] == ["toolu_1"]
+        assert_redecides(recorded(journal))
+
+
+def test_a_plan_that_came_as_a_result_is_a_text_and_its_result_names_it():
+    """The plan stands framed, on its own; the call that made it has a result that says where."""
+    with opened() as session:
+        session.user_says("Plan it.")
+        todo = {"content": "ship", "status": "in_progress"}
+        session.observe_model("", [Call("toolu_1", "TodoWrite", {"todos": [todo]})])
+        session.observe_result(call_id="toolu_1", text="Todos have been modified.")
+        prompt = session.assemble()
+    (plan,) = [block for block in prompt.blocks if block.text.startswith("<page") and 'type="plan"' in block.text]
+    (result,) = [block for block in prompt.blocks if block.kind is Kind.RESULT]
+    assert result.text == f"[see page {plan.page_id}]"
+    assert plan.role is Role.USER and plan.group is None
+
+
+def test_a_result_that_came_twice_is_one_result_without_blank_parts():
+    """A blank result, then another of the same call: one result with one text, also after the next epoch."""
+    with opened() as session:
+        session.user_says("Run it.")
+        session.observe_model("", [Call("toolu_1", "Bash", {"command": "make"})])
+        session.observe_result(call_id="toolu_1", text="")
+        session.observe(ToolResult(1, "made", ReturnStatus.OK))
+        session.user_says("Again.")
+        session.reset()
+        prompt = session.assemble()
+        assert broken(prompt.messages(), Shape.ANTHROPIC) == []
+    results = [block.text for block in prompt.blocks if block.kind is Kind.RESULT]
+    assert results in (["made"], [""])
+
+
+def test_thoughts_are_sent_back_while_tools_run_and_not_after():
+    """LAW-MSG-3: an open exchange is sent as its provider wrote it; a later epoch leaves the thoughts out."""
+    thought = {"type": "thinking", "thinking": "Look.", "signature": "c2ln"}
+    use = {"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {"file_path": "/a.py"}}
+    with opened() as session:
+        session.user_says("Look.")
+        session.observe_model("", [Call("toolu_1", "Read", {"file_path": "/a.py"})], native=[thought, use])
+        session.observe_result(call_id="toolu_1", text="x = 1\n")
+        during = session.assemble()
+        session.observe_model("Done.")
+        session.user_says("Thanks.")
+        session.reset()
+        after = session.assemble()
+    assert during.messages()[1]["content"] == [thought, use]
+    assert during.layout == len(during.blocks)
+    assert all(item["type"] != "thinking" for message in after.messages() for item in message["content"])
+    chat = [message for message in during.messages("openai") if message["role"] == "assistant"]
+    assert chat[0]["tool_calls"][0]["function"]["name"] == "Read"
+
+
+def test_an_erased_page_leaves_no_copy_in_the_messages():
+    """After an erasure neither the text nor the provider's own form of it is sent, and pairs hold."""
+    secret = "the secret of the session"
+    native = [{"type": "text", "text": secret}, {"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {}}]
+    with memory_journal() as journal, opened(journal) as session:
+        session.user_says("Tell me.")
+        session.observe_model(secret, [Call("toolu_1", "Read", {})], native=native)
+        session.observe_result(call_id="toolu_1", text="public")
+        assert secret in json.dumps(session.assemble().messages())
+        (page,) = [p for p, found in session.state.pages.items() if session.read_page(p) == secret]
+        redact(journal.log, Target(session_id="session", page_id=page), at_us=1)
+        session._shell.refresh()
+        prompt = session.assemble()
+        assert secret not in json.dumps(prompt.messages())
+        assert broken(prompt.messages(), Shape.ANTHROPIC) == []
+
+
+def test_every_span_of_a_prompt_has_its_bytes_and_its_place():
+    """Provenance over blocks: spans tile the transcript, and the commitment matches."""
+    with memory_journal() as journal, opened(journal) as session:
+        session.user_says("Fix it.")
+        ask(session, 1, lines(3))
+        prompt = session.assemble()
+        found, spans = provenance(journal.log, "session")
+        assert "".join(span.text for span in spans) == prompt.text == found.text
+        assert prompt_at(journal.log, "session").matches
+        named = [span.page_id for span in spans if span.page_id]
+        assert named == [block.page_id for block in prompt.blocks if block.page_id]
+        assert all(span.origin is not None for span in spans if span.page_id)
+
+
+def test_what_if_keeps_the_renderer():
+    """LAW-WHATIF-1 with messages: the same settings give the recorded figures, another budget others."""
+    with memory_journal() as journal, opened(journal, budget_tokens=900) as session:
+        session.user_says("Go.")
+        for number in range(12):
+            session.assemble()
+            ask(session, number, lines(12))
+        found = whatif(journal.log, "session", settings(profile("clawvm"), budgets=(900, 2_000)))
+    same, other = found.runs
+    assert same.figures == found.recorded.figures and same.parted is None
+    assert other.figures != same.figures
+
+
+def test_the_renderer_is_fixed_when_a_session_opens():
+    """Another renderer is refused, an unknown one too; a session of frames has no messages."""
+    with memory_journal() as journal:
+        with opened(journal) as session:
+            assert session.state.opened is not None and session.state.opened.renderer == ANTHROPIC
+        with pytest.raises(UsageError, match="renderer"):
+            journal.session("session", counter="lines4", renderer="messages/1:openai")
+        with pytest.raises(UsageError, match="no renderer 'messages/9'"):
+            journal.session("other", renderer="messages/9")
+        with live_session("frames", journal=journal) as frames:
+            prompt = frames.assemble()
+            with pytest.raises(UsageError, match="one text"):
+                prompt.messages()
+        with opened(journal, session_id="shapes") as session:
+            session.user_says("Hi.")
+            with pytest.raises(UsageError, match="shape"):
+                session.assemble().messages("gemini")
+
+
+def test_a_session_of_messages_forks_and_resumes():
+    """A fork of a session of messages sends what its parent would have sent."""
+    with memory_journal() as journal, opened(journal) as session:
+        session.user_says("Fix it.")
+        ask(session, 1, lines(3))
+        fork = journal.fork("session", "fork", settings=SETTINGS)
+        assert fork.assemble().messages() == session.assemble().messages()
+        assert_redecides(recorded(journal))
