@@ -25,7 +25,8 @@ const swatch = (css, word, kind = '') => h('li', {}, h('i', {class: kind, css: c
 
 export function types(timeline) {
   const used = new Set([...timeline.pages.values()].map((page) => page.type));
-  return [...timeline.types.filter((type) => used.has(type)).map((type) => swatch(paint(type, 3).css, type)), swatch(null, 'cached above', 'line')];
+  return [...timeline.types.filter((type) => used.has(type)).map((type) => swatch(paint(type, 3).css, type)), swatch(null, 'cached above', 'line'),
+    [...timeline.rows.values()].some((row) => row.trigger >= 0) ? swatch(null, 'epoch begins', 'notch') : ''];
 }
 
 export const levels = () => [

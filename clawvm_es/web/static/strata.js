@@ -77,12 +77,13 @@ export class Strata {
   /** Notches at the head of turns in which an epoch begins: pages were chosen anew. */
   epochs(context) {
     const dot = devicePixelRatio || 1;
+    const half = Math.min(4 * dot, Math.max(1.5 * dot, this.scale.column * 0.7));
     context.fillStyle = ink('bound');
     for (let turn = this.scale.from; turn <= this.scale.to; turn++) {
       if (!(this.timeline.row(turn)?.trigger >= 0)) continue;
       const x = this.scale.left(turn);
       context.beginPath();
-      context.moveTo(x - 4 * dot, 0), context.lineTo(x + 4 * dot, 0), context.lineTo(x, 6 * dot);
+      context.moveTo(x - half, 0), context.lineTo(x + half, 0), context.lineTo(x, 1.5 * half);
       context.fill();
     }
   }
