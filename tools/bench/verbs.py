@@ -121,8 +121,8 @@ def large(early: int, late: int) -> Mapping[str, _Verbs]:
 
 
 def _turn_view(log: EventLog, session_id: str, turn: int) -> object:
-    """The turn's prompt, and the decisions that led to it."""
-    return views.prompt(log, session_id, turn=turn), views.trace(log, session_id, turn=turn)
+    """The turn as the browser shows it: its prompt in spans, what its assembly changed, its events."""
+    return views.turn(log, session_id, turn)
 
 
 def _grep(log: EventLog, session_id: str, text: str) -> object:
