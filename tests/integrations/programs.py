@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 import pytest
 
+from clawvm_es.cli.main import main
 from tests.conftest import ROOT
 from tests.integrations.fake_anthropic import FakeAnthropic
 
@@ -32,14 +35,22 @@ def claude_code() -> str:
     return found
 
 
-def clawvm(*arguments: str, home: Path, expect: int | None = 0) -> str:
-    """Run a verb in a home; returns what it prints."""
-    command = [sys.executable, "-m", "clawvm_es", *arguments]
-    done = subprocess.run(
-        command, env=environment(home), capture_output=True, text=True, cwd=ROOT, timeout=TIMEOUT_S, check=False
-    )
-    assert expect is None or done.returncode == expect, done.stderr + done.stdout
-    return done.stdout
+def clawvm(*arguments: str, home: Path) -> str:
+    """Run a verb in a home, in this process; returns what it prints."""
+    before, printed, code = dict(os.environ), io.StringIO(), None
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_DATA_HOME", "CLAWVM_JOURNAL"):
+        os.environ.pop(name, None)
+    os.environ["HOME"] = str(home)
+    try:
+        with redirect_stdout(printed):
+            main(list(arguments))
+    except SystemExit as left:
+        code = left.code
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    assert not code, printed.getvalue()
+    return printed.getvalue()
 
 
 def environment(home: Path) -> dict[str, str]:
