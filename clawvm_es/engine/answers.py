@@ -196,7 +196,7 @@ class Answers:
         return not was.startswith(self._shell.edge.clean(now))
 
     def _once(self, told: Told, found: Recorded) -> Iterable[tuple[str, object, object]]:
-        """What is told once: its name, its value now, the recorded one."""
+        """Facts that are told once: name, value now, recorded value."""
         clean = self._shell.edge.clean
         for name in COUNTS:
             if name not in GROWING:
@@ -233,7 +233,7 @@ def _is_text_of(page: e.PageWritten, group: int) -> bool:
 
 
 def _rest(told: Told, found: Recorded, thinks: bool, clean: Callable[[str], str]) -> dict[str, object]:
-    """What a `model_responded` has to add to those that were recorded, by field; `thinks`: longer thoughts."""
+    """Fields that a `model_responded` has to add to those that were recorded; `thinks`: longer thoughts."""
     rest: dict[str, object] = {}
     for name in COUNTS:
         if getattr(told.usage, name) > found.counts[name]:

@@ -125,7 +125,7 @@ def needs(values: object) -> tuple[Need, ...]:
 
 
 def thoughts(value: object) -> str:
-    """What the model thought: a text, or a list of texts, which blank lines part."""
+    """The model's thoughts: a text, or a list of texts, which blank lines part."""
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         return "\n\n".join(text("thinking", each) for each in value)
     return text("thinking", value)

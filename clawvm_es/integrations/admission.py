@@ -54,7 +54,7 @@ def rouge_l(one: str, other: str) -> int:
 
 
 def type_prior(asked: Asked) -> int:
-    """How well a kind of fact lasts, by its words, in permille."""
+    """Durability of a kind of fact, by its words, in permille."""
     text = text_of(asked.value)
     talk = _LASTING[-1]
     return next((prior for words, prior in (talk, *_LASTING[:-1]) if words.search(text)), _OTHER)

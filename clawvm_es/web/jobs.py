@@ -94,7 +94,7 @@ class Jobs:
             return opening | question.show(log, session_id, asked, job.found)
 
     def _known(self, key: Key) -> Any:
-        """What was found before, if it is kept."""
+        """The answer that was found before, if it is kept."""
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.web import jobs
 from clawvm_es.web.answers import Asked
 from clawvm_es.web.jobs import PATIENCE_S, Ended, Jobs, Long
+from tests.waiting import until
 from tests.web.test_answers import as_json, told
 
 
@@ -176,7 +176,6 @@ def test_silence_ends_a_question(slow):
     met.acquire()
     clock.now += PATIENCE_S + 1
     go_on.release()
-    while not ends:
-        time.sleep(0.001)
+    until(lambda: ends, "the end of a question that nobody asks any more")
     go_on.release(3)
     assert until_done(ask, "1")["found"] == "1"
