@@ -18,7 +18,7 @@ def pg() -> None:
     Example:
       clawvm pg init postgresql://owner@db/agents
       clawvm replay session.jsonl --journal postgresql://owner@db/agents
-      clawvm pg doctor postgresql://owner@db/agents
+      clawvm pg doctor postgresql://owner@db/agents --json
     """
 
 
