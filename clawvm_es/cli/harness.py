@@ -115,11 +115,11 @@ def hook(what: str, journal: str, answering: str | None, as_json: bool) -> None:
     Example:
       clawvm hook ingest --journal j.db
     """
-    from clawvm_es.cli.output import counted, emit
+    from clawvm_es.cli.output import counted, emit, emit_document
     from clawvm_es.integrations.answering import answer
 
     if answering is not None:
-        click.echo(answer(journal, answering), nl=False)
+        emit_document([answer(journal, answering).encode()])
         return
     from clawvm_es.engine.journal import Journal
     from clawvm_es.integrations.ingest import ingest as taken

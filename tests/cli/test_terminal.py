@@ -287,7 +287,7 @@ def test_pages_are_completed(journal, monkeypatch):
 def test_policies_are_completed():
     """The names of all profiles."""
     assert "clawvm_paper" in offered("replay", "x.jsonl", "--policy", "clawvm")
-    assert offered("whatif", "--policy", "lr") == ["lru"]
+    assert offered("whatif", "--policy", "lr") == ["lru", "lru_turn"]
 
 
 def test_completion_never_fails(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from clawvm_es.core import evolve, selector
+from clawvm_es.core import evolve, layout, selector
 from tests.core.test_plain_model import BesideMachine
 
 LOOK = settings(
@@ -31,7 +31,7 @@ MUTANTS = {
         "page.last_used == state.turn",
     ),
     "score not updated after a use": (evolve, "_meet", "page.score = scored(state, page)", "pass"),
-    "arrivals unsorted": (evolve, "rendered_order", "arrived.sort(key=place)", "pass"),
+    "arrivals unsorted": (layout, "rendered_order", "arrived.sort(key=place)", "pass"),
     "arrivals degraded by the wrong sign": (selector, "_degrade_arrivals", "total -= ", "total += "),
     "dirty not cleared on the page": (evolve, "_update_committed", ".dirty = False", ".dirty = True"),
     "dirty not cleared in the set": (evolve, "_update_committed", "state.dirty.pop(update.page_id, None)", "pass"),

@@ -47,6 +47,8 @@ WRITING: Mapping[str, Sequence[Arguments]] = {
 }
 OTHERWISE = frozenset(("demo", "replay", "import", "follow", "eval"))
 """Verbs whose arguments do not begin with a journal; `calls` has their lines."""
+ELSEWHERE = frozenset(("ui", "mcp", "hook", "install", "uninstall", "doctor", "pg", "catalogue"))
+"""Verbs that serve until they are stopped, or change a harness's settings or a server: their own tests try them."""
 TAKING = frozenset(("demo", "replay", "import", "follow"))
 """Verbs that make the journal where there is none, and write what they are given."""
 BESIDE = frozenset(("pytest", "verify_bundle"))
