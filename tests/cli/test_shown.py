@@ -23,7 +23,10 @@ EVIL = "\x1b[31mEVIL\x1b]0;pwn\x07\x9b2J\u202e\u2066\u200b\r\n\x7f\0\u3164"
 """An ANSI colour that we use ourselves, a title, C1, reversals, unseen characters, line ends, DEL and NUL."""
 MARKS = {"markid": f"id{EVIL}", "markfield": f"field{EVIL}", "markagent": f"agent{EVIL}"}
 """Names in the journal below → what they become in its rows."""
-NO_JOURNAL = set("catalogue demo doctor eval follow hook import install mcp pg replay ui uninstall".split())
+NO_JOURNAL = {
+    *("catalogue", "demo", "doctor", "eval", "follow", "hook", "import"),
+    *("install", "mcp", "pg", "replay", "ui", "uninstall"),
+}
 """Verbs that print nothing of a journal's texts, or whose arguments do not begin with one."""
 VERBS = {
     "sessions": [],
