@@ -7,11 +7,13 @@ They are loaded on first use, so that importing the package costs nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from clawvm_es.version import __version__ as __version__
 
+TYPE_CHECKING = False  # type checkers know the name; to import `typing` takes as long as Python to start
 if TYPE_CHECKING:
+    from typing import Any
+
     from clawvm_es.core.profiles import profile as profile
     from clawvm_es.engine.aio import AsyncJournal as AsyncJournal
     from clawvm_es.engine.aio import AsyncSession as AsyncSession

@@ -52,7 +52,7 @@ class Selection:
     refused: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     """Hinted or retrieved page → what its next level would have cost, and what was left."""
     dues: Dues | None = None
-    """What the groups of messages cost; None where prompts are no messages."""
+    """Cost of the groups of messages; None where prompts are no messages."""
 
     def install(self, page: Page, rank: int, reason: ChangeReason) -> None:
         """Hold `page` at `rank` and pay for it."""

@@ -36,7 +36,7 @@ class Sizes:
         return cls(counter, RENDERERS.get(renderer))
 
     def page(self, frame: Frame, origin: Origin, group: int | None, native: str) -> Size | None:
-        """How the levels of a page are counted; None where each is counted in its frame."""
+        """The counting of the levels of a page; None where each is counted in its frame."""
         if self.shape is None:
             return None
         plain = is_plain(frame.page_type, frame.author, group, origin.call)

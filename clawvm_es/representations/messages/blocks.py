@@ -62,7 +62,7 @@ RENDERERS: Final = {f"messages/1:{shape}": shape for shape in Shape}
 """Names of the renderers that make messages → the shape that each makes."""
 
 BLANK: Final = "[blank]"
-"""What stands for a message of the user's without a word, which providers refuse."""
+"""Text in the place of a user's message without a word, which providers refuse."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
