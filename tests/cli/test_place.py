@@ -43,9 +43,10 @@ NOT_READING = {
     "mcp",
     "pg",
     "replay",
+    "ui",
     "uninstall",
 }
-"""Verbs that make a journal, or none; `demo` throws its own away unless --journal keeps it."""
+"""Verbs that make a journal, serve it, or need none; `demo` throws its own away unless --journal keeps it."""
 READING = sorted(cli.commands.keys() - NOT_READING)
 
 

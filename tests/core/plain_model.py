@@ -786,7 +786,7 @@ class Plain(EpochsPart):
             unkept = bootstrap and not (self.fixed_bootstrap or self.has(Capability.BOUNDARY_FLOORS))
             return summary.get(page.id, 0 if unkept else self.held(page))
         evidence = page.written.page_type is PageType.EVIDENCE
-        pruned = page.id in data.pages if data.pages else evidence
+        pruned = page.id in data.pages if data.pages else evidence and data.cut is None
         if data.boundary is Boundary.PRUNE and pruned:
             if page.required and self.in_epochs:
                 return 4
