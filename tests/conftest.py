@@ -57,13 +57,15 @@ SWEEPS: Final = 2
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark sweeps `nightly` too, and keep a sample of them, chosen by the commit, unless all are asked for.
 
-    Of a sweep with `sample=N` N cases are kept, of all the others `SWEEPS`. All run with `-m nightly` and with `-k`.
+    Of a sweep with `sample=N` N cases are kept, or N of all sweeps `of` the same name; of all the others `SWEEPS`.
+    All run with `-m nightly` and with `-k`.
     """
     groups: dict[str, list[pytest.Item]] = {}
     for item in items:
         if mark := item.get_closest_marker("sweep"):
             item.add_marker(pytest.mark.nightly)
-            groups.setdefault(item.nodeid.partition("[")[0] if mark.kwargs else "", []).append(item)
+            alone = item.nodeid.partition("[")[0] if mark.kwargs else ""
+            groups.setdefault(mark.kwargs.get("of", alone), []).append(item)
     if "nightly" in (config.option.markexpr or "") or config.option.keyword:
         return
     left_out: set[pytest.Item] = set()

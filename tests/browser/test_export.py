@@ -16,6 +16,8 @@ from clawvm_es.model.pages import LADDER, Author, PageType
 from clawvm_es.web.export import STATIC, export, joined
 from tests.browser.conftest import HOSTILE_ID, opened_tab
 
+pytestmark = pytest.mark.sweep(of="browser", sample=14)
+
 SPANS = "[...document.querySelectorAll('#prompt .span pre')].map((pre) => pre.textContent).join('')"
 
 

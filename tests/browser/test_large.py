@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.browser.conftest import opened_tab, serving
 from tools.screens import large
+
+pytestmark = pytest.mark.sweep(of="browser", sample=14)
 
 
 def test_a_long_session_is_an_overview_and_a_window(browser: Any, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.browser.conftest import Tab, opened_tab
 
+pytestmark = pytest.mark.sweep(of="browser", sample=14)
+
 
 @pytest.fixture(params=["dark", "light"])
 def scheme(request: pytest.FixtureRequest, browser: Any, base: str) -> Iterator[Tab]:

@@ -9,6 +9,8 @@ import pytest
 from clawvm_es.web.ids import key_of
 from tests.browser.conftest import HOSTILE_ID, Tab
 
+pytestmark = pytest.mark.sweep(of="browser", sample=14)
+
 ADDRESSES = [
     "/s/demo/t/9",
     "/s/demo/t/9/p/p5",

@@ -15,6 +15,8 @@ from clawvm_es.web.ids import key_of
 from tests.browser.conftest import HOSTILE_ID, Tab, hostile, opened_tab, serving
 from tests.waiting import until
 
+pytestmark = pytest.mark.sweep(of="browser", sample=14)
+
 SPANS = "[...document.querySelectorAll('#prompt .span pre')].map((pre) => pre.textContent).join('')"
 
 

@@ -19,6 +19,8 @@ from clawvm_es.model.pages import PageType
 from tests.integrations.fake_anthropic import Block, FakeAnthropic, calls, says, texts
 from tests.integrations.programs import ClaudeCode, claude_code, clawvm
 
+pytestmark = pytest.mark.sweep(of="claude-code", sample=1)
+
 RULE = "- You must never push to main (RULE-CANARY)."
 PLAN = [
     says("First a plan."),
