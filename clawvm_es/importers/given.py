@@ -200,7 +200,9 @@ class Given:
                 break
         if commands:
             durability = Durability.FULL if done == len(steps) else Durability.NORMAL
-            self.appended += self.session.execute(*commands, durability=durability, after=self._version).appended
+            told = self.recording.opened is not None
+            outcome = self.session.execute(*commands, durability=durability, after=self._version, as_told=told)
+            self.appended += outcome.appended
             self._version = self.session.state.version
             self._gave(self.number + len(commands), commands[-1].at_us, place)
         return done
