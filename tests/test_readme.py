@@ -35,6 +35,7 @@ import pytest
 
 from clawvm_es import FieldSchema, Journal, Settings
 from clawvm_es.cli.main import main
+from clawvm_es.cli.verbs import Use, using
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,8 +48,8 @@ EXIT_1 = ("clawvm diff ",)
 """Lines whose answer is that something differs: they exit with 1."""
 LONG = {"clawvm eval all ": "clawvm eval tier1 ", "clawvm eval tier1 tier2 ": "clawvm eval tier1 "}
 """Lines that take minutes → what is run in their place; the whole lines run with the sweeps."""
-SERVING = ("clawvm ui ",)
-"""Lines that serve until they are stopped: that they are asked rightly is tried by their help; see `tests/web`."""
+SERVING = using(Use.SERVES)
+"""Verbs that serve until they are stopped: that they are asked rightly is tried by their help; see `tests/web`."""
 
 
 def rows() -> Iterator[tuple[str, list[str], list[str]]]:
@@ -140,7 +141,7 @@ def assert_line_runs(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Run a line of the README and check how it exits."""
     line, _, into = line.partition(" > ")
     program, *words = [os.path.expanduser(word) for word in shlex.split(line, comments=True)]
-    words += ["--help"] if line.startswith(SERVING) else []
+    words += ["--help"] if program == "clawvm" and words[0] in SERVING else []
     wanted = 1 if line.startswith(EXIT_1) else 0
     if program == "clawvm":
         capsys.readouterr()

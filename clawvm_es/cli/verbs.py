@@ -1,4 +1,4 @@
-"""The verbs, a row each: what the help lists them under, where they are, and what they are for.
+"""The verbs, a row each: section of the help, module, what they are for, and how they use a journal.
 
 A verb's module is imported when the verb is used, or its own help is asked for: the program starts as fast with many
 verbs as with one. Its clause here is the first of its help; a test compares them.
@@ -8,25 +8,38 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, MutableMapping
+from enum import Enum
 from typing import Final, NamedTuple
 
 import click
 
 
+class Use(Enum):
+    """The ways in which verbs use a journal. Tests run each verb as its row says: a new verb needs no other list."""
+
+    READS = "takes JOURNAL as its first argument, and leaves it as it is"
+    WRITES = "takes JOURNAL as its first argument, and changes it"
+    FILLS = "writes what it is given to --journal, and makes that where there is none"
+    HARNESS = "sets up or asks a harness that records into --journal"
+    SERVES = "serves --journal until it is stopped"
+    NONE = "has no journal"
+
+
 class Row(NamedTuple):
-    """One verb: its module below `clawvm_es.cli`, the command in it, and the first clause of its help."""
+    """One verb: its module below `clawvm_es.cli`, the command in it, the first clause of its help, its use."""
 
     module: str
     command: str
     clause: str
+    use: Use = Use.READS
 
 
 SECTIONS: Final[dict[str, dict[str, Row]]] = {
     "Start here": {
-        "demo": Row("demo", "demo", "See it work"),
-        "import": Row("importing", "import_", "Import recorded sessions as they were"),
-        "follow": Row("follow", "follow", "Record sessions while their files grow"),
-        "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal"),
+        "demo": Row("demo", "demo", "See it work", Use.FILLS),
+        "import": Row("importing", "import_", "Import recorded sessions as they were", Use.FILLS),
+        "follow": Row("follow", "follow", "Record sessions while their files grow", Use.FILLS),
+        "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal", Use.FILLS),
     },
     "Read": {
         "sessions": Row(
@@ -54,7 +67,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "trace": Row("read", "trace", "Print the decisions of a session"),
         "stats": Row("read", "stats", "Print what a journal holds"),
         "grep": Row("grep", "grep", "Find the texts that hold all words of PATTERN"),
-        "ui": Row("ui", "ui", "See sessions in the browser"),
+        "ui": Row("ui", "ui", "See sessions in the browser", Use.SERVES),
     },
     "Go back in time": {
         "diff": Row("diff", "diff", "Tell where two runs part, or what differs between two moments of one"),
@@ -67,7 +80,7 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "check": Row("check", "check", "Check a claim about a session"),
         "bisect": Row("bisect", "bisect", "Find the first event after which something holds"),
         "whatif": Row("whatif", "whatif", "Decide a session's inputs again under other settings, and compare"),
-        "fork": Row("fork", "fork", "Go on from a moment of a session under another name"),
+        "fork": Row("fork", "fork", "Go on from a moment of a session under another name", Use.WRITES),
     },
     "Prove and keep": {
         "verify": Row("upkeep", "verify", "Check that a journal is what was written"),
@@ -80,27 +93,37 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "export": Row("upkeep", "export", "Write a session to a file"),
         "backup": Row("upkeep", "backup", "Copy a journal while others write to it, and verify the copy"),
         "rebuild": Row(
-            "upkeep", "rebuild", "Fold the whole log again into the read models, and take its snapshots anew"
+            "upkeep",
+            "rebuild",
+            "Fold the whole log again into the read models, and take its snapshots anew",
+            Use.WRITES,
         ),
-        "redact": Row("redact", "redact", "Erase texts for good"),
-        "catalogue": Row("catalogue", "catalogue", "Ask a folder of journals that were exported as Parquet"),
-        "pg": Row("pg", "pg", "Make a journal in PostgreSQL, and look at its server"),
+        "redact": Row("redact", "redact", "Erase texts for good", Use.WRITES),
+        "catalogue": Row(
+            "catalogue", "catalogue", "Ask a folder of journals that were exported as Parquet", Use.NONE
+        ),
+        "pg": Row("pg", "pg", "Make a journal in PostgreSQL, and look at its server", Use.NONE),
     },
     "Record live": {
         "install": Row(
             "harness",
             "install",
             "Record every session of a harness from now on, and give it back what a compaction took",
+            Use.HARNESS,
         ),
-        "uninstall": Row("harness", "uninstall", "Take clawvm out of a harness"),
+        "uninstall": Row("harness", "uninstall", "Take clawvm out of a harness", Use.HARNESS),
         "doctor": Row(
-            "harness", "doctor", "Tell what works and what does not in the harnesses that record into a journal"
+            "harness",
+            "doctor",
+            "Tell what works and what does not in the harnesses that record into a journal",
+            Use.HARNESS,
         ),
-        "mcp": Row("mcp", "mcp", "Serve pages and memory as tools of an MCP client, on stdin and stdout"),
+        "mcp": Row("mcp", "mcp", "Serve pages and memory as tools of an MCP client, on stdin and stdout", Use.SERVES),
         "hook": Row(
             "harness",
             "hook",
             "Take what the hooks of live harnesses told, and what is new in the transcripts that they name",
+            Use.HARNESS,
         ),
     },
     "Evaluate": {
@@ -108,11 +131,17 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
             "eval",
             "evaluate",
             "Evaluate policies on seeded workloads and recorded sessions, beside the paper's figures",
+            Use.NONE,
         ),
     },
 }
 """Section of the help → its verbs, in its order."""
 ROWS: Final = {name: row for rows in SECTIONS.values() for name, row in rows.items()}
+
+
+def using(*uses: Use) -> list[str]:
+    """The verbs that use a journal in one of these ways, in the order of the help."""
+    return [name for name, row in ROWS.items() if row.use in uses]
 
 
 class Verbs(MutableMapping[str, click.Command]):

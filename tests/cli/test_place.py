@@ -11,6 +11,7 @@ import pytest
 from clawvm_es import Journal
 from clawvm_es.cli.main import cli
 from clawvm_es.cli.place import default_journal
+from clawvm_es.cli.verbs import Use, using
 from clawvm_es.projections import index_texts
 from clawvm_es.storage import open_log
 
@@ -31,23 +32,7 @@ OTHERS = {
     "check": ["misses < 3"],
 }
 """Verb → arguments that it needs beside the journal."""
-NOT_READING = {
-    "catalogue",
-    "demo",
-    "doctor",
-    "eval",
-    "follow",
-    "hook",
-    "import",
-    "install",
-    "mcp",
-    "pg",
-    "replay",
-    "ui",
-    "uninstall",
-}
-"""Verbs that make a journal, serve it, or need none; `demo` throws its own away unless --journal keeps it."""
-READING = sorted(cli.commands.keys() - NOT_READING)
+READING = sorted(using(Use.READS, Use.WRITES))
 
 
 @pytest.fixture(scope="module")
@@ -175,9 +160,9 @@ def test_an_empty_name_is_refused(run):
         assert (code, out) == (2, "") and "empty" in err
 
 
-@pytest.mark.parametrize("verb", sorted(cli.commands.keys() - {"catalogue", "eval", "pg"}))
+@pytest.mark.parametrize("verb", sorted(cli.commands.keys() - set(using(Use.NONE))))
 def test_every_verb_says_where_its_journal_is(verb):
     """The help of each verb that has a journal names --journal and the default."""
     text = cli.commands[verb].get_help(click.Context(cli.commands[verb], info_name=verb))
     assert "--journal" in text and "Default: " in " ".join(text.split())
-    assert verb in NOT_READING or "[JOURNAL]" in text
+    assert ("[JOURNAL]" in text) or verb not in READING

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from clawvm_es.cli.verbs import Use, using
 from hostile.corpus import JOURNALS
 from hostile.specimens import SECRET, Specimens
 
 Arguments = Sequence[str]
-READING: Mapping[str, Sequence[Arguments]] = {
+ARGUMENTS: Mapping[str, Sequence[Arguments]] = {
     "sessions": [[], ["--json"]],
     "log": [[], ["-s", "a", "--json"], ["-s", "fork", "--turn", "2"]],
     "show": [["p2", "-s", "a"], ["5", "-s", "fork"]],
@@ -32,11 +33,7 @@ READING: Mapping[str, Sequence[Arguments]] = {
     "checkpoint": [["--key", "{secret}"], ["--key", "{secret}", "-o", "{out}/n", "--since", "{checkpoint}"]],
     "backup": [["{out}/copy"]],
     "bundle": [["--key", "{secret}", "-o", "{out}/b"], ["-s", "a", "--anchor", "{checkpoint}", "-o", "{out}/c"]],
-}
-"""Verb → arguments after the journal; all of them leave it as it is."""
-WRITING: Mapping[str, Sequence[Arguments]] = {
     "fork": [["-s", "a", "--as", "new"], ["-s", "a", "--turn", "2", "--as", "again", "--rerun", "--seed", "1"]],
-    "rebuild": [[]],
     "redact": [
         ["-s", "a", "--page", "p2", "--certificate", "{out}/c", "--key", "{secret}"],
         ["-s", "a", "--certificate", "{out}/c"],
@@ -45,12 +42,10 @@ WRITING: Mapping[str, Sequence[Arguments]] = {
         ["-s", "a", "--all"],
     ],
 }
-OTHERWISE = frozenset(("demo", "replay", "import", "follow", "eval"))
-"""Verbs whose arguments do not begin with a journal; `calls` has their lines."""
-ELSEWHERE = frozenset(("ui", "mcp", "hook", "install", "uninstall", "doctor", "pg", "catalogue"))
-"""Verbs that serve until they are stopped, or change a harness's settings or a server: their own tests try them."""
-TAKING = frozenset(("demo", "replay", "import", "follow"))
-"""Verbs that make the journal where there is none, and write what they are given."""
+"""Verb → the arguments after the journal that it is run with; a verb that is not here is run with none."""
+READING: Mapping[str, Sequence[Arguments]] = {verb: ARGUMENTS.get(verb, [[]]) for verb in using(Use.READS)}
+WRITING: Mapping[str, Sequence[Arguments]] = {verb: ARGUMENTS.get(verb, [[]]) for verb in using(Use.WRITES)}
+TAKING = frozenset(using(Use.FILLS))
 BESIDE = frozenset(("pytest", "verify_bundle"))
 """Two more that read files of ours: the pytest plugin, and the checker of bundles that shares no code with us."""
 STREAMED = frozenset(("log",))
@@ -138,5 +133,5 @@ def _in_form(line: Sequence[str], code: object, out: str, err: str) -> Iterator[
         return
     if len(told) != 1:
         yield f"{len(told)} lines on stderr"
-    if (out and verb not in STREAMED | {"replay", "import", "follow", "eval"}) or (out and "--json" in line):
+    if (out and verb not in STREAMED | TAKING - {"demo"} | {"eval"}) or (out and "--json" in line):
         yield "exit code 2 after output"
