@@ -164,8 +164,9 @@ def one_line(text: str) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number with what it counts: `1 event`, `173,024 events`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    """A number with what it counts: `1 event`, `173,024 events`, `2 misses`."""
+    several = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}{'' if number == 1 else several}"
 
 
 def good(text: str) -> str:

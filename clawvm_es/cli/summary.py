@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from clawvm_es.cli.money import by_our_counts, dollars, reported
-from clawvm_es.cli.output import facts, style
+from clawvm_es.cli.output import counted, facts, style
 from clawvm_es.cli.tables import Column
 from clawvm_es.cli.times import ago, joined, length, shown_time
 
@@ -29,6 +29,17 @@ def faults_text(session: Mapping[str, Any]) -> str:
     return "none, by construction" if session["policy"] in BY_CONSTRUCTION else "none"
 
 
+def _started(time: str | None) -> str:
+    distance = ago(time)
+    shown = f"{shown_time(time)} UTC"
+    return f"{shown} ({distance})" if distance.endswith("ago") else shown
+
+
+def _needs(session: Mapping[str, Any]) -> str:
+    found = f"{session['needs']}: {counted(session['hits'], 'hit')}, {counted(session['misses'], 'miss')}"
+    return f"{found} ({session['page_ins']} paged in, {session['unmet']} unmet)" if session["misses"] else found
+
+
 def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[str]:
     """All figures of one session, for people."""
     pages, took = sum(session["pages"].values()), length(session["started"], session["ended"])
@@ -37,9 +48,7 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
         {
             "session": session["session_id"],
             "title": session["title"],
-            "started": joined(
-                f"{shown_time(session['started'])} UTC ({ago(session['started'])})", took and f"took {took}"
-            ),
+            "started": joined(_started(session["started"]), took and f"took {took}"),
             "format": session["format"],
             "folder": session["folder"] or "not known",
             "policy": f"{session['policy']}, {_budget(session['budget'])}, counted by {session['counter']}",
@@ -48,15 +57,13 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
             "tool calls": session["tool_calls"],
             "boundaries": _counts(session["boundaries"]),
             "pages": f"{pages}: {_counts(session['pages'])}" if pages else 0,
-            "needs": "{needs}: {hits} hits, {misses} misses ({page_ins} of them page-ins, {unmet} unmet)".format(
-                **session
-            ),
+            "needs": _needs(session),
             "faults": style(faults, fg="red") if any(session["faults"].values()) else faults,
             "alerts": session["alerts"],
             "pressure": session["pressure"],
-            "tokens": "{tokens}, of them uncached {uncached_tokens}".format(**session),
-            "usage": "{input_tokens} input tokens ({cached_tokens} cached, {written_tokens} written), "
-            "{output_tokens} output".format(**session["usage"]),
+            "tokens": "{tokens:,}, of them uncached {uncached_tokens:,}".format(**session),
+            "usage": "{input_tokens:,} input tokens ({cached_tokens:,} cached, {written_tokens:,} written), "
+            "{output_tokens:,} output".format(**session["usage"]),
             "cost": reported(session["cost"]),
             "cost by our counts": by_our_counts(session["cost"]),
             **({"epochs": session["epochs"]} if session["epochs"] else {}),
