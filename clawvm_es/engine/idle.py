@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.state import State
 from clawvm_es.journal.lineage import event_at, read_back
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model import events as e
 
+D = TypeVar("D", bound=e.Event | None)
 _SECOND_US: Final = 1_000_000
 
 
@@ -39,6 +41,12 @@ class Idle:
         if self.answered_us is None:
             version = state.responded_version
             self.answered_us = event_at(log, session_id, version).at_us if version else 0
+
+    def timed(self, data: D) -> D:
+        """Give a turn its idle time, unless it has one (older schemas do not); return other events as they are."""
+        if isinstance(data, e.TurnBegan) and data.idle_s is None:
+            return replace(data, idle_s=self.seconds())
+        return data
 
     def seconds(self) -> int | None:
         """Whole seconds from the last answer to the newest input, at least 0; None where a time is not known."""

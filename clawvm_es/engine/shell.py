@@ -428,7 +428,7 @@ class Shell:
         """Assemble and render: a turn's prompt is recorded with its assembly, in the same transaction."""
         if turn.idle_s is None and self.times_turns:
             self._idle.read(self.log, self.session_id, state)
-            turn = replace(turn, idle_s=self._idle.seconds())
+            turn = self._idle.timed(turn)
         if state.profile.retrieves and not turn.retrieved:
             turn = replace(turn, retrieved=self._retrieve(state))
         command = attrs.evolve(command, data=turn)

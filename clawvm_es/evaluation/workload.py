@@ -114,9 +114,7 @@ def _timed(stream: Iterable[Command]) -> Iterator[e.Input]:
     """The inputs of commands, each turn with the whole seconds from the last answer to the newest input before it."""
     idle = Idle(0, 0)
     for command in stream:
-        data = command.data
-        if isinstance(data, e.TurnBegan) and data.idle_s is None:
-            data = replace(data, idle_s=idle.seconds())
+        data = idle.timed(command.data)
         idle.saw(data, command.at_us)
         yield data
 

@@ -16,7 +16,6 @@ from itertools import product
 from typing import Literal
 
 import attrs
-from msgspec.structs import replace
 
 from clawvm_es.core.budget import RECORDED_BUDGET
 from clawvm_es.core.decide import decide
@@ -214,9 +213,7 @@ def _decided(
         if not isinstance(row.data, INPUTS):
             continue
         report()
-        given = feed.given(state, row.data, partial(texts.retrieved, row))
-        if isinstance(given, e.TurnBegan) and given.idle_s is None:  # older schemas do not say it
-            given = replace(given, idle_s=idle.seconds())
+        given = idle.timed(feed.given(state, row.data, partial(texts.retrieved, row)))
         idle.saw(row.data, row.at_us)
         if given is None:
             continue
