@@ -238,12 +238,10 @@ class Session:
         *commands: Command,
         durability: Durability = Durability.NORMAL,
         after: int | None = None,
-        as_told: bool = False,
     ) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction.
 
-        Commands that were made on version `after` raise `VersionConflict` where the session has gone on since. Inputs
-        that are `as_told` are those of a session of ours: turns get no idle time that they did not have there.
+        Commands that were made on version `after` raise `VersionConflict` where the session has gone on since.
         """
 
         def build(state: State) -> Sequence[Command]:
@@ -251,12 +249,7 @@ class Session:
                 raise VersionConflict(f"session {self.session_id}: made on version {after}, not on {state.version}")
             return commands
 
-        with self._shell.lock:
-            self._shell.times_turns = not as_told
-            try:
-                return self._shell.run(build, durability)
-            finally:
-                self._shell.times_turns = True
+        return self._shell.run(build, durability)
 
     def observer(self, tools: Mapping[str, Tool], version: int) -> Observer:
         """An observer that knows the session up to `version`, for importers that go on from there."""

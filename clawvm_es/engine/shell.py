@@ -107,7 +107,6 @@ class Shell:
         self._loaded = 0  # the version up to which the log has to be asked for keys
         self._retrieval: Retrieval | None = None
         self._idle = Idle()
-        self.times_turns = True  # whether a turn that says nothing of idle time is told it by the times of events
         self._reopens: bool | None = None if reopens else False  # None: not read yet
 
     # ------------------------------------------------------------------------------------- reading
@@ -426,7 +425,7 @@ class Shell:
 
     def _turn(self, state: State, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
         """Assemble and render: a turn's prompt is recorded with its assembly, in the same transaction."""
-        if turn.idle_s is None and self.times_turns:
+        if turn.idle_s is None and not command.as_told:
             self._idle.read(self.log, self.session_id, state)
             turn = self._idle.timed(turn)
         if state.profile.retrieves and not turn.retrieved:

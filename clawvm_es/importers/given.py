@@ -200,8 +200,7 @@ class Given:
                 break
         if commands:
             durability = Durability.FULL if done == len(steps) else Durability.NORMAL
-            told = self.recording.opened is not None
-            outcome = self.session.execute(*commands, durability=durability, after=self._version, as_told=told)
+            outcome = self.session.execute(*commands, durability=durability, after=self._version)
             self.appended += outcome.appended
             self._version = self.session.state.version
             self._gave(self.number + len(commands), commands[-1].at_us, place)

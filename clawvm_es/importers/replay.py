@@ -297,18 +297,17 @@ def _execute(session: Session, recording: Recording, stream: Iterator[Command], 
     """
     batch: list[Command] = []
     done, appended, last_us = 0, 0, recording.began_us
-    told = recording.opened is not None
     for command in stream:
         batch.append(command)
         last_us = command.at_us
         if len(batch) >= limits.IMPORT_BATCH:
             done += len(batch)
-            appended += session.execute(*batch, as_told=told).appended
+            appended += session.execute(*batch).appended
             batch.clear()
             if progress is not None:
                 progress(session.session_id, done, 0)
     done += len(batch)
-    appended += session.execute(*batch, durability=Durability.FULL, as_told=told).appended
+    appended += session.execute(*batch, durability=Durability.FULL).appended
     if session.state.dirty and recording.format != trace.NAME:  # a trace holds its own boundaries
         save = BoundaryReached(Boundary.SAVE, Trigger.CALLER)
         appended += session.execute(Command(save, last_us, idempotency_key=f"save:{done}")).appended

@@ -65,5 +65,5 @@ def tools_of(format_: str, others: Iterable[Tool] = ()) -> Mapping[str, Tool]:
 def _commands(step: RecordedStep, observer: Observer) -> Iterable[Command]:
     """The commands of a step; an input of a trace is one already."""
     if isinstance(step, TraceInput):
-        return (Command(trace.restored(step, observer.edge), step.at_us, step.principal),)
+        return (Command(trace.restored(step, observer.edge), step.at_us, step.principal, as_told=True),)
     return observer.step(step)

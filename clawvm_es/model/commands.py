@@ -12,9 +12,13 @@ from clawvm_es.model.events import Input
 
 @attrs.frozen
 class Command:
-    """One input to record, on whose behalf, when (UTC microseconds), and under which idempotency key."""
+    """One input to record, on whose behalf, when (UTC microseconds), and under which idempotency key.
+
+    With `as_told` it is an input of a recorded session of ours: the shell adds nothing to it that it does not say.
+    """
 
     data: Input
     at_us: int
     principal: str = "harness"
     idempotency_key: str | None = None
+    as_told: bool = False
