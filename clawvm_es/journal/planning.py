@@ -1,6 +1,6 @@
 """The plan of an append, before anything is written: which events are new, and the rows they become.
 
-Both logs use these functions; they differ only in where rows are kept.
+All logs use these functions; they differ only in where rows are kept.
 """
 
 from __future__ import annotations
@@ -41,6 +41,47 @@ class Tip:
 
     version: int
     hash: bytes
+
+
+@attrs.frozen
+class Plan:
+    """An append that may be made: the events at the indexes `kept` are new, and the first of them goes to `tip`."""
+
+    session_id: str
+    tip: Tip
+    events: Sequence[NewEvent]
+    kept: Sequence[int]
+
+    def rows(self, last_seq: int) -> list[Row]:
+        """The rows to write after the log's event `last_seq`; raises as `stamp` does."""
+        return stamp(self.session_id, self.tip, last_seq, self.events, self.kept)
+
+
+def plan(
+    session_id: str,
+    events: Sequence[NewEvent],
+    head: Spot | None,
+    expected: ExpectedVersion,
+    prev_hash: bytes | None,
+    *,
+    known: Callable[[str, Sequence[str]], Mapping[str, Recorded]],
+    same: Callable[[bytes, bytes], bool],
+    hash_at: Callable[[str, int], bytes | None],
+) -> Plan | None:
+    """Plan an append after `head`; None where all of its events are recorded already.
+
+    Keys come before versions: what is recorded is no conflict, whatever was expected. `known` gives the recorded
+    inputs of a stream under some keys, `same` and `hash_at` are as for `new_events` and `tip_of`, which raise.
+    """
+    kept: Sequence[int] = range(len(events))
+    if keys := keys_of(events):
+        kept = new_events(session_id, events, known(session_id, keys), same)
+    if not kept:
+        if head is None:
+            raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
+        return None
+    check_expected(session_id, head, expected)
+    return Plan(session_id, tip_of(session_id, head, events[kept[0]].data, prev_hash, hash_at), events, kept)
 
 
 def keys_of(events: Sequence[NewEvent]) -> list[str]:

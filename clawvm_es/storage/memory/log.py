@@ -269,12 +269,12 @@ class MemoryTransaction:
 
     def head(self, session_id: str) -> Head | None:
         """Return the head of a stream inside this transaction."""
-        stream = self._stream(session_id)
-        if not stream:
+        place = self._spot(session_id)
+        if place is None:
             return None
-        last = stream[-1]
-        provisional = self.durability is not Durability.FULL and last.seq > self._log._durable_seq
-        return Head(session_id, last.version, last.seq, last.hash, provisional)
+        version, seq, hash_ = place
+        provisional = self.durability is not Durability.FULL and seq > self._log._durable_seq
+        return Head(session_id, version, seq, hash_, provisional)
 
     def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
         """The input that was recorded under a key and its decisions; empty if there is none."""
@@ -294,18 +294,21 @@ class MemoryTransaction:
         """Append to one stream, with the bodies that its inputs name; see `EventLog.append`."""
         planning.id_bytes(session_id)
         head = self._spot(session_id)
-        kept: Sequence[int] = range(len(events))
-        if keys := planning.keys_of(events):
-            kept = planning.new_events(session_id, events, self._keyed(session_id, keys), self._log._bodies.same)
-        if not kept:
-            if head is None:
-                raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
+        plan = planning.plan(
+            session_id,
+            events,
+            head,
+            expected,
+            prev_hash,
+            known=self._keyed,
+            same=self._log._bodies.same,
+            hash_at=self._hash_at,
+        )
+        if plan is None:
             return self._head_after(session_id)
-        planning.check_expected(session_id, head, expected)
-        tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
-        rows = planning.stamp(session_id, tip, len(self._log._events) + len(self.events), events, kept)
+        rows = plan.rows(len(self._log._events) + len(self.events))
         self.bodies += self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
-        for row, index in zip(rows, kept, strict=True):
+        for row, index in zip(rows, plan.kept, strict=True):
             self.events.append(Recorded(*row[:11], row[11].encode(), *row[12:], events[index].data))
         return self._head_after(session_id)
 

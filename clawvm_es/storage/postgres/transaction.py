@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -75,7 +75,7 @@ class PostgresTransaction:
 
     def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
         """The input that was recorded under a key and its decisions; empty if there is none."""
-        first = queries.keyed(self.line, session_id, (idempotency_key,)).get(idempotency_key)
+        first = self._known(session_id, (idempotency_key,)).get(idempotency_key)
         return () if first is None else queries.group(self.line, first)
 
     def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
@@ -96,17 +96,20 @@ class PostgresTransaction:
         """Append to one stream, with the bodies that its inputs name; see `EventLog.append`."""
         planning.id_bytes(session_id)
         head = self._spot(session_id)
-        kept: Sequence[int] = range(len(events))
-        if keys := planning.keys_of(events):
-            known = queries.keyed(self.line, session_id, keys)
-            kept = planning.new_events(session_id, events, known, self._log.bodies.same)
-        if not kept:
-            if head is None:
-                raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
+        plan = planning.plan(
+            session_id,
+            events,
+            head,
+            expected,
+            prev_hash,
+            known=self._known,
+            same=self._log.bodies.same,
+            hash_at=self._hash_at,
+        )
+        if plan is None:
+            assert head is not None
             return self._head(session_id, head)
-        planning.check_expected(session_id, head, expected)
-        tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
-        rows = planning.stamp(session_id, tip, 0, events, kept)
+        rows = plan.rows(0)
         named = self._log.bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
         seq = self._write(rows, named, head is None)
         version, hash_ = rows[-1][2], rows[-1][13]
@@ -169,6 +172,9 @@ class PostgresTransaction:
             self._log.bodies.found(session_id, 0 if found is None else found[0])
             self.spots[session_id] = found
         return self.spots[session_id]
+
+    def _known(self, session_id: str, keys: Sequence[str]) -> Mapping[str, Recorded]:
+        return queries.keyed(self.line, session_id, keys)
 
     def _hash_at(self, session_id: str, version: int) -> bytes | None:
         return queries.hash_at(self.line, session_id, version)

@@ -615,7 +615,7 @@ class SQLiteTransaction:
 
     def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
         """The input that was recorded under a key and its decisions; empty if there is none."""
-        first = self._query(queries.keyed, session_id, (idempotency_key,)).get(idempotency_key)
+        first = self._known(session_id, (idempotency_key,)).get(idempotency_key)
         return () if first is None else self._query(queries.group, first)
 
     def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
@@ -637,19 +637,22 @@ class SQLiteTransaction:
         """
         planning.id_bytes(session_id)
         head = self._spot(session_id)
-        kept: Sequence[int] = range(len(events))
-        if keys := planning.keys_of(events):
-            known = self._query(queries.keyed, session_id, keys)
-            kept = planning.new_events(session_id, events, known, self._log._bodies.same)
-        if not kept:
-            if head is None:
-                raise UsageError(f"session {session_id}: nothing to append, and there is no such stream")
+        plan = planning.plan(
+            session_id,
+            events,
+            head,
+            expected,
+            prev_hash,
+            known=self._known,
+            same=self._log._bodies.same,
+            hash_at=self._hash_at,
+        )
+        if plan is None:
+            assert head is not None
             return self._head(session_id, head)
-        planning.check_expected(session_id, head, expected)
-        tip = planning.tip_of(session_id, head, events[kept[0]].data, prev_hash, self._hash_at)
         if self.last is None:
             self.last = self._log._tail
-        rows = planning.stamp(session_id, tip, 0 if self.last is None else self.last[0], events, kept)
+        rows = plan.rows(0 if self.last is None else self.last[0])
         bodies = self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
         self._write(rows, bodies, begins=head is None)
         seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
@@ -690,6 +693,9 @@ class SQLiteTransaction:
             if place is not None:
                 self._log._spots[session_id] = place
         return place
+
+    def _known(self, session_id: str, keys: Sequence[str]) -> Mapping[str, Recorded]:
+        return self._query(queries.keyed, session_id, keys)
 
     def _hash_at(self, session_id: str, version: int) -> bytes | None:
         return self._query(queries.hash_at, session_id, version)
