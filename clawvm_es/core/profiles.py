@@ -63,8 +63,10 @@ CLAWVM_TURN: Final = Profile(
 
 
 def in_epochs(base: Profile) -> Profile:
-    """`base` that selects only at epochs; the prices are Anthropic's for a cache of five minutes.
+    """`base` that selects only at epochs, at the prices of the list `anthropic-5m`.
 
+    The prices are part of a profile's version, so they are fixed here: the core reads no file, and a list that is
+    renewed must not change what a version decides. A test compares both; where they differ, add a version.
     Marks and threshold were chosen by simulation on recorded coding sessions.
     """
     return attrs.evolve(

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from clawvm_es import prices
-from clawvm_es.core.profiles import CLAWVM
+from clawvm_es.core.profiles import CLAWVM, LRU
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.prices.lists import relative
 
@@ -59,6 +59,12 @@ def test_a_model_that_no_list_knows_has_no_price(model):
     """None, never the price of another."""
     assert prices.of_model(model) is None
     assert prices.dollars(prices.Used(1_000_000), model) is None
+
+
+@pytest.mark.parametrize("shipped", [CLAWVM, LRU], ids=lambda each: each.name)
+def test_policies_in_epochs_have_the_prices_of_the_first_list(shipped):
+    """The prices that a profile's version holds are those of `anthropic-5m`."""
+    assert prices.applied(shipped, prices.NAMES[0]) == shipped
 
 
 def test_a_profile_takes_the_prices_of_a_list():
