@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.option(
     "--renderer",
     metavar="NAME",
-    help="Form of the prompts: messages/1:anthropic or messages/1:openai. Default: one text of frames.",
+    help="Form of the prompts: messages/1:anthropic, :openai or :responses. Default: one text of frames.",
 )
 @format_option
 @counter_option

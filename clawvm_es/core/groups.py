@@ -36,8 +36,8 @@ from clawvm_es.model.pages import ABSENT, FULL, LADDER, PAGE_TYPES, POINTER, Aut
 
 PREFIX: Final = "messages/"
 """Names of the renderers whose prompts are messages begin with this."""
-ANTHROPIC: Final = ":anthropic"
-"""Names of those that send thoughts back end with this."""
+THINKING: Final = (":anthropic", ":responses")
+"""Names of those that send thoughts back end with one of these."""
 OPENER_TOKENS: Final = 16
 """Most tokens of the line that stands before an answer that would come first."""
 FRAME_TOKENS: Final = 32
@@ -142,7 +142,7 @@ def _group(state: State, number: int) -> Group:
 
 
 def _sends_thoughts(state: State) -> bool:
-    return state.opened is not None and state.opened.renderer.endswith(ANTHROPIC)
+    return state.opened is not None and state.opened.renderer.endswith(THINKING)
 
 
 def assembled(state: State) -> None:

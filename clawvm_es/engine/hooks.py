@@ -86,7 +86,9 @@ class Prompt:
     layout: int = 0
 
     def messages(self, shape: Shape | str | None = None) -> list[dict[str, Any]]:
-        """The prompt as the messages of a provider, `"anthropic"` or `"openai"`, by default in its session's shape.
+        """The prompt as the messages of a provider, by default in its session's shape.
+
+        Shapes are `"anthropic"`, `"openai"` (Chat Completions) and `"responses"` (items of OpenAI's Responses API).
 
         Tokens are counted for the session's own shape alone; the other one says the same and claims no count. In
         Anthropic's the end of what the next prompt begins with is marked for its cache. Raises `UsageError` where the

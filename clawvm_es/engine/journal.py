@@ -125,8 +125,9 @@ class Journal:
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         A `counter` of your own is recorded by its name, and has to be given again when the session is opened again.
         Under the policy `recorded` pages are kept in full only, which what-ifs then say.
-        `renderer` makes the prompts, and is fixed once a session is open: `"messages/1:anthropic"` or
-        `"messages/1:openai"` (`Prompt.messages`), by default one text of frames.
+        `renderer` makes the prompts, and is fixed once a session is open: `"messages/1:anthropic"`,
+        `"messages/1:openai"` (Chat Completions) or `"messages/1:responses"` (`Prompt.messages`), by default one text
+        of frames.
         By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
         `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
         """

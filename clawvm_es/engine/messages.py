@@ -33,7 +33,7 @@ from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import Frame, directory_line, framed
 from clawvm_es.representations.messages import Block, Kind, Role, Shape
 from clawvm_es.representations.messages.blocks import BLANK, RENDERERS, is_legal_id, legal_name
-from clawvm_es.representations.messages.framing import call_tokens, content_tokens, text_tokens
+from clawvm_es.representations.messages.framing import TEXTS, call_tokens, content_tokens, text_tokens
 from clawvm_es.representations.messages.shapes import as_items, as_message, calls_in
 
 ERASED: Final = "[erased]"
@@ -346,12 +346,21 @@ def _sayable(native: str | None, shape: Shape) -> bool:
     """Tell whether a provider takes its own form back: it is not empty, and no text in it is without a word."""
     if shape is Shape.OPENAI and (message := as_message(native)) is not None:
         return bool(message.get("tool_calls") or str(message.get("content") or "").strip())
-    return all(_is_taken(item) for item in as_items(native) or [])
+    items = as_items(native) or []
+    if shape is Shape.RESPONSES and items and items[-1]["type"] == "reasoning":
+        return False
+    return all(_is_taken(item) for item in items)
 
 
 def _is_taken(item: Mapping[str, Any]) -> bool:
-    if item["type"] == "text":
+    if item["type"] in TEXTS:
         return bool(str(item.get("text", "")).strip())
+    if item["type"] == "message":
+        content = item.get("content")
+        return bool(content) and (not isinstance(content, list) or all(map(_is_taken, content)))
+    if item["type"] == "function_call":
+        name = str(item.get("name", ""))
+        return isinstance(item.get("arguments"), str) and legal_name(name) == name
     if item["type"] == "tool_use":
         name = str(item.get("name", ""))
         return isinstance(item.get("input"), dict) and legal_name(name) == name

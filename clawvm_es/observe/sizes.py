@@ -14,13 +14,14 @@ from clawvm_es.representations.frame import ESCAPINGS, RENDERER, Frame, framed
 from clawvm_es.representations.messages import Shape
 from clawvm_es.representations.messages.blocks import BLANK, RENDERERS, is_legal_id
 from clawvm_es.representations.messages.framing import call_tokens, content_tokens, text_tokens
-from clawvm_es.representations.messages.shapes import as_items
+from clawvm_es.representations.messages.shapes import as_items, is_call
 
 Size = Callable[[Fidelity, str], int]
 """Level and text of a page → its tokens."""
 _CALL_ID: Final = "clawvm_1000"
 """An id like those that we give to calls without one."""
-_TEXTS: Final = ("text", "tool_use")
+_SAID: Final = ("text", "message")
+"""Types of items of an answer that its text page says."""
 
 
 @attrs.frozen
@@ -61,7 +62,7 @@ class Sizes:
         """Tokens of a native form: of an answer its texts, of anything else all of it."""
         items = as_items(native) or []
         if author is Author.MODEL:
-            items = [item for item in items if item["type"] == "text"]
+            items = [item for item in items if item["type"] in _SAID]
         return content_tokens(items, self.counter)
 
     def call(self, call_id: str, name: str, arguments: str) -> int:
@@ -75,12 +76,14 @@ class Sizes:
 
         `calls` are the tokens of the recorded calls by their ids: the native form may say more of one.
         """
-        if self.shape is not Shape.ANTHROPIC or not native:
+        if self.shape not in (Shape.ANTHROPIC, Shape.RESPONSES) or not native:
             return None
-        items = as_items(native) or []
-        tokens = content_tokens([item for item in items if item["type"] not in _TEXTS], self.counter)
-        for item in items:
-            known = calls.get(str(item.get("id"))) if item["type"] == "tool_use" else None
-            if known is not None and isinstance(item.get("input"), dict):
+        tokens = 0
+        for item in as_items(native) or []:
+            if item["type"] in _SAID or (item["type"] == "tool_use" and not isinstance(item.get("input"), dict)):
+                continue
+            is_known = item["type"] == "tool_use" or is_call(item)
+            known = calls.get(str(item.get("call_id") or item.get("id"))) if is_known else 0
+            if known is not None:
                 tokens += max(content_tokens([{"name": "", **item}], self.counter) - known, 0)
         return tokens

@@ -169,6 +169,8 @@ def _native(draw: st.DrawFn, shape: Shape, text: str, calls: tuple[Call, ...]) -
             for call in calls
         ]
         return {"role": "assistant", "content": text or None, **({"tool_calls": made} if made else {})}
+    if shape is Shape.RESPONSES:
+        return _responses(draw, text, calls)
     items: list[dict[str, Any]] = []
     if draw(st.booleans()):
         items.append({"type": "thinking", "thinking": draw(texts), "signature": "c2ln" * draw(st.integers(1, 40))})
@@ -178,6 +180,20 @@ def _native(draw: st.DrawFn, shape: Shape, text: str, calls: tuple[Call, ...]) -
     for call in calls:
         arguments = call.args if isinstance(call.args, dict) else {"input": call.args}
         items.append({"type": "tool_use", "id": call.id, "name": _legal(call.name), "input": arguments})
+    return items
+
+
+def _responses(draw: st.DrawFn, text: str, calls: tuple[Call, ...]) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = []
+    if draw(st.booleans()):
+        summary = [{"type": "summary_text", "text": draw(texts)}]
+        items.append({"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": "c2ln" * 40})
+    if text:
+        content = [{"type": "output_text", "text": text, "annotations": []}]
+        items.append({"type": "message", "id": "msg_1", "role": "assistant", "content": content})
+    for call in calls:
+        made = {"type": "function_call", "id": "fc_1", "call_id": call.id, "name": _legal(call.name)}
+        items.append({**made, "arguments": _json(call.args)})
     return items
 
 
@@ -205,6 +221,9 @@ def _end(draw: st.DrawFn, story: _Story) -> list[Move]:
         source = {"type": "base64", "media_type": "image/png", "data": "aGk="}
         shown: list[dict[str, Any]] = [{"type": "text", "text": text}] if text.strip() else []
         native = [*shown, {"type": "image", "source": source}]
+    if images and story.shape is Shape.RESPONSES:
+        native = [{"type": "input_text", "text": text}] if text.strip() else []
+        native.append({"type": "input_image", "image_url": "data:image/png;base64,aGk="})
     ended = Ended(call, text, status, images, native)
     return [ended, attrs.evolve(ended, text=f"{text}\nagain")] if how == "twice" else [ended]
 

@@ -222,3 +222,44 @@ def test_a_broken_conversation_is_found_in_openais_shape(name):
     found = messages(CONVERSATION, Shape.OPENAI, Shape.ANTHROPIC)
     CHAT_BREAKS[name](found)
     assert broken(found, Shape.OPENAI)
+
+
+ITEM_BREAKS = {
+    "a result is left out": lambda found: found.pop(5),
+    "a result comes twice": lambda found: found.insert(6, dict(found[5])),
+    "a call is left out": lambda found: found.pop(3),
+    "a message before a result": lambda found: found.insert(5, {"role": "user", "content": "x"}),
+    "an answer before the last result": lambda found: found.insert(6, {"role": "assistant", "content": "x"}),
+    "an id twice": lambda found: found[7].update(call_id="toolu_1"),
+    "a message without content": lambda found: found.append({"role": "assistant", "content": ""}),
+    "arguments that are no text": lambda found: found[3].update(arguments={}),
+    "a result without output": lambda found: found[5].update(output=None),
+    "a thought that nothing follows": lambda found: found.append({"type": "reasoning", "summary": []}),
+    "calls at the end": lambda found: found.__delitem__(slice(5, None)),
+}
+
+
+@pytest.mark.parametrize("name", ITEM_BREAKS)
+def test_a_broken_conversation_is_found_among_the_items_of_responses(name):
+    """Each thing that the API refuses is named."""
+    found = messages(CONVERSATION, Shape.RESPONSES, Shape.RESPONSES)
+    ITEM_BREAKS[name](found)
+    assert broken(found, Shape.RESPONSES)
+
+
+def test_an_answer_of_responses_is_sent_back_as_it_was():
+    """Thoughts, calls of other kinds and their results go back item by item; without them a call is a function's."""
+    click = {"type": "computer_call", "id": "cu_1", "call_id": "call_1", "action": {"type": "click"}, "status": "ok"}
+    seen = {"type": "computer_call_output", "call_id": "call_1", "output": {"type": "computer_screenshot"}}
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2ln"}
+    blocks = (
+        Block(None, Role.ASSISTANT, FULL, "", 1, kind=Kind.THINKING, run=1, native=json.dumps([thought, click])),
+        call("call_1", '{"action": "click"}', name="computer"),
+        result("p1", "call_1", "a screenshot", native=json.dumps([seen])),
+    )
+    assert messages(blocks, Shape.RESPONSES, Shape.RESPONSES) == [thought, click, seen]
+    plain = messages(blocks[1:], Shape.RESPONSES, Shape.RESPONSES)
+    assert [item["type"] for item in plain] == ["function_call", "function_call_output"]
+    assert plain[1]["output"] == "a screenshot"
+    served = {"type": "shell_call", "call_id": "call_2"}, {"type": "shell_call_output", "call_id": "call_2"}
+    assert calls_in(json.dumps([*served, click]), Shape.RESPONSES) == ("call_1",)

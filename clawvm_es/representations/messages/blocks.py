@@ -16,6 +16,9 @@ class Shape(StrEnum):
 
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
+    """Of its Chat Completions API."""
+    RESPONSES = "responses"
+    """Of OpenAI's Responses API: messages, calls, results and thoughts are items in a row."""
 
 
 class Role(StrEnum):
@@ -70,10 +73,10 @@ _NAME_CHARS: Final = 64
 
 
 def is_legal_id(call_id: str) -> bool:
-    """Tell whether both shapes take the id of a call: letters, digits, ``_`` and ``-``, at most 64 of them."""
+    """Tell whether every shape takes the id of a call: letters, digits, ``_`` and ``-``, at most 64 of them."""
     return _ID.fullmatch(call_id) is not None
 
 
 def legal_name(name: str) -> str:
-    """The name of a tool as both shapes take it: other characters become ``_``, at most 64 of them."""
+    """The name of a tool as every shape takes it: other characters become ``_``, at most 64 of them."""
     return _NAME.sub("_", name)[:_NAME_CHARS] or "_"

@@ -15,7 +15,7 @@ counts add: LAW-COUNT-2: the count of messages is the sum over their parts, in a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from clawvm_es.representations.counter import TokenCounter
@@ -25,10 +25,17 @@ BLOCK_TOKENS: Final = 4
 """Tokens of a part beside its text: role, delimiters."""
 IMAGE_TOKENS: Final = 1_600
 """Tokens of an image or a document."""
-MEDIA: Final = frozenset(("image", "document", "image_url", "input_image", "file", "input_audio"))
+MEDIA: Final = frozenset(
+    (
+        *("image", "document", "image_url", "file", "input_image", "input_file", "input_audio"),
+        *("computer_call_output", "image_generation_call"),
+    )
+)
 """Types of items that hold bytes, or name a place of bytes."""
 OPAQUE: Final = frozenset(("signature", "data", "encrypted_content", "encrypted_index", "cache_control"))
 """Fields of a provider's own items that hold no text."""
+TEXTS: Final = frozenset(("text", "input_text", "output_text"))
+"""Types of items that are a text."""
 
 Item: TypeAlias = Mapping[str, Any]
 
@@ -75,6 +82,15 @@ def item_tokens(item: Item, counter: TokenCounter) -> int:
     kind = item.get("type")
     if kind in MEDIA:
         return IMAGE_TOKENS + BLOCK_TOKENS
+    if kind in TEXTS:
+        return text_tokens(str(item.get("text", "")), counter)
+    if kind == "message":
+        return sum(_content(item.get("content") or "", counter))
+    if kind == "function_call":
+        call_id, name, arguments = (str(item.get(field, "")) for field in ("call_id", "name", "arguments"))
+        return call_tokens(call_id, name, arguments, counter)
+    if kind == "function_call_output":
+        return sum(_content(item.get("output") or "", counter))
     if kind == "thinking":
         return text_tokens(str(item.get("thinking", "")), counter)
     kept = {name: value for name, value in item.items() if name not in OPAQUE}
@@ -90,8 +106,7 @@ def content_tokens(content: Item | Sequence[Item], counter: TokenCounter) -> int
 
 def count(messages: Sequence[Item], shape: Shape, counter: TokenCounter) -> int:
     """Tokens of messages in a shape."""
-    parts = _anthropic(messages, counter) if shape is Shape.ANTHROPIC else _openai(messages, counter)
-    return sum(parts)
+    return sum(_PARTS[shape](messages, counter))
 
 
 def _anthropic(messages: Iterable[Item], counter: TokenCounter) -> Iterator[int]:
@@ -117,13 +132,25 @@ def _openai(messages: Iterable[Item], counter: TokenCounter) -> Iterator[int]:
             yield call_tokens(call["id"], function["name"], function["arguments"], counter)
 
 
+def _responses(items: Iterable[Item], counter: TokenCounter) -> Iterator[int]:
+    for item in items:
+        yield item_tokens({"type": "message", **item}, counter)
+
+
+_PARTS: Final[Mapping[Shape, Callable[[Sequence[Item], TokenCounter], Iterator[int]]]] = {
+    Shape.ANTHROPIC: _anthropic,
+    Shape.OPENAI: _openai,
+    Shape.RESPONSES: _responses,
+}
+
+
 def _content(content: Any, counter: TokenCounter) -> Iterator[int]:
     """The content of a message or a result: a text, or items."""
     if isinstance(content, str):
         yield text_tokens(content, counter)
         return
     for item in content:
-        yield text_tokens(item["text"], counter) if item.get("type") == "text" else item_tokens(item, counter)
+        yield item_tokens(item, counter)
 
 
 RAW: Final = "arguments"

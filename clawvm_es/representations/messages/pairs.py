@@ -6,10 +6,11 @@ LAW-MSG-1: every call has its one result right after the answer that made it, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from clawvm_es.representations.messages.blocks import Shape
+from clawvm_es.representations.messages.shapes import is_call, is_output
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -17,7 +18,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 def broken(messages: Sequence[dict[str, Any]], shape: Shape) -> list[str]:
     """Every reason for which a provider would refuse these messages, by the number of the message (from 0)."""
-    return list(_anthropic(messages) if shape is Shape.ANTHROPIC else _openai(messages))
+    return list(_CHECKS[shape](messages))
 
 
 def _anthropic(messages: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -90,3 +91,47 @@ def _openai(messages: Sequence[dict[str, Any]]) -> Iterator[str]:
             yield f"message {number}: arguments that are no text"
     if waiting:
         yield f"calls {waiting} without results after them"
+
+
+def _responses(items: Sequence[dict[str, Any]]) -> Iterator[str]:
+    seen: set[str] = set()
+    waiting: list[str] = []
+    ended = True  # the answer: a result or a message of the user's came
+    for number, item in enumerate(items):
+        if is_output(item):
+            ended = True
+            if item["call_id"] not in waiting:
+                yield f"item {number}: a result of {item['call_id']!r}, calls {waiting} wait"
+            else:
+                waiting.remove(item["call_id"])
+            if item.get("output") is None:
+                yield f"item {number}: a result without output"
+            continue
+        ended = ended or item.get("role") == "user"
+        if ended and waiting:
+            yield f"item {number}: calls {waiting} without results before it"
+            waiting = []
+        ended = item.get("role") == "user"
+        if is_call(item):
+            yield from _ids(number, [item["call_id"]], seen)
+            waiting.append(item["call_id"])
+        yield from _responses_item(number, item, items[number + 1 : number + 2])
+    if waiting:
+        yield f"calls {waiting} without results after them"
+
+
+def _responses_item(number: int, item: dict[str, Any], following: Sequence[dict[str, Any]]) -> Iterator[str]:
+    kind = item.get("type", "message")
+    if kind == "function_call" and not (isinstance(item["arguments"], str) and _NAME.fullmatch(item["name"])):
+        yield f"item {number}: call {item['call_id']} has no text of arguments or no name"
+    if kind == "message" and not item.get("content"):
+        yield f"item {number}: empty"
+    if kind == "reasoning" and all(is_output(each) or each.get("role") == "user" for each in following):
+        yield f"item {number}: a thought that nothing follows"
+
+
+_CHECKS: Final[Mapping[Shape, Callable[[Sequence[dict[str, Any]]], Iterator[str]]]] = {
+    Shape.ANTHROPIC: _anthropic,
+    Shape.OPENAI: _openai,
+    Shape.RESPONSES: _responses,
+}

@@ -7,7 +7,7 @@ that of the blocks, and where blocks are appended the pieces of the messages bef
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, TypeAlias
 
@@ -29,7 +29,7 @@ def messages(blocks: Sequence[Block], shape: Shape, own: Shape | None, marks: Co
     natives = shape is own
     if shape is Shape.ANTHROPIC:
         return _anthropic(blocks, natives, marks)
-    return list(_openai(blocks, natives))
+    return list(_openai(blocks, natives) if shape is Shape.OPENAI else _responses(blocks, natives))
 
 
 def system(text: str, shape: Shape) -> list[Message]:
@@ -48,7 +48,7 @@ def pieces(found: Iterable[Message]) -> list[bytes]:
     out: list[bytes] = []
     for message in found:
         content = message.get("content")
-        if isinstance(content, list) and "tool_calls" not in message:
+        if isinstance(content, list) and content and "tool_calls" not in message:
             rest = {name: value for name, value in message.items() if name != "content"}
             for item in content:
                 out.append(_bytes({**rest, "content": {k: v for k, v in item.items() if k != "cache_control"}}))
@@ -171,14 +171,14 @@ def _openai(blocks: Sequence[Block], natives: bool) -> Iterator[Message]:
             yield {"role": "user", "content": _content(native, said)}
 
 
-def _content(native: str | None, said: Sequence[Block]) -> str | list[Message]:
+def _content(native: str | None, said: Sequence[Block], kind: str = "text") -> str | list[Message]:
     """The content of a message: the provider's own, one text, or several."""
     own = as_items(native)
     if own is not None:
         return own
     if len(said) == 1:
         return sayable(said[0].text)
-    return [{"type": "text", "text": sayable(block.text)} for block in said]
+    return [{"type": kind, "text": sayable(block.text)} for block in said]
 
 
 def _openai_answer(said: Sequence[Block]) -> Message:
@@ -196,6 +196,55 @@ def _openai_answer(said: Sequence[Block]) -> Message:
     if calls:
         found["tool_calls"] = calls
     return found
+
+
+# ----------------------------------------------------------------------------------------- Responses
+
+
+def _responses(blocks: Sequence[Block], natives: bool) -> Iterator[Message]:
+    own: set[str] = set()  # ids of calls that are sent as their provider wrote them
+    for places in _exchanges(blocks):
+        said = [blocks[place] for place in places]
+        native = said[0].native if natives else None
+        if said[0].role is Role.ASSISTANT:
+            made = tuple(block.call_id for block in said if block.kind is Kind.CALL)
+            if native is not None and calls_in(native, Shape.RESPONSES) == made:
+                own.update(filter(None, made))
+                yield from as_items(native) or []
+            else:
+                yield from map(_responses_item, (block for block in said if block.kind is not Kind.THINKING))
+        elif said[0].kind is Kind.RESULT:
+            yield _responses_result(native, said, said[0].call_id in own)
+        else:
+            yield {"role": "user", "content": _content(native, said)}
+
+
+def _responses_item(block: Block) -> Message:
+    if block.kind is Kind.CALL:
+        name, arguments = legal_name(block.name), sayable(block.text)
+        return {"type": "function_call", "call_id": block.call_id, "name": name, "arguments": arguments}
+    return {"role": "assistant", "content": sayable(block.text)}
+
+
+def _responses_result(native: str | None, said: Sequence[Block], own: bool) -> Message:
+    """The result of a call: an item of the provider's own where its call is one, else the output of a function."""
+    whole = (as_items(native) or [{}])[0]
+    if is_output(whole):
+        if own or whole["type"] == "function_call_output":
+            return {**whole, "call_id": said[0].call_id}
+        native = None
+    output = _content(native, said, "input_text")
+    return {"type": "function_call_output", "call_id": said[0].call_id, "output": output}
+
+
+def is_call(item: Mapping[str, Any]) -> bool:
+    """Tell whether an item of the Responses API is a call that the client has to answer, by its id."""
+    return str(item.get("type")).endswith("_call") and isinstance(item.get("call_id"), str)
+
+
+def is_output(item: Mapping[str, Any]) -> bool:
+    """Tell whether an item of the Responses API is the result of a call."""
+    return str(item.get("type")).endswith("_output") and isinstance(item.get("call_id"), str)
 
 
 # ------------------------------------------------------------------------------------------- natives
@@ -233,6 +282,12 @@ def calls_in(native: str | None, shape: Shape) -> tuple[str, ...] | None:
         if items is None or any(item["type"] == "tool_result" for item in items):
             return None
         return tuple(str(item.get("id")) for item in items if item["type"] == "tool_use")
+    if shape is Shape.RESPONSES:
+        items = as_items(native)
+        if items is None:
+            return None
+        answered = {item["call_id"] for item in items if is_output(item)}  # by the provider itself
+        return tuple(item["call_id"] for item in items if is_call(item) and item["call_id"] not in answered)
     message = as_message(native)
     if message is None or message["role"] != "assistant":
         return None
