@@ -17,10 +17,11 @@ from tests.engine.conftest import FIELDS
 
 
 def public(kind):
-    """The public methods and properties that a class defines itself."""
+    """The public methods and properties of a class and of the parts that it is made of."""
     return {
         name: member
-        for name, member in vars(kind).items()
+        for part in reversed(kind.__mro__[:-1])
+        for name, member in vars(part).items()
         if name[0] != "_" and (inspect.isfunction(member) or isinstance(member, property))
     }
 
