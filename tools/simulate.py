@@ -8,7 +8,9 @@
 
 A run has one to three sessions, maybe of one project, in up to three processes. Hooks are delivered at least once, by
 any process, also late; processes die before or after any write; another one comes in the middle; the power goes, and
-leaves what was synced and any part of the rest, torn at any byte; the clock jumps; texts are erased.
+leaves what was synced and any part of the rest; the clock jumps; texts are erased. Under a journal file SQLite writes
+through a VFS of ours: the disk is full, has errors at reads, writes and syncs, a process ends in the middle of one,
+and after a power cut any of the writes since the last sync is there, lost or torn.
 A seed that fails is shrunk to the fewest steps, and printed with its command. Exit code 1 says that one failed, or
 that a planted fault was not found.
 """
@@ -17,16 +19,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import time
 from pathlib import Path
 
+import structlog
 from simulate import faults, run
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     options = _options(arguments)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     if options.faults:
         return _faults()
     first, last = options.seeds

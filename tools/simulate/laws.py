@@ -28,6 +28,13 @@ def durable(log: EventLog, acknowledged: Sequence[bytes]) -> None:
         raise Broken(f"LAW-LOG-2: {len(acknowledged)} events were acknowledged as durable, and not all are there")
 
 
+def ended(log: EventLog, ends: set[bytes]) -> None:
+    """Check that the log ends where a transaction ended (none are known: there nothing is checked)."""
+    last = next(log.read_all(max(0, log.size() - 1)), None)
+    if ends and last is not None and last.hash not in ends:
+        raise Broken(f"LAW-LOG-1: the log ends in the middle of a transaction, at seq {last.seq}")
+
+
 def whole(log: EventLog) -> None:
     """Check order, chains, bodies and keys."""
     problems = verifying(log, "verify").verify()

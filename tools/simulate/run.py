@@ -16,14 +16,15 @@ from clawvm_es.errors import ClawVMError, JournalBusy, VersionConflict
 from clawvm_es.history.redact import Target, redact
 from simulate import deliveries, faults, laws
 from simulate.deliveries import Delivery
+from simulate.filed import SQLiteWorld
 from simulate.laws import Broken
-from simulate.worlds import Crash, MemoryWorld, PostgresWorld, Process, SQLiteWorld
+from simulate.worlds import Crash, MemoryWorld, PostgresWorld, Process
 
 STEPS: Final = 40
 _WAITED: Final = (JournalBusy, VersionConflict)
 _CHANCES: Final = (
-    ("next", 50), ("again", 18), ("crash", 8), ("between", 6), ("catch up", 6), ("power", 3), ("redact", 3),
-    ("clock", 3), ("restart", 3),
+    ("next", 46), ("again", 16), ("crash", 10), ("between", 6), ("catch up", 6), ("fail", 6), ("power", 4),
+    ("redact", 3), ("clock", 3), ("restart", 3),
 )  # fmt: skip
 
 
@@ -52,6 +53,7 @@ class Run:
         self.processes: list[Process] = []
         self.acknowledged: list[bytes] = []
         self.erased: list[str] = []
+        self.erasing = False
         project = f"team{seed}" if seed % 2 else None
         scope = "project" if project else "session"
         self.told = [
@@ -70,10 +72,10 @@ class Run:
 
     # ------------------------------------------------------------------------------------------ steps
 
-    def _next(self, fuse: int = 0, intruder: Any = None) -> None:
+    def _next(self, fuse: int = 0, intruder: Any = None, plan: str = "") -> None:
         told = self.dice.choice(self.told)
         if (delivery := told.next) is not None:
-            self._deliver(self._process(), told, delivery, fuse, intruder)
+            self._deliver(self._process(), told, delivery, fuse, intruder, plan)
 
     def _again(self) -> None:
         told = self.dice.choice(self.told)
@@ -82,7 +84,35 @@ class Run:
             self._deliver(self._process(), told, self.dice.choice(known))
 
     def _crash(self) -> None:
-        self._next(fuse=self.dice.randint(1, 24))
+        choice = self.dice.randrange(5) if self.world.fails else 0
+        if choice < 2:
+            self._next(fuse=self.dice.randint(1, 24))
+        elif choice < 4:
+            self._next(plan="crash")
+        else:
+            self._redact(plan="crash")
+
+    def _fail(self) -> None:
+        """Let the disk be full or have errors while something is done; it works again afterwards."""
+        if not self.world.fails:
+            return self._next()
+        plan = self.dice.choice(("full", "errors", "errors"))
+        choice = self.dice.randrange(6)
+        if choice == 0:
+            return self._redact(plan)
+        if choice == 1:
+            return self._verify()
+        if choice == 2:
+            return self._catch_up(plan)
+        return self._next(plan=plan)
+
+    def _verify(self) -> None:
+        """Look at the whole log over a disk with errors: what could not be read is not called right."""
+        process = self._process()
+        with self._running(process, plan="errors"):
+            found = process.journal.log.verify()
+            if not found and self.world.hit(process):
+                raise Broken("verify: an error of the disk, and nothing is said")
 
     def _between(self) -> None:
         """Let another process deliver something in the middle of a write."""
@@ -96,9 +126,9 @@ class Run:
 
         return self._next(intruder=intrude)
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, plan: str = "") -> None:
         process = self._process()
-        with self._running(process):
+        with self._running(process, plan=plan):
             process.journal.catch_up()
 
     def _power(self) -> None:
@@ -108,14 +138,15 @@ class Run:
             self.world.cut_power(self.dice)
             self._recover()
 
-    def _redact(self) -> None:
+    def _redact(self, plan: str = "") -> None:
         told = self.dice.choice(self.told)
         known = [each.canary for each in told.script if each.canary and each.key in told.answers]
         if not known:
             return
         canary = self.dice.choice(known)
         process = self._process()
-        with self._running(process):
+        with self._running(process, plan=plan):
+            self.erasing = True
             target = Target(matches=lambda text: canary in text)
             redact(process.journal.log, target, at_us=self.world.clock(), everywhere=True)
             self.erased.append(canary)
@@ -124,17 +155,26 @@ class Run:
         self.world.clock.start_us += self.dice.choice((-3_600_000_000, 1, 86_400_000_000))
 
     def _restart(self) -> None:
-        if self.processes:
-            self._kill(self.dice.choice(self.processes))
+        if not self.processes:
+            return
+        process = self.dice.choice(self.processes)
+        if self.world.fails and self.dice.random() < 0.5:
+            with self._running(process):
+                self.world.end(process)
+                self.processes.remove(process)
+        else:
+            self._kill(process)
 
     # -------------------------------------------------------------------------------------- delivering
 
-    def _deliver(self, process: Process, told: Told, delivery: Delivery, fuse: int = 0, intruder: Any = None) -> None:
+    def _deliver(
+        self, process: Process, told: Told, delivery: Delivery, fuse: int = 0, intruder: Any = None, plan: str = ""
+    ) -> None:
         """Deliver once; a lost answer, and one that has to wait, leaves it to be delivered again."""
         known = delivery.key in told.answers
         if process not in self.processes or not (known or told.next is delivery):
             return
-        with self._running(process, fuse, intruder):
+        with self._running(process, fuse, intruder, plan):
             answer = delivery.call(self._session(process, told), told.answers)
             first = told.answers.setdefault(delivery.key, answer)
             if first != answer and self._repeats(delivery):
@@ -142,7 +182,7 @@ class Run:
 
     def _repeats(self, delivery: Delivery) -> bool:
         """Tell whether a second delivery has to give the same answer: not where what it shows was erased."""
-        return not (self.erased and (delivery.canary or delivery.shows))
+        return not (self.erasing and (delivery.canary or delivery.shows))
 
     def _session(self, process: Process, told: Told) -> Any:
         if told.session_id not in process.sessions:
@@ -157,11 +197,13 @@ class Run:
         return process.sessions[told.session_id]
 
     @contextmanager
-    def _running(self, process: Process, fuse: int = 0, intruder: Any = None) -> Iterator[None]:
+    def _running(self, process: Process, fuse: int = 0, intruder: Any = None, plan: str = "") -> Iterator[None]:
         """Let a process run; if it dies, it is gone, and what it did is found out by a new one."""
-        before = getattr(self.world, "running", None)
+        before = self.world.running
         self.world.running = process
         process.fuse, process.intruder = fuse, intruder
+        if plan:
+            self.world.plan(process, plan)
         process.gap = self.dice.randint(1, 10) if intruder is not None else 0
         try:
             yield
@@ -169,12 +211,20 @@ class Run:
             process.sessions.clear()
         except Crash:
             self._kill(process)
-            self._recover()
         except ClawVMError as error:
-            raise Broken(f"{type(error).__name__}: {error}") from error
+            if not (self.world.fails and (self.world.died(process) or self.world.failed(process, error))):
+                raise Broken(f"{type(error).__name__}: {error}") from error
+            if self.dice.random() < 0.5:
+                process.sessions.clear()
         finally:
             process.fuse, process.intruder = 0, None
             self.world.running = before
+        if self.world.fails and self.world.died(process):
+            self._kill(process)
+        elif self.world.fails:
+            self.world.mended(process)
+        if process not in self.processes:
+            self._recover()
 
     # ----------------------------------------------------------------------------------------- processes
 
@@ -193,12 +243,14 @@ class Run:
         """Remember all that is there: a `full` commit was acknowledged."""
         process = self.world.running
         if process is not None:
-            self.acknowledged = [each.hash for each in process.journal.log.read_all()]
+            log = process.journal.log
+            self.acknowledged += log.hashes(len(self.acknowledged), log.size())
 
     def _recover(self) -> None:
         """Check what a new process finds, and forget the answers that the world has lost."""
         log = self._process().journal.log
         laws.durable(log, self.acknowledged)
+        laws.ended(log, self.world.ends)
         laws.whole(log)
         for told in self.told:
             keys = {(each.idempotency_key or "").partition(":")[0] for each in log.read(told.session_id)}
@@ -220,6 +272,17 @@ class Run:
         laws.whole(log)
         laws.folds(log)
         laws.gone(log, self.erased)
+        if self.world.fails:
+            self._clean()
+
+    def _clean(self) -> None:
+        """Check that nothing erased is left in the files once a process has opened them and nothing is pending."""
+        for process in list(self.processes):
+            self._kill(process)
+        log = self._process().journal.log
+        if log.pending_erasures():
+            raise Broken("LAW-ERASE-1: an erasure is pending, and nothing is in its way")
+        laws.gone(log, self.erased, self.world.bytes_left())
 
 
 @attrs.frozen
@@ -247,7 +310,6 @@ def once(seed: int, storage: str, fault: str | None = None, steps: int = STEPS) 
             world = SQLiteWorld(seed, synced, Path(folder))
         else:
             world = PostgresWorld(seed, synced, storage)
-        world.running = None
         run = Run(seed, world)
         try:
             with faults.planted(fault, world):

@@ -3,17 +3,15 @@
 Everything happens in one thread: a process is a journal of its own on the same place. Before and after each write the
 world counts a pulse; there the process that writes may die (`Crash`), or another process may come in between. What a
 killed process leaves is what the storage had then. What a power cut leaves is what was on the disk for sure, or more.
+The world of a journal file is in `filed`.
 """
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -23,8 +21,6 @@ from clawvm_es.journal.ports import Durability, EventLog
 from clawvm_es.journal.vault import Bodies
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.testing.fakes import FakeClock
-
-WAL_HEADER_BYTES: Final = 32
 
 
 class Crash(BaseException):
@@ -62,6 +58,9 @@ class World(Protocol):
     seed: int
     cuts_power: bool
     interrupts: bool
+    fails: bool
+    running: Process | None
+    ends: set[bytes]
 
     def start(self) -> Process:
         """Open a journal in a new process."""
@@ -76,7 +75,7 @@ class World(Protocol):
         """Leave nothing behind."""
 
 
-def _told(log: EventLog, synced: Callable[[], None]) -> None:
+def told(log: EventLog, synced: Callable[[], None]) -> None:
     """Have `synced` called whenever the log acknowledged a `full` commit."""
     append, transaction = log.append, log.transaction
 
@@ -134,6 +133,7 @@ class MemoryWorld:
 
     cuts_power = True
     interrupts = False
+    fails = False
     make: type[PulsingLog] = PulsingLog
 
     def __init__(self, seed: int, synced: Callable[[], None], folder: Path | None = None) -> None:
@@ -144,7 +144,8 @@ class MemoryWorld:
         self._images: list[tuple[int, dict[str, Any], dict[Any, str]]] = [(0, {}, {})]
         self._durable = 0
         self.running: Process | None = None
-        _told(self.log, self._acknowledged)
+        self.ends: set[bytes] = set()
+        told(self.log, self._acknowledged)
 
     def pulse(self) -> None:
         """Count a point of the process that runs."""
@@ -154,6 +155,8 @@ class MemoryWorld:
     def committed(self, transaction: Any) -> None:
         """Keep what a commit made, to go back to it; a `full` one is durable."""
         log = self.log
+        if log._events:
+            self.ends.add(log._events[-1].hash)
         self._images.append((len(log._events), dict(log._stored), dict(log._kept)))
         if transaction.durability is Durability.FULL and self.syncs:
             self._durable = len(self._images) - 1
@@ -189,117 +192,6 @@ class MemoryWorld:
         """Nothing is left."""
 
 
-# -------------------------------------------------------------------------------------------- in a file
-
-
-class SQLiteWorld:
-    """A journal file; each process has connections of its own, whose statements pulse."""
-
-    cuts_power = True
-    interrupts = True
-    changes: Callable[[Any], None] | None = None
-
-    def __init__(self, seed: int, synced: Callable[[], None], folder: Path | None = None) -> None:
-        assert folder is not None
-        self.seed, self.synced, self.clock = seed, synced, FakeClock()
-        self.path = folder / "j.db"
-        self.syncs = True
-        self._image: dict[str, bytes] = {}
-        self._alive: list[Process] = []
-
-    def start(self) -> Process:
-        """Open the file in a new process."""
-        process = Process()
-        self._alive.append(process)
-        log = storage.open_log(self.path, connect=self._connect(process), wait_s=0, reproducible=True)
-        _told(log, self.synced)
-        if self.changes is not None:
-            self.changes(log)
-        process.journal = Journal(log, seed=self.seed, clock=self.clock)
-        process.held.append(log)
-        if not self._image:
-            self._remember()
-        return process
-
-    def _connect(self, process: Process) -> Callable[..., sqlite3.Connection]:
-        world = self
-
-        def connect(database: Any, *args: Any, factory: Any = sqlite3.Connection, **options: Any) -> Any:
-            class Pulsing(factory):  # type: ignore[misc]
-                """A connection whose writes pulse."""
-
-                def execute(self, statement: str, *values: Any) -> Any:
-                    return self._around(statement, super().execute, statement, *values)
-
-                def executemany(self, statement: str, *values: Any) -> Any:
-                    return self._around(statement, super().executemany, statement, *values)
-
-                def _around(self, statement: str, run: Callable[..., Any], *arguments: Any) -> Any:
-                    writes = statement.startswith(("BEGIN IMM", "INSERT", "DELETE", "UPDATE", "COMMIT", "ALTER"))
-                    if writes:
-                        process.pulse()
-                    full = statement == "COMMIT" and super().execute("PRAGMA synchronous").fetchone()[0] >= 2
-                    done = run(*arguments)
-                    if (full and world.syncs) or "wal_checkpoint" in statement:
-                        world._remember()
-                    if writes:
-                        process.pulse()
-                    return done
-
-            made = sqlite3.connect(database, *args, factory=Pulsing, **options)
-            process.held.append(made)
-            return made
-
-        return connect
-
-    def kill(self, process: Process) -> None:
-        """Close what a process had open, as the system does: nothing is copied or cut."""
-        self._alive.remove(process)
-        files = None if self._alive else self._files()
-        for each in process.held:
-            if isinstance(each, sqlite3.Connection):
-                with suppress(sqlite3.Error):
-                    sqlite3.Connection.close(each)
-            else:
-                each._closed = True
-                each._lock.close()
-        if files is not None:
-            self._restore(files)
-
-    def cut_power(self, dice: Random) -> None:
-        """Leave what was synced, or all that was written, or a part of what was appended since, torn at any byte."""
-        now, kept = self._files(), dict(self._image)
-        wal, synced = now.get("-wal", b""), kept.get("-wal", b"")
-        grew = now.get("") == kept.get("") and wal[:WAL_HEADER_BYTES] == (synced or wal)[:WAL_HEADER_BYTES]
-        choice = dice.randrange(3)
-        if choice == 1:
-            kept = now
-        elif choice == 2 and grew and len(wal) > len(synced):
-            kept["-wal"] = wal[: dice.randrange(len(synced), len(wal) + 1)] + dice.randbytes(dice.randrange(60))
-        self._restore(kept)
-        self._image = kept
-
-    def _remember(self) -> None:
-        self._image = self._files()
-
-    def _files(self) -> dict[str, bytes]:
-        found = {end: Path(f"{self.path}{end}") for end in ("", "-wal")}
-        return {end: path.read_bytes() for end, path in found.items() if path.exists()}
-
-    def _restore(self, files: dict[str, bytes]) -> None:
-        for end in ("", "-wal", "-shm"):
-            Path(f"{self.path}{end}").unlink(missing_ok=True)
-        for end, data in files.items():
-            Path(f"{self.path}{end}").write_bytes(data)
-
-    def close(self) -> None:
-        """Close what is open and remove the files."""
-        for process in list(self._alive):
-            self.kill(process)
-        for each in self.path.parent.iterdir():
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-
-
 # ------------------------------------------------------------------------------------- on a server
 
 
@@ -308,17 +200,20 @@ class PostgresWorld:
 
     cuts_power = False
     interrupts = False
+    fails = False
 
     def __init__(self, seed: int, synced: Callable[[], None], url: str) -> None:
         self.seed, self.synced, self.clock = seed, synced, FakeClock()
         self.url = f"{url}{'&' if '?' in url else '?'}schema=simulated_{seed}"
         self._alive: list[Process] = []
+        self.running: Process | None = None
+        self.ends: set[bytes] = set()
 
     def start(self) -> Process:
         """Open the journal over connections of its own."""
         process = Process()
         log = storage.open_log(self.url, connect=self._connect(process), wait_s=1, reproducible=True)
-        _told(log, self.synced)
+        told(log, self.synced)
         process.journal = Journal(log, seed=self.seed, clock=self.clock)
         self._alive.append(process)
         return process

@@ -20,7 +20,16 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 import structlog
 
 from clawvm_es import files, limits
-from clawvm_es.errors import JournalBusy, JournalDamaged, JournalError, JournalReadOnly, UnreadableInput, UsageError
+from clawvm_es.errors import (
+    DiskFailed,
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalFull,
+    JournalReadOnly,
+    UnreadableInput,
+    UsageError,
+)
 from clawvm_es.journal import planning
 from clawvm_es.journal.chain import HASH_BYTES
 from clawvm_es.journal.planning import Spot
@@ -198,11 +207,11 @@ class SQLiteLog:
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is open in this thread")
             self._lock.acquire(wait_s)
+            self._current = False
             try:
                 connection = self._writer()
                 self._refuse_changes(connection)
                 connection.execute("PRAGMA busy_timeout=0")
-                self._current = False
                 yield connection
             finally:
                 if self._writer_db is not None:
@@ -220,7 +229,7 @@ class SQLiteLog:
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is already open in this thread")
             self._check_open()
-            unchanged = self._lock.acquire()
+            self._current = self._lock.acquire() and self._current  # known from now on, whatever fails below
             try:
                 db = self._writer()
                 if self._synchronous is not durability:
@@ -228,7 +237,7 @@ class SQLiteLog:
                     self._synchronous = durability
                 db.execute("BEGIN IMMEDIATE")
                 self._refuse_changes(db)
-                if not (unchanged and self._current) or len(self._spots) > _HEADS_MAX:
+                if not self._current or len(self._spots) > _HEADS_MAX:
                     self._spots.clear()
                     self._tail = queries.tail(db)
                     self._current = True
@@ -286,7 +295,18 @@ class SQLiteLog:
                 self._bodies.share()
             raise
         self._current = True
+        if transaction.durability is Durability.FULL and transaction.last is None:
+            self._sync_found()
         self._committed(transaction)
+
+    def _sync_found(self) -> None:
+        """Make durable what a `FULL` transaction found and did not write again: SQLite syncs for writes only."""
+        if self._tail is not None and self._tail[0] > self._durable_seq:
+            try:
+                self.sync()
+            except OSError as error:
+                kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
+                raise kind(f"{self.path} cannot be synced: {error.strerror}", hint="do it again") from error
 
     def _committed(self, transaction: SQLiteTransaction) -> None:
         if transaction.last is not None:

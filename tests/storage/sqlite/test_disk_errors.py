@@ -18,6 +18,7 @@ from clawvm_es.errors import (
     JournalFull,
     JournalReadOnly,
 )
+from clawvm_es.journal.ports import Durability
 from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import lock, opening
 from clawvm_es.testing.logs import budget
@@ -177,3 +178,54 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("clawvm_es.storage.sqlite.judging.raw.pread", failing)
     with pytest.raises(JournalError, match=r"journal\.db cannot be read: Input/output error"):
         open_log(path)
+
+
+def test_what_a_full_append_finds_is_made_durable(tmp_path, monkeypatch):
+    """A key that is known, whose event may be on no disk yet, is acknowledged once the write-ahead log is synced."""
+    path = tmp_path / "j.db"
+    synced: list[str] = []
+    with open_log(path) as log:
+        event = budget(1, key="k")
+        assert log.append("s", [event]).provisional
+        monkeypatch.setattr(files, "sync_path", lambda place: synced.append(str(place)))
+        assert not log.append("s", [event], durability=Durability.FULL).provisional
+        assert f"{path}-wal" in synced
+        assert not log.head("s").provisional
+        synced.clear()
+        log.append("s", [event], durability=Durability.FULL)
+        assert synced == []
+        log.append("s", [budget(2, key="l")])
+
+        def fails(place: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+
+        monkeypatch.setattr(files, "sync_path", fails)
+        with pytest.raises(DiskFailed, match="cannot be synced"):
+            log.append("s", [budget(2, key="l")], durability=Durability.FULL)
+        assert log.head("s").provisional
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "SELECT seq"])
+def test_an_error_while_a_transaction_begins_forgets_where_the_log_ended(tmp_path, statement):
+    """Another process wrote, and the first look at its events failed: the next append looks again."""
+    path, failing = tmp_path / "j.db", [False]
+
+    def connect(*args, factory, **options):
+        class Failing(factory):
+            def execute(self, sql, *values):
+                if failing[0] and sql.startswith(statement):
+                    failing[0] = False
+                    raise error("SQLITE_IOERR_READ")
+                return super().execute(sql, *values)
+
+        return sqlite3.connect(*args, factory=Failing, **options)
+
+    with open_log(path), open_log(path, connect=connect) as log, open_log(path) as other:
+        log.append("s", [budget(1)])
+        other.append("s", [budget(2), budget(3)])
+        failing[0] = True
+        with pytest.raises(DiskFailed):
+            log.append("s", [budget(4)])
+        assert not failing[0]
+        assert log.append("s", [budget(4)]).version == 4
+    assert verify(path) == ()
