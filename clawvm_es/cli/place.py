@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 VARIABLE: Final = "CLAWVM_JOURNAL"
-_LIVE: Final = ("install", "uninstall", "doctor", "hook", "mcp")
+_LIVE: Final = ("install", "uninstall", "doctor", "hook", "mcp", "proxy")
 """Verbs that handle what live harnesses told themselves; all others take it before they read."""
 _GIVEN: Final = "clawvm_es.cli.place.given"
 _WORDS: Final = "clawvm_es.cli.place.words"

@@ -119,6 +119,12 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
             Use.HARNESS,
         ),
         "mcp": Row("mcp", "mcp", "Serve pages and memory as tools of an MCP client, on stdin and stdout", Use.SERVES),
+        "proxy": Row(
+            "proxy",
+            "proxy",
+            "Record what a harness really sends to its provider, and page old results of its tools",
+            Use.SERVES,
+        ),
         "hook": Row(
             "harness",
             "hook",

@@ -52,7 +52,7 @@ from clawvm_es.core.state import EMPTY, Page, State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason, Entry, EpochTrigger, PressureReason
 from clawvm_es.model.pages import ABSENT, FULL, LADDER, POINTER, Fidelity
-from clawvm_es.model.profile import Capability
+from clawvm_es.model.profile import Capability, Profile
 
 _FLOORS, _RESOLUTION, _PREFETCH = Capability.FLOORS, Capability.RESOLUTION, Capability.PREFETCH
 _PRUNED_SHARE = 4
@@ -197,11 +197,16 @@ def trigger_of(state: State, turn: e.TurnBegan, room: Room, new: int) -> EpochTr
         return EpochTrigger.FORCED
     if need > room.tokens:
         return EpochTrigger.HIGH if state.budget_tokens == state.assembled_budget else EpochTrigger.FORCED
+    return pays(state.profile, room, need, state.rent, turn.idle_s)
+
+
+def pays(profile: Profile, room: Room, need: int, rent: int, idle_s: int | None) -> EpochTrigger | None:
+    """Why an epoch pays by now for what fits its room: the last two rows of the table."""
     if need <= room.low:
         return None
-    if is_cold(state, turn):
+    if idle_s is not None and idle_s > profile.ttl_s:
         return EpochTrigger.COLD
-    return EpochTrigger.RENT if state.rent >= rent_due(state, room) else None
+    return EpochTrigger.RENT if rent >= rent_due(profile, room) else None
 
 
 def _is_forced(state: State, turn: e.TurnBegan, room: Room) -> bool:
@@ -216,9 +221,8 @@ def is_cold(state: State, turn: e.TurnBegan) -> bool:
     return turn.idle_s is not None and turn.idle_s > state.profile.ttl_s
 
 
-def rent_due(state: State, room: Room) -> int:
+def rent_due(profile: Profile, room: Room) -> int:
     """The rent at which an epoch pays, in permille of the price of an input token."""
-    profile = state.profile
     return profile.rent_permille * (profile.write_price - profile.read_price) * room.mark // 1000
 
 

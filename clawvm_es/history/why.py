@@ -186,7 +186,7 @@ def _since(log: EventLog, session_id: str, page_id: str, state: State, traced: T
     else:
         weighed = ()
     candidate = next((each for each in weighed if each.page_id == page_id), None)
-    due = rent_due(state, traced.plan.room)
+    due = rent_due(state.profile, traced.plan.room)
     steps = sum(len(each.steps) for each in weighed)
     percent = 100 * state.rent // max(1, due)
     return Since(row.data.epoch, row.turn, row.data.trigger, candidate, steps, appended, percent)

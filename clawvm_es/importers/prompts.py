@@ -8,7 +8,7 @@ LAW-PROMPTS-1: after a prompt, what stands in the recorded context is what stood
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import attrs
@@ -29,7 +29,8 @@ class Message:
     """A message of a prompt, or an answer.
 
     `key` is its identity where the recording gives one; `skipped` are the reasons why parts of it are in no field.
-    `tool` is the name of the tool that gave a result.
+    `tool` is the name of the tool that gave a result. `harness` says that it is none of the user's words, `known` is
+    the identity where it was worked out before.
     """
 
     role: str
@@ -42,10 +43,14 @@ class Message:
     key: str = ""
     skipped: tuple[Skip, ...] = ()
     tool: str = ""
+    harness: bool = False
+    known: str = ""
 
     @property
     def identity(self) -> str:
         """The same for a message wherever it stands again: an answer with calls is known by their ids."""
+        if self.known:
+            return self.known
         if self.role == "assistant":
             ids = [use.call_id for use in self.uses if use.call_id]
             return canonical(["assistant", self.key or ids or self.text.strip()])
@@ -66,12 +71,17 @@ class Told:
 
 @attrs.define
 class Conversation:
-    """One session under construction, from its prompts and answers in order."""
+    """One session under construction, from its prompts and answers in order.
+
+    Results that are `away` did not reach the model, though the prompts of their client hold them.
+    """
 
     into: Transcript = attrs.field(factory=Transcript)
     line: int = 0
     places: dict[str, list[int]] = attrs.field(factory=dict)  # identity → lines of its occurrences
     context: list[int] = attrs.field(factory=list)  # lines, but for those of system messages
+    results: dict[str, int] = attrs.field(factory=dict)  # id of a call → line of its result
+    away: frozenset[int] = frozenset()  # lines
 
     def prompted(self, messages: Sequence[Message], at_us: int) -> None:
         """A prompt as its call was given it."""
@@ -88,6 +98,14 @@ class Conversation:
         """The answer of the call that was prompted last."""
         self._number(message)
         self._answer(message, told)
+
+    def take_out(self, call_ids: Collection[str], at_us: int) -> None:
+        """Say that from now on the results of these calls, and of no others, do not reach the model."""
+        away = frozenset(line for call_id in call_ids if (line := self.results.get(call_id)) is not None)
+        if away != self.away:
+            self.away = away
+            place, kept = Lines(self.line + 1, self.line + 1), frozenset(self.context) - away
+            self.into.say(ContextDropped(Boundary.PRUNE, place, at_us, kept_lines=kept, cut=Cut.MICRO))
 
     def finish(self, messages: Sequence[Message], at_us: int) -> None:
         """Messages that a recording holds beyond its last call."""
@@ -120,7 +138,7 @@ class Conversation:
             cut = Cut.REWIND if stay == self.context[: len(stay)] else Cut.MICRO
         boundary = Boundary.COMPACT if inserted else Boundary.PRUNE
         place = Lines(self.line + 1, self.line + 1)
-        self.into.say(ContextDropped(boundary, place, at_us, kept_lines=frozenset(kept), cut=cut))
+        self.into.say(ContextDropped(boundary, place, at_us, kept_lines=frozenset(kept) - self.away, cut=cut))
         self.context = kept
         return inserted
 
@@ -132,6 +150,8 @@ class Conversation:
             self.into.skip(reason)
         if message.role not in SYSTEM_ROLES:
             self.context.append(self.line)
+        if message.role == "tool" and message.call_id:
+            self.results.setdefault(message.call_id, self.line)
         return Lines(self.line, self.line)
 
     def _say(self, message: Message, at_us: int, summary: bool) -> None:
@@ -150,7 +170,7 @@ class Conversation:
         elif summary:
             self.into.say(Summary(message.text, lines, at_us))
         else:
-            self.into.say(UserMessage(message.text, lines, at_us, images=shown))
+            self.into.say(UserMessage(message.text, lines, at_us, message.harness, shown))
 
     def _answer(self, message: Message, told: Told) -> None:
         self.into.skip(Skip.IMAGE, len(message.images))

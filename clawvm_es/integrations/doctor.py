@@ -46,7 +46,8 @@ def examine(journal: str, *, forget: bool = False) -> list[Check]:
     found = [check for harness in HARNESSES.values() for check in _harness(harness, folder)]
     if not found:
         names = " or ".join(HARNESSES)
-        return [Check("harnesses", True, f"none records into {os.path.realpath(journal)}: clawvm install {names}")]
+        none = f"none records into {os.path.realpath(journal)}: clawvm install {names}"
+        return [Check("harnesses", True, none), *_problems(folder)]
     return [*found, *_spool(folder), _engine(folder), _journal(journal), _late(folder), *_problems(folder)]
 
 

@@ -56,8 +56,9 @@ class Tools:
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def page_in(self, page: str, lines: str = "") -> str:
-        """Read a page of this session, or lines of it such as 10-40."""
-        with self._session() as session:
+        """Read a page of this session, or lines of it such as 10-40; session/page names one that a proxy recorded."""
+        named, _, page = page.rpartition("/")
+        with self._session(named) as session:
             session.resolve(page, lines=lines or None, arrives=False)
             first, _, last = lines.partition("-")
             return session.emit(page, int(first or 1), int(last) if last else int(first) if first else None)
@@ -160,15 +161,19 @@ class Tools:
     # --------------------------------------------------------------------------------------- internals
 
     @contextmanager
-    def _session(self) -> Iterator[Session]:
+    def _session(self, named: str = "") -> Iterator[Session]:
+        """The session of the folder, or one that a proxy recorded by its name."""
         with self._lock, Journal.open(self.journal, wait_s=5.0, hide_secrets=True) as journal:
             folder = spool_of(journal.log.place)
             if folder.is_dir():
                 ingest(journal, wait_s=2.0)
             settings = Settings(fields={PATTERN: FieldSchema()}, validators=self.validators)
-            session_id = self.session_id or newest(folder, self.folder) or self._own_session(journal)
+            if named and journal.opened(named) is None:
+                raise UsageError(f"there is no session {named}", hint="run the call again that gave the page")
+            session_id = named or self.session_id or newest(folder, self.folder) or self._own_session(journal)
             with journal.session(session_id, settings=settings) as session:
-                mark_live(journal, session, journal.clock())
+                if not named:
+                    mark_live(journal, session, journal.clock())
                 yield session
 
     def _own_session(self, journal: Journal) -> str:

@@ -231,7 +231,8 @@ class Observer:
         group = self.known.groups if step.continued else self.known.groups + 1
         if not step.continued:
             model, name = self.model(step.model)
-            began = TurnBegan(hints=self.known.hints.now(), model=model, model_name=name)
+            fixed = self.edge.text(step.fixed) if step.fixed else None
+            began = TurnBegan(self.known.hints.now(), (), step.fixed_tokens, fixed, model, name)
             yield Command(began, step.began_us)
         for data in self._answered(step, group, tells=not step.continued):
             yield Command(data, step.at_us)

@@ -143,7 +143,8 @@ class ModelMessage:
 
     `continued` if it only adds blocks to an answer that other steps have followed already. `thinking` are the texts
     that the model wrote for itself, `model` and `provider` the names that the answer gives, where it gives any;
-    `native` is the answer as its provider wrote it, JSON text.
+    `native` is the answer as its provider wrote it, JSON text. `fixed` is the fixed region that it was asked with, or
+    any text that is another where that is, and `fixed_tokens` its size.
     """
 
     texts: tuple[str, ...] = ()
@@ -158,6 +159,8 @@ class ModelMessage:
     provider: str = ""
     finish: Finish | None = None
     native: str = ""
+    fixed: str = ""
+    fixed_tokens: int = 0
 
 
 @attrs.frozen

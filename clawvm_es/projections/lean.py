@@ -55,7 +55,6 @@ class LeanRepresentationChanged(msgspec.Struct):
     page_id: str
     before: str
     after: str
-    reason: str
 
 
 class LeanPromptAssembled(msgspec.Struct):

@@ -1,0 +1,157 @@
+"""The proxy as a server: on a port of this machine, until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+import uvicorn
+
+from clawvm_es.errors import UsageError
+from clawvm_es.integrations.ingest import note, spool_of
+from clawvm_es.integrations.proxy.app import Proxy
+from clawvm_es.integrations.proxy.histories import COUNTER, Counts, Histories, Options
+from clawvm_es.integrations.proxy.recorder import Recorder
+from clawvm_es.representations.counter import counter
+
+PORT: Final = 8742
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+SETTLE_S: Final = 2.0
+"""Time that a request which goes on from an answer waits for that to be read."""
+_GRACE_S: Final = 2
+
+
+@attrs.frozen
+class Place:
+    """Address at which a proxy listens."""
+
+    socket: socket.socket
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        """The address that a client is given."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+def listen(host: str = LOOPBACK[0], port: int = PORT) -> Place:
+    """Take a port; 0 takes a free one. Raises `UsageError` where it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(128)
+    except OSError as error:
+        found.close()
+        used = error.errno == errno.EADDRINUSE
+        why = f"port {port} of {host} is in use" if used else f"cannot listen on port {port} of {host}: {error}"
+        raise UsageError(why, hint="--port 0 takes a free one") from error
+    return Place(found, host, found.getsockname()[1])
+
+
+def checked(upstream: str | None, place: Place) -> str | None:
+    """The address of the provider. Raises `UsageError` for one that is none, or is ours."""
+    if upstream is None:
+        return None
+    parts = urlsplit(upstream)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--upstream {upstream}: no address", hint="such as https://api.anthropic.com")
+    if parts.port == place.port and parts.hostname in (*LOOPBACK, place.host):
+        raise UsageError(f"--upstream {upstream} is this proxy itself", hint="name the provider's address")
+    return upstream
+
+
+@attrs.define
+class Problems:
+    """Failures, told once a kind: to whoever started the proxy, and to `clawvm doctor`."""
+
+    folder: Path
+    tell: Callable[[str], None]
+    _known: set[str] = attrs.field(factory=set)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def __call__(self, kind: str, line: str) -> None:
+        """Tell of a failure."""
+        with self._lock:
+            if kind in self._known:
+                return
+            self._known.add(kind)
+        self.tell(line)
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            return
+        note(self.folder, f"proxy: {line}")
+
+
+def made(journal: str, options: Options, upstream: str | None, tell: Callable[[str], None]) -> Proxy:
+    """A proxy that records into the journal at a path; its counter is loaded meanwhile."""
+    problems = Problems(spool_of(journal), tell)
+    counts = Counts()
+    threading.Thread(target=lambda: counter(COUNTER).count("warm"), daemon=True).start()
+    recorder = Recorder(journal, problems)
+    histories = Histories(options, counts, lambda: recorder.flush(SETTLE_S))
+    return Proxy(histories, recorder, upstream, problems)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def serve(
+    proxy: Proxy, place: Place, ready: Callable[[], None] = lambda: None, stop: threading.Event | None = None
+) -> None:
+    """Forward requests until interrupted, or until `stop` is set; then record what waits."""
+    config = uvicorn.Config(
+        proxy,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=75,
+        ws="none",
+    )
+    server = _Server(config, ready)
+
+    async def run() -> None:
+        waiting = asyncio.create_task(_stops(server, stop)) if stop is not None else None
+        try:
+            await server.serve([place.socket])
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+            await proxy.close()
+
+    proxy.recorder.start()
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        pass
+    finally:
+        place.socket.close()
+        proxy.recorder.stop()
+
+
+async def _stops(server: uvicorn.Server, stop: threading.Event) -> None:
+    await asyncio.to_thread(stop.wait)
+    server.should_exit = True

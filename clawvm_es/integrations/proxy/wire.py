@@ -1,0 +1,280 @@
+"""Requests and answers as they are on the wire, whatever API they are of: parts that a `Shape` tells apart.
+
+A request is taken apart into the raw bytes of its fields and of the items of its history, and only new items are
+read. LAW-PROXY-1: of a request that is put together again everything but the contents of results is, byte for byte,
+what the client sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b, sha256
+from typing import Any, Final
+
+import attrs
+import msgspec
+from msgspec import Raw
+
+from clawvm_es.importers.prompts import Message
+from clawvm_es.model.facts import Finish
+from clawvm_es.observe.fields import Fields, parse_json
+from clawvm_es.observe.steps import Usage
+from clawvm_es.representations.counter import TokenCounter
+from clawvm_es.representations.messages.framing import BLOCK_TOKENS, IMAGE_TOKENS, call_tokens, canonical, text_tokens
+
+Document = dict[str, Any]
+Block = dict[str, Raw]
+"""A JSON object whose values are left as they are."""
+
+
+class NotUnderstood(ValueError):
+    """The bytes are no request of the shape: they go on as they are."""
+
+
+@attrs.frozen
+class Result:
+    """The result of a call in a history, and its size as the client sent it.
+
+    Only one that `holds_text` alone can be taken out: the journal keeps no images.
+    """
+
+    call_id: str
+    tokens: int
+    size_bytes: int
+    lines: int
+    digest: str
+    holds_text: bool
+
+
+@attrs.frozen
+class Item:
+    """One item of a history: what it says, its results, its tokens; `speaks` where the user does."""
+
+    pieces: tuple[Message, ...]
+    results: tuple[Result, ...]
+    tokens: int
+    speaks: bool
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The same for an item that says the same, wherever its client put the marks of the provider's cache."""
+        return tuple([piece.known for piece in self.pieces])
+
+
+@attrs.frozen
+class Answer:
+    """An answer, as far as it came: `finish` is `ERROR` where it was cut or refused."""
+
+    pieces: tuple[Message, ...] = ()
+    usage: Usage = attrs.field(factory=Usage)
+    model: str = ""
+    finish: Finish | None = None
+    ident: str = ""
+
+
+@attrs.frozen
+class Shape:
+    """One API: the field of its histories, and how its parts are read and replaced.
+
+    `read` gives the pieces of an item; `replace` puts texts in the place of results, by the ids of their calls;
+    `document` reads a whole answer, `streamed` puts one together from the events of a stream and tells whether it is
+    whole. Where one answer is several items, `joins` is set.
+    """
+
+    name: str
+    provider: str
+    upstream: str
+    history: str
+    system: Callable[[Mapping[str, Raw]], Sequence[str]]
+    read: Callable[[Fields], Sequence[Message]]
+    replace: Callable[[Block, Mapping[str, str]], bool]
+    document: Callable[[Fields], Answer]
+    streamed: Callable[[Sequence[Document]], tuple[Document, bool]]
+    joins: bool = False
+
+
+@attrs.frozen
+class Asked:
+    """A request: its fields as they came, and the items of its history."""
+
+    shape: Shape
+    fields: Mapping[str, Raw]
+    items: Sequence[Raw]
+    model: str
+    system: Sequence[str]
+    tools: bytes
+    max_output: int | None
+    session: str
+    goes_on: str
+
+    @property
+    def region(self) -> str:
+        """Digest of what is sent before the history, the same as long as the provider's cache can serve it."""
+        parts = [self.model.encode(), self.tools, *(text.encode("utf-8", "surrogatepass") for text in self.system)]
+        return sha256(b"\0".join(parts)).hexdigest()
+
+
+OUTPUTS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+
+def taken_apart(shape: Shape, body: bytes) -> Asked:
+    """Take a request apart. Raises `NotUnderstood` for bytes that are none of the shape."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Raw])
+        history = fields.get(shape.history, Raw(b"null"))
+        if _begins(history, b'"'):  # a text in the place of a history
+            items = [Raw(msgspec.json.encode({"role": "user", "content": history}))]
+        else:
+            items = msgspec.json.decode(history, type=list[Raw])
+        rest: Document = {name: msgspec.json.decode(fields[name]) for name in _READ if name in fields}
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise NotUnderstood(f"no request of {shape.name}: {type(error).__name__}") from None
+    told = Fields(rest)
+    return Asked(
+        shape,
+        fields,
+        items,
+        told.text("model"),
+        shape.system(fields),
+        bytes(fields.get("tools", b"")),
+        next((count for name in OUTPUTS if (count := told.count(name))), None),
+        _session(told),
+        told.text("previous_response_id") or told.text("conversation") or told.fields("conversation").text("id"),
+    )
+
+
+_READ: Final = (
+    *OUTPUTS,
+    *("model", "metadata", "prompt_cache_key", "previous_response_id", "conversation"),
+)
+"""Fields that are read beside the history."""
+
+
+def _session(told: Fields) -> str:
+    """The client's own name of its session, where a body gives one: Claude Code's, Codex's."""
+    named = told.fields("metadata").text("user_id")
+    if named.startswith("{"):
+        try:
+            return Fields.of(parse_json(named)).text("session_id")
+        except ValueError:
+            return ""
+    _, found, session = named.rpartition("_session_")
+    return session if found else told.text("prompt_cache_key")
+
+
+def _begins(raw: Raw, character: bytes) -> bool:
+    return bytes(memoryview(raw)[:1]) == character
+
+
+def is_list(raw: Raw) -> bool:
+    """Tell whether a value is an array."""
+    return _begins(raw, b"[")
+
+
+def put_together(asked: Asked, items: Sequence[bytes]) -> bytes:
+    """The request with other items in its history."""
+    history = Raw(b"[" + b",".join(items) + b"]")
+    return msgspec.json.encode({**asked.fields, asked.shape.history: history})
+
+
+def read_item(shape: Shape, raw: Raw, counter: TokenCounter) -> Item:
+    """Read an item of a history. Raises `NotUnderstood`."""
+    try:
+        value = parse_json(bytes(raw).decode())
+    except ValueError:
+        raise NotUnderstood(f"no message of {shape.name}") from None
+    if not isinstance(value, dict):
+        raise NotUnderstood(f"no message of {shape.name}")
+    pieces = tuple([attrs.evolve(each, known=_digest(each.identity)) for each in shape.read(Fields(value))])
+    counts = [tokens_of(piece, counter) for piece in pieces]
+    results = [_result(each, count) for each, count in zip(pieces, counts, strict=True) if each.role == "tool"]
+    speaks = not results and any(piece.role == "user" and not piece.harness for piece in pieces)
+    return Item(pieces, tuple([each for each in results if each.call_id]), sum(counts), speaks)
+
+
+def tokens_of(piece: Message, counter: TokenCounter) -> int:
+    """Tokens of what a piece says, by the framing that messages are counted by."""
+    texts = [text_tokens(text, counter) for text in (piece.text, *piece.thinking) if text]
+    uses = [call_tokens(use.call_id, use.name, canonical(use.arguments), counter) for use in piece.uses]
+    return sum(texts) + sum(uses) + len(piece.images) * (IMAGE_TOKENS + BLOCK_TOKENS)
+
+
+def _result(piece: Message, tokens: int) -> Result:
+    data = piece.text.encode("utf-8", "surrogatepass")
+    whole = not piece.images and not piece.skipped
+    return Result(piece.call_id, tokens, len(data), piece.text.count("\n") + 1, sha256(data).hexdigest()[:16], whole)
+
+
+def _digest(identity: str) -> str:
+    return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def replaced(shape: Shape, raw: Raw, stubs: Mapping[str, str]) -> bytes:
+    """An item with the contents of some results replaced; all else of it is as it was."""
+    fields = msgspec.json.decode(raw, type=dict[str, Raw])
+    return msgspec.json.encode(fields) if shape.replace(fields, stubs) else bytes(raw)
+
+
+def stub_into(block: Block, name: str, stub: str) -> None:
+    """Put a text in the place of the content `name` of a result; a mark of the provider's cache in it stays."""
+    mark = None
+    if is_list(block[name]):
+        for part in msgspec.json.decode(block[name], type=list[Raw]):
+            inner = msgspec.json.decode(part, type=dict[str, Raw]) if _begins(part, b"{") else {}
+            mark = inner.get("cache_control", mark)
+    if mark is None:
+        block[name] = Raw(msgspec.json.encode(stub))
+    else:
+        block[name] = Raw(msgspec.json.encode([{"type": "text", "text": stub, "cache_control": mark}]))
+
+
+def joined(pieces: Sequence[Message]) -> list[Message]:
+    """Pieces of one answer that stand one after the other, as one: they are known by all but what is only thought."""
+    found: list[Message] = []
+    for piece in pieces:
+        before = found[-1] if found else None
+        if piece.role != "assistant" or before is None or before.role != "assistant":
+            found.append(piece)
+            continue
+        names = [each.known for each in (before, piece) if each.text or each.uses]
+        found[-1] = Message(
+            "assistant",
+            "\n".join(text for text in (before.text, piece.text) if text),
+            (*before.uses, *piece.uses),
+            images=(*before.images, *piece.images),
+            thinking=(*before.thinking, *piece.thinking),
+            skipped=(*before.skipped, *piece.skipped),
+            known="+".join(names) or before.known,
+        )
+    return found
+
+
+def answer_of(shape: Shape, data: bytes, *, whole: bool, is_stream: bool) -> Answer:
+    """Read an answer, as far as it came; one that is not `whole`, or says no end, was cut."""
+    try:
+        if is_stream:
+            document, ended = shape.streamed(events_of(data))
+            whole = whole and ended
+        else:
+            document = dict(Fields.of(parse_json(data.decode())).raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return Answer(finish=Finish.ERROR)
+    answer = shape.document(Fields(document))
+    pieces = tuple([attrs.evolve(each, known=_digest(each.identity)) for each in answer.pieces])
+    return attrs.evolve(answer, pieces=pieces, finish=answer.finish if whole else Finish.ERROR)
+
+
+def events_of(data: bytes) -> list[Document]:
+    """The events of a stream (SSE) that are whole and JSON objects."""
+    found: list[Document] = []
+    lines: list[bytes] = []
+    for line in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+        if line.startswith(b"data:"):
+            lines.append(line[5:].removeprefix(b" "))
+        elif not line and lines:
+            text, lines = b"\n".join(lines), []
+            if text.startswith(b"{"):
+                found.append(msgspec.json.decode(text))
+            elif text == b"[DONE]":
+                found.append({"type": "done"})
+    return found
