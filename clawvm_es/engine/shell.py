@@ -247,7 +247,7 @@ class Shell:
                 self.edge.rewind(mark)
                 return self._append_in_scope(scope, build)
             events, fresh, due = self._decide_all(commands)
-            if self.state.profile.compact_permille and any(isinstance(new.data, _DURABLE) for new in fresh):
+            if due:
                 durability = Durability.FULL
             if fresh:
                 self._append(fresh, before, durability)

@@ -148,9 +148,9 @@ def _said(message: Fields) -> str:
 def _use(state: Session, event: Fields, told: Fields, message: Fields, kind: str) -> Use:
     """A call as the model wrote it, else as its action tells it; its id is the model's, else that of the action."""
     call_id = told.ident("tool_call_id")
-    written = [call for call in message.objects("tool_calls") if call.ident("id") == call_id] if call_id else []
+    written = {call.ident("id"): call.fields("function") for call in reversed(message.objects("tool_calls"))}
+    function = written.get(call_id, Fields()) if call_id else Fields()
     call_id = state.keys[event.ident("id")] = call_id or event.ident("id")
-    function = written[0].fields("function") if written else Fields()
     if function.text("name"):
         return Use(call_id, function.text("name"), arguments_of(function.raw.get("arguments")), state.cwd)
     args = {name: value for name, value in event.fields("args").raw.items() if name not in ("thought", "hidden")}

@@ -230,7 +230,7 @@ def _inner(span: Span, *names: str) -> list[object]:
         for inner in ("messages", "choices"):
             if first.is_list(inner):
                 return [each.raw for each in first.objects(inner)]
-        if values[0]:
+        if any(values):
             return [value if isinstance(value, dict) else {"content": value} for value in values]
     return []
 

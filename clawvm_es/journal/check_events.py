@@ -23,7 +23,6 @@ from clawvm_es.model.events import EVENT_TYPES, KINDS, SessionForked
 RawRow: TypeAlias = tuple[Any, ...]
 """The columns of `planning.COLUMNS`; texts are UTF-8 bytes."""
 
-_HASHED: Final = COLUMNS[1:13]
 _FORKED: Final = SessionForked.TYPE.encode()
 _KINDS: Final = {name.encode(): kind.encode() for name, kind in KINDS.items()}
 _GUESSES: Final = 64
@@ -182,7 +181,7 @@ def _hash(row: RawRow) -> bytes:
 def _explain(row: RawRow, stream: _Stream, streams: Iterable[bytes]) -> Problem:
     """Name the changed column, if giving it a value that its neighbours suggest restores the hash."""
     for column, values in _suggestions(row, stream, streams).items():
-        index = 1 + _HASHED.index(column)
+        index = COLUMNS.index(column)
         for value in values:
             if value != row[index] and _hash((*row[:index], value, *row[index + 1 :])) == row[13]:
                 return Problem(column, place(row), f"was changed: with {_show(value)} the hash would be right")

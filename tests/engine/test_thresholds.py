@@ -70,6 +70,22 @@ def test_a_live_session_flushes_and_compacts_right_before_a_turn(journal):
     assert any(isinstance(row.data, e.UpdateCommitted) for row in rows)
 
 
+def test_what_thresholds_bring_about_is_durable_and_nothing_else_is(tmp_path):
+    """A step with a boundary survives a power cut, also one that only a threshold brought about; others may wait."""
+    with Journal.open(tmp_path / "a.db", clock=ticking()) as journal:
+        with journal.session("one", policy=POLICY, budget_tokens=400, counter="lines4") as session:
+            kinds = set()
+            for number in range(12):
+                session.user_says(f"question {number} " + "words " * 20)
+                before = session.state.version
+                session.assemble()
+                own = [row.data for row in read_session(journal.log, "one") if row.version > before]
+                due = any(isinstance(data, e.BoundaryReached) for data in own)
+                assert journal.log.head("one").provisional is not due
+                kinds.add(due)
+        assert kinds == {True, False}
+
+
 def test_a_trace_of_it_is_the_same_session_again(tmp_path):
     """LAW-TRACE-1 for own boundaries: they stand in the trace, and none comes twice."""
     with Journal.open(tmp_path / "a.db", clock=ticking()) as journal:

@@ -276,6 +276,24 @@ def test_models_cuts_and_images(steps: Any) -> None:
     assert prompt.text == "" and dropped.cut is Cut.COMPACT
 
 
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ({"type": "input_image"}, "image"),
+        ({"type": "image", "image_url": ""}, "image"),
+        ({"type": "input_text", "text": 7}, "unknown_block"),
+        ({"type": "input_hologram", "text": "x", "image_url": "http://x"}, "unknown_block"),
+        ({"type": "encrypted_content", "data": "x"}, "encrypted"),
+    ],
+)
+def test_blocks_that_are_neither_text_nor_image_are_counted(jsonl: Jsonl, block: Any, reason: str) -> None:
+    """A block of an unknown kind, an image without an address or bytes, a text that is none: counted by reason."""
+    text = {"type": "input_text", "text": "look"}
+    (recording,) = parse(jsonl([row("session_meta", META), item("message", role="user", content=[text, block])]), "f")
+    (prompt,) = (step for step in recording.steps if isinstance(step, UserMessage))
+    assert (prompt.text, prompt.images, recording.skipped) == ("look", (), {reason: 1})
+
+
 def test_calls_in_every_form(steps: Any) -> None:
     """Custom calls, calls with a namespace and calls that name no tool have the names of their tools."""
     (answer,) = steps(

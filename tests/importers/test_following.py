@@ -491,6 +491,20 @@ def test_a_file_that_cannot_be_looked_at_stops_no_other(
     assert [error.message for error in found.refused.values()] == [f"{folder / 'secret'}: cannot be read"]
 
 
+def test_a_path_that_leads_nowhere_is_named_once(tmp_path: Path, live: Path, journal: Journal) -> None:
+    """A path without a file is told once, and again after it was there; the paths beside it are taken."""
+    live.write_bytes(as_lines(CLAUDE))
+    later = tmp_path / "later.jsonl"
+    with Follower(journal, [later, live]) as follower:
+        first = follower.once()
+        assert [error.message for error in first.refused.values()] == [f"{later}: no such file or folder"]
+        assert first.appended and not follower.once().refused
+        later.write_bytes(as_lines(PI))
+        assert follower.once().appended
+        later.unlink()
+        assert list(follower.once().refused) == [str(later)]
+
+
 def test_whole_sessions_in_one_text_are_read_again_or_refused(tmp_path: Path, journal: Journal) -> None:
     """A file that is one JSON text is read again when it changed; one without a name of its own waits for `final`."""
     chat = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
@@ -541,6 +555,39 @@ def test_a_document_that_grows(tmp_path: Path, journal: Journal) -> None:
         follow(journal, path)
     follow(journal, path, final=True)
     assert inputs(journal) == imported(tmp_path, path.read_bytes())
+
+
+def test_a_document_of_several_sessions(tmp_path: Path, journal: Journal) -> None:
+    """A session of a document whose first answer may still change waits; those after it are taken."""
+    path = tmp_path / "sessions.json"
+
+    def session(name: str, answers: int) -> dict[str, Any]:
+        said = [{"role": "user", "content": name}, {"role": "assistant", "content": "an answer"}]
+        return {"history": [{"role": "system", "content": "Be brief."}, *said * answers], "trajectory": []}
+
+    path.write_text(json.dumps([session("first", 1), session("second", 2)]))
+    assert len(follow(journal, path).taken) == 1
+    path.write_text(json.dumps([session("first", 2), session("second", 2)]))
+    assert len(follow(journal, path).taken) == 2
+
+
+@pytest.mark.parametrize("kind", ["user", "gemini"])
+def test_a_document_that_was_rewritten(tmp_path: Path, journal: Journal, kind: str) -> None:
+    """LAW-FOLLOW-2: a document whose prompt or answer is another than what was taken is refused; its session stays."""
+    path, whole = tmp_path / "session.json", {"sessionId": "g", "projectHash": "h", "startTime": AT % 0}
+    said = [
+        {"id": f"{each}{n}", "type": each, "timestamp": AT % n, "content": f"{each} says {n}"}
+        for n in range(3)
+        for each in ("user", "gemini")
+    ]
+    path.write_text(json.dumps({**whole, "messages": said}))
+    follow(journal, path)
+    before = inputs(journal)
+    changed = [{**each, "content": "something else"} if each["id"] == f"{kind}1" else each for each in said]
+    path.write_text(json.dumps({**whole, "messages": changed}))
+    with pytest.raises(UsageError, match="this file was rewritten"):
+        follow(journal, path)
+    assert inputs(journal) == before
 
 
 def test_a_trace_of_ours_that_grows(tmp_path: Path, live: Path, journal: Journal) -> None:

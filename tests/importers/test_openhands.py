@@ -122,6 +122,18 @@ def test_calls_of_one_response_are_one_answer(session: Any) -> None:
     ]
 
 
+def test_a_call_is_found_by_its_id(session: Any) -> None:
+    """Of calls that share an id the first is meant; an action without an id is none of those that have none either."""
+    twice = response(1, ("t1", "execute_bash", {"command": "ls"}), ("t1", "execute_bash", {"command": "pwd"}))
+    nameless = response(2, ("", "think", {"thought": "hm"}))
+    recording = session(action(1, twice, "t1", command="ls"), action(2, nameless, "", command="id"))
+    uses = [use for step in recording.steps if isinstance(step, ModelMessage) for use in step.calls]
+    assert [(use.name, dict(use.arguments)) for use in uses] == [
+        ("execute_bash", {"command": "ls"}),
+        ("execute_bash", {"command": "id"}),
+    ]
+
+
 def test_results_without_a_cause(session: Any) -> None:
     """A result may name its call by the model's id; an observation that names none is harness text."""
     told = {"tool_call_id": "t1"}

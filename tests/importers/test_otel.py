@@ -250,6 +250,23 @@ def test_a_call_whose_content_was_not_recorded() -> None:
     assert not recording.steps and recording.skipped == {"empty_turn": 1}
 
 
+def test_conversations_without_a_call_are_counted_with_what_their_tools_gave() -> None:
+    """Spans of a conversation that has no call of a model, results of tools among them, are counted one by one."""
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "c", "gen_ai.tool.call.result": "x"}
+    lone = [span(number, tool, trace="t2", name="execute_tool") for number in (3, 4)]
+    recording = session(chat(1, ["a"], "b"), *lone, span(5, {"http.url": "x"}, trace="t3"))
+    assert recording.skipped == {"other_span": 3}
+
+
+@pytest.mark.parametrize("given", [["hi", ""], ["", "hi"], "hi"])
+def test_plain_values_are_messages(given: Any) -> None:
+    """A prompt that is a plain text, or a list of texts of which one is empty, is taken."""
+    value = given if isinstance(given, str) else json.dumps(given)
+    recording = session(span(1, {"openinference.span.kind": "LLM", "input.value": value, "output.value": "ok"}))
+    prompts = [step.text for step in recording.steps if isinstance(step, UserMessage)]
+    assert "".join(prompts) == "hi" and recording.turns == 1
+
+
 def test_attributes_are_decoded() -> None:
     """Every kind of value of OTLP is the JSON that it stands for; dotted names nest, places count."""
     given = {"s": "x", "b": True, "i": 7, "d": 1.5, "l": [1, "a"], "o": {"k": [2]}}

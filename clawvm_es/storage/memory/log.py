@@ -292,7 +292,6 @@ class MemoryTransaction:
         prev_hash: bytes | None = None,
     ) -> Head:
         """Append to one stream, with the bodies that its inputs name; see `EventLog.append`."""
-        planning.id_bytes(session_id)
         head = self._spot(session_id)
         plan = planning.plan(
             session_id,
