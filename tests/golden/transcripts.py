@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import chdir
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import attrs
 
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.importers import FORMATS
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.codec import encode
 from clawvm_es.observe.learned import source_line
 from clawvm_es.observe.steps import ToolUse
-from clawvm_es.observe.tables import TABLES
+from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS, TABLES
 from clawvm_es.observe.tools import Tool, effects, normalised
+from clawvm_es.representations.messages import Block
+from clawvm_es.testing.histories import play
 from tests.golden.make import forked, live
+from tests.golden.talks import HISTORIES
 from tests.importers.test_odd_json import BASES, written
 
 HERE = Path(__file__).resolve().parent / "transcripts"
@@ -70,6 +77,38 @@ def imported(name: str) -> list[str]:
         return [*skipped, *lines(journal)]
 
 
+def talks() -> list[str]:
+    """Sessions whose prompts are messages: the blocks of each prompt, and all events."""
+    found = []
+    for name, history in HISTORIES.items():
+        ticks = itertools.count(1)
+        with chdir("/"), Journal.open(":memory:", seed=1, clock=lambda ticks=ticks: next(ticks)) as journal:
+            with journal.session(
+                name,
+                policy=history.policy,
+                budget_tokens=history.budget,
+                counter="lines4",
+                on_pressure="degrade",
+                renderer=f"messages/1:{history.shape}",
+                settings=Settings(tools=tuple(CLAUDE_CODE_TOOLS.values())),
+            ) as session:
+                before: list[str] = []
+                for number, prompt in enumerate(play(session, history), 1):
+                    blocks = [json.dumps(told(block), ensure_ascii=False) for block in prompt.blocks]
+                    same = len(os.path.commonprefix([before, blocks]))
+                    found.append(f"== {name}, prompt {number}: {prompt.tokens} tokens, {prompt.layout} in the layout")
+                    found += [f"{same} blocks as before", *blocks[same:]]
+                    before = blocks
+            found += lines(journal)
+    return found
+
+
+def told(block: Block) -> list[Any]:
+    """The cells of a block; of a long text its beginning, and the length that it has."""
+    cells = [getattr(block, field.name) for field in attrs.fields(Block)]
+    return [f"{each[:SHOWN_CHARS]} ({len(each)})" if len(str(each)) > SHOWN_CHARS else each for each in cells]
+
+
 def demo() -> list[str]:
     """The session that the package brings along: a plan, edits, needs, repeats and compactions."""
     with as_file(files("clawvm_es.cli") / "demo_session.jsonl") as path, Journal.open(":memory:", seed=1) as journal:
@@ -105,6 +144,7 @@ TRANSCRIPTS = {
     "tools": tools,
     "demo": demo,
     "live": live_sessions,
+    "talks": talks,
     **{name: lambda name=name: imported(name) for name in FORMATS},
 }
 
