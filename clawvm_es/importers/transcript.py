@@ -38,12 +38,12 @@ class _Turn:
     began_us: int
     at_us: int
     usage: Usage
-    blocks: int = 0
     model: str = ""
     provider: str = ""
     finish: Finish | None = None
     thinking: list[str] = attrs.field(factory=list)
     texts: list[str] = attrs.field(factory=list)
+    told: list[str] = attrs.field(factory=list)  # with those that repeat and those without a word
     uses: list[Use] = attrs.field(factory=list)
     after: list[_Result | Step] = attrs.field(factory=list)
 
@@ -107,7 +107,7 @@ class Transcript:
             self.flush()
             turn = self._turn = _Turn(key, line, line, at_us, at_us, usage)
         turn.last, turn.at_us, turn.usage = line, at_us, most(turn.usage, usage)
-        turn.blocks += len(texts) + len(uses)
+        turn.told.extend(texts)
         if self.cumulative:
             said = self._said.get(key, Blocks())
             merge_texts(turn.texts, texts, said.texts)
@@ -152,7 +152,7 @@ class Transcript:
         if turn is None:
             return
         said = self._said.get(turn.key)
-        if turn.texts or turn.uses or (turn.blocks and said is None):
+        if turn.texts or turn.uses or (turn.told and said is None):
             self._step(turn, said)
         else:
             self.skip(Skip.THINKING, len(turn.thinking))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from clawvm_es.importers.claude_code import parse
 from clawvm_es.importers.recording import Recording
 from clawvm_es.model.facts import Boundary, ReturnStatus
@@ -163,6 +165,14 @@ def test_synthetic_and_empty_answers_are_counted(jsonl: Jsonl) -> None:
     assert recording.skipped == {"synthetic": 1, "empty_turn": 1, "thinking": 1}
 
 
+def test_an_answer_without_a_word_is_a_turn(jsonl: Jsonl) -> None:
+    """A text of blanks was answered, and is no text; what repeats it later is no second turn."""
+    said = [row("assistant", [text(" ")], id="m"), row("user", "go on"), row("assistant", [text(" ")], id="m")]
+    recording = main(jsonl, said)
+    assert recording.turns == 1 and recording.skipped == {"duplicate_record": 1}
+    assert [step.texts for step in recording.steps if isinstance(step, ModelMessage)] == [()]
+
+
 def test_duplicated_records_are_counted_once(jsonl: Jsonl) -> None:
     """A row that comes again with its uuid, or without one but byte for byte, is skipped and counted."""
     said, answer = row("user", "once"), row("assistant", [use("a")], id="m")
@@ -172,6 +182,36 @@ def test_duplicated_records_are_counted_once(jsonl: Jsonl) -> None:
     assert recording.tool_calls == 1
     assert recording.skipped == {"duplicate_record": 3, "duplicate_result": 1}
     assert sum(isinstance(step, UserMessage) for step in recording.steps) == 2
+
+
+AT = {"timestamp": "2026-01-01T00:00:00Z"}
+GIVEN = {"type": "tool_result", "tool_use_id": "a", "content": "ok"}
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_copy"),
+    [
+        (row("user", "go on", **AT), row("user", "go on", **AT), True),
+        (row("user", "go on", **AT), row("user", [text("go on")], **AT), True),
+        (row("user", [GIVEN], **AT), row("user", [GIVEN], **AT), True),
+        (row("user", [PICTURE, text("go on")], **AT), row("user", [PICTURE, text("go on")], **AT), True),
+        (row("user", "go on"), row("user", "go on"), False),
+        (row("user", "go on", **AT), row("user", "go on", timestamp="2026-01-01T00:00:01Z"), False),
+        (row("user", "go on", **AT), row("user", "go back", **AT), False),
+        (row("user", "go on", **AT), row("user", "go on", isMeta=True, **AT), False),
+        (row("user", "go on", **AT), row("user", [text("go"), text("on")], **AT), False),
+        (row("user", [GIVEN], **AT), row("user", [{**GIVEN, "tool_use_id": "b"}], **AT), False),
+        (row("user", [GIVEN], **AT), row("user", [{**GIVEN, "content": "other"}], **AT), False),
+        (row("user", [GIVEN], **AT), row("user", [{**GIVEN, "content": [text("ok")]}], **AT), False),
+        (row("user", [PICTURE], **AT), row("user", [{**PICTURE, "source": {}}], **AT), False),
+        (row("assistant", [text("yes")], **AT), row("assistant", [text("yes")], **AT), False),
+    ],
+)
+def test_a_copy_is_told_by_its_instant_and_what_it_says(jsonl: Jsonl, first: Any, second: Any, is_copy: bool) -> None:
+    """A resumed session writes the user's rows again under new ids; another row of the user's is no copy of one."""
+    recording = main(jsonl, [row("assistant", [use("a"), use("b")], id="m"), first, second])
+    assert recording.skipped.get("duplicate_record", 0) == is_copy
 
 
 def test_calls_and_results_that_miss_each_other(jsonl: Jsonl) -> None:

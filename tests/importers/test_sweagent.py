@@ -76,6 +76,14 @@ def test_an_identity_that_stays_while_the_file_grows(traces: Path) -> None:
         assert (part.session_id, done) == (whole.session_id, whole.steps[: len(done)]), cut
 
 
+def test_messages_without_times_are_a_second_apart(session: Any) -> None:
+    """The format tells no times: a message is at as many seconds as messages came up to it, results too."""
+    recording = session(said("system", "Be brief."), said("user", "look"), called("ls", {}), said("tool", "a"))
+    assert recording.began_us == 1_000_000
+    assert [step.at_us for step in recording.steps] == [1_000_000, 2_000_000, 3_000_000, 4_000_000]
+    assert [step.began_us for step in recording.steps if isinstance(step, ModelMessage)] == [3_000_000]
+
+
 def test_command_lines_of_the_first_generation(session: Any) -> None:
     """A command of the interface is the tool of that name, any other the shell's; folders are the last told."""
     actions = [
