@@ -63,8 +63,8 @@ def nearest(
     best: tuple[tuple[bool, int, float], Nearest] | None = None
     for call in islice(calls, CALLS_MAX):
         found = tuple(changed_values(_content(call.tool, call.arguments, ignored), wanted))
-        unlike = 100 - fuzz.ratio(call.arguments[:TEXT_CHARS], arguments[:TEXT_CHARS])
-        rank = (call.tool != tool, len(found), unlike)
+        alike = fuzz.ratio(call.arguments[:TEXT_CHARS], arguments[:TEXT_CHARS])
+        rank = (call.tool != tool, len(found), -alike)
         if best is None or rank < best[0]:
             best = rank, Nearest(call, found)
     return None if best is None else best[1]

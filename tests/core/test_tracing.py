@@ -261,6 +261,19 @@ def test_the_pass_ends_after_so_many_refusals():
     assert found.count(Stop.MISFIT) == 2 and found.count(Stop.NOT_REACHED) == 4
 
 
+def test_a_page_stands_by_its_floor_up_to_there_and_is_kept_above():
+    """After a compaction a rule stands at its floor because of it; what no floor holds is kept."""
+    given = Given.session(
+        page(1, PageType.BOOTSTRAP, 300), page(2), profile=PROFILES["compaction_hybrid+fixed"], budget_tokens=1000
+    )
+    given.turn()
+    given.when(e.BoundaryReached(Boundary.COMPACT, Trigger.CALLER))
+    given.turn()
+    rule, result = trace(given.state, e.TurnBegan()).candidates
+    assert (rule.after, rule.by) == (rule.floor, ChangeReason.FLOOR)
+    assert (result.after, result.by, result.floor) == (Fidelity.POINTER, Kept.KEPT, None)
+
+
 def test_a_hint_stands_by_hint_and_tells_what_its_next_step_wanted():
     """A hinted page is raised as far as it fits; its next step wanted more than was left then."""
     given = Given.session(page(1, tokens=400), page(2, tokens=60), profile=CLAWVM_TURN, budget_tokens=230)

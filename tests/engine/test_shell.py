@@ -11,9 +11,11 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import UsageError
 from clawvm_es.history import prompt_at, redecide
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import Holder, Need, NeedRule
 from clawvm_es.observe.tools import Tool
 from tests.engine.conftest import FIELDS, ticking
 
@@ -136,6 +138,22 @@ def test_a_failed_append_leaves_the_session_as_the_log_has_it(tmp_path, monkeypa
         monkeypatch.setattr(journal.log, "append", append)
         assert session.user_says("second") == "p2"
         assert session.read_page("p2") == "second"
+
+
+def test_a_refusal_leaves_the_state_and_the_ordinals_of_a_session(session):
+    """What was refused before anything was decided costs no reading of the log, and gives out no number."""
+    session.user_says("hello")
+    session.assemble()
+    before, version = session.state, session.state.version
+    with pytest.raises(UsageError):
+        session.observe_model(
+            "I look", [("read", {"path": "a"})], needs=[Need((Holder("p99"),), NeedRule.DECLARED, 1)]
+        )
+    with pytest.raises(UsageError):
+        session.retire("p99")
+    assert session.state is before and before.version == version
+    (call,) = session.observe_model("I look", [("read", {"path": "a"})])
+    assert call == 1
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):

@@ -403,6 +403,28 @@ def test_rewritten_files_change_nothing(tmp_path: Path, live: Path, journal: Jou
     assert beside.appended and {each.session_id for each in beside.taken} == {"again"}
 
 
+def test_a_file_that_grows_while_it_is_read_is_not_taken_for_a_cut_one(live: Path, journal: Journal) -> None:
+    """Another process has recorded more than this one has read: the next pass reads the rest, nothing is refused."""
+    live.write_bytes(as_lines(CLAUDE))
+    follow(journal, live)
+    before = inputs(journal)
+
+    class Growing(Follower):
+        grown = False
+
+        def _drain(self, *given: Any, **named: Any) -> None:
+            if not self.grown:
+                live.write_bytes(as_lines(CLAUDE))
+            self.grown = True
+            super()._drain(*given, **named)
+
+    live.write_bytes(as_lines(CLAUDE[:4]))
+    with Growing(journal, [live]) as follower:
+        assert not follower.once().refused
+        assert not follower.once().refused and follower.once().unchanged == 1
+    assert inputs(journal) == before
+
+
 def test_a_file_with_another_session_in_its_place(live: Path, journal: Journal) -> None:
     """A path that another session's file takes gives that session; the first is left as it is."""
     live.write_bytes(as_lines(CLAUDE))

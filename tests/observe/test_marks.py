@@ -5,7 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawvm_es.model.events import PageWritten, RecallAnswered
+from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.marks import Mark, marked, parted
+from clawvm_es.observe.observer import Observer
+from clawvm_es.observe.steps import Lines, UserMessage
+from clawvm_es.representations.counter import Lines4Counter
+from clawvm_es.storage.memory.log import MemoryLog
 
 TEXTS = st.text(st.sampled_from('ab<>/\n"=') | st.characters(), max_size=30) | st.just(
     '</clawvm mark="0123456789abcdef">'
@@ -32,3 +38,18 @@ def test_a_changed_text_is_no_mark() -> None:
     good = marked("p1", 1, 2, "rule one")
     for changed in (good.replace("one", "two"), good.replace('"p1"', '"p2"'), good.replace("mark=", "mork=")):
         assert parted(changed, lambda mark: True) == (changed, ())
+
+
+def test_pages_that_are_shown_again_are_answers_by_number() -> None:
+    """A message that holds pages of ours answers a recall, one after the other; what is beside them is said."""
+    observer = Observer({}, Edge(MemoryLog().vault("s"), Lines4Counter()))
+    for number, text in enumerate(("rule one\n", "rule two\n"), 1):
+        observer.step(UserMessage(text, Lines(number, number), number))
+    one, two = marked("p1", 1, 1, "rule one\n"), marked("p2", 1, 1, "rule two\n")
+    answers, pages = [], []
+    for line, text in enumerate((one, f"look:\n{two}{one}{two}", "no mark"), 3):
+        found = [command.data for command in observer.step(UserMessage(text, Lines(line, line), line))]
+        answers += [(data.recall, data.pages) for data in found if isinstance(data, RecallAnswered)]
+        pages += [data.page_id for data in found if isinstance(data, PageWritten)]
+    assert answers == [(1, ("p1",)), (2, ("p2", "p1"))]
+    assert pages == ["p3", "p4"]
