@@ -263,9 +263,9 @@ def test_the_pass_ends_after_so_many_refusals():
 
 def test_a_page_stands_by_its_floor_up_to_there_and_is_kept_above():
     """After a compaction a rule stands at its floor because of it; what no floor holds is kept."""
-    given = Given.session(
-        page(1, PageType.BOOTSTRAP, 300), page(2), profile=PROFILES["compaction_hybrid+fixed"], budget_tokens=1000
-    )
+    compacting = PROFILES["compaction_hybrid"]
+    policy = attrs.evolve(compacting, capabilities=(*compacting.capabilities, Capability.FLOORS))
+    given = Given.session(page(1, PageType.BOOTSTRAP, 300), page(2), profile=policy, budget_tokens=1000)
     given.turn()
     given.when(e.BoundaryReached(Boundary.COMPACT, Trigger.CALLER))
     given.turn()

@@ -1,4 +1,4 @@
-"""Two conversations with a model, as histories: what a provider may answer, each thing at least once, in a fixed order."""
+"""Two conversations with a model, as histories: what a provider may answer, each thing at least once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def image(shape: Shape) -> list[dict[str, Any]] | None:
 
 
 def not_taken_back(shape: Shape) -> list[Move]:
-    """Answers whose provider would not take its own form back: other calls, a text without a word, a name with a dot."""
+    """Answers whose own form a provider would not take back: other calls, a text without a word, an odd name."""
     one, two, three = read("a11", "/a.txt"), read("a12", "/b.txt"), Call("a13", "mcp.tool", {"q": 2})
     other, blank = answer(shape, "Other calls.", read("z", "/z.txt")), answer(shape, "A blank.", two)
     if shape is Shape.ANTHROPIC:
@@ -61,7 +61,7 @@ def not_taken_back(shape: Shape) -> list[Move]:
 
 
 def odd_ones(shape: Shape) -> list[Move]:
-    """Calls without an id, with an odd one, with one that was used before; results late, twice, early, failed, blank."""
+    """Calls without an id, with an odd one, with a used one; results that are late, twice, early, failed, blank."""
     todos = {"todos": [{"content": "mend the parser", "status": "pending"}]}
     return [
         Said("Fix the parser.\nAnd the printer."),

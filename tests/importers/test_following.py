@@ -595,7 +595,7 @@ def test_a_document_of_several_sessions(tmp_path: Path, journal: Journal) -> Non
 
 @pytest.mark.parametrize("kind", ["user", "gemini"])
 def test_a_document_that_was_rewritten(tmp_path: Path, journal: Journal, kind: str) -> None:
-    """LAW-FOLLOW-2: a document whose prompt or answer is another than what was taken is refused; its session stays."""
+    """LAW-FOLLOW-2: a document with another prompt or answer than was taken is refused; its session stays."""
     path, whole = tmp_path / "session.json", {"sessionId": "g", "projectHash": "h", "startTime": AT % 0}
     said = [
         {"id": f"{each}{n}", "type": each, "timestamp": AT % n, "content": f"{each} says {n}"}

@@ -123,7 +123,7 @@ def test_calls_of_one_response_are_one_answer(session: Any) -> None:
 
 
 def test_a_call_is_found_by_its_id(session: Any) -> None:
-    """Of calls that share an id the first is meant; an action without an id is none of those that have none either."""
+    """Of calls that share an id the first is meant; an action without an id is no call that has none either."""
     twice = response(1, ("t1", "execute_bash", {"command": "ls"}), ("t1", "execute_bash", {"command": "pwd"}))
     nameless = response(2, ("", "think", {"thought": "hm"}))
     recording = session(action(1, twice, "t1", command="ls"), action(2, nameless, "", command="id"))
