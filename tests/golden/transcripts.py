@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import chdir
 from importlib.resources import as_file, files
+from itertools import takewhile
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def talks() -> list[str]:
                 before: list[str] = []
                 for number, prompt in enumerate(play(session, history), 1):
                     blocks = [json.dumps(told(block), ensure_ascii=False) for block in prompt.blocks]
-                    same = len(os.path.commonprefix([before, blocks]))
+                    same = sum(takewhile(bool, map(eq, before, blocks)))
                     found.append(f"== {name}, prompt {number}: {prompt.tokens} tokens, {prompt.layout} in the layout")
                     found += [f"{same} blocks as before", *blocks[same:]]
                     before = blocks
