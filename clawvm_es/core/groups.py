@@ -65,13 +65,11 @@ def is_plain(page_type: PageType, author: Author, group: int | None, call: int |
     return page_type is PageType.EVIDENCE and group is not None and call is not None
 
 
-def is_member(page: Page) -> bool:
-    """Tell whether a page is a part of a group: the text of an answer, or a result; rules and plans never are."""
-    if page.group is None:
-        return False
+def group_of(page: Page) -> int | None:
+    """The group that a page is a part of: that of an answer's text, or of a result; rules and plans are in none."""
     if page.page_type is PageType.CONVERSATION:
-        return page.author is Author.MODEL
-    return page.page_type is PageType.EVIDENCE and page.origin.call is not None
+        return page.group if page.author is Author.MODEL else None
+    return page.group if page.page_type is PageType.EVIDENCE and page.origin.call is not None else None
 
 
 def number_of(entry_id: str, kind: str) -> int | None:
@@ -84,11 +82,12 @@ def number_of(entry_id: str, kind: str) -> int | None:
 
 def written(state: State, page: Page) -> None:
     """Fold that a page was written."""
-    if page.group is not None and is_member(page):
-        group = _group(state, page.group)
+    number = group_of(page)
+    if number is not None:
+        group = _group(state, number)
         if page.page_id not in group.pages:
-            state.groups[page.group] = attrs.evolve(group, pages=(*group.pages, page.page_id))
-            state.fresh[page.group] = None
+            state.groups[number] = attrs.evolve(group, pages=(*group.pages, page.page_id))
+            state.fresh[number] = None
     elif page.page_type is PageType.CONVERSATION and page.author is Author.USER:
         state.spoken = max(state.spoken, page.number)
 
@@ -190,7 +189,7 @@ def is_exact(state: State, group: Group, levels: Mapping[str, int]) -> bool:
 def members(state: State, group: Group) -> list[Page]:
     """The pages of a group that can stand in a prompt."""
     found = map(state.pages.__getitem__, group.pages)
-    return [page for page in found if state.holdable(page) and is_member(page) and page.group == group.number]
+    return [page for page in found if state.holdable(page) and group_of(page) == group.number]
 
 
 # ---------------------------------------------------------------------------------------------- the cost
@@ -250,9 +249,10 @@ class Dues:
 
     def due(self, page: Page, levels: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         """Tokens and stubs that the first raise of a page brings with it; nothing where its group stands already."""
-        group = self.state.groups.get(page.group) if page.group is not None and is_member(page) else None
-        if group is None:
+        number = group_of(page)
+        if number is None:
             return 0, {}
+        group = self.state.groups[number]
         pages = members(self.state, group)
         if any(other.page_id in levels for other in pages):
             return 0, {}
@@ -280,10 +280,11 @@ def laid_out(state: State, levels: Mapping[str, int]) -> list[Entry]:
     standing = dict.fromkeys(pageless(state))
     for page_id, rank in levels.items():
         page = state.pages[page_id]
-        if is_member(page) and page.group in state.groups:
-            standing[page.group] = None
-        else:
+        number = group_of(page)
+        if number is None:
             units.append((*_key(state, page), 0, [_of_page(page, rank)]))
+        else:
+            standing[number] = None
     for number in standing:
         group = state.groups[number]
         region = _LAST if is_open(state, group) else _SPOKEN
@@ -401,7 +402,7 @@ def _new_run(state: State, number: int, levels: Mapping[str, int]) -> list[Entry
 
 def _is_new(state: State, page: Page) -> bool:
     """Tell whether no prompt has held a page that stands in no group yet."""
-    return page.content_version == 1 and page.written_version > state.assembled_version and not is_member(page)
+    return page.content_version == 1 and page.written_version > state.assembled_version and group_of(page) is None
 
 
 def _again(page: Page, shown: int) -> Entry:

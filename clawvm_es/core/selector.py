@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 import attrs
 
-from clawvm_es.core.groups import Dues, dues_of, is_member, left_out, open_pages
+from clawvm_es.core.groups import Dues, dues_of, group_of, left_out, open_pages
 from clawvm_es.core.index import Index, Step, priority_of
 from clawvm_es.core.ranking import in_full, index_of, since
 from clawvm_es.core.state import Page, State
@@ -210,7 +210,8 @@ def _newest(state: State, selection: Selection, pages: Sequence[Page], part: int
     """The newest pages that fit, of each group all or none."""
     units: dict[int, list[Page]] = {}
     for page in pages:
-        units.setdefault(-page.group if page.group is not None and is_member(page) else page.number, []).append(page)
+        group = group_of(page)
+        units.setdefault(page.number if group is None else -group, []).append(page)
     held: list[Page] = []
     for unit in sorted(units.values(), key=lambda unit: -unit[-1].number):
         if selection.total([*unit, *held]) > part:

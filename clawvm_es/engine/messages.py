@@ -237,7 +237,7 @@ class Messages:
         if content is None:
             text = directory_line(int(piece.tag)) if not piece.page_id else OPENER
             return Made(piece, (Block(None, Role.USER, None, text, run=run.number),), ())
-        if piece.page_id[0] == "i" and piece.rank == ABSENT:
+        if piece.rank == ABSENT:  # what says that a page is shown again, and the page says it itself
             return Made(piece, (), ())
         plain = not run.again and is_plain(content.page_type, content.author, content.group, content.call)
         text, names = self._shown(piece, content, plain=plain)

@@ -154,5 +154,5 @@ def _unwrapped(text: str) -> tuple[str, ReturnStatus]:
 def _status(text: str) -> ReturnStatus:
     """Status of a command, by the lines in front of its output."""
     ends = _HEADER_END.search(text)
-    found = _EXIT.search(text, 0, ends.start()) if ends else None
+    found = _EXIT.search(text[: ends.start()]) if ends else None
     return ReturnStatus.ERROR if found and int(found[1]) else ReturnStatus.OK

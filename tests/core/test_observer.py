@@ -50,7 +50,9 @@ def test_a_need_that_the_prompt_meets_is_a_hit_of_its_newest_holder():
     given = shown()
     assert asked(given, need(1, 2)) == [e.PageUsed("p2", NeedRule.DATA_FLOW)]
     assert asked(given, need(1, 2), call=2) == [], "a need is counted once a turn"
+    assert asked(given, need(1), need(1), call=5) == [e.PageUsed("p1", NeedRule.DATA_FLOW)], "and once a call"
     assert asked(given, need(2, at=(POINTER,)), call=3) == [e.PageResolved("p2", NeedRule.DATA_FLOW, 10)]
+    given.turn()
     given.when(page(1, tokens=101))
     assert asked(given, need(1), call=4) == [e.PageResolved("p1", NeedRule.DATA_FLOW, 10)]
 

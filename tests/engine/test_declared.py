@@ -66,6 +66,8 @@ def test_a_counter_of_ones_own_counts_every_page_and_prompt(tmp_path):
         ("words/1", "pass your own: an object with name and count"),
         (5, "expected a name or a TokenCounter, got 5"),
         (attrs.make_class("NoCount", ["name"])("x"), "a counter has a name and count"),
+        (attrs.make_class("Nameless", ["name"], class_body={"count": Words.count})(""), "a counter has a name"),
+        (attrs.make_class("Numbered", ["name"], class_body={"count": Words.count})(7), "a counter has a name"),
         (attrs.make_class("Taken", ["name"], class_body={"count": Words.count})("o200k_base"), "counter that ships"),
         (
             attrs.make_class("Float", ["name"], class_body={"count": lambda self, text: 1.5})("x"),
@@ -138,6 +140,8 @@ def test_a_builder_that_fails_loses_no_page(journal, build):
         ({"essay": Halves()}, "page type: expected one of bootstrap"),
         ({"evidence": str.upper}, "expected a LevelBuilder"),
         ({"evidence": Words()}, "build(text, source)"),
+        ({"evidence": attrs.make_class("Nameless", ["name"], class_body={"build": Halves.build})("")}, "has a name"),
+        ({"evidence": attrs.make_class("Numbered", ["name"], class_body={"build": Halves.build})(7)}, "has a name"),
     ],
 )
 def test_what_is_no_builder_is_refused(journal, builders, told):

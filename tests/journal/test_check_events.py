@@ -120,6 +120,29 @@ def test_each_check_finds_what_it_is_for(rows, name):
     assert {what for what, there in problems(found, fast=True) if there == where(found[place])} == set(fast)
 
 
+TOLD = {
+    "a gap": "the row before has seq 3, so 4 was expected",
+    "a version too high": "follows version 1 of its session",
+    "the version before": "follows version 1 of its session",
+    "a first version": "the session's first event should have version 1",
+    "a fork's first version": "the session's first event should have version 5",
+    "another kind": "is 'decision', but budget_changed is of kind 'input'",
+    "its own cause": "4 is no earlier version of the session",
+    "a key on a decision": "only inputs have one",
+    "another beginning": f"the session's first event should follow {'0' * 64}",
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_each_check_says_what_it_expected(rows, name):
+    """The sentence names the value that the rows before ask for."""
+    place, columns, _, _ = CASES[name]
+    found = changed(rows, place, **columns)
+    checker = EventChecker(lambda session_id, version: rows[3][AT("hash")], fast=False)
+    told = [problem for row in found for problem in checker.check(row) if problem.where == where(found[place])]
+    assert told[0].detail == TOLD[name]
+
+
 @pytest.mark.parametrize("name", FINE)
 def test_what_is_just_right_is_no_problem(rows, name):
     """The nearest values that are right."""

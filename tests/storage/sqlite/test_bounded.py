@@ -1,0 +1,50 @@
+"""What an open journal remembers to be fast is bounded, however many sessions and pages it sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from clawvm_es.core.layout import shown
+from clawvm_es.core.profiles import CLAWVM_TURN
+from clawvm_es.engine.render import Renderer
+from clawvm_es.journal import vault
+from clawvm_es.journal.ports import Expected
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage import open_log
+from clawvm_es.storage.sqlite import log as sqlite_log
+from clawvm_es.testing.core import Given, page
+from clawvm_es.testing.logs import budget, new
+
+
+def test_heads_of_many_streams_are_forgotten_and_read_again(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that has written to more streams than it remembers goes on with each of them where it stands."""
+    monkeypatch.setattr(sqlite_log, "_HEADS_MAX", 2)
+    with open_log(tmp_path / "j.db") as log:
+        for turn in range(2):
+            for number in range(9):
+                head = log.append(f"s{number}", [budget(turn)], Expected.NO_STREAM if turn == 0 else 1)
+                assert head.version == turn + 1
+                assert len(log._spots) <= 4
+
+
+def test_digests_of_written_bodies_are_forgotten(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies that were written long ago are looked up in the store again, and stored once all the same."""
+    monkeypatch.setattr(vault, "_DIGESTS_MAX", 3)
+    with open_log(tmp_path / "j.db") as log:
+        bodies = [b"body %d" % number for number in range(9)]
+        for call, body in enumerate([*bodies, *bodies], 1):
+            log.append("s", [new(ToolCalled(call, "tool", log.vault("s").commit(body)))])
+            assert sum(len(each.digests) for each in log._bodies._written.values()) <= 4
+        assert log.bodies_kept()[0] == 9
+
+
+def test_frames_of_pages_that_left_are_forgotten() -> None:
+    """A renderer keeps the frames of a prompt and of some before it, not of every page that it ever rendered."""
+    given = Given.session(profile=CLAWVM_TURN, budget_tokens=200)
+    renderer = Renderer(lambda names: {})
+    for number in range(1, 200):
+        given.when(page(number, tokens=50))
+        given.turn()
+        pieces = list(shown(given.state))
+        renderer.render(given.state)
+        assert len(renderer._framed) <= 4 * len(pieces) + 64
