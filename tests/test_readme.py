@@ -41,6 +41,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 IMPORTS = next(block for block in PYTHON if "export_trace" in block)
+FRAMEWORK = r"^from (langchain|agents|pydantic_ai)\b"
+"""Imports of the frameworks that extras bring."""
 SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 SET_UP = ("python3 -m venv ",)
 """Lines that make an environment from the network; the package that they install is the one under test."""
@@ -172,7 +174,9 @@ def shell_blocks(long: bool) -> list[object]:
 
 @pytest.mark.parametrize("code", PYTHON)
 def test_python_examples_run(code, tmp_path, monkeypatch):
-    """Each Python example runs as it is written, in an empty folder."""
+    """Each Python example runs as it is written, in an empty folder; one for a framework where that is installed."""
+    for framework in re.findall(FRAMEWORK, code, re.M):
+        pytest.importorskip(framework, reason=f"{framework}, which an extra brings, is not installed")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of workloads.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the families' sessions.")
 @click.option("--fixed", type=click.IntRange(0), default=0, metavar="TOKENS", help="Charge recorded turns for it.")
+@click.option(
+    "--renderer",
+    "renderers",
+    multiple=True,
+    metavar="NAME",
+    help="Only as messages (arguments of calls counted), or in frames (pages alone). Default: both, each apart.",
+)
 @click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes. Default: one for each core.")
 @executor_option
 @click.option("--fresh", is_flag=True, help="Begin anew: remove what an evaluation left in the folder.")
@@ -44,6 +51,7 @@ def evaluate(
     families: Sequence[str],
     seed: int,
     fixed: int,
+    renderers: Sequence[str],
     workers: int | None,
     executor_name: str | None,
     fresh: bool,
@@ -53,8 +61,8 @@ def evaluate(
 
     Parts: tier1, tier2, ablation, weights, stress, tasks, real, overhead, or all (the default). Writes report.md,
     report.json, report.csv and report.html to the folder; timings stand in files of their own. An interrupted run
-    goes on with the same command. Exits with 1 if a gate fails. --budget, --policy and --family can be given more
-    than once; parts that do not know them are made as always.
+    goes on with the same command. Exits with 1 if a gate fails. --budget, --policy, --family and --renderer can be
+    given more than once; parts that do not know them are made as always.
 
     \b
     Example:
@@ -74,7 +82,7 @@ def evaluate(
         raise UsageError("--workers and --executor say the same", hint="give one of them")
     runs = None if executor_name is None else executor(executor_name)
     choice = Choice(tuple(policies), tuple(families), tuple(budgets), seed)
-    settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed, choice)
+    settings = Settings(tuple(parts) or ("all",), Path(traces) if traces else None, fixed, choice, tuple(renderers))
     with progress_bars() as progress:
         report = run(out, settings, workers=workers, executor=runs, fresh=fresh, progress=progress, say=say)
     emit(report.document(), _lines(report, out), as_json)

@@ -145,7 +145,7 @@ class Journal:
         )
         stored = self.opened(session_id)
         if stored is None:
-            opened = SessionOpened(
+            wants = SessionOpened(
                 profile=wanted or self._priced(profile("clawvm")),
                 budget_tokens=limits.BUDGET_DEFAULT if budget_tokens is None else budget_tokens,
                 counter=counted or "o200k_base",
@@ -159,24 +159,11 @@ class Journal:
                 renderer=named(renderer) if renderer is not None else "",
                 hides_secrets=self.hide_secrets or None,
             )
-            opened = replace(opened, levels=not RULES[opened.profile.rule].recorded)  # it selects nothing
-            session = self.resume(session_id, counter or opened.counter, settings)
-            if folder is not None:
-                opened = replace(opened, folder=session.keep(os.path.abspath(folder)))
-            stored = session.open(opened)
-            if stored == opened:
+            session, stored = self._begun(session_id, wants, counter, folder, settings)
+            if session is not None:
                 return session
-        fixed = {
-            "counter": (stored.counter, counted),
-            "project": (stored.project, project and SCOPE_PREFIX + project),
-            "renderer": (stored.renderer or RENDERER, renderer),
-        }
-        differing = [name for name, (was, now) in fixed.items() if now is not None and now != was]
-        if differing and how is not OtherSettings.KEEP:
-            was, now = fixed[differing[0]]
-            raise other_settings(
-                session_id, differing[0], was, now, "give the session another name, or leave the setting out"
-            )
+        if how is not OtherSettings.KEEP:
+            _check_fixed(session_id, stored, counter=counted, project=project, renderer=renderer)
         counts = counter if counter is not None and counted == stored.counter else stored.counter
         session = self.resume(session_id, counts, settings, reopens=True, hides_secrets=stored.hides_secrets)
         if isinstance(policy, str) and self.prices is None and session.state.profile.name == policy:
@@ -184,6 +171,22 @@ class Journal:
         if how is not OtherSettings.KEEP and any(found is not None for found in (wanted, budget_tokens, pressure)):
             session.adopt(SettingsAdopted(wanted, budget_tokens, pressure), how)
         return session
+
+    def _begun(
+        self,
+        session_id: str,
+        wants: SessionOpened,
+        counter: str | TokenCounter | None,
+        folder: str | os.PathLike[str] | None,
+        settings: Settings | None,
+    ) -> tuple[Session | None, SessionOpened]:
+        """A new session and its opening; no session, and the other opening, where another writer was faster."""
+        wants = replace(wants, levels=not RULES[wants.profile.rule].recorded)  # it selects nothing
+        session = self.resume(session_id, counter or wants.counter, settings)
+        if folder is not None:
+            wants = replace(wants, folder=session.keep(os.path.abspath(folder)))
+        stored = session.open(wants)
+        return session if stored == wants else None, stored
 
     def _priced(self, wanted: Profile) -> Profile:
         """A profile at the prices of this journal."""
@@ -320,3 +323,18 @@ class Journal:
                 self.catch_up()
         finally:
             self.log.close()
+
+
+def _check_fixed(
+    session_id: str, stored: SessionOpened, *, counter: str | None, project: str | None, renderer: str | None
+) -> None:
+    """Raise `UsageError` where a setting is given that is fixed once a session is open, and is another."""
+    fixed = {
+        "counter": (stored.counter, counter),
+        "project": (stored.project, project and SCOPE_PREFIX + project),
+        "renderer": (stored.renderer or RENDERER, renderer),
+    }
+    for name, (was, now) in fixed.items():
+        if now is not None and now != was:
+            hint = "give the session another name, or leave the setting out"
+            raise other_settings(session_id, name, was, now, hint)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
+from operator import attrgetter
 from typing import Final
 
-from clawvm_es.model.pages import Author, PageType
+from clawvm_es.core.state import State
+from clawvm_es.journal.ports import Vault
+from clawvm_es.model import events as e
+from clawvm_es.model.pages import FULL, Author, PageType
+from clawvm_es.observe.edge import decode as decode_text
 from clawvm_es.representations.terms import phrases
 from clawvm_es.storage import ranked_texts
 
@@ -56,3 +62,58 @@ class Retrieval:
     def close(self) -> None:
         """Release the index."""
         self._retriever.close()
+
+
+class PageIndex:
+    """The full-text index of one session's pages: made when it is first asked, kept while pages are written."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._retrieval: Retrieval | None = None
+
+    def wrote(self, state: State, written: e.PageWritten) -> None:
+        """Take note of a page that `state` has folded."""
+        if self._retrieval is not None:
+            body = written.levels[0].body
+            text = _text(body, self._vault.open_all([body]))
+            number = state.pages[written.page_id].number
+            self._retrieval.put(number, text, written.page_type, written.author)
+
+    def best(self, state: State) -> tuple[str, ...]:
+        """Pages that match what the user and the model said last, best first."""
+        return self._made(state).best(state.profile.top_k)
+
+    def search(self, state: State, query: str, limit: int) -> tuple[str, ...]:
+        """The pages that match any word of a query, best first, erased ones left out."""
+        found = self._made(state).search(query, limit)
+        return tuple(page_id for page_id in found if not state.pages[page_id].redacted)
+
+    def close(self) -> None:
+        """Forget the index; it is made anew when it is asked again."""
+        if self._retrieval is not None:
+            self._retrieval.close()
+        self._retrieval = None
+
+    def _made(self, state: State) -> Retrieval:
+        """The index of all pages, in the order in which their texts were written."""
+        if self._retrieval is None:
+            self._retrieval = Retrieval()
+            pages = sorted(state.pages.values(), key=attrgetter("written_version"))
+            for start in range(0, len(pages), _TEXTS_AT_ONCE):
+                some = pages[start : start + _TEXTS_AT_ONCE]
+                bodies = self._vault.open_all([page.bodies[FULL] or "" for page in some])
+                for page in some:
+                    text = _text(page.bodies[FULL], bodies)
+                    self._retrieval.put(page.number, text, page.page_type, page.author)
+        return self._retrieval
+
+
+_TEXTS_AT_ONCE: Final = 256
+"""Texts of pages that are read at once to be indexed."""
+
+
+def _text(commitment: str | None, bodies: Mapping[str, bytes]) -> str:
+    """The text behind a commitment, for retrieval; nothing that anyone says leads to an erased one."""
+    if not commitment:
+        return ""
+    return decode_text(bodies[commitment]) if commitment in bodies else f"[erased {commitment}]"

@@ -10,10 +10,8 @@ needs beside the state (known keys, ordinals, texts) is looked up when it is nee
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import takewhile
-from operator import attrgetter
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import attrs
 from msgspec.structs import replace
@@ -25,23 +23,21 @@ from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State, Update
 from clawvm_es.core.writeback import rebased
 from clawvm_es.engine import renderers, scopes
+from clawvm_es.engine.delivered import Delivered
 from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.ordinals import RecordedKeys
 from clawvm_es.engine.render import Rendered, Rendering, renderer_of
 from clawvm_es.engine.renderers import renderer_named
-from clawvm_es.engine.retriever import Retrieval
-from clawvm_es.errors import IdempotencyConflict, UsageError, VersionConflict
+from clawvm_es.engine.retriever import PageIndex
+from clawvm_es.errors import UsageError, VersionConflict
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import admit
-from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.lineage import event_at, read_back
 from clawvm_es.journal.ports import Durability, EventLog, Head, NewEvent, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Boundary, StagedPage, Trigger, UpdateFacts
-from clawvm_es.model.pages import FULL, OriginKind
 from clawvm_es.observe.edge import Edge
-from clawvm_es.observe.edge import decode as decode_text
 from clawvm_es.representations.counter import TokenCounter
 
 
@@ -102,10 +98,8 @@ class Shell:
         self._head: Head | None = None
         self._state: State | None = None
         self._folded: dict[int, e.Event] = {}  # inputs that prompts of messages may show, until they are appended
-        self._keys: dict[str, int] = {}  # of inputs that this shell decided or found → their versions
-        self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
-        self._loaded = 0  # the version up to which the log has to be asked for keys
-        self._retrieval: Retrieval | None = None
+        self._delivered = Delivered(log, session_id, self.vault)
+        self._index = PageIndex(self.vault)
         self._idle = Idle()
         self._reopens: bool | None = None if reopens else False  # None: not read yet
 
@@ -133,11 +127,10 @@ class Shell:
 
     def _load(self) -> None:
         """Read the state of the session as it is now, its parents' part included, from the nearest snapshot."""
-        self._keys, self._found = {}, ("", ())
         self._idle = Idle()
-        self._close_retriever()
+        self._index.close()
         state = snapshots.state_at(self.log, self.session_id)
-        self._loaded = state.version
+        self._delivered = Delivered(self.log, self.session_id, self.vault, state.version)
         self.edge = self._edge(state)
         self._renderer = self._new_renderer(renderer_named(state))
         head = self.log.head(self.session_id)
@@ -165,10 +158,9 @@ class Shell:
         for row in recorded:
             apply(state, row.data)
             self._idle.saw(row.data, row.at_us)
-            if row.idempotency_key is not None:
-                self._keys[row.idempotency_key] = row.version
-            if isinstance(row.data, e.PageWritten) and self._retrieval is not None:
-                self._index(self._retrieval, state, row.data)
+            self._delivered.took(row.idempotency_key, row.version)
+            if isinstance(row.data, e.PageWritten):
+                self._index.wrote(state, row.data)
         if state.version > before:
             self.edge = self._edge(state)
             self._renderer = self._new_renderer(renderer_named(state))
@@ -301,7 +293,7 @@ class Shell:
         fresh: list[NewEvent] = []
         beside: list[e.Event] = []
         for command in commands:
-            known = self._first_result(command, fresh)
+            known = self._delivered.result(command, fresh)
             if known is None:
                 fresh.extend(self._reopening(command))
                 due = self._due(command)
@@ -339,49 +331,6 @@ class Shell:
             return attrs.evolve(command, data=replace(data, staged=rebased(self.state, data.staged)))
         return command
 
-    def _first_result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
-        """Return what a command with a known key gave the first time; None if the key is new."""
-        key = command.idempotency_key
-        if key is None or not self._is_known(key):
-            return None
-        found = self._found[1] if self._found[0] == key else self.log.find(self.session_id, key)
-        known = tuple(row.data for row in found) or _group(fresh, key)
-        if not same_content(self._unerased(known[0], command.data), command.data):
-            raise IdempotencyConflict(
-                f"session {self.session_id}: key {key!r} was used before, at version {self._keys[key]}, "
-                f"for other content ({known[0].TYPE})",
-                hint="send the same content again, or use another key",
-            )
-        return known
-
-    def _is_known(self, key: str | None) -> bool:
-        """Tell whether an input was recorded under `key`, as far as this shell has seen the stream.
-
-        What another writer recorded beyond that is a conflict, and has to be found on the state that it left.
-        """
-        if key is None or key in self._keys:
-            return key is not None
-        recorded = self.log.find(self.session_id, key) if self._loaded else ()
-        if recorded:
-            self._found = (key, recorded)
-        if recorded and recorded[0].version <= self._loaded:
-            self._keys[key] = recorded[0].version
-        return key in self._keys
-
-    def _unerased(self, recorded: e.Event, sent: e.Input) -> e.Event:
-        """A recorded input, with commitments whose bodies were erased taken from what is sent now.
-
-        So a file that is imported again after an erasure is neither a conflict nor brings the text back.
-        """
-        if recorded == sent or recorded.TYPE != sent.TYPE:
-            return recorded
-        raw = encode(recorded)
-        names = zip(named_commitments(raw), named_commitments(encode(sent)), strict=False)
-        for old, new in names:
-            if old != new and self.vault.open(old) is None:
-                raw = raw.replace(old.encode(), new.encode())
-        return decode(recorded.TYPE, recorded.SCHEMA_VERSION, raw)
-
     def decide(self, command: Command) -> list[NewEvent]:
         """Decide one command on the folded state and fold what follows; nothing is appended yet."""
         state = self.state
@@ -392,11 +341,11 @@ class Shell:
             staged = tuple(StagedPage(page_id, self.judge.page(state, page_id)) for page_id in state.dirty)
             command = attrs.evolve(command, data=replace(data, staged=staged))
         decided = self._fold(state, command)
-        if isinstance(data, e.PageWritten) and self._retrieval is not None:
-            self._index(self._retrieval, state, data)
+        if isinstance(data, e.PageWritten):
+            self._index.wrote(state, data)
         elif isinstance(data, e.ContentRedacted):
             self.edge.texts.clear()
-            self._close_retriever()
+            self._index.close()
             self._renderer = self._new_renderer(renderer_named(state))
         elif isinstance(data, e.SessionOpened):
             self.edge.renders(data.renderer)
@@ -411,8 +360,7 @@ class Shell:
         cause = cause_of(state, data)
         number = state.version + 1
         apply(state, data)
-        if command.idempotency_key is not None:
-            self._keys[command.idempotency_key] = number
+        self._delivered.took(command.idempotency_key, number)
         self._idle.saw(data, at)
         turn = state.turn
         stamped = [NewEvent(data, turn, at, principal, cause, command.idempotency_key)]
@@ -429,7 +377,7 @@ class Shell:
             self._idle.read(self.log, self.session_id, state)
             turn = self._idle.timed(turn)
         if state.profile.retrieves and not turn.retrieved:
-            turn = replace(turn, retrieved=self._retrieve(state))
+            turn = replace(turn, retrieved=self._index.best(state))
         command = attrs.evolve(command, data=turn)
         stamped = self._fold(state, command)
         if state.as_recorded:  # the harness sent a prompt of its own, whose bytes nobody kept
@@ -458,7 +406,7 @@ class Shell:
             self.vault.found(before)
             self.edge.full_only = _keeps_full_only(state)
             commands = build(state)
-            if commands and all(self._is_known(command.idempotency_key) for command in commands):
+            if commands and all(self._delivered.knows(command.idempotency_key) for command in commands):
                 self._head = transaction.head(self.session_id)
                 return Outcome(self._decide_all(commands)[0])
             theirs = self.log.vault(scope, self.seed)
@@ -498,51 +446,16 @@ class Shell:
                 self.refresh()
                 raise
 
-    # ------------------------------------------------------------------------------------ retrieval
-
-    def _index(self, retrieval: Retrieval, state: State, written: e.PageWritten) -> None:
-        body = written.levels[0].body
-        text = _text(body, self.vault.open_all([body]))
-        retrieval.put(state.pages[written.page_id].number, text, written.page_type, written.author)
-
-    def _retrieving(self, state: State) -> Retrieval:
-        """The index of all pages, in the order in which their texts were written."""
-        if self._retrieval is None:
-            self._retrieval = Retrieval()
-            pages = sorted(state.pages.values(), key=attrgetter("written_version"))
-            for start in range(0, len(pages), _TEXTS_AT_ONCE):
-                some = pages[start : start + _TEXTS_AT_ONCE]
-                bodies = self.vault.open_all([page.bodies[FULL] or "" for page in some])
-                for page in some:
-                    text = _text(page.bodies[FULL], bodies)
-                    self._retrieval.put(page.number, text, page.page_type, page.author)
-        return self._retrieval
-
-    def _retrieve(self, state: State) -> tuple[str, ...]:
-        """Pages that match what the user and the model said last, best first."""
-        return self._retrieving(state).best(state.profile.top_k)
-
-    def _close_retriever(self) -> None:
-        if self._retrieval is not None:
-            self._retrieval.close()
-        self._retrieval = None
-
     def search(self, query: str, limit: int) -> tuple[str, ...]:
         """The pages of the session that match any word of a query, best first, erased ones left out."""
         with self.lock:
-            state = self.state
-            found = self._retrieving(state).search(query, limit)
-            return tuple(page_id for page_id in found if not state.pages[page_id].redacted)
+            return self._index.search(self.state, query, limit)
 
     def close(self) -> None:
         """Release what is held in memory."""
         with self.lock:
-            self._close_retriever()
+            self._index.close()
             self.refresh()
-
-
-_TEXTS_AT_ONCE: Final = 256
-"""Texts of pages that are read at once to be indexed."""
 
 
 def _keeps_full_only(state: State) -> bool:
@@ -550,56 +463,8 @@ def _keeps_full_only(state: State) -> bool:
     return state.as_recorded and state.opened is not None and not state.opened.levels
 
 
-def _text(commitment: str | None, bodies: Mapping[str, bytes]) -> str:
-    """The text behind a commitment, for retrieval; nothing that anyone says leads to an erased one."""
-    if not commitment:
-        return ""
-    return decode_text(bodies[commitment]) if commitment in bodies else f"[erased {commitment}]"
-
-
 _DURABLE = (e.BoundaryReached, e.SessionClosed)
 """Inputs after which a commit must survive a power cut."""
-
-
-def _group(fresh: Sequence[NewEvent], key: str) -> tuple[e.Event, ...]:
-    """The input under `key` among events that are about to be appended, and its decisions."""
-    start = next(place for place, new in enumerate(fresh) if new.idempotency_key == key)
-    rest = takewhile(lambda new: new.data.TYPE in _DECISION_TYPES, fresh[start + 1 :])
-    return (fresh[start].data, *(new.data for new in rest))
-
-
-_DECISION_TYPES = frozenset(name for name, kind in e.KINDS.items() if kind == "decision")
-
-
-def same_content(recorded: e.Event, sent: e.Input) -> bool:
-    """Tell whether an input says the same again: apart from ids and ordinals that we mint, and what the edge adds."""
-    content = _CONTENT.get(type(sent))
-    if content is None or type(recorded) is not type(sent):
-        return recorded == sent
-    return content(recorded) == content(sent)
-
-
-def _page_content(page: e.PageWritten) -> tuple[object, ...]:
-    named = page.source if page.origin.kind is not OriginKind.TOOL_CALL else None  # else after its call
-    return page.page_type, page.author, page.scope, page.active, named, page.levels[0].body
-
-
-def _update_content(staged: e.UpdateStaged) -> tuple[object, ...]:
-    facts = staged.facts
-    return facts.field, facts.op, facts.value, facts.scope, facts.evidence, facts.base_version, facts.replaces
-
-
-_CONTENT: Final[Mapping[type[e.Event], Callable[[Any], tuple[object, ...]]]] = {
-    e.PageWritten: _page_content,
-    e.ToolCalled: lambda called: (called.tool, called.name, called.arguments),
-    e.ToolReturned: lambda ended: (ended.call, ended.status, ended.size_bytes, ended.result, ended.validator),
-    e.ModelResponded: lambda said: (said.needs, said.input_tokens, said.cached_tokens, said.output_tokens),
-    e.TurnBegan: lambda turn: (turn.hints, turn.fixed_tokens),
-    e.BoundaryReached: lambda reached: (reached.boundary, reached.trigger, reached.pages),
-    e.UpdateStaged: _update_content,
-    e.RecallAnswered: lambda answer: (answer.outcome, answer.query, len(answer.pages), answer.needs),
-}
-"""Input class → what its sender said; inputs of other classes are compared whole."""
 
 
 def cause_of(state: State, data: e.Input) -> int | None:

@@ -10,7 +10,8 @@ is the interval since one of its holders last entered, tokens × turns are what 
 leave together goes to the smallest intervals first.
 
 Both relax, never tighten: a page that several needs of a turn could be met by costs each of them its share only,
-and every holder of a need counts as having entered by it.
+and every holder of a need counts as having entered by it. Of messages what groups cost beside their pages is left
+out, and what was just written need not come.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import attrs
 from msgspec.structs import replace
 
 from clawvm_es.core.evolve import apply
+from clawvm_es.core.groups import dues_of
 from clawvm_es.core.pages import kept_at_or_above
 from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.core.state import Page, State
@@ -123,7 +125,9 @@ def bounds(workload: Workload, budget_tokens: int) -> Bounds:
 def _left(state: State, turn: e.TurnBegan, named: Mapping[str, None]) -> _Turn:
     """Return what phase 1 of the selector leaves at least; `named` are pages that may arrive beside those that do."""
     assert state.opened is not None
-    rest = max(state.budget_tokens - turn.fixed_tokens, 0)
+    dues = dues_of(state)
+    always = dues.always if dues is not None else 0
+    rest = max(state.budget_tokens - turn.fixed_tokens - always, 0)
     if state.opened.directory_tokens + state.required_tokens <= rest:
         rest -= state.opened.directory_tokens
     held: dict[str, int] = {}
@@ -137,7 +141,7 @@ def _left(state: State, turn: e.TurnBegan, named: Mapping[str, None]) -> _Turn:
         for page_id in (*state.arrivals, *named)
         if page_id not in state.required and state.holdable(state.pages[page_id])
     }
-    if sum(lowest.values()) <= rest:  # then all of them come at that level or above
+    if dues is None and sum(lowest.values()) <= rest:  # then all of them come at that level or above
         arrived = {page_id: tokens for page_id, tokens in lowest.items() if page_id in state.arrivals}
         held.update(arrived)
         rest -= sum(arrived.values())

@@ -21,6 +21,7 @@ from clawvm_es.evaluation.stress import stress
 from clawvm_es.evaluation.tasks import tasks
 from clawvm_es.evaluation.tier2 import BUDGETS, tier2
 from clawvm_es.evaluation.weights import weights
+from clawvm_es.evaluation.workload import RENDERERS
 
 ALL: Final = "all"
 REAL: Final = "real"
@@ -30,6 +31,8 @@ REAL: Final = "real"
 class Settings:
     """Choice of what is evaluated: parts by name, a folder of recorded sessions, tokens charged to each turn.
 
+    `renderers` make the prompts of recorded sessions; none named: messages and frames, each apart.
+
     Raises `UsageError` for what is not known, `UnreadableInput` where there is no such folder.
     """
 
@@ -37,6 +40,7 @@ class Settings:
     traces: Path | None = None
     fixed_tokens: int = 0
     choice: Choice = WHOLE
+    renderers: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         for name in self.parts:
@@ -44,6 +48,9 @@ class Settings:
                 raise UsageError(f"unknown part {name!r}", hint=f"one of {', '.join(PARTS)}, {ALL}")
         if self.fixed_tokens < 0:
             raise UsageError(f"{self.fixed_tokens} fixed tokens: must be at least 0")
+        for name in self.renderers:
+            if name not in RENDERERS:
+                raise UsageError(f"unknown renderer {name!r}", hint=f"one of {', '.join(RENDERERS)}")
         self._check_choice()
         if self.parts == (REAL,) and self.traces is None:
             raise UsageError("the real part needs recorded sessions", hint="name their folder with --traces DIR")
@@ -71,6 +78,7 @@ class Settings:
             "budgets": its.budgets != WHOLE.budgets,
             "seed": its.seed != WHOLE.seed,
             "fixed tokens": self.fixed_tokens != 0,
+            "renderers": bool(self.renderers),
         }
 
     @property
@@ -104,6 +112,7 @@ class Settings:
             "budgets": list(its.budgets) or "all",
             "seed": its.seed,
             "fixed tokens": self.fixed_tokens,
+            "renderers": [name for name in RENDERERS if name in (self.renderers or RENDERERS)],
         }
 
 
@@ -151,8 +160,8 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
         ),
         REAL: Part(
             "Recorded sessions at real budgets: misses and uncached tokens beside offline bounds, with intervals.",
-            lambda its, sessions: real.experiment(sessions, its.fixed_tokens, its.choice),
-            ("policies", "budgets", "fixed tokens"),
+            lambda its, sessions: real.experiment(sessions, its.fixed_tokens, its.choice, its.renderers),
+            ("policies", "budgets", "fixed tokens", "renderers"),
             tuple(sorted({budget for budgets in real.BUDGETS.values() for budget in budgets})),
         ),
         "overhead": Part("Time and memory of the policy engine for each turn.", lambda *_: overhead()),

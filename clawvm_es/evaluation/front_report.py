@@ -20,11 +20,12 @@ from clawvm_es.evaluation.front import (
     timed,
 )
 from clawvm_es.evaluation.harness import LISTS
-from clawvm_es.evaluation.real_kinds import TITLES, Kind
+from clawvm_es.evaluation.real_kinds import Kind
 from clawvm_es.evaluation.split import below_home
 from clawvm_es.evaluation.statistics import percent, tenths
 from clawvm_es.evaluation.timing import bound_permille
 from clawvm_es.evaluation.verdict import ALL, CANDIDATE, Measured, at
+from clawvm_es.evaluation.workload import MESSAGES
 from clawvm_es.prices import named
 
 NONE: Final = "–"
@@ -53,7 +54,7 @@ def picture(kind: Kind) -> Front:
         found = [(budget, beside(at(kind.rows, budget), policy)) for budget in budgets]
         points[policy] = tuple([_point(budget, its) for budget, its in found if its.shares[DEFAULT_LIST]])
     return Front(
-        f"{TITLES[kind.name]}: what a policy costs and loses beside the harness",
+        f"{kind.title}: what a policy costs and loses beside the harness",
         points,
         f"cost, % of the harness's at {DEFAULT_LIST}",
         "needed pages not in the prompt",
@@ -91,7 +92,7 @@ def _headline(kind: Kind) -> Table:
         more = NONE if arm == HARNESS else f"{its.more}{' *' if its.more.excludes_zero else ''}"
         lines.append((arm, *shares, its.misses, more, _mean(its.epochs, len(rows)), its.rules, its.pressure))
     return Table(
-        f"{TITLES[kind.name]} beside the harness at {headline(kind):,} tokens: {population(rows, origins(rows))}",
+        f"{kind.title} beside the harness at {headline(kind):,} tokens: {population(rows, origins(rows))}",
         (
             "arm",
             *(f"cost at {name}, % of the harness's" for name in LISTS),
@@ -103,10 +104,22 @@ def _headline(kind: Kind) -> Table:
         ),
         tuple(lines),
         "Costs are ratios of sums over sessions, with 95 % intervals over sessions; * marks differences whose "
-        "interval excludes 0. Prompts hold pages alone on both sides: no arguments, no thoughts, no system prompt. A "
-        "miss costs one more round trip. An epoch of the harness is a context that a cut began. With the arguments "
-        f"of its calls the harness's own prompts cost {percent(_with_arguments(rows))} of that. "
-        + " ".join(f"{name}: {_charges(name)}." for name in LISTS),
+        f"interval excludes 0. {_counted(kind, rows)} A miss costs one more round trip. An epoch of the harness is "
+        "a context that a cut began. " + " ".join(f"{name}: {_charges(name)}." for name in LISTS),
+    )
+
+
+def _counted(kind: Kind, rows: Sequence[Measured]) -> str:
+    """Parts of a prompt that are counted on both sides."""
+    if kind.renderer == MESSAGES:
+        return (
+            "Prompts are messages on both sides: roles, ids, framing and the arguments of calls are counted by the "
+            "same counter, thoughts and system prompt on neither. The harness sends arguments in full until a cut; "
+            "policies do in the exchange that is still open, which stands exact, and stubs of long ones before it."
+        )
+    return (
+        "Prompts hold pages alone on both sides: no arguments, no thoughts, no system prompt. With the arguments of "
+        f"its calls the harness's own prompts cost {percent(_with_arguments(rows))} of that."
     )
 
 
@@ -140,7 +153,7 @@ def _populations(kind: Kind) -> Table:
         lines.append((_ALL_TITLE if name == ALL else name, str(population(rows, origins(rows))), own.misses, *cells))
     heads = [head for arm in arms for head in (f"{arm}: cost", f"{arm}: misses (beyond the harness)")]
     return Table(
-        f"{TITLES[kind.name]}: on whom, at {headline(kind):,} tokens and {DEFAULT_LIST}",
+        f"{kind.title}: on whom, at {headline(kind):,} tokens and {DEFAULT_LIST}",
         ("sessions", "how many", "misses of the harness", *heads),
         tuple(lines),
         f"“{KEPT_WHOLE}”: the harness had every page to the end, so that it lost nothing and every miss is one more.",
@@ -164,7 +177,7 @@ def _budgets(kind: Kind) -> Table:
     own = [f"100.0 % · {beside(at(kind.rows, budget), HARNESS).misses}" for budget in kind.budgets]
     lines.append((HARNESS, *own))
     return Table(
-        f"{TITLES[kind.name]}: cost beside the harness's · misses, by budget",
+        f"{kind.title}: cost beside the harness's · misses, by budget",
         ("policy", *(f"{budget:,}" for budget in kind.budgets)),
         tuple(lines),
         "The points of the picture. The harness has no budget: its figures are those of the sessions that count.",
@@ -179,7 +192,7 @@ def _dropped(kind: Kind) -> Table:
         its = beside(rows, arm)
         lines.append((arm, its.misses - its.dropped, its.dropped))
     return Table(
-        f"{TITLES[kind.name]}: needs whose pages the harness had all dropped, apart, at {headline(kind):,} tokens",
+        f"{kind.title}: needs whose pages the harness had all dropped, apart, at {headline(kind):,} tokens",
         ("arm", f"misses of the other {needs - gone:,} needs", f"misses of those {gone:,}"),
         tuple(lines),
         "Of those the agent used a text that no page in its context held any more: it may have had it from a "
@@ -194,7 +207,7 @@ def _timing(kind: Kind) -> Table:
         if its is not None:
             lines.append((budget, percent(its.pooled), percent(its.worst), percent(bound_permille(CLAWVM))))
     return Table(
-        f"{TITLES[kind.name]}: timing of epochs, cost over the offline optimum at the same mark",
+        f"{kind.title}: timing of epochs, cost over the offline optimum at the same mark",
         ("budget", "the rule, pooled", "worst session", "at most, (1+α)/min(1,α)"),
         tuple(lines),
         "By dynamic programming over the turns at which an epoch begins, in a model of cost alone: what is selected "
@@ -219,7 +232,7 @@ def _windows(kind: Kind) -> Iterator[Table]:
         for row in rows
     ]
     yield Table(
-        f"{TITLES[kind.name]}: the default budget fits a window of {WINDOW_DEFAULT:,} on {len(fits)} of {len(rows)} "
+        f"{kind.title}: the default budget fits a window of {WINDOW_DEFAULT:,} on {len(fits)} of {len(rows)} "
         "sessions that have usage",
         ("session", "answers", "provider ÷ ours", "default budget", "for what is not recorded", "provider's count"),
         tuple(lines),
@@ -238,7 +251,7 @@ def in_short(kind: Kind) -> str:
     arm = CANDIDATE if CANDIDATE in kind.policies else kind.policies[0]
     its, own = beside(rows, arm), beside(rows, HARNESS)
     return (
-        f"{TITLES[kind.name].lower()} at {headline(kind):,} tokens: {arm} costs {_told(its)} of what the harness "
+        f"{kind.title.lower()} at {headline(kind):,} tokens: {arm} costs {_told(its)} of what the harness "
         f"does at {DEFAULT_LIST}, and misses {its.misses} needs where the harness missed {own.misses} ({its.more}); "
         f"{population(rows, origins(rows))}"
     )

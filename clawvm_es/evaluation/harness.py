@@ -1,7 +1,8 @@
 """The recorded harness as an arm of its own: what it lost, and what its prompts cost.
 
-It has no budget, so that it runs once a session. Its prompts are counted by their pages alone, as those of policies
-whose prompts hold neither arguments nor thoughts, and beside that with its calls' arguments.
+It has no budget, so that it runs once a session and renderer. Its prompts are counted as those of the policies
+beside it: as messages with the framing and the arguments of its calls; in frames by their pages alone, and beside
+that with the arguments. Thoughts are on no side.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from clawvm_es.evaluation.cells import Result
 from clawvm_es.evaluation.policies import HARNESS
 from clawvm_es.evaluation.run import Outcome, run, steps
 from clawvm_es.evaluation.sessions import workload
-from clawvm_es.evaluation.workload import Workload
+from clawvm_es.evaluation.workload import MESSAGES, Workload
 from clawvm_es.history.harness import pages_alone
 from clawvm_es.model import events as e
 
@@ -28,8 +29,8 @@ LISTS: Final = ("anthropic-5m", "anthropic-1h", "openai")
 def measure_harness(kept: str, fixed_tokens: int = 0) -> Result:
     """Outcome of the recorded harness on one session, each prompt charged for a fixed region."""
     its = workload(kept)
-    found = run(pages_only(its), HARNESS, 0, fixed_tokens=fixed_tokens or None)
     whole = run(without_thoughts(its), HARNESS, 0, fixed_tokens=fixed_tokens or None)
+    found = whole if its.renderer == MESSAGES else run(pages_only(its), HARNESS, 0, fixed_tokens=fixed_tokens or None)
     figures = found.figures
     return {
         "turns": figures.turns,

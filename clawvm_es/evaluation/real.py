@@ -1,13 +1,14 @@
 """Policies beside bounds on recorded sessions: what each session comes to at each budget, under every policy.
 
-A coding session counts with so many turns and tokens of pages, at every budget; a chat, which is shorter than that,
-at a budget that its pages exceed. The recorded harness runs once a session. The section that is read off the cells is
-`real_report`'s; what is claimed in it is `verdict`'s and `front`'s.
+A coding session counts with so many turns and tokens of pages, at every budget and under both renderers; a chat,
+which is shorter than that, in frames at a budget that its pages exceed. The recorded harness runs once a session and
+renderer. The section that is read off the cells is `real_report`'s; what is claimed in it is `verdict`'s and
+`front`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -19,7 +20,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.evaluation.bounds import bounds
 from clawvm_es.evaluation.cells import Cell, Experiment, Result, Results, Section
 from clawvm_es.evaluation.choice import WHOLE, Choice
-from clawvm_es.evaluation.harness import LISTS, measure_harness, outcome_of
+from clawvm_es.evaluation.harness import LISTS, measure_harness, outcome_of, without_thoughts
 from clawvm_es.evaluation.policies import POLICIES, Policy
 from clawvm_es.evaluation.real_report import section
 from clawvm_es.evaluation.run import run
@@ -27,7 +28,7 @@ from clawvm_es.evaluation.sessions import CHAT, CODING, Found, Sessions, workloa
 from clawvm_es.evaluation.split import side
 from clawvm_es.evaluation.timing import arrivals_of, timing
 from clawvm_es.evaluation.verdict import BASE, CANDIDATE, Measured
-from clawvm_es.evaluation.workload import NeedAt, Workload, needs_of
+from clawvm_es.evaluation.workload import MESSAGES, RENDERERS, NeedAt, Workload, needs_of
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Need
 from clawvm_es.model.pages import Fidelity
@@ -39,6 +40,8 @@ BUDGETS: Final[Mapping[str, tuple[int, ...]]] = MappingProxyType(
     }
 )
 """Tokens of one prompt, by kind of session; 64k and 128k only to see misses vanish."""
+MESSAGES_LEAST: Final = 16_000
+"""Smallest budget of messages: the exchange that is still open leaves smaller ones no choice."""
 TURNS_LEAST: Final = 25
 PAGE_TOKENS_LEAST: Final = 16_000
 """A coding session counts with so many turns and tokens of pages, whatever the budget."""
@@ -46,11 +49,13 @@ FULL_ONLY: Final = (BASE, CANDIDATE)
 """Policies that also run where pages have no level below full, to see what levels are worth."""
 
 
-def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE) -> Experiment:
+def experiment(
+    sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE, renderers: Collection[str] = ()
+) -> Experiment:
     """Every session that counts at every budget, each turn charged for `fixed_tokens` more than recorded.
 
     `lru` is always among the policies: the others are compared with it.
-    Raises `UsageError` for a negative number of fixed tokens.
+    With `renderers`, only under these. Raises `UsageError` for a negative number of fixed tokens.
     """
     if fixed_tokens < 0:
         raise UsageError(f"fixed region of {fixed_tokens} tokens: must not be negative")
@@ -58,8 +63,8 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE
     placed = {
         _key(found, budget, fixed_tokens): (found, budget)
         for found in sessions.found
-        for budget in choice.budgets_of(BUDGETS[found.kind])
-        if counts(found, budget)
+        for budget in choice.budgets_of(budgets_of(found))
+        if counts(found, budget) and found.renderer in (renderers or RENDERERS)
     }
     harnesses = {_key(found, 0, fixed_tokens): found for found, _ in placed.values()}
     cells = [
@@ -89,6 +94,12 @@ def experiment(sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE
     return Experiment("real", cells, read_off)
 
 
+def budgets_of(found: Found) -> tuple[int, ...]:
+    """The budgets at which a session is measured."""
+    least = MESSAGES_LEAST if found.renderer == MESSAGES else 0
+    return tuple([budget for budget in BUDGETS[found.kind] if budget >= least])
+
+
 def counts(found: Found, budget: int) -> bool:
     """Tell whether a session counts at a budget; a coding session counts at all of them, or at none."""
     if found.kind == CODING:
@@ -99,12 +110,12 @@ def counts(found: Found, budget: int) -> bool:
 def _key(found: Found, budget: int, fixed_tokens: int) -> str:
     """With a digest of the inputs: a session that was recorded further is another cell."""
     fixed = f"+{fixed_tokens}" if fixed_tokens else ""
-    return f"{found.kind}/{found.name}/{found.digest[:12]}/{budget or 'harness'}{fixed}"
+    return f"{found.kind}/{found.renderer}/{found.name}/{found.digest[:12]}/{budget or 'harness'}{fixed}"
 
 
 def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[str] = tuple(POLICIES)) -> Result:
     """One session at one budget: its needs, bounds, and what each policy comes to."""
-    its = charged(workload(kept), fixed_tokens)
+    its = charged(without_thoughts(workload(kept)), fixed_tokens)
     needs = list(its.all_needs())
     dropped = outcome_of(kept).unmet
     below = bounds(its, budget_tokens)

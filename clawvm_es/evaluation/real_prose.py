@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from clawvm_es.evaluation.policies import Policy
-from clawvm_es.evaluation.real_kinds import TITLES, Kind
+from clawvm_es.evaluation.real_kinds import Kind
 from clawvm_es.evaluation.sessions import Sessions
 from clawvm_es.evaluation.split import HELD_OUT
 from clawvm_es.evaluation.statistics import RESAMPLES, percent
@@ -89,7 +89,7 @@ def _times(permille: int) -> str:
 
 def _goal_told(kind: Kind) -> str:
     """Tell whether the goal holds on the part held out, in a sentence for each thing it asks."""
-    title = TITLES[kind.name]
+    title = kind.title
     if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
         return f"{title}: no held-out session counts at any budget, so nothing is said of the goal."
     verdict = kind.verdicts[HELD_OUT][CANDIDATE]
@@ -149,7 +149,7 @@ def _outside_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
         else ""
     )
     yield (
-        f"{TITLES[kind.name]}: policies that hold no floors miss less than {BASE}, held out and pooled: {told}. They "
+        f"{kind.title}: policies that hold no floors miss less than {BASE}, held out and pooled: {told}. They "
         f"use the room that rules and plans take, and let those go: their faults say how often.{room}"
     )
 
@@ -170,7 +170,7 @@ def _price_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
         return
     name = min(shares, key=lambda name: shares[name])
     yield (
-        f"{TITLES[kind.name]}: the fewest uncached tokens, held out and pooled, are those of {name}: "
+        f"{kind.title}: the fewest uncached tokens, held out and pooled, are those of {name}: "
         f"{percent(shares[name])} of {BASE}'s at {verdicts[name].pooled} misses; {CANDIDATE}: {percent(own)} at "
         f"{verdicts[CANDIDATE].pooled}. Which is cheaper depends on what a round trip costs."
     )
@@ -178,7 +178,7 @@ def _price_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
 
 def _unrecorded(sessions: Sessions, fixed_tokens: int) -> Iterator[str]:
     by_format: dict[str, list[int]] = {}
-    for found in sessions.found:
+    for found in sessions.each:
         if found.first_call_tokens and found.name == found.session:
             by_format.setdefault(found.format, []).append(found.first_call_tokens)
     told = [f"{name} {min(tokens):,} to {max(tokens):,}" for name, tokens in sorted(by_format.items())]

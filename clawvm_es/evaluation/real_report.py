@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, Final
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from clawvm_es.evaluation import front_report
 from clawvm_es.evaluation.cells import Chart, Section, Table
 from clawvm_es.evaluation.policies import Policy
-from clawvm_es.evaluation.real_kinds import TITLES, Kind, measured
+from clawvm_es.evaluation.real_kinds import Kind, measured
 from clawvm_es.evaluation.real_prose import paragraphs
 from clawvm_es.evaluation.sessions import CHAT, CODING, KINDS, Sessions
 from clawvm_es.evaluation.split import HELD_OUT, TUNE, split_file
@@ -32,11 +33,12 @@ from clawvm_es.evaluation.verdict import (
     total,
     verdict_data,
 )
+from clawvm_es.evaluation.workload import RENDERERS
 
 PART_TITLES: Final[Mapping[str, str]] = {HELD_OUT: "held out", TUNE: "tuned on", ALL: "all"}
 BOUNDS: Final = ("fit", "demand")
 COUNTS: Final[Mapping[str, str]] = {
-    CODING: "A session counts with at least 25 turns and 16,000 tokens of pages, whatever the budget.",
+    CODING: "A session counts with at least 25 turns and 16,000 tokens of pages (in frames), whatever the budget.",
     CHAT: "A session counts at a budget that its pages exceed.",
 }
 """By kind, when a session counts."""
@@ -47,7 +49,9 @@ NONE: Final = "–"
 def section(sessions: Sessions, rows: Sequence[Measured], policies: Sequence[Policy], fixed_tokens: int) -> Section:
     """Report on the policies over recorded sessions, compared with `lru`."""
     names = [policy.name for policy in policies]
-    kinds = [measured(name, rows, names) for name in KINDS if any(row.found.kind == name for row in rows)]
+    kinds = [
+        found for name, renderer in product(KINDS, RENDERERS) if (found := measured(name, rows, names, renderer)).rows
+    ]
     return Section(
         "real",
         "Recorded sessions",
@@ -83,7 +87,7 @@ def _tables(kind: Kind) -> Iterator[Table]:
 
 
 def _title(kind: Kind, what: str, name: str = "") -> str:
-    return f"{TITLES[kind.name]}: {what}" + (f" ({PART_TITLES[name]})" if name else "")
+    return f"{kind.title}: {what}" + (f" ({PART_TITLES[name]})" if name else "")
 
 
 def _columns(kind: Kind, *others: str) -> tuple[str, ...]:
@@ -272,11 +276,11 @@ def _charts(kind: Kind) -> Iterator[Chart]:
 def _data(sessions: Sessions, kinds: Sequence[Kind], fixed_tokens: int) -> Mapping[str, Any]:
     return {
         "fixed_tokens": fixed_tokens,
-        "sessions": len(sessions.found),
+        "sessions": len(sessions.each),
         "unread": dict(sorted(sessions.unread.items())),
         "twins": dict(sorted(sessions.twins.items())),
         "split": split_file()["rule"],
-        "kinds": {kind.name: _kind_data(kind) for kind in kinds},
+        "kinds": {f"{kind.name}/{kind.renderer}": _kind_data(kind) for kind in kinds},
     }
 
 

@@ -20,10 +20,10 @@ import attrs
 
 from clawvm_es.errors import ClawVMError, UnreadableInput
 from clawvm_es.evaluation.split import origin
-from clawvm_es.evaluation.workload import Workload, from_recording
+from clawvm_es.evaluation.workload import FRAMES, MESSAGES, Workload, from_recording
 from clawvm_es.files import write_whole
 from clawvm_es.fleet.processes import as_done
-from clawvm_es.importers import openai_chat, read
+from clawvm_es.importers import Recording, openai_chat, read
 from clawvm_es.model import events as e
 from clawvm_es.representations.counter import counter
 
@@ -56,7 +56,8 @@ class Found:
 
     `digest` is of its inputs. `first_call_tokens` is what the provider counted of the first model call, less what
     stood in the recording by then: context that was never recorded; 0 where nothing was told. `origin` is what it
-    shares with other sessions: the checkout, or the task.
+    shares with other sessions: the checkout, or the task. `renderer` tells how the workload's tokens are counted;
+    `page_tokens` are those in frames all the same, so that the same sessions count under every renderer.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Found:
     inputs: int
     page_tokens: int
     first_call_tokens: int
+    renderer: str = FRAMES
 
     @property
     def kind(self) -> str:
@@ -84,11 +86,19 @@ class Found:
 
 @attrs.frozen
 class Sessions:
-    """Content of a folder: the sessions, why other files were not read, and twins with the file that counts."""
+    """Content of a folder: the sessions, why other files were not read, and twins with the file that counts.
+
+    A coding session is there once for each renderer, a chat in frames alone.
+    """
 
     found: tuple[Found, ...]
     unread: Mapping[str, str]
     twins: Mapping[str, str]
+
+    @property
+    def each(self) -> tuple[Found, ...]:
+        """Every session once, whatever the renderers."""
+        return tuple({found.name: found for found in reversed(self.found)}.values())[::-1]
 
 
 def load(folder: Path, kept: Path, workers: int = 1, progress: Progress | None = None) -> Sessions:
@@ -137,12 +147,12 @@ def _rows(files: Sequence[Path], kept: Path, workers: int) -> Iterator[tuple[Pat
 
 
 def _without_twins(rows: Mapping[str, Mapping[str, Any]]) -> Sessions:
-    found: dict[str, Found] = {}
+    found: dict[tuple[str, str], Found] = {}
     twins: dict[str, str] = {}
     for source, row in rows.items():
         for fields in row.get("sessions", ()):
             session = Found(source=source, **fields)
-            first = found.setdefault(session.name, session)
+            first = found.setdefault((session.name, session.renderer), session)
             if first is not session:
                 twins[f"{source}: {session.name}"] = first.source
     unread = {source: row["unread"] for source, row in rows.items() if "unread" in row}
@@ -178,14 +188,24 @@ def _read(path: Path, kept: Path, name: str) -> Mapping[str, Any]:
         recordings = read(path)
         origins = {recording.session_id: origin(recording) for recording in recordings if recording.linked_to is None}
         for number, recording in enumerate(recordings):
-            workload = from_recording(recording, counter(COUNTER))
-            target = kept / f"{name}-{number}.pickle"
-            write_whole(target, [pickle.dumps(workload, protocol=5)])
             origin_of = origins.get(recording.linked_to or "") or origin(recording)
-            sessions.append({**_fields(workload, target), "origin": origin_of})
+            framed = 0
+            for renderer in _renderers(recording):
+                workload = from_recording(recording, counter(COUNTER), renderer=renderer)
+                target = kept / f"{name}-{number}-{workload.renderer}.pickle"
+                write_whole(target, [pickle.dumps(workload, protocol=5)])
+                framed = framed or workload.page_tokens
+                sessions.append({**_fields(workload, target), "origin": origin_of, "page_tokens": framed})
     except ClawVMError as error:
         return {"unread": error.message.removeprefix(f"{path}: ")}
     return {"sessions": sessions}
+
+
+def _renderers(recording: Recording) -> tuple[str, ...]:
+    """The renderers that a recording is counted by, frames first; a trace has its own."""
+    if recording.opened is not None or recording.format == openai_chat.NAME:
+        return (FRAMES,)
+    return FRAMES, MESSAGES
 
 
 def _fields(workload: Workload, kept: Path) -> Mapping[str, Any]:
@@ -197,8 +217,8 @@ def _fields(workload: Workload, kept: Path) -> Mapping[str, Any]:
         "turns": workload.turns,
         "needs": sum(1 for _ in workload.all_needs()),
         "inputs": len(workload.inputs),
-        "page_tokens": workload.page_tokens,
         "first_call_tokens": _first_call(workload),
+        "renderer": workload.renderer,
     }
 
 

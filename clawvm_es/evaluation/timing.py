@@ -21,7 +21,7 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.evaluation.workload import Workload
+from clawvm_es.evaluation.workload import MESSAGES, Workload
 from clawvm_es.model import events as e
 from clawvm_es.model.profile import Profile
 
@@ -45,10 +45,11 @@ class Timing:
 
 
 def arrivals_of(workload: Workload) -> tuple[Arrived, ...]:
-    """For each turn of a session what was written in full since the turn before."""
+    """For each turn of a session what was written in full since the turn before, of messages with arguments."""
+    counted = (e.PageWritten, e.ToolCalled) if workload.renderer == MESSAGES else (e.PageWritten,)
     found, tokens = list[Arrived](), 0
     for data in workload.inputs:
-        if isinstance(data, e.PageWritten):
+        if isinstance(data, counted) and data.levels:
             tokens += data.levels[0].tokens
         elif isinstance(data, e.TurnBegan):
             found.append(Arrived(tokens, data.idle_s))

@@ -1,6 +1,9 @@
 """A session as the evaluation runs it: its inputs, the needs that ride on them, and what a retriever finds.
 
-No policy stands in it: the same workload is decided under every policy and budget.
+No policy stands in it: the same workload is decided under every policy and budget. Its tokens are those of one
+renderer, which makes the prompts of every arm, the recorded harness's among them.
+
+LAW-WORKLOAD-1: a recorded session has the same needs, with the same holders, under every renderer.
 """
 
 from __future__ import annotations
@@ -8,11 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 from msgspec.structs import replace
 
+from clawvm_es.core.groups import PREFIX
 from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.importers import Recording, commands
@@ -29,6 +34,10 @@ RETRIEVED_MAX: Final = 8
 """Pages that a retriever finds for a turn, at most."""
 SEED: Final = 1
 """Salts follow from it, so that a workload is the same on every machine."""
+FRAMES: Final = "frames"
+MESSAGES: Final = "messages"
+RENDERERS: Final[Mapping[str, str]] = MappingProxyType({MESSAGES: "messages/1:anthropic", FRAMES: ""})
+"""Renderers by the name that the evaluation gives them: of messages, whose prompts hold arguments too, one shape."""
 
 
 @attrs.frozen
@@ -78,6 +87,11 @@ class Workload:
         """Model calls."""
         return len(self.retrieved)
 
+    @property
+    def renderer(self) -> str:
+        """One of `RENDERERS`."""
+        return MESSAGES if self.opened.renderer.startswith(PREFIX) else FRAMES
+
     def all_needs(self) -> Iterator[NeedAt]:
         """Every need, in the order in which they occur."""
         for found in self.needs:
@@ -90,12 +104,17 @@ class Workload:
         return sum(sizes.values())
 
 
-def from_recording(recording: Recording, counter: TokenCounter, family: str = "") -> Workload:
-    """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go."""
+def from_recording(recording: Recording, counter: TokenCounter, family: str = "", renderer: str = FRAMES) -> Workload:
+    """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go.
+
+    Its tokens are counted as the renderer sends them; a trace holds its own counts and keeps its renderer.
+    """
     opened = opening(recording, counter.name)
+    if recording.opened is None:
+        opened = replace(opened, renderer=RENDERERS[renderer])
     tally: Counter[str] = Counter()
     with closing(open_log("memory:", reproducible=True)) as log:
-        edge = Edge(log.vault(recording.session_id, SEED), counter)
+        edge = Edge(log.vault(recording.session_id, SEED), counter, renderer=opened.renderer)
         inputs = tuple(_timed(commands(recording, edge, opened, tally)))[1:]
         retrieved = tuple(_retrieved(inputs, edge))
     skipped = {**recording.skipped, **tally}

@@ -6,19 +6,23 @@ event that committed it; those of a page are its contents, gapless from 1, each 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
 import attrs
 
-from clawvm_es.core.evolve import apply
-from clawvm_es.core.state import Page, State, Update
+from clawvm_es.core.state import State, Update
 from clawvm_es.engine.updates import field_names
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, require_session
-from clawvm_es.journal.lineage import event_at, read_session
+from clawvm_es.history.places import state_at
+from clawvm_es.history.spans import Spans
+from clawvm_es.journal.lineage import Line
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import FaultType, Op, RejectReason, UpdateFacts
+from clawvm_es.model.facts import FaultType, Op, RejectReason
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.observe.edge import decode
+from clawvm_es.projections import Snapshot, snapshot
 
 
 @attrs.frozen
@@ -89,49 +93,64 @@ class Blame:
 
 
 @attrs.define
-class _Staged:
-    """An update as it was staged, with the page that it names as evidence as that page was then."""
-
-    row: Recorded
-    page: Page | None
-    settled: Recorded | None = None
-
-
-@attrs.define
 class _Story:
-    """One pass over a session: its pages' contents, what happened to them, and its updates."""
+    """The events about one page, or about the updates of one field, up to the place that `state` is of."""
 
     log: EventLog
     session_id: str
-    state: State = attrs.field(factory=State)
-    contents: list[tuple[Recorded, int]] = attrs.field(factory=list)  # of the page asked about, content version
-    marks: list[tuple[Recorded, str]] = attrs.field(factory=list)
-    staged: dict[int, _Staged] = attrs.field(factory=dict)
+    state: State
+    spans: Spans
+    line: Line
+    _pages: dict[str, list[Recorded]] = attrs.field(factory=dict)
 
-    def read(self, subject: str, upto: int | None) -> _Story:
-        """Fold the session up to a version; return self."""
-        for row in read_session(self.log, self.session_id, upto=upto):
-            apply(self.state, row.data)
-            self._note(subject, row)
-        return self
+    @classmethod
+    def upto(cls, log: EventLog, view: Snapshot, session_id: str, version: int) -> _Story:
+        """The story of a session up to a version; the read models are of a later place."""
+        state, spans = state_at(log, session_id, version), Spans.of(view, log, session_id)
+        return cls(log, session_id, state, spans, Line(log, session_id))
 
-    def _note(self, subject: str, row: Recorded) -> None:
-        data = row.data
-        if isinstance(data, e.PageWritten) and data.page_id == subject:
-            self.contents.append((row, self.state.pages[subject].content_version))
-        elif (what := _mark(subject, data)) is not None:
-            self.marks.append((row, what))
-        elif isinstance(data, e.UpdateStaged):
-            self._stage(row, data.update, data.facts)
-        elif isinstance(data, e.BoundaryReached):
-            first = len(self.state.updates) - len(data.staged) + 1
-            for number, staged in enumerate(data.staged, first):
-                self._stage(row, number, staged.update)
-        elif isinstance(data, e.UpdateCommitted | e.UpdateRejected):
-            self.staged[data.update].settled = row
+    def page(self, page_id: str) -> Iterator[Recorded]:
+        """The events that wrote or marked a page."""
+        span = self.spans.page(page_id)
+        if span is not None:
+            last = min(max(span.written, span.marked), self.state.version)
+            yield from self.line.read(span.first - 1, last)
 
-    def _stage(self, row: Recorded, number: int, facts: UpdateFacts) -> None:
-        self.staged[number] = _Staged(row, self.state.pages.get(facts.evidence.page_id or ""))
+    def page_then(self, page_id: str, version: int) -> tuple[Recorded, int] | None:
+        """The event that wrote the content that a page had at a version, and the number of that content."""
+        if page_id not in self._pages:
+            span = self.spans.page(page_id)
+            rows = self.line.read(span.first - 1, span.first if span.contents == 1 else span.written) if span else ()
+            self._pages[page_id] = [row for row in rows if _writes(row, page_id)]
+        then = [row for row in self._pages[page_id] if row.version <= version]
+        return (then[-1], len(then)) if then else None
+
+    def settled(self, field: str) -> Iterator[tuple[Update, Recorded]]:
+        """The updates of a field that were committed or rejected, with the event that did so last."""
+        found = {number: each for number, each in self.state.updates.items() if each.facts.field == field}
+        settled: dict[int, Recorded] = {}
+        for first, upto in _joined((each.version, self.spans.update(number)) for number, each in found.items()):
+            for row in self.line.read(first, min(upto, self.state.version)):
+                if isinstance(row.data, e.UpdateCommitted | e.UpdateRejected):
+                    settled[row.data.update] = row
+        yield from ((each, settled[number]) for number, each in found.items() if number in settled)
+
+
+def _writes(row: Recorded, page_id: str) -> bool:
+    return isinstance(row.data, e.PageWritten) and row.data.page_id == page_id
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Ranges in order, those that overlap made one."""
+    first = last = -1
+    for begin, end in sorted(ranges):
+        if begin > last:
+            if last > first:
+                yield first, last
+            first = begin
+        last = max(last, end)
+    if last > first:
+        yield first, last
 
 
 def _mark(subject: str, data: e.Event) -> str | None:
@@ -155,25 +174,34 @@ def blame(log: EventLog, session_id: str, subject: str, version: int | None = No
     `session_id` may be the stream of a shared scope. Raises `UsageError` where nothing is called so.
     """
     if session_id.startswith(e.SCOPE_PREFIX) and log.head(session_id) is not None:
-        changes = _shared(log, session_id, subject, version)
+        with snapshot(log) as view:
+            changes = _shared(log, view, session_id, subject, version)
         return _found(Blame(session_id, subject, (), (), changes, ()), _scope_fields(log, session_id))
     last = require_session(log, session_id)
-    story = _Story(log, session_id).read(subject, last if version is None else version)
-    own = _values(story, subject)
+    with snapshot(log) as view:
+        return _of_session(log, view, session_id, subject, version, last)
+
+
+def _of_session(
+    log: EventLog, view: Snapshot, session_id: str, subject: str, version: int | None, last: int
+) -> Blame:
+    story = _Story.upto(log, view, session_id, last if version is None else version)
+    names = _names(story)
+    contents, marks = _life(story, subject)
+    own = _values(story, subject, names)
     shared = [
         value
         for scope, seen in story.state.scopes.items()
-        for value in _shared(log, scope, subject, None if version is None else seen)
+        for value in _shared(log, view, scope, subject, None if version is None else seen)
     ]
     found = Blame(
         session_id,
         subject,
-        _contents(story),
-        tuple(Mark(Place.of(row), what) for row, what in story.marks),
+        contents,
+        marks,
         (*(value for value in own if value.reason is None and value.scope not in story.state.scopes), *shared),
         tuple(value for value in own if value.reason is not None),
     )
-    names = _names(story)
     return _found(found, sorted({names.get(u.facts.field, u.facts.field) for u in story.state.updates.values()}))
 
 
@@ -189,33 +217,35 @@ def _found(found: Blame, fields: list[str]) -> Blame:
     raise UsageError(f"session {found.session_id} has no page or field {found.subject!r} there", hint=known)
 
 
-def _contents(story: _Story) -> tuple[Content, ...]:
+def _life(story: _Story, page_id: str) -> tuple[tuple[Content, ...], tuple[Mark, ...]]:
+    """The contents of a page, and what else happened to it."""
     origins = Origins(story.log, story.session_id, story.state)
-    found = []
-    for row, number in story.contents:
+    contents: list[Content] = []
+    marks: list[Mark] = []
+    for row in story.page(page_id):
         data = row.data
-        assert isinstance(data, e.PageWritten)
-        where = origins.content(data.page_id, number, data.author, data.origin, data.source, Place.of(row))
-        levels = {level.level: level.tokens for level in data.levels}
-        found.append(Content(where, data.page_type, levels, origins.text(data.levels[0].body)))
-    return tuple(found)
+        if isinstance(data, e.PageWritten) and data.page_id == page_id:
+            number, at = len(contents) + 1, Place.of(row)
+            where = origins.content(page_id, number, data.author, data.origin, data.source, at)
+            levels = {level.level: level.tokens for level in data.levels}
+            contents.append(Content(where, data.page_type, levels, origins.text(data.levels[0].body)))
+        elif (what := _mark(page_id, data)) is not None:
+            marks.append(Mark(Place.of(row), what))
+    return tuple(contents), tuple(marks)
 
 
-def _values(story: _Story, field: str) -> list[Value]:
+def _values(story: _Story, field: str, names: Mapping[str, str]) -> list[Value]:
     """Return what the session proposed for a field and what became of it, in order."""
-    field = next((known for known, name in _names(story).items() if name == field), field)
-    settled = [
-        _value(story, update, staged, staged.settled)
-        for update, staged in ((story.state.updates[number], staged) for number, staged in story.staged.items())
-        if staged.settled is not None and update.facts.field == field
-    ]
+    known = next((known for known, name in names.items() if name == field), field)
+    settled = [_value(story, update, row) for update, row in story.settled(known)]
     return sorted(settled, key=lambda value: value.settled.version)
 
 
-def _value(story: _Story, update: Update, staged: _Staged, settled: Recorded) -> Value:
+def _value(story: _Story, update: Update, settled: Recorded) -> Value:
     facts, origins = update.facts, Origins(story.log, story.session_id, story.state)
+    page_id = facts.evidence.page_id
     evidence = Basis(
-        page=None if staged.page is None else origins.page(staged.page),
+        page=None if page_id is None else _page(story, origins, page_id, update.version),
         event=None if facts.evidence.version is None else _event(story, facts.evidence.version),
         scope_version=facts.evidence.scope_version,
     )
@@ -227,7 +257,7 @@ def _value(story: _Story, update: Update, staged: _Staged, settled: Recorded) ->
         field_version=None if rejected else update.field_version,
         op=facts.op,
         update=update.update,
-        staged=Place.of(staged.row),
+        staged=Place.of(story.line.at(update.version)),
         settled=Place.of(settled),
         size_bytes=facts.size_bytes,
         evidence=evidence,
@@ -237,16 +267,27 @@ def _value(story: _Story, update: Update, staged: _Staged, settled: Recorded) ->
     )
 
 
+def _page(story: _Story, origins: Origins, page_id: str, version: int) -> Provenance | None:
+    """The origin of the content that a page had at a version; None where it had none."""
+    found = story.page_then(page_id, version)
+    if found is None:
+        return None
+    row, number = found
+    data = row.data
+    assert isinstance(data, e.PageWritten)
+    return origins.content(page_id, number, data.author, data.origin, data.source, Place.of(row))
+
+
 def _event(story: _Story, version: int) -> Place | None:
     if not 1 <= version <= story.state.version:
         return None
-    return Place.of(event_at(story.log, story.session_id, version))
+    return Place.of(story.line.at(version))
 
 
 # --------------------------------------------------------------------------------------- shared scopes
 
 
-def _shared(log: EventLog, scope: str, field: str, seen: int | None) -> tuple[Value, ...]:
+def _shared(log: EventLog, view: Snapshot, scope: str, field: str, seen: int | None) -> tuple[Value, ...]:
     """The versions of a field in a shared scope up to version `seen` of it (None: all)."""
     head = log.head(scope)
     if head is None:
@@ -260,14 +301,22 @@ def _shared(log: EventLog, scope: str, field: str, seen: int | None) -> tuple[Va
     for _, data in changes:
         last[data.session_id] = max(data.version, last.get(data.session_id, 0))
     stories = {
-        writer: {value.settled.version: value for value in _values(_Story(log, writer).read(field, upto), field)}
+        writer: {
+            value.settled.version: value for value in _of_writer(log, view, writer, field, min(upto, head.version))
+        }
         for writer, upto in last.items()
-        if log.head(writer) is not None
+        if (head := log.head(writer)) is not None
     }
     return tuple(
         _published(log, row, data, number, stories.get(data.session_id, {}).get(data.version))
         for number, (row, data) in enumerate(changes, 1)
     )
+
+
+def _of_writer(log: EventLog, view: Snapshot, session_id: str, field: str, upto: int) -> list[Value]:
+    """The updates of a field of one of those who write to a shared scope."""
+    story = _Story.upto(log, view, session_id, upto)
+    return _values(story, field, _names(story))
 
 
 def _published(log: EventLog, row: Recorded, data: e.ScopeChanged, number: int, told: Value | None) -> Value:

@@ -13,16 +13,14 @@ from typing import Any
 import attrs
 import msgspec
 
-from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import FieldKey, Page, State
 from clawvm_es.engine.scopes import SESSION
 from clawvm_es.engine.store import fold_values
 from clawvm_es.history.origins import require_session
-from clawvm_es.history.places import prompt_at, state_at
-from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import EventLog, Vault
+from clawvm_es.history.places import check_place, fold_on, last_assembly, prompt_in, state_at
+from clawvm_es.journal.ports import EventLog, Recorded, Vault
 from clawvm_es.journal.snapshots import Lazy, load
-from clawvm_es.model.events import ScopeChanged
+from clawvm_es.model.events import PromptRendered, ScopeChanged
 from clawvm_es.model.facts import Op
 from clawvm_es.model.pages import ABSENT, FULL, LADDER
 from clawvm_es.observe.edge import decode
@@ -98,17 +96,33 @@ class Diff:
 
 
 @attrs.frozen
+class _Prompt:
+    """The prompt that was assembled last: its turn and tokens (None: there is none), its text and its pages."""
+
+    turn: int | None = None
+    tokens: int | None = None
+    text: str = ""
+    pages: tuple[str, ...] = ()
+
+
+@attrs.frozen
 class _Moment:
-    """A state with the means to read the texts behind it."""
+    """A state with the means to read the texts behind it, and the prompt that was assembled last."""
 
     log: EventLog
     session_id: str
     state: State
     vault: Vault
+    prompt: _Prompt
 
     def text(self, commitment: str | None) -> str | None:
         body = None if commitment is None else self.vault.open(commitment)
         return None if body is None else decode(body)
+
+    @property
+    def side(self) -> Side:
+        state, prompt = self.state, self.prompt
+        return Side(self.session_id, state.version, state.turn, prompt.turn, prompt.tokens)
 
 
 def diff(
@@ -118,22 +132,65 @@ def diff(
 
     The second is of the log `other` where it is given. Raises `UsageError` for no such session or version.
     """
-    one, two = _moment(log, *a), _moment(log if other is None else other, *b)
-    (side_a, prompt_a), (side_b, prompt_b) = _side(one), _side(two)
+    one, two, touched = _moments(log, a, log if other is None else other, b)
     return Diff(
-        side_a,
-        side_b,
+        one.side,
+        two.side,
         tuple(_settings(one.state, two.state)),
-        tuple(_pages(one, two)),
+        tuple(_pages(one, two, touched)),
         tuple(_fields(one, two)),
-        _prompts(prompt_a, prompt_b),
+        _prompts(one.prompt, two.prompt),
     )
 
 
-def _moment(log: EventLog, session_id: str, version: int | None) -> _Moment:
-    last = require_session(log, session_id)
-    state = state_at(log, session_id, last if version is None else version)
-    return _Moment(log, session_id, state, log.vault(session_id))
+def _moments(
+    log: EventLog, a: tuple[str, int | None], other: EventLog, b: tuple[str, int | None]
+) -> tuple[_Moment, _Moment, Collection[str]]:
+    """Both moments, and the pages that may differ: of one session those that events between are about, else all."""
+    places = [_place(log, *a), _place(other, *b)]
+    if log is not other or a[0] != b[0]:
+        one, two = _moment(log, a[0], places[0]), _moment(other, b[0], places[1])
+        return one, two, one.state.pages.keys() | two.state.pages.keys()
+    first = _moment(log, a[0], min(places))
+    last = _moment(log, a[0], max(places), first)
+    pages = last.state.pages
+    looked_at = pages.looked_at() if isinstance(pages, Lazy) else pages.items()
+    moved = first.state.resident.items() ^ last.state.resident.items()
+    touched = {page_id for page_id, _ in (*looked_at, *moved)}
+    return (first, last, touched) if places[0] <= places[1] else (last, first, touched)
+
+
+def _place(log: EventLog, session_id: str, version: int | None) -> int:
+    require_session(log, session_id)
+    return check_place(log, session_id, version)
+
+
+def _moment(log: EventLog, session_id: str, version: int, before: _Moment | None = None) -> _Moment:
+    """A moment; its prompt is rendered on the way to its state.
+
+    With one `before` it of the same session the state is folded from there, so that it has looked at all pages that
+    events between are about.
+    """
+    assembly = last_assembly(log, session_id, version)
+    start = version if assembly is None else assembly[0].version
+    if before is None:
+        state = state_at(log, session_id, start)
+    else:
+        state = state_at(log, session_id, before.state.version)
+        fold_on(log, session_id, state, start)
+    same = before is not None and start <= before.state.version
+    prompt = before.prompt if before is not None and same else _prompt(log, session_id, state, assembly)
+    return _Moment(log, session_id, fold_on(log, session_id, state, version), log.vault(session_id), prompt)
+
+
+def _prompt(
+    log: EventLog, session_id: str, state: State, assembly: tuple[Recorded, PromptRendered | None] | None
+) -> _Prompt:
+    """The prompt of a state right after its assembly."""
+    if assembly is None:
+        return _Prompt()
+    shown = prompt_in(log, session_id, state, *assembly)
+    return _Prompt(shown.turn, shown.assembled.tokens, shown.text, tuple(shown.levels))
 
 
 # ------------------------------------------------------------------------------------------- settings
@@ -143,7 +200,10 @@ def settings_of(
     log: EventLog, a: tuple[str, int | None], other: EventLog, b: tuple[str, int | None]
 ) -> tuple[Changed, ...]:
     """The settings in which two moments differ, the second one of `other`."""
-    return tuple(_settings(_moment(log, *a).state, _moment(other, *b).state))
+    one, two = (
+        state_at(each, session_id, _place(each, session_id, at)) for each, (session_id, at) in ((log, a), (other, b))
+    )
+    return tuple(_settings(one, two))
 
 
 def _settings(a: State, b: State) -> Iterator[Changed]:
@@ -181,25 +241,11 @@ def _flat(found: Mapping[str, Any], path: str = "") -> dict[str, Any]:
 # ---------------------------------------------------------------------------------------------- pages
 
 
-def _touched(a: _Moment, b: _Moment) -> Collection[str]:
-    """The pages that may differ: of one session those that the events between the moments are about, else all."""
-    if a.log is not b.log or a.session_id != b.session_id:
-        return a.state.pages.keys() | b.state.pages.keys()
-    first, last = sorted((a, b), key=lambda each: each.state.version)
-    state = state_at(first.log, first.session_id, first.state.version)
-    between = read_session(first.log, first.session_id, state.version, last.state.version)
-    fold((row.data for row in between), state)
-    looked_at = state.pages.looked_at() if isinstance(state.pages, Lazy) else state.pages.items()
-    moved = a.state.resident.items() ^ b.state.resident.items()
-    return {page_id for page_id, _ in (*looked_at, *moved)}
-
-
-def _pages(a: _Moment, b: _Moment) -> Iterator[PageDifference]:
+def _pages(a: _Moment, b: _Moment, among: Collection[str]) -> Iterator[PageDifference]:
     known_a, known_b = a.state.pages, b.state.pages
-    touched = sorted(_touched(a, b), key=lambda each: (len(each), each))
     for pages in (known_a, known_b):
-        load(pages, touched)
-    for page_id in touched:
+        load(pages, among)
+    for page_id in sorted(among, key=lambda each: (len(each), each)):
         one, two = known_a.get(page_id), known_b.get(page_id)
         if one is None or two is None:
             side, moment, page = ("a", a, one) if two is None else ("b", b, two)
@@ -281,21 +327,6 @@ def _value(moment: _Moment, changes: list[tuple[Op, str]]) -> str | None:
 
 
 # --------------------------------------------------------------------------------------------- prompts
-
-
-@attrs.frozen
-class _Prompt:
-    text: str = ""
-    pages: tuple[str, ...] = ()
-
-
-def _side(moment: _Moment) -> tuple[Side, _Prompt]:
-    state = moment.state
-    if not state.assembled_version:
-        return Side(moment.session_id, state.version, state.turn, None, None), _Prompt()
-    shown = prompt_at(moment.log, moment.session_id, state.version)
-    side = Side(moment.session_id, state.version, state.turn, shown.turn, shown.assembled.tokens)
-    return side, _Prompt(shown.text, tuple(shown.levels))
 
 
 def _prompts(a: _Prompt, b: _Prompt) -> PromptDifference | None:

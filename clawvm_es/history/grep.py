@@ -10,7 +10,7 @@ LAW-GREP-1: an event is found if and only if a text that it names says what is a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Final
 
 import attrs
@@ -113,7 +113,7 @@ def grep(
 
 
 def _in_session(
-    log: EventLog, query: Query, holding: frozenset[str] | None, rows: Iterable[Recorded], types: frozenset[str]
+    log: EventLog, query: Query, holding: Container[str] | None, rows: Iterable[Recorded], types: frozenset[str]
 ) -> Iterator[Hit]:
     texts = _Texts(log, query, holding)
     waiting: list[tuple[str, Hit]] = []  # a result that a page may show yet, with its commitment, and what came after
@@ -140,7 +140,7 @@ class _Texts:
 
     log: EventLog
     query: Query
-    holding: frozenset[str] | None  # commitments whose texts may say it; None: all
+    holding: Container[str] | None  # commitments whose texts may say it; None: all
     known: dict[str, tuple[str, int, int] | None] = attrs.field(factory=dict)
 
     def may(self, name: str) -> bool:

@@ -8,36 +8,30 @@ Under the policy `recorded` they are the harness's own; under another they are w
 | used without the page | `need_unmet`: no page that holds the text, and no summary, was there |
 | paged in | `page_resolved`: a policy with resolution got it from the log |
 | rule lost | `post_compaction_bootstrap`, `pinned_invariant_miss` |
+
+LAW-LOSSES-1: the losses in the read models are those that a walk over all events finds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
-from clawvm_es.journal.ports import Recorded
+from clawvm_es.history.places import state_at
+from clawvm_es.history.spans import Spans
+from clawvm_es.journal.lineage import Line
+from clawvm_es.journal.ports import EventLog, Recorded
+from clawvm_es.journal.snapshots import load
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import ChangeReason, Cut, FaultType, Need, NeedRule
+from clawvm_es.model.facts import ChangeReason, Cut, Need, NeedRule
 from clawvm_es.model.pages import Fidelity, PageType
+from clawvm_es.projections import Snapshot, snapshot
+from clawvm_es.projections.losses import OF_FAULTS, Kind
+from clawvm_es.projections.rows import LossRow
+from clawvm_es.projections.tables import BOUNDARIES, LOSSES
 
-
-class Kind(StrEnum):
-    """Way in which the loss of a page showed."""
-
-    READ_AGAIN = "read_again"
-    UNMET = "unmet"
-    PAGED_IN = "paged_in"
-    RULE_LOST = "rule_lost"
-
-
-_FAULTS = {
-    FaultType.REFETCH: Kind.READ_AGAIN,
-    FaultType.DUPLICATE_TOOL: Kind.READ_AGAIN,
-    FaultType.POST_COMPACTION_BOOTSTRAP: Kind.RULE_LOST,
-    FaultType.PINNED_INVARIANT_MISS: Kind.RULE_LOST,
-}
+__all__ = ["Dropped", "Kind", "Loss", "Losses", "losses", "losses_of"]
 
 
 @attrs.frozen
@@ -98,6 +92,65 @@ class Losses:
         return tuple(sorted(found, key=lambda loss: (-loss.tokens, loss.version)))
 
 
+def losses_of(log: EventLog, session_id: str) -> Losses:
+    """The losses of a session, from the read models: `losses` of its events, without `held`, which is 0."""
+    with snapshot(log) as view:
+        rows, cuts = view.rows(LOSSES, session_id), view.rows(BOUNDARIES, session_id)
+        again = _read_again(log, view, session_id, sorted({row.call for row in rows if row.call}))
+    found = tuple(_loss(row, again) for row in rows)
+    return Losses(
+        found,
+        tuple(
+            Dropped(
+                cut.version,
+                cut.turn,
+                cut.boundary,
+                None if cut.cut is None else Cut(cut.cut),
+                cut.pages,
+                cut.tokens,
+                cut.summary,
+                tuple(each for each in found if each.boundary == cut.version and each.kind is not Kind.RULE_LOST),
+            )
+            for cut in cuts
+            if cut.pages
+        ),
+    )
+
+
+def _loss(row: LossRow, again: Mapping[int, int]) -> Loss:
+    return Loss(
+        Kind(row.kind),
+        row.version,
+        row.turn,
+        row.page_id,
+        PageType(row.page_type),
+        None if row.rule is None else NeedRule(row.rule),
+        row.tokens,
+        row.line,
+        again.get(row.call or 0, 0),
+        row.call,
+        row.boundary_version,
+    )
+
+
+def _read_again(log: EventLog, view: Snapshot, session_id: str, calls: Sequence[int]) -> dict[int, int]:
+    """Call → line of the first page that holds its result."""
+    if not calls:
+        return {}
+    state, spans, line = state_at(log, session_id), Spans.of(view, log, session_id), Line(log, session_id)
+    load(state.calls, calls)
+    pages = {call: state.calls[call].page_id for call in calls if call in state.calls}
+    found: dict[int, int] = {}
+    for call, page_id in pages.items():
+        span = None if page_id is None else spans.page(page_id)
+        for row in line.read(span.first - 1, span.written) if span is not None else ():
+            data = row.data
+            if isinstance(data, e.PageWritten) and data.origin.call == call:
+                found[call] = data.origin.first
+                break
+    return found
+
+
 def losses(rows: Iterable[Recorded]) -> Losses:
     """The losses of a session, from its events."""
     found = _Finder()
@@ -148,8 +201,8 @@ class _Finder:
             self._lost(row, Kind.UNMET, data.page_id, data.call)
         elif isinstance(data, e.PageResolved):
             self._lost(row, Kind.PAGED_IN, data.page_id)
-        elif isinstance(data, e.FaultObserved) and data.fault in _FAULTS and data.page_id is not None:
-            self._lost(row, _FAULTS[data.fault], data.page_id, data.call)
+        elif isinstance(data, e.FaultObserved) and data.fault in OF_FAULTS and data.page_id is not None:
+            self._lost(row, OF_FAULTS[data.fault], data.page_id, data.call)
 
     def _page(self, data: e.PageWritten) -> None:
         before = self._standing(data.page_id)

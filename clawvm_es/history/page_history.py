@@ -1,6 +1,6 @@
 """The life of one page: its contents, its levels from prompt to prompt, its uses and misses, and what ended it.
 
-Only the events from the page's first to its last are read, and nothing is folded.
+Only the events from the page's first to its last, and on to the prompt that follows, are read; nothing is folded.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import attrs
 from clawvm_es.core.state import Page, State
 from clawvm_es.history.origins import Place, require_page, require_session
 from clawvm_es.history.places import state_at
-from clawvm_es.journal.lineage import Line, lineage, read_session
+from clawvm_es.history.spans import Spans
+from clawvm_es.journal.lineage import Line, event_at, lineage, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, FaultType
 from clawvm_es.model.pages import ABSENT, RANK, Author, Fidelity
 from clawvm_es.projections import snapshot
-from clawvm_es.projections.tables import PAGE_TABLE
 
 _USES = {e.PageUsed: "used", e.PageResolved: "page_in", e.NeedUnmet: "unmet", e.FaultObserved: "fault"}
 
@@ -81,19 +81,23 @@ def page_history(log: EventLog, session_id: str, page_id: str) -> History:
     state = state_at(log, session_id)
     found = History(session_id, require_page(state, session_id, page_id), state)
     story = _Story(found, Line(log, session_id))
-    for row in read_session(log, session_id, _before(log, session_id, page_id)):
+    first, last = _span(log, session_id, page_id, state.version)
+    for row in read_session(log, session_id, first - 1):
         story.note(row)
+        if row.version > last and isinstance(row.data, e.PromptAssembled):  # the page stays as it is there
+            story.prompt = event_at(log, session_id, state.assembled_version).turn
+            break
     story.end()
     return found
 
 
-def _before(log: EventLog, session_id: str, page_id: str) -> int:
-    """The version before the page's first event, as far as the read models know it; a fork's tell its own."""
-    if len(lineage(log, session_id)) > 1:
-        return 0
+def _span(log: EventLog, session_id: str, page_id: str, end: int) -> tuple[int, int]:
+    """The page's first and last event; of a fork, which may have cut an assembly off, the last is the session's."""
     with snapshot(log) as view:
-        row = view.folded.latest(PAGE_TABLE, (session_id, page_id))
-    return max(0, row.first_version - 1) if row is not None and row.first_version else 0
+        span = Spans.of(view, log, session_id).page(page_id)
+    if span is None:
+        return 1, end
+    return span.first, end if len(lineage(log, session_id)) > 1 else span.last
 
 
 @attrs.define

@@ -7,13 +7,14 @@ from typing import Final
 
 import attrs
 
+from clawvm_es.core.evolve import fold
 from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import State
 from clawvm_es.engine.render import Piece, Rendering, renderer_of, sealed
 from clawvm_es.engine.renderers import recorded
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.lineage import Line, read_back
+from clawvm_es.journal.lineage import Line, read_back, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.vault import commitment_to
 from clawvm_es.model.events import PromptAssembled, PromptRendered
@@ -55,22 +56,36 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
     In a journal file it comes through the nearest snapshot, and what a session holds in great numbers (its pages,
     its calls) is read when it is looked at: keep the log open meanwhile.
     """
-    _check_place(log, session_id, version)
+    check_place(log, session_id, version)
     return snapshots.state_at(log, session_id, version)
+
+
+def fold_on(log: EventLog, session_id: str, state: State, upto: int) -> State:
+    """Fold the next events of a session, up to a version, in place into a state of it; return it."""
+    rows = [row.data for row in read_session(log, session_id, state.version, upto)]
+    named = dict.fromkeys(snapshots.named_pages(rows))
+    for mapping in (state.pages, state.places):
+        snapshots.load(mapping, named)
+    return fold(rows, state)
 
 
 def end_of_turn(log: EventLog, session_id: str, turn: int) -> int:
     """The version of the last event of a turn; raises `UsageError` if there is no such turn."""
-    return range_of_turn(log, session_id, turn)[1]
+    return _end_of_turn(log, Line(log, session_id), turn)
+
+
+def _end_of_turn(log: EventLog, line: Line, turn: int) -> int:
+    head = log.head(line.session_id)
+    end = _last_up_to(line, turn, 0 if head is None else head.version)
+    if end == 0 or _turn_of(line, end) != turn:
+        raise UsageError(f"session {line.session_id} has no turn {turn}")
+    return end
 
 
 def range_of_turn(log: EventLog, session_id: str, turn: int) -> tuple[int, int]:
     """The versions of the last event before a turn (0 if there is none) and of its last; raises as `end_of_turn`."""
-    head, line = log.head(session_id), Line(log, session_id)
-    last = 0 if head is None else head.version
-    end = _last_up_to(line, turn, last)
-    if end == 0 or _turn_of(line, end) != turn:
-        raise UsageError(f"session {session_id} has no turn {turn}")
+    line = Line(log, session_id)
+    end = _end_of_turn(log, line, turn)
     near = max(0, end - _NEAR)
     before = next((row.version for row in reversed(list(line.read(near, end))) if row.turn < turn), None)
     if before is not None or near == 0:
@@ -108,22 +123,31 @@ def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> Sho
 
 def prompt_and_state(log: EventLog, session_id: str, version: int | None = None) -> tuple[ShownPrompt, State]:
     """The prompt that was assembled last at `version`, and the state right after its assembly; as `prompt_at`."""
-    assembled, rendered = _last_prompt(log, session_id, _check_place(log, session_id, version))
-    state = state_at(log, session_id, assembled.version)  # later events may have given its pages new content
+    found = last_assembly(log, session_id, check_place(log, session_id, version))
+    if found is None:
+        raise UsageError(f"session {session_id}: no prompt was assembled up to there")
+    state = state_at(log, session_id, found[0].version)  # later events may have given its pages new content
+    return prompt_in(log, session_id, state, *found), state
+
+
+def prompt_in(
+    log: EventLog, session_id: str, state: State, assembled: Recorded, rendered: PromptRendered | None
+) -> ShownPrompt:
+    """The prompt of a state right after the event `assembled`, by the renderer that it was recorded under."""
     name = renderer_of(log, session_id, assembled.version)
     renderer = recorded(log, session_id, log.vault(session_id).open_all, name)
-    return prompt_of(log, session_id, state, renderer, assembled, rendered), state
+    return prompt_of(log, session_id, state, renderer, assembled, rendered)
 
 
-def _last_prompt(log: EventLog, session_id: str, upto: int) -> tuple[Recorded, PromptRendered | None]:
-    """The last assembly up to a version, and what says which bytes were rendered of it."""
+def last_assembly(log: EventLog, session_id: str, upto: int) -> tuple[Recorded, PromptRendered | None] | None:
+    """The last assembly up to a version, and what says which bytes were rendered of it; None where there is none."""
     rendered = None
     for row in read_back(log, session_id, upto):
         if isinstance(row.data, PromptRendered):
             rendered = rendered or row.data
         elif isinstance(row.data, PromptAssembled):
             return row, rendered
-    raise UsageError(f"session {session_id}: no prompt was assembled up to there")
+    return None
 
 
 def prompt_of(
@@ -184,7 +208,7 @@ def _is_whole(log: EventLog, name: str) -> bool:
     return stored is not None and stored[1] is not None and commitment_to(stored[0], stored[1]) == name
 
 
-def _check_place(log: EventLog, session_id: str, version: int | None) -> int:
+def check_place(log: EventLog, session_id: str, version: int | None) -> int:
     """The version that is meant: by default the last."""
     head = log.head(session_id)
     if head is None:

@@ -55,8 +55,8 @@ def _apply_older(session: SessionFold, raw: RawEvent) -> None:
     event = codec.decode(name, schema_version, data.encode(), where=_where(raw))
     if kind == "decision":  # the digest is over what was stored
         session.digest = link(session.digest, words(turn, name, schema_version), data.encode())
-    elif session.staged:
-        session.staged = {}
+    else:
+        session.take(raw)
     HANDLERS[name].apply(session, event)
 
 
@@ -170,8 +170,8 @@ class Fold:
                     continue
                 if kind == "decision":
                     session.digest = link(session.digest, session.turn_tag + handler.tag, data.encode())
-                elif session.staged:  # what a boundary staged is for its own decisions only
-                    session.staged = {}
+                else:
+                    session.take(raw)
                 handler.apply(session, handler.decode(data))
         except ClawVMError:
             raise

@@ -10,8 +10,9 @@ import attrs
 import msgspec
 
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Cut, Evidence, UpdateFacts
-from clawvm_es.model.pages import ABSENT, LADDER, PAGE_TYPES, OriginKind
+from clawvm_es.model.facts import ChangeReason, Cut, Evidence, FaultType, UpdateFacts
+from clawvm_es.model.pages import ABSENT, LADDER, PAGE_TYPES, OriginKind, PageType
+from clawvm_es.projections import losses
 from clawvm_es.projections.lean import (
     LeanOrigin,
     LeanPageResolved,
@@ -40,6 +41,9 @@ _COLUMN_MAX: Final = 2**63 - 1
 _ABSENT: Final = LADDER[ABSENT].value
 _RANKS: Final = {level.value: rank for rank, level in enumerate(LADDER)}
 _RULES: Final = {page_type.value: (rule.pin.value, rule.writeback) for page_type, rule in PAGE_TYPES.items()}
+_BOUNDARY: Final = ChangeReason.BOUNDARY.value
+_SUMMARY: Final = PageType.SUMMARY.value
+_FLUSH_MISS: Final = FaultType.FLUSH_MISS.value
 _NEED_FAULTS: Final = frozenset({"duplicate_tool", "refetch"})
 """Faults that are the outcome of a need; the others are of an assembly, a recall or a boundary."""
 
@@ -147,18 +151,21 @@ def _page_written(s: SessionFold, data: LeanPageWritten) -> None:
     page.written_turn = turn.turn
     page.signature = data.signature
     page.written_version = page.changed_version = s.event[2]
+    page.left_version = 0
+    if page_type == _SUMMARY:
+        losses.summarized(s)
 
 
 def _page_pinned(s: SessionFold, data: e.PagePinned) -> None:
     page = s.page(data.page_id)
     page.pin = data.pin.value
-    page.changed_version = s.version
+    page.changed_version = page.marked_version = s.version
 
 
 def _page_retired(s: SessionFold, data: e.PageRetired) -> None:
     page = s.page(data.page_id)
     page.status = "retired"
-    page.changed_version = s.version
+    page.changed_version = page.marked_version = s.version
 
 
 def _tool_called(s: SessionFold, data: LeanToolCalled) -> None:
@@ -204,6 +211,7 @@ def _boundary_reached(s: SessionFold, data: e.BoundaryReached) -> None:
     for page_id in data.returned:
         _stand(s, page_id, "rewound", "present")
     s.turn.boundaries += 1
+    s.row.boundary_version, s.reached = s.version, data
     s.staged = {staged.page_id: staged.update for staged in data.staged}
     for again in data.restaged:
         stage(s, s.update(again.update), again.facts)
@@ -224,7 +232,7 @@ def _content_redacted(s: SessionFold, data: e.ContentRedacted) -> None:
     for page_id in data.pages:
         page = s.page(page_id)
         page.status = "redacted"
-        page.changed_version = s.version
+        page.changed_version = page.marked_version = s.version
 
 
 def _session_reopened(s: SessionFold, data: e.SessionReopened) -> None:
@@ -245,6 +253,10 @@ def _session_closed(s: SessionFold, data: e.SessionClosed) -> None:
 
 def _representation_changed(s: SessionFold, data: LeanRepresentationChanged) -> None:
     page = s.page(data.page_id)
+    if data.reason == _BOUNDARY:
+        losses.taken_out(s, page, data)
+    else:
+        page.left_version = 0
     page.level = data.after
     page.tokens = tokens_at(page, page.level)
     page.changed_version = s.version
@@ -301,12 +313,14 @@ def _page_resolved(s: SessionFold, data: LeanPageResolved) -> None:
     page.changed_version = s.version
     count(s, "page_ins")
     _missed(s)
+    losses.paged_in(s, data)
 
 
 def _need_unmet(s: SessionFold, data: e.NeedUnmet) -> None:
     s.page(data.page_id).changed_version = s.version
     _missed(s)
     s.row.unmet += 1
+    losses.unmet(s, data)
 
 
 def _fault_observed(s: SessionFold, data: e.FaultObserved) -> None:
@@ -319,6 +333,8 @@ def _fault_observed(s: SessionFold, data: e.FaultObserved) -> None:
     if page is not None:
         page.faults += 1
         page.changed_version = s.version
+        if fault == _FLUSH_MISS:
+            page.marked_version = s.version
     s.faults.append(
         FaultRow(
             s.session_id,
@@ -335,6 +351,8 @@ def _fault_observed(s: SessionFold, data: e.FaultObserved) -> None:
             s.at,
         )
     )
+    if page is not None:
+        losses.faulted(s, page, data)
 
 
 def _duplicate_signature_alerted(s: SessionFold, data: e.DuplicateSignatureAlerted) -> None:

@@ -55,6 +55,7 @@ class LeanRepresentationChanged(msgspec.Struct):
     page_id: str
     before: str
     after: str
+    reason: str
 
 
 class LeanPromptAssembled(msgspec.Struct):

@@ -74,6 +74,7 @@ class SessionRow:
     head_version: int = 0
     head_hash: str = ""
     decision_digest: str = ""
+    boundary_version: int = 0  # the last boundary; 0: none
     seq: int = 0  # of the session's first event
 
 
@@ -146,6 +147,8 @@ class PageRow:
     written_version: int = 0
     first_version: int = 0
     changed_version: int = 0
+    marked_version: int = 0  # of the last event that pinned, retired, redacted or destroyed it
+    left_version: int = 0  # of the boundary that took it out, as long as it was not written or moved since
     seq: int = 0  # of the page's first event
 
 
@@ -165,6 +168,42 @@ class FaultRow:
     evidence: str
     call: int | None
     at: str
+
+
+@attrs.define
+class LossRow:
+    """One needed page that was not in the prompt, or a rule that was not; see `history.losses`.
+
+    `line` is where the page stands in the transcript (0: nowhere), `boundary_version` the boundary that took it out.
+    """
+
+    session_id: str
+    turn: int
+    version: int
+    seq: int
+    kind: str
+    page_id: str
+    page_type: str
+    rule: str | None
+    tokens: int
+    line: int
+    call: int | None
+    boundary_version: int | None
+
+
+@attrs.define
+class BoundaryRow:
+    """One boundary that took pages out of the prompt: how many, and whether a summary came in their place."""
+
+    session_id: str
+    version: int
+    turn: int = 0
+    boundary: str = ""
+    cut: str | None = None
+    pages: int = 0
+    tokens: int = 0
+    summary: bool = False
+    changed_version: int = 0
 
 
 @attrs.define

@@ -16,13 +16,23 @@ import attrs
 import msgspec
 
 from clawvm_es.journal.ports import Cells, RawEvent
+from clawvm_es.model.events import BoundaryReached
 from clawvm_es.model.facts import UpdateFacts
-from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
-from clawvm_es.projections.tables import PAGE_TABLE, TURNS, UPDATES, Table
+from clawvm_es.projections.rows import (
+    BoundaryRow,
+    FaultRow,
+    FieldRow,
+    LossRow,
+    PageRow,
+    SessionRow,
+    TurnRow,
+    UpdateRow,
+)
+from clawvm_es.projections.tables import BOUNDARIES, PAGE_TABLE, TURNS, UPDATES, Table
 
 R = TypeVar("R")
 
-_CHANGING = {TURNS.name: "turns", PAGE_TABLE.name: "pages", UPDATES.name: "updates"}
+_CHANGING = {TURNS.name: "turns", PAGE_TABLE.name: "pages", UPDATES.name: "updates", BOUNDARIES.name: "boundaries"}
 """Table → the rows of it that a `SessionFold` touched, by their key within the session."""
 
 _EPOCH = datetime(1970, 1, 1)
@@ -109,7 +119,11 @@ class SessionFold:
     fields: list[FieldRow] = attrs.field(factory=list)
     by_type: dict[str, int] = attrs.field(factory=dict)  # page type → pages; empty until one is counted
     by_model: dict[str, ModelUsage] = attrs.field(factory=dict)  # empty until an answer is counted
-    staged: dict[str, UpdateFacts] = attrs.field(factory=dict)  # by the boundary in hand
+    losses: list[LossRow] = attrs.field(factory=list)
+    boundaries: dict[int, BoundaryRow] = attrs.field(factory=dict)
+    given: RawEvent = (0, "", 0, 0, "", "", 0, 0, "", "", b"")  # the input whose decisions are in hand
+    reached: BoundaryReached | None = None  # where that is a boundary
+    staged: dict[str, UpdateFacts] = attrs.field(factory=dict)  # by that boundary
 
     @property
     def seq(self) -> int:
@@ -125,6 +139,12 @@ class SessionFold:
     def at(self) -> str:
         """When the event in hand was recorded."""
         return iso(self.event[7])
+
+    def take(self, raw: RawEvent) -> None:
+        """Take an input in hand: what a boundary before it staged was for its own decisions only."""
+        self.given = raw
+        if self.reached is not None:
+            self.reached, self.staged = None, {}
 
     def enter_turn(self, number: int) -> None:
         """Make `number` the turn in hand; the event before the one in hand was the last of another turn."""
@@ -175,6 +195,14 @@ class SessionFold:
         update.changed_version = self.version
         return update
 
+    def boundary(self, version: int) -> BoundaryRow | None:
+        """The row of a boundary that took pages out."""
+        found = self.boundaries.get(version) or self.past.row(BOUNDARIES, (self.session_id, version))
+        if found is not None:
+            self.boundaries[version] = found
+            found.changed_version = self.version
+        return found
+
     def tool(self, call: int | None) -> str | None:
         """The name of the tool of a call."""
         if call is None:
@@ -197,6 +225,8 @@ class SessionFold:
                 found = self.faults
             case "durable_store":
                 found = self.fields
+            case "losses":
+                found = self.losses
             case name:
                 found = getattr(self, _CHANGING[name]).values()
         return iter(found)

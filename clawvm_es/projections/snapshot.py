@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -169,7 +169,7 @@ def _row_problems(reader: ModelReader, table: Table[Any], rebuilt: Fold) -> list
     return problems
 
 
-def bodies_with(log: EventLog, phrases: Iterable[Phrase]) -> frozenset[str] | None:
+def bodies_with(log: EventLog, phrases: Iterable[Phrase]) -> Container[str] | None:
     """The commitments to bodies that have all of some phrases (series of words); None where a log has no index.
 
     Bodies that the stored index does not know yet are indexed for the length of this call. Writes nothing.

@@ -16,9 +16,18 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from clawvm_es.journal.ports import Column, ModelSpec, TableSpec
-from clawvm_es.projections.rows import FaultRow, FieldRow, PageRow, SessionRow, TurnRow, UpdateRow
+from clawvm_es.projections.rows import (
+    BoundaryRow,
+    FaultRow,
+    FieldRow,
+    LossRow,
+    PageRow,
+    SessionRow,
+    TurnRow,
+    UpdateRow,
+)
 
-VERSION: Final = 7
+VERSION: Final = 8
 
 R = TypeVar("R")
 
@@ -104,7 +113,14 @@ DURABLE_STORE: Final = Table("durable_store", FieldRow, ("session_id", "seq"), _
 UPDATES: Final = Table(
     "updates", UpdateRow, ("session_id", "update_number"), ("session_id", "update_number"), _CHANGED
 )
-TABLES: Final[tuple[Table[Any], ...]] = (SESSIONS, TURNS, PAGE_TABLE, FAULTS, DURABLE_STORE, UPDATES)
+LOSSES: Final = Table("losses", LossRow, ("session_id", "seq"), _IN_THE_LOG)
+BOUNDARIES: Final = Table(
+    "boundaries", BoundaryRow, ("session_id", "version"), ("session_id", "version"), ("version", "changed_version")
+)
+TABLES: Final[tuple[Table[Any], ...]] = (
+    *(SESSIONS, TURNS, PAGE_TABLE, FAULTS, DURABLE_STORE, UPDATES),
+    *(LOSSES, BOUNDARIES),
+)
 
 MODELS: Final = ModelSpec(VERSION, tuple(table.spec for table in TABLES))
 """The read models as a storage makes them."""

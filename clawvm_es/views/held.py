@@ -26,6 +26,8 @@ from clawvm_es.views.reading import models, moment_of, version_at
 from clawvm_es.views.titles import Titles
 from clawvm_es.views.words import layout
 
+_OURS = frozenset(("marked_version", "left_version"))
+"""Columns of a page that only say where to look for its events."""
 _FOLLOWING = 64
 """Events after an assembly among which its answer is looked for."""
 
@@ -64,7 +66,10 @@ def _layout(log: EventLog, session_id: str, version: int | None, turn: int | Non
 
 def _page(titles: Titles, row: PageRow) -> dict[str, Any]:
     title = titles.written(row.session_id, row.page_id, row.written_version)
-    return attrs.asdict(row) | {"levels": json.loads(row.levels), "title": title}
+    return attrs.asdict(row, filter=lambda field, _: field.name not in _OURS) | {
+        "levels": json.loads(row.levels),
+        "title": title,
+    }
 
 
 def page(

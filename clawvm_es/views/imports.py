@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from clawvm_es.core.budget import OUTPUT_DEFAULT, WINDOW_DEFAULT, Ratio
 from clawvm_es.core.profiles import CLAWVM, RECORDED
-from clawvm_es.history.losses import Kind, Losses, losses
+from clawvm_es.history.losses import Kind, Losses, losses, losses_of
 from clawvm_es.history.whatif import OPEN_LOOP, Setting, whatif
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
@@ -34,7 +34,8 @@ NOT_RECORDED: Final = (
 
 def lost(log: EventLog, session_id: str) -> dict[str, Any]:
     """All losses of a session, and what each boundary took out with what of it was needed later."""
-    found, titles = losses(read_session(log, session_id)), Titles(log)
+    found, titles = losses_of(log, session_id), Titles(log)
+    titles.load(session_id, (each.page_id for each in found.losses))
     return {
         "session_id": session_id,
         "losses": [_loss(each, session_id, titles) for each in found.losses],

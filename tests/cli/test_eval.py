@@ -214,6 +214,8 @@ def test_a_failed_gate_is_exit_code_1(run, tmp_path, monkeypatch):
         (["real", "--fixed", "-1"], "fixed"),
         (["all", "--family", "poetry"], "unknown family 'poetry' (one of coding, research, "),
         (["all", "--policy", "magic"], "unknown policy 'magic' (one of retrieval, "),
+        (["all", "--renderer", "runes"], "unknown renderer 'runes' (one of messages, frames)"),
+        (["tier1", "--renderer", "frames"], "renderers cannot be chosen for tier1 (they can for real)"),
         (["all", "--budget", "7"], "unknown budget 7 (one of 120, 180, "),
         (
             ["tier1", "--family", "coding"],
@@ -288,6 +290,7 @@ def test_recorded_sessions_under_a_choice(run, tmp_path):
     assert code == 0, err
     document = json.loads(out)
     assert document["settings"]["fixed tokens"] == 100
+    assert document["settings"]["renderers"] == ["messages", "frames"]
     told = [table for table in document["experiments"]["real"]["tables"] if table["title"].startswith("Policies and")]
     assert [[row[0] for row in table["rows"]] for table in told] == [["retrieval", "lru"]]
 

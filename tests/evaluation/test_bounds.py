@@ -7,9 +7,11 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_RANK, LRU
 from clawvm_es.errors import UnreadableInput
@@ -17,7 +19,7 @@ from clawvm_es.evaluation import families
 from clawvm_es.evaluation.bounds import Bounds, bounds
 from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.run import run
-from clawvm_es.evaluation.workload import Workload, from_recording, needs_of
+from clawvm_es.evaluation.workload import RENDERERS, Workload, from_recording, needs_of
 from clawvm_es.importers import Recording, read
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule
@@ -166,13 +168,19 @@ def test_no_choices_come_below_the_bounds(inputs, budget_tokens):
 # --------------------------------------------------------------------------------------------- policies
 
 
-@given(strategies.sessions(max_steps=40), st.integers(1, 600), st.sampled_from([CLAWVM, CLAWVM_RANK, LRU, ORACLE]))
+@given(
+    strategies.sessions(max_steps=40),
+    st.integers(1, 600),
+    st.sampled_from([CLAWVM, CLAWVM_RANK, LRU, ORACLE]),
+    st.sampled_from(list(RENDERERS.values())),
+)
 @settings(max_examples=200, deadline=None)
-def test_no_policy_comes_below_fit(session: Given, budget_tokens, policy):
+def test_no_policy_comes_below_fit(session: Given, budget_tokens, policy, renderer):
     """LAW-BOUND-1 on sessions with every input, budgets that change, erasures and retired pages."""
     inputs = tuple(data for data in session.log if isinstance(data, e.Input) and not isinstance(data, FRAMES))
     assume(any(isinstance(data, e.TurnBegan) for data in inputs))
     its = workload(*inputs, directory_tokens=20)
+    its = attrs.evolve(its, opened=replace(its.opened, renderer=renderer))
     assert bounds(its, budget_tokens).fit <= run(its, policy, budget_tokens).figures.misses
 
 
@@ -186,11 +194,12 @@ def test_no_policy_comes_below_the_bounds_on_generated_sessions(family, budget_t
     assert_keeps_above(families.workload(family), budget_tokens)
 
 
+@pytest.mark.parametrize("renderer", RENDERERS)
 @pytest.mark.parametrize("budget_tokens", [1_000, 3_000, 9_000])
-def test_no_policy_comes_below_the_bounds_on_a_recorded_session(traces, budget_tokens):
+def test_no_policy_comes_below_the_bounds_on_a_recorded_session(traces, budget_tokens, renderer):
     """A session with a subagent."""
     for found in read(traces / "claude_code" / "61cb3ba8-484b-4a21-bf99-34f7dc361170.jsonl"):
-        assert_keeps_above(from_recording(found, counter("lines4")), budget_tokens)
+        assert_keeps_above(from_recording(found, counter("lines4"), renderer=renderer), budget_tokens)
 
 
 @pytest.mark.sweep
@@ -199,8 +208,8 @@ def test_no_policy_comes_below_fit_on_any_recorded_session(traces):
     below_demand = 0
     for path in sorted(path for path in traces.rglob("*.json*") if path.is_file()):
         for found in recordings(path):
-            its = from_recording(found, counter("lines4"))
-            for budget_tokens in (500, 2_000, 8_000, 16_000):
+            for budget_tokens, renderer in product((500, 2_000, 8_000, 16_000), RENDERERS):
+                its = from_recording(found, counter("lines4"), renderer=renderer)
                 least = bounds(its, budget_tokens)
                 misses = [run(its, policy, budget_tokens).figures.misses for policy in (LRU, CLAWVM, ORACLE)]
                 assert least.fit <= min(misses)

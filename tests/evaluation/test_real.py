@@ -14,10 +14,12 @@ import pytest
 from clawvm_es.errors import UsageError
 from clawvm_es.evaluation import real
 from clawvm_es.evaluation.cells import Experiment, Results, Section
-from clawvm_es.evaluation.harness import LISTS, measure_harness
+from clawvm_es.evaluation.choice import Choice
+from clawvm_es.evaluation.harness import LISTS, measure_harness, without_thoughts
 from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.real import BUDGETS, charged, experiment, full_only, measure
 from clawvm_es.evaluation.sessions import CODING, Found, Sessions, load, workload
+from clawvm_es.evaluation.workload import FRAMES, MESSAGES
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 
@@ -57,15 +59,15 @@ def counted() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def section(sessions: Sessions) -> Section:
-    """What the recorded session comes to."""
+    """What the recorded session comes to in frames."""
     with small_sessions_count():
-        its = experiment(sessions)
+        its = experiment(sessions, renderers=(FRAMES,))
         return its.section(results_of(its))
 
 
 @pytest.mark.usefixtures("counted")
 def test_the_harness_is_an_arm_that_runs_once_a_session(sessions, section):
-    """One cell a session, whatever the budgets; its figures stand beside the policies'."""
+    """One cell a session and renderer, whatever the budgets; its figures stand beside the policies'."""
     cells = [cell for cell in experiment(sessions).cells if cell.function is measure_harness]
     assert len(cells) == len(sessions.found) == len({cell.key for cell in cells})
     found = measure_harness(sessions.found[0].kept)
@@ -83,9 +85,47 @@ def test_a_fixed_region_costs_the_harness_too(sessions):
 
 
 def test_prompts_without_arguments_cost_the_harness_less(sessions):
-    """Both are told: by pages alone, and with the arguments of its calls."""
-    found = measure_harness(sessions.found[0].kept)
-    assert all(0 < found["costs"][name] < found["costs_with_arguments"][name] for name in LISTS)
+    """In frames both are told: by pages alone, and with the arguments of its calls; as messages these alone."""
+    framed, sent = (measure_harness(found.kept) for found in sessions.found[:2])
+    assert all(0 < framed["costs"][name] < framed["costs_with_arguments"][name] for name in LISTS)
+    assert sent["costs"] == sent["costs_with_arguments"]
+    assert all(framed["costs"][name] < sent["costs"][name] for name in LISTS)
+    assert (framed["misses"], framed["needs"], framed["epochs"]) == (sent["misses"], sent["needs"], sent["epochs"])
+
+
+@pytest.mark.usefixtures("counted")
+def test_messages_and_frames_stand_apart_on_the_same_sessions(sessions):
+    """A kind for each renderer, about as many sessions and needs; arguments are counted on both sides of messages."""
+    choice = Choice(policy_names=("clawvm",), budgets=(16_000,))
+    its = experiment(sessions, choice=choice)
+    found = its.section(results_of(its))
+    assert list(found.data["kinds"]) == ["coding/messages", "coding/frames"] and found.data["sessions"] == 2
+    sent, framed = (table for table in found.tables if "beside the harness at 16,000 tokens" in table.title)
+    assert sent.title == framed.title.replace("(frames)", "(messages)")
+    assert "arguments of calls are counted" in sent.note and "Prompts hold pages alone" in framed.note
+    assert [row[0] for row in sent.rows] == ["the harness", "lru", "clawvm"]
+    told = [text for text in found.paragraphs if text.startswith("Unrecorded context")]
+    assert told == [text for text in only(sessions, FRAMES, choice).paragraphs if text in told]
+
+
+def only(sessions: Sessions, renderer: str, choice: Choice) -> Section:
+    """The section under one renderer."""
+    its = experiment(sessions, choice=choice, renderers=(renderer,))
+    return its.section(results_of(its))
+
+
+def test_small_budgets_are_not_measured_as_messages(sessions):
+    """An open exchange would take all of them."""
+    framed, sent = (real.budgets_of(found) for found in sessions.found[:2])
+    assert framed == BUDGETS[CODING] and sent == (16_000, 32_000, 64_000, 128_000)
+
+
+def test_thoughts_are_on_no_side_of_messages(sessions):
+    """A cell is the same for a session whose answers hold thoughts."""
+    its = workload(sessions.found[1].kept)
+    assert its.renderer == MESSAGES
+    thinking = [data for data in without_thoughts(its).inputs if isinstance(data, e.ModelResponded)]
+    assert {data.thinking_tokens for data in thinking} == {0}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +210,7 @@ def test_the_section_tells_what_was_never_recorded(section, sessions):
 def test_the_goal_is_not_told_where_nothing_is_held_out(section):
     """This session is one that policies are tuned on."""
     assert any("no held-out session counts" in text for text in section.paragraphs)
-    assert section.data["kinds"][CODING]["goal"] is None
+    assert section.data["kinds"]["coding/frames"]["goal"] is None
     assert section.holds is None
 
 
@@ -180,13 +220,13 @@ def test_the_goal_is_worked_out_from_the_part_held_out(sessions):
     renamed = attrs.evolve(
         sessions, found=tuple(attrs.evolve(found, name=f"new-{found.name}", origin="") for found in sessions.found)
     )
-    its = experiment(renamed)
+    its = experiment(renamed, renderers=(FRAMES,))
     found = its.section(results_of(its))
-    goal = found.data["kinds"][CODING]["goal"]
+    goal = found.data["kinds"]["coding/frames"]["goal"]
     assert set(goal) == {"at_or_below", "below_pooled", "uncached", "holds"}
     word = "holds" if goal["holds"] else "does not hold"
-    assert any(f"Coding sessions, goal on the part held out: {word}." in text for text in found.paragraphs)
-    assert found.data["kinds"][CODING]["parts"]["tune"]["budgets"] == {}
+    assert any(f"Coding sessions (frames), goal on the part held out: {word}." in text for text in found.paragraphs)
+    assert found.data["kinds"]["coding/frames"]["parts"]["tune"]["budgets"] == {}
 
 
 def test_tables_have_a_value_a_column_and_the_data_is_json(section):

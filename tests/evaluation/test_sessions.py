@@ -10,6 +10,8 @@ import pytest
 
 from clawvm_es.errors import UnreadableInput
 from clawvm_es.evaluation.sessions import CHAT, CODING, code_digest, load, read_file, workload
+from clawvm_es.evaluation.workload import FRAMES, MESSAGES
+from clawvm_es.model import events as e
 
 
 def chat(text: str, trial: int = 0) -> str:
@@ -125,10 +127,12 @@ def test_a_workload_comes_back_as_it_was_kept(traces, tmp_path):
     row = read_file(traces / "claude_code" / "61cb3ba8-484b-4a21-bf99-34f7dc361170.jsonl", tmp_path)
     for fields in row["sessions"]:
         its = workload(fields["kept"])
-        assert (its.name, its.turns, its.page_tokens) == (fields["name"], fields["turns"], fields["page_tokens"])
+        assert (its.name, its.turns, its.renderer) == (fields["name"], fields["turns"], fields["renderer"])
+        if its.renderer == FRAMES:
+            assert its.page_tokens == fields["page_tokens"]
         assert len(list(its.all_needs())) == fields["needs"]
         assert 10_000 < fields["first_call_tokens"] < 60_000
-    assert [fields["name"].partition("/")[1] for fields in row["sessions"]] == ["", "/"]
+    assert [fields["name"].partition("/")[1] for fields in row["sessions"]] == ["", "", "/", "/"]
 
 
 def test_a_subagent_belongs_to_the_session_that_started_it(traces, tmp_path):
@@ -151,3 +155,29 @@ def test_the_code_that_makes_workloads_has_a_digest():
     """It is the same within one version."""
     assert code_digest() == code_digest()
     assert len(code_digest()) == 64
+
+
+def test_a_coding_session_is_counted_by_both_renderers_with_the_same_needs(traces, tmp_path):
+    """LAW-WORKLOAD-1: each need and its holders; messages count arguments, and as many sessions are large enough."""
+    row = read_file(traces / "claude_code" / "61cb3ba8-484b-4a21-bf99-34f7dc361170.jsonl", tmp_path)
+    for framed, sent in zip(row["sessions"][::2], row["sessions"][1::2], strict=True):
+        assert (framed["renderer"], sent["renderer"]) == (FRAMES, MESSAGES)
+        same = ("name", "origin", "turns", "needs", "inputs", "page_tokens")
+        assert [framed[field] for field in same] == [sent[field] for field in same]
+        one, other = (workload(fields["kept"]) for fields in (framed, sent))
+        assert [holders(data) for data in one.inputs] == [holders(data) for data in other.inputs]
+        assert one.inputs != other.inputs and one.retrieved == other.retrieved
+        calls = [data for data in other.inputs if isinstance(data, e.ToolCalled)]
+        assert all(data.levels and data.levels[0].tokens > 0 for data in calls)
+
+
+def holders(data: e.Input) -> list[tuple[str, ...]]:
+    """The pages that each need of an input can be met by."""
+    return [tuple(holder.page_id for holder in need.holders) for need in getattr(data, "needs", ())]
+
+
+def test_a_chat_is_counted_in_frames_alone(folder, tmp_path):
+    """Every session is there once; the sessions of a folder are as many as they were."""
+    found = load(folder, tmp_path / "kept")
+    assert found.each == found.found
+    assert {session.renderer for session in found.found} == {FRAMES}

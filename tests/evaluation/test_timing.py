@@ -7,9 +7,14 @@ from itertools import combinations
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM
-from clawvm_es.evaluation.timing import Arrived, best_of, bound_permille, timing
+from clawvm_es.evaluation.timing import Arrived, arrivals_of, best_of, bound_permille, timing
+from clawvm_es.evaluation.workload import MESSAGES, RENDERERS, Workload
+from clawvm_es.model import events as e
+from clawvm_es.model.pages import Fidelity, Level
+from clawvm_es.testing.core import opened, page
 
 PROFILE = attrs.evolve(
     CLAWVM,
@@ -53,3 +58,13 @@ def test_the_bound_is_that_of_acknowledgements():
     assert bound_permille(PROFILE) == 4_000
     assert bound_permille(attrs.evolve(PROFILE, rent_permille=1_000)) == 2_000
     assert bound_permille(attrs.evolve(PROFILE, rent_permille=500)) == 3_000
+
+
+def test_what_arrives_as_messages_has_its_arguments():
+    """The rule and the optimum are charged for the same; in frames a call is nothing."""
+    called = e.ToolCalled(1, "Read", "a" * 64, levels=(Level(Fidelity.FULL, 40, "a" * 64, "full/1"),))
+    inputs = (page(1, tokens=100), e.TurnBegan(), called, e.TurnBegan())
+    framed = Workload("test", "test", opened(), inputs, ((),) * 4, ((), ()))
+    sent = attrs.evolve(framed, opened=replace(opened(), renderer=RENDERERS[MESSAGES]))
+    assert [turn.tokens for turn in arrivals_of(framed)] == [100, 0]
+    assert [turn.tokens for turn in arrivals_of(sent)] == [100, 40]

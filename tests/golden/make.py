@@ -38,13 +38,15 @@ NEW_COLUMNS = {
     "sessions": (
         *("unmet", "input_tokens", "cached_tokens", "output_tokens", "largest_tokens"),
         *("written_tokens", "usage_by_model", "epochs", "held_5m_tokens", "held_1h_tokens", "timed_turns"),
-        "again_tokens",
+        *("again_tokens", "boundary_version"),
     ),
     "turns": ("idle_s", "written_tokens"),
-    "page_table": ("first_version",),
+    "page_table": ("first_version", "marked_version", "left_version"),
     "updates": ("first_version", "changed_version"),
 }
 """Columns that no recorded expectation has."""
+NEW_TABLES = ("losses", "boundaries")
+"""Tables that none has."""
 HERE = Path(__file__).resolve().parent
 FIELDS = {"timezone": FieldSchema("string"), "facts": FieldSchema("object"), "notes": FieldSchema()}
 
@@ -233,7 +235,11 @@ def columns(table: Table[Any], row: Any) -> list[object]:
 def expectation(journal: Journal) -> dict[str, object]:
     """What later versions must find: heads, and every row of every read model."""
     with snapshot(journal.log) as read:
-        rows = {table.name: [columns(table, row) for row in read.rows(table)] for table in TABLES}
+        rows = {
+            table.name: [columns(table, row) for row in read.rows(table)]
+            for table in TABLES
+            if table.name not in NEW_TABLES
+        }
     heads = {head.session_id: [head.version, head.hash.hex()] for head in journal.log.heads()}
     return {"heads": heads, "rows": rows}
 

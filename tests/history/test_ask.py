@@ -13,12 +13,15 @@ from clawvm_es.core.tracing import Stop
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
+from clawvm_es.history import diff as diff_module
 from clawvm_es.history.bisect import bisect, first_fault
 from clawvm_es.history.blame import blame
 from clawvm_es.history.diff import diff
 from clawvm_es.history.expressions import Seen, question
+from clawvm_es.history.page_history import page_history
 from clawvm_es.history.places import prompt_at, state_at
 from clawvm_es.history.provenance import provenance
+from clawvm_es.history.spans import PageSpan, Spans
 from clawvm_es.history.why import why
 from clawvm_es.journal.lineage import read_back, read_session
 from clawvm_es.model import events as e
@@ -27,6 +30,7 @@ from clawvm_es.model.pages import ABSENT, LADDER
 from tests.engine.conftest import FIELDS
 from tests.engine.test_shell import busy
 
+PAGES_OF = diff_module._pages
 DECLARED = Settings(fields=FIELDS)
 
 
@@ -72,8 +76,8 @@ def test_a_diff_looks_at_the_pages_between_only(log, monkeypatch_module, data):
     a, b = (data.draw(st.integers(1, last)) for _ in range(2))
     found = diff(log, (session_id, a), (session_id, b))
     with monkeypatch_module.context() as patched:
-        every = lambda one, two: one.state.pages.keys() | two.state.pages.keys()  # noqa: E731
-        patched.setattr("clawvm_es.history.diff._touched", every)
+        every = lambda one, two, _: PAGES_OF(one, two, one.state.pages.keys() | two.state.pages.keys())  # noqa: E731
+        patched.setattr("clawvm_es.history.diff._pages", every)
         assert diff(log, (session_id, a), (session_id, b)) == found
 
 
@@ -190,6 +194,26 @@ def test_blame_of_a_page_tells_its_contents_and_how_it_was_written_back(log):
     assert [c.provenance.written.version for c in found.contents] == [row.version for row in written]
     assert found.contents[0].text.startswith("Goal: x") and found.values[0].text.startswith("Goal: x")
     assert blame(log, "s", plan, found.contents[0].provenance.written.version).values == ()
+
+
+@limit(deadline=None, max_examples=25)
+@forall(st.data())
+def test_blame_and_a_page_s_life_read_the_events_about_it_only(log, monkeypatch_module, data):
+    """Of a page or a field, at any place, reading by the read models' spans gives what reading everything gives."""
+    session_id = data.draw(st.sampled_from(["s", "w", "f"]))
+    end = log.head(session_id).version
+    at = data.draw(st.none() | st.integers(40, end))
+    updates = state_at(log, session_id, at).updates.values()
+    fields = {each.facts.field for each in updates if each.field_version or each.reason}
+    pages = [*state_at(log, session_id, at).pages]
+    subject = data.draw(st.sampled_from([*pages, *sorted(fields)]))
+    found = blame(log, session_id, subject, at)
+    life = page_history(log, session_id, subject) if subject in pages else None
+    with monkeypatch_module.context() as patched:
+        patched.setattr(Spans, "page", lambda spans, page_id: PageSpan(1, end, end, end, 99))
+        patched.setattr(Spans, "update", lambda spans, number: end)
+        assert blame(log, session_id, subject, at) == found
+        assert life is None or page_history(log, session_id, subject) == life
 
 
 def test_blame_of_a_shared_field_names_the_session_that_wrote_it(tmp_path):

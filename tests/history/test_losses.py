@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
+import attrs
 import pytest
 
-from clawvm_es.core.profiles import CLAWVM, RETRIEVAL
+from clawvm_es.core.profiles import CLAWVM, RETRIEVAL, profile
+from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.history.losses import Kind, losses
+from clawvm_es.history.losses import Kind, losses, losses_of
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.model.facts import Cut, NeedRule
+from clawvm_es.projections import rebuild
+from tests.engine.conftest import FIELDS
+from tests.engine.test_shell import busy
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +26,9 @@ def journal():
         replay(journal, file, ReplaySettings(as_recorded=True, name="recorded"))
         for policy in (CLAWVM, RETRIEVAL):
             replay(journal, file, ReplaySettings(policy=policy, budget_tokens=900, name=policy.name))
+        for parent in ("recorded", "retrieval"):
+            middle = next(row for row in read_session(journal.log, parent) if row.turn == 18).version
+            journal.fork(parent, f"{parent} forked", at=middle)
         yield journal
 
 
@@ -74,3 +82,26 @@ def test_a_policy_without_a_contract_reads_again(journal):
     """Its losses are faults, of rules too."""
     kinds = {each.kind for each in found(journal, "retrieval").losses}
     assert {Kind.READ_AGAIN, Kind.RULE_LOST} <= kinds and Kind.UNMET not in kinds
+
+
+@pytest.mark.parametrize("name", ["recorded", "clawvm", "retrieval", "recorded forked", "retrieval forked"])
+def test_the_read_models_hold_the_losses_that_a_walk_finds(journal, name):
+    """LAW-LOSSES-1: kind, page, rule, tokens, lines and boundary of each, and what each boundary took out."""
+    walked = found(journal, name)
+    assert losses_of(journal.log, name) == attrs.evolve(walked, held=0)
+    assert len(walked.losses) > 2
+
+
+@pytest.mark.parametrize("policy", ["clawvm", "clawvm_turn", "compaction_hybrid", "recorded", "retrieval"])
+def test_losses_are_the_same_whatever_pieces_the_log_was_folded_in(tmp_path, policy):
+    """LAW-LOSSES-1, LAW-PROJ-1: of a busy session in a file, whose read models are made a bit at a time."""
+    with Journal.open(tmp_path / "j.db", seed=1, clock=lambda: 0) as journal:
+        settings = Settings(fields=FIELDS)
+        with journal.session(
+            "s", budget_tokens=600, counter="lines4", settings=settings, policy=profile(policy), on_pressure="degrade"
+        ) as session:
+            busy(session, rounds=7)
+        rebuild(journal.log, piece_events=7)
+        walked = found(journal, "s")
+        assert losses_of(journal.log, "s") == attrs.evolve(walked, held=0)
+        assert (walked.losses or walked.dropped) or policy.startswith("clawvm")

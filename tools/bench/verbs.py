@@ -116,6 +116,11 @@ def large(early: int, late: int) -> Mapping[str, _Verbs]:
         "turn view": both(_turn_view),
         "why": both(lambda log, session_id, turn: views.why(log, session_id, f"p{3 * turn - 8}", turn=turn)),
         "diff of two turns": both(_diff),
+        "blame of a page": both(lambda log, session_id, turn: views.blame(log, session_id, f"p{3 * turn - 8}")),
+        "life of a page": both(
+            lambda log, session_id, turn: views.life(log, session_id, f"p{3 * turn - 8}", journal="j")
+        ),
+        "losses": both(lambda log, session_id, turn: views.lost(log, session_id)),
         f"grep, {HITS} hits": both(lambda log, session_id, turn: _grep(log, session_id, "answer")),
     }
 

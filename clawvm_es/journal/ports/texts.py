@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Protocol, TypeAlias, cast
 
 from clawvm_es.journal.ports.capabilities import Capability, declares
@@ -15,7 +15,7 @@ Phrase: TypeAlias = Sequence[str]
 class TextIndex(Protocol):
     """The full-text index over bodies that a log stores (`Capability.TEXT`)."""
 
-    def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
+    def holding(self, phrases: Iterable[Phrase]) -> Container[str]:
         """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
 
     def behind(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from clawvm_es.representations.terms import indexed
 from clawvm_es.storage.sqlite import opening
 from clawvm_es.storage.sqlite.editions import LIVE, PREFIXES
 from clawvm_es.storage.sqlite.packing import readable
+from clawvm_es.storage.sqlite.schema import name_is
 
 if TYPE_CHECKING:
     from clawvm_es.storage.sqlite.log import SQLiteLog
@@ -30,6 +31,9 @@ _FORMAT: Final = "content='', tokenize='ascii'"
 """Texts are indexed as their terms (`representations.terms`), and none of them is kept."""
 _REPORTED: Final = 20
 _NAMES_OF: Final = "SELECT commitment FROM json_each(?1) AS found CROSS JOIN commitments ON blob_id = found.value"
+_BODY_OF: Final = f"SELECT blob_id FROM commitments WHERE {name_is('?1')}"
+_MANY: Final = 1_000
+"""Bodies, and questions about their names, from which on it pays to read all names."""
 
 
 @attrs.frozen
@@ -38,7 +42,7 @@ class SQLiteTexts:
 
     log: SQLiteLog
 
-    def holding(self, phrases: Iterable[Phrase]) -> frozenset[str]:
+    def holding(self, phrases: Iterable[Phrase]) -> Container[str]:
         """Return the commitments to bodies that hold all `phrases`; index what is missing for the call only."""
         query = " AND ".join(map(quoted, phrases))
         with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
@@ -47,7 +51,7 @@ class SQLiteTexts:
             for piece in missing(connection, last_indexed(connection) if known else 0):
                 with temporary(piece) as fresh:
                     found += search(fresh, query)
-            return frozenset(name for (name,) in connection.execute(_NAMES_OF, (json.dumps(found),)))
+            return _names(connection, found) if len(found) <= _MANY else Names(self.log, frozenset(found))
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""
@@ -65,6 +69,31 @@ class SQLiteTexts:
         """Name the bodies that the index is wrong about."""
         with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             return problems(connection) if exists(connection) else []
+
+
+@attrs.define
+class Names(Container[str]):
+    """The commitments to many bodies: looked up one by one as long as few are asked about, then all read at once."""
+
+    log: SQLiteLog
+    bodies: frozenset[int]
+    asked: int = 0
+    all: frozenset[str] | None = None
+
+    def __contains__(self, name: object) -> bool:
+        self.asked += 1
+        if self.asked > _MANY and self.all is None:
+            self.all = self.log.ask(_names, self.bodies)
+        return name in self.all if self.all is not None else self.log.ask(_body, name) in self.bodies
+
+
+def _names(connection: sqlite3.Connection, bodies: Iterable[int]) -> frozenset[str]:
+    return frozenset(name for (name,) in connection.execute(_NAMES_OF, (json.dumps([*bodies]),)))
+
+
+def _body(connection: sqlite3.Connection, name: object) -> int | None:
+    found = connection.execute(_BODY_OF, (name,)).fetchone()
+    return found[0] if found else None
 
 
 class Ranked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from clawvm_es.engine.journal import Journal
@@ -161,7 +161,7 @@ def _redact(log: EventLog) -> Redaction:
     return redact(log, target, at_us=AT_US, everywhere=True)
 
 
-def _found(log: EventLog) -> frozenset[str]:
+def _found(log: EventLog) -> Container[str]:
     """The commitments to texts that hold the canary's word, by the index or by a scan."""
     index = texts_of(log)
     if index is not None:

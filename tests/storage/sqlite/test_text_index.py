@@ -15,6 +15,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
 from clawvm_es.projections import index_texts, projections_problems, rebuild, store
 from clawvm_es.projections.tables import MODELS
+from clawvm_es.storage.sqlite import text_index
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 ODD = [
@@ -49,6 +50,21 @@ def test_any_bytes_can_be_indexed(tmp_path):
         assert projections_problems(log) == []
     assert matches(tmp_path / "j.db", "zebra") == [1, 2, 5], "accents are ignored"
     assert matches(tmp_path / "j.db", '"read_file"') == matches(tmp_path / "j.db", "FILE") == [6]
+
+
+@pytest.mark.parametrize("asked", [1, 9])
+def test_the_commitments_to_many_bodies_are_looked_up_one_by_one_at_first(tmp_path, monkeypatch, asked):
+    """Of more bodies than pay to be named at once, those that are asked about are the same; so they are later."""
+    monkeypatch.setattr(text_index, "_MANY", 3)
+    with open_log(tmp_path / "j.db") as log:
+        recall(log, *(b"zebra %d" % number for number in range(6)), *(b"horse %d" % number for number in range(6)))
+        index_texts(log)
+        found = log.texts().holding([("zebra",)])
+        names = [row.data.query for row in log.read("one")]
+        assert not isinstance(found, frozenset)
+        for _ in range(asked):
+            assert [name for name in names if name in found] == names[:6]
+        assert "none" not in found
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,0 +1,444 @@
+"""Conversations that a framework keeps as a list of messages, told to a session of a journal.
+
+The list is the whole conversation, each time. Nothing is kept here that the journal does not hold: messages are known
+by the keys of their events, which hold the framework's id and a digest of the content.
+
+| the list, beside what was recorded | done |
+|---|---|
+| goes on from it | what is new is recorded |
+| lacks a message that others follow | its pages are retired, and pages are selected anew |
+| lacks its last messages, has one changed, or in another order | goes on in a fork from before the first of them |
+
+LAW-TOLD-1: the same lists, told to one handle or to many, in one process or many, again or not, record the same.
+LAW-TOLD-2: where the framework goes back, what was recorded stays; each line of the conversation is a session.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from clawvm_es.core.groups import is_open
+from clawvm_es.engine import given
+from clawvm_es.engine.calls import as_json, same_arguments
+from clawvm_es.engine.hooks import Call, OtherSettings, Prompt
+from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.session import Session
+from clawvm_es.errors import UsageError
+from clawvm_es.journal.lineage import event_at, read_back, read_session
+from clawvm_es.journal.ports import Recorded
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import Finish, OnPressure, ReturnStatus
+from clawvm_es.model.pages import Author, Fidelity, PageType
+from clawvm_es.observe.steps import Usage
+from clawvm_es.representations.counter import TokenCounter, counter
+from clawvm_es.representations.messages import Block, Kind, Role
+
+HANDLES: Final = 64
+"""Conversations that are held open at most."""
+_DIGEST_CHARS: Final = 16
+_IDENT_CHARS: Final = 200
+_KEY: Final = re.compile(r"told(?:-[0-9]+)?:(.*)#([0-9a-f]{16})", re.DOTALL)
+"""Key of the first event of a message: its id, a digest of its content; a number where it came back."""
+
+
+# -------------------------------------------------------------------------------------------- what is told
+
+
+@attrs.frozen
+class Said:
+    """The user says something; `native` is the content as the provider takes it, None where the text says it all."""
+
+    text: str
+    native: Any = None
+    ident: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of what it says, which does not change with what is told of it later."""
+        return _digest("said", self.text, self.native)
+
+
+@attrs.frozen
+class Answered:
+    """The model answers. Calls without an id get none; of two with the same id the second loses it."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    native: Any = None
+    thinking: tuple[str, ...] = ()
+    ident: str = ""
+    model: str = ""
+    provider: str = ""
+    finish: Finish | str | None = None
+    usage: Usage = attrs.field(factory=Usage)
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of what it says, which does not change with what is told of it later."""
+        return _digest("answered", self.text, self.native, [[call.id, call.name, call.args] for call in self.calls])
+
+
+@attrs.frozen
+class Ended:
+    """A tool call ended. The result of a call that no answer before it waits for is a page of its own."""
+
+    call_id: str
+    text: str
+    status: ReturnStatus = ReturnStatus.OK
+    native: Any = None
+    ident: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of what it says, which does not change with what is told of it later."""
+        return _digest("ended", self.text, self.native, self.call_id, self.status)
+
+
+Message: TypeAlias = Said | Answered | Ended
+
+
+def named(messages: Iterable[Message]) -> dict[str, Message]:
+    """Messages by their names: the framework's id, else the call, else the content; a second twin has a number."""
+    found: dict[str, Message] = {}
+    for message in messages:
+        ident = message.ident or (f"call {message.call_id}" if isinstance(message, Ended) else message.digest)
+        ident = ident if len(ident) <= _IDENT_CHARS else sha256(ident.encode()).hexdigest()
+        again = next(n for n in range(len(found) + 1) if (f"{ident} {n}" if n else ident) not in found)
+        found[f"{ident} {again}" if again else ident] = message
+    return found
+
+
+def _digest(*said: Any) -> str:
+    text = json.dumps(said, sort_keys=True, default=str)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
+
+
+# ------------------------------------------------------------------------------------------ what is recorded
+
+
+@attrs.define
+class Known:
+    """A message that was recorded: where, and as which group or pages."""
+
+    ident: str
+    digest: str
+    key: str
+    version: int
+    group: int | None = None
+    pages: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class Plan:
+    """Plan for a list of messages: messages that are new, those that left it, and the first that was changed."""
+
+    new: tuple[str, ...]
+    gone: tuple[Known, ...] = ()
+    changed: Known | None = None
+
+
+def plan(known: Sequence[Known], messages: Mapping[str, Message]) -> Plan:
+    """Compare what was recorded with the list as it is now."""
+    order = list(messages)
+    stays = [each.ident in messages and messages[each.ident].digest == each.digest for each in known]
+    kept = [each for each, stay in zip(known, stays, strict=True) if stay]
+    last = max((place for place, stay in enumerate(stays) if stay), default=-1)
+    moved = next((each for each, ident in zip(kept, order, strict=False) if each.ident != ident), None)
+    edited = [each for each, stay in zip(known, stays, strict=True) if not stay and each.ident in messages]
+    first = min((each.version for each in (*edited, *known[last + 1 :], *([moved] if moved else []))), default=None)
+    if first is not None:
+        before = plan([each for each in known if each.version < first], messages).changed
+        return Plan((), changed=before or next(each for each in known if each.version == first))
+    gone = tuple(each for each, stay in zip(known, stays, strict=True) if not stay)
+    return Plan(tuple(order[len(kept) :]), gone)
+
+
+@attrs.define
+class _Line:
+    """One line of a conversation: a session, and the messages that it holds, read up to a version."""
+
+    session: Session
+    known: list[Known] = attrs.field(factory=list)
+    left: int = 0  # messages that were taken out
+    read: int = 0
+
+    def take(self, row: Recorded) -> None:
+        """Take in one event."""
+        self.read = row.version
+        key = row.idempotency_key or ""
+        if key.startswith("gone:"):
+            before, self.known = self.known, [each for each in self.known if f"gone:{each.key}" != key]
+            self.left += len(before) - len(self.known)
+        elif (told := _KEY.fullmatch(key)) is not None:
+            group = row.data.group if isinstance(row.data, e.ModelResponded) else None
+            self.known.append(Known(told[1], told[2], key, row.version, group))
+        elif not self.known or not key.startswith(f"{self.known[-1].key}:"):
+            return
+        if isinstance(row.data, e.PageWritten) and self.known and key.startswith(self.known[-1].key):
+            self.known[-1].pages.append(row.data.page_id)
+
+
+@attrs.define
+class Conversation:
+    """One conversation in a journal: a session of its name, and a fork (`NAME~2`, …) each time it was changed."""
+
+    journal: Journal
+    name: str
+    options: Mapping[str, Any]
+    lock: threading.RLock = attrs.field(factory=threading.RLock, repr=False)
+    _line: _Line | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session of its newest line."""
+        with self.lock:
+            return (self._line or self._open(self._names()[-1])).session
+
+    def tell(self, messages: Mapping[str, Message]) -> Session:
+        """Record what is new in the list of all messages, and return the session that holds just this list."""
+        with self.lock:
+            line = self._line = self._fitting(messages)
+            found = plan(line.known, messages)
+            self._retire(line, found.gone)
+            told = f"told-{line.left}:" if line.left else "told:"
+            for ident in found.new:
+                message = messages[ident]
+                self._record(line.session, message, f"{told}{ident}#{message.digest}")
+            self._catch_up(line)
+            return line.session
+
+    def prompt(self, messages: Mapping[str, Message], fixed: str = "", model: str = "", beside: str = "") -> Prompt:
+        """The prompt for the list of all messages, which is recorded first; for the same list the same prompt.
+
+        `fixed` is the fixed region, as text, and `beside` is what else is sent this once; both are counted.
+        """
+        with self.lock:
+            session = self.tell(messages)
+            tokens = sum(self.counter.count(text) for text in (fixed, beside) if text)
+            state = session.state
+            asked = (list(messages), fixed, beside, model, state.budget_tokens, state.profile.name)
+            key = f"turn:{sha256(json.dumps(asked).encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+            return session.assemble(fixed_tokens=tokens, fixed=fixed, model=model, key=key)
+
+    @property
+    def counter(self) -> TokenCounter:
+        """The token counter of its sessions."""
+        own = self.options.get("counter")
+        return own if own is not None and not isinstance(own, str) else counter(own or "o200k_base")
+
+    def ident_of(self, said: Sequence[Block], messages: Mapping[str, Message]) -> str | None:
+        """Name of the message that blocks say word for word, as it was recorded; None where they say none so."""
+        first = said[0]
+        assert self._line is not None
+        for known in reversed(self._line.known):
+            answers = first.role is Role.ASSISTANT and known.group is not None and known.group == first.group
+            if answers or (first.role is not Role.ASSISTANT and first.page_id in known.pages):
+                message = messages.get(known.ident)
+                return known.ident if message is not None and _is_whole(said, message) else None
+        return None
+
+    # -------------------------------------------------------------------------------------------- its lines
+
+    def _names(self) -> list[str]:
+        """The names of its lines, oldest first; the first one where there is none yet."""
+        found = [self.name]
+        while self.journal.log.head(following := f"{self.name}~{len(found) + 1}") is not None:
+            found.append(following)
+        return found
+
+    def _open(self, name: str) -> _Line:
+        line = _Line(self.journal.session(name, **self.options))
+        self._catch_up(line)
+        return line
+
+    def _catch_up(self, line: _Line) -> None:
+        """Read what was recorded since, by whatever handle."""
+        for row in read_session(self.journal.log, line.session.session_id, line.read):
+            line.take(row)
+
+    def _fitting(self, messages: Mapping[str, Message]) -> _Line:
+        """The line that a list goes on from; a new one where it goes on from none."""
+        if self._line is not None:
+            self._catch_up(self._line)
+            if self._changed(self._line, messages) is None:
+                return self._line
+        lines = [self._open(name) for name in reversed(self._names())]
+        places = [self._changed(line, messages) for line in lines]
+        fitting = (line for line, changed in zip(lines, places, strict=True) if changed is None)
+        found = next(fitting, None) or lines[max(range(len(lines)), key=lambda n: (_version(places[n]), -n))]
+        while (changed := self._changed(found, messages)) is not None:
+            found = self._fork(found, changed)
+        return found
+
+    def _changed(self, line: _Line, messages: Mapping[str, Message]) -> Known | None:
+        """The first message from which on a line is not what the list says."""
+        found = plan(line.known, messages)
+        if found.changed is not None:
+            return found.changed
+        state = line.session.state
+        opened = (each for each in found.gone if each.group is not None and each.group in state.groups)
+        return next((each for each in opened if is_open(state, state.groups[each.group or 0])), None)
+
+    def _fork(self, line: _Line, changed: Known) -> _Line:
+        """A line that goes on from before a message, and from before the turn that led to it."""
+        log, stream = self.journal.log, line.session.session_id
+        at = changed.version - 1
+        for row in read_back(log, stream, at):
+            if not isinstance(row.data, e.TurnBegan | e.PromptRendered) and row.kind != "decision":
+                break
+            at = row.version - 1 if isinstance(row.data, e.TurnBegan) else at
+        own = self.options.get("counter")
+        given_counter = None if own is None or isinstance(own, str) else own
+        name, parent = f"{self.name}~{len(self._names()) + 1}", event_at(log, stream, at).session_id
+        self.journal.fork(parent, name, at=at, counter=given_counter)
+        return self._open(name)
+
+    # ------------------------------------------------------------------------------------------- recording
+
+    def _retire(self, line: _Line, gone: Iterable[Known]) -> None:
+        """Take messages out of the working set, and of the next prompt."""
+        pages = [(known, number, page) for known in gone for number, page in enumerate(known.pages)]
+        for known, number, page in pages:
+            line.session.retire(page, key=f"gone:{known.key}" + (f":{number}" if number else ""))
+        if pages:
+            line.session.repage()
+            self._catch_up(line)
+
+    @staticmethod
+    def _record(session: Session, message: Message, key: str) -> None:
+        if isinstance(message, Said):
+            session.user_says(message.text, native=message.native, key=key)
+        elif isinstance(message, Answered):
+            session.observe_model(
+                message.text,
+                tuple(_without_twins(message.calls)),
+                model=message.model,
+                provider=message.provider,
+                finish=message.finish,
+                usage=message.usage,
+                thinking=message.thinking,
+                native=message.native,
+                key=key,
+            )
+        else:
+            _record_result(session, message, key)
+
+
+def _record_result(session: Session, ended: Ended, key: str) -> None:
+    """Record a result; one of a call which nobody made, or which has one already, is a page of its own."""
+    try:
+        session.observe_result(
+            call_id=ended.call_id, text=ended.text, status=ended.status, native=ended.native, key=key
+        )
+    except UsageError:
+        source = f"result of {ended.call_id}"
+        session.write_page(PageType.EVIDENCE, ended.text, author=Author.TOOL, source=source, key=key)
+
+
+def _version(known: Known | None) -> int:
+    return 0 if known is None else known.version
+
+
+def _without_twins(calls: Iterable[Call]) -> Iterator[Call]:
+    seen: set[str] = set()
+    for call in calls:
+        yield attrs.evolve(call, id="") if call.id in seen else call
+        seen.add(call.id)
+
+
+# --------------------------------------------------------------------------------------------- what is sent
+
+
+def exchanges(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Blocks that make one message: an answer with its calls, the result of one call, or one text of the user's."""
+
+    def together(place: int) -> tuple[object, ...]:
+        block = blocks[place]
+        if block.role is Role.ASSISTANT:
+            return block.role, block.run
+        return block.role, block.run, block.call_id, place if block.call_id is None else None
+
+    return [[blocks[place] for place in places] for _, places in groupby(range(len(blocks)), together)]
+
+
+def _is_whole(said: Sequence[Block], message: Message) -> bool:
+    """Tell whether blocks say a message word for word; its native form where it has one."""
+    first = said[0]
+    native = given.native(message.native)
+    if native:
+        return first.native == native
+    if any(block.level is not Fidelity.FULL for block in said) or first.native is not None:
+        return False
+    text = "".join(block.text for block in said if block.kind is not Kind.CALL)
+    if isinstance(message, Answered):
+        calls = [block for block in said if block.kind is Kind.CALL]
+        return text == message.text and _same_calls(calls, message.calls)
+    return text == message.text
+
+
+def _same_calls(blocks: Sequence[Block], calls: Sequence[Call]) -> bool:
+    if [block.call_id for block in blocks] != [call.id for call in calls]:
+        return False
+    texts = [call.args if isinstance(call.args, str) else as_json(call.args) for call in calls]
+    return all(same_arguments(text, block.text) for text, block in zip(texts, blocks, strict=True))
+
+
+# ------------------------------------------------------------------------------------------ conversations
+
+
+@attrs.define
+class Conversations:
+    """Conversations of one journal, by name; those that were used last are held open. Safe for threads."""
+
+    place: Journal | str | Path
+    options: Mapping[str, Any] = attrs.field(factory=dict)
+    _journal: Journal | None = None
+    _open: OrderedDict[str, Conversation] = attrs.field(factory=OrderedDict)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
+
+    def of(self, name: str) -> Conversation:
+        """The conversation of a name."""
+        with self._lock:
+            found = self._open.pop(name, None) or Conversation(self._opened(), name, self._settings())
+            self._open[name] = found
+            while len(self._open) > HANDLES:
+                self._open.popitem(last=False)
+            return found
+
+    def close(self) -> None:
+        """Release the journal, if it was opened here."""
+        with self._lock:
+            self._open.clear()
+            if self._journal is not None and self._journal is not self.place:
+                self._journal.close()
+            self._journal = None
+
+    def _opened(self) -> Journal:
+        if self._journal is None:
+            self._journal = self.place if isinstance(self.place, Journal) else Journal.open(self.place)
+        return self._journal
+
+    def _settings(self) -> dict[str, Any]:
+        shipped = {"renderer": "messages/1:anthropic", "on_pressure": OnPressure.DEGRADE}
+        return {**shipped, "on_other_settings": OtherSettings.ADOPT, **self.options}
+
+
+def needed(name: str | None, what: str) -> str:
+    """The name of a conversation. Raises `UsageError` where there is none."""
+    if not name:
+        raise UsageError(f"the conversation has no name: {what}", hint="or give session=, a name or a function")
+    return name
+
+
+Namer: TypeAlias = str | Callable[[Any], str] | None
