@@ -205,6 +205,14 @@ class Conversation:
         with self.lock:
             return (self._line or self._open(self._names()[-1])).session
 
+    @property
+    def known(self) -> tuple[Known, ...]:
+        """The messages that its newest line holds, in their order."""
+        with self.lock:
+            line = self._line = self._line or self._open(self._names()[-1])
+            self._catch_up(line)
+            return tuple(line.known)
+
     def tell(self, messages: Mapping[str, Message]) -> Session:
         """Record what is new in the list of all messages, and return the session that holds just this list."""
         with self.lock:
