@@ -4,6 +4,8 @@ Of the steps of phase 2 those that the outcome holds were taken, in their order;
 came up is known too, and whether that step would have fitted. What else was refused before it is not: where a step
 would have fitted, the pass had ended.
 
+Pages of messages come in groups, so that no part of them can be looked at alone: see `history.why`.
+
 LAW-RETRACE-1: levels, reasons and what was left at a step are those of the trace of all pages. A place in the order
 counts the pages that are looked at, and refusals theirs.
 """
@@ -31,8 +33,7 @@ class _Retracing(Watcher):
 
     def watch(self, selection: Selection, steps: Iterable[Step]) -> Iterator[Step]:
         """Hand on each step that the outcome holds."""
-        self.installed, self.ordered = dict(selection.levels), list(steps)
-        self.offers.clear()  # an epoch that has no room for what arrives selects twice
+        self.begin(selection, steps)
         rest, closed = selection.rest, set[str]()
         for place, step in enumerate(self.ordered, 1):
             page_id, rank = step[3]

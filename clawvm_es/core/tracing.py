@@ -1,8 +1,8 @@
 """An assembly with tracing on: every candidate, what it was offered, and why it stands where it stands.
 
 LAW-TRACE-1: a traced selection is the untraced one; tracing looks on, and costs an untraced assembly nothing.
-LAW-TRACE-2: the account adds up: what the fixed region, the directory line, phase 1 and the steps took, and
-the rest, are the budget.
+LAW-TRACE-2: the account adds up: what the fixed region, the directory line, groups of messages beside their pages,
+phase 1 and the steps took, and the rest, are the budget.
 
 Some policies have no steps: see `model.profile.Rule`.
 
@@ -22,7 +22,7 @@ Some policies have no steps: see `model.profile.Rule`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -30,10 +30,12 @@ import attrs
 
 from clawvm_es.core import epochs
 from clawvm_es.core.epochs import Plan
+from clawvm_es.core.groups import dues_of, fee, group_of
 from clawvm_es.core.index import Step, priority_of
+from clawvm_es.core.layout import Arrival, appended
 from clawvm_es.core.ranking import recency_weight, score_of, since
 from clawvm_es.core.reuse import NEAR, NEARNESS
-from clawvm_es.core.selector import Selection, select
+from clawvm_es.core.selector import Selection, above_floor, select
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import QUALITY, Score, recency
 from clawvm_es.model.events import TurnBegan
@@ -49,6 +51,7 @@ class Outcome(StrEnum):
     MISFIT = "misfit"  # more tokens than were left
     CLOSED = "closed"  # an earlier step of the page did not fit
     SETTLED = "settled"  # phase 1 had settled the page's level
+    BROUGHT = "brought"  # its group had brought the page at that level or above
     NOT_REACHED = "not_reached"  # the pass ended before
 
 
@@ -56,6 +59,8 @@ class Kept(StrEnum):
     """Why a page stands where it stands, if no decision of this assembly put it there."""
 
     KEPT = "kept"  # it stood there before, and the policy keeps its context
+    EXCHANGE = "exchange"  # it belongs to the open exchange of messages, which stands exact
+    GROUP = "group"  # its group stands, whose pages are at a stub at least
 
 
 class Stop(StrEnum):
@@ -90,7 +95,10 @@ class Reuse:
 
 @attrs.frozen
 class Offer:
-    """One step of a page: `place` in the order (from 1), its tokens and gain, and what was left when it came up."""
+    """One step of a page: `place` in the order (from 1), its tokens and gain, and what was left when it came up.
+
+    `entry` is the part of the tokens that brings in the page's group: its arguments, and stubs of its other pages.
+    """
 
     place: int
     page_id: str
@@ -100,6 +108,7 @@ class Offer:
     priority: int
     outcome: Outcome
     rest: int | None = None  # None: the pass had ended
+    entry: int = 0
 
 
 @attrs.frozen
@@ -107,8 +116,9 @@ class Candidate:
     """One page of the session at one assembly.
 
     `by` says how it came to its level (None: absent, and nothing held it), `stop` why it stands no higher; where
-    something did not fit, `wanted` tokens were asked of the `rest` that was left. `rank` is the place in the
-    order of the step that decided: the first not taken, else the last taken. Utilities are in permille.
+    something did not fit, `wanted` tokens, `entry` of them for its group, were asked of the `rest` that was left.
+    `rank` is the place in the order of the step that decided: the first not taken, else the last taken. Utilities
+    are in permille.
     """
 
     page_id: str
@@ -126,6 +136,7 @@ class Candidate:
     rank: int | None = None
     wanted: int | None = None
     rest: int | None = None
+    entry: int = 0
     steps: tuple[Offer, ...] = ()
 
     @property
@@ -152,11 +163,15 @@ class Candidate:
 
 @attrs.frozen
 class Account:
-    """Account of the budget, in tokens. `refusals` are the pages that the pass closed because a step did not fit."""
+    """Account of the budget, in tokens. `refusals` are the pages that the pass closed because a step did not fit.
+
+    `groups` is what groups of messages took beside their pages, but for those that a step brought in.
+    """
 
     budget: int
     fixed: int
     directory: int
+    groups: int
     floors: int
     arrivals: int
     hints: int
@@ -189,26 +204,34 @@ class Watcher:
     ordered: Sequence[Step] = ()
     offers: list[Offer] = attrs.field(factory=list)
     installed: dict[str, int] | None = None  # what phase 1 left; None where phase 2 walks no steps
+    selection: Selection | None = None  # the one that phase 2 spends on
+    entered: set[int | None] = attrs.field(factory=set)  # groups that a step brought in
+    brought: dict[str, int] = attrs.field(factory=dict)  # pages that these brought, and at which rank
 
     def watch(self, selection: Selection, steps: Iterable[Step]) -> Iterator[Step]:
         """Hand on each step, and note after it whether it was taken."""
         levels, rest = selection.levels, selection.rest
-        self.installed, self.ordered = dict(levels), list(steps)
-        self.offers.clear()  # an epoch that has no room for what arrives selects twice
+        self.begin(selection, steps)
         closed: set[str] = set()
         for place, step in enumerate(self.ordered, 1):
-            page_id = step[3][0]
-            known = levels.get(page_id)
-            outcome = Outcome.CLOSED if page_id in closed else Outcome.MISFIT
-            self.offers.append(
-                _offer(place, step, Outcome.SETTLED if page_id in selection.settled else outcome, rest)
-            )
+            page_id, rank = step[3]
+            known, asked = levels.get(page_id), _asked(selection, step)
+            was = _unmoved(selection, page_id, rank, closed)
+            self.offers.append(_offer(place, step, was, rest, asked))
             yield step
             if levels.get(page_id) != known:
-                self.offers[-1] = _offer(place, step, Outcome.TAKEN, rest)
-                rest -= step[1]
-            else:
+                self.offers[-1] = _offer(place, step, Outcome.TAKEN, rest, asked)
+                rest -= asked.tokens
+                self.brought.update(asked.stubs)
+                if asked.entry:
+                    self.entered.add(asked.group)
+            elif was is not Outcome.BROUGHT:
                 closed.add(page_id)
+
+    def begin(self, selection: Selection, steps: Iterable[Step]) -> None:
+        """Begin phase 2 of a selection. An epoch that has no room for what arrives selects twice: the last counts."""
+        self.selection, self.installed, self.ordered = selection, dict(selection.levels), list(steps)
+        self.offers, self.entered, self.brought = [], set(), {}
 
     def note(self, place: int, step: Step, outcome: Outcome, rest: int) -> None:
         """Note what became of a step."""
@@ -219,14 +242,52 @@ class Watcher:
         found: dict[str, list[Offer]] = {}
         for place, step in enumerate(self.ordered, 1):
             made = place <= len(self.offers)
-            offer = self.offers[place - 1] if made else _offer(place, step, Outcome.NOT_REACHED, None)
+            offer = self.offers[place - 1] if made else self._left(place, step)
             found.setdefault(offer.page_id, []).append(offer)
         return found
 
+    def _left(self, place: int, step: Step) -> Offer:
+        """A step that the pass did not come to."""
+        assert self.selection is not None
+        return _offer(place, step, Outcome.NOT_REACHED, None, _asked(self.selection, step))
 
-def _offer(place: int, step: Step, outcome: Outcome, rest: int | None) -> Offer:
+
+@attrs.frozen
+class _Asked:
+    """Tokens that a step asks for, `entry` of them to bring in a group with the stubs of its other pages."""
+
+    tokens: int
+    entry: int = 0
+    group: int | None = None
+    stubs: Mapping[str, int] = attrs.field(factory=dict)
+
+
+def _asked(selection: Selection, step: Step) -> _Asked:
+    page_id, rank = step[3]
+    if selection.dues is None:
+        return _Asked(step[1])
+    page = selection.dues.state.pages[page_id]
+    tokens = above_floor(selection, page, rank)
+    if page_id in selection.levels:
+        return _Asked(tokens)
+    entry, stubs = selection.dues.due(page, selection.levels)
+    return _Asked(tokens, entry, group_of(page), stubs)
+
+
+def _unmoved(selection: Selection, page_id: str, rank: int, closed: Collection[str]) -> Outcome:
+    """What becomes of a step that changes nothing."""
+    if page_id in selection.settled:
+        return Outcome.SETTLED
+    if selection.dues is not None and selection.levels.get(page_id, ABSENT) >= rank:
+        return Outcome.BROUGHT
+    return Outcome.CLOSED if page_id in closed else Outcome.MISFIT
+
+
+def _offer(place: int, step: Step, outcome: Outcome, rest: int | None, asked: _Asked | None = None) -> Offer:
     key, cost, gain, (page_id, rank) = step
-    return Offer(place, page_id, LADDER[rank], cost, gain, priority_of(key), outcome, rest)
+    asked = asked or _Asked(cost)
+    level = LADDER[rank]
+    return Offer(place, page_id, level, asked.tokens, gain, priority_of(key), outcome, rest, asked.entry)
 
 
 def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Traced:
@@ -238,6 +299,11 @@ def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Trac
     if made is not None and made.in_full:
         installed.update((page_id, selection.levels[page_id]) for page_id in made.last)
     offers = watcher.by_page()
+    if selection.dues is not None:
+        stepped = {offer.page_id for offer in watcher.offers if offer.outcome is Outcome.TAKEN} | set(watcher.brought)
+        installed.update(
+            (each, rank) for each, rank in selection.levels.items() if each not in {*installed, *stepped}
+        )
     grows = made is not None and made.selection is None
     candidates = tuple(
         _candidate(state, selection, page, tuple(offers.get(page.page_id, ())), grows)
@@ -251,11 +317,17 @@ def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Trac
 
 def _grown(state: State, account: Account, selection: Selection) -> Account:
     """The account of a prompt that only grew: what was sent is kept, stale copies included."""
+    dues = dues_of(state)
     spent = dict.fromkeys(ChangeReason, 0)
     for page_id, reason in selection.reasons.items():
         spent[reason] += state.pages[page_id].tokens[selection.levels[page_id]]
+    groups = 0
+    if dues is not None:
+        new = appended(state, [Arrival(each, selection.levels[each], why) for each, why in selection.reasons.items()])
+        groups = dues.always + sum([entry.tokens for entry in new if entry.page_id not in state.pages])
     return attrs.evolve(
         account,
+        groups=groups,
         kept=state.sent,
         floors=spent[ChangeReason.FLOOR],
         arrivals=spent[ChangeReason.ARRIVAL],
@@ -277,13 +349,15 @@ def _account(
         before = state.resident.get(page_id, ABSENT) if keeps and page_id not in state.rewritten else ABSENT
         context = max(base, min(before, rank))
         spent[Kept.KEPT] += page.tokens[context] - page.tokens[base]
-        spent[selection.reasons.get(page_id, ChangeReason.FLOOR)] += page.tokens[rank] - page.tokens[context]
+        beyond = page.tokens[rank] - page.tokens[context] - page.tokens[watcher.brought.get(page_id, ABSENT)]
+        spent[selection.reasons.get(page_id, ChangeReason.FLOOR)] += beyond
     taken = [offer for offer in watcher.offers if offer.outcome is Outcome.TAKEN]
     refused = {offer.page_id for offer in watcher.offers if offer.outcome is Outcome.MISFIT}
     return Account(
         budget=state.budget_tokens,
         fixed=turn.fixed_tokens,
         directory=selection.directory_tokens,
+        groups=_groups(state, selection, watcher),
         floors=spent[ChangeReason.FLOOR],
         arrivals=spent[ChangeReason.ARRIVAL] + spent[ChangeReason.PRESSURE],
         hints=spent[ChangeReason.HINT],
@@ -297,10 +371,20 @@ def _account(
     )
 
 
+def _groups(state: State, selection: Selection, watcher: Watcher) -> int:
+    """Tokens beside pages of the groups that no step brought in."""
+    if selection.dues is None:
+        return 0
+    pages = map(state.pages.__getitem__, selection.levels)
+    standing = {group_of(page) for page in pages} - watcher.entered
+    found = [state.groups[number] for number in standing if number is not None and number in state.groups]
+    return selection.dues.always + sum([fee(state, group) for group in found])
+
+
 def _candidate(state: State, selection: Selection, page: Page, steps: tuple[Offer, ...], grows: bool) -> Candidate:
     page_id = page.page_id
     rank = selection.levels.get(page_id, ABSENT)
-    refused = next((offer for offer in steps if offer.outcome is not Outcome.TAKEN), None)
+    refused = next((offer for offer in steps if offer.outcome not in (Outcome.TAKEN, Outcome.BROUGHT)), None)
     deciding = refused or (steps[-1] if steps else None)
     stop, wanted, rest = _stop(state, selection, page, rank, refused)
     if grows and rank < FULL and state.holdable(page):
@@ -322,6 +406,7 @@ def _candidate(state: State, selection: Selection, page: Page, steps: tuple[Offe
         rank=deciding.place if deciding else None,
         wanted=wanted,
         rest=rest,
+        entry=refused.entry if refused is not None and wanted == refused.tokens else 0,
         steps=steps,
     )
 
@@ -343,8 +428,14 @@ def _by(
         return selection.reasons.get(page.page_id, Kept.KEPT)
     if any(offer.outcome is Outcome.TAKEN for offer in steps):
         return selection.reasons.get(page.page_id, ChangeReason.RAISED)
-    kept = RULES[state.profile.rule].compacts and rank > state.held_floor(page)
-    return selection.reasons.get(page.page_id, Kept.KEPT if kept else ChangeReason.FLOOR)
+    found = selection.reasons.get(page.page_id)
+    if found is not None:
+        return found
+    if RULES[state.profile.rule].compacts and rank > state.held_floor(page):
+        return Kept.KEPT
+    if selection.dues is None or page.page_id in state.required:
+        return ChangeReason.FLOOR
+    return Kept.EXCHANGE if page.page_id in selection.settled else Kept.GROUP
 
 
 _Stopped: TypeAlias = tuple[Stop, int | None, int | None]

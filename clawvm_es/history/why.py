@@ -2,8 +2,8 @@
 
 LAW-WHY-1: what is told is what was recorded: the decision taken again equals the recorded one, event for event,
 or `differs` says that it does not (then the reasons are those of today's code, not of the code that recorded).
-Of a session of more than `MANY` pages only those that the assembly touched are candidates, as long as that explains
-the recorded levels (LAW-RETRACE-1); else all are.
+Of a session of frames with more than `MANY` pages only those that the assembly touched are candidates, as long as
+that explains the recorded levels (LAW-RETRACE-1); else all are.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
 
 def _traced(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> tuple[Traced, bool]:
     """The assembly explained, and whether it differs from the recorded one."""
-    if len(state.pages) > MANY and RULES[state.profile.rule].spends:
+    if len(state.pages) > MANY and not state.by_groups and RULES[state.profile.rule].spends:
         found = _touched(state, began, decided, page_id)
         if found is not None:
             return found, False

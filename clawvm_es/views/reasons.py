@@ -127,6 +127,7 @@ def _candidate(found: Why, each: Candidate, titles: Titles) -> dict[str, Any]:
         "stop": each.stop,
         "wanted": each.wanted,
         "rest": each.rest,
+        "entry": each.entry,
         "says": standing(each, found.account),
         "brief": brief(each),
         "steps": [attrs.asdict(step) for step in each.steps],

@@ -22,6 +22,8 @@ _BY: Final[Mapping[ChangeReason | Kept, str]] = {
     ChangeReason.RAISED: "a step taken",
     ChangeReason.PRESSURE: "an arrival that did not fit",
     Kept.KEPT: "where it stood before",
+    Kept.EXCHANGE: "the open exchange",
+    Kept.GROUP: "its group",
 }
 """Reasons for a page's level."""
 
@@ -41,7 +43,8 @@ def stopped(candidate: Candidate, account: Account) -> str:
     """The reason that a page is at no higher level, in a few words."""
     level = next_level(candidate)
     wanted, rest = candidate.wanted, candidate.rest
-    step = f"next step ({level}) takes {wanted}" if level else f"takes {wanted}"
+    group = f" ({candidate.entry} of them for its group)" if candidate.entry else ""
+    step = f"next step ({level}) takes {wanted}{group}" if level else f"takes {wanted}{group}"
     match candidate.stop:
         case Stop.TOP:
             return "nothing above"
@@ -162,7 +165,8 @@ def since(found: Since, page: Candidate) -> str:
     if page.after is not Fidelity.ABSENT:
         rank = f", rank {weighed.rank} of {found.steps}" if weighed.rank else ""
         return f"stands since {epoch}{rank}"
-    asked = "" if weighed.wanted is None else f": step cost {weighed.wanted:,}, {weighed.rest or 0:,} left"
+    group = f" ({weighed.entry:,} of them for its group)" if weighed.entry else ""
+    asked = "" if weighed.wanted is None else f": step cost {weighed.wanted:,}{group}, {weighed.rest or 0:,} left"
     if weighed.after is not Fidelity.ABSENT:
         return f"it left since {epoch}, in which it stood {weighed.after}; {later}"
     return f"dropped at epoch {found.epoch}{asked}; {later}"
@@ -182,12 +186,15 @@ def layout(data: PromptAssembled) -> str:
     parts = [f"epoch {data.epoch}{began}", f"cached {data.cached_tokens:,}"]
     if data.stale_tokens:
         parts.append(f"stale {data.stale_tokens:,}")
+    beside = sum([entry.tokens for entry in data.entries if entry.page_id[0] != "p"])
+    if beside:
+        parts.append(f"groups {beside:,} beside their pages")
     return ", ".join([*parts, f"rent {data.rent // 1_000:,}"])
 
 
 def spent(account: Mapping[str, int]) -> str:
     """The parts of the budget that a turn spent, on one line."""
     names = {"fixed": "fixed region", "directory": "directory line"}
-    parts = ("fixed", "directory", "floors", "kept", "arrivals", "hints", "retrieved", "steps")
+    parts = ("fixed", "directory", "groups", "floors", "kept", "arrivals", "hints", "retrieved", "steps")
     used = ", ".join(f"{names.get(part, part)} {account[part]}" for part in parts if account[part]) or "nothing"
     return f"{account['budget']} tokens: {used}; rest {account['rest']}"

@@ -6,9 +6,9 @@ import {asks} from './source.js';
 import {ink, paint} from './theme.js';
 import {BOUNDARIES, FAULTS, LEVELS, MISSES, REASONS, num, signed} from './words.js';
 
-const SPENDING = ['fixed', 'directory', 'floors', 'arrivals', 'hints', 'retrieved', 'kept', 'steps', 'rest'];
+const SPENDING = ['fixed', 'directory', 'groups', 'floors', 'arrivals', 'hints', 'retrieved', 'kept', 'steps', 'rest'];
 const INKS = {
-  fixed: 'var(--fixed)', directory: 'var(--faint)', floors: '#dba90f', arrivals: '#23c47c', hints: '#e95bbd', retrieved: '#2ba3f0',
+  fixed: 'var(--fixed)', directory: 'var(--faint)', groups: '#7d8a97', floors: '#dba90f', arrivals: '#23c47c', hints: '#e95bbd', retrieved: '#2ba3f0',
   kept: '#9a6cf2', steps: '#3f8fc4', rest: 'var(--line)',
 };
 
