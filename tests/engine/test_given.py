@@ -1,8 +1,18 @@
 """Hooks say what they accept before anything is recorded, and reads never invent an answer."""
 
+import inspect
+import math
+from pathlib import Path
+
 import pytest
 
+from clawvm_es.engine import given
+from clawvm_es.engine.hooks import Call
+from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
+from clawvm_es.model.facts import Finish, Holder, Need, NeedRule
+from clawvm_es.model.pages import Author
+from clawvm_es.observe.steps import Lines, Usage, UserMessage
 
 WRONG = {
     "page type": (lambda s: s.write_page("rule", "x"), "bootstrap, constraint, plan"),
@@ -36,7 +46,64 @@ WRONG = {
     "prune": (lambda s: s.prune("p1"), '["p1"]'),
     "value": (lambda s: s.value("notes", "world"), "session, project"),
     "no such page": (lambda s: s.read_page("p9"), "p1 to p1"),
+    "text of a page": (lambda s: s.write_page("plan", None), "text: expected a string"),
+    "source": (lambda s: s.write_page("plan", "x", source=7), "source: expected a string"),
+    "slot": (lambda s: s.write_page("plan", "x", slot=7), "slot: expected a string"),
+    "form of a prompt": (lambda s: s.user_says("x", native=object()), "native: expected what JSON can say"),
+    "page to pin": (lambda s: s.pin(1, "hard"), "page id: expected a string"),
+    "page to retire": (lambda s: s.retire(1), "page id: expected a string"),
+    "fixed text": (lambda s: s.assemble(fixed=[{"text": "x"}]), "fixed: expected a string"),
+    "model of a turn": (lambda s: s.assemble(model=7), "model: expected a string"),
+    "model of an answer": (lambda s: s.observe_model("x", model=7), "model: expected a string"),
+    "provider": (lambda s: s.observe_model("x", provider=7), "provider: expected a string"),
+    "thinking": (lambda s: s.observe_model("x", thinking=[7]), "thinking: expected a string"),
+    "finish": (lambda s: s.observe_model("x", finish=7), "finish: expected one of"),
+    "usage": (lambda s: s.observe_model("x", usage=7), "usage: expected a Usage"),
+    "count": (lambda s: s.observe_model("x", words=7), "words: expected a parameter of observe_model"),
+    "needs": (lambda s: s.observe_model("x", needs=["p1"]), "needs: expected a list of Need"),
+    "form of an answer": (lambda s: s.observe_model("x", native=object()), "native: expected what JSON can say"),
+    "source of a result": (lambda s: s.observe_result(1, "x", source=7), "source: expected a string"),
+    "form of a result": (lambda s: s.observe_result(1, "x", native=object()), "native: expected what JSON can say"),
+    "id of a call": (lambda s: s.observe_result(call_id=7, text="x"), "call_id: expected a string"),
+    "call of a run": (lambda s: s.tool("t", {}, str, call=1.5), "call: expected a call's number"),
+    "field": (lambda s: s.stage(7, "append", 1), "field: expected a string"),
+    "principal": (lambda s: s.stage("notes", "append", 1, principal=7), "principal: expected a string"),
+    "pages to replace": (lambda s: s.stage("notes", "replace", "x", replaces="p1"), "replaces: expected a list"),
+    "replaced by nothing": (lambda s: s.stage("notes", "replace", None, replaces=["p1"]), "value: expected a string"),
+    "replaced by another op": (lambda s: s.stage("notes", "append", 1, replaces=["p1"]), "got 1 for append"),
+    "nothing to replace": (lambda s: s.stage("notes", "replace", "x"), "got 0 for replace"),
+    "a deleted value": (lambda s: s.stage("notes", "delete", 1), "value: expected None for op 'delete'"),
+    "base below 0": (lambda s: s.stage("notes", "append", 1, base_version=-1), "base_version: expected at least 0"),
+    "field of the store": (lambda s: s.value(7), "field: expected a string"),
+    "scope of the store": (lambda s: s.store("world"), "session, project"),
+    "words": (lambda s: s.search(7), "query: expected a string"),
+    "limit": (lambda s: s.search("x", 0), "limit: expected at least 1"),
+    "range": (lambda s: s.resolve("p1", lines="all"), "lines: expected a pair"),
+    "two ranges": (lambda s: s.resolve("p1", 2, lines="1-2"), "either lines= or first_line"),
+    "range and its end": (lambda s: s.resolve("p1", last_line=2, lines="1-2"), "either lines= or first_line"),
 }
+ASKED = {
+    "assemble": (),
+    "close": (),
+    "compact": (),
+    "flush": (),
+    "observe": (UserMessage("x", Lines(1, 1), 1),),
+    "observe_model": ("x",),
+    "observe_result": (1, "x"),
+    "pin": ("p1", "hard"),
+    "prune": (),
+    "recall": ("q", []),
+    "repage": (),
+    "reset": (),
+    "resolve": ("p1",),
+    "retire": ("p1",),
+    "save": (),
+    "set_budget": (700,),
+    "stage": ("notes", "append", 1),
+    "user_says": ("x",),
+    "write_page": ("plan", "x"),
+}
+"""Hook that takes a key → what else it is given."""
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -73,3 +140,125 @@ def test_a_range_may_end_past_the_end_and_a_page_may_be_empty(session):
     assert session.resolve(empty) == ""
     with pytest.raises(UsageError, match="no lines"):
         session.resolve(empty, 2)
+
+
+def test_every_hook_with_a_key_is_asked_below():
+    """A hook that is new is asked too."""
+    assert set(ASKED) == {
+        name
+        for name, hook in inspect.getmembers(Session, callable)
+        if name[0] != "_" and "key" in inspect.signature(hook).parameters
+    }
+
+
+@pytest.mark.parametrize("key", [7, "", b"k"])
+@pytest.mark.parametrize("name", ASKED)
+def test_a_key_is_a_text_or_none(session, name, key):
+    """Whatever the hook, another key is refused before anything is recorded."""
+    session.write_page("evidence", "x")
+    session.observe_model("", [("read", {})])
+    head = session.head
+    with pytest.raises(UsageError, match="key: expected a string that is not empty, or None"):
+        getattr(session, name)(*ASKED[name], key=key)
+    assert session.head == head
+
+
+NEED = Need((Holder("p1"),), NeedRule.DECLARED, 1)
+TAKEN = [
+    (given.path, ("x", Path("a/b")), "a/b"),
+    (given.path, ("x", "a/b"), "a/b"),
+    (given.integer, ("x", 3), 3),
+    (given.integer, ("x", 0, 0), 0),
+    (given.choice, ("x", Author, "user"), Author.USER),
+    (given.ids, ("x", (each for each in ["p1", "p2"])), ("p1", "p2")),
+    (given.arguments, ("x", {"a": 1}), {"a": 1}),
+    (given.calls, ([("a", {}), ["b", {"c": 1}]],), (Call("", "a", {}), Call("", "b", {"c": 1}))),
+    (given.calls, ([Call("1", "a", "not JSON"), Call("", "b", {}), Call("", "c", {})],), None),
+    (given.call, (1,), 1),
+    (given.call, ("toolu_1",), "toolu_1"),
+    (given.needs, ([NEED],), (NEED,)),
+    (given.thoughts, ("one",), "one"),
+    (given.thoughts, (["one", "two"],), "one\n\ntwo"),
+    (given.finish, (None,), None),
+    (given.finish, ("tool_calls",), Finish.TOOL_CALLS),
+    (given.finish, ("end_turn",), Finish.STOP),
+    (given.finish, (Finish.OTHER,), Finish.OTHER),
+    (given.usage, (None, {"input_tokens": 3}), Usage(3)),
+    (given.usage, (Usage(3), {"input_tokens": 0}), Usage(3)),
+    (given.usage, ({"prompt_tokens": 3}, {}), Usage(3)),
+    (given.native, (None,), ""),
+    (given.native, ({"b": [1, "é"], "a": None},), '{"b":[1,"é"],"a":null}'),
+    (given.lines, ("p1", 9, 2, None), (2, 9)),
+    (given.lines, ("p1", 9, 2, 99), (2, 9)),
+    (given.lines, ("p1", 9, 9, 9), (9, 9)),
+    (given.lines, ("p1", 0, 1, None), (1, 0)),
+    (given.line_range, ("120-180",), (120, 180)),
+    (given.line_range, ("120-",), (120, None)),
+    (given.line_range, ("120",), (120, 120)),
+    (given.line_range, ((1, None),), (1, None)),
+    (given.line_range, ([1, 2],), (1, 2)),
+    (given.shown, ("short",), "'short'"),
+    (given.shown, (1.5,), "1.5"),
+    (given.shown, ("x" * 38,), repr("x" * 38)),
+    (given.shown, ("x" * 39,), "str"),
+    (given.shown, ([1],), "list"),
+]
+REFUSED = [
+    (given.path, ("x", b"a"), "x: expected a path, got bytes"),
+    (given.path, ("x", 7), "x: expected a path, got 7"),
+    (given.integer, ("x", True), "x: expected an integer, got True"),
+    (given.integer, ("x", 0, 1), "x: expected at least 1, got 0"),
+    (given.choice, ("x", Author, []), "x: expected one of harness, user, model, tool, got list"),
+    (given.ids, ("x", b"p1"), "x: expected a list of page ids, got bytes"),
+    (given.ids, ("x", 7), "x: expected a list of page ids, got 7"),
+    (given.ids, ("x", ["p1", 2]), "x: expected a list of page ids, got list"),
+    (given.arguments, ("x", {1: 2}), "x: expected a dict with string keys, got dict"),
+    (given.calls, ({"a": {}},), "calls: expected a list of"),
+    (given.calls, (b"ab",), "calls: expected a list of"),
+    (given.calls, (Call("1", "a", {}),), "calls: expected a list of"),
+    (given.calls, (7,), "calls: expected a list of"),
+    (given.calls, ([("a", {}), ("b",)],), "calls[1]: expected a (tool name, arguments) pair"),
+    (given.calls, ([("a", {}), (7, {})],), "calls[1] name: expected a string"),
+    (given.calls, ([("a", "{}")],), "calls[0] arguments: expected a dict"),
+    (given.calls, ([Call(None, "a", {})],), "calls[0] id: expected a string"),
+    (given.calls, ([Call("1", 7, {})],), "calls[0] name: expected a string"),
+    (given.calls, ([Call("1", "a", [1])],), "calls[0] args: expected a dict"),
+    (given.calls, ([Call("1", "a", {}), Call("1", "b", {})],), "calls[1] id: '1' is that of calls[0]"),
+    (given.call, (0,), "call: expected at least 1, got 0"),
+    (given.call, (True,), "call: expected a call's number or the harness's id of it, got True"),
+    (given.call, (Call("c1", "a", {}),), "pass its id 'c1'"),
+    (given.needs, ("p1",), "needs: expected a list of Need, got 'p1'"),
+    (given.needs, (7,), "needs: expected a list of Need, got 7"),
+    (given.thoughts, ({"a": 1},), "thinking: expected a string"),
+    (given.thoughts, (b"x",), "thinking: expected a string"),
+    (given.usage, (None, {"input_tokens": "3"}), "tokens: expected an integer"),
+    (given.usage, (None, {"input_tokens": -1}), "tokens: expected at least 0"),
+    (given.usage, (Usage(), {"input_tokens": 3}), "usage: expected no counts beside it, got input_tokens"),
+    (given.usage, (Usage(1.5), {}), "usage input_tokens: expected an integer"),
+    (given.usage, ("3", {}), "usage: expected a Usage"),
+    (given.native, (math.nan,), "native: expected what JSON can say"),
+    (given.native, ({1, 2},), "native: expected what JSON can say"),
+    (given.lines, ("p1", 9, 0, None), "page p1: there are no lines 0 on (it has lines 1 to 9)"),
+    (given.lines, ("p1", 9, 10, None), "page p1: there are no lines 10 on"),
+    (given.lines, ("p1", 9, 3, 2), "page p1: there are no lines 3 to 2"),
+    (given.lines, ("p1", 0, 2, None), "it has no lines"),
+    (given.line_range, ("1234567890",), "lines: expected a pair"),
+    (given.line_range, ("-3",), "lines: expected a pair"),
+    (given.line_range, ((1, 2, 3),), "lines: expected a pair"),
+    (given.line_range, (("1", 2),), "lines: expected an integer"),
+    (given.line_range, ((1, "2"),), "lines: expected an integer"),
+]
+
+
+@pytest.mark.parametrize(("check", "values", "wanted"), TAKEN)
+def test_values_that_are_taken(check, values, wanted):
+    """As a hook goes on with them; calls come as they were given."""
+    assert check(*values) == (tuple(values[0]) if wanted is None and check is given.calls else wanted)
+
+
+@pytest.mark.parametrize(("check", "values", "says"), REFUSED)
+def test_values_that_are_refused(check, values, says):
+    """The error names the parameter, what it takes and what it got."""
+    with pytest.raises(UsageError) as caught:
+        check(*values)
+    assert says in str(caught.value)

@@ -11,6 +11,7 @@ from clawvm_es.history.redact import Target, redact
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Author, Fidelity, PageType
 from clawvm_es.observe.declared import file_reader
+from clawvm_es.observe.marks import marked
 from tests.engine.conftest import ticking
 
 LONG = "".join(f"line {number} about topic {number % 7}\n" for number in range(1, 201))
@@ -38,6 +39,33 @@ def test_the_store_is_what_was_committed(session):
     assert session.store() == {"p1": "likes tea", "timezone": "UTC"}
     with pytest.raises(UsageError, match="belongs to no project"):
         session.store("project")
+
+
+def test_a_session_tells_its_place_its_fill_and_what_is_in_flight(journal):
+    """The end of its stream, the fill in permille of the budget, calls without a result, fields that nobody set."""
+    fields = {"timezone": FieldSchema("string", 100)}
+    session = journal.session("s", budget_tokens=600, counter="lines4", settings=Settings(fields=fields))
+    head = journal.log.head("s")
+    assert session.head == (head.version, head.hash.hex()) == (1, head.hash.hex())
+    assert (session.value("timezone"), session.field_version("timezone"), session.fill_permille) == (None, 0, 0)
+    page = session.user_says("hello " * 60)
+    first, second = session.observe_model("I look", [("read", {"path": "a"}), ("read", {"path": "b"})])
+    assert [call.call for call in session.in_flight] == [first, second]
+    session.observe_result(first, "a")
+    assert [call.call for call in session.in_flight] == [second]
+    session.stage("timezone", "set_with_version", "UTC", evidence=page, base_version=0)
+    session.compact()
+    assert (session.value("timezone"), session.field_version("timezone")) == ("UTC", 1)
+    tokens = sum(page.full_tokens for page in session.state.pages.values())
+    assert session.fill_permille == tokens * 1000 // 600
+
+
+@pytest.mark.parametrize(("lines", "wanted"), [((), "one\ntwo\nthree"), ((2,), "two\nthree"), ((1, 2), "one\ntwo\n")])
+def test_lines_of_a_page_are_given_out_in_a_mark(session, lines, wanted):
+    """From the first line to the last, both of them too; without numbers all of it."""
+    page = session.user_says("one\ntwo\nthree")
+    first, last = lines[0] if lines else 1, lines[1] if len(lines) > 1 else 3
+    assert session.emit(page, *lines) == marked(page, first, last, wanted)
 
 
 def test_a_search_finds_pages_that_stand_in_no_prompt(session):
