@@ -161,7 +161,7 @@ def small(tmp_path):
         "clawvm_es/core/__init__.py": "",
         "clawvm_es/__init__.py": "",
         "clawvm_es/pytest_plugin.py": "",
-        "clawvm_es/core/version.py": "VERSION = 5\n",
+        "clawvm_es/core/version.py": "def after(n):\n    return n + 1\n\n\nVERSION = after(4)\n",
         "tests/core/test_module.py": TESTS,
         "tests/golden/test_version.py": VERSIONS,
     }.items():
@@ -189,9 +189,10 @@ def test_a_run_tells_who_noticed_keeps_it_and_leaves_the_tree_alone(small):
     assert not list(small.rglob("__pycache__/module*"))
 
 
-def test_a_constant_is_tested_where_it_is_imported(small):
-    """What runs on import alone is noticed by a test of any folder that imports it."""
-    named = ["--mutant", "clawvm_es/core/version.py:1:10:number:1"]
+@pytest.mark.parametrize("place", ["5:16:number:1", "2:11:arithmetic:0"])
+def test_a_constant_is_tested_where_it_is_imported(small, place):
+    """What runs on import alone, and the function that it calls, is noticed by any test that imports it."""
+    named = ["--mutant", f"clawvm_es/core/version.py:{place}"]
     command = [sys.executable, str(small / "tools" / "mutate.py"), *named, "-j", "1", "--json"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

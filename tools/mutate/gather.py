@@ -26,11 +26,13 @@ class Tests:
     by_line: dict[tuple[str, int], list[str]] = field(default_factory=dict)
     by_file: dict[str, list[str]] = field(default_factory=dict)
     by_import: dict[str, list[str]] = field(default_factory=dict)
+    at_import: set[tuple[str, int]] = field(default_factory=set)
     bad: list[str] = field(default_factory=list)
 
     def add(self, found: dict[str, Any], imports: Iterable[str] = ()) -> None:
         """Add the tests of a file that imports the modules at some paths."""
         self.bad.extend(found["bad"])
+        self.at_import.update((path, number) for path, numbers in found["imported"].items() for number in numbers)
         for path in imports:
             self.by_import.setdefault(path, []).extend(found["tests"])
         for test, about in found["tests"].items():
@@ -43,12 +45,12 @@ class Tests:
     def of(self, mutant: Mutant, at_most_s: float) -> list[str]:
         """The tests that run a mutant's lines, fastest first, as many as take so many seconds (at least one).
 
-        What runs when its module is imported (a table, a default) is tested by all that runs the module, by the tests
-        of its folder, and by those whose file imports it.
+        What runs when its module is imported (a table, a default, a function that makes one) is tested by all that
+        runs the module, by the tests of its folder, and by those whose file imports it.
         """
         lines = range(mutant.line, mutant.last_line + 1)
         found = {test for line in lines for test in self.by_line.get((mutant.path, line), ())}
-        if mutant.on_import:
+        if mutant.on_import or any((mutant.path, line) in self.at_import for line in lines):
             folder = f"tests/{Path(mutant.path).parts[1]}/"
             found.update(self.by_file.get(mutant.path, ()), self.by_import.get(mutant.path, ()))
             found.update(test for test in self.seconds if test.startswith(folder))

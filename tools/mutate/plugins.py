@@ -81,7 +81,7 @@ class Gatherer:
             self.skipped[report.nodeid] = None
 
     def found(self) -> dict[str, Any]:
-        """The tests that pass, each with its seconds and its lines of each file; and those that do not."""
+        """The tests that pass, with their seconds and lines of each file; those that do not; the lines of no test."""
         self.coverage.stop()
         data = self.coverage.get_data()
         found: dict[str, dict[str, list[int]]] = {}
@@ -98,7 +98,7 @@ class Gatherer:
             for test, seconds in self.seconds.items()
             if test not in self.bad and test not in self.skipped
         }
-        return {"tests": tests, "bad": list(self.bad)}
+        return {"tests": tests, "bad": list(self.bad), "imported": found.get("", {})}
 
 
 def _shared(fixture: Any) -> str:
