@@ -51,6 +51,12 @@ def test_it_verifies_and_is_decided_again_the_same(log: EventLog) -> None:
     assert redecide(rows) == sum(row.kind == "decision" for row in rows)
 
 
+def test_pages_have_their_lower_levels(log: EventLog) -> None:
+    """An import selects nothing itself, but other policies are asked about it later, and they need the levels."""
+    kept = [len(row.data.levels) for row in read_session(log, "s") if isinstance(row.data, e.PageWritten)]
+    assert max(kept) == 4 and sum(count > 1 for count in kept) > 20
+
+
 def test_snapshots_give_the_state_of_every_version(log: EventLog) -> None:
     """LAW-SNAP-1 for the context that the harness had, its order included."""
     events = [row.data for row in read_session(log, "s")]

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,13 @@ from typing import Any
 
 import pytest
 
+import clawvm_es.importers
+import clawvm_es.observe
 from clawvm_es import Journal
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.files import FOLLOWED
 from clawvm_es.history.redact import Target, redact
-from clawvm_es.importers import export_trace, follow, read_bytes
+from clawvm_es.importers import export_trace, follow, kept, read_bytes
 from clawvm_es.importers.following import AS_RECORDED, Follower, settled
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.formats import TABLE
@@ -449,6 +452,21 @@ def test_a_damaged_cache_costs_time_alone(tmp_path: Path, live: Path, journal: J
         kept.write_bytes([bytes(bad), b"", bytes(bad[: len(bad) // 2])][number % 3])
     follow(journal, live, final=True)
     assert inputs(journal) == whole
+
+
+@pytest.mark.parametrize("package", [clawvm_es.importers, clawvm_es.observe])
+def test_what_another_program_kept_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: Any
+) -> None:
+    """A state goes with the code that made it: where an importer or a rule of observing changed, it is not loaded."""
+    cache = kept.Kept(tmp_path / "cache", "way")
+    cache.save("s.jsonl", Place("claude_code", None))
+    assert cache.load("s.jsonl") == Place("claude_code", None)
+    changed = shutil.copytree(package.__path__[0], tmp_path / "changed")
+    (changed / "new.py").write_text("VALUE = 1\n")
+    monkeypatch.setattr(package, "__path__", [str(changed)])
+    monkeypatch.setattr(kept, "made_by", kept.made_by.__wrapped__)
+    assert cache.load("s.jsonl") is None
 
 
 def test_a_cache_makes_no_other_objects() -> None:
