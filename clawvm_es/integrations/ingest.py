@@ -32,8 +32,9 @@ from clawvm_es.importers.recording import Recording
 from clawvm_es.importers.replay import LIVE, target
 from clawvm_es.integrations.harnesses import HARNESSES, Harness, read_rules
 from clawvm_es.integrations.restored import restored
+from clawvm_es.journal.lineage import read_back
 from clawvm_es.model.commands import Command
-from clawvm_es.model.events import BoundaryReached
+from clawvm_es.model.events import BoundaryReached, TurnBegan
 from clawvm_es.model.facts import Boundary, Cut, ToldBy, Trigger
 from clawvm_es.observe.steps import ContextDropped, RulesLoaded
 
@@ -233,7 +234,7 @@ def _tell(journal: Journal, harness: Harness, told: list[Told], answering: str |
         for each in told:
             appended += _rules(session, harness, each)
             if each.is_start("compact"):
-                new, first = _compacted(session, each)
+                new, first = _compacted(journal, session, each)
                 appended += new
                 if each.path == answering and first:
                     found.context = restored(journal, session, harness)
@@ -261,18 +262,37 @@ def _rules(session: Session, harness: Harness, told: Told) -> int:
     return sum(session.observe(step).appended for step in steps)
 
 
-def _compacted(session: Session, told: Told) -> tuple[int, bool]:
-    """Record a compaction whose row the transcript does not have yet; tells whether it is told for the first time."""
+def _compacted(journal: Journal, session: Session, told: Told) -> tuple[int, bool]:
+    """Record a compaction, unless its row told it; tells whether the hook tells of it for the first time.
+
+    Claude Code writes the row after its hook was answered, Codex before.
+    """
     try:
         grown = os.stat(told.transcript).st_size > told.size
     except OSError:
         grown = False
     if grown:
         return 0, True
-    dropped = ContextDropped(Boundary.COMPACT, at_us=told.at_us, cut=Cut.COMPACT, told_by=ToldBy.HOOK)
     key = f"hook:compact:{told.size}" if told.size >= 0 else f"hook:compact:at:{told.at_us}"
-    appended = session.observe(dropped, key=key).appended
+    if journal.log.find(session.session_id, key):
+        return 0, False
+    if _has_row(journal, session):
+        saved = BoundaryReached(Boundary.SAVE, Trigger.CALLER, told_by=ToldBy.HOOK)
+        appended = session.execute(Command(saved, told.at_us, idempotency_key=key)).appended
+    else:
+        dropped = ContextDropped(Boundary.COMPACT, at_us=told.at_us, cut=Cut.COMPACT, told_by=ToldBy.HOOK)
+        appended = session.observe(dropped, key=key).appended
     return appended, appended > 0
+
+
+def _has_row(journal: Journal, session: Session) -> bool:
+    """Tell whether the transcript told of a compaction after which no turn has begun."""
+    for row in read_back(journal.log, session.session_id, session.state.version):
+        if isinstance(row.data, BoundaryReached) and row.data.boundary is Boundary.COMPACT:
+            return row.data.told_by is None
+        if isinstance(row.data, TurnBegan):
+            return False
+    return False
 
 
 def _remember(folder: Path, told: list[Told]) -> None:

@@ -1,4 +1,4 @@
-"""Real harnesses as tests run them: where they are, and Claude Code in a home of its own, against a fake API."""
+"""Real harnesses as tests run them: where they are, each in a home of its own, against a fake API."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ import pytest
 from clawvm_es.cli.main import main
 from tests.conftest import ROOT
 from tests.integrations.fake_anthropic import FakeAnthropic
+from tests.integrations.fake_openai import FakeOpenAI
 
 CLAUDE_VERSION: Final = "2.1.197"
+CODEX_VERSION: Final = "0.169.0"
 TIMEOUT_S: Final = 120
 """Nothing is judged by this: it ends a program that hangs."""
 
@@ -35,9 +37,17 @@ def claude_code() -> str:
     return found
 
 
-def clawvm(*arguments: str, home: Path) -> str:
+def codex() -> str:
+    """The path of Codex; skips where it is not installed."""
+    found = os.environ.get("CLAWVM_CODEX") or shutil.which("codex")
+    if not found or not os.path.exists(found):
+        pytest.skip(f"no codex (npm install @openai/codex@{CODEX_VERSION}; set CLAWVM_CODEX)")
+    return found
+
+
+def clawvm(*arguments: str, home: Path, code: int = 0) -> str:
     """Run a verb in a home, in this process; returns what it prints."""
-    before, printed, code = dict(os.environ), io.StringIO(), None
+    before, printed, left_with = dict(os.environ), io.StringIO(), None
     for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_DATA_HOME", "CLAWVM_JOURNAL"):
         os.environ.pop(name, None)
     os.environ["HOME"] = str(home)
@@ -45,11 +55,11 @@ def clawvm(*arguments: str, home: Path) -> str:
         with redirect_stdout(printed):
             main(list(arguments))
     except SystemExit as left:
-        code = left.code
+        left_with = left.code
     finally:
         os.environ.clear()
         os.environ.update(before)
-    assert not code, printed.getvalue()
+    assert (left_with or 0) == code, printed.getvalue()
     return printed.getvalue()
 
 
@@ -154,3 +164,59 @@ def _said(what: str | tuple[Callable[[], None], str]) -> str:
         what = what[1]
     text = what
     return json.dumps({"type": "user", "message": {"role": "user", "content": text}}) + "\n"
+
+
+@attrs.define
+class Codex:
+    """Codex in a home and a folder of its own."""
+
+    program: str
+    home: Path
+    work: Path
+
+    @classmethod
+    def at(cls, program: str, folder: Path) -> Codex:
+        """Make the folders."""
+        made = cls(program, folder / "home", folder / "work")
+        made.folder.mkdir(parents=True)
+        made.work.mkdir()
+        return made
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its settings."""
+        return self.home / ".codex"
+
+    @property
+    def journal(self) -> Path:
+        """The journal in the home's data folder."""
+        return self.home / ".local" / "share" / "clawvm" / "journal.db"
+
+    def transcripts(self) -> list[Path]:
+        """The transcripts of its sessions."""
+        return sorted(self.folder.glob("sessions/*/*/*/*.jsonl"))
+
+    def run(self, api: FakeOpenAI, said: str, *flags: str, **settings: object) -> list[dict[str, Any]]:
+        """Say one thing and wait for the last answer; returns the events that it prints."""
+        provider = {"name": "fake", "base_url": api.url, "env_key": "FAKE_KEY", "wire_api": "responses"}
+        retries = {"request_max_retries": 0, "stream_max_retries": 0}
+        values: dict[str, object] = {
+            **{"model": "fake", "model_provider": "fake", "tools.update_plan.enabled": True},
+            **{f"model_providers.fake.{name}": value for name, value in {**provider, **retries}.items()},
+            **{"check_for_update_on_startup": False, "analytics.enabled": False, **settings},
+            **dict.fromkeys(("features.apps", "features.plugins", "features.remote_plugin"), False),
+        }
+        sets = [part for name, value in values.items() for part in ("-c", f"{name}={json.dumps(value)}")]
+        free = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+        done = subprocess.run(
+            [self.program, "exec", "--json", *free, *flags, *sets, said],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=self.work,
+            env={**environment(self.home), "FAKE_KEY": "none"},
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]

@@ -163,6 +163,21 @@ def test_hooks_that_come_twice(live: Live) -> None:
     assert len(inputs(live)) == before and len(compactions(live)) == 1
 
 
+def test_a_compaction_whose_row_comes_before_its_hook_is_recorded_once(live: Live) -> None:
+    """Codex writes the row first: the hook gives plan and rules back, once, and records no second compaction."""
+    begin(live)
+    for number in (1, 2):
+        live.hook("PreCompact", trigger="auto")
+        live.compacted()
+        context = take(live, live.hook("SessionStart", source="compact"))
+        assert context.count("find the bug") == 1
+        assert take(live, live.hook("SessionStart", source="compact")) == ""
+        assert [told.told_by for told in compactions(live)] == [None] * number
+        live.user("go on")
+        live.answer("I go on.")
+        live.hook("Stop")
+
+
 def test_hooks_that_come_late_or_not_at_all(live: Live) -> None:
     """What the transcript says is enough: a compaction whose hook is taken late is recorded from its row, once."""
     begin(live)
