@@ -275,7 +275,7 @@ def _asked(selection: Selection, step: Step) -> _Asked:
 
 
 def _unmoved(selection: Selection, page_id: str, rank: int, closed: Collection[str]) -> Outcome:
-    """What becomes of a step that changes nothing."""
+    """Outcome of a step that changes nothing."""
     if page_id in selection.settled:
         return Outcome.SETTLED
     if selection.dues is not None and selection.levels.get(page_id, ABSENT) >= rank:
