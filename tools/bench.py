@@ -22,7 +22,20 @@ from itertools import chain
 from pathlib import Path
 
 import attrs
-from bench import appends, assembly, durable, folds, growth, redecides, resumes, starts, states, steps, verbs
+from bench import (
+    appends,
+    assembly,
+    durable,
+    folds,
+    growth,
+    proxying,
+    redecides,
+    resumes,
+    starts,
+    states,
+    steps,
+    verbs,
+)
 from bench.report import Measure, machine, table
 from bench.sizes import QUICK, Sizes
 from bench.timing import ProcessFailed
@@ -45,6 +58,7 @@ def bars(folder: Path, sizes: Sizes, traces: Path) -> Mapping[str, Callable[[], 
         "P10": lambda: verbs.p10(folder, sizes),
         redecides.BAR: lambda: redecides.redecides(folder, sizes, traces),
         steps.BAR: lambda: steps.steps(folder, sizes),
+        proxying.BAR: lambda: proxying.proxying(folder, sizes),
     }
 
 

@@ -134,7 +134,7 @@ class Proxy:
             return self.histories.prepare(taken_apart(shape, body), session, at_us, asks=asks)
 
         try:
-            found = await asyncio.to_thread(prepare)
+            return await asyncio.to_thread(prepare)
         except NotUnderstood as error:
             self.told("shape", f"{error}: it went on as it came")
             return None
@@ -143,9 +143,6 @@ class Proxy:
             where = f"{type(error).__name__} in {place.name} ({os.path.basename(place.filename)}:{place.lineno})"
             self.told(where, f"a request of {shape.name} went on as it came: {where}")
             return None
-        if asks:
-            self.recorder.asked(found)
-        return found
 
     # ----------------------------------------------------------------------------------------- exchange
 
@@ -181,7 +178,7 @@ class Proxy:
         def note(answer: Answer) -> None:
             self.histories.answered(prepared, answer, at_us)
 
-        self.recorder.answered(prepared, came.told(at_us), note)
+        self.recorder.exchanged(prepared, came.told(at_us), note)
 
     async def _answer(self, scope: Scope, content: bytes | AsyncIterator[bytes], send: Send, came: _Copy) -> None:
         assert self._client is not None

@@ -1,6 +1,7 @@
 """The one writer of a proxy's journal: a thread that records what was sent and what came back.
 
-Nobody waits for it. What could not be recorded yet waits here, in order, and is tried again with the next request.
+Nobody waits for it: a request is recorded with its answer, when that has ended. What could not be recorded yet waits
+here, in order, and is tried again with the next request.
 
 LAW-PROXY-3: a session holds what reached the model: the system prompt, the digest of the tools, messages as they
 came, and a pruning of the results that a stub stood for.
@@ -37,7 +38,7 @@ from clawvm_es.observe.tables import TABLES
 from clawvm_es.observe.tools import Tool
 
 WAITING: Final = 256
-"""Requests and answers that may wait to be recorded."""
+"""Requests that may wait, with their answers, to be recorded."""
 STEPS: Final = 20_000
 """Steps of one conversation that may wait while the journal takes none."""
 UNPACKED_MAX: Final = 64 * 2**20
@@ -74,10 +75,7 @@ class Came:
 
 @attrs.define
 class Recording:
-    """One conversation being recorded: its steps, those that wait, and the session they go into.
-
-    A request is recorded with its answer: `later` are those that were sent meanwhile, `ended` their answers.
-    """
+    """One conversation being recorded: its steps, those that wait, and the session they go into."""
 
     talk: Conversation = attrs.field(factory=Conversation)
     waiting: deque[Step] = attrs.field(factory=deque)
@@ -85,20 +83,15 @@ class Recording:
     place: str = ""
     tools: Mapping[str, Tool] = attrs.field(factory=dict)
     session: Session | None = None
-    under_way: Prepared | None = None
-    later: deque[Prepared] = attrs.field(factory=deque)
-    ended: dict[Prepared, tuple[Answer, int]] = attrs.field(factory=dict)
 
     def asked(self, prepared: Prepared) -> None:
         """A request was sent."""
-        self.under_way = prepared
         self.talk.prompted(prepared.pieces, prepared.at_us)
         self.talk.take_out(prepared.out, prepared.at_us)
         self._take()
 
     def answered(self, prepared: Prepared, answer: Answer, at_us: int) -> None:
         """An answer came, as far as it came."""
-        self.under_way = None
         model, provider = answer.model or prepared.asked.model, prepared.asked.shape.provider
         said = next((piece for piece in joined(answer.pieces) if piece.role == "assistant"), Message("assistant"))
         if said.text.strip() or said.uses:
@@ -163,16 +156,15 @@ class Recorder:
         self._jobs.put(done.set)
         done.wait(wait_s)
 
-    def asked(self, prepared: Prepared) -> None:
-        """Record a request, unless too many wait: the next one of its conversation holds what it said."""
-        if self._jobs.qsize() < WAITING:
-            self._jobs.put(lambda: self._asked(prepared))
-        else:
-            self.failed("full", f"the recorder is {WAITING} requests and answers behind: some are not recorded")
+    def exchanged(self, prepared: Prepared, came: Came, note: Callable[[Answer], None]) -> None:
+        """Record a request and its answer, and `note` what that says.
 
-    def answered(self, prepared: Prepared, came: Came, note: Callable[[Answer], None]) -> None:
-        """Record an answer, and `note` what it says."""
-        self._jobs.put(lambda: self._answered(prepared, came, note))
+        Where too many wait they are left out: the next request of the conversation holds what they said.
+        """
+        if self._jobs.qsize() < WAITING:
+            self._jobs.put(lambda: self._exchanged(prepared, came, note))
+        else:
+            self.failed("full", f"the recorder is {WAITING} answers behind: some are not recorded")
 
     # ----------------------------------------------------------------------------------- the thread's own
 
@@ -197,34 +189,20 @@ class Recorder:
             except (ClawVMError, OSError) as error:
                 self.failed(type(error).__name__, str(error))
 
-    def _asked(self, prepared: Prepared) -> None:
-        recording = self._recordings.setdefault(prepared.history, Recording())
-        if len(recording.waiting) > STEPS:
-            self._recordings[prepared.history] = recording = Recording()
-            self.failed("waiting", f"{prepared.history.session}: too much waits; it begins anew")
-        recording.tools = recording.tools or _tools(prepared.asked.tools)
-        if recording.under_way is not None:
-            recording.later.append(prepared)
-            return
-        recording.asked(prepared)
-        self._record(prepared.history, recording)
-
-    def _answered(self, prepared: Prepared, came: Came, note: Callable[[Answer], None]) -> None:
+    def _exchanged(self, prepared: Prepared, came: Came, note: Callable[[Answer], None]) -> None:
         answer = answer_of(prepared.asked.shape, came.data, whole=came.whole, is_stream=came.is_stream)
         if came.refused:
             answer = Answer(finish=Finish.ERROR)
         elif came.left:
             answer = attrs.evolve(answer, finish=Finish.OTHER)
         note(answer)
-        recording = self._recordings.get(prepared.history)
-        if recording is None:
-            return
-        recording.ended[prepared] = answer, came.at_us
-        while (first := recording.under_way) is not None and first in recording.ended:
-            recording.answered(first, *recording.ended.pop(first))
-            if recording.later:
-                recording.asked(recording.later.popleft())
-        recording.ended = {each: recording.ended[each] for each in recording.later if each in recording.ended}
+        recording = self._recordings.setdefault(prepared.history, Recording())
+        if len(recording.waiting) > STEPS:
+            self._recordings[prepared.history] = recording = Recording()
+            self.failed("waiting", f"{prepared.history.session}: too much waits; it begins anew")
+        recording.tools = recording.tools or _tools(prepared.asked.tools)
+        recording.asked(prepared)
+        recording.answered(prepared, answer, came.at_us)
         self._record(prepared.history, recording)
 
     def _record(self, history: History, recording: Recording) -> None:

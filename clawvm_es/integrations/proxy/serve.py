@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ PORT: Final = 8742
 LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 SETTLE_S: Final = 2.0
 """Time that a request which goes on from an answer waits for that to be read."""
+SWITCH_S: Final = 0.0005
+"""Time after which the recorder lets a request pass that waits for the interpreter; 5 ms by default."""
 _GRACE_S: Final = 2
 
 
@@ -45,7 +48,7 @@ class Place:
 def listen(host: str = LOOPBACK[0], port: int = PORT) -> Place:
     """Take a port; 0 takes a free one. Raises `UsageError` where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # these alone are sent to at once
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host, port))
@@ -142,6 +145,8 @@ def serve(
                 waiting.cancel()
             await proxy.close()
 
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
     proxy.recorder.start()
     try:
         asyncio.run(run())
@@ -150,6 +155,7 @@ def serve(
     finally:
         place.socket.close()
         proxy.recorder.stop()
+        sys.setswitchinterval(interval)
 
 
 async def _stops(server: uvicorn.Server, stop: threading.Event) -> None:
