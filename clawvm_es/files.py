@@ -19,6 +19,8 @@ FOLLOWED: Final = ".follow"
 """Ending, added to a journal's name, of the folder with what is kept of followed files."""
 SPOOL: Final = ".spool"
 """Ending, added to a journal's name, of the folder with what live harnesses told and no engine has taken yet."""
+ARCHIVES: Final = ".archives"
+"""Ending, added to a journal's name, of the file with the folders that hold archives of it, a line each."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a full quota and a limit on the size of files."""
 CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
@@ -37,6 +39,15 @@ def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
     if hasattr(os, "fchmod"):
         os.fchmod(fd, mode)
     return fd
+
+
+def archives_of(journal: str) -> list[str]:
+    """The folders that are noted beside a journal as archives of it."""
+    try:
+        with open(journal + ARCHIVES, encoding="utf-8") as noted:
+            return noted.read().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
 
 
 def mode_of(path: str | os.PathLike[str], otherwise: int = PRIVATE) -> int:

@@ -199,7 +199,8 @@ FIELDS: dict[str, dict[str, Types]] = {
 }  # fmt: skip
 ORDER_OF_LINES = ("header", "event", "commitment", "end")
 NAMED = re.compile(
-    rb'"(?:arguments|body|error|key|name|prompt|query|result|signature_key|source|validator|value)":"([0-9a-f]{64})"'
+    rb'"(?:arguments|body|call_id|error|field_name|fixed|folder|key|model_name|name|native|prompt|provider|query|result'
+    rb'|signature_key|slot_name|source|thinking|validator|value)":"([0-9a-f]{64})"'
 )
 """Pattern of commitments in the data of inputs."""
 SEALING = "prompt_rendered"

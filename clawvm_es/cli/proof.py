@@ -111,8 +111,9 @@ def _bundle(
     from clawvm_es.cli.output import emit
     from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
-    from clawvm_es.history.bundle import FIRST_BYTES, bundle
+    from clawvm_es.history.bundle import bundle
     from clawvm_es.journal import anchors
+    from clawvm_es.journal.bundled import FIRST_BYTES
 
     if os.path.exists(output) and not read_input(output).startswith(FIRST_BYTES):
         raise UsageError(f"{output} is there and is no bundle", hint="choose another file")

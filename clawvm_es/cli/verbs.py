@@ -90,6 +90,11 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
             "bundle",
             "Write sessions, with what they need, to one file that proves itself to whoever has the public key",
         ),
+        "archive": Row(
+            "archive",
+            "archive",
+            "Write closed sessions to a folder of signed bundles, which every verb that reads takes for a journal",
+        ),
         "export": Row("upkeep", "export", "Write a session to a file"),
         "backup": Row("upkeep", "backup", "Copy a journal while others write to it, and verify the copy"),
         "rebuild": Row(

@@ -25,7 +25,7 @@ import hashlib
 import heapq
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import msgspec
@@ -33,14 +33,10 @@ import msgspec
 from clawvm_es.errors import AnchorRefused, UsageError
 from clawvm_es.journal.anchors import Checkpoint, inclusion_proofs, rest_roots, unverified
 from clawvm_es.journal.anchors.anchor import check_root
+from clawvm_es.journal.bundled import FORMAT, VERSION
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import ContentRedacted, ScopeChanged, ScopeSynced, SessionForked, SessionOpened
-
-FORMAT: Final = "clawvm-bundle"
-VERSION: Final = 1
-FIRST_BYTES: Final = b'{"format":"clawvm-bundle",'
-"""First bytes of every bundle."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 

@@ -9,68 +9,20 @@ Whether it is what a journal held, and who signed for it, is `clawvm_es/verify_b
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-import msgspec
-
-from clawvm_es.errors import ClawVMError, UnreadableInput
-from clawvm_es.history.bundle import FIRST_BYTES, VERSION
-from clawvm_es.history.recording import Place, RecordedSession, decoded
-from clawvm_es.journal.chain import GENESIS, row_hash
-from clawvm_es.journal.codec import decode
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.history.recording import RecordedSession
+from clawvm_es.journal.bundled import AGAIN, FIRST_BYTES, Header, fields_of, header_of, line_of, row_of
+from clawvm_es.journal.chain import GENESIS
 from clawvm_es.journal.ports import Recorded
-from clawvm_es.model.events import KINDS, SCOPE_PREFIX, SessionForked, SessionOpened
+from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened
 
 SUFFIX: Final = ".clawvm.bundle"
 """Suffix of the name of a bundle that is collected as tests."""
-AGAIN: Final = "get the bundle again from whoever made it"
 
 Streams: TypeAlias = Mapping[str, Sequence[Recorded]]
-
-
-class Listed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A stream and its versions, as the header lists them."""
-
-    session_id: str
-    first: Place
-    last: Place
-
-
-class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first line."""
-
-    line: str
-    format: str
-    version: int
-    journal_id: str
-    streams: list[Listed]
-
-
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One event, every column of it."""
-
-    line: str
-    seq: int
-    session_id: str
-    version: int
-    turn: int
-    kind: str
-    type: str
-    schema_version: int
-    at: int
-    principal: str
-    cause: int | None
-    idempotency_key: str | None
-    data: str
-    prev_hash: str
-    hash: str
-
-
-_header = msgspec.json.Decoder(Header)
-_event = msgspec.json.Decoder(Line)
-_any = msgspec.json.Decoder(dict[str, Any])
 
 
 def is_bundle(first_line: bytes) -> bool:
@@ -81,12 +33,12 @@ def is_bundle(first_line: bytes) -> bool:
 def read_bundle(raw: bytes, name: str) -> tuple[RecordedSession, ...]:
     """The sessions of a bundle; raises `UnreadableInput` that says in which line, and there where, what is wrong."""
     lines = raw.removesuffix(b"\n").split(b"\n")
-    header = _read_header(lines[0], name)
+    header = header_of(lines[0], name)
     _check_end(raw, lines, name)
     streams: dict[str, list[Recorded]] = {listed.session_id: [] for listed in header.streams}
     for number, each in enumerate(lines[1:-1], 2):
         if each.startswith(b'{"at":'):  # keys are sorted: an event, not a commitment
-            row = _row(decoded(_event, each, name, number), f"{name}: line {number}")
+            row = row_of(line_of(each, name, number), f"{name}: line {number}")
             if row.session_id not in streams:
                 raise UnreadableInput(f"{name}: line {number}: its stream is not in the header", hint=AGAIN)
             _check_place(streams, row, f"{name}: line {number}")
@@ -104,29 +56,19 @@ def read_bundle(raw: bytes, name: str) -> tuple[RecordedSession, ...]:
 def ids_in_bundle(raw: bytes, name: str) -> tuple[str, ...]:
     """The ids of a bundle's sessions, without reading the rest of it."""
     lines = raw.split(b"\n")
-    header = _read_header(lines[0], name)
+    header = header_of(lines[0], name)
     forks: dict[str, SessionForked] = {}
     for number, each in enumerate(lines, 1):
         if each.startswith(b'{"at":') and b'"type":"session_forked"' in each:
-            row = _row(decoded(_event, each, name, number), f"{name}: line {number}")
+            row = row_of(line_of(each, name, number), f"{name}: line {number}")
             if isinstance(row.data, SessionForked):
                 forks.setdefault(row.session_id, row.data)
     return _tops(header, forks)
 
 
-def _read_header(first_line: bytes, name: str) -> Header:
-    version = decoded(_any, first_line, name, 1).get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise UnreadableInput(
-            f"{name}: line 1: $.version: written by a newer version of this program ({version}, known: {VERSION})",
-            hint="upgrade clawvm-es",
-        )
-    return decoded(_header, first_line, name, 1)
-
-
 def _check_end(raw: bytes, lines: Sequence[bytes], name: str) -> None:
     """The last line ends the bundle and has the digest of all before it."""
-    end = decoded(_any, lines[-1], name, len(lines))
+    end = fields_of(lines[-1], name, len(lines))
     if end.get("line") != "end":
         raise UnreadableInput(f"{name}: cut after line {len(lines)}", hint=AGAIN)
     found = hashlib.sha256(raw[: raw.rindex(lines[-1])]).hexdigest()
@@ -136,26 +78,6 @@ def _check_end(raw: bytes, lines: Sequence[bytes], name: str) -> None:
             f"{str(end.get('sha256'))[:16]}…",
             hint=AGAIN,
         )
-
-
-def _row(line: Line, where: str) -> Recorded:
-    raw = line.data.encode()
-    try:
-        data = decode(line.type, line.schema_version, raw, where=where)
-        before, hash_ = bytes.fromhex(line.prev_hash), bytes.fromhex(line.hash)
-        stamps = (line.type, line.schema_version, line.at, line.principal, line.cause, line.idempotency_key)
-        place = (line.version, line.turn, line.kind, *stamps)
-        row = Recorded(line.seq, line.session_id, *place, raw, before, hash_, data)
-        found = row_hash(row)
-    except ClawVMError as error:
-        raise UnreadableInput(error.message, hint=error.hint or AGAIN) from error
-    except (ValueError, struct.error) as error:
-        raise UnreadableInput(f"{where}: {error}", hint=AGAIN) from error
-    if found != hash_ or KINDS[line.type] != line.kind:
-        raise UnreadableInput(
-            f"{where}: $.hash: is not that of event {line.version} of {line.session_id}", hint=AGAIN
-        )
-    return row
 
 
 def _check_place(streams: Streams, row: Recorded, where: str) -> None:

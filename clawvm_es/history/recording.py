@@ -29,6 +29,7 @@ import msgspec
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
 from clawvm_es.errors import ClawVMError, UnreadableInput, UsageError
+from clawvm_es.journal import bundled
 from clawvm_es.journal.chain import GENESIS, row_hash
 from clawvm_es.journal.codec import decode
 from clawvm_es.journal.ports import Recorded
@@ -240,12 +241,5 @@ def _row(line: Line, session_id: str, before: bytes, where: str) -> Recorded:
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes, name: str, number: int) -> T:
-    """One line of a file as what the decoder makes of it; raises `UnreadableInput` with line and path."""
-    try:
-        return decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise UnreadableInput(f"{name}: line {number}: {error}", hint=AGAIN) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UnreadableInput(f"{name}: line {number}: not JSON, or cut: {error}", hint=AGAIN) from None
-    except RecursionError:
-        raise UnreadableInput(f"{name}: line {number}: nested too deep", hint=AGAIN) from None
+    """One line of a recording as what the decoder makes of it; raises `UnreadableInput` with line and path."""
+    return bundled.decoded(decoder, raw, name, number, AGAIN)

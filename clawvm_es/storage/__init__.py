@@ -8,6 +8,7 @@ A journal is named by a URL:
     `sqlite:///j.db`     | the same; `sqlite:////srv/j.db` is an absolute path
     `memory:`            | a new log in memory, which lives as long as the object
     `postgresql://…`     | a schema in a PostgreSQL database; see `storage.postgres.address`
+    `x.clawvm.bundle.gz` | a bundle, or a folder with some: an archive, which is only read
 
 The module of a storage has `open_log`, and `verify`, `exists` and `backup` where a journal outlives its process.
 """
@@ -43,6 +44,7 @@ SCHEMES: Final = MappingProxyType(
 )
 """Scheme of a URL → the module of its storage, which is loaded when it is first asked for."""
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_BUNDLES: Final = "clawvm_es.storage.bundles.backend"
 _MEMORY: Final = ("memory:", ":memory:")
 _SERVERS: Final = ("postgres", "postgresql")
 """Schemes whose storage reads the whole URL."""
@@ -165,6 +167,10 @@ def _located(url: str | os.PathLike[str]) -> tuple[Any, str]:
         if scheme in SCHEMES and not (place.startswith("/") and len(place) > 1):
             raise UsageError(f"{scheme}:// names no journal here", hint="sqlite:///j.db, or sqlite:////srv/j.db")
         place = place[1:]
+    if scheme == "sqlite" and (place.endswith((".bundle", ".bundle.gz")) or os.path.isdir(place)):
+        bundles = import_module(_BUNDLES)
+        if bundles.is_place(place):
+            return bundles, place
     if scheme not in SCHEMES:
         known = "a path, sqlite:///PATH, memory:, postgresql://…"
         raise UsageError(f"no storage is called {scheme!r}", hint=f"a journal is {known}")
@@ -175,7 +181,7 @@ def _offered(module: Any, verb: str) -> Callable[..., Any]:
     """A function of a storage that not every storage has."""
     found = getattr(module, verb, None)
     if found is None:
-        kind = next(scheme for scheme, name in SCHEMES.items() if name == module.__name__)
+        kind = next((scheme for scheme, name in SCHEMES.items() if name == module.__name__), "bundle")
         hint = getattr(module, "INSTEAD", {}).get(verb, "")
         raise MissingCapability(f"{verb} is not possible here: the storage {kind} does not have it", hint=hint)
     return found  # type: ignore[no-any-return]

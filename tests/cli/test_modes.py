@@ -60,12 +60,15 @@ def test_verbs_make_private_files(tmp_path, run) -> None:
         ("checkpoint", journal, "--make-key", key),
         ("checkpoint", journal, "--key", key, "-o", f"{out}.note"),
         ("bundle", journal, "--key", key, "-o", f"{out}.bundle"),
+        ("archive", journal, "--key", key, "-o", f"{out}.archive", "--open", "--older-than", "0s"),
         ("demo", "--journal", tmp_path / "demo.db"),
     ):
         code, _, err = run(*arguments)
         assert (code, err) == (0, ""), arguments
     found = modes(tmp_path)
     assert found.pop("key.pub") == 0o644
+    assert found.pop("made.archive") == 0o700
+    assert set(modes(tmp_path / "made.archive").values()) == {0o600}
     assert len(found) >= 9
     assert set(found.values()) == {0o600}
 

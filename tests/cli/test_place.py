@@ -28,6 +28,7 @@ OTHERS = {
     "backup": ["{new}"],
     "checkpoint": ["--make-key", "{new}"],
     "bundle": ["--key", "{key}", "-o", "{new}"],
+    "archive": ["--key", "{key}", "-o", "{new}.d", "--open", "--older-than", "0s"],
     "redact": ["--page", "p1", "--dry-run"],
     "check": ["misses < 3"],
 }
@@ -70,7 +71,7 @@ def others(run, journal, home):
     """The arguments of a verb beside its journal."""
 
     def filled(verb: str) -> list[str]:
-        if verb == "bundle" and not (home / "key").exists():
+        if verb in ("archive", "bundle") and not (home / "key").exists():
             assert run("checkpoint", journal, "--make-key", home / "key")[0] == 0
         return [word.format(new=home / "new", key=home / "key") for word in OTHERS.get(verb, [])]
 

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "export": ["-o", "OUT"],
     "checkpoint": ["--make-key", "OUT"],
     "bundle": ["--anchor", "OUT", "-o", "OUT"],
+    "archive": ["--key", "OUT", "-o", "OUT.folder", "--open"],
     "redact": ["--page", "p1", "--dry-run"],
     "check": ["misses < 3"],
 }

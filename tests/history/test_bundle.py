@@ -20,9 +20,10 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
 from clawvm_es.errors import AnchorRefused, UsageError
-from clawvm_es.history.bundle import FIRST_BYTES, bundle
+from clawvm_es.history.bundle import bundle
 from clawvm_es.journal.anchors import PublicKey, SecretKey, load_secret, make_key, merkle, take_checkpoint
 from clawvm_es.journal.anchors.notes import Checkpoint, sign
+from clawvm_es.journal.bundled import FIRST_BYTES
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.model.events import ContentRedacted, SessionForked, ToolCalled
 from clawvm_es.model.facts import RedactReason

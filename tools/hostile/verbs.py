@@ -33,6 +33,7 @@ ARGUMENTS: Mapping[str, Sequence[Arguments]] = {
     "checkpoint": [["--key", "{secret}"], ["--key", "{secret}", "-o", "{out}/n", "--since", "{checkpoint}"]],
     "backup": [["{out}/copy"]],
     "bundle": [["--key", "{secret}", "-o", "{out}/b"], ["-s", "a", "--anchor", "{checkpoint}", "-o", "{out}/c"]],
+    "archive": [["-o", "{out}/archive", "--key", "{secret}", "--open", "--older-than", "0s"]],
     "fork": [["-s", "a", "--as", "new"], ["-s", "a", "--turn", "2", "--as", "again", "--rerun", "--seed", "1"]],
     "redact": [
         ["-s", "a", "--page", "p2", "--certificate", "{out}/c", "--key", "{secret}"],

@@ -122,7 +122,7 @@ class FailingDisk:
         """Refuse what a dead process asks, and what a plan lets fail."""
         if actor in self.dead:
             return _FAILS[operation]
-        plan = self.plans.get(actor)
+        plan = self.plans.get(actor) if path in self.files else None
         if plan is None or not (code := plan.asked(operation)):
             return 0
         if plan.dies:

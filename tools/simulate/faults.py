@@ -30,7 +30,7 @@ FAULTS: Final = {
     fault.name: fault
     for fault in (
         Fault("skipped-fsync", {"memory": 3, "sqlite": 1}),
-        Fault("full-as-normal", {"sqlite": 6}),
+        Fault("full-as-normal", {"sqlite": 8}),
         Fault("found-not-synced", {"sqlite": 97}),
         Fault("lost-error", {"sqlite": 15}),
         Fault("two-commits", {"sqlite": 0}),

@@ -125,6 +125,8 @@ class SQLiteWorld:
         dice, actor = self.dice, self._alive[process]
         if kind == "crash":
             made = Plan(("write", "sync", "truncate", "delete"), dice.randint(1, 40), dies=True)
+        elif kind == "unreadable":
+            made = Plan(("read",), dice.randint(1, 30), times=dice.choice((1, 1000)))
         elif kind == "full":
             made = Plan(("write",), dice.randint(1, 30), vfs.FULL, times=dice.choice((1, 1000)))
         else:

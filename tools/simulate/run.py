@@ -109,7 +109,7 @@ class Run:
     def _verify(self) -> None:
         """Look at the whole log over a disk with errors: what could not be read is not called right."""
         process = self._process()
-        with self._running(process, plan="errors"):
+        with self._running(process, plan="unreadable"):
             found = process.journal.log.verify()
             if not found and self.world.hit(process):
                 raise Broken("verify: an error of the disk, and nothing is said")

@@ -72,6 +72,7 @@ _T = TypeVar("_T")
 _Query: TypeAlias = Callable[Concatenate[sqlite3.Connection, _P], _T]
 _Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
+_DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
 _HEADS_MAX: Final = 10_000
 _NO_LIMIT: Final = 2**63 - 1
 _log = structlog.get_logger("clawvm_es.journal")
@@ -128,7 +129,7 @@ def open_log(
 
 def finish_erasures(log: SQLiteLog) -> None:
     """Go on with erasures that a reader, a full disk or a crash left pending; what is in the way is logged."""
-    if log.pending_erasures() and (state := log.scrub(wait_s=0)) is not Erasure.ERASED:
+    if log.pending_erasures() and (state := log.scrub(wait_s=0)) not in _DONE:
         _log.warning("an erasure is still not finished", path=log.path, state=str(state))
 
 
@@ -428,12 +429,14 @@ class SQLiteLog:
         return erasure.PLACES
 
     def known_copies(self) -> Sequence[str]:
-        """No place: all files of the journal can be cleaned; what was copied from them is not known."""
-        return ()
+        """The archives that are noted beside the file; its own files can be cleaned, other copies are not known."""
+        folders = files.archives_of(self.path)
+        return tuple(f"the archive {folder}, until clawvm archive runs again" for folder in folders)
 
     def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
         """Remove what the files still hold of erased bodies; see `Erasing`."""
-        return erasure.scrub(self, bodies, wait_s)
+        state = erasure.scrub(self, bodies, wait_s)
+        return Erasure.REMOVED if state is Erasure.ERASED and self.known_copies() else state
 
     def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
         """(session, commitment) of all that stand for the same body, this one included; empty if it has no row."""

@@ -1,0 +1,179 @@
+"""An archive: a folder with closed sessions in bundles that are packed, signed, and verified before they have a name.
+
+LAW-ARCHIVE-1: a bundle is there whole and verified, from its bytes on the disk, or it is not there.
+LAW-ARCHIVE-2: what an archive holds is not written again; the journal stays as it is.
+LAW-ARCHIVE-3: a bundle of a session of which something was erased later is written anew without it, then removed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from clawvm_es import files, verify_bundle
+from clawvm_es.errors import AnchorRefused, UsageError
+from clawvm_es.history.bundle import bundle
+from clawvm_es.history.bundle_reading import ids_in_bundle
+from clawvm_es.journal.anchors import SecretKey, take_checkpoint
+from clawvm_es.journal.bundled import Header
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.model.events import SCOPE_PREFIX, ContentRedacted
+from clawvm_es.storage.bundles import backend, reading
+
+EVENTS_AT_ONCE: Final = 20_000
+"""Events after which a bundle is full; making one reads all hashes of the log."""
+
+Progress = Callable[[int, int], None]
+
+
+@attrs.frozen
+class Held:
+    """One bundle of an archive."""
+
+    path: str
+    header: Header
+
+
+@attrs.frozen
+class Written:
+    """A bundle that was written: its sessions, its bytes, and those of it unpacked."""
+
+    path: str
+    sessions: tuple[str, ...]
+    size_bytes: int
+    unpacked_bytes: int
+
+
+@attrs.define
+class Archive:
+    """A folder of bundles of one journal. Raises `UsageError` where it holds another one's."""
+
+    folder: str
+    log: EventLog
+    held: list[Held] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        """Read the first line of each bundle."""
+        if os.path.exists(self.folder):
+            self.held = [Held(path, reading.header(path)) for path in backend.bundles_in(self.folder)]
+        for each in self.held:
+            if each.header.journal_id != self.log.journal_id:
+                raise UsageError(
+                    f"{each.path} is of journal {each.header.journal_id}, not of {self.log.journal_id}",
+                    hint="name a folder for each journal",
+                )
+
+    def holds(self, session_id: str) -> bool:
+        """Tell whether a bundle has a session as it is now."""
+        head = self.log.head(session_id)
+        return head is not None and any(
+            listed.session_id == session_id and listed.last == head.version
+            for each in self.held
+            for listed in each.header.streams
+        )
+
+    def outdated(self) -> list[Held]:
+        """The bundles with a stream of which something was erased after they were made."""
+        erased: dict[str, int] = {}
+        for each in self.held:
+            for listed in each.header.streams:
+                if listed.session_id not in erased:
+                    erased[listed.session_id] = self._erased(listed.session_id)
+        return [
+            each
+            for each in self.held
+            if any(listed.last < erased[listed.session_id] for listed in each.header.streams)
+        ]
+
+    def _erased(self, session_id: str) -> int:
+        """The version of a stream's last erasure; 0 where there is none."""
+        rows = self.log.read(session_id)
+        return max((row.version for row in rows if isinstance(row.data, ContentRedacted)), default=0)
+
+    def write(
+        self, sessions: Sequence[tuple[str, int]], key: SecretKey, progress: Progress | None = None
+    ) -> Iterator[Written]:
+        """Write sessions, each with its number of events, to bundles as of one checkpoint."""
+        if not sessions:
+            return
+        Path(self.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        note, _ = take_checkpoint(self.log, key)
+        done = 0
+        for ids in _parts(sessions):
+            yield self._write(ids, note, key)
+            done += len(ids)
+            if progress is not None:
+                progress(done, len(sessions))
+
+    def renew(self, key: SecretKey, progress: Progress | None = None) -> tuple[list[Written], list[str]]:
+        """Write outdated bundles anew and remove them; what was written, and what was removed."""
+        old = self.outdated()
+        if not old:
+            return [], []
+        note, _ = take_checkpoint(self.log, key)
+        made, gone = [], []
+        for number, each in enumerate(old, 1):
+            ids = ids_in_bundle(b"".join(reading.lines(each.path)).removesuffix(b"\n"), each.path)
+            made.append(self._write([one for one in ids if not one.startswith(SCOPE_PREFIX)], note, key))
+            os.unlink(each.path)
+            files.sync_path(self.folder)
+            gone.append(each.path)
+            if progress is not None:
+                progress(number, len(old))
+        return made, gone
+
+    def _write(self, ids: Sequence[str], note: bytes, key: SecretKey) -> Written:
+        fd, aside = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)
+        digest, size = hashlib.sha256(), 0
+        try:
+            with os.fdopen(fd, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+                for line in bundle(self.log, ids, note):
+                    digest.update(line)
+                    size += len(line)
+                    packed.write(line)
+            os.chmod(aside, files.PRIVATE)
+            files.sync_path(aside)
+            _verify(aside, key)
+            path = os.path.join(self.folder, f"{digest.hexdigest()[:16]}{backend.PACKED}")
+            os.replace(aside, path)
+        except BaseException:
+            os.unlink(aside)
+            raise
+        files.sync_path(self.folder)
+        self.held.append(Held(path, reading.header(path)))
+        return Written(path, tuple(ids), os.path.getsize(path), size)
+
+
+def _verify(path: str, key: SecretKey) -> None:
+    """Check a bundle as whoever gets it will. Raises `AnchorRefused`."""
+    try:
+        verify_bundle.verify(reading.lines(path), key.public.name, key.public.key)
+    except verify_bundle.Bad as error:
+        raise AnchorRefused("bundle", f"what was written does not verify: {error}") from error
+
+
+def _parts(sessions: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
+    """Sessions in parts that are full after so many events."""
+    ids: list[str] = []
+    events = 0
+    for session_id, count in sessions:
+        ids.append(session_id)
+        events += count
+        if events >= EVENTS_AT_ONCE:
+            yield ids
+            ids, events = [], 0
+    if ids:
+        yield ids
+
+
+def note_archive(log: EventLog, folder: str) -> None:
+    """Note beside a journal file where an archive of it is, so that an erasure names it."""
+    if log.kind == "sqlite" and (place := os.path.abspath(folder)) not in (known := files.archives_of(log.place)):
+        files.write_whole(log.place + files.ARCHIVES, [f"{each}\n".encode() for each in (*known, place)])

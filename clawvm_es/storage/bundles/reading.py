@@ -1,0 +1,69 @@
+"""One bundle read whole: its events, its bodies, and its last line's digest of all before it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+
+import attrs
+
+from clawvm_es.errors import UnreadableInput
+from clawvm_es.journal.bundled import AGAIN, COMMITMENT, EVENT, Header, body_of, fields_of, header_of, line_of, row_of
+from clawvm_es.journal.ports import Recorded
+
+_GZIP = b"\x1f\x8b"
+
+
+@attrs.frozen
+class Bundle:
+    """The events and bodies of a bundle."""
+
+    path: str
+    header: Header
+    rows: list[Recorded]
+    bodies: list[tuple[str, bytes, bytes | None]]
+
+
+def lines(path: str) -> Iterator[bytes]:
+    """The lines of a bundle, packed or not, with their ends. Raises `UnreadableInput`."""
+    try:
+        with open(path, "rb") as file:
+            packed = file.peek(2)[:2] == _GZIP
+            if not packed:
+                yield from file
+                return
+            with gzip.open(file) as unpacked:
+                yield from unpacked
+    except OSError as error:
+        raise UnreadableInput(f"{path}: {error.strerror or error}", hint=AGAIN) from error
+    except (EOFError, zlib.error) as error:
+        raise UnreadableInput(f"{path}: cut or changed: {error}", hint=AGAIN) from error
+
+
+def header(path: str) -> Header:
+    """The first line of a bundle alone."""
+    return header_of(next(lines(path), b"").removesuffix(b"\n"), path)
+
+
+def read(path: str) -> Bundle:
+    """Read a bundle; raises `UnreadableInput` that names the line where it is not as it was made."""
+    found: Bundle | None = None
+    digest, end = hashlib.sha256(), b""
+    for number, whole in enumerate(lines(path), 1):
+        line = whole.removesuffix(b"\n")
+        digest.update(end and end + b"\n")
+        end = line
+        if found is None:
+            found = Bundle(path, header_of(line, path), [], [])
+        elif line.startswith(EVENT):
+            found.rows.append(row_of(line_of(line, path, number), f"{path}: line {number}"))
+        elif line.startswith(COMMITMENT):
+            found.bodies.append(body_of(line, path, number))
+    if found is None:
+        raise UnreadableInput(f"{path} is empty", hint=AGAIN)
+    last = fields_of(end, path, 1 + len(found.rows) + len(found.bodies) + 1)
+    if last.get("line") != "end" or last.get("sha256") != digest.hexdigest():
+        raise UnreadableInput(f"{path}: cut, or changed since it was made", hint=AGAIN)
+    return found

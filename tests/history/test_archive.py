@@ -1,0 +1,209 @@
+"""Archives: they verify, read as the journal does, are not written twice, and erasures reach them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import time
+
+import pytest
+
+from clawvm_es import storage, verify_bundle
+from clawvm_es.cli.main import main
+from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import AnchorRefused, JournalDamaged, JournalReadOnly, UnreadableInput, UsageError
+from clawvm_es.history import archive as archives
+from clawvm_es.history.archive import Archive
+from clawvm_es.history.redact import Target, redact
+from clawvm_es.journal.anchors import load_secret, make_key
+from clawvm_es.journal.codec import COMMITMENT_FIELDS
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.storage.bundles import reading
+from clawvm_es.storage.bundles.log import BundleLog
+from clawvm_es.testing import live_session
+
+NOW = int(time.time())
+SECRET = "a marmalade secret that stands nowhere else"
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with a key and a journal: two closed sessions of a project, a fork, and one that is open."""
+    make_key(str(tmp_path / "k"), "signer", 365, NOW)
+    with Journal.open(tmp_path / "j.db") as journal:
+        for name, text in (("a", SECRET), ("b", "of b"), ("open", "of open")):
+            with live_session(name, journal=journal, project="team") as session:
+                session.user_says(f"hello {text}", key="k")
+                session.assemble()
+                if name != "open":
+                    session.close()
+    return tmp_path
+
+
+def run(place, capsys, *arguments: str) -> tuple[int, dict]:
+    """Exit code and document of the verb."""
+    words = [
+        "archive",
+        str(place / "j.db"),
+        "-o",
+        str(place / "arch"),
+        "--key",
+        str(place / "k"),
+        "--json",
+        *arguments,
+    ]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    out = capsys.readouterr().out
+    return int(ended.value.code or 0), json.loads(out) if out else {}
+
+
+def held(place) -> list[str]:
+    """The names in the archive."""
+    return sorted(path.name for path in (place / "arch").iterdir())
+
+
+def test_closed_sessions_are_archived_once_and_verify(place, capsys):
+    """Closed and old enough, each in a packed bundle that the stand-alone checker accepts; again, nothing is done."""
+    code, document = run(place, capsys)
+    assert code == 0 and document["written"] == [] and (document["young"], document["open"]) == (2, 1)
+    code, document = run(place, capsys, "--older-than", "0s")
+    (written,) = document["written"]
+    assert code == 0 and written["sessions"] == ["a", "b"] and document["open"] == 1
+    key = load_secret(str(place / "k"), NOW).public
+    with gzip.open(written["file"]) as file:
+        found = verify_bundle.verify(file, key.name, key.key)
+    assert set(found.streams) >= {"a", "b"}
+    again = run(place, capsys, "--older-than", "0s")[1]
+    assert (again["written"], again["held"]) == ([], 2)
+    assert run(place, capsys, "--older-than", "0s", "--open", "-s", "open")[1]["sessions"] == 1
+    assert len(held(place)) == 2
+
+
+def test_an_archive_is_read_as_its_journal_is(place, capsys):
+    """Folder and file give the same events, bodies and heads, are only read, and verify."""
+    run(place, capsys, "--older-than", "0s")
+    (name,) = held(place)
+    with storage.open_log(place / "j.db", read_only=True) as log:
+        for where in (place / "arch", place / "arch" / name):
+            with storage.open_log(where, read_only=True) as read:
+                assert read.journal_id == log.journal_id
+                for session_id in ("a", "b"):
+                    rows = [row._replace(seq=0) for row in read_session(log, session_id)]
+                    assert [row._replace(seq=0) for row in read_session(read, session_id)] == rows
+                    assert read.bodies_kept(session_id) == log.bodies_kept(session_id)
+                assert read.head("open") is None
+                with pytest.raises(JournalReadOnly), read.transaction():
+                    pass
+            assert storage.verify(where) == ()
+            with pytest.raises(JournalReadOnly, match="only read"):
+                storage.open_log(where)
+
+
+@pytest.mark.parametrize("verb", ["sessions", "log", "pages", "stats", "verify", "trace"])
+def test_verbs_print_of_an_archive_what_they_print_of_its_journal(place, capsys, verb):
+    """One session, asked of the journal and of the archive, in people's words."""
+    run(place, capsys, "--older-than", "0s", "-s", "a")
+    told = []
+    for where in ("j.db", "arch"):
+        words = [verb, str(place / where), *([] if verb in ("verify", "stats", "sessions") else ["-s", "a"])]
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert not ended.value.code
+        told.append(capsys.readouterr().out)
+    if verb in ("log", "pages", "trace"):
+        assert told[0].replace("j.db", "arch") == told[1]
+    elif verb == "verify":
+        assert "verified: consistent" in told[1]
+    else:
+        assert told[1]
+
+
+def test_an_erasure_reaches_the_archive(place, capsys):
+    """The erasure names it as a copy; the next run writes its bundle anew without the text, and removes the old."""
+    run(place, capsys, "--older-than", "0s")
+    before = held(place)
+    with storage.open_log(place / "j.db") as log:
+        done = redact(log, Target(matches=lambda text: SECRET in text), at_us=NOW * 1_000_000, everywhere=True)
+    assert done.status == "removed" and str(place / "arch") in done.copies[0]
+    assert SECRET in _texts(place / "arch" / before[0])
+    _, document = run(place, capsys, "--older-than", "30d")
+    assert [path.rpartition("/")[2] for path in document["removed"]] == before
+    assert not set(held(place)) & set(before)
+    assert not any(SECRET in _texts(place / "arch" / name) for name in held(place))
+    assert storage.verify(place / "arch") == ()
+    assert run(place, capsys)[1]["removed"] == []
+
+
+def _texts(path) -> str:
+    with storage.open_log(path, read_only=True) as log:
+        return " ".join((body.body or b"").decode() for body in log._stored.values())
+
+
+def test_an_interrupted_run_leaves_whole_bundles_and_goes_on(place, capsys, monkeypatch):
+    """Ctrl-C in the middle of the second bundle leaves the first; the next run writes what is missing."""
+    make, asked = archives.bundle, []
+
+    def interrupted(log, ids, note):
+        asked.append(ids)
+        for number, line in enumerate(make(log, ids, note)):
+            if len(asked) == 2 and number == 5:
+                raise KeyboardInterrupt
+            yield line
+
+    monkeypatch.setattr(archives, "EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr(archives, "bundle", interrupted)
+    with storage.open_log(place / "j.db", read_only=True) as log, pytest.raises(KeyboardInterrupt):
+        list(Archive(str(place / "arch"), log).write([("a", 1), ("b", 1)], load_secret(str(place / "k"), NOW)))
+    assert len(held(place)) == 1 and storage.verify(place / "arch") == ()
+    document = run(place, capsys, "--older-than", "0s")[1]
+    assert document["sessions"] == 1 and document["held"] == 1
+
+
+def test_what_does_not_verify_gets_no_name(place, monkeypatch):
+    """A bundle that a fault changed on its way to the disk is refused, and nothing is left."""
+    make, key = archives.bundle, load_secret(str(place / "k"), NOW)
+    monkeypatch.setattr(
+        archives, "bundle", lambda *args: (line.replace(b'"at":1', b'"at":2') for line in make(*args))
+    )
+    with storage.open_log(place / "j.db", read_only=True) as log:
+        archive = Archive(str(place / "arch"), log)
+        with pytest.raises(AnchorRefused, match="does not verify"):
+            list(archive.write([("a", 1)], key))
+    assert held(place) == []
+
+
+def test_other_folders_and_damaged_bundles_are_refused_in_a_line(place, capsys, tmp_path):
+    """Another journal's archive, a bundle that was cut or changed, a length of time that is none."""
+    run(place, capsys, "--older-than", "0s")
+    (name,) = held(place)
+    path, whole = place / "arch" / name, (place / "arch" / name).read_bytes()
+    with Journal.open(tmp_path / "other.db") as other, pytest.raises(UsageError, match="a folder for each journal"):
+        Archive(str(place / "arch"), other.log)
+    text = gzip.decompress(whole)
+    for changed in (whole[:-20], gzip.compress(text[:-400]), gzip.compress(text.replace(b"input", b"inpus", 1)), b""):
+        path.write_bytes(changed)
+        with pytest.raises(UnreadableInput, match=re.escape(name)):
+            storage.open_log(path, read_only=True)
+        assert len(storage.verify(path)) == 1
+    code, _ = run(place, capsys, "--older-than", "soon")
+    assert code == 2
+    with pytest.raises(UnreadableInput, match="no journal"):
+        storage.open_log(place / "no.clawvm.bundle.gz", read_only=True)
+
+
+def test_bundles_that_disagree_are_no_archive(place, capsys):
+    """Two files that hold different events at one place are named."""
+    run(place, capsys, "--older-than", "0s", "-s", "a")
+    (name,) = held(place)
+    found = reading.read(str(place / "arch" / name))
+    other = reading.Bundle("other", found.header, [found.rows[0]._replace(hash=bytes(32))], [])
+    with pytest.raises(JournalDamaged, match="another version 1"):
+        BundleLog("x", [found, other])
+
+
+def test_the_checker_knows_every_field_that_names_a_text():
+    """It shares no code with the program, so this test compares their lists."""
+    named = verify_bundle.NAMED.pattern.partition(b"(?:")[2].partition(b")")[0].decode()
+    assert set(named.split("|")) == set(COMMITMENT_FIELDS)
