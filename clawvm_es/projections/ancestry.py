@@ -18,7 +18,7 @@ import attrs
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.ports import Cells
 from clawvm_es.projections.rows import SessionRow
-from clawvm_es.projections.session import Past, SessionFold
+from clawvm_es.projections.session import Moved, Past, SessionFold
 from clawvm_es.projections.tables import SESSIONS, Table
 
 R = TypeVar("R")
@@ -126,6 +126,25 @@ class Ancestor:
         if found and found[1] > self.upto:
             found = self.then().tools.get(call)
         return found[0] if found else None
+
+    def cut(self) -> Moved | None:
+        """The pages that a fork restores: those moved since the last prompt, where its parent ends in an assembly.
+
+        None where it does not, or selects at every turn. A stream that did not go on ends in none.
+        """
+        return self._moved() if self._then is not None and self._then.assembling and self._in_epochs() else None
+
+    def _moved(self) -> Moved:
+        then = self.then()
+        if then.has_prompt or self.older is None:
+            return then.stood
+        found = dict(self.older._moved())
+        found.update((page_id, stood) for page_id, stood in then.stood.items() if not (stood and found.get(page_id)))
+        return found
+
+    def _in_epochs(self) -> bool:
+        found = self.then().in_epochs
+        return found if found is not None else self.older is not None and self.older._in_epochs()
 
     def then(self) -> SessionFold:
         """The fold of the stream's own events up to here; older streams that have gone on are folded before it."""

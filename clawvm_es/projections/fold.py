@@ -24,7 +24,7 @@ from clawvm_es.projections.ancestry import Ancestor, Inherited, under
 from clawvm_es.projections.digest import START, link, words
 from clawvm_es.projections.handlers import HANDLERS
 from clawvm_es.projections.rows import SessionRow, TurnRow
-from clawvm_es.projections.session import NoPast, Past, SessionFold
+from clawvm_es.projections.session import Moved, NoPast, Past, SessionFold
 from clawvm_es.projections.tables import SESSIONS, Table
 
 Again: TypeAlias = Callable[[str, int], Iterable[RawEvent]]
@@ -87,13 +87,16 @@ class Fold:
             assert isinstance(forked, SessionForked)
             parent = self.ancestor(forked.parent, forked.parent_version)
             row = under(session_id, parent.session())
+            return self._begin(session_id, row, Inherited(past, parent), parent.cut())
         else:
             row, parent = SessionRow(session_id, seq=raw[0], decision_digest=START.hex()), None
         return self._begin(session_id, row, past if parent is None else Inherited(past, parent))
 
-    def _begin(self, session_id: str, row: SessionRow, past: Past) -> SessionFold:
+    def _begin(self, session_id: str, row: SessionRow, past: Past, cut: Moved | None = None) -> SessionFold:
         digest = bytes.fromhex(row.decision_digest)
         fold = self.sessions[session_id] = SessionFold(session_id, past, row, digest, TurnRow(session_id, -1))
+        if cut is not None:
+            fold.in_epochs, fold.assembling, fold.stood = True, True, dict(cut)
         return fold
 
     def parent(self, row: SessionRow) -> Ancestor | None:
@@ -116,7 +119,8 @@ class Fold:
         """Fold the own events of an ancestor's stream, up to the ancestor's version."""
         stream, older, again = ancestor.stream, ancestor.older, Fold(again=self.again)
         if older is not None:
-            again._begin(stream, under(stream, older.session()), Inherited(NoPast(), older))
+            row = under(stream, older.session())
+            again._begin(stream, row, Inherited(NoPast(), older), older.cut())
         again.run(self._counted(self.again(stream, ancestor.upto)))
         fold = again.sessions.get(stream)
         if fold is None:

@@ -12,6 +12,7 @@ import msgspec
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason, Cut, Evidence, FaultType, UpdateFacts
 from clawvm_es.model.pages import ABSENT, LADDER, PAGE_TYPES, OriginKind, PageType
+from clawvm_es.model.profile import RULES, Paging, Profile
 from clawvm_es.projections import losses
 from clawvm_es.projections.lean import (
     LeanOrigin,
@@ -98,9 +99,20 @@ def _session_opened(s: SessionFold, data: e.SessionOpened) -> None:
     row.project = data.project
     row.linked_to = data.linked_to
     row.opened_at = s.at
+    s.in_epochs = _in_epochs(data.profile)
+
+
+def _in_epochs(profile: Profile) -> bool:
+    """Tell whether a policy pages in epochs; one that goes by the recorded harness does not."""
+    return profile.paging is Paging.EPOCHS and not RULES[profile.rule].recorded
 
 
 def _session_forked(s: SessionFold, data: e.SessionForked) -> None:
+    if s.assembling and s.in_epochs:
+        s.restore()
+    s.assembling = False
+    if data.profile is not None:
+        s.in_epochs = _in_epochs(data.profile)
     row = s.row  # as it was at the end of the parent's prefix
     row.parent = data.parent
     row.parent_version = data.parent_version
@@ -113,6 +125,7 @@ def _session_forked(s: SessionFold, data: e.SessionForked) -> None:
 
 def _turn_began(s: SessionFold, data: e.TurnBegan) -> None:
     s.row.turns += 1
+    s.assembling = True
     s.turn.fixed_tokens = data.fixed_tokens
     s.turn.idle_s = data.idle_s
     s.row.timed_turns += data.idle_s is not None
@@ -242,6 +255,8 @@ def _session_reopened(s: SessionFold, data: e.SessionReopened) -> None:
 def _settings_adopted(s: SessionFold, data: e.SettingsAdopted) -> None:
     s.row.policy = data.profile.name if data.profile else s.row.policy
     s.row.budget_tokens = data.budget_tokens or s.row.budget_tokens
+    if data.profile is not None:
+        s.in_epochs = _in_epochs(data.profile)
 
 
 def _session_closed(s: SessionFold, data: e.SessionClosed) -> None:
@@ -253,6 +268,7 @@ def _session_closed(s: SessionFold, data: e.SessionClosed) -> None:
 
 def _representation_changed(s: SessionFold, data: LeanRepresentationChanged) -> None:
     page = s.page(data.page_id)
+    s.moves(page, data.after == _ABSENT)
     if data.reason == _BOUNDARY:
         losses.taken_out(s, page, data)
     else:
@@ -268,6 +284,8 @@ def _representation_changed(s: SessionFold, data: LeanRepresentationChanged) -> 
 
 def _prompt_assembled(s: SessionFold, data: LeanPromptAssembled) -> None:
     turn = s.turn
+    s.assembling, s.has_prompt = False, True
+    s.stood.clear()
     turn.budget_tokens = data.budget_tokens
     turn.pages = data.pages
     turn.utility = data.utility

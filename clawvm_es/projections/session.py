@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import attrs
 import msgspec
@@ -31,6 +31,10 @@ from clawvm_es.projections.rows import (
 from clawvm_es.projections.tables import BOUNDARIES, PAGE_TABLE, TURNS, UPDATES, Table
 
 R = TypeVar("R")
+Stood: TypeAlias = tuple[str, int, int]
+"""Level of a page in a prompt, its tokens, and the boundary that had taken it out."""
+Moved: TypeAlias = Mapping[str, Stood | None]
+"""Pages that were moved since the last prompt → how they stood in it; None: they left before another turn began."""
 
 _CHANGING = {TURNS.name: "turns", PAGE_TABLE.name: "pages", UPDATES.name: "updates", BOUNDARIES.name: "boundaries"}
 """Table → the rows of it that a `SessionFold` touched, by their key within the session."""
@@ -124,6 +128,10 @@ class SessionFold:
     given: RawEvent = (0, "", 0, 0, "", "", 0, 0, "", "", b"")  # the input whose decisions are in hand
     reached: BoundaryReached | None = None  # where that is a boundary
     staged: dict[str, UpdateFacts] = attrs.field(factory=dict)  # by that boundary
+    in_epochs: bool | None = None  # whether it pages in epochs; None: its events in hand do not say
+    assembling: bool = False  # whether a turn began and its prompt is not assembled yet
+    has_prompt: bool = False  # whether one was assembled, among the events in hand
+    stood: dict[str, Stood | None] = attrs.field(factory=dict)  # `Moved` since then
 
     @property
     def seq(self) -> int:
@@ -170,6 +178,23 @@ class SessionFold:
         if page is None:
             page = self.pages[page_id] = PageRow(self.session_id, page_id, seq=self.seq, first_version=self.version)
         return page
+
+    def moves(self, page: PageRow, leaves: bool) -> None:
+        """Note how a page stood in the last prompt, before it is moved. What leaves between prompts is gone."""
+        if self.in_epochs is False:
+            return
+        if leaves and not self.assembling:
+            self.stood[page.page_id] = None
+        else:
+            self.stood.setdefault(page.page_id, (page.level, page.tokens, page.left_version))
+
+    def restore(self) -> None:
+        """Let the pages stand as in the last prompt, since the next one was never assembled."""
+        for page_id, found in self.stood.items():
+            if found is not None:
+                page = self.page(page_id)
+                page.level, page.tokens, page.left_version = found
+                page.changed_version = self.version
 
     def count_page(self, page_type: str) -> None:
         """Count a page that was written for the first time."""

@@ -27,7 +27,7 @@ from clawvm_es.projections.rows import (
     UpdateRow,
 )
 
-VERSION: Final = 8
+VERSION: Final = 9
 
 R = TypeVar("R")
 
