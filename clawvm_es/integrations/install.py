@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -26,11 +27,15 @@ _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 
 
 class Installed(msgspec.Struct, frozen=True):
-    """Change of a settings file by an installation: what it wrote (SHA-256), whether there was a file before."""
+    """Change of a settings file by an installation: what it wrote (SHA-256), whether there was a file before.
+
+    `made` says that the file's folder was made for it.
+    """
 
     settings: str
     written: str
     existed: bool
+    made: bool = False
 
 
 @attrs.frozen
@@ -66,6 +71,7 @@ def install(name: str, journal: str) -> Done:
         raise UsageError(f"{journal}: hooks need a journal in a file", hint="give --journal FILE")
     folder, path = spool_of(journal), settings.real(harness.settings_path())
     before, document = settings.read(path)
+    made = not path.parent.exists()
     servers.check(harness)
     lines = [f"journal {os.path.realpath(journal)}"]
     Journal.open(journal, hide_secrets=True).close()
@@ -79,7 +85,7 @@ def install(name: str, journal: str) -> Done:
     for other in {each for _, each, _ in settings.ours(document)} - {folder}:
         lines.append(f"the hooks of {other} were replaced")
     data = settings.written(before, document_now)
-    lines.extend(_write_settings(harness, folder, path, before, document, data))
+    lines.extend(_write_settings(harness, folder, path, before, document, data, made))
     return Done((*lines, server), _hint(harness))
 
 
@@ -99,17 +105,23 @@ def _write_spool(folder: Path, journal: str) -> None:
 
 
 def _write_settings(
-    harness: Harness, folder: Path, path: Path, before: bytes | None, document: dict[str, Any], data: bytes
+    harness: Harness,
+    folder: Path,
+    path: Path,
+    before: bytes | None,
+    document: dict[str, Any],
+    data: bytes,
+    made: bool,
 ) -> list[str]:
     """Keep the settings as they were without us, then write them as they are to be."""
     backup, manifest = _backup(folder, harness), _manifest(folder, harness)
     known, existed = _installed(folder, harness), before is not None
     if known is not None and before is not None and known.written == _digest(before):
-        existed = known.existed  # we wrote them; what was before us is kept already
+        existed, made = known.existed, known.made  # we wrote them; what was before us is kept already
     elif before is not None:
         clean = settings.without_ours(document)
         write_whole(backup, [before if clean == document else settings.written(before, clean)], PRIVATE)
-    write_whole(manifest, [msgspec.json.encode(Installed(str(path), _digest(data), existed))], PRIVATE)
+    write_whole(manifest, [msgspec.json.encode(Installed(str(path), _digest(data), existed, made))], PRIVATE)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, [data], PRIVATE)
     lines = [f"{harness.title}: hooks {', '.join(harness.events)} in {path}"]
@@ -129,6 +141,10 @@ def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
     else:
         lines.append(f"{harness.title}: none of our hooks are in {path}")
     lines.extend(line for line in [servers.unregister(harness)] if line)
+    known = _installed(folder, harness)
+    if known is not None and known.made:
+        with suppress(OSError):  # the harness has put something into it, or it is gone
+            path.parent.rmdir()
     for each in (_backup(folder, harness), _manifest(folder, harness)):
         each.unlink(missing_ok=True)
     others = [other.title for other in HARNESSES.values() if _manifest(folder, other).exists()]

@@ -276,6 +276,36 @@ def test_a_journal_that_cannot_be_written(live: Live, how: str) -> None:
     assert len((spool_of(live.journal) / PROBLEMS).read_text().splitlines()) == 2
 
 
+def test_a_journal_that_can_only_be_read(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness gets an empty answer, the event stays and is taken once the journal can be written again."""
+    begin(live)
+    take(live)
+    before = inputs(live)
+    event = live.hook("SessionStart", source="compact")
+    with monkeypatch.context() as patched:
+        may = os.access
+        patched.setattr(os, "access", lambda path, mode: mode != os.W_OK and may(path, mode))
+        assert answer(str(live.journal), str(event)) == "{}\n"
+    assert inputs(live) == before and waiting(spool_of(live.journal)) == [event.name]
+    assert "JournalReadOnly" in (spool_of(live.journal) / PROBLEMS).read_text()
+    assert answer(str(live.journal), str(event)).count("find the bug") == 1
+
+
+def test_a_session_without_a_transcript(live: Live) -> None:
+    """Hooks that name no file: rules and compactions are recorded from what they tell, each once."""
+    live.hook("SessionStart", source="startup", transcript_path="")
+    assert take(live) == ""
+    for _ in range(2):
+        live.hook("PreCompact", transcript_path="")
+        assert "stored" in take(live, live.hook("SessionStart", source="compact", transcript_path=""))
+    live.hook("SessionEnd", reason="other", transcript_path="")
+    take(live)
+    assert [told.told_by for told in compactions(live)] == [ToldBy.HOOK] * 2
+    pages = [data for data in inputs(live) if isinstance(data, e.PageWritten)]
+    assert [(page.page_type, page.told_by) for page in pages] == [(PageType.BOOTSTRAP, ToldBy.FILE)]
+    assert waiting(spool_of(live.journal)) == []
+
+
 def test_a_locked_journal(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another writer that holds the journal keeps nobody waiting for long, and what was told is taken later."""
     monkeypatch.setattr("clawvm_es.integrations.answering.WAIT_S", 0.0)

@@ -74,6 +74,22 @@ def test_where_there_was_no_file(home: Path, run_verb: Run) -> None:
     assert "none of our hooks" in run_verb("uninstall", "claude-code")
 
 
+@pytest.mark.parametrize(("name", "folder"), [("claude-code", ".claude"), ("codex", ".codex")])
+@pytest.mark.parametrize("used", [False, True])
+def test_where_there_was_no_folder(home: Path, run_verb: Run, name: str, folder: str, used: bool) -> None:
+    """A folder that was made for our hooks goes with them, unless the harness has put something into it."""
+    (home / folder).rmdir()
+    before = sorted(home.iterdir())
+    run_verb("install", name)
+    run_verb("install", name)
+    if used:
+        (home / folder / "sessions").mkdir()
+    run_verb("uninstall", name, "--purge")
+    assert sorted(home.iterdir()) == sorted([*before, *([home / folder] if used else [])])
+    if used:
+        assert [path.name for path in (home / folder).iterdir()] == ["sessions"]
+
+
 def test_what_was_changed_meanwhile_stays(home: Path, run_verb: Run) -> None:
     """Where somebody changed the settings since, only our entries go, also after they were installed again."""
     claude(home).write_text(json.dumps(FOREIGN, indent=2))
