@@ -355,7 +355,7 @@ class Shell:
     def _fold(self, state: State, command: Command) -> list[NewEvent]:
         """Stamp the events that follow from a command and fold them in place."""
         data, at, principal = command.data, command.at_us, command.principal
-        admit(data)
+        raw = admit(data)
         events = decide(state, command)
         cause = cause_of(state, data)
         number = state.version + 1
@@ -363,7 +363,7 @@ class Shell:
         self._delivered.took(command.idempotency_key, number)
         self._idle.saw(data, at)
         turn = state.turn
-        stamped = [NewEvent(data, turn, at, principal, cause, command.idempotency_key)]
+        stamped = [NewEvent(data, turn, at, principal, cause, command.idempotency_key, raw)]
         if state.by_groups:
             self._folded[number] = data
         for decision in events[1:]:

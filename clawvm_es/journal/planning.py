@@ -208,7 +208,7 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
             input_version = version
         elif cause is None:
             cause = input_version
-        raw = admit(data) if kind == "input" else encode(data)
+        raw = event.raw or (admit(data) if kind == "input" else encode(data))
         _check_envelope(type_, event, principal)
         try:
             if event.principal != principal:

@@ -38,7 +38,8 @@ class NewEvent:
     """An event about to be appended; session, version, seq and hashes are the log's to give.
 
     `cause` is the version of an earlier event of the stream; a decision without one is caused by the last input
-    before it in its batch. Only inputs have an idempotency key.
+    before it in its batch. Only inputs have an idempotency key. `raw` is what `admit` gave for the data, where that
+    was asked already.
     """
 
     data: Event
@@ -47,6 +48,7 @@ class NewEvent:
     principal: str
     cause: int | None = None
     idempotency_key: str | None = None
+    raw: bytes | None = attrs.field(default=None, eq=False, repr=False)
 
 
 class Recorded(NamedTuple):
