@@ -104,6 +104,9 @@ NEED_CHARS_MIN_LEAF: Final = 5
 NEED_HOLDERS_MAX: Final = 8
 """A text that stands in more pages than this identifies none of them."""
 
+NEED_TEXT_CHARS: Final = 1 << 21
+"""Characters of pages' texts that are kept in memory to be searched for needs; older ones are found by an index."""
+
 ARGUMENT_CHARS: Final = 200
 """Longest text that the stub of a call's arguments holds as it is; of a longer one it gives size and digest."""
 TEXTS_AT_HAND: Final = 64

@@ -211,6 +211,7 @@ class Learned:
             text=text if page.page_type is PageType.PLAN else cleaned(text, done.searches if done else False),
             levels={level.level: level.body for level in page.levels},
             line=page.origin.first,
+            cleaned=page.page_type is not PageType.PLAN,
             search=done.searches if done else False,
             tool=done.tool if done else "",
             path=path,

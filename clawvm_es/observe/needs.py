@@ -14,16 +14,20 @@ says that the harness had it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import merge
 
 import attrs
 
+from clawvm_es import limits
+from clawvm_es.journal.ports import Substrings
 from clawvm_es.limits import NEED_CHARS_MIN, NEED_CHARS_MIN_LEAF, NEED_HOLDERS_MAX
 from clawvm_es.model.facts import Holder, Need, NeedRule
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.texts import cleaned, has_digit, json_leaves, taken, written
 from clawvm_es.observe.tools import Tool
+from clawvm_es.storage import substrings
 
 _CHUNK_CHARS = 1 << 18
 
@@ -40,6 +44,7 @@ class Held:
     text: str
     levels: Mapping[Fidelity, str]
     line: int = 0
+    cleaned: bool = True  # whether its text is its full level without the harness's ornaments, or as it is
     search: bool = False
     tool: str = ""
     path: str = ""
@@ -51,6 +56,65 @@ class Held:
     compactions: int = 0  # of the session, when it was written
     leaves: frozenset[str] = frozenset()
     lines: frozenset[int] = frozenset()  # of all its writings
+
+
+@attrs.define
+class Texts:
+    """The texts of pages, searched for others: the newest in memory, older ones read again where an index names them.
+
+    `open` gives the text of a body. A text that comes back otherwise than it was stays in memory.
+    """
+
+    open: Callable[[str], str]
+    most_chars: int = attrs.field(factory=lambda: limits.NEED_TEXT_CHARS)
+    chars: int = 0
+    near: dict[str, Held] = attrs.field(factory=dict)  # pages whose text is in memory, oldest first
+    far: dict[int, Held] = attrs.field(factory=dict)  # by their order
+    kept: dict[str, Held] = attrs.field(factory=dict)  # in memory for good, older than those that are near
+    index: Substrings | None = None
+
+    def put(self, page: Held) -> None:
+        """Take a page that was written after all others."""
+        self.near[page.page_id] = page
+        self.chars += len(page.text)
+        while self.chars > self.most_chars:
+            self._put_away(next(iter(self.near.values())))
+
+    def _put_away(self, page: Held) -> None:
+        """Leave the oldest text that is near to the index."""
+        del self.near[page.page_id]
+        self.chars -= len(page.text)
+        if self._read(page) != page.text:
+            self.kept[page.page_id] = page
+            return
+        if self.index is None:
+            self.index = substrings()
+        self.index.put(page.order, page.text)
+        self.far[page.order], page.text = page, ""
+
+    def forget(self, page: Held) -> None:
+        """Leave a page out from now on."""
+        if self.near.pop(page.page_id, None) is not None:
+            self.chars -= len(page.text)
+        self.kept.pop(page.page_id, None)
+        self.far.pop(page.order, None)
+
+    def of(self, page: Held) -> str:
+        """The text of a page."""
+        return self._read(page) if self.far.get(page.order) is page else page.text
+
+    def _read(self, page: Held) -> str:
+        body = page.levels.get(Fidelity.FULL)
+        text = "" if body is None else self.open(body)
+        return cleaned(text, page.search) if page.cleaned else text
+
+    def holding(self, text: str) -> Iterator[Held]:
+        """The pages whose text holds another, oldest first."""
+        named = (self.far.get(number) for number in self.index.may_hold(text)) if self.index is not None else ()
+        far = (page for page in named if page is not None and text in self._read(page))
+        kept = (page for page in self.kept.values() if text in page.text)
+        yield from merge(far, kept, key=lambda page: page.order) if self.kept else far
+        yield from (page for page in self.near.values() if text in page.text)
 
 
 @attrs.define
@@ -92,9 +156,13 @@ class Context:
     writings: int = 0
     compactions: int = 0
     changed_rereads: int = 0
-    leaves: dict[str, int] = attrs.field(factory=dict)  # JSON leaf → results that have it
+    leaves: dict[str, int] = attrs.field(factory=dict)  # short JSON leaf with a digit → results that have it
+    texts: Texts = attrs.field(init=False)
     _by_signature: dict[int, list[Held]] = attrs.field(factory=dict)
     _by_path: dict[str, list[Held]] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.texts = Texts(self.open)
 
     # ------------------------------------------------------------------------------- what happens to it
 
@@ -106,10 +174,11 @@ class Context:
         self.writings += 1
         page.order, page.compactions = self.writings, self.compactions
         if page.call is not None:
-            page.leaves = json_leaves(page.text)
+            page.leaves = frozenset(filter(_needs_a_leaf, json_leaves(page.text)))
             for leaf in page.leaves:
                 self.leaves[leaf] = self.leaves.get(leaf, 0) + 1
         self.pages[page.page_id] = self.resident[page.page_id] = page
+        self.texts.put(page)
         if page.signature is not None:
             self._by_signature.setdefault(page.signature, []).append(page)
         if page.path:
@@ -148,7 +217,10 @@ class Context:
         self.resident.pop(page_id, None)
         self.away.discard(page_id)
         page = self.pages.pop(page_id, None)
-        for leaf in page.leaves if page else ():
+        if page is None:
+            return
+        self.texts.forget(page)
+        for leaf in page.leaves:
             self.leaves[leaf] -= 1
 
     # ---------------------------------------------------------------------------------------- the rules
@@ -168,7 +240,7 @@ class Context:
         text = result.text.strip()
         if not pages or len(text) < NEED_CHARS_MIN:
             return ()
-        holding = [page for page in pages if text in page.text]
+        holding = [page for page in pages if text in self.texts.of(page)]
         if not holding:
             self.changed_rereads += any(self._repeats(result, page) for page in pages)
             return ()
@@ -185,16 +257,21 @@ class Context:
 
     def _counts(self, text: str) -> bool:
         """Tell whether `text` is long enough to say where it came from."""
-        if len(text) >= NEED_CHARS_MIN:
-            return True
-        return len(text) >= NEED_CHARS_MIN_LEAF and self.leaves.get(text, 0) > 0 and has_digit(text)
+        return len(text) >= NEED_CHARS_MIN or self.leaves.get(text, 0) > 0
 
     def _need(self, text: str, rule: NeedRule, among: Iterable[Held] | None = None) -> Need | None:
         """The need of a text that pages hold: all of them, or those `among` which it was looked for."""
-        everywhere = [page for page in self.pages.values() if text in page.text and page.page_id not in self.away]
-        sources = [page for page in everywhere if not page.summary]
+        everywhere: list[Held] = []
+        sources = 0
+        for page in self.texts.holding(text):
+            if page.page_id in self.away:
+                continue
+            everywhere.append(page)
+            sources += not page.summary
+            if sources > NEED_HOLDERS_MAX:
+                return None
         holding = everywhere if among is None else list(among)
-        if not sources or not holding or len(sources) > NEED_HOLDERS_MAX:
+        if not sources or not holding:
             return None
         return Need(tuple(self._holder(page, text) for page in holding), rule, self.count(text))
 
@@ -221,3 +298,8 @@ class Context:
     def _repeats(self, result: Held, page: Held) -> bool:
         """True if a read repeats the call that a page shows, or reads its file again after a compaction."""
         return page.signature == result.signature or page.compactions < self.compactions
+
+
+def _needs_a_leaf(text: str) -> bool:
+    """Tell whether a text is so short that it counts only where it equals a JSON leaf, and has a digit."""
+    return NEED_CHARS_MIN_LEAF <= len(text) < NEED_CHARS_MIN and has_digit(text)

@@ -194,7 +194,7 @@ class Observer:
         step = attrs.evolve(step, path=absolute(step.path, ""))
         slot = f"file:{step.path}"
         known = self.known.context.resident.get(self.known.slots.get(slot, ""))
-        if known is None or known.text != cleaned(step.text):
+        if known is None or self.known.context.texts.of(known) != cleaned(step.text):
             yield self._of_file(PageType.BOOTSTRAP, step.text, Author.HARNESS, step, self._slot(slot))
 
     def _file(self, step: FileShown) -> Iterator[Input]:

@@ -29,7 +29,7 @@ from clawvm_es.limits import LOCK_WAIT_S
 from clawvm_es.urls import whole
 
 if TYPE_CHECKING:
-    from clawvm_es.journal.ports import EventLog, RankedTexts
+    from clawvm_es.journal.ports import EventLog, RankedTexts, Substrings
     from clawvm_es.journal.problems import Note, Problem
     from clawvm_es.storage.postgres.administration import Finding
     from clawvm_es.storage.sqlite.backup import Backup
@@ -189,3 +189,10 @@ def _offered(module: Any, verb: str) -> Callable[..., Any]:
 
 def _given(connect: Callable[..., Any] | None) -> dict[str, Any]:
     return {} if connect is None else {"connect": connect}
+
+
+def substrings() -> Substrings:
+    """An empty index of substrings for this process."""
+    from clawvm_es.storage.sqlite.substrings import Series
+
+    return Series()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.limits import NEED_CHARS_MIN, NEED_HOLDERS_MAX
+from clawvm_es.limits import NEED_CHARS_MIN, NEED_CHARS_MIN_LEAF, NEED_HOLDERS_MAX
 from clawvm_es.model.facts import NeedRule
 from clawvm_es.model.pages import Fidelity
-from clawvm_es.observe.needs import Context, Held, Written
+from clawvm_es.observe.needs import Context, Held, Texts, Written
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.tables import TABLES
 from clawvm_es.observe.texts import cleaned, json_leaves, pieces
@@ -366,3 +366,35 @@ def test_a_repeated_read_needs_the_pages_that_show_it() -> None:
     found.forget("p1")
     assert found.repeated_read(page(9, "something else altogether, long enough", signature=7)) == ()
     assert found.changed_rereads == 2
+
+
+WORDS = ("alpha-", "beta_", "Beta_", "g\0m", "\ud800x", "d\u00e9lta", '"quoted" ', "\U0001f600 ", "12345")
+TEXT = st.lists(st.sampled_from(WORDS), max_size=8).map("".join)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["write", "forget", "ask"]), st.integers(0, 5), TEXT), max_size=30))
+def test_texts_far_and_near_are_found_as_a_plain_search_finds_them(steps: list[tuple[str, int, str]]) -> None:
+    """LAW-SUBSTRING-1: whatever of the pages is in memory, those that hold a text are the same, oldest first."""
+    found, plain = Texts(lambda body: body, most_chars=20), dict[int, Held]()
+    for order, (what, number, text) in enumerate(steps, 1):
+        if what == "ask":
+            asked = text[1:40] or "alpha"
+            if len(asked) >= NEED_CHARS_MIN_LEAF:
+                wanted = [each.page_id for each in plain.values() if asked in each.levels[Fidelity.FULL]]
+                assert [each.page_id for each in found.holding(asked)] == wanted
+            continue
+        if number in plain:
+            found.forget(plain.pop(number))
+        if what == "write":
+            plain[number] = page(number, text, order=order, cleaned=False)
+            found.put(plain[number])
+            assert found.of(plain[number]) == text and found.chars <= 20
+
+
+def test_a_text_that_cannot_be_read_again_stays_in_memory() -> None:
+    """A body that is not kept, or comes back otherwise, is searched in memory, at its place among the others."""
+    found = Texts(lambda body: "" if "secret" in body else body, most_chars=0)
+    for number, text in enumerate(("needed one", "needed secret", "needed three"), 1):
+        found.put(page(number, text, order=number, cleaned=False))
+    assert [each.page_id for each in found.holding("needed")] == ["p1", "p2", "p3"]
+    assert [len(found.kept), len(found.far), found.chars] == [1, 2, 0]

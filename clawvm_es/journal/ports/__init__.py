@@ -52,7 +52,7 @@ from clawvm_es.journal.ports.snapshots import (
     SnapshotWriter,
     snapshots_of,
 )
-from clawvm_es.journal.ports.texts import Indexed, Phrase, RankedTexts, TextIndex, texts_of
+from clawvm_es.journal.ports.texts import Indexed, Phrase, RankedTexts, Substrings, TextIndex, texts_of
 
 __all__ = [
     "Anchoring",
@@ -84,6 +84,7 @@ __all__ = [
     "SnapshotStore",
     "SnapshotWriter",
     "Snapshotting",
+    "Substrings",
     "TableSpec",
     "TextIndex",
     "Transaction",

@@ -41,6 +41,19 @@ class RankedTexts(Protocol):
         """Release the index."""
 
 
+class Substrings(Protocol):
+    """Texts that are not kept, found by a part of them; for this process alone, and not in its memory.
+
+    LAW-SUBSTRING-1: every text that holds another is among those that may hold it.
+    """
+
+    def put(self, number: int, text: str) -> None:
+        """Index the text of a number, which is given once."""
+
+    def may_hold(self, text: str) -> list[int]:
+        """The numbers of the texts that may hold `text`, of at least three characters, rising."""
+
+
 class Indexed(EventLog, Protocol):
     """A log that keeps a full-text index."""
 
