@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.engine.titles import folder_of, title_of
+from clawvm_es.engine.titles import Openings
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.pages import PageType
 from clawvm_es.projections import snapshot
@@ -59,11 +59,12 @@ def sessions(log: EventLog, folder: str | None, title: str | None) -> Iterator[L
     with snapshot(log) as view:
         rows = view.rows(SESSIONS, None)
     below = None if folder is None else folder.rstrip("/") or "/"
+    openings = Openings(log)
     for row in rows:
-        worked_in = folder_of(log, row.session_id)
+        worked_in = openings.folder(row.session_id)
         if below is not None and not _is_below(worked_in, below):
             continue
-        named = title_of(log, row.session_id)
+        named = openings.title(row.session_id)
         if title is not None and title.casefold() not in f"{named} {row.session_id}".casefold():
             continue
         yield Listed(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from clawvm_es.journal.lineage import lineage, read_session
-from clawvm_es.journal.ports import EventLog, Vault
+import attrs
+
+from clawvm_es.journal.lineage import Fork, descends_from_itself, fork_of, has_no_events
+from clawvm_es.journal.ports import EventLog, Recorded, Vault
 from clawvm_es.model.events import SCOPE_PREFIX, PageWritten, SessionOpened
 from clawvm_es.model.pages import Author, PageType
 from clawvm_es.observe.edge import decode
@@ -15,28 +17,89 @@ TITLE_CHARS: Final = 80
 """Longest title."""
 
 
-def title_of(log: EventLog, session_id: str) -> str:
-    """The first line of a session's first user prompt, cut to `TITLE_CHARS`; its id where no such text is there.
+@attrs.frozen
+class Opening:
+    """First events that a session has of its own or its parents': the one that opened it, and what its user asked."""
 
-    A credential of a known form is shown as its kind.
-    """
-    if session_id.startswith(SCOPE_PREFIX):
-        return session_id
-    for row in read_session(log, session_id):
-        data = row.data
-        if isinstance(data, PageWritten) and (data.author, data.page_type) == (Author.USER, PageType.CONVERSATION):
-            body = log.vault(session_id).open(data.levels[0].body)
-            return session_id if body is None else _title(hide(decode(body))[0]) or session_id
-    return session_id
+    opened: SessionOpened | None
+    by: str
+    """The stream of `opened`."""
+    asked: Recorded | None
+
+
+@attrs.define
+class Openings:
+    """Titles and folders of the sessions of one log. What forks have from their parents is looked up once."""
+
+    log: EventLog
+    _known: dict[str, Opening] = attrs.field(factory=dict)
+
+    def title(self, session_id: str) -> str:
+        """The first line of a session's first user prompt, cut to `TITLE_CHARS`; its id where no such text is there.
+
+        A credential of a known form is shown as its kind.
+        """
+        asked = None if session_id.startswith(SCOPE_PREFIX) else self._of(session_id).asked
+        if asked is None:
+            return session_id
+        assert isinstance(asked.data, PageWritten)
+        body = self.log.vault(session_id).open(asked.data.levels[0].body)
+        return session_id if body is None else _title(hide(decode(body))[0]) or session_id
+
+    def folder(self, session_id: str) -> str | None:
+        """The folder that a session's agent worked in; None where it is not known, or was erased."""
+        found = self._of(session_id)
+        return None if found.opened is None else opened_text(self.log.vault(found.by), found.opened.folder)
+
+    def _of(self, session_id: str) -> Opening:
+        line: dict[str, tuple[Recorded, Fork | None]] = {}
+        stream = session_id
+        while stream not in self._known:
+            first = self.log.first(stream)
+            if first is None and stream == session_id:
+                return Opening(None, stream, None)
+            if first is None:
+                raise has_no_events(session_id, stream)
+            fork = fork_of(stream, first)
+            line[stream] = first, fork
+            if fork is None:
+                break
+            if fork.parent in line:
+                raise descends_from_itself(session_id, fork.parent)
+            stream = fork.parent
+        for stream, (first, fork) in reversed(line.items()):
+            self._known[stream] = self._begun(stream, first, fork)
+        return self._known[session_id]
+
+    def _begun(self, stream: str, first: Recorded, fork: Fork | None) -> Opening:
+        """The opening of a stream whose parent's is known."""
+        if fork is None:
+            opened = first.data if isinstance(first.data, SessionOpened) else None
+            return Opening(opened, stream, self._asked(stream))
+        parent = self._known[fork.parent]
+        inherits = parent.asked is not None and parent.asked.version <= fork.version
+        return attrs.evolve(parent, asked=parent.asked if inherits else self._asked(stream))
+
+    def _asked(self, stream: str) -> Recorded | None:
+        """The first text of a user in a stream's own events."""
+        for row in self.log.read(stream):
+            data = row.data
+            if isinstance(data, PageWritten) and (data.author, data.page_type) == (
+                Author.USER,
+                PageType.CONVERSATION,
+            ):
+                return row
+        return None
+
+
+def title_of(log: EventLog, session_id: str) -> str:
+    """The title of one session; see `Openings`."""
+    return Openings(log).title(session_id)
 
 
 def folder_of(log: EventLog, session_id: str) -> str | None:
-    """The folder that a session's agent worked in; None where it is not known, or was erased."""
-    for segment in lineage(log, session_id):
-        first = log.first(segment.stream)
-        if first is not None and isinstance(first.data, SessionOpened):
-            return opened_text(log.vault(first.session_id), first.data.folder)
-    return None
+    """The folder of one session; see `Openings`."""
+    return Openings(log).folder(session_id)
 
 
 def opened_text(vault: Vault, commitment: str | None) -> str | None:

@@ -22,7 +22,7 @@ import attrs
 from clawvm_es import limits, projections
 from clawvm_es.core.decide import decide
 from clawvm_es.core.state import State
-from clawvm_es.engine.titles import title_of
+from clawvm_es.engine.titles import Openings
 from clawvm_es.errors import ForeignObject, UsageError, VersionConflict
 from clawvm_es.files import forget_followed
 from clawvm_es.history.reach import Reach, touches
@@ -210,8 +210,9 @@ def _shares(log: EventLog, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
     sizes: dict[str, list[int]] = {}
     for owner, size in texts:
         sizes.setdefault(owner, []).append(size)
+    openings = Openings(log)
     for owner, each in sorted(sizes.items()):
-        yield Share(owner, title_of(log, owner), len(each), sum(each))
+        yield Share(owner, openings.title(owner), len(each), sum(each))
 
 
 # ------------------------------------------------------------------------------------------- planning

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from clawvm_es.engine.titles import folder_of
+from clawvm_es.engine.titles import Openings
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.facts import Boundary, FaultType
@@ -19,7 +19,6 @@ from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import SESSIONS, TURNS
 from clawvm_es.views.costs import cost, of_run, summed
 from clawvm_es.views.reading import moment_of
-from clawvm_es.views.titles import title_of
 
 if TYPE_CHECKING:
     from clawvm_es.history.figures import Figures, Parting
@@ -58,8 +57,11 @@ def sessions(
     with snapshot(log) as view:
         rows = view.rows(SESSIONS, session_id)
     days = ((row, row.opened_at[:10]) for row in rows)
+    openings = Openings(log)
     found = [
-        session(log, row, prices) for row, day in days if (not since or day >= since) and (not until or day <= until)
+        session(log, row, prices, openings)
+        for row, day in days
+        if (not since or day >= since) and (not until or day <= until)
     ]
     return {"sessions": [one for one in found if _has(one, ("folder",), folder) and _has(one, _NAMES, text)]}
 
@@ -71,9 +73,12 @@ def newest(log: EventLog, *, text: str = "", skip: int = 0, limit: int = 50) -> 
     """
     with snapshot(log) as view:
         rows = sorted(view.rows(SESSIONS), key=lambda row: (row.last_at, row.seq), reverse=True)
+    openings = Openings(log)
     if not text:
-        return [session(log, row) for row in rows[skip : skip + limit]], len(rows)
-    found = [one for one in (session(log, row) for row in rows) if _has(one, (*_NAMES, "folder"), text)]
+        return [session(log, row, None, openings) for row in rows[skip : skip + limit]], len(rows)
+    found = [
+        one for one in (session(log, row, None, openings) for row in rows) if _has(one, (*_NAMES, "folder"), text)
+    ]
     return found[skip : skip + limit], len(found)
 
 
@@ -85,12 +90,19 @@ def _has(one: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
     return not text or any(text.casefold() in (one[name] or "").casefold() for name in names)
 
 
-def session(log: EventLog, row: SessionRow, prices: str | None = None) -> dict[str, Any]:
-    """One session by its row of the read models; `prices` names a price list for what was reported."""
+def session(
+    log: EventLog, row: SessionRow, prices: str | None = None, openings: Openings | None = None
+) -> dict[str, Any]:
+    """One session by its row of the read models; `prices` names a price list for what was reported.
+
+    `openings` knows titles and folders of others that were looked up.
+    """
+    openings = openings or Openings(log)
+    title = openings.title(row.session_id)
     return {
         "session_id": row.session_id,
-        "title": title_of(log, row.session_id),
-        "folder": folder_of(log, row.session_id),
+        "title": None if title == row.session_id else title,
+        "folder": openings.folder(row.session_id),
         "started": moment_of(row.opened_at),
         "ended": moment_of(row.last_at),
         "format": row.format,

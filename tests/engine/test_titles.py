@@ -3,7 +3,7 @@
 import pytest
 
 from clawvm_es.engine.journal import Journal
-from clawvm_es.engine.titles import TITLE_CHARS, title_of
+from clawvm_es.engine.titles import TITLE_CHARS, Openings, folder_of, title_of
 from clawvm_es.history.redact import Target, redact
 
 
@@ -37,3 +37,38 @@ def test_without_a_prompt_or_after_its_erasure_the_id_is_the_title():
         redact(journal.log, Target("run-1", everything=True), at_us=5)
         assert title_of(journal.log, "run-1") == "run-1"
         assert title_of(journal.log, "scope:team") == "scope:team"
+
+
+class Counting:
+    """A log that counts how often a first event is asked for."""
+
+    def __init__(self, log):
+        self.log, self.asked = log, []
+
+    def first(self, stream):
+        """The log's answer."""
+        self.asked.append(stream)
+        return self.log.first(stream)
+
+    def __getattr__(self, name):
+        return getattr(self.log, name)
+
+
+def test_what_forks_have_from_their_parents_is_looked_up_once():
+    """In a line of forks each stream is read once; one that began before the user spoke has words of its own."""
+    with Journal.open(":memory:") as journal:
+        with journal.session("run-1") as session:
+            session.write_page("bootstrap", "- You must be careful.")
+            before = session.state.version
+            session.user_says("fix it")
+        for number in range(1, 9):
+            journal.fork("run-1" if number == 1 else f"fork-{number - 1}", f"fork-{number}")
+        with journal.fork("run-1", "other", at=before) as other:
+            other.user_says("do another thing")
+        journal.fork("other", "other again")
+        log = Counting(journal.log)
+        openings, ids = Openings(log), [head.session_id for head in journal.log.heads()]
+        told = {session_id: (openings.title(session_id), openings.folder(session_id)) for session_id in ids}
+        assert sorted(log.asked) == sorted(ids)
+        assert told == {each: (title_of(journal.log, each), folder_of(journal.log, each)) for each in ids}
+        assert told["fork-8"][0] == "fix it" and told["other again"][0] == told["other"][0] == "do another thing"
