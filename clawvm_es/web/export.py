@@ -172,6 +172,7 @@ def page(data: bytes) -> bytes:
             f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{policy}">',
         ),
         ('<link rel="stylesheet" href="/static/style.css">', f"<style>{style}</style>"),
+        ('<noscript><link rel="stylesheet" href="/static/plain.css"></noscript>\n', ""),
         ('<script type="module" src="/static/main.js"></script>\n', ""),
         (
             "</body>",

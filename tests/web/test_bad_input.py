@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.cli.main import main
 from clawvm_es.engine.journal import Journal
+from clawvm_es.history.redact import Target, redact
 from clawvm_es.web.app import app
 from clawvm_es.web.sizes import LIMIT, bounded, part, taken
 from tests.web.conftest import PORT, TOKEN, Client
@@ -110,6 +112,30 @@ def test_a_file_that_is_no_journal_is_one_line(tmp_path, content):
     path.unlink()
     assert served(path).get("/api/sessions").status == 500
     assert not path.exists()
+
+
+def test_no_page_is_exported_while_an_erasure_is_pending(tmp_path, capsys):
+    """A reader in the way of an erasure leaves it pending: one line says so, no file is written; then one is."""
+    path, out = tmp_path / "j.db", tmp_path / "x.html"
+
+    def exported() -> object:
+        with pytest.raises(SystemExit) as left:
+            main(["export", str(path), "-s", "s", "--as", "html", "-o", str(out)])
+        return left.value.code
+
+    with Journal.open(path) as journal, journal.session("s", budget_tokens=500, counter="lines4") as session:
+        page = session.user_says("to be erased")
+        session.assemble()
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM blobs").fetchone()
+        assert redact(journal.log, Target("s", page_id=page), at_us=5).status == "pending"
+    assert exported() == 2 and not out.exists()
+    assert "an erasure is not finished yet" in capsys.readouterr().err
+    assert served(path).get("/api/sessions").json["erasure_pending"] is True
+    reader.execute("COMMIT")
+    reader.close()
+    assert exported() == 0 and b"to be erased" not in out.read_bytes()
 
 
 def test_no_answer_is_longer_than_its_bound(tmp_path):

@@ -29,7 +29,12 @@ ARGUMENTS: Mapping[str, Sequence[Arguments]] = {
     "verify": [[], ["--fast"], ["--redecide"], ["--anchor", "{checkpoint}", "--key", "{public}"]],
     "losses": [["-s", "a"], ["-s", "fork", "--json"]],
     "check": [["misses < 1000", "-s", "a"], ["never absent(constraint)", "-s", "fork"]],
-    "export": [["-s", "a"], ["-s", "fork", "--as", "recording"]],
+    "export": [
+        ["-s", "a"],
+        ["-s", "fork", "--as", "recording"],
+        ["-s", "a", "--as", "otlp"],
+        ["-s", "fork", "--as", "html", "-o", "{out}/page.html"],
+    ],
     "checkpoint": [["--key", "{secret}"], ["--key", "{secret}", "-o", "{out}/n", "--since", "{checkpoint}"]],
     "backup": [["{out}/copy"]],
     "bundle": [["--key", "{secret}", "-o", "{out}/b"], ["-s", "a", "--anchor", "{checkpoint}", "-o", "{out}/c"]],

@@ -25,6 +25,14 @@ const PANES = [
   ['losses', 'Losses', lossesPane], ['whatif', 'What if', whatifPane], ['store', 'Store', storePane], ['search', 'Search', searchPane], ['bisect', 'Bisect', bisectPane], ['proof', 'Proof', proofPane],
 ];
 
+const FAILED = {
+  JournalDamaged: 'The journal is damaged',
+  JournalTooNew: 'A newer program wrote this journal',
+  UnknownEvent: 'A newer program wrote this journal',
+  NotAJournal: 'This file is no journal',
+  JournalBusy: 'The journal is busy',
+};
+
 export class App {
   /** `source` answers questions; `addresses` has `read()` and `write(address, replace)`. */
   constructor(source, addresses) {
@@ -151,7 +159,7 @@ export class App {
     if (!(error instanceof Refused)) console.error(error);
     this.appear('list');
     $('where').replaceChildren();
-    $('list').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, error.kind === 'JournalDamaged' ? 'The journal is damaged' : 'That is not here'), badNews(error), h('p', {}, h('button', {type: 'button', onclick: () => this.go({...NOWHERE}, true)}, 'all sessions'))));
+    $('list').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, FAILED[error.kind] ?? 'That is not here'), badNews(error), h('p', {}, h('button', {type: 'button', onclick: () => this.go({...NOWHERE}, true)}, 'all sessions'))));
   }
 
   appear(which) {
@@ -515,7 +523,7 @@ const settingName = (what) => {
 
 const narrow = () => matchMedia('(max-width: 60rem)').matches;
 
-export const badNews = (error) => h('div', {class: 'bad-news', role: 'alert'}, h('p', {}, error.message || String(error)), error.hint && h('p', {class: 'source'}, error.hint));
+export const badNews = (error) => h('div', {class: 'bad-news', role: 'alert'}, h('p', {}, error.message || String(error)), error.hint && !error.hint.startsWith('/api/') && h('p', {class: 'source'}, error.hint));
 
 /** The part of a long session to ask for: around a turn, and around the window that an address names. */
 function windowAround(turn, {from, to}, turns) {

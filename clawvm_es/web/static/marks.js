@@ -81,6 +81,10 @@ export function drawBounds(context, view) {
     const words = boundary(bound.kind, bound.cut), width = context.measureText(words).width;
     const at = x + width + 8 * dot > view.scale.width ? x - width - 4 * dot : x + 4 * dot;
     if (at < free) continue;
+    context.fillStyle = ink('ground');
+    context.globalAlpha = 0.8;
+    context.fillRect(at - 2 * dot, height - 15 * dot, width + 4 * dot, 13 * dot);
+    Object.assign(context, {globalAlpha: 1, fillStyle: colour});
     context.fillText(words, at, height - 5 * dot);
     free = at + width + 6 * dot;
   }

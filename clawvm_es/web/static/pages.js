@@ -52,21 +52,34 @@ export class Pages {
     const dot = devicePixelRatio || 1, size = Math.min(11 * dot, Math.floor(this.lane - 3 * dot));
     context.font = `${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
     context.textBaseline = 'middle';
+    context.globalAlpha = 0.9;
     for (const [number, [first, last]] of this.lanes.life) {
       const page = this.timeline.page(number), from = Math.max(first, this.scale.from);
       const x = this.scale.left(from), width = this.scale.left(Math.min(last, this.scale.to) + 1) - x - 8 * dot;
       if (width < 30 * dot) continue;
-      const level = this.timeline.level(number, from);
-      context.fillStyle = level ? (darkText(page.type, level, number) ? '#000' : '#fff') : ink('soft');
-      context.globalAlpha = 0.85;
-      context.save();
-      context.beginPath();
-      context.rect(x, 0, width, this.canvas.height);
-      context.clip();
-      context.fillText(`${page.id} ${page.title ?? ''}`, x + 4 * dot, this.middle(number));
-      context.restore();
+      const text = `${page.id} ${page.title ?? ''}`, end = x + Math.min(width, context.measureText(text).width + 4 * dot);
+      for (const [left, right, level] of this.stretches(number, from, end)) {
+        context.fillStyle = level ? (darkText(page.type, level, number) ? '#000' : '#fff') : ink('soft');
+        context.save();
+        context.beginPath();
+        context.rect(Math.max(left, x), 0, Math.min(right, end) - Math.max(left, x), this.canvas.height);
+        context.clip();
+        context.fillText(text, x + 4 * dot, this.middle(number));
+        context.restore();
+      }
     }
     context.globalAlpha = 1;
+  }
+
+  /** Stretches of a page's bar from a turn on up to a place, each at one level, so that letters read on all of them. */
+  stretches(number, first, end) {
+    const found = [];
+    for (let turn = first; turn <= this.scale.to && this.scale.left(turn) < end; turn += 1) {
+      const level = this.timeline.level(number, turn), last = found.at(-1);
+      if (last?.[2] === level) last[1] = this.scale.left(turn + 1);
+      else found.push([this.scale.left(turn), this.scale.left(turn + 1), level]);
+    }
+    return found;
   }
 
   mark(turn, chosen, hovered) {
