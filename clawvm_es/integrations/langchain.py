@@ -39,8 +39,10 @@ from clawvm_es.integrations.observing import (
     Namer,
     Said,
     exchanges,
+    guarded,
     named,
     needed,
+    warn,
 )
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.steps import Usage
@@ -98,7 +100,7 @@ class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is u
     def after_model(self, state: Any, runtime: Any) -> None:
         """Record the answer at once, since a run that is interrupted now calls nothing else."""
         name = self._name(runtime)
-        self._guarded(name, lambda: self._conversations.of(name).tell(named(told(state["messages"]))))
+        guarded(_log, name, self._strict, lambda: self._conversations.of(name).tell(named(told(state["messages"]))))
 
     async def aafter_model(self, state: Any, runtime: Any) -> None:
         """Record the answer at once, in a thread."""
@@ -108,7 +110,7 @@ class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is u
 
     def _paged(self, request: ModelRequest) -> ModelRequest:
         name = self._name(request.runtime)
-        found = self._guarded(name, lambda: self._messages(name, request))
+        found = guarded(_log, name, self._strict, lambda: self._messages(name, request))
         return request if found is None else request.override(messages=found)
 
     def _messages(self, name: str, request: ModelRequest) -> list[BaseMessage]:
@@ -120,21 +122,9 @@ class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is u
         with conversation.lock:
             beside = "".join(map(_text, (*before, *after)))
             prompt = conversation.prompt(listed, _fixed(request, rules), _model(request.model), beside)
-            _warn(name, prompt)
+            warn(_log, name, prompt)
             sent = sent_of(prompt, conversation, listed, dict(zip(listed, kept, strict=True)))
             return [*rules, *before, *sent, *after]
-
-    def _guarded(self, name: str, run: Callable[[], Any]) -> Any:
-        """Run what may fail without failing the agent."""
-        try:
-            return run()
-        except Exception as error:
-            if self._strict:
-                raise
-            _log.warning(
-                "the model gets its messages unpaged", session=name, error=f"{type(error).__name__}: {error}"
-            )
-            return None
 
     def _name(self, runtime: Any) -> str:
         """The name of a thread's conversation; with the nodes around it, where the agent is nested."""
@@ -166,11 +156,6 @@ def _sorted(
     added = [place for place in fresh if not isinstance(sent[place], SystemMessage | ToolMessage)]
     first = next((place for place, message in enumerate(sent) if message.id in known), 0)
     return kept, [sent[n] for n in added if n < first], [sent[n] for n in added if n >= first]
-
-
-def _warn(name: str, prompt: Prompt) -> None:
-    for pressure in prompt.pressure:
-        _log.warning("the budget is too small", session=name, turn=prompt.turn, pressure=str(pressure))
 
 
 # ------------------------------------------------------------------------------------------- the fixed region

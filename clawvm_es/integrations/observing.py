@@ -24,7 +24,7 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -44,6 +44,7 @@ from clawvm_es.observe.steps import Usage
 from clawvm_es.representations.counter import TokenCounter, counter
 from clawvm_es.representations.messages import Block, Kind, Role
 
+_T = TypeVar("_T")
 HANDLES: Final = 64
 """Conversations that are held open at most."""
 _DIGEST_CHARS: Final = 16
@@ -170,6 +171,7 @@ class _Line:
 
     session: Session
     known: list[Known] = attrs.field(factory=list)
+    shown: dict[int | str, Known] = attrs.field(factory=dict)  # group or page → the message that it is of
     left: int = 0  # messages that were taken out
     read: int = 0
 
@@ -183,10 +185,12 @@ class _Line:
         elif (told := _KEY.fullmatch(key)) is not None:
             group = row.data.group if isinstance(row.data, e.ModelResponded) else None
             self.known.append(Known(told[1], told[2], key, row.version, group))
+            self.shown.update({} if group is None else {group: self.known[-1]})
         elif not self.known or not key.startswith(f"{self.known[-1].key}:"):
             return
         if isinstance(row.data, e.PageWritten) and self.known and key.startswith(self.known[-1].key):
             self.known[-1].pages.append(row.data.page_id)
+            self.shown[row.data.page_id] = self.known[-1]
 
 
 @attrs.define
@@ -248,13 +252,11 @@ class Conversation:
     def ident_of(self, said: Sequence[Block], messages: Mapping[str, Message]) -> str | None:
         """Name of the message that blocks say word for word, as it was recorded; None where they say none so."""
         first = said[0]
-        assert self._line is not None
-        for known in reversed(self._line.known):
-            answers = first.role is Role.ASSISTANT and known.group is not None and known.group == first.group
-            if answers or (first.role is not Role.ASSISTANT and first.page_id in known.pages):
-                message = messages.get(known.ident)
-                return known.ident if message is not None and _is_whole(said, message) else None
-        return None
+        line = self._line
+        shown = first.group if first.role is Role.ASSISTANT else first.page_id
+        known = None if line is None or shown is None else line.shown.get(shown)
+        message = None if known is None else messages.get(known.ident)
+        return known.ident if known is not None and message is not None and _is_whole(said, message) else None
 
     # -------------------------------------------------------------------------------------------- its lines
 
@@ -440,6 +442,23 @@ class Conversations:
     def _settings(self) -> dict[str, Any]:
         shipped = {"renderer": "messages/1:anthropic", "on_pressure": OnPressure.DEGRADE}
         return {**shipped, "on_other_settings": OtherSettings.ADOPT, **self.options}
+
+
+def guarded(log: Any, name: str, strict: bool, run: Callable[[], _T]) -> _T | None:
+    """Run what must not stop an agent: what fails is a warning and gives None, unless it is to be `strict`."""
+    try:
+        return run()
+    except Exception as error:
+        if strict:
+            raise
+        log.warning("the model gets its messages unpaged", session=name, error=f"{type(error).__name__}: {error}")
+        return None
+
+
+def warn(log: Any, name: str, prompt: Prompt) -> None:
+    """Warn of what a prompt had no room for."""
+    for pressure in prompt.pressure:
+        log.warning("the budget is too small", session=name, turn=prompt.turn, pressure=str(pressure))
 
 
 def needed(name: str | None, what: str) -> str:

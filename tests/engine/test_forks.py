@@ -12,6 +12,7 @@ from clawvm_es.history import prompt_at, redecide, state_at
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import lineage, read_session
+from clawvm_es.model.facts import EpochTrigger
 from clawvm_es.model.pages import Pin
 from clawvm_es.storage import verify
 
@@ -38,6 +39,20 @@ def test_an_untouched_fork_holds_what_its_parent_held(journal):
     assert [row.version for row in read_session(journal.log, "child")] == list(range(1, 22))
     assert prompt_at(journal.log, "child").text == prompt_at(journal.log, "parent", 20).text
     assert verify(journal.log) == ()
+
+
+def test_a_fork_keeps_the_prefix_while_the_fixed_region_stays_what_it_was(journal):
+    """The text decides, not the salt of the stream that keeps it: no epoch begins until the text is another."""
+    with journal.session("fixed", counter="lines4") as session:
+        session.user_says("hello")
+        session.assemble(fixed="system prompt")
+    with journal.fork("fixed", "child") as child:
+        child.user_says("another way")
+        child.assemble(fixed="system prompt")
+        child.user_says("and another")
+        child.assemble(fixed="another system prompt")
+    triggers = [row.data.trigger for row in read_session(journal.log, "child") if row.type == "prompt_assembled"]
+    assert triggers == [EpochTrigger.FORCED, None, EpochTrigger.FORCED]
 
 
 def test_a_fork_goes_on_under_its_own_policy_and_budget(journal):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from structlog.testing import capture_logs
 
@@ -19,10 +18,11 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Finish, ReturnStatus
 from clawvm_es.representations.counter import counter
-from clawvm_es.representations.messages import Shape, broken, pieces
+from clawvm_es.representations.messages import Shape, broken
 from clawvm_es.representations.messages.framing import count
 from clawvm_es.testing import memory_journal
 from tests.engine.test_message_agent import number
+from tests.integrations.chat import spent
 
 pytest.importorskip("langchain", reason="the extra langchain is not installed")
 
@@ -155,33 +155,6 @@ def events(journal: Journal, session_id: str, *kinds: type[e.Event]) -> list[e.E
 def asked(state: list[BaseMessage]) -> list[list[BaseMessage]]:
     """What the model is asked where every message is sent."""
     return [state[:place] for place, message in enumerate(state) if message.type == "ai"]
-
-
-@attrs.frozen
-class Spent:
-    """Cost of requests that follow each other: a tenth for what the one before began with, 1.25 for the rest."""
-
-    paid: int
-    share: int
-    most: int
-
-
-def spent(sent: Iterable[list[dict[str, Any]]]) -> Spent:
-    """The cost in tokens, the percentage that is a prefix of the request before, and the largest request."""
-    sizes: dict[bytes, int] = {}
-    before: list[bytes] = []
-    same = whole = most = 0
-    for messages in sent:
-        now = pieces(messages)
-        for piece, message in zip(now, messages, strict=True):
-            if piece not in sizes:
-                sizes[piece] = count([message], Shape.OPENAI, COUNTER)
-        common = next((n for n, (a, b) in enumerate(zip(now, before, strict=False)) if a != b), None)
-        common = min(len(now), len(before)) if common is None else common
-        tokens = sum(sizes[piece] for piece in now)
-        same, whole = same + sum(sizes[piece] for piece in now[:common]), whole + tokens
-        before, most = now, max(most, tokens)
-    return Spent((same + 12 * (whole - same)) // 10, same * 100 // whole, most)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Turns(Handle):
 
         def build(state: State) -> Sequence[Command]:
             named = self._hints(state, key) if told is None else told
-            region = self._shell.edge.text(fixed) if fixed else None
+            region = self._region(state, fixed) if fixed else None
             asked, name = self._observed.at(state).model(model) if model else (None, None)
             began = e.TurnBegan(named, (), tokens, region, asked, name)
             return (Command(began, self._clock(), HARNESS, key),)
@@ -88,6 +88,12 @@ class Turns(Handle):
             if pressure:
                 self._raise_on_pressure(state, prompt)
             return prompt
+
+    def _region(self, state: State, fixed: str) -> str:
+        """Commitment to the fixed region: the one that is known of the same text, also where a parent kept it."""
+        edge, known = self._shell.edge, state.assembled_region
+        own = edge.text(fixed)
+        return known if known is not None and edge.open(known) == edge.clean(fixed) else own
 
     def observe(self, step: Step, *, key: str | None = None) -> Outcome:
         """Record what happened in a harness that assembles its own prompts: the events of an import of the same.
