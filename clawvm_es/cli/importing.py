@@ -274,10 +274,11 @@ def _shares(same: Mapping[str, Any], half: Mapping[str, Any]) -> str:
 
 def _fitting(budget: Mapping[str, Any]) -> str:
     """The budget that fits the model's window, by what the provider counted."""
+    fixed = budget["fixed_tokens"]
+    rest = f"; system prompt and tools, which are not recorded, take {fixed:,} of them" if fixed else ""
     return (
-        f"the provider counted {budget['ratio_permille'] / 1000:.2f} times our tokens: {budget['tokens']:,} by our "
-        f"count, {budget['fixed_tokens']:,} of them for what is not recorded, fit a window of {budget['window']:,} "
-        f"beside an answer of {budget['max_output']:,}"
+        f"budget for a window of {budget['window']:,} and answers of {budget['max_output']:,}: {budget['tokens']:,} "
+        f"tokens by our count (the provider counts {budget['ratio_permille'] / 1000:.2f} for each of ours){rest}"
     )
 
 
