@@ -46,9 +46,9 @@ class Address:
 
 def parse(url: str) -> Address:
     """Read a URL; raises `UsageError` for a schema that is no plain name, and for another `normal`."""
-    given = {found["name"]: found["value"] for found in _OURS.finditer(url)}
-    rest = url
+    given, rest = dict[str, str](), url
     while found := _OURS.search(rest):
+        given[found["name"]] = found["value"]
         rest = rest[: found.start()] + (found["sign"] if found["more"] else "") + rest[found.end() :]
     schema, normal = given.get("schema", SCHEMA), given.get("normal", "on")
     if not _SCHEMA.fullmatch(schema) or schema.startswith("pg_"):

@@ -50,6 +50,7 @@ def test_a_copy_is_a_journal_of_its_own(tmp_path) -> None:
     assert (made.path, made.events, made.streams, made.bytes) == (str(copy), 60, 2, copy.stat().st_size)
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert names(tmp_path) == ["copy.db", "j.db", "j.db.lock"]
+    assert copy.read_bytes()[18:20] == b"\2\2", "readers of a copy that is written wait for nobody: its mode is WAL"
     assert verify(copy) == ()
     with open_log(path, read_only=True) as log, open_log(copy) as copied:
         assert copied.journal_id == log.journal_id == made.journal_id
