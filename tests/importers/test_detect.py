@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,32 @@ def put(folder: Path, data: bytes | str) -> Path:
 def test_formats_are_told_by_content(tmp_path: Path, data: str, expected: str) -> None:
     """Each format is recognised from its records, broken lines and a byte order mark notwithstanding."""
     assert detect(put(tmp_path, data)) == expected
+
+
+SPAN = {"trace_id": "t", "span_id": "s", "attributes": {}}
+EVENT = {"id": 0, "source": "user", "action": "message"}
+MARKS = [
+    ({"sessionId": "s", "startTime": "x", "messages": []}, ("sessionId", "startTime", "messages")),
+    ({"sessionId": "s", "projectHash": "h", "messages": []}, ("sessionId",)),
+    ({"trajectory": [], "history": []}, ("trajectory", "history")),
+    ({"instance_id": "x", "history": []}, ("instance_id", "history")),
+    ({"status": "success", "eval": {"run_id": "r"}, "samples": []}, ("status", "eval", "samples")),
+    ({"status": "success", "eval": {"run_id": "r"}, "plan": {}}, ("status", "eval", "plan")),
+    ({"spans": [SPAN]}, ("spans",)),
+    (SPAN, ("trace_id", "span_id", "attributes")),
+    (EVENT, ("source", "action")),
+]
+"""A whole session, or an item of a list that is one → the names by which its format is told, each of them needed."""
+
+
+@pytest.mark.parametrize(("whole", "name"), [(whole, name) for whole, names in MARKS for name in names])
+def test_a_session_that_lacks_a_mark_is_of_no_format(tmp_path: Path, whole: dict[str, Any], name: str) -> None:
+    """With all its names a format is told, without any one of them none is guessed."""
+    wrap = [whole] if whole in (SPAN, EVENT) else whole
+    assert detect(put(tmp_path, json.dumps(wrap, indent=1))) is not None
+    less = {each: value for each, value in whole.items() if each != name}
+    with pytest.raises(UnreadableInput, match="no known format"):
+        detect(put(tmp_path, json.dumps([less] if wrap is not whole else less, indent=1)))
 
 
 @pytest.mark.parametrize(

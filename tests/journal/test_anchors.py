@@ -187,7 +187,15 @@ def test_trees_that_are_none_are_refused():
         with pytest.raises(ValueError, match=r"leaf|leaves"):
             call()
     assert not merkle.includes(b"", 0, 0, [], merkle.root_of(()))
+    assert not merkle.includes(b"", -1, 3, [], merkle.root_of(LEAVES[:3]))
     assert merkle.consistent(0, 5, merkle.root_of(()), merkle.root_of(LEAVES[:5]), [])
+    three, four, five = (merkle.root_of(LEAVES[:size]) for size in (3, 4, 5))
+    assert not merkle.consistent(3, 5, three, five, []), "no proof shows nothing"
+    assert not merkle.consistent(4, 5, four, five, [])
+    assert not merkle.consistent(5, 4, five, four, []), "no beginning is longer"
+    assert not merkle.consistent(-1, 5, three, five, [])
+    assert not merkle.consistent(5, 5, five, five, [five]), "nothing is to be proved"
+    assert not merkle.consistent(0, 5, merkle.root_of(()), five, [five])
 
 
 # ---------------------------------------------------------------------------------------------- notes and keys

@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawvm_es.journal.ports import Erasure
+from clawvm_es.model.events import ContentRedacted, ToolCalled
+from clawvm_es.model.facts import RedactReason
+from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite import erasure
 from clawvm_es.storage.sqlite.erasure import PENDING, PIECE_BYTES, PIECES_MAX, mark, pending, pieces
+from clawvm_es.testing.logs import budget, new
 
 
 @given(st.lists(st.integers(0, 200).map(lambda length: bytes(range(200))[:length] * 3), max_size=5))
@@ -69,6 +74,28 @@ def test_pending_erasures_are_kept_once_in_order() -> None:
         assert pending(db) == ()
         mark(db, 6)
         assert pending(db) == (6,)
+
+
+def test_an_erasure_that_somebody_keeps_from_its_end_stays_pending(tmp_path) -> None:
+    """A writer that does not end, then a reader of the old pages: the bytes go as soon as both are gone."""
+    path, body = tmp_path / "j.db", b"a secret that nobody is to find again" * 9
+    with open_log(path) as log, open_log(path) as other, closing(sqlite3.connect(path)) as reader:
+        name = log.vault("s").commit(body)
+        log.append("s", [new(ToolCalled(1, "tool", name))])
+        assert erasure.scrub(log, [body]) is Erasure.NOTHING
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM events").fetchall()
+        with log.transaction() as transaction:
+            transaction.append("s", [new(ContentRedacted(RedactReason.REQUEST, commitments=(name,)))])
+            transaction.erase([name])
+        with other.transaction() as transaction:
+            transaction.append("t", [budget(1)])
+            assert erasure.scrub(log, [body], wait_s=0.01) is Erasure.PENDING
+        assert erasure.scrub(log, [body]) is Erasure.PENDING
+        reader.rollback()
+        assert erasure.scrub(log, [body]) is Erasure.ERASED
+        assert erasure.scrub(log, [body]) is Erasure.NOTHING
+    assert body[:40] not in path.read_bytes()
 
 
 def test_pieces_are_found_in_the_file_and_in_its_log(tmp_path) -> None:
