@@ -150,7 +150,7 @@ def test_skill_bodies_are_meta_rows_of_a_tool_use(jsonl: Jsonl) -> None:
     ]
     first, second = main(jsonl, rows).steps
     assert isinstance(first, SkillLoaded) and first.name == "/skills/review" and first.text == body
-    assert isinstance(second, SkillLoaded)
+    assert isinstance(second, SkillLoaded) and (second.name, second.text) == ("skill", "# Other")
 
 
 def test_synthetic_and_empty_answers_are_counted(jsonl: Jsonl) -> None:

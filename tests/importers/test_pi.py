@@ -50,6 +50,21 @@ def test_an_entry_is_a_turn_unless_it_is_empty(jsonl: Jsonl) -> None:
     assert isinstance(result, ToolResult) and result.status is ReturnStatus.ERROR
 
 
+def test_blocks_of_an_answer_that_are_none_are_counted_by_what_they_are(jsonl: Jsonl) -> None:
+    """A text that is no string, a block of another kind, thoughts without a word; what stands beside them stays."""
+    blocks = [
+        {"type": "text", "text": 7},
+        {"type": "text", "text": "hello"},
+        {"type": "hologram"},
+        {"type": "thinking", "thinking": " "},
+        {"type": "thinking", "thinking": "hm"},
+    ]
+    recording = one(jsonl, [said("a", None, "assistant", blocks)])
+    (turn,) = recording.steps
+    assert isinstance(turn, ModelMessage) and (turn.texts, turn.thinking) == (("hello",), ("hm",))
+    assert recording.skipped == {"unknown_block": 2, "thinking": 1}
+
+
 def test_repeated_call_ids_pair_with_the_latest_unanswered_call(jsonl: Jsonl) -> None:
     """Two calls under one id get their results in order, newest call first where both wait."""
     recording = one(

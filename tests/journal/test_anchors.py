@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 import shutil
@@ -334,6 +335,12 @@ def test_damaged_key_files_are_said_to_be(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(UnreadableInput):
             load_public(str(path))
+    for size, kind in ((31, b"\1"), (33, b"\1"), (32, b"\2")):  # its id is right, it is no key all the same
+        raw = bytes(size)
+        key_id = hashlib.sha256(b"name\n\1" + raw).hexdigest()[:8]
+        (tmp_path / "bad").write_text(f"name+{key_id}+{base64.b64encode(kind + raw).decode()}\n{until}\n")
+        with pytest.raises(UnreadableInput, match="no public key"):
+            load_public(str(tmp_path / "bad"))
 
 
 # ------------------------------------------------------------------------------------------------ logs and anchors
