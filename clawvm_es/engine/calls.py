@@ -42,7 +42,7 @@ ALLOW: Final = "fork with allow_new_calls=True to let it run"
 
 @attrs.frozen
 class Stored:
-    """A recorded result that is known to hold still: its page, its text, and the event that recorded it."""
+    """A recorded result that may be served again: its page, its text, and the event that recorded it."""
 
     page: Page
     text: str
@@ -73,7 +73,9 @@ class ToolCalls:
         return named(self._tools, name)
 
     def of(self, state: State, call: int | str) -> int:
-        """The number of a recorded call, by itself or by the harness's id: the newest, without a result if any is.
+        """The number of a recorded call, from that number or the harness's id of the call.
+
+        Of several calls with one id it is the newest without a result, else the newest.
 
         Raises `UsageError` where there is no such call.
         """
@@ -106,9 +108,9 @@ class ToolCalls:
         )
 
     def joined(self, state: State, name: str, arguments: Mapping[str, Any], call: int | str | None) -> int | None:
-        """The recorded call that is to run: the one that is named, else one of the newest answer that says the same.
+        """Find the recorded call to run: the named one, else one of the newest answer that is the same.
 
-        None where it is a new call. Raises `UsageError` if the named one is unknown, another one, or has its result.
+        None for a new call. Raises `UsageError` if the named one is unknown, another one, or has its result.
         """
         if call is not None:
             number = self.of(state, call)

@@ -52,7 +52,7 @@ class Excerpts:
         return Looked(page, "".join(lines[begin - 1 : end]), begin, end, is_whole, query)
 
     def is_recorded(self, key: str, query: str) -> bool:
-        """Tell whether a key has just this page-in."""
+        """Tell whether this page-in was recorded under a key."""
         first = self._shell.recorded(key)
         return isinstance(first, e.RecallAnswered) and self._shell.edge.open(first.query) == query
 
@@ -76,7 +76,7 @@ class Excerpts:
         return [*written, e.RecallAnswered(state.recalls + 1, RecallOutcome.OK, query, needs=needs)]
 
     def _page_of(self, state: State, looked: Looked) -> e.PageWritten:
-        """The page of a range, the same one each time."""
+        """The page to write for a range; the same range is written to the same page."""
         edge, known = self._shell.edge, self._observed.at(state).known
         place = f"{looked.page.page_id}:{looked.first}-{looked.last}"
         name = f"lines:{place}"

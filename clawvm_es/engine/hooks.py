@@ -28,7 +28,7 @@ class Pressed:
 
 @attrs.frozen
 class Pressure:
-    """Pages that a prompt had no room for: which required part, at what size, beside what was left for it.
+    """A required part of a prompt that had no room: its pages, its size in tokens, and the tokens that were left.
 
     Without `pages` it is the fixed region alone that exceeds the budget.
     """

@@ -117,11 +117,10 @@ class Journal:
     ) -> Session:
         """Open a session, or go on with it where its stream ends; one that was closed is reopened by the next hook.
 
-        Where policy, budget or `on_pressure` are given and are not those that the session goes on under, a session
-        that was closed adopts them, by an event; one that was not is refused with a `UsageError`, since another
-        handle may be at work on it. `on_other_settings` says otherwise: `"adopt"`, `"raise"`, or `"keep"` what the
-        session has. Counter and project belong to what is recorded already and cannot be adopted.
-        `folder` is the one that the agent works in, by which `sessions` finds it.
+        Policy, budget and `on_pressure` may differ from the session's own. A closed session then adopts them, by an
+        event; an open one raises `UsageError`, since another handle may be at work on it. `on_other_settings` chooses
+        instead: `"adopt"`, `"raise"`, or `"keep"` the session's own. Counter, project and renderer are fixed.
+        `folder` is the agent's working folder, by which `sessions` finds the session.
         `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
         A `counter` of your own is recorded by its name, and has to be given again when the session is opened again.
         Under the policy `recorded` pages are kept in full only, which what-ifs then say.

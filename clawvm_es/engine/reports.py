@@ -22,7 +22,7 @@ KEPT_RULES = (PageType.BOOTSTRAP, PageType.CONSTRAINT)
 
 
 def priced(profile: Profile, assembled: e.PromptAssembled) -> tuple[int, int | None]:
-    """The tokens of a prompt that the provider is taken to hold, and its cost in input tokens (None: no prices)."""
+    """Tokens of a prompt that the provider's cache should hold, and its cost in input tokens; None without prices."""
     by_epochs = profile.paging is Paging.EPOCHS and not RULES[profile.rule].recorded
     cached = assembled.cached_tokens if by_epochs else assembled.tokens - assembled.uncached_tokens
     if not profile.write_price:
@@ -70,7 +70,7 @@ def report(state: State, boundary: Boundary, events: Iterable[e.Event], open_: O
 
 
 def with_earlier(found: Report, earlier: Sequence[Report]) -> Report:
-    """A report that also tells what boundaries refused and lost that nobody asked for, and so nobody heard of."""
+    """A report with what earlier boundaries refused and lost that came of themselves, so that no report told it."""
     refused = tuple(result for one in (*earlier, found) for result in one.refused)
     lost = tuple(page_id for one in (*earlier, found) for page_id in one.lost)
     return attrs.evolve(found, refused=refused, lost=lost)

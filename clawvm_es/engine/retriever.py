@@ -113,7 +113,7 @@ _TEXTS_AT_ONCE: Final = 256
 
 
 def _text(commitment: str | None, bodies: Mapping[str, bytes]) -> str:
-    """The text behind a commitment, for retrieval; nothing that anyone says leads to an erased one."""
+    """The text behind a commitment; where it was erased, a mark that names the commitment."""
     if not commitment:
         return ""
     return decode_text(bodies[commitment]) if commitment in bodies else f"[erased {commitment}]"

@@ -32,7 +32,7 @@ def learned(transaction: Transaction, theirs: Vault, ours: Vault, scope: str, se
 
 
 def renewed(state: State, scope: str, renew: Callable[[State, Update], UpdateFacts]) -> tuple[e.UpdateStaged, ...]:
-    """Pending updates of `scope` whose facts were worked out against an older version of it, worked out again."""
+    """New facts for the pending updates of `scope` that were staged against an older version of it."""
     pending = (state.updates[number] for number in state.pending)
     return tuple(
         e.UpdateStaged(update.update, renew(state, update))

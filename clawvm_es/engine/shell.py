@@ -84,7 +84,7 @@ class Shell:
         hide_secrets: bool = False,
         reopens: bool = False,
     ) -> None:
-        """With `reopens`, the first new command on a stream that was closed when it was first read reopens it."""
+        """With `reopens`, the first new command reopens a stream that was closed when this shell first read it."""
         self.log = log
         self.session_id = session_id
         self.seed = seed
@@ -194,7 +194,7 @@ class Shell:
         return renderers.newest(self.vault.open_all, self._event_at, name, self.edge.texts)
 
     def _event_at(self, version: int) -> e.Event:
-        """An event of the session, one that is folded and not appended yet too."""
+        """An event of the session, which may be folded and not appended yet."""
         found = self._folded.get(version)
         return event_at(self.log, self.session_id, version).data if found is None else found
 
@@ -321,7 +321,7 @@ class Shell:
         return self.decide(Command(reached, command.at_us, command.principal))
 
     def _fitted(self, command: Command) -> Command:
-        """A recorded input as it is given beside boundaries of this run: under its numbers and base versions."""
+        """A recorded input under this run's own numbers and base versions, which its thresholds may have changed."""
         data = command.data
         if not self.state.profile.compact_permille:
             return command

@@ -66,7 +66,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     def adopt(self, wanted: e.SettingsAdopted, how: OtherSettings | None = None) -> None:
         """Go on under other settings, by an event, unless they are those that the session has.
 
-        Raises `UsageError` if the session is open, or where `how` is `raise`, unless it is `adopt`.
+        Raises `UsageError` if the session is open, unless `how` is `adopt`; with `raise`, in any case.
         """
 
         def build(state: State) -> Sequence[Command]:

@@ -71,7 +71,7 @@ class Looking(Handle):
     def search(self, query: str, limit: int = 10) -> tuple[Hit, ...]:
         """The pages of this session that match any word of a query, best first; nothing is recorded.
 
-        Pages count that are in no prompt, too. Page in what you need with `resolve`.
+        Pages outside the prompt count, too. Page in what you need with `resolve`.
         """
         given.text("query", query), given.integer("limit", limit, 1)
         with self._shell.lock:

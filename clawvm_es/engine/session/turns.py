@@ -39,8 +39,8 @@ class Turns(Handle):
         """Begin a turn: assemble and render its prompt; `Prompt.pressure` says what did not fit.
 
         `hints` are pages that the turn will need; by default those whose file the user or the plan names. `fixed` is
-        the fixed region, or any text that is another where it is; `model` names the model that is asked. Where either
-        changes, the provider's cache holds no prefix any more, and a policy that pages in epochs begins a new one.
+        the text of the fixed region, or any text that changes with it, such as a hash; `model` names the model. When
+        either changes, the provider's cache is lost, and a policy that pages in epochs begins a new epoch.
 
         Raises `InvariantPressure` (after the events are committed; with `prompt` and `pressure`) if a bootstrap or
         constraint page does not fit at its floor. Opened with `on_pressure="raise"`, a session raises for any
