@@ -64,7 +64,7 @@ def turns(events: Iterable[e.Event]) -> Iterator[tuple[State, e.TurnBegan]]:
 
 
 @given(histories())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_account_of_messages_adds_up(history):
     """LAW-TRACE-2 under every policy, with calls that are parallel, late, twice, failed or without a result."""
     with memory_journal() as journal:
