@@ -324,7 +324,7 @@ def test_usage_model_provider_finish_and_failures_are_recorded():
 
 
 def test_images_and_thoughts_are_sent_as_they_are():
-    """A message with an image, and an answer with a signed thought, are sent as the state has them."""
+    """LAW-LANGCHAIN-1: a message with an image, and an answer with a signed thought, are sent as they are."""
     thought = {"type": "thinking", "thinking": "an image of a cat", "signature": "c2ln"}
     use = {"type": "tool_use", "id": "call_0", "name": "read", "input": {"path": "a"}}
     calls = [{"name": "read", "args": {"path": "a"}, "id": "call_0"}]

@@ -198,7 +198,7 @@ def test_a_run_that_is_tried_again_goes_on_where_the_history_ends():
 
 
 def test_thoughts_images_and_retries_are_sent_as_they_are():
-    """The parts of a new exchange are the history's own; a refused call is a failed one, named so in the journal."""
+    """LAW-PYDANTIC-1: the parts of a new exchange are the history's own; a refused call is a failed one."""
     script = [
         m.ModelResponse(
             [
