@@ -196,8 +196,8 @@ class Codex:
         """The transcripts of its sessions."""
         return sorted(self.folder.glob("sessions/*/*/*/*.jsonl"))
 
-    def run(self, api: FakeOpenAI, said: str, *flags: str, **settings: object) -> list[dict[str, Any]]:
-        """Say one thing and wait for the last answer; returns the events that it prints."""
+    def run(self, api: FakeOpenAI, said: str, *flags: str, goes_on: bool = False, **settings: object) -> None:
+        """Say one thing and wait for the last answer, in a new session or in the last one."""
         provider = {"name": "fake", "base_url": api.url, "env_key": "FAKE_KEY", "wire_api": "responses"}
         retries = {"request_max_retries": 0, "stream_max_retries": 0}
         values: dict[str, object] = {
@@ -209,7 +209,7 @@ class Codex:
         sets = [part for name, value in values.items() for part in ("-c", f"{name}={json.dumps(value)}")]
         free = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
         done = subprocess.run(
-            [self.program, "exec", "--json", *free, *flags, *sets, said],
+            [self.program, "exec", *(["resume", "--last"] if goes_on else []), "--json", *free, *flags, *sets, said],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -219,4 +219,3 @@ class Codex:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]

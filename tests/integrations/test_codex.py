@@ -95,6 +95,36 @@ def test_a_plan_a_read_and_a_forced_compaction(harness: Codex) -> None:
     assert not harness.journal.with_name("journal.db.spool").exists()
 
 
+def test_a_session_that_is_resumed_and_compacted_again(harness: Codex) -> None:
+    """Each next request holds plan and rules once, each compaction and call is recorded once."""
+    script = answering(
+        [says("First a plan."), calls("update_plan", plan=PLAN)],
+        [calls("exec_command", cmd="cat a.txt")],
+        [says("done")],
+        [calls("exec_command", cmd="echo two")],
+        [calls("exec_command", cmd="echo three")],
+    )
+    fake: FakeOpenAI
+    fake = FakeOpenAI(script, lambda request: FULL_TOKENS if len(fake.requests) in (2, 6) else 5_000)
+    with fake.running() as api:
+        for goes_on, text in enumerate(("plan and read", "go on")):
+            harness.run(api, text, TRUSTED, goes_on=bool(goes_on), model_auto_compact_token_limit=LIMIT_TOKENS)
+        assert [is_summary(request) for request in api.requests].count(True) == 2
+        after = [texts(request) for request in api.requests[3:] if not is_summary(request)]
+    for said in after:
+        assert said.count("PLAN-ONE find the bug") == said.count("RULE-CANARY") == 1
+        assert said.count("<clawvm page=") == said.count("<clawvm pages=") == 1
+    (found,) = sessions(harness)
+    reached = [data for data in found if isinstance(data, e.BoundaryReached)]
+    assert len([data for data in reached if data.boundary is Boundary.COMPACT]) == 2
+    returned = Counter(each.call for each in found if isinstance(each, e.ToolReturned))
+    assert returned == Counter((1, 2, 3, 4))
+    before = clawvm("log", "--json", home=harness.home)
+    (transcript,) = harness.transcripts()
+    clawvm("import", str(transcript), "--journal", str(harness.journal), home=harness.home)
+    assert clawvm("log", "--json", home=harness.home) == before
+
+
 def test_hooks_that_nobody_trusted_do_not_run(harness: Codex) -> None:
     """Codex skips them without a word: nothing is recorded, and `doctor` says why."""
     with FakeOpenAI(answering()).running() as api:
