@@ -9,6 +9,8 @@ from clawvm_es.engine.finding import hit
 from clawvm_es.errors import UsageError
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
+from clawvm_es.model.facts import FaultReason, RedactReason
 from clawvm_es.model.pages import Author, Fidelity, PageType
 from clawvm_es.observe.declared import file_reader
 from clawvm_es.observe.marks import marked
@@ -153,6 +155,18 @@ def test_a_text_that_reaches_the_model_by_another_way_does_not_arrive(session):
     session.assemble()
     session.resolve(standing, arrives=False)
     assert types(session)[-1] == "page_used"
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_page_whose_text_was_erased_is_a_fault_however_it_is_asked_for(session, arrives):
+    """The need is recorded with what became of it, then the caller is told to get the text from elsewhere."""
+    page = session.write_page("evidence", LONG, author="tool")
+    session.execute(Command(e.ContentRedacted(RedactReason.REQUEST, pages=(page,)), 1))
+    with pytest.raises(UsageError, match=f"page {page}: its content was erased"):
+        session.resolve(page, arrives=arrives)
+    rows = [row.data for row in session._shell.log.read("s")]
+    (fault,) = (data for data in rows if isinstance(data, e.FaultObserved))
+    assert (fault.page_id, fault.reason) == (page, FaultReason.REDACTED)
 
 
 def test_a_page_in_by_range_is_recorded_once_under_its_key(tmp_path):
