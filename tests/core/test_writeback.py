@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from clawvm_es.core.writeback import check, committed_version, rebased
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Evidence, Op, RedactReason, RejectReason, StagedPage
+from clawvm_es.model.facts import Boundary, Evidence, Op, RedactReason, RejectReason, StagedPage, Trigger
 from clawvm_es.model.pages import Author, PageType, Pin
 from clawvm_es.testing.core import Given, page, update
 
@@ -87,6 +87,17 @@ def test_staged_pages_of_another_run_are_written_over_what_this_one_committed():
         replace(each.update, base_version=1) == update(each.page_id, Op.SET_WITH_VERSION, base_version=1)
         for each in found
     )
+
+
+def test_facts_that_a_boundary_renews_are_those_that_decide():
+    """What was worked out anew, since others committed meanwhile, stands in the state and is judged."""
+    given = known()
+    given.when(e.UpdateStaged(1, update("note", Op.APPEND)))
+    renewed = replace(update("note", Op.APPEND), evidence=Evidence(page_id="p9"))
+    reached = e.BoundaryReached(Boundary.SAVE, Trigger.CALLER, restaged=(e.UpdateStaged(1, renewed),))
+    decided = given.when(reached)
+    assert given.state.updates[1].facts == renewed
+    assert [data.reason for data in decided if isinstance(data, e.UpdateRejected)] == [UNRESOLVED]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,12 @@ DOING = {"content": "b", "activeForm": "B", "status": "in_progress"}
         ("TaskCreate", {"subject": "a"}, "no number", None),
         ("TaskUpdate", {"taskId": "1", "status": "completed"}, "", None),
         ("Read", {"plan": "x"}, "#1", None),
+        ("write_todos", {"todos": [{"description": "a", "status": "in_progress"}]}, "",
+         Plan("todo", "# To-do list\n- [>] a", True, "a\n")),
+        ("task_tracker", {"task_list": [{"title": "a", "notes": "n", "status": "in_progress"}]}, "",
+         Plan("tasks", "# Tasks\n- [>] a", True, "a\nn")),
+        ("task_tracker", {"command": "view"}, "", None),
+        ("other", {"task_list": [{"title": "a"}], "todos": [DONE]}, "", None),
     ],
 )  # fmt: skip
 def test_a_call_states_a_plan(name, arguments, result, plan) -> None:
