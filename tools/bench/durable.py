@@ -1,7 +1,8 @@
 """P5: a durable step (a message, a 2 KB result, with or without its prompt), what follows it, and `close`.
 
-Prompts are those of the session itself; the peers get the same texts. Counting tokens is a cost of its own, which no
-recorder has: steps are judged under the exact fake counter, and what tiktoken adds is printed beside.
+Prompts are those of the session itself; the peers get the same texts. Steps without prompts are those of a harness
+that makes its own: the policy is `recorded`. Counting tokens is a cost of its own, which no recorder has: steps are
+judged under the exact fake counter, and what tiktoken adds is printed beside.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Ours:
     def at(cls, path: Path, counter_name: str, prompts: bool) -> Ours:
         """Make the journal and open the session."""
         journal = Journal.open(path)
-        session = journal.session("live", counter=counter_name)
+        session = journal.session("live", counter=counter_name, policy="clawvm" if prompts else "recorded")
         return cls(journal, session, prompts)
 
     def step(self, message: str, result: str, prompt: str = "") -> str:
