@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BARS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "redecide", "steps", "PROXY")
+BARS = ("P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "redecide", "steps", "PROXY", "SERVERS")
 FIELDS = {
     "bar", "what", "value", "unit", "peer", "peer_value", "ratio", "limit", "at_least", "note", "holds",
 }  # fmt: skip

@@ -31,6 +31,7 @@ from bench import (
     proxying,
     redecides,
     resumes,
+    servers,
     starts,
     states,
     steps,
@@ -59,6 +60,7 @@ def bars(folder: Path, sizes: Sizes, traces: Path) -> Mapping[str, Callable[[], 
         redecides.BAR: lambda: redecides.redecides(folder, sizes, traces),
         steps.BAR: lambda: steps.steps(folder, sizes),
         proxying.BAR: lambda: proxying.proxying(folder, sizes),
+        servers.BAR: lambda: servers.servers(folder, sizes),
     }
 
 

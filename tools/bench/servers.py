@@ -1,0 +1,108 @@
+"""SERVERS: a journal on a PostgreSQL server beside one in a file, and beside raw inserts of the same rows.
+
+The server's work is not in our CPU time, so these are seconds of the clock: both sides in turns, the best tenth of
+each. `$CLAWVM_BENCH_POSTGRES` names the server; schemas of its own are made there and dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from bench.durable import FAKE, Ours, texts
+from bench.report import Measure
+from bench.sizes import Sizes
+from bench.timing import seconds
+from clawvm_es.core.evolve import fold
+from clawvm_es.engine.journal import Journal
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.testing.logs import budget
+
+BAR: Final = "SERVERS"
+VARIABLE: Final = "CLAWVM_BENCH_POSTGRES"
+MS: Final = "ms"
+
+
+def servers(folder: Path, sizes: Sizes) -> Iterator[Measure]:
+    """An append beside a raw insert, a durable step and a fold beside those of a file."""
+    server = os.environ.get(VARIABLE, "")
+    if not server:
+        yield Measure(BAR, "not measured", None, note=f"skipped: ${VARIABLE} names no server")
+        return
+    schema = f"bench_{secrets.token_hex(4)}"
+    url = f"{server}{'&' if '?' in server else '?'}schema={schema}"
+    with ExitStack() as stack:
+        stack.callback(_drop, server, schema)
+        there = stack.enter_context(Journal.open(url))
+        here = stack.enter_context(Journal.open(folder / "j.db"))
+        yield _appends(there, server, schema, sizes)
+        steps = {"there": Ours(there, there.session("live", counter=FAKE), prompts=True)}
+        steps["here"] = Ours(here, here.session("live", counter=FAKE), prompts=True)
+        yield _steps(steps, sizes)
+        yield _folds(there, here, sizes)
+
+
+def _appends(journal: Journal, server: str, schema: str, sizes: Sizes) -> Measure:
+    import psycopg
+
+    number = iter(range(10**9))
+    with psycopg.connect(server, autocommit=True) as db:
+        journal.log.append("bench", [budget(1)])
+        db.execute(f"CREATE TABLE {schema}.raw (LIKE {schema}.events INCLUDING INDEXES)".encode())
+        row = list(db.execute(f"SELECT * FROM {schema}.events".encode()).fetchone() or ())
+        names = [each.name for each in db.execute(f"SELECT * FROM {schema}.events".encode()).description or ()]
+        seq, version = names.index("seq"), names.index("version")
+        insert = f"INSERT INTO {schema}.raw VALUES ({', '.join(['%s'] * len(row))})".encode()
+
+        def raw() -> None:
+            row[seq] = row[version] = next(number) + 1
+            db.execute(insert, row)
+
+        took = _turns({"ours": lambda: journal.log.append("bench", [budget(2)]), "raw": raw}, sizes.durable_steps)
+    return _measure("one-trip append", "raw INSERT, committed", took["ours"], took["raw"], 2.0)
+
+
+def _steps(steps: dict[str, Ours], sizes: Sizes) -> Measure:
+    random, told = Random(5), dict[str, Any]()
+
+    def step(name: str) -> None:
+        if name == "there":
+            told["next"] = texts(random, steps["there"].number)
+        steps[name].step(*told["next"])
+
+    took = _turns({name: lambda name=name: step(name) for name in steps}, sizes.durable_steps)  # type: ignore[misc]
+    return _measure("durable step with prompt", "the same in a file", took["there"], took["here"], 2.5)
+
+
+def _folds(there: Journal, here: Journal, sizes: Sizes) -> Measure:
+    def folded(journal: Journal) -> None:
+        fold(each.data for each in read_session(journal.log, "live"))
+
+    took = _turns({"there": lambda: folded(there), "here": lambda: folded(here)}, 3 * sizes.rounds)
+    return _measure("read and fold a session", "the same in a file", took["there"], took["here"], 1.1)
+
+
+def _turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """The mean of the fastest tenth of each side, in ms; they take turns."""
+    took: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, work in sides.items():
+            took[name].append(seconds(work) * 1000)
+    best = {name: sorted(values)[: max(1, len(values) // 10)] for name, values in took.items()}
+    return {name: sum(values) / len(values) for name, values in best.items()}
+
+
+def _measure(what: str, peer: str, ours: float, theirs: float, limit: float) -> Measure:
+    return Measure(BAR, what, ours, MS, peer, theirs, ours / theirs, limit, note="seconds of the clock")
+
+
+def _drop(server: str, schema: str) -> None:
+    import psycopg
+
+    with psycopg.connect(server, autocommit=True) as db:
+        db.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
