@@ -161,6 +161,13 @@ def test_a_picture_alone_is_a_prompt_each_time(steps: Any) -> None:
     assert [len(step.images) for step in found if isinstance(step, UserMessage)] == [1, 1]
 
 
+def test_a_rollout_without_a_name_is_named_by_its_first_row(jsonl: Jsonl) -> None:
+    """Another beginning is another session, the same one goes on; what follows changes no name."""
+    files = (["one"], ["two"], ["one", "more"])
+    found = [parse(jsonl([message("user", text) for text in texts]), "f")[0].session_id for texts in files]
+    assert found[0] == found[2] != found[1]
+
+
 def test_a_prompt_that_only_one_row_tells(steps: Any) -> None:
     """Old files have no events, trimmed ones no items, new ones tell prompts as completed items."""
     told = {"type": "UserMessage", "content": [{"type": "text", "text": "three"}]}
