@@ -74,7 +74,7 @@ def compare(path: Path, name: str, counted: Counted) -> None:
 @pytest.mark.sweep(sample=0)
 @pytest.mark.parametrize("name", [RENDERER, "messages/1:anthropic"])
 def test_a_prompt_begins_with_the_one_before_it_on_every_trace(traces, name):
-    """But where an epoch begins, which is at one of ten prompts at most."""
+    """But where an epoch begins, which is at fewer than one of six prompts."""
     counted = Counted()
     for path in sorted(path for path in traces.rglob("*") if path.is_file()):
         compare(path, name, counted)
