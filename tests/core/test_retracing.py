@@ -15,7 +15,7 @@ from tests.core.test_epochs import middles, running
 from tests.core.test_tracing import one_end, sessions
 
 
-def same(state, began) -> None:
+def assert_explained(state, began) -> None:
     """LAW-RETRACE-1 where all pages are candidates: nothing but the way of finding out differs."""
     traced = trace(state, began)
     again = retrace(state, began, traced.selection.levels, state.pages)
@@ -32,16 +32,16 @@ def same(state, began) -> None:
 def test_a_selection_of_one_turn_is_explained_as_it_was_made(case) -> None:
     """Under every policy that selects at every turn."""
     given, began = case
-    same(given.state, began)
+    assert_explained(given.state, began)
 
 
 @forall(middles())
 @settings(max_examples=30, deadline=None)
 def test_an_epoch_is_explained_as_it_was_made(given) -> None:
     """In the middle of an epoch, and at one that begins since the budget became too small for what is sent."""
-    same(given.state, e.TurnBegan())
+    assert_explained(given.state, e.TurnBegan())
     given.when(e.BudgetChanged(max(1, given.state.sent // 2)))
-    same(given.state, e.TurnBegan())
+    assert_explained(given.state, e.TurnBegan())
 
 
 def test_an_epoch_without_room_for_what_arrives_is_explained_by_its_second_selection() -> None:
@@ -49,7 +49,7 @@ def test_an_epoch_without_room_for_what_arrives_is_explained_by_its_second_selec
     given = running(budget=1_000, pages=6, tokens=100)
     given.when(page(9, tokens=300))
     given.when(page(10, tokens=900))
-    same(given.state, e.TurnBegan())
+    assert_explained(given.state, e.TurnBegan())
     given.turn()
     made = given.of(e.PromptAssembled)[-1]
     assert made.trigger in (EpochTrigger.HIGH, EpochTrigger.FORCED)

@@ -196,8 +196,8 @@ class Codex:
         """The transcripts of its sessions."""
         return sorted(self.folder.glob("sessions/*/*/*/*.jsonl"))
 
-    def run(self, api: FakeOpenAI, said: str, *flags: str, goes_on: bool = False, **settings: object) -> None:
-        """Say one thing and wait for the last answer, in a new session or in the last one."""
+    def run(self, api: FakeOpenAI, said: str, *flags: str, goes_on: bool = False, **settings: object) -> Any:
+        """Say one thing and wait for the last answer, in a new session or in the last one; returns the last event."""
         provider = {"name": "fake", "base_url": api.url, "env_key": "FAKE_KEY", "wire_api": "responses"}
         retries = {"request_max_retries": 0, "stream_max_retries": 0}
         values: dict[str, object] = {
@@ -219,3 +219,4 @@ class Codex:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])

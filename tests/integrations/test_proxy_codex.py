@@ -47,10 +47,10 @@ def test_codex_through_the_proxy(tmp_path: Path) -> None:
     with FakeOpenAI(lambda request: next(rest, None) or [says("All right.")]).running() as api:
         options = Options(budget=24_000, keep=2)
         with proxied(journal, api.url.removesuffix("/v1"), options) as running:
-            events = harness.run(Place(running.url + "/v1"), "read all")
+            last = harness.run(Place(running.url + "/v1"), "read all")
             (inputs,) = running.recorded().values()
             assert running.told == []
-    assert events[-1]["type"] == "turn.completed"
+    assert last["type"] == "turn.completed"
     assert taken_out(api.requests[-1]) and not taken_out(api.requests[0])
     called = Counter(data.call for data in inputs if isinstance(data, e.ToolCalled))
     returned = Counter(data.call for data in inputs if isinstance(data, e.ToolReturned))

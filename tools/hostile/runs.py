@@ -160,8 +160,14 @@ def _pytest(line: Sequence[str]) -> object:
     import pytest
 
     folder = str(Path(line[1]).parent)
-    alone = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-s", "-c", os.devnull)
-    return int(pytest.main([line[1], "--rootdir", folder, *alone]))
+    alone = ("-p", "clawvm_es.pytest_plugin", "-p", "no:cacheprovider", "-s", "-c", os.devnull)
+    before = dict(os.environ)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the memory that others' plugins take is not ours
+    try:
+        return int(pytest.main([line[1], "--rootdir", folder, *alone]))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _verify_bundle(line: Sequence[str]) -> object:

@@ -43,8 +43,9 @@ def pool(server, tmp_path_factory):
     if PROGRAM is None:
         pytest.skip("there is no pgbouncer here (apt-get install pgbouncer)")
     folder = tmp_path_factory.mktemp("pool")
-    for each in (folder, *list(folder.parents)[:2]):
-        each.chmod(0o755)
+    for each in folder.parents:
+        if each.name.startswith(("pytest-", "popen-")):
+            each.chmod(0o755)
     folder.chmod(0o777)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -54,7 +55,8 @@ def pool(server, tmp_path_factory):
         [PROGRAM, "-q", str(settings)], user=server.user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        until(lambda: answers(port), "the pool takes connections")
+        until(lambda: answers(port) or process.poll() is not None, "the pool takes connections")
+        assert process.poll() is None, "the pool ended"
         yield port
     finally:
         process.terminate()
