@@ -202,19 +202,20 @@ def test_no_policy_comes_below_the_bounds_on_a_recorded_session(traces, budget_t
         assert_keeps_above(from_recording(found, counter("lines4"), renderer=renderer), budget_tokens)
 
 
-@pytest.mark.sweep
-def test_no_policy_comes_below_fit_on_any_recorded_session(traces):
-    """Every session at every budget; `lru`, which raises pages again when room is left, comes below `demand` once."""
-    below_demand = 0
-    for path in sorted(path for path in traces.rglob("*.json*") if path.is_file()):
+PARTS = 32
+
+
+@pytest.mark.sweep(sample=2)
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("renderer", RENDERERS)
+@pytest.mark.parametrize("budget_tokens", [500, 2_000, 8_000, 16_000])
+def test_no_policy_comes_below_fit_on_any_recorded_session(traces, budget_tokens, renderer, part):
+    """Each session under each budget; `lru` raises pages again where room is left, so `demand` does not bind it."""
+    for path in sorted(path for path in traces.rglob("*.json*") if path.is_file())[part::PARTS]:
         for found in recordings(path):
-            for budget_tokens, renderer in product((500, 2_000, 8_000, 16_000), RENDERERS):
-                its = from_recording(found, counter("lines4"), renderer=renderer)
-                least = bounds(its, budget_tokens)
-                misses = [run(its, policy, budget_tokens).figures.misses for policy in (LRU, CLAWVM, ORACLE)]
-                assert least.fit <= min(misses)
-                below_demand += misses[0] < least.demand
-    assert below_demand <= 1
+            its = from_recording(found, counter("lines4"), renderer=renderer)
+            misses = [run(its, policy, budget_tokens).figures.misses for policy in (LRU, CLAWVM, ORACLE)]
+            assert bounds(its, budget_tokens).fit <= min(misses)
 
 
 def recordings(path: Path) -> tuple[Recording, ...]:
