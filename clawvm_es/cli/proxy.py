@@ -51,7 +51,8 @@ def proxy(
 
     try:
         from clawvm_es.integrations.proxy.histories import Options
-        from clawvm_es.integrations.proxy.serve import LOOPBACK, checked, listen, made, serve
+        from clawvm_es.integrations.proxy.serve import checked, listen, made, serve
+        from clawvm_es.serving import LOOPBACK_ADDRESSES
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in ("httpx", "uvicorn"):
@@ -61,7 +62,7 @@ def proxy(
     place = listen(host, port)
     options = Options(pages=not no_paging, keep=keep, budget=budget, window=window)
     served = made(journal, options, checked(upstream, place), lambda line: say(f"proxy: {line}"))
-    if host not in LOOPBACK:
+    if host not in LOOPBACK_ADDRESSES:
         say(f"proxy: {host} lets other machines send requests through this one")
 
     def ready() -> None:

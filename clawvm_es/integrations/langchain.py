@@ -39,6 +39,7 @@ from clawvm_es.integrations.observing import (
     Namer,
     Said,
     exchanges,
+    given_name,
     guarded,
     named,
     needed,
@@ -128,10 +129,8 @@ class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is u
 
     def _name(self, runtime: Any) -> str:
         """The name of a thread's conversation; with the nodes around it, where the agent is nested."""
-        if isinstance(self._session, str):
-            return self._session
-        if self._session is not None:
-            return needed(self._session(runtime), "session= gave none")
+        if (given := given_name(self._session, runtime)) is not None:
+            return given
         info = getattr(runtime, "execution_info", None)
         thread = needed(getattr(info, "thread_id", None), "the agent was run without a thread_id")
         around = [node.partition(":")[0] for node in getattr(info, "checkpoint_ns", "").split("|")[:-1]]

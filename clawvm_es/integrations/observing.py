@@ -444,14 +444,20 @@ class Conversations:
         return {**shipped, "on_other_settings": OtherSettings.ADOPT, **self.options}
 
 
-def guarded(log: Any, name: str, strict: bool, run: Callable[[], _T]) -> _T | None:
-    """Run what must not stop an agent: what fails is a warning and gives None, unless it is to be `strict`."""
+UNPAGED: Final = "the model gets its messages unpaged"
+
+
+def guarded(log: Any, name: str, strict: bool, run: Callable[[], _T], what: str = UNPAGED) -> _T | None:
+    """Run what must not stop an agent: what fails is a warning that says `what` follows, and gives None.
+
+    With `strict` it raises.
+    """
     try:
         return run()
     except Exception as error:
         if strict:
             raise
-        log.warning("the model gets its messages unpaged", session=name, error=f"{type(error).__name__}: {error}")
+        log.warning(what, session=name, error=f"{type(error).__name__}: {error}")
         return None
 
 
@@ -466,6 +472,11 @@ def needed(name: str | None, what: str) -> str:
     if not name:
         raise UsageError(f"the conversation has no name: {what}", hint="or give session=, a name or a function")
     return name
+
+
+def given_name(namer: Namer, told: Any) -> str | None:
+    """The name that `session=` gives; None where it was not given. Raises `UsageError` where a function gave none."""
+    return needed(namer(told), "session= gave none") if callable(namer) else namer
 
 
 Namer: TypeAlias = str | Callable[[Any], str] | None

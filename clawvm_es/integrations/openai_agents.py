@@ -34,7 +34,7 @@ import structlog
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.integrations.observing import Answered, Conversation, Conversations, Message, named
+from clawvm_es.integrations.observing import Answered, Conversation, Conversations, Message, guarded, named, warn
 from clawvm_es.integrations.responses import Item, messages_of, parted, recorded
 from clawvm_es.observe.steps import Usage
 
@@ -141,8 +141,7 @@ class Paging:
         conversation = self._conversations.of(self._named(data.agent, messages, before))
         region = _fixed(data.model_data.instructions, data.agent, fixed)
         prompt = conversation.prompt(named(messages), region, model)
-        for pressure in prompt.pressure:
-            _log.warning("the budget is too small", session=self.name, turn=prompt.turn, pressure=str(pressure))
+        warn(_log, self.name, prompt)
         return [*fixed, *prompt.messages()], _Asked(conversation, messages, model)
 
     def _named(self, agent: Any, messages: Sequence[Message], before: _Asked | None) -> str:
@@ -175,13 +174,7 @@ class Paging:
 
     async def guarded(self, what: str, run: Callable[[], T]) -> T | None:
         """Run in a thread what may fail without failing the agent; None where it did."""
-        try:
-            return await asyncio.to_thread(run)
-        except Exception as error:
-            if self._strict:
-                raise
-            _log.warning(what, session=self.name, error=f"{type(error).__name__}: {error}")
-            return None
+        return await asyncio.to_thread(guarded, _log, self.name, self._strict, run, what)
 
 
 class Hooks(RunHooks):  # type: ignore[misc]  # the extra is untyped here

@@ -42,6 +42,7 @@ from clawvm_es.integrations.observing import (
     Namer,
     Said,
     exchanges,
+    given_name,
     guarded,
     named,
     needed,
@@ -133,10 +134,8 @@ class ClawVMCapability(AbstractCapability[Any]):  # type: ignore[misc]  # pydant
         return _requests(rules, sent, history[-1])
 
     def _name(self, ctx: Any) -> str:
-        if isinstance(self._session, str):
-            return self._session
-        if self._session is not None:
-            return needed(self._session(ctx), "session= gave none")
+        if (given := given_name(self._session, ctx)) is not None:
+            return given
         return needed(ctx.conversation_id, "the run has no conversation_id")
 
 

@@ -13,12 +13,12 @@ import attrs
 import uvicorn
 
 from clawvm_es.errors import UsageError
+from clawvm_es.serving import LOOPBACK_ADDRESSES, Server, bound, why_not
 from clawvm_es.web.app import app
 from clawvm_es.web.guard import LOOPBACK, TOKEN
 
 PORT: Final = 8740
 """The port, if it is free and none is asked for: with it, addresses in a browser's history stay good."""
-LOOPBACK_ADDRESSES: Final = ("127.0.0.1", "::1", "localhost")
 _GRACE_S: Final = 1
 
 
@@ -50,45 +50,13 @@ def listen(host: str = "127.0.0.1", port: int | None = None, allowed: Sequence[s
     wanted = (PORT, 0) if port is None else (port,)
     for number in wanted:
         try:
-            found = _bound(host, number)
+            found = bound(host, number)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and number != wanted[-1]:
                 continue
-            raise UsageError(_why_not(host, number, error), hint="--port 0 takes a free one") from error
+            raise UsageError(why_not(host, number, error), hint="--port 0 takes a free one") from error
         return Place(found, host, found.getsockname()[1], (*LOOPBACK, *(name.lower() for name in allowed)))
     raise AssertionError("one of the ports was taken, or raised")
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # these alone are sent to at once
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen()
-    except OSError:
-        found.close()
-        raise
-    return found
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use"
-    return f"cannot listen on port {port} of {host}: {error.strerror or error}"
-
-
-class _Server(uvicorn.Server):
-    """Tells when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
 
 
 def new_token() -> str:
@@ -98,7 +66,7 @@ def new_token() -> str:
 
 def serve(journal: str, place: Place, token: str, ready: Callable[[], None] = lambda: None) -> None:
     """Answer until interrupted; `ready` is called once requests are taken. Closes the socket."""
-    server: _Server | None = None
+    server: Server | None = None
 
     def stopping() -> bool:
         return server is None or server.should_exit
@@ -114,7 +82,7 @@ def serve(journal: str, place: Place, token: str, ready: Callable[[], None] = la
         timeout_keep_alive=30,
         ws="none",
     )
-    server = _Server(config, ready)
+    server = Server(config, ready)
     try:
         asyncio.run(server.serve([place.socket]))
     except KeyboardInterrupt:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from clawvm_es.core.state import Call as MadeCall
-from clawvm_es.core.state import State
 from clawvm_es.engine import given
 from clawvm_es.engine.finding import Hit, hit
 from clawvm_es.engine.session.handle import Handle
@@ -15,16 +14,6 @@ from clawvm_es.observe.marks import marked
 
 class Looking(Handle):
     """The hooks that read."""
-
-    @property
-    def session_id(self) -> str:
-        """The session's id."""
-        return self._shell.session_id
-
-    @property
-    def state(self) -> State:
-        """The folded state; treat it as read-only."""
-        return self._shell.state
 
     @property
     def head(self) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import sys
 import threading
@@ -21,9 +20,9 @@ from clawvm_es.integrations.proxy.app import Proxy
 from clawvm_es.integrations.proxy.histories import COUNTER, Counts, Histories, Options
 from clawvm_es.integrations.proxy.recorder import Recorder
 from clawvm_es.representations.counter import counter
+from clawvm_es.serving import LOOPBACK_ADDRESSES, Server, bound, why_not
 
 PORT: Final = 8742
-LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 SETTLE_S: Final = 2.0
 """Time that a request which goes on from an answer waits for that to be read."""
 SWITCH_S: Final = 0.0005
@@ -45,19 +44,12 @@ class Place:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
-def listen(host: str = LOOPBACK[0], port: int = PORT) -> Place:
+def listen(host: str = LOOPBACK_ADDRESSES[0], port: int = PORT) -> Place:
     """Take a port; 0 takes a free one. Raises `UsageError` where it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # these alone are sent to at once
     try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(128)
+        found = bound(host, port)
     except OSError as error:
-        found.close()
-        used = error.errno == errno.EADDRINUSE
-        why = f"port {port} of {host} is in use" if used else f"cannot listen on port {port} of {host}: {error}"
-        raise UsageError(why, hint="--port 0 takes a free one") from error
+        raise UsageError(why_not(host, port, error), hint="--port 0 takes a free one") from error
     return Place(found, host, found.getsockname()[1])
 
 
@@ -68,7 +60,7 @@ def checked(upstream: str | None, place: Place) -> str | None:
     parts = urlsplit(upstream)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"--upstream {upstream}: no address", hint="such as https://api.anthropic.com")
-    if parts.port == place.port and parts.hostname in (*LOOPBACK, place.host):
+    if parts.port == place.port and parts.hostname in (*LOOPBACK_ADDRESSES, place.host):
         raise UsageError(f"--upstream {upstream} is this proxy itself", hint="name the provider's address")
     return upstream
 
@@ -106,19 +98,6 @@ def made(journal: str, options: Options, upstream: str | None, tell: Callable[[s
     return Proxy(histories, recorder, upstream, problems)
 
 
-class _Server(uvicorn.Server):
-    """Tells when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
 def serve(
     proxy: Proxy, place: Place, ready: Callable[[], None] = lambda: None, stop: threading.Event | None = None
 ) -> None:
@@ -134,7 +113,7 @@ def serve(
         timeout_keep_alive=75,
         ws="none",
     )
-    server = _Server(config, ready)
+    server = Server(config, ready)
 
     async def run() -> None:
         waiting = asyncio.create_task(_stops(server, stop)) if stop is not None else None
