@@ -23,6 +23,7 @@ ARCHIVES: Final = ".archives"
 """Ending, added to a journal's name, of the file with the folders that hold archives of it, a line each."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a full quota and a limit on the size of files."""
+_PIECE_BYTES: Final = 1 << 20
 CLOEXEC: Final = getattr(os, "O_CLOEXEC", 0)
 NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 """For the last component of a path: `os.open` then fails on a symbolic link (`errno.ELOOP`)."""
@@ -125,6 +126,17 @@ def sync(fd: int) -> None:
             os.fsync(fd)
     else:
         os.fsync(fd)
+
+
+def rewrite(path: str) -> None:
+    """Write the bytes of a file in their places again, so that the next sync has to bring all of them to the disk."""
+    fd = os.open(path, os.O_RDWR | CLOEXEC | NOFOLLOW)
+    try:
+        at = 0
+        while chunk := os.pread(fd, _PIECE_BYTES, at):
+            at += os.pwrite(fd, chunk, at)
+    finally:
+        os.close(fd)
 
 
 def sync_path(path: str | os.PathLike[str]) -> None:

@@ -67,8 +67,8 @@ def test_a_planted_fault_is_found(tool, fault, storage, seed):
 
 
 def test_a_seed_that_found_a_fault_of_ours_holds(tool):
-    """Seeds that broke a law once: a result found and not synced, and the end of the log kept over a failed read."""
-    assert failing(tool, (97, 135, 354), "sqlite") == {}
+    """Seeds that broke a law once: results taken for durable without a sync, an end kept over a failed read."""
+    assert failing(tool, (97, 135, 354, 1850), "sqlite") == {}
 
 
 def test_a_seed_replays(tool, monkeypatch):

@@ -32,6 +32,7 @@ FAULTS: Final = {
         Fault("skipped-fsync", {"memory": 3, "sqlite": 1}),
         Fault("full-as-normal", {"sqlite": 8}),
         Fault("found-not-synced", {"sqlite": 97}),
+        Fault("forgotten-sync", {"sqlite": 1850}),
         Fault("lost-error", {"sqlite": 15}),
         Fault("two-commits", {"sqlite": 0}),
         Fault("unscrubbed", {"sqlite": 11}),
@@ -68,6 +69,11 @@ def _full_as_normal(world: Any) -> Iterator[Any]:
 def _found_not_synced(world: Any) -> Iterator[Any]:
     """Take for durable what a `full` transaction found and did not write again."""
     yield mock.patch.object(SQLiteLog, "_sync_found", lambda log: None)
+
+
+def _forgotten_sync(world: Any) -> Iterator[Any]:
+    """Tell nobody that a sync failed: the next one, of another process, is taken for one of everything."""
+    yield mock.patch.object(SQLiteLog, "_note_failed_sync", lambda log, error: None)
 
 
 def _lost_error(world: Any) -> Iterator[Any]:
@@ -141,6 +147,7 @@ _PLANTS: Final = {
     "skipped-fsync": _skipped_fsync,
     "full-as-normal": _full_as_normal,
     "found-not-synced": _found_not_synced,
+    "forgotten-sync": _forgotten_sync,
     "lost-error": _lost_error,
     "two-commits": _two_commits,
     "unscrubbed": _unscrubbed,

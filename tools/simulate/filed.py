@@ -51,6 +51,17 @@ class SQLiteWorld:
         pages = self.dice.choice(_CHECKPOINT_PAGES)
         self._patches.enter_context(mock.patch.object(limits, "WAL_CHECKPOINT_PAGES", pages))
         self._patches.enter_context(mock.patch.object(files, "sync_path", self._sync_path(files.sync_path)))
+        self._patches.enter_context(mock.patch.object(files, "rewrite", self._rewrite(files.rewrite)))
+
+    def _rewrite(self, rewrite: Callable[[str], None]) -> Callable[[str], None]:
+        def rewritten(path: str) -> None:
+            data = Path(path).read_bytes()
+            if self.running is not None and self.disk.asked(self._alive.get(self.running, 0), "write", path, 0, data):
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+            rewrite(path)
+            self.disk.done("write", path, 0, data)
+
+        return rewritten
 
     def _sync_path(self, sync: Callable[[Any], None]) -> Callable[[Any], None]:
         def synced(path: Any) -> None:

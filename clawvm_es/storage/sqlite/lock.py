@@ -2,6 +2,10 @@
 
 SQLite has locks of its own; this one is a fair queue in front of them, and it keeps a checkpoint from racing a
 reset of the WAL. The file stays when nobody holds it: removing it would let two writers hold two files.
+
+A sync that fails is told through it, too. After an error of the disk a system may take what it could not write for
+written, and the next sync, of any process, succeeds (https://www.usenix.org/conference/atc20/presentation/rebello).
+So whoever sees one fail leaves a mark in the file, and whoever takes the lock next writes the WAL again.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ except ImportError:  # Windows: journals can be read there
     fcntl = None  # type: ignore[assignment]
 
 _TAG_BYTES: Final = 16
+_UNSYNCED: Final = bytes(_TAG_BYTES)
+"""In place of a tag: a sync failed, and nothing written before it has been written again."""
 _SLEEP_FIRST_S: Final = 0.000_5
 _SLEEP_MAX_S: Final = 0.01
 
@@ -43,6 +49,7 @@ class WriterLock:
         self._fd = -1
         self._pid = 0
         self._tag = b""  # what stands in the file while we are the last who held the lock
+        self.unsynced = False  # a sync failed before this lock was taken, see `synced`
 
     def acquire(self, wait_s: float | None = None) -> bool:
         """Take the lock and say whether nobody else held it since this one did.
@@ -54,15 +61,26 @@ class WriterLock:
             self._open()
         if not self._try():
             self._wait(self.wait_s if wait_s is None else wait_s)
-        if os.pread(self._fd, _TAG_BYTES, 0) == self._tag:
+        found = os.pread(self._fd, _TAG_BYTES, 0)
+        if found == self._tag:
             return True
-        try:
-            os.pwrite(self._fd, self._tag, 0)
-        except OSError as error:
-            self.release()
-            kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
-            raise kind(f"cannot write {self.path}: {error.strerror}") from error
+        self.unsynced = found == _UNSYNCED
+        if not self.unsynced:
+            try:
+                self._write(self._tag)
+            except BaseException:
+                self.release()
+                raise
         return False
+
+    def sync_failed(self) -> None:
+        """Tell whoever takes the lock next, this one included, that a sync failed while it is held."""
+        self._write(_UNSYNCED)
+
+    def synced(self) -> None:
+        """Note, while the lock is held, that what a failed sync left unsure is on the disk."""
+        self._write(self._tag)
+        self.unsynced = False
 
     def release(self) -> None:
         """Let the next writer in."""
@@ -91,6 +109,13 @@ class WriterLock:
             raise JournalReadOnly(f"cannot open the writer's lock {self.path}: {error.strerror}") from error
         self._pid = os.getpid()
         self._tag = os.urandom(_TAG_BYTES)
+
+    def _write(self, tag: bytes) -> None:
+        try:
+            os.pwrite(self._fd, tag, 0)
+        except OSError as error:
+            kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
+            raise kind(f"cannot write {self.path}: {error.strerror}") from error
 
     def _try(self) -> bool:
         try:

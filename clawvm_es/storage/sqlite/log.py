@@ -75,6 +75,7 @@ _Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 _DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
 _HEADS_MAX: Final = 10_000
 _NO_LIMIT: Final = 2**63 - 1
+_SYNC_FAILED: Final = "SQLITE_IOERR_FSYNC"
 _log = structlog.get_logger("clawvm_es.journal")
 
 
@@ -207,13 +208,16 @@ class SQLiteLog:
             self._check_open()
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is open in this thread")
-            self._lock.acquire(wait_s)
+            self._acquire(wait_s)
             self._current = False
             try:
                 connection = self._writer()
                 self._refuse_changes(connection)
                 connection.execute("PRAGMA busy_timeout=0")
                 yield connection
+            except sqlite3.Error as error:
+                self._note_failed_sync(error)
+                raise
             finally:
                 if self._writer_db is not None:
                     self._writer_db.execute(f"PRAGMA busy_timeout={opening.BUSY_MS}")
@@ -230,7 +234,7 @@ class SQLiteLog:
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is already open in this thread")
             self._check_open()
-            self._current = self._lock.acquire() and self._current  # known from now on, whatever fails below
+            self._current = self._acquire() and self._current  # known from now on, whatever fails below
             try:
                 db = self._writer()
                 if self._synchronous is not durability:
@@ -254,6 +258,30 @@ class SQLiteLog:
             self._mutex.release()
             raise
         return db
+
+    def _acquire(self, wait_s: float | None = None) -> bool:
+        """Take the writer's lock, see `WriterLock.acquire`; what a failed sync left unsure is synced first."""
+        same = self._lock.acquire(wait_s)
+        if self._lock.unsynced:
+            try:
+                self._wal.renew()
+                self._lock.synced()
+            except OSError as error:
+                self._lock.release()
+                raise self._not_synced(error) from error
+        return same
+
+    def _note_failed_sync(self, error: BaseException | None) -> None:
+        """Leave a mark for the next writer if a sync failed: the error itself, or what it was raised from."""
+        while error is not None:
+            if getattr(error, "sqlite_errorname", None) == _SYNC_FAILED:
+                return self._lock.sync_failed()
+            error = error.__cause__
+        return None
+
+    def _not_synced(self, error: OSError) -> JournalError:
+        kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
+        return kind(f"{self.path} cannot be synced: {error.strerror}", hint="do it again")
 
     def _refuse_changes(self, db: sqlite3.Connection) -> None:
         """Raise `JournalTooNew` where a newer program upgraded the file, `ForeignObject` where a trigger is not ours.
@@ -279,6 +307,7 @@ class SQLiteLog:
                 if self._wal.is_long():
                     self._checkpoint(self._writer_db)
         except sqlite3.Error as error:
+            self._note_failed_sync(error)
             raise opening.translate(error, self.path) from error
         finally:
             self._rollback_if_open()
@@ -304,10 +333,9 @@ class SQLiteLog:
         """Make durable what a `FULL` transaction found and did not write again: SQLite syncs for writes only."""
         if self._tail is not None and self._tail[0] > self._durable_seq:
             try:
-                self.sync()
+                self._sync()
             except OSError as error:
-                kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
-                raise kind(f"{self.path} cannot be synced: {error.strerror}", hint="do it again") from error
+                raise self._not_synced(error) from error
 
     def _committed(self, transaction: SQLiteTransaction) -> None:
         if transaction.last is not None:
@@ -329,6 +357,7 @@ class SQLiteLog:
         try:
             _, frames, copied = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:  # what was committed stays committed, in the WAL
+            self._note_failed_sync(error)
             _log.warning("the write-ahead log could not be copied into the journal", path=self.path, error=str(error))
             return
         if copied == frames and self._tail is not None:
@@ -526,9 +555,24 @@ class SQLiteLog:
         SQLite syncs what it copies there. The file itself is not opened: closing it would drop the locks that
         SQLite holds on it for this process.
         """
-        for place in (self.path + "-wal", os.path.dirname(self.path)):
-            with contextlib.suppress(FileNotFoundError):
-                files.sync_path(place)
+        with self._mutex:
+            if self.read_only or self._open is not None:
+                return self._sync()
+            self._acquire()
+            try:
+                return self._sync()
+            finally:
+                self._lock.release()
+
+    def _sync(self) -> None:
+        try:
+            for place in (self.path + "-wal", os.path.dirname(self.path)):
+                with contextlib.suppress(FileNotFoundError):
+                    files.sync_path(place)
+        except OSError:
+            if not self.read_only:
+                self._lock.sync_failed()
+            raise
 
     # ----------------------------------------------------------------------------------- opening, closing
 
@@ -546,8 +590,8 @@ class SQLiteLog:
             self._closed = True
             _LOGS.discard(self)
             if self._writer_db is not None:
-                with contextlib.suppress(JournalBusy):
-                    self._lock.acquire(wait_s=0)
+                with contextlib.suppress(JournalBusy, JournalFull, DiskFailed):
+                    self._acquire(wait_s=0)
             with self._reading:
                 self._release_connections()
             self._lock.close()
@@ -622,6 +666,7 @@ class SQLiteTransaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db = None
+        self._log._note_failed_sync(error)
         self._log._end(self, commit=kind is None)
         if isinstance(error, sqlite3.Error):  # of what its block wrote through `connection`
             raise opening.translate(error, self._log.path) from error

@@ -7,6 +7,7 @@ whose salts equal the header's belongs to the present log (https://www.sqlite.or
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import Final
@@ -91,6 +92,15 @@ class Wal:
     def bytes_of(self, frames: int) -> int:
         """The size of a log with `frames` frames."""
         return _HEADER_BYTES + frames * _FRAME_BYTES
+
+    def renew(self) -> None:
+        """Write all that is in the log once more and sync it: a sync that failed may have left it in memory alone.
+
+        The lock is held; who reads meanwhile sees the same bytes. Raises `OSError`.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            files.rewrite(self._path)
+            files.sync_path(self._path)
 
     def close(self) -> None:
         """Close the file; the next question opens it again."""

@@ -136,6 +136,87 @@ def test_a_lock_that_cannot_be_written_says_why(tmp_path, monkeypatch, number, k
     other.close()
 
 
+@pytest.fixture
+def synced(monkeypatch) -> list[str]:
+    """The files that are written again and synced, in order; a sync fails while `fails` is among them."""
+    done: list[str] = []
+    rewrite, sync = files.rewrite, files.sync_path
+
+    def rewritten(path):
+        done.append(f"rewrite {os.path.basename(path)}")
+        rewrite(path)
+
+    def synced(path):
+        if "fails" in done:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        done.append(f"sync {os.path.basename(path)}")
+        sync(path)
+
+    monkeypatch.setattr(files, "rewrite", rewritten)
+    monkeypatch.setattr(files, "sync_path", synced)
+    return done
+
+
+class FailingCommit(sqlite3.Connection):
+    """A connection whose commits fail at the sync once `fails` is set."""
+
+    fails = False
+
+    def execute(self, statement, *values):
+        """Run a statement; a commit rolls back and raises what SQLite raises."""
+        if statement == "COMMIT" and FailingCommit.fails:
+            raise error("SQLITE_IOERR_FSYNC")
+        return super().execute(statement, *values)
+
+
+def failing_commits(place, *args, factory=None, **options):
+    """Connect as the journal does, with commits that fail when told to."""
+    return sqlite3.connect(place, *args, factory=FailingCommit, **options)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["next process", "same process"])
+def test_after_a_failed_sync_the_next_writer_writes_the_log_again(tmp_path, monkeypatch, synced, again) -> None:
+    """What a system took for written after an error is written again before anything else is acknowledged, once."""
+    path = tmp_path / "j.db"
+    with open_log(path) as other, open_log(path, connect=failing_commits) as log:
+        other.append("s", [budget(1)])
+        monkeypatch.setattr(FailingCommit, "fails", True)
+        with pytest.raises(DiskFailed):
+            log.append("s", [budget(2)], durability=Durability.FULL)
+        monkeypatch.setattr(FailingCommit, "fails", False)
+        synced.clear()
+        head = (log if again else other).append("s", [budget(2)], durability=Durability.FULL)
+        assert (head.version, head.provisional) == (2, False)
+        assert synced == ["rewrite j.db-wal", "sync j.db-wal"]
+        for each in (other, log, other):
+            each.append("s", [budget(3)])
+        assert len(synced) == 2
+    assert verify(path) == ()
+
+
+def test_a_log_that_cannot_be_synced_takes_nothing_until_it_can(tmp_path, synced) -> None:
+    """A found result, a sync that was asked for and a write again each leave the mark as long as the disk fails."""
+    path = tmp_path / "j.db"
+    with open_log(path) as log, open_log(path) as other:
+        log.append("s", [budget(1, "k")])
+        synced.append("fails")
+        with pytest.raises(DiskFailed, match=r"j\.db cannot be synced"):
+            other.append("s", [budget(1, "k")], durability=Durability.FULL)
+        for _ in range(2):
+            with pytest.raises(DiskFailed, match=r"j\.db cannot be synced"):
+                log.append("s", [budget(2)])
+        synced.clear()
+        log.append("s", [budget(2)])
+        assert synced == ["rewrite j.db-wal", "sync j.db-wal"]
+        synced.append("fails")
+        with pytest.raises(OSError):
+            other.sync()
+        synced.clear()
+        log.sync()
+        assert synced[:2] == ["rewrite j.db-wal", "sync j.db-wal"]
+    assert verify(path) == ()
+
+
 @pytest.mark.parametrize(("platform", "on"), [("darwin", 1), ("linux", 0)])
 def test_macos_syncs_past_the_cache_of_the_drive(tmp_path, monkeypatch, platform, on) -> None:
     """Where a sync leaves bytes in the drive's cache, the writing connection asks for more."""
