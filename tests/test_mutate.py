@@ -103,6 +103,38 @@ def test_a_mutant_changes_its_place_and_nothing_else(operators):
     assert any("max(a, b)" in mutant.text for mutant in found)
 
 
+UNNOTICED = """
+if TYPE_CHECKING or 1 > 2:
+    pass
+if TYPE_CHECKING:
+    N = 1
+_ROWS_AT_ONCE: Final = 64
+PAUSE_S: Final = 0.5
+def f(a):
+    assert a
+    sleep(2)
+    return False
+"""
+
+
+def test_what_no_test_can_notice_is_left_out(operators):
+    """An assertion is negated and not removed, `True` is returned for `False`, and sizes of batches stay."""
+    found = [(m.line, m.operator, m.text) for m in operators.mutants("sample.py", UNNOTICED.encode())]
+    assert [each for each in found if each[0] > 3] == [
+        (9, "early-return", "return None\n    "),
+        (9, "condition", "(not (a))"),
+        (10, "statement", "pass"),
+        (11, "boolean", "True"),
+    ]
+    assert {operator for line, operator, _ in found if line == 2} == {
+        "compare",
+        "number",
+        "and-or",
+        "operand",
+        "condition",
+    }
+
+
 MODULE = '''"""A module."""
 
 
@@ -161,6 +193,7 @@ def small(tmp_path):
         "clawvm_es/core/__init__.py": "",
         "clawvm_es/__init__.py": "",
         "clawvm_es/pytest_plugin.py": "",
+        "clawvm_es/journal/alone.py": "def nobody_imports():\n    return [1]\n",
         "clawvm_es/core/version.py": "def after(n):\n    return n + 1\n\n\nVERSION = after(4)\n",
         "tests/core/test_module.py": TESTS,
         "tests/golden/test_version.py": VERSIONS,
@@ -171,20 +204,23 @@ def small(tmp_path):
 
 
 def test_a_run_tells_who_noticed_keeps_it_and_leaves_the_tree_alone(small):
-    """A killed, a surviving and an untested mutant of a small tree; a second run has nothing left to do."""
-    places = ("7:8:return:0", "6:7:compare:0", "20:4:return:0")
-    named = [word for place in places for word in ("--mutant", f"clawvm_es/core/module.py:{place}")]
+    """Killed, surviving and untested mutants of a small tree; a second run has nothing left to do."""
+    places = ("core/module.py:7:8", "core/module.py:6:7", "core/module.py:20:4", "journal/alone.py:2:4")
+    operators = ("return", "compare", "return", "return")
+    ids = [f"clawvm_es/{place}:{operator}:0" for place, operator in zip(places, operators, strict=True)]
+    named = [word for each in ids for word in ("--mutant", each)]
     command = [sys.executable, str(small / "tools" / "mutate.py"), *named, "-j", "1", "--json"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2))
     assert first.returncode == 1, first.stderr
     found = json.loads(first.stdout)
-    counts = {"mutants": 3, "killed": 1, "timeout": 0, "survived": 1, "untested": 1, "score": 33.3}
-    assert found["folders"] == {"core": counts, "all": counts}
-    outcomes = {each["mutant"].split(":", 1)[1]: each["outcome"] for each in found["survivors"]}
-    assert outcomes == {"6:7:compare:0": "survived", "20:4:return:0": "untested"}  # of equal ones, either is larger
+    counts = {"mutants": 4, "killed": 1, "timeout": 0, "survived": 2, "untested": 1, "score": 25.0}
+    assert found["folders"]["all"] == counts and list(found["folders"]) == ["core", "journal", "all"]
+    outcomes = {each["mutant"]: each["outcome"] for each in found["survivors"]}
+    # of equal ones either is larger; what no test is seen to run is tried with all that import its module
+    assert outcomes == dict(zip(ids[1:], ("survived", "survived", "untested"), strict=True))
     assert json.loads(second.stdout) == found and second.stderr == ""
     kept = [json.loads(line) for line in (small / ".mutate" / "results.jsonl").read_text().splitlines()]
-    assert [row["by"] for row in kept] == ["tests/core/test_module.py::test_larger", None, None]
+    assert [row["by"] for row in kept] == ["tests/core/test_module.py::test_larger", None, None, None]
     assert (small / "clawvm_es/core/module.py").read_text() == MODULE
     assert not list(small.rglob("__pycache__/module*"))
 

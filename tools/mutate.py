@@ -20,8 +20,8 @@ from mutate.run import Kept, Result, chosen, named, run, sources
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("core", "journal", "storage", "engine", "observe", "importers")
 TESTS = (
-    *("contract", "core", "engine", "golden", "history", "importers", "journal", "observe", "plugin", "projections"),
-    *("storage", "testing"),
+    *("acceptance", "cli", "contract", "core", "engine", "fleet", "golden", "history", "importers", "journal"),
+    *("observe", "plugin", "projections", "representations", "storage", "testing", "views"),
 )
 
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tools/mutate.py",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__,
-        epilog=f"operators (nothing that they change is left out):\n{operators}\n\n"
+        epilog=f"operators (what they leave out, `mutate/operators.py` says):\n{operators}\n\n"
         "A mutant is run against the tests that run its line, fastest first, until one fails. One that takes\n"
         "many times as long as the tests do otherwise counts as killed. Mutants that change nothing that can be\n"
         "seen count as survivors; the reader judges them. The working tree is copied, never changed.\n"

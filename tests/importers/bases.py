@@ -171,7 +171,7 @@ INSPECT: dict[str, Any] = {
     ],
 }
 
-_TOOL_SPAN = {
+TOOL_SPAN = {
     "openinference.span.kind": "TOOL",
     "tool_call.id": spans.CALL_ID,
     "output.value": spans.FOUND,
@@ -180,7 +180,7 @@ OTEL: dict[str, Any] = spans.export(
     spans.conventions()[0],
     spans.openinference()[1],
     spans.events()[1],
-    spans.span(3, _TOOL_SPAN, parent=1),
+    spans.span(3, TOOL_SPAN, parent=1),
     spans.span(5, {"gen_ai.operation.name": "invoke_agent"}, parent=1),
 )
 

@@ -46,11 +46,12 @@ class Tests:
         """The tests that run a mutant's lines, fastest first, as many as take so many seconds (at least one).
 
         What runs when its module is imported (a table, a default, a function that makes one) is tested by all that
-        runs the module, by the tests of its folder, and by those whose file imports it.
+        runs the module, by the tests of its folder, and by those whose file imports it. So is what no test is seen
+        to run, which may run in a process that a test starts.
         """
         lines = range(mutant.line, mutant.last_line + 1)
         found = {test for line in lines for test in self.by_line.get((mutant.path, line), ())}
-        if mutant.on_import or any((mutant.path, line) in self.at_import for line in lines):
+        if not found or mutant.on_import or any((mutant.path, line) in self.at_import for line in lines):
             folder = f"tests/{Path(mutant.path).parts[1]}/"
             found.update(self.by_file.get(mutant.path, ()), self.by_import.get(mutant.path, ()))
             found.update(test for test in self.seconds if test.startswith(folder))

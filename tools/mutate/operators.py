@@ -2,11 +2,19 @@
 
 Replacements keep the rest of the file as it is, byte for byte, so that a diff shows the mutation and nothing else.
 Annotations change only in their numbers; texts are never changed, for their words decide nothing.
+
+Left out are four kinds of changes that no test can notice, by construction:
+- an `assert` removed: it states what always holds, and says nothing as long as it does (it is negated instead);
+- `if TYPE_CHECKING`, which imports types for annotations only;
+- `return None` for `return False`: both are false (`True` is returned instead);
+- a number in what only says how much is done or kept at a time, or how long to wait between tries: arguments of
+  `lru_cache` and `sleep`, and constants of modules whose names say so (`UNNOTICED`).
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -40,6 +48,9 @@ _ARITHMETIC: Final[dict[type[ast.operator], type[ast.operator]]] = {
 }
 _CALLS: Final = {"sorted": "list", "reversed": "iter", "min": "max", "max": "min", "any": "all", "all": "any"}
 
+UNNOTICED: Final = re.compile(r"_?((\w+_)?(AT_ONCE|CACHED)|PIECE|CHUNK|(BUSY|GAP|PAUSE|POLL|SLEEP)\w*_M?S)")
+"""Names of constants that set the size of a batch, a piece or a cache, or a wait: no result depends on them."""
+
 OPERATORS: Final[dict[str, str]] = {
     "compare": "another comparison: < to <= or >=, == to !=, `is` to `is not`, `in` to `not in`, and back",
     "arithmetic": "another operator: + and -, * and //, % to //, << and >>, & and |, also in += and -=; a lost minus",
@@ -49,7 +60,7 @@ OPERATORS: Final[dict[str, str]] = {
     "and-or": "`and` for `or`, `or` for `and`",
     "operand": "one operand of `and` or `or` dropped (so is a default after `or`)",
     "not": "a dropped `not`",
-    "statement": "a call, yield, raise, assert, del, += or change of an attribute or item removed",
+    "statement": "a call, yield, raise, del, += or change of an attribute or item removed",
     "return": "`return None` for a returned value",
     "early-return": "a function that returns at once",
     "loop": "a loop that is never entered; `continue` for `break`, `break` for `continue`",
@@ -170,7 +181,7 @@ def _walk(node: ast.AST, whole: Any, numbers_only: bool) -> Iterator[Edit]:
         quiet = numbers_only or name in ("annotation", "returns")
         children = value if isinstance(value, list) else [value]
         for place, child in enumerate(children):
-            if not isinstance(child, ast.AST):
+            if not isinstance(child, ast.AST) or _unnoticed(child):
                 continue
 
             def put(new: ast.AST, name: str = name, value: Any = value, place: int = place) -> None:
@@ -182,6 +193,17 @@ def _walk(node: ast.AST, whole: Any, numbers_only: bool) -> Iterator[Edit]:
             yield from _edits_of(child, whole, quiet, put)
             inside = whole or (child if isinstance(child, ast.JoinedStr) else None)
             yield from _walk(child, inside, quiet)
+
+
+def _unnoticed(node: ast.AST) -> bool:
+    """Tell whether no change inside a node can be noticed."""
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        return UNNOTICED.fullmatch(node.target.id) is not None
+    if isinstance(node, ast.Call):
+        return ast.unparse(node.func) in ("functools.lru_cache", "lru_cache", "sleep", "time.sleep")
+    return False
 
 
 def _edits_of(node: ast.AST, whole: Any, quiet: bool, put: Callable[[ast.AST], None]) -> Iterator[Edit]:
@@ -226,7 +248,7 @@ def _text(node: ast.AST) -> str:
 def _of_statement(node: ast.stmt) -> Iterator[Edit]:
     if _removable(node):
         yield node, "statement", "pass"
-    if isinstance(node, ast.Return) and not (node.value is None or _is(node.value, None)):
+    if isinstance(node, ast.Return) and not (node.value is None or _is(node.value, None) or _is(node.value, False)):
         yield node, "return", "return None"
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         yield from _emptied(node)
@@ -255,7 +277,7 @@ def _negated(test: ast.expr) -> Iterator[Edit]:
 def _removable(node: ast.stmt) -> bool:
     if isinstance(node, ast.Expr):
         return not isinstance(node.value, ast.Constant)  # texts that document
-    if isinstance(node, (ast.AugAssign, ast.Delete, ast.Raise, ast.Assert)):
+    if isinstance(node, (ast.AugAssign, ast.Delete, ast.Raise)):
         return True
     if isinstance(node, ast.Assign):
         return any(isinstance(target, (ast.Attribute, ast.Subscript)) for target in node.targets)

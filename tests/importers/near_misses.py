@@ -1,0 +1,127 @@
+"""Recordings that nearly are good ones, and what is read of each, in one word.
+
+`python -m tests.importers.near_misses` writes `near_misses/*.txt` anew.
+
+One place of a good file is changed at a time: it is missing, is of another type, says something else, or is there
+twice. The odd-JSON tests prove that each such file is read or refused in one line; these words prove that it is
+still read as it was. A word has the number of steps, the number of skipped records and a digest of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from clawvm_es.errors import ClawVMError
+from clawvm_es.importers import FORMATS, Recording, read_bytes
+from tests.importers import bases, spans
+from tests.importers.test_odd_json import BASES, places, written
+from tests.importers.test_odd_rows import CASES
+
+HERE = Path(__file__).resolve().parent / "near_misses"
+OTEL = {
+    "otel: attributes": [spans.export(spans.conventions()[0])],
+    "otel: OpenInference": [spans.export(spans.openinference()[1], spans.span(3, bases.TOOL_SPAN, parent=1))],
+    "otel: events": [spans.export(spans.events()[1])],
+}
+FILES = {
+    **{name: (lambda rows, name=name: written(name, rows), rows, name) for name, rows in BASES.items()},
+    **{name: (lambda rows: written("otel", rows), rows, "otel") for name, rows in OTEL.items()},
+    **{name: (made, rows, format_) for name, made, rows, format_ in CASES},
+}
+"""Name → what makes a file of rows, good rows, their format."""
+del FILES["otel"]  # the three one by one, which is quicker
+
+
+def near(rows: list[Any]) -> Iterator[tuple[str, list[list[Any]]]]:
+    """Each place of rows, and the rows that are changed there: missing, of another type, other, and twice."""
+    yield "as it is", [rows]
+    for path in places(rows):
+        value = at(rows, path)
+        yield ".".join(map(str, path)), [put(rows, path, each) for each in _others(value, path[-1])]
+
+
+def _others(value: Any, key: str | int) -> Iterator[tuple[Any, ...]]:
+    """What is put in the place of a value at a key or an index: nothing, one value, or two."""
+    yield ()
+    yield ("x" if isinstance(value, (int, float)) or value is None else 7,)
+    if isinstance(value, bool) or value is None:
+        yield (not value,)
+    elif isinstance(value, (int, float)):
+        yield (value + 1,)
+    elif isinstance(value, str):
+        yield (f"{value}x",)
+    if isinstance(key, int):
+        yield value, value
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    """The value at a path."""
+    for key in path:
+        value = value[key]
+    return value
+
+
+def put(value: Any, path: tuple[Any, ...], new: tuple[Any, ...]) -> Any:
+    """A value with others in the place at a path; what is not on the path is shared."""
+    key, *rest = path
+    made = (put(value[key], tuple(rest), new),) if rest else new
+    if isinstance(value, list):
+        return [*value[:key], *made, *value[key + 1 :]]
+    return {name: item for name, old in value.items() for item in ((old,) if name != key else made)}
+
+
+def word(data: bytes, format_: str | None) -> str:
+    """What is read of a file: a word for each of its recordings, or `refused`."""
+    try:
+        found = read_bytes(data, "f.jsonl", format_)
+    except ClawVMError:
+        return "refused"
+    return "+".join(map(_word, found)) or "none"
+
+
+def _word(recording: Recording) -> str:
+    digest = hashlib.sha256(json.dumps(told(recording)).encode()).hexdigest()[:6]
+    return f"{len(recording.steps)}-{sum(recording.skipped.values())}:{digest}"
+
+
+def told(value: Any) -> Any:
+    """A value as JSON; of an object its class and the fields that are not as they are by default."""
+    if attrs.has(type(value)):
+        fields = attrs.fields(type(value))
+        said = {each.name: getattr(value, each.name) for each in fields}
+        return [type(value).__name__, {f.name: told(said[f.name]) for f in fields if said[f.name] != f.default}]
+    if isinstance(value, msgspec.Struct):
+        return [type(value).__name__, told(msgspec.to_builtins(value))]
+    if isinstance(value, Mapping):
+        return [[told(key), told(item)] for key, item in value.items()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [told(item) for item in value]
+        return sorted(items, key=str) if isinstance(value, (set, frozenset)) else items
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def words(format_: str) -> Iterator[str]:
+    """A line for each place of each file of a format: its path and a word for each change."""
+    for name, (make, rows, known) in FILES.items():
+        if known == format_:
+            yield f"== {name}"
+            for place, found in near(rows):
+                yield f"{place} {' '.join(word(make(each), format_) for each in found)}"
+
+
+def main() -> None:
+    """Write the words of all formats."""
+    HERE.mkdir(exist_ok=True)
+    for name in FORMATS:
+        (HERE / f"{name}.txt").write_text("\n".join(words(name)) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

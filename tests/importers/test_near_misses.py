@@ -1,0 +1,16 @@
+"""Of a recording that nearly is a good one the same is read as when the words were written."""
+
+from itertools import zip_longest
+
+import pytest
+
+from clawvm_es.importers import FORMATS
+from tests.importers.near_misses import HERE, words
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_near_misses_are_read_as_before(name):
+    """Where a difference is meant, `python -m tests.importers.near_misses` writes the words anew."""
+    golden = (HERE / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    for was, now in zip_longest(golden, words(name)):
+        assert now == was
