@@ -20,7 +20,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError
 from clawvm_es.importers import FORMATS, Recording, read_bytes
-from tests.importers import bases, spans
+from tests.importers import bases, rare_bases, spans
 from tests.importers.test_odd_json import BASES, places, written
 from tests.importers.test_odd_rows import CASES
 
@@ -34,6 +34,9 @@ FILES = {
     **{name: (lambda rows, name=name: written(name, rows), rows, name) for name, rows in BASES.items()},
     **{name: (lambda rows: written("otel", rows), rows, "otel") for name, rows in OTEL.items()},
     **{name: (made, rows, format_) for name, made, rows, format_ in CASES},
+    "otel: parts": (rare_bases.of_parts, rare_bases.PARTS, "otel"),
+    "codex: rare rows": (lambda rows: written("codex", rows), rare_bases.CODEX, "codex"),
+    "claude: branches": (lambda rows: written("claude_code", rows), rare_bases.CLAUDE, "claude_code"),
 }
 """Name → what makes a file of rows, good rows, their format."""
 del FILES["otel"]  # the three one by one, which is quicker

@@ -180,7 +180,7 @@ def test_the_bases_are_read_whole(name: str) -> None:
     assert translated(written(name, BASES[name]), None)
 
 
-@pytest.mark.sweep(sample=16)
+@pytest.mark.sweep(sample=10)
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 def test_any_odd_value_anywhere(name: str, odd: Any) -> None:
