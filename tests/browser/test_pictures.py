@@ -165,3 +165,27 @@ def test_forced_colours_and_still_motion(browser: Any, base: str) -> None:
         assert most and second > 100
         style = "parseFloat(getComputedStyle(node).transitionDuration) > 0"
         assert tab.run(f"[...document.querySelectorAll('*')].filter((node) => {style}).length") == 0
+
+
+def test_a_step_of_the_cursor_draws_no_picture_again(tab: Tab) -> None:
+    """Turns and hovers move what lies over the pictures; a zoom and other colours draw each picture once."""
+    tab.go("/s/demo/t/5")
+    tab.run("""() => { const {app} = document.body; const seen = (window.seen = {draws: 0, figures: 0, twins: 0});
+      for (const view of [app.strata, app.pages]) { const draw = view.draw; view.draw = function (...given) {
+        seen.draws += 1; return draw.apply(this, given); }; }
+      for (const [id, name] of [['figures', 'figures'], ['strata-twin', 'twins'], ['pages-twin', 'twins']])
+        new MutationObserver(() => (seen[name] += 1)).observe(document.getElementById(id), {childList: true}); }""")
+    assert tab.press("]", "]").run("window.seen.draws") == 0
+    assert tab.page.text_content("#strata-twin caption") == "Prompt of turn 7, in order"
+    before = tab.run("window.seen")
+    for spot in tab.run(SPOTS, "pages")[:4]:
+        tab.page.mouse.move(spot["x"], spot["y"])
+    assert tab.page.is_visible("#tip") and tab.run("window.seen") == before
+    assert before["figures"] == 0 and tab.press("+").run("window.seen.draws") == 2
+    tab.page.emulate_media(color_scheme="light")
+    tab.page.wait_for_function("() => window.seen.draws === 4")
+    ground = "import('/static/theme.js').then(({ink}) => ink('ground'))"
+    assert tab.run(ground) == "#fbfaf7"
+    tab.page.emulate_media(color_scheme="dark")
+    tab.page.wait_for_function("() => window.seen.draws === 6")
+    assert tab.run(ground) == "#07090c"

@@ -179,11 +179,11 @@ export class App {
     $('find').placeholder = 'search texts  /';
     $('find').value = place.q ?? $('find').value;
     $('where').replaceChildren(...chrome.whereabouts(place, timeline, this.row));
-    $('figures').replaceChildren(...chrome.figures(this.row, timeline).filter(Boolean));
+    this.figures();
     this.tabs();
     if (!timeline.turns) return this.nothing();
     this.pictures();
-    this.mark();
+    this.point();
     await Promise.all([this.compare(), this.details(step)]);
   }
 
@@ -217,19 +217,42 @@ export class App {
     $('strata').dataset.window = `${from}-${to}`;
   }
 
+  /** What lies over the pictures: cursor, chosen page, hovered page. */
   mark() {
     const {timeline, place} = this, chosen = timeline.named(place.page)?.number ?? 0;
     this.strata.mark(place.turn, chosen, this.hovered);
     this.pages.mark(place.turn, chosen, this.hovered);
     if (this.comparison) this.other.mark(place.turn, chosen, this.hovered);
+  }
+
+  /** The cursor in the pictures, and in the words of the slider. */
+  point() {
+    const {timeline, place} = this, slider = $('strata');
+    this.mark();
     if (this.bins) this.overview.draw(this.bins, ...this.view, place.turn);
-    const slider = $('strata');
     for (const [name, value] of [['valuemin', 1], ['valuemax', timeline.turns], ['valuenow', place.turn], ['valuetext', spoken(timeline, place.turn)]]) slider.setAttribute(`aria-${name}`, value);
+  }
+
+  /** The pictures of the turn as tables, once the cursor rests. */
+  twins() {
+    const {timeline, place} = this, now = `${timeline.session} ${timeline.head.version} ${place.turn}`;
+    if (now === this.told) return;
+    this.told = now;
     $('strata-twin').replaceChildren(promptTwin(timeline, place.turn));
     $('pages-twin').replaceChildren(pagesTwin(timeline, place.turn));
   }
 
+  /** Once for each state of the session: what is written anew is laid out anew. */
+  figures() {
+    const {timeline, row} = this, now = `${timeline.session} ${timeline.head.version} ${row.session_id}`;
+    if ($('figures').dataset.of === now) return;
+    $('figures').dataset.of = now;
+    $('figures').replaceChildren(...chrome.figures(row, timeline).filter(Boolean));
+  }
+
   tabs() {
+    if ($('tabs').dataset.of === this.place.pane) return;
+    $('tabs').dataset.of = this.place.pane;
     document.body.classList.toggle('tab-prompt', this.place.pane === 'prompt');
     $('tabs').replaceChildren(...PANES.map(([name, title]) => h('button', {type: 'button', role: 'tab', data: {pane: name}, 'aria-selected': String(this.place.pane === name), 'aria-controls': 'inspector',
       onclick: () => this.go({pane: name, ...(name === 'events' ? {event: null} : {})}, true)}, title)));
@@ -252,7 +275,7 @@ export class App {
       this.comparison = new Timeline({session_id: place.session, ...found.map, types: this.timeline.types});
       this.second(found);
     }
-    if (this.timeline) this.pictures(), this.mark();
+    if (this.timeline) this.pictures(), this.point();
   }
 
   /** The line above the other run: what it is, and what it comes to against the recorded one. */
@@ -287,6 +310,7 @@ export class App {
       this.prompt.show(asked, this.timeline, place.page);
       this.proof(asked);
     } else this.prompt.choose(place.page);
+    this.twins();
     await this.pane(step);
     if (step === this.step && place.turn < this.timeline.turns) this.source.once(asks.turn(place.session, place.turn + 1)).catch(() => {});
   }
@@ -390,7 +414,7 @@ export class App {
   redraw(again = false) {
     if (!this.timeline?.turns || $('time').hidden) return;
     this.pictures();
-    this.mark();
+    this.point();
     if (again && this.answer) this.prompt.show(this.answer, this.timeline, this.place.page), this.pane(this.step);
   }
 
@@ -420,7 +444,7 @@ export class App {
     const place = {...this.place, turn: next, event: null};
     this.settle(place, true);
     this.pictures();
-    this.mark();
+    this.point();
     $('where').replaceChildren(...chrome.whereabouts(this.place, timeline, this.row));
     this.soon = setTimeout(() => this.go({}), 30);
   }

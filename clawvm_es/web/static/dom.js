@@ -46,10 +46,11 @@ export function command(text, say) {
 
 export const copy = (text) => navigator.clipboard.writeText(text).then(() => true, () => false);
 
-/** A bitmap as large as the canvas is shown, and its context. */
+/** An empty bitmap as large as the canvas is shown, and its context. One of the right size is kept: a new one makes the browser lay the page out again. */
 export function fitted(canvas) {
-  const {width, height} = canvas.getBoundingClientRect(), scale = devicePixelRatio || 1;
-  canvas.width = Math.max(1, Math.round(width * scale));
-  canvas.height = Math.max(1, Math.round(height * scale));
-  return canvas.getContext('2d');
+  const shown = canvas.getBoundingClientRect(), scale = devicePixelRatio || 1, context = canvas.getContext('2d');
+  const [width, height] = [shown.width, shown.height].map((size) => Math.max(1, Math.round(size * scale)));
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
+  else context.reset();
+  return context;
 }

@@ -30,7 +30,7 @@ export function strataOf(timeline, from, to) {
   for (let turn = from; turn <= to; turn++) {
     const layers = layersOf(timeline, turn), now = new Map();
     layers.forEach((layer, i) => {
-      const name = `${layer.number} ${layer.stale}`;
+      const name = layer.number * 2 + layer.stale;
       layer.was = layer.number ? before.get(name) ?? -1 : -1;
       if (layer.number) now.set(name, i);
     });

@@ -25,8 +25,8 @@ export class Prompt {
       const size = Math.min(CHUNK, this.outline.length - at);
       this.chunks.push(h('div', {class: 'chunk', data: {at}, css: {minHeight: `${size * ROW}px`}}));
     }
+    this.box.scrollTop = 0; // before it is filled: after it, the whole would be laid out to know how far it scrolls
     this.box.replaceChildren(this.head(answer), ...this.chunks, ...(this.outline.length ? [] : [empty()]));
-    this.box.scrollTop = 0;
     if (this.chunks.length) this.fill(this.chunks[0]);
     for (const chunk of this.chunks) this.watch.observe(chunk);
     if (chosen) this.reveal(chosen);

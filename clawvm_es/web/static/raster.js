@@ -4,7 +4,7 @@ import {forced, inked, packed} from './theme.js';
 
 export class Raster {
   constructor(width, height, ground) {
-    Object.assign(this, {width, height, ground, patterned: forced.matches, image: new ImageData(width, height)});
+    Object.assign(this, {width, height, ground, patterned: forced.matches, image: blank(width, height)});
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.pixels.fill(packed(ground));
   }
@@ -38,6 +38,16 @@ export class Raster {
   put(context) {
     context.putImageData(this.image, 0, 0);
   }
+}
+
+const blanks = new Map();
+
+/** A bitmap of a size that is filled, put and filled again, so that a redraw takes no new memory. */
+function blank(width, height) {
+  const key = `${width} ${height}`;
+  if (blanks.size > 4) blanks.clear();
+  if (!blanks.has(key)) blanks.set(key, new ImageData(width, height));
+  return blanks.get(key);
 }
 
 function mixed(pixel, [r, g, b], share) {

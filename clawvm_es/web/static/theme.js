@@ -29,11 +29,15 @@ export function oklch(lightness, chroma, hue) {
 /** Two numbers from −1 to 1 that are far apart for neighbouring page numbers (multiples of the plastic number's inverse). */
 const turns = (page) => (page ? [((page * 0.7548776662) % 1) * 2 - 1, ((page * 0.5698402910) % 1) * 2 - 1] : [0, 0]);
 
-const known = new Map();
+const LEVELS = 8;
+const paints = new Map(), inks = new Map();
+for (const query of [media, forced]) query.addEventListener('change', () => (paints.clear(), inks.clear()));
 
-/** The colour of a page (0: of its type in general) at a level: `{rgb, css, pixel}`. */
+/** The colour of a page (0: of its type in general) at a level: `{rgb, css, pixel}`. Asked for each layer of each turn, so it builds no strings. */
 export function paint(type, level, page = 0) {
-  const key = `${scheme()} ${forced.matches} ${type} ${level} ${page}`;
+  let known = paints.get(type);
+  if (!known) paints.set(type, (known = new Map()));
+  const key = page * LEVELS + level;
   let found = known.get(key);
   if (!found) known.set(key, (found = mixed(type, level, page)));
   return found;
@@ -50,18 +54,21 @@ function mixed(type, level, page) {
 export const packed = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
 /** A colour that the style sheet names, as CSS. */
-export const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+export function ink(name) {
+  if (!inks.get(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  return inks.get(name);
+}
 
 /** Red, green, blue of a colour that the style sheet names, whatever way it names it. */
 export function rgbOf(name) {
-  const css = ink(name), key = `css ${css} ${scheme()}`;
-  if (!known.has(key)) {
+  const key = `rgb ${name}`;
+  if (!inks.has(key)) {
     const probe = new OffscreenCanvas(1, 1).getContext('2d');
-    probe.fillStyle = css;
+    probe.fillStyle = ink(name);
     probe.fillRect(0, 0, 1, 1);
-    known.set(key, [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
+    inks.set(key, [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
   }
-  return known.get(key);
+  return inks.get(key);
 }
 
 /** Whether dark text reads on a page's colour. */
