@@ -1,7 +1,8 @@
 """SERVERS: a journal on a PostgreSQL server beside one in a file, and beside raw inserts of the same rows.
 
 The server's work is not in our CPU time, so these are seconds of the clock: both sides in turns, the best tenth of
-each. `$CLAWVM_BENCH_POSTGRES` names the server; schemas of its own are made there and dropped.
+each. A step by default waits for the server's disk, and leaves a file to the system; a durable one waits on both.
+`$CLAWVM_BENCH_POSTGRES` names the server; schemas of its own are made there and dropped.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bench.timing import seconds
 from clawvm_es.core.evolve import fold
 from clawvm_es.engine.journal import Journal
 from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import Durability, Head
 from clawvm_es.testing.logs import budget
 
 BAR: Final = "SERVERS"
@@ -41,10 +43,24 @@ def servers(folder: Path, sizes: Sizes) -> Iterator[Measure]:
         there = stack.enter_context(Journal.open(url))
         here = stack.enter_context(Journal.open(folder / "j.db"))
         yield _appends(there, server, schema, sizes)
-        steps = {"there": Ours(there, there.session("live", counter=FAKE), prompts=True)}
-        steps["here"] = Ours(here, here.session("live", counter=FAKE), prompts=True)
-        yield _steps(steps, sizes)
+        for name, what, limit in (("live", "step with prompt", None), ("full", "durable step with prompt", 2.5)):
+            steps = {"there": Ours(there, there.session(name, counter=FAKE), prompts=True)}
+            steps["here"] = Ours(here, here.session(name, counter=FAKE), prompts=True)
+            yield _steps(steps, sizes, what, limit)
+            _wait_for_disks(there, here)
         yield _folds(there, here, sizes)
+
+
+def _wait_for_disks(*journals: Journal) -> None:
+    """Let every append from now on be on the disk before it returns."""
+    for journal in journals:
+        append = journal.log.append
+
+        def durable(session_id: str, events: Any, expected: Any, _: Durability, append: Any = append) -> Head:
+            head: Head = append(session_id, events, expected, Durability.FULL)
+            return head
+
+        journal.log.append = durable  # type: ignore[method-assign, assignment]
 
 
 def _appends(journal: Journal, server: str, schema: str, sizes: Sizes) -> Measure:
@@ -67,7 +83,7 @@ def _appends(journal: Journal, server: str, schema: str, sizes: Sizes) -> Measur
     return _measure("one-trip append", "raw INSERT, committed", took["ours"], took["raw"], 2.0)
 
 
-def _steps(steps: dict[str, Ours], sizes: Sizes) -> Measure:
+def _steps(steps: dict[str, Ours], sizes: Sizes, what: str, limit: float | None) -> Measure:
     random, told = Random(5), dict[str, Any]()
 
     def step(name: str) -> None:
@@ -76,7 +92,7 @@ def _steps(steps: dict[str, Ours], sizes: Sizes) -> Measure:
         steps[name].step(*told["next"])
 
     took = _turns({name: lambda name=name: step(name) for name in steps}, sizes.durable_steps)  # type: ignore[misc]
-    return _measure("durable step with prompt", "the same in a file", took["there"], took["here"], 2.5)
+    return _measure(what, "the same in a file", took["there"], took["here"], limit)
 
 
 def _folds(there: Journal, here: Journal, sizes: Sizes) -> Measure:
@@ -97,7 +113,7 @@ def _turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
     return {name: sum(values) / len(values) for name, values in best.items()}
 
 
-def _measure(what: str, peer: str, ours: float, theirs: float, limit: float) -> Measure:
+def _measure(what: str, peer: str, ours: float, theirs: float, limit: float | None) -> Measure:
     return Measure(BAR, what, ours, MS, peer, theirs, ours / theirs, limit, note="seconds of the clock")
 
 

@@ -225,7 +225,9 @@ class PostgresWorld:
             """A connection whose writes pulse."""
 
             def execute(self, query: Any, *args: Any, **options: Any) -> Any:
-                writes = query.startswith((b"BEGIN ISOLATION LEVEL READ C", b"SELECT status", b"COMMIT", b"INSERT"))
+                writes = query.startswith(
+                    (b"BEGIN ISOLATION LEVEL READ C", b"SELECT status", b"CALL", b"COMMIT", b"INSERT")
+                )
                 if writes:
                     process.pulse()
                 done = super().execute(query, *args, **options)

@@ -50,10 +50,23 @@ def initialize(server: Server, writer: str | None, reader: str | None, reproduci
         if opening.find(line) is None:
             opening.make(line, reproducible)
             done.append(f"made the journal in the schema {line.address.schema}")
+        done += _procedure(line)
         for role, statements in ((writer, schema.WRITES), (reader, schema.READS)):
             if role:
                 done += _grant(line, role, statements)
     return done
+
+
+def _procedure(line: Line) -> Iterator[str]:
+    """Add the procedure of one-trip appends to a journal that was made before there was one."""
+    found = opening.find(line)
+    if found is None or found.one_trip:
+        return
+    try:
+        line.run(schema.APPEND_AND_COMMIT)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise UsageError(str(translate(error, line.address)), hint="run it as the journal's owner") from error
+    yield "added the procedure of one-trip appends"
 
 
 def _grant(line: Line, role: str, statements: tuple[str, ...]) -> Iterator[str]:
@@ -140,6 +153,8 @@ def _journal(line: Line, role: str) -> Iterator[Finding]:
     yield Finding("journal", True, f"schema {line.address.schema}, id {found.journal_id}")
     may = "erase, append, read" if found.erases else "append, read" if found.appends else f"read ({found.refused})"
     yield Finding("role", True, f"{role} may {may}")
+    slow = "each takes several trips: clawvm pg init URL adds append_and_commit"
+    yield Finding("appends", found.one_trip, "one trip" if found.one_trip else slow)
     problems = list(guards(line))
     wrong = "; ".join(f"{each.where} {each.detail}" for each in problems)
     yield Finding("guards", not problems, wrong or "all in place")

@@ -1,7 +1,8 @@
 """The one call that appends, its commit, and an outcome that is not known.
 
 LAW-PG-2: the lock is never held over a flush. A commit that waits for the disk is one that does not, then an empty
-transaction that does, in the same trip: its flush covers all of the log before it, other writers' commits too.
+transaction that does, in the same trip: its flush covers all of the log before it, other writers' commits too. An
+append of its own does both inside the server, as one statement.
 LAW-PG-3: an outcome that is not known is settled under the lock, by the hash of our last event at its place. Where it
 is not there, the server's other end of our connection is ended first, so that nothing of it can come later.
 """
@@ -18,6 +19,7 @@ from clawvm_es.errors import JournalBusy, JournalError, OutcomeUnknown
 from clawvm_es.journal import planning
 from clawvm_es.journal.vault import Body
 from clawvm_es.storage.postgres import queries
+from clawvm_es.storage.postgres.packed import packed
 from clawvm_es.storage.postgres.server import BARRIER, BEGIN, Line, Server
 
 _TYPES: Final = (
@@ -27,6 +29,7 @@ _TYPES: Final = (
 )  # fmt: skip
 CALL: Final = f"SELECT status, last_seq FROM {{s}}.append({', '.join(f'%s::{kind}' for kind in _TYPES)})"
 LOCK: Final = "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock({key})"
+_ALONE: Final = f"CALL {{s}}.append_and_commit({', '.join(['%s'] * len(_TYPES))}, NULL, NULL)"
 _ASYNC: Final = "SELECT set_config('synchronous_commit', 'off', true)"
 _END: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
 _COLUMNS: Final = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13)
@@ -41,8 +44,13 @@ class Mark(NamedTuple):
     hash: bytes
 
 
-def arguments(rows: Sequence[planning.Row], bodies: Sequence[Body], begins: bool, wait_ms: int) -> list[Any]:
-    """The values of `CALL` for rows of one stream; their `seq` is the server's to give."""
+def arguments(
+    rows: Sequence[planning.Row], bodies: Sequence[Body], begins: bool, wait_ms: int, waits: bool = False
+) -> list[Any]:
+    """The values of `CALL` for rows of one stream; their `seq` is the server's to give.
+
+    With `waits`, the commit that follows is to be on the server's disk.
+    """
     _, session_id, version = rows[0][:3]
     columns = [[row[place] for row in rows] for place in _COLUMNS]
     texts = [
@@ -52,7 +60,8 @@ def arguments(rows: Sequence[planning.Row], bodies: Sequence[Body], begins: bool
         [b"" if body.sealed else body.body for body in bodies],
         [body.binding for body in bodies],
     ]
-    return [session_id, begins, version - 1, rows[0][12], wait_ms, False, *columns, *texts]
+    values = [session_id, begins, version - 1, rows[0][12], wait_ms, waits, *columns, *texts]
+    return [packed(kind, value) for kind, value in zip(_TYPES, values, strict=True)]
 
 
 def milliseconds(wait_s: float) -> int:
@@ -60,20 +69,12 @@ def milliseconds(wait_s: float) -> int:
     return max(1, min(int(wait_s * 1000), 2**31 - 1))
 
 
-def one_trip(line: Line, values: Sequence[Any], waits: bool) -> tuple[str, int]:
-    """Append in a transaction of its own: begin, call, commit and barrier go out together.
+def one_trip(line: Line, values: Sequence[Any]) -> tuple[str, int]:
+    """Append in a transaction of its own, which is one statement: the call, its commit and the barrier.
 
     Returns status and last `seq`. The status is `stale` or `known` where nothing was appended.
     """
-    with line.db.pipeline() as pipeline:
-        line.run(BEGIN)
-        called = line.run(CALL, values)
-        line.run("COMMIT")
-        pipeline.sync()
-        if waits:
-            line.run(BARRIER)
-        pipeline.sync()
-        status, seq = called.fetchone() or ("", 0)
+    status, seq = line.run(_ALONE, values).fetchone() or ("", 0)
     return status, seq or 0
 
 

@@ -71,6 +71,7 @@ class PostgresLog:
         self.created_at_us: Final = found.created_at_us
         self.capabilities: Final = frozenset(Capability) - (set() if found.erases else {Capability.ERASE})
         self.bodies: Final = Bodies(self)
+        self._one_trips = found.one_trip
         self._why_read_only = found.refused or "it was opened to be read"
         self._journal_id = found.journal_id
         self._mutex = threading.Lock()
@@ -117,7 +118,7 @@ class PostgresLog:
     ) -> Head | None:
         """Append after the head that this log knows; None where a transaction has to look closer."""
         spot = self._spots.get(session_id)
-        if spot is None or not events or isinstance(events[0].data, SessionForked):
+        if not self._one_trips or spot is None or not events or isinstance(events[0].data, SessionForked):
             return None
         kept: Sequence[int] = range(len(events))
         if planning.keys_of(events):
@@ -137,10 +138,10 @@ class PostgresLog:
 
     def _call(self, rows: Sequence[planning.Row], named: Sequence[Body], waits: bool) -> int | None:
         """Append rows in one trip, and find out an outcome that is not known; None where nothing was appended."""
-        values = appending.arguments(rows, named, False, appending.milliseconds(self.server.wait_s))
+        values = appending.arguments(rows, named, False, appending.milliseconds(self.server.wait_s), waits)
         with self.server.line() as line:
             try:
-                status, seq = appending.one_trip(line, values, waits)
+                status, seq = appending.one_trip(line, values)
                 return seq if status == "ok" else None
             except psycopg.Error as error:
                 if not appending.cut_off(line, error):

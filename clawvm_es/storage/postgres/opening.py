@@ -23,7 +23,7 @@ _FOUND: Final = f"""SELECT ({_TABLES} 'journal') > 0, ({_TABLES} 'events') > 0,
     current_user::text"""
 _JOURNAL: Final = """SELECT id, created_at_us, reproducible, format,
     coalesce(has_function_privilege(to_regproc('{s}.append'), 'EXECUTE'), false),
-    has_table_privilege('{s}.blobs', 'DELETE') FROM {s}.journal"""
+    has_table_privilege('{s}.blobs', 'DELETE'), to_regproc('{s}.append_and_commit') IS NOT NULL FROM {s}.journal"""
 _USABLE: Final = "SELECT has_schema_privilege('{s}', 'USAGE') AND has_table_privilege('{s}.journal', 'SELECT')"
 _INSERT: Final = "INSERT INTO {s}.journal VALUES (1, %s, %s, %s, %s)"
 
@@ -37,6 +37,8 @@ class Found:
     reproducible: bool
     appends: bool
     erases: bool
+    one_trip: bool
+    """Whether it has the procedure that appends and commits."""
     refused: str
     """The reason for which nothing can be appended; empty where it can."""
 
@@ -59,7 +61,7 @@ def find(line: Line) -> Found | None:
     row = line.run(_JOURNAL).fetchone()
     if row is None:
         raise NotAJournal(f"{address.place}: the table journal of the schema {address.schema} is empty")
-    id_, created_at_us, reproducible, made_in, appends, erases = row
+    id_, created_at_us, reproducible, made_in, appends, erases, one_trip = row
     if made_in > schema.FORMAT:
         raise JournalTooNew(f"{address.place} has format {made_in}", hint="install a newer clawvm-es")
     refused = (
@@ -67,7 +69,7 @@ def find(line: Line) -> Found | None:
         else "the server is set to take no writes" if reads_only
         else "" if appends else f"the role {role} may not append"
     )  # fmt: skip
-    return Found(id_, created_at_us, reproducible, not refused, erases and not refused, refused)
+    return Found(id_, created_at_us, reproducible, not refused, erases and not refused, one_trip, refused)
 
 
 def make(line: Line, reproducible: bool) -> None:

@@ -229,6 +229,32 @@ BEGIN
 END $$"""
 )
 
+APPEND_AND_COMMIT: Final = """CREATE PROCEDURE {s}.append_and_commit(
+    stream text, begins boolean, tip bigint, tip_hash bytea, wait_ms integer, waits boolean,
+    turns bigint[], kinds text[], types text[], schemas bigint[], times bigint[], principals text[], causes bigint[],
+    keys text[], datas text[], prev_hashes bytea[], hashes bytea[],
+    names text[], salts bytea[], digests bytea[], bodies bytea[], bindings bytea[],
+    INOUT status text, INOUT last_seq bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.current_setting('transaction_isolation') <> 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
+    SELECT done.status, done.last_seq INTO append_and_commit.status, append_and_commit.last_seq
+        FROM {s}.append(stream, begins, tip, tip_hash, wait_ms, false, turns, kinds, types, schemas, times,
+        principals, causes, keys, datas, prev_hashes, hashes, names, salts, digests, bodies, bindings) AS done;
+    IF waits AND status = 'ok' THEN
+        COMMIT;
+        PERFORM pg_catalog.pg_logical_emit_message(true, 'clawvm', '');
+    END IF;
+END $$"""
+"""The call of `append` with its commit and the flush after it, in one statement.
+
+Journals that were made before it lack it until `initialize` is run again. It has no rights of its own: who may not
+call `append` gains nothing by it.
+"""
+
 FUNCTIONS: Final = (GAPLESS, REFUSE, UNNAMED, APPEND)
 READS: Final = "GRANT USAGE ON SCHEMA {s} TO {role}", "GRANT SELECT ON ALL TABLES IN SCHEMA {s} TO {role}"
 WRITES: Final = (
@@ -245,6 +271,7 @@ def statements(address: Address) -> Iterator[str]:
         *(f"CREATE TABLE {{s}}.{name} ({columns}\n)" for name, columns in TABLES.items()),
         *INDEXES,
         *FUNCTIONS,
+        APPEND_AND_COMMIT,
         "REVOKE ALL ON FUNCTION {s}.append FROM PUBLIC",
         *TRIGGERS.values(),
     )

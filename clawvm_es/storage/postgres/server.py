@@ -28,6 +28,7 @@ from clawvm_es.errors import (
     UsageError,
 )
 from clawvm_es.storage.postgres.address import Address
+from clawvm_es.storage.postgres.packed import Packed, PackedDumper
 from clawvm_es.storage.postgres.schema import SERVER_MIN, filled
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -163,6 +164,7 @@ class Server:
                     f"{self.address.place}: the server is PostgreSQL {version}",
                     hint=f"a journal needs {SERVER_MIN // 10_000} or newer",
                 )
+            db.adapters.register_dumper(Packed, PackedDumper)
             return Line(db, self.address, token)
 
 

@@ -31,12 +31,12 @@ class Cutter:
 
 def commits(side: str, kind: bytes, payload: bytes) -> bool:
     """Count the commits that a client asks for."""
-    return side == CLIENT and kind in b"PQ" and b"COMMIT\0" in payload
+    return side == CLIENT and kind in b"PQ" and (b"COMMIT\0" in payload or b"CALL " in payload)
 
 
 def committed(side: str, kind: bytes, payload: bytes) -> bool:
     """Count the commits that the server tells of."""
-    return side == SERVER and kind == b"C" and payload == b"COMMIT\0"
+    return side == SERVER and kind == b"C" and payload in (b"COMMIT\0", b"CALL\0")
 
 
 class Proxy:
