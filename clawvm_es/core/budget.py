@@ -32,7 +32,7 @@ def default_budget(
     window: int = WINDOW_DEFAULT, max_output: int = OUTPUT_DEFAULT, ratio_permille: int = RATIO_DEFAULT
 ) -> int:
     """Tokens by our count of the largest prompt that fits the window beside the longest answer; at least 1."""
-    return max((window - max_output) * 1000 // max(ratio_permille, 1), LEAST)
+    return max((window - max_output) * 1000 // ratio_permille, LEAST)
 
 
 @attrs.define

@@ -125,7 +125,6 @@ def _take_out(state: State, place: int) -> None:
 
 def restored(state: State) -> None:
     """Fold that a fork begins inside an assembly: what the layout holds stands in the prompt, as before it."""
-    state.assembling = False
     state.resident = {page_id: RANK[state.entries[place].level] for page_id, place in state.standing.items()}
     for page_id in state.required:
         look(state, page_id)

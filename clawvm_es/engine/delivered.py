@@ -17,7 +17,7 @@ from clawvm_es.model.pages import OriginKind
 class Delivered:
     """The inputs of one session by their keys, as far as its shell has seen the stream."""
 
-    def __init__(self, log: EventLog, session_id: str, vault: Vault, loaded: int = 0) -> None:
+    def __init__(self, log: EventLog, session_id: str, vault: Vault, loaded: int) -> None:
         self._log = log
         self._session_id = session_id
         self._vault = vault

@@ -98,7 +98,7 @@ class Shell:
         self._head: Head | None = None
         self._state: State | None = None
         self._folded: dict[int, e.Event] = {}  # inputs that prompts of messages may show, until they are appended
-        self._delivered = Delivered(log, session_id, self.vault)
+        self._delivered = Delivered(log, session_id, self.vault, 0)
         self._index = PageIndex(self.vault)
         self._idle = Idle()
         self._reopens: bool | None = None if reopens else False  # None: not read yet

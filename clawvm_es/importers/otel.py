@@ -320,7 +320,7 @@ def _is_session(value: object) -> bool:
     given = Fields.of(value)
     if is_span(given):
         return "attributes" in given
-    inner = next((each for name in ("spans", "data") for each in given.objects(name)[:1]), Fields())
+    inner = next((each for name in ("spans", "data") for each in given.objects(name)), Fields())
     return (
         given.is_list("resourceSpans")
         or given.is_list("resource_spans")

@@ -234,3 +234,13 @@ def test_policies_without_a_contract_still_log_everything(journal):
     with journal.session("s") as session:
         session.user_says("and the zebra?")
         assert target in session.assemble().pages
+
+
+def test_only_what_others_recorded_is_caught_up_with(journal):
+    """The state stays where nobody wrote, and is read anew where another handle did."""
+    with journal.session("s", counter="lines4") as one, journal.session("s") as other:
+        assert not other.state.pages
+        page = one.user_says("hello")
+        before = one.state
+        assert not one._shell.catch_up() and one.state is before
+        assert other._shell.catch_up() and page in other.state.pages

@@ -11,7 +11,8 @@ from clawvm_es.history.redact import Target, redact
     ("says", "title"),
     [
         ("\n  fix   the login\nplease", "fix the login"),
-        ("x" * 200, "x" * (TITLE_CHARS - 1) + "…"),
+        ("x" * TITLE_CHARS, "x" * TITLE_CHARS),
+        ("x" * (TITLE_CHARS + 1), "x" * (TITLE_CHARS - 1) + "…"),
         (" \n ", "run-1"),
         ("use ghp_" + "a1B2" * 9, "use [GitHub token hidden]"),
     ],

@@ -169,13 +169,41 @@ def test_every_consistency_proof_verifies_and_nothing_else(data):
         assert not merkle.consistent(first, second, old, new, proof[:-1])
 
 
-def test_every_consistency_proof_between_small_trees():
-    """LAW-MERKLE-2 for every pair of sizes up to 24: right edges of every shape occur among them."""
-    for second in range(1, 25):
-        leaves = numbered(second)
-        for first in range(1, second + 1):
-            proof, old = consistency(leaves, first), merkle.root_of(leaves[:first])
-            assert merkle.consistent(first, second, old, merkle.root_of(leaves), proof), (first, second)
+SMALL = 9
+
+
+def test_a_consistency_proof_between_small_trees_fits_no_other_two():
+    """LAW-MERKLE-2 for all pairs of sizes: each proof joins its own two trees, and no longer or shorter one does."""
+    leaves = numbered(SMALL)
+    root = [plain_root(leaves[:size]) for size in range(SMALL + 1)]
+    pairs = [(first, second) for second in range(SMALL + 1) for first in range(second + 1)]
+    proofs = {(first, second): consistency(leaves[:second], first) for first, second in pairs}
+    for first, second in pairs:
+        right = proofs[first, second]
+        others = [right[:-1], right[1:], [*right, root[0]], [root[0], *right], *proofs.values()]
+        for proof in [right, *others]:
+            fits = merkle.consistent(first, second, root[first], root[second], proof)
+            assert fits == (proof == right), (first, second, proof)
+        for wrong in (size for size in range(SMALL + 1) if size not in (first, second)):
+            assert not merkle.consistent(first, second, root[wrong], root[second], right), (first, second)
+            if first:  # an empty tree begins every other
+                assert not merkle.consistent(first, second, root[first], root[wrong], right), (first, second)
+
+
+def test_an_inclusion_proof_in_a_small_tree_fits_no_other_leaf():
+    """LAW-MERKLE-2 for all leaves and sizes: each proof shows its own leaf, and no longer or shorter one does."""
+    leaves = numbered(SMALL)
+    root = [plain_root(leaves[:size]) for size in range(SMALL + 1)]
+    places = [(index, size) for size in range(1, SMALL + 1) for index in range(size)]
+    proofs = {(index, size): inclusion(leaves[:size], index) for index, size in places}
+    for index, size in places:
+        right = proofs[index, size]
+        for proof in [right, right[:-1], right[1:], [*right, root[0]], *proofs.values()]:
+            fits = merkle.includes(leaves[index], index, size, proof, root[size])
+            assert fits == (proof == right), (index, size, proof)
+        assert not any(
+            merkle.includes(each, index, size, right, root[size]) for each in leaves if each != leaves[index]
+        )
 
 
 def test_trees_that_are_none_are_refused():

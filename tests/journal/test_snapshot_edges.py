@@ -10,11 +10,13 @@ from clawvm_es import limits
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
+from clawvm_es.errors import JournalDamaged
 from clawvm_es.history import state_at
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.ports import NewEvent
 from clawvm_es.journal.snapshots.parts import OPENING, decode_head, encode_head
-from clawvm_es.journal.snapshots.seal import open_head, seal_head
+from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.journal.snapshots.seal import Damaged, open_head, seal_head
 from clawvm_es.journal.snapshots.take import take
 from clawvm_es.model import events as e
 from clawvm_es.storage import open_log
@@ -40,6 +42,20 @@ def test_a_snapshot_is_due_at_every_so_many_events_exactly(log, distance):
         snapshots.catch_up(log)
         assert [row.version for row in stored(log)] == list(range(distance, LAST + 1, distance))
         assert list(snapshots.snapshot_problems(log)) == []
+
+
+class Torn:
+    """A store whose nodes cannot be read."""
+
+    def nodes(self, ids):
+        """Raise what a damaged table does."""
+        raise JournalDamaged(f"nodes {ids} are torn")
+
+
+def test_a_snapshot_whose_nodes_cannot_be_read_is_damaged():
+    """Its state is then folded from further back, as for a node with a wrong seal."""
+    with pytest.raises(Damaged, match="its nodes cannot be read: nodes \\[7\\] are torn"):
+        Reader(Torn(), ()).nodes(1, {0: 7})
 
 
 def test_so_many_snapshots_are_taken_at_most(log):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalUnreachable, UsageError
 from clawvm_es.storage.postgres.address import Address, parse
+from clawvm_es.storage.postgres.server import Server
 
 PLACE = "postgresql://ann@db:5433/agents"
 READ = {
@@ -30,6 +32,27 @@ READ = {
 def test_what_is_ours_is_taken_out_of_a_url(url: str) -> None:
     """The schema and whether a `normal` commit waits; all else is libpq's, in its order."""
     assert parse(url) == READ[url]
+
+
+def test_only_the_patient_wait_for_a_server() -> None:
+    """A server that is not there is asked once, and until the time is up by those who say that they wait."""
+    tries = []
+
+    def connect(conninfo: str, **settings: object) -> None:
+        tries.append(conninfo)
+        raise psycopg.OperationalError("connection refused")
+
+    server = Server(parse(PLACE), 0.15, connect)
+    for ask, waits in (
+        (server.fresh, False),
+        (lambda: server.line().__enter__(), False),
+        (lambda: server.fresh(patient=True), True),
+        (lambda: server.line(patient=True).__enter__(), True),
+    ):
+        tries.clear()
+        with pytest.raises(JournalUnreachable):
+            ask()
+        assert (len(tries) > 1) == waits
 
 
 def test_no_password_is_shown() -> None:
