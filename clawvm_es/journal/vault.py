@@ -22,8 +22,8 @@ import attrs
 from clawvm_es.journal.codec import named_commitments
 
 SALT_BYTES: Final = 32
-_DIGESTS_MAX: Final = 100_000
-"""Digests of stored bodies that are remembered at most; a hundred bytes each."""
+_NAMES_MAX: Final = 100_000
+"""Commitments of stored bodies that are remembered at most; three hundred bytes each with their digests."""
 _SHORT_BYTES: Final = 1_024
 """Length up to which two digests are faster than what OpenSSL sets up for an HMAC."""
 _BLOCK_BYTES: Final = 64
@@ -52,10 +52,10 @@ class Body:
 
 @attrs.define
 class Written:
-    """All bodies of a stream that only this log has appended to: their digests, as of a version."""
+    """All bodies of a stream that only this log has appended to: digest → commitment, as of a version."""
 
     version: int = 0
-    digests: set[bytes] = attrs.field(factory=set)
+    names: dict[bytes, str] = attrs.field(factory=dict)
 
 
 class BodyStore(Protocol):
@@ -94,7 +94,7 @@ class Bodies:
         self._pending: dict[str, Body] = {}  # by commitment
         self._known: dict[tuple[str, bytes], str] = {}  # (session, digest) of pending, unsealed bodies
         self._written: dict[str, Written] = {}  # streams that began here, while nobody else appends to them
-        self._digests = 0  # how many are remembered in them
+        self._names = 0  # how many bodies are remembered in them
 
     def keep(self, session_id: str, body: bytes, seed: int | None, sealed: bool) -> str:
         """Hold `body` back for the next append that names it, and return its commitment."""
@@ -118,11 +118,9 @@ class Bodies:
             return commitment
 
     def _stored(self, session_id: str, digest: bytes) -> str | None:
-        """The commitment to a stored body; the store is not asked about a body that this log knows it has not."""
+        """The commitment to a stored body; the store is not asked where this log wrote the whole stream."""
         written = self._written.get(session_id)
-        if written is not None and digest not in written.digests:
-            return None
-        return self._store.commitment_of(session_id, digest)
+        return self._store.commitment_of(session_id, digest) if written is None else written.names.get(digest)
 
     def known(self, session_id: str, body: bytes) -> str | None:
         """The commitment of a session to `body`, stored or held back; None where there is none."""
@@ -171,11 +169,11 @@ class Bodies:
                 self._pending.pop(body.commitment, None)
                 self._known.pop((body.session_id, body.digest), None)
                 if (written := self._written.get(body.session_id)) is not None:
-                    written.digests.add(body.digest)
-                    self._digests += 1
-            if self._digests > _DIGESTS_MAX:
+                    written.names[body.digest] = body.commitment
+                    self._names += 1
+            if self._names > _NAMES_MAX:
                 self._written.clear()
-                self._digests = 0
+                self._names = 0
 
     def found(self, session_id: str, version: int) -> None:
         """Note where a stream was found; where others may have appended to it, the store is asked about its bodies.
@@ -187,6 +185,12 @@ class Bodies:
             with self.mutex:
                 self._written.pop(session_id, None)
                 self._known = {key: name for key, name in self._known.items() if key[0] != session_id}
+
+    def erased(self) -> None:
+        """Forget what this log wrote, since commitments leave the store: from now on it is asked."""
+        with self.mutex:
+            self._written.clear()
+            self._names = 0
 
     def share(self) -> None:
         """Note that what is pending may be stored already: by the other process of a fork, by an unknown commit."""

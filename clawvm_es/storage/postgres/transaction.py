@@ -124,6 +124,7 @@ class PostgresTransaction:
         """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
         from clawvm_es.storage.postgres.snapshots import forget
 
+        self._log.bodies.erased()
         ids = [row[0] for row in self.line.run(_FORGET, (list(commitments),)) if row[0] is not None]
         gone = queries.unheld(self.line, ids)
         for statement in (_DROP_WORDS, _DROP):

@@ -733,6 +733,7 @@ class SQLiteTransaction:
 
     def erase(self, commitments: Sequence[str], streams: Sequence[str] = ()) -> tuple[Erased, ...]:
         """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
+        self._log._bodies.erased()
         gone = self._query(queries.erase, commitments)
         self._query(text_index.forget, gone)
         self._query(snapshots.forget, streams)

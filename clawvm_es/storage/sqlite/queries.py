@@ -52,12 +52,10 @@ _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
 ) SELECT id FROM ids WHERE id IS NOT NULL"""
-_INSERT_BLOB = f"""INSERT INTO blobs (digest, body) SELECT ?1, ?2
-    WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE {digest_is("?1")})"""
-_BLOB = f"(SELECT blob_id FROM blobs WHERE {digest_is('?1')})"
-_INSERT_COMMITMENT = f"""INSERT INTO commitments (commitment, session_id, salt, blob_id, binding)
-    VALUES (?2, ?3, ?4, {_BLOB}, ?5)"""
-_UNSEAL = f"UPDATE commitments SET blob_id = {_BLOB}, binding = ?3 WHERE {name_is('?2')}"
+_INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?)"
+_BLOB = f"SELECT blob_id FROM blobs WHERE {digest_is('?1')}"
+_INSERT_COMMITMENT = "INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?, ?, ?, ?, ?)"
+_UNSEAL = f"UPDATE commitments SET blob_id = ?1, binding = ?3 WHERE {name_is('?2')}"
 _GROUP: Final = 500
 _COMMITMENT_OF = f"""SELECT commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
     WHERE {digest_is("?1")} AND session_id = ?2 ORDER BY commitment_id LIMIT 1"""
@@ -215,23 +213,24 @@ def bodies(db: sqlite3.Connection, commitments: Sequence[str]) -> dict[str, byte
 
 
 def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
-    """Write commitments and, unless sealed or already there, their bodies; a sealed one may get its body later.
-
-    A few statements for all bodies of a transaction, since statements are what a small commit pays for.
-    """
+    """Write commitments and, unless sealed or already there, their bodies; a sealed one may get its body later."""
     names = [body.commitment for body in bodies if not body.fresh]
     known = dict(_named(db, _BLOBS_OF, names))
-    wanted = [b for b in bodies if b.commitment not in known or not (b.sealed or known[b.commitment] is not None)]
-    db.executemany(_INSERT_BLOB, [(body.digest, pack(body.body)) for body in wanted if not body.sealed])
-    fresh = [  # the digest of a sealed one finds no blob
-        (body.digest, body.commitment, body.session_id, body.salt, stored_binding(body.binding))
-        for body in wanted
-        if body.commitment not in known
-    ]
+    fresh: list[tuple[str, str, bytes, int | None, bytes]] = []
+    for body in bodies:
+        name, session_id, salt, digest = body.commitment, body.session_id, body.salt, body.digest
+        if name not in known:
+            blob_id = None if body.sealed else _blob_id(db, digest, body.body)
+            fresh.append((name, session_id, salt, blob_id, stored_binding(body.binding)))
+        elif not body.sealed and known[name] is None:
+            db.execute(_UNSEAL, (_blob_id(db, digest, body.body), name, stored_binding(body.binding)))
     db.executemany(_INSERT_COMMITMENT, fresh)
-    for body in wanted:
-        if body.commitment in known:
-            db.execute(_UNSEAL, (body.digest, body.commitment, stored_binding(body.binding)))
+
+
+def _blob_id(db: sqlite3.Connection, digest: bytes, body: bytes) -> int | None:
+    """The row of a body, which is written where there is none yet."""
+    found = db.execute(_BLOB, (digest,)).fetchone()
+    return found[0] if found is not None else db.execute(_INSERT_BLOB, (digest, pack(body))).lastrowid
 
 
 def bodies_kept(db: sqlite3.Connection, session_id: str | None = None) -> tuple[int, int]:

@@ -27,14 +27,14 @@ def test_heads_of_many_streams_are_forgotten_and_read_again(tmp_path, monkeypatc
                 assert len(log._spots) <= 4
 
 
-def test_digests_of_written_bodies_are_forgotten(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_written_bodies_are_forgotten(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies that were written long ago are looked up in the store again, and stored once all the same."""
-    monkeypatch.setattr(vault, "_DIGESTS_MAX", 3)
+    monkeypatch.setattr(vault, "_NAMES_MAX", 3)
     with open_log(tmp_path / "j.db") as log:
         bodies = [b"body %d" % number for number in range(9)]
         for call, body in enumerate([*bodies, *bodies], 1):
             log.append("s", [new(ToolCalled(call, "tool", log.vault("s").commit(body)))])
-            assert sum(len(each.digests) for each in log._bodies._written.values()) <= 4
+            assert sum(len(each.names) for each in log._bodies._written.values()) <= 4
         assert log.bodies_kept()[0] == 9
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
-from clawvm_es.model.events import ToolCalled
+import pytest
+
+from clawvm_es.errors import VersionConflict
+from clawvm_es.model.events import ContentRedacted, ToolCalled
+from clawvm_es.model.facts import RedactReason
 from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import new
 
@@ -20,6 +24,23 @@ def test_a_body_that_another_writer_stored_keeps_its_commitment(tmp_path) -> Non
         with one.transaction() as transaction:
             assert transaction.head("s").version == 2
         assert one.vault("s").commit(b"second") == theirs
+
+
+def test_a_body_that_another_writer_erased_gets_a_commitment_of_its_own(tmp_path) -> None:
+    """LAW-VAULT-1: an erased commitment, known from before, meets a conflict and is not named again after it."""
+    path = tmp_path / "j.db"
+    with open_log(path) as one, open_log(path) as two:
+        name = one.vault("s").commit(b"body")
+        one.append("s", [new(ToolCalled(1, "tool", name))])
+        with two.transaction() as transaction:
+            transaction.append("s", [new(ContentRedacted(RedactReason.REQUEST, (name,)))])
+            transaction.erase([name], ["s"])
+        with pytest.raises(VersionConflict):
+            one.append("s", [new(ToolCalled(2, "tool", one.vault("s").commit(b"body")))], 1)
+        again = one.vault("s").commit(b"body")
+        one.append("s", [new(ToolCalled(2, "tool", again))], 2)
+        assert again != name
+        assert one.vault("s").open(again) == b"body"
 
 
 def test_a_body_named_twice_in_one_transaction_is_stored_once(tmp_path) -> None:

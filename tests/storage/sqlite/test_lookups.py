@@ -11,8 +11,7 @@ import pytest
 from clawvm_es.storage.sqlite import check_bodies, queries, schema
 
 STATEMENTS = {
-    "store a body": queries._INSERT_BLOB,
-    "store a commitment": queries._INSERT_COMMITMENT,
+    "row of a body": queries._BLOB,
     "add a body": queries._UNSEAL,
     "commitment of a body": queries._COMMITMENT_OF,
     "holders of a body": queries._HOLDERS,
