@@ -3,6 +3,9 @@
 Prompts are those of the session itself; the peers get the same texts. Steps without prompts are those of a harness
 that makes its own: the policy is `recorded`. Counting tokens is a cost of its own, which no recorder has: steps are
 judged under the exact fake counter, and what tiktoken adds is printed beside.
+
+Each hook commits before it returns, since what it acknowledges is in the log, while a peer commits once a step. So
+the bound is printed, too: the rows of our steps, written by plain sqlite3 in as many commits, and in one a step.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from time import process_time
 
 import attrs
 
-from bench import peers
+from bench import bare, peers
 from bench.recorders import LEDGER, REWIND, Ledger, Recorder, Rewind
 from bench.report import Measure
 from bench.sizes import Sizes
@@ -42,6 +45,8 @@ class Ours:
     session: Session
     prompts: bool
     number: int = 0
+    ends: list[list[int]] = attrs.field(factory=list)
+    """Versions at which the hooks of each step ended."""
 
     @classmethod
     def at(cls, path: Path, counter_name: str, prompts: bool) -> Ours:
@@ -53,10 +58,18 @@ class Ours:
     def step(self, message: str, result: str, prompt: str = "") -> str:
         """Record one step; returns its prompt."""
         self.number += 1
+        ends = list[int]()
+        self.ends.append(ends)
         self.session.user_says(message)
-        text = self.session.assemble().text if self.prompts else ""
+        ends.append(self.session.state.version)
+        text = ""
+        if self.prompts:
+            text = self.session.assemble().text
+            ends.append(self.session.state.version)
         begun = self.session.begin_tool("read_file", {"path": f"src/module_{self.number}.py"})
+        ends.append(self.session.state.version)
         self.session.finish_tool(begun, result)
+        ends.append(self.session.state.version)
         return text
 
 
@@ -94,6 +107,7 @@ def _steps(folder: Path, sizes: Sizes, prompts: bool, peer: str) -> Iterator[Mea
             _timed(took["count"], lambda: counter(REAL).count(f"{number}\n{result}"))  # noqa: B023
             if theirs is not None:
                 _timed(took["peer"], lambda: theirs.step(message, result, found))  # noqa: B023
+        bound = _bound(folder, ours, sizes.durable_warm)
     cost = {name: _best_tenth(values[sizes.durable_warm :]) for name, values in took.items() if values}
     note = f"under tiktoken {cost['real']:,.0f} {US}, of which one count of the result {cost['count']:,.0f}"
     if theirs is None:
@@ -101,6 +115,23 @@ def _steps(folder: Path, sizes: Sizes, prompts: bool, peer: str) -> Iterator[Mea
     else:
         times = cost["ours"] / cost["peer"]
         yield Measure("P5", what, cost["ours"], US, peer, cost["peer"], times, LIMIT, note=note)
+    number = len(ours.ends[-1])
+    for together, least in bound.items():
+        name = f"{what}: its rows alone, {'one commit' if together else f'{number} commits'} a step"
+        if theirs is None:
+            yield Measure("P5", name, least, US)
+        else:
+            yield Measure("P5", name, least, US, peer, cost["peer"], least / cost["peer"])
+
+
+def _bound(folder: Path, ours: Ours, warm: int) -> dict[bool, float]:
+    """What plain sqlite3 takes for the rows of our steps, in µs a step: as committed, and one commit a step."""
+    found = iter(list(bare.commits(folder / "fake.db", [end for ends in ours.ends for end in ends])))
+    steps = [[next(found) for _ in ends] for ends in ours.ends]
+    return {
+        together: _best_tenth(bare.seconds(folder / f"bare-{together}.db", steps, together)[warm:])
+        for together in (False, True)
+    }
 
 
 def _timed(into: list[float], work: object) -> str:
