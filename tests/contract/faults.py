@@ -16,9 +16,10 @@ from clawvm_es.journal.ports import Capability, Durability, Edition, Erasure, Ex
 from clawvm_es.journal.vault import Body, SessionVault, commitment_to
 from clawvm_es.storage.memory.log import MemoryLog, MemoryTransaction
 from clawvm_es.storage.sqlite import text_index
-from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
+from clawvm_es.storage.sqlite.log import SQLiteLog
 from clawvm_es.storage.sqlite.models import SQLiteModels, SQLiteWriter
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
+from clawvm_es.storage.sqlite.transaction import SQLiteTransaction
 from clawvm_es.testing.logs import Place
 from tests.contract.places import Watch, memory_place, sqlite_place
 

@@ -14,8 +14,9 @@ from clawvm_es.journal import planning
 from clawvm_es.journal.ports import Durability
 from clawvm_es.storage.memory.log import MemoryLog, MemoryTransaction
 from clawvm_es.storage.sqlite import erasure, queries
-from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
+from clawvm_es.storage.sqlite.log import SQLiteLog
 from clawvm_es.storage.sqlite.models import SQLiteReader
+from clawvm_es.storage.sqlite.transaction import SQLiteTransaction
 
 
 @attrs.frozen

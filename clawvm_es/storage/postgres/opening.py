@@ -38,7 +38,7 @@ class Found:
     appends: bool
     erases: bool
     one_trip: bool
-    """Whether it has the procedure that appends and commits."""
+    """True where it has the procedure that appends and commits."""
     refused: str
     """The reason for which nothing can be appended; empty where it can."""
 

@@ -12,7 +12,6 @@ import contextlib
 import os
 import sqlite3
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
@@ -36,7 +35,6 @@ from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import (
     Capability,
     Durability,
-    Erased,
     Erasure,
     Expected,
     ExpectedVersion,
@@ -46,23 +44,23 @@ from clawvm_es.journal.ports import (
     Recorded,
 )
 from clawvm_es.journal.problems import Note, Problem, silent
-from clawvm_es.journal.vault import Bodies, Body, SessionVault
+from clawvm_es.journal.vault import Bodies, SessionVault
 from clawvm_es.storage.sqlite import (
     erasure,
     foreign,
+    forking,
     holders,
     judging,
     opening,
     queries,
     schema,
-    snapshots,
-    text_index,
     upgrading,
 )
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.models import SQLiteModels
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
 from clawvm_es.storage.sqlite.text_index import SQLiteTexts
+from clawvm_es.storage.sqlite.transaction import SQLiteTransaction
 from clawvm_es.storage.sqlite.verify import verify_file
 from clawvm_es.storage.sqlite.wal import Wal
 from clawvm_es.storage.sqlite.watched import Connect
@@ -171,7 +169,7 @@ class SQLiteLog:
             self._release_connections()
             raise
         self._durable_seq = last[0] if last and not opening.wal_bytes(path) else 0
-        _LOGS.add(self)
+        forking.OPEN.add(self)
 
     @property
     def journal_id(self) -> str:
@@ -588,7 +586,7 @@ class SQLiteLog:
             if self._open is not None:
                 raise UsageError(f"a transaction on {self.path} is still open")
             self._closed = True
-            _LOGS.discard(self)
+            forking.OPEN.discard(self)
             if self._writer_db is not None:
                 with contextlib.suppress(JournalBusy, JournalFull, DiskFailed):
                     self._acquire(wait_s=0)
@@ -626,7 +624,8 @@ class SQLiteLog:
         self._reader_db = self._writer_db = None
         self._wal.close()
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Let go of the connections, and hold all locks until the fork is done."""
         self._mutex.acquire()
         self._bodies.mutex.acquire()
         self._bodies.share()
@@ -634,184 +633,12 @@ class SQLiteLog:
         if self._open is None:
             self._release_connections()
 
-    def _after_fork(self, child: bool) -> None:
+    def after_fork(self, child: bool) -> None:
+        """Give the locks back; a transaction that was open stays the parent's alone."""
         if child and self._open is not None:  # the transaction is the parent's: its connection must not be touched
-            _LEFT_TO_PARENT.extend((self._writer_db, self._reader_db))
+            forking.LEFT_TO_PARENT.extend((self._writer_db, self._reader_db))
             self._open = self._writer_db = self._reader_db = None
             self._closed = True
         self._reading.release()
         self._bodies.mutex.release()
         self._mutex.release()
-
-
-class SQLiteTransaction:
-    """An open write transaction of an `SQLiteLog`; the only writer of the file until its block ends."""
-
-    def __init__(self, log: SQLiteLog, durability: Durability) -> None:
-        self.durability: Final = durability
-        self.last: tuple[int, bytes] | None = None  # seq and hash of the last event appended here
-        self.first = 0  # seq of the first event appended here
-        self.spots: dict[str, Spot] = {}  # streams appended to here
-        self.began: set[str] = set()  # streams that did not exist before
-        self.stored: dict[str, Body] = {}  # by commitment
-        self.failed = False  # an append stopped half-way, so nothing may be committed
-        self._log = log
-        self._db: sqlite3.Connection | None = None
-
-    def __enter__(self) -> SQLiteTransaction:
-        self._db = self._log._begin(self, self.durability)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db = None
-        self._log._note_failed_sync(error)
-        self._log._end(self, commit=kind is None)
-        if isinstance(error, sqlite3.Error):  # of what its block wrote through `connection`
-            raise opening.translate(error, self._log.path) from error
-
-    @property
-    def connection(self) -> sqlite3.Connection:
-        """The connection that this transaction writes through, for tables beside the log's own (read models)."""
-        return self._connection()
-
-    def head(self, session_id: str) -> Head | None:
-        """Return the head of a stream inside this transaction."""
-        place = self._spot(session_id)
-        return None if place is None else self._head(session_id, place)
-
-    def find(self, session_id: str, idempotency_key: str) -> tuple[Recorded, ...]:
-        """The input that was recorded under a key and its decisions; empty if there is none."""
-        first = self._known(session_id, (idempotency_key,)).get(idempotency_key)
-        return () if first is None else self._query(queries.group, first)
-
-    def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
-        """The events of a stream with versions above `after`, as far as appended now."""
-        place = self._spot(session_id)
-        return self._chunks(session_id, after, 0 if place is None else place[0])
-
-    def append(
-        self,
-        session_id: str,
-        events: Sequence[NewEvent],
-        expected: ExpectedVersion = Expected.ANY,
-        prev_hash: bytes | None = None,
-    ) -> Head:
-        """Append to one stream, with the bodies that its inputs name; see `EventLog.append`.
-
-        `prev_hash`, where given, must be what the first event will chain to, else `VersionConflict`. A stream
-        that begins with `session_forked` takes its version and chain from the parent that it names.
-        """
-        planning.id_bytes(session_id)
-        head = self._spot(session_id)
-        plan = planning.plan(
-            session_id,
-            events,
-            head,
-            expected,
-            prev_hash,
-            known=self._known,
-            same=self._log._bodies.same,
-            hash_at=self._hash_at,
-        )
-        if plan is None:
-            assert head is not None
-            return self._head(session_id, head)
-        if self.last is None:
-            self.last = self._log._tail
-        rows = plan.rows(0 if self.last is None else self.last[0])
-        bodies = self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
-        self._write(rows, bodies, begins=head is None)
-        seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
-        self.first = self.first or rows[0][0]
-        self.last = (seq, hash_)
-        if head is None:
-            self.began.add(session_id)
-        self.spots[session_id] = (version, seq, hash_)
-        return self._head(session_id, self.spots[session_id])
-
-    def erase(self, commitments: Sequence[str], streams: Sequence[str] = ()) -> tuple[Erased, ...]:
-        """Delete commitments, and the bodies that no other one stands for; see `Transaction.erase`."""
-        self._log._bodies.erased()
-        gone = self._query(queries.erase, commitments)
-        self._query(text_index.forget, gone)
-        self._query(snapshots.forget, streams)
-        last = self._query(queries.tail)
-        self._query(erasure.mark, self.first or (0 if last is None else last[0]))
-        return gone
-
-    def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body], begins: bool) -> None:
-        db = self._connection()
-        try:
-            queries.append(db, rows, begins)
-            new = [body for body in bodies if self.stored.get(body.commitment) is not body]
-            if new:
-                queries.store(db, new)
-                self.stored.update((body.commitment, body) for body in new)
-        except sqlite3.Error as error:
-            self.failed = True
-            raise opening.translate(error, self._log.path) from error
-
-    def _spot(self, session_id: str) -> Spot | None:
-        self._connection()
-        place = self.spots.get(session_id) or self._log._spots.get(session_id)
-        if place is None:
-            place = self._query(queries.spot, session_id)
-            self._log._bodies.found(session_id, 0 if place is None else place[0])
-            if place is not None:
-                self._log._spots[session_id] = place
-        return place
-
-    def _known(self, session_id: str, keys: Sequence[str]) -> Mapping[str, Recorded]:
-        return self._query(queries.keyed, session_id, keys)
-
-    def _hash_at(self, session_id: str, version: int) -> bytes | None:
-        return self._query(queries.hash_at, session_id, version)
-
-    def _chunks(self, session_id: str, after: int, upto: int) -> Iterator[Recorded]:
-        while after < upto and (rows := self._query(queries.stream_chunk, session_id, after, upto)):
-            after = rows[-1][2]
-            yield from queries.recordeds(rows)
-
-    def _head(self, session_id: str, place: Spot) -> Head:
-        version, seq, hash_ = place
-        provisional = self.durability is not Durability.FULL and seq > self._log._durable_seq
-        return Head(session_id, version, seq, hash_, provisional)
-
-    def _query(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-        try:
-            return query(self._connection(), *args, **options)
-        except sqlite3.Error as error:
-            raise opening.translate(error, self._log.path) from error
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._db is None:
-            raise UsageError("this transaction has ended, or has not begun")
-        return self._db
-
-
-_LOGS: Final[weakref.WeakSet[SQLiteLog]] = weakref.WeakSet()
-"""All open logs, so that none carries a connection over a fork."""
-_LEFT_TO_PARENT: Final[list[sqlite3.Connection | None]] = []
-"""Connections that a fork inside a transaction copied; closing them here would disturb the parent's."""
-_forking: Final[list[SQLiteLog]] = []
-
-
-def _before_fork() -> None:
-    _forking.extend(_LOGS)
-    for log in _forking:
-        log._before_fork()
-
-
-def _after_fork(child: bool) -> None:
-    while _forking:
-        _forking.pop()._after_fork(child)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=lambda: _after_fork(child=False),
-        after_in_child=lambda: _after_fork(child=True),
-    )

@@ -22,7 +22,8 @@ from clawvm_es.storage.sqlite import foreign, opening, queries
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
 
 if TYPE_CHECKING:
-    from clawvm_es.storage.sqlite.log import SQLiteLog, SQLiteTransaction
+    from clawvm_es.storage.sqlite.log import SQLiteLog
+    from clawvm_es.storage.sqlite.transaction import SQLiteTransaction
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
