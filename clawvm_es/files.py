@@ -42,6 +42,14 @@ def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
     return fd
 
 
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file. Raises `OSError`, also for a pipe, a terminal and a folder: nothing is waited for."""
+    with open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
+        return file.read()
+
+
 def archives_of(journal: str) -> list[str]:
     """The folders that are noted beside a journal as archives of it."""
     try:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 TOOLS = str(Path(__file__).resolve().parent.parent / "tools")
-SAMPLE = ("trigger endless", "foreign view", "altered endless view as sessions", "user version newer")
+SAMPLE = (
+    "trigger endless", "foreign view", "altered endless view as sessions", "user version newer", "home trust",
+    "home claude pipe",
+)  # fmt: skip
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def test_every_verb_is_run():
     with tools():
         verbs, good = (importlib.import_module(f"hostile.{name}") for name in ("verbs", "specimens"))
         names = good.Specimens(Path("good"))
-        kinds = ("stranger", "note", "recording")
+        kinds = ("stranger", "note", "recording", "home")
         lines = [line for kind in kinds for line in verbs.calls(kind, Path("x"), names, Path("out"))]
-    assert {line[0] for line in lines} >= set(using(Use.READS, Use.WRITES, Use.FILLS))
+    assert {line[0] for line in lines} >= {*using(Use.READS, Use.WRITES, Use.FILLS), "doctor"}
     assert verbs.ARGUMENTS.keys() <= set(using(Use.READS, Use.WRITES))

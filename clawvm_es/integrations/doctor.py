@@ -8,6 +8,7 @@ import subprocess
 import time
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ import msgspec
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, UnreadableInput
+from clawvm_es.files import read_regular
 from clawvm_es.integrations import settings, spool
 from clawvm_es.integrations.harnesses import CODEX, HARNESSES, Harness
 from clawvm_es.integrations.ingest import PROBLEMS, spool_of, waiting
@@ -25,6 +27,8 @@ LATE_S: Final = 600
 """Age of an event after which it should have been taken."""
 SHOWN: Final = 5
 """Problems that are told, the newest."""
+WIDEST: Final = 400
+"""Characters of a problem that are told."""
 
 
 @attrs.frozen
@@ -42,7 +46,8 @@ def examine(journal: str, *, forget: bool = False) -> list[Check]:
     folder = spool_of(journal)
     if forget:
         for name in (PROBLEMS, PROBLEMS + ".old"):
-            (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be taken away is told below
+                (folder / name).unlink()
     found = [check for harness in HARNESSES.values() for check in _harness(harness, folder)]
     if not found:
         names = " or ".join(HARNESSES)
@@ -78,12 +83,13 @@ def _trusted(harness: Harness) -> Check:
     """Codex runs no hook that nobody trusted, and does not say so."""
     hint = "type /hooks in Codex and trust them"
     try:
-        config = tomllib.loads((harness.home() / "config.toml").read_text())
-    except (OSError, ValueError):
+        config = tomllib.loads(read_regular(harness.home() / "config.toml").decode())
+    except (OSError, ValueError, RecursionError):
         config = {}
-    state = config.get("hooks", {}).get("state", {})
-    path = str(harness.settings_path())
-    trusted = [name for name, each in state.items() if path in name and each.get("trusted_hash")]
+    hooks = config.get("hooks")
+    state = hooks.get("state") if isinstance(hooks, dict) else None
+    path, known = str(harness.settings_path()), state.items() if isinstance(state, dict) else ()
+    trusted = [name for name, each in known if path in name and isinstance(each, dict) and each.get("trusted_hash")]
     if len(trusted) >= len(harness.events):
         return Check(harness.title, True, "its hooks were trusted")
     return Check(harness.title, False, f"{len(trusted)} of {len(harness.events)} hooks are trusted", hint)
@@ -92,7 +98,7 @@ def _trusted(harness: Harness) -> Check:
 def _spool(folder: Path) -> Iterator[Check]:
     again = "run clawvm install again"
     try:
-        same = (folder / settings.SCRIPT).read_bytes() == Path(spool.__file__).read_bytes()
+        same = read_regular(folder / settings.SCRIPT) == Path(spool.__file__).read_bytes()
         yield Check("spool", same, f"{folder / settings.SCRIPT}" + ("" if same else " is of another version"), again)
     except OSError as error:
         yield Check("spool", False, f"{folder / settings.SCRIPT}: {error.strerror}", again)
@@ -104,9 +110,9 @@ def _engine(folder: Path) -> Check:
     """Run the engine as the spool does."""
     again = "run clawvm install again, with the clawvm that is to be used"
     try:
-        command = msgspec.json.decode((folder / ENGINE).read_bytes())["command"]
+        command = msgspec.json.decode(read_regular(folder / ENGINE))["command"]
         done = subprocess.run([*command[:4], "--version"], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, subprocess.SubprocessError) as error:
         return Check("engine", False, str(error), again)
     if done.returncode:
         return Check("engine", False, (done.stderr.strip().splitlines() or ["failed"])[-1], again)
@@ -114,8 +120,12 @@ def _engine(folder: Path) -> Check:
 
 
 def _journal(path: str) -> Check:
-    if not os.path.exists(path):
+    try:
+        os.stat(path)
+    except FileNotFoundError:
         return Check("journal", True, f"{path} is made with the first session")
+    except OSError as error:
+        return Check("journal", False, f"{path}: {error.strerror}", "name another file, or make room for this one")
     try:
         with Journal.open(path, wait_s=1.0) as journal:
             if journal.read_only:
@@ -140,8 +150,11 @@ def _late(folder: Path) -> Check:
 
 def _problems(folder: Path) -> Iterator[Check]:
     try:
-        lines = (folder / PROBLEMS).read_text(errors="replace").splitlines()
-    except OSError:
+        lines = read_regular(folder / PROBLEMS).decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Check("problem", False, f"{folder / PROBLEMS}: {error.strerror}", "take it away")
         return
     for line in lines[-SHOWN:]:
-        yield Check("problem", False, line, "clawvm doctor --forget, when it is mended")
+        yield Check("problem", False, line[:WIDEST], "clawvm doctor --forget, when it is mended")

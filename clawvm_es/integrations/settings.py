@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.files import SPOOL
+from clawvm_es.files import SPOOL, read_regular
 
 TIMEOUT_S: Final = 30
 SCRIPT: Final = "spool.py"
@@ -34,7 +34,7 @@ def read(path: Path) -> tuple[bytes | None, dict[str, Any]]:
     Raises `UnreadableInput` where it is no JSON object.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
         return None, {}
     except OSError as error:

@@ -10,7 +10,7 @@ from random import Random
 
 import attrs
 
-from hostile import foreign, inputs, journals, nonfiles, specimens
+from hostile import foreign, homes, inputs, journals, nonfiles, specimens
 
 MANIFEST = "corpus.json"
 JOURNALS = ("damaged", "odd", "foreign", "trigger", "stranger", "absent")
@@ -23,7 +23,8 @@ class Case:
 
     damaged: a journal that `verify` must refuse; odd: one that it may refuse; foreign: one with objects that are
     not ours and do no harm; trigger: one that must not be written; stranger: no journal at all; absent: a place
-    where a journal could be made; bundle, recording, trace, session, note: files that verbs read beside a journal.
+    where a journal could be made; bundle, recording, trace, session, note: files that verbs read beside a journal;
+    home: a file of a live harness or of its spool.
     """
 
     name: str
@@ -60,7 +61,7 @@ def read(folder: Path) -> tuple[Case, ...]:
 
 def _all() -> Iterator[tuple[str, str, str, specimens.Write]]:
     """Name, kind, ending of the file's name, and how it is written."""
-    for module in (journals, foreign, nonfiles, inputs):
+    for module in (journals, foreign, nonfiles, inputs, homes):
         yield from module.CASES
 
 

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import attrs
 
-from hostile import verbs
+from hostile import homes, verbs
 from hostile.corpus import Case
 from hostile.specimens import Specimens
 
@@ -180,7 +181,16 @@ def _verify_bundle(line: Sequence[str]) -> object:
         sys.argv = before
 
 
-_PROGRAMS = {"pytest": _pytest, "verify_bundle": _verify_bundle}
+def _doctor(line: Sequence[str]) -> object:
+    """With a home of its own, in which harnesses record into the journal."""
+    journal = Path(line[2])
+    place = journal.parent.parent / "out" / "home"
+    found = next((journal.parent.parent / "x").iterdir(), place)
+    with mock.patch.dict(os.environ, homes.furnished(place, journal, found)):
+        return _clawvm(line)
+
+
+_PROGRAMS = {"doctor": _doctor, "pytest": _pytest, "verify_bundle": _verify_bundle}
 
 
 class Hanging(BaseException):

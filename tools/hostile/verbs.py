@@ -67,6 +67,10 @@ def calls(kind: str, path: Path, good: Specimens, out: Path) -> Iterator[list[st
         lines = _over_journal(kind, str(path), names)
     elif kind == "note":
         lines = _over_note(str(path), names, str(out))
+    elif kind == "home":
+        lines = iter(
+            [["doctor", "--journal", f"{out}/j.db"], ["doctor", "--journal", f"{out}/j.db", "--forget", "--json"]]
+        )
     else:
         lines = _over_input(kind, str(path), names, str(out))
     for line in lines:
@@ -77,6 +81,7 @@ def _over_journal(kind: str, path: str, names: Mapping[str, str]) -> Iterator[li
     for verb, many in (READING | WRITING).items():
         for more in many:
             yield [verb, path, *more]
+    yield ["doctor", "--journal", path]
     yield ["diff", names["journal"], "a", "a", "--against", path]
     yield ["backup", names["journal"], path]
     yield ["replay", names["session"], "--journal", path, "--counter", "lines4", "--seed", "1"]
@@ -115,7 +120,9 @@ def complaints(kind: str, line: Sequence[str], code: object, out: str, err: str)
         yield f"verify exits {code}, not 1"
     if verb == "verify" and kind == "foreign" and (code != 0 or "mine" not in out):
         yield "verify does not name what is foreign, or exits not 0"
-    if kind in ("stranger", "absent") and code != 2 and not (kind == "absent" and verb in TAKING):
+    if verb == "doctor":
+        yield from _of_doctor(kind, code, out)
+    elif kind in ("stranger", "absent") and code != 2 and not (kind == "absent" and verb in TAKING):
         yield f"{verb} exits {code} where there is no journal"
     if kind == "trigger" and verb in (*WRITING, *TAKING) and "--dry-run" not in line and code != 2:
         yield f"{verb} exits {code} beside a foreign trigger"
@@ -125,6 +132,17 @@ def complaints(kind: str, line: Sequence[str], code: object, out: str, err: str)
         yield f"backup exits {code}: a copy with a foreign trigger"
     if verb == "verify_bundle" and code == 0:
         yield "a bundle that was changed is good"
+
+
+def _of_doctor(kind: str, code: object, out: str) -> Iterator[str]:
+    """It tells what does not work, whatever that is: it never gives up."""
+    if code != 1:
+        yield f"doctor exits {code}, not 1: no engine was installed"
+    told = [line for line in out.splitlines() if line[6:].startswith("journal: ")]
+    if kind in ("stranger", "trigger") and not any(line.startswith("bad") for line in told):
+        yield "doctor finds nothing wrong with the journal"
+    if any(not char.isprintable() for char in out.replace("\n", "")):
+        yield "doctor prints what moves a cursor"
 
 
 def _in_form(line: Sequence[str], code: object, out: str, err: str) -> Iterator[str]:
