@@ -1,5 +1,6 @@
 """Writeback: staged updates, their checks, and shared scopes that several sessions write."""
 
+import hashlib
 import multiprocessing
 import threading
 
@@ -81,6 +82,20 @@ def test_a_slow_or_raising_validator_does_not_agree(journal):
     with journal.session("t", counter="lines4", settings=settings) as session:
         page = session.user_says("x")
         assert session.stage("notes", "append", 1, evidence=page).reason == "POLICY_VIOLATION"
+
+
+def test_validators_that_take_their_time_are_waited_for(journal):
+    """They run side by side: one may wait for what another does, which has to hash for a while first."""
+    done = threading.Event()
+
+    def hashes(field, value):
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 20_000)
+        done.set()
+        return True
+
+    settings = Settings(fields=FIELDS, validators={"first": lambda field, value: done.wait(), "second": hashes})
+    with journal.session("s", counter="lines4", settings=settings) as session:
+        assert session.stage("notes", "append", 1, evidence=session.user_says("x")).reason is None
 
 
 def project(journal, session_id):
