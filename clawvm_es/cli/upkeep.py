@@ -45,29 +45,33 @@ def verify(
 ) -> None:
     """Check that a journal is what was written: chains, bodies, salts, read models. Exits 1 if it is not.
 
-    Without a checkpoint made before, a cut tail or a log that was chained anew cannot be seen.
+    Without a checkpoint made before, a cut tail or a log that was chained anew cannot be seen. An executor shares
+    out journals (--also), or the sessions of one that are decided again.
 
     \b
     Example:
       clawvm verify j.db --redecide
+      clawvm verify j.db --redecide --executor local:4
       clawvm verify j.db --anchor j.checkpoint --key anchor.key.pub
       clawvm verify j.db --also other.db --executor local:2
     """
     from clawvm_es.cli.output import bad, emit, progress
     from clawvm_es.cli.proof import read_input
     from clawvm_es.errors import UsageError
+    from clawvm_es.fleet.executor import executor
 
     if (anchor is None) != (key is None):
         raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
-    if also or executor_name is not None:
+    if also or (executor_name is not None and not again):
         if anchor is not None:
             raise UsageError("--anchor is of one journal", hint="leave out --also and --executor")
         _verify_many(context, [journal, *also], executor_name, fast, again, as_json)
         return
     held = None if anchor is None or key is None else (anchor, read_input(anchor), key)
+    runs = None if executor_name is None else executor(executor_name)
     with progress("deciding again") if again else nullcontext() as report:
         document = {"journal": journal} | views.verification(
-            journal, fast=fast, again=again, anchor=held, progress=report
+            journal, fast=fast, again=again, anchor=held, progress=report, executor=runs
         )
     problems, notes = (
         [f"{each['where']}: {each['what']}: {each['detail']}" for each in document[name]]
@@ -83,11 +87,13 @@ def _verify_many(
     context: click.Context, places: Iterable[str], executor_name: str | None, fast: bool, again: bool, as_json: bool
 ) -> None:
     """Verify several journals; a line for each, and exit code 1 if one is not consistent."""
-    from clawvm_es.cli.output import bad, counted, emit, good
+    from clawvm_es.cli.output import bad, counted, emit, good, progress
     from clawvm_es.fleet.executor import executor
     from clawvm_es.views.many import journals, verified_many
 
-    found = verified_many(journals(places), executor(executor_name), fast=fast, again=again)
+    named = journals(places)
+    with progress(counted(len(named), "journal")) as report:
+        found = verified_many(named, executor(executor_name), fast=fast, again=again, progress=report)
     wrong = [each for each in found if each["problems"]]
     lines = [
         f"{bad('✗') if each['problems'] else good('✓')} {each['journal']}: {_verdict(each)}"

@@ -11,17 +11,19 @@ from clawvm_es import views
 from clawvm_es.cli.options import (
     OTHER_POLICIES,
     complete_policies,
+    executor_option,
     journal_argument,
     json_option,
     prices_option,
     session_option,
 )
 from clawvm_es.cli.runs import RUN_COLUMNS, runs_lines
-from clawvm_es.cli.tables import emit_rows, shape_options
+from clawvm_es.cli.tables import Column, emit_rows, fitted, shape_options
 
 if TYPE_CHECKING:
-    from clawvm_es.history.whatif import Setting
-    from clawvm_es.model.profile import Capability, Profile
+    from clawvm_es.fleet.executor import Executor
+    from clawvm_es.model.profile import Capability
+    from clawvm_es.views.runs import Asked
 
 
 @click.command()
@@ -42,12 +44,16 @@ if TYPE_CHECKING:
     "--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is."
 )
 @click.option("--turn", type=click.IntRange(1), metavar="N", help="Leave all up to the end of this turn as is.")
+@click.option("--all", "whole", is_flag=True, help="Ask about every session, and add up.")
+@executor_option
 @prices_option
 @shape_options
 @json_option
 def whatif(
     journal: str,
     session: str | None,
+    whole: bool,
+    executor_name: str | None,
     budgets: Sequence[int],
     policies: Sequence[str],
     weights: Sequence[str],
@@ -61,6 +67,7 @@ def whatif(
 
     Options can be given more than once: every combination is a run. The first line is the recorded run. A session
     that was recorded without a budget is asked about at 128,000 tokens and its fixed region, unless one is given.
+    An executor shares out the runs of one session, or the sessions of --all.
 
     Weights, in permille: pin_hard, pin_soft, boot, plan, scope, cost; by what a page holds: holds_record (a file or
     record), holds_result (of another tool), holds_said (by the model), holds_told (to the model), holds_stated
@@ -72,33 +79,67 @@ def whatif(
       clawvm whatif j.db --weights holds_said=400,reuse=0 --from 1500
       clawvm whatif j.db --policy clawvm_paper --weights recency=1200
       clawvm whatif j.db --without resolution --without floors,boundary_floors
+      clawvm whatif j.db --all --policy lru --executor local:4
     """
-    from clawvm_es.cli.output import progress
+    from clawvm_es.cli.output import counted, progress
+    from clawvm_es.core.profiles import profile
     from clawvm_es.errors import UsageError
+    from clawvm_es.fleet.executor import executor
     from clawvm_es.history import whatif as library
-    from clawvm_es.journal.lineage import read_session
+    from clawvm_es.views.runs import Asked, whatif_runs
 
     if not (budgets or policies or weights or without):
         raise UsageError("nothing is other than recorded", hint="--budget, --policy, --weights or --without")
     if version is not None and turn is not None:
         raise UsageError("--from and --turn name two places", hint="give one of them")
-    with views.opened(journal) as log:
+    asked = Asked(
+        tuple(budgets),
+        tuple(profile(name) for name in policies),
+        tuple(_weights(text) for text in weights),
+        tuple(tuple(_mechanisms(text)) for text in without),
+    )
+    if whole:
+        if session is not None or version is not None or turn is not None:
+            raise UsageError(
+                "--all is of whole sessions, of all of them", hint="leave out --session, --from and --turn"
+            )
+        _of_all(journal, asked, executor(executor_name), prices, as_json)
+        return
+    with views.opened(journal) as log, progress(counted(len(asked), "run")) as report:
         session_id = views.chosen(log, session)
         after = version or views.version_at(log, session_id, None, turn) or 0
-        base = library.recorded_setting(read_session(log, session_id)).profile
-        assert base is not None
-        others = _settings(base, budgets, policies, weights, without)
-        with progress(f"{len(others)} runs") as report:
-            found = library.whatif(log, session_id, others, after=after, progress=report)
-        document = {"journal": journal} | views.whatif(log, session_id, after, found, prices)
-    named = [
-        ("recorded", document["recorded"]),
-        *((f"{number}", run) for number, run in enumerate(document["runs"], 1)),
-    ]
-    runs = [{"run": name} | run for name, run in named]
+        if executor_name is None:
+            found = library.whatif(log, session_id, asked.of(log, session_id), after=after, progress=report)
+            document = views.whatif(log, session_id, after, found, prices)
+        else:
+            workers = executor(executor_name)
+            document = whatif_runs(journal, session_id, asked, workers, after=after, prices=prices, progress=report)
+    document = {"journal": journal} | document
+    runs = _named(document)
     place = f", after version {after}" if after else ""
     lines = [f"{session_id}{place}", "", *runs_lines(runs), *_cost_lines(document), document["caveat"]]
     emit_rows(document, runs, RUN_COLUMNS, as_json, text=lines)
+
+
+def _of_all(journal: str, asked: Asked, workers: Executor, prices: str | None, as_json: bool) -> None:
+    """Ask about all sessions: the sums for people, a row for each session and run for other programs."""
+    from clawvm_es.cli.output import counted, progress
+    from clawvm_es.views.runs import whatif_all
+
+    with progress("sessions") as report:
+        document = {"journal": journal} | whatif_all(journal, asked, workers, prices=prices, progress=report)
+    rows = [{"session": each["session_id"]} | run for each in document["sessions"] for run in _named(each)]
+    various = dict.fromkeys(("policy", "budget"), "various")
+    sums = [run | {name: word for name, word in various.items() if run[name] is None} for run in _named(document)]
+    lines = [counted(len(document["sessions"]), "session"), "", *fitted(sums, RUN_COLUMNS), ""]
+    lines += [*_cost_lines(document), document["caveat"]]
+    emit_rows(document, rows, (Column("session", "session", 0, True), *RUN_COLUMNS), as_json, text=lines)
+
+
+def _named(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The runs of a document with their names: `recorded`, then numbers."""
+    runs = [("recorded", document["recorded"]), *((str(n), run) for n, run in enumerate(document["runs"], 1))]
+    return [{"run": name} | run for name, run in runs]
 
 
 def _cost_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -114,22 +155,6 @@ def _cost_lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "not known"
-
-
-def _settings(
-    base: Profile, budgets: Sequence[int], policies: Sequence[str], weights: Sequence[str], without: Sequence[str]
-) -> tuple[Setting, ...]:
-    """Read the options; raises `UsageError` for names and numbers that mean nothing."""
-    from clawvm_es.core.profiles import profile
-    from clawvm_es.history.whatif import settings
-
-    return settings(
-        base,
-        budgets=budgets,
-        policies=[profile(name) for name in policies],
-        weights=[_weights(text) for text in weights],
-        missing=[_mechanisms(text) for text in without],
-    )
 
 
 def _weights(text: str) -> dict[str, int]:

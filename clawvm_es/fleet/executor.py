@@ -56,6 +56,29 @@ def executor(text: str | None) -> Executor:
     raise UsageError(f"{text!r} is no executor", hint="local:N or dask:ADDRESS, such as dask:tcp://scheduler:8786")
 
 
+def in_order(executor: Executor, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
+    """Yield what `function(*job)` gave, in the order of the jobs; what ended before its turn is held."""
+    held: dict[int, T] = {}
+    turn = 0
+    for place, result in executor.as_done(function, jobs):
+        held[place] = result
+        while turn in held:
+            yield held.pop(turn)
+            turn += 1
+
+
+def batches(weights: Sequence[int], least: int) -> Iterator[range]:
+    """The places of neighbouring jobs that weigh `least` together, so that none is too short to be worth its way."""
+    first = total = 0
+    for place, weight in enumerate(weights, 1):
+        total += weight
+        if total >= least:
+            yield range(first, place)
+            first, total = place, 0
+    if first < len(weights):
+        yield range(first, len(weights))
+
+
 @cache
 def code_digest() -> str:
     """SHA-256 over the modules of this package: workers with another one are refused."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from clawvm_es.errors import ClawVMError
-from clawvm_es.fleet.executor import Executor
-from clawvm_es.urls import shown, whole
+from clawvm_es.fleet.executor import Executor, in_order
+from clawvm_es.urls import shown
 from clawvm_es.views.proved import verification
+from clawvm_es.views.reading import placed
 
 ENDINGS = (".db", ".journal")
 """Ends of the names of files that are taken for journals in a folder."""
@@ -27,20 +27,26 @@ def journals(places: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def verified_many(places: Sequence[str], executor: Executor, *, fast: bool, again: bool) -> list[dict[str, Any]]:
+def verified_many(
+    places: Sequence[str],
+    executor: Executor,
+    *,
+    fast: bool,
+    again: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
     """The verification of each journal, in their order; one that cannot be read has the state `unreadable`."""
-    there = [place if "://" in place else os.path.abspath(place) for place in map(whole, places)]
-    jobs = [(f"{_PLACE}{place}", fast, again) for place in there]
-    found = dict(executor.as_done(_verified, jobs))
-    return [{"journal": str(shown(place))} | found[at] for at, place in enumerate(places)]
-
-
-_PLACE = "journal "
-"""Before the place of a journal in a job: its file is looked at where it is, not sent to a worker."""
+    jobs = [(placed(place), fast, again) for place in places]
+    found = []
+    for place, document in zip(places, in_order(executor, _verified, jobs), strict=True):
+        found.append({"journal": str(shown(place))} | document)
+        if progress is not None:
+            progress(len(found), len(places))
+    return found
 
 
 def _verified(job: str, fast: bool, again: bool) -> dict[str, Any]:
-    place = shown(job.removeprefix(_PLACE))
+    place = shown(job.split(" ", 1)[1])
     try:
         return verification(place, fast=fast, again=again)
     except ClawVMError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -17,6 +18,7 @@ from clawvm_es.errors import (
     JournalTooNew,
     NondeterminismError,
 )
+from clawvm_es.fleet.executor import Executor, batches, in_order
 from clawvm_es.history import Difference, redecide
 from clawvm_es.journal import anchors
 from clawvm_es.journal.lineage import read_session
@@ -24,7 +26,7 @@ from clawvm_es.journal.problems import DAMAGE, Problem
 from clawvm_es.journal.snapshots import snapshot_problems
 from clawvm_es.projections import foreign_objects, foreign_problems, projections_problems
 from clawvm_es.storage import verify
-from clawvm_es.views.reading import known_sessions, opened, require_journal
+from clawvm_es.views.reading import at_place, known_sessions, opened, placed, require_journal
 from clawvm_es.views.words import command
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from clawvm_es.journal.ports import EventLog
 
 Progress = Callable[[int, int], None]
+EVENTS_A_JOB: Final = 2_000
+"""Events that a job of an executor decides again at least, where there are as many: half a second of work."""
 
 
 def verification(
@@ -42,10 +46,12 @@ def verification(
     again: bool = False,
     anchor: tuple[str, bytes, str] | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, Any]:
     """The verdict on the journal at `path`: its problems, and what is odd in it.
 
-    `again` decides all inputs again; `anchor` is a checkpoint's path and bytes, and the path of its public key.
+    `again` decides all inputs again, by an `executor` if there is one; `anchor` is a checkpoint's path and bytes, and
+    the path of its public key.
     """
     problems, notes, events, sessions = verified(path, fast)
     anchored = None
@@ -55,7 +61,7 @@ def verification(
     decisions, differences = None, list[dict[str, Any]]()
     if again and not problems:
         with opened(path) as log:
-            decisions, differences = redecided(log, path, progress)
+            decisions, differences = redecided(log, path, progress, executor)
         problems = [
             {"what": "re-decide", "where": f"session {each['session_id']}", "detail": each["detail"]}
             for each in differences
@@ -112,21 +118,48 @@ def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str
     return [attrs.asdict(each) for each in problems], [attrs.asdict(each) for each in notes], events, sessions
 
 
-def redecided(log: EventLog, journal: str, progress: Progress | None = None) -> tuple[int, list[dict[str, Any]]]:
+def redecided(
+    log: EventLog, journal: str, progress: Progress | None = None, executor: Executor | None = None
+) -> tuple[int, list[dict[str, Any]]]:
     """The number of decisions that today's code takes again the same, and where it does not.
 
-    A fork is decided with its parents; a difference in a parent is told once.
+    A fork is decided with its parents; a difference in a parent is told once. An `executor` opens the journal anew
+    for its workers, and changes nothing of what is told.
     """
     same, found = 0, dict[str, dict[str, Any]]()
     ids = known_sessions(log)
-    for number, session_id in enumerate(ids, 1):
-        try:
-            same += redecide(read_session(log, session_id))
-        except NondeterminismError as error:
-            found.setdefault(error.message, _difference(journal, session_id, error))
+    outcomes = _outcomes(log, journal, ids) if executor is None else _spread(log, journal, ids, executor)
+    for number, (count, difference) in enumerate(outcomes, 1):
+        same += count
+        if difference is not None:
+            found.setdefault(difference["detail"], difference)
         if progress is not None:
             progress(number, len(ids))
     return same, list(found.values())
+
+
+def _outcomes(log: EventLog, journal: str, ids: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """For each session the decisions that are the same, or the difference."""
+    for session_id in ids:
+        try:
+            yield redecide(read_session(log, session_id)), None
+        except NondeterminismError as error:
+            yield 0, _difference(journal, session_id, error)
+
+
+def _spread(
+    log: EventLog, journal: str, ids: Sequence[str], executor: Executor
+) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """The same by an executor: a job for each long session, or for several short ones."""
+    versions = {head.session_id: head.version for head in log.heads()}
+    parts = batches([versions[each] for each in ids], EVENTS_A_JOB)
+    jobs = [(placed(journal), str(journal), tuple(ids[place] for place in part)) for part in parts]
+    return chain.from_iterable(in_order(executor, _part, jobs))
+
+
+def _part(place: str, journal: str, ids: Sequence[str]) -> list[tuple[int, dict[str, Any] | None]]:
+    with at_place(place) as log:
+        return list(_outcomes(log, journal, ids))
 
 
 def _difference(journal: str, session_id: str, error: NondeterminismError) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from clawvm_es.errors import JournalError, UnreadableInput, UsageError
 from clawvm_es.history.places import end_of_turn, range_of_turn
@@ -12,6 +14,7 @@ from clawvm_es.model.events import SCOPE_PREFIX
 from clawvm_es.projections import Snapshot, snapshot, snapshot_at
 from clawvm_es.projections.session import iso
 from clawvm_es.storage import exists, open_log
+from clawvm_es.urls import shown, whole
 
 
 @contextmanager
@@ -24,6 +27,23 @@ def opened(path: str) -> Iterator[EventLog]:
     with suppress(JournalError), open_log(path, wait_s=0):
         pass  # what was asked to be erased is finished by whoever comes next, also by a reader
     with open_log(path, read_only=True) as log:
+        yield log
+
+
+_JOURNAL: Final = "journal "
+"""Before the place of a journal in a job: its file is opened where it is, not sent to a worker."""
+
+
+def placed(path: str) -> str:
+    """The place of a journal as a job of an executor names it; a file's from the root."""
+    there = whole(path)
+    return _JOURNAL + (there if "://" in there else os.path.abspath(there))
+
+
+@contextmanager
+def at_place(job: str) -> Iterator[EventLog]:
+    """The journal that `placed` named, for reading only."""
+    with opened(shown(job.removeprefix(_JOURNAL))) as log:
         yield log
 
 

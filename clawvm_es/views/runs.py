@@ -1,0 +1,121 @@
+"""What-ifs spread over an executor: a job for each run of one session, or for each of all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import Any, Final
+
+import attrs
+
+from clawvm_es.errors import UsageError
+from clawvm_es.fleet.executor import Executor, in_order
+from clawvm_es.history import whatif as library
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import EventLog
+from clawvm_es.model.profile import Capability, Profile
+from clawvm_es.urls import shown
+from clawvm_es.views.compared import whatif
+from clawvm_es.views.reading import at_place, known_sessions, opened, placed
+
+Progress = Callable[[int, int], None]
+
+
+@attrs.frozen
+class Asked:
+    """The settings that are asked about, as changes of what a session was recorded under; see `whatif.settings`."""
+
+    budgets: tuple[int, ...] = ()
+    policies: tuple[Profile, ...] = ()
+    weights: tuple[Mapping[str, int], ...] = ()
+    missing: tuple[tuple[Capability, ...], ...] = ()
+
+    def __len__(self) -> int:
+        """The number of settings."""
+        return prod(max(1, len(axis)) for axis in (self.budgets, self.policies, self.weights, self.missing))
+
+    def of(self, log: EventLog, session_id: str) -> tuple[library.Setting, ...]:
+        """The settings of a session; raises `UsageError` for numbers and names that mean nothing."""
+        base = library.recorded_setting(read_session(log, session_id)).profile
+        assert base is not None
+        return library.settings(
+            base, budgets=self.budgets, policies=self.policies, weights=self.weights, missing=self.missing
+        )
+
+
+def whatif_runs(
+    journal: str,
+    session_id: str,
+    asked: Asked,
+    executor: Executor,
+    *,
+    after: int = 0,
+    prices: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The document of `views.whatif`, its runs by an executor, a job for each."""
+    jobs = [(placed(journal), session_id, asked, number, after, prices) for number in range(len(asked))]
+    parts = _told(executor, jobs, progress)
+    return parts[0] | {"runs": [run for part in parts for run in part["runs"]]}
+
+
+def whatif_all(
+    journal: str, asked: Asked, executor: Executor, *, prices: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """The documents of `views.whatif` of all sessions, in the order of their ids, and what the runs add up to.
+
+    `harness` is a sum where each session has one. Raises `UsageError` for a journal without sessions.
+    """
+    with opened(journal) as log:
+        ids = known_sessions(log)
+    if not ids:
+        raise UsageError(f"{shown(journal)} holds no session", hint="clawvm replay FILE --journal JOURNAL")
+    found = _told(executor, [(placed(journal), each, asked, None, 0, prices) for each in ids], progress)
+    harness = [document.pop("harness") for document in found]
+    recorded, *runs = (_sum(run) for run in zip(*([each["recorded"], *each["runs"]] for each in found), strict=True))
+    return {
+        "open_loop": True,
+        "caveat": found[0]["caveat"],
+        "prices": found[0]["prices"],
+        "recorded": recorded,
+        "harness": None if None in harness else _sum(harness),
+        "runs": runs,
+        "sessions": [each | {"harness": own} for each, own in zip(found, harness, strict=True)],
+    }
+
+
+def _told(executor: Executor, jobs: Sequence[tuple[Any, ...]], progress: Progress | None) -> list[dict[str, Any]]:
+    found = []
+    for document in in_order(executor, _document, jobs):
+        found.append(document)
+        if progress is not None:
+            progress(len(found), len(jobs))
+    return found
+
+
+def _document(
+    place: str, session_id: str, asked: Asked, number: int | None, after: int, prices: str | None
+) -> dict[str, Any]:
+    """A session under all that is asked about, or under one setting of it."""
+    with at_place(place) as log:
+        settings = asked.of(log, session_id)
+        wanted = settings if number is None else settings[number : number + 1]
+        return whatif(log, session_id, after, library.whatif(log, session_id, wanted, after=after), prices)
+
+
+_SAME: Final = ("policy", "budget", "weights", "capabilities", "at")
+"""Members that are no figures: told where all sessions have the same, else None."""
+
+
+def _sum(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of runs added up, also those in members; where a run parts is of one session, and left out."""
+    found: dict[str, Any] = {}
+    for name, value in runs[0].items():
+        values = [run[name] for run in runs]
+        if name in _SAME:
+            found[name] = value if all(each == value for each in values) else None
+        elif isinstance(value, Mapping) and name != "parted":
+            found[name] = _sum(values)
+        elif isinstance(value, int):
+            found[name] = sum(values)
+    return found
