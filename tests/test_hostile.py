@@ -53,7 +53,7 @@ def corpus_folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.sweep(sample=6)
+@pytest.mark.sweep(sample=4)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_hostile_file_is_answered_rightly(tool, corpus_folder, name):
     """No verb raises, hangs, says more than one line, ends with a wrong code or takes too much memory."""

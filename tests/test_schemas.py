@@ -87,7 +87,7 @@ def walk(node):
 
 
 @pytest.mark.parametrize("event_type", sorted(EVENT_TYPES))
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_every_event_satisfies_its_schema(event_type, data):
     """Whatever an event class can hold, written as JSON with or without its defaults, its schema accepts."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
@@ -27,6 +27,7 @@ from clawvm_es.evaluation.families.runbook import Runbook
 from clawvm_es.evaluation.policies import Policy, policy
 from clawvm_es.evaluation.run import decided
 from clawvm_es.evaluation.statistics import percent
+from clawvm_es.evaluation.workload import Workload
 from clawvm_es.history.figures import NEED_FAULTS
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import NeedRule
@@ -56,12 +57,19 @@ def tasks_cell(name: str) -> Result:
     return {"tasks": [_replayed(number, policy(name)) for number in range(1, TASKS + 1)]}
 
 
+@lru_cache(maxsize=TASKS)
+def _session(number: int) -> Workload:
+    """The session of a task; made once a process, as every policy replays it."""
+    name, seed = task(number)
+    return families.workload(name, seed, SHORT[name])
+
+
 def _replayed(number: int, under: Policy) -> Result:
     name, seed = task(number)
     counts = Counter(dict.fromkeys(("declared", "hits", "page_ins", "missed", "faults"), 0))
     asked: deque[NeedRule] = deque()  # rules of the needs whose outcomes are still to come
     met: set[frozenset[str]] = set()  # holders of this turn's needs: each set counts once
-    for event in decided(families.workload(name, seed, SHORT[name]), under, BUDGET_TOKENS):
+    for event in decided(_session(number), under, BUDGET_TOKENS):
         if isinstance(event, e.TurnBegan):
             met.clear()
         for need in getattr(event, "needs", ()):

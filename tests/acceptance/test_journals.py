@@ -35,10 +35,10 @@ def good(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A file of 900 turns, and the head and size of its session when nothing disturbs the replay."""
+    """A file of 400 turns, and the head and size of its session when nothing disturbs the replay."""
     folder = tmp_path_factory.mktemp("large")
     path = folder / "large.jsonl"
-    path.write_text(lines(conversation(900)), encoding="utf-8")
+    path.write_text(lines(conversation(400)), encoding="utf-8")
     (session,) = in_shell("replay", path, "-j", folder / "j.db", "--seed", 7, "--json").json["sessions"]
     return path, session["head"], session["events"]
 

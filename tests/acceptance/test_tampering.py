@@ -45,11 +45,14 @@ def good(tmp_path, run, file):
 
 @pytest.mark.parametrize(("table", "column"), [(table, column) for table in COLUMNS for column in COLUMNS[table]])
 def test_any_cell_changed_by_hand_is_found(good, tmp_path, run, table, column):
-    """Each cell of each row in turn: `verify` exits 1 and names the row, or the column if the row lost its name."""
+    """A cell of every third row in turn: `verify` exits 1 and names the row, or the column if the row lost its name.
+
+    Each column begins at another row.
+    """
     with closing(sqlite3.connect(good)) as db:
         rowids = [rowid for (rowid,) in db.execute(f"SELECT rowid FROM {table} ORDER BY rowid")]
     assert len(rowids) > 5
-    for rowid in rowids:
+    for rowid in rowids[COLUMNS[table].index(column) % 3 :: 3]:
         journal = shutil.copy(good, tmp_path / f"{rowid}.db")
         with closing(sqlite3.connect(journal, isolation_level=None)) as db:
             for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():

@@ -77,12 +77,13 @@ def test_a_session_id_that_is_no_text_is_refused():
         journal.session("\ud800")
 
 
-@pytest.mark.parametrize("name", [b"\xff", b"a\x1b[31m", "\u202ex".encode()])
-def test_an_odd_name_is_one_line(tmp_path, name):
+@pytest.mark.parametrize(
+    ("option", "name"), [("--as", b"\xff"), ("--project", b"a\x1b[31m"), ("--as", "\u202ex".encode())]
+)
+def test_an_odd_name_is_one_line(tmp_path, option, name):
     """A name that no session can have is refused, and nothing is written under it."""
     (tmp_path / "good.json").write_bytes(written("openai_chat", CHAT))
-    for option in ("--as", "--project"):
-        run = clawvm("replay", tmp_path / "good.json", "-j", tmp_path / "j.db", option, name)
-        assert run.returncode == 2 and run.stderr.count(b"\n") == 1 and b"Traceback" not in run.stderr
+    run = clawvm("replay", tmp_path / "good.json", "-j", tmp_path / "j.db", option, name)
+    assert run.returncode == 2 and run.stderr.count(b"\n") == 1 and b"Traceback" not in run.stderr
     with Journal.open(tmp_path / "j.db") as journal:
         assert journal.log.heads() == ()

@@ -74,7 +74,7 @@ def forking(draw):
 
 @pytest.mark.parametrize("under", ONLINE, ids=lambda found: found.name)
 @given(forking(), st.integers(30, 700))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_no_online_policy_sees_what_comes(under, case, budget):
     """Whatever follows an assembly, all that was decided up to it stays as it was."""
     one, other, turn = case

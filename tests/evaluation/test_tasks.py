@@ -35,9 +35,10 @@ def test_a_task_is_short_and_has_needs_and_a_boundary(number):
 
 def test_success_is_that_no_declared_need_is_missed(results):
     """Hits, page-ins and misses are all declared needs of a task; one miss fails it, and is a fault."""
+    expected = [declared(number) for number in range(1, TASKS + 1)]
     for name, result in results.items():
-        for number, done in enumerate(result["tasks"], 1):
-            assert done["hits"] + done["page_ins"] + done["missed"] == done["declared"] == declared(number), name
+        for goal, done in zip(expected, result["tasks"], strict=True):
+            assert done["hits"] + done["page_ins"] + done["missed"] == done["declared"] == goal, name
             assert done["succeeded"] is (done["missed"] == 0)
             assert done["faults"] >= done["missed"]
 

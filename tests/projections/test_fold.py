@@ -127,7 +127,7 @@ def check_views(log) -> None:
                 assert changed_since or tuple(cells) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     history=st.lists(st.tuples(st.one_of(commands(), commands(), forks()), st.booleans()), max_size=12),
     piece_events=st.integers(1, 9),

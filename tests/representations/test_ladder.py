@@ -32,7 +32,7 @@ HOSTILE: Mapping[str, str] = {
     "JSON objects 10,000 deep": '{"a":' * 10_000 + "1" + "}" * 10_000,
     "JSON just above the bound": "[" * (NESTING_MAX + 100) + "1" + "]" * (NESTING_MAX + 100),
     "a number of a million digits": "[" + "7" * 1_000_000 + "]",
-    "10 MB of output": "2026-01-01 12:00:00 worker 17 did a thing, error: none\n" * 190_000,
+    "output": "2026-01-01 12:00:00 worker 17 did a thing, error: none\n" * 19_000,
     "unbalanced brackets": "({[" * 80_000,
     "quotes": "\"'`" * 80_000,
     "words and underscores": "_a" * 400_000,
@@ -81,10 +81,10 @@ def test_hostile_text_has_a_ladder(what: str, page_type: PageType) -> None:
 
 
 @pytest.mark.parametrize("extension", ["py", "go", "js", "ts", "tsx", "rs", "java", "c", "cpp", "rb"])
-@pytest.mark.parametrize("what", ["unbalanced brackets", "quotes", "shifts", "10 MB of output", "lone surrogates"])
+@pytest.mark.parametrize("what", ["unbalanced brackets", "quotes", "shifts", "output", "lone surrogates"])
 def test_hostile_text_in_a_code_file_has_a_ladder(what: str, extension: str) -> None:
     """Parsers of every language give up on text that is no code."""
-    numbered = "".join(f"{i:>6}→{HOSTILE[what][i * 100 : i * 100 + 100]}\n" for i in range(1, 1500))
+    numbered = "".join(f"{i:>6}→{HOSTILE[what][i * 100 : i * 100 + 100]}\n" for i in range(1, 500))
     assert_laws(PageType.EVIDENCE, numbered, f"Read /srv/a.{extension}", "lines4")
 
 

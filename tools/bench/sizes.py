@@ -10,6 +10,7 @@ class Sizes:
     """Rounds, and the amount of work in each."""
 
     rounds: int = 7
+    tries: int = 3
     append_events: int = 20_000
     append_commits: int = 2_000
     append_commits_full: int = 200
@@ -38,6 +39,7 @@ class Sizes:
 
 QUICK = Sizes(
     rounds=1,
+    tries=1,
     append_events=300,
     append_commits=20,
     append_commits_full=5,

@@ -36,7 +36,7 @@ def _beside_others(folder: Path, sizes: Sizes) -> Iterator[Measure]:
     build(alone, 1, TURNS)
     build(among, sizes.other_sessions, TURNS)
     for name, verb in SMALL.items():
-        sides = {"alone": partial(_best, verb, alone), "among": partial(_best, verb, among)}
+        sides = {"alone": partial(_best, verb, alone, sizes.tries), "among": partial(_best, verb, among, sizes.tries)}
         took = {side: 1000 * min(values) for side, values in interleaved(sides, sizes.rounds).items()}
         peer = ("one session", took["alone"], took["among"] / took["alone"], BESIDE_LIMIT)
         yield Measure("P10", f"{name}, {sizes.other_sessions:,} sessions", took["among"], "ms", *peer)
@@ -49,7 +49,7 @@ def _in_a_long_session(folder: Path, sizes: Sizes) -> Iterator[Measure]:
         index_texts(journal.log)
     loop = iteration_seconds()
     for name, verb in large(turns // 10, turns - turns // 20).items():
-        sides = {when: partial(_best, one, path) for when, one in verb.items()}
+        sides = {when: partial(_best, one, path, sizes.tries) for when, one in verb.items()}
         took = {when: min(values) for when, values in interleaved(sides, sizes.rounds).items()}
         early, late = took["early"], took["late"]
         what = f"{name}, {turns:,} turns"
@@ -72,8 +72,8 @@ def build(path: Path, sessions: int, turns: int) -> None:
                         session.save()
 
 
-def _best(verb: Callable[[Path], object], path: Path) -> float:
-    return min(cpu_seconds(partial(verb, path)) for _ in range(3))
+def _best(verb: Callable[[Path], object], path: Path, tries: int) -> float:
+    return min(cpu_seconds(partial(verb, path)) for _ in range(tries))
 
 
 def _asked(ask: Callable[..., object]) -> Callable[[Path], object]:
