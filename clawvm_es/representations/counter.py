@@ -19,6 +19,7 @@ import attrs
 
 from clawvm_es.errors import InvariantBroken, UsageError
 from clawvm_es.limits import COUNTER_MEMO, COUNTER_PIECE_CHARS
+from clawvm_es.representations.sayable import sayable
 
 if TYPE_CHECKING:
     from tiktoken import Encoding
@@ -33,7 +34,7 @@ class TokenCounter(Protocol):
         ...
 
     def count(self, text: str) -> int:
-        """Tokens of `text`, lone surrogates counted as U+FFFD; never raises."""
+        """Tokens of `text` as it is sayable (LAW-SAYABLE-1); never raises."""
         ...
 
 
@@ -157,7 +158,8 @@ class TiktokenCounter:
 
     def count(self, text: str) -> int:
         """Tokens of `text` as ordinary text: special tokens are not recognised in it."""
-        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        text = sayable(text)
+        key = hashlib.blake2b(text.encode(), digest_size=16).digest()
         known = self._memo.get(key)
         if known is not None:
             return known
@@ -179,7 +181,7 @@ class Lines4Counter:
 
     def count(self, text: str) -> int:
         """Sum over lines of ceil(bytes / 4)."""
-        *lines, last = text.encode("utf-8", "surrogatepass").split(b"\n")
+        *lines, last = sayable(text).encode().split(b"\n")
         return sum([(len(line) + 4) // 4 for line in lines]) + (len(last) + 3) // 4
 
 

@@ -8,15 +8,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clawvm_es.errors import InvariantBroken, UsageError
 from clawvm_es.limits import COUNTER_MEMO, COUNTER_PIECE_CHARS
-from clawvm_es.model.pages import Fidelity
+from clawvm_es.model.pages import Author, Fidelity, PageType
 from clawvm_es.representations import counter as counter_module
 from clawvm_es.representations.counter import COUNTERS, TiktokenCounter, counter, pieces
 from clawvm_es.representations.frame import Frame, framed
+from clawvm_es.representations.sayable import sayable
 from tests.representations.strategies import NASTY_PIECES, frames, nasty_texts
 
 ALL = pytest.mark.parametrize("name", COUNTERS)
@@ -75,7 +76,7 @@ def test_rank_file_is_checked(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @ALL
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(pages=st.lists(st.tuples(frames, st.sampled_from(Fidelity), nasty_texts), max_size=4))
 def test_counts_of_framed_texts_add(name: str, pages: list[tuple[Frame, Fidelity, str]]) -> None:
     """LAW-COUNT-1: the count of a concatenation of frames is the sum of their counts."""
@@ -83,8 +84,21 @@ def test_counts_of_framed_texts_add(name: str, pages: list[tuple[Frame, Fidelity
     assert counter(name).count("".join(texts)) == sum(counter(name).count(text) for text in texts)
 
 
+@ALL
+@settings(max_examples=40, deadline=None)
+@given(text=st.text(st.sampled_from("\ud800\udfff\ud83d\ude00 a\n\ue000") | st.characters()), frame=frames)
+@example(text="\ud800\udfff", frame=Frame("p1", PageType.EVIDENCE, Author.TOOL))
+def test_a_text_counts_as_it_can_be_said(name: str, text: str, frame: Frame) -> None:
+    """LAW-SAYABLE-1: plain and in a frame, surrogates count as the pairs and the U+FFFD that are sent for them."""
+    shown = framed(frame, Fidelity.FULL, text)
+    for each in (text, shown):
+        assert sayable(sayable(each)) == sayable(each)
+        assert sayable(each).encode().decode() == sayable(each)
+        assert counter(name).count(each) == counter(name).count(sayable(each))
+
+
 @EXACT
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     parts=st.lists(
         st.tuples(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clawvm_es.model.pages import Fidelity
@@ -110,9 +110,28 @@ def tokens_of(block: Block) -> int:
     return framing.text_tokens(block.text, COUNTER)
 
 
+PAIR = "\ud800\udfff"
+"""A character in two surrogates, as it comes from texts that were joined."""
+HALVES = (
+    Block("p1", Role.USER, FULL, PAIR),
+    Block("p2", Role.ASSISTANT, FULL, f"{PAIR[1]}{PAIR}", 1, run=1),
+    call("call_1", json.dumps({PAIR[0]: 1, "\ue000": 2}), 1, PAIR),
+    call("call_2", f'{{"a": "\\ud800{PAIR[1]}"}}', 1),
+    call("call_3", f'{{"{PAIR[0]}": 1, "\\ud801": 2}}', 1),
+    call("call_4", PAIR, 1),
+    result("p3", "call_1", PAIR),
+    result("p4", "call_2", f"{PAIR}{PAIR[0]}"),
+    result("p5", "call_2", PAIR),
+    result("p6", "call_3", PAIR[1]),
+    result("p7", "call_4", f"{PAIR[1]}{PAIR[0]}"),
+)
+"""Pairs and halves of pairs in every kind of block, and in arguments that are an object and none."""
+
+
 @pytest.mark.parametrize("shape", Shape)
 @settings(max_examples=50)
 @given(blocks=exchanges())
+@example(blocks=HALVES)
 def test_messages_count_as_their_blocks_and_keep_pairs(shape, blocks):
     """LAW-MSG-5, LAW-COUNT-2, LAW-MSG-1: each shape says every block once, as counted, and no pair is broken."""
     found = messages(blocks, shape, shape)

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias
 
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.messages.blocks import Shape, legal_name
+from clawvm_es.representations.sayable import sayable, sayable_json
 
 BLOCK_TOKENS: Final = 4
 """Tokens of a part beside its text: role, delimiters."""
@@ -158,9 +159,10 @@ RAW: Final = "arguments"
 
 
 def wrapped(arguments: str) -> dict[str, Any]:
-    """The arguments of a call as an object."""
-    found = arguments_of(arguments)
-    return {RAW: arguments} if found is None else found
+    """The arguments of a call as an object, sayable as they are sent."""
+    text = sayable(arguments)
+    found = arguments_of(text)
+    return {RAW: text} if found is None else sayable_json(found)
 
 
 def unwrapped(arguments: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from clawvm_es.representations.messages.blocks import Block, Kind, Role, Shape, legal_name
 from clawvm_es.representations.messages.framing import canonical, wrapped
+from clawvm_es.representations.sayable import sayable, sayable_json
 
 Message: TypeAlias = dict[str, Any]
 CACHED: Final = {"type": "ephemeral"}
@@ -59,13 +60,6 @@ def pieces(found: Iterable[Message]) -> list[bytes]:
 
 def _bytes(value: Any) -> bytes:
     return canonical(value).encode()
-
-
-def sayable(text: str) -> str:
-    """The text as UTF-8 can say it: a lone surrogate becomes U+FFFD."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 # ----------------------------------------------------------------------------------------- Anthropic
@@ -126,7 +120,7 @@ def _results(blocks: Sequence[Block], places: Sequence[int], natives: bool) -> I
 def _anthropic_item(block: Block) -> Message:
     if block.kind is Kind.CALL:
         name = legal_name(block.name)
-        return {"type": "tool_use", "id": block.call_id, "name": name, "input": _sayable(wrapped(block.text))}
+        return {"type": "tool_use", "id": block.call_id, "name": name, "input": wrapped(block.text)}
     return {"type": "text", "text": sayable(block.text)}
 
 
@@ -143,17 +137,6 @@ def _anthropic_result(parts: Sequence[Block], natives: bool) -> Message:
     if first.is_error:
         found["is_error"] = True
     return found
-
-
-def _sayable(value: Any) -> Any:
-    """JSON with every text `sayable`."""
-    if isinstance(value, str):
-        return sayable(value)
-    if isinstance(value, list):
-        return [_sayable(each) for each in value]
-    if isinstance(value, dict):
-        return {sayable(name): _sayable(each) for name, each in value.items()}
-    return value
 
 
 # -------------------------------------------------------------------------------------------- OpenAI
@@ -270,7 +253,7 @@ def _parsed(native: str | None) -> Any:
     if native is None:
         return None
     try:
-        return _sayable(json.loads(native))
+        return sayable_json(json.loads(native))
     except (ValueError, RecursionError):
         return None
 
