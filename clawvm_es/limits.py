@@ -114,6 +114,8 @@ TEXTS_AT_HAND: Final = 64
 TEXT_AT_HAND_CHARS: Final = 16_384
 """A longer text is read back when it is rendered."""
 
+STEPS_AT_HAND_BYTES: Final = 1 << 22
+"""Bytes of a recorded file whose steps are in memory at a time; those of a longer file of lines are spooled."""
 IMPORT_BATCH: Final = 256
 """Commands that an import commits in one transaction."""
 VALUE_BYTES_MAX: Final = 1 << 20

@@ -2,10 +2,12 @@
 
     python tools/sessions.py --traces FOLDER --count 500 -o many         500 files of 20 to 120 kB
     python tools/sessions.py --traces FOLDER --grow 50,500,5000          import, verify, ask: time and memory
+    python tools/sessions.py --traces FILE --long 40 -o long             one session of 40 MB
 
 Sessions are Claude Code's (`*.jsonl`). Each word `the` becomes one of the session's own, so that texts of different
 sessions are not stored once. The same seed makes the same bytes. `--grow` runs each verb as a program of its own and
-prints seconds, seconds a session, CPU and the largest memory, and by which factor each grew.
+prints seconds, seconds a session, CPU and the largest memory, and by which factor each grew. A long session is one of
+Claude Code's or pi's that goes on with its own rows, each time under ids and with words of their own.
 """
 
 from __future__ import annotations
@@ -13,17 +15,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 KB_LEAST, KB_MOST = 20, 120
+_IDS = re.compile(
+    rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b(?:msg|toolu|call|req|fc)_\w{16,}"
+    rb'|"(?:id|parentId|firstKeptEntryId)": ?"[0-9a-f]{8}(?=")'
+)
+"""Ids of rows, answers and calls, by their last characters."""
+_DAY = re.compile(rb'(?<="timestamp":")\d{4}-\d\d-\d\d|(?<="timestamp": ")\d{4}-\d\d-\d\d')
+_ROOT = re.compile(rb'"(parentUuid|parentId)":( ?)null')
 
 
 class Cost(NamedTuple):
@@ -63,6 +74,38 @@ def _cut(lines: Sequence[bytes], size: int) -> Iterator[bytes]:
         if len(line) <= size:
             size -= len(line)
             yield line
+
+
+def long(trace: Path, size: int) -> Iterator[bytes]:
+    """The lines of one session of at least so many bytes: those of a recorded one, again and again.
+
+    The first row of each round hangs on the last row of the round before.
+    """
+    lines = trace.read_bytes().splitlines(keepends=True)
+    first = [json.loads(line) for line in lines[:20]]
+    kept = {str(row["sessionId"]).encode() for row in first if "sessionId" in row}
+    lines, rounds, leaf = [line for line in lines if line.strip()], 0, b""
+    while size > 0:
+        head = leaf
+        for line in lines:
+            if rounds and b'"type": "session"' in line[:20]:
+                continue
+            made = _renamed(line, kept, rounds) if rounds else line
+            if head and _ROOT.search(made):
+                made, head = _ROOT.sub(rb'"\1":\2"%s"' % head, made, count=1), b""
+            own = json.loads(made)
+            leaf = str(own.get("uuid") or own.get("id") or leaf.decode()).encode()
+            size -= len(made)
+            yield made
+        rounds += 1
+
+
+def _renamed(line: bytes, kept: Set[bytes], rounds: int) -> bytes:
+    """A line of a later round, days later, under ids and with words of its own."""
+    mark = b"%04x" % rounds
+    line = _IDS.sub(lambda found: found[0] if found[0] in kept else found[0][:-4] + mark, line)
+    line = _DAY.sub(lambda found: str(date.fromisoformat(found[0].decode()) + timedelta(rounds)).encode(), line)
+    return line.replace(b" the ", b" the%d " % rounds)
 
 
 def write(traces: Path, count: int, seed: int, folder: Path) -> int:
@@ -128,11 +171,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--traces", type=Path, required=True, metavar="FOLDER", help="recorded sessions to make them of"
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the files")
+    parser.add_argument("-o", "--output", type=Path, metavar="PLACE", help="folder for the files")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--count", type=int, metavar="N", help="write N sessions")
+    which.add_argument("--long", type=int, metavar="MB", help="write one session of so many MB, out of the one named")
     which.add_argument("--grow", metavar="N,N,…", help="import, verify and ask so many, and more")
     options = parser.parse_args(arguments)
+    if options.long is not None:
+        if options.output is None or not options.traces.is_file():
+            parser.error("--long needs one recorded session (--traces FILE) and a file to write (-o)")
+        with options.output.open("wb") as out:
+            out.writelines(long(options.traces, options.long * 1_000_000))
+        return 0
     with tempfile.TemporaryDirectory(prefix="clawvm-sessions-") as temporary:
         folder = options.output or Path(temporary)
         if options.count is not None:

@@ -17,6 +17,8 @@ from clawvm_es.importers.formats import FORMATS, TABLE
 from clawvm_es.importers.packed import unpacked
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import utf8
+from clawvm_es.importers.rows import reader_of
+from clawvm_es.importers.streaming import lines_of, opened_lines, read_all
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
 
@@ -51,7 +53,7 @@ def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     is not one of `FORMATS`.
     """
     _known(format)
-    return tuple(_own(Path(path), each) for each in _read(load(Path(path)), str(path), format))
+    return tuple(_own(Path(path), each) for each in _read_file(Path(path), format))
 
 
 def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
@@ -74,9 +76,25 @@ def follow(
     return following.follow(journal, path, settings, format=format, final=final)
 
 
+def _read_file(path: Path, format: str | None) -> tuple[Recording, ...]:
+    """The recordings of a file: of a long one of lines read line by line, else of its bytes."""
+    file = opened_lines(path)
+    if file is not None:
+        with file:
+            reader = reader_of(file, str(path), format)
+            recordings = () if reader is None else read_all(reader, lines_of(file), str(path))
+        if recordings and all(recording.session_id for recording in recordings):
+            return _checked(recordings, str(path), format)
+    return _read(load(path), str(path), format)
+
+
 def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
     data = utf8(data)
-    recordings = TABLE[format or detect_bytes(data, name)].parse(data, name)
+    return _checked(TABLE[format or detect_bytes(data, name)].parse(data, name), name, format)
+
+
+def _checked(recordings: tuple[Recording, ...], name: str, format: str | None) -> tuple[Recording, ...]:
+    """The recordings of a file, which hold something. Raises `UnreadableInput`."""
     if not any(recording.steps for recording in recordings):
         unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)
         if unknown:
@@ -92,7 +110,7 @@ def _own(path: Path, recording: Recording) -> Recording:
     file = own_file(path, recording.session_id) if recording.partial else None
     if file is None:
         return recording
-    whole = _read(load(file), str(file), None)
+    whole = _read_file(file, None)
     return next((each for each in whole if each.session_id == recording.session_id), recording)
 
 

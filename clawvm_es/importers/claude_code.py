@@ -7,6 +7,7 @@ other ids. A session that begins with the rows of another one continues it: it h
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,8 +17,9 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.claude_session import NO_STATE, Run
 from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
-from clawvm_es.importers.recording import Recording, Skip
-from clawvm_es.importers.records import Record, read_lines
+from clawvm_es.importers.recording import Recording, Skip, Skips
+from clawvm_es.importers.records import Record
+from clawvm_es.importers.streaming import lines_of, read_all
 from clawvm_es.observe.fields import Fields
 
 NAME: Final = "claude_code"
@@ -110,10 +112,10 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
 
     Raises `UnreadableInput` where no row says whose it is and none says anything: such a file is the head of one.
     """
-    records, skipped = read_lines(data)
-    file = _File()
-    for record in records:
-        _record(file, record)
+    return read_all(READER, lines_of(io.BytesIO(data)), name)
+
+
+def _end(file: _File, name: str, skipped: Skips) -> tuple[Recording, ...]:
     sessions = file.all()
     sessions[0].main.into.skipped.update(skipped)
     if not (sessions[0].session_id or sessions[0].content or sessions[0].agents):
@@ -187,6 +189,5 @@ def _is_claude_code(record: Fields) -> bool:
     return "uuid" in record and "message" in record
 
 
-FORMAT: Final = Format(
-    NAME, parse, tools="claude_code", is_record=_is_claude_code, reader=Reader(_File, _record, _parts)
-)
+READER: Final = Reader(_File, _record, _parts, _end)
+FORMAT: Final = Format(NAME, parse, tools="claude_code", is_record=_is_claude_code, reader=READER)

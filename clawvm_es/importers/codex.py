@@ -15,6 +15,7 @@ Codex writes its environment, rules and skills into user messages; these are har
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final
@@ -36,8 +37,9 @@ from clawvm_es.importers.codex_text import content, is_injected, output, said_ke
 from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
-from clawvm_es.importers.recording import Recording, Skip
-from clawvm_es.importers.records import Record, read_lines
+from clawvm_es.importers.recording import Recording, Skip, Skips
+from clawvm_es.importers.records import Record
+from clawvm_es.importers.streaming import lines_of, read_all
 from clawvm_es.observe.fields import Fields, arguments_of
 from clawvm_es.observe.signatures import canonical
 from clawvm_es.observe.steps import Lines, SystemMessage, Usage, UserMessage
@@ -86,18 +88,19 @@ class _Rollout:
     """The sessions of one file: one, unless files were put together."""
 
     files: list[File] = attrs.field(factory=lambda: [File()])
+    unnamed: str = ""  # what a session is called whose rows tell no id, by the first of them
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     """The sessions of a file."""
-    records, skipped = read_lines(data)
-    rollout = _Rollout()
+    return read_all(READER, lines_of(io.BytesIO(data)), name)
+
+
+def _end(rollout: _Rollout, name: str, skipped: Skips) -> tuple[Recording, ...]:
     rollout.files[0].into.skipped.update(skipped)
-    for record in records:
-        _record(rollout, record)
     for file in rollout.files:
         _unclaimed(file)
-    unnamed = content_id("codex", [record.data.raw for record in records[:1]])
+    unnamed = rollout.unnamed or content_id("codex", [])
     return tuple(
         part.into.recording(part.session_id or unnamed, NAME, name, part.linked_to, part.resumed_from)
         for part in _sessions(rollout)
@@ -111,6 +114,7 @@ def _sessions(rollout: _Rollout) -> Sequence[Part]:
 
 
 def _record(rollout: _Rollout, record: Record) -> None:
+    rollout.unnamed = rollout.unnamed or content_id("codex", [record.data.raw])
     if _is_another(rollout.files[-1], record.data):
         rollout.files.append(File())
     file = rollout.files[-1]
@@ -354,4 +358,5 @@ def _is_codex(record: Fields) -> bool:
     return record.text("type") in _TYPES and isinstance(record.raw.get("payload"), dict)
 
 
-FORMAT: Final = Format(NAME, parse, tools="codex", is_record=_is_codex, reader=Reader(_Rollout, _record, _sessions))
+READER: Final = Reader(_Rollout, _record, _sessions, _end)
+FORMAT: Final = Format(NAME, parse, tools="codex", is_record=_is_codex, reader=READER)

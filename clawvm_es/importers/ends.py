@@ -14,7 +14,8 @@ from clawvm_es.importers.format import Reader
 from clawvm_es.importers.given import Differs
 from clawvm_es.importers.growing import digest_upto, lines, open_text
 from clawvm_es.importers.recording import RecordedStep, Skips
-from clawvm_es.importers.rows import format_of, read_one
+from clawvm_es.importers.rows import format_of
+from clawvm_es.importers.streaming import read_one
 from clawvm_es.observe.steps import ModelMessage
 
 Ended = tuple[str, int]

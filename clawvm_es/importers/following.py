@@ -37,7 +37,8 @@ from clawvm_es.importers.importing import SUFFIXES
 from clawvm_es.importers.kept import Kept, Place
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
 from clawvm_es.importers.replay import Replayed, ReplaySettings, names_of, target
-from clawvm_es.importers.rows import format_of, read_one
+from clawvm_es.importers.rows import format_of
+from clawvm_es.importers.streaming import read_one
 from clawvm_es.observe.steps import ModelMessage, ToolResult
 
 OPEN_FILES: Final = 4

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from clawvm_es.importers.recording import Recording
+from clawvm_es.importers.recording import Recording, Skips
 from clawvm_es.importers.records import Record
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.observe.fields import Fields
@@ -40,12 +40,15 @@ class Part:
 class Reader:
     """Reads a file of lines one record at a time: the state of a file, what a record does to it, its sessions.
 
-    A state is made of plain values and attrs classes, so that it can be kept.
+    A state is made of plain values and attrs classes, so that it can be kept. `end` gives the recordings of a file
+    that was read to its end, from the state, the file's name and what was skipped between its records; one without an
+    id is named by the content of the whole file. A reader without `end` keeps what it read.
     """
 
     begin: Callable[[], Any]
     read: Callable[[Any, Record], None]
     parts: Callable[[Any], Sequence[Part]]
+    end: Callable[[Any, str, Skips], tuple[Recording, ...]] | None = None
 
 
 class Growth(Enum):

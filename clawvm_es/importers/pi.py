@@ -7,6 +7,7 @@ cut file are the first steps of the whole file, also where a later entry abandon
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -18,8 +19,9 @@ from clawvm_es.importers import images
 from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
-from clawvm_es.importers.recording import Recording, Skip
+from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import Record, read_lines
+from clawvm_es.importers.streaming import lines_of, read_all
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus
 from clawvm_es.observe.fields import Fields
@@ -90,13 +92,16 @@ class _File:
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     """The session of a file."""
-    records, skipped = read_lines(data)
-    file = _File()
+    (recording,) = read_all(READER, lines_of(io.BytesIO(data)), name)
+    if not recording.session_id:
+        whole = [record.data.raw for record in read_lines(data)[0]]
+        recording = attrs.evolve(recording, session_id=content_id("pi", whole))
+    return (recording,)
+
+
+def _end(file: _File, name: str, skipped: Skips) -> tuple[Recording, ...]:
     file.into.skipped.update(skipped)
-    for record in records:
-        _record(file, record)
-    session_id = file.session_id or content_id("pi", [record.data.raw for record in records])
-    return (file.into.recording(session_id, NAME, name, resumed_from=file.resumed_from),)
+    return (file.into.recording(file.session_id, NAME, name, resumed_from=file.resumed_from),)
 
 
 def _named(parent: str) -> str | None:
@@ -264,4 +269,5 @@ def _is_pi(record: Fields) -> bool:
     return record.text("type") == "message" and "role" in record.fields("message")
 
 
-FORMAT: Final = Format(NAME, parse, tools="pi", is_record=_is_pi, reader=Reader(_File, _record, _sessions))
+READER: Final = Reader(_File, _record, _sessions, _end)
+FORMAT: Final = Format(NAME, parse, tools="pi", is_record=_is_pi, reader=READER)

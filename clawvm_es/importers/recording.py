@@ -6,7 +6,7 @@ Only facts of the recording stand here; which pages, needs and events follow fro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -137,7 +137,7 @@ class Recording:
 
     session_id: str
     format: str
-    steps: tuple[RecordedStep, ...]
+    steps: Sequence[RecordedStep]
     began_us: int = 0
     skipped: Mapping[str, int] = attrs.field(factory=dict, converter=_sorted)
     linked_to: str | None = None

@@ -1,4 +1,4 @@
-"""Formats of files that are followed, told by their first rows; and rows, given to a reader one after another."""
+"""Formats of files of lines, told by their first rows."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.detect import LOOKED_AT, detect_bytes, detect_lines
 from clawvm_es.importers.format import Reader
 from clawvm_es.importers.formats import TABLE
-from clawvm_es.importers.growing import Line
-from clawvm_es.importers.recording import Skips
-from clawvm_es.importers.records import read_line, utf8
+from clawvm_es.importers.records import utf8
 from clawvm_es.observe.fields import parse_json
 
 
@@ -40,6 +38,15 @@ def format_of(
     return found, TABLE[found].reader if _is_row(data.splitlines(), found) else None
 
 
+def reader_of(file: BinaryIO, path: str, named: str | None) -> Reader | None:
+    """The reader of a file that its first lines tell to be one of rows, if it need not keep what it read."""
+    head = [file.readline() for _ in range(LOOKED_AT)]
+    data = b"".join(head)
+    format_ = named or (None if any(row.is_file(data) for row in TABLE.values()) else detect_lines(data, path))
+    reader = TABLE[format_].reader if format_ and _is_row(head, format_) else None
+    return reader if reader is not None and reader.end is not None else None
+
+
 def _is_row(head: list[bytes], format_: str) -> bool:
     """Tell whether the first line of a file of a format is a row, not a whole session or the beginning of one."""
     first = next((line for line in head if line.strip()), b"")
@@ -53,9 +60,3 @@ def _value(data: bytes) -> object:
         return parse_json(data.decode("utf-8", "surrogatepass").strip())
     except ValueError:
         return None
-
-
-def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:
-    """Let a reader read a line."""
-    for record in read_line(line.raw, line.number, skips, last=not line.whole):
-        reader.read(state, record)

@@ -13,6 +13,7 @@ import attrs
 from clawvm_es.importers.merging import Blocks, Use, merge_texts, merge_uses, most
 from clawvm_es.importers.pairing import Calls
 from clawvm_es.importers.recording import Recording, Skip, Skips
+from clawvm_es.importers.spool import Piece, Spool, Spooled
 from clawvm_es.model.facts import Finish, ReturnStatus
 from clawvm_es.observe.steps import Image, Lines, ModelMessage, Step, ToolResult, ToolUse, Usage
 
@@ -62,6 +63,7 @@ class Transcript:
     folder: str | None = None
     line: int = 0  # of the record that is being read
     calls: Calls = attrs.field(factory=Calls)
+    spooled: tuple[Piece, ...] = ()  # steps before those that are here
     _turn: _Turn | None = None
     _said: dict[str, Blocks] = attrs.field(factory=dict)  # answers that are steps already, by their keys
 
@@ -190,6 +192,11 @@ class Transcript:
         taken, self.steps = self.steps, []
         return taken
 
+    def put_by(self, spool: Spool) -> None:
+        """Move the steps so far to a spool."""
+        if self.steps:
+            self.spooled = (*self.spooled, spool.put(self.take()))
+
     def recording(
         self,
         session_id: str,
@@ -206,7 +213,7 @@ class Transcript:
         return Recording(
             session_id,
             format_,
-            tuple(self.steps),
+            Spooled(self.spooled, tuple(self.steps)) if self.spooled else tuple(self.steps),
             self.began_us or 0,
             self.skipped.counts,
             linked_to,

@@ -33,7 +33,7 @@ from clawvm_es.importers.growing import lines
 from clawvm_es.importers.kept import Place, _Loader
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
 from clawvm_es.importers.replay import ReplaySettings, replay, target
-from clawvm_es.importers.rows import read_one
+from clawvm_es.importers.streaming import read_one
 from clawvm_es.observe.steps import ModelMessage
 from tests.importers.bases import LINES
 

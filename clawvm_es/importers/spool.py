@@ -1,0 +1,82 @@
+"""Steps of a long recording, in a file that only this process has, so that memory does not grow with the recording.
+
+LAW-SPOOL-1: spooled steps are the same, in the same order, each time that they are read.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, overload
+
+import attrs
+
+if TYPE_CHECKING:
+    from clawvm_es.observe.steps import Step
+
+
+@attrs.define
+class Spool:
+    """A temporary file without a name, which its owner alone can read and which ends with the process."""
+
+    _file: IO[bytes] | None = None
+    _end: int = 0
+
+    def put(self, steps: Sequence[Step]) -> Piece:
+        """Write steps to the end of the file."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="clawvm-")  # noqa: SIM115  pieces of it are read later
+        data = pickle.dumps(list(steps), protocol=5)
+        self._file.seek(self._end)
+        self._file.write(data)
+        piece = Piece(self, self._end, len(data), len(steps))
+        self._end += len(data)
+        return piece
+
+    def get(self, piece: Piece) -> list[Step]:
+        """Read the steps of a piece."""
+        assert self._file is not None
+        self._file.seek(piece.begin)
+        steps: list[Step] = pickle.loads(self._file.read(piece.size))  # what `put` wrote, nobody else can
+        return steps
+
+
+@attrs.frozen
+class Piece:
+    """Steps that follow each other: their place in a spool, and how many they are."""
+
+    spool: Spool = attrs.field(repr=False)
+    begin: int
+    size: int
+    count: int
+
+
+@attrs.frozen
+class Spooled(Sequence["Step"]):
+    """The steps of a recording: pieces of a spool, then those that are in memory. One piece is read at a time."""
+
+    pieces: tuple[Piece, ...]
+    rest: tuple[Step, ...]
+
+    def __len__(self) -> int:
+        return sum(piece.count for piece in self.pieces) + len(self.rest)
+
+    def __iter__(self) -> Iterator[Step]:
+        for piece in self.pieces:
+            yield from piece.spool.get(piece)
+        yield from self.rest
+
+    @overload
+    def __getitem__(self, index: int) -> Step: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Step]: ...
+    def __getitem__(self, index: int | slice) -> Step | Sequence[Step]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        place = range(len(self))[index]
+        for piece in self.pieces:
+            if place < piece.count:
+                return piece.spool.get(piece)[place]
+            place -= piece.count
+        return self.rest[place]

@@ -1,0 +1,68 @@
+"""Files of lines, read one line at a time: neither their bytes nor their steps are in memory as a whole.
+
+LAW-STREAM-1: a file that is read so gives the recordings that its bytes give.
+
+A format whose file is one JSON document is read whole: a document says nothing before its end.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from clawvm_es import limits
+from clawvm_es.importers.format import Reader
+from clawvm_es.importers.growing import Line
+from clawvm_es.importers.recording import Recording, Skips
+from clawvm_es.importers.records import BOM, read_line
+from clawvm_es.importers.spool import Spool
+from clawvm_es.storage import read_bytes
+
+_PEEKED: Final = 64
+"""Bytes at the beginning of a file that tell whether it may be one of lines."""
+
+
+def opened_lines(path: Path) -> BinaryIO | None:
+    """A file that is so long that it is read line by line, if it begins as a file of JSON lines does."""
+    try:
+        if os.stat(path).st_size < limits.STEPS_AT_HAND_BYTES:
+            return None
+        if not read_bytes(str(path), _PEEKED).removeprefix(BOM).lstrip().startswith(b"{"):
+            return None
+        return open(path, "rb")
+    except OSError:  # told by whoever reads it whole
+        return None
+
+
+def lines_of(file: BinaryIO) -> Iterator[Line]:
+    """The lines of a file as it is now: what is appended meanwhile is left for another time."""
+    file.seek(0, io.SEEK_END)
+    left, number, end = file.tell(), 0, 0
+    file.seek(0)
+    while left > 0 and (given := file.readline(left)):
+        number, end, left = number + 1, end + len(given), left - len(given)
+        raw = given.removesuffix(b"\n")
+        yield Line(number, raw.removeprefix(BOM) if number == 1 else raw, end, given.endswith(b"\n"))
+
+
+def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:
+    """Let a reader read a line."""
+    for record in read_line(line.raw, line.number, skips, last=not line.whole):
+        reader.read(state, record)
+
+
+def read_all(reader: Reader, lines: Iterable[Line], name: str) -> tuple[Recording, ...]:
+    """The recordings of a file of lines; of a long one the steps are spooled. Raises what its `end` raises."""
+    assert reader.end is not None
+    state, skips, spool, held = reader.begin(), Skips(), Spool(), 0
+    for line in lines:
+        read_one(reader, state, line, skips)
+        held += len(line.raw)
+        if held >= limits.STEPS_AT_HAND_BYTES:
+            held = 0
+            for part in reader.parts(state):
+                part.into.put_by(spool)
+    return reader.end(state, name, skips)
