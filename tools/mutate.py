@@ -20,7 +20,7 @@ from mutate.run import Kept, Result, chosen, named, run, sources
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("core", "journal", "storage", "engine", "observe", "importers")
 TESTS = (
-    *("acceptance", "cli", "contract", "core", "engine", "fleet", "golden", "history", "importers", "journal"),
+    *("cli", "contract", "core", "engine", "fleet", "golden", "history", "importers", "journal"),
     *("observe", "plugin", "projections", "representations", "storage", "testing", "views"),
 )
 
@@ -60,9 +60,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__,
         epilog=f"operators (what they leave out, `mutate/operators.py` says):\n{operators}\n\n"
-        "A mutant is run against the tests that run its line, fastest first, until one fails. One that takes\n"
-        "many times as long as the tests do otherwise counts as killed. Mutants that change nothing that can be\n"
-        "seen count as survivors; the reader judges them. The working tree is copied, never changed.\n"
+        "A mutant is run against the tests that run its line, near and fast ones first, until one fails. One that\n"
+        "takes many times as long as the tests do otherwise counts as killed. Mutants that change nothing that can\n"
+        "be seen count as survivors; the reader judges them. The working tree is copied, never changed.\n"
         "What was run once is kept under --state and not run again while the tree stays as it is.",
     )
     parser.add_argument("--seed", type=int, default=1, help="chooses the mutants (default 1)")
@@ -82,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=120.0,
         metavar="S",
-        help="of the tests that run a mutant's line take the fastest, as many as take S seconds (default 120)",
+        help="of the tests that run a mutant's line take the fastest, as many as take S seconds: of those of its "
+        "folder, of files that import its module and golden ones, and of the others (default 120)",
     )
     parser.add_argument("--list", action="store_true", help="print the chosen mutants and run none")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
