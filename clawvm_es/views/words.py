@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from clawvm_es.core.tracing import Account, Candidate, Kept, Outcome, Stop
-from clawvm_es.model.facts import ChangeReason
+from clawvm_es.model.facts import ChangeReason, EpochTrigger
 from clawvm_es.model.pages import LADDER, Fidelity, OriginKind
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ _BY: Final[Mapping[ChangeReason | Kept, str]] = {
     Kept.GROUP: "its group",
 }
 """Reasons for a page's level."""
+_EPOCHS: Final[Mapping[EpochTrigger, str]] = {
+    EpochTrigger.FORCED: "a boundary or a change of settings",
+    EpochTrigger.HIGH: "the prompt had reached its high mark",
+    EpochTrigger.COLD: "the provider's cache had gone cold",
+    EpochTrigger.RENT: "stale copies cost more than a new cache",
+}
+"""Reasons for a new epoch, in which pages are chosen anew."""
 
 
 def command(verb: str, *words: object) -> str:
@@ -44,7 +51,7 @@ def stopped(candidate: Candidate, account: Account) -> str:
     level = next_level(candidate)
     wanted, rest = candidate.wanted, candidate.rest
     group = f" ({candidate.entry} of them for its group)" if candidate.entry else ""
-    step = f"next step ({level}) takes {wanted}{group}" if level else f"takes {wanted}{group}"
+    step = f"its next step ({level}) takes {wanted}{group}" if level else f"takes {wanted}{group}"
     match candidate.stop:
         case Stop.TOP:
             return "nothing above"
@@ -54,7 +61,7 @@ def stopped(candidate: Candidate, account: Account) -> str:
         case Stop.MISFIT:
             return f"did not fit: {step}, rest was {rest}"
         case Stop.NOT_REACHED:
-            return f"not reached: {step}; the pass ended after {account.refusals} refusals"
+            return f"not reached: {step}; the choice had ended, after {account.refusals} pages that did not fit"
         case _:
             return _PLAIN[candidate.stop]
 
@@ -146,7 +153,7 @@ def verdict(found: Why) -> str:
     page = found.page
     where = "was absent from" if page.after is Fidelity.ABSENT else f"stood {page.after} in"
     reason = standing(page, found.account) if found.since is None else since(found.since, page)
-    began = f"epoch {found.epoch} began ({found.trigger}): " if found.trigger is not None else ""
+    began = f"epoch {found.epoch} began ({_EPOCHS[found.trigger]}): " if found.trigger is not None else ""
     return f"{page.page_id} {where} the prompt of turn {found.turn}: {began}{reason}"
 
 

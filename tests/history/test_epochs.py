@@ -250,5 +250,5 @@ def test_why_at_an_epoch_names_its_trigger(journal):
         pass
     found = why(journal.log, "s", "p1", 1)
     assert (found.epoch, found.trigger, found.since) == (1, EpochTrigger.FORCED, None)
-    assert "epoch 1 began (forced): " in verdict(found)
+    assert "epoch 1 began (a boundary or a change of settings): " in verdict(found)
     assert found.account.arrivals > 0

@@ -14,7 +14,7 @@ import {NOWHERE, ROWS, address, parse} from './route.js';
 import {Sessions} from './sessions.js';
 import {Refused, asks} from './source.js';
 import {Strata} from './strata.js';
-import {onTheme} from './theme.js';
+import {onTheme, scheme} from './theme.js';
 import {Timeline} from './timeline.js';
 import {pagesTwin, promptTwin, spoken} from './twin.js';
 import {LEVELS, counted, num, short, signed} from './words.js';
@@ -24,6 +24,13 @@ const PANES = [
   ['prompt', 'Prompt', null], ['why', 'Why', whyPane], ['changes', 'Changes', changesPane], ['page', 'Page', pagePane], ['events', 'Events', eventsPane],
   ['losses', 'Losses', lossesPane], ['whatif', 'What if', whatifPane], ['store', 'Store', storePane], ['search', 'Search', searchPane], ['bisect', 'Bisect', bisectPane], ['proof', 'Proof', proofPane],
 ];
+
+const PROVEN = {
+  '✓ bytes = commitment': 'the text below is, byte for byte, what the log committed to when this prompt was made',
+  '✗ bytes differ': 'the text below is not what the log committed to when this prompt was made',
+  'no commitment': 'nothing was committed to for this prompt, so its bytes cannot be checked',
+  'erased in part': 'a text of this prompt was erased, so its bytes cannot be checked',
+};
 
 const FAILED = {
   JournalDamaged: 'The journal is damaged',
@@ -159,6 +166,7 @@ export class App {
     if (!(error instanceof Refused)) console.error(error);
     this.appear('list');
     $('where').replaceChildren();
+    $('find').placeholder = 'search titles  /';
     $('list').replaceChildren(h('div', {class: 'empty'}, h('h2', {}, FAILED[error.kind] ?? 'That is not here'), badNews(error), h('p', {}, h('button', {type: 'button', onclick: () => this.go({...NOWHERE}, true)}, 'all sessions'))));
   }
 
@@ -202,8 +210,9 @@ export class App {
     this.drawn = now;
     const [title, note] = chrome.caption(timeline), tallest = Math.max(timeline.tallest, this.comparison?.tallest ?? 0);
     $('strata-title').textContent = title;
-    $('strata-note').textContent = `${note}; top to bottom is start to end, ${short(tallest)} tokens high`;
-    $('pages-note').textContent = place.rows === 'lanes' ? 'each bar is one page from its first turn on; brighter: more of its text; dark: written, not in the prompt' : `rows by ${{born: 'birth', path: 'source path', tokens: 'tokens', missed: 'most missed'}[place.rows]}`;
+    this.note('strata', `${note}; top to bottom is start to end, ${num(tallest)} tokens high`);
+    const [much, none] = scheme() === 'light' ? ['darker', 'pale'] : ['brighter', 'dark'];
+    this.note('pages', place.rows === 'lanes' ? `each bar is one page from its first turn on; ${much}: more of its text; ${none}: written, not in the prompt` : `rows by ${{born: 'birth', path: 'source path', tokens: 'tokens', missed: 'most missed'}[place.rows]}`);
     $('types').replaceChildren(...chrome.types(timeline));
     $('levels').replaceChildren(...chrome.levels());
     $('second').hidden = !this.comparison;
@@ -223,6 +232,11 @@ export class App {
     this.strata.mark(place.turn, chosen, this.hovered);
     this.pages.mark(place.turn, chosen, this.hovered);
     if (this.comparison) this.other.mark(place.turn, chosen, this.hovered);
+  }
+
+  /** The line beside a picture's name; where it is cut, the pointer tells all of it. */
+  note(picture, words) {
+    Object.assign($(`${picture}-note`), {textContent: words, title: words});
   }
 
   /** The cursor in the pictures, and in the words of the slider. */
@@ -319,7 +333,7 @@ export class App {
     const none = spans.some(({erased}) => erased) ? 'erased in part' : 'no commitment';
     const [kind, words] = matches === true ? ['good', '✓ bytes = commitment'] : matches === false ? ['bad', '✗ bytes differ'] : ['', none];
     $('badge').className = kind;
-    $('badge').textContent = words;
+    Object.assign($('badge'), {textContent: words, title: PROVEN[words] ?? ''});
   }
 
   async pane(step) {

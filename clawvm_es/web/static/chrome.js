@@ -5,19 +5,23 @@ import {KEYS} from './keys.js';
 import {paint} from './theme.js';
 import {LEVELS, num, short} from './words.js';
 
-const figure = (value, word, kind) =>
-  value == null ? null : h('div', {class: kind ?? ''}, h('b', {}, typeof value === 'number' ? short(value) : value), word);
+/** A figure with its word (or its words for one and for many); the pointer tells it exactly, and what it counts. */
+const figure = (value, word, says, kind) =>
+  value == null ? null : h('div', {class: kind ?? '', title: `${typeof value === 'number' ? num(value) : value}: ${says}`}, h('b', {}, typeof value === 'number' ? short(value) : value), Array.isArray(word) ? word[value === 1 ? 0 : 1] : word);
 
 /** Figures of a session row of `/api/sessions`; those that it does not have are left out. */
 export function figures(row, timeline) {
   const faults = Object.values(row.faults ?? {}).reduce((sum, n) => sum + n, 0), pages = Object.values(row.pages ?? {}).reduce((sum, n) => sum + n, 0);
   const recorded = timeline.mode === 'recorded';
   return [
-    figure(timeline.turns, 'turns'), figure(pages, 'pages'), row.budget ? figure(row.budget, 'token budget') : figure(row.largest_tokens, 'tokens, the largest prompt'),
-    figure(row.needs, 'needs'), figure(row.hits, 'in the prompt'), figure(row.misses, recorded ? 'dropped and needed' : 'missed', row.misses ? 'miss' : ''),
-    faults || !recorded ? figure(faults, recorded ? 'of them read again' : 'faults', faults ? 'fault' : '') : null, figure(row.compactions, 'compactions'),
-    figure(row.uncached_tokens, 'uncached tokens'), row.usage?.input_tokens ? figure(row.usage.input_tokens, 'input tokens, as recorded') : null,
-    figure(row.policy, 'policy'),
+    figure(timeline.turns, ['turn', 'turns'], 'calls of the model'), figure(pages, ['page', 'pages'], 'pieces of text that a prompt is made of'),
+    row.budget ? figure(row.budget, 'token budget', 'the most tokens of a prompt') : figure(row.largest_tokens, 'tokens, the largest prompt', 'there was no budget'),
+    figure(row.needs, ['need', 'needs'], 'times that the agent came back to an older page'), figure(row.hits, 'in the prompt', 'needs whose page was in the prompt'),
+    figure(row.misses, recorded ? 'dropped and needed' : 'missed', 'needs whose page was not in the prompt', row.misses ? 'miss' : ''),
+    figure(faults, ['fault', 'faults'], 'times that work was done again, or rules were missing', faults ? 'fault' : ''),
+    figure(row.compactions, ['compaction', 'compactions'], 'times that the context was cut'),
+    figure(row.uncached_tokens, 'uncached tokens', "tokens of all prompts that no provider's cache serves"), row.usage?.input_tokens ? figure(row.usage.input_tokens, 'input tokens, as recorded', 'what the provider counted') : null,
+    figure(row.policy, 'policy', 'the rule by which pages are chosen'),
   ];
 }
 

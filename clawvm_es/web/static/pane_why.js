@@ -4,7 +4,7 @@ import {facts, fitted, h, link, table} from './dom.js';
 import {tag} from './prompt.js';
 import {asks} from './source.js';
 import {ink, paint} from './theme.js';
-import {BOUNDARIES, FAULTS, LEVELS, MISSES, REASONS, num, signed} from './words.js';
+import {BOUNDARIES, FAULTS, LEVELS, MISSES, OUTCOMES, REASONS, counted, num, signed} from './words.js';
 
 const SPENDING = ['fixed', 'directory', 'groups', 'floors', 'arrivals', 'hints', 'retrieved', 'kept', 'steps', 'rest'];
 const INKS = {
@@ -38,7 +38,7 @@ const heading = ({id, type, title}, place) => [
 
 /** No page is chosen: what the turn itself brought. */
 async function turnAlone({answer, timeline, place, go}) {
-  const moved = (name, changes) => changes?.length > 0 && [h('h3', {}, `${name} ${num(changes.length)}`),
+  const moved = (name, changes) => changes?.length > 0 && [h('h3', {}, `${name}: ${counted(changes.length, 'page')}`),
     h('ul', {class: 'lines'}, changes.slice(0, 30).map(([id, before, after, reason]) => {
       const page = timeline.named(id);
       return h('li', {}, link(id, () => go({page: id}, true)), ' ', page && tag(page.type, LEVELS.indexOf(after === 'absent' ? before : after), page.number),
@@ -67,7 +67,7 @@ function miss({place, timeline, go}, why) {
   const tether = timeline.tether(known.number, place.turn);
   return h('div', {class: `story ${mark.kind === 'fault' ? 'fault' : ''}`},
     h('div', {}, `The agent needed it in this turn. ${sentence(missed(timeline, mark))}.`),
-    tether && tether.left > 0 && tether.by > 0 && h('div', {}, 'It was last in the prompt of ', link(`turn ${tether.left}`, () => go({turn: tether.left}, true)), `, ${num(place.turn - tether.left)} turns before.`),
+    tether && tether.left > 0 && tether.by > 0 && h('div', {}, 'It was last in the prompt of ', link(`turn ${tether.left}`, () => go({turn: tether.left}, true)), `, ${counted(place.turn - tether.left, 'turn')} before.`),
     tether && tether.left === 0 && h('div', {}, 'No prompt ever held it.'),
     changed?.after === 'absent' && h('div', {}, gone(changed), ' ', link(`event ${num(changed.event.version)}`, () => go({turn: changed.event.turn, event: changed.event.version, page: null, pane: 'events'}, true))));
 }
@@ -90,10 +90,11 @@ function steps(page) {
   const taken = new Map(page.steps.map((step) => [step.level, step]));
   const rows = Object.entries(page.levels).sort(([a], [b]) => LEVELS.indexOf(a) - LEVELS.indexOf(b)).map(([level, {tokens, utility}]) => {
     const step = taken.get(level);
-    const outcome = step ? words(step.outcome) + (step.rest != null && step.outcome !== 'taken' ? `, ${num(step.rest)} left` : '') : '';
+    const outcome = step ? (OUTCOMES[step.outcome] ?? words(step.outcome)) + (step.rest != null && step.outcome === 'misfit' ? `, ${num(step.rest)} left` : '') : '';
     return {cells: [level, num(tokens), num(utility), step ? signed(step.gain) : '', step ? num(step.place) : '', outcome], class: level === page.after ? 'here' : ''};
   });
-  return [h('h3', {}, 'Its levels'), table(['level', 'tokens', 'utility', 'adds', 'place', 'step'], rows)];
+  if (!page.steps.length) return [h('h3', {}, 'Its levels'), table(['level', 'tokens', 'utility'], rows.map((row) => ({...row, cells: row.cells.slice(0, 3)})))];
+  return [h('h3', {}, 'Its levels'), table(['level', 'tokens', 'utility', 'gain', 'order', 'step to it'], rows)];
 }
 
 const words = (name) => String(name).replaceAll('_', ' ');

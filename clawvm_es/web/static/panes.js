@@ -22,8 +22,8 @@ export async function changesPane({place, source, timeline, go}) {
     const page = timeline.named(id), level = changes.find((each) => each.name === 'level');
     const rest = changes.filter((each) => each.name !== 'level').map(({name, a, b}) => `${name} ${shown(a)} → ${shown(b)}`).join(', ');
     return h('li', {}, link(id, () => go({page: id}, true)), ' ',
-      level && [page ? tag(page.type, Math.max(0, LEVELS.indexOf(level.a ?? 'absent')), page.number) : shown(level.a), ' → ', page ? tag(page.type, Math.max(0, LEVELS.indexOf(level.b ?? 'absent')), page.number) : shown(level.b), ' '],
-      only === 'b' ? 'written ' : only === 'a' ? 'gone ' : rest ? `${rest} ` : '', dim(name));
+      level && !(only === 'b' && (level.b ?? 'absent') === 'absent') && [page ? tag(page.type, Math.max(0, LEVELS.indexOf(level.a ?? 'absent')), page.number) : shown(level.a), ' → ', page ? tag(page.type, Math.max(0, LEVELS.indexOf(level.b ?? 'absent')), page.number) : shown(level.b), ' '],
+      only === 'b' ? 'written after this prompt ' : only === 'a' ? 'gone ' : rest ? `${rest} ` : '', dim(name));
   });
   return [
     title(`From ${spoken(other)} to turn ${place.turn}`),
@@ -203,7 +203,7 @@ export async function bisectPane({place, timeline, go, say, working, journal}) {
   return [...head,
     h('p', {class: 'says'}, first ? `“${place.bisect}” holds from turn ${turn} on.` : `“${place.bisect}” never comes to hold between the two.`),
     first && lines([[link(`turn ${turn}`, () => go({turn: Math.max(1, turn), page: first.page_id ?? place.page}, true)), ' · ', link(`event ${num(first.version)}`, () => go({turn: Math.max(1, turn), event: first.version, pane: 'events'}, true)), ` ${first.type} `, dim(first.title)]]),
-    facts([['looked at', found.looked != null && counted(found.looked.length ?? found.looked, 'place')], ['monotone', found.monotone == null ? null : found.monotone ? 'yes' : 'no: it changes more than once'], ['between', `event ${num(found.good?.version ?? found.good ?? 0)} and event ${num(found.bad?.version ?? found.bad)}`]]),
+    facts([['asked at', found.looked != null && counted(found.looked.length ?? found.looked, 'event')], ['changes', found.monotone == null ? null : found.monotone ? 'once: from here on it holds' : 'more than once: this is the first time'], ['between', `event ${num(found.good?.version ?? found.good ?? 0)} and event ${num(found.bad?.version ?? found.bad)}`]]),
     command(`clawvm bisect ${quoted(journal)} --session ${quoted(place.session)} --when ${quoted(place.bisect)}`, say)];
 }
 

@@ -3,7 +3,7 @@
 import {h} from './dom.js';
 import {darkText, paint} from './theme.js';
 import {asks} from './source.js';
-import {FLAGS, LEVELS, TRIGGERS, num} from './words.js';
+import {FLAGS, LEVELS, SHORT_TRIGGERS, TRIGGERS, counted, num} from './words.js';
 
 const CHUNK = 40;
 const ROW = 92;
@@ -36,11 +36,11 @@ export class Prompt {
     const told = [
       h('b', {}, `Turn ${answer.turn}`),
       answer.budget_tokens ? `${num(answer.tokens)} of ${num(answer.budget_tokens)} tokens` : `${num(answer.tokens)} tokens`,
-      h('span', {}, `${num(answer.pages)} pages`),
-      h('span', {}, `${num(answer.cached_tokens)} cached`),
-      h('span', {}, `${num(answer.uncached_tokens)} uncached`),
+      h('span', {}, counted(answer.pages, 'page')),
+      h('span', {title: "tokens that the provider's cache serves"}, `${num(answer.cached_tokens)} cached`),
+      h('span', {title: 'tokens that are paid in full'}, `${num(answer.uncached_tokens)} uncached`),
       answer.stale_tokens ? h('span', {class: 'note stale'}, `${num(answer.stale_tokens)} in stale copies`) : null,
-      answer.trigger ? h('span', {class: 'note', title: TRIGGERS[answer.trigger] ?? ''}, `epoch ${num(answer.epoch)} begins: ${answer.trigger}`) : answer.epoch ? h('span', {}, `epoch ${num(answer.epoch)}`) : null,
+      answer.trigger ? h('span', {class: 'note', title: TRIGGERS[answer.trigger] ?? ''}, `epoch ${num(answer.epoch)} begins: ${SHORT_TRIGGERS[answer.trigger] ?? answer.trigger}`) : answer.epoch ? h('span', {}, `epoch ${num(answer.epoch)}`) : null,
       h('span', {}, `events ${num(answer.first)}–${num(answer.last)}`),
     ];
     return h('div', {class: 'head'}, told, answer.label && h('span', {class: 'label'}, answer.label));

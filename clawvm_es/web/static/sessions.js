@@ -35,17 +35,19 @@ export class Sessions {
     }
     this.rest = found.next ? h('button', {type: 'button', onclick: async () => this.add(await this.source.ask(asks.sessions(this.q, found.next)))}, 'more') : null;
     if (this.rest) this.box.append(this.rest);
-    if (this.rows.length) this.box.append((this.foot ??= h('p', {class: 'total'}, h('kbd', {}, 'j'), ' ', h('kbd', {}, 'k'), ' choose   ', h('kbd', {}, '⏎'), ' open   ', h('kbd', {}, '}'), ' then: the next miss, and why   ', h('kbd', {}, '?'), ' all keys')));
+    if (this.rows.length) this.box.append((this.foot ??= h('p', {class: 'total'}, h('kbd', {}, 'j'), ' ', h('kbd', {}, 'k'), ' choose   ', h('kbd', {}, '⏎'), ' open   ', h('kbd', {}, '}'), ' then: the next miss, and why   ', h('kbd', {}, '?'), ' all keys',
+      h('span', {class: 'key'}, 'a shape: tokens of its prompts, bright what a cache serves; amber above: misses, red: faults; a line: a boundary'))));
   }
 
   row(row) {
     const faults = Object.values(row.faults ?? {}).reduce((sum, n) => sum + n, 0);
-    const count = (n, word, kind) => h('span', {class: n && kind ? kind : ''}, h('b', {}, short(n ?? 0)), word);
+    const about = [brief(row.session_id), row.mode === 'recorded' ? 'as recorded' : `as clawvm${row.policy === 'clawvm' ? '' : ` (${row.policy})`}`, when(row.started), row.parent && `fork of ${brief(row.parent)}`, row.folder].filter(Boolean).join(' · ');
+    const count = (n, word, kind) => h('span', {class: n && kind ? kind : '', title: num(n ?? 0)}, h('b', {}, short(n ?? 0)), n === 1 ? word : kind === 'miss' ? `${word}es` : `${word}s`);
     return h('button', {class: 'session', type: 'button', data: {key: row.key}, onclick: () => this.open(row)},
-      h('span', {css: {minWidth: 0}}, h('span', {class: 'name'}, row.title ?? row.session_id),
-        h('span', {class: 'meta'}, [row.session_id.slice(0, 8), when(row.started), row.folder, row.mode === 'recorded' ? 'as recorded' : `as clawvm${row.policy === 'clawvm' ? '' : ` (${row.policy})`}`, row.parent && `fork of ${row.parent.slice(0, 8)}`].filter(Boolean).join(' · '))),
+      h('span', {css: {minWidth: 0}}, h('span', {class: 'name', title: row.title ?? row.session_id}, row.title ?? row.session_id),
+        h('span', {class: 'meta', title: about}, about)),
       h('canvas', {'aria-hidden': 'true'}),
-      h('span', {class: 'counts'}, count(row.turns, 'turns'), count(row.compactions, 'compactions'), count(row.misses, 'misses', 'miss'), count(faults, 'faults', 'fault')));
+      h('span', {class: 'counts'}, count(row.turns, 'turn'), count(row.compactions, 'compaction'), count(row.misses, 'miss', 'miss'), count(faults, 'fault', 'fault')));
   }
 
   /** Draws the shape of a row that comes into view; one question at a time. */
@@ -72,6 +74,9 @@ export class Sessions {
     return this.rows[Math.max(0, this.here)]?.row;
   }
 }
+
+/** An id in few characters: the first eight of a random one. */
+const brief = (id) => (/^[0-9a-f]{8}-/.test(id) ? id.slice(0, 8) : id.slice(0, 40));
 
 const nothing = () =>
   h('div', {class: 'empty'}, h('h2', {}, 'No session yet'), 'Record one, or import one that a harness wrote:', h('pre', {}, 'clawvm import ~/.claude/projects -j JOURNAL'), 'This page shows it when it is loaded again.');

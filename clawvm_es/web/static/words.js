@@ -42,6 +42,14 @@ export const TRIGGERS = {
   rent: 'stale copies cost more than a new cache',
 };
 
+/** The same in two or three words. */
+export const SHORT_TRIGGERS = {forced: 'a boundary or new settings', high: 'high mark reached', cold: 'cache gone cold', rent: 'stale copies too dear'};
+
+/** What became of a step to a level, by its name in the trace. */
+export const OUTCOMES = {
+  taken: 'taken', misfit: 'did not fit', closed: 'a lower one did not fit', settled: 'settled before', brought: 'came with its group', not_reached: 'not reached',
+};
+
 export const REASONS = {
   floor: 'its floor', arrival: 'it arrived', hint: 'a hint asked for it', retrieved: 'retrieval found it',
   raised: 'raised: it was worth its tokens', lowered: 'lowered to make room', evicted: 'evicted: others were worth more',
