@@ -46,7 +46,7 @@ class MissingCapability(UsageError):
 
 
 class UnreadableInput(ClawVMError, ValueError):
-    """A file that was given as input is missing, of no known format, or damaged beyond skipping a record."""
+    """An input file is missing, has no known format, or is so damaged that skipping records does not help."""
 
 
 class CellFailed(ClawVMError):
@@ -54,7 +54,7 @@ class CellFailed(ClawVMError):
 
 
 class JournalError(ClawVMError):
-    """Base of what can go wrong with a journal file."""
+    """Base of all errors of a journal."""
 
 
 class NotAJournal(JournalError, ValueError):
@@ -70,15 +70,15 @@ class JournalDamaged(JournalError):
 
 
 class ForeignObject(JournalError, PermissionError):
-    """The journal's schema holds an object that is not ours and that a write would run, or leave a copy in."""
+    """The journal's schema holds a foreign object; a write would run it, or leave a copy of data in it."""
 
 
 class JournalBusy(JournalError, TimeoutError):
-    """Another process holds the writer's lock for longer than we were told to wait."""
+    """Another process held the writer's lock longer than the caller agreed to wait."""
 
 
 class JournalReadOnly(JournalError, PermissionError):
-    """A write was asked of a journal that can only be read."""
+    """The caller tried to write to a journal that can only be read."""
 
 
 class JournalFull(JournalError, OSError):
@@ -102,11 +102,11 @@ class JournalUnreachable(JournalError, ConnectionError):
 
 
 class OutcomeUnknown(JournalUnreachable):
-    """A connection was cut around a commit, and what became of it cannot be found out now."""
+    """The connection broke during a commit; nobody can tell yet whether the commit happened."""
 
 
 class TailLost(JournalError):
-    """The journal holds fewer events of a stream than it had: what came last was lost (a failover, a restore)."""
+    """A stream has fewer events than before: a failover or a restore lost the newest ones."""
 
 
 class VersionConflict(JournalError):
@@ -122,7 +122,10 @@ class UnknownEvent(JournalError, LookupError):
 
 
 class AnchorRefused(ClawVMError, ValueError):
-    """A checkpoint is no proof of this log: `what` is note, signature, key, origin, size, root, redacted or read."""
+    """A checkpoint does not prove this log.
+
+    `what` names the part that failed: note, signature, key, origin, size, root, redacted or read.
+    """
 
     def __init__(self, what: str, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -130,13 +133,13 @@ class AnchorRefused(ClawVMError, ValueError):
 
 
 class NotCanonical(ClawVMError, ValueError):
-    """Event data holds what canonical data cannot: a float, an integer beyond 2**53 - 1, a non-string key."""
+    """Event data holds a value that cannot be stored: a float, an integer beyond 2**53 - 1, a non-string key."""
 
 
 class InvariantPressure(ClawVMError):
-    """Required pages do not fit the budget, and the session does not let that pass.
+    """Required pages do not fit the budget, and the session raises in that case (`on_pressure`).
 
-    `prompt` is the `Prompt` that was assembled without them; its `pressure` says what is missing, page by page.
+    `prompt` is the `Prompt` without these pages; its `pressure` lists them.
     """
 
     def __init__(self, message: str, *, hint: str = "", prompt: Any = None) -> None:
@@ -160,8 +163,8 @@ class ToolFailed(ClawVMError):
 class NewToolCall(ClawVMError, LookupError):
     """A fork called a tool that its parent did not call, or whose result was erased; nothing ran or was recorded.
 
-    `nearest` is the call that the parent recorded which comes nearest (`engine.nearest.MadeCall`; None where there
-    is none), `difference` the fields in which this call differs from it (`engine.values.Change`).
+    `nearest` is the most similar call that the parent recorded (an `engine.nearest.MadeCall`, or None).
+    `difference` lists the fields in which the two calls differ (`engine.values.Change`).
     """
 
     nearest: object = None
@@ -169,9 +172,9 @@ class NewToolCall(ClawVMError, LookupError):
 
 
 class NondeterminismError(ClawVMError):
-    """Today's code decides otherwise than the log recorded; the message names the event and the field.
+    """The current code decides differently from the log; the message names the event and the field.
 
-    `difference` is the `history.Difference`, where a decision was taken otherwise (not where one was refused).
+    `difference` is the `history.Difference` of the two decisions; None where the current code refused to decide.
     """
 
     difference: object = None

@@ -65,14 +65,14 @@ _asked: ContextVar[_Asked | None] = ContextVar("clawvm_es_asked", default=None)
 
 
 class Paging:
-    """Pages one conversation of OpenAI Agents. It holds nothing that the journal does not.
+    """Pages one conversation of OpenAI Agents; all of its state is in the journal.
 
-    `journal` is an open one, or its URL; `name` is that of the conversation's session. All else are the options of
+    `journal` is an open journal or a URL; `name` is the name of the conversation's session. All other arguments go to
     `Journal.session`, such as `budget_tokens`, `policy`, `counter`, `settings`. The budget covers instructions and
-    tools of functions, too.
+    function tools, too.
 
-    What fails here does not stop the agent: the model gets its own items, and the log a warning. With `strict` it
-    raises. It is for histories that the client sends, not for those that OpenAI keeps (`conversation_id`,
+    A failure of paging does not stop the agent: the model gets its items unpaged, and a warning is logged; with
+    `strict` it raises. Use it where the client sends the history, not where OpenAI keeps it (`conversation_id`,
     `previous_response_id`).
     """
 
@@ -178,7 +178,7 @@ class Paging:
 
 
 class Hooks(RunHooks):  # type: ignore[misc]  # the extra is untyped here
-    """Hooks of a run that record each answer at once, since a run that is stopped now asks nothing else."""
+    """Hooks that record each answer at once, so that it is kept even if the run stops right after it."""
 
     def __init__(self, paging: Paging) -> None:
         self.paging = paging
@@ -194,7 +194,7 @@ class Hooks(RunHooks):  # type: ignore[misc]  # the extra is untyped here
 
 
 class History:
-    """A session of the runner: its items are those of the journal, in the newest line of the conversation."""
+    """A session of the runner whose items come from the journal, from the newest line of the conversation."""
 
     session_settings: Any = None
 
@@ -210,7 +210,7 @@ class History:
         return list(items) if limit is None else items[len(items) - min(limit, len(items)) :]
 
     async def add_items(self, items: Sequence[Item]) -> None:
-        """Take new items; those that the filter or the hooks have recorded already are not recorded again."""
+        """Record new items; those that the filter or the hooks recorded before are skipped."""
         held = await self._loaded()
         held += [dict(item) for item in items]
         await self._paging.guarded("items are not recorded yet", lambda: self._tell(held))

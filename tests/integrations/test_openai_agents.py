@@ -517,3 +517,23 @@ def test_own_hooks_and_an_own_filter_are_asked_too():
         asyncio.run(Runner.run(agent(model), "Go.", run_config=config, hooks=Mine(by)))
         assert seen == ["answer"]
         assert model.sent == [[{"role": "developer", "content": "Be brief."}, {"role": "user", "content": "Go."}]]
+
+
+SECRET = "ghp_" + "a1B2" * 9
+
+
+def test_hidden_secrets_that_are_read_back_begin_one_more_line_and_no_other(tmp_path: Path):
+    """What was said with a secret is read back without it: a fork goes on, once; no secret is sent or stored."""
+    script = lambda turn: (  # noqa: E731
+        [calls(f"c{turn}", "read", path="a" if turn else SECRET)] if turn % 2 == 0 else [says(turn, "I saw it.")]
+    )
+    model, lines = Scripted(script), list[list[str]]()
+    for question in ("My token is " + SECRET, "Again.", "And again."):
+        with Journal.open(tmp_path / "j.db", hide_secrets=True) as journal:
+            asyncio.run(ask(agent(model), question, paging(journal)))
+            lines.append([head.session_id for head in journal.log.heads()])
+            assert broken(model.sent[-1], Shape.RESPONSES) == []
+    assert lines == [["t"], ["t", "t~2"], ["t", "t~2"]]
+    assert SECRET not in json.dumps(model.sent) and "hidden]" in json.dumps(model.sent[-1])
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("j.db*"))
+    assert SECRET.encode() not in held
