@@ -15,6 +15,7 @@ from clawvm_es import views
 from clawvm_es.cli.money import by_our_counts, dollars, reported
 from clawvm_es.cli.options import (
     counter_option,
+    executor_option,
     format_option,
     group_option,
     json_option,
@@ -52,6 +53,7 @@ NAMED: Final = 10
 @secrets_option
 @group_option
 @wait_option
+@executor_option
 @shape_options
 @json_option
 @click.pass_context
@@ -69,12 +71,14 @@ def import_(
     hide_secrets: bool,
     group: bool,
     wait: float,
+    executor_name: str | None,
     as_json: bool,
 ) -> None:
     """Import recorded sessions as they were: what the agent knew, what its harness lost and it needed again.
 
     PATH is a file or a folder; without one it is ~/.claude/projects. A file that did not change is not read again.
-    One that cannot be read is named on stderr and makes the exit code 2; the others are imported.
+    One that cannot be read is named on stderr and makes the exit code 2; the others are imported. A journal has one
+    writer, so files are read here, one by one; an executor shares out the sessions that are compared afterwards.
 
     \b
     Example:
@@ -84,6 +88,7 @@ def import_(
     from clawvm_es.cli.output import counted, progress
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UnreadableInput, UsageError
+    from clawvm_es.fleet.executor import executor
     from clawvm_es.importers.importing import DEFAULT_FOLDER, find, import_files
 
     if name is not None and reimport is not None:
@@ -91,6 +96,7 @@ def import_(
     folder = os.path.expanduser(DEFAULT_FOLDER)
     if not paths and not os.path.isdir(folder):
         raise UnreadableInput(f"{folder}: there is no such folder", hint="name files or folders to import")
+    workers = None if executor_name is None else executor(executor_name)
     files = find(paths or [folder], latest)
     if reimport is not None and len(files) != 1:
         raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
@@ -110,7 +116,12 @@ def import_(
         with progress("comparing") as report:
             compared = None if as_json else SHOWN
             document = {"journal": journal} | views.imported(
-                target.log, outcomes, compared=compared, progress=report, prices=prices
+                target.log,
+                outcomes,
+                compared=compared,
+                progress=report,
+                prices=prices,
+                spread=None if workers is None else (journal, workers),
             )
     emit_rows(document, document["sessions"], IMPORT_COLUMNS, as_json, text=_lines(document, len(files)))
     for each in outcomes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from clawvm_es.core.budget import OUTPUT_DEFAULT, WINDOW_DEFAULT, Ratio
 from clawvm_es.core.profiles import CLAWVM, RECORDED
+from clawvm_es.fleet.executor import in_order
 from clawvm_es.history.losses import Kind, Losses, losses, losses_of
 from clawvm_es.history.whatif import OPEN_LOOP, Setting, whatif
 from clawvm_es.journal.lineage import read_session
@@ -15,9 +16,11 @@ from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import SESSIONS, TURNS
 from clawvm_es.views.costs import counted, priced
 from clawvm_es.views.figures import figures, parting, session
+from clawvm_es.views.reading import at_place, placed
 from clawvm_es.views.titles import Titles
 
 if TYPE_CHECKING:
+    from clawvm_es.fleet.executor import Executor
     from clawvm_es.history.losses import Dropped, Loss
     from clawvm_es.history.whatif import Progress
     from clawvm_es.importers.importing import Imported
@@ -83,12 +86,14 @@ def imported(
     compared: int | None = None,
     progress: Progress | None = None,
     prices: str | None = None,
+    spread: tuple[str, Executor] | None = None,
 ) -> dict[str, Any]:
     """The sessions of an import with what their harnesses lost, and the files that were not read.
 
     Of the `compared` sessions that lost most (None: of all) it also says what `clawvm` would have lost at what the
     harness's largest prompt held in pages, and at half of it, and what each would have cost beside the harness.
-    `prices` names the price list of what the provider reported.
+    `prices` names the price list of what the provider reported. `spread` are the journal's place and an executor that
+    compares in place of this process, a job for each session.
     """
     with snapshot(log) as view:
         rows = {row.session_id: row for row in view.rows(SESSIONS)}
@@ -96,8 +101,13 @@ def imported(
         ratios = {each: ratio_of(view.rows(TURNS, each)) for each in last}
     found = [_session(log, rows[each], outcome, ratios[each], prices) for each, outcome in last.items()]
     chosen = [one for one in sorted(found, key=_worst_first) if one["compactions"]][:compared]
-    for place, one in enumerate(chosen, 1):
-        one["policies"] = _policies(log, one, prices)
+    held = [(one["session_id"], one["policy"], one["lost"]["held_tokens"], prices) for one in chosen]
+    if spread is None:
+        compared_ones: Iterable[list[dict[str, Any]]] = (_policies(log, *each) for each in held)
+    else:
+        compared_ones = in_order(spread[1], _compared, [(placed(spread[0]), *each) for each in held])
+    for place, (one, policies) in enumerate(zip(chosen, compared_ones, strict=True), 1):
+        one["policies"] = policies
         if progress is not None:
             progress(place, len(chosen))
     return {
@@ -170,17 +180,20 @@ def _summed(log: EventLog, session_id: str, found: Losses) -> dict[str, Any]:
     }
 
 
-def _policies(log: EventLog, one: Mapping[str, Any], prices: str | None) -> list[dict[str, Any]]:
+def _compared(place: str, *of: Any) -> list[dict[str, Any]]:
+    with at_place(place) as log:
+        return _policies(log, *of)
+
+
+def _policies(log: EventLog, session_id: str, policy: str, held: int, prices: str | None) -> list[dict[str, Any]]:
     """`clawvm` at what the harness's largest prompt held in pages, and at half of it.
 
     Arguments and thoughts, which the harness's prompts hold too, are in no prompt of ours: `cost_permille` compares
     with the harness's pages alone.
     """
-    held = one["lost"]["held_tokens"]
-    if one["policy"] != RECORDED.name or held < 2:
+    if policy != RECORDED.name or held < 2:
         return []
-    budgets = (held, held // 2)
-    session_id, titles = one["session_id"], Titles(log)
+    budgets, titles = (held, held // 2), Titles(log)
     found = whatif(log, session_id, [Setting(CLAWVM, budget) for budget in budgets])
     own = 0 if found.harness is None else counted(found.harness.spent, prices)["cost"]
     return [

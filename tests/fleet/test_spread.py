@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from importlib.resources import files
 from multiprocessing import get_start_method
 
 import pytest
@@ -86,6 +88,35 @@ def test_a_difference_is_told_once_in_the_order_of_sessions(say, monkeypatch):
     found = json.loads(here[1])["differences"]
     assert here[0] == 1 and [each["session_id"] for each in found] == ["one", "two"]
     assert say(REDECIDE, "--json", "--executor", "local:2") == here
+
+
+def test_an_import_says_the_same(tmp_path, capsys):
+    """LAW-FLEET-1: what `import` compares after reading is the same bytes from two processes and from this one."""
+    demo = (files("clawvm_es.cli") / "demo_session.jsonl").read_text()
+    (name,) = set(re.findall(r'"sessionId": ?"([^"]+)"', demo))
+    for each in ("one", "two"):
+        (tmp_path / f"{each}.jsonl").write_text(demo.replace(name, each))
+    found = []
+    for number, executor in enumerate(((), ("--executor", "local:2"))):
+        place = tmp_path / str(number) / "j.db"
+        place.parent.mkdir()
+        with pytest.raises(SystemExit) as left:
+            main(
+                [
+                    "import",
+                    str(tmp_path / "one.jsonl"),
+                    str(tmp_path / "two.jsonl"),
+                    "--journal",
+                    str(place),
+                    "--seed",
+                    "1",
+                    "--json",
+                    *executor,
+                ]
+            )
+        assert left.value.code == 0
+        found.append(json.loads(capsys.readouterr().out) | {"journal": ""})
+    assert found[0] == found[1] and [len(each["policies"]) for each in found[0]["sessions"]] == [2, 2]
 
 
 def test_all_adds_up(say):
