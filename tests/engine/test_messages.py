@@ -10,6 +10,7 @@ import pytest
 from clawvm_es import Call
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine.hooks import Prompt, Settings
+from clawvm_es.engine.messages import _sayable
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import prompt_at
@@ -228,3 +229,34 @@ def test_a_session_of_messages_forks_and_resumes():
         fork = journal.fork("session", "fork", settings=SETTINGS)
         assert fork.assemble().messages() == session.assemble().messages()
         assert_redecides(recorded(journal))
+
+
+CALL = {"type": "function_call", "call_id": "c", "name": "read", "arguments": "{}"}
+USE = {"type": "tool_use", "id": "c", "name": "read", "input": {}}
+SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}
+
+
+@pytest.mark.parametrize(
+    ("shape", "native", "taken"),
+    [
+        (Shape.OPENAI, {"role": "assistant", "content": "x"}, True),
+        (Shape.OPENAI, {"role": "assistant", "content": " "}, False),
+        (Shape.OPENAI, {"role": "assistant", "content": None}, False),
+        (Shape.OPENAI, {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}, True),
+        (Shape.RESPONSES, [SAID], True),
+        (Shape.RESPONSES, [{**SAID, "content": "x"}], True),
+        (Shape.RESPONSES, [{**SAID, "content": []}], False),
+        (Shape.RESPONSES, [SAID, {**SAID, "content": [{"type": "output_text", "text": " "}]}], False),
+        (Shape.RESPONSES, [{"type": "reasoning", "id": "r"}, CALL], True),
+        (Shape.RESPONSES, [CALL, {"type": "reasoning", "id": "r"}], False),
+        (Shape.RESPONSES, [{**CALL, "name": "mcp.read"}], False),
+        (Shape.RESPONSES, [{**CALL, "arguments": {}}], False),
+        (Shape.ANTHROPIC, [{"type": "thinking", "thinking": "x", "signature": "y"}, USE], True),
+        (Shape.ANTHROPIC, [{"type": "text", "text": " "}, USE], False),
+        (Shape.ANTHROPIC, [{**USE, "name": "mcp.read"}], False),
+        (Shape.ANTHROPIC, [{**USE, "input": "{}"}], False),
+    ],
+)
+def test_an_answer_goes_back_in_its_own_form_where_its_provider_takes_it(shape, native, taken):
+    """Blank texts, thoughts that nothing follows, and calls of another form are said in the form of pages instead."""
+    assert _sayable(json.dumps(native), shape) == taken

@@ -65,11 +65,16 @@ def test_counts_have_a_bound(value, count) -> None:
         (TIME_MAX_US // 1000, TIME_MAX_US // 1000 * 1000),
         (TIME_MAX_US // 1000 + 1, 5_000_000),
         (Lexeme("1970"), 5_000_000),
+        (10**8 - 1, (10**8 - 1) * 1_000),
+        (10**8, 10**8 * 1_000_000),
+        (10**11 - 1, (10**11 - 1) * 1_000_000),
+        (10**11, 10**11 * 1_000),
+        (Lexeme("1700000000.25"), 1_700_000_000_250_000),
         ("soon", 5_000_000),
         (None, 5_000_000),
     ],
 )
-def test_times_are_iso_or_milliseconds_or_those_of_their_line(value, at_us) -> None:
+def test_times_are_iso_or_seconds_or_milliseconds_or_those_of_their_line(value, at_us) -> None:
     """A text or a positive number within the calendar is a time; anything else is that of line 5."""
     assert instant(value, 5) == at_us == Fields({"t": value}).instant("t", 5)
 
