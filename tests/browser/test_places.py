@@ -66,7 +66,7 @@ def test_turns_by_key(tab: Tab) -> None:
 
 
 def test_stops_by_key(tab: Tab) -> None:
-    """Braces go from miss to miss and boundary to boundary, and choose the page that is missing."""
+    """Braces go from stop to stop, choose the page that is missing there, and begin again at an end."""
     tab.go("/s/demo/t/1")
     stops = tab.run("document.body.app.timeline.stops()")
     assert len(stops) > 2 and any(stop["number"] for stop in stops)
@@ -76,10 +76,8 @@ def test_stops_by_key(tab: Tab) -> None:
     pages = tab.run("[...document.body.app.timeline.pages.values()].map((page) => [page.number, page.id])")
     names = dict(pages)
     assert seen == [f"/s/demo/t/{s['turn']}" + (f"/p/{names[s['number']]}" if s["number"] else "") for s in stops]
-    tab.press("}")
-    assert "after this" in tab.text("#said")
-    back = tab.press("{").place
-    assert back != seen[-1]
+    assert tab.press("}").place == seen[0] and tab.text("#said") == "from the first again"
+    assert tab.press("{").place == seen[-1] and tab.text("#said") == "from the last again"
 
 
 PANES = {

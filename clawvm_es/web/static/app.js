@@ -500,8 +500,10 @@ export class App {
     const {timeline, place} = this, stops = timeline.stops(), page = timeline.named(place.page)?.number ?? 0;
     const here = stops.findIndex((each) => each.turn === place.turn && each.number === page);
     const before = stops.filter((each) => each.turn < place.turn).length;
-    const found = stops[here >= 0 ? here + step : step > 0 ? before : before - 1];
-    if (!found) return this.say(step > 0 ? 'no miss, fault or boundary after this' : 'none before this');
+    const next = stops[here >= 0 ? here + step : step > 0 ? before : before - 1], whole = timeline.from === 1 && timeline.to === timeline.turns;
+    const found = next ?? (whole ? stops.at(step > 0 ? 0 : -1) : null);
+    if (!found) return this.say(`no miss, fault or boundary ${whole ? '' : step > 0 ? 'after this ' : 'before this '}in these turns`);
+    if (!next) this.say(step > 0 ? 'from the first again' : 'from the last again');
     this.go({turn: found.turn, page: timeline.page(found.number)?.id ?? null, event: null, pane: 'why'}, true);
   }
 
