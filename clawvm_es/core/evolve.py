@@ -13,14 +13,15 @@ from clawvm_es.core import groups, lifecycle, placing, recorded
 from clawvm_es.core.layout import by_turn, hidden, prefix_is_lost
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
 from clawvm_es.core.ranking import advance, reindex, scored, unindex
+from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultType, Need, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
-from clawvm_es.model.profile import RULES, Capability, Key, Paging, Profile
+from clawvm_es.model.profile import RULES, Capability, Paging, Profile
 
-REDUCER_VERSION: Final = 9
+REDUCER_VERSION: Final = 10
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -75,7 +76,7 @@ def adopt(state: State, profile: Profile) -> None:
     state.profile = profile
     state.capabilities = frozenset(profile.capabilities)
     state.keeps_floors = Capability.FLOORS in state.capabilities
-    state.ranks_reuse = RULES[profile.rule].key is Key.REUSE and Capability.SCORING in state.capabilities
+    state.ranks_reuse = RULES[profile.rule].key in NEARNESS and Capability.SCORING in state.capabilities
     state.keeps_bootstrap = Capability.FIXED_BOOTSTRAP in state.capabilities and not state.keeps_floors
     state.as_recorded = RULES[profile.rule].recorded
     state.in_epochs = profile.paging is Paging.EPOCHS and not state.as_recorded

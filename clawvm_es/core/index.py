@@ -55,14 +55,14 @@ class Index:
     def __init__(self, key: Key, order: Order | None, recency_weight: int, turn: int) -> None:
         """Without an order (the policy scores no pages) steps come by page number."""
         self._by_number = order is None
-        self._by_reuse = key is Key.REUSE and not self._by_number
+        self._by_reuse = key in NEARNESS and not self._by_number
         self._by_recency = key is Key.RECENCY and not self._by_number
         self._by_density = key is Key.GAIN and order is Order.DENSITY
         self._together = key is not Key.GAIN or self._by_number  # a page's steps have one priority, so one place
         self.bounds_utility = self._by_density
         """True if steps come in falling order of gain per token, so that a prefix bounds all choices."""
         self._recency_weight = recency_weight
-        self._ages = NEARNESS if self._by_reuse else RECENCY
+        self._ages = NEARNESS[key] if self._by_reuse else RECENCY
         self.turn = turn
         self.steps: list[Step] = []
         self.memo: tuple[str, tuple[str, ...]] | None = None

@@ -67,13 +67,14 @@ def in_epochs(base: Profile) -> Profile:
 
     The prices are part of a profile's version, so they are fixed here: the core reads no file, and a list that is
     renewed must not change what a version decides. A test compares both; where they differ, add a version.
-    Marks and threshold were chosen by simulation on recorded coding sessions.
+    Marks and threshold were chosen by simulation on recorded coding sessions. The marks are near each other: what a
+    page costs for the length of an epoch is nearly the same after a pause.
     """
     return attrs.evolve(
         base,
         paging=Paging.EPOCHS,
-        low_permille=375,
-        cold_low_permille=125,
+        low_permille=300,
+        cold_low_permille=210,
         rent_permille=3_000,
         read_price=100,
         write_price=1_250,
@@ -81,8 +82,9 @@ def in_epochs(base: Profile) -> Profile:
     )
 
 
-CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=3)
-"""The same ranking in epochs, between which the prompt only grows, so that a provider's cache serves it."""
+CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=4, rule=Rule.EPOCH_REUSE)
+"""The same in epochs, between which the prompt only grows, so that a provider's cache serves it; what is above the
+floors is ranked by how likely it is needed in an epoch."""
 CLAWVM_PAPER: Final = attrs.evolve(
     CLAWVM_TURN, name="clawvm_paper", version=1, rule=Rule.HULL, order=Order.DENSITY, weights=PAPER_WEIGHTS
 )
@@ -91,7 +93,7 @@ CLAWVM_RANK: Final = attrs.evolve(CLAWVM_PAPER, name="clawvm_rank", order=Order.
 """The same with steps taken by gain, not by gain per token."""
 LRU_TURN: Final = attrs.evolve(CLAWVM_PAPER, name="lru_turn", rule=Rule.RECENCY)
 """All of ClawVM's structure; what is above the floors is ranked by recency alone."""
-LRU: Final = attrs.evolve(in_epochs(LRU_TURN), name="lru", version=2)
+LRU: Final = attrs.evolve(in_epochs(LRU_TURN), name="lru", version=3)
 """The same in epochs."""
 RETRIEVAL: Final = attrs.evolve(
     CLAWVM_PAPER, name="retrieval", capabilities=(Capability.SCORING,), rule=Rule.RETRIEVAL, top_k=8

@@ -13,7 +13,7 @@ from clawvm_es.core.reuse import worth
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import QUALITY, UNSCORED, Hull, Score, hull, static_score
 from clawvm_es.model.pages import ABSENT, FULL, Author, PageType
-from clawvm_es.model.profile import RULES, Capability
+from clawvm_es.model.profile import RULES, Capability, Key
 
 _SCORING: Final = Capability.SCORING  # looked up once, as in `core.selector`
 
@@ -31,7 +31,20 @@ def score_of(state: State, page: Page) -> Score:
         page.full_tokens,
         of_record=page.origin.resource is not None,
         by_model=page.author is Author.MODEL,
+        of_write=RULES[state.profile.rule].key is Key.EPOCH_REUSE and _tells_of_a_write(state, page),
     )
+
+
+def _tells_of_a_write(state: State, page: Page) -> bool:
+    """Tell whether a page is the result of a call that did not read what the page is about, so that it wrote it.
+
+    Where the result came before its call that is not known.
+    """
+    about, number = page.origin.resource, page.origin.call
+    if page.page_type is not PageType.EVIDENCE or about is None or number is None:
+        return False
+    call = state.calls.get(number)
+    return call is not None and call.version < page.written_version and about not in call.reads
 
 
 def recency_weight(state: State) -> int:

@@ -85,7 +85,7 @@ class Stop(StrEnum):
 
 @attrs.frozen
 class Reuse:
-    """The terms of the rule `reuse` for one page: its uses, its age in turns with its nearness, its priority."""
+    """The terms of a rule of `core.reuse` for one page: uses, age in turns with its nearness, priority."""
 
     uses: int
     age: int
@@ -130,7 +130,7 @@ class Candidate:
     levels: Mapping[Fidelity, int]  # kept level → tokens
     score: Score
     recency: int
-    reuse: Reuse | None  # under the rule `reuse`: what its score is multiplied by
+    reuse: Reuse | None  # under the rules of `core.reuse`: what its score is multiplied by
     by: ChangeReason | Kept | None
     stop: Stop
     rank: int | None = None
@@ -415,7 +415,8 @@ def _reuse(state: State, page: Page) -> Reuse | None:
     if not state.ranks_reuse:
         return None
     age = state.turn + 1 - since(state, page)
-    return Reuse(page.uses, age, NEARNESS.at(age), page.score * NEARNESS.at(age))
+    nearness = NEARNESS[RULES[state.profile.rule].key].at(age)
+    return Reuse(page.uses, age, nearness, page.score * nearness)
 
 
 def _by(

@@ -78,8 +78,12 @@ def static_score(
     full_tokens: int,
     of_record: bool,
     by_model: bool,
+    of_write: bool = False,
 ) -> Score:
-    """The weights of what is true of a page, beside how recently it was used. `of_record`: it is about one thing."""
+    """The weights of what is true of a page, beside how recently it was used.
+
+    `of_record`: it is about one thing; `of_write`: it tells that the model wrote that thing.
+    """
     row = PAGE_TYPES[page_type]
     return Score(
         weights.pin_hard if pin is Pin.HARD else weights.pin_soft if pin is Pin.SOFT else 0,
@@ -87,7 +91,7 @@ def static_score(
         weights.plan if row.extra is Extra.PLAN and active else 0,
         weights.scope if scope is Scope.PROJECT else 0,
         weights.cost * recompute_cost(full_tokens) // 1000,
-        _holds(weights, row.holding, of_record, by_model),
+        weights.holds_said if of_write else _holds(weights, row.holding, of_record, by_model),
     )
 
 

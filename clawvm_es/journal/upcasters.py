@@ -16,7 +16,7 @@ Upcasters: TypeAlias = Mapping[tuple[str, int], Upcaster]
 
 
 def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
-    """The next version only added fields, whose defaults say what the older one meant."""
+    """The next version only added values, or fields whose defaults say what the older one meant."""
     return data
 
 
@@ -49,12 +49,15 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
         ("session_opened", 2): _as_it_is,
         ("session_opened", 3): _paged_by_turn,
         ("session_opened", 4): _as_it_is,
+        ("session_opened", 5): _as_it_is,
         ("session_forked", 1): _as_it_is,
         ("session_forked", 2): _scored,
         ("session_forked", 3): _paged_by_turn,
         ("session_forked", 4): _as_it_is,
+        ("session_forked", 5): _as_it_is,
         ("settings_adopted", 1): _paged_by_turn,
         ("settings_adopted", 2): _as_it_is,
+        ("settings_adopted", 3): _as_it_is,
         ("turn_began", 1): _as_it_is,
         ("page_written", 1): _as_it_is,
         ("tool_called", 1): _as_it_is,
@@ -73,7 +76,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
     }
 )
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 6
+UPCASTERS_VERSION: Final = 7
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

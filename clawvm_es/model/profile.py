@@ -44,6 +44,7 @@ class Rule(StrEnum):
     HULL = "hull"
     RECENCY = "recency"
     REUSE = "reuse"
+    EPOCH_REUSE = "epoch_reuse"
     RETRIEVAL = "retrieval"
     RETRIEVAL_CACHE = "retrieval_cache"
     COMPACTION = "compaction"
@@ -58,7 +59,9 @@ class Key(StrEnum):
     RECENCY = "recency"
     """By the turn of the last use."""
     REUSE = "reuse"
-    """By how likely the page is needed again, over the root of its size."""
+    """By how likely the page is needed in the next turn, over the root of its size."""
+    EPOCH_REUSE = "epoch_reuse"
+    """The same by how likely it is needed until the next epoch."""
 
 
 @attrs.frozen
@@ -92,6 +95,7 @@ RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
         Rule.HULL: RuleRow(key=Key.GAIN),
         Rule.RECENCY: RuleRow("recency"),
         Rule.REUSE: RuleRow("how likely it is needed again", key=Key.REUSE),
+        Rule.EPOCH_REUSE: RuleRow("how likely it is needed in an epoch", key=Key.EPOCH_REUSE),
         Rule.RETRIEVAL: RuleRow("retrieved", spends=False, retrieves=True),
         Rule.RETRIEVAL_CACHE: RuleRow("retrieved, then recency", whole_results=True, retrieves=True),
         Rule.COMPACTION: RuleRow(

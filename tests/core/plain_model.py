@@ -573,8 +573,9 @@ class Plain(EpochsPart):
             ways = [(4, QUALITY[4] - QUALITY[base], page.full - page.sizes[base])] if whole else []
         if not self.has(Capability.SCORING):
             return [(0, page.number, rank, cost, quality, page) for rank, quality, cost in ways]
-        if rule is Rule.REUSE:
-            priority = score * nearness(self.turn + 1 - max(page.last_used, page.edited))
+        if rule in (Rule.REUSE, Rule.EPOCH_REUSE):
+            away = self.turn + 1 - max(page.last_used, page.edited)
+            priority = score * (nearness(away) if rule is Rule.REUSE else epoch_nearness(away))
             for rank, quality, cost in ways:
                 gain = quality * priority // (1000 * 10_000)
                 found.append((-priority, page.number, rank, cost, gain, page))
@@ -593,7 +594,7 @@ class Plain(EpochsPart):
         return found if total > 0 or rule in (Rule.RECENCY, Rule.RETRIEVAL_CACHE) else []
 
     def score(self, page: PlainPage) -> int:
-        """What is true of a page, weighted; under `reuse` with its uses, over the fourth root of its size."""
+        """What is true of a page, weighted; under both `reuse` with its uses, over the fourth root of its size."""
         weights, written = self.profile.weights, page.written
         if not self.has(Capability.SCORING):
             return 1000
@@ -605,16 +606,25 @@ class Plain(EpochsPart):
         if written.scope is Scope.PROJECT:
             total += weights.scope
         total += weights.cost * min(1000, page.full * 1000 // 8192) // 1000
-        if written.page_type is PageType.EVIDENCE:
+        if self.profile.rule is Rule.EPOCH_REUSE and self._tells_of_a_write(written):
+            total += weights.holds_said
+        elif written.page_type is PageType.EVIDENCE:
             total += weights.holds_result if written.origin.resource is None else weights.holds_record
         elif written.page_type in (PageType.CONVERSATION, PageType.SUMMARY):
             total += weights.holds_said if written.author is Author.MODEL else weights.holds_told
         else:
             total += weights.holds_stated
-        if self.profile.rule is not Rule.REUSE:
+        if self.profile.rule not in (Rule.REUSE, Rule.EPOCH_REUSE):
             return total
         root = isqrt(isqrt(max(page.full, 1) * 2**16))
         return total * (1000 + weights.reuse * min(page.uses, 3)) * 2**10 // (1000 * root)
+
+    def _tells_of_a_write(self, written: e.PageWritten) -> bool:
+        """True of the result of a call, made before it, that did not read what the result is about."""
+        about, call = written.origin.resource, self.calls.get(written.origin.call or 0)
+        if written.page_type is not PageType.EVIDENCE or about is None or call is None:
+            return False
+        return call.version < self.pages[written.page_id].version and about not in call.event.reads
 
     def _short(self, plan: Plan) -> list[e.Decision]:
         """A fault for each required page below its floor that no pressure names."""
@@ -1148,6 +1158,12 @@ def nearness(age: int) -> int:
     """age^-1.5 in ten-thousandths, of the first step that is not below the age."""
     step = next((step for step in NEAR_STEPS if age <= step), 256)
     return isqrt(10_000**2 // step**3)
+
+
+def epoch_nearness(age: int) -> int:
+    """21 / (20 + age) in ten-thousandths, of the first step that is not below the age."""
+    step = next((step for step in NEAR_STEPS if age <= step), 256)
+    return 210_000 // (20 + step)
 
 
 def recency(age: int) -> int:

@@ -25,6 +25,7 @@ HULL = ((1, 100, 5), (4, 900, 95))
 """A pointer of five tokens, then the full level for 95 more."""
 STEPS = {
     (Key.REUSE, Order.RANK, 16_000): [(16_000 * 3_535, 565), (16_000 * 3_535, 5_090)],
+    (Key.EPOCH_REUSE, Order.RANK, 1_000): [(1_000 * 9_545, 95), (1_000 * 9_545, 859)],
     (Key.REUSE, Order.DENSITY, 1): [(3_535, 0), (3_535, 0)],
     (Key.GAIN, Order.DENSITY, 1_000): [
         ((145_000 << DENSITY_SHIFT) // 5_000, 145),

@@ -130,10 +130,10 @@ def test_between_epochs_a_prompt_only_grows_at_its_end():
 
 
 def test_an_epoch_begins_when_the_budget_is_full_and_keeps_what_its_mark_allows():
-    """What ranks highest stays up to 37.5 %; what arrives comes after it, in full."""
+    """What ranks highest stays up to 30 %; what arrives comes after it, in full."""
     given = running(1_000, pages=12)
     made = [each for each in prompts(given) if each.trigger is HIGH]
-    assert made and all(each.tokens <= 375 + 100 for each in made)
+    assert made and all(each.tokens <= 300 + 100 for each in made)
     assert all(each.entries[-1].level is Fidelity.FULL for each in made)
     laws(given)
 
@@ -145,9 +145,9 @@ def test_the_rent_of_what_is_above_the_mark_begins_an_epoch():
     while last(given).trigger is not RENT:
         seen.append(last(given).rent)
         given.turn()
-    above = given.log and [made.tokens for made in prompts(given) if made.trigger is None][-1] - 375
-    assert seen[-1] - seen[-2] == 100 * above and seen[-1] >= 3_000 * (1_250 - 100) * 375 // 1000 > seen[-2]
-    assert (last(given).rent, last(given).tokens <= 375) == (0, True)
+    above = given.log and [made.tokens for made in prompts(given) if made.trigger is None][-1] - 300
+    assert seen[-1] - seen[-2] == 100 * above and seen[-1] >= 3_000 * (1_250 - 100) * 300 // 1000 > seen[-2]
+    assert (last(given).rent, last(given).tokens <= 300) == (0, True)
     laws(given)
 
 
@@ -164,7 +164,7 @@ def test_a_cold_cache_begins_an_epoch_under_a_lower_mark():
     given = running(1_000, pages=5)
     given.turn(idle_s=301)
     assert (last(given).trigger, last(given).cached_tokens) == (COLD, 0)
-    assert last(given).tokens <= 125 + 140  # the floors, and what they leave of Lc
+    assert last(given).tokens <= 210 + 140  # the floors, and what they leave of Lc
     before = tags(given.state)
     given.turn(idle_s=10_000)
     assert (last(given).trigger, last(given).cached_tokens, last(given).uncached_tokens) == (None, 0, 0)
@@ -506,6 +506,7 @@ def test_a_fork_inside_an_assembly_goes_on_from_the_last_layout(given, cut):
     events = list(given.log)
     given.when(page(len(given.state.pages) + 1, tokens=70))
     kept = given.log[len(events) :]
+    given.state.turn += 1  # the fork counts the turn that it cuts, so that pages are as old
     given.turn(hints=("p3",))
     began = given.log[len(events) + len(kept) :]
     for event in (*kept, *began[: 1 + min(cut, len(began) - 2)]):

@@ -125,6 +125,7 @@ def test_a_policy_keeps_floors_of_all_required_pages_or_of_bootstrap_pages_or_no
         (Key.RECENCY, Order.RANK, "large small stale"),
         (Key.REUSE, Order.DENSITY, "large small stale"),
         (Key.REUSE, Order.RANK, "large small stale"),
+        (Key.EPOCH_REUSE, Order.RANK, "large small stale"),
         (Key.GAIN, None, "stale small large"),  # by number
         (Key.RECENCY, None, "stale small large"),
         (Key.REUSE, None, "stale small large"),

@@ -48,7 +48,7 @@ from tests.core.plain_model import Plain
 
 HASH = "0" * 64
 TEAM = "scope:team"
-SOON = attrs.evolve(in_epochs(CLAWVM_PAPER), rent_permille=50, low_permille=200)
+SOON = attrs.evolve(in_epochs(CLAWVM_PAPER), rent_permille=50, low_permille=200, cold_low_permille=125)
 """A policy whose epochs pay soon, in density order."""
 FULL_CONTRACT = [CLAWVM, CLAWVM, CLAWVM_TURN, CLAWVM_PAPER, CLAWVM_RANK, LRU, SOON]
 OTHERS = [

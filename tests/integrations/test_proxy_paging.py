@@ -257,9 +257,9 @@ def test_why_an_epoch_begins(
 
 def test_an_epoch_takes_back_the_newest_results() -> None:
     """Above the mark the oldest results leave; a colder cache keeps less; what is kept stays within the mark."""
-    warm = next_request(attrs.evolve(GOING, rent=10**9), held(*TALK), 1_600, 0, 2)
+    warm = next_request(attrs.evolve(GOING, rent=10**9), held(*TALK), 2_000, 0, 2)
     assert list(warm.epoch.stubs) == ["old0", "old1", "old2"]
-    assert warm.sent == 3 * 10 + 5 * 100 + 50 <= 1_600 * CLAWVM.low_permille // 1000
+    assert warm.sent == 3 * 10 + 5 * 100 + 50 <= 2_000 * CLAWVM.low_permille // 1000
     cold = next_request(GOING, held(*TALK), 1_600, 301, 2)
     assert list(cold.epoch.stubs) == [f"old{number}" for number in range(6)]
     assert cold.epoch.number == 2 and cold.epoch.rent >= 0
@@ -267,9 +267,9 @@ def test_an_epoch_takes_back_the_newest_results() -> None:
 
 def test_the_rent_is_paid_for_what_could_leave() -> None:
     """Each request pays for what is sent beyond the mark, and nothing where no result may leave."""
-    going = next_request(GOING, held(*TALK), 2_000, 0, 2)
+    going = next_request(GOING, held(*TALK), 2_500, 0, 2)
     assert going.epoch.rent == CLAWVM.read_price * (850 - 750)
-    bound = next_request(GOING, attrs.evolve(held(*TALK), stubs={}), 2_000, 0, 2)
+    bound = next_request(GOING, attrs.evolve(held(*TALK), stubs={}), 2_500, 0, 2)
     assert bound.epoch.rent == 0
 
 
