@@ -115,7 +115,7 @@ class Journal:
         settings: Settings | None = None,
         on_other_settings: OtherSettings | str | None = None,
     ) -> Session:
-        """Open a session, or go on with it where its stream ends; one that was closed is reopened by the next hook.
+        """Open a session, or continue it at the end of its stream. A closed session is reopened by the next hook.
 
         Policy, budget and `on_pressure` may differ from the session's own. A closed session then adopts them, by an
         event; an open one raises `UsageError`, since another handle may be at work on it. `on_other_settings` chooses
@@ -194,10 +194,10 @@ class Journal:
     def sessions(
         self, *, folder: str | os.PathLike[str] | None = None, title: str | None = None
     ) -> tuple[Listed, ...]:
-        """The sessions of this journal, in the order of their openings.
+        """The sessions of this journal, in the order in which they were opened.
 
-        With `folder` those that worked there or below it, with `title` those whose title or id holds that text,
-        whatever its case.
+        `folder` keeps those that worked in it or below it; `title` keeps those whose title or id contains the text,
+        ignoring case.
         """
         where = None if folder is None else os.path.abspath(given.path("folder", folder))
         return tuple(sessions(self.log, where, None if title is None else given.text("title", title)))
@@ -238,7 +238,7 @@ class Journal:
     ) -> Session:
         """Open a new session that goes on from event `at` of `parent` (by default its last) and copies nothing.
 
-        Policy and budget are the parent's unless given; a `counter` of your own has to be given again. `tool` serves
+        Policy and budget are the parent's unless given; pass a `counter` of your own again. `tool` serves
         what the parent recorded, also after `at`, and runs nothing else, now and whenever the fork is opened again,
         unless it is made to `allow_new_calls`.
         Raises `UsageError` where there is no such event, or where `session_id` is taken.
@@ -279,10 +279,10 @@ class Journal:
         reopens: bool = False,
         hides_secrets: bool | None = None,
     ) -> Session:
-        """A handle on a stream as it is, open or not; for importers and tools that bring their own opening.
+        """Return a handle on a stream as it is, open or not; for importers that write the opening event themselves.
 
-        With `reopens`, the first hook that records something reopens a session that was closed. `hides_secrets` is
-        how the session was opened; None: not known, then the journal's own setting holds.
+        With `reopens`, the first hook that records something reopens a closed session. `hides_secrets` is the setting
+        that the session was opened with; None means unknown, and the journal's own setting applies.
         """
         if self.log.reproducible and self.seed is None:
             raise UsageError("this journal is reproducible", hint="open it with the seed that it was made with")
@@ -293,7 +293,7 @@ class Journal:
         return Session(shell, settings, self.clock, self.catch_up, self._recorded)
 
     def catch_up(self) -> None:
-        """Let the read models fold what they have not seen, and take the snapshots that are due."""
+        """Bring the read models up to date, and take the snapshots that are due."""
         catch_up(self.log)
         snapshots.catch_up(self.log)
 
@@ -313,7 +313,7 @@ class Journal:
             _log.warning("the read models were not brought on", path=self.log.place, error=error.message)
 
     def close(self, *, catch_up: bool = True) -> None:
-        """Let the read models catch up (unless told not to) and release the file; closing again does nothing."""
+        """Bring the read models up to date (unless told not to) and release the file; closing twice does nothing."""
         if self._closed:
             return
         self._closed = True

@@ -19,7 +19,7 @@ from clawvm_es.model.facts import Op, SchemaVerdict
 
 
 class Validator(Protocol):
-    """Judges an update of the durable store; several are asked side by side, and all have to agree."""
+    """Judges an update of the durable store; all validators of an update run concurrently, and all must agree."""
 
     def __call__(self, field: str, value: Any, /) -> bool:
         """Tell whether a field may take a value; of a page that is written back, its type and its text.

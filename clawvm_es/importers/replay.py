@@ -43,7 +43,7 @@ Progress = Callable[[str, int, int], None]
 
 @attrs.frozen
 class ReplaySettings:
-    """Under which settings recorded sessions are replayed; a `clawvm-trace` keeps those that are None.
+    """Settings for a replay of recorded sessions; a `clawvm-trace` keeps its own where they are None.
 
     `renderer` makes the prompts, frames where None. `tools` are declared beside those of the harness that recorded,
     or in place of those of the same name. With `as_recorded` a session goes by the harness's own residency; a trace,

@@ -151,7 +151,7 @@ class Weights:
 class Profile:
     """Name, version, capabilities, selection rule, order and integer parameters of a policy.
 
-    Nothing here has a default: the whole profile stands in `session_opened`, whatever later versions ship.
+    No field has a default: `session_opened` records the whole profile, so later versions cannot change it.
     The harness compacts before a turn whose context fills `compact_permille` of the budget, and flushes what is
     dirty before one that fills `flush_permille`; a compaction leaves a summary of `summary_permille` (0: none).
 
@@ -180,5 +180,5 @@ class Profile:
 
     @property
     def retrieves(self) -> bool:
-        """Tell whether its rule asks a retriever."""
+        """True if the profile's rule asks a retriever."""
         return RULES[self.rule].retrieves

@@ -35,7 +35,7 @@ NOWHERE: Final = Lines()
 
 @attrs.frozen
 class Usage:
-    """Token counts as the provider told them: the whole prompt, the part served from its cache, the answer.
+    """Token counts as the provider reported them: the whole prompt, the part served from its cache, the answer.
 
     `written_tokens` are those of the prompt that went into the cache, `thinking_tokens` those of the answer that the
     user does not see.

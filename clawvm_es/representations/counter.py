@@ -34,7 +34,7 @@ class TokenCounter(Protocol):
         ...
 
     def count(self, text: str) -> int:
-        """Tokens of `text` as it is sayable (LAW-SAYABLE-1); never raises."""
+        """Tokens of `text`, pairs of surrogates merged, lone ones as U+FFFD (LAW-SAYABLE-1); never raises."""
         ...
 
 

@@ -47,7 +47,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
         self._shell.close()
 
     def open(self, opened: e.SessionOpened) -> e.SessionOpened:
-        """Begin the session's stream, unless it has begun; returns how it was opened.
+        """Begin the session's stream if it has not begun; return the opening event.
 
         A session of a project learns at once what others committed.
         """
@@ -64,7 +64,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
             return stored
 
     def adopt(self, wanted: e.SettingsAdopted, how: OtherSettings | None = None) -> None:
-        """Go on under other settings, by an event, unless they are those that the session has.
+        """Change the session's settings, recorded as an event; does nothing if they are the same.
 
         Raises `UsageError` if the session is open, unless `how` is `adopt`; with `raise`, in any case.
         """
@@ -89,7 +89,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
         self._run(build)
 
     def keep(self, text: str) -> str:
-        """Keep a text as a body, and return the commitment to it, for commands that a caller makes."""
+        """Store a text as a body and return its commitment, for commands that the caller builds."""
         return self._shell.edge.text(text)
 
     def execute(
@@ -100,7 +100,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     ) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction.
 
-        Commands that were made on version `after` raise `VersionConflict` where the session has gone on since.
+        Raises `VersionConflict` if the session is no longer at version `after`, for which the commands were built.
         """
 
         def build(state: State) -> Sequence[Command]:
@@ -117,7 +117,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     def close(self, *, key: str | None = None) -> Report:
         """End the session: write back, then take no further commands until it is opened again.
 
-        Closing a closed session records nothing and tells again what its end came to.
+        Closing a closed session records nothing and returns the same result again.
         """
         given.key(key)
 

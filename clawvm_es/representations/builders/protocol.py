@@ -9,7 +9,7 @@ from clawvm_es.model.pages import Fidelity
 
 
 class LevelBuilder(Protocol):
-    """Deterministic, offline, and extractive: what it keeps are verbatim pieces of the text.
+    """Deterministic, offline and extractive: every level consists of verbatim pieces of the text.
 
     `build` takes at most `limits.BUILD_CHARS` characters and costs time linear in them.
     """
