@@ -185,7 +185,9 @@ class Transcript:
                 finish=turn.finish,
             )
         )
-        self._said.setdefault(turn.key, Blocks()).add(turn.texts, turn.thinking, turn.uses)
+        said = self._said.setdefault(turn.key, Blocks())
+        if self.cumulative:  # else no row is compared with them
+            said.add(turn.texts, turn.thinking, turn.uses)
 
     def take(self) -> list[Step]:
         """Hand over the steps so far; the answer that is being read is held back, with what waits for it."""
