@@ -24,12 +24,16 @@ class Spool:
     _end: int = 0
 
     def put(self, steps: Sequence[Step]) -> Piece:
-        """Write steps to the end of the file."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="clawvm-")  # noqa: SIM115  pieces of it are read later
+        """Write steps to the end of the file. Raises `OSError`, which names the folder."""
         data = pickle.dumps(list(steps), protocol=5)
-        self._file.seek(self._end)
-        self._file.write(data)
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="clawvm-", buffering=0)  # noqa: SIM115  read later
+            self._file.seek(self._end)
+            _write(self._file, data)
+        except OSError as error:
+            told = f"{error.strerror}; a long recording is put by there (TMPDIR names another folder)"
+            raise OSError(error.errno, told, tempfile.gettempdir()) from error
         piece = Piece(self, self._end, len(data), len(steps))
         self._end += len(data)
         return piece
@@ -40,6 +44,12 @@ class Spool:
         self._file.seek(piece.begin)
         steps: list[Step] = pickle.loads(self._file.read(piece.size))  # what `put` wrote, nobody else can
         return steps
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 @attrs.frozen

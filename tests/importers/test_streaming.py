@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
+import os
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -88,6 +92,27 @@ def test_a_long_file_gives_what_its_bytes_give(
     assert streamed.steps[3:9] == tuple(whole.steps)[3:9]
     for field in ("session_id", "began_us", "skipped", "skipped_lines", "cwd", "turns", "tool_calls"):
         assert getattr(streamed, field) == getattr(whole, field)
+
+
+def test_a_full_disk_for_steps_is_told_with_its_folder(
+    tmp_path: Path, small: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that cannot be put by end the import with the folder that is full, on one line."""
+
+    class Full(io.RawIOBase):
+        def seekable(self) -> bool:
+            return True
+
+        def seek(self, *at: int) -> int:
+            return 0
+
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: Full())
+    with pytest.raises(OSError, match=r"No space left on device; .*TMPDIR") as caught:
+        read(_written(tmp_path / "long.jsonl", _pi(24)))
+    assert caught.value.filename == tempfile.gettempdir()
 
 
 def test_what_is_appended_while_a_file_is_read_is_left(tmp_path: Path, small: None) -> None:
