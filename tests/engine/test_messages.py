@@ -93,7 +93,8 @@ def test_a_page_that_is_needed_again_is_a_text_of_the_users_until_the_next_epoch
         turn = 0
         while shown(prompt, page) and turn < 40:
             turn += 1
-            session.user_says(f"Next {turn}.\n{lines(12)}")
+            session.user_says(f"Next {turn}.")
+            ask(session, turn + 1, lines(30))
             prompt = session.assemble()
         assert not shown(prompt, page)
         session.resolve(page)

@@ -237,7 +237,7 @@ def test_a_long_answer_cannot_jump_past_the_flush(journal):
 
 
 def test_a_page_in_brings_the_lines_that_were_asked_for(session):
-    """`resolve` gives a range of lines, records the need at its cost, and brings the page into the next prompt."""
+    """`resolve` gives a range of lines, records the need at its cost, and the next prompt holds it as a page."""
     page = session.write_page("evidence", "".join(f"line {n}\n" for n in range(1, 400)))
     for number in range(12):
         session.user_says(f"{number} " + "noise " * 40)
@@ -245,7 +245,9 @@ def test_a_page_in_brings_the_lines_that_were_asked_for(session):
     assert session.resolve(page, 3, 4) == "line 3\nline 4\n"
     rows = [row.data for row in session._shell.log.read("s") if isinstance(row.data, e.PageResolved)]
     assert [row.tokens for row in rows] == [4]
-    assert page in session.assemble().pages
+    prompt = session.assemble()
+    assert page not in prompt.pages
+    assert f'source="page {page}, lines 3-4">\nline 3\nline 4\n' in prompt.text
     with pytest.raises(UsageError, match="p999"):
         session.resolve("p999")
 
