@@ -14,9 +14,10 @@ B is what budget, fixed region and directory line leave, L and Lc are the profil
 cache, M is L or the floors of the required pages, whichever is more. Each turn pays rent for what is sent beyond M.
 
 An epoch installs the floors, spends L (Lc where cold) on pages that do not arrive, as `core.selector` ranks them, and
-puts what arrives at the end in full. Where that exceeds B, the selection of one turn is made under B. Between epochs
-what arrives is appended in full in its order, required pages below their floor at the floor, and hinted pages in full
-while they fit. Where B is not positive nothing is sent, and that is pressure.
+puts what arrives at the end in full. Under `epoch_reuse` those pages take at most half of what floors and arrivals
+leave of B, so that the next turns have room where B is tight. Where all that exceeds B, the selection of one turn is
+made under B. Between epochs what arrives is appended in full in its order, required pages below their floor at the
+floor, and hinted pages in full while they fit. Where B is not positive nothing is sent, and that is pressure.
 
 LAW-SELECT-1: all that is sent, stale copies included, fits the budget (a fixed region beyond it apart).
 LAW-SELECT-2: in every prompt the newest content of each required page stands at its floor or above, or is named by a
@@ -24,6 +25,8 @@ pressure.
 LAW-SELECT-3: at an epoch in density order, the utility reached never exceeds `bound` under that epoch's mark.
 LAW-EPOCH-1: without an epoch a layout is the beginning of the next one; uncached is what arrived, and the tail.
 LAW-EPOCH-2: without an epoch what is sent is at most L, or the rent is below its threshold.
+LAW-EPOCH-3: under `epoch_reuse`, where floors and arrivals fit B, an epoch without hints leaves free at least half of
+what they leave.
 
 Timing follows the online rule for acknowledgements in TCP (Dooly, Goldman and Scott, JACM 2001): wait until the rent
 paid would have bought the change.
@@ -52,7 +55,7 @@ from clawvm_es.core.state import EMPTY, Page, State
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason, Entry, EpochTrigger, PressureReason
 from clawvm_es.model.pages import ABSENT, FULL, LADDER, POINTER, Fidelity
-from clawvm_es.model.profile import Capability, Profile
+from clawvm_es.model.profile import RULES, Capability, Profile
 
 _FLOORS, _RESOLUTION, _PREFETCH = Capability.FLOORS, Capability.RESOLUTION, Capability.PREFETCH
 _PRUNED_SHARE = 4
@@ -252,7 +255,7 @@ def _under_mark(
     new = [state.pages[page_id] for page_id in state.arrivals if page_id not in selection.settled]
     over = selection.total(new) + exchange
     hinted = _hinted(state, turn, selection, room.tokens - max(low, floors) - over)
-    share = selection.rest = max(0, low - floors)
+    share = selection.rest = _share(state, low - floors, room.tokens - floors - over)
     raised = raise_first(selection) if raise_first is not None else ()
     fill(state, replace(turn, hints=()) if turn.hints else turn, selection, (), watch, raised)
     selection.rest = room.tokens - floors - (share - selection.rest) - exchange
@@ -262,6 +265,11 @@ def _under_mark(
     if selection.rest < 0:
         return None
     return selection, tuple([page.page_id for page in (*new, *hinted)])
+
+
+def _share(state: State, marked: int, left: int) -> int:
+    """Tokens for pages that do not arrive: what the mark allows, `left` beside all that must stand."""
+    return max(0, min(marked, left // 2) if RULES[state.profile.rule].leaves_room else marked)
 
 
 def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) -> list[Page]:

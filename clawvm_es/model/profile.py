@@ -72,7 +72,8 @@ class RuleRow:
     tool results in full and nothing else. A rule that `retrieves` asks a retriever and installs what it found in
     full; with `at_user_messages` only when the user said something. One that `keeps` what stood in the prompt
     before has no phase 2 and leaves a summary when the harness compacts. With `recorded` nothing is selected at all:
-    everything stands in full until the harness took it out. `says` is what `why` calls the order.
+    everything stands in full until the harness took it out. With `leaves_room` an epoch spends at most half of what
+    floors and arrivals leave. `says` is what `why` calls the order.
     """
 
     says: str = ""
@@ -83,6 +84,7 @@ class RuleRow:
     at_user_messages: bool = False
     keeps: bool = False
     recorded: bool = False
+    leaves_room: bool = False
 
     @property
     def compacts(self) -> bool:
@@ -95,7 +97,7 @@ RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
         Rule.HULL: RuleRow(key=Key.GAIN),
         Rule.RECENCY: RuleRow("recency"),
         Rule.REUSE: RuleRow("how likely it is needed again", key=Key.REUSE),
-        Rule.EPOCH_REUSE: RuleRow("how likely it is needed in an epoch", key=Key.EPOCH_REUSE),
+        Rule.EPOCH_REUSE: RuleRow("how likely it is needed in an epoch", key=Key.EPOCH_REUSE, leaves_room=True),
         Rule.RETRIEVAL: RuleRow("retrieved", spends=False, retrieves=True),
         Rule.RETRIEVAL_CACHE: RuleRow("retrieved, then recency", whole_results=True, retrieves=True),
         Rule.COMPACTION: RuleRow(

@@ -158,7 +158,10 @@ class EpochsPart:
                 hinted.append(page)
                 more += plan.cost(page, 4)
         plan.final.update(page.id for page in (*new, *hinted))
-        share = plan.rest = max(0, low - floors)
+        share = low - floors
+        if self.profile.rule is Rule.EPOCH_REUSE:
+            share = min(share, (room - floors - over) // 2)
+        share = plan.rest = max(0, share)
         self._spend(plan)
         if floors + (share - plan.rest) + over + more <= room:
             for page in new:

@@ -19,6 +19,7 @@ from clawvm_es.model.facts import (
     Boundary,
     ChangeReason,
     Cut,
+    Entry,
     EpochTrigger,
     PressureReason,
     RecallOutcome,
@@ -27,7 +28,7 @@ from clawvm_es.model.facts import (
     Trigger,
 )
 from clawvm_es.model.pages import ABSENT, FULL, RANK, Author, Fidelity, PageType, Pin
-from clawvm_es.model.profile import Paging
+from clawvm_es.model.profile import Paging, Rule
 from clawvm_es.testing.core import Given, need, opened, page
 
 HASH = "0" * 64
@@ -64,9 +65,9 @@ def running(budget=3_000, profile=CLAWVM, pages=6, tokens=100, directory=0):
 
 
 @st.composite
-def middles(draw):
+def middles(draw, policies=POLICIES):
     """A session of any sizes in the middle of an epoch."""
-    budget, profile = draw(st.integers(1_500, 4_000)), draw(POLICIES)
+    budget, profile = draw(st.integers(1_500, 4_000)), draw(policies)
     given = running(
         budget, profile, draw(st.integers(2, 8)), draw(st.integers(20, 250)), draw(st.sampled_from([0, 40]))
     )
@@ -217,13 +218,14 @@ def test_a_rewritten_page_arrives_and_its_old_copy_goes_stale(given, tokens, dat
     number = data.draw(st.integers(3, len(given.state.pages)))
     known = given.state.pages[f"p{number}"]
     stood = known.page_id in given.state.resident
+    was = given.state.entries[given.state.standing[known.page_id]].tokens if stood else 0
     given.when(page(number, known.page_type, tokens))
     before = tags(given.state)
     assert not given.state.stands(known.page_id, FULL)
     given.turn()
     if last(given).trigger is None:
         assert tags(given.state)[: len(before)] == before and tags(given.state)[-1].startswith(f"p{number}.")
-        assert last(given).stale_tokens >= (known.full_tokens if stood else 0)
+        assert last(given).stale_tokens >= was
     if last(given).trigger is None and stood:
         old = next(entry for entry in given.state.entries.values() if entry.page_id == known.page_id)
         assert content_of(given.state, old).bodies == known.bodies
@@ -453,6 +455,36 @@ def test_an_arrival_larger_than_the_budget_is_degraded_as_in_a_single_turn(given
     made = last(given)
     assert (made.trigger, made.tokens <= made.budget_tokens) == (HIGH, True)
     assert all(entry.tokens <= made.budget_tokens for entry in made.entries)
+    laws(given)
+
+
+@forall(middles(st.just(CLAWVM)), st.data())
+@settings(max_examples=30, deadline=None)
+def test_an_epoch_with_a_large_arrival_leaves_room_for_the_next_turn(given, data):
+    """LAW-EPOCH-3: what arrives stands in full, and half of what it leaves is free, so that no epoch follows."""
+    given.turn()
+    free, number = last(given).budget_tokens - last(given).tokens, len(given.state.pages) + 1
+    room = free + given.state.sent - given.state.required_tokens
+    assume(free + 1 < room)
+    tokens = data.draw(st.integers(free + 1, room - 1))
+    given.when(page(number, tokens=tokens))
+    given.turn()
+    made = last(given)
+    assert (made.trigger, made.entries[-1]) == (HIGH, Entry(f"p{number}", 1, Fidelity.FULL, tokens))
+    given.when(page(number + 1, tokens=(room - tokens) // 2 or 1))
+    given.turn()
+    assert last(given).trigger is None
+    laws(given)
+
+
+@pytest.mark.parametrize(("profile", "again"), [(CLAWVM, None), (attrs.evolve(CLAWVM, rule=Rule.REUSE), HIGH)])
+def test_a_tight_epoch_is_followed_by_another_only_under_rules_that_leave_no_room(profile, again):
+    """Beside an arrival of most of the budget, `reuse` fills its mark as it did, and the next arrival begins one."""
+    given = running(1_000, profile, pages=10, tokens=40)
+    for number, tokens in ((13, 600), (14, 130)):
+        given.when(page(number, tokens=tokens))
+        given.turn()
+    assert [made.trigger for made in prompts(given)][-2:] == [HIGH, again]
     laws(given)
 
 

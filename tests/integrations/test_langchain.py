@@ -158,7 +158,8 @@ def asked(state: list[BaseMessage]) -> list[list[BaseMessage]]:
 
 
 @pytest.mark.parametrize(
-    ("turns", "budget"), [(48, 2_400), pytest.param(200, 6_000, marks=pytest.mark.sweep(sample=0))]
+    ("turns", "budget"),
+    [(48, 2_400), *(pytest.param(200, budget, marks=pytest.mark.sweep(sample=0)) for budget in (2_400, 6_000))],
 )
 def test_an_agent_with_failing_parallel_and_interrupted_tools_is_paged(turns, budget):
     """No unpaired call, no prompt over budget, its count exact, most of it a prefix, cheaper than unpaged."""
