@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -62,9 +63,9 @@ def verify(
 
     if (anchor is None) != (key is None):
         raise UsageError("--anchor and --key go together", hint="give the checkpoint and its public key")
-    if also or (executor_name is not None and not again):
+    if also or (executor_name is not None and os.path.isdir(journal)):
         if anchor is not None:
-            raise UsageError("--anchor is of one journal", hint="leave out --also and --executor")
+            raise UsageError("--anchor is of one journal", hint="leave out --also, and name one journal")
         _verify_many(context, [journal, *also], executor_name, fast, again, as_json)
         return
     held = None if anchor is None or key is None else (anchor, read_input(anchor), key)
@@ -88,10 +89,15 @@ def _verify_many(
 ) -> None:
     """Verify several journals; a line for each, and exit code 1 if one is not consistent."""
     from clawvm_es.cli.output import bad, counted, emit, good, progress
+    from clawvm_es.errors import UsageError
     from clawvm_es.fleet.executor import executor
     from clawvm_es.views.many import journals, verified_many
 
     named = journals(places)
+    if not named:
+        raise UsageError(
+            f"{', '.join(places)}: there is no *.db and no *.journal", hint="name journals, or their folder"
+        )
     with progress(counted(len(named), "journal")) as report:
         found = verified_many(named, executor(executor_name), fast=fast, again=again, progress=report)
     wrong = [each for each in found if each["problems"]]
@@ -240,7 +246,6 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
       clawvm export j.db --as parquet -o lake
     """
     import json
-    import os
 
     from clawvm_es.cli.output import emit, emit_document, emit_json
     from clawvm_es.errors import UsageError

@@ -159,24 +159,35 @@ def verdict(found: Why) -> str:
 
 def since(found: Since, page: Candidate) -> str:
     """The reason for a page's level between epochs: how the last one weighed it, or when it came since."""
-    epoch = f"epoch {found.epoch} (turn {found.turn}, {found.trigger})"
-    weighed, later = found.candidate, f"not reconsidered since, rent {found.rent_percent} %"
+    epoch = f"epoch {found.epoch} at turn {found.turn} ({_EPOCHS[found.trigger]})"
+    weighed = found.candidate
+    later = (
+        f"no epoch chose again since; reading the surplus (rent) has cost {found.rent_percent} % of what begins one"
+    )
     if page.by in _NOW:
         return f"by {_BY[page.by]}" if page.by is not None else ""
     if page.stop in _GONE:
         return _PLAIN[page.stop]
     if found.appended is not None and page.after is not Fidelity.ABSENT:
-        return f"appended at turn {found.appended}, in {epoch}"
+        return f"appended at turn {found.appended}, after {epoch} chose pages"
     if weighed is None:
-        return f"written since {epoch}; {later}"
+        return f"it was written after {epoch} chose pages; {later}"
     if page.after is not Fidelity.ABSENT:
-        rank = f", rank {weighed.rank} of {found.steps}" if weighed.rank else ""
-        return f"stands since {epoch}{rank}"
-    group = f" ({weighed.entry:,} of them for its group)" if weighed.entry else ""
-    asked = "" if weighed.wanted is None else f": step cost {weighed.wanted:,}{group}, {weighed.rest or 0:,} left"
+        rank = f", with rank {weighed.rank} among {found.steps:,} steps" if weighed.rank else ""
+        return f"kept since {epoch} chose it{rank}"
     if weighed.after is not Fidelity.ABSENT:
-        return f"it left since {epoch}, in which it stood {weighed.after}; {later}"
-    return f"dropped at epoch {found.epoch}{asked}; {later}"
+        return f"{epoch} chose it as {weighed.after}, and it left after that; {later}"
+    return f"{epoch} left it out{_asked(weighed)}; {later}"
+
+
+def _asked(weighed: Candidate) -> str:
+    """The tokens that a page's next step asked for in vain, and those that there were."""
+    if weighed.wanted is None:
+        return ""
+    group = f" ({weighed.entry:,} of them for its group)" if weighed.entry else ""
+    level = next_level(weighed)
+    step = f"a step to {level}" if level else "it"
+    return f", when {step} took {weighed.wanted:,} tokens{group} and {weighed.rest or 0:,} were left"
 
 
 _NOW: Final = (ChangeReason.ARRIVAL, ChangeReason.HINT, ChangeReason.FLOOR)

@@ -174,6 +174,11 @@ def test_many_journals_are_verified(tmp_path, capsys):
 
     code, out = verify("--also", tmp_path, "--executor", "local:2")
     assert code == 0 and out.splitlines()[-1] == "2 journals, 0 not consistent" and out.count("✓") == 2
+    (tmp_path / "empty").mkdir()
+    assert verify("--also", tmp_path / "empty")[0] == 0
+    with pytest.raises(SystemExit) as left:
+        main(["verify", str(tmp_path / "empty"), "--executor", "local:2"])
+    assert left.value.code == 2 and "there is no *.db" in capsys.readouterr().err  # nothing is not consistent
     (tmp_path / "c.db").write_bytes(b"no journal, but long enough to be looked at" * 9)
     code, out = verify("--also", tmp_path, "--json")
     found = json.loads(out)

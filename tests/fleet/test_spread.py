@@ -24,9 +24,10 @@ from tests.fleet.test_executor import JOBS, cluster, dies_once, told  # noqa: F4
 from tests.history.test_rerun import live
 
 REDECIDE = ("verify", "--redecide")
+VERIFY = ("verify",)
 WHATIF = ("whatif", "--session", "one", "--policy", "lru", "--policy", "clawvm", "--budget", "150", "--budget", "90")
 ALL = ("whatif", "--all", "--policy", "lru", "--budget", "120")
-VERBS = {"re-decide": REDECIDE, "what-if": WHATIF, "what-if of all": ALL}
+VERBS = {"verify": VERIFY, "re-decide": REDECIDE, "what-if": WHATIF, "what-if of all": ALL}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -234,14 +235,17 @@ def test_why_between_epochs_tells_of_the_epoch_that_weighed_the_page(journal):
         assert not found.differs and found.since.epoch == found.epoch and found.trigger is None
         assert last[found.since.turn - 1].trigger is found.since.trigger
         words = verdict(found)
-        kind = next(word for word in ("stands since", "dropped at", "appended", "by an arrival", "") if word in words)
+        kind = next(word for word in ("kept since", "left it out", "appended", "by an arrival", "") if word in words)
         said.setdefault(kind, []).append(words)
     assert "" not in said and len(said) == 4
-    began = f"since epoch {found.since.epoch} (turn {found.since.turn}, {found.since.trigger})"
-    assert all(began in words for words in said["stands since"])
-    assert any(f", rank {rank} of " in words for words in said["stands since"] for rank in range(1, 99))
-    assert any("step cost " in words for words in said["dropped at"])
-    assert all("; not reconsidered since, rent " in words for words in said["dropped at"])
+    began = f"epoch {found.since.epoch} at turn {found.since.turn} (the prompt had reached its high mark) "
+    assert found.since.trigger is EpochTrigger.HIGH and all(began in words for words in said["kept since"])
+    assert any(f", with rank {rank} among " in words for words in said["kept since"] for rank in range(1, 99))
+    asked = re.compile(
+        r" left it out, when a step to full took \d+ tokens and \d+ were left; no epoch chose again since; "
+    )
+    assert any(asked.search(words) for words in said["left it out"])
+    assert all(words.endswith(" % of what begins one") for words in said["left it out"])
 
 
 def test_why_at_an_epoch_names_its_trigger(journal):
