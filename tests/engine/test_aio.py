@@ -109,7 +109,7 @@ def test_tools_run_on_the_loop_or_beside_it(tmp_path) -> None:
 
 
 def test_a_journal_s_twin_opens_forks_and_closes(tmp_path) -> None:
-    """The twin's block closes the journal, so that nobody can read on; a fork is a twin too."""
+    """The twin's block closes the journal, so that nobody can read on; a fork is a twin too, and one resumed."""
 
     async def run():
         async with await AsyncJournal.open(tmp_path / "j.db") as journal:
@@ -118,6 +118,8 @@ def test_a_journal_s_twin_opens_forks_and_closes(tmp_path) -> None:
             async with await journal.fork("s", "t") as fork:
                 assert isinstance(fork, AsyncSession)
                 await fork.user_says("again")
+            resumed = await journal.resume("t", "lines4", reopens=True)
+            assert isinstance(resumed, AsyncSession) and len(resumed.state.pages) == 2
         return journal.sync
 
     closed = asyncio.run(run())

@@ -287,6 +287,12 @@ def test_what_the_model_did_not_see_is_counted(lines: Any, vault: Any, translate
     assert sum(recording.skipped.values()) == 1
 
 
+def test_a_second_header_is_counted_and_names_nothing(lines: Any) -> None:
+    """The session keeps the id of the first header of its file."""
+    recording = lines({**META, "sessionId": "other"}, said("user", 1, "hi"))
+    assert (recording.session_id, recording.skipped) == ("s1", {"duplicate_record": 1})
+
+
 def test_damaged_documents_are_refused(jsonl: Jsonl) -> None:
     """A document that ends early is refused in one line; a file of lines with a torn line is read."""
     document = json.dumps({**META, "messages": [said("user", 1, "hi")]}, indent=2).encode()
