@@ -15,7 +15,7 @@ import click
 from clawvm_es import views
 from clawvm_es.cli.blame import COLOURS
 from clawvm_es.cli.options import journal_argument, json_option, session_option
-from clawvm_es.cli.output import fit, style
+from clawvm_es.cli.output import counted, fit, style
 from clawvm_es.cli.place import also_meant
 from clawvm_es.cli.tables import table
 
@@ -208,7 +208,7 @@ def _field(each: Mapping[str, Any]) -> Iterator[str]:
 
 def _prompt(found: Mapping[str, Any], prompt: Mapping[str, Any], full: bool) -> Iterator[str]:
     tokens = f"{_word(found['a']['prompt_tokens'])} → {_word(found['b']['prompt_tokens'])} tokens"
-    lines = "{lines_a} lines only in a, {lines_b} only in b".format(**prompt)
+    lines = f"{counted(prompt['lines_a'], 'line')} only in a, {prompt['lines_b']:,} only in b"
     yield from _heading("prompt", f"{tokens}; {lines}")
     for side in ("a", "b"):
         if ids := prompt[f"only_{side}"]:

@@ -181,7 +181,7 @@ LOSS_COLUMNS: Final = (
 
 
 def _lines(document: Mapping[str, Any], files: int) -> Iterator[str]:
-    from clawvm_es.cli.output import counted
+    from clawvm_es.cli.output import counted, wrapped
 
     sessions = document["sessions"]
     for one in sorted(sessions, key=_worst_first)[:SHOWN]:
@@ -210,6 +210,8 @@ def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
 
 def _files(document: Mapping[str, Any]) -> Iterator[str]:
     """The files of a folder that are no recordings."""
+    from clawvm_es.cli.output import wrapped
+
     skipped = document["skipped"]
     for each in skipped[:NAMED]:
         yield from wrapped(f"not read: {each['reason']}")
@@ -219,7 +221,7 @@ def _files(document: Mapping[str, Any]) -> Iterator[str]:
 
 def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
     """One session for people: what it was, what it used, what its harness lost, what clawvm would have lost."""
-    from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width
+    from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width, wrapped
     from clawvm_es.cli.times import joined, length, shown_time
 
     width = terminal_width()
@@ -264,6 +266,8 @@ def _cuts(one: Mapping[str, Any]) -> str:
 
 def _compared(one: Mapping[str, Any]) -> Iterator[str]:
     """The line about `clawvm` at the same budget and at half of it."""
+    from clawvm_es.cli.output import wrapped
+
     if len(one["policies"]) != 2:
         return
     same, half = one["policies"]
@@ -290,18 +294,4 @@ def _fitting(budget: Mapping[str, Any]) -> str:
     return (
         f"budget for a window of {budget['window']:,} and answers of {budget['max_output']:,}: {budget['tokens']:,} "
         f"tokens by our count (the provider counts {budget['ratio_permille'] / 1000:.2f} for each of ours){rest}"
-    )
-
-
-def wrapped(text: str, indent: str = "") -> list[str]:
-    """A text broken into lines that fit the terminal; one line elsewhere."""
-    import textwrap
-
-    from clawvm_es.cli.output import terminal_width
-
-    width = terminal_width()
-    if width is None:
-        return [f"{indent}{text}"]
-    return textwrap.wrap(
-        text, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.importing import LOSS_COLUMNS, wrapped
+from clawvm_es.cli.importing import LOSS_COLUMNS
 from clawvm_es.cli.options import journal_argument, json_option, session_option
 from clawvm_es.cli.tables import emit_rows, fitted, shape_options
 
@@ -37,7 +37,7 @@ def losses(journal: str, session: str | None, as_json: bool) -> None:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    from clawvm_es.cli.output import counted, style
+    from clawvm_es.cli.output import counted, style, wrapped
 
     for each in document["boundaries"]:
         kind = _CUTS.get(each["cut"] or "", _BOUNDARIES.get(each["boundary"], each["boundary"]))

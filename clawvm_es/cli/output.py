@@ -163,6 +163,18 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """A text broken into lines that fit the terminal; one line elsewhere."""
+    import textwrap
+
+    width = terminal_width()
+    if width is None:
+        return [f"{indent}{text}"]
+    return textwrap.wrap(
+        text, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+
+
 def counted(number: int, what: str) -> str:
     """A number with what it counts: `1 event`, `173,024 events`, `2 misses`."""
     several = "es" if what.endswith("s") else "s"

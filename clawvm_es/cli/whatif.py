@@ -117,7 +117,7 @@ def whatif(
     document = {"journal": journal} | document
     runs = _named(document)
     place = f", after version {after}" if after else ""
-    lines = [f"{session_id}{place}", "", *runs_lines(runs), *_cost_lines(document), document["caveat"]]
+    lines = [f"{session_id}{place}", "", *runs_lines(runs), *_notes(document)]
     emit_rows(document, runs, RUN_COLUMNS, as_json, text=lines)
 
 
@@ -132,7 +132,7 @@ def _of_all(journal: str, asked: Asked, workers: Executor, prices: str | None, a
     various = dict.fromkeys(("policy", "budget"), "various")
     sums = [run | {name: word for name, word in various.items() if run[name] is None} for run in _named(document)]
     lines = [counted(len(document["sessions"]), "session"), "", *fitted(sums, RUN_COLUMNS), ""]
-    lines += [*_cost_lines(document), document["caveat"]]
+    lines += _notes(document)
     emit_rows(document, rows, (Column("session", "session", 0, True), *RUN_COLUMNS), as_json, text=lines)
 
 
@@ -142,7 +142,15 @@ def _named(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"run": name} | run for name, run in runs]
 
 
-def _cost_lines(document: Mapping[str, Any]) -> Iterator[str]:
+def _notes(document: Mapping[str, Any]) -> Iterator[str]:
+    """Notes on the figures of a table (prices, the cost beside them, the caveat), in lines that fit the terminal."""
+    from clawvm_es.cli.output import wrapped
+
+    for note in (*_costs(document), document["caveat"]):
+        yield from wrapped(note)
+
+
+def _costs(document: Mapping[str, Any]) -> Iterator[str]:
     """The price list, and of a recorded harness the cost of its pages alone, with which the runs compare."""
     from clawvm_es.cli.money import at
 

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
@@ -17,6 +17,8 @@ from clawvm_es.errors import UsageError
 from clawvm_es.fleet.processes import as_done, cores
 
 T = TypeVar("T")
+_DIGITS_MAX: Final = 9
+"""Digits of a number of processes: nobody has more."""
 
 
 class Executor(Protocol):
@@ -43,7 +45,7 @@ class Local:
 def executor(text: str | None) -> Executor:
     """The executor that a text names; by default a process for each core. Raises `UsageError`."""
     kind, _, rest = (text or f"local:{cores()}").partition(":")
-    if kind == "local" and rest.isdecimal() and int(rest) > 0:
+    if kind == "local" and rest.isdecimal() and len(rest) <= _DIGITS_MAX and int(rest) > 0:
         return Local(int(rest))
     if kind == "dask" and rest:
         try:

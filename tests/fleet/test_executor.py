@@ -70,7 +70,7 @@ def test_local_executors_give_the_same():
     assert executor("local:3") == Local(3) and dict(executor(None).as_done(told, [])) == {}
 
 
-@pytest.mark.parametrize("name", ["local:0", "local:", "dask:", "ray:x", "local:x", ""])
+@pytest.mark.parametrize("name", ["local:0", "local:", "dask:", "ray:x", "local:x", "local:" + "9" * 5000, ""])
 def test_what_is_no_executor_is_refused(name):
     """An unknown executor is wrong usage; an empty text is none named."""
     if name:
