@@ -268,7 +268,10 @@ def _under_mark(
 
 
 def _share(state: State, marked: int, left: int) -> int:
-    """Tokens for pages that do not arrive: what the mark allows, `left` beside all that must stand."""
+    """Tokens that an epoch may spend on pages that do not arrive, at most `marked`.
+
+    `left` are the tokens of the budget beside floors and arrivals.
+    """
     return max(0, min(marked, left // 2) if RULES[state.profile.rule].leaves_room else marked)
 
 

@@ -58,8 +58,16 @@ def executor(text: str | None) -> Executor:
     raise UsageError(f"{text!r} is no executor", hint="local:N or dask:ADDRESS, such as dask:tcp://scheduler:8786")
 
 
-def in_order(executor: Executor, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[T]:
-    """Yield what `function(*job)` gave, in the order of the jobs; what ended before its turn is held."""
+def in_order(
+    executor: Executor,
+    function: Callable[..., T],
+    jobs: Sequence[tuple[Any, ...]],
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[T]:
+    """Yield what `function(*job)` gave, in the order of the jobs; what ended before its turn is held.
+
+    `progress` is told after each that was taken how many of them are done.
+    """
     held: dict[int, T] = {}
     turn = 0
     for place, result in executor.as_done(function, jobs):
@@ -67,6 +75,8 @@ def in_order(executor: Executor, function: Callable[..., T], jobs: Sequence[tupl
         while turn in held:
             yield held.pop(turn)
             turn += 1
+            if progress is not None:
+                progress(turn, len(jobs))
 
 
 def batches(weights: Sequence[int], least: int) -> Iterator[range]:

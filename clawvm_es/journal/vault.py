@@ -15,7 +15,7 @@ import os
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -142,14 +142,14 @@ class Bodies:
         rest = [name for name in dict.fromkeys(commitments) if name not in found]
         return {**found, **self._store.stored_bodies(rest)} if rest else found
 
-    def named_by(self, session_id: str, inputs: Iterable[bytes]) -> tuple[Body, ...]:
-        """The bodies held back for `session_id` that the data of these inputs names, in the order of the names."""
+    def named_by(self, session_id: str, rows: Iterable[tuple[Any, ...]]) -> tuple[Body, ...]:
+        """The bodies held back for `session_id` that the inputs among these rows name, in the order of the names."""
         if not self._pending:
             return ()
         found: dict[str, Body] = {}
         with self.mutex:
-            for raw in inputs:
-                for commitment in named_commitments(raw):
+            for data in (row[11] for row in rows if row[4] == "input"):
+                for commitment in named_commitments(data.encode()):
                     body = self._pending.get(commitment)
                     if body is not None and body.session_id == session_id:
                         found[commitment] = body

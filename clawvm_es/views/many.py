@@ -10,7 +10,7 @@ from clawvm_es.errors import ClawVMError
 from clawvm_es.fleet.executor import Executor, in_order
 from clawvm_es.urls import shown
 from clawvm_es.views.proved import verification
-from clawvm_es.views.reading import placed
+from clawvm_es.views.reading import place_of, placed
 
 ENDINGS = (".db", ".journal")
 """Ends of the names of files that are taken for journals in a folder."""
@@ -37,16 +37,12 @@ def verified_many(
 ) -> list[dict[str, Any]]:
     """The verification of each journal, in their order; one that cannot be read has the state `unreadable`."""
     jobs = [(placed(place), fast, again) for place in places]
-    found = []
-    for place, document in zip(places, in_order(executor, _verified, jobs), strict=True):
-        found.append({"journal": str(shown(place))} | document)
-        if progress is not None:
-            progress(len(found), len(places))
-    return found
+    found = in_order(executor, _verified, jobs, progress)
+    return [{"journal": str(shown(place))} | document for place, document in zip(places, found, strict=True)]
 
 
 def _verified(job: str, fast: bool, again: bool) -> dict[str, Any]:
-    place = shown(job.split(" ", 1)[1])
+    place = place_of(job)
     try:
         return verification(place, fast=fast, again=again)
     except ClawVMError as error:

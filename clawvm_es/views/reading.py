@@ -40,10 +40,15 @@ def placed(path: str) -> str:
     return _JOURNAL + (there if "://" in there else os.path.abspath(there))
 
 
+def place_of(job: str) -> str:
+    """The place that `placed` named, as it is opened and shown."""
+    return shown(job.removeprefix(_JOURNAL))
+
+
 @contextmanager
 def at_place(job: str) -> Iterator[EventLog]:
     """The journal that `placed` named, for reading only."""
-    with opened(shown(job.removeprefix(_JOURNAL))) as log:
+    with opened(place_of(job)) as log:
         yield log
 
 

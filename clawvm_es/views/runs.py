@@ -1,4 +1,4 @@
-"""What-ifs spread over an executor: a job for each run of one session, or for each of all sessions."""
+"""Shares out what-ifs over an executor: one job for each run of a session, or one for each session."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def whatif_runs(
 ) -> dict[str, Any]:
     """The document of `views.whatif`, its runs by an executor, a job for each."""
     jobs = [(placed(journal), session_id, asked, number, after, prices) for number in range(len(asked))]
-    parts = _told(executor, jobs, progress)
+    parts = list(in_order(executor, _document, jobs, progress))
     return parts[0] | {"runs": [run for part in parts for run in part["runs"]]}
 
 
@@ -70,7 +70,8 @@ def whatif_all(
         ids = known_sessions(log)
     if not ids:
         raise UsageError(f"{shown(journal)} holds no session", hint="clawvm replay FILE --journal JOURNAL")
-    found = _told(executor, [(placed(journal), each, asked, None, 0, prices) for each in ids], progress)
+    jobs = [(placed(journal), each, asked, None, 0, prices) for each in ids]
+    found = list(in_order(executor, _document, jobs, progress))
     harness = [document.pop("harness") for document in found]
     recorded, *runs = (_sum(run) for run in zip(*([each["recorded"], *each["runs"]] for each in found), strict=True))
     return {
@@ -82,15 +83,6 @@ def whatif_all(
         "runs": runs,
         "sessions": [each | {"harness": own} for each, own in zip(found, harness, strict=True)],
     }
-
-
-def _told(executor: Executor, jobs: Sequence[tuple[Any, ...]], progress: Progress | None) -> list[dict[str, Any]]:
-    found = []
-    for document in in_order(executor, _document, jobs):
-        found.append(document)
-        if progress is not None:
-            progress(len(found), len(jobs))
-    return found
 
 
 def _document(

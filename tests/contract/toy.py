@@ -192,7 +192,7 @@ class ToyTransaction:
             planning.check_expected(session_id, spot, expected)
             tip = planning.tip_of(session_id, spot, events[kept[0]].data, prev_hash, self._hash_at)
             rows = planning.stamp(session_id, tip, len(self.log.events) + len(self.new), events, kept)
-            self.kept += self.log.bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+            self.kept += self.log.bodies.named_by(session_id, rows)
             self.new += [
                 Recorded(*row[:11], row[11].encode(), *row[12:], events[at].data)
                 for row, at in zip(rows, kept, strict=True)

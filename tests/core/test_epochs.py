@@ -131,7 +131,7 @@ def test_between_epochs_a_prompt_only_grows_at_its_end():
 
 
 def test_an_epoch_begins_when_the_budget_is_full_and_keeps_what_its_mark_allows():
-    """What ranks highest stays up to 30 %; what arrives comes after it, in full."""
+    """An epoch keeps the highest ranks up to 30 % of the budget, and appends arrivals in full."""
     given = running(1_000, pages=12)
     made = [each for each in prompts(given) if each.trigger is HIGH]
     assert made and all(each.tokens <= 300 + 100 for each in made)
@@ -461,7 +461,7 @@ def test_an_arrival_larger_than_the_budget_is_degraded_as_in_a_single_turn(given
 @forall(middles(st.just(CLAWVM)), st.data())
 @settings(max_examples=30, deadline=None)
 def test_an_epoch_with_a_large_arrival_leaves_room_for_the_next_turn(given, data):
-    """LAW-EPOCH-3: what arrives stands in full, and half of what it leaves is free, so that no epoch follows."""
+    """LAW-EPOCH-3: an epoch sends arrivals in full and leaves half of the rest free, so that no epoch follows."""
     given.turn()
     free, number = last(given).budget_tokens - last(given).tokens, len(given.state.pages) + 1
     room = free + given.state.sent - given.state.required_tokens

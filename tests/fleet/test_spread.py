@@ -75,7 +75,7 @@ def test_a_cluster_says_the_same(say, verb, cluster):  # noqa: F811
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 def test_without_dask_each_verb_says_so(say, verb, monkeypatch):
-    """Where distributed is not installed, one line names the extra, and nothing is done."""
+    """Without distributed, one line names the extra, and nothing is done."""
     monkeypatch.setitem(__import__("sys").modules, "clawvm_es.fleet.dask", None)
     code, out, err = say(verb, "--executor", "dask:tcp://x:1")
     assert code == 2 and not out and "needs distributed" in err and "clawvm-es[dask]" in err

@@ -30,7 +30,7 @@ def test_numbers_that_users_are_told():
 
 
 def test_numbers_of_files():
-    """What stands in journals, notes and keys, and how much is looked for in them."""
+    """Numbers that journals, notes and keys hold, and bounds of how far each is searched, are as pinned."""
     assert (schema.APPLICATION_ID, schema.USER_VERSION) == (1_129_076_301, 3)
     assert (schema.NAME_CHARS, schema.DIGEST_BYTES, wal.PAGE_BYTES_MAX) == (8, 4, 65_536)
     assert (erasure.PIECE_BYTES, erasure.PIECES_MAX) == (24, 64)

@@ -6,7 +6,7 @@ from tests.golden.walks import HERE, walks
 
 
 def test_random_sessions_go_as_before():
-    """Where a difference is meant, `python -m tests.golden.walks` writes them anew."""
+    """Drawn sessions go as they are pinned; `python -m tests.golden.walks` pins a change that is meant."""
     golden = HERE.read_text(encoding="utf-8").splitlines()
     for number, (was, now) in enumerate(zip_longest(golden, walks()), 1):
         assert now == was, f"line {number}"

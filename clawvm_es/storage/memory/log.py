@@ -306,7 +306,7 @@ class MemoryTransaction:
         if plan is None:
             return self._head_after(session_id)
         rows = plan.rows(len(self._log._events) + len(self.events))
-        self.bodies += self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+        self.bodies += self._log._bodies.named_by(session_id, rows)
         for row, index in zip(rows, plan.kept, strict=True):
             self.events.append(Recorded(*row[:11], row[11].encode(), *row[12:], events[index].data))
         return self._head_after(session_id)

@@ -128,7 +128,7 @@ class PostgresLog:
             rows = planning.stamp(session_id, planning.Tip(spot[0], spot[2]), 0, events, kept)
         except (VersionConflict, UsageError):  # the head may be stale, or a group known already
             return None
-        named = self.bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+        named = self.bodies.named_by(session_id, rows)
         seq = self._call(rows, named, self.waits(durability))
         if seq is None:
             return None

@@ -110,7 +110,7 @@ class PostgresTransaction:
             assert head is not None
             return self._head(session_id, head)
         rows = plan.rows(0)
-        named = self._log.bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+        named = self._log.bodies.named_by(session_id, rows)
         seq = self._write(rows, named, head is None)
         version, hash_ = rows[-1][2], rows[-1][13]
         if head is None:

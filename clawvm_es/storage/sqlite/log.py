@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import structlog
 
@@ -67,7 +67,6 @@ from clawvm_es.storage.sqlite.watched import Connect
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Query: TypeAlias = Callable[Concatenate[sqlite3.Connection, _P], _T]
 _Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
 _DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
@@ -478,7 +477,7 @@ class SQLiteLog:
             "wal_held_by": [str(process) for process in holders.holders(self.path)],
         }
 
-    def ask(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+    def ask(self, query: opening.Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Run a query of one of the journal's own modules over the reading connection."""
         with self._reading:
             return self._read(query, *args, **options)
@@ -512,7 +511,7 @@ class SQLiteLog:
             after = rows[-1][column]
             yield from queries.recordeds(rows)
 
-    def _read(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+    def _read(self, query: opening.Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Run one of `queries` over the reading connection, whose lock is held."""
         self._check_open()
         try:

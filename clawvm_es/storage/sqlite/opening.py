@@ -12,10 +12,10 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Concatenate, Final, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from clawvm_es import errors, files
@@ -24,6 +24,10 @@ from clawvm_es.storage.sqlite import foreign, judging, raw, schema, wal, watched
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.watched import Connect
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+Query: TypeAlias = Callable[Concatenate[sqlite3.Connection, _P], _T]
+"""A query of one of the journal's modules: it takes the connection first."""
 BUSY_MS: Final = 5_000
 """Milliseconds that a connection waits for a lock of another SQLite tool, not a writer of ours."""
 _NO_RIGHT: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -126,6 +130,14 @@ def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
     if row is None:
         raise errors.JournalDamaged(f"{path}: its table journal is empty")
     return row[0], row[1], bool(row[2])
+
+
+def ask(db: sqlite3.Connection, path: str, query: Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+    """Run a query of one of the journal's modules over a connection, and tell SQLite's errors by ours."""
+    try:
+        return query(db, *args, **options)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
 
 
 def translate(error: Exception, path: str, written: str = "") -> errors.JournalError:

@@ -228,7 +228,7 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
 
 
 def _blob_id(db: sqlite3.Connection, digest: bytes, body: bytes) -> int | None:
-    """The row of a body, which is written where there is none yet."""
+    """The id of a body's row; a body that has none is written first."""
     found = db.execute(_BLOB, (digest,)).fetchone()
     return found[0] if found is not None else db.execute(_INSERT_BLOB, (digest, pack(body))).lastrowid
 

@@ -8,11 +8,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar, cast
 
 import attrs
 
@@ -63,9 +63,7 @@ _SEQUENCE: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name
 class Ask(Protocol):
     """Runs a query: over a log's reading connection, or inside a transaction."""
 
-    def __call__(
-        self, query: Callable[Concatenate[sqlite3.Connection, _P], _T], *args: _P.args, **options: _P.kwargs
-    ) -> _T:
+    def __call__(self, query: opening.Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """The query's result."""
 
 
@@ -80,12 +78,12 @@ class SQLiteSnapshots:
     def at_once(self) -> Iterator[SQLiteSnapshots]:
         """Read one state of the file for the length of the block."""
         with self._log.reading() as db:
-            yield SQLiteSnapshots(self._log, partial(_inside, db, self._log.path))
+            yield SQLiteSnapshots(self._log, partial(opening.ask, db, self._log.path))
 
     def within(self, transaction: Transaction) -> SnapshotsInside:
         """The same snapshots inside a write transaction."""
         db = cast("SQLiteTransaction", transaction).connection
-        return SnapshotsInside(self._log, partial(_inside, db, self._log.path))
+        return SnapshotsInside(self._log, partial(opening.ask, db, self._log.path))
 
     def before(self, stream: str, version: int, made_by: str) -> SnapshotRow | None:
         """The last snapshot of a stream at or before `version` that `made_by` made."""
@@ -150,20 +148,6 @@ class SnapshotsInside(SQLiteSnapshots):
     def clear(self) -> None:
         """Throw all snapshots away."""
         self._ask(drop)
-
-
-def _inside(
-    db: sqlite3.Connection,
-    path: str,
-    query: Callable[Concatenate[sqlite3.Connection, _P], _T],
-    *args: _P.args,
-    **options: _P.kwargs,
-) -> _T:
-    """Run a query over a connection of the caller's, inside its transaction."""
-    try:
-        return query(db, *args, **options)
-    except sqlite3.Error as error:
-        raise opening.translate(error, path) from error
 
 
 def exist(db: sqlite3.Connection) -> bool:

@@ -1,11 +1,11 @@
-"""An open write transaction of a journal file: what was appended in it, and where its streams stand."""
+"""An open write transaction of a journal file: the events appended in it, and the heads of their streams."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from clawvm_es.errors import UsageError
 from clawvm_es.journal import planning
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Query: TypeAlias = Callable[Concatenate[sqlite3.Connection, _P], _T]
 
 
 class SQLiteTransaction:
@@ -99,7 +98,7 @@ class SQLiteTransaction:
         if self.last is None:
             self.last = self._log._tail
         rows = plan.rows(0 if self.last is None else self.last[0])
-        bodies = self._log._bodies.named_by(session_id, (row[11].encode() for row in rows if row[4] == "input"))
+        bodies = self._log._bodies.named_by(session_id, rows)
         self._write(rows, bodies, begins=head is None)
         seq, version, hash_ = rows[-1][0], rows[-1][2], rows[-1][13]
         self.first = self.first or rows[0][0]
@@ -157,11 +156,8 @@ class SQLiteTransaction:
         provisional = self.durability is not Durability.FULL and seq > self._log._durable_seq
         return Head(session_id, version, seq, hash_, provisional)
 
-    def _query(self, query: _Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-        try:
-            return query(self._connection(), *args, **options)
-        except sqlite3.Error as error:
-            raise opening.translate(error, self._log.path) from error
+    def _query(self, query: opening.Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
+        return opening.ask(self._connection(), self._log.path, query, *args, **options)
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
