@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import DiskFailed, JournalError, JournalFull, UsageError
 
 PRIVATE: Final = 0o600
 SHARED: Final = 0o660
@@ -29,6 +29,12 @@ NOFOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
 """For the last component of a path: `os.open` then fails on a symbolic link (`errno.ELOOP`)."""
 NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 """So that opening a pipe does not wait for its other end."""
+
+
+def disk_error(error: OSError, what: str, hint: str = "") -> JournalError:
+    """The error to raise where a disk does not do `what`: it is full, or it failed."""
+    kind = JournalFull if error.errno in NO_SPACE else DiskFailed
+    return kind(f"{what}: {error.strerror}", hint=hint)
 
 
 def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:

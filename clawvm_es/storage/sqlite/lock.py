@@ -17,7 +17,7 @@ import time
 from typing import Final
 
 from clawvm_es import files
-from clawvm_es.errors import DiskFailed, JournalBusy, JournalError, JournalFull, JournalReadOnly
+from clawvm_es.errors import JournalBusy, JournalError, JournalReadOnly
 
 try:
     import fcntl
@@ -114,8 +114,7 @@ class WriterLock:
         try:
             os.pwrite(self._fd, tag, 0)
         except OSError as error:
-            kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
-            raise kind(f"cannot write {self.path}: {error.strerror}") from error
+            raise files.disk_error(error, f"cannot write {self.path}") from error
 
     def _try(self) -> bool:
         try:

@@ -261,11 +261,11 @@ class SQLiteLog:
         same = self._lock.acquire(wait_s)
         if self._lock.unsynced:
             try:
-                self._wal.renew()
+                self._told(self._wal.renew)
                 self._lock.synced()
-            except OSError as error:
+            except BaseException:
                 self._lock.release()
-                raise self._not_synced(error) from error
+                raise
         return same
 
     def _note_failed_sync(self, error: BaseException | None) -> None:
@@ -276,9 +276,14 @@ class SQLiteLog:
             error = error.__cause__
         return None
 
-    def _not_synced(self, error: OSError) -> JournalError:
-        kind = JournalFull if error.errno in files.NO_SPACE else DiskFailed
-        return kind(f"{self.path} cannot be synced: {error.strerror}", hint="do it again")
+    def _told(self, sync: Callable[[], None]) -> None:
+        """Sync, and tell the system's errors by ours."""
+        try:
+            sync()
+        except JournalError:  # of the lock, which could not be marked
+            raise
+        except OSError as error:
+            raise files.disk_error(error, f"{self.path} cannot be synced", "do it again") from error
 
     def _refuse_changes(self, db: sqlite3.Connection) -> None:
         """Raise `JournalTooNew` where a newer program upgraded the file, `ForeignObject` where a trigger is not ours.
@@ -329,10 +334,7 @@ class SQLiteLog:
     def _sync_found(self) -> None:
         """Make durable what a `FULL` transaction found and did not write again: SQLite syncs for writes only."""
         if self._tail is not None and self._tail[0] > self._durable_seq:
-            try:
-                self._sync()
-            except OSError as error:
-                raise self._not_synced(error) from error
+            self._told(self._sync)
 
     def _committed(self, transaction: SQLiteTransaction) -> None:
         if transaction.last is not None:

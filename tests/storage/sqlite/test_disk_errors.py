@@ -217,6 +217,22 @@ def test_a_log_that_cannot_be_synced_takes_nothing_until_it_can(tmp_path, synced
     assert verify(path) == ()
 
 
+def test_a_mark_that_cannot_be_left_is_told_by_its_own_error(tmp_path, monkeypatch, synced) -> None:
+    """If neither the log can be synced nor the lock be marked, the error is that of the lock."""
+    path = tmp_path / "j.db"
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with open_log(path) as log, open_log(path) as other:
+        log.append("s", [budget(1, "k")])
+        other.append("s", [budget(2)])
+        synced.append("fails")
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(JournalFull, match=r"cannot write .*j\.db\.lock: No space left"):
+            other.append("s", [budget(1, "k")], durability=Durability.FULL)
+
+
 @pytest.mark.parametrize(("platform", "on"), [("darwin", 1), ("linux", 0)])
 def test_macos_syncs_past_the_cache_of_the_drive(tmp_path, monkeypatch, platform, on) -> None:
     """Where a sync leaves bytes in the drive's cache, the writing connection asks for more."""
