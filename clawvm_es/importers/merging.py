@@ -11,12 +11,13 @@ from clawvm_es.observe.steps import Usage
 
 @attrs.frozen
 class Use:
-    """A tool call as a row gives it; `call_id` is the harness's own."""
+    """A tool call as a row gives it; `call_id` is the harness's own. One that is `unsent` is in no later prompt."""
 
     call_id: str
     name: str
     arguments: Mapping[str, object]
     cwd: str = ""
+    unsent: bool = False
 
 
 @attrs.define

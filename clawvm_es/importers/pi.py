@@ -3,6 +3,9 @@
 LAW-PI-1: entries are taken in file order, each having been the active leaf when it was written; where an entry
 hangs on another than the one before it, the recorded context becomes the path to that parent. So the steps of a
 cut file are the first steps of the whole file, also where a later entry abandons a branch.
+
+An answer that was aborted, or that failed, is not sent back as it came: pi leaves out its calls, which have no
+results, and since version 0.49.2 all of it. A file does not tell the version; an entry's time does.
 """
 
 from __future__ import annotations
@@ -50,14 +53,24 @@ _FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
 )
 
 
+_BROKEN: Final = ("aborted", "error")
+"""Stop reasons of answers that were not finished."""
+_LEFT_OUT_SINCE_US: Final = 1_768_780_800_000_000
+"""When pi 0.49.2 came out, 19 January 2026: since then nothing of such an answer is sent back."""
+
+
 @attrs.frozen
 class _Entry:
-    """Place of an entry in the tree; `first_kept` is where a compaction's kept part begins (a line, 0: nothing)."""
+    """Place of an entry in the tree; `first_kept` is where a compaction's kept part begins (a line, 0: nothing).
+
+    One that is `left_out` is in no prompt.
+    """
 
     line: int
     parent: str
     compaction: bool = False
     first_kept: int = 0
+    left_out: bool = False
 
 
 @attrs.define
@@ -81,7 +94,8 @@ class _File:
             entry = self.entries[leaf]
             if first_kept and entry.line < first_kept:
                 break
-            lines.append(entry.line)
+            if not entry.left_out:
+                lines.append(entry.line)
             leaf = entry.parent
             if entry.compaction and not first_kept:
                 if not entry.first_kept:
@@ -152,7 +166,8 @@ def _place(file: _File, entry_id: str, row: Fields, line: int, at_us: int) -> No
             file.into.say(ContextDropped(Boundary.PRUNE, lines, at_us, kept_lines=kept_lines, cut=Cut.REWIND))
     kept = file.entries.get(row.text("firstKeptEntryId"))
     compaction = row.text("type") == "compaction"
-    file.entries[entry_id] = _Entry(line, parent, compaction, kept.line if kept and compaction else 0)
+    left_out = at_us >= _LEFT_OUT_SINCE_US and row.fields("message").text("stopReason") in _BROKEN
+    file.entries[entry_id] = _Entry(line, parent, compaction, kept.line if kept and compaction else 0, left_out)
     file.leaf = entry_id
 
 
@@ -234,13 +249,15 @@ def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
     texts: list[str] = []
     thinking: list[str] = []
     uses: list[Use] = []
+    reason = message.text("stopReason")
     if message.is_odd("content"):
         file.into.skip(Skip.MALFORMED_RECORD)
     for block in message.blocks("content"):
         if block.text("type") == "text" and block.is_text("text"):
             texts.append(block.text("text"))
         elif block.text("type") == "toolCall":
-            uses.append(Use(block.ident("id"), block.text("name"), block.arguments("arguments"), file.cwd))
+            name, arguments = block.text("name"), block.arguments("arguments")
+            uses.append(Use(block.ident("id"), name, arguments, file.cwd, unsent=reason in _BROKEN))
         elif block.text("thinking").strip():
             thinking.append(block.text("thinking"))
         else:
@@ -248,7 +265,6 @@ def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
     usage = message.fields("usage")
     cached, written = usage.count("cacheRead"), usage.count("cacheWrite")
     whole = usage.count("input") + written + cached
-    reason = message.text("stopReason")
     file.into.answer(
         f"line {line}",
         texts=texts,
@@ -261,6 +277,10 @@ def _assistant(file: _File, message: Fields, line: int, at_us: int) -> None:
         provider=message.text("provider"),
         finish=_FINISH.get(reason, Finish.OTHER) if reason else None,
     )
+    leaf = file.entries.get(file.leaf)
+    if leaf is not None and leaf.line == line and leaf.left_out and any(text.strip() for text in texts):
+        kept_lines = file.kept(file.leaf)
+        file.into.say(ContextDropped(Boundary.PRUNE, Lines(line, line), at_us, kept_lines, cut=Cut.REWIND))
 
 
 def _is_pi(record: Fields) -> bool:

@@ -227,7 +227,7 @@ class Transcript:
 
     def _call(self, use: Use) -> ToolUse:
         number = self.calls.made(use.call_id, use.name)
-        return ToolUse(number, use.name, use.arguments, use.cwd, call_id=use.call_id)
+        return ToolUse(number, use.name, use.arguments, use.cwd, call_id=use.call_id, unsent=use.unsent)
 
     def _pair(self, result: _Result) -> None:
         """Add a result as that of its call."""

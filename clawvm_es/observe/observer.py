@@ -302,7 +302,9 @@ class Observer:
         return tuple(self._called(use) for use in uses)
 
     def _called(self, use: ToolUse, group: int | None = None) -> ToolCalled:
+        """The facts of a call; one that is not sent back belongs to no exchange, and its arguments do not count."""
         tool = named(self.known.tools, use.name)
+        group = None if use.unsent else group
         done = effects(tool, use)
         ordinal, key = None, None
         if not tool.silent:
@@ -327,7 +329,7 @@ class Observer:
             writes=writes,
             invalidates=done.invalidates,
             needs=self.known.context.data_flow(tool, use),
-            levels=levels,
+            levels=() if use.unsent else levels,
             call_id=self.edge.text(use.call_id) if use.call_id else None,
             group=group,
         )

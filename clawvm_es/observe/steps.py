@@ -126,7 +126,7 @@ class ToolUse:
     """One call: `call` counts calls of the session from 1, `cwd` is the directory that relative paths start from.
 
     `text` are the arguments as they are kept, where that is not their canonical JSON. `call_id` is the harness's own
-    id of the call.
+    id of the call. A call that is `unsent` is in no prompt after its answer: the harness does not send it back.
     """
 
     call: int
@@ -135,6 +135,7 @@ class ToolUse:
     cwd: str = ""
     text: str | None = None
     call_id: str = ""
+    unsent: bool = False
 
 
 @attrs.frozen

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from clawvm_es.importers.pi import parse
 from clawvm_es.importers.recording import Recording
-from clawvm_es.model.facts import Boundary, ReturnStatus
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import ToolCalled
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
 from clawvm_es.observe.steps import ContextDropped, ModelMessage, Summary, ToolResult, UserMessage
 
 Jsonl = Callable[[list[Any]], bytes]
+Translate = Callable[[Recording], list[Command]]
 HEADER = {"type": "session", "version": 3, "id": "s", "cwd": "/w", "timestamp": "2026-01-01T00:00:00Z"}
 
 
@@ -153,3 +158,42 @@ def test_what_is_in_the_context_and_what_is_not(jsonl: Jsonl) -> None:
     assert isinstance(note, UserMessage) and note.harness
     assert isinstance(shell, UserMessage) and shell.text == "$ ls\nx" and not shell.harness
     assert recording.skipped == {"custom": 1, "label": 1, "setting_change": 1, "unknown_record": 1}
+
+
+def test_calls_of_an_answer_that_was_aborted_are_not_sent_back(jsonl: Jsonl, translate: Translate) -> None:
+    """They are in no exchange and count nothing; what the answer said stays, as older versions of pi sent it."""
+    half = [{"type": "text", "text": "half"}, call("t", path="x")]
+    rows = [
+        said("a", None, "user", "hi"),
+        said("b", "a", "assistant", half, stopReason="aborted"),
+        said("c", "b", "assistant", [call("u", path="y")], stopReason="toolUse"),
+        said("d", "c", "assistant", half, stopReason="error"),
+    ]
+    recording = one(jsonl, rows)
+    uses = [use for step in recording.steps if isinstance(step, ModelMessage) for use in step.calls]
+    assert [use.unsent for use in uses] == [True, False, True]
+    assert not any(isinstance(step, ContextDropped) for step in recording.steps)
+    called = [each.data for each in translate(recording) if isinstance(each.data, ToolCalled)]
+    assert [bool(data.levels) for data in called] == [False, True, False]
+    assert [data.group for data in called] == [None, 2, None]
+
+
+@pytest.mark.parametrize("reason", ["aborted", "error"])
+def test_newer_versions_of_pi_send_back_nothing_of_such_an_answer(jsonl: Jsonl, reason: str) -> None:
+    """Since 19 January 2026 its text leaves the context at once, and no branch brings it back."""
+    at = "2026-01-19T00:00:00Z"
+    text = [{"type": "text", "text": "half"}]
+    rows = [
+        said("a", None, "user", "hi"),
+        {**said("b", "a", "assistant", text, stopReason=reason), "timestamp": at},
+        {**said("c", "b", "assistant", [], stopReason=reason), "timestamp": at},
+        said("d", "c", "user", "on"),
+        said("e", "b", "user", "another way"),
+        {**said("f", "e", "assistant", text, stopReason="stop"), "timestamp": at},
+    ]
+    steps = one(jsonl, rows).steps
+    assert [(step.cut, step.kept_lines) for step in steps if isinstance(step, ContextDropped)] == [
+        (Cut.REWIND, {2}),
+        (Cut.REWIND, {2}),
+    ]
+    assert [type(step) for step in steps[:3]] == [UserMessage, ModelMessage, ContextDropped]
