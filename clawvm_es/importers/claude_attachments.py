@@ -3,10 +3,10 @@
 | kind | step |
 |---|---|
 | a file, lines of it, a plan's file | `FileShown`, rules of `CLAUDE.md` and the like `RulesLoaded` |
-| nested memory | `RulesLoaded` |
+| nested memory, the files of instructions | `RulesLoaded` |
 | skills that were invoked | `SkillLoaded` |
 | a queued prompt | `UserMessage` |
-| any other that the model sees | `UserMessage` by the harness: all texts in it |
+| any other that the model sees | `UserMessage` by the harness: as it was rendered, else all texts in it |
 
 `UNSEEN` kinds never reach the model.
 """
@@ -26,6 +26,7 @@ UNSEEN: Final = frozenset(
         *("already_read_file", "command_permissions", "edited_image_file", "dynamic_skill", "structured_output"),
         *("hook_cancelled", "hook_error_during_execution", "hook_non_blocking_error", "hook_permission_decision"),
         *("hook_system_message", "autocheckpointing", "background_task_status", "task_progress"),
+        *("prompt_snapshot", "session_context"),  # system prompt and tools, which stand before all pages
     )
 )
 _SHOWN_HOOKS: Final = ("SessionStart", "UserPromptSubmit", "")
@@ -41,9 +42,10 @@ _NAMES: Final = frozenset(
 """Fields that say what an attachment is, not what it says."""
 
 
-def steps(attachment: Fields, lines: Lines, at_us: int) -> list[Step]:
-    """The steps of an attachment that the model saw; none where it holds nothing."""
-    return list(_steps(attachment, lines, at_us))
+def steps(row: Fields, lines: Lines, at_us: int) -> list[Step]:
+    """The steps of a row with an attachment that the model saw; none where it holds nothing."""
+    rendered = "\n".join(text for each in row.objects("rendered") if (text := each.text("content")).strip())
+    return list(_steps(row.fields("attachment"), rendered, lines, at_us))
 
 
 def unseen(attachment: Fields) -> bool:
@@ -58,7 +60,7 @@ def queued(attachment: Fields) -> str:
     return "\n".join(block.text("text") for block in attachment.blocks("prompt") if block.text("text").strip())
 
 
-def _steps(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
+def _steps(attachment: Fields, rendered: str, lines: Lines, at_us: int) -> Iterator[Step]:
     kind = attachment.text("type")
     if kind in _FILES:
         yield from _file(attachment, lines, at_us)
@@ -66,13 +68,16 @@ def _steps(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
         yield FileShown(attachment.text("planContent"), attachment.text("planFilePath"), lines, at_us)
     elif kind == "nested_memory":
         yield from _memory(attachment, lines, at_us)
+    elif kind == "instructions" and any(file.text("content").strip() for file in attachment.objects("files")):
+        for file in attachment.objects("files"):
+            yield from _memory(file, lines, at_us)
     elif kind == "invoked_skills":
         for skill in attachment.objects("skills"):
             if skill.text("content").strip():
                 yield SkillLoaded(skill.text("content"), skill.text("path") or skill.text("name"), lines, at_us)
     else:
         shown = {"content": attachment.raw.get("content")} if kind in _RUN_HOOKS else attachment.raw
-        text = "\n".join(said(shown))
+        text = rendered or "\n".join(said(shown))
         if text.strip():
             yield UserMessage(text, lines, at_us, harness=True, source=kind)
 

@@ -323,7 +323,7 @@ class Run:
         if attachment.text("type") == attachments.QUEUED and (text := attachments.queued(attachment)):
             self._mid_turn(row, self.queue.show(text))
             return
-        steps = attachments.steps(attachment, row.lines, row.at_us)
+        steps = attachments.steps(row.data, row.lines, row.at_us)
         self.into.skip(Skip.EMPTY_MESSAGE, not steps)
         for step in steps:
             self.into.aside(step)

@@ -95,6 +95,8 @@ SEEN: dict[str, list[Any]] = {
     "lines of a file": [attached("selected_lines_in_ide", filename="/w/n.md", content=CANARY, lineStart=1)],
     "folder": [attached("directory", path="/w", content=CANARY)],
     "nested memory": [attached("nested_memory", path="/w/CLAUDE.md", content={"content": CANARY, "type": "Project"})],
+    "instructions": [attached("instructions", files=[{"path": "/w/CLAUDE.md", "content": CANARY}])],
+    "a rendering": [{**attached("date", date="x"), "rendered": [{"content": f"<system-reminder>{CANARY}"}]}],
     "memories": [attached("relevant_memories", memories=[{"path": "/m", "content": CANARY}])],
     "skills": [attached("invoked_skills", skills=[{"name": "s", "path": "/s", "content": CANARY}])],
     "list of skills": [attached("skill_listing", content=CANARY)],
@@ -122,6 +124,7 @@ UNSEEN: dict[str, tuple[list[Any], str]] = {
     "label": ([{"type": "last-prompt", "sessionId": "s", "lastPrompt": CANARY}], "label"),
     "thinking kept secret": ([answer(text("x"), {"type": "redacted_thinking", "data": CANARY})], "thinking"),
     "hook that only failed": ([attached("hook_non_blocking_error", stderr=CANARY)], "attachment"),
+    "system prompt and tools": ([attached("prompt_snapshot", systemPrompt=[CANARY], tools=[])], "attachment"),
     "hook that ran well": ([attached("hook_success", hookEvent="PostToolUse", content=CANARY)], "attachment"),
     "prompt that waits": ([{**QUEUED, "operation": "enqueue", "content": CANARY}], "queue_operation"),
     "prompt that was taken back": (

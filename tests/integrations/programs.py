@@ -154,6 +154,8 @@ class ClaudeCode:
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
             "DISABLE_TELEMETRY": "1",
+            "CLAUDE_CODE_ENABLE_TASKS": "1",  # later releases offer no plan to programs by themselves
+            "CLAUDE_CODE_ENABLE_TODO_TOOLS": "1",
             "IS_SANDBOX": "1",
         }
 

@@ -79,7 +79,8 @@ def test_claude_code_through_the_proxy(tmp_path: Path) -> None:
             results = claude.talk(Place(running.url), [*[f"read {n}" for n in range(FILES)], "let it look"])
             found = running.recorded()
         asked = [request for request in api.requests if "read 0" in json.dumps(request["messages"][:1])]
-    assert [each["is_error"] for each in results] == [False] * (FILES + 1)
+    assert not any(each["is_error"] for each in results)
+    assert len(results) > FILES  # later releases run a subagent beside the session, and go on once more for it
     sent = [pieces(request) for request in asked]
     shares = [(kept(was, now), sum(map(len, was))) for was, now in pairwise(sent)]
     stubs = [text for text in sent[-1] if "clawvm took this result out" in text]
