@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import tomllib
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import msgspec
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, UnreadableInput
-from clawvm_es.files import read_regular
+from clawvm_es.files import NO_SPACE, read_regular
 from clawvm_es.integrations import settings, spool
 from clawvm_es.integrations.harnesses import CODEX, HARNESSES, Harness
 from clawvm_es.integrations.ingest import PROBLEMS, spool_of, waiting
@@ -27,6 +28,8 @@ LATE_S: Final = 600
 """Age of an event after which it should have been taken."""
 SHOWN: Final = 5
 """Problems that are told, the newest."""
+PROBED_BYTES: Final = 1 << 16
+"""Bytes for which the spool's disk must have room."""
 WIDEST: Final = 400
 """Characters of a problem that are told."""
 
@@ -48,6 +51,7 @@ def examine(journal: str, *, forget: bool = False) -> list[Check]:
         for name in (PROBLEMS, PROBLEMS + ".old"):
             with suppress(OSError):  # what cannot be taken away is told below
                 (folder / name).unlink()
+        spool.tell(str(folder), "")
     found = [check for harness in HARNESSES.values() for check in _harness(harness, folder)]
     if not found:
         names = " or ".join(HARNESSES)
@@ -102,6 +106,12 @@ def _spool(folder: Path) -> Iterator[Check]:
         yield Check("spool", same, f"{folder / settings.SCRIPT}" + ("" if same else " is of another version"), again)
     except OSError as error:
         yield Check("spool", False, f"{folder / settings.SCRIPT}: {error.strerror}", again)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBED_BYTES))
+    except OSError as error:
+        hint = "make room: meanwhile hooks keep nothing" if error.errno in NO_SPACE else "hooks keep nothing there"
+        yield Check("spool", False, f"{folder}: {error.strerror}", hint)
     python = shutil.which("python3")
     yield Check("python3", python is not None, python or "not found", "hooks are run by the python3 in $PATH")
 
@@ -149,12 +159,14 @@ def _late(folder: Path) -> Check:
 
 
 def _problems(folder: Path) -> Iterator[Check]:
-    try:
-        lines = read_regular(folder / PROBLEMS).decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        yield Check("problem", False, f"{folder / PROBLEMS}: {error.strerror}", "take it away")
-        return
-    for line in lines[-SHOWN:]:
-        yield Check("problem", False, line[:WIDEST], "clawvm doctor --forget, when it is mended")
+    lines: list[str] = []
+    for name in (PROBLEMS, spool.ROOM):
+        try:
+            lines += read_regular(folder / name).decode(errors="replace").splitlines()[-SHOWN:]
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield Check("problem", False, f"{folder / name}: {error.strerror}", "take it away")
+    for line in lines:
+        if line.strip():
+            yield Check("problem", False, line.strip()[:WIDEST], "clawvm doctor --forget, when it is mended")

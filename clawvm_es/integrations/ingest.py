@@ -32,6 +32,7 @@ from clawvm_es.importers.recording import Recording
 from clawvm_es.importers.replay import LIVE, target
 from clawvm_es.integrations.harnesses import HARNESSES, Harness, read_rules
 from clawvm_es.integrations.restored import restored
+from clawvm_es.integrations.spool import tell
 from clawvm_es.journal.lineage import read_back
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import BoundaryReached, TurnBegan
@@ -124,8 +125,11 @@ def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.
     return found
 
 
-def note(folder: Path, problem: str) -> None:
-    """Keep what went wrong for `clawvm doctor`; the newest are kept. Nothing is raised where that fails too."""
+def note(folder: Path, problem: str) -> bool:
+    """Keep what went wrong for `clawvm doctor`; the newest are kept. Returns False where that fails, too.
+
+    On a full disk the newest takes the room that the installation made for it.
+    """
     line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {problem}".replace("\n", " ")[:500] + "\n"
     try:
         path = folder / PROBLEMS
@@ -134,7 +138,8 @@ def note(folder: Path, problem: str) -> None:
         with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE), "a") as file:
             file.write(line)
     except OSError:
-        return
+        return tell(str(folder), line)
+    return True
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from clawvm_es.integrations.harnesses import HARNESSES, Harness
 from clawvm_es.integrations.ingest import LOCK, SESSIONS, spool_of, waiting
 
 ENGINE: Final = "engine.json"
+BLANK: Final = b" " * (spool.ROOM_BYTES - 1) + b"\n"
+"""Room for a failure, where none has happened."""
 _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 """Endings of the files of a journal."""
 
@@ -100,6 +102,8 @@ def _write_spool(folder: Path, journal: str) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(folder, 0o700)
     write_whole(folder / settings.SCRIPT, [Path(spool.__file__).read_bytes()], PRIVATE)
+    if not (folder / spool.ROOM).exists():
+        write_whole(folder / spool.ROOM, [BLANK], PRIVATE)
     engine = {"command": engine_command("hook", "ingest", "--journal", os.path.realpath(journal))}
     write_whole(folder / ENGINE, [msgspec.json.encode(engine)], PRIVATE)
 
@@ -152,7 +156,7 @@ def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
         if purge:
             raise UsageError(f"{', '.join(others)} still writes to this journal", hint="uninstall it there first")
         return Done((*lines, f"{', '.join(others)} goes on with {folder}"))
-    for file in (settings.SCRIPT, ENGINE, LOCK, SESSIONS):
+    for file in (settings.SCRIPT, ENGINE, LOCK, SESSIONS, spool.ROOM):
         (folder / file).unlink(missing_ok=True)
     return Done((*lines, *(_purge(folder) if purge else _left(folder))))
 

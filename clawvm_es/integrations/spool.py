@@ -7,11 +7,15 @@ could stop the harness. At the harness's boundaries it starts the engine. What i
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import time
 
+ROOM = "failure"
+"""File with room for one line, made by the installation: on a full disk no file grows, and this one need not."""
+ROOM_BYTES = 256
 BYTES_MAX = 1 << 24
 CHARS_MAX = 4096
 WAITED_FOR = ("SessionStart", "PreCompact")
@@ -45,12 +49,29 @@ def keep(folder: str, harness: str, payload: dict[str, object]) -> str:
     }
     file = os.path.join(folder, f"{now:020d}-{os.getpid()}.json")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    data = json.dumps(record).encode() + b"\n"
     fd = os.open(file, flags, 0o600)
     try:
-        os.write(fd, json.dumps(record).encode() + b"\n")
+        whole = os.write(fd, data) == len(data)
     finally:
         os.close(fd)
+    if not whole:
+        os.unlink(file)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return file
+
+
+def tell(folder: str, line: str) -> bool:
+    """Write a line over the one before, in the room that is kept for it; returns False where there is none."""
+    try:
+        fd = os.open(os.path.join(folder, ROOM), os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
+        try:
+            data = line.replace("\n", " ").encode("utf-8", "replace")[: ROOM_BYTES - 1]
+            return os.write(fd, data.ljust(ROOM_BYTES - 1) + b"\n") == ROOM_BYTES
+        finally:
+            os.close(fd)
+    except OSError:
+        return False
 
 
 def run(folder: str, file: str, waited_for: bool) -> None:
@@ -73,13 +94,15 @@ def run(folder: str, file: str, waited_for: bool) -> None:
 def main() -> None:
     """Keep the event on stdin, and run the engine where it is a boundary."""
     event = ""
+    folder = os.path.dirname(os.path.abspath(__file__))
     try:
-        folder = os.path.dirname(os.path.abspath(__file__))
         payload = json.loads(sys.stdin.buffer.read(BYTES_MAX))
         event = payload["hook_event_name"]
         file = keep(folder, sys.argv[1], payload)
         if event in BOUNDARIES:
             run(folder, file, event in WAITED_FOR)
+    except OSError as error:
+        tell(folder, f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {event}: {error.strerror}")
     except Exception:  # whatever it is, the harness goes on; `clawvm doctor` finds out what does not work
         pass
     if event not in SHOWN:

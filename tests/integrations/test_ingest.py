@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from clawvm_es.errors import JournalError
 from clawvm_es.importers.following import follow
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.integrations.answering import answer
+from clawvm_es.integrations.doctor import _problems, _spool, examine
 from clawvm_es.integrations.harnesses import CLAUDE_CODE
 from clawvm_es.integrations.ingest import PROBLEMS, ingest, note, spool_of, take_quietly, waiting
+from clawvm_es.integrations.install import BLANK
 from clawvm_es.integrations.restored import CHARS_MAX, restored
+from clawvm_es.integrations.spool import ROOM, ROOM_BYTES
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ToldBy
 from clawvm_es.model.pages import PageType
@@ -314,6 +318,25 @@ def test_a_locked_journal(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     event = live.hook("SessionStart", source="compact")
     with Journal.open(live.journal) as other, other.log.transaction():
         assert answer(str(live.journal), str(event)) == "{}\n"
+    assert answer(str(live.journal), str(event)).count("find the bug") == 1
+
+
+def test_a_full_disk_is_told_when_it_has_room(live: Live) -> None:
+    """No file grows: the harness gets an empty answer, the event stays, and the doctor says it, then and later."""
+    (spool_of(live.journal) / ROOM).write_bytes(BLANK)
+    begin(live)
+    take(live)
+    event, limits = live.hook("SessionStart", source="compact"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    (spool_of(live.journal) / PROBLEMS).write_text("x" * ROOM_BYTES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES, limits[1]))
+    try:
+        assert answer(str(live.journal), str(event)) == "{}\n"
+        full = [check for check in _spool(spool_of(live.journal)) if not check.ok and "large" in check.detail]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [check.hint for check in full] == ["make room: meanwhile hooks keep nothing"]
+    assert "JournalFull" in "".join(check.detail for check in _problems(spool_of(live.journal)))
+    assert "JournalFull" not in "".join(check.detail for check in examine(str(live.journal), forget=True))
     assert answer(str(live.journal), str(event)).count("find the bug") == 1
 
 

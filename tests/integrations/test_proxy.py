@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -407,7 +408,15 @@ def stranger(path: Path) -> None:
     path.write_bytes(b"something else")
 
 
-@pytest.mark.parametrize("wrong", [locked, newer, damaged, stranger])
+def full(path: Path) -> Any:
+    """A journal on a disk that takes no byte more, nor any other file."""
+    Journal.open(path).close()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("wrong", [locked, full, newer, damaged, stranger])
 def test_a_journal_that_takes_nothing_stops_no_request(
     tmp_path: Path, upstream: Upstream, wrong: Callable[[Path], Any]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from clawvm_es.integrations import settings, spool
 from clawvm_es.integrations.ingest import waiting
+from clawvm_es.integrations.install import BLANK
 
 EVENT = {
     "session_id": "s/../1",
@@ -62,9 +63,9 @@ def test_an_event_is_kept(folder: Path) -> None:
     assert (folder / name).stat().st_mode & 0o777 == 0o600
 
 
-def _full() -> None:
+def _full(left: int = 0) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (left, left))
 
 
 BROKEN: dict[str, Callable[[Path], dict[str, object]]] = {
@@ -100,6 +101,16 @@ def test_whatever_is_missing(folder: Path, how: str) -> None:
     options = BROKEN[how](folder)
     data = json.dumps({**EVENT, "hook_event_name": "SessionStart"}).encode()
     assert_goes_on(hook(folder, data, **options))
+
+
+def test_a_full_disk_is_told_later(folder: Path) -> None:
+    """An event that is kept in part is taken away again, and the room that was made for it says why."""
+    (folder / spool.ROOM).write_bytes(BLANK)
+    long = {**EVENT, "transcript_path": "/t" * 500}
+    assert_goes_on(hook(folder, json.dumps(long).encode(), preexec_fn=lambda: _full(spool.ROOM_BYTES)))
+    assert waiting(folder) == []
+    said = (folder / spool.ROOM).read_text()
+    assert len(said) == spool.ROOM_BYTES and "InstructionsLoaded: No space left on device" in said
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b'{"hook_event_name": 1}', b'{"session_id": {}}'])

@@ -128,10 +128,14 @@ def _without_words(prepared: Prepared, answer: Answer, at_us: int, thinking: tup
 
 @attrs.define
 class Recorder:
-    """Records into the journal at a path; `failed` is told what went wrong: its kind, and a line."""
+    """Records into the journal at a path; `failed` is told what went wrong: its kind, and a line.
+
+    `worked` is called after each request that was recorded.
+    """
 
     journal: str
     failed: Callable[[str, str], None] = lambda kind, line: None
+    worked: Callable[[], None] = lambda: None
     wait_s: float = WAIT_S
     _jobs: queue.SimpleQueue[Callable[[], None] | None] = attrs.field(factory=queue.SimpleQueue)
     _open: Journal | None = None
@@ -172,6 +176,7 @@ class Recorder:
         while (job := self._jobs.get()) is not None:
             try:
                 job()
+                self.worked()
             except JournalError as error:
                 self._close()
                 self.failed(type(error).__name__, error.message)

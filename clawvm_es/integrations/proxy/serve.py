@@ -67,11 +67,12 @@ def checked(upstream: str | None, place: Place) -> str | None:
 
 @attrs.define
 class Problems:
-    """Failures, told once a kind: to whoever started the proxy, and to `clawvm doctor`."""
+    """Failures, told once a kind: to whoever started the proxy, and to `clawvm doctor`, once its file has room."""
 
     folder: Path
     tell: Callable[[str], None]
     _known: set[str] = attrs.field(factory=set)
+    _unkept: list[str] = attrs.field(factory=list)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def __call__(self, kind: str, line: str) -> None:
@@ -80,12 +81,20 @@ class Problems:
             if kind in self._known:
                 return
             self._known.add(kind)
+            self._unkept.append(f"proxy: {line}")
         self.tell(line)
-        try:
-            self.folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError:
-            return
-        note(self.folder, f"proxy: {line}")
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep for `clawvm doctor` what could not be kept before."""
+        with self._lock:
+            if not self._unkept:
+                return
+            try:
+                self.folder.mkdir(mode=0o700, exist_ok=True)
+            except OSError:
+                return
+            self._unkept = [line for line in self._unkept if not note(self.folder, line)]
 
 
 def made(journal: str, options: Options, upstream: str | None, tell: Callable[[str], None]) -> Proxy:
@@ -93,7 +102,7 @@ def made(journal: str, options: Options, upstream: str | None, tell: Callable[[s
     problems = Problems(spool_of(journal), tell)
     counts = Counts()
     threading.Thread(target=lambda: counter(COUNTER).count("warm"), daemon=True).start()
-    recorder = Recorder(journal, problems)
+    recorder = Recorder(journal, problems, problems.keep)
     histories = Histories(options, counts, lambda: recorder.flush(SETTLE_S))
     return Proxy(histories, recorder, upstream, problems)
 
