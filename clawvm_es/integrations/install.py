@@ -24,6 +24,8 @@ from clawvm_es.integrations.ingest import LOCK, SESSIONS, spool_of, waiting
 ENGINE: Final = "engine.json"
 BLANK: Final = b" " * (spool.ROOM_BYTES - 1) + b"\n"
 """Room for a failure, where none has happened."""
+_OWN_FOLDER: Final = "clawvm"
+"""Name of the folder in the platform's data folder."""
 _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 """Endings of the files of a journal."""
 
@@ -202,6 +204,9 @@ def _purge(folder: Path) -> list[str]:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
             gone.append(str(path))
+    if journal.parent.name == _OWN_FOLDER:
+        with suppress(OSError):  # it holds something else, too
+            journal.parent.rmdir()
     return [f"deleted: {each}" for each in gone]
 
 

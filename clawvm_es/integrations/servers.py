@@ -1,6 +1,7 @@
 """The entry of our MCP server in a harness's settings: JSON for Claude Code, a marked part of a TOML file for Codex.
 
-These files are the harness's own and change all the time: only our entry goes in, and only it comes out.
+These files are the harness's own and change all the time: only our entry goes in, and only it comes out; no other
+byte changes (LAW-SPLICE-1). A server of that name that somebody else wrote stays, and nothing is installed beside it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.files import PRIVATE, write_whole
-from clawvm_es.integrations import settings
+from clawvm_es.files import PRIVATE, read_regular, write_whole
+from clawvm_es.integrations import json_text, settings
 from clawvm_es.integrations.harnesses import CODEX, Harness
 
 NAME: Final = "clawvm"
-_BEGIN: Final = "# clawvm: begin (clawvm uninstall codex takes this out)\n"
-_END: Final = "# clawvm: end\n"
+TABLE: Final = "mcpServers"
+_OURS: Final = "clawvm_es.cli.main"
+"""Part of the arguments of our server, whichever interpreter runs it."""
+_BEGIN: Final = b"# clawvm: begin (clawvm uninstall codex takes this out)\n"
+_AFTER_LINE: Final = b"\n# clawvm: begin (clawvm uninstall codex takes this out, and the end of the line before)\n"
+"""The beginning where the file's last line had no end."""
+_END: Final = b"# clawvm: end\n"
 
 
 def place(harness: Harness) -> Path:
@@ -30,15 +36,16 @@ def place(harness: Harness) -> Path:
 
 
 def check(harness: Harness) -> None:
-    """Raise `UnreadableInput` where the file cannot be understood."""
-    _without(harness, settings.real(place(harness)))
+    """Raise `UnreadableInput` where the file cannot be understood, or cannot take our server."""
+    path = settings.real(place(harness))
+    _with(harness, path, _without(harness, path)[1], ["command"])
 
 
 def register(harness: Harness, command: list[str]) -> str:
     """Add our server; returns a line for people."""
     path = settings.real(place(harness))
     before, rest = _without(harness, path)
-    data = _with(harness, before, rest, command)
+    data = _with(harness, path, rest, command)
     if data == before:
         return f"{harness.title}: MCP server {NAME} in {path} is as it should be"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,43 +59,101 @@ def unregister(harness: Harness) -> str | None:
     before, rest = _without(harness, path)
     if before is None or rest == before:
         return None
-    if rest.strip() in (b"", b"{}"):
+    if rest is None:
         path.unlink()
         return f"{harness.title}: {path}, which held our MCP server alone, is gone"
     write_whole(path, [rest], PRIVATE)
     return f"{harness.title}: MCP server {NAME} is out of {path}"
 
 
-def _with(harness: Harness, before: bytes | None, rest: bytes, command: list[str]) -> bytes:
-    if harness is CODEX:
-        words = f"command = {json.dumps(command[0])}\nargs = {json.dumps(command[1:])}\n"
-        gap = b"" if not rest or rest.endswith(b"\n") else b"\n"
-        return rest + gap + f"{_BEGIN}[mcp_servers.{NAME}]\n{words}{_END}".encode()
-    document = json.loads(rest) if rest.strip() else {}
-    servers = {**document.get("mcpServers", {}), NAME: {"type": "stdio", "command": command[0], "args": command[1:]}}
-    return settings.written(before, {**document, "mcpServers": servers})
+def _with(harness: Harness, path: Path, rest: bytes | None, command: list[str]) -> bytes:
+    """A file with our server; `rest` is the file without it, None where there was none."""
+    return _toml_with(path, rest, command) if harness is CODEX else _json_with(path, rest, command)
 
 
-def _without(harness: Harness, path: Path) -> tuple[bytes | None, bytes]:
-    """The bytes of a file, and what they are without our server; None where there is no file."""
-    if harness is not CODEX:
-        before, document = settings.read(path)
-        servers = document.get("mcpServers", {})
-        if not isinstance(servers, dict):
-            raise UnreadableInput(
-                f"{path}: not the shape of settings; nothing was changed", hint="look at mcpServers"
-            )
-        if before is None or NAME not in servers:
-            return before, before or b""
-        left = {name: each for name, each in servers.items() if name != NAME}
-        rest = {name: value for name, value in document.items() if name != "mcpServers"}
-        return before, settings.written(before, {**document, "mcpServers": left} if left else rest)
+def _without(harness: Harness, path: Path) -> tuple[bytes | None, bytes | None]:
+    """The bytes of a file, and those without our server; None where there is, or was, no file."""
+    return _toml_without(path) if harness is CODEX else _json_without(path)
+
+
+# ------------------------------------------------------------------------------------------------ JSON
+
+
+def _json_with(path: Path, rest: bytes | None, command: list[str]) -> bytes:
+    server = {"type": "stdio", "command": command[0], "args": command[1:]}
+    if rest is None:
+        return _alone(server)
+    encoding = json.detect_encoding(rest)
+    text = rest.decode(encoding, "surrogatepass")
+    if NAME in _servers(path, rest):
+        raise UnreadableInput(
+            f"{path}: an MCP server {NAME} of your own; nothing was changed", hint="give it another name"
+        )
+    return json_text.put(text, TABLE, NAME, server).encode(encoding, "surrogatepass")
+
+
+def _json_without(path: Path) -> tuple[bytes | None, bytes | None]:
+    before = settings.read(path)[0]
+    if before is None:
+        return None, None
+    server = _servers(path, before).get(NAME)
+    if not _is_ours(server):
+        return before, before
+    if before == _alone(server):
+        return before, None
+    encoding = json.detect_encoding(before)
+    rest = json_text.take(before.decode(encoding, "surrogatepass"), TABLE, NAME)
+    return before, rest.encode(encoding, "surrogatepass")
+
+
+def _alone(server: object) -> bytes:
+    """A file that we made."""
+    return settings.written(None, {TABLE: {NAME: server}})
+
+
+def _servers(path: Path, data: bytes) -> dict[str, Any]:
+    found = json.loads(data).get(TABLE, {}) if data.strip() else {}
+    if not isinstance(found, dict):
+        raise UnreadableInput(f"{path}: not the shape of settings; nothing was changed", hint=f"look at {TABLE}")
+    return found
+
+
+def _is_ours(server: object) -> bool:
+    words = server.get("args") if isinstance(server, dict) else None
+    return isinstance(words, list) and any(_OURS in word for word in words if isinstance(word, str))
+
+
+# ------------------------------------------------------------------------------------------------ TOML
+
+
+def _toml_with(path: Path, rest: bytes | None, command: list[str]) -> bytes:
+    words = f"command = {json.dumps(command[0])}\nargs = {json.dumps(command[1:])}\n"
+    begin = _BEGIN if rest is None or rest.endswith(b"\n") else _AFTER_LINE
+    found = (rest or b"") + begin + f"[mcp_servers.{NAME}]\n{words}".encode() + _END
     try:
-        before = path.read_bytes()
+        tomllib.loads(found.decode())
+    except ValueError:
+        raise UnreadableInput(
+            f"{path}: its mcp_servers cannot take {NAME} as well; nothing was changed",
+            hint=f"write them as tables [mcp_servers.NAME], none of them named {NAME}",
+        ) from None
+    return found
+
+
+def _toml_without(path: Path) -> tuple[bytes | None, bytes | None]:
+    try:
+        before = read_regular(path)
         tomllib.loads(before.decode())
     except FileNotFoundError:
-        return None, b""
-    except (OSError, ValueError) as error:
+        return None, None
+    except (OSError, ValueError, RecursionError) as error:
         raise UnreadableInput(f"{path}: no TOML: {error}; nothing was changed", hint="mend it first") from None
-    head, begin, tail = before.partition(_BEGIN.encode())
-    return before, head + tail.partition(_END.encode())[2] if begin else before
+    head, begin, tail = before.partition(_AFTER_LINE)
+    if begin:
+        rest = tail.partition(_END)[2]
+        return before, head + (b"\n" + rest if rest else b"")
+    head, begin, tail = before.partition(_BEGIN)
+    if not begin:
+        return before, before
+    rest = head + tail.partition(_END)[2]
+    return before, rest or None

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.integrations import settings
+from clawvm_es.integrations import json_text, settings
 from clawvm_es.integrations.harnesses import CLAUDE_CODE
 from clawvm_es.integrations.install import engine_command
 from tests.integrations.sessions import Live
@@ -159,6 +159,16 @@ def test_what_is_left_and_purged(home: Path, run_verb: Run) -> None:
     assert sorted(path.name for path in home.iterdir()) == [".claude", ".codex", "work"]
 
 
+def test_the_folder_of_our_own_goes_too(home: Path, run_verb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a journal of another name, nothing of ours is left in the data folder."""
+    monkeypatch.delenv("CLAWVM_JOURNAL")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    run_verb("install", "claude-code")
+    assert (home / "data" / "clawvm" / "journal.db").exists()
+    run_verb("uninstall", "claude-code", "--purge")
+    assert list((home / "data").iterdir()) == []
+
+
 def test_codex(home: Path, run_verb: Run) -> None:
     """Its hooks have a file of their own; that it runs none that nobody trusted is said, and found by the doctor."""
     assert "/hooks" in run_verb("install", "codex")
@@ -217,9 +227,87 @@ def test_the_server_goes_in_and_out(home: Path, run_verb: Run) -> None:
     assert [server["command"], *server["args"]] == [table["command"], *table["args"]]
     for name in ("claude-code", "codex"):
         run_verb("uninstall", name)
-    assert own.read_bytes() == before[0] and config.read_bytes() == before[1] + b"\n"
-    config.write_text("no = toml = this")
-    assert "nothing was changed" in run_verb("install", "codex", code=2)
+    assert (own.read_bytes(), config.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "text"),
+    [
+        ("codex", ".codex/config.toml", "no = toml = this"),
+        ("codex", ".codex/config.toml", '[mcp_servers.clawvm]\ncommand = "mine"\n'),
+        ("codex", ".codex/config.toml", 'mcp_servers = { other = { command = "x" } }\n'),
+        ("claude-code", ".claude.json", '{"mcpServers": {"clawvm": {"command": "mine"}}}'),
+        ("claude-code", ".claude.json", '{"mcpServers": []}'),
+    ],
+)
+def test_servers_that_cannot_stand_beside_ours(home: Path, run_verb: Run, name: str, file: str, text: str) -> None:
+    """A server of our name that is not ours, or a table that takes no other, stays, and nothing is installed."""
+    (home / file).write_text(text)
+    said = run_verb("install", name, code=2).splitlines()
+    assert len(said) == 1 and "nothing was changed" in said[0]
+    assert (home / file).read_text() == text
+    assert not (home / "it's a journal.db").exists() and not list(home.glob(".c*/[hs]*.json"))
+
+
+BLANKS = st.text(" \t\r\n", max_size=3)
+
+
+def spaced(value: Any, draw: st.DrawFn) -> str:
+    """A JSON value as people write it, with blanks anywhere."""
+    if not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=draw(st.booleans()))
+    inner = ",".join(f"{draw(BLANKS)}{json.dumps(n)}{draw(BLANKS)}:{spaced(v, draw)}" for n, v in value.items())
+    return f"{draw(BLANKS)}{{{inner}{draw(BLANKS)}}}{draw(BLANKS)}"
+
+
+@st.composite
+def files(draw: st.DrawFn) -> str:
+    """The text of a harness's file: blanks, or an object that may hold servers, in any spacing."""
+    values = st.dictionaries(st.text(max_size=3), st.none() | st.floats(allow_nan=False) | st.text(max_size=3))
+    servers = st.dictionaries(st.sampled_from(["other", "é", ""]), values, max_size=2)
+    document: dict[str, Any] = draw(values)
+    if draw(st.booleans()):
+        document["mcpServers"] = draw(servers)
+    return draw(BLANKS) if draw(st.integers(0, 9)) == 0 else spaced(document, draw)
+
+
+@given(files())
+def test_law_of_splices(text: str) -> None:
+    """LAW-SPLICE-1: an entry is read beside what was there, and without it the text is what it was."""
+    before = json.loads(text) if text.strip() else {}
+    now = json_text.put(text, "mcpServers", "clawvm", {"command": "x"})
+    assert json.loads(now) == {**before, "mcpServers": {**before.get("mcpServers", {}), "clawvm": {"command": "x"}}}
+    assert json_text.take(now, "mcpServers", "clawvm") == text
+    anew = json_text.take(json.dumps(json.loads(now), indent=2), "mcpServers", "clawvm")
+    rest = {name: value for name, value in before.items() if name != "mcpServers" or value}
+    assert json.loads(anew) == rest
+
+
+ODD = {
+    "no file": None,
+    "nothing": b"",
+    "no end of line": b'# mine\nmodel = "m"  # the best',
+    "CRLF": b'model = "m"\r\n\r\n[tui]\r\nx = 1\r\n',
+    "dotted": b'mcp_servers.other.command = "x"\n',
+}
+
+
+@pytest.mark.parametrize("how", sorted(ODD))
+@pytest.mark.parametrize("used", [False, True])
+def test_toml_comes_back_to_the_byte(home: Path, run_verb: Run, how: str, used: bool) -> None:
+    """Comments, ends of lines and a missing one at the end stay; what others add behind our part stays, too."""
+    config, more, before = home / ".codex" / "config.toml", b'[projects."/w"]\ntrust_level = "trusted"\n', ODD[how]
+    if before is not None:
+        config.write_bytes(before)
+    run_verb("install", "codex")
+    if used:
+        config.write_bytes(config.read_bytes() + more)
+    run_verb("uninstall", "codex")
+    if used:
+        assert config.read_bytes() in (joined + more for joined in (before or b"", (before or b"") + b"\n"))
+        tomllib.loads(config.read_text())
+    else:
+        assert (config.read_bytes() if config.exists() else None) == before
 
 
 HOOK = st.fixed_dictionaries({"type": st.just("command"), "command": st.text(max_size=30)})
