@@ -43,7 +43,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         kind = _CUTS.get(each["cut"] or "", _BOUNDARIES.get(each["boundary"], each["boundary"]))
         took = f"turn {each['turn']}, {kind}: {counted(each['pages'], 'page')}, {each['tokens']:,} tokens taken out"
         summary = ", a summary in their place" if each["summary"] else ""
-        yield from (style(line, bold=True) for line in wrapped(f"{took}{summary}"))
+        inferred = " (inferred from the provider's counts)" if each["inferred"] else ""
+        yield from (style(line, bold=True) for line in wrapped(f"{took}{summary}{inferred}"))
         later = each["needed_later"]
         yield from fitted(later, LOSS_COLUMNS) if later else ["nothing of it was needed later"]
         yield ""

@@ -20,11 +20,11 @@ import attrs
 
 from clawvm_es.history.places import state_at
 from clawvm_es.history.spans import Spans
-from clawvm_es.journal.lineage import Line
+from clawvm_es.journal.lineage import Line, event_at
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.snapshots import load
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import ChangeReason, Cut, Need, NeedRule
+from clawvm_es.model.facts import ChangeReason, Cut, Need, NeedRule, ToldBy
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.projections import Snapshot, snapshot
 from clawvm_es.projections.losses import OF_FAULTS, Kind
@@ -58,7 +58,10 @@ class Loss:
 
 @attrs.frozen
 class Dropped:
-    """One boundary: what it took out of the prompt (pages, tokens), and those of it that were needed later."""
+    """One boundary: what it took out of the prompt (pages, tokens), and those of it that were needed later.
+
+    It is `inferred` where no row of the transcript tells of it, only what the provider counted.
+    """
 
     version: int
     turn: int
@@ -68,6 +71,7 @@ class Dropped:
     tokens: int
     summary: bool
     needed: tuple[Loss, ...]
+    inferred: bool = False
 
 
 @attrs.frozen
@@ -110,11 +114,16 @@ def losses_of(log: EventLog, session_id: str) -> Losses:
                 cut.tokens,
                 cut.summary,
                 tuple(each for each in found if each.boundary == cut.version and each.kind is not Kind.RULE_LOST),
+                cut.cut == Cut.MICRO and _is_inferred(event_at(log, session_id, cut.version).data),
             )
             for cut in cuts
             if cut.pages
         ),
     )
+
+
+def _is_inferred(data: e.Event) -> bool:
+    return isinstance(data, e.BoundaryReached) and data.told_by is ToldBy.COUNTS
 
 
 def _loss(row: LossRow, again: Mapping[int, int]) -> Loss:
@@ -275,4 +284,5 @@ class _Finder:
                     taken.tokens,
                     taken.summary,
                     tuple(by_boundary.get(version, ())),
+                    _is_inferred(taken.data),
                 )

@@ -33,7 +33,7 @@ from clawvm_es.model.events import (
     RepresentationChanged,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger
+from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger, ToldBy
 from clawvm_es.model.pages import RANK, Fidelity
 from clawvm_es.model.profile import RULES, Order, Rule
 
@@ -43,7 +43,10 @@ MANY: Final = 2_000
 
 @attrs.frozen
 class Change:
-    """The event that gave a page its level, and the input that caused it (with its boundary, if it is one)."""
+    """The event that gave a page its level, and the input that caused it (with its boundary, if it is one).
+
+    That boundary is `inferred` where no row of a transcript tells of it, only what the provider counted.
+    """
 
     event: Place
     before: Fidelity
@@ -51,6 +54,7 @@ class Change:
     reason: ChangeReason
     cause: Place
     boundary: Boundary | None = None
+    inferred: bool = False
 
 
 @attrs.frozen
@@ -225,6 +229,8 @@ def _last_change(log: EventLog, session_id: str, page_id: str, upto: int) -> Cha
         data = row.data
         if isinstance(data, RepresentationChanged) and data.page_id == page_id:
             cause = event_at(log, session_id, row.cause or row.version)
-            boundary = cause.data.boundary if isinstance(cause.data, BoundaryReached) else None
-            return Change(Place.of(row), data.before, data.after, data.reason, Place.of(cause), boundary)
+            place, cut = Place.of(cause), cause.data if isinstance(cause.data, BoundaryReached) else None
+            inferred = cut is not None and cut.told_by is ToldBy.COUNTS
+            boundary = None if cut is None else cut.boundary
+            return Change(Place.of(row), data.before, data.after, data.reason, place, boundary, inferred)
     return None

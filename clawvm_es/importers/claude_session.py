@@ -15,15 +15,16 @@ import attrs
 from clawvm_es.importers import claude_attachments as attachments
 from clawvm_es.importers import claude_blocks as blocks
 from clawvm_es.importers import images
+from clawvm_es.importers.claude_micro import IMAGE_TOKENS, Results, rough
 from clawvm_es.importers.claude_queue import Queue
 from clawvm_es.importers.claude_text import CLEAR, Part, Said, part_of
 from clawvm_es.importers.claude_tree import LAST, Tree
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.recording import Skip
 from clawvm_es.importers.transcript import Transcript
-from clawvm_es.model.facts import Boundary, Cut, ReturnStatus
+from clawvm_es.model.facts import Boundary, Cut, ReturnStatus, ToldBy
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import ContextDropped, Image, Lines, SkillLoaded, Step, Summary, UserMessage
+from clawvm_es.observe.steps import ContextDropped, Image, Lines, SkillLoaded, Step, Summary, Usage, UserMessage
 
 NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     {
@@ -77,6 +78,7 @@ class Run:
     into: Transcript = attrs.field(factory=lambda: Transcript(cumulative=True))
     tree: Tree = attrs.field(factory=Tree)
     queue: Queue = attrs.field(factory=Queue)
+    results: Results = attrs.field(factory=Results)
     told: int = 0  # rows that were its own, and not shown by progress of another
     cwd: str = ""
     compacted: bool = False  # a boundary came, and its summary has not
@@ -138,18 +140,25 @@ class Run:
         said = blocks.answer(message, row.cwd)
         for reason, times in said.skipped.items():
             self.into.skip(reason, times)
-        key = message.text("id") or f"line {row.line}"
+        key, model = message.text("id") or f"line {row.line}", message.text("model")
+        usage = blocks.usage(message.fields("usage"))
+        new = key not in self.tree.answers
         self._place_answer(row, key, said.uses)
+        if new and usage.input_tokens:
+            self._compare(row, usage, model)
+        for use in said.uses:
+            self.results.called(use.call_id, use.name)
+        self.results.came(rough("".join((*said.texts, *(str(use.arguments) for use in said.uses)))))
         self.compacted = False
         self.into.answer(
             key,
             texts=said.texts,
             uses=said.uses,
-            usage=blocks.usage(message.fields("usage")),
+            usage=usage,
             line=row.line,
             at_us=row.at_us,
             thinking=said.thinking,
-            model=message.text("model"),
+            model=model,
             finish=blocks.finish(message.text("stop_reason")),
         )
         for call_id, text in said.results:
@@ -168,7 +177,23 @@ class Run:
         """Begin a unit of the tree; where it hangs on another than the newest, the context is the path to that."""
         stands = self.tree.begin(row.uuid, row.line, row.parent)
         if stands is not None:
-            self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, stands, cut=Cut.REWIND))
+            self._drop(row, Boundary.PRUNE, Cut.REWIND, stands)
+
+    def _compare(self, row: Row, usage: Usage, model: str) -> None:
+        """Compare what two answers were asked with: results left, or returned, of which no row tells."""
+        left = self.results.left(usage.input_tokens, model, self.tree.standing)
+        returned = () if left else self.results.returned(usage.input_tokens, model)
+        self.results.answered(usage.input_tokens, model)
+        if not (left or returned):
+            return
+        self.tree.took_out(left)
+        self.tree.put_back(returned)
+        self.into.flush()
+        dropped = self.into.calls_of(left)
+        again = self.into.calls_of([call_id for call_id in returned if call_id in self.tree.standing()])
+        if dropped or again:
+            cut = ContextDropped(Boundary.PRUNE, row.lines, row.at_us, frozenset(), dropped, again, Cut.MICRO)
+            self.into.say(attrs.evolve(cut, told_by=ToldBy.COUNTS))
 
     # -------------------------------------------------------------------------------- prompts and results
 
@@ -191,6 +216,7 @@ class Run:
                 self.into.skip(Skip.UNKNOWN_BLOCK)
         if results:
             self._results(row, results)
+        self.results.came(rough("".join(texts)) + IMAGE_TOKENS * len(shown))
         if texts or shown:
             self._said(row, texts, tuple(shown), placed=bool(results))
 
@@ -203,11 +229,11 @@ class Run:
             for reason, times in result.skipped.items():
                 self.into.skip(reason, times)
             call_id = block.ident("tool_use_id")
+            self.results.came(rough(result.text) + IMAGE_TOKENS * len(result.images), call_id)
             self.into.result(call_id, result.text, result.status, row.line, row.at_us, result.images)
         if not stands:
             self.into.flush()
-            lines = self.tree.context()
-            self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, lines, cut=Cut.REWIND))
+            self._drop(row, Boundary.PRUNE, Cut.REWIND, self.tree.context())
 
     def _said(self, row: Row, texts: Sequence[str], shown: tuple[Image, ...], placed: bool) -> None:
         """The texts of a user row: a summary, the harness's own words, a skill, or what the user said."""
@@ -256,21 +282,25 @@ class Run:
         if self.compacted:
             self.tree.join(row.uuid, row.line)
         else:
-            kept = self.tree.cut(row.uuid, row.line)
-            self.into.say(ContextDropped(Boundary.COMPACT, row.lines, row.at_us, kept, cut=Cut.COMPACT))
+            self._drop(row, Boundary.COMPACT, Cut.COMPACT, self.tree.cut(row.uuid, row.line))
         self.compacted = False
         self.into.say(Summary(text, row.lines, row.at_us))
 
     def _cleared(self, row: Row) -> None:
         self.tree.cut(row.uuid, row.line)
-        self.into.say(ContextDropped(Boundary.RESET, row.lines, row.at_us, cut=Cut.CLEAR))
+        self._drop(row, Boundary.RESET, Cut.CLEAR)
+
+    def _drop(self, row: Row, boundary: Boundary, cut: Cut, kept: frozenset[int] = frozenset()) -> None:
+        """The context becomes what was kept; the provider's counts before it and after are not compared."""
+        self.results.changed(() if cut is Cut.REWIND else tuple(self.results.out))
+        self.into.say(ContextDropped(boundary, row.lines, row.at_us, kept, cut=cut))
 
     def _system(self, row: Row) -> None:
         subtype = row.data.text("subtype")
         if subtype == "compact_boundary":
             kept = self.tree.cut(row.uuid, row.line, self._preserved(row.data))
             self.compacted = True
-            self.into.say(ContextDropped(Boundary.COMPACT, row.lines, row.at_us, kept, cut=Cut.COMPACT))
+            self._drop(row, Boundary.COMPACT, Cut.COMPACT, kept)
             return
         if subtype == "init":
             self.cwd = row.data.text("cwd") or self.cwd
@@ -297,6 +327,7 @@ class Run:
         self.into.flush()
         named = row.data.fields("microcompactMetadata").texts("compactedToolIds")
         self.tree.took_out(named)
+        self.results.changed(named)
         dropped = self.into.calls_of(named)
         self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, dropped_calls=dropped, cut=Cut.MICRO))
 

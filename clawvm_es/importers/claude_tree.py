@@ -101,6 +101,16 @@ class Tree:
         for call_id in call_ids:
             self._gone |= self._results.get(call_id, set())
 
+    def put_back(self, call_ids: Iterable[str]) -> None:
+        """Results that were taken out stand in the context again, where their calls do."""
+        for call_id in call_ids:
+            self._gone -= self._results.get(call_id, set())
+
+    def standing(self) -> set[str]:
+        """The calls whose results stand in the context."""
+        lines = self.context()
+        return {call_id for call_id, its in self._results.items() if not its.isdisjoint(lines)}
+
     def context(self) -> frozenset[int]:
         """The lines that stand in the context."""
         units = (self._units[number] for number in self._active)

@@ -60,6 +60,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
         ("settings_adopted", 3): _as_it_is,
         ("turn_began", 1): _as_it_is,
         ("page_written", 1): _as_it_is,
+        ("page_written", 2): _as_it_is,
         ("tool_called", 1): _as_it_is,
         ("tool_called", 2): _as_it_is,
         ("tool_returned", 1): _as_it_is,
@@ -69,6 +70,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
         ("update_staged", 2): _as_it_is,
         ("boundary_reached", 1): _as_it_is,
         ("boundary_reached", 2): _as_it_is,
+        ("boundary_reached", 3): _as_it_is,
         ("scope_synced", 1): _as_it_is,
         ("scope_changed", 1): _as_it_is,
         ("update_committed", 1): _as_it_is,
@@ -76,7 +78,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
     }
 )
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 7
+UPCASTERS_VERSION: Final = 8
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

@@ -154,7 +154,7 @@ class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     TYPE: ClassVar[str] = "page_written"
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
     page_id: str
     page_type: PageType
     author: Author
@@ -170,7 +170,7 @@ class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     group: Ordinal | None = None
     replaces: tuple[str, ...] = ()
     native: str | None = None
-    told_by: ToldBy | None = None
+    told_by: ToldBy | None = None  # `counts` since version 3
 
 
 class PagePinned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -301,7 +301,7 @@ class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """
 
     TYPE: ClassVar[str] = "boundary_reached"
-    SCHEMA_VERSION: ClassVar[int] = 3
+    SCHEMA_VERSION: ClassVar[int] = 4
     boundary: Boundary
     trigger: Trigger
     staged: tuple[StagedPage, ...] = ()
@@ -310,7 +310,7 @@ class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     cut: Cut | None = None  # since version 3, as all that follows
     left: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
-    told_by: ToldBy | None = None
+    told_by: ToldBy | None = None  # `counts` since version 4
 
 
 class BudgetChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -45,6 +45,8 @@ class ToldBy(StrEnum):
 
     HOOK = "hook"
     FILE = "file"
+    COUNTS = "counts"
+    """Nobody: it is inferred from what the provider counted."""
 
 
 class Finish(StrEnum):

@@ -193,10 +193,12 @@ class Context:
         left = tuple(page_id for page_id in self.resident if page_id not in set(kept))
         return left, tuple(page_id for page_id in kept if page_id not in self.resident)
 
-    def results(self, calls: Iterable[int]) -> tuple[str, ...]:
-        """The pages in the context that are results of `calls`."""
+    def results(self, calls: Iterable[int], standing: bool = True) -> tuple[str, ...]:
+        """The pages that are results of `calls`: those in the context, or those that left it."""
         wanted = set(calls)
-        return tuple(page_id for page_id, page in self.resident.items() if page.call in wanted)
+        pages = self.resident if standing else self.pages
+        found = (page_id for page_id, page in pages.items() if page.call in wanted)
+        return tuple(page_id for page_id in found if (page_id in self.resident) is standing)
 
     def move(self, left: Iterable[str], returned: Iterable[str], compaction: bool, rewind: bool = False) -> None:
         """Pages left the context, others returned to it."""

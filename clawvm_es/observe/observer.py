@@ -417,8 +417,9 @@ class Observer:
             if returned:
                 yield BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, cut=Cut.REWIND, returned=returned)
             return
-        if step.dropped_calls:
-            left, returned = self.known.context.results(step.dropped_calls), ()
+        if step.dropped_calls or step.returned_calls:
+            left = self.known.context.results(step.dropped_calls)
+            returned = self.known.context.results(step.returned_calls, standing=False)
         cut = step.cut or _cut(step)
         pages: tuple[str, ...] = ()
         if step.boundary is Boundary.PRUNE:

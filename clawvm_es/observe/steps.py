@@ -188,8 +188,9 @@ class ToolResult:
 class ContextDropped:
     """The harness destroyed context here, in the way of `cut`.
 
-    With `dropped_calls` the results of those calls left it; otherwise nothing stays but system messages and
-    what stands in `kept_lines`, which returns where it had left. `told_by` says who told it before its transcript.
+    With `dropped_calls` the results of those calls left it, with `returned_calls` those returned; otherwise nothing
+    stays but system messages and what stands in `kept_lines`, which returns where it had left. `told_by` says who
+    told it, where that was no row of the transcript.
     """
 
     boundary: Boundary
@@ -197,6 +198,7 @@ class ContextDropped:
     at_us: int = 0
     kept_lines: frozenset[int] = frozenset()
     dropped_calls: tuple[int, ...] = ()
+    returned_calls: tuple[int, ...] = ()
     cut: Cut | None = None
     told_by: ToldBy | None = None
 

@@ -72,6 +72,7 @@ def _dropped(each: Dropped, session_id: str, titles: Titles) -> dict[str, Any]:
         "pages": each.pages,
         "tokens": each.tokens,
         "summary": each.summary,
+        "inferred": each.inferred,
         "needed_later": [_loss(loss, session_id, titles) for loss in each.needed],
     }
 

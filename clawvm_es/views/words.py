@@ -142,10 +142,11 @@ def change(changed: Mapping[str, Any] | None, level: str) -> str:
     verb = "lowered" if rank(after) < rank(before) else "raised"
     if after == Fidelity.ABSENT:
         verb = "left the prompt"
-    return (
+    told = (
         f"{verb} at v{event['version']}, turn {event['turn']}: {before} → {after},"
         f" reason {changed['reason']}, caused by {place(changed['cause'])} {changed['boundary'] or ''}".rstrip()
     )
+    return f"{told}, inferred from the provider's counts" if changed["inferred"] else told
 
 
 def verdict(found: Why) -> str:

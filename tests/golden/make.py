@@ -6,7 +6,7 @@ of a fork answered; version 3 has policies without scoring, with a cache, and wi
 has sessions that were closed and resumed under other settings, and validators that raise; version 5 has the fields of
 layouts, exchanges, models and cuts, at their defaults; version 6 has a session as its harness had it, which was
 compacted and rewound; version 7 has sessions that page in epochs, with every trigger and a clock that jumps;
-version 8 has policies that rank for an epoch.
+version 8 has policies that rank for an epoch; version 9 has a cut that is inferred from what a provider counted.
 """
 
 import itertools
@@ -26,14 +26,14 @@ from clawvm_es.engine.store import FieldSchema
 from clawvm_es.history import end_of_turn
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import Boundary, Cut, Holder, Need, NeedRule, RedactReason, Trigger
+from clawvm_es.model.facts import Boundary, Cut, Holder, Need, NeedRule, RedactReason, ToldBy, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType, Pin
 from clawvm_es.model.profile import Capability
 from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v8"
+VERSION = "v9"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 NEW_COLUMNS = {
     "sessions": (
@@ -140,8 +140,8 @@ def as_recorded(journal: Journal) -> None:
             written = session._shell.edge.page(f"p{number}", page_type, text, author=author, origin=origin)
             return Command(written.event, number)
 
-        def cut(kind: Cut, boundary: Boundary, **moved: tuple[str, ...]) -> Command:
-            return Command(e.BoundaryReached(boundary, Trigger.RECORDED, cut=kind, **moved), 9)
+        def cut(kind: Cut, boundary: Boundary, told_by: ToldBy | None = None, **moved: tuple[str, ...]) -> Command:
+            return Command(e.BoundaryReached(boundary, Trigger.RECORDED, cut=kind, told_by=told_by, **moved), 9)
 
         needs = tuple(Need((Holder("p2"),), rule, 7) for rule in (NeedRule.DATA_FLOW, NeedRule.REPEATED_READ))
         session.execute(write(1, PageType.BOOTSTRAP), write(2, PageType.EVIDENCE), Command(e.TurnBegan(), 3))
@@ -152,6 +152,8 @@ def as_recorded(journal: Journal) -> None:
         session.execute(Command(e.ModelResponded(needs[1:]), 8))
         session.execute(cut(Cut.REWIND, Boundary.PRUNE, left=("p3", "p4")), Command(e.TurnBegan(), 10))
         session.execute(cut(Cut.REWIND, Boundary.PRUNE, returned=("p3",)), Command(e.TurnBegan(), 11))
+        inferred = cut(Cut.MICRO, Boundary.PRUNE, ToldBy.COUNTS, left=("p3",), pages=("p3",))
+        session.execute(inferred, Command(e.TurnBegan(), 12))
 
 
 def in_epochs(journal: Journal) -> None:

@@ -23,9 +23,10 @@ V4 = {name: 1 for name in CURRENT if name != "need_unmet"} | {
     "tool_called": 2,
 }
 V4 |= {"update_staged": 2, "boundary_reached": 2}
-V5 = {name: CURRENT[name] for name in V4} | {"session_opened": 4, "session_forked": 4, "settings_adopted": 2}
+V8 = CURRENT | {"page_written": 2, "boundary_reached": 3}
+V5 = {name: V8[name] for name in V4} | {"session_opened": 4, "session_forked": 4, "settings_adopted": 2}
 V6 = V5 | {"session_opened": 5, "session_forked": 5, "settings_adopted": 3, "need_unmet": 1}
-V7 = CURRENT | {name: V6[name] for name in ("session_opened", "session_forked", "settings_adopted")}
+V7 = V8 | {name: V6[name] for name in ("session_opened", "session_forked", "settings_adopted")}
 V3 = V4 | {"session_opened": 2, "update_staged": 1, "boundary_reached": 1}
 NEW_IN_V4 = ("session_reopened", "settings_adopted")
 VERSIONS = {
@@ -36,6 +37,7 @@ VERSIONS = {
     "v5": V5,
     "v6": V6,
     "v7": V7,
+    "v8": V8,
     VERSION: CURRENT,
 }
 """Golden journal → the schema version of each event type in it."""

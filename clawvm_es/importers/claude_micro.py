@@ -1,0 +1,105 @@
+"""Micro-compactions of Claude Code that have no row: its rule says what they took out, the provider's counts when.
+
+Before a call Claude Code may take old results of some tools out of its prompt: the oldest, until `KEPT_TOKENS` of
+them are left, the results of the newest `KEPT_CALLS` calls aside, and only where that saves `SAVED_TOKENS_MIN`. It
+counts a token for four characters, whatever a provider counts. Some versions write no row of it, others leave out
+some, and those of a subagent are never shown. What the provider counts then falls from one call to the next.
+
+LAW-MICRO-1: what is inferred at an answer depends on the rows up to its first one alone, so that a file which is
+followed says the same as one that is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+import attrs
+
+KEPT_TOKENS: Final = 40_000
+SAVED_TOKENS_MIN: Final = 20_000
+KEPT_CALLS: Final = 3
+TOOLS: Final = frozenset(("Read", "Bash", "Grep", "Glob", "WebSearch", "WebFetch", "Edit", "Write"))
+"""Tools whose results are taken out."""
+IMAGE_TOKENS: Final = 2_000
+_CHARS: Final = 4
+_DENSE: Final = 2
+"""Most tokens of a provider that are one by the harness's count."""
+
+
+def rough(text: str) -> int:
+    """The harness's own count of a text: four characters a token, half a token rounded up."""
+    return (len(text) + _CHARS // 2) // _CHARS
+
+
+@attrs.define
+class Results:
+    """Results that may be taken out, those that were by inference, and what the last answer was asked with.
+
+    Sizes are by call id in the order of the calls, in tokens by the harness's count.
+    """
+
+    sizes: dict[str, int] = attrs.field(factory=dict)
+    out: dict[str, int] = attrs.field(factory=dict)
+    asked: int = 0  # tokens by the provider's count; 0: a row said that the context changed since
+    model: str = ""
+    grown: int = 0  # tokens since, by the harness's count
+
+    def called(self, call_id: str, tool: str) -> None:
+        """A call was made."""
+        if tool in TOOLS and call_id not in self.out:
+            self.sizes.setdefault(call_id, 0)
+
+    def came(self, tokens: int, call_id: str = "") -> None:
+        """Text came into the context, a result where `call_id` names its call."""
+        self.grown += tokens
+        if call_id in self.sizes:
+            self.sizes[call_id] = tokens
+
+    def changed(self, gone: Iterable[str] = ()) -> None:
+        """A row said that the context changed; the results of some calls are gone for good."""
+        self.asked = 0
+        for call_id in gone:
+            self.sizes.pop(call_id, None)
+            self.out.pop(call_id, None)
+
+    def answered(self, asked: int, model: str) -> None:
+        """An answer came; `asked` are the tokens of its prompt."""
+        self.asked, self.grown, self.model = asked, 0, model
+
+    def left(self, asked: int, model: str, standing: Callable[[], Collection[str]]) -> tuple[str, ...]:
+        """The calls whose results left before an answer, of those whose results were `standing` in the context."""
+        fallen = self._asked(model) and self.asked + self.grown - asked
+        if 2 * fallen < SAVED_TOKENS_MIN:
+            return ()
+        known = standing()
+        found = self._oldest([call_id for call_id in self.sizes if call_id in known])
+        saved = sum([self.sizes[call_id] for call_id in found])
+        if saved < SAVED_TOKENS_MIN or 2 * fallen < saved:
+            return ()
+        for call_id in found:
+            self.out[call_id] = self.sizes.pop(call_id)
+        return tuple(found)
+
+    def returned(self, asked: int, model: str) -> tuple[str, ...]:
+        """The calls whose results, which had left by inference, stand in the prompt of an answer again."""
+        risen = self._asked(model) and asked - self.asked - _DENSE * self.grown
+        if not self.out or 2 * risen < sum(self.out.values()):
+            return ()
+        found, self.out = self.out, {}
+        self.sizes = {**found, **self.sizes}
+        return tuple(found)
+
+    def _asked(self, model: str) -> int:
+        """What the last answer was asked with, where that can be compared."""
+        return self.asked if model == self.model else 0
+
+    def _oldest(self, calls: list[str]) -> list[str]:
+        """The calls whose results the rule takes out."""
+        rest = sum([self.sizes[call_id] for call_id in calls])
+        found = []
+        for call_id in calls[:-KEPT_CALLS]:
+            if rest > KEPT_TOKENS and self.sizes[call_id]:
+                rest -= self.sizes[call_id]
+                found.append(call_id)
+        return found

@@ -1,0 +1,156 @@
+"""Micro-compactions of Claude Code without a row: inferred from the provider's counts by the harness's own rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clawvm_es import Journal, views
+from clawvm_es.cli.losses import _lines
+from clawvm_es.history.losses import losses, losses_of
+from clawvm_es.importers.claude_code import FORMAT, parse
+from clawvm_es.importers.claude_micro import KEPT_TOKENS, SAVED_TOKENS_MIN, Results, rough
+from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.model.facts import Cut, ToldBy
+from clawvm_es.observe.steps import ContextDropped, Lines
+from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.views import words
+from tests.importers.test_following import Followed, assert_same
+
+Jsonl = Callable[[list[Any]], bytes]
+FILE = 16_000
+"""Characters of each file: 4,000 tokens by the harness's count."""
+
+
+def row(number: int, kind: str, content: Any, **message: Any) -> dict[str, Any]:
+    """A row that hangs on the one before it."""
+    at = f"2026-01-01T00:00:{number:02}.000Z"
+    parent = f"u{number - 1}" if number else None
+    message = {"role": kind, "content": content, **message}
+    return {"type": kind, "uuid": f"u{number}", "parentUuid": parent, "sessionId": "s", "timestamp": at} | {
+        "message": message
+    }
+
+
+def reads(count: int, asked: list[int], model: str = "m", size: int = FILE) -> Iterator[dict[str, Any]]:
+    """A prompt, then as many files read, one an answer; `asked` are the provider's counts of the last answers."""
+    yield row(0, "user", "Read them all.")
+    for number in range(count + len(asked)):
+        use = {"type": "tool_use", "id": f"t{number}", "name": "Read", "input": {"file_path": f"/w/{number}.py"}}
+        last = number - count
+        tokens = 20_000 + 4_000 * number if last < 0 else asked[last]
+        usage = {"input_tokens": tokens, "output_tokens": 1}
+        by = "m" if last < 0 else model
+        yield row(2 * number + 1, "assistant", [use], id=f"a{number}", model=by, usage=usage)
+        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": f"{number:>{size}}"}
+        yield row(2 * number + 2, "user", [result])
+
+
+def inferred(data: bytes) -> list[tuple[int, tuple[int, ...], tuple[int, ...]]]:
+    """The cuts of a file that are inferred: line, calls whose results left, calls whose results returned."""
+    steps = [step for step in parse(data, "t.jsonl")[0].steps if isinstance(step, ContextDropped) and step.told_by]
+    assert all(step.cut is Cut.MICRO and step.told_by is ToldBy.COUNTS for step in steps)
+    assert all(step.lines == Lines(step.lines.first, step.lines.first) for step in steps)
+    return [(step.lines.first, step.dropped_calls, step.returned_calls) for step in steps]
+
+
+def test_a_fall_is_explained_by_the_rule_of_the_harness(jsonl: Jsonl) -> None:
+    """The oldest leave until 40,000 tokens are left: of 16 of 4,000 each six, before the call that shows it."""
+    data = jsonl(list(reads(16, [60_000, 64_000])))
+    assert inferred(data) == [(34, (1, 2, 3, 4, 5, 6), ())]
+    recording = parse(data, "t.jsonl")[0]
+    places = [type(step).__name__ for step in recording.steps]
+    assert places.index("ContextDropped") == places.index("ModelMessage", 32) - 1
+
+
+def test_counts_that_rise_again_bring_the_results_back(jsonl: Jsonl) -> None:
+    """What left by the counts returns by them, and may leave again; a rise that rows explain brings nothing."""
+    data = jsonl(list(reads(16, [60_000, 64_000, 96_000, 70_000])))
+    first, later = tuple(range(1, 7)), tuple(range(1, 10))
+    assert inferred(data) == [(34, first, ()), (38, (), first), (40, later, ())]
+    assert len(inferred(jsonl(list(reads(16, [60_000, 68_000, 76_000, 84_000]))))) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "asked", "model", "size"),
+    [
+        (16, 84_000, "m", FILE),  # it rises
+        (16, 75_000, "m", FILE),  # it falls by less than the rule saves
+        (16, 60_000, "another", FILE),  # another model counts otherwise
+        (14, 40_000, "m", FILE),  # the rule would save 16,000
+        (3, 9_000, "m", 8 * FILE),  # of the newest three nothing leaves
+    ],
+)
+def test_other_falls_are_none(jsonl: Jsonl, count: int, asked: int, model: str, size: int) -> None:
+    """Nothing is inferred where the rule takes nothing out, or the counts do not show what it would."""
+    assert inferred(jsonl(list(reads(count, [asked], model, size)))) == []
+
+
+def test_a_row_that_tells_of_the_cut_explains_the_fall(jsonl: Jsonl) -> None:
+    """After a row of a micro-compaction or of a compaction the counts before it and after are not compared."""
+    rows = list(reads(16, [60_000]))
+    told = {"type": "system", "subtype": "microcompact_boundary", "uuid": "m", "parentUuid": "u32", "sessionId": "s"}
+    for cut in (
+        {**told, "microcompactMetadata": {"compactedToolIds": ["t0", "t1"]}},
+        {**told, "subtype": "compact_boundary", "parentUuid": None},
+    ):
+        assert inferred(jsonl([*rows[:33], cut, *rows[33:]])) == []
+
+
+def test_a_compaction_ends_what_was_inferred(jsonl: Jsonl) -> None:
+    """Results that had left by inference do not return after a compaction, however the counts rise."""
+    rows = list(reads(16, [60_000, 64_000, 20_000, 120_000]))
+    boundary = {"type": "system", "subtype": "compact_boundary", "uuid": "c", "parentUuid": None, "sessionId": "s"}
+    assert len(inferred(jsonl([*rows[:37], boundary, *rows[37:]]))) == 1
+
+
+def test_the_law_of_following_holds_at_every_line(jsonl: Jsonl) -> None:
+    """LAW-MICRO-1: taken after every line, what left and returned is that of the whole file."""
+    data = jsonl(list(reads(16, [60_000, 64_000, 96_000, 70_000])))
+    followed, end = Followed(FORMAT), 0
+    for line in data.splitlines(keepends=True):
+        end += len(line)
+        followed.read(data, end)
+        followed.keep()
+    followed.finish(data)
+    assert_same(followed, parse(data, "t.jsonl"), "every line")
+
+
+def test_the_rule_counts_as_the_harness_does() -> None:
+    """Half a token is one; an image is 2,000; other tools, and calls without a result, weigh nothing."""
+    assert [rough("x" * count) for count in (0, 1, 2, 5, 6)] == [0, 0, 1, 1, 2]
+    results = Results()
+    for number in range(9):
+        results.called(f"t{number}", "Task" if number == 1 else "Read")
+        if number:
+            results.came(KEPT_TOKENS // 4, f"t{number}")
+    results.answered(10 * KEPT_TOKENS, "m")
+    everything = [f"t{number}" for number in range(9)]
+    assert results.left(5 * KEPT_TOKENS, "m", lambda: everything) == ("t2", "t3", "t4")
+    assert sum(results.out.values()) == 30_000 > SAVED_TOKENS_MIN
+    assert results.left(KEPT_TOKENS, "m", lambda: everything) == ()
+
+
+def test_losses_and_why_say_that_it_is_inferred(jsonl: Jsonl, tmp_path: Path) -> None:
+    """The event, the losses by rows and by events, and the words of both verbs."""
+    path = tmp_path / "s.jsonl"
+    rows = list(reads(16, [60_000, 64_000]))
+    again = {"type": "tool_use", "id": "t99", "name": "Read", "input": {"file_path": "/w/0.py"}}
+    usage = {"input_tokens": 70_000, "output_tokens": 1}
+    rows.append(row(37, "assistant", [again], id="a99", model="m", usage=usage))
+    rows.append(row(38, "user", [{"type": "tool_result", "tool_use_id": "t99", "content": f"{0:>{FILE}}"}]))
+    path.write_bytes(jsonl(rows))
+    with Journal(MemoryLog()) as journal:
+        replay(journal, path, ReplaySettings(as_recorded=True, counter="lines4"))
+        (cut,) = losses_of(journal.log, "s").dropped
+        assert cut.inferred and cut.pages == 6
+        assert losses(read_session(journal.log, "s")).dropped[0].inferred
+        document = views.lost(journal.log, "s")
+        assert "6 pages" in (told := next(_lines(document))) and "inferred from the provider's counts" in told
+        found = views.why(journal.log, "s", "p2", turn=18)
+        assert found["changed"]["inferred"]
+        assert "inferred from the provider's counts" in words.change(found["changed"], "absent")
