@@ -246,16 +246,16 @@ class TextLaws:
                 names.append(log.vault("s").commit(text))
                 log.append("s", [new(ToolCalled(n, "tool", names[-1]))])
                 if n == 1:
-                    projections.catch_up(log)
+                    projections.index_texts(log)
                 for index in indexes:
                     assert index.holding([("red",)]) == frozenset(names[:2])
                     assert index.holding([("red",), ("fox",)]) == frozenset(names[:1])
                     assert index.holding([("red", "herring")]) == frozenset(names[1:2])
                     assert index.holding([("grey",)]) == frozenset()
-            projections.catch_up(log)
+            projections.index_texts(log)
             for index in indexes:
                 assert index.holding([("fox",)]) == {names[0], names[2]}
-                assert (index.stray(), index.problems()) == (0, [])
+                assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
 
     def test_all_names_of_a_body_are_found(self, log: EventLog) -> None:
         """A body that two sessions hold is found under both commitments; a sealed one never."""
