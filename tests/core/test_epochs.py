@@ -341,6 +341,21 @@ def test_hinted_pages_are_appended_while_they_fit_and_never_begin_an_epoch(given
     laws(given)
 
 
+def test_a_pinned_page_that_is_hinted_and_too_large_comes_at_its_floor():
+    """The hint asks for what has no room; the pin's floor comes all the same, and no epoch begins."""
+    given = running(pages=0)
+    given.when(page(3, tokens=2_500))
+    for number in range(4, 13):
+        given.when(page(number, tokens=300))
+        given.turn()
+    assert given.state.resident.get("p3", ABSENT) < RANK[Fidelity.STRUCTURED]
+    given.when(e.PagePinned("p3", Pin.HARD))
+    given.turn(hints=("p3",))
+    added = [(entry.page_id, entry.level) for entry in last(given).entries]
+    assert (last(given).trigger, added) == (None, [("p3", Fidelity.STRUCTURED)])
+    laws(given)
+
+
 @forall(middles(), st.data())
 @settings(max_examples=30, deadline=None)
 def test_a_page_that_is_paged_in_is_appended_in_full(given, data):

@@ -56,3 +56,17 @@ def test_neighbours_share_a_leaf(one, other, together):
     """Pages that come one after another are stored together; odd ids apart from them."""
     assert (PAGES.leaf_of(one) == PAGES.leaf_of(other)) is together
     assert PAGES.leaf_of("p-1") < 0 and PAGES.leaf_of("p٣") < 0 and PAGES.leaf_of("p" + "1" * 16) < 0
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_keys_of_each_part_spread_over_leaves(part):
+    """A change of one key never writes all others again: leaves are whole numbers, and hold a part of the keys."""
+    keys = {"pages": "p{}", "call_ids": "id {}"}.get(part.name)
+    numbers = range(1, 2_001)
+    made = (
+        [("scope", str(n)) for n in numbers]
+        if part.name == "store"
+        else [keys.format(n) if keys else n for n in numbers]
+    )
+    leaves = [part.leaf_of(key) for key in made]
+    assert all(type(leaf) is int for leaf in leaves) and len(set(leaves)) >= 8

@@ -26,10 +26,11 @@ from clawvm_es.history import prompt_at, state_at
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal import snapshots
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import lineage, read_session
 from clawvm_es.journal.ports import NewEvent, SnapshotRow, snapshots_of
-from clawvm_es.journal.snapshots import parts
+from clawvm_es.journal.snapshots import parts, restore
 from clawvm_es.journal.snapshots.lazy import Lazy
+from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.take import take
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import TurnBegan
@@ -179,6 +180,8 @@ def test_forks_come_through_their_parents_snapshots(real, tmp_path):
         by_id = {row.snapshot_id: row for row in stored(log)}
         assert mine and by_id[mine[0].base].session_id == real[1] and by_id[mine[0].base].version <= at
         end = log.head("child").version
+        nearest = [row.version for row in restore.stored(Reader(log.snapshots(), lineage(log, "child")))]
+        assert nearest == sorted(nearest, reverse=True) and nearest[0] == mine[-1].version and nearest[-1] < at
         for version in (1, at - 1, at, at + 1, at + 30, mine[0].version, mine[-1].version + 1, end):
             assert_same(state_at(log, "child", min(version, end)), folded(log, "child", min(version, end)))
         assert_same(state_at(log, real[1], at + 30), folded(log, real[1], at + 30))
