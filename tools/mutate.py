@@ -82,8 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=120.0,
         metavar="S",
-        help="of the tests that run a mutant's line take the fastest, as many as take S seconds: of those of its "
-        "folder, of files that import its module and golden ones, and of the others (default 120)",
+        help="of the tests that run a mutant's line take the fastest, as many as take S seconds: of those in files "
+        "named after its module; of those of its folder, of files that import it and golden ones; and of the others "
+        "(default 120)",
     )
     parser.add_argument("--list", action="store_true", help="print the chosen mutants and run none")
     parser.add_argument("--json", action="store_true", help="the report as JSON")

@@ -99,7 +99,7 @@ def digest_of(state: State) -> str:
 
 def hidden(state: State, shown_pages: int) -> int:
     """The pages that the directory line counts; 0 in the middle of an exchange, where it would part it."""
-    return 0 if state.by_groups and groups.in_exchange(state) else state.present - shown_pages
+    return 0 if groups.in_exchange(state) else state.present - shown_pages
 
 
 def tag_of(entry: Entry) -> str:

@@ -46,10 +46,13 @@ def test_pages_that_are_shown_again_are_answers_by_number() -> None:
     for number, text in enumerate(("rule one\n", "rule two\n"), 1):
         observer.step(UserMessage(text, Lines(number, number), number))
     one, two = marked("p1", 1, 1, "rule one\n"), marked("p2", 1, 1, "rule two\n")
-    answers, pages = [], []
+    answers, pages, queries = [], [], []
     for line, text in enumerate((one, f"look:\n{two}{one}{two}", "no mark"), 3):
         found = [command.data for command in observer.step(UserMessage(text, Lines(line, line), line))]
-        answers += [(data.recall, data.pages) for data in found if isinstance(data, RecallAnswered)]
+        answered = [data for data in found if isinstance(data, RecallAnswered)]
+        answers += [(data.recall, data.pages) for data in answered]
+        queries += [data.query for data in answered]
         pages += [data.page_id for data in found if isinstance(data, PageWritten)]
     assert answers == [(1, ("p1",)), (2, ("p2", "p1"))]
+    assert queries == [observer.edge.text(marks) for marks in ("p1:1-1", "p2:1-1 p1:1-1 p2:1-1")]
     assert pages == ["p3", "p4"]

@@ -43,11 +43,11 @@ class Tests:
                     self.by_line.setdefault((path, number), []).append(test)
 
     def of(self, mutant: Mutant, at_most_s: float) -> list[str]:
-        """The tests that run a mutant's lines, at least one: first those near its module, then the others.
+        """The tests that run a mutant's lines, at least one: first its module's own, then near ones, then the others.
 
-        Near are the tests of its folder, those whose file imports it, and the golden ones. Of the near ones and of
-        the others the fastest are taken, as many as take so many seconds: else a line that thousands of tests run
-        would be tested by none of the slow ones that are about it.
+        Its own are in files that are named after it. Near are the tests of its folder, those whose file imports it,
+        and the golden ones. Of each of the three the fastest are taken, as many as take so many seconds: else a line
+        that thousands of tests run would be tested by none of the slow ones that are about it.
 
         What runs when its module is imported (a table, a default, a function that makes one) is tested by all that
         runs the module, by the tests of its folder, and by those whose file imports it. So is what no test is seen
@@ -55,15 +55,18 @@ class Tests:
         """
         lines = range(mutant.line, mutant.last_line + 1)
         found = {test for line in lines for test in self.by_line.get((mutant.path, line), ())}
-        folder = f"tests/{Path(mutant.path).parts[1]}/"
+        folder, name = f"tests/{Path(mutant.path).parts[1]}/", f"test_{Path(mutant.path).stem.strip('_')}"
         importing = set(self.by_import.get(mutant.path, ()))
         if not found or mutant.on_import or any((mutant.path, line) in self.at_import for line in lines):
             found.update(self.by_file.get(mutant.path, ()), importing)
             found.update(test for test in self.seconds if test.startswith(folder))
         near = {test for test in found if test.startswith((folder, "tests/golden/")) or test in importing}
-        return [*self._fastest(near, at_most_s), *self._fastest(found - near, at_most_s)]
+        own = {test for test in found if test.startswith(folder) and Path(test.split("::")[0]).name.startswith(name)}
+        return [test for tests in (own, near - own, found - near - own) for test in self._fastest(tests, at_most_s)]
 
     def _fastest(self, tests: Iterable[str], at_most_s: float) -> list[str]:
+        if not tests:
+            return []
         ordered = sorted(tests, key=lambda test: (self.seconds[test], test))
         taken = list(accumulate(self.seconds[test] for test in ordered))
         return ordered[: max(1, bisect_right(taken, at_most_s))]

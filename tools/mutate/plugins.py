@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ class Chooser:
 class Gatherer:
     """Runs all tests of a file and notes, test by test, which lines of the package they run, and for how long.
 
+    Seconds are those of the processor, of ended child processes too: what else the machine does changes no choice.
     What a fixture runs that several tests share counts for each of them.
     """
 
@@ -63,8 +65,12 @@ class Gatherer:
         """Note what a test runs, and what it uses that outlives it."""
         used = (fixtures[-1] for fixtures in item._fixtureinfo.name2fixturedefs.values())
         self.fixtures[item.nodeid] = [_shared(fixture) for fixture in used if fixture.scope != "function"]
-        with self._within(item.nodeid):
-            return (yield)
+        before = sum(os.times()[:4])
+        try:
+            with self._within(item.nodeid):
+                return (yield)
+        finally:
+            self.seconds[item.nodeid] = sum(os.times()[:4]) - before
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Generator[None, object, object]:
@@ -73,8 +79,7 @@ class Gatherer:
             return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Add up how long a test takes, and set aside what does not pass without a mutation."""
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        """Set aside what does not pass without a mutation."""
         if report.failed:
             self.bad[report.nodeid] = None
         elif report.skipped:
