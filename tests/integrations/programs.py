@@ -47,7 +47,8 @@ def codex() -> str:
 
 def clawvm(*arguments: str, home: Path, code: int = 0) -> str:
     """Run a verb in a home, in this process; returns what it prints."""
-    before, printed, left_with = dict(os.environ), io.StringIO(), None
+    before, left_with = dict(os.environ), None
+    printed = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
     for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "XDG_DATA_HOME", "CLAWVM_JOURNAL"):
         os.environ.pop(name, None)
     os.environ["HOME"] = str(home)
@@ -59,8 +60,10 @@ def clawvm(*arguments: str, home: Path, code: int = 0) -> str:
     finally:
         os.environ.clear()
         os.environ.update(before)
-    assert (left_with or 0) == code, printed.getvalue()
-    return printed.getvalue()
+    printed.seek(0)
+    said = printed.read()
+    assert (left_with or 0) == code, said
+    return said
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -76,6 +79,8 @@ class ClaudeCode:
     program: str
     home: Path
     work: Path
+    shown: list[dict[str, Any]] = attrs.field(factory=list)
+    """All rows that it printed."""
 
     @classmethod
     def at(cls, program: str, folder: Path) -> ClaudeCode:
@@ -130,6 +135,7 @@ class ClaudeCode:
             program.stdin.flush()
             for line in program.stdout:
                 row = json.loads(line)
+                self.shown.append(row)
                 if row.get("type") != "result":
                     continue
                 results.append(row)

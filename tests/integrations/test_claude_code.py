@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import threading
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,95 @@ def test_a_plan_a_read_and_compactions(claude: ClaudeCode) -> None:
     clawvm("doctor", home=claude.home)
     clawvm("uninstall", "claude-code", home=claude.home)
     assert not claude.settings.exists() and not claude.spool.exists()
+
+
+def test_five_compactions_in_a_row(claude: ClaudeCode) -> None:
+    """Each next request holds plan and rules once, and what is given back does not grow; every verb reads it."""
+    with FakeAnthropic(answering(PLAN, [says("planned")])).running() as api:
+        claude.talk(api, ["plan", *["/compact", "go on"] * 5])
+        asked = [texts(request) for request in api.requests if not is_summary(request)]
+    after = [
+        said.partition("Here are the existing tasks")[0] for said in asked[-5:]
+    ]  # its own reminder, now and then
+    for said in after:
+        assert said.count("PLAN-ONE find the bug") == said.count("PLAN-TWO mend it") == said.count("RULE-CANARY") == 1
+    given = [said.partition("<clawvm page=")[2].partition("</clawvm>")[0] for said in after]
+    assert len({len(each) for each in given}) == 1 and all(given)
+    directories = [said.partition("<clawvm pages=")[2].partition("</clawvm>")[0] for said in after]
+    assert max(map(len, directories)) <= min(map(len, directories)) + 6  # the numbers of three more digits
+    (data,) = inputs(claude).values()
+    reached = [each for each in data if isinstance(each, e.BoundaryReached) and each.boundary is Boundary.COMPACT]
+    assert len(reached) == 5
+    plan = next(each.page_id for each in data if isinstance(each, e.PageWritten) and each.page_type is PageType.PLAN)
+    assert "PLAN-ONE find the bug" in clawvm("prompt", "--turn", "2", home=claude.home)
+    assert plan in clawvm("why", plan, "--turn", "2", home=claude.home)
+    assert "PLAN-ONE find the bug" in clawvm("show", plan, home=claude.home)
+
+
+def test_a_journal_that_takes_nothing(claude: ClaudeCode) -> None:
+    """While it is locked, and its disk full, the harness goes on and shows nothing; then all is recorded, once."""
+    small = claude.journal.parent
+    shutil.rmtree(small)
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(small)], check=False)
+    if mounted.returncode:
+        pytest.skip("no disk of a few bytes can be mounted here")
+    journals: list[Any] = []
+
+    def lock() -> None:
+        journals.append(Journal.open(claude.journal))
+        journals.append(journals[0].log.transaction())
+        journals[1].__enter__()
+
+    def fill() -> None:
+        journals[1].__exit__(None, None, None)
+        journals[0].close()
+        with suppress(OSError), open(small / "filler", "wb", 0) as filler:
+            while filler.write(bytes(1000)):
+                pass
+
+    try:
+        clawvm("install", "claude-code", home=claude.home)
+        read = [[calls("Read", file_path=str(claude.work / f"{n}.txt"))] for n in range(3)]
+        with FakeAnthropic(answering(*(part for each in read for part in (each, [says("read")])))).running() as api:
+            said = ["read", (lock, "/compact"), "read", (fill, "/compact"), "read"]
+            results = claude.talk(api, said)
+        assert [each["is_error"] for each in results] == [False] * 5
+        hooks = [row for row in claude.shown if "hook" in str(row.get("subtype"))]
+        assert not [row for row in hooks if row.get("stderr") or row.get("exit_code")]
+        told = clawvm("doctor", home=claude.home, code=1)
+        assert "make room" in told and "problem" in told
+        (small / "filler").unlink()
+        (data,) = inputs(claude).values()
+        assert Counter(each.call for each in data if isinstance(each, e.ToolReturned)) == Counter((1, 2, 3))
+        assert "problem" in clawvm("doctor", home=claude.home, code=1)
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_hooks_that_are_killed(claude: ClaudeCode) -> None:
+    """Every hook of the first prompt is killed by signal 9: the next event takes all that it would have told."""
+    tools, killed = claude.home / "bin", claude.home / "killed"
+    tools.mkdir()
+    python = shutil.which("python3")
+    (tools / "python3").write_text(f'#!/bin/sh\ntest -e {killed} || kill -9 $$\nexec {python} "$@"\n')
+    (tools / "python3").chmod(0o755)
+    found: list[e.Event] = []
+
+    def look() -> None:
+        with Journal.open(claude.journal, read_only=True) as journal:
+            found.extend(row.data for head in journal.log.heads() for row in journal.log.read(head.session_id))
+
+    read = [calls("Read", file_path=str(claude.work / "0.txt"))]
+    with FakeAnthropic(answering(read, [says("done")])).running() as api:
+        said: list[Any] = ["read", (killed.touch, "/compact"), (look, "go on")]
+        results = claude.talk(api, said, PATH=f"{tools}{os.pathsep}{os.environ['PATH']}")
+    assert [each["is_error"] for each in results] == [False] * 3
+    assert Counter(each.call for each in found if isinstance(each, e.ToolReturned)) == Counter((1,))
+    assert (
+        len([each for each in found if isinstance(each, e.BoundaryReached) and each.boundary is Boundary.COMPACT])
+        == 1
+    )
 
 
 def test_two_sessions_with_parallel_calls(claude: ClaudeCode) -> None:
