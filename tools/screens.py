@@ -44,6 +44,7 @@ class Shot:
     before: Callable[[Any], None] = lambda page: None
     server: str = "main"
     silent: bool = True
+    forced: bool = False
 
 
 @dataclass
@@ -140,6 +141,7 @@ def scenes(path: Path, live: Any) -> Iterator[Shot]:
     yield Shot("live", "/s/live/t/1", before=grow, server="live")
     yield Shot("error", "/s/nobody/t/3", silent=False)
     yield Shot("keys", f"/s/session/t/{turn}", ("?",))
+    yield Shot("forced-colours", f"/s/session/t/{turn}/p/{page}", forced=True)
 
 
 @contextmanager
@@ -168,7 +170,8 @@ def photograph(browser: Any, stage: Stage, shot: Shot, size: int, scheme: str, o
     from clawvm_es.web.guard import cookie_name
 
     base, said = stage.addresses[shot.server], []
-    context = browser.new_context(viewport={"width": size, "height": SIZES[size]}, color_scheme=scheme)
+    looks = {"color_scheme": scheme, "forced_colors": "active" if shot.forced else "none"}
+    context = browser.new_context(viewport={"width": size, "height": SIZES[size]}, **looks)
     name = cookie_name(int(base.rpartition(":")[2]))
     context.add_cookies([{"name": name, "value": TOKEN, "url": base}])
     page = context.new_page()
@@ -218,8 +221,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("recording", type=Path, nargs="?")
+    parser.add_argument("--only", nargs="+", default=(), metavar="SCENE", help="these scenes only, one look each")
     asked = parser.parse_args()
-    wrong = take(asked.out, asked.recording)
+    wrong = take(asked.out, asked.recording, only=asked.only)
     print("\n".join(wrong or [f"{len(list(asked.out.glob('*.png')))} pictures in {asked.out}"]))
     return bool(wrong)
 

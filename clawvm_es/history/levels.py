@@ -218,6 +218,7 @@ class Collector:
         self._before = self._prompt  # and the one before it: a fork may have cut an assembly off
         self._began = self._prompt + 1
         self._since = state.version
+        self._first = (state.assembled_version, self._prompt)  # event and turn of that prompt
         self.found = Levels(self._began, self._prompt, state.version, [], [], [], [], [], [], {}, {})
         if self._prompt and state.in_epochs:
             self._lay_out([*state.entries], self._began, CONTINUES)
@@ -358,12 +359,18 @@ class Collector:
             TYPES.index(page.page_type),
             tuple(max(0, size) for size in page.tokens),
             str(page.author),
-            self._born.get(page_id, BEFORE),
+            self._birth(page_id),
             page.redacted,
             page.source,
             page.bodies[FULL],
         )
         return page.number
+
+    def _birth(self, page_id: str) -> int:
+        """The turn in which a page was first written; one that the last prompt before did not know is of its turn."""
+        page, (assembled, turn) = self._state.pages[page_id], self._first
+        waits = page.content_version == 1 and page.written_version > assembled
+        return self._born.get(page_id, turn if waits else BEFORE)
 
     def _named(self) -> Iterator[str]:
         return iter([page.page_id for page in self.found.pages.values()])
@@ -387,7 +394,7 @@ class Collector:
         number = 0 if page_id is None else self._know(page_id)
         self.found.marks.append(Mark(number, self._state.turn, kind, version))
         if kind in _MISSED and page_id is not None:
-            unknown = 0 if page_id in self._born or self._since == 0 else BEFORE
+            unknown = 0 if self._since == 0 or self._birth(page_id) != BEFORE else BEFORE
             left, left_version = self._left.get(page_id, (unknown, 0))
             self.found.gone.append(Gone(number, self._state.turn, left, left_version, version))
 

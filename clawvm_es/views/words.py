@@ -50,18 +50,19 @@ def stopped(candidate: Candidate, account: Account) -> str:
     """The reason that a page is at no higher level, in a few words."""
     level = next_level(candidate)
     wanted, rest = candidate.wanted, candidate.rest
-    group = f" ({candidate.entry} of them for its group)" if candidate.entry else ""
-    step = f"its next step ({level}) takes {wanted}{group}" if level else f"takes {wanted}{group}"
+    group = f" ({candidate.entry:,} of them for its group)" if candidate.entry else ""
+    size = "" if wanted is None else f"takes {wanted:,} tokens{group}"
+    step = f"its next step ({level}) {size}" if level else size
     match candidate.stop:
         case Stop.TOP:
             return "nothing above"
         case Stop.PRESSURE:
             what = f"floor ({candidate.floor})" if candidate.floor else "lowest level"
-            return f"did not fit: {what} takes {wanted}, {rest} there for all of its kind"
+            return f"did not fit: {what} {size}, {rest or 0:,} were left for all of its kind"
         case Stop.MISFIT:
-            return f"did not fit: {step}, rest was {rest}"
+            return f"did not fit: {step}, {rest or 0:,} were left"
         case Stop.NOT_REACHED:
-            return f"not reached: {step}; the choice had ended, after {account.refusals} pages that did not fit"
+            return f"not reached: {step}; the choice had ended, after {account.refusals:,} pages that did not fit"
         case _:
             return _PLAIN[candidate.stop]
 

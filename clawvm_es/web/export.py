@@ -154,6 +154,7 @@ def _bare(value: Any, name: str = "") -> Any:
 _IMPORT: Final = re.compile(
     r"^import (?:\* as (?P<whole>\w+)|(?P<names>\{[^}]*\})) from '\./(?P<module>\w+\.js)';\n", re.M
 )
+_PRELOAD: Final = re.compile(r'^<link rel="modulepreload" href="/static/\w+\.js">\n', re.M)
 _EXPORT: Final = re.compile(r"^export (?=(?:async )?(?:const|function|class) ([\w$]+))", re.M)
 
 
@@ -165,7 +166,7 @@ def page(data: bytes) -> bytes:
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    html = _read("index.html")
+    html = _PRELOAD.sub("", _read("index.html"))
     for old, new in (
         (
             '<meta charset="utf-8">',

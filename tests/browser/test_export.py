@@ -13,7 +13,7 @@ import pytest
 from clawvm_es import views
 from clawvm_es.engine.journal import Journal
 from clawvm_es.model.pages import LADDER, Author, PageType
-from clawvm_es.web.export import STATIC, export, joined
+from clawvm_es.web.export import STATIC, export, joined, page
 from tests.browser.conftest import HOSTILE_ID, opened_tab
 
 pytestmark = pytest.mark.sweep(of="browser", sample=14)
@@ -121,6 +121,9 @@ def test_every_module_is_joined_after_what_it_imports() -> None:
         used = set(re.findall(r"^const (?:\{.*\}|\w+) = (\$\w+);$", body, re.M))
         assert used <= set(names[:place])
     assert not re.search(r"^(import|export) ", script, re.M) and "</script" not in script
+    ahead = re.findall(r'<link rel="modulepreload" href="/static/(\w+)\.js">', (STATIC / "index.html").read_text())
+    assert sorted(f"${name}" for name in [*ahead, "main"]) == sorted(names)  # a server's page asks for all at once
+    assert b"modulepreload" not in page(b"{}")
 
 
 def test_the_program_exports_and_refuses_in_one_line(journal: Path, tmp_path: Path, capsys: Any) -> None:

@@ -103,6 +103,40 @@ def test_the_mouse_scrubs_zooms_and_bisects(tab: Tab) -> None:
     assert f"absent({spot['page']})" in tab.rest().text("#inspector")
 
 
+def test_the_axis_names_turns_and_boundaries_and_zooms(tab: Tab) -> None:
+    """Numbers are even steps that do not touch; a click goes to a turn, a drag shows the turns under it."""
+    tab.go("/s/demo/t/3")
+    given = [[1, 27, 1340], [500, 899, 1340], [1, 7, 1340], [9601, 10000, 380], [4, 4, 300]]
+    script = "(given) => import('/static/axis.js').then(({ticksOf}) => given.map((each) => ticksOf(...each)))"
+    assert tab.run(script, given) == [
+        list(range(2, 28, 2)),
+        list(range(500, 900, 20)),
+        list(range(1, 8)),
+        list(range(9700, 10001, 100)),
+        [4],
+    ]
+    box = tab.page.locator("#axis").bounding_box()
+
+    def middle(turn: int) -> float:
+        return float(box["x"] + (turn - 0.5) * box["width"] / 27)
+
+    tab.page.mouse.click(middle(20), box["y"] + 8)
+    assert tab.rest().place == "/s/demo/t/20"
+    tab.page.mouse.move(middle(5), box["y"] + 8)
+    tab.page.mouse.down()
+    tab.page.mouse.move(middle(12), box["y"] + 8, steps=3)
+    tab.page.mouse.up()
+    assert tab.rest().place == "/s/demo/t/12?from=5&to=12"
+    assert tab.page.get_attribute("#strata", "data-window") == "5-12"
+    said = tab.run("""() => { const {app} = document.body, said = [], context = CanvasRenderingContext2D.prototype;
+      const write = context.fillText;
+      context.fillText = (words) => said.push(words);
+      app.axis.draw(app.timeline, 1, 27, 12);
+      context.fillText = write;
+      return said; }""")
+    assert said[:2] == ["turn 12", "compaction"] and "20" in said and "16" not in said  # 16 would touch the name
+
+
 def test_tables_say_what_the_pictures_show(tab: Tab) -> None:
     """The slider has a value text, the table a row for each layer, and the tab order begins with what matters."""
     tab.go("/s/demo/t/9")
@@ -152,10 +186,17 @@ def test_the_page_fits_a_telephone(browser: Any, base: str) -> None:
         assert tab.page.is_visible("#prompt") and not tab.page.is_visible("#inspector")
 
 
+DISTINCT = """() => [...document.querySelectorAll('.legend')].filter((list) => list.offsetParent).map((list) =>
+  [...list.querySelectorAll('i')].filter((mark) => mark.offsetParent).map((mark) => {
+    const style = getComputedStyle(mark), names = ['width', 'height', 'backgroundImage', 'backgroundColor'];
+    return [mark.textContent, ...[...names, 'borderRadius', 'borderStyle', 'borderColor'].map((name) => style[name])]
+      .join(' | '); }))"""
+
+
 def test_forced_colours_and_still_motion(browser: Any, base: str) -> None:
-    """With forced colours the levels are patterns of two colours; with reduced motion nothing is animated."""
+    """With forced colours, levels are patterns and types letters, and no two signs of a legend look alike."""
     for tab in opened_tab(browser, base, forced_colors="active", reduced_motion="reduce"):
-        tab.go("/s/demo/t/14")
+        tab.go("/s/demo/t/14/p/p5")
         script = """() => {
           const pages = document.getElementById('pages'), seen = new Map();
           const {data} = pages.getContext('2d').getImageData(0, 0, pages.width, 30);
@@ -163,6 +204,17 @@ def test_forced_colours_and_still_motion(browser: Any, base: str) -> None:
           return [...seen.values()].sort((a, b) => b - a); }"""
         most, second, *_ = tab.run(script)
         assert most and second > 100
+        types, levels = tab.run(DISTINCT)
+        assert len(types) > 5 and len(set(types)) == len(types)
+        assert len(levels) > 8 and len(set(levels)) == len(levels)
+        assert tab.page.locator("#types .letter").all_inner_texts() == ["B", "P", "E", "V"]
+        assert tab.page.locator("#levels .dot").bounding_box()["width"] > 4
+        named = tab.run("import('/static/theme.js').then(({ink}) => ['ground', 'ink', 'miss', 'cursor'].map(ink))")
+        system = tab.run("""['Canvas', 'CanvasText', 'Highlight', 'Highlight'].map((name) => {
+          const probe = document.body.appendChild(document.createElement('i'));
+          probe.style.color = name;
+          return getComputedStyle(probe).color; })""")
+        assert named == system and named[0] != named[1]
         style = "parseFloat(getComputedStyle(node).transitionDuration) > 0"
         assert tab.run(f"[...document.querySelectorAll('*')].filter((node) => {style}).length") == 0
 

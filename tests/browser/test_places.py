@@ -159,6 +159,11 @@ def test_from_the_list_to_the_reason_of_a_miss_by_three_keys(tab: Tab) -> None:
     tab.press("g", "g", "}")
     said = tab.text("#inspector")
     assert "was absent from the prompt" in said and "The agent needed it" in said
+    page, turn = tab.run("[document.body.app.place.page, document.body.app.place.turn]")
+    told = {"d": f"to turn {turn}", "p": "paged in", "l": f"turn {turn} paged in", "w": "budget", "i": said}
+    for key, words in told.items():
+        assert words in tab.press(key).text("#inspector"), key
+        assert tab.run("document.body.app.place.page") == page
 
 
 def test_as_recorded_stands_above_as_clawvm_by_one_key(tab: Tab) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from clawvm_es.engine.journal import Journal
+from clawvm_es.history.places import end_of_turn
 from clawvm_es.web.guard import cookie_name
 from tests.browser.conftest import TOKEN, opened_tab, serving
 
@@ -93,6 +95,28 @@ def test_a_journal_of_an_older_format_is_shown(browser: Any, tmp_path: Path, nam
         tab.press("j", "Enter")
         assert "/t/" in tab.place and tab.page.is_visible("#strata") and tab.text("#prompt")
     assert path.read_bytes() == before
+
+
+def test_a_session_that_was_forked_shows_where(browser: Any, tmp_path: Path) -> None:
+    """The notch of a fork is drawn and named, and nothing of the session is in the way of it."""
+    path = tmp_path / "forked.db"
+    with Journal.open(path) as journal:
+        with journal.session("trunk", counter="lines4") as session:
+            for words in ("one", "two", "three"):
+                session.user_says(words)
+                session.assemble()
+        with journal.fork("trunk", "branch", at=end_of_turn(journal.log, "trunk", 2)) as session:
+            session.user_says("another way")
+            session.assemble()
+        journal.catch_up()
+    for tab in opened_tab(browser, serving(path)):
+        tab.go("/s/trunk/t/2")
+        assert tab.text("#levels").split("\n")[-1] == "fork"
+        assert tab.run("document.body.app.timeline.forks.map(({turn}) => turn)") == [2]
+        script = """() => { const {pages} = document.body.app, at = Math.round(pages.scale.left(3));
+          return [...pages.canvas.getContext('2d').getImageData(at, 2, 1, 1).data.slice(0, 3)]; }"""
+        assert tab.run(script) == tab.run("import('/static/theme.js').then(({rgbOf}) => rgbOf('accent'))")
+        assert tab.go("/s/branch").place == "/s/branch/t/3"
 
 
 def test_every_session_of_the_list_has_its_shape(browser: Any, base: str) -> None:

@@ -17,6 +17,8 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.sweep(of="browser", sample=14)
 
+BORN = """[...document.body.app.timeline.pages.values()].map((page) =>
+  [page.born, Math.min(...document.body.app.timeline.byPage.get(page.number).map((run) => run.from))])"""
 SPANS = "[...document.querySelectorAll('#prompt .span pre')].map((pre) => pre.textContent).join('')"
 
 
@@ -60,6 +62,10 @@ def test_a_session_that_grows_shows_its_new_turn(browser: Any, tmp_path: Path) -
             session.assemble()
             tab.page.wait_for_url("**/t/3")
             assert tab.rest().page.get_attribute("#strata", "aria-valuemax") == "3"
+            whole = tab.run(BORN)
+            assert all(born == first - 1 for born, first in whole) and len(whole) == 3
+            assert tab.page.reload() and tab.rest().run(BORN) == whole
+            assert tab.text("#figures").split("\n")[:4] == ["3", "turns", "3", "pages"]
             tab.press("g", "g")
             session.observe_model("three")
             session.assemble()

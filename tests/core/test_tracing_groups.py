@@ -109,8 +109,8 @@ def test_a_step_that_did_not_fit_says_what_its_group_asked(recorded):
     for candidate, its in found:
         beside = candidate.wanted - candidate.entry
         assert beside == candidate.levels[next(o.level for o in candidate.steps if o.outcome is Outcome.MISFIT)]
-        wanted = f"takes {candidate.wanted} ({candidate.entry} of them for its group), rest was {candidate.rest}"
-        assert wanted in standing(candidate, its.account)
+        wanted = f"takes {candidate.wanted:,} tokens ({candidate.entry:,} of them for its group)"
+        assert f"{wanted}, {candidate.rest:,} were left" in standing(candidate, its.account)
 
 
 def test_a_page_that_came_with_its_group_says_so(recorded):

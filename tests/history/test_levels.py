@@ -80,6 +80,11 @@ def test_a_part_shows_the_prompts_of_the_whole(log, session_id):
             plain = [(run.number, run.rank, run.tokens, run.place) for run in runs]
             assert plain == [(run.number, run.rank, run.tokens, run.place) for run in expected[turn_]]
         assert all(run.first == first for run in part.runs if run.flags & CONTINUES)
+        again = {mark.number for mark in whole.marks if MARKS[mark.kind] == "written"}
+        for page in part.pages.values():  # written once, and held by no prompt before: its turn is told
+            born = whole.pages[page.number].born
+            assert page.born in (BEFORE, born)
+            assert page.born == born or born < first - 1 or page.number in again
         assert part.marks == [mark for mark in whole.marks if mark.version > end_of_turn(log, session_id, first - 1)]
 
 

@@ -1,14 +1,15 @@
 // One page: the place (what the address says), the session that is loaded, and everything that is drawn of them.
 
+import {Axis} from './axis.js';
 import * as chrome from './chrome.js';
-import {$, copy, h} from './dom.js';
+import {$, copy, h, sized} from './dom.js';
 import {Keyboard, taken} from './keys.js';
 import {drawNeedles} from './marks.js';
 import {Overview} from './overview.js';
 import {Pages} from './pages.js';
 import {bisectPane, changesPane, eventsPane, lossesPane, pagePane, proofPane, searchPane, storePane, whatifPane} from './panes.js';
 import {whyPane} from './pane_why.js';
-import {grip, listen} from './pointer.js';
+import {grip, listen, stretch} from './pointer.js';
 import {Prompt} from './prompt.js';
 import {NOWHERE, ROWS, address, parse} from './route.js';
 import {Sessions} from './sessions.js';
@@ -43,11 +44,12 @@ const FAILED = {
 export class App {
   /** `source` answers questions; `addresses` has `read()` and `write(address, replace)`. */
   constructor(source, addresses) {
-    Object.assign(this, {source, addresses, place: NOWHERE, hits: {list: [], at: -1}, step: 0, drawn: ''});
+    Object.assign(this, {source, addresses, place: NOWHERE, hits: {list: [], at: -1}, step: 0, drawn: '', wanted: null});
     this.strata = new Strata($('strata'), $('strata-over'));
     this.other = new Strata($('other'), $('other-over'));
     this.pages = new Pages($('pages'), $('pages-over'));
     this.overview = new Overview($('overview'));
+    this.axis = new Axis($('axis'));
     this.prompt = new Prompt($('prompt'), source, (page) => this.go({page, event: null, pane: this.place.pane === 'page' ? 'page' : 'why'}, true));
     this.sessions = new Sessions($('list'), source, (row) => this.go({...NOWHERE, session: row.session_id}, true));
     this.keyboard = new Keyboard((name, value) => this.actions[name]?.call(this, value));
@@ -110,7 +112,8 @@ export class App {
     const within = known && (!turn || (turn >= this.timeline.from && turn <= this.timeline.to) || turn > this.timeline.turns);
     if (known && within) return true;
     if (!known) this.leave();
-    const window = windowAround(turn, next, this.timeline?.turns);
+    const window = windowAround(turn, next, this.timeline?.turns), listed = known ? null : this.source.ask(asks.sessions(next.session)).catch(() => null);
+    if (next.turn) this.source.once(asks.turn(next.session, next.turn)).catch(() => {}); // what will be asked next, beside the map
     let answer = await this.source.ask(asks.map(next.session, window)).catch((error) => {
       if (error.status !== 400 || !window.from) throw error;
       return this.source.ask(asks.map(next.session)); // no such turns: the last ones
@@ -125,15 +128,20 @@ export class App {
     this.drawn = '';
     if (known) return true;
     const [rows, overview] = await Promise.all([
-      this.source.ask(asks.sessions(this.timeline.session)).catch(() => null),
+      listed,
       answer.to - answer.from + 1 < answer.turns ? this.source.ask(asks.map(next.session, {bins: 400})) : null,
     ]);
     if (step !== this.step) return false;
-    this.listing = rows;
-    this.row = rows?.sessions.find((row) => row.session_id === this.timeline.session) ?? {};
+    this.listed(rows);
     this.bins = overview;
     this.follow();
     return true;
+  }
+
+  /** Takes what the list of sessions says of this one: its figures. */
+  listed(rows) {
+    this.listing = rows ?? this.listing;
+    this.row = rows?.sessions.find((row) => row.session_id === this.timeline.session) ?? this.row ?? {};
   }
 
   /** The place as it can be: the session's whole id, a turn that there is, a window of turns that are loaded. */
@@ -155,7 +163,7 @@ export class App {
   leave() {
     this.unfollow?.();
     this.work?.abort();
-    Object.assign(this, {timeline: null, row: null, bins: null, answer: null, compared: null, comparison: null, unfollow: null, drawn: '', missing: null});
+    Object.assign(this, {timeline: null, row: null, bins: null, answer: null, wanted: null, compared: null, comparison: null, unfollow: null, drawn: '', missing: null});
     this.source.forget();
     for (const id of ['badge', 'pill']) $(id).textContent = '';
     $('pill').hidden = true;
@@ -205,18 +213,20 @@ export class App {
   /** Draws the pictures again where something of them changed. */
   pictures() {
     const {timeline, place} = this, [from, to] = this.view;
-    const now = JSON.stringify([from, to, place.rows, timeline.head, timeline.from, !!this.comparison, place.what, innerWidth, innerHeight, devicePixelRatio, document.body.className, $('figures').offsetHeight]);
+    document.body.classList.toggle('two', !!this.comparison);
+    const now = JSON.stringify([from, to, place.rows, timeline.head, timeline.from, !!this.comparison, place.what, innerWidth, innerHeight, devicePixelRatio, document.body.className]);
     if (now === this.drawn) return;
     this.drawn = now;
     const [title, note] = chrome.caption(timeline), tallest = Math.max(timeline.tallest, this.comparison?.tallest ?? 0);
     $('strata-title').textContent = title;
-    this.note('strata', `${note}; top to bottom is start to end, ${num(tallest)} tokens high`);
-    const [much, none] = scheme() === 'light' ? ['darker', 'pale'] : ['brighter', 'dark'];
-    this.note('pages', place.rows === 'lanes' ? `each bar is one page from its first turn on; ${much}: more of its text; ${none}: written, not in the prompt` : `rows by ${{born: 'birth', path: 'source path', tokens: 'tokens', missed: 'most missed'}[place.rows]}`);
+    this.note('strata', `${note}, ${num(tallest)} tokens high`);
+    this.note('pages', place.rows === 'lanes' ? `each bar is one page from its first turn on; the ${scheme() === 'light' ? 'darker' : 'brighter'}, the more of its text` : `rows by ${{born: 'birth', path: 'source path', tokens: 'tokens', missed: 'most missed'}[place.rows]}`);
     $('types').replaceChildren(...chrome.types(timeline));
-    $('levels').replaceChildren(...chrome.levels());
+    $('levels').replaceChildren(...chrome.levels(timeline));
     $('second').hidden = !this.comparison;
     $('span').hidden = !this.bins;
+    if (this.bins) this.note('span', `${num(timeline.turns)}, tokens of the fullest prompts; framed: turns ${num(from)} to ${num(to)}, which are shown below`);
+    sized(['strata', 'strata-over', 'other', 'other-over', 'pages', 'pages-over', 'axis', 'overview'].map($));
     this.strata.draw(timeline, from, to, tallest);
     if (this.comparison) {
       this.other.draw(this.comparison, from, to, tallest);
@@ -243,6 +253,7 @@ export class App {
   point() {
     const {timeline, place} = this, slider = $('strata');
     this.mark();
+    this.axis.draw(timeline, ...this.view, place.turn);
     if (this.bins) this.overview.draw(this.bins, ...this.view, place.turn);
     for (const [name, value] of [['valuemin', 1], ['valuemax', timeline.turns], ['valuenow', place.turn], ['valuetext', spoken(timeline, place.turn)]]) slider.setAttribute(`aria-${name}`, value);
   }
@@ -270,7 +281,6 @@ export class App {
     document.body.classList.toggle('tab-prompt', this.place.pane === 'prompt');
     $('tabs').replaceChildren(...PANES.map(([name, title]) => h('button', {type: 'button', role: 'tab', data: {pane: name}, 'aria-selected': String(this.place.pane === name), 'aria-controls': 'inspector',
       onclick: () => this.go({pane: name, ...(name === 'events' ? {event: null} : {})}, true)}, title)));
-    $('tabs').querySelector('[aria-selected=true]')?.scrollIntoView({block: 'nearest', inline: 'nearest'});
   }
 
   /** The other run of the same turns, under the first; asked when the place names one. */
@@ -349,10 +359,9 @@ export class App {
       nodes = [badNews(error)];
     }
     if (step !== this.step) return;
-    const same = box.dataset.of === this.place.pane;
+    if (box.dataset.of && box.dataset.of !== this.place.pane) box.scrollTop = 0; // before it is filled: after it, all would be laid out
     box.replaceChildren(...[nodes].flat(Infinity).filter((node) => node != null && node !== false && node !== ''));
     box.dataset.of = this.place.pane;
-    if (!same) box.scrollTop = 0;
     box.setAttribute('aria-busy', 'false');
   }
 
@@ -379,8 +388,11 @@ export class App {
     if (!timeline || version <= timeline.head.version || this.growing) return;
     this.growing = true;
     try {
-      const before = timeline.turns, answer = await this.source.ask(asks.map(timeline.session, {after: timeline.head.version}));
+      const before = timeline.turns, [answer, rows] = await Promise.all([
+        this.source.ask(asks.map(timeline.session, {after: timeline.head.version})), this.source.ask(asks.sessions(timeline.session)).catch(() => null),
+      ]);
       if (timeline !== this.timeline) return;
+      this.listed(rows);
       const ended = this.place.turn === before || !before;
       if (answer.from <= timeline.to + 1) timeline.add(answer);
       else timeline.head = answer.head, (timeline.turns = answer.turns);
@@ -413,6 +425,10 @@ export class App {
     listen($('pages'), () => this.pages, does);
     listen($('other'), () => this.other, {...does, select: () => {}});
     for (const kind of ['pointerdown', 'pointermove']) $('overview').addEventListener(kind, (event) => event.buttons && this.turn(this.overview.turn((event.clientX - $('overview').getBoundingClientRect().left) / $('overview').clientWidth), true));
+    stretch($('axis'), (share) => this.axis.turn(share), {
+      choosing: (first, last) => this.axis.draw(this.timeline, ...this.view, this.place.turn, [first, last]),
+      chosen: (first, last) => first === last ? this.turn(first, true) : this.go({from: first, to: last, turn: Math.max(first, Math.min(last, this.place.turn))}),
+    });
     grip($('grip'), () => $('inspector').offsetWidth, (width) => document.documentElement.style.setProperty('--side', `${Math.max(240, Math.min(innerWidth - 420, width))}px`));
     addEventListener('keydown', (event) => !$('keys').open && !taken(event) && this.keyboard.press(event.key) && event.preventDefault());
     addEventListener('resize', () => this.redraw());

@@ -2,7 +2,7 @@
 
 import {h} from './dom.js';
 import {KEYS} from './keys.js';
-import {paint} from './theme.js';
+import {LETTERS, forced, paint} from './theme.js';
 import {LEVELS, num, short} from './words.js';
 
 /** A figure with its word (or its words for one and for many); the pointer tells it exactly, and what it counts. */
@@ -25,18 +25,35 @@ export function figures(row, timeline) {
   ];
 }
 
-const swatch = (css, word, kind = '') => h('li', {}, h('i', {class: kind, css: css ? {background: css} : {}}), word);
+export const swatch = (css, word, kind = '', says = '') => h('li', {title: says}, h('i', {class: kind, css: css ? {background: css} : {}}), word);
 
 export function types(timeline) {
-  const used = new Set([...timeline.pages.values()].map((page) => page.type));
-  return [...timeline.types.filter((type) => used.has(type)).map((type) => swatch(paint(type, 3).css, type)), swatch(null, 'cached above', 'line'),
-    [...timeline.rows.values()].some((row) => row.trigger >= 0) ? swatch(null, 'epoch begins', 'notch') : ''];
+  const used = new Set([...timeline.pages.values()].map((page) => page.type)), rows = [...timeline.rows.values()];
+  const some = (found, ...given) => (found ? [swatch(...given)] : []);
+  return [
+    ...timeline.types.filter((type) => used.has(type)).map((type) => forced.matches ? h('li', {}, h('i', {class: 'letter'}, LETTERS[type] ?? '?'), type) : swatch(paint(type, 3).css, type)),
+    ...some(rows.some((row) => row.fixed + row.directory + (row.other ?? 0) > 0), 'var(--fixed)', 'no page', 'fixed', 'the frame, the line that names the other pages, and what belongs to no page'),
+    ...some([...timeline.runs.values()].some((run) => run.flags & 2), null, 'stale copy', 'hatched', 'an older text of a page, left where it is so that the cache holds'),
+    ...some(timeline.erased.size, null, 'erased', 'hatched falling', 'its text was erased'),
+    swatch(null, 'cached above', 'line', "what is above the line is served by the provider's cache"),
+    ...some(rows.some((row) => row.budget), null, 'budget', 'dots', 'the most tokens of a prompt'),
+    ...some(rows.some((row) => row.trigger >= 0), null, 'epoch begins', 'notch', "pages are chosen anew, and the provider's cache starts over"),
+  ];
 }
 
-export const levels = () => [
-  ...[1, 2, 3, 4].map((level) => swatch(paint('evidence', level).css, LEVELS[level])),
-  swatch(null, 'used', 'dot'), swatch(null, 'missed', 'ring'), swatch(null, 'fault', 'ring red'),
-];
+export function levels(timeline) {
+  const some = (found, ...given) => (found ? [swatch(...given)] : []), {commits} = timeline;
+  return [
+    ...[0, 1, 2, 3, 4].map((level) => swatch(paint('evidence', level).css, level ? LEVELS[level] : 'not in the prompt', `level level-${level}`)),
+    swatch(null, 'used', 'dot', 'the agent came back to it, and it was in the prompt'), swatch(null, 'missed', 'ring', 'the agent came back to it, and it was not in the prompt; a line leads back to where it left'),
+    swatch(null, 'fault', 'ring red', 'work was done again, or rules were missing'),
+    ...some(timeline.erased.size, null, 'erased', 'hatched falling', 'its text was erased'),
+    ...some(commits.some((each) => each.committed), 'var(--good)', 'committed', 'tick', 'a change was written to the durable store'),
+    ...some(commits.some((each) => !each.committed), 'var(--fault)', 'refused', 'tick', 'a change to the durable store was refused'),
+    ...some(timeline.bounds.length, null, 'boundary', 'dashed', 'the context was cut, saved or ended; its name is below'),
+    ...some(timeline.forks.length, null, 'fork', 'notch fork', 'another session goes on from here'),
+  ];
+}
 
 /** The header's line. */
 export function whereabouts(place, timeline, row) {
@@ -60,7 +77,6 @@ export function keyList() {
 
 /** What a picture of prompts is of; it never says more than is true. */
 export function caption(timeline) {
-  if (timeline.mode === 'recorded') return ['As recorded', 'what the harness had in its context; each column is one prompt, token by token'];
-  const under = timeline.budget ? ` under ${num(timeline.budget)} tokens` : '';
-  return [timeline.policy === 'clawvm' ? 'As clawvm' : `As ${timeline.policy}`, `what the engine sends${under}; each column is one prompt, token by token`];
+  if (timeline.mode === 'recorded') return ['As recorded', 'what the harness had; each column is one prompt from its start down'];
+  return [timeline.policy === 'clawvm' ? 'As clawvm' : `As ${timeline.policy}`, 'what the engine sends; each column is one prompt from its start down'];
 }

@@ -46,6 +46,15 @@ export function command(text, say) {
 
 export const copy = (text) => navigator.clipboard.writeText(text).then(() => true, () => false);
 
+/** Makes the bitmaps of canvases as large as they are shown: all are measured before one is changed, so that the page is laid out once. */
+export function sized(canvases) {
+  const scale = devicePixelRatio || 1, sizes = canvases.map((canvas) => canvas.getBoundingClientRect());
+  canvases.forEach((canvas, i) => {
+    const [width, height] = [sizes[i].width, sizes[i].height].map((size) => Math.round(size * scale));
+    if (width && height && (canvas.width !== width || canvas.height !== height)) Object.assign(canvas, {width, height});
+  });
+}
+
 /** An empty bitmap as large as the canvas is shown, and its context. One of the right size is kept: a new one makes the browser lay the page out again. */
 export function fitted(canvas) {
   const shown = canvas.getBoundingClientRect(), scale = devicePixelRatio || 1, context = canvas.getContext('2d');

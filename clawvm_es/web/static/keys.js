@@ -1,7 +1,7 @@
 // Keys. A table of what each does; the names are methods of the page's actions.
 
 export const KEYS = [
-  ['[', 'back', 'turn back'], ['ArrowLeft', 'back'], [']', 'forth', 'turn on'], ['ArrowRight', 'forth'],
+  ['[', 'back', 'previous turn'], ['ArrowLeft', 'back'], [']', 'forth', 'next turn'], ['ArrowRight', 'forth'],
   ['{', 'stopBefore', 'the miss, fault or boundary before'], ['}', 'stopAfter', 'the next miss, fault or boundary, with its page'],
   ['gg', 'first', 'first turn'], ['G', 'last', 'last turn'], ['g 40 ⏎', 'goto', 'turn 40'],
   ['j', 'down', 'next span of the prompt, next session'], ['k', 'up', 'the one before'], ['ArrowDown', 'down'], ['ArrowUp', 'up'], ['Enter', 'open', 'open the session'],
@@ -11,9 +11,9 @@ export const KEYS = [
   ['s', 'store', 'the durable store'], ['v', 'proof', 'proof of the bytes'],
   ['/', 'find', 'search texts'], ['n', 'hitAfter', 'next hit'], ['N', 'hitBefore', 'hit before'],
   ['o', 'rows', 'order of rows: lanes, born, path, tokens, most missed'], ['m', 'size', 'size of the pictures'],
-  ['+', 'closer', 'zoom in'], ['=', 'closer'], ['-', 'wider', 'zoom out'], ['0', 'all', 'all turns'],
+  ['+', 'closer', 'zoom in'], ['=', 'closer'], ['-', 'wider', 'zoom out'], ['0', 'all', 'show all turns'],
   ['t', 'twins', 'the pictures as tables'], ['y', 'link', 'copy a link to this place'], ['u', 'list', 'all sessions'],
-  ['Escape', 'leave', 'no page; close'], ['?', 'help', 'these keys'],
+  ['Escape', 'leave', 'close; no page chosen'], ['?', 'help', 'these keys'],
 ];
 
 const ACTIONS = new Map(KEYS.filter(([key]) => key.length < 3 || /^[A-Z]/.test(key)).map(([key, action]) => [key, action]));

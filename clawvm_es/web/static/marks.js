@@ -1,10 +1,9 @@
 // Marks on the page view: used, missed (with a tether back to the turn in which the page left), fault, boundaries, commits.
 
 import {isMiss} from './timeline.js';
-import {ink, scheme} from './theme.js';
-import {boundary} from './words.js';
+import {faded, forced, ink, scheme} from './theme.js';
 
-const SIZES = {used: 1.8, page_in: 4, unmet: 4, fault: 4.4};
+const SIZES = {used: 2.2, page_in: 4, unmet: 4, fault: 4.4};
 const INKS = {used: 'cursor', page_in: 'miss', unmet: 'miss', fault: 'fault'};
 const shown = (mark) => mark.number && mark.kind in SIZES;
 const inside = ({scale}, {turn}) => turn >= scale.from && turn <= scale.to;
@@ -16,9 +15,9 @@ export function drawTethers(context, view, only = 0) {
     if ((only && number !== only) || !inside(view, {turn}) || !view.lanes.at.has(number)) continue;
     const from = left < 0 ? 0 : view.scale.left(Math.max(left + 1, (view.timeline.page(number)?.born ?? 0) + 1)), to = view.scale.middle(turn), y = view.middle(number);
     if (to - from < 2) continue;
-    const colour = ink('miss'), fade = context.createLinearGradient(from, 0, to, 0);
-    fade.addColorStop(0, `${colour}${only ? '88' : '18'}`);
-    fade.addColorStop(1, colour);
+    const fade = context.createLinearGradient(from, 0, to, 0);
+    fade.addColorStop(0, faded('miss', only ? 0.53 : 0.1));
+    fade.addColorStop(1, faded('miss', 1));
     Object.assign(context, {strokeStyle: fade, lineWidth: (only ? 2.2 : 1.4) * dot});
     context.beginPath();
     context.moveTo(from, y);
@@ -37,12 +36,15 @@ export function drawMarks(context, view, only = 0) {
 
 function drawMark(context, view, mark) {
   const x = view.scale.middle(mark.turn), y = view.middle(mark.number), colour = ink(INKS[mark.kind]), dot = devicePixelRatio || 1;
-  const size = SIZES[mark.kind] * dot;
-  glow(context, x, y, (isMiss(mark) ? 15 : 8) * dot, colour, isMiss(mark) ? 'aa' : '66');
-  context.beginPath();
-  context.arc(x, y, size, 0, 7);
-  context.fillStyle = isMiss(mark) ? ink('ground') : colour;
-  context.fill();
+  const size = SIZES[mark.kind] * dot, disc = (radius, css) => {
+    context.beginPath();
+    context.arc(x, y, radius, 0, 7);
+    context.fillStyle = css;
+    context.fill();
+  };
+  glow(context, x, y, (isMiss(mark) ? 15 : 8) * dot, INKS[mark.kind], isMiss(mark) ? 0.67 : 0.4);
+  if (!isMiss(mark)) disc(size + 1.5 * dot, ink('ground')); // on a bar of the same lightness, the point keeps an edge
+  disc(size, isMiss(mark) ? ink('ground') : colour);
   if (!isMiss(mark)) return;
   Object.assign(context, {strokeStyle: colour, lineWidth: 1.9 * dot});
   context.stroke();
@@ -53,21 +55,18 @@ function drawMark(context, view, mark) {
   context.stroke();
 }
 
-function glow(context, x, y, radius, colour, strength) {
-  if (!colour.startsWith('#') || scheme() === 'light') return;
+function glow(context, x, y, radius, name, strength) {
+  if (forced.matches || scheme() === 'light') return;
   const light = context.createRadialGradient(x, y, 0, x, y, radius);
-  light.addColorStop(0, colour + strength);
-  light.addColorStop(1, `${colour}00`);
+  light.addColorStop(0, faded(name, strength));
+  light.addColorStop(1, faded(name, 0));
   context.fillStyle = light;
   context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
 }
 
-/** Boundaries as dashed lines with their names, commits as ticks at the foot, forks as notches at the head. */
+/** Boundaries as dashed lines (their names are on the axis), commits as ticks at the foot, forks as notches at the head. */
 export function drawBounds(context, view) {
   const {height} = view.canvas, dot = devicePixelRatio || 1;
-  context.font = `${10 * dot}px ui-monospace, "DejaVu Sans Mono", monospace`;
-  context.textBaseline = 'alphabetic';
-  let free = -1;
   for (const bound of view.timeline.bounds) {
     if (bound.turn < view.scale.from - 1 || bound.turn > view.scale.to) continue;
     const x = Math.min(view.scale.width - dot, view.scale.left(bound.turn + 1)), colour = ink('bound');
@@ -78,21 +77,12 @@ export function drawBounds(context, view) {
     context.lineTo(x, height);
     context.stroke();
     context.setLineDash([]);
-    const words = boundary(bound.kind, bound.cut), width = context.measureText(words).width;
-    const at = x + width + 8 * dot > view.scale.width ? x - width - 4 * dot : x + 4 * dot;
-    if (at < free) continue;
-    context.fillStyle = ink('ground');
-    context.globalAlpha = 0.8;
-    context.fillRect(at - 2 * dot, height - 15 * dot, width + 4 * dot, 13 * dot);
-    Object.assign(context, {globalAlpha: 1, fillStyle: colour});
-    context.fillText(words, at, height - 5 * dot);
-    free = at + width + 6 * dot;
   }
   for (const {turn, committed} of view.timeline.commits) {
     context.fillStyle = ink(committed ? 'good' : 'fault');
-    context.fillRect(view.scale.middle(turn) - dot, height - 3 * dot, 2 * dot, 3 * dot);
+    context.fillRect(view.scale.middle(turn) - 1.5 * dot, height - 5 * dot, 3 * dot, 5 * dot);
   }
-  for (const [turn] of view.timeline.forks) {
+  for (const {turn} of view.timeline.forks) {
     const x = view.scale.left(turn + 1);
     context.fillStyle = ink('accent');
     context.beginPath();

@@ -5,8 +5,8 @@ import {lanesOf, pageAt} from './lanes.js';
 import {drawBounds, drawMarks, drawTethers} from './marks.js';
 import {Raster} from './raster.js';
 import {Scale} from './scale.js';
-import {cursor} from './strata.js';
-import {darkText, ink, paint, rgbOf} from './theme.js';
+import {boxed, cursor} from './strata.js';
+import {LETTERS, darkText, forced, ink, paint, rgbOf} from './theme.js';
 
 const LABELLED = 11;
 
@@ -20,9 +20,9 @@ export class Pages {
     const lanes = lanesOf(timeline, from, to, order);
     Object.assign(this, {timeline, lanes, scale: new Scale(from, to, width, height), lane: height / Math.max(lanes.rows.length, 12)});
     this.bars(context);
-    if (this.lane >= LABELLED * (devicePixelRatio || 1)) this.labels(context);
     drawBounds(context, this);
     drawTethers(context, this);
+    if (this.lane >= LABELLED * (devicePixelRatio || 1)) this.labels(context);
     drawMarks(context, this);
   }
 
@@ -36,13 +36,12 @@ export class Pages {
     for (const [number, [first, last]] of this.lanes.life) {
       const page = this.timeline.page(number), row = this.lanes.at.get(number);
       const top = Math.round(row * this.lane), bottom = Math.max(top + 1, Math.round((row + 1) * this.lane) - gap);
-      const fill = (from, to, level) => {
-        const left = Math.floor(this.scale.left(Math.max(from, this.scale.from))), right = Math.ceil(this.scale.left(Math.min(to, this.scale.to) + 1));
-        raster.rectangle(left, top, right, bottom, paint(page.type, level, number).pixel, level);
-      };
+      const box = (from, to) => [Math.floor(this.scale.left(Math.max(from, this.scale.from))), top, Math.min(width, Math.ceil(this.scale.left(Math.min(to, this.scale.to) + 1))), bottom];
+      const fill = (from, to, level) => raster.rectangle(...box(from, to), paint(page.type, level, number).pixel, level);
       fill(first, last, 0);
       const runs = [...(this.timeline.byPage.get(number) ?? [])].sort((a, b) => a.level - b.level);
       for (const run of runs) if (run.from <= this.scale.to && run.to >= this.scale.from) fill(run.from, run.to, run.level);
+      if (this.timeline.erased.has(number)) raster.hatch(...box(first, last), rgbOf('seam'), 0.75, true);
     }
     raster.put(context);
   }
@@ -51,20 +50,21 @@ export class Pages {
   labels(context) {
     const dot = devicePixelRatio || 1, size = Math.min(11 * dot, Math.floor(this.lane - 3 * dot));
     context.font = `${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
-    context.textBaseline = 'middle';
-    context.globalAlpha = 0.9;
+    Object.assign(context, {textBaseline: 'middle', globalAlpha: forced.matches ? 1 : 0.9, strokeStyle: ink('ground'), lineWidth: 3 * dot, lineJoin: 'round'});
     for (const [number, [first, last]] of this.lanes.life) {
       const page = this.timeline.page(number), from = Math.max(first, this.scale.from);
       const x = this.scale.left(from), width = this.scale.left(Math.min(last, this.scale.to) + 1) - x - 8 * dot;
       if (width < 30 * dot) continue;
-      const text = `${page.id} ${page.title ?? ''}`, end = x + Math.min(width, context.measureText(text).width + 4 * dot);
+      const text = `${forced.matches ? `${LETTERS[page.type] ?? '?'} ` : ''}${page.id} ${page.title ?? ''}`, end = x + Math.min(width, context.measureText(text).width + 4 * dot);
       for (const [left, right, level] of this.stretches(number, from, end)) {
         context.fillStyle = level ? (darkText(page.type, level, number) ? '#000' : '#fff') : ink('soft');
         context.save();
         context.beginPath();
         context.rect(Math.max(left, x), 0, Math.min(right, end) - Math.max(left, x), this.canvas.height);
         context.clip();
-        context.fillText(text, x + 4 * dot, this.middle(number));
+        if (forced.matches) boxed(context, text, x + 4 * dot, this.middle(number), size);
+        else if (!level) context.strokeText(text, x + 4 * dot, this.middle(number)); // a rim, so that it reads over a tether
+        if (!forced.matches) context.fillText(text, x + 4 * dot, this.middle(number));
         context.restore();
       }
     }

@@ -3,7 +3,7 @@
 import {facts, fitted, h, link, table} from './dom.js';
 import {tag} from './prompt.js';
 import {asks} from './source.js';
-import {ink, paint} from './theme.js';
+import {forced, ink, paint} from './theme.js';
 import {BOUNDARIES, FAULTS, LEVELS, MISSES, OUTCOMES, REASONS, counted, num, signed} from './words.js';
 
 const SPENDING = ['fixed', 'directory', 'groups', 'floors', 'arrivals', 'hints', 'retrieved', 'kept', 'steps', 'rest'];
@@ -37,7 +37,7 @@ const heading = ({id, type, title}, place) => [
 ];
 
 /** No page is chosen: what the turn itself brought. */
-async function turnAlone({answer, timeline, place, go}) {
+async function turnAlone({answer, timeline, place, row, go}) {
   const moved = (name, changes) => changes?.length > 0 && [h('h3', {}, `${name}: ${counted(changes.length, 'page')}`),
     h('ul', {class: 'lines'}, changes.slice(0, 30).map(([id, before, after, reason]) => {
       const page = timeline.named(id);
@@ -50,9 +50,15 @@ async function turnAlone({answer, timeline, place, go}) {
     misses.length > 0 && [h('h3', {}, 'Missing in this prompt'), h('ul', {class: 'lines'}, misses.map((mark) => missLine(timeline, mark, go)))],
     moved('Came', answer?.came), moved('Left', answer?.left), moved('Raised', answer?.raised), moved('Lowered', answer?.lowered),
     answer?.said?.text && [h('h3', {}, 'The model then said'), h('pre', {class: 'body'}, answer.said.text)],
-    !timeline.misses.length && h('p', {class: 'dim'}, timeline.mode === 'recorded' ? 'Nothing that was needed was out of a prompt.' : 'No miss in these turns.'),
+    !timeline.misses.length && h('p', {class: 'dim'}, noMiss(timeline, row)),
   ];
 }
+
+/** Why nothing was missed in these turns. */
+const noMiss = (timeline, row) =>
+  !timeline.left ? 'No miss, by construction: no page ever left a prompt of these turns.'
+    : row?.needs === 0 ? 'No miss: the agent never came back to an older page.'
+      : timeline.mode === 'recorded' ? 'Nothing that was needed was out of a prompt.' : 'No miss in these turns.';
 
 const missLine = (timeline, mark, go) => {
   const page = timeline.page(mark.number);
@@ -67,7 +73,7 @@ function miss({place, timeline, go}, why) {
   const tether = timeline.tether(known.number, place.turn);
   return h('div', {class: `story ${mark.kind === 'fault' ? 'fault' : ''}`},
     h('div', {}, `The agent needed it in this turn. ${sentence(missed(timeline, mark))}.`),
-    tether && tether.left > 0 && tether.by > 0 && h('div', {}, 'It was last in the prompt of ', link(`turn ${tether.left}`, () => go({turn: tether.left}, true)), `, ${counted(place.turn - tether.left, 'turn')} before.`),
+    tether && tether.left > 0 && h('div', {}, 'It was last in the prompt of ', link(`turn ${tether.left}`, () => go({turn: tether.left}, true)), `, ${counted(place.turn - tether.left, 'turn')} before.`),
     tether && tether.left === 0 && h('div', {}, 'No prompt ever held it.'),
     changed?.after === 'absent' && h('div', {}, gone(changed), ' ', link(`event ${num(changed.event.version)}`, () => go({turn: changed.event.turn, event: changed.event.version, page: null, pane: 'events'}, true))));
 }
@@ -120,7 +126,7 @@ function drawRanking(canvas, ranked, chosen, timeline) {
   ranked.forEach((candidate, i) => {
     const size = Math.max(2 * dot, Math.sqrt(Math.max(0, candidate.score) / most) * (height - 14 * dot)), level = LEVELS.indexOf(candidate.after);
     context.fillStyle = level ? paint(candidate.page_type, level, timeline.named(candidate.page_id)?.number ?? 0).css : ink('line');
-    context.fillRect(i * each, height - size, Math.max(dot, each - (each > 3 * dot ? dot : 0)), size);
+    context[forced.matches && !level ? 'strokeRect' : 'fillRect'](i * each, height - size, Math.max(dot, each - (each > 3 * dot ? dot : 0)), size);
     if (candidate.page_id !== chosen) return;
     const x = (i + 0.5) * each, y = height - size - 3 * dot;
     context.fillStyle = ink('cursor');

@@ -118,7 +118,8 @@ export async function lossesPane({place, source, timeline, go}) {
   ];
 }
 
-const words = (name) => String(name).replaceAll('_', ' ');
+const LOST = {unmet: 'needed, not there', read_again: 'read again', paged_in: 'paged in', rule_lost: 'a rule was lost'};
+const words = (name) => LOST[name] ?? String(name).replaceAll('_', ' ');
 
 const POLICIES = ['clawvm', 'clawvm_paper', 'clawvm_rank', 'lru', 'recorded', 'retrieval', 'compaction_hybrid'];
 
@@ -203,7 +204,7 @@ export async function bisectPane({place, timeline, go, say, working, journal}) {
   return [...head,
     h('p', {class: 'says'}, first ? `“${place.bisect}” holds from turn ${turn} on.` : `“${place.bisect}” never comes to hold between the two.`),
     first && lines([[link(`turn ${turn}`, () => go({turn: Math.max(1, turn), page: first.page_id ?? place.page}, true)), ' · ', link(`event ${num(first.version)}`, () => go({turn: Math.max(1, turn), event: first.version, pane: 'events'}, true)), ` ${first.type} `, dim(first.title)]]),
-    facts([['asked at', found.looked != null && counted(found.looked.length ?? found.looked, 'event')], ['changes', found.monotone == null ? null : found.monotone ? 'once: from here on it holds' : 'more than once: this is the first time'], ['between', `event ${num(found.good?.version ?? found.good ?? 0)} and event ${num(found.bad?.version ?? found.bad)}`]]),
+    facts([['looked at', found.looked != null && counted(found.looked.length ?? found.looked, 'event')], ['comes to hold', found.monotone == null ? null : found.monotone ? 'once: from here on it holds' : 'more than once: this is the first time'], ['between', `event ${num(found.good?.version ?? found.good ?? 0)} and event ${num(found.bad?.version ?? found.bad)}`]]),
     command(`clawvm bisect ${quoted(journal)} --session ${quoted(place.session)} --when ${quoted(place.bisect)}`, say)];
 }
 

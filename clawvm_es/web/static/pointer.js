@@ -37,6 +37,27 @@ export function listen(canvas, view, does) {
   }, {passive: false});
 }
 
+/** Turns along an axis: `choosing(first, last)` while a drag goes on, then `chosen(first, last)`; a click chooses one turn. */
+export function stretch(canvas, turnAt, {choosing, chosen}) {
+  let start = null;
+  const ends = (event) => {
+    const box = canvas.getBoundingClientRect(), turn = turnAt((event.clientX - box.left) / box.width);
+    return [Math.min(start, turn), Math.max(start, turn)];
+  };
+  canvas.addEventListener('pointerdown', (event) => {
+    if (event.button) return;
+    start = Infinity;
+    [start] = ends(event);
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener('pointermove', (event) => start != null && choosing(...ends(event)));
+  canvas.addEventListener('pointerup', (event) => {
+    if (start != null) chosen(...ends(event));
+    start = null;
+  });
+  canvas.addEventListener('pointercancel', () => (start = null));
+}
+
 /** A grip that sets a width by dragging or by arrow keys: `set(pixels)`, `get()`. */
 export function grip(node, get, set) {
   node.addEventListener('pointerdown', (event) => {

@@ -18,6 +18,7 @@ export class Prompt {
   /** Shows a turn's answer; the span of page `chosen` is opened and brought into view. */
   show(answer, timeline, chosen) {
     this.watch.disconnect();
+    const first = !this.answer;
     Object.assign(this, {answer, timeline, chosen, spans: new Map(answer.spans.map((span) => [span.i, span])), loading: new Map()});
     this.outline = outlined(answer);
     this.chunks = [];
@@ -25,7 +26,7 @@ export class Prompt {
       const size = Math.min(CHUNK, this.outline.length - at);
       this.chunks.push(h('div', {class: 'chunk', data: {at}, css: {minHeight: `${size * ROW}px`}}));
     }
-    this.box.scrollTop = 0; // before it is filled: after it, the whole would be laid out to know how far it scrolls
+    if (!first) this.box.scrollTop = 0; // before it is filled: after it, the whole would be laid out to know how far it scrolls
     this.box.replaceChildren(this.head(answer), ...this.chunks, ...(this.outline.length ? [] : [empty()]));
     if (this.chunks.length) this.fill(this.chunks[0]);
     for (const chunk of this.chunks) this.watch.observe(chunk);

@@ -35,6 +35,11 @@ export class Raster {
     for (let at = y * this.width + left; at < y * this.width + right; at++) this.pixels[at] = mixed(this.pixels[at], rgb, share);
   }
 
+  /** Lines aslant over a rectangle, falling or rising, mixed into what is there. */
+  hatch(left, top, right, bottom, rgb, share, falling) {
+    for (let y = top; y < bottom; y++) for (let x = left; x < right; x++) if ((falling ? x - y + 1e6 : x + y) % 6 === 0) this.line(x, x + 1, y, rgb, share);
+  }
+
   put(context) {
     context.putImageData(this.image, 0, 0);
   }

@@ -1,7 +1,8 @@
 // The list of sessions, newest first, each with its shape: tokens of its prompts over its turns, misses above.
 
 import {fitted, h} from './dom.js';
-import {decoded} from './overview.js';
+import {swatch} from './chrome.js';
+import {decoded, tick} from './overview.js';
 import {asks} from './source.js';
 import {ink} from './theme.js';
 import {num, short, when} from './words.js';
@@ -35,8 +36,8 @@ export class Sessions {
     }
     this.rest = found.next ? h('button', {type: 'button', onclick: async () => this.add(await this.source.ask(asks.sessions(this.q, found.next)))}, 'more') : null;
     if (this.rest) this.box.append(this.rest);
-    if (this.rows.length) this.box.append((this.foot ??= h('p', {class: 'total'}, h('kbd', {}, 'j'), ' ', h('kbd', {}, 'k'), ' choose   ', h('kbd', {}, '⏎'), ' open   ', h('kbd', {}, '}'), ' then: the next miss, and why   ', h('kbd', {}, '?'), ' all keys',
-      h('span', {class: 'key'}, 'a shape: tokens of its prompts, bright what a cache serves; amber above: misses, red: faults; a line: a boundary'))));
+    if (this.rows.length) this.box.append((this.foot ??= h('div', {class: 'total'}, h('kbd', {}, 'j'), ' ', h('kbd', {}, 'k'), ' choose   ', h('kbd', {}, '⏎'), ' open   ', h('kbd', {}, '}'), ' then: the next miss, and why   ', h('kbd', {}, '?'), ' all keys',
+      h('ul', {class: 'legend'}, h('li', {}, 'Each shape shows the prompts of its session over the turns: '), swatch('var(--stratum)', 'tokens'), swatch('var(--cached)', "of them from the provider's cache"), swatch('var(--miss)', 'misses', 'tick'), swatch('var(--fault)', 'faults', 'tick long'), swatch('var(--bound)', 'a boundary', 'upright')))));
   }
 
   row(row) {
@@ -92,6 +93,6 @@ function draw(canvas, map) {
     context.fillStyle = ink('cached');
     context.fillRect(left, top, size, ((height - top) * bin.cached) / Math.max(1, bin.tokens));
     if (bin.bounds) (context.fillStyle = ink('bound')), context.fillRect(left, 0, dot, height);
-    if (bin.misses || bin.faults) (context.fillStyle = ink(bin.faults ? 'fault' : 'miss')), context.fillRect(left, 0, Math.max(2 * dot, size), 4 * dot);
+    if (bin.misses || bin.faults) tick(context, bin, left, Math.max(2 * dot, size));
   });
 }

@@ -4,7 +4,7 @@ import {fitted} from './dom.js';
 import {bendOf, ease, layerAt, ribbonsOf, strataOf} from './layers.js';
 import {Raster} from './raster.js';
 import {Scale} from './scale.js';
-import {ink, packed, paint, rgbOf} from './theme.js';
+import {LETTERS, forced, ink, packed, paint, rgbOf} from './theme.js';
 
 const BEND = 22;
 
@@ -19,6 +19,7 @@ export class Strata {
     Object.assign(this, {timeline, tallest, scale: new Scale(from, to, width, height), perToken: height / tallest});
     this.columns = strataOf(timeline, from, to);
     this.ribbons(context);
+    if (forced.matches) this.letters(context);
     this.budget(context);
     this.cache(context);
     this.epochs(context);
@@ -50,14 +51,24 @@ export class Strata {
   finish(raster, left, right, {top, size}, layer, seam) {
     const from = top * this.perToken, high = size * this.perToken;
     if (high > 3.5) raster.line(left, right, Math.floor(from + high - 0.5), seam, 0.55 * Math.min(1, this.scale.column / 7));
-    if (high < 4 || !(layer.stale || layer.gone)) return;
-    for (let y = Math.ceil(from); y < from + high - 1; y++) for (let x = left; x < right; x++) if ((layer.gone ? x - y + 1e6 : x + y) % 6 === 0) raster.line(x, x + 1, y, seam, 0.75);
+    if (high >= 4 && (layer.stale || layer.gone)) raster.hatch(left, Math.ceil(from), right, from + high - 1, seam, 0.75, layer.gone);
   }
 
   colour(layer, plain) {
     const page = this.timeline.page(layer.number);
     layer.gone = this.timeline.erased.has(layer.number);
     return page ? paint(page.type, layer.level, layer.number) : plain;
+  }
+
+  /** In forced colours: the letter of its type on each ribbon, where it begins and every few columns. */
+  letters(context) {
+    const dot = devicePixelRatio || 1, size = 11 * dot, every = Math.ceil((64 * dot) / this.scale.column);
+    context.font = `600 ${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
+    context.textBaseline = 'middle';
+    this.columns.forEach((layers, index) => layers.forEach((layer) => {
+      const page = this.timeline.page(layer.number), high = layer.size * this.perToken;
+      if (page && high > size && this.scale.column > size && (layer.was < 0 || index % every === 0)) boxed(context, LETTERS[page.type] ?? '?', this.scale.left(this.scale.from + index) + 3 * dot, (layer.top + layer.size / 2) * this.perToken, size);
+    }));
   }
 
   /** The budget of each turn, where there is one. */
@@ -173,6 +184,15 @@ export class Strata {
     const bend = bendOf(this.scale.column, BEND * (devicePixelRatio || 1));
     return layer && {x: (this.scale.left(turn) + (bend + this.scale.column) / 2) / this.scale.width, y: (layer.top + layer.size / 2) / this.tallest};
   }
+}
+
+/** Words on a box of ground, so that they read on a pattern. */
+export function boxed(context, words, x, y, size) {
+  const pad = size / 5;
+  context.fillStyle = ink('ground');
+  context.fillRect(x - pad, y - size / 2, context.measureText(words).width + 2 * pad, size);
+  context.fillStyle = ink('ink');
+  context.fillText(words, x, y);
 }
 
 /** A place on the way from one to another. */

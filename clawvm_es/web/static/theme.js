@@ -43,8 +43,11 @@ export function paint(type, level, page = 0) {
   return found;
 }
 
+/** In forced colours a letter tells the type. */
+export const LETTERS = {bootstrap: 'B', constraint: 'C', plan: 'P', preference: 'R', evidence: 'E', conversation: 'V', summary: 'S'};
+
 function mixed(type, level, page) {
-  if (forced.matches) return {rgb: rgbOf('ink'), css: 'CanvasText', pixel: packed(rgbOf('ink'))};
+  if (forced.matches) return {rgb: rgbOf('ink'), css: ink('ink'), pixel: packed(rgbOf('ink'))};
   const {light, chroma, spread} = SCHEMES[scheme()], [hue, shade] = turns(page);
   const rgb = oklch(light[level] + (level ? shade * spread : 0), chroma[level], (HUES[type] ?? 200) + hue * (TURNS[type] ?? 8));
   return {rgb, css: `rgb(${rgb})`, pixel: packed(rgb)};
@@ -53,11 +56,23 @@ function mixed(type, level, page) {
 /** A colour as a pixel of image data (little endian, opaque). */
 export const packed = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
 
-/** A colour that the style sheet names, as CSS. */
+/** A colour that the style sheet names, as CSS; in forced colours, what the system's colour of that name is. */
 export function ink(name) {
-  if (!inks.get(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  if (!inks.get(name)) inks.set(name, forced.matches ? computed(`var(--${name})`) : getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
   return inks.get(name);
 }
+
+/** A canvas knows the system's colours of one scheme only; an element has those that are forced. */
+function computed(colour) {
+  const probe = document.body.appendChild(document.createElement('i'));
+  probe.style.color = colour;
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}
+
+/** A named colour with so much of itself (0 to 1). */
+export const faded = (name, share) => `rgb(${rgbOf(name).join(' ')} / ${share})`;
 
 /** Red, green, blue of a colour that the style sheet names, whatever way it names it. */
 export function rgbOf(name) {

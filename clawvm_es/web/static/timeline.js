@@ -1,6 +1,6 @@
 // A session over its turns, decoded from `map`: pages, runs (a page at one level over successive prompts), marks, figures per turn.
 
-const RUN = 7, MARK = 4, GONE = 5, COMMIT = 3, STALE = 2, CONTINUES = 4;
+const RUN = 7, MARK = 4, GONE = 5, COMMIT = 3, STALE = 2, CONTINUES = 4, UNKNOWN = -1;
 
 const groups = (flat, size) => {
   const found = [];
@@ -56,8 +56,10 @@ export class Timeline {
     }
   }
 
+  /** Takes a page. An answer about later turns does not know when it was born (`UNKNOWN`): what was told before stays. */
   addPage([number, id, type, born, author, title, tokens]) {
-    this.pages.set(number, {number, id, type: this.types[type], rank: type, born, author, title, tokens});
+    const since = born === UNKNOWN ? this.pages.get(number)?.born ?? born : born;
+    this.pages.set(number, {number, id, type: this.types[type], rank: type, born: since, author, title, tokens});
     this.names.set(id, number);
   }
 
@@ -76,6 +78,7 @@ export class Timeline {
       this.byPage.get(run.number).push(run);
     }
     for (const runs of this.byPage.values()) runs.sort((a, b) => (a.flags & STALE) - (b.flags & STALE) || a.from - b.from);
+    for (const each of this.gone) if (each.left === UNKNOWN) each.left = this.lastIn(each.number, each.turn);
     this.misses = this.marks.filter(isMiss).sort((a, b) => a.turn - b.turn || a.version - b.version);
     this.marked = new Map();
     for (const mark of this.marks) {
@@ -85,6 +88,16 @@ export class Timeline {
     this.missCounts = new Map();
     for (const {number} of this.misses) this.missCounts.set(number, (this.missCounts.get(number) ?? 0) + 1);
     this.columns = new Map();
+  }
+
+  /** The last turn before `turn` whose prompt held a page; `UNKNOWN` where none of these turns did. */
+  lastIn(number, turn) {
+    return Math.max(UNKNOWN, ...(this.byPage.get(number) ?? []).filter((run) => run.to < turn).map((run) => run.to));
+  }
+
+  /** Whether a page was in a prompt of these turns and not in a later one: without that, nothing can be missed. */
+  get left() {
+    return [...this.byPage.values()].some((runs) => runs.some((run) => run.to < this.to && !runs.some((other) => other.from <= run.to + 1 && run.to < other.to)));
   }
 
   row(turn) {
