@@ -11,6 +11,8 @@ by the keys of their events, which hold the framework's id and a digest of the c
 
 LAW-TOLD-1: the same lists, told to one handle or to many, in one process or many, again or not, record the same.
 LAW-TOLD-2: where the framework goes back, what was recorded stays; each line of the conversation is a session.
+LAW-TOLD-3: where a session hides credentials, messages are compared without them: said again, or read back as they
+were kept, they are the same messages, and no digest in a key is of a credential.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from clawvm_es.model.pages import Author, Fidelity, PageType
 from clawvm_es.observe.steps import Usage
 from clawvm_es.representations.counter import TokenCounter, counter
 from clawvm_es.representations.messages import Block, Kind, Role
+from clawvm_es.representations.secrets import hide
 
 _T = TypeVar("_T")
 HANDLES: Final = 64
@@ -125,6 +128,27 @@ def _digest(*said: Any) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_CHARS]
 
 
+def without_secrets(messages: Mapping[str, Message]) -> dict[str, Message]:
+    """Messages as a session keeps them that hides credentials, in their order, by the names that they have then."""
+    return named(_without_secrets(message) for message in messages.values())
+
+
+def _without_secrets(message: Message) -> Message:
+    kept = attrs.evolve(message, text=hide(message.text)[0], native=_hidden(message.native))
+    if isinstance(kept, Answered):
+        return attrs.evolve(kept, calls=tuple(attrs.evolve(call, args=_hidden(call.args)) for call in kept.calls))
+    return kept
+
+
+def _hidden(value: Any) -> Any:
+    """A JSON value without the credentials in its texts."""
+    if isinstance(value, str):
+        return hide(value)[0]
+    if isinstance(value, Mapping):
+        return {name: _hidden(item) for name, item in value.items()}
+    return [_hidden(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 # ------------------------------------------------------------------------------------------ what is recorded
 
 
@@ -170,6 +194,7 @@ class _Line:
     """One line of a conversation: a session, and the messages that it holds, read up to a version."""
 
     session: Session
+    hides: bool = False
     known: list[Known] = attrs.field(factory=list)
     shown: dict[int | str, Known] = attrs.field(factory=dict)  # group or page → the message that it is of
     left: int = 0  # messages that were taken out
@@ -220,15 +245,23 @@ class Conversation:
     def tell(self, messages: Mapping[str, Message]) -> Session:
         """Record what is new in the list of all messages, and return the session that holds just this list."""
         with self.lock:
-            line = self._line = self._fitting(messages)
-            found = plan(line.known, messages)
-            self._retire(line, found.gone)
-            told = f"told-{line.left}:" if line.left else "told:"
-            for ident in found.new:
-                message = messages[ident]
-                self._record(line.session, message, f"{told}{ident}#{message.digest}")
-            self._catch_up(line)
-            return line.session
+            return self._told(messages, self._kept(messages))
+
+    def _told(self, messages: Mapping[str, Message], kept: Mapping[str, Message]) -> Session:
+        """Record what is new in a list, compared as it is kept."""
+        line = self._line = self._fitting(kept)
+        found = plan(line.known, kept)
+        self._retire(line, found.gone)
+        told, said = f"told-{line.left}:" if line.left else "told:", dict(zip(kept, messages.values(), strict=True))
+        for ident in found.new:
+            self._record(line.session, said[ident], f"{told}{ident}#{kept[ident].digest}")
+        self._catch_up(line)
+        return line.session
+
+    def _kept(self, messages: Mapping[str, Message]) -> Mapping[str, Message]:
+        """The list as its session keeps it."""
+        line = self._line = self._line or self._open(self._names()[-1])
+        return without_secrets(messages) if line.hides else messages
 
     def prompt(self, messages: Mapping[str, Message], fixed: str = "", model: str = "", beside: str = "") -> Prompt:
         """The prompt for the list of all messages, which is recorded first; for the same list the same prompt.
@@ -236,10 +269,11 @@ class Conversation:
         `fixed` is the fixed region, as text, and `beside` is what else is sent this once; both are counted.
         """
         with self.lock:
-            session = self.tell(messages)
+            kept = self._kept(messages)
+            session = self._told(messages, kept)
             tokens = sum(self.counter.count(text) for text in (fixed, beside) if text)
             state = session.state
-            asked = (list(messages), fixed, beside, model, state.budget_tokens, state.profile.name)
+            asked = (list(kept), fixed, beside, model, state.budget_tokens, state.profile.name)
             key = f"turn:{sha256(json.dumps(asked).encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
             return session.assemble(fixed_tokens=tokens, fixed=fixed, model=model, key=key)
 
@@ -268,7 +302,9 @@ class Conversation:
         return found
 
     def _open(self, name: str) -> _Line:
-        line = _Line(self.journal.session(name, **self.options))
+        session = self.journal.session(name, **self.options)
+        opened = self.journal.opened(name)
+        line = _Line(session, hides=opened is not None and bool(opened.hides_secrets))
         self._catch_up(line)
         return line
 
