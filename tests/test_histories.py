@@ -15,7 +15,9 @@ def tool():
     """The tool, which is a script and in no package."""
     spec = importlib.util.spec_from_file_location("histories_tool", ROOT / "tools" / "histories.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(ROOT / "tools"))  # as where the script is run
+        spec.loader.exec_module(module)
     return module
 
 
@@ -28,6 +30,14 @@ def test_a_run_goes_on_where_it_ended(tool, tmp_path, capsys):
     assert json.loads(state.read_text()) == {"next": 2, "held": 6}
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("3 histories hold, 1 of 1 parts, ") and second.startswith("6 histories hold, 2 of 2")
+
+
+def test_a_range_that_is_none_is_named(tool, capsys):
+    """One line of argparse, for a word and for a range without an end, an order or numbers."""
+    for text in ("7", "9:7", "a:b", "3:3"):
+        with pytest.raises(SystemExit):
+            tool.main(["--parts", text])
+        assert f"{text!r} is no range; expected FIRST:END" in capsys.readouterr().err
 
 
 def test_a_broken_law_is_printed_with_its_command(tool, monkeypatch, tmp_path, capsys):

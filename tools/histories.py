@@ -13,7 +13,6 @@ that finds it again; the exit code is 1.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import structlog
 from hypothesis import HealthCheck, given, seed, settings
+from resuming import resumed, save, span
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     first, last = options.parts
-    state = _resumed(options.state, first)
+    state = resumed(options.state, {"next": first, "held": 0})
     began, held_before = time.monotonic(), state["held"]
     for part in range(state["next"], last):
         try:
@@ -43,8 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc(file=sys.stdout)
             print(f"part {part} fails: python tools/histories.py --parts {part}:{part + 1} --size {options.size}")
             return 1
-        if options.state is not None:
-            options.state.write_text(json.dumps(state))
+        save(options.state, state)
         rate = (state["held"] - held_before) / max(1e-9, time.monotonic() - began)
         print(f"{state['held']:,} histories hold, {part + 1 - first} of {last - first} parts, {rate:.1f} a second")
         sys.stdout.flush()
@@ -69,22 +68,10 @@ def play(part: int, size: int) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--parts", type=_range, required=True, metavar="FIRST:END", help="parts FIRST to END")
+    parser.add_argument("--parts", type=span, required=True, metavar="FIRST:END", help="parts FIRST to END")
     parser.add_argument("--size", type=int, default=100, metavar="N", help="histories in a part")
     parser.add_argument("--state", type=Path, metavar="FILE", help="go on where this file says, and keep it up")
     return parser.parse_args(arguments)
-
-
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    return int(first), int(last)
-
-
-def _resumed(state: Path | None, first: int) -> dict[str, int]:
-    if state is not None and state.exists():
-        found: dict[str, int] = json.loads(state.read_text())
-        return found
-    return {"next": first, "held": 0}
 
 
 if __name__ == "__main__":

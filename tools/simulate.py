@@ -18,13 +18,13 @@ that a planted fault was not found.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 import time
 from pathlib import Path
 
 import structlog
+from resuming import resumed, save, span
 from simulate import faults, run
 
 
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.faults:
         return _faults()
     first, last = options.seeds
-    done = _resumed(options.state, first)
+    done = resumed(options.state, {"next": first})["next"]
     began, started_at = time.monotonic(), done
     for seed in range(done, last):
         failure = run.shrunk(seed, options.storage, options.fault)
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"seed {seed} fails after {failure.steps} steps: {failure.what}")
             print(f"  python tools/simulate.py --seed {seed} --storage {options.storage}{fault}")
             return 1
-        _save(options.state, seed + 1)
+        save(options.state, {"next": seed + 1})
         if (seed + 1 - started_at) % options.every == 0 or seed + 1 == last:
             rate = (seed + 1 - started_at) / max(1e-9, time.monotonic() - began)
             print(f"{seed + 1 - first} of {last - first} seeds hold, {rate:.1f} a second", flush=True)
@@ -55,7 +55,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=lambda text: (int(text), int(text) + 1), dest="seeds", metavar="N")
-    which.add_argument("--seeds", type=_range, metavar="FIRST:END", help="the seeds from FIRST up to END")
+    which.add_argument("--seeds", type=span, metavar="FIRST:END", help="the seeds from FIRST up to END")
     which.add_argument("--faults", action="store_true", help="find each planted fault by its stored seed")
     parser.add_argument(
         "--storage", default="memory", metavar="PLACE", help="memory (default), sqlite, postgresql://…"
@@ -69,11 +69,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition(":")
-    return int(first), int(last)
-
-
 def _faults() -> int:
     missed = 0
     for fault in faults.FAULTS.values():
@@ -83,15 +78,6 @@ def _faults() -> int:
             said = "NOT FOUND" if failure is None else f"found after {failure.steps} steps: {failure.what}"
             print(f"{fault.name} on {storage}, seed {seed}: {said}")
     return 1 if missed else 0
-
-
-def _resumed(state: Path | None, first: int) -> int:
-    return json.loads(state.read_text())["next"] if state is not None and state.exists() else first
-
-
-def _save(state: Path | None, seed: int) -> None:
-    if state is not None:
-        state.write_text(json.dumps({"next": seed}))
 
 
 if __name__ == "__main__":

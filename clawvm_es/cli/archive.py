@@ -60,7 +60,7 @@ def archive(
             log, output, secret, older_s=older_s, open_too=open_too, wanted=ids, progress=report
         )
     lines = [
-        f"{each['file']}: {counted(len(each['sessions']), 'session')}, {each['bytes']} bytes "
+        f"{each['file']}: {counted(len(each['sessions']), 'session')}, {each['bytes']:,} bytes "
         f"({each['unpacked_bytes']} unpacked)"
         for each in document["written"]
     ]

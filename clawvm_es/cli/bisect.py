@@ -156,11 +156,11 @@ def _said(error: BaseException) -> str:
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    from clawvm_es.cli.output import fit
+    from clawvm_es.cli.output import hanging, whole
     from clawvm_es.views.events import brief
 
     what, good, bad, looked = (found[name] for name in ("question", "good", "bad", "looked"))
-    every = f"all {looked}" if found["every"] else f"{looked} of {bad - good}"
+    every = f"all {looked:,}" if found["every"] else f"{looked:,} of {bad - good:,}"
     row = found["first"]
     if row is None:
         more = "" if found["every"] else "; --linear looks at every one"
@@ -171,7 +171,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for each in filter(None, (found["before"], row)):
         mark, colour = ("→", "yellow") if each is row else (" ", None)
         told = f"v{each['version']:<6} turn {each['turn']:<5} {each['type']:<24} {brief(each)}"
-        yield fit(style(f"{mark} {told}", fg=colour))
+        yield from hanging(style(f"{mark} {told}", fg=colour), 2)
     yield ""
     yield f"looked at {every} versions, v{good + 1} to v{bad}"
     if not found["monotone"]:
@@ -179,7 +179,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if not found["every"]:
         yield "it may have held before, between versions that were not looked at: --linear asks at every one"
     for closer in found["closer"]:
-        yield f"  {closer}"
+        yield f"  {whole(closer)}"
 
 
 def _broken(found: Mapping[str, Any]) -> Iterator[str]:

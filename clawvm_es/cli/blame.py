@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 from typing import Any, Final
 
 import click
 
 from clawvm_es import views
 from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
-from clawvm_es.cli.output import style
+from clawvm_es.cli.output import counted, style
 
 COLOURS: Final = {"+": "green", "-": "red", "@": "cyan"}
 """The colours of a unified diff, by the first character of a line."""
@@ -55,15 +56,15 @@ def blame(
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    from clawvm_es.cli.output import bad, fit
+    from clawvm_es.cli.output import bad
 
     if contents := found["contents"]:
         title = f", “{found['title']}”" if found["title"] else ""
-        yield fit(style(f"page {found['subject']}, {contents[0]['page_type']}{title}", bold=True))
+        yield style(f"page {found['subject']}, {contents[0]['page_type']}{title}", bold=True)
         for content in contents:
             yield from _content_lines(content)
         for mark in found["marks"]:
-            yield fit(f"    {mark['what']}: {_at(mark['event'])}")
+            yield f"    {mark['what']}: {_at(mark['event'])}"
     for scope in dict.fromkeys(value["scope"] for value in found["values"]):
         yield style(f"field {found['subject']} of {_scope_name(found, scope)}", bold=True)
         for value in found["values"]:
@@ -73,9 +74,9 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield "it was never written back to the durable store"
     if "rejected" not in found:
         if found["rejected_updates"]:
-            yield f"{found['rejected_updates']} rejected updates: --rejected"
+            yield f"{counted(found['rejected_updates'], 'rejected update')}: --rejected"
         return
-    yield style(f"{len(found['rejected'])} rejected updates", bold=True)
+    yield style(counted(len(found["rejected"]), "rejected update"), bold=True)
     for value in found["rejected"]:
         yield from _value_lines(found, value, bad(str(value["reason"])))
 
@@ -85,41 +86,41 @@ def _scope_name(found: Mapping[str, Any], scope: str) -> str:
 
 
 def _content_lines(content: Mapping[str, Any]) -> Iterator[str]:
-    from clawvm_es.cli.output import fit, one_line
+    from clawvm_es.cli.output import hanging, one_line
     from clawvm_es.views.words import origin
 
     where = content["provenance"]
     levels = ", ".join(f"{level} {tokens}" for level, tokens in content["levels"].items())
-    yield fit(f"  {where['content_version']:>3}  {_at(where['written'])}, author {where['author']}")
-    yield fit(f"       from    {origin(where)}")
+    yield from hanging(f"  {where['content_version']:>3}  {_at(where['written'])}, author {where['author']}", 7)
+    yield from hanging(f"       from    {origin(where)}", 15)
     if where["source"]:
-        yield fit(f"       source  {one_line(where['source'])}")
-    yield fit(f"       tokens  {levels}")
+        yield from hanging(f"       source  {one_line(where['source'])}", 15)
+    yield from hanging(f"       tokens  {levels}", 15)
     yield from _text_lines("text  ", content)
 
 
 def _value_lines(found: Mapping[str, Any], value: Mapping[str, Any], rejected: str = "") -> Iterator[str]:
-    from clawvm_es.cli.output import fit
+    from clawvm_es.cli.output import hanging
 
     number = "  –" if value["field_version"] is None else f"{value['field_version']:>3}"
     of = "" if value["scope_version"] is None else f", scope version {value['scope_version']}"
-    size = "" if value["size_bytes"] is None else f", {value['size_bytes']} bytes"
+    size = "" if value["size_bytes"] is None else f", {value['size_bytes']:,} bytes"
     who = f", session {value['session_id']}" if value["session_id"] != found["session_id"] else ""
     what = f"{rejected} {value['op']}" if rejected else f"{value['op']}"
-    yield fit(f"  {number}  {what}, {_at(value['settled'])}{of}{size}{who}")
+    yield from hanging(f"  {number}  {what}, {_at(value['settled'])}{of}{size}{who}", 7)
     if value["staged"] is not None:
-        yield fit(f"       staged    {_at(value['staged'])}")
-    yield fit(f"       evidence  {_evidence(value['evidence'])}")
+        yield from hanging(f"       staged    {_at(value['staged'])}", 17)
+    yield from hanging(f"       evidence  {_evidence(value['evidence'])}", 17)
     if value["validators"]:
         asked = value["validators"].items()
         told = (name if "=" in name else f"{name} {'agrees' if said else 'refuses'}" for name, said in asked)
-        yield fit(f"       asked     {', '.join(told)}")
+        yield from hanging(f"       asked     {', '.join(told)}", 17)
     yield from _text_lines("value   ", value)
 
 
 def _text_lines(name: str, version: Mapping[str, Any]) -> Iterator[str]:
     """The text of a first version; of a later one the lines that changed."""
-    from clawvm_es.cli.output import fit, terminal_width
+    from clawvm_es.cli.output import hanging, terminal_width
 
     diff = version.get("diff")
     if version["text"] is None:
@@ -127,17 +128,17 @@ def _text_lines(name: str, version: Mapping[str, Any]) -> Iterator[str]:
     elif diff is None:
         lines = version["text"].splitlines() or [""]
         shown = lines if terminal_width() is None else lines[:SHOWN]
-        yield fit(f"       {name}  {shown[0]}")
-        yield from (fit(f"       {'':{len(name)}}  {line}") for line in shown[1:])
+        for before, line in zip(chain((name,), repeat("")), shown, strict=False):
+            yield from hanging(f"       {before:{len(name)}}  {line}", 9 + len(name))
         if more := len(lines) - len(shown):
-            yield f"       {'':{len(name)}}  … and {more} more lines"
+            yield f"       {'':{len(name)}}  … and {more:,} more lines"
     elif not diff:
         yield f"       {name}  as before"
     else:
         yield f"       {name.rstrip()}"
         for line in diff:
             sign, rest = (line, "") if line.startswith("@") else (line[:1], f" {line[1:]}")
-            yield fit(style(f"         {sign}{rest}", fg=COLOURS.get(sign[:1])))
+            yield style(f"         {sign}{rest}", fg=COLOURS.get(sign[:1]))
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

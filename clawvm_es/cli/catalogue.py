@@ -25,7 +25,7 @@ def catalogue(folder: str, question: str | None, turn: int, as_json: bool) -> No
       clawvm catalogue lake rules-missing --turn 20
       clawvm catalogue lake 'SELECT policy, avg(faults) FROM sessions GROUP BY policy'
     """
-    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.output import counted, emit
     from clawvm_es.cli.tables import table
     from clawvm_es.views.lake import QUESTIONS
     from clawvm_es.views.lake import catalogue as ask
@@ -36,5 +36,9 @@ def catalogue(folder: str, question: str | None, turn: int, as_json: bool) -> No
         return
     document = ask(folder, question, turn)
     cells = [["" if cell is None else cell for cell in row] for row in document["rows"]]
-    lines = [*table(cells, document["columns"]), f"{len(cells)} rows"] if document["columns"] else ["done"]
+    lines = (
+        [*table(cells, document["columns"], plain=True), counted(len(cells), "row")]
+        if document["columns"]
+        else ["done"]
+    )
     emit({"lake": folder} | document, lines, as_json)

@@ -102,7 +102,7 @@ def _lines(
         "{0}: a coding session of {turns} turns, {tool_calls} tool calls and {1} pages,".format(
             heading, sum(ours["pages"].values()), **ours
         ),
-        f"compacted once, under a budget of {BUDGET} tokens.",
+        f"compacted once, under a budget of {BUDGET:,} tokens.",
         "",
         "What went wrong, by policy (needs are pages whose content the model used):",
         *fitted(

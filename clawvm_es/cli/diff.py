@@ -15,7 +15,7 @@ import click
 from clawvm_es import views
 from clawvm_es.cli.blame import COLOURS
 from clawvm_es.cli.options import journal_argument, json_option, session_option
-from clawvm_es.cli.output import counted, fit, style
+from clawvm_es.cli.output import counted, hanging, style, whole
 from clawvm_es.cli.place import also_meant
 from clawvm_es.cli.tables import table
 
@@ -89,7 +89,7 @@ def _lines(found: Mapping[str, Any], full: bool) -> Iterator[str]:
         return
     if found["settings"]:
         yield from _heading("settings", "")
-        yield from (fit(f"  {_changed(each)}") for each in found["settings"])
+        yield from (f"  {_changed(each)}" for each in found["settings"])
     yield from _at_ends(found, full)
 
 
@@ -113,10 +113,10 @@ def _at_ends(found: Mapping[str, Any], full: bool) -> Iterator[str]:
     if found["pages"]:
         counts = [sum(each["only"] == side for each in found["pages"]) for side in ("b", "a", None)]
         yield from _heading("pages", "{} added, {} gone, {} changed".format(*counts))
-        yield from (fit(_page(each)) for each in found["pages"])
+        yield from (part for each in found["pages"] for part in hanging(_page(each), 4))
     if found["store"]:
-        yield from _heading("store", f"{len(found['store'])} fields")
-        yield from (fit(line) for each in found["store"] for line in _field(each))
+        yield from _heading("store", counted(len(found["store"]), "field"))
+        yield from (part for each in found["store"] for line in _field(each) for part in hanging(line, 6))
     if found["prompt"] is not None:
         yield from _prompt(found, found["prompt"], full)
 
@@ -135,9 +135,9 @@ def _run_lines(runs: Mapping[str, Any], ends: Iterable[str]) -> Iterator[str]:
         later = runs["listed"][1:]
         if later:
             yield style("then", bold=True)
-            yield from (fit(f"  {each['text']}") for each in later)
+            yield from (f"  {each['text']}" for each in later)
         if more := number - 1 - len(later):
-            yield f"  … and {more} more (-n {number} lists them)"
+            yield f"  … and {more:,} more (-n {number} lists them)"
         yield ""
         hows = ("changed", "only_a", "only_b")
         cells = [
@@ -146,12 +146,14 @@ def _run_lines(runs: Mapping[str, Any], ends: Iterable[str]) -> Iterator[str]:
         ]
         yield from table(cells, ("kind", "changed", "only in a", "only in b", "first"))
     if runs["erased_in_both"]:
-        yield f"! {runs['erased_in_both']} texts are erased in both runs: nobody can tell whether they differed"
+        erased = counted(runs["erased_in_both"], "text")
+        yield f"! {erased} erased in both runs: nobody can tell whether they differed"
     at_ends = list(ends)
     yield from at_ends
     alike = "the same was said, called, returned and decided"
     if first is not None:
-        yield f"{bad('✗')} {number} events differ, first at {first['text']}"
+        differ = f"{counted(number, 'event')} {'differs' if number == 1 else 'differ'}"
+        yield f"{bad('✗')} {differ}, first at {first['text']}"
     elif runs["settings"] or at_ends:
         yield f"{bad('✗')} {alike}; {'settings' if runs['settings'] else 'the ends'} differ"
     else:
@@ -167,7 +169,7 @@ def _side(side: Mapping[str, Any]) -> str:
     at = "{session_id} v{version}, turn {turn}".format(**side)
     if side["prompt_turn"] is None:
         return f"{at}; no prompt yet"
-    return "{0}; prompt of turn {prompt_turn}, {prompt_tokens} tokens".format(at, **side)
+    return "{0}; prompt of turn {prompt_turn}, {prompt_tokens:,} tokens".format(at, **side)
 
 
 def _changed(each: Mapping[str, Any]) -> str:
@@ -179,7 +181,7 @@ def _word(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return ",".join(map(str, value))
-    return "none" if value is None else str(value)
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _page(each: Mapping[str, Any]) -> str:
@@ -187,9 +189,9 @@ def _page(each: Mapping[str, Any]) -> str:
     if each["only"] is not None:
         kind, level, tokens = (change[each["only"]] for change in each["changes"])
         mark, colour = ("-", "red") if each["only"] == "a" else ("+", "green")
-        return style(f"  {mark} {page_id:<6} {kind}, {tokens} tokens in full, {level}{title}", fg=colour)
+        return style(f"  {mark} {page_id:<6} {kind}, {tokens:,} tokens in full, {level}{title}", fg=colour)
     words = [
-        f"text differs ({change['a']} → {change['b']} tokens)" if change["name"] == "text" else _changed(change)
+        f"text differs ({change['a']:,} → {change['b']:,} tokens)" if change["name"] == "text" else _changed(change)
         for change in each["changes"]
     ]
     return f"  ~ {page_id:<6} {'; '.join(words)}{title}"
@@ -217,4 +219,4 @@ def _prompt(found: Mapping[str, Any], prompt: Mapping[str, Any], full: bool) -> 
     if not full:
         yield "  the texts: --prompt"
         return
-    yield from (style(line, fg=COLOURS.get(line[:1])) for line in prompt["unified"])
+    yield from (whole(style(line, fg=COLOURS.get(line[:1]))) for line in prompt["unified"])

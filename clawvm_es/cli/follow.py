@@ -157,13 +157,17 @@ def _document(found: Followed) -> dict[str, Any]:
 
 def _lines(found: Followed) -> Iterator[str]:
     """A line for each session that something was appended to, or that another importer recorded."""
+    from clawvm_es.cli.output import counted
+
     for each in found.taken:
         if each.recorded_by is not None:
             yield f"session {each.session_id}: recorded by importer {each.recorded_by}; --reimport NAME"
         elif each.appended:
-            yield f"session {each.session_id}: {each.appended} events more, of {each.source}"
+            yield f"session {each.session_id}: {counted(each.appended, 'event')} more, of {each.source}"
 
 
 def _unchanged(found: Followed) -> str:
+    from clawvm_es.cli.output import counted
+
     sessions = len({each.session_id for each in found.taken if each.appended})
-    return f"{sessions} sessions went on, {found.unchanged} files had not changed"
+    return f"{counted(sessions, 'session')} went on, {counted(found.unchanged, 'file')} had not changed"

@@ -67,6 +67,7 @@ def fork(
       clawvm fork j.db --turn 40 --as small --budget 4000 --rerun
     """
     from clawvm_es.cli.output import emit
+    from clawvm_es.cli.runs import budget_words
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UsageError
     from clawvm_es.views.reading import require_journal
@@ -98,7 +99,9 @@ def fork(
         "allow_new_calls": allow_new_calls,
         "rerun": again,
     }
-    lines = [f"{name} goes on from version {at} of {parent}: {opened.profile.name}, {opened.budget_tokens} tokens"]
+    lines = [
+        f"{name} goes on from version {at} of {parent}: {opened.profile.name}, {budget_words(opened.budget_tokens)}"
+    ]
     emit(document, [*lines, *(_lines(again, was, opened) if again else ())], as_json)
 
 
@@ -124,6 +127,7 @@ def _rerun(target: Journal, parent: str, name: str, at: int, policy: str | None,
 
 
 def _lines(ran: Mapping[str, Any], was: SessionOpened, now: SessionOpened) -> list[str]:
+    from clawvm_es.cli.output import counted
     from clawvm_es.cli.runs import runs_lines
 
     runs = [
@@ -132,6 +136,7 @@ def _lines(ran: Mapping[str, Any], was: SessionOpened, now: SessionOpened) -> li
         | ran["now"],
     ]
     left = ran["needs_left_out"]
-    left_out = f"; {left} needs left out, whose pages came after their call" if left else ""
-    served = "{served} tool calls served from the tape, none ran; {appended} events appended".format(**ran)
+    left_out = f"; {counted(left, 'need')} left out, whose pages came after their call" if left else ""
+    calls, events = counted(ran["served"], "tool call"), counted(ran["appended"], "event")
+    served = f"{calls} served from the tape, none ran; {events} appended"
     return [served + left_out, "", *runs_lines(runs), ran["caveat"]]

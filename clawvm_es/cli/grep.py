@@ -63,8 +63,8 @@ def grep(
       clawvm grep j.db '"rate limit" retry' --type tool_returned
       clawvm grep j.db 'E[0-9]{4}' --regex --turn 40
     """
-    from clawvm_es.cli.output import say
-    from clawvm_es.views.reading import chosen_or_all
+    from clawvm_es.cli.output import counted, say, terminal_width
+    from clawvm_es.views.reading import chosen_or_all, short_ids
 
     query = _query(pattern, regex, ignore_case)
     for part in query.unsearched:
@@ -77,10 +77,11 @@ def grep(
         document = {"journal": journal} | views.grep(
             log, query, session_id, version=version, turn=turn, types=types, limit=limit
         )
+        short = short_ids(log) if terminal_width() is not None else {}
     if document["scanned"]:
-        say(f"{document['scanned']} texts are not indexed yet and were scanned", "grep --index indexes them")
+        say(f"scanned {counted(document['scanned'], 'text')} that no index holds yet", "grep --index indexes them")
     found = document["hits"]
-    lines = [_shown(hit) for hit in found] or ["nothing found"]
+    lines = [_shown(hit, short.get(hit["session_id"], hit["session_id"])) for hit in found] or ["nothing found"]
     if document["more"]:
         lines.append(f"… there are more; --limit {2 * limit} shows some of them")
     emit_rows(document, found, _COLUMNS, as_json, text=lines)
@@ -116,7 +117,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _shown(hit: Mapping[str, Any]) -> str:
+def _shown(hit: Mapping[str, Any], session: str) -> str:
     """A hit on one line, the place marked on a terminal."""
     from clawvm_es.cli.output import fit, one_line, terminal_width
 
@@ -128,5 +129,5 @@ def _shown(hit: Mapping[str, Any]) -> str:
     said = style(one_line(line[start:end]), bold=True)
     level = f" ({hit['level']})" if hit["level"] else ""
     title = f" “{hit['title']}”" if hit["title"] and hit["title"].rstrip("…") not in one_line(line) else ""
-    place = style(f"{hit['session_id'][:8]} v{hit['version']} t{hit['turn']}", fg="cyan")
+    place = style(f"{session} v{hit['version']} t{hit['turn']}", fg="cyan")
     return fit(f"{place} {hit['what']}{level}{title}: {before}{blank}{said}{gap}{one_line(line[end:])}")

@@ -181,7 +181,8 @@ LOSS_COLUMNS: Final = (
 
 
 def _lines(document: Mapping[str, Any], files: int) -> Iterator[str]:
-    from clawvm_es.cli.output import counted, wrapped
+    from clawvm_es.cli.output import counted, whole
+    from clawvm_es.views.words import command
 
     sessions = document["sessions"]
     for one in sorted(sessions, key=_worst_first)[:SHOWN]:
@@ -191,17 +192,16 @@ def _lines(document: Mapping[str, Any], files: int) -> Iterator[str]:
         listed = sorted(sessions, key=_worst_first)[:LISTED]
         yield from fitted(listed, IMPORT_COLUMNS)
         if len(sessions) > LISTED:
-            yield from wrapped(f"and {len(sessions) - LISTED} more: clawvm sessions {document['journal']}")
+            yield f"and {len(sessions) - LISTED} more: {whole(command('sessions', document['journal']))}"
         yield ""
     for one in sessions:
         if one["recorded_by"] is not None:
-            told = f"session {one['session_id']}: recorded by importer {one['recorded_by']}; --reimport NAME"
-            yield from wrapped(told)
+            yield f"session {one['session_id']}: recorded by importer {one['recorded_by']}; --reimport NAME"
     yield from _files(document)
     read = [counted(len(sessions), "session")]
     read += [f"{document['unchanged']} as they were"] if document["unchanged"] else []
-    yield from wrapped(f"{counted(files, 'file')}: {', '.join(read)}; journal {document['journal']}")
-    yield from wrapped(f"Note: {document['caveat']}.")
+    yield f"{counted(files, 'file')}: {', '.join(read)}; journal {document['journal']}"
+    yield f"Note: {document['caveat']}."
 
 
 def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
@@ -210,18 +210,16 @@ def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
 
 def _files(document: Mapping[str, Any]) -> Iterator[str]:
     """The files of a folder that are no recordings."""
-    from clawvm_es.cli.output import wrapped
-
     skipped = document["skipped"]
     for each in skipped[:NAMED]:
-        yield from wrapped(f"not read: {each['reason']}")
+        yield f"not read: {each['reason']}"
     if len(skipped) > NAMED:
-        yield f"not read: {len(skipped) - NAMED} more files (--json names them)"
+        yield f"not read: {len(skipped) - NAMED:,} more files (--json names them)"
 
 
 def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
     """One session for people: what it was, what it used, what its harness lost, what clawvm would have lost."""
-    from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width, wrapped
+    from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width
     from clawvm_es.cli.times import joined, length, shown_time
 
     width = terminal_width()
@@ -229,29 +227,28 @@ def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
     yield style(title if width is None else cut(title, width), bold=True)
     folder = f" in {one['folder']}" if one["folder"] else ""
     when = f"{shown_time(one['started'])} UTC" if one["started"] else ""
-    yield from wrapped(joined(one["session_id"], when, length(one["started"], one["ended"])) + folder, "  ")
+    yield f"  {joined(one['session_id'], when, length(one['started'], one['ended']))}{folder}"
     usage, cuts = one["usage"], _cuts(one)
     tokens = f"{usage['input_tokens']:,} input tokens ({usage['cached_tokens']:,} cached)"
     used = f"{counted(one['turns'], 'turn')}, {counted(one['tool_calls'], 'tool call')}, {tokens}, "
-    yield from wrapped(f"{used}{usage['output_tokens']:,} output; {cuts}", "  ")
-    yield from wrapped(f"cost: {reported(one['cost'])}; by our counts {by_our_counts(one['cost'])}", "  ")
+    yield f"  {used}{usage['output_tokens']:,} output; {cuts}"
+    yield f"  cost: {reported(one['cost'])}; by our counts {by_our_counts(one['cost'])}"
     if one["default_budget"]["answers"]:
-        yield from wrapped(_fitting(one["default_budget"]), "  ")
+        yield f"  {_fitting(one['default_budget'])}"
     if not one["cuts"]:
         yield good("  never compacted: there was nothing to lose")
         return
     lost = one["lost"]
     if lost["needed_again"]:
         what = f"{counted(lost['needed_again'], 'time')} of {one['needs']:,} the agent needed"
-        told = f"{what} what the harness had dropped: {lost['tokens']:,} tokens"
-        yield from (bad(line) for line in wrapped(told, "  "))
+        yield bad(f"  {what} what the harness had dropped: {lost['tokens']:,} tokens")
         dearest = fitted(lost["dearest"], LOSS_COLUMNS, None if width is None else width - 4)
         yield from (f"    {line}" for line in dearest)
     else:
         yield good(f"  nothing that was dropped was needed again ({counted(one['needs'], 'need')})")
     if lost["rules"]:
         what = "1 rule or plan" if lost["rules"] == 1 else f"{lost['rules']} rules or plans"
-        yield from wrapped(f"{what} left the prompt at a compaction", "  ")
+        yield f"  {what} left the prompt at a compaction"
     yield from _compared(one)
 
 
@@ -266,15 +263,12 @@ def _cuts(one: Mapping[str, Any]) -> str:
 
 def _compared(one: Mapping[str, Any]) -> Iterator[str]:
     """The line about `clawvm` at the same budget and at half of it."""
-    from clawvm_es.cli.output import wrapped
-
     if len(one["policies"]) != 2:
         return
     same, half = one["policies"]
-    yield from wrapped(
-        f"clawvm would have lost {same['misses']} at {same['budget']:,} tokens, what the harness's largest prompt "
-        f"held in pages, and {half['misses']} at half of it{_shares(same, half)}",
-        "  ",
+    yield (
+        f"  clawvm would have lost {same['misses']} at {same['budget']:,} tokens, what the harness's largest prompt "
+        f"held in pages, and {half['misses']} at half of it{_shares(same, half)}"
     )
 
 

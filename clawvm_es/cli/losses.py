@@ -37,14 +37,14 @@ def losses(journal: str, session: str | None, as_json: bool) -> None:
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
-    from clawvm_es.cli.output import counted, style, wrapped
+    from clawvm_es.cli.output import counted, style
 
     for each in document["boundaries"]:
         kind = _CUTS.get(each["cut"] or "", _BOUNDARIES.get(each["boundary"], each["boundary"]))
         took = f"turn {each['turn']}, {kind}: {counted(each['pages'], 'page')}, {each['tokens']:,} tokens taken out"
         summary = ", a summary in their place" if each["summary"] else ""
         inferred = " (inferred from the provider's counts)" if each["inferred"] else ""
-        yield from (style(line, bold=True) for line in wrapped(f"{took}{summary}{inferred}"))
+        yield style(f"{took}{summary}{inferred}", bold=True)
         later = each["needed_later"]
         yield from fitted(later, LOSS_COLUMNS) if later else ["nothing of it was needed later"]
         yield ""

@@ -3,6 +3,13 @@
 Every character that a verb prints passes here, and here it is made visible (LAW-SHOWN-1): ids, titles, texts and
 errors come from journals and recordings that anybody may have written. Only `emit_document` lets bytes through, for
 what `prompt` and `export` write into a pipe or file. JSON escapes by its own rules.
+
+LAW-WIDTH-1: on a terminal a line that is too wide goes on in the next one, and nothing of it is lost. Cells of tables
+and entries of lists with one line each (`log`, `grep`) are cut before and end in …; commands to copy, lines of texts
+and words that cannot break stay whole. In a pipe nothing is cut or broken.
+
+Amounts have thousands separators, in tables as in sentences; numbers that name a place (`PLACES`) have none, since
+people type them. Shapes for programs (`--json`, `--nl`, `--csv`) hold plain numbers.
 """
 
 from __future__ import annotations
@@ -27,6 +34,20 @@ if TYPE_CHECKING:
 _MARK: Final = f"\x1b{os.urandom(16).hex()}"
 """Beginning of our own colours until they are printed. Who wrote a journal does not know it."""
 _MARKED: Final = re.compile(f"{_MARK}([0-9;]*m)")
+_BLANK, _WHOLE = f"{_MARK}_", f"{_MARK}w"
+"""A blank at which no line is broken, and what such a text begins with, until they are printed."""
+_ATOMS: Final = re.compile(
+    "( +|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff60\U0001f300-\U0003fffd])"
+)
+"""Places where a line may be broken: blanks, and around characters of scripts that write none."""
+_GAP: Final = 2
+"""Columns between a name and its value."""
+LEAST: Final = 20
+"""Columns that a terminal is taken to have, however narrow it says it is."""
+PLACES: Final = frozenset(
+    {"at", "last_used_turn", "line", "order", "place", "schema", "seq", "turn", "used", "version", "written"}
+)
+"""Names of numbers that say where something stands."""
 
 
 def as_json(document: Any) -> str:
@@ -48,8 +69,10 @@ def emit_json(document: Any) -> None:
 
 
 def emit_lines(lines: Iterable[str]) -> None:
-    """Print lines; what would break one in two is escaped too."""
-    for line in page(map(_shown, lines)):
+    """Print lines, each broken where the terminal ends; what would break one in two is escaped too."""
+    width = terminal_width()
+    fitting = lines if width is None else (part for line in lines for part in broken(line, width))
+    for line in page(map(_shown, fitting)):
         click.echo(line)
 
 
@@ -83,28 +106,44 @@ def style(text: str, fg: str | None = None, bold: bool = False) -> str:
     return f"{opening}{text}{closing}"
 
 
+def whole(text: str) -> str:
+    """Text that no line break may part: a command to copy, a line of a text."""
+    return _WHOLE + text.replace(" ", _BLANK)
+
+
+def _unmarked(text: str) -> str:
+    """Text as it is seen: without colours, its own characters visible."""
+    return visible(_MARKED.sub("", text).replace(_BLANK, " ").replace(_WHOLE, ""))
+
+
 def _shown(line: str) -> str:
     """A line as it is printed: ours are the colours, the rest is made visible."""
-    parts = _MARKED.split(line)  # every second one is a colour
+    parts = _MARKED.split(line.replace(_BLANK, " ").replace(_WHOLE, ""))  # every second one is a colour
     if os.environ.get("NO_COLOR"):
         parts = ["".join(parts[::2])]
     return "".join(f"\x1b[{part}" if place % 2 else visible(part) for place, part in enumerate(parts))
 
 
-def cell_text(cell: Any) -> str:
-    """A value as the text of one cell: visible, on one line; nothing for None and no."""
+def cell_text(cell: Any, name: str | None = None) -> str:
+    """A value as the text of one cell: visible, on one line; nothing for None and no.
+
+    A number under a name that is no place's has thousands separators; without a name it is plain.
+    """
     if cell is None:
         return ""
     if isinstance(cell, bool):
         return "yes" if cell else ""
-    return visible(cell.replace("\n", "⏎")) if isinstance(cell, str) else str(cell)
+    if isinstance(cell, str):
+        return visible(cell.replace("\n", "⏎"))
+    amount = isinstance(cell, int | float) and name is not None and name not in PLACES
+    return f"{cell:,}" if amount else str(cell)
 
 
 def terminal_width() -> int | None:
     """The columns of the terminal that stdout is; None where it is none, and nothing has to fit."""
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return max(LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def text_width(text: str) -> int:
@@ -118,7 +157,8 @@ def _char_width(char: str) -> int:
 
 def cut(line: str, width: int) -> str:
     """A line that takes at most `width` columns; a cut one ends in …, and keeps the colours it ends with."""
-    parts = [part if place % 2 else visible(part) for place, part in enumerate(_MARKED.split(line))]
+    told = line.replace(_BLANK, " ").replace(_WHOLE, "")
+    parts = [part if place % 2 else visible(part) for place, part in enumerate(_MARKED.split(told))]
     if sum(map(text_width, parts[::2])) <= width:
         return line
     found, room = "", width - 1
@@ -142,6 +182,34 @@ def _beginning(text: str, width: int) -> str:
     return text
 
 
+def broken(line: str, width: int, hang: int | None = None) -> list[str]:
+    """A line in parts of at most `width` columns, broken at blanks; a wider word stays whole in a part of its own.
+
+    Parts after the first are indented by `hang` columns, by default as the line is. A colour goes on below itself.
+    """
+    plain = _unmarked(line)
+    if text_width(plain) <= width:
+        return [line]
+    indent = min(len(plain) - len(plain.lstrip(" ")) if hang is None else hang, width // 3)
+    parts, part, used, begun, colours = [], "", 0, False, ""
+    for word in _words(line):
+        shown = _unmarked(word)
+        blank, size = not shown.strip(), text_width(shown)
+        if begun and used + size > width and not blank:
+            parts.append(part.rstrip(" ") + (f"{_MARK}0m" if colours else ""))
+            part, used = " " * indent + colours, indent
+        part, used, begun = part + word, used + size, begun or not blank
+        for colour in _MARKED.findall(word):
+            colours = "" if colour == "0m" else f"{colours}{_MARK}{colour}"
+    return [*parts, part.rstrip(" ")]
+
+
+def _words(line: str) -> Iterator[str]:
+    """The parts of a line between which it may be broken, blanks as parts of their own."""
+    for word in re.split("( +)", line):
+        yield from [word] if _WHOLE in word else filter(None, _ATOMS.split(word))
+
+
 def fit(line: str) -> str:
     """A line as wide as the terminal; whole where stdout is none."""
     width = terminal_width()
@@ -149,30 +217,25 @@ def fit(line: str) -> str:
 
 
 def facts(pairs: Mapping[str, Any]) -> list[str]:
-    """Names and values, one pair a line."""
+    """Names and values, one pair a line; a value goes on below itself."""
     width = max(map(len, pairs), default=0)
-    return [f"{name:<{width}}  {_fact(value)}" for name, value in pairs.items()]
+    lines = (f"{name:<{width}}  {_fact(name, value)}" for name, value in pairs.items())
+    return [part for line in lines for part in hanging(line, width + _GAP)]
 
 
-def _fact(value: Any) -> str:
-    return value.replace("\n", "⏎") if isinstance(value, str) else cell_text(value)
+def hanging(line: str, hang: int) -> list[str]:
+    """A line broken where the terminal ends, whose next lines begin at column `hang`, or at a third of it."""
+    columns = terminal_width()
+    return [line] if columns is None else broken(line, columns, min(hang, columns // 3))
+
+
+def _fact(name: str, value: Any) -> str:
+    return value.replace("\n", "⏎") if isinstance(value, str) else cell_text(value, name)
 
 
 def one_line(text: str) -> str:
     """A text on one line, its blanks made one."""
     return " ".join(text.split())
-
-
-def wrapped(text: str, indent: str = "") -> list[str]:
-    """A text broken into lines that fit the terminal; one line elsewhere."""
-    import textwrap
-
-    width = terminal_width()
-    if width is None:
-        return [f"{indent}{text}"]
-    return textwrap.wrap(
-        text, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
-    )
 
 
 def counted(number: int, what: str) -> str:

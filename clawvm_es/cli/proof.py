@@ -108,7 +108,7 @@ def bundle(
 def _bundle(
     log: EventLog, journal: str, ids: list[str], key_path: str | None, anchor: str | None, output: str, as_json: bool
 ) -> None:
-    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.output import counted, emit
     from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
     from clawvm_es.history.bundle import bundle
@@ -124,8 +124,8 @@ def _bundle(
     written = write_whole(output, bundle(log, ids, note))
     document = {"journal": journal, "sessions": ids, "output": output, "bytes": written, "checkpoint": note.decode()}
     size = anchors.unverified(note).size
-    sessions = "1 session" if len(ids) == 1 else f"{len(ids)} sessions"
-    emit(document, [f"{output}: {written} bytes, {sessions} as of the first {size} events"], as_json)
+    sessions = counted(len(ids), "session")
+    emit(document, [f"{output}: {written:,} bytes, {sessions} as of the first {size:,} events"], as_json)
 
 
 def _make_key(log: EventLog, path: str, days: int, as_json: bool) -> None:
@@ -179,7 +179,9 @@ def _checkpoint(
     if output is None and not as_json:
         emit_document([note])
         return
-    emit(document, [f"{output}: {signed.size} events signed by {key.public.name} {key.public.key_id.hex()}"], as_json)
+    emit(
+        document, [f"{output}: {signed.size:,} events signed by {key.public.name} {key.public.key_id.hex()}"], as_json
+    )
 
 
 def _given(path: str | None) -> bytes | None:

@@ -103,20 +103,24 @@ def log(
     from clawvm_es.cli.output import emit_lines
     from clawvm_es.cli.tables import shape
     from clawvm_es.views.events import events
+    from clawvm_es.views.reading import short_ids
 
     with views.opened(journal) as source:
         one = session is not None or version is not None or turn is not None
         session_id = views.chosen(source, session) if one else None
         found = events(source, session_id, version=version, turn=turn, types=types, kind=kind, limit=limit)
         if not as_json and not shape():  # line by line, as it is read
-            emit_lines(_log_lines(found, named=session_id is None))
+            emit_lines(_log_lines(found, {} if session_id is not None else short_ids(source)))
             return
         rows = list(found)
     emit_rows({"journal": journal, "events": rows}, rows, _EVENT_COLUMNS, as_json)
 
 
-def _log_lines(found: Iterator[dict[str, Any]], named: bool) -> Iterator[str]:
-    """A line for each event with its time of day, below a heading for each day; in a pipe each line has its date."""
+def _log_lines(found: Iterator[dict[str, Any]], short: Mapping[str, str]) -> Iterator[str]:
+    """A line for each event with its time of day, below a heading for each day; in a pipe each line has its date.
+
+    `short` holds what names a session; it is empty where all events are of one.
+    """
     from clawvm_es.cli.output import fit, style, terminal_width
     from clawvm_es.cli.times import shown_day, shown_second
 
@@ -130,9 +134,9 @@ def _log_lines(found: Iterator[dict[str, Any]], named: bool) -> Iterator[str]:
         whole = each["time"].partition(".")[0].replace("T", " ")
         time = whole if width is None else shown_second(each["time"])
         name = style(f"{each['type']:<{padded}}", fg="cyan" if each["kind"] == "input" else "yellow")
-        session = each["session_id"] if width is None else f"{each['session_id'][:12]:<12}"
+        session = each["session_id"] if width is None else f"{short.get(each['session_id'], each['session_id']):<12}"
         place = f"v{each['version']:<6} t{each['turn']:<4}"
-        yield fit(f"{time} {f'{session} ' if named else ''}{place} {name} {_told(each)}".rstrip())
+        yield fit(f"{time} {f'{session} ' if short else ''}{place} {name} {_told(each)}".rstrip())
 
 
 def _told(found: Mapping[str, Any]) -> str:
@@ -171,16 +175,16 @@ def show(journal: str, what: str, session: str | None, version: int | None, turn
 
 def _full_lines(document: dict[str, Any]) -> list[str]:
     """A document with texts, for people: its facts, then each text under its name."""
-    from clawvm_es.cli.output import facts, style
+    from clawvm_es.cli.output import facts, style, whole
     from clawvm_es.representations.visible import visible_lines
 
     plain = {name: value for name, value in document.items() if name not in ("texts", "data") and value is not None}
     lines = facts({name: json.dumps(value) if isinstance(value, dict) else value for name, value in plain.items()})
     if "data" in document:
-        lines += ["data", *(f"  {line}" for line in json.dumps(document["data"], indent=2).splitlines())]
+        lines += ["data", *(whole(f"  {line}") for line in json.dumps(document["data"], indent=2).splitlines())]
     for name, text in document["texts"].items():
         lines.append(style(f"── {name} ──", bold=True))
-        lines += ["(sealed or erased)"] if text is None else visible_lines(text)
+        lines += ["(sealed or erased)"] if text is None else map(whole, visible_lines(text))
     return lines
 
 

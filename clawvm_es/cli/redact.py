@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -122,14 +122,14 @@ def redact(
 
 def _ask(context: click.Context, journal: str, plan: Redaction, as_json: bool) -> None:
     """Say what is about to be erased, and ask; without a terminal, or with another answer than yes, end here."""
-    from clawvm_es.cli.output import emit, say, say_lines
+    from clawvm_es.cli.output import counted, emit, say, say_lines
     from clawvm_es.errors import UsageError
 
     if not on_terminal():
         emit({"journal": journal} | views.unconfirmed(plan), _lines(views.redaction(plan)), as_json)
         texts, sessions = sum(share.texts for share in plan.shares), len(plan.shares)
         raise UsageError(
-            f"nothing was erased: {texts} texts of {sessions} {'session' if sessions == 1 else 'sessions'} would go, "
+            f"nothing was erased: {counted(texts, 'text')} of {counted(sessions, 'session')} would go, "
             "and nobody is there to ask",
             hint="give --yes to erase them",
         )
@@ -170,6 +170,14 @@ def _target(
     return Target(chosen_or_all(log, session), body=body, matches=found)
 
 
+def _first(names: Sequence[str]) -> str:
+    """The first of many names, and how many more there are."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+_NAMED = 8
+"""Names on one line."""
 _SAID = {
     "nothing": "nothing to erase",
     "planned": "would be erased (nothing was written)",
@@ -182,11 +190,11 @@ _SAID = {
 
 def _lines(done: Mapping[str, Any]) -> list[str]:
     """Describe what was done, or would be: texts by session, events by stream, and the outcome."""
-    from clawvm_es.cli.output import bad, good
+    from clawvm_es.cli.output import bad, counted, good
     from clawvm_es.cli.tables import table
 
     status, held_by = done["status"], done["held_by"]
-    cells = [(t["session_id"], t["version"], t["commitments"], ", ".join(t["pages"][:8])) for t in done["events"]]
+    cells = [(t["session_id"], t["version"], t["commitments"], _first(t["pages"])) for t in done["events"]]
     shares = [
         (s["session_id"], s["title"] if s["title"] != s["session_id"] else "", s["texts"], s["bytes"])
         for s in done["sessions"]
@@ -198,9 +206,9 @@ def _lines(done: Mapping[str, Any]) -> list[str]:
     known = (
         f"; known copies: {'; '.join(done['copies'])}" if status in ("removed", "planned") and done["copies"] else ""
     )
-    lines.append(f"{mark} {done['bodies']} texts, {done['bytes']} bytes: {_SAID[status]}{known}")
+    lines.append(f"{mark} {counted(done['bodies'], 'text')}, {done['bytes']:,} bytes: {_SAID[status]}{known}")
     if held_by:
-        lines.append(f"! still held by {', '.join(held_by[:8])}; --everywhere extends to them")
+        lines.append(f"! still held by {_first(held_by)}; --everywhere extends to them")
     lines += [f"! not ours: {each}" for each in done["foreign"]]
     if done["guessable"] and done["commitments"]:
         lines.append("! this journal's salts follow from a seed: whoever knows it can check a guess at a short text")

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from clawvm_es.cli.output import fit
 from clawvm_es.cli.tables import Column, fitted
+
+
+def budget(row: Mapping[str, Any]) -> int | str:
+    """The budget of a run or session in a table: its tokens, or `none`."""
+    tokens: int | str = row["budget"]
+    return tokens or "none"
+
+
+def budget_words(tokens: int) -> str:
+    """The budget of a session in a sentence."""
+    return f"budget {tokens:,} tokens" if tokens else "no budget"
+
 
 RUN_COLUMNS: Final = (
     Column("run", "run", 0, True),
     Column("policy", "policy", 0, True),
-    Column("budget", "budget"),
+    Column("budget", budget),
     Column("needs", "needs", 4),
     Column("hits", "hits", 3),
     Column("misses", "misses"),
@@ -37,7 +48,7 @@ def runs_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         else:
             title = f" “{parted['title']}”" if parted["title"] else ""
             place = "{0}: parts at turn {turn} (version {version})".format(name, **parted)
-            lines.append(fit(f"{place}: {parted['page_id']}{title} {parted['recorded']}, here {parted['now']}"))
+            lines.append(f"{place}: {parted['page_id']}{title} {parted['recorded']}, here {parted['now']}")
         if faults := ", ".join(f"{fault} {count}" for fault, count in run["faults"].items() if count):
             lines.append(f"   faults: {faults}")
     return lines

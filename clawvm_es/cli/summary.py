@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from clawvm_es.cli.money import by_our_counts, dollars, reported
 from clawvm_es.cli.output import counted, facts, style
+from clawvm_es.cli.runs import budget, budget_words
 from clawvm_es.cli.tables import Column
 from clawvm_es.cli.times import ago, joined, length, shown_time
 
@@ -16,10 +17,6 @@ BY_CONSTRUCTION: Final = ("clawvm", "clawvm_turn", "clawvm_paper", "clawvm_rank"
 
 def _counts(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in counted.items() if number) or "none"
-
-
-def _budget(tokens: int) -> str:
-    return f"budget {tokens} tokens" if tokens else "no budget"
 
 
 def faults_text(session: Mapping[str, Any]) -> str:
@@ -51,7 +48,7 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
             "started": joined(_started(session["started"]), took and f"took {took}"),
             "format": session["format"],
             "folder": session["folder"] or "not known",
-            "policy": f"{session['policy']}, {_budget(session['budget'])}, counted by {session['counter']}",
+            "policy": f"{session['policy']}, {budget_words(session['budget'])}, counted by {session['counter']}",
             "events": session["events"],
             "turns": session["turns"],
             "tool calls": session["tool_calls"],
@@ -87,7 +84,7 @@ SESSION_COLUMNS: Final = (
     Column("input tokens", lambda row: row["usage"]["input_tokens"], 10),
     Column("cost", lambda row: dollars(row["cost"]["reported"]["usd"]), 9, True),
     Column("policy", "policy", 6, True),
-    Column("budget", "budget", 8),
+    Column("budget", budget, 8),
     Column("events", "events", 12),
     Column("turns", "turns", 2),
     Column("calls", "tool_calls", 11),

@@ -2,6 +2,8 @@
 
 LAW-TABLE-1: on a terminal no line of a table is wider than the terminal, and the last line names the columns that
 are left out; elsewhere every value is whole. `--csv` and `--nl` hold all members of the document's rows.
+
+A column that holds numbers stands to the right. Amounts have thousands separators, places none (`output.PLACES`).
 """
 
 from __future__ import annotations
@@ -9,13 +11,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-from clawvm_es.cli.output import cell_text, cut, emit_json, emit_lines, terminal_width, text_width
+from clawvm_es.cli.output import broken, cell_text, cut, emit_json, emit_lines, terminal_width, text_width, whole
 
 NARROW: Final = 12
 """Characters that a column of texts keeps when others need room."""
@@ -33,8 +34,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Column(NamedTuple):
     """One column: its header, and the member or function of a row that fills it.
 
-    Columns of a high `drop` leave first where the terminal is narrow, those of 0 never; texts are cut to no less than
-    `least` columns, a `whole` one never.
+    Columns of a high `drop` leave first where the terminal is narrow, those of 0 last, from the right. Texts are
+    cut to no less than `least` columns, a `whole` one never. `plain` numbers have no thousands separators.
     """
 
     header: str
@@ -42,10 +43,15 @@ class Column(NamedTuple):
     drop: int = 0
     whole: bool = False
     least: int = NARROW
+    plain: bool = False
 
     def of(self, row: Mapping[str, Any]) -> Any:
         """The cell of a row."""
         return row[self.get] if isinstance(self.get, str) else self.get(row)
+
+    def text(self, cell: Any) -> str:
+        """A cell as it is printed."""
+        return cell_text(cell, None if self.plain else self.header)
 
 
 def columns(*names: str, **dropped: int) -> tuple[Column, ...]:
@@ -100,11 +106,11 @@ def emit_rows(
     if as_json:
         emit_json(document)
     elif kind == "csv":
-        emit_lines(csv_lines(rows))
+        emit_lines(map(whole, csv_lines(rows)))
     elif kind == "nl":
-        emit_lines(json_lines(rows))
+        emit_lines(map(whole, json_lines(rows)))
     elif kind == "fmt":
-        emit_lines(formatted(rows, shown, value))
+        emit_lines(map(whole, formatted(rows, shown, value)))
     elif text is not None:
         emit_lines(text)
     else:
@@ -153,7 +159,7 @@ def formatted(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column], fmt: s
 
     if fmt not in tabulate_formats:
         raise UsageError(f"--fmt {fmt!r} is no format of a table", hint=f"one of {', '.join(tabulate_formats)}")
-    return _tabulated([[each.of(row) for each in shown] for row in rows], [each.header for each in shown], fmt)
+    return _tabulated(_cells(rows, shown), shown, fmt)
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column], width: int | None = None) -> list[str]:
@@ -161,34 +167,48 @@ def fitted(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column], width: in
 
     Columns leave by their `drop`, the highest first; then the widest texts are cut.
     """
-    cells = [[each.of(row) for each in shown] for row in rows]
-    return _fitted(cells, shown, terminal_width() if width is None else width)
+    return _fitted(_cells(rows, shown), shown, terminal_width() if width is None else width)
 
 
-def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> list[str]:
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, plain: bool = False) -> list[str]:
     """Rows as the lines of a table: texts as they are, also those that look like numbers; numbers to the right."""
     cells = [list(row) for row in rows]
-    return _fitted(cells, [Column(name, name) for name in headers], terminal_width()) if cells else ["(none)"]
+    shown = [Column(name, name, plain=plain) for name in headers]
+    return _fitted(cells, shown, terminal_width()) if cells else ["(none)"]
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> list[list[Any]]:
+    return [[each.of(row) for each in shown] for row in rows]
 
 
 def _fitted(cells: list[list[Any]], shown: Sequence[Column], width: int | None) -> list[str]:
     if width is None:
-        return _tabulated(cells, [each.header for each in shown], "simple")
+        return _tabulated(cells, shown, "simple")
     sizes = [_Size.of(each, [row[place] for row in cells]) for place, each in enumerate(shown)]
-    kept = list(range(len(shown)))
-    for place in sorted(kept, key=lambda place: -shown[place].drop):
-        minor = shown[place].drop >= MINOR
-        need = _total(sizes[each].eased if minor else sizes[each].least for each in kept)
-        if shown[place].drop and need > width:
-            kept.remove(place)
+    kept = _kept(shown, sizes, width)
     limits = _limits([sizes[place] for place in kept], width)
     cut_cells = [[_cut(row[place], limit) for place, limit in zip(kept, limits, strict=True)] for row in cells]
-    headers = [shown[place].header for place in kept]
-    lines = [cut(line.rstrip(), width) for line in _tabulated(cut_cells, headers, "simple")]
+    lines = [cut(line.rstrip(), width) for line in _tabulated(cut_cells, [shown[place] for place in kept], "simple")]
     if left := [each.header for place, each in enumerate(shown) if place not in kept]:
-        said = f"(left out: {', '.join(left)}; a wider terminal or --csv shows them)"
-        lines += textwrap.wrap(said, width, break_on_hyphens=False)
+        said = f"(left out: {', '.join(left)}; a wider terminal or {_elsewhere()} shows them)"
+        lines += broken(said, width)
     return lines
+
+
+def _kept(shown: Sequence[Column], sizes: Sequence[_Size], width: int) -> list[int]:
+    """The columns that fit beside each other, in their order; at least one."""
+    kept = list(range(len(shown)))
+    for place in sorted(kept, key=lambda place: (-shown[place].drop, -place)):
+        minor = shown[place].drop >= MINOR
+        if len(kept) > 1 and _total(sizes[each].eased if minor else sizes[each].least for each in kept) > width:
+            kept.remove(place)
+    return kept
+
+
+def _elsewhere() -> str:
+    """The option of the running verb that shows every column."""
+    context = click.get_current_context(silent=True)
+    return "--csv" if context is None or any(each.name == "csv" for each in context.command.params) else "--json"
 
 
 class _Size(NamedTuple):
@@ -202,7 +222,7 @@ class _Size(NamedTuple):
     def of(cls, column: Column, cells: Sequence[Any]) -> _Size:
         """The sizes of a column with some cells."""
         header = text_width(column.header) + _PADDING
-        wanted = max(header, *(text_width(cell_text(cell)) for cell in cells))
+        wanted = max(header, *(text_width(column.text(cell)) for cell in cells))
         cuttable = any(isinstance(cell, str) for cell in cells) and not column.whole
         if not cuttable:
             return cls(wanted, wanted, wanted)
@@ -231,11 +251,12 @@ def _cut(cell: Any, limit: int) -> Any:
     return cut(cell_text(cell), limit) if isinstance(cell, str) else cell
 
 
-def _tabulated(cells: Sequence[Sequence[Any]], headers: Sequence[str], fmt: str) -> list[str]:
+def _tabulated(cells: Sequence[Sequence[Any]], shown: Sequence[Column], fmt: str) -> list[str]:
     from tabulate import tabulate
 
     aligned = ["right" if _numbers(column) else "left" for column in zip(*cells, strict=True)]
-    texts = [[cell_text(cell) for cell in row] for row in cells]
+    texts = [[each.text(cell) for each, cell in zip(shown, row, strict=True)] for row in cells]
+    headers = [each.header for each in shown]
     lines: list[str] = tabulate(
         texts, headers=headers, tablefmt=fmt, disable_numparse=True, colalign=aligned or None
     ).splitlines()
@@ -243,6 +264,5 @@ def _tabulated(cells: Sequence[Sequence[Any]], headers: Sequence[str], fmt: str)
 
 
 def _numbers(column: Sequence[Any]) -> bool:
-    """Tell whether a column holds numbers, and cells that are empty."""
-    found = [cell for cell in column if cell is not None]
-    return bool(found) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in found)
+    """Tell whether a column holds numbers, perhaps beside words for those that are none."""
+    return any(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in column)

@@ -158,7 +158,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
       clawvm rebuild j.db
     """
     from clawvm_es import projections
-    from clawvm_es.cli.output import emit, progress
+    from clawvm_es.cli.output import counted, emit, progress
     from clawvm_es.cli.tables import table
     from clawvm_es.journal import snapshots
     from clawvm_es.projections.tables import TABLES
@@ -174,7 +174,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
             counts = {each.name: view.stored(each) for each in TABLES}
             events = view.seq
     document = {"journal": journal, "events": events, "rows": counts}
-    emit(document, [*table(counts.items(), ("table", "rows")), f"rebuilt from {events} events"], as_json)
+    emit(document, [*table(counts.items(), ("table", "rows")), f"rebuilt from {counted(events, 'event')}"], as_json)
 
 
 @click.command()
@@ -208,7 +208,7 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
         document = {"journal": journal, "backup": destination, "verified": False, "problems": problems}
         emit(document, [f"{bad('NOT copied')}: {error}"], as_json)
         context.exit(1)
-    held = f"{counted(made.streams, 'stream')}, {counted(made.events, 'event')}, {made.bytes} bytes"
+    held = f"{counted(made.streams, 'stream')}, {counted(made.events, 'event')}, {made.bytes:,} bytes"
     document = {"journal": journal, "backup": destination, "verified": True, "problems": []}
     document |= attrs.asdict(made, filter=lambda field, _: field.name != "path")
     emit(document, [f"{good('verified')}: {destination}: {held}"], as_json)
@@ -247,7 +247,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
     """
     import json
 
-    from clawvm_es.cli.output import emit, emit_document, emit_json
+    from clawvm_es.cli.output import counted, emit, emit_document, emit_json
     from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
 
@@ -267,7 +267,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
     if output is not None:
         write_whole(output, lines)
         document: dict[str, Any] = {"session_id": session_id, "format": kind, "output": output, "lines": len(lines)}
-        emit(document, [f"{output}: {len(lines)} lines of session {session_id}"], as_json)
+        emit(document, [f"{output}: {counted(len(lines), 'line')} of session {session_id}"], as_json)
     elif as_json:
         emit_json({"session_id": session_id, "format": kind, "lines": [json.loads(x) for x in lines]})
     else:
@@ -276,7 +276,7 @@ def export(journal: str, session: str | None, kind: str, output: str | None, no_
 
 def _export_tables(journal: str, session: str | None, output: str | None, as_json: bool) -> None:
     """Write a journal's tables to a folder of Parquet files."""
-    from clawvm_es.cli.output import emit
+    from clawvm_es.cli.output import counted, emit
     from clawvm_es.errors import UsageError
     from clawvm_es.views.lake import to_lake
 
@@ -285,7 +285,11 @@ def _export_tables(journal: str, session: str | None, output: str | None, as_jso
     with views.opened(journal) as log:
         document = {"journal": journal} | to_lake(log, output)
     rows = document["rows"]
-    emit(document, [f"{output}: {rows['events']} events of {rows['sessions']} sessions, without texts"], as_json)
+    emit(
+        document,
+        [f"{output}: {counted(rows['events'], 'event')} of {counted(rows['sessions'], 'session')}, without texts"],
+        as_json,
+    )
 
 
 def _export_page(journal: str, session: str | None, output: str | None, no_texts: bool, as_json: bool) -> None:

@@ -143,15 +143,7 @@ def _named(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _notes(document: Mapping[str, Any]) -> Iterator[str]:
-    """Notes on the figures of a table (prices, the cost beside them, the caveat), in lines that fit the terminal."""
-    from clawvm_es.cli.output import wrapped
-
-    for note in (*_costs(document), document["caveat"]):
-        yield from wrapped(note)
-
-
-def _costs(document: Mapping[str, Any]) -> Iterator[str]:
-    """The price list, and of a recorded harness the cost of its pages alone, with which the runs compare."""
+    """The price list, the cost of a recorded harness's pages alone, with which runs compare, and the caveat."""
     from clawvm_es.cli.money import at
 
     yield at(document["prices"])
@@ -159,6 +151,7 @@ def _costs(document: Mapping[str, Any]) -> Iterator[str]:
         cost = document["harness"]["cost"]["cost"]
         shares = ", ".join(f"run {n} {_percent(r['cost']['cost'], cost)}" for n, r in enumerate(document["runs"], 1))
         yield f"the harness's prompts by their pages alone, as ours are: {cost:,}; of it {shares}"
+    yield document["caveat"]
 
 
 def _percent(part: int, whole: int) -> str:

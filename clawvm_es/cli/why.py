@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
 
 from clawvm_es import views
 from clawvm_es.cli.options import complete_pages, journal_argument, json_option, place_options, session_option
-from clawvm_es.cli.output import style
-from clawvm_es.cli.tables import Column, fitted, table
+from clawvm_es.cli.output import counted, style
+from clawvm_es.cli.tables import Column, fitted
 
+_OTHERWISE = "today's code decides this turn otherwise than the log recorded"
 SHOWN = 24
 """Candidates printed unless all are asked for."""
 
@@ -49,7 +50,7 @@ def why(
 
 def _lines(journal: str, found: Mapping[str, Any], every: bool) -> list[str]:
     """The answer, where the page came from and how it left, its steps, the account, and the other candidates."""
-    from clawvm_es.cli.output import bad, facts, fit, one_line
+    from clawvm_es.cli.output import bad, facts, one_line, whole
     from clawvm_es.views.words import change, origin, spent
 
     page, provenance, changed = found["page"], found["provenance"], found["changed"]
@@ -66,12 +67,12 @@ def _lines(journal: str, found: Mapping[str, Any], every: bool) -> list[str]:
         "budget": spent(found["account"]),
     }
     lines = [style(found["says"], bold=True), ""]
-    lines += map(fit, facts({name: value for name, value in told.items() if value}))
+    lines += facts({name: value for name, value in told.items() if value})
     lines += ["", *_levels(page), "", *_table(found, every)]
     if changed is not None and changed["after"] == "absent" and changed["event"]["turn"] < found["turn"]:
-        lines += ["", f"why it left: {_again(journal, found, changed['event']['turn'])}"]
+        lines += ["", f"why it left: {whole(_again(journal, found, changed['event']['turn']))}"]
     if found["differs"]:
-        lines += ["", bad("today's code decides this turn otherwise than the log recorded: clawvm verify --redecide")]
+        lines += ["", bad(f"{_OTHERWISE}: {whole('clawvm verify --redecide')}")]
     return lines
 
 
@@ -80,9 +81,9 @@ def _order(found: Mapping[str, Any]) -> str:
 
     account = found["account"]
     closed = account["refusals"] >= account["misfits"]
-    ended = f", ended after {account['refusals']} pages were refused" if closed else ""
+    ended = f", ended after {counted(account['refusals'], 'page')} did not fit" if closed else ""
     order = RULES[found["rule"]].says or found["order"]
-    return f"{found['policy']}, by {order}; {account['offered']} steps offered{ended}"
+    return f"{found['policy']}, by {order}; {counted(account['offered'], 'step')} offered{ended}"
 
 
 def _again(journal: str, found: Mapping[str, Any], turn: int) -> str:
@@ -94,13 +95,28 @@ def _again(journal: str, found: Mapping[str, Any], turn: int) -> str:
 def _levels(page: Mapping[str, Any]) -> list[str]:
     """The page's kept levels, what each would add, and what became of the step to it."""
     steps = {step["level"]: step for step in page["steps"]}
-    rows = []
-    for level, size in page["levels"].items():
-        step = steps.get(level)
-        offer = [step[name] if step else None for name in ("place", "tokens", "gain", "rest", "outcome")]
-        rows.append((level, size["tokens"], size["utility"], *offer, "◀" if level == page["after"] else ""))
-    return table(rows, ("level", "tokens", "utility", "place", "+tokens", "+utility", "rest", "step", ""))
+    rows = [
+        {"level": level, "size": size, "step": steps.get(level), "here": level == page["after"]}
+        for level, size in page["levels"].items()
+    ]
+    return fitted(rows, _LEVELS)
 
+
+def _of_step(name: str) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda row: row["step"][name] if row["step"] else None
+
+
+_LEVELS = (
+    Column("level", "level", 0, True),
+    Column("tokens", lambda row: row["size"]["tokens"]),
+    Column("utility", lambda row: row["size"]["utility"], 3),
+    Column("place", _of_step("place"), 4),
+    Column("+tokens", _of_step("tokens"), 1),
+    Column("+utility", _of_step("gain"), 1),
+    Column("rest", _of_step("rest"), 5),
+    Column("step", _of_step("outcome")),
+    Column("here", lambda row: "◀" if row["here"] else ""),
+)
 
 _CANDIDATES = (
     Column("page", "page_id", 0, True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from typing import Final
 
 from clawvm_es.errors import JournalError, UnreadableInput, UsageError
@@ -83,6 +84,21 @@ def chosen_or_all(log: EventLog, wanted: str | None) -> str | None:
 def known_sessions(log: EventLog) -> list[str]:
     """The ids of all sessions, without the streams of shared scopes."""
     return [head.session_id for head in log.heads() if not head.session_id.startswith(SCOPE_PREFIX)]
+
+
+def short_ids(log: EventLog, least: int = 8) -> dict[str, str]:
+    """Id of a stream → its shortest beginning, of at least some characters, that names no other one.
+
+    An id that others go on from (a session with subagents) is whole: `chosen` takes it for itself.
+    """
+    ids = sorted(head.session_id for head in log.heads())
+    found = {}
+    for place, each in enumerate(ids):
+        near = (*ids[max(0, place - 1) : place], *ids[place + 1 : place + 2])
+        alike = (takewhile(lambda pair: pair[0] == pair[1], zip(each, other, strict=False)) for other in near)
+        shared = max((len(list(pairs)) for pairs in alike), default=0)
+        found[each] = each if each.startswith(SCOPE_PREFIX) else each[: max(least, shared + 1)]
+    return found
 
 
 def version_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:

@@ -46,6 +46,10 @@ def next_level(candidate: Candidate) -> Fidelity | None:
     return next((offer.level for offer in candidate.steps if LADDER.index(offer.level) > rank), None)
 
 
+def _amount(number: int | None) -> str:
+    return "an unknown number" if number is None else f"{number:,}"
+
+
 def stopped(candidate: Candidate, account: Account) -> str:
     """The reason that a page is at no higher level, in a few words."""
     level = next_level(candidate)
@@ -95,10 +99,10 @@ def brief(candidate: Candidate) -> str:
         return f"{by}nothing above"
     deciding = next((step for step in candidate.steps if step.outcome is not Outcome.TAKEN), None)
     if deciding is None or candidate.stop not in (Stop.MISFIT, Stop.NOT_REACHED):
-        asked = "" if candidate.wanted is None else f": {candidate.wanted} tokens, rest {candidate.rest}"
+        asked = "" if candidate.wanted is None else f": {candidate.wanted:,} tokens, rest {_amount(candidate.rest)}"
         return f"{by}{candidate.stop.replace('_', ' ')}{asked}"
-    rest = "" if candidate.rest is None else f", rest {candidate.rest}"
-    step = f"{deciding.level} +{candidate.wanted} for +{deciding.gain}"
+    rest = "" if candidate.rest is None else f", rest {candidate.rest:,}"
+    step = f"{deciding.level} +{_amount(candidate.wanted)} for +{deciding.gain:,}"
     return f"{by}{candidate.stop.replace('_', ' ')}: {step}{rest}"
 
 
@@ -216,5 +220,5 @@ def spent(account: Mapping[str, int]) -> str:
     """The parts of the budget that a turn spent, on one line."""
     names = {"fixed": "fixed region", "directory": "directory line"}
     parts = ("fixed", "directory", "groups", "floors", "kept", "arrivals", "hints", "retrieved", "steps")
-    used = ", ".join(f"{names.get(part, part)} {account[part]}" for part in parts if account[part]) or "nothing"
-    return f"{account['budget']} tokens: {used}; rest {account['rest']}"
+    used = ", ".join(f"{names.get(part, part)} {account[part]:,}" for part in parts if account[part]) or "nothing"
+    return f"{account['budget']:,} tokens: {used}; rest {account['rest']:,}"

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from clawvm_es.cli.main import main
+
+
+@pytest.fixture(scope="session")
+def demo_journal(tmp_path_factory) -> Path:
+    """The journal of the demo, with its three sessions; tests leave it as it is."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    with pytest.raises(SystemExit) as left:
+        main(["demo", "--journal", str(path)])
+    assert left.value.code == 0
+    return path
 
 
 @pytest.fixture

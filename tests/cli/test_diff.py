@@ -24,7 +24,7 @@ def test_two_runs_that_differ_in_one_tool_argument(path, run):
     lines = out.splitlines()
     assert code == 1 and "tool_called, arguments.line: 9 → 999" in lines[lines.index("first difference") + 1]
     assert next(line for line in lines if line.startswith("called ")).split()[:4] == ["called", "1", "0", "0"]
-    assert lines[-1].startswith("✗ 1 events differ, first at turn 2, event ") and lines[-1].endswith("9 → 999")
+    assert lines[-1].startswith("✗ 1 event differs, first at turn 2, event ") and lines[-1].endswith("9 → 999")
     code, out, _ = run("diff", path, "one", "three", "--json")
     first = json.loads(out)["runs"]["first"]
     assert code == 1 and first["a"] == first["b"] and first["a"]["turn"] == 2

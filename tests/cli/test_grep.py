@@ -55,7 +55,7 @@ def test_texts_that_are_not_indexed_are_scanned_and_told(run, journal):
     scanned = json.loads(run("grep", journal, "limit", "--json")[1])["scanned"]
     first, second, third = (run("grep", journal, "limit", *more) for more in ((), ("--index",), ()))
     assert scanned and first[2] == (
-        f"clawvm: {scanned} texts are not indexed yet and were scanned (grep --index indexes them)\n"
+        f"clawvm: scanned {scanned} texts that no index holds yet (grep --index indexes them)\n"
     )
     assert first[:2] == second[:2] == third[:2]
     assert second[2] == third[2] == ""

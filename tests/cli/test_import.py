@@ -10,8 +10,6 @@ import attrs
 import pytest
 
 from clawvm_es.cli import importing as verb
-from clawvm_es.cli import output
-from clawvm_es.cli.output import text_width
 from clawvm_es.importers import formats, importing, replay
 
 ROW = {"type": "user", "uuid": "u", "sessionId": "short", "message": {"role": "user", "content": "hello"}}
@@ -90,18 +88,9 @@ def test_whatif_compares_with_what_was_recorded(run, load, session, tmp_path):
     (run_,) = found["runs"]
     assert run_["misses"] == run_["page_ins"] and run_["parted"]["page_id"]
     code, out, _ = run("whatif", tmp_path / "j.db", "--policy", "clawvm")
-    assert code == 0 and "128000" in out
+    assert code == 0 and "128,000" in out and " none " in out
     same = load("whatif", tmp_path / "j.db", "--policy", "recorded")
     assert same["runs"][0]["parted"] is None and same["runs"][0]["misses"] == 5
-
-
-@pytest.mark.parametrize("width", [60, 100, 200])
-def test_the_first_screen_fits_the_terminal(run, session, tmp_path, monkeypatch, width):
-    """No line is wider than the terminal."""
-    monkeypatch.setattr(output, "terminal_width", lambda: width)
-    monkeypatch.setattr("clawvm_es.cli.tables.terminal_width", lambda: width)
-    _, out, _ = run("import", session, "-j", tmp_path / "j.db")
-    assert all(text_width(line) <= width for line in out.splitlines())
 
 
 def test_a_session_that_was_never_compacted_had_nothing_to_lose(run, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 import shutil
 import sys
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clawvm_es.cli import pager
-from clawvm_es.cli.main import cli, main
+from clawvm_es.cli.main import cli
 from clawvm_es.cli.output import cut, text_width
 from clawvm_es.cli.tables import Column, fitted
 from clawvm_es.cli.times import ago, joined, length, shown_time
@@ -41,13 +40,10 @@ LINES = {
 """Verbs that print lines → their arguments after the journal."""
 
 
-@pytest.fixture(scope="module")
-def journal(tmp_path_factory):
+@pytest.fixture
+def journal(demo_journal):
     """The journal of the demo."""
-    path = tmp_path_factory.mktemp("terminal") / "demo.db"
-    with pytest.raises(SystemExit):
-        main(["demo", "--journal", str(path)])
-    return path
+    return demo_journal
 
 
 @pytest.fixture
@@ -60,33 +56,6 @@ def terminal(monkeypatch):
         monkeypatch.setenv("LINES", "40")
 
     return maker
-
-
-def plain(text: str) -> str:
-    """Text without colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-@pytest.mark.parametrize("columns", [60, 80, 200])
-@pytest.mark.parametrize("verb", TABLES)
-def test_a_table_fits_the_terminal(run, journal, terminal, verb, columns):
-    """No line is wider than the terminal; what is cut ends in …, and columns that are left out are named."""
-    code, whole, _ = run(verb, "--journal", journal, *TABLES[verb])
-    terminal(columns)
-    code, out, _ = run(verb, "--journal", journal, *TABLES[verb])
-    assert code == 0
-    assert max(map(text_width, plain(out).splitlines())) <= columns
-    told = " ".join(plain(out).split())  # headers, and the line that names what is left out
-    assert all(name in told for name in whole.splitlines()[0].split())
-
-
-@pytest.mark.parametrize("verb", ["log", "blame"])
-def test_lines_fit_the_terminal(run, journal, terminal, verb):
-    """A line of the log, and a version of a page, is cut where the terminal ends."""
-    terminal(60)
-    out = plain(run(verb, "--journal", journal, *LINES[verb])[1])
-    assert max(map(text_width, out.splitlines())) <= 60
-    assert "…" in out
 
 
 @pytest.mark.parametrize("verb", TABLES | LINES)

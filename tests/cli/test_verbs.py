@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from clawvm_es.cli.demo import SEED
-from clawvm_es.cli.main import cli, main
+from clawvm_es.cli.main import cli
 from clawvm_es.cli.verbs import ROWS
 from clawvm_es.projections.tables import TABLES
 from clawvm_es.storage import open_log
@@ -36,16 +36,6 @@ READING = {
     "whatif": ["-s", OURS, "--policy", "lru"],
 }
 """Verb → arguments after the journal. All of them only read."""
-
-
-@pytest.fixture(scope="module")
-def demo_journal(tmp_path_factory) -> Path:
-    """A journal with the demo's three sessions; tests leave it as it is."""
-    path = tmp_path_factory.mktemp("demo") / "demo.db"
-    with pytest.raises(SystemExit) as left:
-        main(["demo", "--journal", str(path)])
-    assert left.value.code == 0
-    return path
 
 
 @pytest.fixture
