@@ -1,22 +1,14 @@
-"""A fake Anthropic Messages API on loopback: it streams the answers of a script, and keeps every request."""
+"""Anthropic's Messages as a fake API speaks them: blocks of answers, their stream, the texts of a request."""
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any, Final
 
-Block = dict[str, Any]
-Script = Callable[[dict[str, Any]], list[Block]]
-"""A request's body → the blocks of the answer."""
+from tests.integrations.fake_api import Shape
 
-BODY_MAX: Final = 1 << 24
-"""Bytes of one request."""
-REQUESTS_MAX: Final = 200
-"""Requests that are answered."""
+Block = dict[str, Any]
 
 
 def says(text: str) -> Block:
@@ -46,99 +38,15 @@ def _texts(node: Any) -> Iterator[str]:
         yield from (json.dumps(value) for key, value in node.items() if key == "input")
 
 
-class FakeAnthropic:
-    """The server: `requests` are the bodies of all model calls, oldest first."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self.requests: list[dict[str, Any]] = []
-        self.others: list[str] = []
-        self._lock = threading.Lock()
-        self._number = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-
-    @property
-    def url(self) -> str:
-        """The address that a client is given."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    @contextmanager
-    def running(self) -> Iterator[FakeAnthropic]:
-        """Serve until the block ends."""
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
-
-    def answer(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        """The events of an answer's stream."""
-        with self._lock:
-            self.requests.append(request)
-            if len(self.requests) > REQUESTS_MAX:
-                raise RuntimeError("too many requests")
-            blocks = [dict(block) for block in self.script(request)]
-            for block in blocks:
-                self._number += 1
-                if block["type"] == "tool_use":
-                    block["id"] = f"toolu_{self._number:08d}"
-            message = f"msg_{self._number:08d}"
-        return list(_events(message, str(request.get("model")), blocks, len(json.dumps(request)) // 4))
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-            def do_HEAD(self) -> None:
-                self._send({})
-
-            def do_GET(self) -> None:
-                fake.others.append(self.path)
-                self._send({})
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(min(int(self.headers.get("Content-Length", 0)), BODY_MAX))
-                if not self.path.startswith("/v1/messages"):
-                    fake.others.append(self.path)
-                    self._send({})
-                    return
-                request = json.loads(body)
-                if "count_tokens" in self.path:
-                    self._send({"input_tokens": len(body) // 4})
-                    return
-                events = fake.answer(request)
-                if request.get("stream"):
-                    lines = (f"event: {each['type']}\ndata: {json.dumps(each)}\n\n" for each in events)
-                    self._send_bytes("".join(lines).encode(), "text/event-stream")
-                else:
-                    self._send(_whole(events))
-
-            def _send(self, document: object) -> None:
-                self._send_bytes(json.dumps(document).encode(), "application/json")
-
-            def _send_bytes(self, data: bytes, kind: str) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
-
-        return Handler
+def _named(block: Block, number: int) -> None:
+    if block["type"] == "tool_use":
+        block["id"] = f"toolu_{number:08d}"
 
 
-def _events(message: str, model: str, blocks: list[Block], tokens: int) -> Iterator[dict[str, Any]]:
+def _events(request: Block, number: int, blocks: list[Block], tokens: int) -> Iterator[Block]:
     usage = {"input_tokens": tokens, "output_tokens": 1, "cache_read_input_tokens": 0}
-    head = {"id": message, "type": "message", "role": "assistant", "model": model, "content": []}
+    model = str(request.get("model"))
+    head = {"id": f"msg_{number:08d}", "type": "message", "role": "assistant", "model": model, "content": []}
     yield {"type": "message_start", "message": {**head, "stop_reason": None, "stop_sequence": None, "usage": usage}}
     for index, block in enumerate(blocks):
         whole = block["type"] == "tool_use"
@@ -156,7 +64,7 @@ def _events(message: str, model: str, blocks: list[Block], tokens: int) -> Itera
     yield {"type": "message_stop"}
 
 
-def _whole(events: list[dict[str, Any]]) -> dict[str, Any]:
+def _whole(events: list[Block]) -> Block:
     """The answer in one document."""
     message = dict(events[0]["message"])
     content: list[Block] = []
@@ -176,3 +84,6 @@ def _whole(events: list[dict[str, Any]]) -> dict[str, Any]:
         elif each["type"] == "message_delta":
             message |= each["delta"]
     return {**message, "content": content}
+
+
+ANTHROPIC: Final = Shape("/v1/messages", "", {}, _named, _events, _whole)

@@ -18,8 +18,7 @@ import pytest
 
 from clawvm_es.cli.main import main
 from tests.conftest import ROOT
-from tests.integrations.fake_anthropic import FakeAnthropic
-from tests.integrations.fake_openai import FakeOpenAI
+from tests.integrations.fake_api import FakeApi
 
 CLAUDE_VERSION: Final = "2.1.197"
 CODEX_VERSION: Final = "0.169.0"
@@ -110,7 +109,7 @@ class ClaudeCode:
         return sorted(self.home.glob(".claude/projects/*/*.jsonl"))
 
     def talk(
-        self, api: FakeAnthropic, said: Sequence[str | tuple[Callable[[], None], str]], **variables: str
+        self, api: FakeApi, said: Sequence[str | tuple[Callable[[], None], str]], **variables: str
     ) -> list[dict[str, Any]]:
         """Say one thing after the other, each when the one before is answered; returns the results.
 
@@ -152,7 +151,7 @@ class ClaudeCode:
             program.stdout.close()
         return results
 
-    def _environment(self, api: FakeAnthropic) -> Mapping[str, str]:
+    def _environment(self, api: FakeApi) -> Mapping[str, str]:
         return {
             **environment(self.home),
             "ANTHROPIC_BASE_URL": api.url,
@@ -204,7 +203,7 @@ class Codex:
         """The transcripts of its sessions."""
         return sorted(self.folder.glob("sessions/*/*/*/*.jsonl"))
 
-    def run(self, api: FakeOpenAI, said: str, *flags: str, goes_on: bool = False, **settings: object) -> Any:
+    def run(self, api: FakeApi, said: str, *flags: str, goes_on: bool = False, **settings: object) -> Any:
         """Say one thing and wait for the last answer, in a new session or in the last one; returns the last event."""
         provider = {"name": "fake", "base_url": api.url, "env_key": "FAKE_KEY", "wire_api": "responses"}
         retries = {"request_max_retries": 0, "stream_max_retries": 0}

@@ -18,7 +18,8 @@ from clawvm_es import Journal
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ToldBy
 from clawvm_es.model.pages import PageType
-from tests.integrations.fake_anthropic import Block, FakeAnthropic, calls, says, texts
+from tests.integrations.fake_anthropic import ANTHROPIC, Block, calls, says, texts
+from tests.integrations.fake_api import FakeApi
 from tests.integrations.programs import ClaudeCode, claude_code, clawvm
 
 pytestmark = pytest.mark.sweep(of="claude-code", sample=1)
@@ -72,7 +73,7 @@ def test_a_plan_a_read_and_compactions(claude: ClaudeCode) -> None:
     read = [calls("Read", file_path=str(claude.work / "0.txt"))]
     begun = [calls("TaskUpdate", taskId="1", status="in_progress")]
     script = answering(PLAN, read, [says("done")], begun, [says("begun")])
-    with FakeAnthropic(script).running() as api:
+    with FakeApi(ANTHROPIC, script).running() as api:
         claude.talk(api, ["plan and read", "/compact", "go on", "/compact", "go on"])
         asked = [texts(request) for request in api.requests if not is_summary(request)]
     for said in (asked[3], asked[5]):
@@ -97,7 +98,7 @@ def test_a_plan_a_read_and_compactions(claude: ClaudeCode) -> None:
 
 def test_five_compactions_in_a_row(claude: ClaudeCode) -> None:
     """Each next request holds plan and rules once, and what is given back does not grow; every verb reads it."""
-    with FakeAnthropic(answering(PLAN, [says("planned")])).running() as api:
+    with FakeApi(ANTHROPIC, answering(PLAN, [says("planned")])).running() as api:
         claude.talk(api, ["plan", *["/compact", "go on"] * 5])
         asked = [texts(request) for request in api.requests if not is_summary(request)]
     after = [
@@ -143,7 +144,9 @@ def test_a_journal_that_takes_nothing(claude: ClaudeCode) -> None:
     try:
         clawvm("install", "claude-code", home=claude.home)
         read = [[calls("Read", file_path=str(claude.work / f"{n}.txt"))] for n in range(3)]
-        with FakeAnthropic(answering(*(part for each in read for part in (each, [says("read")])))).running() as api:
+        with FakeApi(
+            ANTHROPIC, answering(*(part for each in read for part in (each, [says("read")])))
+        ).running() as api:
             said = ["read", (lock, "/compact"), "read", (fill, "/compact"), "read"]
             results = claude.talk(api, said)
         assert [each["is_error"] for each in results] == [False] * 5
@@ -173,7 +176,7 @@ def test_hooks_that_are_killed(claude: ClaudeCode) -> None:
             found.extend(row.data for head in journal.log.heads() for row in journal.log.read(head.session_id))
 
     read = [calls("Read", file_path=str(claude.work / "0.txt"))]
-    with FakeAnthropic(answering(read, [says("done")])).running() as api:
+    with FakeApi(ANTHROPIC, answering(read, [says("done")])).running() as api:
         said: list[Any] = ["read", (killed.touch, "/compact"), (look, "go on")]
         results = claude.talk(api, said, PATH=f"{tools}{os.pathsep}{os.environ['PATH']}")
     assert [each["is_error"] for each in results] == [False] * 3
@@ -191,7 +194,7 @@ def test_two_sessions_with_parallel_calls(claude: ClaudeCode) -> None:
 
     def session() -> None:
         try:
-            with FakeAnthropic(answering(reads, [says("done")])).running() as api:
+            with FakeApi(ANTHROPIC, answering(reads, [says("done")])).running() as api:
                 claude.talk(api, ["read all"])
         except BaseException as error:
             errors.append(error)
@@ -234,7 +237,7 @@ def test_the_harness_goes_on_whatever_is_missing(claude: ClaudeCode) -> None:
         (tools / "python3").unlink()
 
     broken = (without_package, without_engine, without_spool, without_python)
-    with FakeAnthropic(answering()).running() as api:
+    with FakeApi(ANTHROPIC, answering()).running() as api:
         said: list[Any] = ["begin"]
         for break_it in broken:
             said += [(break_it, "/compact"), "go on"]

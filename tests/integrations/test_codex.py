@@ -13,7 +13,8 @@ from clawvm_es import Journal
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ToldBy
 from clawvm_es.model.pages import PageType
-from tests.integrations.fake_openai import FakeOpenAI, Item, calls, says, texts
+from tests.integrations.fake_api import FakeApi
+from tests.integrations.fake_openai import OPENAI, Item, calls, says, texts
 from tests.integrations.programs import Codex, clawvm, codex
 
 pytestmark = pytest.mark.sweep(of="codex", sample=1)
@@ -65,8 +66,8 @@ def test_a_plan_a_read_and_a_forced_compaction(harness: Codex) -> None:
         [says("First a plan."), calls("update_plan", plan=PLAN)],
         [calls("exec_command", cmd="cat a.txt"), calls("exec_command", cmd="echo hi")],
     )
-    fake: FakeOpenAI
-    fake = FakeOpenAI(script, lambda request: FULL_TOKENS if len(fake.requests) == 2 else 5_000)
+    fake: FakeApi
+    fake = FakeApi(OPENAI, script, lambda request: FULL_TOKENS if len(fake.requests) == 2 else 5_000)
     with fake.running() as api:
         harness.run(api, "plan and read", TRUSTED, model_auto_compact_token_limit=LIMIT_TOKENS)
         assert [is_summary(request) for request in api.requests] == [False, False, True, False]
@@ -104,8 +105,8 @@ def test_a_session_that_is_resumed_and_compacted_again(harness: Codex) -> None:
         [calls("exec_command", cmd="echo two")],
         [calls("exec_command", cmd="echo three")],
     )
-    fake: FakeOpenAI
-    fake = FakeOpenAI(script, lambda request: FULL_TOKENS if len(fake.requests) in (2, 6) else 5_000)
+    fake: FakeApi
+    fake = FakeApi(OPENAI, script, lambda request: FULL_TOKENS if len(fake.requests) in (2, 6) else 5_000)
     with fake.running() as api:
         for goes_on, text in enumerate(("plan and read", "go on")):
             harness.run(api, text, TRUSTED, goes_on=bool(goes_on), model_auto_compact_token_limit=LIMIT_TOKENS)
@@ -127,7 +128,7 @@ def test_a_session_that_is_resumed_and_compacted_again(harness: Codex) -> None:
 
 def test_hooks_that_nobody_trusted_do_not_run(harness: Codex) -> None:
     """Codex skips them without a word: nothing is recorded, and `doctor` says why."""
-    with FakeOpenAI(answering()).running() as api:
+    with FakeApi(OPENAI, answering()).running() as api:
         harness.run(api, "hello")
     assert len(api.requests) == 1 and len(harness.transcripts()) == 1
     assert sessions(harness) == []

@@ -15,7 +15,8 @@ from clawvm_es.integrations.proxy.histories import Options
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Cut
 from clawvm_es.model.pages import Author, PageType
-from tests.integrations.fake_anthropic import Block, FakeAnthropic, calls, says
+from tests.integrations.fake_anthropic import ANTHROPIC, Block, calls, says
+from tests.integrations.fake_api import FakeApi
 from tests.integrations.programs import ClaudeCode, claude_code, clawvm
 from tests.integrations.proxies import proxied
 
@@ -74,7 +75,7 @@ def test_claude_code_through_the_proxy(tmp_path: Path) -> None:
         (claude.work / f"{number}.txt").write_text("".join(lines))
     rest = reading(claude.work)
     journal = tmp_path / "j.db"
-    with FakeAnthropic(lambda request: next(rest, [says("All right.")])).running() as api:
+    with FakeApi(ANTHROPIC, lambda request: next(rest, [says("All right.")])).running() as api:
         with proxied(journal, api.url, Options(budget=42_000, keep=3)) as running:
             results = claude.talk(Place(running.url), [*[f"read {n}" for n in range(FILES)], "let it look"])
             found = running.recorded()

@@ -13,7 +13,8 @@ import pytest
 from clawvm_es.integrations.proxy.histories import Options
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Finish
-from tests.integrations.fake_openai import FakeOpenAI, calls, says
+from tests.integrations.fake_api import FakeApi
+from tests.integrations.fake_openai import OPENAI, calls, says
 from tests.integrations.programs import Codex, clawvm, codex
 from tests.integrations.proxies import proxied
 
@@ -44,7 +45,7 @@ def test_codex_through_the_proxy(tmp_path: Path) -> None:
     reads = [[calls("exec_command", cmd=f"cat {number}.txt")] for number in range(FILES)]
     rest = iter([*reads, [says("I read all.")]])
     journal = tmp_path / "j.db"
-    with FakeOpenAI(lambda request: next(rest, None) or [says("All right.")]).running() as api:
+    with FakeApi(OPENAI, lambda request: next(rest, None) or [says("All right.")]).running() as api:
         options = Options(budget=24_000, keep=2)
         with proxied(journal, api.url.removesuffix("/v1"), options) as running:
             last = harness.run(Place(running.url + "/v1"), "read all")
