@@ -105,7 +105,10 @@ NEED_HOLDERS_MAX: Final = 8
 """A text that stands in more pages than this identifies none of them."""
 
 NEED_TEXT_CHARS: Final = 1 << 21
-"""Characters of pages' texts that are kept in memory to be searched for needs; older ones are found by an index."""
+"""Characters of pages' texts, and of what the model wrote, that are kept in memory to be searched for needs.
+
+Older ones are found by an index.
+"""
 
 ARGUMENT_CHARS: Final = 200
 """Longest text that the stub of a call's arguments holds as it is; of a longer one it gives size and digest."""
@@ -117,7 +120,9 @@ TEXT_AT_HAND_CHARS: Final = 16_384
 STEPS_AT_HAND_BYTES: Final = 1 << 22
 """Bytes of a recorded file whose steps are in memory at a time; those of a longer file of lines are spooled."""
 IMPORT_BATCH: Final = 256
-"""Commands that an import commits in one transaction."""
+"""Commands that an import commits in one transaction, at most."""
+IMPORT_BATCH_BYTES: Final = 1 << 22
+"""Bytes of bodies after which an import commits, however few its commands are."""
 VALUE_BYTES_MAX: Final = 1 << 20
 """Largest value of one field in the durable store."""
 

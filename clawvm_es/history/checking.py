@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from math import prod
 from typing import Final
@@ -28,7 +28,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.history.expressions import Question, Seen, counts, pages_named, question
 from clawvm_es.history.recording import RecordedSession
 from clawvm_es.history.whatif import Setting, events_under
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import SessionRows
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import Event, PromptAssembled
 from clawvm_es.model.pages import PageType
@@ -91,8 +91,8 @@ def check(events: Iterable[Event], told: Claim) -> Verdict:
 def check_session(log: EventLog, session_id: str, text: str, setting: Setting | None = None) -> Verdict:
     """Hold a claim against a session of a log, as recorded or with its inputs decided under another setting."""
     told = claim(text)
-    rows = tuple(read_session(log, session_id))
-    if not rows:
+    rows = SessionRows.of(log, session_id)
+    if rows is None:
         raise UsageError(f"there is no session {session_id}")
     return check(_events(rows, setting, log.vault(session_id).open), told)
 
@@ -103,7 +103,7 @@ def check_recording(session: RecordedSession, text: str, setting: Setting | None
 
 
 def _events(
-    rows: Sequence[Recorded], setting: Setting | None, open_: Callable[[str], bytes | None]
+    rows: Iterable[Recorded], setting: Setting | None, open_: Callable[[str], bytes | None]
 ) -> Iterator[Event]:
     return (row.data for row in rows) if setting is None else events_under(rows, setting, open_)
 

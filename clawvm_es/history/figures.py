@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 
 import attrs
 
@@ -109,7 +109,7 @@ class Assembly:
     levels: Mapping[str, int]
 
 
-def assemblies(recorded: Iterable[Recorded], after: int = 0) -> Iterator[Assembly]:
+def assemblies(recorded: Iterable[Recorded], after: int = 0) -> Generator[Assembly, None, None]:
     """The prompts that a session assembled after event `after`, folded as they are asked for."""
     state = State()
     for row in recorded:

@@ -24,8 +24,8 @@ from clawvm_es.journal.lineage import Line, event_at
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.snapshots import load
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import ChangeReason, Cut, Need, NeedRule, ToldBy
-from clawvm_es.model.pages import Fidelity, PageType
+from clawvm_es.model.facts import ChangeReason, Cut, NeedRule, ToldBy
+from clawvm_es.model.pages import LADDER, RANK, Fidelity, PageType
 from clawvm_es.projections import Snapshot, snapshot
 from clawvm_es.projections.losses import OF_FAULTS, Kind
 from clawvm_es.projections.rows import LossRow
@@ -179,14 +179,30 @@ class _Taken:
     summary: bool = False
 
 
+@attrs.frozen
+class _Written:
+    """The newest content of a page, as losses tell of it; `tokens` are by rank, 0 where a level is not kept."""
+
+    page_type: PageType
+    line: int
+    tokens: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: e.PageWritten) -> _Written:
+        tokens = [0] * len(LADDER)
+        for each in data.levels:
+            tokens[RANK[each.level]] = each.tokens
+        return cls(data.page_type, data.origin.first, tuple(tokens))
+
+
 @attrs.define
 class _Finder:
     """Walks over the events of a session."""
 
-    written: dict[str, e.PageWritten] = attrs.field(factory=dict)
+    written: dict[str, _Written] = attrs.field(factory=dict)
     left: dict[str, int] = attrs.field(factory=dict)  # page → version of the boundary that took it out
     calls: dict[int, int] = attrs.field(factory=dict)  # call → line of its result
-    needs: dict[str, Need] = attrs.field(factory=dict)  # page → the last need that it held
+    needs: dict[str, tuple[NeedRule, int]] = attrs.field(factory=dict)  # page → rule and tokens of its last need
     taken: dict[int, _Taken] = attrs.field(factory=dict)
     losses: list[Loss] = attrs.field(factory=list)
     levels: dict[str, Fidelity] = attrs.field(factory=dict)  # of pages in the prompt
@@ -205,7 +221,9 @@ class _Finder:
         elif isinstance(data, e.PromptAssembled):
             self.held = max(self.held, self.tokens)
         elif isinstance(data, e.ToolCalled | e.ToolReturned | e.ModelResponded | e.RecallAnswered):
-            self.needs.update((each.page_id, need) for need in data.needs for each in need.holders)
+            self.needs.update(
+                (each.page_id, (need.rule, need.tokens)) for need in data.needs for each in need.holders
+            )
         elif isinstance(data, e.NeedUnmet):
             self._lost(row, Kind.UNMET, data.page_id, data.call)
         elif isinstance(data, e.PageResolved):
@@ -215,7 +233,7 @@ class _Finder:
 
     def _page(self, data: e.PageWritten) -> None:
         before = self._standing(data.page_id)
-        self.written[data.page_id] = data
+        self.written[data.page_id] = _Written.of(data)
         self.tokens += self._standing(data.page_id) - before
         self.left.pop(data.page_id, None)
         if data.origin.call is not None:
@@ -241,8 +259,8 @@ class _Finder:
             self.left[data.page_id] = row.cause
 
     def _lost(self, row: Recorded, kind: Kind, page_id: str, call: int | None = None) -> None:
-        page, need = self.written[page_id], self.needs.get(page_id) if kind is not Kind.RULE_LOST else None
-        again = need is not None and need.rule is NeedRule.REPEATED_READ
+        page = self.written[page_id]
+        rule, tokens = (None, 0) if kind is Kind.RULE_LOST else self.needs.get(page_id, (None, 0))
         self.losses.append(
             Loss(
                 kind,
@@ -250,16 +268,16 @@ class _Finder:
                 row.turn,
                 page_id,
                 page.page_type,
-                need.rule if need else None,
-                need.tokens if need and again else self._tokens(page_id, Fidelity.FULL),
-                page.origin.first,
+                rule,
+                tokens if rule is NeedRule.REPEATED_READ else self._tokens(page_id, Fidelity.FULL),
+                page.line,
                 call=call,
                 boundary=self.left.get(page_id),
             )
         )
 
     def _tokens(self, page_id: str, level: Fidelity) -> int:
-        return next((each.tokens for each in self.written[page_id].levels if each.level is level), 0)
+        return self.written[page_id].tokens[RANK[level]]
 
     def found(self) -> Losses:
         """Everything, once all events were seen."""

@@ -26,11 +26,11 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.idle import Idle
 from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import UsageError
-from clawvm_es.history.figures import Figures, Parting, assemblies, figures_of, parting
+from clawvm_es.history.figures import Figures, Parting, assemblies, parting
 from clawvm_es.history.harness import harness_figures
 from clawvm_es.history.levels import Collector, Levels
 from clawvm_es.history.refeed import Refeed
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import SessionRows
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -125,12 +125,17 @@ def recorded_setting(recorded: Iterable[Recorded]) -> Setting:
     """The policy and budget under which a session was opened, with what its forks overrode and what it adopted."""
     found = Setting()
     for row in recorded:
-        if isinstance(row.data, e.SessionOpened):
-            found = Setting(row.data.profile, row.data.budget_tokens)
-        elif isinstance(row.data, e.SessionForked | e.SettingsAdopted):
-            other = row.data
-            found = Setting(other.profile or found.profile, other.budget_tokens or found.budget_tokens)
+        found = _set_by(row.data, found)
     return found
+
+
+def _set_by(data: e.Event, before: Setting) -> Setting:
+    """The policy and budget after an event."""
+    if isinstance(data, e.SessionOpened):
+        return Setting(data.profile, data.budget_tokens)
+    if isinstance(data, e.SessionForked | e.SettingsAdopted):
+        return Setting(data.profile or before.profile, data.budget_tokens or before.budget_tokens)
+    return before
 
 
 def whatif(
@@ -148,39 +153,62 @@ def whatif(
     which pages stood in its prompts. Raises `UsageError` where there is
     no such session or version, and where a retrieval policy needs a text that was erased.
     """
-    rows = tuple(read_session(log, session_id))
-    if not rows or not isinstance(rows[0].data, e.SessionOpened):
+    rows = SessionRows.of(log, session_id)
+    if rows is None or not isinstance(next(iter(rows)).data, e.SessionOpened):
         raise UsageError(f"there is no session {session_id}")
-    if after > rows[-1].version:
-        raise UsageError(f"session {session_id} has no version {after}", hint=f"its last is {rows[-1].version}")
-    base = recorded_setting(rows)
+    if after > rows.last:
+        raise UsageError(f"session {session_id} has no version {after}", hint=f"its last is {rows.last}")
+    looked = _looked_at(rows, after)
+    base = looked.setting
     assert base.profile is not None and base.budget_tokens is not None
-    if RULES[base.profile.rule].recorded:
-        others = [_with_budget(each, rows) for each in others]
+    as_recorded = RULES[base.profile.rule].recorded
+    if as_recorded:
+        others = [_with_budget(each, looked.fixed_tokens) for each in others]
     texts = _Texts(rows, lambda name: log.vault(session_id).open(name))
-    report = _reporter(progress, len(others) * sum(row.kind == "input" for row in rows[after:]))
-    recorded = Run(base.profile, base.budget_tokens, figures_of(row.data for row in rows[after:]))
+    report = _reporter(progress, len(others) * looked.inputs)
+    recorded = Run(base.profile, base.budget_tokens, looked.figures)
     runs = []
     for setting in others:
         figures, parted, found = _run(rows, after, setting, texts, report, keep is not None)
         profile, budget = setting.profile or base.profile, setting.budget_tokens or base.budget_tokens
         runs.append(Run(profile, budget, figures, parted, found))
     harness = None
-    if RULES[base.profile.rule].recorded and not after:
+    if as_recorded and not after:
         harness = harness_figures(row.data for row in rows if isinstance(row.data, INPUTS))
     return WhatIf(session_id, after, recorded, tuple(runs), harness)
 
 
-def _with_budget(setting: Setting, rows: Sequence[Recorded]) -> Setting:
+@attrs.frozen
+class _Looked:
+    """Facts of one walk over a session: its setting and largest fixed region; inputs and figures after a place."""
+
+    setting: Setting
+    fixed_tokens: int
+    inputs: int
+    figures: Figures
+
+
+def _looked_at(rows: Iterable[Recorded], after: int) -> _Looked:
+    setting, fixed_tokens, inputs, figures = Setting(), 0, 0, Figures()
+    for row in rows:
+        setting = _set_by(row.data, setting)
+        if isinstance(row.data, e.TurnBegan):
+            fixed_tokens = max(fixed_tokens, row.data.fixed_tokens)
+        if row.version > after:
+            inputs += row.kind == "input"
+            figures.count(row.data)
+    return _Looked(setting, fixed_tokens, inputs, figures)
+
+
+def _with_budget(setting: Setting, fixed_tokens: int) -> Setting:
     """A setting for a session that was recorded without a budget: by default 128,000 tokens and the fixed region."""
     if setting.budget_tokens is not None or setting.profile is None or RULES[setting.profile.rule].recorded:
         return setting
-    fixed = max((row.data.fixed_tokens for row in rows if isinstance(row.data, e.TurnBegan)), default=0)
-    return attrs.evolve(setting, budget_tokens=RECORDED_BUDGET + fixed)
+    return attrs.evolve(setting, budget_tokens=RECORDED_BUDGET + fixed_tokens)
 
 
 def _run(
-    rows: Sequence[Recorded], after: int, setting: Setting, texts: _Texts, report: Callable[[], None], keep: bool
+    rows: SessionRows, after: int, setting: Setting, texts: _Texts, report: Callable[[], None], keep: bool
 ) -> tuple[Figures, Parting | None, Levels | None]:
     """One run: its figures, where it parts from the recorded one, and its levels, if they are to be kept."""
     figures, parted = Figures(), None
@@ -188,20 +216,22 @@ def _run(
     was = next(recorded, None)
     state, feed = State(), Refeed(setting.profile, setting.budget_tokens)
     idle = Idle(0, 0)
-    for row in rows[:after]:
+    for row in rows.between(0, after):
         apply(state, row.data)
         idle.saw(row.data, row.at_us)
     if after:
         override(state, setting.profile, setting.budget_tokens)
     collector = Collector(state) if keep else None
-    for version, given, events in _decided(rows[after:], state, feed, texts, idle, report):
+    for version, given, events in _decided(rows.between(after), state, feed, texts, idle, report):
         for event in events:
             figures.count(event)
             if collector is not None:
                 collector.note(event, version)
-        if parted is None and was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
+        if was is not None and isinstance(given, e.TurnBegan) and was.turn == state.turn:
             parted = parting(was, levels_of_prompt(state))
-            was = next(recorded, None)
+            was = next(recorded, None) if parted is None else None
+            if was is None:
+                recorded.close()  # the recorded state is looked at no more
     return figures, parted, None if collector is None else collector.end()
 
 
@@ -226,9 +256,12 @@ def _decided(
 
 
 def events_under(
-    rows: Sequence[Recorded], setting: Setting, open_: Callable[[str], bytes | None]
+    rows: Iterable[Recorded], setting: Setting, open_: Callable[[str], bytes | None]
 ) -> Iterator[e.Event]:
-    """The events of a session's inputs, decided from the beginning under another setting; `open_` gives texts."""
+    """The events of a session's inputs, decided from the beginning under another setting; `open_` gives texts.
+
+    `rows` are iterated more than once where a retriever is asked.
+    """
     texts = _Texts(rows, open_)
     feed, idle = Refeed(setting.profile, setting.budget_tokens), Idle(0, 0)
     for _, _, events in _decided(rows, State(), feed, texts, idle, lambda: None):
@@ -238,7 +271,7 @@ def events_under(
 class _Texts:
     """Findings of a retriever for each recorded turn, worked out once: they depend on texts alone."""
 
-    def __init__(self, rows: Sequence[Recorded], open_: Callable[[str], bytes | None]) -> None:
+    def __init__(self, rows: Iterable[Recorded], open_: Callable[[str], bytes | None]) -> None:
         self._rows = rows
         self._open = open_
         self._found: dict[int, dict[int, tuple[str, ...]]] = {}  # top_k → version of the turn → pages

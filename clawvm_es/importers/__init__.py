@@ -18,7 +18,7 @@ from clawvm_es.importers.packed import unpacked
 from clawvm_es.importers.recording import Recording, Skip
 from clawvm_es.importers.records import utf8
 from clawvm_es.importers.rows import reader_of
-from clawvm_es.importers.streaming import lines_of, opened_lines, read_all
+from clawvm_es.importers.streaming import lines_on_disk, opened_lines, read_all
 from clawvm_es.importers.trace import write_inputs, write_trace
 from clawvm_es.importers.translate import commands
 
@@ -82,7 +82,7 @@ def _read_file(path: Path, format: str | None) -> tuple[Recording, ...]:
     if file is not None:
         with file:
             reader = reader_of(file, str(path), format)
-            recordings = () if reader is None else read_all(reader, lines_of(file), str(path))
+            recordings = () if reader is None else read_all(reader, lines_on_disk(file), str(path))
         if recordings and all(recording.session_id for recording in recordings):
             return _checked(recordings, str(path), format)
     return _read(load(path), str(path), format)

@@ -19,7 +19,7 @@ from clawvm_es.errors import IdempotencyConflict, VersionConflict
 from clawvm_es.importers import trace
 from clawvm_es.importers.kept import Place
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
-from clawvm_es.importers.replay import Replayed, ReplaySettings, Target, in_folder, with_fixed
+from clawvm_es.importers.replay import Replayed, ReplaySettings, Target, in_folder, is_full, with_fixed
 from clawvm_es.importers.translate import numbered, tools_of
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Durability, Recorded
@@ -188,15 +188,16 @@ class Given:
     def _give_new(self, steps: Sequence[RecordedStep], place: Place) -> int:
         """Record as many steps as go into one transaction, on the session as it ends now; returns their number."""
         observer = self._at(self.session.state.version)
+        vault = observer.edge.vault
         commands: list[Command] = []
-        done = 0
+        done, held = 0, vault.held_bytes()
         for step in steps:
             found = list(
                 with_fixed(numbered([step], observer, self.number + len(commands)), self.settings.fixed_tokens)
             )
             commands.extend(found)
             done += 1
-            if len(commands) >= limits.IMPORT_BATCH:
+            if is_full(len(commands), vault.held_bytes() - held):
                 break
         if commands:
             durability = Durability.FULL if done == len(steps) else Durability.NORMAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import attrs
 
@@ -20,19 +21,23 @@ class Use:
     unsent: bool = False
 
 
+CallKey: TypeAlias = tuple[str, str]
+"""Id and name of a call, by which it is known when a row tells it anew."""
+
+
 @attrs.define
 class Blocks:
-    """The blocks of an answer that are in steps already."""
+    """The blocks of an answer that are in steps already; of its calls their keys, since arguments may be long."""
 
     texts: list[str] = attrs.field(factory=list)
     thinking: list[str] = attrs.field(factory=list)
-    uses: list[Use] = attrs.field(factory=list)
+    calls: list[CallKey] = attrs.field(factory=list)
 
     def add(self, texts: Sequence[str], thinking: Sequence[str], uses: Sequence[Use]) -> None:
         """Note more blocks."""
         self.texts.extend(texts)
         self.thinking.extend(thinking)
-        self.uses.extend(uses)
+        self.calls.extend((use.call_id, use.name) for use in uses if use.call_id)
 
 
 def merge_texts(known: list[str], row: Sequence[str], said: Sequence[str] = ()) -> None:
@@ -58,10 +63,10 @@ def merge_texts(known: list[str], row: Sequence[str], said: Sequence[str] = ()) 
             known.append(text)
 
 
-def merge_uses(known: list[Use], row: Sequence[Use], said: Sequence[Use] = ()) -> None:
+def merge_uses(known: list[Use], row: Sequence[Use], said: Sequence[CallKey] = ()) -> None:
     """Add the calls of a row to `known`: one of an id that came in an earlier row is the same call, told anew."""
     before = {(use.call_id, use.name): place for place, use in enumerate(known) if use.call_id}
-    done = {(use.call_id, use.name) for use in said if use.call_id}
+    done = set(said)
     for use in row:
         key = (use.call_id, use.name)
         if key in before:

@@ -26,7 +26,7 @@ from clawvm_es.importers import commands, read, trace
 from clawvm_es.importers.formats import TABLE
 from clawvm_es.importers.recording import Recording
 from clawvm_es.journal.admission import check_text, odd_text
-from clawvm_es.journal.ports import Durability
+from clawvm_es.journal.ports import Durability, Vault
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, BoundaryReached, SessionOpened, TurnBegan
 from clawvm_es.model.facts import Boundary, OnPressure, Trigger
@@ -225,7 +225,7 @@ def _replay_one(
     stream = with_fixed(commands(recording, edge, opened, tally, settings.tools), settings.fixed_tokens)
     with session:
         try:
-            appended = _execute(session, recording, stream, progress)
+            appended = _execute(session, recording, stream, vault, progress)
         except IdempotencyConflict as error:
             if recording.linked_to is not None and recording.opened is None:
                 return Replayed(session_id, recording.source, recording.format, 0, {}, shown=True)
@@ -290,20 +290,29 @@ def with_fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[
             yield command
 
 
-def _execute(session: Session, recording: Recording, stream: Iterator[Command], progress: Progress | None) -> int:
+def is_full(commands: int, held_bytes: int) -> bool:
+    """Tell whether so many commands, and so many bytes of bodies that they name, are to be committed."""
+    return commands >= limits.IMPORT_BATCH or held_bytes >= limits.IMPORT_BATCH_BYTES
+
+
+def _execute(
+    session: Session, recording: Recording, stream: Iterator[Command], vault: Vault, progress: Progress | None
+) -> int:
     """Execute the commands in batches and return how many events that appended.
 
     What is dirty at the end is saved, so that the durable store holds what is written.
     """
     batch: list[Command] = []
     done, appended, last_us = 0, 0, recording.began_us
+    held = vault.held_bytes()
     for command in stream:
         batch.append(command)
         last_us = command.at_us
-        if len(batch) >= limits.IMPORT_BATCH:
+        if is_full(len(batch), vault.held_bytes() - held):
             done += len(batch)
             appended += session.execute(*batch).appended
             batch.clear()
+            held = vault.held_bytes()
             if progress is not None:
                 progress(session.session_id, done, 0)
     done += len(batch)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from clawvm_es import limits
+from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers.format import Reader
 from clawvm_es.importers.growing import Line
 from clawvm_es.importers.recording import Recording, Skips
@@ -46,6 +47,24 @@ def lines_of(file: BinaryIO) -> Iterator[Line]:
         number, end, left = number + 1, end + len(given), left - len(given)
         raw = given.removesuffix(b"\n")
         yield Line(number, raw.removeprefix(BOM) if number == 1 else raw, end, given.endswith(b"\n"))
+
+
+def lines_on_disk(file: BinaryIO) -> Iterator[Line]:
+    """The lines of a file that others may write to.
+
+    Raises `UnreadableInput` where it cannot be read on, and at the end where it was rewritten meanwhile.
+    """
+    began, end, number = os.fstat(file.fileno()), 0, 0
+    try:
+        for line in lines_of(file):
+            end, number = line.end, line.number
+            yield line
+    except OSError as error:
+        told = f"{file.name}: line {number + 1}: {error.strerror}"
+        raise UnreadableInput(told, hint="check the disk that it is on") from error
+    now = os.fstat(file.fileno())
+    if end < began.st_size or (now.st_mtime_ns != began.st_mtime_ns and now.st_size <= began.st_size):
+        raise UnreadableInput(f"{file.name}: was rewritten while it was read", hint="import it again")
 
 
 def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:

@@ -114,7 +114,7 @@ class Transcript:
             said = self._said.get(key, Blocks())
             merge_texts(turn.texts, texts, said.texts)
             merge_texts(turn.thinking, thinking, said.thinking)
-            merge_uses(turn.uses, uses, said.uses)
+            merge_uses(turn.uses, uses, said.calls)
         else:
             turn.texts.extend(text for text in texts if text.strip())
             turn.thinking.extend(text for text in thinking if text.strip())

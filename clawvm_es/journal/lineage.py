@@ -122,6 +122,27 @@ class Line:
         return row
 
 
+@attrs.frozen
+class SessionRows:
+    """The events of a session up to a version, read from the log each time that they are iterated: none is held."""
+
+    line: Line
+    last: int
+
+    @classmethod
+    def of(cls, log: EventLog, session_id: str) -> SessionRows | None:
+        """The events of a session up to its end now; None where there is no session."""
+        head = log.head(session_id)
+        return None if head is None else cls(Line(log, session_id), head.version)
+
+    def __iter__(self) -> Iterator[Recorded]:
+        return self.line.read(0, self.last)
+
+    def between(self, after: int, upto: int | None = None) -> Iterator[Recorded]:
+        """The events with versions above `after` and up to `upto`."""
+        return self.line.read(after, self.last if upto is None else min(upto, self.last))
+
+
 def read_back(log: EventLog, session_id: str, upto: int) -> Iterator[Recorded]:
     """The events of a session from version `upto` back to its first, newest first, a piece at a time."""
     piece = _PIECE

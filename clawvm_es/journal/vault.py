@@ -92,6 +92,7 @@ class Bodies:
         self._store = store
         self.mutex: Final = threading.Lock()  # public for a log that has to hold everything still over a fork
         self._pending: dict[str, Body] = {}  # by commitment
+        self.held_bytes = 0  # of those
         self._known: dict[tuple[str, bytes], str] = {}  # (session, digest) of pending, unsealed bodies
         self._written: dict[str, Written] = {}  # streams that began here, while nobody else appends to them
         self._names = 0  # how many bodies are remembered in them
@@ -113,6 +114,7 @@ class Bodies:
             before = self._pending.get(commitment)
             if before is None or before.sealed:
                 self._pending[commitment] = Body(session_id, commitment, salt, digest, body, sealed, seed is None)
+                self.held_bytes += 0 if before is not None else len(body)
             if not sealed:
                 self._known[session_id, digest] = commitment
             return commitment
@@ -166,7 +168,8 @@ class Bodies:
         """Drop bodies that a committed transaction stored."""
         with self.mutex:
             for body in bodies:
-                self._pending.pop(body.commitment, None)
+                if (gone := self._pending.pop(body.commitment, None)) is not None:
+                    self.held_bytes -= len(gone.body)
                 self._known.pop((body.session_id, body.digest), None)
                 if (written := self._written.get(body.session_id)) is not None:
                     written.names[body.digest] = body.commitment
@@ -245,6 +248,10 @@ class SessionVault:
     def open_all(self, commitments: Collection[str]) -> dict[str, bytes]:
         """Return the bodies behind many commitments at once; those that were sealed or erased are left out."""
         return self._bodies.open_all(commitments)
+
+    def held_bytes(self) -> int:
+        """Return the bytes of the log's bodies that are in memory until an append names them."""
+        return self._bodies.held_bytes
 
     def found(self, version: int) -> None:
         """Note that the stream was read up to `version`, maybe with events of other writers."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from types import MappingProxyType
 
 import attrs
@@ -48,18 +48,19 @@ class WrittenPage:
 class Ordinals:
     """Session-local ordinals of keys, in order of first occurrence, from 1.
 
-    Of a session that goes on, `count` are known already; `find` looks for the ordinal of a recorded key.
+    Of a session that goes on, `count` are known already; `find` looks for the ordinal of a recorded key. Keys are
+    held by their digests: a key has the whole arguments of a call.
     """
 
     count: int = 0
     find: Callable[[str], int | None] | None = None
-    _of: dict[str, int] = attrs.field(factory=dict, init=False)
+    _of: dict[bytes, int] = attrs.field(factory=dict, init=False)
 
     def get(self, key: str) -> int | None:
         """The ordinal of `key`; None if it is new."""
-        known = self._of.get(key)
+        known = self._of.get(_digest(key))
         if known is None and self.find is not None and (known := self.find(key)) is not None:
-            self._of[key] = known
+            self._of[_digest(key)] = known
         return known
 
     def intern(self, key: str) -> tuple[int, bool]:
@@ -68,7 +69,7 @@ class Ordinals:
         if known is not None:
             return known, False
         self.count += 1
-        self._of[key] = self.count
+        self._of[_digest(key)] = self.count
         return self.count, True
 
     def forget(self, beyond: int) -> None:
@@ -76,6 +77,10 @@ class Ordinals:
         if self.count > beyond:
             self.count = beyond
             self._of = {key: ordinal for key, ordinal in self._of.items() if ordinal <= beyond}
+
+
+def _digest(key: str) -> bytes:
+    return blake2b(encode(key), digest_size=16).digest()
 
 
 class Edge:

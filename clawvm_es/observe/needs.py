@@ -14,8 +14,10 @@ says that the harness had it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from heapq import merge
+from typing import Final
 
 import attrs
 
@@ -29,7 +31,8 @@ from clawvm_es.observe.texts import cleaned, has_digit, json_leaves, taken, writ
 from clawvm_es.observe.tools import Tool
 from clawvm_es.storage import substrings
 
-_CHUNK_CHARS = 1 << 18
+_PIECE_CHARS: Final = 1 << 13
+"""Characters of texts that the model wrote which stand together, about."""
 
 
 @attrs.define
@@ -119,28 +122,55 @@ class Texts:
 
 @attrs.define
 class Written:
-    """All that the model wrote so far, to be searched fast."""
+    """All that the model wrote so far, to be searched fast: the newest in memory, the rest in an index that keeps it.
 
-    chunks: list[str] = attrs.field(factory=list)
+    Texts stand in pieces of about `_PIECE_CHARS`, parted by NUL; a longer text is a piece of its own.
+    """
+
+    most_chars: int = attrs.field(factory=lambda: limits.NEED_TEXT_CHARS)
+    chars: int = 0
+    near: deque[str] = attrs.field(factory=deque)  # oldest first
     pending: list[str] = attrs.field(factory=list)
+    far: int = 0  # pieces that the index keeps
+    index: Substrings | None = None
 
     def add(self, text: str) -> None:
         """Add a text."""
         if len(text) >= NEED_CHARS_MIN_LEAF:
             self.pending.append(text)
+            self.chars += len(text)
+            if self.chars > self.most_chars:
+                self._put_away()
 
     def holds(self, text: str) -> bool:
         """Tell whether one of the texts contains `text`."""
-        if self.pending:
-            self._fold()
-        return any(text in chunk for chunk in self.chunks)
+        self._fold()
+        if any(text in piece for piece in self.near):
+            return True
+        if self.index is None:
+            return False
+        return any(text in self.index.text(number) for number in self.index.may_hold(text))
 
     def _fold(self) -> None:
-        joined, self.pending = "\0".join(self.pending), []
-        if self.chunks and len(self.chunks[-1]) < _CHUNK_CHARS:
-            self.chunks[-1] = f"{self.chunks[-1]}\0{joined}"
-        else:
-            self.chunks.append(joined)
+        """Put pending texts into pieces."""
+        for text in self.pending:
+            if self.near and len(self.near[-1]) + len(text) < _PIECE_CHARS:
+                self.near[-1] = f"{self.near[-1]}\0{text}"
+            else:
+                self.near.append(text)
+        self.pending.clear()
+
+    def _put_away(self) -> None:
+        """Leave the oldest pieces to the index, so that half of what may be in memory is."""
+        self._fold()
+        if self.index is None:
+            self.index = substrings()
+        self.chars = sum(map(len, self.near))
+        while self.near and self.chars > self.most_chars // 2:
+            piece = self.near.popleft()
+            self.far += 1
+            self.index.put(self.far, piece, keep=True)
+            self.chars -= len(piece)
 
 
 @attrs.define

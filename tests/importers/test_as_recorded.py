@@ -12,7 +12,7 @@ from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import redecide
-from clawvm_es.history.whatif import figures_of
+from clawvm_es.history.figures import figures_of
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.lineage import read_session

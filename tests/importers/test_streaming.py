@@ -11,28 +11,40 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import attrs
 import pytest
 
 from clawvm_es import limits
+from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.engine.journal import Journal
+from clawvm_es.history.whatif import Setting, whatif
 from clawvm_es.importers import claude_code, codex, pi, read
+from clawvm_es.importers.following import follow
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.importers.spool import Spooled
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.vault import Bodies
 
 SETTINGS = ReplaySettings(counter="lines4", as_recorded=True)
 RESULT_CHARS = 24_000
 
 
-def _pi(steps: int) -> Iterator[object]:
+def _pi(steps: int, chars: int = RESULT_CHARS) -> Iterator[object]:
     yield {"type": "session", "version": 3, "id": "s", "timestamp": "2026-01-01T00:00:00Z", "cwd": "/w"}
     for n in range(steps):
         call = {"type": "toolCall", "id": f"c{n}", "name": "read", "arguments": {"path": f"/w/{n}.txt"}}
         said = {"role": "assistant", "content": [call], "usage": {"input": 1, "output": 1}}
         got = {"role": "toolResult", "toolCallId": f"c{n}", "toolName": "read", "isError": False}
         yield {"type": "message", "id": f"a{n}", "parentId": f"r{n - 1}" if n else None, "message": said}
-        yield {"type": "message", "id": f"r{n}", "parentId": f"a{n}", "message": {**got, "content": _words(n)}}
+        yield {
+            "type": "message",
+            "id": f"r{n}",
+            "parentId": f"a{n}",
+            "message": {**got, "content": _words(n)[:chars]},
+        }
 
 
 def _claude(steps: int) -> Iterator[object]:
@@ -173,3 +185,38 @@ def test_an_import_of_twice_the_file_adds_state_and_no_texts(tmp_path: Path, sma
     paths = [_written(tmp_path / f"{steps}.jsonl", _pi(steps)) for steps in (8, 30, 60)]
     _, one, two = _peaks(take, paths)
     assert two - one <= 30 * RESULT_CHARS
+
+
+def test_what_if_of_twice_the_session_holds_no_events(tmp_path: Path, small: None) -> None:
+    """The peak of a comparison grows by less than the events of the session take: by the folded state alone."""
+    paths = [_written(tmp_path / f"{steps}.jsonl", _pi(steps, chars=200)) for steps in (8, 50, 100)]
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        for path in paths:
+            replay(journal, path, attrs.evolve(SETTINGS, name=path.stem), catch_up=False)
+        peaks = _peaks(lambda path: whatif(journal.log, path.stem, [Setting(CLAWVM, 2_000)]), paths)
+        held = _peaks(lambda path: tuple(read_session(journal.log, path.stem)), paths)
+    assert peaks[2] - peaks[1] < held[2] - held[1]
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_transaction_is_bounded_by_the_bytes_of_its_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    """An import commits as soon as the texts of its commands fill a batch, and its events are the same."""
+    path = _written(tmp_path / "long.jsonl", _pi(24))
+    found, held, keep = [], list[int](), Bodies.keep
+
+    def kept(bodies: Bodies, *of: Any, **by: Any) -> str:
+        name = keep(bodies, *of, **by)
+        held[-1] = max(held[-1], bodies.held_bytes)
+        return name
+
+    monkeypatch.setattr(Bodies, "keep", kept)
+    for most in (limits.IMPORT_BATCH_BYTES, 2 * RESULT_CHARS):
+        monkeypatch.setattr(limits, "IMPORT_BATCH_BYTES", most)
+        held.append(0)
+        with Journal.open(tmp_path / f"{most}.db", seed=1) as journal:
+            follow(journal, path, SETTINGS, final=True) if follows else replay(journal, path, SETTINGS)
+            found.append([(row.type, row.raw) for row in read_session(journal.log, "s")])
+            assert journal.log.vault("s").held_bytes() == 0
+    assert found[0] == found[1] and held[0] > 20 * RESULT_CHARS > 5 * RESULT_CHARS > held[1]

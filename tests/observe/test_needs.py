@@ -210,14 +210,15 @@ def test_json_leaves_of_hostile_texts() -> None:
     assert json_leaves("[" * 100_000) == json_leaves("{broken") == json_leaves("prose") == frozenset()
 
 
-@given(st.lists(st.text("ab", min_size=1, max_size=12)), st.text("ab", min_size=1, max_size=6))
-def test_what_the_model_wrote_is_found_as_in_a_plain_list(texts: list[str], wanted: str) -> None:
-    """Searching the chunks equals searching each text that is long enough to count."""
-    wrote = Written()
+@given(st.lists(st.text("ab\0\ud800\u00e9", min_size=1, max_size=9), max_size=30), st.text("ab\u00e9", min_size=5))
+def test_what_the_model_wrote_is_found_as_in_a_plain_list(texts: list[str], asked: str) -> None:
+    """With forty characters in memory, the rest in an index, the same texts are found as by a search of all."""
+    wrote, plain = Written(most_chars=40), list[str]()
     for text in texts:
         wrote.add(text)
-        assert wrote.holds(text) or len(text) < 5
-    assert wrote.holds(wanted) == any(wanted in text for text in texts if len(text) >= 5)
+        plain += [text] if len(text) >= NEED_CHARS_MIN_LEAF else []
+        assert wrote.chars <= 40 and wrote.holds(asked) is any(asked in each for each in plain)
+    assert all(map(wrote.holds, plain)) and (wrote.far > 0) is (sum(map(len, plain)) > 40)
 
 
 def test_names_of_standard_libraries_are_no_need() -> None:
@@ -272,7 +273,7 @@ def test_what_the_model_wrote_is_searched_text_by_text() -> None:
         assert wrote.holds(text) is (text != "tiny")
     assert wrote.holds("first text") and not wrote.holds("first textsecond") and not wrote.holds("text\0tiny")
     wrote.add("fourth text")
-    assert wrote.holds("fourth text") and wrote.holds("third text") and len(wrote.chunks) == 2
+    assert wrote.holds("fourth text") and wrote.holds("third text")
 
 
 def test_pages_leave_and_return_with_a_boundary() -> None:

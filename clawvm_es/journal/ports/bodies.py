@@ -35,5 +35,8 @@ class Vault(Protocol):
     def open_all(self, commitments: Collection[str]) -> Mapping[str, bytes]:
         """Return the bodies behind many commitments at once; those that were sealed or erased are left out."""
 
+    def held_bytes(self) -> int:
+        """Bytes of bodies that are in memory until an append names them."""
+
     def found(self, version: int) -> None:
         """Note that the stream was read up to `version`: bodies that other writers stored are known from there."""

@@ -42,13 +42,16 @@ class RankedTexts(Protocol):
 
 
 class Substrings(Protocol):
-    """Texts that are not kept, found by a part of them; for this process alone, and not in its memory.
+    """Texts found by a part of them; for this process alone, and not in its memory.
 
     LAW-SUBSTRING-1: every text that holds another is among those that may hold it.
     """
 
-    def put(self, number: int, text: str) -> None:
-        """Index the text of a number, which is given once."""
+    def put(self, number: int, text: str, keep: bool = False) -> None:
+        """Index the text of a number, which is given once; the text itself is only kept if told so."""
+
+    def text(self, number: int) -> str:
+        """The text of a number; empty where it was not kept."""
 
     def may_hold(self, text: str) -> list[int]:
         """The numbers of the texts that may hold `text`, of at least three characters, rising."""
