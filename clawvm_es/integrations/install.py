@@ -68,7 +68,7 @@ def install(name: str, journal: str) -> Done:
     """Copy the spool beside the journal and add its hooks to the harness's settings.
 
     Doing it again changes nothing. Raises `UnreadableInput` where the settings are no JSON, `JournalError` where the
-    journal cannot be written, and `OSError`; then the settings are as they were.
+    journal cannot be written, and `OSError`; then the settings are as they were, and no spool is left.
     """
     harness = harness_named(name)
     if "://" in journal or journal == "memory:":
@@ -79,18 +79,24 @@ def install(name: str, journal: str) -> Done:
     servers.check(harness)
     lines = [f"journal {os.path.realpath(journal)}"]
     Journal.open(journal, hide_secrets=True).close()
+    anew = _installed(folder, harness) is None
     _write_spool(folder, journal)
-    server = _server(harness, journal)
     command = settings.command_of(folder, harness.name)
     document_now = settings.with_ours(document, harness.events, command)
     if document_now == document:
         lines.append(f"{harness.title}: its hooks in {path} are as they should be")
-        return Done((*lines, server), _hint(harness))
+        return Done((*lines, _server(harness, journal)), _hint(harness))
     for other in {each for _, each, _ in settings.ours(document)} - {folder}:
         lines.append(f"the hooks of {other} were replaced")
     data = settings.written(before, document_now)
-    lines.extend(_write_settings(harness, folder, path, before, document, data, made))
-    return Done((*lines, server), _hint(harness))
+    try:
+        lines.extend(_write_settings(harness, folder, path, before, document, data, made))
+    except OSError:
+        if anew and not _let_go(folder, harness):
+            with suppress(OSError):  # events wait in it
+                folder.rmdir()
+        raise
+    return Done((*lines, _server(harness, journal)), _hint(harness))
 
 
 def _server(harness: Harness, journal: str) -> str:
@@ -151,16 +157,22 @@ def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
     if known is not None and known.made:
         with suppress(OSError):  # the harness has put something into it, or it is gone
             path.parent.rmdir()
-    for each in (_backup(folder, harness), _manifest(folder, harness)):
-        each.unlink(missing_ok=True)
-    others = [other.title for other in HARNESSES.values() if _manifest(folder, other).exists()]
+    others = _let_go(folder, harness)
     if others:
         if purge:
             raise UsageError(f"{', '.join(others)} still writes to this journal", hint="uninstall it there first")
         return Done((*lines, f"{', '.join(others)} goes on with {folder}"))
-    for file in (settings.SCRIPT, ENGINE, LOCK, SESSIONS, spool.ROOM):
-        (folder / file).unlink(missing_ok=True)
     return Done((*lines, *(_purge(folder) if purge else _left(folder))))
+
+
+def _let_go(folder: Path, harness: Harness) -> list[str]:
+    """Delete what an installation keeps beside the journal; returns the harnesses that still write to it."""
+    for each in (_backup(folder, harness), _manifest(folder, harness)):
+        each.unlink(missing_ok=True)
+    others = [other.title for other in HARNESSES.values() if _manifest(folder, other).exists()]
+    for file in () if others else (settings.SCRIPT, ENGINE, LOCK, SESSIONS, spool.ROOM):
+        (folder / file).unlink(missing_ok=True)
+    return others
 
 
 def _restore(harness: Harness, folder: Path, path: Path, before: bytes | None, document: dict[str, Any]) -> str:

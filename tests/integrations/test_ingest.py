@@ -240,6 +240,29 @@ def test_a_transcript_that_was_rewritten(live: Live) -> None:
     assert "rewritten" in (spool_of(live.journal) / PROBLEMS).read_text()
 
 
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "bytes": lambda path: path.write_bytes(bytes(range(256)) * 40),
+    "a link to itself": lambda path: path.symlink_to(path),
+}
+
+
+@pytest.mark.parametrize("how", sorted(UNREADABLE))
+def test_a_transcript_that_cannot_be_read(live: Live, how: str) -> None:
+    """The hook ends at once with an empty answer, and the reason is kept; once it can be read, it is taken."""
+    live.transcript.unlink(missing_ok=True)
+    UNREADABLE[how](live.transcript)
+    live.hook("SessionStart", source="startup")
+    assert answer(str(live.journal), str(live.hook("PreCompact"))) == ""
+    problems = spool_of(live.journal) / PROBLEMS
+    assert live.transcript.name in problems.read_text()
+    live.transcript.rmdir() if how == "a folder" else live.transcript.unlink()
+    begin(live)
+    take(live)
+    assert any(isinstance(data, e.ToolCalled) for data in inputs(live))
+
+
 def test_torn_and_foreign_files_of_the_spool(live: Live) -> None:
     """A file that a killed hook left is dropped when it is old, one of an unknown harness at once; others stay."""
     folder = spool_of(live.journal)

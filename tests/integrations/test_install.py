@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tomllib
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.integrations import json_text, settings
+from clawvm_es.integrations import install, json_text, settings
 from clawvm_es.integrations.harnesses import CLAUDE_CODE
 from clawvm_es.integrations.install import engine_command
 from tests.integrations.sessions import Live
@@ -126,6 +127,23 @@ def test_settings_that_are_a_link(home: Path, run_verb: Run) -> None:
     assert claude(home).is_symlink() and len(real.read_text()) > 100
     run_verb("uninstall", "claude-code")
     assert real.read_text() == "{}" and claude(home).is_symlink()
+
+
+def test_settings_that_cannot_be_written(home: Path, run_verb: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes no settings gets one line of refusal: no hook, no server and no spool is left."""
+    claude(home).write_text("{}")
+    whole = install.write_whole
+
+    def refused(path: Path, *rest: Any) -> int:
+        if path == claude(home):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return whole(path, *rest)
+
+    monkeypatch.setattr(install, "write_whole", refused)
+    said = run_verb("install", "claude-code", code=2).splitlines()
+    assert len(said) == 1 and "Read-only" in said[0]
+    assert sorted(path.name for path in home.glob(".c*")) == [".claude", ".codex"]
+    assert claude(home).read_text() == "{}" and not list(home.glob("*.spool"))
 
 
 def test_another_journal(home: Path, run_verb: Run) -> None:
