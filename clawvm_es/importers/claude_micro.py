@@ -91,7 +91,7 @@ class Results:
         return tuple(found)
 
     def _asked(self, model: str) -> int:
-        """What the last answer was asked with, where that can be compared."""
+        """The tokens of the prompt before the last answer, where the two can be compared."""
         return self.asked if model == self.model else 0
 
     def _oldest(self, calls: list[str]) -> list[str]:
