@@ -18,9 +18,11 @@ from clawvm_es import Journal
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ToldBy
 from clawvm_es.model.pages import PageType
+from clawvm_es.web.app import app
 from tests.integrations.fake_anthropic import ANTHROPIC, Block, calls, says, texts
 from tests.integrations.fake_api import FakeApi
 from tests.integrations.programs import ClaudeCode, claude_code, clawvm
+from tests.web.conftest import PORT, TOKEN, Client
 
 pytestmark = pytest.mark.sweep(of="claude-code", sample=1)
 
@@ -110,13 +112,16 @@ def test_five_compactions_in_a_row(claude: ClaudeCode) -> None:
     assert len({len(each) for each in given}) == 1 and all(given)
     directories = [said.partition("<clawvm pages=")[2].partition("</clawvm>")[0] for said in after]
     assert max(map(len, directories)) <= min(map(len, directories)) + 6  # the numbers of three more digits
-    (data,) = inputs(claude).values()
+    ((name, data),) = inputs(claude).items()
     reached = [each for each in data if isinstance(each, e.BoundaryReached) and each.boundary is Boundary.COMPACT]
     assert len(reached) == 5
     plan = next(each.page_id for each in data if isinstance(each, e.PageWritten) and each.page_type is PageType.PLAN)
     assert "PLAN-ONE find the bug" in clawvm("prompt", "--turn", "2", home=claude.home)
     assert plan in clawvm("why", plan, "--turn", "2", home=claude.home)
     assert "PLAN-ONE find the bug" in clawvm("show", plan, home=claude.home)
+    browser = Client(app(str(claude.journal), TOKEN, PORT))
+    assert browser.get(f"/api/s/{name}/map").status == 200
+    assert b"PLAN-ONE find the bug" in browser.get(f"/api/s/{name}/t/2").body
 
 
 def test_a_journal_that_takes_nothing(claude: ClaudeCode) -> None:
