@@ -177,12 +177,17 @@ def test_every_ink_reads_on_every_ground(scheme: Tab) -> None:
     assert {pair: ratio for pair, ratio in scheme.run(CONTRAST).items() if ratio < 4.5} == {}
 
 
+WIDE = """[...document.querySelectorAll('#list *, .lane *, #figures *')].filter((node) => node.offsetParent &&
+  node.getBoundingClientRect().right > innerWidth + 1).map((node) => node.textContent)"""
+
+
 def test_the_page_fits_a_telephone(browser: Any, base: str) -> None:
     """At 400 pixels nothing scrolls sideways, and the prompt is one of the tabs."""
     for tab in opened_tab(browser, base, viewport={"width": 400, "height": 860}):
         for address in ("/", "/s/demo/t/14/p/p5", "/s/recorded/t/25?pane=losses", "/s/demo/t/14?pane=prompt"):
             tab.go(address)
             assert tab.run("document.documentElement.scrollWidth") == 400, address
+            assert tab.run(WIDE) == [], address
         assert tab.page.is_visible("#prompt") and not tab.page.is_visible("#inspector")
 
 

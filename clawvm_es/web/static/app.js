@@ -15,7 +15,7 @@ import {NOWHERE, ROWS, address, parse} from './route.js';
 import {Sessions} from './sessions.js';
 import {Refused, asks} from './source.js';
 import {Strata} from './strata.js';
-import {onTheme, scheme} from './theme.js';
+import {forced, onTheme, scheme} from './theme.js';
 import {Timeline} from './timeline.js';
 import {pagesTwin, promptTwin, spoken} from './twin.js';
 import {LEVELS, counted, num, short, signed} from './words.js';
@@ -220,7 +220,7 @@ export class App {
     const [title, note] = chrome.caption(timeline), tallest = Math.max(timeline.tallest, this.comparison?.tallest ?? 0);
     $('strata-title').textContent = title;
     this.note('strata', `${note}, ${num(tallest)} tokens high`);
-    this.note('pages', place.rows === 'lanes' ? `each bar is one page from its first turn on; the ${scheme() === 'light' ? 'darker' : 'brighter'}, the more of its text` : `rows by ${{born: 'birth', path: 'source path', tokens: 'tokens', missed: 'most missed'}[place.rows]}`);
+    this.note('pages', place.rows === 'lanes' ? `each bar is one page from its first turn on; the ${forced.matches ? 'denser' : scheme() === 'light' ? 'darker' : 'brighter'}, the more of its text` : `rows by ${{born: 'birth', path: 'source path', tokens: 'tokens', missed: 'most missed'}[place.rows]}`);
     $('types').replaceChildren(...chrome.types(timeline));
     $('levels').replaceChildren(...chrome.levels(timeline));
     $('second').hidden = !this.comparison;

@@ -72,7 +72,7 @@ export function keyList() {
     actions.set(action, {keys: [...known.keys, NAMES[key] ?? key], says: known.says ?? says});
   }
   return [h('h2', {}, 'Keys'), h('div', {class: 'keys'}, [...actions.values()].map(({keys, says}) => h('p', {}, h('kbd', {}, keys.slice(0, 2).join(' ')), says)),
-    [['click', 'turn and page'], ['drag', 'scrub through the turns'], ['⇧ wheel', 'zoom'], ['⇧ drag', 'bisect between two turns']].map(([key, says]) => h('p', {}, h('kbd', {}, key), says)))];
+    [['click', 'turn and page'], ['drag', 'scrub through the turns'], ['⇧ wheel', 'zoom'], ['⇧ drag', 'bisect between two turns'], ['axis', 'drag: zoom to those turns']].map(([key, says]) => h('p', {}, h('kbd', {}, key), says)))];
 }
 
 /** What a picture of prompts is of; it never says more than is true. */
