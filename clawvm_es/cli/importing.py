@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from clawvm_es import views
-from clawvm_es.cli.money import by_our_counts, dollars, reported
+from clawvm_es.cli.money import by_our_counts, dollars, input_tokens, recorded_usage, reported
 from clawvm_es.cli.options import (
     counter_option,
     executor_option,
@@ -148,7 +148,7 @@ IMPORT_COLUMNS: Final = (
     Column("session", "session_id", 3),
     Column("title", "title", least=20),
     Column("turns", "turns"),
-    Column("input tokens", lambda row: row["usage"]["input_tokens"], 4),
+    Column("input tokens", input_tokens, 4),
     Column("cost", lambda row: dollars(row["cost"]["reported"]["usd"]), 6, True),
     Column("compactions", "compactions"),
     Column("lost", lambda row: row["lost"]["needed_again"]),
@@ -220,18 +220,18 @@ def _files(document: Mapping[str, Any]) -> Iterator[str]:
 def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
     """One session for people: what it was, what it used, what its harness lost, what clawvm would have lost."""
     from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width
-    from clawvm_es.cli.times import joined, length, shown_time
+    from clawvm_es.cli.times import joined, length, shown_time, told
 
     width = terminal_width()
     title = one["title"] or "(no prompt)"
     yield style(title if width is None else cut(title, width), bold=True)
     folder = f" in {one['folder']}" if one["folder"] else ""
-    when = f"{shown_time(one['started'])} UTC" if one["started"] else ""
-    yield f"  {joined(one['session_id'], when, length(one['started'], one['ended']))}{folder}"
-    usage, cuts = one["usage"], _cuts(one)
+    started, usage = told(one["started"]), one["usage"]
+    when = f"{shown_time(started)} UTC" if started else ""
+    yield f"  {joined(one['session_id'], when, length(started, one['ended']))}{folder}"
     tokens = f"{usage['input_tokens']:,} input tokens ({usage['cached_tokens']:,} cached)"
-    used = f"{counted(one['turns'], 'turn')}, {counted(one['tool_calls'], 'tool call')}, {tokens}, "
-    yield f"  {used}{usage['output_tokens']:,} output; {cuts}"
+    used = f"{tokens}, {usage['output_tokens']:,} output" if recorded_usage(one) else ""
+    yield f"  {joined(counted(one['turns'], 'turn'), counted(one['tool_calls'], 'tool call'), used)}; {_cuts(one)}"
     yield f"  cost: {reported(one['cost'])}; by our counts {by_our_counts(one['cost'])}"
     if one["default_budget"]["answers"]:
         yield f"  {_fitting(one['default_budget'])}"

@@ -27,6 +27,17 @@ def reported(cost: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, (known, unknown)))
 
 
+def recorded_usage(session: Mapping[str, Any]) -> bool:
+    """Tell whether the answers of a session say how many tokens they took; else its zeros are no figures."""
+    return bool(session["cost"]["reported"]["by_model"])
+
+
+def input_tokens(session: Mapping[str, Any]) -> int | None:
+    """Input tokens that the provider counted; None where nothing is recorded."""
+    tokens: int = session["usage"]["input_tokens"]
+    return tokens if recorded_usage(session) else None
+
+
 def by_our_counts(cost: Mapping[str, Any]) -> str:
     """The cost by our counts on one line."""
     told = cost["counted"]

@@ -103,7 +103,9 @@ def replay(
     tools = load_tools(tools_file) if tools_file is not None else ()
     form = named(renderer) if renderer is not None else None
     settings = ReplaySettings(_policy(policy, without), budget, counter, fixed, project, name, tools, renderer=form)
-    if not any(map(os.path.exists, files)):  # a wrong path makes no journal
+    if not any(os.path.exists(file) and not os.path.isdir(file) for file in files):  # a wrong path makes no journal
+        if os.path.isdir(files[0]):
+            raise UnreadableInput(f"{files[0]}: is a directory", hint="name the files in it")
         raise UnreadableInput(f"{files[0]}: no such file", hint="check the path")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
         replayed, errors, ours = _replay_all(target, journal, files, settings, format_)

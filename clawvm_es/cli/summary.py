@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from clawvm_es.cli.money import by_our_counts, dollars, reported
+from clawvm_es.cli.money import by_our_counts, dollars, input_tokens, recorded_usage, reported
 from clawvm_es.cli.output import counted, facts, style
 from clawvm_es.cli.runs import budget, budget_words
 from clawvm_es.cli.tables import Column
-from clawvm_es.cli.times import ago, joined, length, shown_time
+from clawvm_es.cli.times import ago, joined, length, shown_time, told
 
 BY_CONSTRUCTION: Final = ("clawvm", "clawvm_turn", "clawvm_paper", "clawvm_rank", "lru", "lru_turn")
 """Policies with all mechanisms: that they fault nowhere is a theorem, not a measurement."""
@@ -27,6 +27,8 @@ def faults_text(session: Mapping[str, Any]) -> str:
 
 
 def _started(time: str | None) -> str:
+    if time is None:
+        return "not known: no time was recorded"
     distance = ago(time)
     shown = f"{shown_time(time)} UTC"
     return f"{shown} ({distance})" if distance.endswith("ago") else shown
@@ -37,15 +39,25 @@ def _needs(session: Mapping[str, Any]) -> str:
     return f"{found} ({session['page_ins']} paged in, {session['unmet']} unmet)" if session["misses"] else found
 
 
+def _usage(session: Mapping[str, Any]) -> str:
+    if not recorded_usage(session):
+        return "not recorded"
+    return (
+        "{input_tokens:,} input tokens ({cached_tokens:,} cached, {written_tokens:,} written), "
+        "{output_tokens:,} output".format(**session["usage"])
+    )
+
+
 def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[str]:
     """All figures of one session, for people."""
-    pages, took = sum(session["pages"].values()), length(session["started"], session["ended"])
+    pages, started = sum(session["pages"].values()), told(session["started"])
+    took = length(started, session["ended"])
     faults = faults_text(session)
     return facts(
         {
             "session": session["session_id"],
             "title": session["title"],
-            "started": joined(_started(session["started"]), took and f"took {took}"),
+            "started": joined(_started(started), took and f"took {took}"),
             "format": session["format"],
             "folder": session["folder"] or "not known",
             "policy": f"{session['policy']}, {budget_words(session['budget'])}, counted by {session['counter']}",
@@ -59,8 +71,7 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
             "alerts": session["alerts"],
             "pressure": session["pressure"],
             "tokens": "{tokens:,}, of them uncached {uncached_tokens:,}".format(**session),
-            "usage": "{input_tokens:,} input tokens ({cached_tokens:,} cached, {written_tokens:,} written), "
-            "{output_tokens:,} output".format(**session["usage"]),
+            "usage": _usage(session),
             "cost": reported(session["cost"]),
             "cost by our counts": by_our_counts(session["cost"]),
             **({"epochs": session["epochs"]} if session["epochs"] else {}),
@@ -75,13 +86,13 @@ def session_lines(session: Mapping[str, Any], extra: Mapping[str, Any]) -> list[
 SESSION_COLUMNS: Final = (
     Column("session", "session_id"),
     Column("title", "title", least=20),
-    Column("started", lambda row: shown_time(row["started"]), 9, True),
-    Column("when", lambda row: ago(row["started"]), 1, True),
-    Column("length", lambda row: length(row["started"], row["ended"]), 4, True),
+    Column("started", lambda row: shown_time(told(row["started"])), 9, True),
+    Column("when", lambda row: ago(told(row["started"])), 1, True),
+    Column("length", lambda row: length(told(row["started"]), row["ended"]), 4, True),
     Column("folder", "folder", 16),
     Column("compactions", "compactions", 5),
     Column("lost", "misses"),
-    Column("input tokens", lambda row: row["usage"]["input_tokens"], 10),
+    Column("input tokens", input_tokens, 10),
     Column("cost", lambda row: dollars(row["cost"]["reported"]["usd"]), 9, True),
     Column("policy", "policy", 6, True),
     Column("budget", budget, 8),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+_COUNTED: Final = 1970
+"""Year of times that stand for an order."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -14,6 +16,12 @@ def parsed(time: str | None) -> datetime | None:
         return None if time is None else datetime.fromisoformat(time)
     except ValueError:
         return None
+
+
+def told(time: str | None) -> str | None:
+    """A time that a recording told; None for one of 1970, where steps of a recording without times are counted."""
+    found = parsed(time)
+    return None if found is not None and found.year <= _COUNTED else time
 
 
 def shown_time(time: str | None) -> str:

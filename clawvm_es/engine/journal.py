@@ -285,7 +285,8 @@ class Journal:
         that the session was opened with; None means unknown, and the journal's own setting applies.
         """
         if self.log.reproducible and self.seed is None:
-            raise UsageError("this journal is reproducible", hint="open it with the seed that it was made with")
+            hint = "open it with the seed that it was made with: --seed N, in Python seed=N; the demo's is 1"
+            raise UsageError("this journal is reproducible", hint=hint)
         if self.seed is not None and not self.log.reproducible:
             raise UsageError("this journal was not made with a seed", hint="open it without one, or make another")
         hides = self.hide_secrets if hides_secrets is None else hides_secrets

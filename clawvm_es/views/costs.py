@@ -36,17 +36,19 @@ def cost(log: EventLog, row: SessionRow, prices: str | None = None) -> dict[str,
 
 
 def summed(log: EventLog, rows: Iterable[SessionRow], prices: str | None = None) -> dict[str, Any]:
-    """The cost of several sessions together, by model, largest first."""
+    """The cost of several sessions together, by model, largest first; by our counts the sum of what each is told."""
     usages: dict[str | None, dict[str, int]] = {}
-    whole = Spent()
+    ours = counted(Spent(), prices)
     for row in rows:
         for name, used in _usages(log, row):
             so_far = usages.setdefault(name, dict.fromkeys(used, 0))
             usages[name] = {key: so_far[key] + tokens for key, tokens in used.items()}
-        _add(whole, spent(row))
+        one = counted(spent(row), prices)
+        costs = {name: tokens + one["input_tokens"][name] for name, tokens in ours["input_tokens"].items()}
+        ours |= {name: ours[name] + one[name] for name in ("cost", "turns", "timed")} | {"input_tokens": costs}
     ordered = sorted(usages.items(), key=lambda each: (-each[1]["input_tokens"], each[0] or ""))
     by_model = [_model(name, used, prices) for name, used in ordered]
-    return {"reported": _reported(by_model), "counted": counted(whole, prices)}
+    return {"reported": _reported(by_model), "counted": ours}
 
 
 def of_run(found: Figures, prices: str | None = None) -> dict[str, Any]:
@@ -90,15 +92,6 @@ def spent(row: SessionRow) -> Spent:
     """The tokens of a session's prompts, from its row of the read models."""
     held = {_FIVE_MINUTES_S: row.held_5m_tokens, _HOUR_S: row.held_1h_tokens - row.held_5m_tokens}
     return Spent(row.tokens, held, row.again_tokens, row.turns, row.timed_turns)
-
-
-def _add(whole: Spent, one: Spent) -> None:
-    whole.tokens += one.tokens
-    whole.again += one.again
-    whole.turns += one.turns
-    whole.timed += one.timed
-    for idle_s, tokens in one.held.items():
-        whole.held[idle_s] = whole.held.get(idle_s, 0) + tokens
 
 
 def _usages(log: EventLog, row: SessionRow) -> list[tuple[str | None, dict[str, int]]]:
