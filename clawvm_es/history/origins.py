@@ -13,7 +13,8 @@ from clawvm_es.errors import UsageError
 from clawvm_es.journal.lineage import Line, read_session
 from clawvm_es.journal.ports import EventLog, Recorded, Vault
 from clawvm_es.journal.snapshots import load
-from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, ToolCalled
+from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, PageWritten, ToolCalled
+from clawvm_es.model.facts import ToldBy
 from clawvm_es.model.pages import Author, Origin, OriginKind
 from clawvm_es.observe.edge import decode
 
@@ -50,7 +51,8 @@ class Provenance:
     """Origin of one content of a page.
 
     `written` is the event that wrote it; `first` and `last` are lines (records) of the recorded session, 0 where
-    there is none; `source` is the line that its frame states, a path or a tool and its arguments.
+    there is none; `source` is the line that its frame states, a path or a tool and its arguments. It is `inferred`
+    where no row of a transcript tells of it, only what the provider counted.
     """
 
     page_id: str
@@ -62,6 +64,7 @@ class Provenance:
     last: int
     call: MadeCall | None
     source: str | None
+    inferred: bool = False
 
 
 @attrs.define(slots=False)
@@ -105,8 +108,10 @@ class Origins:
 
     def page(self, page: Page) -> Provenance:
         """Return the origin of the content that a page has in a state."""
-        written = self.place(page.written_version)
-        return self.content(page.page_id, page.content_version, page.author, page.origin, page.source, written)
+        row = self._line.at(page.written_version)
+        written, data = Place.of(row), row.data
+        found = self.content(page.page_id, page.content_version, page.author, page.origin, page.source, written)
+        return attrs.evolve(found, inferred=isinstance(data, PageWritten) and data.told_by is ToldBy.COUNTS)
 
     def content(
         self, page_id: str, content_version: int, author: Author, origin: Origin, source: str | None, written: Place

@@ -17,6 +17,7 @@ from clawvm_es.importers import claude_blocks as blocks
 from clawvm_es.importers import images
 from clawvm_es.importers.claude_micro import IMAGE_TOKENS, Results, rough
 from clawvm_es.importers.claude_queue import Queue
+from clawvm_es.importers.claude_restored import Files
 from clawvm_es.importers.claude_text import CLEAR, Part, Said, part_of
 from clawvm_es.importers.claude_tree import LAST, Tree
 from clawvm_es.importers.merging import Use
@@ -24,7 +25,17 @@ from clawvm_es.importers.recording import Skip
 from clawvm_es.importers.transcript import Transcript
 from clawvm_es.model.facts import Boundary, Cut, ReturnStatus, ToldBy
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import ContextDropped, Image, Lines, SkillLoaded, Step, Summary, Usage, UserMessage
+from clawvm_es.observe.steps import (
+    ContextDropped,
+    FileShown,
+    Image,
+    Lines,
+    SkillLoaded,
+    Step,
+    Summary,
+    Usage,
+    UserMessage,
+)
 
 NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     {
@@ -79,6 +90,7 @@ class Run:
     tree: Tree = attrs.field(factory=Tree)
     queue: Queue = attrs.field(factory=Queue)
     results: Results = attrs.field(factory=Results)
+    files: Files = attrs.field(factory=Files)
     told: int = 0  # rows that were its own, and not shown by progress of another
     cwd: str = ""
     compacted: bool = False  # a boundary came, and its summary has not
@@ -148,7 +160,7 @@ class Run:
             self._compare(row, usage, model)
         for use in said.uses:
             self.results.called(use.call_id, use.name)
-        self.results.came(rough("".join((*said.texts, *(str(use.arguments) for use in said.uses)))))
+        self._came(rough("".join((*said.texts, *(str(use.arguments) for use in said.uses)))))
         self.compacted = False
         self.into.answer(
             key,
@@ -179,8 +191,16 @@ class Run:
         if stands is not None:
             self._drop(row, Boundary.PRUNE, Cut.REWIND, stands)
 
+    def _came(self, tokens: int, call_id: str = "") -> None:
+        """Text came into the context, by the harness's count; a result where `call_id` names its call."""
+        self.results.came(tokens, call_id)
+        self.files.grown += tokens
+
     def _compare(self, row: Row, usage: Usage, model: str) -> None:
-        """Compare what two answers were asked with: results left, or returned, of which no row tells."""
+        """Compare what answers were asked with: results left, or returned, or files came, of which no row tells."""
+        lines = Lines(self.files.line, self.files.line)
+        for path, text in self.files.asked(usage.input_tokens, model).items():
+            self.into.say(FileShown(text, path, lines, row.at_us, told_by=ToldBy.COUNTS))
         left = self.results.left(usage.input_tokens, model, self.tree.standing)
         returned = () if left else self.results.returned(usage.input_tokens, model)
         self.results.answered(usage.input_tokens, model)
@@ -216,7 +236,8 @@ class Run:
                 self.into.skip(Skip.UNKNOWN_BLOCK)
         if results:
             self._results(row, results)
-        self.results.came(rough("".join(texts)) + IMAGE_TOKENS * len(shown))
+            self.files.touched(row.data.fields("toolUseResult"))
+        self._came(rough("".join(texts)) + IMAGE_TOKENS * len(shown))
         if texts or shown:
             self._said(row, texts, tuple(shown), placed=bool(results))
 
@@ -229,7 +250,7 @@ class Run:
             for reason, times in result.skipped.items():
                 self.into.skip(reason, times)
             call_id = block.ident("tool_use_id")
-            self.results.came(rough(result.text) + IMAGE_TOKENS * len(result.images), call_id)
+            self._came(rough(result.text) + IMAGE_TOKENS * len(result.images), call_id)
             self.into.result(call_id, result.text, result.status, row.line, row.at_us, result.images)
         if not stands:
             self.into.flush()
@@ -283,7 +304,8 @@ class Run:
             self.tree.join(row.uuid, row.line)
         else:
             self._drop(row, Boundary.COMPACT, Cut.COMPACT, self.tree.cut(row.uuid, row.line))
-        self.compacted = False
+            self._came(rough(text))
+        self.compacted, self.files.line = False, row.line
         self.into.say(Summary(text, row.lines, row.at_us))
 
     def _cleared(self, row: Row) -> None:
@@ -293,6 +315,10 @@ class Run:
     def _drop(self, row: Row, boundary: Boundary, cut: Cut, kept: frozenset[int] = frozenset()) -> None:
         """The context becomes what was kept; the provider's counts before it and after are not compared."""
         self.results.changed(() if cut is Cut.REWIND else tuple(self.results.out))
+        if cut is Cut.COMPACT:
+            self.files.compacted(row.line, keeps=bool(kept))
+        elif cut is Cut.CLEAR:
+            self.files = Files()
         self.into.say(ContextDropped(boundary, row.lines, row.at_us, kept, cut=cut))
 
     def _system(self, row: Row) -> None:
@@ -354,7 +380,10 @@ class Run:
         if attachment.text("type") == attachments.QUEUED and (text := attachments.queued(attachment)):
             self._mid_turn(row, self.queue.show(text))
             return
+        self._came(rough("".join(attachments.said(attachment.raw))))
         steps = attachments.steps(row.data, row.lines, row.at_us)
+        if any(isinstance(step, FileShown) for step in steps):
+            self.files.waiting = {}  # a version whose rows tell what a compaction shows again
         self.into.skip(Skip.EMPTY_MESSAGE, not steps)
         for step in steps:
             self.into.aside(step)

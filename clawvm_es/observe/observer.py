@@ -217,7 +217,8 @@ class Observer:
     ) -> PageWritten:
         origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last)
         page = self._page(page_type, text, author, origin, step.path, page_id=page_id)
-        return page if step.lines.first else replace(page, told_by=ToldBy.FILE)
+        told_by = step.told_by if isinstance(step, FileShown) else None
+        return replace(page, told_by=told_by if step.lines.first else ToldBy.FILE)
 
     def _summary(self, step: Summary) -> Iterator[Input]:
         """A summary names the pages that it was written for; it stands in no prompt that we select."""

@@ -112,13 +112,17 @@ class RulesLoaded:
 
 @attrs.frozen
 class FileShown:
-    """A file, or a part of it, that the harness put into the context on its own; `path` is its absolute path."""
+    """A file, or a part of it, that the harness put into the context on its own; `path` is its absolute path.
+
+    `told_by` says who told it, where that was no row of the transcript.
+    """
 
     text: str
     path: str
     lines: Lines = NOWHERE
     at_us: int = 0
     images: tuple[Image, ...] = ()
+    told_by: ToldBy | None = None
 
 
 @attrs.frozen

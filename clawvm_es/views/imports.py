@@ -30,7 +30,7 @@ DEAREST: Final = 5
 """Losses that are told of one session."""
 NOT_RECORDED: Final = (
     "system prompt and tool schemas are not recorded and in no count, nor are files that older harnesses show again"
-    " after a compaction"
+    " after a compaction and that no call saw whole"
 )
 """Part of every harness's prompts that no transcript holds."""
 

@@ -130,6 +130,8 @@ def origin(provenance: Mapping[str, Any], short: bool = False) -> str:
         words.append(
             {OriginKind.RECORD: "an external record", OriginKind.FILE: "a file"}.get(provenance["kind"], "live")
         )
+    if provenance.get("inferred"):
+        words.append("inferred from the provider's counts")
     return ", ".join(words)
 
 
