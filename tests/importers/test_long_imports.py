@@ -97,6 +97,7 @@ def test_a_full_disk_for_searched_texts_is_told_with_its_folder(
 
     def short() -> Series:
         found = Series()
+        found._db.execute("INSERT INTO texts (texts, rank) VALUES ('hashsize', 4096)")  # what waits in memory
         found._db.execute("PRAGMA max_page_count = 80")
         return found
 

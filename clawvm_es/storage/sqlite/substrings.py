@@ -31,6 +31,7 @@ class Series:
         options = "content='', detail=none, tokenize='trigram case_sensitive 1'"
         self._db.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, {options})")
         self._db.execute("CREATE TABLE kept (number INTEGER PRIMARY KEY, text BLOB NOT NULL)")
+        self._db.execute("BEGIN")  # never ended: each commit would write and merge a segment of its own
 
     def put(self, number: int, text: str, keep: bool = False) -> None:
         """Index the text of a number, which is given once; the text itself is only kept if told so."""
