@@ -37,6 +37,7 @@ from clawvm_es.representations.visible import visible
 
 PREVIEW_CHARS: Final = 120
 """Characters of a call's arguments that an error shows."""
+_in_order: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 ALLOW: Final = "fork with allow_new_calls=True to let it run"
 
 
@@ -334,8 +335,7 @@ def same_arguments(one: str, other: str | None) -> bool:
 
 def as_json(arguments: Mapping[str, Any]) -> str:
     """Arguments as text, keys sorted; what JSON cannot say is said by `str`."""
-    text: str = json.dumps(arguments, sort_keys=True, ensure_ascii=False, default=str)
-    return text
+    return _in_order(arguments)
 
 
 def source_of(name: str, arguments: Mapping[str, Any], status: ReturnStatus = ReturnStatus.OK) -> str:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-import attrs
+import msgspec
 from msgspec.structs import replace
 
 from clawvm_es import limits
@@ -55,8 +55,7 @@ Build = Callable[[State], Sequence[Command]]
 """Makes the commands of a hook; called again, on the newer state, when another writer was faster."""
 
 
-@attrs.frozen
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """Outcome of commands: their inputs and decisions, and all events that were recorded now.
 
     `due` are those of boundaries that the policy's own thresholds brought about beside the commands.
@@ -112,10 +111,14 @@ class Shell:
         Much of a session that was there before is read from the log when it is looked at.
         """
         with self.lock:
-            if self._state is None:
-                self._load()
-            assert self._state is not None
-            return self._state
+            return self._folded_state()
+
+    def _folded_state(self) -> State:
+        """The state, for who holds the lock."""
+        if self._state is None:
+            self._load()
+        assert self._state is not None
+        return self._state
 
     @property
     def head(self) -> Head | None:
@@ -228,14 +231,17 @@ class Shell:
 
         What is refused on a state that others have left behind is a conflict: it may well be right by now.
         """
-        before, mark = self.state.version, self.edge.mark()
-        self.edge.full_only = _keeps_full_only(self.state)
+        state = self._folded_state()
+        before, mark = state.version, self.edge.mark()
+        self.edge.full_only = _keeps_full_only(state)
         try:
-            commands = build(self.state)
-            if any(isinstance(command.data, _DURABLE) for command in commands):
+            commands = build(state)
+            kinds = {type(command.data) for command in commands}
+            if not kinds.isdisjoint(_DURABLE):
                 durability = Durability.FULL
-            scope = self.state.opened.project if self.state.opened else None
-            if scope is not None and any(isinstance(command.data, e.BoundaryReached) for command in commands):
+            opened = self._folded_state().opened
+            scope = opened.project if opened else None
+            if scope is not None and e.BoundaryReached in kinds:
                 self.edge.rewind(mark)
                 return self._append_in_scope(scope, build)
             events, fresh, due = self._decide_all(commands)
@@ -244,7 +250,7 @@ class Shell:
             if fresh:
                 self._append(fresh, before, durability)
             self._folded.clear()
-            return Outcome(events, tuple(new.data for new in fresh), due)
+            return Outcome(events, tuple([new.data for new in fresh]), due)
         except BaseException as error:
             if self._state is not None and self._state.version == before:
                 self.edge.rewind(mark)  # nothing was folded
@@ -293,28 +299,28 @@ class Shell:
         fresh: list[NewEvent] = []
         beside: list[e.Event] = []
         for command in commands:
-            known = self._delivered.result(command, fresh)
+            known = None if command.idempotency_key is None else self._delivered.result(command, fresh)
             if known is None:
-                fresh.extend(self._reopening(command))
-                due = self._due(command)
-                fresh.extend(due)
-                beside.extend(new.data for new in due)
+                if self._reopens:
+                    fresh.extend(self._reopening(command))
+                if isinstance(command.data, e.TurnBegan) and (due := self._due(command, command.data)):
+                    fresh.extend(due)
+                    beside.extend(new.data for new in due)
                 decided = self.decide(self._fitted(command))
                 fresh.extend(decided)
-                known = tuple(new.data for new in decided)
+                known = tuple([new.data for new in decided])
             results.extend(known)
         return tuple(results), fresh, tuple(beside)
 
     def _reopening(self, command: Command) -> list[NewEvent]:
         """Return the command that reopens the session, where it was closed when this handle was opened."""
-        if not (self._reopens and self.state.closed) or isinstance(command.data, e.ContentRedacted):
+        if not (self._reopens and self._folded_state().closed) or isinstance(command.data, e.ContentRedacted):
             return []
         return self.decide(Command(e.SessionReopened(), command.at_us, command.principal))
 
-    def _due(self, command: Command) -> list[NewEvent]:
+    def _due(self, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
         """The boundary that the policy's own thresholds bring about before a turn."""
-        data = command.data
-        boundary = lifecycle.due(self.state, data.fixed_tokens) if isinstance(data, e.TurnBegan) else None
+        boundary = lifecycle.due(self._folded_state(), turn.fixed_tokens)
         if boundary is None:
             return []
         reached = e.BoundaryReached(boundary, Trigger.THRESHOLD)
@@ -322,24 +328,24 @@ class Shell:
 
     def _fitted(self, command: Command) -> Command:
         """A recorded input under this run's own numbers and base versions, which its thresholds may have changed."""
-        data = command.data
-        if not self.state.profile.compact_permille:
+        data, state = command.data, self._folded_state()
+        if not state.profile.compact_permille:
             return command
         if isinstance(data, e.UpdateStaged):
-            return attrs.evolve(command, data=replace(data, update=len(self.state.updates) + 1))
+            return replace(command, data=replace(data, update=len(state.updates) + 1))
         if isinstance(data, e.BoundaryReached):
-            return attrs.evolve(command, data=replace(data, staged=rebased(self.state, data.staged)))
+            return replace(command, data=replace(data, staged=rebased(state, data.staged)))
         return command
 
     def decide(self, command: Command) -> list[NewEvent]:
         """Decide one command on the folded state and fold what follows; nothing is appended yet."""
-        state = self.state
+        state = self._folded_state()
         data = command.data
         if isinstance(data, e.TurnBegan):
             return self._turn(state, command, data)
         if isinstance(data, e.BoundaryReached) and not data.staged and state.dirty and self.judge is not None:
             staged = tuple(StagedPage(page_id, self.judge.page(state, page_id)) for page_id in state.dirty)
-            command = attrs.evolve(command, data=replace(data, staged=staged))
+            command = replace(command, data=replace(data, staged=staged))
         decided = self._fold(state, command)
         if isinstance(data, e.PageWritten):
             self._index.wrote(state, data)
@@ -378,7 +384,7 @@ class Shell:
             turn = self._idle.timed(turn)
         if state.profile.retrieves and not turn.retrieved:
             turn = replace(turn, retrieved=self._index.best(state))
-        command = attrs.evolve(command, data=turn)
+        command = replace(command, data=turn)
         stamped = self._fold(state, command)
         if state.as_recorded:  # the harness sent a prompt of its own, whose bytes nobody kept
             self.rendered = Rendered("", b"")
@@ -435,7 +441,7 @@ class Shell:
         if not isinstance(command.data, e.BoundaryReached) or self.judge is None:
             return command
         again = scopes.renewed(state, scope, self.judge.renewed)
-        return attrs.evolve(command, data=replace(command.data, restaged=again)) if again else command
+        return replace(command, data=replace(command.data, restaged=again)) if again else command
 
     def sync(self, scope: str, at_us: int) -> None:
         """Learn of what others committed to `scope`, in a transaction of its own."""
@@ -463,7 +469,7 @@ def _keeps_full_only(state: State) -> bool:
     return state.as_recorded and state.opened is not None and not state.opened.levels
 
 
-_DURABLE = (e.BoundaryReached, e.SessionClosed)
+_DURABLE = frozenset((e.BoundaryReached, e.SessionClosed))
 """Inputs after which a commit must survive a power cut."""
 
 

@@ -285,7 +285,7 @@ def with_fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[
     """The commands, with each turn charged for a fixed region that the recording does not hold."""
     for command in stream:
         if fixed_tokens is not None and isinstance(command.data, TurnBegan):
-            yield attrs.evolve(command, data=replace(command.data, fixed_tokens=fixed_tokens))
+            yield replace(command, data=replace(command.data, fixed_tokens=fixed_tokens))
         else:
             yield command
 

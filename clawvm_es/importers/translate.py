@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-import attrs
+from msgspec.structs import replace
 
 from clawvm_es.importers import trace
 from clawvm_es.importers.formats import TABLE
@@ -54,7 +54,7 @@ def numbered(steps: Iterable[RecordedStep], observer: Observer, number: int) -> 
     for step in steps:
         for command in _commands(step, observer):
             number += 1
-            yield attrs.evolve(command, idempotency_key=f"i:{number}")
+            yield replace(command, idempotency_key=f"i:{number}")
 
 
 def tools_of(format_: str, others: Iterable[Tool] = ()) -> Mapping[str, Tool]:

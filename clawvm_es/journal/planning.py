@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
-import attrs
+import msgspec
 
 from clawvm_es.errors import IdempotencyConflict, JournalDamaged, UsageError, VersionConflict
 from clawvm_es.journal.admission import admit, check_text, odd_time
@@ -35,16 +35,14 @@ _META: Final = {
 }
 
 
-@attrs.frozen
-class Tip:
+class Tip(msgspec.Struct, frozen=True):
     """Place of a stream's next event: after this version and hash."""
 
     version: int
     hash: bytes
 
 
-@attrs.frozen
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """An append that may be made: the events at the indexes `kept` are new, and the first of them goes to `tip`."""
 
     session_id: str
@@ -194,8 +192,9 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
     moved = None if len(kept) == len(events) else {base + 1 + i: base + 1 + n for n, i in enumerate(kept)}
     input_version: int | None = None
     principal, principal_bytes = "", b""
+    checked_at: object = None
     for event in events if moved is None else [events[index] for index in kept]:
-        data, key, cause = event.data, event.idempotency_key, event.cause
+        data, at_us, key, cause = event.data, event.at_us, event.idempotency_key, event.cause
         kind, type_, schema_version, kind_bytes, type_bytes = _META[data.__class__]
         seq += 1
         version += 1
@@ -209,7 +208,9 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
         elif cause is None:
             cause = input_version
         raw = event.raw or (admit(data) if kind == "input" else encode(data))
-        _check_envelope(type_, event, principal)
+        if at_us is not checked_at or event.principal != principal or key is not None:
+            _check_envelope(type_, event, principal)
+            checked_at = at_us
         try:
             if event.principal != principal:
                 principal, principal_bytes = event.principal, event.principal.encode()
@@ -220,7 +221,7 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
                 kind_bytes,
                 type_bytes,
                 schema_version,
-                event.at_us,
+                at_us,
                 principal_bytes,
                 cause,
                 None if key is None else key.encode(),
@@ -230,7 +231,7 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
         except (struct.error, UnicodeEncodeError) as error:
             raise UsageError(f"session {session_id}: {type_} has a column that cannot be stored: {error}") from error
         rows.append(
-            (seq, session_id, version, event.turn, kind, type_, schema_version, event.at_us, principal, cause,
+            (seq, session_id, version, event.turn, kind, type_, schema_version, at_us, principal, cause,
              key, raw.decode(), prev_hash, hash_)
         )  # fmt: skip
         prev_hash = hash_

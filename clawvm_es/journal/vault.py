@@ -18,6 +18,8 @@ from hashlib import sha256
 from typing import Any, Final, Protocol
 
 import attrs
+import msgspec
+from msgspec.structs import replace
 
 from clawvm_es.journal.codec import named_commitments
 
@@ -32,8 +34,7 @@ _INNER_REST, _OUTER_REST = (bytes((pad,)) * (_BLOCK_BYTES - SALT_BYTES) for pad 
 _BINDING_TAG: Final = b"clawvm-es commitment 1"
 
 
-@attrs.frozen
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """One commitment with what stands behind it; `sealed` ones keep their salt, but their body is not stored."""
 
     session_id: str
@@ -197,7 +198,7 @@ class Bodies:
 
     def share(self) -> None:
         """Note that what is pending may be stored already: by the other process of a fork, by an unknown commit."""
-        self._pending = {name: attrs.evolve(body, fresh=False) for name, body in self._pending.items()}
+        self._pending = {name: replace(body, fresh=False) for name, body in self._pending.items()}
 
     def same(self, first: bytes, again: bytes) -> bool:
         """Tell whether two inputs' canonical data are equal when each commitment stands for its body."""

@@ -5,13 +5,12 @@ So a command can be read back out of the log, and re-decide needs nothing that i
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from clawvm_es.model.events import Input
 
 
-@attrs.frozen
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """One input to record, on whose behalf, when (UTC microseconds), and under which idempotency key.
 
     With `as_told` it is an input of a recorded session of ours: the shell adds nothing to it that it does not say.

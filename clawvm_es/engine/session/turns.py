@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
+from msgspec.structs import replace
 
 from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.state import State
@@ -108,7 +109,7 @@ class Turns(Handle):
             observer = self._observed.at(state) if first is None else self._observed.before(first.version)
             commands = observer.look(self._stamped(step))
             keys = (key and (f"{key}:{place}" if place else key) for place in range(len(commands)))
-            return [attrs.evolve(each, idempotency_key=own) for each, own in zip(commands, keys, strict=True)]
+            return [replace(each, idempotency_key=own) for each, own in zip(commands, keys, strict=True)]
 
         with self._shell.lock:
             return self._run(build)

@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
-import attrs
+import msgspec
 
 from clawvm_es.journal.ports.bodies import Erased, Vault
 from clawvm_es.journal.ports.capabilities import Capability
@@ -33,8 +33,7 @@ class Expected(Enum):
 ExpectedVersion: TypeAlias = int | Expected
 
 
-@attrs.frozen
-class NewEvent:
+class NewEvent(msgspec.Struct, frozen=True):
     """An event about to be appended; session, version, seq and hashes are the log's to give.
 
     `cause` is the version of an earlier event of the stream; a decision without one is caused by the last input
@@ -48,7 +47,7 @@ class NewEvent:
     principal: str
     cause: int | None = None
     idempotency_key: str | None = None
-    raw: bytes | None = attrs.field(default=None, eq=False, repr=False)
+    raw: bytes | None = None
 
 
 class Recorded(NamedTuple):
@@ -74,8 +73,7 @@ class Recorded(NamedTuple):
     data: Event
 
 
-@attrs.frozen
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Head of a stream: its last version, that event's seq and hash; provisional after a `normal` commit."""
 
     session_id: str

@@ -23,6 +23,7 @@ try:
     import fcntl
 except ImportError:  # Windows: journals can be read there
     fcntl = None  # type: ignore[assignment]
+_NOW: Final = 0 if fcntl is None else fcntl.LOCK_EX | fcntl.LOCK_NB
 
 _TAG_BYTES: Final = 16
 _UNSYNCED: Final = bytes(_TAG_BYTES)
@@ -59,7 +60,9 @@ class WriterLock:
         """
         if self._pid != os.getpid():
             self._open()
-        if not self._try():
+        try:
+            fcntl.flock(self._fd, _NOW)
+        except BlockingIOError:
             self._wait(self.wait_s if wait_s is None else wait_s)
         found = os.pread(self._fd, _TAG_BYTES, 0)
         if found == self._tag:
@@ -118,7 +121,7 @@ class WriterLock:
 
     def _try(self) -> bool:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._fd, _NOW)
         except BlockingIOError:
             return False
         return True

@@ -342,7 +342,8 @@ class SQLiteLog:
             self._spots.update(transaction.spots)
             for session_id, place in transaction.spots.items():
                 self._bodies.wrote(session_id, place[0], session_id in transaction.began)
-            self._bodies.forget(transaction.stored.values())
+            if transaction.stored:
+                self._bodies.forget(transaction.stored.values())
         if transaction.durability is Durability.FULL and self._tail is not None:
             self._durable_seq = self._tail[0]
 

@@ -29,9 +29,14 @@ _LENGTH: Final = struct.Struct(">I")
 _TRAILER_BYTES: Final = 2 * _LENGTH.size
 
 
+def can_be_packed(body: bytes) -> bool:
+    """Tell whether a body is of a length that is tried."""
+    return PACKED_BODY_BYTES_MIN <= len(body) <= PACKED_BODY_BYTES
+
+
 def pack(body: bytes) -> bytes:
     """Return the stored form of a body: packed where that saves an eighth, else the body itself."""
-    if not PACKED_BODY_BYTES_MIN <= len(body) <= PACKED_BODY_BYTES:
+    if not can_be_packed(body):
         return body
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
     packed = packer.compress(body) + packer.flush() + _LENGTH.pack(len(body))

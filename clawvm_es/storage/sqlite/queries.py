@@ -15,7 +15,7 @@ from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
 from clawvm_es.model.events import Event
-from clawvm_es.storage.sqlite.packing import body_bytes, pack, readable, unpack
+from clawvm_es.storage.sqlite.packing import body_bytes, can_be_packed, pack, readable, unpack
 from clawvm_es.storage.sqlite.schema import digest_is, name_is, stored_binding
 
 CHUNK: Final = 512
@@ -52,10 +52,13 @@ _SESSIONS = """WITH RECURSIVE ids (id) AS (
     SELECT min(session_id) FROM events
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
 ) SELECT id FROM ids WHERE id IS NOT NULL"""
-_INSERT_BLOB = "INSERT INTO blobs (digest, body) VALUES (?, ?)"
 _BLOB = f"SELECT blob_id FROM blobs WHERE {digest_is('?1')}"
-_INSERT_COMMITMENT = "INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?, ?, ?, ?, ?)"
-_UNSEAL = f"UPDATE commitments SET blob_id = ?1, binding = ?3 WHERE {name_is('?2')}"
+_INSERT_BLOB = f"INSERT INTO blobs (digest, body) SELECT ?1, ?2 WHERE NOT EXISTS ({_BLOB})"
+_INSERT_COMMITMENT = (
+    f"INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?2, ?3, ?4, ({_BLOB}), ?5)"
+)
+"""Parameter 1 is the digest of the body; NULL for a sealed one, which has no row."""
+_UNSEAL = f"UPDATE commitments SET blob_id = ({_BLOB}), binding = ?3 WHERE {name_is('?2')}"
 _GROUP: Final = 500
 _COMMITMENT_OF = f"""SELECT commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
     WHERE {digest_is("?1")} AND session_id = ?2 ORDER BY commitment_id LIMIT 1"""
@@ -126,7 +129,10 @@ def append(db: sqlite3.Connection, rows: Sequence[planning.Row], begins: bool) -
     if begins:
         db.execute(INSERT, rows[0])
         rows = rows[1:]
-    db.executemany(INSERT_NEXT, rows)
+    if len(rows) == 1:
+        db.execute(INSERT_NEXT, rows[0])
+    else:
+        db.executemany(INSERT_NEXT, rows)
 
 
 def _chained(db: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -216,21 +222,24 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     """Write commitments and, unless sealed or already there, their bodies; a sealed one may get its body later."""
     names = [body.commitment for body in bodies if not body.fresh]
     known = dict(_named(db, _BLOBS_OF, names))
-    fresh: list[tuple[str, str, bytes, int | None, bytes]] = []
+    blobs: list[tuple[bytes, bytes]] = []
+    fresh: list[tuple[bytes | None, str, str, bytes, bytes]] = []
+    unsealed: list[tuple[bytes, str, bytes]] = []
     for body in bodies:
-        name, session_id, salt, digest = body.commitment, body.session_id, body.salt, body.digest
+        name, digest, text = body.commitment, body.digest, body.body
         if name not in known:
-            blob_id = None if body.sealed else _blob_id(db, digest, body.body)
-            fresh.append((name, session_id, salt, blob_id, stored_binding(body.binding)))
+            named = None if body.sealed else digest
+            fresh.append((named, name, body.session_id, body.salt, stored_binding(body.binding)))
         elif not body.sealed and known[name] is None:
-            db.execute(_UNSEAL, (_blob_id(db, digest, body.body), name, stored_binding(body.binding)))
+            unsealed.append((digest, name, stored_binding(body.binding)))
+        else:
+            continue
+        if not body.sealed and not (can_be_packed(text) and db.execute(_BLOB, (digest,)).fetchone()):
+            blobs.append((digest, pack(text)))
+    db.executemany(_INSERT_BLOB, blobs)
     db.executemany(_INSERT_COMMITMENT, fresh)
-
-
-def _blob_id(db: sqlite3.Connection, digest: bytes, body: bytes) -> int | None:
-    """The id of a body's row; a body that has none is written first."""
-    found = db.execute(_BLOB, (digest,)).fetchone()
-    return found[0] if found is not None else db.execute(_INSERT_BLOB, (digest, pack(body))).lastrowid
+    if unsealed:
+        db.executemany(_UNSEAL, unsealed)
 
 
 def bodies_kept(db: sqlite3.Connection, session_id: str | None = None) -> tuple[int, int]:

@@ -43,7 +43,8 @@ class SQLiteTransaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db = None
-        self._log._note_failed_sync(error)
+        if error is not None:
+            self._log._note_failed_sync(error)
         self._log._end(self, commit=kind is None)
         if isinstance(error, sqlite3.Error):  # of what its block wrote through `connection`
             raise opening.translate(error, self._log.path) from error
@@ -80,7 +81,6 @@ class SQLiteTransaction:
         `prev_hash`, where given, must be what the first event will chain to, else `VersionConflict`. A stream
         that begins with `session_forked` takes its version and chain from the parent that it names.
         """
-        planning.id_bytes(session_id)
         head = self._spot(session_id)
         plan = planning.plan(
             session_id,
@@ -122,18 +122,19 @@ class SQLiteTransaction:
         db = self._connection()
         try:
             queries.append(db, rows, begins)
-            new = [body for body in bodies if self.stored.get(body.commitment) is not body]
-            if new:
+            if bodies and (new := [body for body in bodies if self.stored.get(body.commitment) is not body]):
                 queries.store(db, new)
-                self.stored.update((body.commitment, body) for body in new)
+                self.stored.update([(body.commitment, body) for body in new])
         except sqlite3.Error as error:
             self.failed = True
             raise opening.translate(error, self._log.path) from error
 
     def _spot(self, session_id: str) -> Spot | None:
-        self._connection()
+        if self._db is None:
+            self._connection()
         place = self.spots.get(session_id) or self._log._spots.get(session_id)
         if place is None:
+            planning.id_bytes(session_id)
             place = self._query(queries.spot, session_id)
             self._log._bodies.found(session_id, 0 if place is None else place[0])
             if place is not None:

@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable
 from contextlib import suppress
 
-import attrs
+from msgspec.structs import replace
 
 from clawvm_es import storage
 from clawvm_es.errors import (
@@ -109,7 +109,7 @@ class RefusalLaws:
             wrong = [
                 (odd, budget(1)),
                 ("s", budget(1, odd)),
-                ("s", attrs.evolve(budget(1), principal=odd)),
+                ("s", replace(budget(1), principal=odd)),
                 ("s", new(ToolCalled(1, odd, "0" * 64))),
             ]
             for session_id, event in wrong:

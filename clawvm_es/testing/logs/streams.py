@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 from msgspec.structs import replace
 
 from clawvm_es.errors import UsageError, VersionConflict
@@ -42,7 +41,7 @@ class StreamLaws:
 
     def test_what_is_read_is_what_was_appended(self, log: EventLog) -> None:
         """Every column of the envelope comes back, and the data as an equal event."""
-        event = attrs.evolve(budget(7, "key"), turn=3, at_us=AT_US + 5, principal="someone")
+        event = replace(budget(7, "key"), turn=3, at_us=AT_US + 5, principal="someone")
         head = log.append("s", [event])
         (stored,) = log.read("s")
         assert (stored.seq, stored.session_id, stored.version, stored.turn) == (1, "s", 1, 3)
@@ -153,7 +152,7 @@ class StreamLaws:
             ("s", []),
             ("", [budget(1)]),
             ("\ud800", [budget(1)]),
-            ("s", [attrs.evolve(budget(1), at_us=2**63)]),
+            ("s", [replace(budget(1), at_us=2**63)]),
         ]
         for session_id, events in wrong:
             with pytest.raises(UsageError):
