@@ -24,6 +24,7 @@ class Delivered:
         self._loaded = loaded  # the version up to which the log has to be asked for keys
         self._keys: dict[str, int] = {}  # of inputs that the shell decided or found → their versions
         self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
+        self._absent = ""  # the last key under which it held nothing
 
     def took(self, key: str | None, version: int) -> None:
         """Take note of an input and the key that it came under, if any."""
@@ -45,6 +46,13 @@ class Delivered:
             )
         return known
 
+    def recorded(self, key: str) -> tuple[Recorded, ...]:
+        """Rows that the log holds under a key, whoever recorded them."""
+        found = self._log.find(self._session_id, key)
+        if not found:
+            self._absent = key
+        return found
+
     def knows(self, key: str | None) -> bool:
         """Tell whether an input was recorded under `key`, as far as the shell has seen the stream.
 
@@ -52,7 +60,7 @@ class Delivered:
         """
         if key is None or key in self._keys:
             return key is not None
-        recorded = self._log.find(self._session_id, key) if self._loaded else ()
+        recorded = self._log.find(self._session_id, key) if self._loaded and key != self._absent else ()
         if recorded:
             self._found = (key, recorded)
         if recorded and recorded[0].version <= self._loaded:

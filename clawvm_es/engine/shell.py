@@ -184,7 +184,7 @@ class Shell:
 
     def recorded(self, key: str) -> e.Event | None:
         """The input that the log holds under `key`, whoever recorded it."""
-        return next((row.data for row in self.log.find(self.session_id, key)), None)
+        return next((row.data for row in self._delivered.recorded(key)), None)
 
     def state_after(self, key: str) -> State:
         """The state as it was when the input under `key` and its decisions had been folded."""
@@ -276,20 +276,10 @@ class Shell:
     def _append(self, fresh: Sequence[NewEvent], before: int, durability: Durability) -> None:
         """Append what was decided on version `before`; raises `VersionConflict` where another writer was faster.
 
-        The log looks for keys before it looks at versions. The shell knows all keys up to `before`: what another
-        writer recorded under a key since then has to be found on the state that it left.
+        The shell knows all keys up to `before`: what another writer recorded under a key since then has to be found
+        on the state that it left.
         """
-        if all(new.idempotency_key is None for new in fresh):
-            self._head = self.log.append(self.session_id, fresh, before, durability)
-            return
-        with self.log.transaction(durability) as transaction:
-            found = transaction.head(self.session_id)
-            if (found.version if found else 0) != before:
-                raise VersionConflict(
-                    f"session {self.session_id}: decided on version {before}, which is not its last"
-                )
-            head = transaction.append(self.session_id, fresh, before)
-        self._head = head
+        self._head = self.log.append(self.session_id, fresh, before, durability, version_first=True)
 
     def _decide_all(
         self, commands: Sequence[Command]

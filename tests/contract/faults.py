@@ -64,10 +64,20 @@ class OtherTransactions(MemoryLog):
         """Open a transaction of that class."""
         return self.transactions(self, durability)
 
-    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL):
+    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL, *, version_first=False):
         """Append in a transaction of that class."""
         with self.transaction(durability) as transaction:
+            if version_first:
+                planning.check_expected(session_id, transaction._spot(session_id), expected)
             return transaction.append(session_id, events, expected)
+
+
+class KeyFirst(MemoryLog):
+    """The key is looked at before the expected version, whatever the caller wants."""
+
+    def append(self, *args, version_first=False, **options):
+        """Append in the one order."""
+        return super().append(*args, **options)
 
 
 class VersionFirst(OtherTransactions):
@@ -213,7 +223,7 @@ class FullIsNormal(SQLiteLog):
 class WritesBehind(SQLiteLog):
     """`append` returns before its commit, which comes when the log is closed."""
 
-    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL):
+    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL, *, version_first=False):
         """Append, and commit later."""
         self.behind = self.transaction(durability)
         return self.behind.__enter__().append(session_id, events, expected)
@@ -374,6 +384,7 @@ FAULTS = (
     _in_memory(OutOfOrder, "test_numbers_are_gapless"),
     _in_memory(HashesOutOfOrder, "test_hashes_are_those_of_the_events"),
     _in_memory(VersionFirst, "test_the_key_is_looked_at_before_the_version"),
+    _in_memory(KeyFirst, "test_the_version_is_looked_at_first_where_that_is_wanted"),
     _in_memory(TakesNul, "test_odd_characters_in_ids_are_refused"),
     _in_memory(LonelyErrors, "test_errors_survive_pickling"),
     _in_memory(DeclaresTooMuch, "test_what_is_declared_is_there"),

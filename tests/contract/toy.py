@@ -80,9 +80,11 @@ class ToyLog:
         finally:
             self.writing, made.log = False, None
 
-    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL):
+    def append(self, session_id, events, expected=Expected.ANY, durability=Durability.NORMAL, *, version_first=False):
         """Append to one stream in a transaction of its own."""
         with self.transaction(durability) as transaction:
+            if version_first:
+                planning.check_expected(session_id, transaction.place(session_id), expected)
             return transaction.append(session_id, events, expected)
 
     def first(self, session_id):
@@ -180,11 +182,15 @@ class ToyTransaction:
         here = [each for each in self.new if each.session_id == session_id]
         return (each for each in [*self.log.read(session_id), *here] if each.version > after)
 
+    def place(self, session_id):
+        """Version, seq and hash of the last event of a stream, in here."""
+        stream = list(self.read(session_id))
+        return (stream[-1].version, stream[-1].seq, stream[-1].hash) if stream else None
+
     def append(self, session_id, events, expected=Expected.ANY, prev_hash=None):
         """Append to one stream, with the bodies that its inputs name."""
         planning.id_bytes(session_id)
-        stream = list(self.read(session_id))
-        spot = (stream[-1].version, stream[-1].seq, stream[-1].hash) if stream else None
+        stream, spot = list(self.read(session_id)), self.place(session_id)
         keys = planning.keys_of(events)
         known = {each.idempotency_key: each for each in stream if each.idempotency_key in keys}
         kept = planning.new_events(session_id, events, known, self.log.bodies.same)

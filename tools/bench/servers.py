@@ -56,8 +56,10 @@ def _wait_for_disks(*journals: Journal) -> None:
     for journal in journals:
         append = journal.log.append
 
-        def durable(session_id: str, events: Any, expected: Any, _: Durability, append: Any = append) -> Head:
-            head: Head = append(session_id, events, expected, Durability.FULL)
+        def durable(
+            session_id: str, events: Any, expected: Any, _: Durability, append: Any = append, **options: Any
+        ) -> Head:
+            head: Head = append(session_id, events, expected, Durability.FULL, **options)
             return head
 
         journal.log.append = durable  # type: ignore[method-assign, assignment]

@@ -17,7 +17,7 @@ import attrs
 
 from clawvm_es import storage
 from clawvm_es.engine.journal import Journal
-from clawvm_es.journal.ports import Durability, EventLog
+from clawvm_es.journal.ports import Durability, EventLog, Expected
 from clawvm_es.journal.vault import Bodies
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.testing.fakes import FakeClock
@@ -79,9 +79,10 @@ def told(log: EventLog, synced: Callable[[], None]) -> None:
     """Have `synced` called whenever the log acknowledged a `full` commit."""
     append, transaction = log.append, log.transaction
 
-    def appended(session_id: str, events: Any, expected: Any = None, durability: Any = Durability.NORMAL) -> Any:
-        options = {} if expected is None else {"expected": expected}
-        head = append(session_id, events, durability=durability, **options)
+    def appended(
+        session_id: str, events: Any, expected: Any = Expected.ANY, durability: Any = Durability.NORMAL, **more: Any
+    ) -> Any:
+        head = append(session_id, events, expected, durability, **more)
         if durability is Durability.FULL:
             synced()
         return head

@@ -156,13 +156,16 @@ class EventLog(Protocol):
         events: Sequence[NewEvent],
         expected: ExpectedVersion = Expected.ANY,
         durability: Durability = Durability.NORMAL,
+        *,
+        version_first: bool = False,
     ) -> Head:
         """Append events to one stream in a transaction of their own and return the new head.
 
         Each input begins a group with the decisions that follow it. A group whose key is known with the same
         content is left out; with other content `IdempotencyConflict` is raised. This check comes before the
         expected version's, which raises `VersionConflict` (version 0: there is no stream yet). Where groups are
-        left out, causes above the head count as if none were, and move with their events.
+        left out, causes above the head count as if none were, and move with their events. With `version_first` the
+        version is checked before the keys: what others recorded since is a conflict, under a known key, too.
 
         Raises `UsageError`, `NotCanonical`, and what `transaction` raises.
         """

@@ -64,9 +64,13 @@ class MemoryLog:
         events: Sequence[NewEvent],
         expected: ExpectedVersion = Expected.ANY,
         durability: Durability = Durability.NORMAL,
+        *,
+        version_first: bool = False,
     ) -> Head:
         """Append events to one stream in a transaction of their own; see `EventLog.append`."""
         with MemoryTransaction(self, durability) as transaction:
+            if version_first:
+                planning.check_expected(session_id, transaction._spot(session_id), expected)
             return transaction.append(session_id, events, expected)
 
     def first(self, session_id: str) -> Recorded | None:

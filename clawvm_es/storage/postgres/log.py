@@ -97,6 +97,8 @@ class PostgresLog:
         events: Sequence[NewEvent],
         expected: ExpectedVersion = Expected.ANY,
         durability: Durability = Durability.NORMAL,
+        *,
+        version_first: bool = False,
     ) -> Head:
         """Append events to one stream in a transaction of their own; see `EventLog.append`."""
         planning.id_bytes(session_id)
@@ -104,14 +106,19 @@ class PostgresLog:
         head = self._one_trip(session_id, events, expected, durability)
         if head is not None:
             return head
-        try:
-            with PostgresTransaction(self, durability) as transaction:
+
+        def interactive(patient: bool) -> Head:
+            with PostgresTransaction(self, durability, patient=patient) as transaction:
+                if version_first:
+                    planning.check_expected(session_id, transaction._spot(session_id), expected)
                 return transaction.append(session_id, events, expected)
+
+        try:
+            return interactive(patient=False)
         except OutcomeUnknown:
             raise
         except JournalUnreachable:  # nothing of it was kept, so it can be done again
-            with PostgresTransaction(self, durability, patient=True) as transaction:
-                return transaction.append(session_id, events, expected)
+            return interactive(patient=True)
 
     def _one_trip(
         self, session_id: str, events: Sequence[NewEvent], expected: ExpectedVersion, durability: Durability

@@ -73,6 +73,17 @@ class KeyLaws:
             log.append("s", [budget(1, "k"), budget(2, "n")], Expected.NO_STREAM)
         assert log.find("s", "n") == ()
 
+    def test_the_version_is_looked_at_first_where_that_is_wanted(self, log: EventLog) -> None:
+        """A group under a known key is a conflict where the stream went on since the version, and else a retry."""
+        import pytest
+
+        log.append("s", [budget(1, "k")], Expected.NO_STREAM, version_first=True)
+        with pytest.raises(VersionConflict):
+            log.append("s", [budget(1, "k")], Expected.NO_STREAM, version_first=True)
+        assert log.append("s", [budget(1, "k")], 1, version_first=True).version == 1
+        assert log.append("s", [budget(2, "n")], 1, version_first=True).version == 2
+        assert len(list(log.read("s"))) == 2
+
     def test_a_retry_may_commit_to_its_bodies_anew(self, log: EventLog) -> None:
         """LAW-LOG-3: the same input with the same bodies is a retry, also when a sealed body got a new commitment."""
         import pytest

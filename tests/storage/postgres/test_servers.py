@@ -201,6 +201,13 @@ def test_an_append_is_one_statement(server, url):
             for n, durability in enumerate(Durability):
                 log.append("s", [budget(n), used()], durability=durability)
         assert [each.split("(")[0] for each in sent] == ["CALL {s}.append_and_commit"] * len(Durability)
+    with Journal.open(url, clock=FakeClock()) as journal, journal.session("t", counter="lines4") as session:
+        with counted(journal.log) as sent:
+            page = session.user_says("hello", key="k")
+        assert [each.split("(")[0] for each in sent] == ["CALL {s}.append_and_commit"], "so is one under a fresh key"
+        with pytest.raises(VersionConflict):
+            journal.log.append("t", [budget(5, "k")], 1, version_first=True)
+        assert session.user_says("hello", key="k") == page
     server.run(f"DROP PROCEDURE {schema_of(url)}.append_and_commit")
     bad = [each for each in storage.doctor(url) if not each.good and each.what != "durability"]
     assert [each.what for each in bad] == ["appends"] and "clawvm pg init URL" in bad[0].detail
