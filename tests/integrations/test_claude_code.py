@@ -133,6 +133,7 @@ def test_a_journal_that_takes_nothing(claude: ClaudeCode) -> None:
     if mounted.returncode:
         pytest.skip("no disk of a few bytes can be mounted here")
     journals: list[Any] = []
+    told: list[str] = []
 
     def lock() -> None:
         journals.append(Journal.open(claude.journal))
@@ -146,20 +147,22 @@ def test_a_journal_that_takes_nothing(claude: ClaudeCode) -> None:
             while filler.write(bytes(1000)):
                 pass
 
+    def free() -> None:
+        told.append(clawvm("doctor", home=claude.home, code=1))
+        (small / "filler").unlink()
+
     try:
         clawvm("install", "claude-code", home=claude.home)
         read = [[calls("Read", file_path=str(claude.work / f"{n}.txt"))] for n in range(3)]
         with FakeApi(
             ANTHROPIC, answering(*(part for each in read for part in (each, [says("read")])))
         ).running() as api:
-            said = ["read", (lock, "/compact"), "read", (fill, "/compact"), "read"]
+            said = ["read", (lock, "/compact"), "read", (fill, "/compact"), "read", (free, "go on")]
             results = claude.talk(api, said)
-        assert [each["is_error"] for each in results] == [False] * 5
+        assert [each["is_error"] for each in results] == [False] * 6
         hooks = [row for row in claude.shown if "hook" in str(row.get("subtype"))]
         assert not [row for row in hooks if row.get("stderr") or row.get("exit_code")]
-        told = clawvm("doctor", home=claude.home, code=1)
-        assert "make room" in told and "problem" in told
-        (small / "filler").unlink()
+        assert "make room" in told[0] and "problem" in told[0]
         (data,) = inputs(claude).values()
         assert Counter(each.call for each in data if isinstance(each, e.ToolReturned)) == Counter((1, 2, 3))
         assert "problem" in clawvm("doctor", home=claude.home, code=1)
