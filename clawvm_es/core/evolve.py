@@ -12,7 +12,7 @@ from typing import Any, Final
 from clawvm_es.core import groups, lifecycle, placing, recorded
 from clawvm_es.core.layout import by_turn, hidden, prefix_is_lost
 from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
-from clawvm_es.core.ranking import advance, reindex, scored, unindex
+from clawvm_es.core.ranking import advance, reindex, unindex
 from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
@@ -97,7 +97,7 @@ def override(state: State, profile: Profile | None, budget_tokens: int | None) -
         as_recorded, in_epochs = state.as_recorded, state.in_epochs
         adopt(state, profile)
         for page in state.pages.values():  # the weights so far are not those from here on
-            page.score = scored(state, page)
+            page.score = None
         if as_recorded is not state.as_recorded:
             _change_offers(state)
         if in_epochs is not state.in_epochs:
@@ -178,25 +178,21 @@ def _page_written(state: State, event: e.PageWritten) -> None:
 
 def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
     pin = known.pin if known and known.page_type is event.page_type else PAGE_TYPES[event.page_type].pin
-    page = page_of(
+    return page_of(
         event,
         number=known.number if known else len(state.pages) + 1,
         content_version=known.content_version + 1 if known else 1,
         written_version=state.version,
         last_used=state.turn,
         pin=pin,
-        score=0,
         uses=known.uses if known else 0,
         edited=known.edited if known else 0,
     )
-    page.score = scored(state, page)
-    return page
 
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
     page = state.pages[event.page_id]
-    page.pin = event.pin
-    page.score = scored(state, page)
+    page.pin, page.score = event.pin, None
     _require(state, page)
     reindex(state, page)
 
@@ -389,7 +385,7 @@ def _meet(state: State, needs: Iterable[Need]) -> None:
             page = state.pages[holder.page_id]
             page.uses += 1
             if state.ranks_reuse:
-                page.score = scored(state, page)
+                page.score = None
                 reindex(state, page)
 
 

@@ -76,7 +76,7 @@ def entry_of(page: Page, rank: int) -> Entry:
 def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], directory: int) -> tuple[str, ...]:
     """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
     pages = state.pages
-    return tuple([pages[page_id].tags[levels[page_id]] if page_id else f"{directory}" for page_id in order])
+    return tuple([pages[page_id].tag(levels[page_id]) if page_id else f"{directory}" for page_id in order])
 
 
 def by_turn(
@@ -198,4 +198,4 @@ def _shown_by_turn(state: State, tag: str) -> Shown:
 def _tags_of_prompt(state: State) -> tuple[str, ...]:
     if not state.as_recorded:
         return state.assembled_tags
-    return tuple([state.pages[page_id].tags[rank] for page_id, rank in state.assembled.items()])
+    return tuple([state.pages[page_id].tag(rank) for page_id, rank in state.assembled.items()])

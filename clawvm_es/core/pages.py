@@ -22,7 +22,6 @@ def page_of(
     written_version: int,
     last_used: int,
     pin: Pin,
-    score: int,
     uses: int = 0,
     edited: int = 0,
 ) -> Page:
@@ -50,8 +49,6 @@ def page_of(
         last_used=last_used,
         uses=uses,
         edited=edited,
-        tags=tuple([f"{event.page_id}.{content_version}.{rank}" for rank in range(5)]),
-        score=score,
         active=event.active,
         dirty=row.writeback if event.dirty is None else event.dirty,
         signature=event.signature,

@@ -1,6 +1,9 @@
 """The part of a state that the selection index holds: each page's score, its steps, and since when its age counts.
 
 Where a policy pages in epochs nothing is ranked between them: what changed waits until the index is asked for.
+
+LAW-SCORE-1: a page's score follows from the policy, the page, and the calls made before its content was written, so
+it is the same whenever it is worked out: when the page is ranked first, not for each event.
 """
 
 from __future__ import annotations
@@ -53,11 +56,12 @@ def recency_weight(state: State) -> int:
 
 
 def scored(state: State, page: Page) -> int:
-    """The part of a page's rank that does not move with time."""
-    score = sum(score_of(state, page))
-    if not state.ranks_reuse:
-        return score
-    return worth(score, state.profile.weights.reuse, page.uses, page.full_tokens)
+    """The part of a page's rank that does not move with time, worked out where nothing says what it is."""
+    if page.score is None:
+        score = sum(score_of(state, page))
+        reuses, weight = state.ranks_reuse, state.profile.weights.reuse
+        page.score = worth(score, weight, page.uses, page.full_tokens) if reuses else score
+    return page.score
 
 
 def index_of(state: State) -> Index:
@@ -105,12 +109,12 @@ def put(state: State, index: Index, page: Page) -> None:
     if not state.holdable(page):
         return
     if RULES[state.profile.rule].whole_results:
-        index.put(page.page_id, page.number, in_full(page, ABSENT), page.score, page.last_used)
+        index.put(page.page_id, page.number, in_full(page, ABSENT), scored(state, page), page.last_used)
         return
     base = state.held_floor(page)
     if page.hull is None or page.hull_base != base:
         page.hull, page.hull_base = hull(page.tokens, base), base
-    index.put(page.page_id, page.number, page.hull, page.score, since(state, page))
+    index.put(page.page_id, page.number, page.hull, scored(state, page), since(state, page))
 
 
 def since(state: State, page: Page) -> int:

@@ -53,7 +53,7 @@ def _assembled(state: State, turn: e.TurnBegan) -> e.PromptAssembled:
         tokens,
         len(state.resident) + sum([page_id not in state.resident for page_id in state.arrivals]),
         tokens - _cached(state, turn),
-        chained(state.chain, [pages[page_id].tags[FULL] for page_id in state.arrivals]),
+        chained(state.chain, [pages[page_id].tag(FULL) for page_id in state.arrivals]),
         epoch=state.epoch + anew,
         trigger=EpochTrigger.FORCED if anew else None,
     )

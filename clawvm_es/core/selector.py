@@ -21,7 +21,7 @@ import attrs
 
 from clawvm_es.core.groups import Dues, dues_of, group_of, left_out, open_pages
 from clawvm_es.core.index import Index, Step, priority_of
-from clawvm_es.core.ranking import in_full, index_of, since
+from clawvm_es.core.ranking import in_full, index_of, scored, since
 from clawvm_es.core.state import Page, State
 from clawvm_es.core.utility import hull
 from clawvm_es.limits import DENSITY_SHIFT
@@ -368,7 +368,7 @@ def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterab
 
 def _steps(state: State, index: Index, page: Page, base: int) -> list[Step]:
     steps = in_full(page, base) if RULES[state.profile.rule].whole_results else hull(page.tokens, base)
-    return index.steps_of(page.page_id, page.number, steps, page.score, since(state, page))
+    return index.steps_of(page.page_id, page.number, steps, scored(state, page), since(state, page))
 
 
 def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: int) -> None:

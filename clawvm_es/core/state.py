@@ -52,8 +52,6 @@ class Page:
     last_used: int  # turn
     uses: int  # needs whose text it held
     edited: int  # turn of the last write to what it is the newest page of; 0: none
-    tags: tuple[str, ...]  # by rank: what stands for this content at this level in a prompt's digest
-    score: int  # the part of the utility's score that does not move with time
     active: bool = True
     dirty: bool = False
     retired: bool = False
@@ -64,6 +62,7 @@ class Page:
     source: str | None = None
     group: int | None = None
     native: str | None = None  # commitment to the provider's own form of the full level
+    score: int | None = attrs.field(default=None, eq=False, repr=False)  # as `core.ranking` works it out once
     hull: Hull | None = attrs.field(default=None, eq=False, repr=False)  # from rank `hull_base`, worked out once
     hull_base: int = attrs.field(default=0, eq=False, repr=False)
 
@@ -71,6 +70,10 @@ class Page:
     def full_tokens(self) -> int:
         """Tokens of the full level."""
         return self.tokens[FULL]
+
+    def tag(self, rank: int) -> str:
+        """The mark of this content at a level in a prompt's digest."""
+        return f"{self.page_id}.{self.content_version}.{rank}"
 
 
 @attrs.frozen

@@ -33,7 +33,7 @@ from clawvm_es.core.epochs import Plan
 from clawvm_es.core.groups import dues_of, fee, group_of
 from clawvm_es.core.index import Step, priority_of
 from clawvm_es.core.layout import Arrival, appended
-from clawvm_es.core.ranking import recency_weight, score_of, since
+from clawvm_es.core.ranking import recency_weight, score_of, scored, since
 from clawvm_es.core.reuse import NEAR, NEARNESS
 from clawvm_es.core.selector import Selection, above_floor, select
 from clawvm_es.core.state import Page, State
@@ -416,7 +416,7 @@ def _reuse(state: State, page: Page) -> Reuse | None:
         return None
     age = state.turn + 1 - since(state, page)
     nearness = NEARNESS[RULES[state.profile.rule].key].at(age)
-    return Reuse(page.uses, age, nearness, page.score * nearness)
+    return Reuse(page.uses, age, nearness, scored(state, page) * nearness)
 
 
 def _by(

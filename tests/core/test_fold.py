@@ -1,15 +1,17 @@
-"""LAW-CORE-1 and LAW-INDEX-1, as a stateful machine: in place = with copies, and kept = from scratch."""
+"""LAW-CORE-1, LAW-INDEX-1 and LAW-SCORE-1, as a stateful machine: in place = with copies, kept = from scratch."""
 
 import copy
 
+import attrs
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import evolve, fold
 from clawvm_es.core.profiles import CLAWVM, MUTATIONS, PROFILES, without
-from clawvm_es.core.ranking import build_index, index_of
+from clawvm_es.core.ranking import build_index, index_of, scored
 from clawvm_es.core.state import State
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -28,7 +30,7 @@ from clawvm_es.model.facts import (
     Trigger,
     UpdateFacts,
 )
-from clawvm_es.model.pages import Author, PageType, Pin
+from clawvm_es.model.pages import Author, Origin, OriginKind, PageType, Pin
 from clawvm_es.model.profile import Capability
 from clawvm_es.testing.core import Given, need, opened, page, update
 
@@ -45,6 +47,7 @@ class Life(RuleBasedStateMachine):
         self.given = Given()
         self.copied = State()
         self.folded = 0
+        self.scores = {}
         self.given.when(opened(profile, budget, directory, misfits=3))
 
     def known(self, data):
@@ -77,8 +80,13 @@ class Life(RuleBasedStateMachine):
         numbers = [self.given.state.pages[self.known(data)].number for _ in range(2)]
         self.given.when(e.ModelResponded(needs=(need(*dict.fromkeys(numbers)),)))
 
-    @rule(signature=st.integers(1, 3), status=st.sampled_from(list(ReturnStatus)), writes=st.booleans())
-    def call(self, signature, status, writes):
+    @rule(
+        signature=st.integers(1, 3),
+        status=st.sampled_from(list(ReturnStatus)),
+        reads=st.booleans(),
+        writes=st.booleans(),
+    )
+    def call(self, signature, status, reads, writes):
         """Call a tool and get its result, sometimes writing what others read."""
         state = self.given.state
         fresh = () if state.resources else (Resource(ResourceClass.FILE, HASH),)
@@ -91,11 +99,19 @@ class Life(RuleBasedStateMachine):
                 signature=signature,
                 deterministic=True,
                 resources=fresh,
-                reads=(1,),
+                reads=(1,) if reads else (),
                 writes=(1,) if writes else (),
             )
         )
         self.given.when(e.ToolReturned(call=number, status=status))
+
+    @precondition(lambda self: self.given.state.resources)
+    @rule(early=st.booleans())
+    def show(self, early):
+        """Write what a call read or wrote of the file, sometimes before the call itself."""
+        state = self.given.state
+        origin = Origin(OriginKind.TOOL_CALL, call=len(state.calls) + early, resource=1)
+        self.given.when(replace(page(len(state.pages) + 1), origin=origin))
 
     @precondition(lambda self: self.given.state.pages)
     @rule(data=st.data(), pin=st.sampled_from(list(Pin)))
@@ -167,6 +183,15 @@ class Life(RuleBasedStateMachine):
         assert index_of(state).contents() == build_index(state).contents()
         command = Command(e.TurnBegan(), 0)
         assert decide(state, command) == decide(self.copied, command)
+
+    @invariant()
+    def a_score_is_the_same_whenever_it_is_worked_out(self):
+        """LAW-SCORE-1: pins and uses aside, it is that of the moment in which the content was written."""
+        for page_id, known in self.given.state.pages.items():
+            now = scored(self.given.state, attrs.evolve(known, score=None))
+            content = page_id, known.content_version, known.pin, known.uses
+            assert now == self.scores.setdefault(content, now)
+            assert known.score in (None, now)
 
     @invariant()
     def no_page_is_resident_that_cannot_be(self):

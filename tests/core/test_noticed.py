@@ -30,7 +30,7 @@ MUTANTS = {
         "page.last_used != state.turn",
         "page.last_used == state.turn",
     ),
-    "score not updated after a use": (evolve, "_meet", "page.score = scored(state, page)", "pass"),
+    "score not updated after a use": (evolve, "_meet", "page.score = None", "pass"),
     "arrivals unsorted": (layout, "rendered_order", "arrived.sort(key=place)", "pass"),
     "arrivals degraded by the wrong sign": (selector, "_degrade_arrivals", "total -= ", "total += "),
     "dirty not cleared on the page": (evolve, "_update_committed", ".dirty = False", ".dirty = True"),

@@ -99,11 +99,11 @@ def test_an_event_that_cannot_follow_is_damage_and_names_its_place(fold):
 
 @pytest.mark.parametrize("page_type", list(PageType))
 def test_a_page_has_one_entry_for_each_level(page_type):
-    """Tokens, bodies, builders and tags go by rank, absent to full; what is not kept is -1 and names no body."""
+    """By rank, absent to full, go tokens, bodies, builders and tags; what is not kept is -1 and names no body."""
     known = Given.session(page(1, page_type, 500)).state.pages["p1"]
-    assert {len(each) for each in (known.tokens, known.bodies, known.builders, known.tags)} == {len(LADDER)}
+    assert {len(each) for each in (known.tokens, known.bodies, known.builders)} == {len(LADDER)}
     for rank, level in enumerate(LADDER):
         kept = level in {found.level for found in page(1, page_type, 500).levels}
         assert (known.tokens[rank] > 0, known.bodies[rank] is not None) == (kept, kept)
-        assert known.tags[rank] == f"p1.1.{rank}"
+        assert known.tag(rank) == f"p1.1.{rank}"
     assert known.tokens[0] == 0

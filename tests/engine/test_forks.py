@@ -6,6 +6,7 @@ import pytest
 from clawvm_es import limits
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.profiles import CLAWVM, PAPER_WEIGHTS
+from clawvm_es.core.ranking import scored
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
 from clawvm_es.history import prompt_at, redecide, state_at
@@ -72,7 +73,7 @@ def test_a_fork_weighs_its_parents_pages_by_its_own_weights(journal):
     weights = attrs.evolve(PAPER_WEIGHTS, pin_hard=7000)
     with journal.fork("parent", "child", at=20, policy=attrs.evolve(CLAWVM, weights=weights)) as child:
         hard = [page for page in child.state.pages.values() if page.pin is Pin.HARD]
-        assert hard and all(page.score >= 7000 for page in hard)
+        assert hard and all(scored(child.state, page) >= 7000 for page in hard)
         child.assemble()
     assert state_at(journal.log, "child") == fold(row.data for row in read_session(journal.log, "child"))
     assert redecide(read_session(journal.log, "child")) > 0

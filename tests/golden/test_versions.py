@@ -19,7 +19,7 @@ NEWER = {
 
 def test_versions_are_those_that_were_published():
     """Decider, fold, snapshots, traces, the file, and every event's schema."""
-    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (3, 10, 3, 8)
+    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (3, 10, 4, 8)
     assert (schema.APPLICATION_ID, schema.USER_VERSION) == (0x434C564D, 3)
     assert {name: cls.SCHEMA_VERSION for name, cls in EVENT_TYPES.items()} == {
         **dict.fromkeys(EVENT_TYPES, 1),

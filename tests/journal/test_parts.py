@@ -24,7 +24,6 @@ def frozen(**changes):
         written_version=30,
         last_used=4,
         pin=Pin.SOFT,
-        score=11,
         uses=3,
         edited=1,
     )

@@ -27,12 +27,12 @@ from clawvm_es.model.facts import Entry, Evidence, ResourceClass, UpdateFacts, V
 from clawvm_es.model.pages import Pin
 from clawvm_es.model.profile import Profile, Weights
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Format of snapshots."""
 EventsAt: TypeAlias = Callable[[Sequence[int]], Mapping[int, Event]]
 """Versions of a session → their events."""
-PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int, int, int]
-"""(number, content version, written version, last used, uses, edited, score, pin, flags); bytes until looked at."""
+PageRecord: TypeAlias = tuple[int, int, int, int, int, int, int, int]
+"""(number, content version, written version, last used, uses, edited, pin, flags); bytes until looked at."""
 
 _PINS: Final = tuple(Pin)
 _HASHED_LEAVES: Final = 64
@@ -75,7 +75,7 @@ def _freeze_page(page: Page) -> bytes:
     flags = page.dirty | page.retired << 1 | page.gone << 2 | page.redacted << 3 | page.away << 4
     record: PageRecord = (
         page.number, page.content_version, page.written_version, page.last_used, page.uses,
-        page.edited, page.score, _PINS.index(page.pin), flags,
+        page.edited, _PINS.index(page.pin), flags,
     )  # fmt: skip
     return _encode(record)
 
@@ -87,7 +87,7 @@ def _thaw_pages(frozen: dict[str, bytes], events_at: EventsAt) -> dict[str, Page
 
 
 def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
-    number, content_version, written_version, last_used, uses, edited, score, pin, flags = record
+    number, content_version, written_version, last_used, uses, edited, pin, flags = record
     if not isinstance(event, PageWritten) or event.page_id != page_id:
         raise Damaged(f"event {written_version} did not write page {page_id}")
     page = page_of(
@@ -97,7 +97,6 @@ def _page(page_id: str, record: PageRecord, event: Event | None) -> Page:
         written_version=written_version,
         last_used=last_used,
         pin=_PINS[pin],
-        score=score,
         uses=uses,
         edited=edited,
     )
