@@ -24,15 +24,15 @@ _RAISED, _LOWERED = ChangeReason.RAISED, ChangeReason.LOWERED
 
 def add_changes(decisions: list[e.Decision], state: State, selection: Selection) -> None:
     """Add the level changes: first the pages that leave the prompt, then the others, each in rendered order."""
-    after, before, places = selection.levels, state.resident, state.places
+    after, before = selection.levels, state.resident
     gone = [page_id for page_id in before if page_id not in after]
     if len(gone) > 1:
-        gone.sort(key=places.__getitem__)
+        gone.sort(key=state.place)
     for page_id in gone:
         decisions.append(e.RepresentationChanged(page_id, LADDER[before[page_id]], _ABSENT, _EVICTED))
     touched = [page_id for page_id, rank in after.items() if before.get(page_id) != rank]
     if len(touched) > 1:
-        touched.sort(key=places.__getitem__)
+        touched.sort(key=state.place)
     reasons, required = selection.reasons, state.required
     for page_id in touched:
         rank, was = after[page_id], before.get(page_id, ABSENT)

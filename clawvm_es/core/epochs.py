@@ -380,7 +380,7 @@ def _unshown(state: State) -> list[str]:
     if not state.rewritten:
         return []
     gone = [page_id for page_id in state.rewritten if page_id in state.resident and page_id not in state.arrivals]
-    return sorted(gone, key=state.places.__getitem__)
+    return sorted(gone, key=state.place)
 
 
 class _Totals(NamedTuple):

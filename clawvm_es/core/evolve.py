@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from clawvm_es.core import groups, lifecycle, placing, recorded
 from clawvm_es.core.layout import by_turn, hidden, prefix_is_lost
-from clawvm_es.core.pages import kept_at_or_above, page_of, place_of
+from clawvm_es.core.pages import kept_at_or_above, page_of
 from clawvm_es.core.ranking import advance, reindex, unindex
 from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
@@ -147,33 +147,45 @@ def _scope_synced(state: State, event: e.ScopeSynced) -> None:
 
 def _page_written(state: State, event: e.PageWritten) -> None:
     known = state.pages.get(event.page_id)
-    if known is not None and state.in_epochs:
-        placing.written(state, known, event)
+    if known is not None:
+        _give_way(state, known, event)
     page = _new_page(state, event, known)
-    held = state.holdable(page)
-    state.present += held - (known is not None and state.holdable(known))
     state.pages[page.page_id] = page
-    state.places[page.page_id] = place_of(page)
     unindex(state, page)
-    state.arrivals.pop(page.page_id, None)
-    if held:
+    if state.holdable(page):
+        state.present += 1
         state.arrivals[page.page_id] = None
-    if page.page_id in (state.resident if state.in_epochs else state.assembled):
-        state.rewritten[page.page_id] = None
-    _require(state, page)
-    state.dirty.pop(page.page_id, None)
+    if known is not None or page.pin is Pin.HARD or PAGE_TYPES[page.page_type].required:
+        _require(state, page)
     if page.dirty:
         state.dirty[page.page_id] = None
     if state.by_groups:
         groups.written(state, page)
-    call = state.calls.get(event.origin.call) if event.origin.call is not None else None
-    if call is not None and call.page_id is None:
-        call.page_id = page.page_id
-    about = event.origin.resource
-    if about is not None and (call is None or about in call.reads):  # what a write answers shows little
-        state.shown[about] = page.page_id
+    if event.origin.call is not None or event.origin.resource is not None:
+        _show(state, page)
     if event.author is Author.USER and event.page_type is PageType.CONVERSATION:
         state.written_classes[ResourceClass.FILE] = state.version
+
+
+def _give_way(state: State, known: Page, event: e.PageWritten) -> None:
+    """Take a page's content away, which another one replaces."""
+    if state.in_epochs:
+        placing.written(state, known, event)
+    state.present -= state.holdable(known)
+    state.arrivals.pop(known.page_id, None)
+    state.dirty.pop(known.page_id, None)
+    if known.page_id in (state.resident if state.in_epochs else state.assembled):
+        state.rewritten[known.page_id] = None
+
+
+def _show(state: State, page: Page) -> None:
+    """Keep which page holds a call's result, and which shows a resource newest."""
+    call = state.calls.get(page.origin.call) if page.origin.call is not None else None
+    if call is not None and call.page_id is None:
+        call.page_id = page.page_id
+    about = page.origin.resource
+    if about is not None and (call is None or about in call.reads):  # what a write answers shows little
+        state.shown[about] = page.page_id
 
 
 def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:

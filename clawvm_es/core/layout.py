@@ -42,7 +42,7 @@ class Arrival(NamedTuple):
 
 def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
     """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
-    place = state.places.__getitem__
+    place = state.place
     arrived = [page_id for page_id in last if page_id in levels]
     order = sorted(levels.keys() - arrived if arrived else levels, key=place)
     if directory:

@@ -7,11 +7,14 @@ from typing import Final
 
 from clawvm_es.core.state import Page
 from clawvm_es.model.events import PageWritten
-from clawvm_es.model.pages import ABSENT, FULL, PAGE_TYPES, RANK, Pin
+from clawvm_es.model.pages import FULL, PAGE_TYPES, RANK, Fidelity, Level, Pin
 
 REGION_SHIFT: Final = 40
 """Bits of a place below its region, for the page's number."""
-_REGIONS: Final = {page_type: row.region << REGION_SHIFT for page_type, row in PAGE_TYPES.items()}
+_OF_TYPE: Final = {
+    page_type: (row.region << REGION_SHIFT, RANK[row.floor], row.writeback) for page_type, row in PAGE_TYPES.items()
+}
+_NONE: Final = (None, None, None, None)
 
 
 def page_of(
@@ -26,36 +29,49 @@ def page_of(
     edited: int = 0,
 ) -> Page:
     """The page that `event` wrote; the rest is what the event does not say."""
-    tokens, bodies, builders = [-1] * 5, [None] * 5, [None] * 5
-    tokens[ABSENT] = 0
-    for level in event.levels:
+    region, floor, writeback = _OF_TYPE[event.page_type]
+    tokens, bodies, builders = _by_rank(event.levels)
+    return Page(  # by position, in the order of the class: folds make pages by the million
+        number,
+        region + number,
+        event.page_id,
+        event.page_type,
+        event.author,
+        event.origin,
+        event.scope,
+        pin,
+        tokens,
+        bodies,
+        builders,
+        kept_at_or_above(tokens, floor),
+        content_version,
+        written_version,
+        last_used,
+        uses,
+        edited,
+        event.active,
+        writeback if event.dirty is None else event.dirty,
+        False,
+        False,
+        False,
+        False,
+        event.signature,
+        event.source,
+        event.group,
+        event.native,
+    )
+
+
+def _by_rank(levels: Sequence[Level]) -> tuple[tuple[int, ...], tuple[str | None, ...], tuple[str | None, ...]]:
+    """Tokens, bodies and builders of the kept levels by rank."""
+    if len(levels) == 1 and levels[0].level is Fidelity.FULL:  # what most pages are
+        only = levels[0]
+        return (0, -1, -1, -1, only.tokens), (*_NONE, only.body), (*_NONE, only.builder)
+    tokens, bodies, builders = [0, -1, -1, -1, -1], [None, *_NONE], [None, *_NONE]
+    for level in levels:
         rank = RANK[level.level]
         tokens[rank], bodies[rank], builders[rank] = level.tokens, level.body, level.builder  # type: ignore[call-overload]
-    row = PAGE_TYPES[event.page_type]
-    return Page(
-        number=number,
-        page_id=event.page_id,
-        page_type=event.page_type,
-        author=event.author,
-        origin=event.origin,
-        scope=event.scope,
-        pin=pin,
-        tokens=tuple(tokens),
-        bodies=tuple(bodies),
-        builders=tuple(builders),
-        floor=kept_at_or_above(tokens, RANK[row.floor]),
-        content_version=content_version,
-        written_version=written_version,
-        last_used=last_used,
-        uses=uses,
-        edited=edited,
-        active=event.active,
-        dirty=row.writeback if event.dirty is None else event.dirty,
-        signature=event.signature,
-        source=event.source,
-        group=event.group,
-        native=event.native,
-    )
+    return tuple(tokens), tuple(bodies), tuple(builders)
 
 
 def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
@@ -63,8 +79,3 @@ def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
     while rank < FULL and tokens[rank] < 0:
         rank += 1
     return rank
-
-
-def place_of(page: Page) -> int:
-    """Return the place of a page in rendered order."""
-    return _REGIONS[page.page_type] + page.number

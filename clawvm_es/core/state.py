@@ -37,6 +37,7 @@ class Page:
     """One page as the core knows it. Tuples of five are by rank: absent, pointer, structured, compressed, full."""
 
     number: int
+    place: int  # in rendered order
     page_id: str
     page_type: PageType
     author: Author
@@ -192,7 +193,6 @@ class State:
     closed: bool = False
 
     pages: dict[str, Page] = attrs.field(factory=dict)
-    places: dict[str, int] = attrs.field(factory=dict)  # page id → its place in rendered order
     resident: dict[str, int] = attrs.field(factory=dict)  # page id → rank in the prompt, never absent
     required: dict[str, int] = attrs.field(factory=dict)  # page id → floor, by the table of page types
     required_sizes: dict[str, int] = attrs.field(factory=dict)  # page id → tokens of that floor
@@ -308,6 +308,10 @@ class State:
     def offers(self, page: Page) -> bool:
         """Tell whether the policy may show a page that is there: none that a rewind took away, and no summary."""
         return not page.away and (self.as_recorded or page.page_type not in _NEVER_OFFERED)
+
+    def place(self, page_id: str) -> int:
+        """The place of a page in rendered order."""
+        return self.pages[page_id].place
 
     def changing(self) -> dict[str, int]:
         """`resident`, to be changed: the prompt that was assembled with it stays as it was."""

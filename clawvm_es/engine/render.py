@@ -197,8 +197,7 @@ class Renderer:
 def _all(state: State) -> list[Shown]:
     """The pieces of the prompt that was assembled last; the pages that they show are read in one go."""
     entries = [entry.page_id for entry in state.entries.values()]
-    for mapping in (state.pages, state.places):
-        load(mapping, entries if state.in_epochs else levels_of_prompt(state))
+    load(state.pages, entries if state.in_epochs else levels_of_prompt(state))
     return list(shown(state))
 
 

@@ -329,7 +329,7 @@ class Collector:
         state = self._state
         if state.as_recorded:
             return state.copies[page_id][-1]
-        region, number = divmod(state.places[page_id], 1 << REGION_SHIFT)
+        region, number = divmod(state.place(page_id), 1 << REGION_SHIFT)
         return region * _REGION + number + (_ARRIVED if page_id in state.assembled_last else 0)
 
     def _close(self, page_id: str, last: int) -> None:
@@ -524,7 +524,6 @@ def levels_after(log: EventLog, session_id: str, after: int, upto: int | None = 
         wanted = dict.fromkeys(named_pages(row.data for row in rows))
         wanted |= dict.fromkeys((*state.resident, *state.arrivals, *state.required))
         load(state.pages, wanted)
-        load(state.places, wanted)
         for row in rows:
             apply(state, row.data)
             collector.note(row.data, row.version)

@@ -64,8 +64,7 @@ def fold_on(log: EventLog, session_id: str, state: State, upto: int) -> State:
     """Fold the next events of a session, up to a version, in place into a state of it; return it."""
     rows = [row.data for row in read_session(log, session_id, state.version, upto)]
     named = dict.fromkeys(snapshots.named_pages(rows))
-    for mapping in (state.pages, state.places):
-        snapshots.load(mapping, named)
+    snapshots.load(state.pages, named)
     return fold(rows, state)
 
 

@@ -160,7 +160,6 @@ def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: 
     named = (*outcome, *state.arrivals, *state.required, *began.hints, *began.retrieved, page_id)
     among = dict.fromkeys(named)
     load(state.pages, among)
-    load(state.places, among)
     traced = retrace(state, began, outcome, among)
     selection, plan = traced.selection, traced.plan
     told = next(event for event in decided if isinstance(event, PromptAssembled))

@@ -58,7 +58,7 @@ def test_changes_say_how_the_prompt_became_what_it_is(pages, changes, policy, di
             if before.resident.get(page_id, ABSENT) != after.resident.get(page_id, ABSENT)
         }
         assert {change.page_id for change in made} == differing and len(made) == len(differing)
-        keys = [(RANK[change.after] != ABSENT, after.places[change.page_id]) for change in made]
+        keys = [(RANK[change.after] != ABSENT, after.place(change.page_id)) for change in made]
         assert keys == sorted(keys)
         for change in made:
             was, now = before.resident.get(change.page_id, ABSENT), after.resident.get(change.page_id, ABSENT)

@@ -60,7 +60,7 @@ def assert_same(found: State, wanted: State) -> None:
         assert (left != right) is (right != left) is False, name
         if isinstance(right, dict):
             assert len(left) == len(right), name
-    for name in ("pages", "places", "resident", "arrivals", "assembled", "dirty", "pending", "required"):
+    for name in ("pages", "resident", "arrivals", "assembled", "dirty", "pending", "required"):
         assert list(getattr(found, name)) == list(getattr(wanted, name)), name
     assert found == wanted and wanted == found
 

@@ -37,6 +37,7 @@ class Lazy(dict[K, V], Generic[K, V]):
 
     def __init__(self, source: Source[K, V]) -> None:
         self._source = source
+        self._count = source.count()
         self._new: dict[K, None] = {}
         self._absent: dict[K, None] = {}  # looked for, and not in the source: no need to ask again
 
@@ -48,7 +49,7 @@ class Lazy(dict[K, V], Generic[K, V]):
         return dict.__getitem__(self, key)
 
     def __setitem__(self, key: K, value: V) -> None:
-        if not dict.__contains__(self, key) and not self._stored(key):
+        if not dict.__contains__(self, key) and (key in self._absent or not self._source.has(key)):
             self._new[key] = None
         dict.__setitem__(self, key, value)
 
@@ -59,7 +60,7 @@ class Lazy(dict[K, V], Generic[K, V]):
         return key not in self._absent and self._source.has(key)
 
     def __len__(self) -> int:
-        return self._source.count() + len(self._new)
+        return self._count + len(self._new)
 
     def __iter__(self) -> Iterator[K]:
         yield from self._source.keys()
@@ -86,10 +87,9 @@ class Lazy(dict[K, V], Generic[K, V]):
 
     def get(self, key: K, default: Any = None) -> Any:
         """The value of a key, or `default`."""
-        try:
-            return self[key]
-        except KeyError:
-            return default
+        if key not in self._absent and not dict.__contains__(self, key):
+            self.load([key])
+        return dict.get(self, key, default)
 
     def keys(self) -> Any:
         """All keys, in order."""
@@ -111,11 +111,12 @@ class Lazy(dict[K, V], Generic[K, V]):
 
     def load(self, keys: Iterable[K]) -> None:
         """Read many entries at once; those that are not there are left out."""
-        wanted = [key for key in keys if not dict.__contains__(self, key)]
-        found = self._source.find(wanted)
+        has, absent = dict.__contains__, self._absent
+        wanted = [key for key in keys if key not in absent and not has(self, key)]
+        found = self._source.find(wanted) if wanted else {}
         dict.update(self, found)
         if len(found) < len(wanted):
-            self._absent.update((key, None) for key in wanted if key not in found)
+            absent.update(dict.fromkeys([key for key in wanted if key not in found]))
 
     def looked_at(self) -> ItemsView[K, V]:
         """The entries in memory: all that may have changed since they were read."""
@@ -123,6 +124,7 @@ class Lazy(dict[K, V], Generic[K, V]):
 
     def settle(self, keep: Callable[[K], bool]) -> None:
         """The source holds everything now: keep only some entries in memory."""
+        self._count = self._source.count()
         self._new.clear()
         self._absent.clear()
         for key in [key for key, _ in self.looked_at() if not keep(key)]:

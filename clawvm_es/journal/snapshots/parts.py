@@ -11,6 +11,7 @@ import hashlib
 import typing
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -55,6 +56,7 @@ def _numbered(key: int) -> int:
     return key >> LEAF_SHIFT
 
 
+@lru_cache(4096)
 def _by_page(page_id: str) -> int:
     """Pages are numbered as they come; an id that is not `p` and a number stands among hashed ones."""
     digits = page_id[1:]
@@ -137,14 +139,13 @@ PARTS: Final = (
     Part("groups", 10, _numbered, _same, _all_same, _decoder(dict[int, Group])),
     Part("call_ids", 11, _hashed, _same, _all_same, _decoder(dict[str, int])),
 )
-"""The mappings that grow. `places` follows from `pages`."""
+"""The mappings that grow."""
 OPENING: Final = len(PARTS)
 """The part that holds, under key 0, how the session was opened and its policy: it hardly ever changes."""
 decode_opening: Final = _decoder(dict[int, tuple[SessionOpened | None, Profile]])
 
 _NOT_IN_HEAD: Final = frozenset(
     (
-        "places",
         "opened",
         "profile",
         "capabilities",

@@ -26,7 +26,7 @@ from clawvm_es.journal.snapshots.lazy import Lazy, load
 from clawvm_es.journal.snapshots.parts import MADE_BY, OPENING, PARTS, decode_head, decode_opening, fill
 from clawvm_es.journal.snapshots.reader import END, Reader
 from clawvm_es.journal.snapshots.seal import Damaged, open_head
-from clawvm_es.journal.snapshots.sources import Base, PartSource, PlaceSource
+from clawvm_es.journal.snapshots.sources import Base, PartSource
 from clawvm_es.journal.snapshots.tree import Tree
 from clawvm_es.model.events import Event, PromptAssembled
 
@@ -67,9 +67,6 @@ def _with_trees(base: Base) -> State:
     state = State()
     for part in PARTS:
         setattr(state, part.name, Lazy(PartSource(base, part)))
-    pages = state.pages
-    assert isinstance(pages, Lazy)
-    state.places = Lazy(PlaceSource(PartSource(base, PARTS[0]), pages))
     return state
 
 
@@ -114,8 +111,7 @@ def _follow(state: State, reader: Reader, goes_on: bool) -> None:
     looked_at = dict.fromkeys(named_pages(rest))
     if goes_on or any(isinstance(event, PromptAssembled) for event in rest):
         looked_at |= dict.fromkeys([*state.resident, *state.required, *state.arrivals])
-    for mapping in (state.pages, state.places):
-        load(mapping, looked_at)
+    load(state.pages, looked_at)
     fold(rest, state)
 
 

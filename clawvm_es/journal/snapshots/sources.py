@@ -7,9 +7,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from clawvm_es.core.pages import place_of
 from clawvm_es.core.state import State
-from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.parts import Part
 from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.seal import Damaged
@@ -76,32 +74,9 @@ class PartSource:
 
     def _find(self, keys: Sequence[Any]) -> dict[Any, Any]:
         tree, leaf_of = self.base.trees[self.part.number], self.part.leaf_of
-        leaves = {key: leaf_of(key) for key in keys}
-        tree.fetch(leaves.values())
-        records = {key: leaf[key] for key, number in leaves.items() if key in (leaf := tree.leaf(number))}
+        numbers = [leaf_of(key) for key in keys]
+        leaves = tree.fetch(set(numbers))
+        records = {
+            key: leaf[key] for key, number in zip(keys, numbers, strict=True) if key in (leaf := leaves[number])
+        }
         return self.part.thaw(records, self.base.reader.events_at)
-
-
-@attrs.frozen(eq=False)
-class PlaceSource:
-    """Places in rendered order, which follow from the pages."""
-
-    pages: PartSource
-    loaded: Lazy[str, Any]
-
-    def count(self) -> int:
-        """As many as pages."""
-        return self.pages.count()
-
-    def keys(self) -> Iterator[Any]:
-        """The ids of all pages."""
-        return self.pages.keys()
-
-    def has(self, key: Any) -> bool:
-        """Tell whether there is such a page."""
-        return self.pages.has(key)
-
-    def find(self, keys: Sequence[Any]) -> dict[Any, int]:
-        """The places of those pages that there are."""
-        self.loaded.load(keys)
-        return {key: place_of(self.loaded[key]) for key in keys if key in self.loaded}

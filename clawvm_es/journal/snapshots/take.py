@@ -222,9 +222,8 @@ def settle(state: State, base: Base) -> None:
     for part in PARTS:
         base.counts[part.number] = len(getattr(state, part.name))
     resident = state.resident
-    for name in ("places", *(part.name for part in PARTS)):
-        keeps = name in ("pages", "places")
-        _lazy(state, name).settle(resident.__contains__ if keeps else lambda _: False)
+    for part in PARTS:
+        _lazy(state, part.name).settle(resident.__contains__ if part.name == "pages" else lambda _: False)
 
 
 def _lazy(state: State, name: str) -> Lazy[Any, Any]:

@@ -47,8 +47,8 @@ class Tree:
             self.fetch([number])
         return self._leaves[number]
 
-    def fetch(self, numbers: Iterable[int]) -> None:
-        """Read several leaves at once."""
+    def fetch(self, numbers: Iterable[int]) -> Mapping[int, Leaf]:
+        """Read several leaves at once; returns all that were read so far, not to be changed."""
         wanted: dict[int, int] = {}
         for number in numbers:
             if number not in self._leaves:
@@ -59,6 +59,7 @@ class Tree:
                     wanted[number] = node_id
         if wanted:
             self._leaves.update(self._read(2 * self.part, wanted, self.decode))
+        return self._leaves
 
     def numbers(self) -> Iterator[int]:
         """The numbers of all leaves, rising."""

@@ -47,9 +47,10 @@ def printable(name: str) -> str:
     return name if name.isprintable() and len(name) <= 100 else repr(name[:100])
 
 
-def definitions(connection: sqlite3.Connection) -> Mapping[str, Definition]:
-    """Name of each table, index, view and trigger of the file → what it is."""
-    found = connection.execute(_ALL.format("sqlite_master", _KINDS))
+def definitions(connection: sqlite3.Connection, names: Collection[str] = ()) -> Mapping[str, Definition]:
+    """Name of each table, index, view and trigger of the file, or of those named alone → what it is."""
+    among = f" AND name IN ({', '.join('?' * len(names))})" if names else ""
+    found = connection.execute(_ALL.format("sqlite_master", _KINDS) + among, tuple(names))
     return {_text(name): (_text(kind), _text(table), _text(sql)) for name, kind, table, sql in found}
 
 

@@ -107,13 +107,20 @@ def events_at(db: sqlite3.Connection, session_id: str, versions: Sequence[int]) 
     for start in range(0, len(versions), _GROUP):
         some = versions[start : start + _GROUP]
         rows += db.execute(f"{_DATA_AT} ({', '.join('?' * len(some))})", (session_id, *some))
-    return [(row[0], _event(session_id, *row)) for row in rows]
+    return _events(session_id, rows)
 
 
 def events_after(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[int, Event]]:
     """Versions and events of one stream above version `after`, up to `upto`, at most `CHUNK`."""
-    rows = db.execute(_DATA_AFTER, (session_id, after, upto, CHUNK)).fetchall()
-    return [(row[0], _event(session_id, *row)) for row in rows]
+    return _events(session_id, db.execute(_DATA_AFTER, (session_id, after, upto, CHUNK)).fetchall())
+
+
+def _events(session_id: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, Event]]:
+    """Versions and events of rows of one stream."""
+    try:
+        return [(row[0], decode(row[1], row[2], row[3].encode())) for row in rows]
+    except (ClawVMError, AttributeError, TypeError):
+        return [(row[0], _event(session_id, *row)) for row in rows]  # raises with the place of the row
 
 
 def _event(session_id: str, version: int, type_: str, schema_version: int, data: str) -> Event:

@@ -152,8 +152,8 @@ class SnapshotsInside(SQLiteSnapshots):
 
 def exist(db: sqlite3.Connection) -> bool:
     """Tell whether snapshots were ever made here, in tables as we make them."""
-    found = definitions(db)
-    return all(same_definition(found.get(name), objects()[name]) for name in TABLES)
+    found, ours = definitions(db, TABLES), objects()
+    return all(same_definition(found.get(name), ours[name]) for name in TABLES)
 
 
 @cache
