@@ -51,6 +51,14 @@ def oddity(event: Event) -> tuple[str, str] | None:
     return _oddity(event, written(event))
 
 
+def is_admitted(raw: bytes, event: Event) -> bool:
+    """Tell whether stored data is, byte for byte, what `admit` gives for an input.
+
+    What is within its fields' bounds is canonical where it is written as it was read.
+    """
+    return written(event) == raw and _oddity(event, raw) is None
+
+
 def _oddity(event: Event, raw: bytes) -> tuple[str, str] | None:
     try:
         _BOUNDED[event.__class__](raw)

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.check_events import RawRow, place, text
 from clawvm_es.journal.codec import named_commitments
@@ -20,7 +22,10 @@ _INPUTS: Final = frozenset(name.encode() for name, kind in KINDS.items() if kind
 _REDACTED: Final = ContentRedacted.TYPE.encode()
 _ROWS: Final = """SELECT c.commitment_id, c.commitment, c.session_id, c.salt, c.blob_id, c.binding, b.digest, b.body
     FROM commitments c LEFT JOIN blobs b ON b.blob_id = c.blob_id ORDER BY c.commitment_id"""
-_ID: Final = f"SELECT commitment_id FROM commitments WHERE {name_is('?1')}"
+_IDS: Final = f"""SELECT commitment, commitment_id
+    FROM json_each(?1) AS wanted CROSS JOIN commitments ON {name_is("wanted.value")}"""
+_AT_ONCE: Final = 500
+"""Commitments that are looked for by one statement."""
 _LONELY: Final = """SELECT blob_id, digest, body FROM blobs
     WHERE blob_id NOT IN (SELECT blob_id FROM commitments WHERE blob_id IS NOT NULL)"""
 
@@ -34,6 +39,7 @@ class BodyChecker:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._named: dict[int, int] = {}  # ids by 64 → a bit for each that is named
+        self._waiting: dict[str, RawRow] = {}  # commitment → the row that names it first, to be looked for
         self._missing: dict[str, str] = {}  # commitment → where it is named first
         self._redacted: set[str] = set()
         self._damaged: set[int] = set()  # bodies that cannot be unpacked
@@ -44,15 +50,23 @@ class BodyChecker:
             self._redacted.update(part for part in text(row[11]).split('"') if len(part) == 64)
         elif row[5] in _INPUTS:
             for commitment in named_commitments(row[11]):
-                stored = self._db.execute(_ID, (commitment,)).fetchone()
-                if stored is None:
-                    self._missing.setdefault(commitment, place(row))
-                else:
-                    group, place_in = divmod(stored[0], 64)
-                    self._named[group] = self._named.get(group, 0) | 1 << place_in
+                self._waiting.setdefault(commitment, row)
+            if len(self._waiting) >= _AT_ONCE:
+                self._look_for()
+
+    def _look_for(self) -> None:
+        """Look for the commitments that were named since the last time."""
+        waiting, self._waiting = self._waiting, {}
+        for name, commitment_id in self._db.execute(_IDS, (msgspec.json.encode(list(waiting)).decode(),)):
+            waiting.pop(text(name), None)
+            group, place_in = divmod(commitment_id, 64)
+            self._named[group] = self._named.get(group, 0) | 1 << place_in
+        for commitment, row in waiting.items():
+            self._missing.setdefault(commitment, place(row))
 
     def check(self) -> Iterator[Problem]:
         """All problems of bodies and commitments, after the last row."""
+        self._look_for()
         for commitment, where in self._missing.items():
             if commitment not in self._redacted:
                 yield Problem("commitment", where, f"{commitment} has no row, and no content_redacted names it")
