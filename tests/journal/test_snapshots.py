@@ -147,6 +147,7 @@ def test_a_recorded_session_is_the_same_through_snapshots(copied):
         while wanted.version < version:
             apply(wanted, next(events))
         assert_same(state_at(log, session_id, version), wanted)
+    assert_same(snapshots.from_zero(log, session_id, max(places)), wanted)
     assert list(snapshots.snapshot_problems(log)) == []
     assert verify(log) == ()
 

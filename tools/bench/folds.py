@@ -13,10 +13,10 @@ from bench.report import Measure
 from bench.sizes import Sizes
 from bench.timing import cpu_seconds, interleaved, memory_beyond
 from bench.workload import again, run
-from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.importers.replay import replay
+from clawvm_es.journal import snapshots
 from clawvm_es.journal.chain import GENESIS, event_hash
 from clawvm_es.projections import rebuild
 from clawvm_es.storage import verify
@@ -111,8 +111,8 @@ def build(path: Path, events: int, sessions: int) -> int:
 
 
 def fold_all(log: SQLiteLog) -> list[State]:
-    """Read, decode and fold every session; all states are kept."""
-    return [fold(row.data for row in log.read(head.session_id)) for head in log.heads()]
+    """Read, decode and fold every session from its first event; all states are kept."""
+    return [snapshots.from_zero(log, head.session_id) for head in log.heads()]
 
 
 def _good(log: SQLiteLog, fast: bool) -> None:

@@ -13,7 +13,6 @@ from bench.report import Measure
 from bench.sizes import Sizes
 from bench.timing import seconds
 from bench.workload import Script
-from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history import state_at
@@ -74,7 +73,7 @@ def look(log: SQLiteLog, version: int, random: Random) -> None:
 
 def from_zero(log: SQLiteLog, version: int) -> State:
     """The same state without snapshots."""
-    return fold(row.data for row in log.read(SESSION, upto=version))
+    return snapshots.from_zero(log, SESSION, version)
 
 
 def disk(path: Path) -> tuple[int, int, int]:

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from clawvm_es.journal.snapshots.check import snapshot_problems
 from clawvm_es.journal.snapshots.lazy import Lazy, load
-from clawvm_es.journal.snapshots.restore import named_pages, state_at
+from clawvm_es.journal.snapshots.restore import from_zero, named_pages, state_at
 from clawvm_es.journal.snapshots.take import catch_up, keep_up, rebuild
 
-__all__ = ["Lazy", "catch_up", "keep_up", "load", "named_pages", "rebuild", "snapshot_problems", "state_at"]
+__all__ = [
+    "Lazy",
+    "catch_up",
+    "from_zero",
+    "keep_up",
+    "load",
+    "named_pages",
+    "rebuild",
+    "snapshot_problems",
+    "state_at",
+]

@@ -79,7 +79,7 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
     segments = lineage(log, session_id, version)
     store = snapshots_of(log)
     if store is None:
-        return fold(row.data for each in segments for row in log.read(each.stream, upto=each.upto))
+        return from_zero(log, session_id, version)
     reader = Reader(store, segments)
     with store.at_once() as now:
         reader.store = now
@@ -89,6 +89,14 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
         finally:
             reader.store = store
     return fold(reader.events_after(state.version), state)
+
+
+def from_zero(log: EventLog, session_id: str, version: int | None = None) -> State:
+    """The same state from the events alone, without a snapshot; all of it is in memory."""
+    segments, store = lineage(log, session_id, version), snapshots_of(log)
+    if store is None:
+        return fold(row.data for each in segments for row in log.read(each.stream, upto=each.upto))
+    return fold(Reader(store, segments).events_after(0, version))
 
 
 def _nearest(reader: Reader) -> State:
