@@ -97,7 +97,7 @@ def override(state: State, profile: Profile | None, budget_tokens: int | None) -
         as_recorded, in_epochs = state.as_recorded, state.in_epochs
         adopt(state, profile)
         for page in state.pages.values():  # the weights so far are not those from here on
-            page.score = None
+            page.weight = page.score = None
         if as_recorded is not state.as_recorded:
             _change_offers(state)
         if in_epochs is not state.in_epochs:
@@ -204,7 +204,7 @@ def _new_page(state: State, event: e.PageWritten, known: Page | None) -> Page:
 
 def _page_pinned(state: State, event: e.PagePinned) -> None:
     page = state.pages[event.page_id]
-    page.pin, page.score = event.pin, None
+    page.pin, page.weight, page.score = event.pin, None, None
     _require(state, page)
     reindex(state, page)
 

@@ -58,9 +58,10 @@ def recency_weight(state: State) -> int:
 def scored(state: State, page: Page) -> int:
     """The part of a page's rank that does not move with time, worked out where nothing says what it is."""
     if page.score is None:
-        score = sum(score_of(state, page))
-        reuses, weight = state.ranks_reuse, state.profile.weights.reuse
-        page.score = worth(score, weight, page.uses, page.full_tokens) if reuses else score
+        if page.weight is None:
+            page.weight = sum(score_of(state, page))
+        reuses, reuse = state.ranks_reuse, state.profile.weights.reuse
+        page.score = worth(page.weight, reuse, page.uses, page.full_tokens) if reuses else page.weight
     return page.score
 
 

@@ -63,7 +63,8 @@ class Page:
     source: str | None = None
     group: int | None = None
     native: str | None = None  # commitment to the provider's own form of the full level
-    score: int | None = attrs.field(default=None, eq=False, repr=False)  # as `core.ranking` works it out once
+    score: int | None = attrs.field(default=None, eq=False, repr=False)  # for `core.ranking`, worked out once
+    weight: int | None = attrs.field(default=None, eq=False, repr=False)  # the part of it that uses do not move
     hull: Hull | None = attrs.field(default=None, eq=False, repr=False)  # from rank `hull_base`, worked out once
     hull_base: int = attrs.field(default=0, eq=False, repr=False)
 
