@@ -18,7 +18,7 @@ import click
 from clawvm_es.cli.options import no_pager_option
 from clawvm_es.cli.output import say, say_lines
 from clawvm_es.cli.place import meant
-from clawvm_es.cli.verbs import SECTIONS, Verbs
+from clawvm_es.cli.verbs import ROWS, SECTIONS, Use, Verbs
 from clawvm_es.errors import ClawVMError
 
 EPILOG = """\b
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
         hint = f"clawvm {error.ctx.info_name} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         code = _fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))
     except (KeyboardInterrupt, click.Abort):
-        code = _fail("interrupted", "what was written is kept; run the same command again to continue", INTERRUPTED)
+        code = _fail("interrupted", _kept(sys.argv[1:] if arguments is None else arguments), INTERRUPTED)
     except BrokenPipeError:
         _discard_output()
         code = PIPE_CLOSED
@@ -135,10 +135,23 @@ def _fail(message: str, hint: str, code: int = WRONG_USAGE) -> int:
     return code
 
 
+def _verb(arguments: Sequence[str]) -> str:
+    """The verb that was called; empty where none was."""
+    return next((word for word in arguments if word in cli.commands), "")
+
+
+def _kept(arguments: Sequence[str]) -> str:
+    """Advice after an interrupt: a verb that writes goes on, one that reads begins again."""
+    row = ROWS.get(_verb(arguments))
+    if row is not None and row.use is Use.READS:
+        return "run the same command again for the whole answer"
+    return "what was written is kept; run the same command again to continue"
+
+
 def _internal(error: Exception, arguments: Sequence[str]) -> int:
     """Say that the fault is ours, in which verb, and how to report it; the traceback only where it is asked for."""
     asked = os.environ.get("CLAWVM_TRACEBACK", "") not in ("", "0")
-    verb = next((word for word in arguments if word in cli.commands), "")
+    verb = _verb(arguments)
     if asked:
         import traceback
 
