@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from clawvm_es.journal.codec import named_commitments
 
 SALT_BYTES: Final = 32
-_NAMES_MAX: Final = 100_000
+_NAMES_MAX: Final = 32_768
 """Commitments of stored bodies that are remembered at most; three hundred bytes each with their digests."""
 _SHORT_BYTES: Final = 1_024
 """Length up to which two digests are faster than what OpenSSL sets up for an HMAC."""

@@ -111,10 +111,24 @@ class Texts:
         text = "" if body is None else self.open(body)
         return cleaned(text, page.search) if page.cleaned else text
 
+    def among(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
+        """Those of some pages whose text holds another; a body that several of them show is read once."""
+        read: dict[tuple[str | None, bool, bool], bool] = {}
+        for page in pages:
+            if self.far.get(page.order) is not page:
+                holds = text in page.text
+            else:
+                key = (page.levels.get(Fidelity.FULL), page.search, page.cleaned)
+                if key not in read:
+                    read[key] = text in self._read(page)
+                holds = read[key]
+            if holds:
+                yield page
+
     def holding(self, text: str) -> Iterator[Held]:
         """The pages whose text holds another, oldest first."""
         named = (self.far.get(number) for number in self.index.may_hold(text)) if self.index is not None else ()
-        far = (page for page in named if page is not None and text in self._read(page))
+        far = self.among((page for page in named if page is not None), text)
         kept = (page for page in self.kept.values() if text in page.text)
         yield from merge(far, kept, key=lambda page: page.order) if self.kept else far
         yield from (page for page in self.near.values() if text in page.text)
@@ -272,7 +286,7 @@ class Context:
         text = result.text.strip()
         if not pages or len(text) < NEED_CHARS_MIN:
             return ()
-        holding = [page for page in pages if text in self.texts.of(page)]
+        holding = list(self.texts.among(pages, text))
         if not holding:
             self.changed_rereads += any(self._repeats(result, page) for page in pages)
             return ()

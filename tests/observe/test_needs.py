@@ -383,6 +383,7 @@ def test_texts_far_and_near_are_found_as_a_plain_search_finds_them(steps: list[t
             if len(asked) >= NEED_CHARS_MIN_LEAF:
                 wanted = [each.page_id for each in plain.values() if asked in each.levels[Fidelity.FULL]]
                 assert [each.page_id for each in found.holding(asked)] == wanted
+                assert [each.page_id for each in found.among(plain.values(), asked)] == wanted
             continue
         if number in plain:
             found.forget(plain.pop(number))
@@ -390,6 +391,23 @@ def test_texts_far_and_near_are_found_as_a_plain_search_finds_them(steps: list[t
             plain[number] = page(number, text, order=order, cleaned=False)
             found.put(plain[number])
             assert found.of(plain[number]) == text and found.chars <= 20
+
+
+def test_a_body_of_many_pages_is_read_once_for_each_question() -> None:
+    """A file that was read again and again, unchanged, costs a question one reading."""
+    opened: list[str] = []
+
+    def open_(body: str) -> str:
+        opened.append(body)
+        return body
+
+    found, pages = Texts(open_, most_chars=0), [page(number, LONG, order=number) for number in range(1, 6)]
+    for each in pages:
+        found.put(each)
+    opened.clear()
+    assert list(found.holding(LONG)) == pages and opened == [LONG]
+    assert list(found.among(pages[1:3], LONG[1:])) == pages[1:3] and opened == [LONG] * 2
+    assert list(found.among(pages, "something else")) == [] and opened == [LONG] * 3
 
 
 def test_a_text_that_cannot_be_read_again_stays_in_memory() -> None:
