@@ -11,13 +11,15 @@
 | it exceeds L, and the rent reaches `rent_permille` of what writing M tokens costs beyond reading them | rent |
 
 B is what budget, fixed region and directory line leave, L and Lc are the profile's shares of it for a warm and a cold
-cache, M is L or the floors of the required pages, whichever is more. Each turn pays rent for what is sent beyond M.
+cache, M is L or the floors of the required pages, whichever is more. Under `exchange_reuse` the open exchange of
+messages adds to M: an epoch would only write it again. Each turn pays rent for what is sent beyond M.
 
 An epoch installs the floors, spends L (Lc where cold) on pages that do not arrive, as `core.selector` ranks them, and
-puts what arrives at the end in full. Under `epoch_reuse` those pages take at most half of what floors and arrivals
-leave of B, so that the next turns have room where B is tight. Where all that exceeds B, the selection of one turn is
-made under B. Between epochs what arrives is appended in full in its order, required pages below their floor at the
-floor, and hinted pages in full while they fit. Where B is not positive nothing is sent, and that is pressure.
+puts what arrives at the end in full. Under `epoch_reuse` and `exchange_reuse` those pages take at most half of what
+floors and arrivals leave of B, so that the next turns have room where B is tight. Where all that exceeds B, the
+selection of one turn is made under B. Between epochs what arrives is appended in full in its order, required pages
+below their floor at the floor, and hinted pages in full while they fit. Where B is not positive nothing is sent, and
+that is pressure.
 
 LAW-SELECT-1: all that is sent, stale copies included, fits the budget (a fixed region beyond it apart).
 LAW-SELECT-2: in every prompt the newest content of each required page stands at its floor or above, or is named by a
@@ -25,8 +27,8 @@ pressure.
 LAW-SELECT-3: at an epoch in density order, the utility reached never exceeds `bound` under that epoch's mark.
 LAW-EPOCH-1: without an epoch a layout is the beginning of the next one; uncached is what arrived, and the tail.
 LAW-EPOCH-2: without an epoch what is sent is at most L, or the rent is below its threshold.
-LAW-EPOCH-3: under `epoch_reuse`, where floors and arrivals fit B, an epoch without hints leaves free at least half of
-what they leave.
+LAW-EPOCH-3: under these two rules, where floors and arrivals fit B, an epoch without hints leaves free at least half
+of what they leave.
 
 Timing follows the online rule for acknowledgements in TCP (Dooly, Goldman and Scott, JACM 2001): wait until the rent
 paid would have bought the change.
@@ -40,7 +42,7 @@ from typing import NamedTuple, TypeAlias
 from msgspec.structs import replace
 
 from clawvm_es.core.changes import add_changes, faults
-from clawvm_es.core.groups import dues_of
+from clawvm_es.core.groups import dues_of, exchange_tokens
 from clawvm_es.core.layout import Arrival, appended, chained, hidden, laid_out, prefix_is_lost, tag_of
 from clawvm_es.core.selector import (
     Selection,
@@ -141,7 +143,8 @@ def room_of(state: State, turn: e.TurnBegan) -> Room:
     tokens = state.budget_tokens - turn.fixed_tokens - directory - (dues.always if dues is not None else 0)
     low = tokens * state.profile.low_permille // 1000
     floors = state.required_tokens if state.keeps_floors else 0
-    return Room(tokens, low, tokens * state.profile.cold_low_permille // 1000, max(low, floors), directory)
+    exchange = state.exchange if RULES[state.profile.rule].spares_exchange else 0
+    return Room(tokens, low, tokens * state.profile.cold_low_permille // 1000, max(low, floors) + exchange, directory)
 
 
 # ------------------------------------------------------------------------------------------- the trigger
@@ -402,7 +405,9 @@ def _assembled(
     layout = chained(EMPTY if anew else state.chain, [tag_of(entry) for entry in entries])
     line = hidden(state, totals.pages) if totals.directory else 0
     tokens = turn.fixed_tokens + totals.sent + totals.directory
-    paid = state.profile.read_price * max(totals.sent - made.room.mark, 0)
+    beyond = totals.sent - made.room.mark
+    if RULES[state.profile.rule].spares_exchange:
+        beyond -= exchange_tokens(state, entries) - (state.exchange if anew else 0)
     return e.PromptAssembled(
         state.budget_tokens,
         tokens,
@@ -418,5 +423,5 @@ def _assembled(
         entries=tuple(entries),
         cached_tokens=0 if is_cold(state, turn) else totals.prefix,
         stale_tokens=totals.stale,
-        rent=(0 if anew else state.rent) + paid,
+        rent=(0 if anew else state.rent) + state.profile.read_price * max(beyond, 0),
     )

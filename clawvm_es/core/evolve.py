@@ -21,7 +21,7 @@ from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultType, Need, 
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Paging, Profile
 
-REDUCER_VERSION: Final = 10
+REDUCER_VERSION: Final = 11
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.

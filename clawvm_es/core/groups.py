@@ -88,8 +88,8 @@ def written(state: State, page: Page) -> None:
         if page.page_id not in group.pages:
             state.groups[number] = attrs.evolve(group, pages=(*group.pages, page.page_id))
             state.fresh[number] = None
-    elif page.page_type is PageType.CONVERSATION and page.author is Author.USER:
-        state.spoken = max(state.spoken, page.number)
+    elif page.page_type is PageType.CONVERSATION and page.author is Author.USER and page.number > state.spoken:
+        state.spoken, state.exchange = page.number, 0
 
 
 def called(state: State, event: e.ToolCalled) -> None:
@@ -136,7 +136,10 @@ def responded(state: State, event: e.ModelResponded) -> None:
 
 
 def _group(state: State, number: int) -> Group:
-    state.newest = max(state.newest, number)
+    if number > state.newest:
+        state.newest = number
+        if not state.spoken:
+            state.exchange = 0  # the answer before is open no longer
     return state.groups.get(number) or Group(number, len(state.pages) + 1)
 
 
@@ -167,6 +170,22 @@ def in_exchange(state: State) -> bool:
     """Tell whether the prompt ends in an exchange: the newest answer made calls, and the user said nothing since."""
     group = state.groups.get(state.newest)
     return group is not None and bool(group.calls) and is_open(state, group)
+
+
+def exchange_tokens(state: State, entries: Iterable[Entry]) -> int:
+    """Tokens of those of some entries that belong to the open exchange; 0 where prompts are no messages."""
+    return sum([entry.tokens for entry in entries if _belongs(state, entry.page_id)]) if state.by_groups else 0
+
+
+def _belongs(state: State, entry_id: str) -> bool:
+    page = state.pages.get(entry_id)
+    if page is not None:
+        if state.spoken:
+            return page.number >= state.spoken and _in_turn(page)
+        return group_of(page) == state.newest
+    kind, number = entry_id[0], int(entry_id[1:])
+    group = number if kind == "g" else state.calls[number].group if kind in "cr" else None
+    return group is not None and is_open(state, state.groups[group])
 
 
 def open_pages(state: State) -> list[Page]:

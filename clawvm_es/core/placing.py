@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from clawvm_es.core.groups import exchange_tokens
 from clawvm_es.core.layout import content_of, of_page
 from clawvm_es.core.state import EMPTY, Page, State
 from clawvm_es.model import events as e
@@ -29,9 +30,10 @@ def assembled(state: State, event: e.PromptAssembled) -> None:
     """Fold a `prompt_assembled`: its entries stand at the end, at an epoch alone."""
     if event.trigger is not None:
         state.entries, state.standing, state.copies, state.superseded = {}, {}, {}, {}
-        state.sent = 0
+        state.sent = state.exchange = 0
     for entry in event.entries:
         _append(state, entry)
+    state.exchange += exchange_tokens(state, event.entries)
     for page_id in state.rewritten:
         if page_id not in state.resident:  # its new content cannot stand in a prompt
             state.standing.pop(page_id, None)
@@ -111,6 +113,7 @@ def _take_out(state: State, place: int) -> None:
     entry = state.entries.pop(place)
     page_id, version = entry.page_id, entry.content_version
     state.sent -= entry.tokens
+    state.exchange -= exchange_tokens(state, [entry])
     if state.standing.get(page_id) == place:
         del state.standing[page_id]
     else:
@@ -133,7 +136,7 @@ def restored(state: State) -> None:
 def settled(state: State) -> None:
     """Begin to page in epochs, or stop: what stands in the prompt is in no layout yet, or no longer."""
     state.entries, state.standing, state.copies, state.superseded, state.below = {}, {}, {}, {}, {}
-    state.sent = state.prefix = state.stale = state.pruned = state.rent = 0
+    state.sent = state.prefix = state.stale = state.pruned = state.rent = state.exchange = 0
     state.chain, state.assembled_last, state.assembled_tags = EMPTY, (), ()
     state.assembled = {} if state.in_epochs else state.resident
     state.cut = state.cut or state.in_epochs

@@ -82,7 +82,7 @@ def in_epochs(base: Profile) -> Profile:
     )
 
 
-CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=4, rule=Rule.EPOCH_REUSE)
+CLAWVM: Final = attrs.evolve(in_epochs(CLAWVM_TURN), name="clawvm", version=5, rule=Rule.EXCHANGE_REUSE)
 """The same in epochs, between which the prompt only grows, so that a provider's cache serves it; what is above the
 floors is ranked by how likely it is needed in an epoch."""
 CLAWVM_PAPER: Final = attrs.evolve(

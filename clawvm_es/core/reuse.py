@@ -1,11 +1,12 @@
-"""The rules `reuse` and `epoch_reuse`: pages ranked by how likely they are needed again, for the room that they take.
+"""The rules `reuse`, `epoch_reuse` and `exchange_reuse`: pages ranked by likely need, for the room that they take.
 
 An estimate of hit density (Beckmann, Chen and Cidon, LHD, NSDI 2018) from what was measured to foretell a need in
 recorded coding sessions; integers only:
 
     priority = score × (1000 + reuse × min(uses, 3)) / 1000 × nearness(age) / ⁴√tokens
 
-`reuse` looks at the next turn, `epoch_reuse` at all turns that a selection lasts:
+`reuse` looks at the next turn, the other two at all turns that a selection lasts; `exchange_reuse` ranks as
+`epoch_reuse` does, and `core.epochs` tells how they differ:
 
 | rule | nearness | result of a call that writes what it is about |
 |---|---|---|

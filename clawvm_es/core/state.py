@@ -236,6 +236,7 @@ class State:
     fresh: dict[int, None] = attrs.field(factory=dict)  # those with calls or pages that no prompt has held
     newest: int = 0  # the last one
     spoken: int = 0  # number of the last page that the user said
+    exchange: int = 0  # of `sent`, the tokens of the open exchange
     early: dict[int, int] = attrs.field(factory=dict)  # call → version of an end that came before it
     call_ids: dict[str, int] = attrs.field(factory=dict)  # `known_by` of a recorded id → the first call that has it
 

@@ -45,6 +45,7 @@ class Rule(StrEnum):
     RECENCY = "recency"
     REUSE = "reuse"
     EPOCH_REUSE = "epoch_reuse"
+    EXCHANGE_REUSE = "exchange_reuse"
     RETRIEVAL = "retrieval"
     RETRIEVAL_CACHE = "retrieval_cache"
     COMPACTION = "compaction"
@@ -73,7 +74,8 @@ class RuleRow:
     full; with `at_user_messages` only when the user said something. One that `keeps` what stood in the prompt
     before has no phase 2 and leaves a summary when the harness compacts. With `recorded` nothing is selected at all:
     everything stands in full until the harness took it out. With `leaves_room` an epoch spends at most half of what
-    floors and arrivals leave. `says` is what `why` calls the order.
+    floors and arrivals leave. One that `spares_exchange` pays no rent for the open exchange of messages, which an
+    epoch would only write again. `says` is what `why` calls the order.
     """
 
     says: str = ""
@@ -85,6 +87,7 @@ class RuleRow:
     keeps: bool = False
     recorded: bool = False
     leaves_room: bool = False
+    spares_exchange: bool = False
 
     @property
     def compacts(self) -> bool:
@@ -98,6 +101,9 @@ RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
         Rule.RECENCY: RuleRow("recency"),
         Rule.REUSE: RuleRow("how likely it is needed again", key=Key.REUSE),
         Rule.EPOCH_REUSE: RuleRow("how likely it is needed in an epoch", key=Key.EPOCH_REUSE, leaves_room=True),
+        Rule.EXCHANGE_REUSE: RuleRow(
+            "how likely it is needed in an epoch", key=Key.EPOCH_REUSE, leaves_room=True, spares_exchange=True
+        ),
         Rule.RETRIEVAL: RuleRow("retrieved", spends=False, retrieves=True),
         Rule.RETRIEVAL_CACHE: RuleRow("retrieved, then recency", whole_results=True, retrieves=True),
         Rule.COMPACTION: RuleRow(

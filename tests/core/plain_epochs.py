@@ -17,6 +17,7 @@ from clawvm_es.model.profile import Capability, Paging, Rule
 LEVELS = [Fidelity.ABSENT, Fidelity.POINTER, Fidelity.STRUCTURED, Fidelity.COMPRESSED, Fidelity.FULL]
 NOTHING = sha256(b"").hexdigest()
 RULES = (PageType.BOOTSTRAP, PageType.CONSTRAINT, PageType.PLAN)
+FOR_EPOCHS = (Rule.EPOCH_REUSE, Rule.EXCHANGE_REUSE)  # alike in frames, where no exchange is open
 
 
 @dataclass(eq=False)
@@ -159,7 +160,7 @@ class EpochsPart:
                 more += plan.cost(page, 4)
         plan.final.update(page.id for page in (*new, *hinted))
         share = low - floors
-        if self.profile.rule is Rule.EPOCH_REUSE:
+        if self.profile.rule in FOR_EPOCHS:
             share = min(share, (room - floors - over) // 2)
         share = plan.rest = max(0, share)
         self._spend(plan)

@@ -34,7 +34,7 @@ from clawvm_es.model.facts import (
 )
 from clawvm_es.model.pages import Author, Fidelity, PageType, Pin, Scope
 from clawvm_es.model.profile import Capability, Order, Rule
-from tests.core.plain_epochs import EpochsPart
+from tests.core.plain_epochs import FOR_EPOCHS, EpochsPart
 
 LEVELS = [Fidelity.ABSENT, Fidelity.POINTER, Fidelity.STRUCTURED, Fidelity.COMPRESSED, Fidelity.FULL]
 QUALITY = {0: 0, 1: 100, 2: 450, 3: 750, 4: 1000}
@@ -573,7 +573,7 @@ class Plain(EpochsPart):
             ways = [(4, QUALITY[4] - QUALITY[base], page.full - page.sizes[base])] if whole else []
         if not self.has(Capability.SCORING):
             return [(0, page.number, rank, cost, quality, page) for rank, quality, cost in ways]
-        if rule in (Rule.REUSE, Rule.EPOCH_REUSE):
+        if rule is Rule.REUSE or rule in FOR_EPOCHS:
             away = self.turn + 1 - max(page.last_used, page.edited)
             priority = score * (nearness(away) if rule is Rule.REUSE else epoch_nearness(away))
             for rank, quality, cost in ways:
@@ -606,7 +606,7 @@ class Plain(EpochsPart):
         if written.scope is Scope.PROJECT:
             total += weights.scope
         total += weights.cost * min(1000, page.full * 1000 // 8192) // 1000
-        if self.profile.rule is Rule.EPOCH_REUSE and self._tells_of_a_write(written):
+        if self.profile.rule in FOR_EPOCHS and self._tells_of_a_write(written):
             total += weights.holds_said
         elif written.page_type is PageType.EVIDENCE:
             total += weights.holds_result if written.origin.resource is None else weights.holds_record
@@ -614,7 +614,7 @@ class Plain(EpochsPart):
             total += weights.holds_said if written.author is Author.MODEL else weights.holds_told
         else:
             total += weights.holds_stated
-        if self.profile.rule not in (Rule.REUSE, Rule.EPOCH_REUSE):
+        if self.profile.rule not in (Rule.REUSE, *FOR_EPOCHS):
             return total
         root = isqrt(isqrt(max(page.full, 1) * 2**16))
         return total * (1000 + weights.reuse * min(page.uses, 3)) * 2**10 // (1000 * root)

@@ -16,7 +16,7 @@ SCORING, FLUSH, BOOTSTRAP = Capability.SCORING, Capability.FLUSH_STAGING, Capabi
 STAGING, RECALL = Capability.STAGING, Capability.RECALL_OUTCOME
 EPOCHS = (Paging.EPOCHS, 300, 210, 3_000, 100, 1_250, 300)
 POLICIES = {
-    "clawvm": (4, CONTRACT, Rule.EPOCH_REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
+    "clawvm": (5, CONTRACT, Rule.EXCHANGE_REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
     "clawvm_turn": (2, CONTRACT, Rule.REUSE, Order.RANK, REUSE, (0, 0, 0, 0)),
     "clawvm_paper": (1, CONTRACT, Rule.HULL, Order.DENSITY, {**PAPER, **NOTHING}, (0, 0, 0, 0)),
     "clawvm_rank": (1, CONTRACT, Rule.HULL, Order.RANK, {**PAPER, **NOTHING}, (0, 0, 0, 0)),

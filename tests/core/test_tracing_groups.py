@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from clawvm_es import views
 from clawvm_es.core.evolve import apply
+from clawvm_es.core.groups import exchange_tokens
 from clawvm_es.core.selector import select
 from clawvm_es.core.state import State
 from clawvm_es.core.tracing import Kept, Outcome, Stop, Traced, trace
@@ -66,12 +67,16 @@ def turns(events: Iterable[e.Event]) -> Iterator[tuple[State, e.TurnBegan]]:
 @given(histories())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_account_of_messages_adds_up(history):
-    """LAW-TRACE-2 under every policy, with calls that are parallel, late, twice, failed or without a result."""
+    """LAW-TRACE-2 under every policy, with calls that are parallel, late, twice, failed or without a result.
+
+    The tokens of the open exchange, kept up as prompts grow, are those that its entries add up to.
+    """
     with memory_journal() as journal:
         with opened(journal, history) as session:
             list(play(session, history))
         for state, began in turns(row.data for row in read_session(journal.log, "session")):
             assert_told(state, began)
+            assert state.exchange == exchange_tokens(state, state.entries.values())
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,13 @@ import attrs
 import pytest
 
 from clawvm_es import Call, Journal
+from clawvm_es.core.profiles import CLAWVM
 from clawvm_es.engine.hooks import Prompt, Settings
 from clawvm_es.engine.session import Session
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.model import events as e
+from clawvm_es.model.facts import EpochTrigger
+from clawvm_es.model.profile import Profile, Rule
 from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
 from clawvm_es.representations.counter import counter
 from clawvm_es.representations.messages import Shape, broken, messages, pieces
@@ -167,3 +172,40 @@ def test_an_agent_that_is_killed_at_any_turn_sends_the_same_next(tmp_path: Path)
     again = [(prompt.tokens, prompt.messages()) for prompt in run(reopened, shape, turns)]
     assert again == whole
     assert pieces(messages((), shape, shape)) == []
+
+
+def triggers(profile: Profile, moves: Iterable[tuple[str, int]]) -> list[EpochTrigger | None]:
+    """Begin a session of messages under a profile, and tell why each of its prompts began an epoch.
+
+    A move is what the user says, if anything, and how many lines a call of the answer gives; 0: it makes none.
+    """
+    with memory_journal() as journal:
+        session = journal.session(
+            "s",
+            policy=profile,
+            budget_tokens=4_000,
+            counter="lines4",
+            renderer="messages/1:anthropic",
+            settings=SETTINGS,
+        )
+        for turn, (said, lines) in enumerate(moves):
+            if said:
+                session.user_says(said)
+            session.assemble()
+            calls = (Call(f"toolu_{turn}", "Bash", {"command": f"cat {turn}"}),) if lines else ()
+            session.observe_model("Next.", calls)
+            for call in calls:
+                session.observe_result(call_id=call.id, text=f"{turn}: a line of what was read\n" * lines)
+        rows = (row.data for row in read_session(journal.log, "s"))
+        return [data.trigger for data in rows if isinstance(data, e.PromptAssembled)]
+
+
+@pytest.mark.parametrize(("rule", "paid"), [(Rule.EPOCH_REUSE, True), (Rule.EXCHANGE_REUSE, False)])
+def test_an_open_exchange_pays_no_rent_until_the_user_speaks(rule, paid):
+    """An epoch would only write it again; after that it is as any other text, and its rent begins an epoch."""
+    profile = attrs.evolve(CLAWVM, rule=rule)
+    within = [("Look around.", 4), *[("", 4)] * 64]
+    found = triggers(profile, [*within, *[("Go on.", 0)] * 30])
+    assert (EpochTrigger.RENT in found[: len(within)]) == paid
+    assert EpochTrigger.RENT in found
+    assert EpochTrigger.HIGH not in found

@@ -6,7 +6,8 @@ of a fork answered; version 3 has policies without scoring, with a cache, and wi
 has sessions that were closed and resumed under other settings, and validators that raise; version 5 has the fields of
 layouts, exchanges, models and cuts, at their defaults; version 6 has a session as its harness had it, which was
 compacted and rewound; version 7 has sessions that page in epochs, with every trigger and a clock that jumps;
-version 8 has policies that rank for an epoch; version 9 has a cut that is inferred from what a provider counted.
+version 8 has policies that rank for an epoch; version 9 has a cut that is inferred from what a provider counted;
+version 10 has policies that pay no rent for the open exchange.
 """
 
 import itertools
@@ -33,7 +34,7 @@ from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v9"
+VERSION = "v10"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 NEW_COLUMNS = {
     "sessions": (
