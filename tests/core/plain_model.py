@@ -8,11 +8,13 @@ what it knows (`differences`). Only the vocabulary of events is the same.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy as copied
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import isqrt
 from typing import Any
 
+from clawvm_es.core.ranking import scored  # to read what a state knows
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
@@ -1130,7 +1132,7 @@ class Plain(EpochsPart):
                 known[f"{page.id}.{name}"] = (getattr(there, name), getattr(page, name))
             known[f"{page.id}.content"] = (there.content_version, page.content)
             known[f"{page.id}.alive"] = (not (there.retired or there.gone), page.alive)
-            known[f"{page.id}.score"] = (there.score, self.score(page))
+            known[f"{page.id}.score"] = (scored(state, copied(there)), self.score(page))
         return [(what, is_, should) for what, (is_, should) in known.items() if is_ != should]
 
 

@@ -59,6 +59,15 @@ def test_a_closed_session_goes_on_under_its_id(journal):
     assert redecide(read_session(journal.log, "s")) > 0
 
 
+def test_a_handle_on_a_stream_as_it_is_reopens_nothing(journal):
+    """Importers resume a closed session to look at it; only those that ask for it may go on with it."""
+    ended(journal)
+    with pytest.raises(UsageError, match="closed session"):
+        journal.resume("s", "lines4").user_says("anyone?")
+    journal.resume("s", "lines4", reopens=True).user_says("again")
+    assert "session_reopened" in types(journal)
+
+
 def test_the_handle_that_closed_it_takes_nothing_more(journal):
     """Reopening is the harness's own step: an old handle does not undo an end, whoever ended it."""
     other = journal.session("s", counter="lines4")

@@ -317,6 +317,13 @@ def test_malformed_rows_are_counted_by_reason(jsonl: Jsonl) -> None:
     assert len(recording.steps) == 1
 
 
+def test_an_attachment_that_holds_nothing_is_counted(jsonl: Jsonl) -> None:
+    """A row of a known kind without any text gives no page, and its reason is told."""
+    empty = {"type": "attachment", "sessionId": "s", "attachment": {"type": "invoked_skills", "skills": []}}
+    recording = main(jsonl, [row("user", "fine"), {**empty, "uuid": "e"}])
+    assert (len(recording.steps), recording.skipped) == (1, {"empty_message": 1})
+
+
 def test_hostile_texts_arrive_whole(jsonl: Jsonl) -> None:
     """NULs, lone surrogates and ten megabytes in a result are kept to the last character."""
     odd = "\0\ud800\udc00x\udfff" + "y" * 10_000_000
