@@ -67,9 +67,13 @@ class Results:
         """An answer came; `asked` are the tokens of its prompt."""
         self.asked, self.grown, self.model = asked, 0, model
 
+    def fallen(self, asked: int, model: str) -> int:
+        """Tokens that a prompt lacks of the last one and what came since; 0 if the two cannot be compared."""
+        return self.asked + self.grown - asked if self._asked(model) else 0
+
     def left(self, asked: int, model: str, standing: Callable[[], Collection[str]]) -> tuple[str, ...]:
         """The calls whose results left before an answer, of those whose results were `standing` in the context."""
-        fallen = self._asked(model) and self.asked + self.grown - asked
+        fallen = self.fallen(asked, model)
         if 2 * fallen < SAVED_TOKENS_MIN:
             return ()
         known = standing()

@@ -3,7 +3,8 @@
 It reads the `FILES` files anew that it read, wrote or edited last, leaves out those of more than `FILE_TOKENS`, and
 shows the others beside the summary, and the plan of the session with them. The rows of its calls tell what is in a
 file that it saw whole, or edited since. The provider's count of the next call tells whether they were shown: what no
-row explains of it has to hold half of them at least.
+row explains of it has to hold half of them at least. They stand at the line of the boundary. A resume does not show
+them again: where the provider's count later falls by as much as they are, they left.
 
 LAW-RESTORED-1: what is inferred at an answer depends on the rows up to its first one alone (as LAW-MICRO-1).
 """
@@ -24,6 +25,8 @@ FILES_KNOWN: Final = 32
 """Files whose last use is remembered, and what is in them."""
 UNEXPLAINED_MIN: Final = 500
 """Least tokens by the provider's count that say anything."""
+LOST_MIN: Final = 5_000
+"""Least tokens by the provider's count that files are said to have left with; less are thoughts, which leave, too."""
 _RULES: Final = ("CLAUDE.md", "CLAUDE.local.md")
 """Ends of paths of files that are in every prompt."""
 
@@ -42,7 +45,9 @@ class Files:
 
     known: dict[str, str | None] = attrs.field(factory=dict)
     waiting: dict[str, str] = attrs.field(factory=dict)  # what the newest compaction may have shown again
-    line: int = 0  # of its summary
+    line: int = 0  # of its boundary
+    apart: bool = False  # nothing else stands at that line
+    shown: int = 0  # tokens of what it showed again by inference, about as the provider counts
     grown: int = 0  # tokens of the rows since it, by the harness's count
     base: int | None = None
     model: str = ""
@@ -59,13 +64,16 @@ class Files:
         while len(self.known) > FILES_KNOWN:
             del self.known[next(iter(self.known))]
 
-    def compacted(self, line: int, keeps: bool) -> None:
-        """A compaction came: what it shows again is all that it still knows of files. It may keep rows, too."""
+    def compacted(self, line: int, keeps: bool, apart: bool = True) -> None:
+        """A compaction came: what it shows again is all that it still knows of files. It may keep rows, too.
+
+        It has a row of its own (`apart`), or is known from its summary alone.
+        """
         plans = [path for path in self.known if PLANS in path]
         latest = [*plans[-1:], *[path for path in self.known if PLANS not in path][-FILES:]]
         self.known = {path: self.known[path] for path in latest}
         self.waiting = {} if keeps else {path: text for path, text in reversed(self.known.items()) if text}
-        self.line, self.grown = line, 0
+        self.line, self.apart, self.shown, self.grown = line, apart, 0, 0
 
     def asked(self, tokens: int, model: str) -> dict[str, str]:
         """The files, with numbers of lines, that stand in the prompt of an answer though no row tells of them."""
@@ -75,17 +83,27 @@ class Files:
         self.waiting = {}
         unexplained = tokens - self.base - dense(self.grown)
         least = max(UNEXPLAINED_MIN, sum([rough(text) for text in found.values()]) // 2)
-        return found if model == self.model and unexplained >= least else {}
+        if not found or model != self.model or unexplained < least:
+            return {}
+        self.shown = sum([dense(rough(text)) for text in found.values()])
+        return found
+
+    def left(self, fallen: int) -> bool:
+        """Tell that the files shown by inference left, where a prompt has `fallen` tokens less than rows explain."""
+        if not (self.shown and self.apart) or fallen < max(LOST_MIN, self.shown):
+            return False
+        self.shown = 0
+        return True
 
 
 def _read(file: Fields, before: str | None) -> str | None:
-    """What is in a file that was read: it was read whole, or it is known."""
+    """The content of a file that was read: it was read whole, or it is known."""
     whole = file.count("startLine") == 1 and file.count("numLines") == file.count("totalLines")
     return file.text("content") if whole and file.is_text("content") else before
 
 
 def _written(told: Fields, before: str | None) -> str | None:
-    """What is in a file that was written or edited."""
+    """The content of a file that was written or edited."""
     if told.is_text("content"):
         return told.text("content")
     text = told.text("originalFile") if told.is_text("originalFile") else before

@@ -201,10 +201,13 @@ class Run:
         lines = Lines(self.files.line, self.files.line)
         for path, text in self.files.asked(usage.input_tokens, model).items():
             self.into.say(FileShown(text, path, lines, row.at_us, told_by=ToldBy.COUNTS))
+        fallen = self.results.fallen(usage.input_tokens, model)
         left = self.results.left(usage.input_tokens, model, self.tree.standing)
         returned = () if left else self.results.returned(usage.input_tokens, model)
         self.results.answered(usage.input_tokens, model)
         if not (left or returned):
+            if self.files.left(fallen):
+                self._lost_files(row)
             return
         self.tree.took_out(left)
         self.tree.put_back(returned)
@@ -214,6 +217,12 @@ class Run:
         if dropped or again:
             cut = ContextDropped(Boundary.PRUNE, row.lines, row.at_us, frozenset(), dropped, again, Cut.MICRO)
             self.into.say(attrs.evolve(cut, told_by=ToldBy.COUNTS))
+
+    def _lost_files(self, row: Row) -> None:
+        """The files that a compaction had shown again left; all else stays."""
+        self.tree.lost(self.files.line)
+        cut = ContextDropped(Boundary.PRUNE, row.lines, row.at_us, self.tree.context(), cut=Cut.MICRO)
+        self.into.say(attrs.evolve(cut, told_by=ToldBy.COUNTS))
 
     # -------------------------------------------------------------------------------- prompts and results
 
@@ -305,7 +314,7 @@ class Run:
         else:
             self._drop(row, Boundary.COMPACT, Cut.COMPACT, self.tree.cut(row.uuid, row.line))
             self._came(rough(text))
-        self.compacted, self.files.line = False, row.line
+        self.compacted = False
         self.into.say(Summary(text, row.lines, row.at_us))
 
     def _cleared(self, row: Row) -> None:
@@ -316,7 +325,7 @@ class Run:
         """The context becomes what was kept; the provider's counts before it and after are not compared."""
         self.results.changed(() if cut is Cut.REWIND else tuple(self.results.out))
         if cut is Cut.COMPACT:
-            self.files.compacted(row.line, keeps=bool(kept))
+            self.files.compacted(row.line, keeps=bool(kept), apart=row.data.text("type") == "system")
         elif cut is Cut.CLEAR:
             self.files = Files()
         self.into.say(ContextDropped(boundary, row.lines, row.at_us, kept, cut=cut))

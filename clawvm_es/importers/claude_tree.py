@@ -42,7 +42,7 @@ class Tree:
     _results: dict[str, set[int]] = attrs.field(factory=dict)  # call id → lines
     _active: set[int] = attrs.field(factory=lambda: {0})
     _preserved: frozenset[str] = frozenset()  # rows that the newest compaction kept
-    _gone: set[int] = attrs.field(factory=set)  # lines of results that were taken out one by one
+    _gone: set[int] = attrs.field(factory=set)  # lines of what was taken out one by one
 
     def join(self, uuid: str, line: int, unit: int | None = None, parent: str | None = LAST) -> None:
         """Place a row that begins no unit: into the unit named, else that of its parent."""
@@ -100,6 +100,10 @@ class Tree:
         """Results were taken out one by one; they return on no path."""
         for call_id in call_ids:
             self._gone |= self._results.get(call_id, set())
+
+    def lost(self, line: int) -> None:
+        """Note that all at a line left the context for good."""
+        self._gone.add(line)
 
     def put_back(self, call_ids: Iterable[str]) -> None:
         """Results that were taken out stand in the context again, where their calls do."""

@@ -12,9 +12,10 @@ from clawvm_es import Journal, views
 from clawvm_es.importers.claude_code import FORMAT, parse
 from clawvm_es.importers.claude_restored import FILES, FILES_KNOWN, Files
 from clawvm_es.importers.replay import ReplaySettings, replay
-from clawvm_es.model.facts import ToldBy
+from clawvm_es.model.events import BoundaryReached, PageWritten
+from clawvm_es.model.facts import Boundary, Cut, ToldBy
 from clawvm_es.observe.fields import Fields
-from clawvm_es.observe.steps import FileShown
+from clawvm_es.observe.steps import ContextDropped, FileShown
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.views import words
 from tests.importers.test_claude_micro import row
@@ -52,6 +53,24 @@ def session(asked: int, *, model: str = "m", between: Any = None, kept: bool = F
     return [each | {"parentUuid": "u7"} if each.get("uuid") == "u9" else each for each in rows]
 
 
+def resumed(asked: int, *, model: str = "m", apart: bool = True, times: int = 1) -> list[dict[str, Any]]:
+    """As `session`, then prompts and answers that are counted as `asked`."""
+    rows = session(26_000)
+    if not apart:
+        rows = [each | {"parentUuid": None} if each["uuid"] == "u7" else each for each in rows if each["uuid"] != "c"]
+    for number in range(10, 10 + 2 * times, 2):
+        rows.append(row(number, "user", "Go on."))
+        usage = {"input_tokens": asked, "output_tokens": 1}
+        said = [{"type": "text", "text": "On."}]
+        rows.append(row(number + 1, "assistant", said, id=f"b{number}", model=model, usage=usage))
+    return rows
+
+
+def cuts(data: bytes) -> list[ContextDropped]:
+    """The cuts that are inferred."""
+    return [step for step in parse(data, "t.jsonl")[0].steps if isinstance(step, ContextDropped) and step.told_by]
+
+
 def shown(data: bytes) -> list[tuple[str, int]]:
     """The files that are inferred, and the line where they stand."""
     steps = [step for step in parse(data, "t.jsonl")[0].steps if isinstance(step, FileShown) and step.told_by]
@@ -60,9 +79,9 @@ def shown(data: bytes) -> list[tuple[str, int]]:
 
 
 def test_what_no_row_explains_after_a_compaction_are_the_files_used_last(jsonl: Jsonl) -> None:
-    """The newest first, as edited, with numbers of lines, beside the summary and before the answer."""
+    """The newest first, as edited, with numbers of lines, at the boundary's line and before the answer."""
     data = jsonl(session(26_000))
-    assert shown(data) == [("/w/b.py", 7), ("/w/a.py", 7)]
+    assert shown(data) == [("/w/b.py", 6), ("/w/a.py", 6)]
     steps = parse(data, "t.jsonl")[0].steps
     assert [type(step).__name__ for step in steps[-4:]] == ["Summary", "FileShown", "FileShown", "ModelMessage"]
     edited = steps[-3]
@@ -83,9 +102,53 @@ def test_a_version_that_tells_is_taken_at_its_word(jsonl: Jsonl) -> None:
     assert shown(jsonl(session(26_000, kept=True))) == []
 
 
-def test_the_law_of_following_holds_at_every_line(jsonl: Jsonl) -> None:
-    """LAW-RESTORED-1: taken after every line, what was shown is that of the whole file."""
-    data = jsonl(session(26_000))
+def test_a_fall_of_as_much_says_that_the_files_left_again(jsonl: Jsonl) -> None:
+    """Once, at the answer whose count shows it, and all lines but theirs stay."""
+    (cut,) = cuts(jsonl(resumed(19_000, times=2)))
+    assert (cut.boundary, cut.cut, cut.lines.first) == (Boundary.PRUNE, Cut.MICRO, 10)
+    assert cut.kept_lines == {7, 8, 9, 10}
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "apart"),
+    [
+        (21_500, "m", True),  # it falls by less than they are
+        (26_100, "m", True),  # it rises
+        (19_000, "another", True),  # another model counts otherwise
+        (19_000, "m", False),  # without a row of the boundary they stand at the summary's line
+    ],
+)
+def test_other_falls_leave_the_files(jsonl: Jsonl, asked: int, model: str, apart: bool) -> None:
+    """Nothing is inferred where the counts do not show it, or where the files do not stand apart."""
+    data = jsonl(resumed(asked, model=model, apart=apart))
+    assert len(shown(data)) == 2 and cuts(data) == []
+
+
+def test_files_that_left_do_not_return_on_a_path(jsonl: Jsonl) -> None:
+    """A prompt that hangs on an answer from before a resume brings back no file that the resume lost."""
+    rows = resumed(19_000)
+    rows.append(row(12, "user", "Another way.") | {"parentUuid": "u9"})
+    steps = parse(jsonl(rows), "t.jsonl")[0].steps
+    last = [step for step in steps if isinstance(step, ContextDropped)][-1]
+    assert last.cut is Cut.REWIND and last.kept_lines == {7, 8}
+
+
+def test_the_pages_of_the_files_leave_alone(jsonl: Jsonl, tmp_path: Path) -> None:
+    """In a journal the cut takes the two pages that were inferred, and is told as inferred."""
+    path = tmp_path / "s.jsonl"
+    path.write_bytes(jsonl(resumed(19_000)))
+    with Journal(MemoryLog()) as journal:
+        replay(journal, path, ReplaySettings(as_recorded=True, counter="lines4"))
+        events = [each.data for each in journal.log.read("s")]
+        files = [each.page_id for each in events if isinstance(each, PageWritten) and each.told_by is ToldBy.COUNTS]
+        (cut,) = [each for each in events if isinstance(each, BoundaryReached) and each.told_by is ToldBy.COUNTS]
+        assert sorted(cut.left) == sorted(files) and not cut.returned
+
+
+@pytest.mark.parametrize("rows", [session(26_000), resumed(19_000)], ids=["shown", "lost"])
+def test_the_law_of_following_holds_at_every_line(jsonl: Jsonl, rows: list[dict[str, Any]]) -> None:
+    """LAW-RESTORED-1: taken after every line, what was shown, and left, is that of the whole file."""
+    data = jsonl(rows)
     followed, end = Followed(FORMAT), 0
     for line in data.splitlines(keepends=True):
         end += len(line)
@@ -105,7 +168,7 @@ def test_a_page_that_is_inferred_says_so(jsonl: Jsonl, tmp_path: Path) -> None:
         inferred = [page.page_id for page in pages if page.told_by is ToldBy.COUNTS]
         assert len(inferred) == 2
         found = views.why(journal.log, "s", inferred[0], turn=3)
-        assert words.origin(found["provenance"]) == "line 7, inferred from the provider's counts"
+        assert words.origin(found["provenance"]) == "line 6, inferred from the provider's counts"
 
 
 @pytest.mark.parametrize(
