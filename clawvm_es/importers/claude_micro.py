@@ -5,6 +5,9 @@ them are left, the results of the newest `KEPT_CALLS` calls aside, and only wher
 counts a token for four characters, whatever a provider counts. Some versions write no row of it, others leave out
 some, and those of a subagent are never shown. What the provider counts then falls from one call to the next.
 
+Versions of that time lose results at a resume, too: those that stand on no path of parents from the newest row to
+the first, as results of parallel calls do.
+
 LAW-MICRO-1: what is inferred at an answer depends on the rows up to its first one alone, so that a file which is
 followed says the same as one that is imported.
 """
@@ -19,6 +22,8 @@ import attrs
 KEPT_TOKENS: Final = 40_000
 SAVED_TOKENS_MIN: Final = 20_000
 KEPT_CALLS: Final = 3
+LOST_TOKENS_MIN: Final = 5_000
+"""Least tokens that a resume is said to have lost; less are thoughts, which leave, too."""
 TOOLS: Final = frozenset(("Read", "Bash", "Grep", "Glob", "WebSearch", "WebFetch", "Edit", "Write"))
 """Tools whose results are taken out."""
 IMAGE_TOKENS: Final = 2_000
@@ -83,6 +88,16 @@ class Results:
             return ()
         for call_id in found:
             self.out[call_id] = self.sizes.pop(call_id)
+        return tuple(found)
+
+    def lost(self, asked: int, model: str, aside: Collection[str]) -> tuple[str, ...]:
+        """The calls of those `aside` whose results a resume lost for good, before the first answer after it."""
+        found = [call_id for call_id in self.sizes if call_id in aside]
+        total = sum([self.sizes[call_id] for call_id in found])
+        if total < LOST_TOKENS_MIN or self.fallen(asked, model) < total:
+            return ()
+        for call_id in found:
+            del self.sizes[call_id]
         return tuple(found)
 
     def returned(self, asked: int, model: str) -> tuple[str, ...]:

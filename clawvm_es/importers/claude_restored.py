@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from clawvm_es.importers.claude_micro import rough
+from clawvm_es.importers.claude_micro import LOST_TOKENS_MIN, rough
 from clawvm_es.observe.fields import Fields
 
 FILES: Final = 5
@@ -25,8 +25,6 @@ FILES_KNOWN: Final = 32
 """Files whose last use is remembered, and what is in them."""
 UNEXPLAINED_MIN: Final = 500
 """Least tokens by the provider's count that say anything."""
-LOST_MIN: Final = 5_000
-"""Least tokens by the provider's count that files are said to have left with; less are thoughts, which leave, too."""
 _RULES: Final = ("CLAUDE.md", "CLAUDE.local.md")
 """Ends of paths of files that are in every prompt."""
 
@@ -90,7 +88,7 @@ class Files:
 
     def left(self, fallen: int) -> bool:
         """Tell that the files shown by inference left, where a prompt has `fallen` tokens less than rows explain."""
-        if not (self.shown and self.apart) or fallen < max(LOST_MIN, self.shown):
+        if not (self.shown and self.apart) or fallen < max(LOST_TOKENS_MIN, self.shown):
             return False
         self.shown = 0
         return True

@@ -53,6 +53,8 @@ NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
     }
 )
 """Rows that hold nothing the model saw, by type (of progress rows that of their data), and why they are counted."""
+RESUMED: Final = "No response requested."
+"""The answer that Claude Code makes up where it resumes a session."""
 
 
 @attrs.frozen
@@ -94,6 +96,7 @@ class Run:
     told: int = 0  # rows that were its own, and not shown by progress of another
     cwd: str = ""
     compacted: bool = False  # a boundary came, and its summary has not
+    resumed: str = ""  # the row that says that the session was resumed, until an answer comes
     commands: dict[str, str] = attrs.field(factory=dict)  # rows of slash commands → the command
     seen: dict[str | bytes, str] = attrs.field(factory=dict)  # ids of rows, digests of what they say → the first id
 
@@ -102,6 +105,7 @@ class Run:
         self.into.line = line
         row = Row(data, line, data.instant("timestamp", line), cwd or data.text("cwd") or self.cwd)
         kind = data.text("type")
+        self.tree.hung(row.uuid, row.parent)
         if kind == "assistant":
             self.into.began(row.at_us, row.cwd)
             self._assistant(row)
@@ -144,6 +148,8 @@ class Run:
             return
         if message.text("model") == "<synthetic>" or row.data.flag("isApiErrorMessage"):
             self.into.skip(Skip.SYNTHETIC)
+            if any(blocks.text_of(block) == RESUMED for block in message.blocks("content")):
+                self.resumed = row.uuid
             if self.tree.follows(row.parent):
                 self.tree.join(row.uuid, row.line, parent=row.parent)
             else:
@@ -203,6 +209,9 @@ class Run:
             self.into.say(FileShown(text, path, lines, row.at_us, told_by=ToldBy.COUNTS))
         fallen = self.results.fallen(usage.input_tokens, model)
         left = self.results.left(usage.input_tokens, model, self.tree.standing)
+        if self.resumed and not left:
+            left = self.results.lost(usage.input_tokens, model, self.tree.aside(self.resumed))
+        self.resumed = ""
         returned = () if left else self.results.returned(usage.input_tokens, model)
         self.results.answered(usage.input_tokens, model)
         if not (left or returned):

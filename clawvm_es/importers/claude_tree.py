@@ -42,6 +42,7 @@ class Tree:
     _results: dict[str, set[int]] = attrs.field(factory=dict)  # call id → lines
     _active: set[int] = attrs.field(factory=lambda: {0})
     _preserved: frozenset[str] = frozenset()  # rows that the newest compaction kept
+    _parents: dict[str, str | None] = attrs.field(factory=dict)  # row → the one it hangs on, since the last boundary
     _gone: set[int] = attrs.field(factory=set)  # lines of what was taken out one by one
 
     def join(self, uuid: str, line: int, unit: int | None = None, parent: str | None = LAST) -> None:
@@ -78,7 +79,7 @@ class Tree:
         """Begin anew after a boundary: the lines of the rows that it preserved stand in the context."""
         self._preserved = frozenset(each for each in preserved if each in self._of)
         kept = frozenset(line for each in self._preserved for line in self._lines_of(each))
-        self._active = set()
+        self._active, self._parents = set(), {uuid: None}
         self._grow(uuid, line, Unit(kept=kept))
         return kept
 
@@ -109,6 +110,26 @@ class Tree:
         """Results that were taken out stand in the context again, where their calls do."""
         for call_id in call_ids:
             self._gone -= self._results.get(call_id, set())
+
+    def hung(self, uuid: str, parent: str | None) -> None:
+        """Note the row that a row hangs on, None where it is the first."""
+        if uuid and parent != LAST:
+            self._parents[uuid] = parent
+
+    def aside(self, uuid: str) -> set[str]:
+        """The calls whose results stand in the context, but on no path of parents from a row to the first.
+
+        There are none where that path is not known, since it leads to a missing row, or to one before a boundary.
+        """
+        path: set[str] = set()
+        parent: str | None = uuid
+        while parent is not None:
+            if parent in path or parent not in self._parents:
+                return set()
+            path.add(parent)
+            parent = self._parents[parent]
+        lines = {self._lines[each] for each in path if each in self._lines}
+        return {call_id for call_id in self.standing() if self._results[call_id].isdisjoint(lines)}
 
     def standing(self) -> set[str]:
         """The calls whose results stand in the context."""

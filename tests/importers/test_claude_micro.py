@@ -75,6 +75,38 @@ def test_counts_that_rise_again_bring_the_results_back(jsonl: Jsonl) -> None:
     assert len(inferred(jsonl(list(reads(16, [60_000, 68_000, 76_000, 84_000]))))) == 1
 
 
+def parallel(resumed: bool, asked: int, first: str | None = None) -> list[dict[str, Any]]:
+    """An answer with three calls whose results hang on their own rows; then a resume, and a call after it."""
+    rows = [row(0, "user", "Read them all.") | {"parentUuid": first}]
+    usage = {"input_tokens": 20_000, "output_tokens": 1}
+    for number in range(3):
+        use = {"type": "tool_use", "id": f"t{number}", "name": "Read", "input": {"file_path": f"/w/{number}.py"}}
+        rows.append(row(number + 1, "assistant", [use], id="a", model="m", usage=usage))
+    for number in range(3):
+        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": f"{number:>{FILE}}"}
+        rows.append(row(number + 4, "user", [result]) | {"parentUuid": f"u{number + 1}"})
+    usage = {"input_tokens": 35_000, "output_tokens": 1}
+    rows.append(row(7, "assistant", [{"type": "text", "text": "Read."}], id="b", model="m", usage=usage))
+    said = "No response requested." if resumed else "API Error"
+    rows.append(row(8, "assistant", [{"type": "text", "text": said}], id="x", model="<synthetic>"))
+    rows.append(row(9, "user", "Go on."))
+    usage = {"input_tokens": asked, "output_tokens": 1}
+    rows.append(row(10, "assistant", [{"type": "text", "text": "On."}], id="c", model="m", usage=usage))
+    return rows
+
+
+def test_a_resume_loses_results_that_stand_beside_the_path(jsonl: Jsonl) -> None:
+    """Of three parallel calls two results hang on no row that the newest one goes back to: the counts show it.
+
+    There is none where less left, where no resume is told, or where the path leads to a row that is missing.
+    """
+    assert inferred(jsonl(parallel(True, 26_000))) == [(11, (1, 2), ())]
+    assert inferred(jsonl(parallel(True, 35_200))) == []
+    assert inferred(jsonl(parallel(True, 29_000))) == []
+    assert inferred(jsonl(parallel(False, 26_000))) == []
+    assert inferred(jsonl(parallel(True, 26_000, first="missing"))) == []
+
+
 @pytest.mark.parametrize(
     ("count", "asked", "model", "size"),
     [
@@ -108,9 +140,10 @@ def test_a_compaction_ends_what_was_inferred(jsonl: Jsonl) -> None:
     assert len(inferred(jsonl([*rows[:37], boundary, *rows[37:]]))) == 1
 
 
-def test_the_law_of_following_holds_at_every_line(jsonl: Jsonl) -> None:
+@pytest.mark.parametrize("rows", [list(reads(16, [60_000, 64_000, 96_000, 70_000])), parallel(True, 26_000)])
+def test_the_law_of_following_holds_at_every_line(jsonl: Jsonl, rows: list[dict[str, Any]]) -> None:
     """LAW-MICRO-1: taken after every line, what left and returned is that of the whole file."""
-    data = jsonl(list(reads(16, [60_000, 64_000, 96_000, 70_000])))
+    data = jsonl(rows)
     followed, end = Followed(FORMAT), 0
     for line in data.splitlines(keepends=True):
         end += len(line)
