@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from clawvm_es.core.evolve import apply, evolve
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, COMPACTION_HYBRID, LRU, RETRIEVAL
-from clawvm_es.core.state import UNOPENED, State
+from clawvm_es.core.state import UNOPENED, State, known_by
 from clawvm_es.errors import JournalDamaged, UnknownEvent
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import RetireReason
+from clawvm_es.model.facts import Resource, ResourceClass, RetireReason
 from clawvm_es.model.pages import LADDER, PageType, Pin
 from clawvm_es.testing.core import Given, page
 
+FILE = ResourceClass.FILE
 SIZES = st.lists(st.integers(1, 3000), max_size=6)
 
 
@@ -107,3 +108,13 @@ def test_a_page_has_one_entry_for_each_level(page_type):
         assert (known.tokens[rank] > 0, known.bodies[rank] is not None) == (kept, kept)
         assert known.tag(rank) == f"p1.1.{rank}"
     assert known.tokens[0] == 0
+
+
+def test_keys_that_occur_first_are_known_by_their_number():
+    """A handle that resumes finds the ordinals of signatures and resources again, by short names of their keys."""
+    given = Given.session()
+    file, other = ("ab" * 32), ("cd" * 32)
+    given.when(e.ToolCalled(1, "read", other, signature=1, signature_key=file, resources=(Resource(FILE, other),)))
+    given.when(e.ToolCalled(2, "read", other, signature=2, signature_key=other, resources=(Resource(FILE, file),)))
+    assert given.state.signature_keys == {1: known_by(file), 2: known_by(other)}
+    assert given.state.resource_keys == {1: known_by(other), 2: known_by(file)}
