@@ -72,7 +72,7 @@ def test_a_table_parses_no_text():
         "id      number  text    flag",
         "----  --------  ------  ------",
         "1e3          5  0x10",
-        "007      12345  1_000   yes",
+        "007     12,345  1_000   yes",
         "-0.0         7  nan",
     ]
 

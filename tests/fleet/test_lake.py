@@ -156,7 +156,7 @@ def test_the_verbs(tmp_path, capsys):
     assert run("export", path, "--as", "parquet", "-o", lake)[0] == 0
     code, out, _ = run("catalogue", lake, "SELECT session_id FROM sessions", "--json")
     assert code == 0 and json.loads(out)["rows"] == [["s0"]]
-    assert "rules-missing" in run("catalogue", lake)[1] and "1 rows" in run("catalogue", lake, "cost")[1]
+    assert "rules-missing" in run("catalogue", lake)[1] and "\n1 row\n" in run("catalogue", lake, "cost")[1]
     for wrong in (
         ("export", path, "--as", "parquet"),
         ("export", path, "-o", tmp_path),

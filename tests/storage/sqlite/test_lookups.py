@@ -18,7 +18,7 @@ STATEMENTS = {
     "one body": queries._STORED,
     "many bodies": queries._BODIES,
     "what stands for a body": queries._BLOBS_OF,
-    "check a name": check_bodies._ID,
+    "check names": check_bodies._IDS,
     "erase": f"DELETE FROM commitments WHERE {schema.name_is('?1')}",
 }
 
