@@ -317,6 +317,14 @@ def test_malformed_rows_are_counted_by_reason(jsonl: Jsonl) -> None:
     assert len(recording.steps) == 1
 
 
+def test_tools_that_a_search_found_are_named_and_other_blocks_are_counted(jsonl: Jsonl) -> None:
+    """A `tool_reference` shows the tool's name; a block of another type is unknown, whatever it holds."""
+    found = [{"type": "tool_reference", "tool_name": "Grep"}, {"type": "novelty", "tool_name": "Read"}]
+    recording = main(jsonl, [row("assistant", [use("a")]), result("a", found)])
+    assert isinstance(recording.steps[-1], ToolResult)
+    assert (recording.steps[-1].text, recording.skipped) == ("Grep", {"unknown_block": 1})
+
+
 def test_an_attachment_that_holds_nothing_is_counted(jsonl: Jsonl) -> None:
     """A row of a known kind without any text gives no page, and its reason is told."""
     empty = {"type": "attachment", "sessionId": "s", "attachment": {"type": "invoked_skills", "skills": []}}

@@ -68,6 +68,13 @@ def test_other_programs_files_are_named(data: bytes, program: str) -> None:
         read_bytes(data, "f")
 
 
+def test_a_row_with_one_member_of_another_programs_is_not_named_after_it() -> None:
+    """`run_type` alone says nothing of LangSmith: the row is refused for what it is."""
+    with pytest.raises(UnreadableInput) as refused:
+        read_bytes(b'{"run_type": "llm"}\n', "f")
+    assert "LangSmith" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_read_is_no_stranger(name: str, traces: Path) -> None:
     """No row of a format that is read, and no recorded session, is taken for another program's."""
