@@ -44,7 +44,13 @@ def absorbed(rows: list[dict[str, Any]]) -> list[str]:
     return [one["content"] for one, other in pairs if other["operation"] == "remove"]
 
 
-INFERRED = {"44df7d08": [(241, 22), (774, 18)], "4a364c97": [(46, 8)], "fdd24234": [(154, 12)]}
+INFERRED = {
+    "266b3f40": [(760, 0)],
+    "44df7d08": [(241, 22), (774, 18)],
+    "4a364c97": [(46, 8)],
+    "6113e919": [(106, 8)],
+    "fdd24234": [(154, 12)],
+}
 """Claude Code's files that lost results without a row: the lines of calls that were asked with less, and how many."""
 
 
