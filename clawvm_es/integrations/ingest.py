@@ -259,13 +259,13 @@ def mark_live(journal: Journal, session: Session, at_us: int) -> int:
 
 
 def _rules(session: Session, harness: Harness, told: Told) -> int:
-    """The files of rules that the harness has loaded, as its later releases tell them in transcripts: trimmed."""
+    """The files of rules that the harness has loaded; Claude Code tells them in transcripts, trimmed, since 2.1.332."""
     files: list[tuple[str, str]] = []
     if told.event == "SessionStart":
         files = list(harness.loaded(told.payload.get("cwd", "")))
     elif told.event == "InstructionsLoaded" and (path := told.payload.get("file_path", "")):
-        files = [(path, read_rules(path))]
-    steps = [RulesLoaded(text.strip(), path, at_us=told.at_us) for path, text in files if text.strip()]
+        files = [(path, read_rules(path).strip())]
+    steps = [RulesLoaded(text, path, at_us=told.at_us) for path, text in files if text.strip()]
     return sum(session.observe(step).appended for step in steps)
 
 

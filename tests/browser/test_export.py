@@ -84,8 +84,8 @@ def test_a_file_without_texts_has_no_word_of_the_session(
         assert tab.run("document.body.app.timeline.runs.size") > 20 and tab.run(SPANS) == ""
 
 
-OURS = {*LADDER, *PageType, *Author} | set(
-    "page pages clawvm would under tokens call have this turn prompt that next from directory after before again".split()  # noqa: SIM905
+OURS = {*LADDER, *PageType, *Author, "before", "again"} | set(
+    "page pages clawvm would under tokens call have this turn prompt that next from directory after".split()  # noqa: SIM905
 )
 """Words of ours that a session may use too."""
 
