@@ -30,7 +30,7 @@ from clawvm_es.importers.given import Given
 from clawvm_es.importers.kept import Place
 from clawvm_es.importers.recording import Recording
 from clawvm_es.importers.replay import LIVE, target
-from clawvm_es.integrations.harnesses import HARNESSES, Harness, read_rules
+from clawvm_es.integrations.harnesses import CLAUDE_CODE, HARNESSES, Harness, read_rules
 from clawvm_es.integrations.restored import restored
 from clawvm_es.integrations.spool import tell
 from clawvm_es.journal.lineage import read_back
@@ -259,12 +259,14 @@ def mark_live(journal: Journal, session: Session, at_us: int) -> int:
 
 
 def _rules(session: Session, harness: Harness, told: Told) -> int:
-    """The files of rules that the harness has loaded; Claude Code tells them in transcripts, trimmed, since 2.1.332."""
+    """The files of rules that the harness has loaded, as its transcripts tell them: those of Claude Code trimmed."""
     files: list[tuple[str, str]] = []
     if told.event == "SessionStart":
         files = list(harness.loaded(told.payload.get("cwd", "")))
     elif told.event == "InstructionsLoaded" and (path := told.payload.get("file_path", "")):
-        files = [(path, read_rules(path).strip())]
+        files = [(path, read_rules(path))]
+    if harness is CLAUDE_CODE:
+        files = [(path, text.strip()) for path, text in files]
     steps = [RulesLoaded(text, path, at_us=told.at_us) for path, text in files if text.strip()]
     return sum(session.observe(step).appended for step in steps)
 
