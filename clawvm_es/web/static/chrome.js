@@ -27,9 +27,11 @@ export function figures(row, timeline) {
 
 export const swatch = (css, word, kind = '', says = '') => h('li', {title: says}, h('i', {class: kind, css: css ? {background: css} : {}}), word);
 
+/** A sign of a legend, where the pictures have what it stands for. */
+const some = (found, ...given) => (found ? [swatch(...given)] : []);
+
 export function types(timeline) {
   const used = new Set([...timeline.pages.values()].map((page) => page.type)), rows = [...timeline.rows.values()];
-  const some = (found, ...given) => (found ? [swatch(...given)] : []);
   return [
     ...timeline.types.filter((type) => used.has(type)).map((type) => forced.matches ? h('li', {}, h('i', {class: 'letter'}, LETTERS[type] ?? '?'), type) : swatch(paint(type, 3).css, type)),
     ...some(rows.some((row) => row.fixed + row.directory + (row.other ?? 0) > 0), 'var(--fixed)', 'no page', 'fixed', 'the frame, the line that names the other pages, and what belongs to no page'),
@@ -42,7 +44,7 @@ export function types(timeline) {
 }
 
 export function levels(timeline) {
-  const some = (found, ...given) => (found ? [swatch(...given)] : []), {commits} = timeline;
+  const {commits} = timeline;
   return [
     ...[0, 1, 2, 3, 4].map((level) => swatch(paint('evidence', level).css, level ? LEVELS[level] : 'not in the prompt', `level level-${level}`)),
     swatch(null, 'used', 'dot', 'the agent came back to it, and it was in the prompt'), swatch(null, 'missed', 'ring', 'the agent came back to it, and it was not in the prompt; a line leads back to where it left'),

@@ -20,7 +20,7 @@ export class Overview {
       context.fillStyle = ink('cached');
       context.fillRect(left, height - full, size, (full * bin.cached) / Math.max(1, bin.tokens));
       if (bin.bounds) (context.fillStyle = ink('bound')), context.fillRect(left, 0, dot, height);
-      if (bin.misses || bin.faults) tick(context, bin, left, Math.max(2 * dot, size));
+      tick(context, bin, left, Math.max(2 * dot, size));
     }
     context.fillStyle = ink('ground');
     context.globalAlpha = 0.6;
@@ -38,8 +38,9 @@ export class Overview {
   }
 }
 
-/** What went wrong in a bin: a tick at the head, a longer one for faults. */
+/** What went wrong in a bin, if anything: a tick at the head, a longer one for faults. */
 export function tick(context, bin, left, size) {
+  if (!bin.misses && !bin.faults) return;
   const dot = devicePixelRatio || 1;
   context.fillStyle = ink(bin.faults ? 'fault' : 'miss');
   context.fillRect(left, 0, size, (bin.faults ? 7 : 4) * dot);

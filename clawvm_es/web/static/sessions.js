@@ -93,6 +93,6 @@ function draw(canvas, map) {
     context.fillStyle = ink('cached');
     context.fillRect(left, top, size, ((height - top) * bin.cached) / Math.max(1, bin.tokens));
     if (bin.bounds) (context.fillStyle = ink('bound')), context.fillRect(left, 0, dot, height);
-    if (bin.misses || bin.faults) tick(context, bin, left, Math.max(2 * dot, size));
+    tick(context, bin, left, Math.max(2 * dot, size));
   });
 }
