@@ -47,7 +47,7 @@ LEAST: Final = 20
 PLACES: Final = frozenset(
     {"at", "last_used_turn", "line", "order", "place", "schema", "seq", "turn", "used", "version", "written"}
 )
-"""Names of numbers that say where something stands."""
+"""Columns whose numbers name a place, such as a turn or a version, and are no amounts."""
 
 
 def as_json(document: Any) -> str:
@@ -111,14 +111,19 @@ def whole(text: str) -> str:
     return _WHOLE + text.replace(" ", _BLANK)
 
 
+def _loose(text: str) -> str:
+    """Text without the marks of `whole`, once no line is broken any more."""
+    return text.replace(_BLANK, " ").replace(_WHOLE, "")
+
+
 def _unmarked(text: str) -> str:
     """Text as it is seen: without colours, its own characters visible."""
-    return visible(_MARKED.sub("", text).replace(_BLANK, " ").replace(_WHOLE, ""))
+    return visible(_loose(_MARKED.sub("", text)))
 
 
 def _shown(line: str) -> str:
     """A line as it is printed: ours are the colours, the rest is made visible."""
-    parts = _MARKED.split(line.replace(_BLANK, " ").replace(_WHOLE, ""))  # every second one is a colour
+    parts = _MARKED.split(_loose(line))  # every second one is a colour
     if os.environ.get("NO_COLOR"):
         parts = ["".join(parts[::2])]
     return "".join(f"\x1b[{part}" if place % 2 else visible(part) for place, part in enumerate(parts))
@@ -157,8 +162,7 @@ def _char_width(char: str) -> int:
 
 def cut(line: str, width: int) -> str:
     """A line that takes at most `width` columns; a cut one ends in …, and keeps the colours it ends with."""
-    told = line.replace(_BLANK, " ").replace(_WHOLE, "")
-    parts = [part if place % 2 else visible(part) for place, part in enumerate(_MARKED.split(told))]
+    parts = [part if place % 2 else visible(part) for place, part in enumerate(_MARKED.split(_loose(line)))]
     if sum(map(text_width, parts[::2])) <= width:
         return line
     found, room = "", width - 1
@@ -185,7 +189,8 @@ def _beginning(text: str, width: int) -> str:
 def broken(line: str, width: int, hang: int | None = None) -> list[str]:
     """A line in parts of at most `width` columns, broken at blanks; a wider word stays whole in a part of its own.
 
-    Parts after the first are indented by `hang` columns, by default as the line is. A colour goes on below itself.
+    Parts after the first are indented by `hang` columns, by default as the line is, at most by a third of `width`.
+    A colour lasts over the parts.
     """
     plain = _unmarked(line)
     if text_width(plain) <= width:
@@ -217,7 +222,7 @@ def fit(line: str) -> str:
 
 
 def facts(pairs: Mapping[str, Any]) -> list[str]:
-    """Names and values, one pair a line; a value goes on below itself."""
+    """Names and values, one pair a line; a long value is broken, its next lines under its first."""
     width = max(map(len, pairs), default=0)
     lines = (f"{name:<{width}}  {_fact(name, value)}" for name, value in pairs.items())
     return [part for line in lines for part in hanging(line, width + _GAP)]
@@ -226,7 +231,7 @@ def facts(pairs: Mapping[str, Any]) -> list[str]:
 def hanging(line: str, hang: int) -> list[str]:
     """A line broken where the terminal ends, whose next lines begin at column `hang`, or at a third of it."""
     columns = terminal_width()
-    return [line] if columns is None else broken(line, columns, min(hang, columns // 3))
+    return [line] if columns is None else broken(line, columns, hang)
 
 
 def _fact(name: str, value: Any) -> str:

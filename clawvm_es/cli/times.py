@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 _COUNTED: Final = 1970
-"""Year of times that stand for an order."""
+"""Steps of a recording without times get times of this year, one after the other."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 

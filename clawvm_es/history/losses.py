@@ -18,13 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
+from clawvm_es.history.origins import is_inferred
 from clawvm_es.history.places import state_at
 from clawvm_es.history.spans import Spans
 from clawvm_es.journal.lineage import Line, event_at
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.snapshots import load
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import ChangeReason, Cut, NeedRule, ToldBy
+from clawvm_es.model.facts import ChangeReason, Cut, NeedRule
 from clawvm_es.model.pages import LADDER, RANK, Fidelity, PageType
 from clawvm_es.projections import Snapshot, snapshot
 from clawvm_es.projections.losses import OF_FAULTS, Kind
@@ -114,16 +115,12 @@ def losses_of(log: EventLog, session_id: str) -> Losses:
                 cut.tokens,
                 cut.summary,
                 tuple(each for each in found if each.boundary == cut.version and each.kind is not Kind.RULE_LOST),
-                cut.cut == Cut.MICRO and _is_inferred(event_at(log, session_id, cut.version).data),
+                cut.cut == Cut.MICRO and is_inferred(event_at(log, session_id, cut.version).data),
             )
             for cut in cuts
             if cut.pages
         ),
     )
-
-
-def _is_inferred(data: e.Event) -> bool:
-    return isinstance(data, e.BoundaryReached) and data.told_by is ToldBy.COUNTS
 
 
 def _loss(row: LossRow, again: Mapping[int, int]) -> Loss:
@@ -302,5 +299,5 @@ class _Finder:
                     taken.tokens,
                     taken.summary,
                     tuple(by_boundary.get(version, ())),
-                    _is_inferred(taken.data),
+                    is_inferred(taken.data),
                 )

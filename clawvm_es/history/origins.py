@@ -13,7 +13,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.journal.lineage import Line, read_session
 from clawvm_es.journal.ports import EventLog, Recorded, Vault
 from clawvm_es.journal.snapshots import load
-from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, PageWritten, ToolCalled
+from clawvm_es.model.events import SCOPE_PREFIX, UNKNOWN_TOOL, BoundaryReached, Event, PageWritten, ToolCalled
 from clawvm_es.model.facts import ToldBy
 from clawvm_es.model.pages import Author, Origin, OriginKind
 from clawvm_es.observe.edge import decode
@@ -67,6 +67,11 @@ class Provenance:
     inferred: bool = False
 
 
+def is_inferred(data: Event) -> bool:
+    """Tell whether no row of a transcript tells of an input, only what the provider counted."""
+    return isinstance(data, BoundaryReached | PageWritten) and data.told_by is ToldBy.COUNTS
+
+
 @attrs.define(slots=False)
 class Origins:
     """Looks behind the ids and commitments of one session; `state` knows its calls and pages."""
@@ -111,7 +116,7 @@ class Origins:
         row = self._line.at(page.written_version)
         written, data = Place.of(row), row.data
         found = self.content(page.page_id, page.content_version, page.author, page.origin, page.source, written)
-        return attrs.evolve(found, inferred=isinstance(data, PageWritten) and data.told_by is ToldBy.COUNTS)
+        return attrs.evolve(found, inferred=is_inferred(data))
 
     def content(
         self, page_id: str, content_version: int, author: Author, origin: Origin, source: str | None, written: Place

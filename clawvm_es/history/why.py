@@ -20,7 +20,7 @@ from clawvm_es.core.retracing import retrace
 from clawvm_es.core.state import State
 from clawvm_es.core.tracing import Account, Candidate, Traced, trace
 from clawvm_es.errors import UsageError
-from clawvm_es.history.origins import Origins, Place, Provenance, require_session
+from clawvm_es.history.origins import Origins, Place, Provenance, is_inferred, require_session
 from clawvm_es.history.places import end_of_turn, state_at
 from clawvm_es.journal.lineage import event_at, read_back, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
@@ -33,7 +33,7 @@ from clawvm_es.model.events import (
     RepresentationChanged,
     TurnBegan,
 )
-from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger, ToldBy
+from clawvm_es.model.facts import Boundary, ChangeReason, EpochTrigger
 from clawvm_es.model.pages import RANK, Fidelity
 from clawvm_es.model.profile import RULES, Order, Rule
 
@@ -228,8 +228,7 @@ def _last_change(log: EventLog, session_id: str, page_id: str, upto: int) -> Cha
         data = row.data
         if isinstance(data, RepresentationChanged) and data.page_id == page_id:
             cause = event_at(log, session_id, row.cause or row.version)
-            place, cut = Place.of(cause), cause.data if isinstance(cause.data, BoundaryReached) else None
-            inferred = cut is not None and cut.told_by is ToldBy.COUNTS
-            boundary = None if cut is None else cut.boundary
+            boundary = cause.data.boundary if isinstance(cause.data, BoundaryReached) else None
+            inferred, place = is_inferred(cause.data), Place.of(cause)
             return Change(Place.of(row), data.before, data.after, data.reason, place, boundary, inferred)
     return None

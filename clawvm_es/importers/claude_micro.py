@@ -101,7 +101,7 @@ class Results:
         return tuple(found)
 
     def returned(self, asked: int, model: str) -> tuple[str, ...]:
-        """The calls whose results, which had left by inference, stand in the prompt of an answer again."""
+        """The calls whose results were said to have left by inference, and are in the prompt of an answer again."""
         risen = self._asked(model) and asked - self.asked - _DENSE * self.grown
         if not self.out or 2 * risen < sum(self.out.values()):
             return ()

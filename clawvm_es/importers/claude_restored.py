@@ -44,7 +44,7 @@ class Files:
     known: dict[str, str | None] = attrs.field(factory=dict)
     waiting: dict[str, str] = attrs.field(factory=dict)  # what the newest compaction may have shown again
     line: int = 0  # of its boundary
-    apart: bool = False  # nothing else stands at that line
+    apart: bool = False  # that line has a row of its own
     shown: int = 0  # tokens of what it showed again by inference, about as the provider counts
     grown: int = 0  # tokens of the rows since it, by the harness's count
     base: int | None = None
@@ -74,7 +74,7 @@ class Files:
         self.line, self.apart, self.shown, self.grown = line, apart, 0, 0
 
     def asked(self, tokens: int, model: str) -> dict[str, str]:
-        """The files, with numbers of lines, that stand in the prompt of an answer though no row tells of them."""
+        """The files that a prompt holds though no row tells of them, by path: their text with line numbers."""
         if self.base is None:
             self.base, self.model = tokens - dense(self.grown), model
         found = {path: _numbered(text) for path, text in self.waiting.items()}

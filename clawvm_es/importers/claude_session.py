@@ -222,16 +222,24 @@ class Run:
         self.tree.put_back(returned)
         self.into.flush()
         dropped = self.into.calls_of(left)
-        again = self.into.calls_of([call_id for call_id in returned if call_id in self.tree.standing()])
+        standing = self.tree.standing() if returned else ()
+        again = self.into.calls_of([call_id for call_id in returned if call_id in standing])
         if dropped or again:
-            cut = ContextDropped(Boundary.PRUNE, row.lines, row.at_us, frozenset(), dropped, again, Cut.MICRO)
-            self.into.say(attrs.evolve(cut, told_by=ToldBy.COUNTS))
+            self._inferred(row, frozenset(), dropped, again)
 
     def _lost_files(self, row: Row) -> None:
         """The files that a compaction had shown again left; all else stays."""
         self.tree.lost(self.files.line)
-        cut = ContextDropped(Boundary.PRUNE, row.lines, row.at_us, self.tree.context(), cut=Cut.MICRO)
-        self.into.say(attrs.evolve(cut, told_by=ToldBy.COUNTS))
+        self._inferred(row, self.tree.context())
+
+    def _inferred(
+        self, row: Row, kept: frozenset[int], dropped: tuple[int, ...] = (), again: tuple[int, ...] = ()
+    ) -> None:
+        """Say a cut of which no row tells: what stays, or the calls whose results left or returned."""
+        lines, at_us = row.lines, row.at_us
+        self.into.say(
+            ContextDropped(Boundary.PRUNE, lines, at_us, kept, dropped, again, Cut.MICRO, told_by=ToldBy.COUNTS)
+        )
 
     # -------------------------------------------------------------------------------- prompts and results
 

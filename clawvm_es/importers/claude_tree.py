@@ -107,7 +107,7 @@ class Tree:
         self._gone.add(line)
 
     def put_back(self, call_ids: Iterable[str]) -> None:
-        """Results that were taken out stand in the context again, where their calls do."""
+        """Note that results which were taken out are back, as far as their calls are in the context."""
         for call_id in call_ids:
             self._gone -= self._results.get(call_id, set())
 
@@ -117,9 +117,9 @@ class Tree:
             self._parents[uuid] = parent
 
     def aside(self, uuid: str) -> set[str]:
-        """The calls whose results stand in the context, but on no path of parents from a row to the first.
+        """The calls whose results are in the context, but not on the path of parents from a row to the first.
 
-        There are none where that path is not known, since it leads to a missing row, or to one before a boundary.
+        Empty where the path is not known: it leads to a missing row, or to one before a boundary.
         """
         path: set[str] = set()
         parent: str | None = uuid
@@ -132,7 +132,7 @@ class Tree:
         return {call_id for call_id in self.standing() if self._results[call_id].isdisjoint(lines)}
 
     def standing(self) -> set[str]:
-        """The calls whose results stand in the context."""
+        """The calls whose results are in the context."""
         lines = self.context()
         return {call_id for call_id, its in self._results.items() if not its.isdisjoint(lines)}
 

@@ -86,7 +86,7 @@ def _named(members: list[Member], name: str) -> Member | None:
 
 
 def _added(text: str, start: int, members: list[Member], member: str) -> str:
-    """The text with another member at an object's end, after the blanks that stand before its last one."""
+    """The text with another member at an object's end, indented as its last one."""
     if not members:
         return text[: start + 1] + member + text[start + 1 :]
     last = members[-1]

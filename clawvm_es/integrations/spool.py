@@ -62,7 +62,7 @@ def keep(folder: str, harness: str, payload: dict[str, object]) -> str:
 
 
 def tell(folder: str, line: str) -> bool:
-    """Write a line over the one before, in the room that is kept for it; returns False where there is none."""
+    """Overwrite the one line of the file `ROOM`; returns False where there is none, or it cannot be written."""
     try:
         fd = os.open(os.path.join(folder, ROOM), os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0))
         try:

@@ -32,7 +32,7 @@ from clawvm_es.observe.tools import Tool
 from clawvm_es.storage import substrings
 
 _PIECE_CHARS: Final = 1 << 13
-"""Characters of texts that the model wrote which stand together, about."""
+"""About how many characters of the model's texts are joined into one piece."""
 
 
 @attrs.define
@@ -138,7 +138,7 @@ class Texts:
 class Written:
     """All that the model wrote so far, to be searched fast: the newest in memory, the rest in an index that keeps it.
 
-    Texts stand in pieces of about `_PIECE_CHARS`, parted by NUL; a longer text is a piece of its own.
+    Texts are joined to pieces of about `_PIECE_CHARS`, with NUL between them; a longer text is a piece of its own.
     """
 
     most_chars: int = attrs.field(factory=lambda: limits.NEED_TEXT_CHARS)

@@ -77,7 +77,7 @@ def test_what_was_not_recorded_is_no_zero(run, folder, tmp_path):
 
 @pytest.mark.parametrize(("time", "expected"), [("1970-01-01T00:00:42Z", False), ("2026-01-01T00:00:00Z", True)])
 def test_times_that_were_counted_are_told_by_nobody(time, expected):
-    """Steps of a recording without times stand in 1970."""
+    """Steps of a recording without times have times of 1970."""
     assert (told(time) == time) is expected and told(None) is None
 
 

@@ -123,7 +123,7 @@ def test_every_verb_fits_the_terminal(called, verb):
 
 
 def test_facts_are_whole_on_a_terminal(called):
-    """Every word that a pipe gets of `why`, above its tables, stands on a terminal of 60 columns, too."""
+    """Every word that a pipe gets of `why`, above its tables, is printed on a terminal of 60 columns, too."""
     words = CALLS["why"][0]
     above, _, _ = called("why", words).partition("\n\nlevel")
     assert len(max(above.splitlines(), key=len)) > 60
@@ -161,7 +161,7 @@ def test_a_colour_goes_on_below_and_a_command_stays_whole(monkeypatch, capsys):
 
 
 def test_amounts_have_separators_and_places_none():
-    """Tokens are told apart from turns, which people type; a column with a word for no number stands to the right."""
+    """Tokens have separators; turns have none, since people type them. A column of numbers is aligned right."""
     row = {"turn": 12345, "tokens": 1234567, "budget": "none"}
     other = {"turn": 2, "tokens": 3, "budget": 4000}
     lines = fitted([row, other], (Column("turn", "turn"), Column("tokens", "tokens"), Column("budget", "budget")))

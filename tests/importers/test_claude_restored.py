@@ -72,7 +72,7 @@ def cuts(data: bytes) -> list[ContextDropped]:
 
 
 def shown(data: bytes) -> list[tuple[str, int]]:
-    """The files that are inferred, and the line where they stand."""
+    """The files that are inferred, and their line."""
     steps = [step for step in parse(data, "t.jsonl")[0].steps if isinstance(step, FileShown) and step.told_by]
     assert all(step.told_by is ToldBy.COUNTS for step in steps)
     return [(step.path, step.lines.first) for step in steps]
@@ -115,11 +115,11 @@ def test_a_fall_of_as_much_says_that_the_files_left_again(jsonl: Jsonl) -> None:
         (21_500, "m", True),  # it falls by less than they are
         (26_100, "m", True),  # it rises
         (19_000, "another", True),  # another model counts otherwise
-        (19_000, "m", False),  # without a row of the boundary they stand at the summary's line
+        (19_000, "m", False),  # without a row of the boundary they share the summary's line
     ],
 )
 def test_other_falls_leave_the_files(jsonl: Jsonl, asked: int, model: str, apart: bool) -> None:
-    """Nothing is inferred where the counts do not show it, or where the files do not stand apart."""
+    """Nothing is inferred where the counts do not show it, or where the files share their line with a summary."""
     data = jsonl(resumed(asked, model=model, apart=apart))
     assert len(shown(data)) == 2 and cuts(data) == []
 
