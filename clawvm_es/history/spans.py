@@ -6,16 +6,20 @@ the events that it was asked for, never less far.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from itertools import islice
+from typing import Final, TypeVar
 
 import attrs
 
-from clawvm_es.journal.lineage import lineage
-from clawvm_es.journal.ports import EventLog
+from clawvm_es.journal.lineage import event_at, lineage, read_back
+from clawvm_es.journal.ports import EventLog, Head, ModelReader, Recorded, models_of
+from clawvm_es.model.events import RepresentationChanged
 from clawvm_es.projections import Snapshot
-from clawvm_es.projections.tables import PAGE_TABLE, UPDATES, Table
+from clawvm_es.projections.tables import MODELS, PAGE_TABLE, UPDATES, Table
 
 R = TypeVar("R")
+_NEAR: Final = 64
+"""Events among which what happened last is looked for first."""
 
 
 @attrs.frozen
@@ -61,3 +65,46 @@ class Spans:
     def _nearest(self, table: Table[R], key: object) -> R | None:
         rows = (self.view.folded.latest(table, (stream, key)) for stream in self.streams)
         return next((row for row in rows if row is not None), None)
+
+
+def last_move(log: EventLog, session_id: str, page_id: str, upto: int) -> Recorded | None:
+    """The last event up to a version that gave a page its level, wherever it stands; None before its first prompt."""
+    back, models = read_back(log, session_id, upto), models_of(log, MODELS)
+    found = next(filter(lambda row: _moves(row, page_id), islice(back, None if models is None else _NEAR)), None)
+    if found is not None or models is None or upto <= _NEAR:
+        return found
+    first, last = reach(log, session_id, page_id)
+    if last < first:
+        return None
+    with models.reading() as reader:
+        version = reader.moved(session_id, page_id, first - 1, min(upto - _NEAR, last))
+    return None if version is None else event_at(log, session_id, version)
+
+
+def _moves(row: Recorded, page_id: str) -> bool:
+    return isinstance(row.data, RepresentationChanged) and row.data.page_id == page_id
+
+
+def reach(log: EventLog, session_id: str, page_id: str) -> tuple[int, int]:
+    """The versions between which all events about a page stand, as narrow as is known; (1, 0) where none is."""
+    head, models = log.head(session_id), models_of(log, MODELS)
+    end = 0 if head is None else head.version
+    if not _is_text(page_id):  # no event can hold it
+        return 1, 0
+    if head is None or models is None or len(lineage(log, session_id)) > 1:
+        return 1, end
+    with models.reading() as reader:
+        return (1, end) if (reader.position() or 0) < head.seq else _stored(reader, head, page_id)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _stored(reader: ModelReader, head: Head, page_id: str) -> tuple[int, int]:
+    """The reach of a page by rows that are up to date."""
+    cells = reader.row(PAGE_TABLE.spec, (head.session_id, page_id))
+    return (1, 0) if cells is None else PAGE_TABLE.span_of(PAGE_TABLE.parse(cells))

@@ -22,6 +22,7 @@ from clawvm_es.core.tracing import Account, Candidate, Traced, trace
 from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, is_inferred, require_session
 from clawvm_es.history.places import end_of_turn, state_at
+from clawvm_es.history.spans import last_move, reach
 from clawvm_es.journal.lineage import event_at, read_back, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.snapshots import load
@@ -213,7 +214,8 @@ def _assembly(log: EventLog, session_id: str, end: int, turn: int | None) -> lis
 
 def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageError:
     """Tell whether a page was never written, or only after the assembly of a turn."""
-    for row in read_session(log, session_id):
+    first, last = reach(log, session_id, page_id)
+    for row in read_session(log, session_id, first - 1, last):
         if isinstance(row.data, PageWritten) and row.data.page_id == page_id:
             later = (
                 f"it was written in turn {row.turn}, version {row.version}; its first prompt is turn {row.turn + 1}'s"
@@ -224,11 +226,10 @@ def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageEr
 
 def _last_change(log: EventLog, session_id: str, page_id: str, upto: int) -> Change | None:
     """The last event up to a version that gave a page its level; None before its first prompt."""
-    for row in read_back(log, session_id, upto):
-        data = row.data
-        if isinstance(data, RepresentationChanged) and data.page_id == page_id:
-            cause = event_at(log, session_id, row.cause or row.version)
-            boundary = cause.data.boundary if isinstance(cause.data, BoundaryReached) else None
-            inferred, place = is_inferred(cause.data), Place.of(cause)
-            return Change(Place.of(row), data.before, data.after, data.reason, place, boundary, inferred)
-    return None
+    row = last_move(log, session_id, page_id, upto)
+    if row is None or not isinstance(data := row.data, RepresentationChanged):
+        return None
+    cause = event_at(log, session_id, row.cause or row.version)
+    boundary = cause.data.boundary if isinstance(cause.data, BoundaryReached) else None
+    inferred, place = is_inferred(cause.data), Place.of(cause)
+    return Change(Place.of(row), data.before, data.after, data.reason, place, boundary, inferred)

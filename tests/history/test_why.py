@@ -7,10 +7,19 @@ import pytest
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import UsageError
+from clawvm_es.history import spans
 from clawvm_es.history import why as module
 from clawvm_es.history.levels import turns_of
 from clawvm_es.history.places import end_of_turn, state_at
+from clawvm_es.history.spans import last_move
 from clawvm_es.history.why import why
+from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.ports import models_of
+from clawvm_es.model.events import RepresentationChanged
+from clawvm_es.projections.tables import MODELS
+from clawvm_es.storage import open_log
+from clawvm_es.storage.sqlite import queries
 from tests.engine.conftest import FIELDS
 from tests.engine.test_shell import busy
 
@@ -62,3 +71,57 @@ def test_where_the_touched_pages_do_not_explain_it_all_are_looked_at(log, monkey
     whole = why(log, "s", "p1", turn=3)
     monkeypatch.setattr(module, "MANY", 0)
     assert why(log, "s", "p1", turn=3) == whole
+
+
+@pytest.mark.parametrize("near", [0, 3, 64])
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_last_change_of_a_level_is_the_one_that_reading_all_events_finds(tmp_path, monkeypatch, near, behind):
+    """Of every page at every event, in a session and a fork of it, whether the read models are up to date or not."""
+    monkeypatch.setattr(spans, "_NEAR", near)
+    with Journal.open(tmp_path / "j.db", seed=1, clock=lambda: 0) as journal:
+        with journal.session("s", budget_tokens=500, counter="lines4", settings=Settings(fields=FIELDS)) as session:
+            busy(session, rounds=3)
+        with journal.fork("s", "f", at=75) as fork:
+            fork.user_says("another way " * 40)
+            fork.assemble()
+        if not behind:
+            journal.catch_up()
+        assert (projections_seq(journal.log) == journal.log.head("f").seq) is not behind
+        for session_id in ("s", "f"):
+            told = {}
+            for row in read_session(journal.log, session_id):
+                if isinstance(row.data, RepresentationChanged):
+                    told[row.data.page_id] = row
+                if row.version % 7 == 0:
+                    for page_id in ("p1", "p2", "p5", "p9", "p14", "p99", "p\ud800"):
+                        assert last_move(journal.log, session_id, page_id, row.version) == told.get(page_id)
+            assert len(told) > 5
+
+
+def projections_seq(log):
+    """The last event that the stored read models know."""
+    with models_of(log, MODELS).reading() as reader:
+        return reader.position()
+
+
+def test_why_an_old_page_is_where_it_is_reads_as_much_as_of_a_new_one(tmp_path, monkeypatch):
+    """Events between a page and the turn that is asked about are not read, nor for a page that is not there."""
+    with Journal.open(tmp_path / "j.db", seed=1, clock=lambda: 0) as journal:
+        with journal.session("s", budget_tokens=300, counter="lines4") as session:
+            for turn in range(400):
+                session.user_says(f"message {turn}")
+                session.assemble()
+        journal.catch_up()
+    with open_log(str(tmp_path / "j.db"), read_only=True) as log:
+        plain, read = queries.recordeds, []
+        monkeypatch.setattr(queries, "recordeds", lambda rows: (read.append(row) or row for row in plain(rows)))
+        costs = []
+        for page_id in ("p2", "p200", "p399"):
+            read.clear()
+            assert why(log, "s", page_id, turn=400).changed is not None
+            costs.append(len(read))
+        read.clear()
+        for page_id, turn, told in (("p9999", 400, "no page p9999"), ("p390", 3, "not written yet")):
+            with pytest.raises(UsageError, match=told):
+                why(log, "s", page_id, turn=turn)
+        assert max(costs) - min(costs) < 150 and len(read) < 200

@@ -84,6 +84,9 @@ class ModelReader(Protocol):
     def tool(self, session_id: str, call: int, upto: int) -> str | None:
         """Return the name of the tool of a call of a session, or of its parents, as of a version."""
 
+    def moved(self, session_id: str, page_id: str, after: int, upto: int) -> int | None:
+        """Return the last version, above `after` and up to `upto`, that gave a page of a session another level."""
+
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
         """Return the row with this key."""
 

@@ -34,6 +34,8 @@ _STREAM: Final = f"""SELECT {_COLUMNS} FROM {{s}}.events WHERE session_id = %s A
     ORDER BY version LIMIT 4096"""
 _TOOL: Final = """SELECT data::json ->> 'tool' FROM {s}.events WHERE session_id = %s AND version <= %s
     AND type = 'tool_called' AND data::json ->> 'call' = %s ORDER BY version DESC LIMIT 1"""
+_MOVED: Final = """SELECT version FROM {s}.events WHERE session_id = %s AND version > %s AND version <= %s
+    AND type = 'representation_changed' AND data::json ->> 'page_id' = %s ORDER BY version DESC LIMIT 1"""
 _ROW: Final = "SELECT cells FROM {s}.model_rows WHERE generation = %s AND name = %s AND key = %s"
 _ROWS: Final = "SELECT cells FROM {s}.model_rows WHERE generation = %s AND name = %s"
 _PUT: Final = """INSERT INTO {s}.model_rows SELECT %s, %s, * FROM unnest(%s::text[], %s::text[], %s::text[])
@@ -136,6 +138,15 @@ class PostgresReader:
             found = self.line.run(_TOOL, (segment.stream, last, str(call))).fetchone()
             if found:
                 return str(found[0])
+        return None
+
+    def moved(self, session_id: str, page_id: str, after: int, upto: int) -> int | None:
+        """Return the last version, above `after` and up to `upto`, that gave a page another level."""
+        for segment in reversed(self._line_of(session_id, upto)):
+            last = 2**62 if segment.upto is None else segment.upto
+            found = self.line.run(_MOVED, (segment.stream, after, last, page_id)).fetchone()
+            if found:
+                return int(found[0])
         return None
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:

@@ -129,6 +129,19 @@ class SQLiteReader:
                 return str(found[0])
         return None
 
+    def moved(self, session_id: str, page_id: str, after: int, upto: int) -> int | None:
+        """Return the last version, above `after` and up to `upto`, that gave a page another level."""
+        for segment in reversed(self._line(session_id, upto)):
+            found = self.connection.execute(
+                "SELECT version FROM events WHERE session_id = ? AND version > ? AND version <= ?"
+                " AND type = 'representation_changed' AND json_extract(data, '$.page_id') = ?"
+                " ORDER BY version DESC LIMIT 1",
+                (segment.stream, after, _LAST if segment.upto is None else segment.upto, page_id),
+            ).fetchone()
+            if found:
+                return int(found[0])
+        return None
+
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
         """Return the row with this key."""
         return self.connection.execute(_select_one(table, PREFIXES[edition]), key).fetchone()  # type: ignore[no-any-return]

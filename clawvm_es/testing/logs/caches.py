@@ -17,6 +17,7 @@ from clawvm_es.journal.ports import (
     EventLog,
     Head,
     ModelStore,
+    NewEvent,
     SnapshotRow,
     SnapshotStore,
     TextIndex,
@@ -24,7 +25,9 @@ from clawvm_es.journal.ports import (
     snapshots_of,
     texts_of,
 )
-from clawvm_es.model.events import ToolCalled
+from clawvm_es.model.events import RepresentationChanged, SessionForked, ToolCalled
+from clawvm_es.model.facts import ChangeReason
+from clawvm_es.model.pages import Fidelity
 from clawvm_es.projections.rows import SessionRow
 from clawvm_es.projections.tables import MODELS, SESSIONS
 from clawvm_es.testing.fakes import FakeClock
@@ -164,6 +167,23 @@ class ModelLaws:
             assert [each[2] for each in reader.stream_events("s", 1)] == [1]
             assert (reader.next_input(1), reader.next_input(3)) == (2, None)
             assert (reader.tool("s", 1, 2), reader.tool("s", 1, 1), reader.tool("s", 2, 2)) == ("grep", None, None)
+
+    def test_a_reader_finds_the_last_change_of_a_level(self, log: EventLog) -> None:
+        """A reader gives the last event in a range that gave a page its level, of a fork its parent's, too."""
+        models = _models(log)
+
+        def moved(page_id: str) -> NewEvent:
+            return new(RepresentationChanged(page_id, Fidelity.ABSENT, Fidelity.FULL, ChangeReason.FLOOR))
+
+        at = log.append("s", [budget(1), moved("p1"), moved("p2"), moved("p1")])
+        log.append("t", [moved("p1")])
+        log.append("fork", [new(SessionForked("s", at.version, at.hash.hex())), moved("p2"), budget(2)])
+        with models.reading() as reader:
+            ranges = ((0, 9), (0, 3), (2, 3), (4, 9))
+            assert [reader.moved("s", "p1", *each) for each in ranges] == [4, 2, None, None]
+            assert [reader.moved("fork", "p1", *each) for each in ranges] == [4, 2, None, None]
+            assert [reader.moved("fork", "p2", 0, upto) for upto in (9, 5, 2)] == [6, 3, None]
+            assert reader.moved("s", 'p"', 0, 9) is None
 
     def test_rows_and_position_commit_together(self, log: EventLog) -> None:
         """LAW-PROJ-1: a block that raises changes neither rows nor position."""
