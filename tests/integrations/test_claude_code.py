@@ -47,7 +47,8 @@ def claude(tmp_path: Path) -> ClaudeCode:
 
 def is_summary(request: dict[str, Any]) -> bool:
     """Tell whether a request asks for the summary of a compaction."""
-    return "detailed summary" in json.dumps(request["messages"][-1])
+    asked = [message for message in request["messages"] if message["role"] == "user"]  # newer ones end with reminders
+    return "detailed summary" in json.dumps(asked[-1])
 
 
 def answering(*steps: list[Block]) -> Any:
