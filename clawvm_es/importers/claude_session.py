@@ -42,10 +42,13 @@ NO_STATE: Final[Mapping[str, Skip]] = MappingProxyType(
         **dict.fromkeys(("file-history-snapshot", "file-history-delta"), Skip.FILE_HISTORY_SNAPSHOT),
         **dict.fromkeys(("summary", "custom-title", "ai-title", "task-summary", "result"), Skip.SUMMARY_TITLE),
         **dict.fromkeys(("tag", "last-prompt", "agent-name", "agent-color", "bridge-session"), Skip.LABEL),
-        **dict.fromkeys(("mode", "permission-mode", "agent-setting", "worktree-state"), Skip.SETTING_CHANGE),
+        **dict.fromkeys(
+            ("mode", "permission-mode", "agent-setting", "worktree-state", "atis-latch"), Skip.SETTING_CHANGE
+        ),
         **dict.fromkeys(("tool_progress", "stream_event", "tool_use_summary", "keep_alive"), Skip.PROGRESS),
         **dict.fromkeys(("attribution-snapshot", "content-replacement"), Skip.CUSTOM),
-        **dict.fromkeys(("rate_limit_event", "auth_status", "prompt_suggestion"), Skip.SYSTEM_NOTICE),
+        **dict.fromkeys(("rate_limit_event", "auth_status", "prompt_suggestion", "cost-state"), Skip.SYSTEM_NOTICE),
+        **dict.fromkeys(("api-request", "api-request-blob", "api-request-shape", "tools-used"), Skip.MIRRORED),
         "pr-link": Skip.PR_LINK,
         "hook_progress": Skip.HOOK_PROGRESS,
         "bash_progress": Skip.BASH_PROGRESS,

@@ -125,6 +125,11 @@ UNSEEN: dict[str, tuple[list[Any], str]] = {
     "thinking kept secret": ([answer(text("x"), {"type": "redacted_thinking", "data": CANARY})], "thinking"),
     "hook that only failed": ([attached("hook_non_blocking_error", stderr=CANARY)], "attachment"),
     "system prompt and tools": ([attached("prompt_snapshot", systemPrompt=[CANARY], tools=[])], "attachment"),
+    "request": ([{"type": "api-request", "sessionId": "s", "params": {"model": CANARY}}], "mirrored"),
+    "message of a request": ([{"type": "api-request-blob", "sessionId": "s", "message": CANARY}], "mirrored"),
+    "system prompt of a request": ([{"type": "api-request-shape", "shape": {"system": CANARY}}], "mirrored"),
+    "tools that were used": ([{"type": "tools-used", "sessionId": "s", "tools": [CANARY]}], "mirrored"),
+    "latch": ([{"type": "atis-latch", "sessionId": "s", "atis": CANARY}], "setting_change"),
     "hook that ran well": ([attached("hook_success", hookEvent="PostToolUse", content=CANARY)], "attachment"),
     "prompt that waits": ([{**QUEUED, "operation": "enqueue", "content": CANARY}], "queue_operation"),
     "prompt that was taken back": (

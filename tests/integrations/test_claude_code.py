@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from clawvm_es import Journal
+from clawvm_es import Journal, importers
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, ToldBy
 from clawvm_es.model.pages import PageType
@@ -94,6 +94,8 @@ def test_a_plan_a_read_and_compactions(claude: ClaudeCode) -> None:
     before = clawvm("log", "--json", home=claude.home)
     clawvm("import", str(claude.transcripts()[0]), "--journal", str(claude.journal), home=claude.home)
     assert clawvm("log", "--json", home=claude.home) == before
+    ((recording,),) = (importers.read(path) for path in claude.transcripts())
+    assert "unknown_record" not in recording.skipped
     clawvm("doctor", home=claude.home)
     clawvm("uninstall", "claude-code", home=claude.home)
     assert not claude.settings.exists() and not claude.spool.exists()
