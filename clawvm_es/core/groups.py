@@ -200,11 +200,6 @@ def _in_turn(page: Page) -> bool:
     return is_plain(page.page_type, page.author, page.group, page.origin.call)
 
 
-def is_exact(state: State, group: Group, levels: Mapping[str, int]) -> bool:
-    """Tell whether a group stands exact under a selection: it is open, and all its pages stand in full."""
-    return is_open(state, group) and all(levels.get(page.page_id) == FULL for page in members(state, group))
-
-
 def members(state: State, group: Group) -> list[Page]:
     """The pages of a group that can stand in a prompt."""
     found = map(state.pages.__getitem__, group.pages)
@@ -221,14 +216,15 @@ def stub_rank(page: Page) -> int:
 
 def fee(state: State, group: Group) -> int:
     """Tokens of a group beside its pages: arguments, what stands for results, and thoughts where it is open."""
+    return _fee(state, group, members(state, group))
+
+
+def _fee(state: State, group: Group, pages: Iterable[Page]) -> int:
     exact = is_open(state, group)
+    shown = {page.origin.call for page in pages}
     asked = sum([each.full if exact else each.stub for each in group.calls])
-    return asked + STAND_TOKENS * len(_without_pages(state, group)) + (group.thinking if exact else 0)
-
-
-def _without_pages(state: State, group: Group) -> list[Asked]:
-    shown = {page.origin.call for page in members(state, group)}
-    return [each for each in group.calls if each.call not in shown]
+    stands = sum([STAND_TOKENS for each in group.calls if each.call not in shown])
+    return asked + stands + (group.thinking if exact else 0)
 
 
 def pageless(state: State) -> tuple[int, ...]:
@@ -262,21 +258,30 @@ def left_out(state: State) -> int:
 
 @attrs.frozen
 class Dues:
-    """Costs of entering the groups of one state, for a selection that is being made."""
+    """Costs of entering the groups of one state, for a selection that is being made: each worked out once."""
 
     state: State
+    _known: dict[int, tuple[int, dict[str, int]]] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     def due(self, page: Page, levels: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         """Tokens and stubs that the first raise of a page brings with it; nothing where its group stands already."""
         number = group_of(page)
         if number is None:
             return 0, {}
+        tokens, stubs = self._known.get(number) or self._entering(number)
+        if not stubs.keys().isdisjoint(levels):
+            return 0, {}
+        pages = self.state.pages
+        others = {page_id: rank for page_id, rank in stubs.items() if page_id != page.page_id}
+        return tokens + sum([pages[page_id].tokens[rank] for page_id, rank in others.items()]), others
+
+    def _entering(self, number: int) -> tuple[int, dict[str, int]]:
+        """Tokens of a group beside its pages, and the stub of each of them."""
         group = self.state.groups[number]
         pages = members(self.state, group)
-        if any(other.page_id in levels for other in pages):
-            return 0, {}
-        stubs = {other.page_id: stub_rank(other) for other in pages if other is not page}
-        return fee(self.state, group) + sum([self.state.pages[p].tokens[rank] for p, rank in stubs.items()]), stubs
+        found = _fee(self.state, group, pages), {page.page_id: stub_rank(page) for page in pages}
+        self._known[number] = found
+        return found
 
     @property
     def always(self) -> int:
@@ -337,9 +342,12 @@ def run(
 ) -> list[Entry]:
     """The entries of a group, or of the calls among its own that came late: all of them, in the order of messages."""
     group = state.groups[number]
-    exact = is_exact(state, group, levels) if exact is None else exact
-    pages = [page for page in members(state, group) if page.page_id in levels]
-    found = [_beginning(state, group, calls, exact or _is_whole(group, pages, levels))]
+    able = members(state, group)
+    if exact is None:
+        exact = is_open(state, group) and all(levels.get(page.page_id) == FULL for page in able)
+    pages = [page for page in able if page.page_id in levels]
+    complete = len(calls) == len(group.calls) and len(able) == len(group.pages)
+    found = [_beginning(state, group, complete and (exact or _is_whole(group, pages, levels)))]
     found += [_of_page(page, levels[page.page_id]) for page in pages if page.origin.call is None]
     found += [_of_call(asked, exact) for asked in calls]
     for asked in calls:
@@ -354,11 +362,10 @@ def _is_whole(group: Group, pages: Collection[Page], levels: Mapping[str, int]) 
     return in_full and not group.thinking and all(asked.stub == asked.full for asked in group.calls)
 
 
-def _beginning(state: State, group: Group, calls: Collection[Asked], whole: bool) -> Entry:
+def _beginning(state: State, group: Group, whole: bool) -> Entry:
     """The entry that begins a run; in full where the provider's own form of the answer is sent."""
     thoughts = group.thinking if is_open(state, group) else 0
-    complete = len(calls) == len(group.calls) and len(members(state, group)) == len(group.pages)
-    if group.answered and whole and complete and thoughts == group.thinking:
+    if group.answered and whole and thoughts == group.thinking:
         return Entry(f"g{group.number}", group.answered, Fidelity.FULL, thoughts)
     return Entry(f"g{group.number}", 0, Fidelity.POINTER, 0)
 

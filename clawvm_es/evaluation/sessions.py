@@ -189,9 +189,9 @@ def _read(path: Path, kept: Path, name: str) -> Mapping[str, Any]:
         origins = {recording.session_id: origin(recording) for recording in recordings if recording.linked_to is None}
         for number, recording in enumerate(recordings):
             origin_of = origins.get(recording.linked_to or "") or origin(recording)
-            framed = 0
+            framed, workload = 0, None
             for renderer in _renderers(recording):
-                workload = from_recording(recording, counter(COUNTER), renderer=renderer)
+                workload = from_recording(recording, counter(COUNTER), renderer=renderer, like=workload)
                 target = kept / f"{name}-{number}-{workload.renderer}.pickle"
                 write_whole(target, [pickle.dumps(workload, protocol=5)])
                 framed = framed or workload.page_tokens

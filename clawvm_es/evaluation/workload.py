@@ -25,7 +25,7 @@ from clawvm_es.importers.replay import opening
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import Need
-from clawvm_es.model.pages import RANK
+from clawvm_es.model.pages import RANK, Author, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.storage import open_log
@@ -104,10 +104,17 @@ class Workload:
         return sum(sizes.values())
 
 
-def from_recording(recording: Recording, counter: TokenCounter, family: str = "", renderer: str = FRAMES) -> Workload:
+def from_recording(
+    recording: Recording,
+    counter: TokenCounter,
+    family: str = "",
+    renderer: str = FRAMES,
+    like: Workload | None = None,
+) -> Workload:
     """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go.
 
-    Its tokens are counted as the renderer sends them; a trace holds its own counts and keeps its renderer.
+    Its tokens are counted as the renderer sends them; a trace holds its own counts and keeps its renderer. `like` is
+    the same session under another renderer: what was found for its turns is not searched for again.
     """
     opened = opening(recording, counter.name)
     if recording.opened is None:
@@ -116,7 +123,8 @@ def from_recording(recording: Recording, counter: TokenCounter, family: str = ""
     with closing(open_log("memory:", reproducible=True)) as log:
         edge = Edge(log.vault(recording.session_id, SEED), counter, renderer=opened.renderer)
         inputs = tuple(_timed(commands(recording, edge, opened, tally)))[1:]
-        retrieved = tuple(_retrieved(inputs, edge))
+        same = like is not None and _searched(like.inputs) == _searched(inputs)
+        retrieved = like.retrieved if like is not None and same else tuple(_retrieved(inputs, edge))
     skipped = {**recording.skipped, **tally}
     return Workload(
         recording.session_id,
@@ -136,6 +144,15 @@ def _timed(stream: Iterable[Command]) -> Iterator[e.Input]:
         data = idle.timed(command.data)
         idle.saw(data, command.at_us)
         yield data
+
+
+def _searched(inputs: Iterable[e.Input]) -> list[tuple[str, str, PageType, Author] | None]:
+    """The texts that a retriever is told of, by their commitments, in order; None for a turn."""
+    told = (data for data in inputs if isinstance(data, e.TurnBegan | e.PageWritten))
+    return [
+        (data.page_id, data.levels[0].body, data.page_type, data.author) if isinstance(data, e.PageWritten) else None
+        for data in told
+    ]
 
 
 def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> Iterator[tuple[str, ...]]:

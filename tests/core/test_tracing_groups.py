@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 
@@ -10,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
 from clawvm_es import views
+from clawvm_es.core import groups
 from clawvm_es.core.evolve import apply
-from clawvm_es.core.groups import exchange_tokens
+from clawvm_es.core.groups import Dues, exchange_tokens
 from clawvm_es.core.selector import select
 from clawvm_es.core.state import State
 from clawvm_es.core.tracing import Kept, Outcome, Stop, Traced, trace
@@ -116,6 +118,25 @@ def test_a_step_that_did_not_fit_says_what_its_group_asked(recorded):
         assert beside == candidate.levels[next(o.level for o in candidate.steps if o.outcome is Outcome.MISFIT)]
         wanted = f"takes {candidate.wanted:,} tokens ({candidate.entry:,} of them for its group)"
         assert f"{wanted}, {candidate.rest:,} were left" in standing(candidate, its.account)
+
+
+def test_a_selection_works_out_a_group_once(recorded, monkeypatch):
+    """However many of its pages are tried: what a group costs, what it brings, and who its members are."""
+    asked: Counter[int] = Counter()
+    known = groups.members
+    monkeypatch.setattr(groups, "members", lambda state, group: asked.update([group.number]) or known(state, group))
+    state = State()
+    apply(state, replace(recorded.opened, profile=POLICIES["clawvm_turn"].profile, budget_tokens=4_000))
+    for event in decided(recorded, POLICIES["clawvm_turn"], 4_000):
+        if isinstance(event, e.TurnBegan):
+            asked.clear()
+            dues = Dues(state)
+            for _ in range(3):
+                for page in state.pages.values():
+                    dues.due(page, {})
+            assert max(asked.values(), default=1) == 1
+        apply(state, event)
+    assert len(asked) > 3
 
 
 def test_a_page_that_came_with_its_group_says_so(recorded):

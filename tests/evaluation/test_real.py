@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from clawvm_es.errors import UsageError
 from clawvm_es.evaluation import real
@@ -18,10 +19,11 @@ from clawvm_es.evaluation.choice import Choice
 from clawvm_es.evaluation.harness import LISTS, measure_harness, without_thoughts
 from clawvm_es.evaluation.policies import POLICIES
 from clawvm_es.evaluation.real import BUDGETS, charged, experiment, full_only, measure
+from clawvm_es.evaluation.run import run
 from clawvm_es.evaluation.sessions import CODING, Found, Sessions, load, workload
-from clawvm_es.evaluation.workload import FRAMES, MESSAGES
+from clawvm_es.evaluation.workload import FRAMES, MESSAGES, Workload
 from clawvm_es.model import events as e
-from clawvm_es.model.pages import Fidelity
+from clawvm_es.model.pages import Fidelity, PageType
 
 NAME = "61cb3ba8-484b-4a21-bf99-34f7dc361170"
 
@@ -155,6 +157,26 @@ def test_a_cell_is_the_same_wherever_it_runs_and_holds_integers(sessions):
         assert figures["near"] <= found["near"]
     assert list(found["policies"]) == list(POLICIES)
     assert all(set(its["costs"]) == set(LISTS) for its in found["policies"].values())
+
+
+def test_policies_that_differ_in_instructions_alone_run_once_where_there_are_none(sessions, monkeypatch):
+    """Their figures are those of the runs that are saved; where there are instructions each runs."""
+    kept, names = sessions.found[0].kept, ("retrieval", "retrieval+fixed", "clawvm")
+    each = {name: measure(kept, 2_000, 0, (name,))["policies"][name] for name in names}
+    runs: list[str] = []
+    monkeypatch.setattr(real, "run", lambda *given: runs.append(given[1].name) or run(*given))
+    assert measure(kept, 2_000, 0, names)["policies"] == each
+    saved = len(runs)
+    monkeypatch.setattr(real, "without_thoughts", instructed)
+    measure(kept, 2_000, 0, names)
+    assert len(runs) == 2 * saved + 1
+
+
+def instructed(its: Workload) -> Workload:
+    """The session with what its user said first as instructions."""
+    place = next(place for place, data in enumerate(its.inputs) if isinstance(data, e.PageWritten))
+    first = replace(its.inputs[place], page_type=PageType.BOOTSTRAP)
+    return attrs.evolve(its, inputs=(*its.inputs[:place], first, *its.inputs[place + 1 :]))
 
 
 def leaves(value: Any) -> list[Any]:

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.engine.retriever import Retrieval
 from clawvm_es.errors import UnreadableInput
+from clawvm_es.evaluation import workload as workloads
 from clawvm_es.evaluation.sessions import CHAT, CODING, code_digest, load, read_file, workload
 from clawvm_es.evaluation.workload import FRAMES, MESSAGES
+from clawvm_es.importers import read
 from clawvm_es.model import events as e
+from clawvm_es.representations.counter import counter
 
 
 def chat(text: str, trial: int = 0) -> str:
@@ -169,6 +173,20 @@ def test_a_coding_session_is_counted_by_both_renderers_with_the_same_needs(trace
         assert one.inputs != other.inputs and one.retrieved == other.retrieved
         calls = [data for data in other.inputs if isinstance(data, e.ToolCalled)]
         assert all(data.levels and data.levels[0].tokens > 0 for data in calls)
+
+
+def test_what_was_found_for_turns_is_searched_for_once(traces, tmp_path, monkeypatch):
+    """Under the second renderer the same texts are there; it takes what was found for the first one."""
+    made: list[Retrieval] = []
+    monkeypatch.setattr(workloads, "Retrieval", lambda: made.append(Retrieval()) or made[-1])
+    path = traces / "gemini" / "9c_53780d06b7_0.json"
+    row = read_file(path, tmp_path)
+    framed, sent = (workload(each["kept"]) for each in row["sessions"])
+    assert (framed.renderer, sent.renderer) == (FRAMES, MESSAGES)
+    assert len(made) == 1 and framed.retrieved == sent.retrieved != ()
+    (found,) = read(path)
+    assert sent == workloads.from_recording(found, counter("o200k_base"), renderer=MESSAGES)
+    assert len(made) == 2
 
 
 def holders(data: e.Input) -> list[tuple[str, ...]]:
