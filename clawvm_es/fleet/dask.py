@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,9 @@ WINDOW: Final = 8
 """Chunks under way at least; two for each thread of the workers where that is more."""
 _CHUNK_MAX: Final = 1_000
 _CONNECT_S: Final = 10.0
+_OTHER: Final = "another version of clawvm-es"
+_NONE: Final = "no clawvm-es, or one that cannot be imported"
+_SAME: Final = "install the same one"
 
 
 @attrs.frozen
@@ -54,12 +58,13 @@ class Dask:
 
 def _check(client: Client, address: str) -> int:
     """The threads of all workers; raises `UsageError` unless there are some, all with our code."""
-    digests: Mapping[str, str] = client.run(code_digest)
+    digests: Mapping[str, Any] = client.run(code_digest, on_error="return")
     if not digests:
         raise UsageError(f"dask:{address} has no workers", hint="dask worker ADDRESS")
-    other = sorted(worker for worker, digest in digests.items() if digest != code_digest())
-    if other:
-        raise UsageError(f"dask:{address}: {other[0]} has another version of clawvm-es", hint="install the same one")
+    for worker, digest in sorted(digests.items()):
+        if digest != code_digest():
+            found = _OTHER if isinstance(digest, str) else _NONE
+            raise UsageError(f"dask:{address}: {worker} has {found}", hint=_SAME)
     return sum(client.nthreads().values())
 
 
@@ -73,7 +78,7 @@ def _windowed(
         while at < len(jobs) or begins:
             while at < len(jobs) and len(begins) < window:
                 chunk = jobs[at : at + size]
-                future = client.submit(_done, function, chunk, _files(client, chunk), pure=False)
+                future = client.submit(_done, function, chunk, _files(client, chunk), code_digest(), pure=False)
                 begins[future.key] = at
                 ended.add(future)
                 at += len(chunk)
@@ -105,9 +110,14 @@ def _files(client: Client, chunk: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
 
 
 def _done(
-    function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], files: Mapping[str, bytes]
+    function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], files: Mapping[str, bytes], digest: str
 ) -> tuple[list[T], float]:
-    """Run a chunk on a worker; returns its results and the seconds that they took."""
+    """Run a chunk on a worker; returns its results and the seconds that they took.
+
+    Raises `UsageError` where this worker, which may have come late, has another code than the digest's.
+    """
+    if code_digest() != digest:
+        raise UsageError(f"a worker on {socket.gethostname()} has {_OTHER}", hint=_SAME)
     places = {name: _placed(data) for name, data in files.items()}
     began = time.monotonic()
     done = [function(*(places.get(each, each) if isinstance(each, str) else each for each in job)) for job in jobs]

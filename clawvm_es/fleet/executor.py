@@ -93,9 +93,9 @@ def batches(weights: Sequence[int], least: int) -> Iterator[range]:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 over the modules of this package: workers with another one are refused."""
+    """SHA-256 over the modules and data of this package, prices too: workers with another one are refused."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(each for end in ("py", "json", "jsonl") for each in root.rglob(f"*.{end}")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

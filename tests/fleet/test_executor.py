@@ -127,6 +127,52 @@ def test_workers_of_other_code_are_refused(cluster, monkeypatch):
         list(executor(cluster).as_done(told, JOBS))
 
 
+@pytest.mark.sweep(sample=0)
+def test_workers_without_the_package_are_refused(cluster, monkeypatch):
+    """A worker that cannot import the package is named in one line: it is no fault of ours."""
+    from clawvm_es.fleet import dask
+
+    monkeypatch.setattr(dask, "code_digest", _Missing())
+    with pytest.raises(UsageError, match="has no clawvm-es") as caught:
+        list(executor(cluster).as_done(told, JOBS))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_worker_that_came_late_is_looked_at_too():
+    """A chunk is not done by a worker of other code, which may have joined after all were asked."""
+    pytest.importorskip("distributed", reason="there is no dask here (pip install 'clawvm-es[dask]')")
+    from clawvm_es.fleet.dask import _done
+
+    assert _done(told, JOBS[:2], {}, code_digest())[0] == [told(*job) for job in JOBS[:2]]
+    with pytest.raises(UsageError, match="another version"):
+        _done(told, JOBS[:2], {}, "other")
+
+
+def test_the_digest_covers_data(tmp_path, monkeypatch):
+    """Workers whose prices are others would compute other costs: the digest is another one."""
+    (tmp_path / "fleet").mkdir()
+    monkeypatch.setattr(executors, "__file__", str(tmp_path / "fleet" / "executor.py"))
+    found = set()
+    for name, text in (("a.py", "1"), ("prices.json", "{}"), ("prices.json", '{"in": 1}'), ("notes.md", "x")):
+        (tmp_path / name).write_text(text)
+        found.add(code_digest.__wrapped__())
+    assert len(found) == 3
+
+
+class _Missing:
+    """A digest that cannot be read on a worker."""
+
+    def __call__(self) -> str:
+        return "here"
+
+    def __reduce__(self):
+        return (_not_there, ())
+
+
+def _not_there():
+    raise ModuleNotFoundError("No module named 'clawvm_es'")
+
+
 class _Other:
     """A digest that is another one here than on a worker."""
 
