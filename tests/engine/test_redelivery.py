@@ -217,6 +217,25 @@ def test_appended_counts_what_is_new_now(tmp_path):
         assert a.state.budget_tokens == b.state.budget_tokens == 3
 
 
+def test_a_key_that_comes_twice_in_one_batch_is_recorded_once(tmp_path):
+    """The second gets what the first gave, with its decisions; other content under the key refuses the batch."""
+    from clawvm_es.model.commands import Command
+
+    one, two, other = (
+        Command(e.BudgetChanged(tokens), 1, "harness", key) for tokens, key in ((1, "k1"), (2, "k2"), (3, "k2"))
+    )
+    turn = Command(e.TurnBegan(()), 1, "harness", "turn")
+    with Journal.open(tmp_path / "j.db") as journal:
+        session = journal.session("s", counter="lines4")
+        outcome = session.execute(one, turn, two, two, turn)
+        decided = outcome.events[1:4]
+        assert decided[0] == turn.data and outcome.events[-5:] == (two.data, two.data, *decided)
+        assert outcome.appended == session.state.version - 1 == len({*outcome.events})
+        with pytest.raises(IdempotencyConflict, match="'k2'"):
+            session.execute(one, two, other)
+        assert session.state.budget_tokens == 2
+
+
 def test_async_twins_deliver_again_too(tmp_path):
     """Both handles behind event loops: first results, concurrently."""
 

@@ -204,4 +204,5 @@ def test_only_the_last_files_and_the_plan_are_shown() -> None:
     files.compacted(5, keeps=False)
     newest = ["/w/9", *(f"/w/{number}" for number in range(FILES_KNOWN - 1, FILES_KNOWN - FILES, -1))]
     assert list(files.asked(9_000, "m")) == [*newest, names[0]] and len(files.known) == FILES + 1
+    assert FILES == 5  # the harness's own number
     assert files.asked(9_000, "m") == {}

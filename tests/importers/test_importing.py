@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from clawvm_es.engine.journal import Journal
@@ -15,6 +16,8 @@ from clawvm_es.errors import UnreadableInput
 from clawvm_es.importers import importing, known
 from clawvm_es.importers.importing import Imported, find, import_files
 from clawvm_es.importers.known import SUFFIX, KnownFiles
+from clawvm_es.importers.replay import names_of
+from clawvm_es.importers.transcript import Transcript
 
 
 def write(path: Path, session: str, *texts: str) -> Path:
@@ -96,6 +99,19 @@ def test_a_fault_of_ours_is_told_and_stops_no_other_file(
     first, _, last = imported(tmp_path / "j.db", folder)
     assert isinstance(first.cause, KeyError) and "internal error" in first.error
     assert last.sessions == ("deep",) and imported(tmp_path / "j.db", folder)[0].error
+
+
+def test_a_name_stands_for_the_session_or_before_several() -> None:
+    """One main session gets the name, its subagents begin with it; of several each id stands behind the name."""
+
+    def named(*ids: str, linked: str = "") -> list[str]:
+        found = [Transcript().recording(each, "pi", "f") for each in ids]
+        agents = [attrs.evolve(Transcript().recording(linked, "pi", "f"), linked_to=ids[0])] if linked else []
+        return list(names_of([*found, *agents], "n").values())
+
+    assert named("s", linked="s/agent-1") == ["n", "n/agent-1"]
+    assert named("s", linked="other") == ["n", "n/other"]
+    assert named("s", "s2") == ["n/s", "n/s2"]
 
 
 def test_an_unchanged_file_is_not_read_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

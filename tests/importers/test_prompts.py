@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from clawvm_es.importers.merging import Use
 from clawvm_es.importers.prompts import Conversation, Message, Told
 from clawvm_es.model.facts import Boundary, Cut
-from clawvm_es.observe.steps import ContextDropped, ModelMessage, Summary, SystemMessage, ToolResult, UserMessage
+from clawvm_es.observe.steps import (
+    ContextDropped,
+    Lines,
+    ModelMessage,
+    Summary,
+    SystemMessage,
+    ToolResult,
+    UserMessage,
+)
 
 SYSTEM, ONE, TWO, THREE = Message("system", "rules"), *(Message("user", text) for text in ("one", "two", "three"))
 ASKS = Message("assistant", "I look", (Use("c1", "ls", {}),))
@@ -49,6 +57,21 @@ def test_messages_that_are_missing_left() -> None:
     assert (dropped.cut, dropped.kept_lines) == (Cut.MICRO, frozenset((2, 4, 5)))
     back = steps(first, ([SYSTEM, ONE], DONE), ([SYSTEM, ONE, TWO], DONE))
     assert [step.kept_lines for step in back if isinstance(step, ContextDropped)][-1] == frozenset((2, 3))
+
+
+def test_results_that_a_proxy_takes_out_leave_after_the_newest_message() -> None:
+    """Said once until others leave: all other messages stay, and it stands where the next message will."""
+    talk = Conversation()
+    talk.prompted([SYSTEM, ONE], 1)
+    talk.answered(ASKS, Told(began_us=1, at_us=1))
+    talk.prompted([SYSTEM, ONE, ASKS, FOUND], 2)
+    for call_ids in (["c1"], ["c1", "unknown"], []):
+        talk.take_out(call_ids, 2)
+    left = [step for step in talk.into.recording("s", "pi", "f").steps if isinstance(step, ContextDropped)]
+    assert [(step.lines, step.kept_lines) for step in left] == [
+        (Lines(5, 5), frozenset((2, 3))),
+        (Lines(5, 5), frozenset((2, 3, 4))),
+    ]
 
 
 def test_a_message_in_front_of_those_that_stay_is_a_summary() -> None:

@@ -505,6 +505,19 @@ def test_a_lazy_dict_is_the_dict_it_stands_for(entries, steps):
         assert type(copied) is dict and copied == plain
 
 
+@given(ENTRIES, ENTRIES, st.frozensets(st.integers(0, 9)))
+def test_a_settled_dict_keeps_in_memory_what_it_was_told_to(entries, written, kept):
+    """Once its source holds everything, only the entries to keep stay in memory; all are read as before."""
+    source = Fixed(dict(entries))
+    lazy = Lazy(source)
+    for key, value in written.items():
+        lazy[key] = value
+    source.entries.update(written)
+    lazy.settle(kept.__contains__)
+    assert dict(lazy.looked_at()) == {key: value for key, value in written.items() if key in kept}
+    assert len(lazy) == len(source.entries) and lazy == source.entries
+
+
 def test_a_lazy_dict_refuses_what_it_cannot_do():
     """Nothing is deleted, and a missing key is missing."""
     lazy = Lazy(Fixed({1: 2}))
