@@ -69,11 +69,12 @@ def _figures(log: EventLog, found: TurnView) -> dict[str, Any]:
         "fixed_tokens": max(0, found.state.assembled_fixed),
     }
     if found.shown is None:
-        return told | dict.fromkeys(("version", "matches", *_ASSEMBLED)) | {"trigger": None}
+        return told | dict.fromkeys(("version", "matches", "committed", *_ASSEMBLED)) | {"trigger": None}
     data = found.shown.assembled
     return told | {
         "version": found.shown.version,
         "matches": found.shown.matches,
+        "committed": found.counts[e.PromptRendered] > 0,
         **{name: getattr(data, name) for name in _ASSEMBLED},
         "cached_tokens": data.cached_tokens if data.layout_digest else data.tokens - data.uncached_tokens,
         "trigger": None if data.trigger is None else str(data.trigger),

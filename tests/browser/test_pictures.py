@@ -246,3 +246,34 @@ def test_a_step_of_the_cursor_draws_no_picture_again(tab: Tab) -> None:
     tab.page.emulate_media(color_scheme="dark")
     tab.page.wait_for_function("() => window.seen.draws === 6")
     assert tab.run(ground) == "#07090c"
+
+
+LETTERS = """(other) => {
+  const {app} = document.body, {pages} = app, {width, height} = pages.canvas, dot = devicePixelRatio;
+  const both = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
+  for (const canvas of [pages.canvas, pages.over]) both.drawImage(canvas, 0, 0, width, height);
+  const {number} = app.timeline.named(other), [left, top, , high] = pages.box(number);
+  const {data} = both.getImageData(left + 4 * dot, top + 3 * dot, 90 * dot, high - 6 * dot), seen = new Map();
+  const light = (at) => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => {
+    const x = data[at + i] / 255;
+    return sum + share * (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+  }, 0.05);
+  for (let at = 0; at < data.length; at += 4) seen.set(light(at), (seen.get(light(at)) ?? 0) + 1);
+  const ground = [...seen].sort((a, b) => b[1] - a[1])[0][0];
+  return Math.max(...[...seen.keys()].map((each) => Math.max(each / ground, ground / each))); }"""
+
+
+def test_titles_read_while_another_page_is_chosen(scheme: Tab) -> None:
+    """What dims the other bars dims no letters: their contrast stays at 4.5 or more."""
+    scheme.go("/s/demo/t/20/p/p11")
+    for other in ("p3", "p5"):
+        assert scheme.run(LETTERS, other) >= 4.5, other
+
+
+def test_the_header_of_a_narrow_page_says_which_turn_and_page(browser: Any, base: str) -> None:
+    """A long title gives way to the place."""
+    for tab in opened_tab(browser, base, viewport={"width": 400, "height": 860}):
+        tab.go("/s/demo/t/20/p/p11")
+        box, title = (tab.page.locator(f"#where .{each}").bounding_box() for each in ("at", "title"))
+        assert tab.text("#where .at").split() == ["›", "turn", "20", "of", "27", "›", "p11"]
+        assert box["x"] + box["width"] <= 400 and title["width"] > 60

@@ -82,6 +82,20 @@ def test_a_journal_that_cannot_be_read_is_told_of(browser: Any, changed: Callabl
         tab.said.clear()
 
 
+LOST = """DELETE FROM commitments WHERE commitment IN (SELECT json_extract(data, '$.prompt') FROM events
+    WHERE session_id = 'demo' AND type = 'prompt_rendered' AND turn = 9)"""
+
+
+def test_a_prompt_whose_salt_is_gone_says_so(browser: Any, changed: Callable[..., Path]) -> None:
+    """It is shown, and not called one that nothing was committed to; other prompts can still be checked."""
+    for tab in opened_tab(browser, serving(changed(LOST))):
+        tab.go("/s/demo/t/9?pane=proof")
+        assert tab.text("#badge") == "salt gone" and tab.page.locator("#prompt .span").count() > 2
+        assert "the salt that it takes to check them was erased, or is lost" in tab.text("#inspector")
+        assert tab.press("]").text("#badge") == "✓ bytes = commitment"
+        assert tab.go("/s/recorded/t/9").text("#badge") == "no commitment"
+
+
 @pytest.mark.parametrize("name", ["v1", "v4"])
 def test_a_journal_of_an_older_format_is_shown(browser: Any, tmp_path: Path, name: str) -> None:
     """Its sessions are listed with their shapes, and each opens at its last prompt; the file stays as it was."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,8 @@ import pytest
 from clawvm_es.cli.main import main
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history.redact import Target, redact
+from clawvm_es.model.events import PromptRendered
+from clawvm_es.storage import open_log
 from clawvm_es.web.app import app
 from clawvm_es.web.sizes import LIMIT, bounded, part, taken
 from tests.web.conftest import PORT, TOKEN, Client
@@ -112,6 +118,70 @@ def test_a_file_that_is_no_journal_is_one_line(tmp_path, content):
     path.unlink()
     assert served(path).get("/api/sessions").status == 500
     assert not path.exists()
+
+
+READ_AS_WHO_MAY_NOT_WRITE = """
+import os, sys
+from tests.web.test_bad_input import all_answers, served
+def told(path):
+    answers = all_answers(served(path), "s")
+    return [(address, got.status, got.body.replace(path.encode(), b"")) for address, got in answers]
+writable, path = sys.argv[1:]
+known = told(writable)  # with the rights to read every module
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+assert not os.access(path, os.W_OK)
+found = told(path)
+print([each[0] for each, other in zip(found, known) if each != other], len(found), {each[1] for each in found})
+"""
+
+
+@pytest.mark.parametrize("folder_mode", [0o555, 0o755])
+def test_a_journal_that_can_only_be_read_is_shown_like_any_other(journal, folder_mode):
+    """On read-only media every answer is the same, nothing is written, and no file is left beside it."""
+    folder = Path(tempfile.mkdtemp())  # a user who may not write has to reach it
+    try:
+        path = folder / "j.db"
+        shutil.copy(journal, path)
+        before = path.read_bytes()
+        path.chmod(0o444)
+        folder.chmod(folder_mode)
+        command = [sys.executable, "-c", READ_AS_WHO_MAY_NOT_WRITE, str(journal), str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert (done.stdout, done.stderr) == (f"[] {len(ASKED) + 1} {{200}}\n", "")
+        assert path.read_bytes() == before and os.listdir(folder) == ["j.db"]
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def test_a_prompt_whose_salt_is_gone_is_told_from_one_that_nothing_was_committed_to(journal, tmp_path):
+    """Its text is shown, and says that it cannot be checked any more; that of other turns can."""
+    path = tmp_path / "j.db"
+    shutil.copy(journal, path)
+    client = served(path)
+    known = [client.get(f"/api/s/s/t/{turn}").json for turn in (2, 3)]
+    assert [(each["matches"], each["committed"]) for each in known] == [(True, True), (True, True)]
+    with open_log(str(path), read_only=True) as log:
+        prompts = [row.data.prompt for row in log.read("s") if isinstance(row.data, PromptRendered) and row.turn == 2]
+    forget(path, *prompts)
+    lost, other = (client.get(f"/api/s/s/t/{turn}").json for turn in (2, 3))
+    assert (lost["matches"], lost["committed"], other["matches"]) == (None, True, True)
+    assert lost["spans"] == known[0]["spans"] and len(lost["spans"]) > 2
+    with Journal.open(tmp_path / "k.db") as plain, plain.session("s", policy="recorded") as session:
+        session.user_says("hello")
+        session.assemble()
+    never = served(tmp_path / "k.db").get("/api/s/s/t/1").json
+    assert (never["matches"], never["committed"]) == (None, False)
+
+
+def forget(path, *commitments: str) -> None:
+    """Take rows of commitments, with their salts, out of a journal file."""
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TRIGGER commitments_delete")
+        db.executemany("DELETE FROM commitments WHERE commitment = ?", [(each,) for each in commitments])
+    db.close()
 
 
 def test_no_page_is_exported_while_an_erasure_is_pending(tmp_path, capsys):

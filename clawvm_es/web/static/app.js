@@ -30,6 +30,7 @@ const PROVEN = {
   '✓ bytes = commitment': 'the text below is, byte for byte, what the log committed to when this prompt was made',
   '✗ bytes differ': 'the text below is not what the log committed to when this prompt was made',
   'no commitment': 'nothing was committed to for this prompt, so its bytes cannot be checked',
+  'salt gone': 'the log committed to these bytes, but the salt that it takes to check them was erased, or is lost',
   'erased in part': 'a text of this prompt was erased, so its bytes cannot be checked',
 };
 
@@ -339,8 +340,8 @@ export class App {
     if (step === this.step && place.turn < this.timeline.turns) this.source.once(asks.turn(place.session, place.turn + 1)).catch(() => {});
   }
 
-  proof({matches, spans}) {
-    const none = spans.some(({erased}) => erased) ? 'erased in part' : 'no commitment';
+  proof({matches, committed, spans}) {
+    const none = spans.some(({erased}) => erased) ? 'erased in part' : committed ? 'salt gone' : 'no commitment';
     const [kind, words] = matches === true ? ['good', '✓ bytes = commitment'] : matches === false ? ['bad', '✗ bytes differ'] : ['', none];
     $('badge').className = kind;
     Object.assign($('badge'), {textContent: words, title: PROVEN[words] ?? ''});

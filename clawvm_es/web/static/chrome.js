@@ -60,8 +60,8 @@ export function levels(timeline) {
 /** The header's line. */
 export function whereabouts(place, timeline, row) {
   if (!place.session) return [];
-  return [h('span', {class: 'title'}, timeline?.title ?? row?.title ?? place.session), '  ›  turn ', h('b', {}, String(place.turn ?? '')), timeline ? ` of ${num(timeline.turns)}` : '',
-    place.page && ['  ›  ', h('b', {}, place.page)], place.event && ['  ›  event ', h('b', {}, num(place.event))]].flat(Infinity).filter((part) => part != null && part !== false);
+  const at = [' › turn ', h('b', {}, String(place.turn ?? '')), timeline ? ` of ${num(timeline.turns)}` : '', place.page && [' › ', h('b', {}, place.page)], place.event && [' › event ', h('b', {}, num(place.event))]];
+  return [h('span', {class: 'title'}, timeline?.title ?? row?.title ?? place.session), h('span', {class: 'at'}, at)];
 }
 
 const NAMES = {ArrowLeft: '←', ArrowRight: '→', ArrowUp: '↑', ArrowDown: '↓', Escape: 'Esc', Enter: '⏎', gg: 'g g'};

@@ -5,7 +5,7 @@ import {faded, forced, ink, scheme} from './theme.js';
 
 const SIZES = {used: 2.2, page_in: 4, unmet: 4, fault: 4.4};
 const INKS = {used: 'cursor', page_in: 'miss', unmet: 'miss', fault: 'fault'};
-const shown = (mark) => mark.number && mark.kind in SIZES;
+export const isDrawn = (mark) => mark.number && mark.kind in SIZES;
 const inside = ({scale}, {turn}) => turn >= scale.from && turn <= scale.to;
 
 /** From where a missed page left the prompt to where it was needed: the line that brings the eye to the reason. */
@@ -29,7 +29,7 @@ export function drawTethers(context, view, only = 0) {
 
 /** Uses as points of light, misses as amber rings, faults as red rings with a cross. */
 export function drawMarks(context, view, only = 0) {
-  const found = view.timeline.marks.filter((mark) => shown(mark) && inside(view, mark) && (!only || mark.number === only));
+  const found = view.timeline.marks.filter((mark) => isDrawn(mark) && inside(view, mark) && (!only || mark.number === only));
   found.sort((a, b) => isMiss(a) - isMiss(b));
   for (const mark of found) if (view.lanes.at.has(mark.number)) drawMark(context, view, mark);
 }

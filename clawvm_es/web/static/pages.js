@@ -2,13 +2,14 @@
 
 import {fitted} from './dom.js';
 import {lanesOf, pageAt} from './lanes.js';
-import {drawBounds, drawMarks, drawTethers} from './marks.js';
+import {drawBounds, drawMarks, drawTethers, isDrawn} from './marks.js';
 import {Raster} from './raster.js';
 import {Scale} from './scale.js';
 import {boxed, cursor} from './strata.js';
 import {LETTERS, darkText, forced, ink, paint, rgbOf} from './theme.js';
 
-const LABELLED = 11;
+const LABELLED = 11, SHORTEST = 30, DIMMED = 0.58;
+const cut = (text, letters) => (text.length > letters ? `${text.slice(0, Math.max(1, letters - 1)).trimEnd()}…` : text);
 
 export class Pages {
   constructor(canvas, over) {
@@ -22,7 +23,7 @@ export class Pages {
     this.bars(context);
     drawBounds(context, this);
     drawTethers(context, this);
-    if (this.lane >= LABELLED * (devicePixelRatio || 1)) this.labels(context);
+    this.labels(context);
     drawMarks(context, this);
   }
 
@@ -46,29 +47,53 @@ export class Pages {
     raster.put(context);
   }
 
-  /** Titles of pages on their bars, where there is room for letters. */
-  labels(context) {
+  /** Titles of pages on their bars, where there is room for letters: of all, of `only` one, or of all others on what `dims` them. */
+  labels(context, {only = 0, dims = 0} = {}) {
     const dot = devicePixelRatio || 1, size = Math.min(11 * dot, Math.floor(this.lane - 3 * dot));
+    if (this.lane < LABELLED * dot) return;
     context.font = `${size}px ui-monospace, "DejaVu Sans Mono", monospace`;
-    Object.assign(context, {textBaseline: 'middle', globalAlpha: forced.matches ? 1 : 0.9, strokeStyle: ink('ground'), lineWidth: 3 * dot, lineJoin: 'round'});
+    Object.assign(context, {textBaseline: 'middle', globalAlpha: forced.matches ? 1 : 0.9});
+    const letter = context.measureText('n').width, pad = 4 * dot;
     for (const [number, [first, last]] of this.lanes.life) {
-      const page = this.timeline.page(number), from = Math.max(first, this.scale.from);
-      const x = this.scale.left(from), width = this.scale.left(Math.min(last, this.scale.to) + 1) - x - 8 * dot;
-      if (width < 30 * dot) continue;
-      const text = `${forced.matches ? `${LETTERS[page.type] ?? '?'} ` : ''}${page.id} ${page.title ?? ''}`, end = x + Math.min(width, context.measureText(text).width + 4 * dot);
-      for (const [left, right, level] of this.stretches(number, from, end)) {
-        context.fillStyle = level ? (darkText(page.type, level, number) ? '#000' : '#fff') : ink('soft');
+      if ((only && number !== only) || number === dims) continue;
+      const from = Math.max(first, this.scale.from), x = this.scale.left(from), end = this.free(number, from, Math.min(last, this.scale.to));
+      if (end - x < SHORTEST * dot) continue;
+      const text = cut(this.title(number), Math.floor((end - x - pad) / letter)), right = Math.min(end, x + 2 * pad + context.measureText(text).width);
+      for (const [left, until, level] of this.stretches(number, from, right)) {
         context.save();
         context.beginPath();
-        context.rect(Math.max(left, x), 0, Math.min(right, end) - Math.max(left, x), this.canvas.height);
+        context.rect(Math.max(left, x), 0, Math.min(until, right) - Math.max(left, x), this.canvas.height);
         context.clip();
-        if (forced.matches) boxed(context, text, x + 4 * dot, this.middle(number), size);
-        else if (!level) context.strokeText(text, x + 4 * dot, this.middle(number)); // a rim, so that it reads over a tether
-        if (!forced.matches) context.fillText(text, x + 4 * dot, this.middle(number));
+        if (!level) this.ground(context, number, right, dims ? 1 - DIMMED : 1); // so that no tether runs through the letters
+        context.fillStyle = dims ? ink('ink') : level ? (darkText(this.timeline.page(number).type, level, number) ? '#000' : '#fff') : ink('soft');
+        if (forced.matches) boxed(context, text, x + pad, this.middle(number), size);
+        else context.fillText(text, x + pad, this.middle(number));
         context.restore();
       }
     }
     context.globalAlpha = 1;
+  }
+
+  title(number) {
+    const page = this.timeline.page(number);
+    return `${forced.matches ? `${LETTERS[page.type] ?? '?'} ` : ''}${page.id} ${page.title ?? ''}`;
+  }
+
+  /** Where the letters of a bar have to end: at its first mark if there is room before it, else at its own end. */
+  free(number, first, last) {
+    const dot = devicePixelRatio || 1, marks = this.timeline.marksOf(number).filter((mark) => isDrawn(mark) && mark.turn >= first && mark.turn <= last);
+    const whole = this.scale.left(last + 1) - 4 * dot, found = Math.min(whole, ...marks.map((mark) => this.scale.middle(mark.turn) - 7 * dot));
+    return found - this.scale.left(first) < SHORTEST * dot ? whole : found;
+  }
+
+  /** What is under letters where a page is not in the prompt, with so much of its colour. */
+  ground(context, number, right, share) {
+    const {globalAlpha} = context, box = [0, Math.round(this.lanes.at.get(number) * this.lane), right, Math.floor(this.lane) - 1];
+    Object.assign(context, {globalAlpha: 1, fillStyle: ink('ground')});
+    context.fillRect(...box);
+    Object.assign(context, {globalAlpha: share, fillStyle: paint(this.timeline.page(number).type, 0, number).css});
+    if (!forced.matches) context.fillRect(...box);
+    Object.assign(context, {globalAlpha});
   }
 
   /** Stretches of a page's bar from a turn on up to a place, each at one level, so that letters read on all of them. */
@@ -101,11 +126,13 @@ export class Pages {
     shape.rect(0, 0, width, height);
     shape.rect(...this.box(number));
     context.fillStyle = ink('ground');
-    context.globalAlpha = 0.58;
+    context.globalAlpha = DIMMED;
     context.fill(shape, 'evenodd');
     context.globalAlpha = 1;
     this.outline(context, number);
+    this.labels(context, {dims: number});
     drawTethers(context, this, number);
+    this.labels(context, {only: number});
     drawMarks(context, this, number);
   }
 

@@ -215,7 +215,8 @@ export async function proofPane({place, answer, row, say, listing, timeline, jou
   if (!answer) return [];
   const says = answer.matches === true ? 'The text below is the prompt of this turn: its bytes have the commitment that the log recorded.'
     : answer.matches === false ? 'The bytes differ from the commitment that the log recorded.'
-      : 'No commitment can be checked: none was recorded, or its salt was erased.';
+      : answer.committed ? 'The log committed to the bytes of this prompt, but the salt that it takes to check them was erased, or is lost.'
+        : 'Nothing was committed to for this prompt, so its bytes cannot be checked.';
   const id = quoted(place.session), file = quoted(journal);
   return [
     title('Proof'), h('p', {class: `says${answer.matches === false ? ' bad' : ''}`}, says),
