@@ -8,6 +8,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from clawvm_es.errors import DiskFailed, JournalError, JournalFull, UsageError
@@ -20,7 +21,7 @@ FOLLOWED: Final = ".follow"
 SPOOL: Final = ".spool"
 """Ending, added to a journal's name, of the folder with what live harnesses told and no engine has taken yet."""
 ARCHIVES: Final = ".archives"
-"""Ending, added to a journal's name, of the file with the folders that hold archives of it, a line each."""
+"""Ending, added to a journal's name, of the file with the folders that hold archives of it, each ended by a NUL."""
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a full quota and a limit on the size of files."""
 _PIECE_BYTES: Final = 1 << 20
@@ -59,10 +60,11 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
 def archives_of(journal: str) -> list[str]:
     """The folders that are noted beside a journal as archives of it."""
     try:
-        with open(journal + ARCHIVES, encoding="utf-8") as noted:
-            return noted.read().splitlines()
-    except (OSError, UnicodeDecodeError):
+        noted = Path(journal + ARCHIVES).read_bytes()
+    except OSError:
         return []
+    lines = noted.split(b"\0" if b"\0" in noted else b"\n")  # earlier versions ended a name by a line feed
+    return [os.fsdecode(line) for line in lines if line]
 
 
 def mode_of(path: str | os.PathLike[str], otherwise: int = PRIVATE) -> int:

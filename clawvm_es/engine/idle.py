@@ -14,6 +14,8 @@ from clawvm_es.model import events as e
 
 D = TypeVar("D", bound=e.Event | None)
 _SECOND_US: Final = 1_000_000
+_COUNTED_US: Final = 365 * 86_400 * _SECOND_US
+"""Times before 1971 are counted by a reader of records that tell none."""
 
 
 @attrs.define
@@ -49,7 +51,12 @@ class Idle:
         return data
 
     def seconds(self) -> int | None:
-        """Whole seconds from the last answer to the newest input, at least 0; None where a time is not known."""
+        """Whole seconds from the last answer to the newest input, at least 0; None where a time is not known.
+
+        Nor are they known between a time that was told and one that was counted.
+        """
         if not self.answered_us or not self.newest_us or min(self.answered_us, self.newest_us) < 0:
+            return None
+        if (self.answered_us < _COUNTED_US) != (self.newest_us < _COUNTED_US):
             return None
         return max(0, self.newest_us - self.answered_us) // _SECOND_US

@@ -176,4 +176,4 @@ def _parts(sessions: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
 def note_archive(log: EventLog, folder: str) -> None:
     """Note beside a journal file where an archive of it is, so that an erasure names it."""
     if log.kind == "sqlite" and (place := os.path.abspath(folder)) not in (known := files.archives_of(log.place)):
-        files.write_whole(log.place + files.ARCHIVES, [f"{each}\n".encode() for each in (*known, place)])
+        files.write_whole(log.place + files.ARCHIVES, [os.fsencode(each) + b"\0" for each in (*known, place)])

@@ -106,7 +106,7 @@ class Run:
     def take(self, data: Fields, line: int, cwd: str = "") -> None:
         """Take one row, whatever it was nested in."""
         self.into.line = line
-        row = Row(data, line, data.instant("timestamp", line), cwd or data.text("cwd") or self.cwd)
+        row = Row(data, line, self.into.instant(data, "timestamp", line), cwd or data.text("cwd") or self.cwd)
         kind = data.text("type")
         self.tree.hung(row.uuid, row.parent)
         if kind == "assistant":

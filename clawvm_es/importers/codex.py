@@ -119,7 +119,7 @@ def _record(rollout: _Rollout, record: Record) -> None:
         rollout.files.append(File())
     file = rollout.files[-1]
     file.into.line = record.line
-    _row(file, record.data, Lines(record.line, record.line), record.data.instant("timestamp", record.line))
+    _row(file, record.data, Lines(record.line, record.line), file.into.instant(record.data, "timestamp", record.line))
 
 
 def _is_another(file: File, row: Fields) -> bool:

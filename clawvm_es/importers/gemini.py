@@ -91,7 +91,7 @@ def _sessions(file: _File) -> Sequence[Part]:
 
 def _document(file: _File, document: Fields) -> None:
     file.session_id = document.text("sessionId")
-    file.into.began(document.instant("startTime", 1))
+    file.into.began(file.into.instant(document, "startTime", 1))
     if not document.is_list("messages"):
         file.into.skip(Skip.MALFORMED_RECORD)
     for number, message in enumerate(document.objects("messages"), 1):
@@ -113,7 +113,7 @@ def _record(file: _File, record: Record) -> None:
     elif "id" in row:
         _message(file, row, line)
     elif "sessionId" in row:
-        file.into.began(row.instant("startTime", line))
+        file.into.began(file.into.instant(row, "startTime", line))
         if file.session_id:
             file.into.skip(Skip.DUPLICATE_RECORD)
         file.session_id = file.session_id or row.text("sessionId")
@@ -125,7 +125,7 @@ def _record(file: _File, record: Record) -> None:
 
 
 def _message(file: _File, message: Fields, line: int) -> None:
-    kind, at_us = message.text("type"), message.instant("timestamp", line)
+    kind, at_us = message.text("type"), file.into.instant(message, "timestamp", line)
     file.first = message.raw if file.first is None else file.first
     file.at_us = at_us
     message_id = message.text("id") or f"line {line}"
@@ -321,7 +321,7 @@ def _says(file: _File, text: str) -> bool:
 
 def _new(file: _File, message: Fields, text: str, lines: Lines) -> None:
     """A message that a history has and no row told: the summary, or another text of the harness."""
-    at_us = message.instant("timestamp", lines.first)
+    at_us = file.into.instant(message, "timestamp", lines.first)
     message_id = message.text("id") or f"line {lines.first} {len(file.messages)}"
     file.messages[message_id] = _Said(lines.first, text, prompt=False)
     file.context[message_id] = None

@@ -116,7 +116,7 @@ def _session(sample: Fields) -> Transcript:
     known = {message.identity for message in messages}
     at_us = 0
     for number, event in enumerate(sample.objects("events"), 1):
-        at_us = event.instant("timestamp", number)
+        at_us = state.talk.into.instant(event, "timestamp", number)
         state.talk.into.began(at_us)
         if event.text("event") == "model":
             _call(state, event, _pool(sample), known, at_us)

@@ -10,6 +10,7 @@ from clawvm_es.importers import images
 from clawvm_es.importers.format import Format, Growth
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.merging import Use
+from clawvm_es.importers.pairing import Calls
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.records import BOM, read_lines
 from clawvm_es.importers.transcript import Transcript
@@ -80,9 +81,9 @@ def _session_id(session: Fields, index: int) -> str:
 
 
 def _session(session: Fields) -> Transcript:
-    into = Transcript()
+    into = Transcript(calls=Calls(ordered=True))
     for number, message in enumerate(session.objects(_place(session)), 1):
-        at_us = message.instant("timestamp", number)
+        at_us = into.instant(message, "timestamp", number)
         into.line = number
         into.began(at_us)
         _message(into, message, number, at_us)

@@ -66,7 +66,7 @@ def _session(session: Fields) -> Transcript:
     state = Session()
     for line, event in enumerate(_events(session), 1):
         state.into.line = line
-        at_us = event.instant("timestamp", line)
+        at_us = state.into.instant(event, "timestamp", line)
         state.into.began(at_us)
         if event.ident("id"):
             state.lines[event.ident("id")] = line

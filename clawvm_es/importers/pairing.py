@@ -2,7 +2,8 @@
 
 A result belongs to an unanswered call of its id; of several, to those of the latest answer, among them to the first
 of its tool's name, else to the first. Ids that are missing or equal name no call for sure: a choice between several
-is counted (`Skip.AMBIGUOUS_RESULT`).
+is counted (`Skip.AMBIGUOUS_RESULT`). Where records are `ordered` and ids come again, a call never takes a result that
+came before it.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ class Paired:
 class Calls:
     """Numbers of a session's calls, from 1, by the harness's ids."""
 
+    ordered: bool = False
     count: int = 0
     answers: int = 0
-    lost: int = 0  # results without an id that no call was waiting for
+    lost: int = 0  # results that no call was waiting for, and none will claim
     _open: dict[str, list[_Open]] = attrs.field(factory=dict)  # call id → unanswered calls, oldest first
     _answered: dict[str, list[int]] = attrs.field(factory=dict)
     _early: dict[str, int] = attrs.field(factory=dict)  # results without a call yet: call id → number
@@ -93,7 +95,7 @@ class Calls:
 
     def _lost(self, call_id: str) -> Paired:
         number = self._next()
-        if call_id:
+        if call_id and not self.ordered:
             self._early[call_id] = number
         else:
             self.lost += 1

@@ -132,7 +132,7 @@ def _record(file: _File, record: Record) -> None:
     file.index.append(record.line)
     row, kind = record.data, record.data.text("type")
     file.into.line = record.line
-    at_us = row.instant("timestamp", record.line)
+    at_us = file.into.instant(row, "timestamp", record.line)
     if kind == "session":
         if file.session_id:
             file.into.skip(Skip.DUPLICATE_RECORD)

@@ -15,6 +15,7 @@ from clawvm_es.importers.pairing import Calls
 from clawvm_es.importers.recording import Recording, Skip, Skips
 from clawvm_es.importers.spool import Piece, Spool, Spooled
 from clawvm_es.model.facts import Finish, ReturnStatus
+from clawvm_es.observe.fields import Fields
 from clawvm_es.observe.steps import Image, Lines, ModelMessage, Step, ToolResult, ToolUse, Usage
 
 
@@ -64,8 +65,15 @@ class Transcript:
     line: int = 0  # of the record that is being read
     calls: Calls = attrs.field(factory=Calls)
     spooled: tuple[Piece, ...] = ()  # steps before those that are here
+    _told_us: int | None = None  # the time of the last record that told one
     _turn: _Turn | None = None
     _said: dict[str, Blocks] = attrs.field(factory=dict)  # answers that are steps already, by their keys
+
+    def instant(self, record: Fields, name: str, line: int) -> int:
+        """The time of a record: that of the last one that told a time where it tells none; see `fields.instant`."""
+        found = record.told_instant(name)
+        self._told_us = self._told_us if found is None else found
+        return record.instant(name, line) if self._told_us is None else self._told_us
 
     def began(self, at_us: int, folder: str | None = None) -> None:
         """Note the time and the folder of a record; the first one's are the session's."""

@@ -96,6 +96,10 @@ class Fields:
         """A recorded time in UTC µs; see `instant`."""
         return instant(self.raw.get(name), line)
 
+    def told_instant(self, name: str) -> int | None:
+        """A recorded time in UTC µs; None where it is missing or odd."""
+        return told_instant(self.raw.get(name))
+
 
 def arguments_of(value: object) -> Mapping[str, object]:
     """The arguments of a call: an object, or JSON text of one; anything else is the argument `input`."""
@@ -173,8 +177,14 @@ def instant(value: object, line: int) -> int:
     A number counts seconds where they are a time of the years 1973 to 5138, else milliseconds if it is whole. Odd is
     what is no time, and a time outside the years 1 to 9999 in UTC.
     """
+    found = told_instant(value)
+    return line * _SECOND_US if found is None else found
+
+
+def told_instant(value: object) -> int | None:
+    """A recorded time in UTC µs; None where it is missing or odd; see `instant`."""
     found = _instant(value)
-    return line * _SECOND_US if found is None or not TIME_MIN_US <= found <= TIME_MAX_US else found
+    return None if found is None or not TIME_MIN_US <= found <= TIME_MAX_US else found
 
 
 def _instant(value: object) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from clawvm_es.journal.ports import Column, EventLog
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
+from clawvm_es.representations.sayable import sayable
 from clawvm_es.storage.lake.files import ask, write
 from clawvm_es.storage.lake.questions import QUESTIONS, query
 
@@ -48,7 +49,7 @@ def to_lake(log: EventLog, folder: str) -> dict[str, Any]:
     with snapshot(log) as view:
         rows: dict[str, Any] = {table.name: _cells(table, view.rows(table)) for table in TABLES}
         bodies, size = log.bodies_kept()
-        rows["journals"] = [(log.place, view.seq, bodies, size)]
+        rows["journals"] = [(sayable(log.place), view.seq, bodies, size)]
         rows["events"] = _events(log, view.seq)
         counts = write(folder, log.journal_id, SCHEMA, rows)
     return {"journal_id": log.journal_id, "folder": folder, "rows": counts}

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from clawvm_es import files
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UsageError
+from clawvm_es.history import archive
 from tests.importers.test_odd_json import CHAT, CLAUDE, written
 
 ODD = {
@@ -87,3 +89,33 @@ def test_an_odd_name_is_one_line(tmp_path, option, name):
     assert run.returncode == 2 and run.stderr.count(b"\n") == 1 and b"Traceback" not in run.stderr
     with Journal.open(tmp_path / "j.db") as journal:
         assert journal.log.heads() == ()
+
+
+def test_a_journal_may_have_any_name(tmp_path):
+    """Verbs write, read, copy, archive and erase a journal whose name is no UTF-8, or holds what a URI would mean."""
+    (tmp_path / "good.json").write_bytes(written("openai_chat", CHAT))
+    name = b"\xff\n%41?#.db"
+    journal, copy, key = (os.path.join(os.fsencode(tmp_path), each) for each in (name, b"copy" + name, b"key"))
+    for verb in (
+        ("replay", tmp_path / "good.json", "-j", journal, "--counter", "lines4", "--as", "run"),
+        ("verify", journal),
+        ("backup", journal, copy),
+        ("checkpoint", journal, "--make-key", key),
+        ("archive", journal, "-o", copy + b".archive", "--key", key, "--open"),
+        ("prompt", copy + b".archive", "--session", "run"),
+    ):
+        run = clawvm(*verb)
+        assert run.returncode == 0, (verb, run.stderr)
+    run = clawvm("redact", journal, "--pattern", ".", "--yes")
+    assert run.returncode == 0 and b"removed" in run.stdout, "the archive is named as a copy"
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a\nb", "a\u2028b".encode()])
+def test_an_archive_may_have_any_name(tmp_path, name):
+    """An archive is found again by the name that was noted of it; notes of earlier versions are read, too."""
+    with Journal.open(tmp_path / "j.db") as journal:
+        archive.note_archive(journal.log, str(tmp_path / os.fsdecode(name)))
+        archive.note_archive(journal.log, str(tmp_path / "other"))
+    assert files.archives_of(str(tmp_path / "j.db")) == [str(tmp_path / os.fsdecode(name)), str(tmp_path / "other")]
+    (tmp_path / "j.db.archives").write_text("/a\n/b\n")
+    assert files.archives_of(str(tmp_path / "j.db")) == ["/a", "/b"]

@@ -11,7 +11,7 @@ from clawvm_es.cli.main import cli
 from clawvm_es.engine.journal import Journal
 from clawvm_es.journal import planning
 from clawvm_es.journal.codec import encode
-from clawvm_es.journal.ports import NewEvent
+from clawvm_es.journal.ports import NewEvent, Recorded
 from clawvm_es.limits import TIME_MAX_US, TIME_MIN_US
 from clawvm_es.model import events as e
 from clawvm_es.observe.fields import instant
@@ -63,6 +63,41 @@ def test_one_odd_time_does_not_close_a_journal(tmp_path) -> None:
     for verb in (["replay", str(tmp_path / "bad.jsonl"), "-j", path], ["sessions", path], ["pages", path], *VERBS):
         result = CliRunner().invoke(cli, [part.replace("JOURNAL", path) for part in verb])
         assert result.exit_code == 0, (verb, result.output)
+
+
+def test_a_record_without_a_time_has_that_of_the_one_before(tmp_path) -> None:
+    """A session ends when its last dated record was written, not in 1970, and no cache had 56 years to get cold."""
+    times = ["2026-05-01T10:00:01Z", "2026-05-01T10:00:02Z", None, "nonsense", "2026-05-01T10:00:09Z", None]
+    rows = [
+        row(n, ("user", "assistant")[n % 2 == 0], [{"type": "text", "text": f"x{n}"}], at)
+        for n, at in enumerate(times, 1)
+    ]
+    seconds = [each.at_us // 1_000_000 % 60 for each in _imported(tmp_path, rows, "bad")]
+    assert sorted(seconds) == seconds and set(seconds) == {1, 2, 9}
+
+
+def test_answers_of_a_stream_have_the_times_of_the_results_before_them(tmp_path) -> None:
+    """`stream-json` dates rows of the user and no others; nothing is told of the time before the first of them."""
+    rows = []
+    for n in range(3):
+        use = {"type": "tool_use", "id": f"t{n}", "name": "Bash", "input": {"command": f"ls {n}"}}
+        result = {"type": "tool_result", "tool_use_id": f"t{n}", "content": f"out {n}"}
+        ids = {"session_id": "s", "parent_tool_use_id": None}
+        answer = {"id": f"m{n}", "role": "assistant", "model": "m", "content": [use]}
+        rows.append({"type": "assistant", "uuid": f"a{n}", "message": answer} | ids)
+        at = {"timestamp": f"2026-05-01T10:0{n}:00Z"}
+        rows.append({"type": "user", "uuid": f"r{n}", "message": {"role": "user", "content": [result]}} | ids | at)
+    events = _imported(tmp_path, [json.dumps(each) for each in rows], "s")
+    assert [each.data.idle_s for each in events if isinstance(each.data, e.TurnBegan)] == [None, None, 60]
+
+
+def _imported(folder, lines: list[str], session_id: str) -> list[Recorded]:
+    """The events of a session in a file of some lines, after an import."""
+    (folder / "s.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = CliRunner().invoke(cli, ["import", str(folder / "s.jsonl"), "-j", str(folder / "j.db")])
+    assert result.exit_code == 0, result.output
+    with Journal.open(str(folder / "j.db")) as journal:
+        return list(journal.log.read(session_id))
 
 
 VERBS = (

@@ -33,6 +33,19 @@ def test_north_is_north(cases: Path, name: str) -> None:
     assert "call_without_result" not in recording.skipped
 
 
+def test_a_call_of_messages_takes_no_result_that_came_before_it(tmp_path: Path) -> None:
+    """A history that was cut begins with a result whose call is gone; the next call of that id has its own."""
+    use = {"id": "read_file", "function": {"name": "read_file", "arguments": '{"path": "south.txt"}'}}
+    told = [
+        {"role": "tool", "tool_call_id": "read_file", "content": f"{name} content"} for name in ("NORTH", "SOUTH")
+    ]
+    asked = {"role": "assistant", "content": None, "tool_calls": [use]}
+    (tmp_path / "s.json").write_text(json.dumps([{"role": "user", "content": "go on"}, told[0], asked, told[1]]))
+    (recording,) = read(tmp_path / "s.json")
+    assert results(recording) == {"NORTH content": "", "SOUTH content": '{"path": "south.txt"}'}
+    assert recording.skipped == {"result_without_call": 1}
+
+
 def test_odd_ids_and_names(cases: Path) -> None:
     """Numbers are ids; a call whose id is null stays without a result."""
     (recording,) = read(cases / "24-odd-ids-and-names" / "s.jsonl")

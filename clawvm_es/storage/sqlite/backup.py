@@ -118,7 +118,7 @@ def _copy(log: SQLiteLog, copy: str, target: str, progress: Progress | None) -> 
             total = _pages(db) * _page_bytes(db)
             db.execute("PRAGMA query_only=OFF")  # it forbids writing another file too
             db.set_progress_handler(look, _STEPS)
-            db.execute("VACUUM INTO ?", (copy,))
+            db.execute("VACUUM INTO ?", (opening.uri(copy),))
         with closing(log.connect(copy, isolation_level=None)) as made:
             made.execute("PRAGMA journal_mode=WAL")
     except sqlite3.Error as error:

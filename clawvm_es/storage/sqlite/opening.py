@@ -215,8 +215,13 @@ def translate_os(error: OSError, path: str) -> Exception:
     return errors.DiskFailed(message) if error.errno == errno.EIO else errors.JournalError(message)
 
 
+def uri(path: str) -> str:
+    """The name of a file as a URI, in which SQLite takes names that are no UTF-8, too."""
+    return f"file:{quote(os.fsencode(path))}"
+
+
 def _connect(path: str, mode: str, connect: Connect, settings: Sequence[str]) -> sqlite3.Connection:
-    place = f"file:{quote(path)}?{mode}"
+    place = f"{uri(path)}?{mode}"
     wait_s = BUSY_MS / 1000
     with raw.connecting:
         db = connect(place, wait_s, isolation_level=None, check_same_thread=False, factory=watched.Watched, uri=True)
