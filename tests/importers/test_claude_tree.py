@@ -260,7 +260,9 @@ def test_the_context_is_the_path_of_parents(parents: list[int]) -> None:
     inside: set[int] = set()
     for number, wanted in enumerate(parents):
         parent = None if wanted < 0 or not known else min(wanted, len(known) - 1)
-        told = tree.begin(f"u{number}", number + 1, None if parent is None else f"u{parent}")
+        on = None if parent is None else f"u{parent}"
+        newest = tree.follows(on)
+        told = tree.begin(f"u{number}", number + 1, on)
         inside = (inside if told is None else set(told)) | {number + 1}
         known.append(parent)
         path, place = set(), number
@@ -268,4 +270,4 @@ def test_the_context_is_the_path_of_parents(parents: list[int]) -> None:
             path.add(place + 1)
             place = known[place]
         assert inside == path == tree.context()
-        assert (told is None) == (parent == number - 1 or (parent is None and number == 0))
+        assert newest == (told is None) == (parent == number - 1 or (parent is None and number == 0))

@@ -387,6 +387,15 @@ def test_files_that_the_harness_shows(translate: Translate) -> None:
     assert [h.page_id for need in of(ToolCalled, found)[0].needs for h in need.holders] == ["p1"]
 
 
+def test_a_picture_that_the_harness_shows_is_evidence(translate: Translate) -> None:
+    """A page of its own, beside the file's text where it has one."""
+    script = Script()
+    for text in ("", "a legend"):
+        script.steps.append(FileShown(text, "/w/a.png", script.line, script.at, (Image("image/png", 7, "ab12"),)))
+    found = of(PageWritten, translate(script.recording))
+    assert [(page.page_type, page.author) for page in found] == [(PageType.EVIDENCE, Author.TOOL)] * 3
+
+
 def test_boundaries_say_how_they_cut_and_what_moved(translate: Translate) -> None:
     """A cut names the pages that left and returned, also those that are rewritten in place."""
     script = Script().user("a").user("b").call("Read", "- rules", file_path="CLAUDE.md")
