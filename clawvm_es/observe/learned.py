@@ -98,7 +98,7 @@ class Learned:
         self.looked: dict[int, MadeCall] = {}  # of the step that is looked at: they need not be read back
         self._resources: list[Resource] = []  # that calls named so far, by ordinal from 1
         self._done: dict[int, Done] = {}
-        self._bodies: dict[str, dict[str, None]] = {}  # page id → the bodies of all levels that it has or had
+        self._bodies: dict[str, tuple[str, ...]] = {}  # page id → the bodies of all levels that it has or had
         self._opened: Mapping[str, str] = {}  # texts of the events that are learned from
 
     def learn_all(self, recorded: Iterable[Event]) -> None:
@@ -194,7 +194,8 @@ class Learned:
         self.pages.add(page.page_id)
         if page.page_type is PageType.SUMMARY:
             self.told = False
-        self._bodies.setdefault(page.page_id, {}).update((level.body, None) for level in page.levels)
+        bodies = (*self._bodies.get(page.page_id, ()), *(level.body for level in page.levels))
+        self._bodies[page.page_id] = tuple(dict.fromkeys(bodies))
         of_file = page.origin.kind is OriginKind.FILE
         source = self.text(page.source) if of_file or page.author in (Author.HARNESS, Author.MODEL) else ""
         full = next((level.body for level in page.levels if level.level is Fidelity.FULL), None)
@@ -250,7 +251,7 @@ class Learned:
 
     def renders(self, page_id: str, text: str) -> bool:
         """True if a text stands in a level that its page has or had."""
-        return any(text in self.text(body) for body in reversed(self._bodies.get(page_id, {})))
+        return any(text in self.text(body) for body in reversed(self._bodies.get(page_id, ())))
 
     def call(
         self, use: ToolUse, tool: Tool, done: Effects, ordinal: int | None, group: int | None = None

@@ -15,7 +15,7 @@ says that the harness had it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from heapq import merge
 from typing import Final
 
@@ -33,6 +33,8 @@ from clawvm_es.storage import substrings
 
 _PIECE_CHARS: Final = 1 << 13
 """About how many characters of the model's texts are joined into one piece."""
+_FEW: Final = 4
+"""Texts that are read sooner than an index is asked which of them to read."""
 
 
 @attrs.define
@@ -57,8 +59,8 @@ class Held:
     summary: bool = False
     order: int = 0  # among all writings of pages
     compactions: int = 0  # of the session, when it was written
-    leaves: frozenset[str] = frozenset()
-    lines: frozenset[int] = frozenset()  # of all its writings
+    leaves: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()  # of all its writings
 
 
 @attrs.define
@@ -111,7 +113,15 @@ class Texts:
         text = "" if body is None else self.open(body)
         return cleaned(text, page.search) if page.cleaned else text
 
-    def among(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
+    def among(self, pages: Collection[Held], text: str) -> Iterator[Held]:
+        """Those of some pages whose text holds another; of many that are far the index names those to be read."""
+        far = sum(self.far.get(page.order) is page for page in pages)
+        if self.index is not None and far > _FEW:
+            named = set(self.index.may_hold(text))
+            pages = [page for page in pages if page.order in named or self.far.get(page.order) is not page]
+        return self._holding(pages, text)
+
+    def _holding(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; a body that several of them show is read once."""
         read: dict[tuple[str | None, bool, bool], bool] = {}
         for page in pages:
@@ -128,7 +138,7 @@ class Texts:
     def holding(self, text: str) -> Iterator[Held]:
         """The pages whose text holds another, oldest first."""
         named = (self.far.get(number) for number in self.index.may_hold(text)) if self.index is not None else ()
-        far = self.among((page for page in named if page is not None), text)
+        far = self._holding((page for page in named if page is not None), text)
         kept = (page for page in self.kept.values() if text in page.text)
         yield from merge(far, kept, key=lambda page: page.order) if self.kept else far
         yield from (page for page in self.near.values() if text in page.text)
@@ -213,12 +223,12 @@ class Context:
     def write(self, page: Held) -> None:
         """A page was written, or rewritten: it stands in the context from now on."""
         earlier = self.pages.get(page.page_id)
-        page.lines = frozenset({page.line, *(earlier.lines if earlier else ())} - {0})
+        page.lines = tuple({page.line, *(earlier.lines if earlier else ())} - {0})
         self.forget(page.page_id)
         self.writings += 1
         page.order, page.compactions = self.writings, self.compactions
         if page.call is not None:
-            page.leaves = frozenset(filter(_needs_a_leaf, json_leaves(page.text)))
+            page.leaves = tuple({leaf for leaf in json_leaves(page.text) if _needs_a_leaf(leaf)})
             for leaf in page.leaves:
                 self.leaves[leaf] = self.leaves.get(leaf, 0) + 1
         self.pages[page.page_id] = self.resident[page.page_id] = page
@@ -233,8 +243,8 @@ class Context:
 
         A page that was rewritten in place is kept where one of its writings is: it stood there in an older form.
         """
-        kept = [p for p, page in self.pages.items() if page.permanent or not page.lines.isdisjoint(lines)]
-        left = tuple(page_id for page_id in self.resident if page_id not in set(kept))
+        kept = {p: None for p, page in self.pages.items() if page.permanent or not lines.isdisjoint(page.lines)}
+        left = tuple(page_id for page_id in self.resident if page_id not in kept)
         return left, tuple(page_id for page_id in kept if page_id not in self.resident)
 
     def results(self, calls: Iterable[int], standing: bool = True) -> tuple[str, ...]:

@@ -407,7 +407,24 @@ def test_a_body_of_many_pages_is_read_once_for_each_question() -> None:
     opened.clear()
     assert list(found.holding(LONG)) == pages and opened == [LONG]
     assert list(found.among(pages[1:3], LONG[1:])) == pages[1:3] and opened == [LONG] * 2
-    assert list(found.among(pages, "something else")) == [] and opened == [LONG] * 3
+    assert list(found.among(pages[:4], "something else")) == [] and opened == [LONG] * 3
+
+
+def test_of_many_old_readings_of_a_file_only_those_are_opened_that_may_hold_the_text() -> None:
+    """A file that changes all the time is not read back in all its versions when it is read once more."""
+    opened: list[str] = []
+
+    def open_(body: str) -> str:
+        opened.append(body)
+        return body
+
+    found = Texts(open_, most_chars=0)
+    pages = [page(number, f"{LONG}, in version {number}", order=number) for number in range(1, 9)]
+    for each in pages:
+        found.put(each)
+    opened.clear()
+    assert list(found.among(pages, "in version 7")) == [pages[6]] and opened == [f"{LONG}, in version 7"]
+    assert list(found.among(pages, LONG)) == pages and len(opened) == 9
 
 
 def test_a_text_that_cannot_be_read_again_stays_in_memory() -> None:

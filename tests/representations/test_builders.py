@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 
 from clawvm_es.model.pages import Author, Fidelity, PageType
 from clawvm_es.representations.builders import classify
+from clawvm_es.representations.builders.code import LANGUAGES, _definitions
 from clawvm_es.representations.builders.extract import pointer_line
 from clawvm_es.representations.builders.json_text import parsed
 from clawvm_es.representations.counter import counter
@@ -280,6 +282,20 @@ def test_outlines_keep_signatures_with_line_numbers(extension: str, code: str, s
         for signature in signatures:
             assert f"{lines.index(signature) + 1}→{signature}" in levels[S]
         assert "filler 150" not in levels[S]
+
+
+def test_code_that_was_parsed_does_not_stay_in_memory() -> None:
+    """Outlines of many files leave nothing of their texts behind."""
+    texts = [f"def f{number}(a):\n    return a\n\n" * 1_000 for number in range(20)]
+    built(texts[0], "Read store.py")
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for text in texts:
+            assert any(found.first == 0 for found in _definitions(text.splitlines(), LANGUAGES["py"]))
+        assert tracemalloc.get_traced_memory()[0] - before < len(texts[0])
+    finally:
+        tracemalloc.stop()
 
 
 def test_compressed_code_keeps_the_outline_and_one_run_of_lines() -> None:

@@ -46,6 +46,7 @@ _STRUCTURED_LINE_CHARS = 200
 _PARSED_CHARS = 1 << 18  # beyond this, only the head has an outline
 _CHUNK_CHARS = 1 << 15
 _STEPS_LEAST, _BYTES_A_STEP = 50, 40  # of a parse; real code in nine languages needs a step per 64 bytes or fewer
+_READ_BYTES = 4096
 _DEPTH = 6
 _AT_MARGIN = ("@", "#", "_")
 
@@ -101,8 +102,12 @@ def _parsed(code: str, language: Language) -> tree_sitter.Tree | None:
     """The syntax tree, or None when the parser took many more steps than code of that length needs."""
     from tree_sitter import Parser
 
-    data = code.encode("utf-8", "replace")
+    data, piece = code.encode("utf-8", "replace"), bytearray()  # the binding never lets go of what a read returns
     left = _STEPS_LEAST + len(data) // _BYTES_A_STEP
+
+    def read(at: int, _place: object) -> bytearray:
+        piece[:] = data[at : at + _READ_BYTES]
+        return piece
 
     def cancels(_offset: int, _has_error: bool) -> bool:
         nonlocal left
@@ -110,9 +115,11 @@ def _parsed(code: str, language: Language) -> tree_sitter.Tree | None:
         return left < 0
 
     try:
-        return Parser(_grammar(language)).parse(lambda at, _: data[at : at + 4096], progress_callback=cancels)
+        return Parser(_grammar(language)).parse(read, progress_callback=cancels)
     except ValueError:  # what the binding raises when the callback ends a parse
         return None
+    finally:
+        piece.clear()
 
 
 @attrs.frozen
