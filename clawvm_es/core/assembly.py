@@ -43,8 +43,7 @@ def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.Promp
     tags, sizes = by_turn(state, levels, state.arrivals, directory, reserve)
     tokens = turn.fixed_tokens + sum(sizes) + (0 if directory else reserve)
     digest = sha256("\n".join(tags).encode()).hexdigest()
-    if state.index is not None:
-        state.index.memo = (digest, tags)
+    state.memo = (digest, tags)
     return e.PromptAssembled(
         state.budget_tokens,
         tokens,

@@ -317,9 +317,8 @@ def _selection_assembled(state: State, event: e.PromptAssembled) -> None:
     state.assembled = state.resident
     state.assembled_last = tuple(state.arrivals)
     state.assembled_directory = _hidden(state, event)
-    memo = state.index.memo if state.index else None
-    if memo is not None and memo[0] == event.digest:
-        state.assembled_tags = memo[1]
+    if state.memo is not None and state.memo[0] == event.digest:
+        state.assembled_tags = state.memo[1]
     else:
         line = state.assembled_directory
         state.assembled_tags, _ = by_turn(state, state.assembled, state.arrivals, line, 0)

@@ -30,7 +30,6 @@ def priority_of(key: int) -> int:
 class Index:
     """The steps of all pages but arrivals, sorted; `turn` is the turn that the next assembly belongs to.
 
-    `memo` holds what the last assembly found out and its fold needs again: (digest, tags in rendered order).
     `waiting` are pages that were not ranked when they changed, for whoever keeps the index to put or drop.
     """
 
@@ -46,7 +45,6 @@ class Index:
         "_recency_weight",
         "_together",
         "bounds_utility",
-        "memo",
         "steps",
         "turn",
         "waiting",
@@ -65,7 +63,6 @@ class Index:
         self._ages = NEARNESS[key] if self._by_reuse else RECENCY
         self.turn = turn
         self.steps: list[Step] = []
-        self.memo: tuple[str, tuple[str, ...]] | None = None
         self.waiting: dict[str, None] = {}
         self._entries: dict[str, list[Step]] = {}
         self._calendar: dict[int, dict[str, None]] = {}

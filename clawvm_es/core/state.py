@@ -262,16 +262,18 @@ class State:
     recalls: int = 0
 
     index: Index | None = attrs.field(default=None, eq=False, repr=False)
+    memo: tuple[str, tuple[str, ...]] | None = attrs.field(default=None, eq=False, repr=False)
+    """Digest and tags of the last assembly that was decided here, which its fold needs again."""
 
     def copy(self) -> State:
-        """An independent copy, without the index (it is rebuilt when needed)."""
+        """An independent copy, without what is made anew when it is needed."""
         other = copy.copy(self)
         for name in _CONTAINERS:
             setattr(other, name, copy.copy(getattr(self, name)))
         other.pages = {page_id: copy.copy(page) for page_id, page in self.pages.items()}
         other.calls = {number: copy.copy(call) for number, call in self.calls.items()}
         other.updates = {number: copy.copy(update) for number, update in self.updates.items()}
-        other.index = None
+        other.index = other.memo = None
         return other
 
     @property

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+import pytest
 from hypothesis import example, settings
 from hypothesis import given as forall
 from hypothesis import strategies as st
 
+from clawvm_es.core import evolve
+from clawvm_es.core.layout import by_turn
 from clawvm_es.core.profiles import CLAWVM_PAPER, CLAWVM_TURN, COMPACTION_HYBRID, LRU_TURN
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import ChangeReason
@@ -118,3 +121,19 @@ def test_of_pages_that_are_raised_floored_and_lowered_the_reason_is_told():
                 reasons.setdefault(event.page_id, []).append(str(event.reason))
     assert reasons["p1"] == ["floor", "raised"]
     assert set(reasons["p2"]) <= {"evicted", "lowered", "raised"} and "raised" in reasons["p2"]
+
+
+@pytest.mark.parametrize("policy", [CLAWVM_TURN, COMPACTION_HYBRID], ids=lambda policy: policy.name)
+def test_a_fold_after_its_assembly_lays_nothing_out_again(policy, monkeypatch):
+    """Whether the policy ranks pages or not, what its assembly found is at hand; another fold comes to the same."""
+    given = Given()
+    given.when(opened(policy, 1_000, 20))
+    given.when(page(1, PageType.EVIDENCE, 40))
+    apart = given.state.copy()
+    laid: list[object] = []
+    monkeypatch.setattr(evolve, "by_turn", lambda *asked: laid.append(asked) or by_turn(*asked))
+    decided = given.turn()
+    assert not laid
+    for event in (e.TurnBegan(0), *decided):
+        evolve.apply(apart, event)
+    assert len(laid) == 1 and apart == given.state and apart.assembled_tags

@@ -39,7 +39,7 @@ from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.storage.sqlite import snapshots as tables
 from tests.core.test_fold import Life
 
-FIELDS = [field.name for field in attrs.fields(State) if field.name != "index"]
+FIELDS = [field.name for field in attrs.fields(State) if field.name not in ("index", "memo")]
 
 
 @contextlib.contextmanager

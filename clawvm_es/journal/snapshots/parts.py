@@ -155,6 +155,7 @@ _NOT_IN_HEAD: Final = frozenset(
         "as_recorded",
         "in_epochs",
         "index",
+        "memo",
         *(part.name for part in PARTS),
     )
 )
