@@ -14,7 +14,7 @@ from clawvm_es.engine.updates import field_names
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import ShownPrompt, prompt_at
 from clawvm_es.history.provenance import provenance as spans_of
-from clawvm_es.journal.lineage import event_at, read_back, read_session
+from clawvm_es.journal.lineage import event_at, lineage, read_back, read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.journal.snapshots import state_at
 from clawvm_es.model.events import ModelResponded, PageWritten, PromptAssembled
@@ -163,9 +163,7 @@ def store(
 ) -> dict[str, Any]:
     """The durable store: the last version of each field (with `history` all), or all proposed updates."""
     if updates:
-        with models(log, session_id, version, turn) as view:
-            staged = view.rows(UPDATES, session_id)
-        return {"updates": _with_texts(log, staged, field)}
+        return {"updates": _with_texts(log, _updates(log, session_id, version, turn), field)}
     rows = _fields(log, session_id, version, turn)
     return {"fields": _with_texts(log, rows if history else _last(rows), field)}
 
@@ -177,6 +175,18 @@ def _fields(log: EventLog, session_id: str | None, version: int | None, turn: in
             return view.rows(DURABLE_STORE)
         upto = version_at(log, session_id, version, turn)
         return [row for row in view.fields(session_id) if upto is None or row.version <= upto]
+
+
+def _updates(log: EventLog, session_id: str | None, version: int | None, turn: int | None) -> list[UpdateRow]:
+    """The proposed updates at a place; those of now, where nothing became of one since, as nearly always."""
+    upto = None if session_id is None else version_at(log, session_id, version, turn)
+    if session_id is not None and upto is not None and len(lineage(log, session_id)) == 1:
+        with models(log) as view:
+            rows = [row for row in view.rows(UPDATES, session_id) if row.first_version <= upto]
+        if all(row.changed_version <= upto for row in rows):
+            return rows
+    with models(log, session_id, version, turn) as view:
+        return view.rows(UPDATES, session_id)
 
 
 def _last(rows: list[FieldRow]) -> list[FieldRow]:

@@ -124,6 +124,17 @@ def test_spans_sizes_rows_and_zoom_by_key(tab: Tab) -> None:
     assert tab.page.locator("#strata-twin table").bounding_box()["height"] > 50
 
 
+def test_another_budget_by_key(tab: Tab) -> None:
+    """Enter goes to the field of What if and of Bisect, and asks; Escape leaves it, and keys mean what they meant."""
+    tab.go("/s/demo/t/14").press("w", "Enter")
+    tab.page.keyboard.type("600")
+    assert "what=budget:600" in tab.press("Enter").place
+    tab.press("b").press("Enter")
+    assert tab.run("document.activeElement.name") == "q"
+    assert tab.press("Escape").press("]").place.startswith("/s/demo/t/15")
+    assert tab.press("i", "Enter").run("document.activeElement.tagName") == "BODY"
+
+
 def test_searching_by_key(tab: Tab) -> None:
     """/ goes to the field, Enter asks, n and N go from hit to hit, Escape leaves the field."""
     tab.go("/s/demo/t/14").press("/")

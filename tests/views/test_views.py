@@ -7,11 +7,19 @@ import subprocess
 import sys
 from datetime import datetime
 
+import attrs
 import pytest
 
 from clawvm_es import views
 from clawvm_es.cli.main import main
+from clawvm_es.engine.hooks import Settings
+from clawvm_es.engine.journal import Journal
 from clawvm_es.history.grep import words
+from clawvm_es.projections import snapshot_at
+from clawvm_es.projections.tables import UPDATES
+from clawvm_es.views import reading
+from tests.engine.conftest import FIELDS
+from tests.engine.test_shell import busy
 
 OURS, WEAK = "demo-clawvm", "demo-retrieval"
 
@@ -120,3 +128,24 @@ def test_blame_tells_the_difference_between_versions(journal):
         added = [line[1:] for line in now["diff"] if line.startswith("+")]
         assert all(line in now["text"].splitlines() for line in added)
         assert bool(now["diff"]) == (was["text"] != now["text"])
+
+
+@pytest.mark.parametrize("session_id", ["s", "f"])
+def test_updates_at_a_place_are_what_a_fold_up_to_it_makes_of_them(tmp_path_factory, monkeypatch, session_id):
+    """After every event, of a session and of a fork; folded from the first event on only where one went on since."""
+    with Journal.open(tmp_path_factory.mktemp("store") / "j.db", seed=1, clock=lambda: 0) as journal:
+        with journal.session("s", budget_tokens=700, counter="lines4", settings=Settings(fields=FIELDS)) as session:
+            busy(session)
+        with journal.fork("s", "f", at=60) as fork:
+            fork.user_says("another way")
+            fork.assemble()
+        folds, end = [], journal.log.head(session_id).version
+        monkeypatch.setattr(reading, "snapshot_at", lambda *at: folds.append(at) or snapshot_at(*at))
+        for version in range(1, end + 1):
+            wanted = snapshot_at(journal.log, session_id, version).rows(UPDATES, session_id)
+            found = views.store(journal.log, session_id, version=version, updates=True)["updates"]
+            kept = [{name: row[name] for name in attrs.asdict(wanted[0]) if name != "field"} for row in found]
+            assert kept == [
+                {name: value for name, value in attrs.asdict(row).items() if name != "field"} for row in wanted
+            ]
+        assert found and (session_id == "f" or 0 < len(folds) < end / 2)

@@ -535,7 +535,7 @@ export class App {
     goto(turn) { return this.timeline ? void this.go({turn}, true) : false; },
     down() { return this.beside(1); },
     up() { return this.beside(-1); },
-    open() { const row = !this.timeline && this.sessions.chosen(); return row ? void this.sessions.open(row) : false; },
+    open() { const row = !this.timeline && this.sessions.chosen(); return row ? void this.sessions.open(row) : this.timeline ? this.field() : false; },
     why() { this.open('why'); }, changes() { this.open('changes'); }, page() { this.open('page'); }, events() { this.open('events'); }, losses() { this.open('losses'); },
     whatif() { this.open('whatif'); }, bisect() { this.open('bisect'); }, store() { this.open('store'); }, proof() { this.open('proof'); },
     compare() { if (this.timeline) this.both(); },
@@ -558,6 +558,12 @@ export class App {
 
   open(pane) {
     if (this.timeline) this.go({pane, event: null}, true);
+  }
+
+  /** The first field of the pane that is open takes the keys; false: it has none. */
+  field() {
+    const found = document.querySelector('#inspector form input');
+    return found ? void (found.focus(), found.select()) : false;
   }
 
   beside(step) {

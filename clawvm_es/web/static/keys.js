@@ -4,7 +4,7 @@ export const KEYS = [
   ['[', 'back', 'previous turn'], ['ArrowLeft', 'back'], [']', 'forth', 'next turn'], ['ArrowRight', 'forth'],
   ['{', 'stopBefore', 'the miss, fault or boundary before'], ['}', 'stopAfter', 'the next miss, fault or boundary, with its page'],
   ['gg', 'first', 'first turn'], ['G', 'last', 'last turn'], ['g 40 ⏎', 'goto', 'turn 40'],
-  ['j', 'down', 'next span of the prompt, next session'], ['k', 'up', 'the one before'], ['ArrowDown', 'down'], ['ArrowUp', 'up'], ['Enter', 'open', 'open the session'],
+  ['j', 'down', 'next span of the prompt, next session'], ['k', 'up', 'the one before'], ['ArrowDown', 'down'], ['ArrowUp', 'up'], ['Enter', 'open', 'open the session; write in What if or Bisect'],
   ['i', 'why', 'why the page is or is not in the prompt'], ['d', 'changes', 'what changed since the turn before'], ['p', 'page', "the page's life"],
   ['e', 'events', "the turn's events"], ['l', 'losses', 'what compactions dropped'], ['w', 'whatif', 'what if: another budget or policy'],
   ['r', 'compare', 'as recorded and as clawvm, one above the other'], ['b', 'bisect', 'the first event after which something holds'],
