@@ -35,6 +35,8 @@ _MISSING: Final = f"SELECT blob_id, body {_BEHIND} AND blob_id > %s ORDER BY blo
 _KNOWN: Final = f"""SELECT blob_id, body FROM {{s}}.body_words JOIN {{s}}.blobs USING (blob_id)
     WHERE generation = %s AND (words IS NULL OR words @@ %s::tsquery) AND blob_id > %s
     ORDER BY blob_id LIMIT {_PAGE}"""
+_EVERY: Final = f"""SELECT blob_id, body FROM {{s}}.body_words JOIN {{s}}.blobs USING (blob_id)
+    WHERE generation = %s AND blob_id > %s ORDER BY blob_id LIMIT {_PAGE}"""
 _PUT: Final = """INSERT INTO {s}.body_words VALUES (%s, %s, array_to_tsvector(%s::text[]))
     ON CONFLICT (generation, blob_id) DO UPDATE SET words = excluded.words"""
 _NAMES: Final = "SELECT commitment FROM {s}.commitments WHERE blob_id = ANY (%s)"
@@ -56,8 +58,10 @@ class PostgresTexts:
         with self.log.server.line() as line:
             line.run(BEGIN_READING)
             generation = _generation(line)
+            query = _query(wanted)
+            known = (_KNOWN, (generation, query)) if query else (_EVERY, (generation,))
             found = [
-                *_holding(line, _KNOWN, (generation, _query(wanted)), wanted),
+                *_holding(line, *known, wanted),
                 *_holding(line, _MISSING, (generation,), wanted),
             ]
             return frozenset(row[0] for row in line.run(_NAMES, (found,)))
@@ -109,7 +113,7 @@ def _indexed(body: bytes) -> list[str] | None:
 
 
 def _query(wanted: Iterable[str]) -> str:
-    """All indexed terms of some phrases, as a tsquery."""
+    """All indexed terms of some phrases, as a tsquery; empty where none is: it would find nothing."""
     words = {word for phrase in wanted for word in phrase.split() if len(word.encode()) <= _TERM_BYTES}
     return " & ".join("'" + word.replace("\\", "\\\\").replace("'", "''") + "'" for word in sorted(words))
 

@@ -277,6 +277,18 @@ class TextLaws:
                 assert index.holding([("fox",)]) == {names[0], names[2]}
                 assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
 
+    def test_a_body_of_many_words_is_found(self, log: EventLog) -> None:
+        """One that holds more different words, or a longer one, than an index takes is found by any of them."""
+        index = _texts(log)
+        words = [f"word{number:05}" for number in range(60_000)]
+        names = [log.vault("s").commit(text.encode()) for text in (" ".join(words), f"fox {'x' * 3_000}")]
+        for n, name in enumerate(names, 1):
+            log.append("s", [new(ToolCalled(n, "tool", name))])
+        projections.index_texts(log)
+        assert index.holding([(words[-1],)]) == index.holding([(words[0], words[1])]) == frozenset(names[:1])
+        assert index.holding([("fox",)]) == index.holding([("x" * 3_000,)]) == frozenset(names[1:])
+        assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
+
     def test_all_names_of_a_body_are_found(self, log: EventLog) -> None:
         """A body that two sessions hold is found under both commitments; a sealed one never."""
         index = _texts(log)
