@@ -59,11 +59,11 @@ class PostgresTexts:
             line.run(BEGIN_READING)
             generation = _generation(line)
             query = _query(wanted)
-            known = (_KNOWN, (generation, query)) if query else (_EVERY, (generation,))
-            found = [
-                *_holding(line, *known, wanted),
-                *_holding(line, _MISSING, (generation,), wanted),
-            ]
+            found = list(_holding(line, _MISSING, (generation,), wanted))
+            if query:
+                found += _holding(line, _KNOWN, (generation, query), wanted)
+            else:
+                found += _holding(line, _EVERY, (generation,), wanted)
             return frozenset(row[0] for row in line.run(_NAMES, (found,)))
 
     def behind(self) -> int:
