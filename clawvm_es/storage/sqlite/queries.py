@@ -53,7 +53,9 @@ _SESSIONS = """WITH RECURSIVE ids (id) AS (
     UNION ALL SELECT (SELECT min(session_id) FROM events WHERE session_id > id) FROM ids WHERE id IS NOT NULL
 ) SELECT id FROM ids WHERE id IS NOT NULL"""
 _BLOB = f"SELECT blob_id FROM blobs WHERE {digest_is('?1')}"
+_INSERT_NEW_BLOB = "INSERT INTO blobs (digest, body) VALUES (?1, ?2)"
 _INSERT_BLOB = f"INSERT INTO blobs (digest, body) SELECT ?1, ?2 WHERE NOT EXISTS ({_BLOB})"
+"""Takes half as long again: SQLite puts by in a table what it reads from the one that it writes."""
 _INSERT_COMMITMENT = (
     f"INSERT INTO commitments (commitment, session_id, salt, blob_id, binding) VALUES (?2, ?3, ?4, ({_BLOB}), ?5)"
 )
@@ -243,7 +245,10 @@ def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
             continue
         if not body.sealed and not (can_be_packed(text) and db.execute(_BLOB, (digest,)).fetchone()):
             blobs.append((digest, pack(text)))
-    db.executemany(_INSERT_BLOB, blobs)
+    try:
+        db.executemany(_INSERT_NEW_BLOB, blobs)
+    except sqlite3.IntegrityError:  # another session keeps one of them
+        db.executemany(_INSERT_BLOB, blobs)
     db.executemany(_INSERT_COMMITMENT, fresh)
     if unsealed:
         db.executemany(_UNSEAL, unsealed)

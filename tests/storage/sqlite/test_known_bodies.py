@@ -64,3 +64,14 @@ def test_a_body_that_waits_over_a_fork_may_be_stored_by_both(tmp_path) -> None:
         assert os.waitpid(pid, 0)[1] == 0
         log.append("s", [new(ToolCalled(2, "tool", body))])
         assert log.vault("s").open(body) == b"body"
+
+
+def test_bodies_of_another_session_are_stored_once_among_new_ones(tmp_path) -> None:
+    """LAW-VAULT-2: an append may bring bodies that another session keeps beside those that nobody has."""
+    with open_log(tmp_path / "j.db") as log:
+        bodies = [b"first", b"shared", b"last"]
+        log.append("one", [new(ToolCalled(1, "tool", log.vault("one").commit(b"shared")))])
+        names = [log.vault("two").commit(body) for body in bodies]
+        log.append("two", [new(ToolCalled(number, "tool", name)) for number, name in enumerate(names, 1)])
+        assert [log.vault("two").open(name) for name in names] == bodies
+        assert log.bodies_kept()[0] == 3

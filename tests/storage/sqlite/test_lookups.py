@@ -8,7 +8,10 @@ from contextlib import closing
 
 import pytest
 
+from clawvm_es.model.events import ToolCalled
 from clawvm_es.storage.sqlite import check_bodies, queries, schema
+from clawvm_es.storage.sqlite.log import open_log
+from clawvm_es.testing.logs import new
 
 STATEMENTS = {
     "row of a body": queries._BLOB,
@@ -63,3 +66,23 @@ def test_no_guard_reads_a_whole_table(tmp_path, verb):
             return len(ticks)
 
     assert steps(2_000) <= steps(20) + 2
+
+
+def test_new_bodies_are_written_without_a_table_of_their_own(tmp_path):
+    """SQLite makes no table on the way where an append brings bodies that nobody keeps yet."""
+    sent: list[str] = []
+
+    def connect(*arguments, **options) -> sqlite3.Connection:
+        db = sqlite3.connect(*arguments, **options)
+        db.set_trace_callback(sent.append)
+        return db
+
+    path = tmp_path / "j.db"
+    with open_log(path, connect=connect) as log:
+        log.append("s", [new(ToolCalled(1, "tool", log.vault("s").commit(b"body")))])
+    inserts = [statement for statement in sent if statement.startswith("INSERT INTO blobs")]
+    with closing(sqlite3.connect(path)) as db:
+        db.text_factory = bytes
+        steps = [row[1] for statement in inserts for row in db.execute(f"EXPLAIN {statement}")]
+    assert b"Insert" in steps
+    assert b"OpenEphemeral" not in steps
