@@ -2,6 +2,8 @@
 
 The server's work is not in our CPU time, so these are seconds of the clock: both sides in turns, the best tenth of
 each. A step by default waits for the server's disk, and leaves a file to the system; a durable one waits on both.
+Writers at once, each with a stream and a connection of its own, run beside the same writers who hold the lock until
+their commit is on the disk; that is a bar where the disk takes two milliseconds, which the run measures.
 `$CLAWVM_BENCH_POSTGRES` names the server; schemas of its own are made there and dropped.
 """
 
@@ -9,8 +11,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -18,16 +22,19 @@ from typing import Any, Final
 from bench.durable import FAKE, Ours, texts
 from bench.report import Measure
 from bench.sizes import Sizes
-from bench.timing import seconds
+from bench.timing import interleaved, seconds
 from clawvm_es.core.evolve import fold
 from clawvm_es.engine.journal import Journal
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import Durability, Head
+from clawvm_es.storage import open_log
 from clawvm_es.testing.logs import budget
 
 BAR: Final = "SERVERS"
 VARIABLE: Final = "CLAWVM_BENCH_POSTGRES"
 MS: Final = "ms"
+FLUSH_MS: Final = 2.0
+"""What a flush takes at least where many writers have to be four times those that hold the lock over it."""
 
 
 def servers(folder: Path, sizes: Sizes) -> Iterator[Measure]:
@@ -49,6 +56,7 @@ def servers(folder: Path, sizes: Sizes) -> Iterator[Measure]:
             yield _steps(steps, sizes, what, limit)
             _wait_for_disks(there, here)
         yield _folds(there, here, sizes)
+        yield _writers(url, sizes)
 
 
 def _wait_for_disks(*journals: Journal) -> None:
@@ -103,6 +111,51 @@ def _folds(there: Journal, here: Journal, sizes: Sizes) -> Measure:
 
     took = _turns({"there": lambda: folded(there), "here": lambda: folded(here)}, 3 * sizes.rounds)
     return _measure("read and fold a session", "the same in a file", took["there"], took["here"], 1.1)
+
+
+def _writers(url: str, sizes: Sizes) -> Measure:
+    """Durable commits a second of many writers, and of those that hold the lock over the flush."""
+    commits, names = sizes.writer_commits // 10 + 1, [f"writer{number}" for number in range(sizes.writers)]
+    with ExitStack() as stack:
+        logs = {name: [stack.enter_context(open_log(url, wait_s=60)) for _ in names] for name in ("ours", "held")}
+        for log in logs["held"]:
+            log._call = partial(_over_the_flush, log)
+        for kind, opened in logs.items():
+            for name, log in zip(names, opened, strict=True):
+                log.append(kind + name, [budget(1)])
+        flush = _flush_ms(logs["held"][0])
+
+        def together(kind: str) -> float:
+            def write(name: str, log: Any) -> None:
+                for number in range(commits):
+                    log.append(kind + name, [budget(number)], durability=Durability.FULL)
+
+            with ThreadPoolExecutor(len(names)) as pool:
+                return seconds(lambda: list(pool.map(write, names, logs[kind])))
+
+        took = interleaved({kind: partial(together, kind) for kind in logs}, min(sizes.rounds, 5))
+    speed = {kind: len(names) * commits / min(values) for kind, values in took.items()}
+    return Measure(
+        BAR, f"{len(names)} writers, durable", speed["ours"], "commits/s", "lock held over the flush", speed["held"],
+        speed["ours"] / speed["held"], 4.0 if flush >= FLUSH_MS else None, at_least=True,
+        note=f"a flush takes {flush:.1f} ms",
+    )  # fmt: skip
+
+
+def _over_the_flush(log: Any, rows: Sequence[Any], named: Sequence[Any], _: bool) -> int:
+    """Append in one statement whose own commit waits for the disk, the lock held until it is there."""
+    from clawvm_es.storage.postgres import appending
+
+    values = appending.arguments(rows, named, False, appending.milliseconds(log.server.wait_s), True)
+    with log.server.line() as line:
+        return int(line.run(appending.CALL, values).fetchone()[1])
+
+
+def _flush_ms(log: Any) -> float:
+    """Take the fastest of some commits of nothing that wait for the server's disk."""
+    from clawvm_es.storage.postgres import appending
+
+    return min(seconds(lambda: appending.barrier(log.server)) * 1000 for _ in range(20))
 
 
 def _turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
