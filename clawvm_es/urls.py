@@ -9,6 +9,8 @@ import os
 import re
 from typing import Final
 
+from clawvm_es.errors import UsageError
+
 _AUTHORITY: Final = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://[^/?#@:]*):(?P<password>[^/?#]*)@")
 _PARAMETER: Final = re.compile(r"(?P<sign>[?&])(?:ssl)?password=[^&#]*&?")
 
@@ -34,5 +36,10 @@ def shown(url: str) -> str:
 
 
 def whole(url: str | os.PathLike[str]) -> str:
-    """Return the URL with the password that `shown` took out."""
-    return url.whole if isinstance(url, Shown) else os.fspath(url)
+    """Return the URL with the password that `shown` took out. Raises `UsageError` for what names no place."""
+    if isinstance(url, Shown):
+        return url.whole
+    place = os.fspath(url) if isinstance(url, str | os.PathLike) else url
+    if not isinstance(place, str) or "\0" in place:
+        raise UsageError(f"journal: expected a path or a URL, got {place!r:.40}")
+    return place

@@ -39,9 +39,10 @@ def key(value: object) -> str | None:
 
 def path(what: str, value: object) -> str:
     """A path, as text."""
-    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+    place = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(place, str) or "\0" in place:
         raise _refused(what, "a path", value)
-    return os.fspath(value)
+    return place
 
 
 def integer(what: str, value: object, least: int | None = None) -> int:

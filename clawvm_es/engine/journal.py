@@ -247,7 +247,7 @@ class Journal:
         stored, head = self.opened(parent), self.log.head(parent)
         if stored is None or head is None:
             raise UsageError(f"there is no session {parent} to fork")
-        if at is not None and not 1 <= at <= head.version:
+        if at is not None and not 1 <= given.integer("at", at) <= head.version:
             raise UsageError(f"session {parent} has no version {at}", hint=f"its last is {head.version}")
         last = event_at(self.log, parent, head.version if at is None else at)
         if last.session_id != parent:

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from clawvm_es.engine.given import path as named
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers.detect import detect, detect_bytes, load
 from clawvm_es.importers.export import export_trace
@@ -43,7 +44,7 @@ __all__ = [
 _AGENT: Final = re.compile(r"agent-[\w-]+")
 
 
-def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
+def read(path: str | os.PathLike[str], format: str | None = None) -> tuple[Recording, ...]:
     """The recorded sessions of a file, main ones before those of their subagents.
 
     A subagent that has a file of its own beside this one is read from there.
@@ -53,7 +54,8 @@ def read(path: Path | str, format: str | None = None) -> tuple[Recording, ...]:
     is not one of `FORMATS`.
     """
     _known(format)
-    return tuple(_own(Path(path), each) for each in _read_file(Path(path), format))
+    file = Path(named("file", path))
+    return tuple(_own(file, each) for each in _read_file(file, format))
 
 
 def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
@@ -73,7 +75,7 @@ def follow(
     """Take what is new in a growing file, or in the files of a folder (`following.follow`)."""
     from clawvm_es.importers import following
 
-    return following.follow(journal, path, settings, format=format, final=final)
+    return following.follow(journal, named("file", path), settings, format=format, final=final)
 
 
 def _read_file(path: Path, format: str | None) -> tuple[Recording, ...]:

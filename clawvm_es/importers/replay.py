@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import attrs
@@ -97,7 +96,7 @@ def replay(
     the journal under other settings or with other content.
     """
     settings = settings or ReplaySettings()
-    recordings = read(Path(path), format)
+    recordings = read(path, format)
     names = names_of(recordings, settings.name)
     try:
         if any(journal.log.find(names[recording.session_id], LIVE) for recording in recordings):

@@ -2,12 +2,15 @@
 
 import inspect
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from clawvm_es import importers, replay
 from clawvm_es.engine import given
 from clawvm_es.engine.hooks import Call
+from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
 from clawvm_es.model.facts import Finish, Holder, Need, NeedRule
@@ -117,6 +120,22 @@ def test_a_wrong_type_is_refused_in_one_line_that_says_what_is_accepted(session,
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert session.head == head
+
+
+@pytest.mark.parametrize("place", [None, 7, True, b"j.db", "a\0b", []])
+def test_what_names_no_file_is_refused_where_a_path_is_asked_for(place):
+    """A journal, a recording and a followed file are named by text, without a NUL."""
+    for ask in (Journal.open, importers.read, partial(replay, None), partial(importers.follow, None)):
+        with pytest.raises(UsageError, match="expected a path"):
+            ask(place)
+
+
+def test_a_fork_begins_at_a_number():
+    """A version that is no integer is refused as one that does not exist is."""
+    with Journal.open("memory:") as journal:
+        journal.session("run", budget_tokens=800).user_says("x")
+        with pytest.raises(UsageError, match="at: expected an integer"):
+            journal.fork("run", "other", at="2")
 
 
 @pytest.mark.parametrize(
