@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
+from clawvm_es.engine.keys import Keys
 from clawvm_es.errors import IdempotencyConflict
 from clawvm_es.journal.codec import decode, encode, named_commitments
 from clawvm_es.journal.ports import EventLog, NewEvent, Recorded, Vault
@@ -22,14 +23,14 @@ class Delivered:
         self._session_id = session_id
         self._vault = vault
         self._loaded = loaded  # the version up to which the log has to be asked for keys
-        self._keys: dict[str, int] = {}  # of inputs that the shell decided or found → their versions
+        self._keys = Keys()  # of inputs that the shell decided or found
         self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
         self._absent = ""  # the last key under which it held nothing
 
     def took(self, key: str | None, version: int) -> None:
         """Take note of an input and the key that it came under, if any."""
         if key is not None:
-            self._keys[key] = version
+            self._keys.put(key, version)
 
     def result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
         """Return what a command with a known key gave the first time; None if the key is new."""
@@ -40,7 +41,7 @@ class Delivered:
         known = tuple(row.data for row in found) or _group(fresh, key)
         if not same_content(self._unerased(known[0], command.data), command.data):
             raise IdempotencyConflict(
-                f"session {self._session_id}: key {key!r} was used before, at version {self._keys[key]}, "
+                f"session {self._session_id}: key {key!r} was used before, at version {self._keys.get(key)}, "
                 f"for other content ({known[0].TYPE})",
                 hint="send the same content again, or use another key",
             )
@@ -58,14 +59,15 @@ class Delivered:
 
         What another writer recorded beyond that is a conflict, and has to be found on the state that it left.
         """
-        if key is None or key in self._keys:
+        if key is None or self._keys.get(key) is not None:
             return key is not None
         recorded = self._log.find(self._session_id, key) if self._loaded and key != self._absent else ()
         if recorded:
             self._found = (key, recorded)
         if recorded and recorded[0].version <= self._loaded:
-            self._keys[key] = recorded[0].version
-        return key in self._keys
+            self._keys.put(key, recorded[0].version)
+            return True
+        return False
 
     def _unerased(self, recorded: e.Event, sent: e.Input) -> e.Event:
         """A recorded input, with commitments whose bodies were erased taken from what is sent now.
