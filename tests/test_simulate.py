@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 MEMORY, SQLITE = range(0, 200, 50), range(0, 50, 10)
-"""The first of each fifty seeds in memory and of each ten in a file, in each run of the tests; the sweeps have more."""
+"""The first of each fifty seeds in memory and of each ten in a file, in each run of the tests; sweeps have more."""
 
 
 @pytest.fixture(scope="module")
