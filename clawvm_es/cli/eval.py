@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +12,9 @@ from clawvm_es.cli.output import progress_bars, say
 
 if TYPE_CHECKING:
     from clawvm_es.evaluation.report import Report
+
+_WIDEST: Final = 104
+"""Columns that a verdict takes at most, however wide the terminal is."""
 
 
 @click.command("eval")
@@ -93,13 +96,14 @@ def evaluate(
 def _lines(report: Report, out: str) -> list[str]:
     import textwrap
 
-    from clawvm_es.cli.output import bad, good
+    from clawvm_es.cli.output import bad, good, terminal_width
     from clawvm_es.evaluation.report import verdict
 
     marks = {True: good("✓"), False: bad("✗"), None: "·"}
+    width = min(terminal_width() or _WIDEST, _WIDEST) - 4
     lines: list[str] = []
     for part in report.parts:
-        first, *rest = textwrap.wrap(f"{part.section.title}: {verdict(part)}", 100)
+        first, *rest = textwrap.wrap(f"{part.section.title}: {verdict(part)}", width)
         lines += [f"{marks[part.section.holds]} {first}", *(f"    {line}" for line in rest)]
     lines += [f"· {name}: left out: {why}" for name, why in report.left_out.items()]
     return [*lines, "", f"{out}/report.html, report.md, report.json, report.csv"]

@@ -252,8 +252,8 @@ def in_short(kind: Kind) -> str:
     its, own = beside(rows, arm), beside(rows, HARNESS)
     return (
         f"{kind.title.lower()} at {headline(kind):,} tokens: {arm} costs {_told(its)} of what the harness "
-        f"does at {DEFAULT_LIST}, and misses {its.misses} needs where the harness missed {own.misses} ({its.more}); "
-        f"{population(rows, origins(rows))}"
+        f"does at {DEFAULT_LIST}, and misses {its.misses} needs where the harness missed {own.misses} ({its.more}), "
+        f"over {population(rows, origins(rows))}"
     )
 
 
@@ -262,12 +262,12 @@ def paragraphs(kind: Kind) -> Iterator[str]:
     groups = populations(at(kind.rows, headline(kind)))
     arm = CANDIDATE if CANDIDATE in kind.policies else kind.policies[0]
     if KEPT_WHOLE in groups:
-        yield _kept_whole(groups[KEPT_WHOLE], arm)
+        yield f"{kind.title}: {_kept_whole(groups[KEPT_WHOLE], arm)}"
     if COMPACTED in groups:
         own = beside(groups[COMPACTED], HARNESS)
         yield (
-            f"In the {len(groups[COMPACTED])} sessions that it compacted the harness took rules and plans out of the "
-            f"prompt {own.rules} times; {arm} {beside(groups[COMPACTED], arm).rules} times."
+            f"{kind.title}: in the {len(groups[COMPACTED])} sessions that it compacted the harness took rules and plans "
+            f"out of the prompt {own.rules} times; {arm} {beside(groups[COMPACTED], arm).rules} times."
         )
 
 

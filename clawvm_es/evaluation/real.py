@@ -46,6 +46,7 @@ MESSAGES_LEAST: Final = 16_000
 TURNS_LEAST: Final = 25
 PAGE_TOKENS_LEAST: Final = 16_000
 """A coding session counts with so many turns and tokens of pages, whatever the budget."""
+_MESSAGES_WORK: Final = 4
 FULL_ONLY: Final = (BASE, CANDIDATE)
 """Policies that also run where pages have no level below full, to see what levels are worth."""
 
@@ -74,7 +75,7 @@ def experiment(
             for key, found in harnesses.items()
         ),
         *(
-            Cell(key, measure, (found.kept, budget, fixed_tokens, names), cost=found.inputs)
+            Cell(key, measure, (found.kept, budget, fixed_tokens, names), cost=_work(found))
             for key, (found, budget) in placed.items()
         ),
     ]
@@ -93,6 +94,11 @@ def experiment(
         return section(sessions, rows, [POLICIES[name] for name in names], fixed_tokens)
 
     return Experiment("real", cells, read_off)
+
+
+def _work(found: Found) -> int:
+    """Rough measure of the work that a session at a budget is: prompts of messages are laid out by groups."""
+    return found.inputs * (_MESSAGES_WORK if found.renderer == MESSAGES else 1)
 
 
 def budgets_of(found: Found) -> tuple[int, ...]:

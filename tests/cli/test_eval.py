@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from clawvm_es.cli import output
 from clawvm_es.evaluation import experiments, families, overhead
 from clawvm_es.evaluation.cells import Experiment, Section
 from clawvm_es.evaluation.evaluate import Choice, Settings, evaluate
@@ -350,3 +351,13 @@ def test_on_a_terminal_there_are_bars_and_colours(tmp_path):
     assert "cells  [" in shown and "100%" in shown
     assert "\x1b[32m✓\x1b[0m Tier 1: lifecycle gates: gate holds: 6 of 6 gates pass" in shown
     assert "\\x1b" not in shown
+
+
+def test_verdicts_are_as_wide_as_the_terminal(tmp_path, run, monkeypatch):
+    """A line is broken once, where the terminal ends, its next lines under its first."""
+    monkeypatch.setattr(output, "terminal_width", lambda: 40)
+    _, out, _ = run("eval", "tier1", "--out", tmp_path / "out")
+    told = out.splitlines()
+    verdict = told[: told.index("")]
+    assert len(verdict) > 1 and max(map(len, verdict)) <= 40
+    assert all(line.startswith("    ") for line in verdict[1:])

@@ -116,6 +116,13 @@ def only(sessions: Sessions, renderer: str, choice: Choice) -> Section:
     return its.section(results_of(its))
 
 
+@pytest.mark.usefixtures("counted")
+def test_messages_are_more_work_than_frames(sessions):
+    """Progress is told by it, and the longest cells are begun first."""
+    work = {cell.key.split("/")[1]: cell.cost for cell in experiment(sessions).cells if cell.function is measure}
+    assert work[MESSAGES] > 3 * work[FRAMES]
+
+
 def test_small_budgets_are_not_measured_as_messages(sessions):
     """An open exchange would take all of them."""
     framed, sent = (real.budgets_of(found) for found in sessions.found[:2])
@@ -279,6 +286,7 @@ def test_the_picture_shows_every_policy_and_the_harness(section):
 def test_the_comparison_with_the_harness_names_whom_it_is_about(section):
     """The verdict has population, price list and interval; sessions that were never compacted are told apart."""
     assert "2 sessions (1 of a subagent)" in section.verdict and "anthropic-5m" in section.verdict
-    assert any("never compacted" in text for text in section.paragraphs)
+    whole = [text for text in section.paragraphs if "sessions were never compacted" in text]
+    assert whole and all(text.startswith("Coding sessions (frames): ") for text in whole)
     (windows,) = [table for table in section.tables if "default budget fits" in table.title]
     assert len(windows.rows) == 2
