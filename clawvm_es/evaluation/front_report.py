@@ -266,8 +266,8 @@ def paragraphs(kind: Kind) -> Iterator[str]:
     if COMPACTED in groups:
         own = beside(groups[COMPACTED], HARNESS)
         yield (
-            f"{kind.title}: in the {len(groups[COMPACTED])} sessions that it compacted the harness took rules and plans "
-            f"out of the prompt {own.rules} times; {arm} {beside(groups[COMPACTED], arm).rules} times."
+            f"{kind.title}: in the {len(groups[COMPACTED])} sessions that it compacted the harness took rules and "
+            f"plans out of the prompt {own.rules} times; {arm} {beside(groups[COMPACTED], arm).rules} times."
         )
 
 
