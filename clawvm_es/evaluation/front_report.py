@@ -22,7 +22,7 @@ from clawvm_es.evaluation.front import (
 from clawvm_es.evaluation.harness import LISTS
 from clawvm_es.evaluation.real_kinds import Kind
 from clawvm_es.evaluation.split import below_home
-from clawvm_es.evaluation.statistics import percent, tenths
+from clawvm_es.evaluation.statistics import Share, percent, tenths
 from clawvm_es.evaluation.timing import bound_permille
 from clawvm_es.evaluation.verdict import ALL, CANDIDATE, Measured, at
 from clawvm_es.evaluation.workload import MESSAGES
@@ -90,7 +90,8 @@ def _headline(kind: Kind) -> Table:
         its = beside(rows, arm)
         shares = [NONE if (found := its.shares[name]) is None else str(found) for name in LISTS]
         more = NONE if arm == HARNESS else f"{its.more}{' *' if its.more.excludes_zero else ''}"
-        lines.append((arm, *shares, its.misses, more, _mean(its.epochs, len(rows)), its.rules, its.pressure))
+        epochs = _mean(its.epochs, len(rows)) if its.epochs else NONE
+        lines.append((arm, *shares, its.misses, more, epochs, its.rules, its.pressure))
     return Table(
         f"{kind.title} beside the harness at {headline(kind):,} tokens: {population(rows, origins(rows))}",
         (
@@ -273,9 +274,16 @@ def paragraphs(kind: Kind) -> Iterator[str]:
 
 def _kept_whole(rows: Sequence[Measured], arm: str) -> str:
     its = beside(rows, arm)
-    cheap = its.shares[DEFAULT_LIST]
-    side = "cheaper" if cheap is not None and cheap.permille < 1000 else "dearer"
     return (
-        f"{len(rows)} sessions were never compacted: there the harness lost nothing, {arm} is {side} ({_told(its)}) "
-        f"and misses {its.misses} needed pages that the harness kept, {_mean(its.misses, len(rows))} a session."
+        f"{len(rows)} sessions were never compacted: there the harness lost nothing, {arm} is "
+        f"{side_of(its.shares[DEFAULT_LIST])} ({_told(its)}) and misses {its.misses} needed pages that the "
+        f"harness kept, {_mean(its.misses, len(rows))} a session."
     )
+
+
+def side_of(found: Share | None) -> str:
+    """Name the side of the harness's cost that a share is on, with a word where its interval has both."""
+    if found is None:
+        return "without a cost to compare"
+    side = "cheaper" if found.permille < 1000 else "dearer"
+    return f"{side}, though not for certain" if found.low < 1000 <= found.high else side

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clawvm_es.evaluation.front import COMPACTED, HARNESS, KEPT_WHOLE, beside, population, populations, timed
+from clawvm_es.evaluation.front_report import side_of
 from clawvm_es.evaluation.harness import LISTS
 from clawvm_es.evaluation.sessions import Found
 from clawvm_es.evaluation.statistics import Share, percent, share
@@ -49,6 +51,20 @@ def test_populations_are_told_with_every_figure():
     assert COMPACTED not in populations(rows[:1])
     told = str(population(rows, 1))
     assert told == "3 sessions (1 of a subagent) on 1 checkout or task, 90 turns, 24 needs"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((613, 573, 1_020), "cheaper, though not for certain"),
+        ((613, 573, 999), "cheaper"),
+        ((1_071, 1_049, 1_092), "dearer"),
+        ((1_010, 999, 1_092), "dearer, though not for certain"),
+    ],
+)
+def test_a_side_is_certain_where_its_whole_interval_is_on_it(found, said):
+    """The cost of a policy beside the harness's, in a word."""
+    assert side_of(Share(*found)) == said
 
 
 def test_timing_is_pooled_and_of_the_worst():

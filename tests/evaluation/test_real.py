@@ -288,5 +288,8 @@ def test_the_comparison_with_the_harness_names_whom_it_is_about(section):
     assert "2 sessions (1 of a subagent)" in section.verdict and "anthropic-5m" in section.verdict
     whole = [text for text in section.paragraphs if "sessions were never compacted" in text]
     assert whole and all(text.startswith("Coding sessions (frames): ") for text in whole)
+    (beside,) = [table for table in section.tables if "beside the harness at" in table.title]
+    epochs = {row[0]: row[6] for row in beside.rows}
+    assert (epochs["clawvm_turn"], epochs["retrieval"]) == ("–", "–") and float(epochs["clawvm"]) >= 1
     (windows,) = [table for table in section.tables if "default budget fits" in table.title]
     assert len(windows.rows) == 2
