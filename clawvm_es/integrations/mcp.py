@@ -81,11 +81,12 @@ class Tools:
     def page_restore(self, page: str, reason: str) -> str:
         """Bring back a page that was summarized or filtered out."""
         with self._session() as session:
-            known = session.state.pages.get(page)
-            if known is None or not known.retired:
+            text = session.read_page(page)  # a page that is not there is said to be none
+            known = session.state.pages[page]
+            if not known.retired:
                 raise UsageError(f"page {page} is in its place", hint="only pages that were taken out come back")
             self._say(session, "page_restore", page, reason)
-            session.write_page(known.page_type, session.read_page(page), page_id=page, author=known.author)
+            session.write_page(known.page_type, text, page_id=page, author=known.author)
             return f"{page}: back"
 
     def plan(self, text: str = "", done: bool = False) -> str:

@@ -187,3 +187,5 @@ def test_changes_are_undone_by_what_was_kept(tools: Tools) -> None:
     assert tools.memory_filter("nowhere", "noise") == "no result or talk holds that text"
     with pytest.raises(Exception, match="its place"):
         tools.page_restore("p1", "why")
+    with pytest.raises(Exception, match="no page p99"):
+        tools.page_restore("p99", "why")
