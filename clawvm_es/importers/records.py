@@ -41,8 +41,8 @@ def utf8(data: bytes) -> bytes:
 def read_lines(data: bytes) -> tuple[list[Record], Skips]:
     """The JSON objects of a JSON Lines file, and why other lines were skipped.
 
-    Blank lines, and NULs that pad a line, are no records. A line may hold several objects, where a writer lost a
-    newline or was cut off in the middle.
+    Blank lines, and NULs that pad a line, are no records, nor is the mark of a file that was added to another. A line
+    may hold several objects, where a writer lost a newline or was cut off in the middle.
     """
     records: list[Record] = []
     skipped = Skips()
@@ -54,7 +54,7 @@ def read_lines(data: bytes) -> tuple[list[Record], Skips]:
 
 def read_line(raw: bytes, number: int, skipped: Skips, *, last: bool = False) -> list[Record]:
     """The JSON objects of a line without its end; why there is none is counted in `skipped`."""
-    text = raw.strip(_PADDING)
+    text = raw.strip(_PADDING).removeprefix(BOM).strip(_PADDING)
     records: list[Record] = []
     if not text:
         return records

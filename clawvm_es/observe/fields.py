@@ -122,7 +122,7 @@ def _integer(text: str) -> int | Lexeme:
 
 _DECODER: Final = json.JSONDecoder(parse_float=Lexeme, parse_int=_integer, parse_constant=Lexeme, strict=False)
 
-_BLANK: Final = " \t\r\n\0"
+_BLANK: Final = " \t\r\n\0\ufeff"
 
 
 class TooDeep(ValueError):

@@ -43,6 +43,15 @@ def test_encodings_with_a_mark(encoding: str) -> None:
     assert read_bytes(data[:-1], "s.jsonl")[0].steps == recording.steps
 
 
+@pytest.mark.parametrize("between", ["\n\ufeff", "\ufeff", "\n \ufeff\0", "\r\n\ufeff"])
+def test_files_with_marks_may_stand_one_after_the_other(between: str) -> None:
+    """The first record of a file that was added to another is read, mark or not; a mark inside a text stays."""
+    rows = [json.dumps({"type": "user", "uuid": uuid}, ensure_ascii=False) for uuid in ("a\ufeff{", "b")]
+    records, skipped = read_lines(f"\ufeff{rows[0]}{between}{rows[1]}\n".encode())
+    assert [record.data.raw["uuid"] for record in records] == ["a\ufeff{", "b"]
+    assert not skipped.counts
+
+
 def test_what_stands_inside_a_torn_record_is_none() -> None:
     """A record that was cut off leaves nothing, however whole the objects in it are."""
     torn = json.dumps({"type": "user", "message": {"type": "assistant", "uuid": "x"}})[:-1]
