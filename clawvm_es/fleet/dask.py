@@ -9,16 +9,18 @@ to the scheduler's `allowed-failures` times.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import CancelledError, Client, Future, KilledWorker, wait
 
 from clawvm_es.errors import ClawVMError, UsageError
 from clawvm_es.fleet.executor import code_digest
@@ -31,6 +33,10 @@ WINDOW: Final = 8
 """Chunks under way at least; two for each thread of the workers where that is more."""
 _CHUNK_MAX: Final = 1_000
 _CONNECT_S: Final = 10.0
+_LOOK_S: Final = 5.0
+_ALONE_S: Final = 60.0
+"""Seconds without a worker after which none is waited for; one that was killed begins again within some."""
+_AGAIN: Final = "the same command does it again"
 _OTHER: Final = "another version of clawvm-es"
 _NONE: Final = "no clawvm-es, or one that cannot be imported"
 _SAME: Final = "install the same one"
@@ -51,9 +57,21 @@ class Dask:
         except (OSError, ValueError, TypeError) as error:
             said = next(iter(str(error).splitlines()), type(error).__name__)
             raise UsageError(f"dask:{self.address}: {said}", hint="is the scheduler there?") from error
-        with client:
+        with _quiet(), client:
             threads = _check(client, self.address)
             yield from _windowed(client, function, jobs, max(WINDOW, 2 * threads))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the client's own log from the terminal: what is lost is said in a line."""
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _check(client: Client, address: str) -> int:
@@ -71,25 +89,38 @@ def _check(client: Client, address: str) -> int:
 def _windowed(
     client: Client, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], window: int
 ) -> Iterator[tuple[int, T]]:
-    begins: dict[Any, int] = {}
-    ended = as_completed(loop=client.loop)
+    begins: dict[Future, int] = {}
     at, size = 0, 1
     try:
         while at < len(jobs) or begins:
             while at < len(jobs) and len(begins) < window:
                 chunk = jobs[at : at + size]
                 future = client.submit(_done, function, chunk, _files(client, chunk), code_digest(), pure=False)
-                begins[future.key] = at
-                ended.add(future)
+                begins[future] = at
                 at += len(chunk)
-            future = next(ended)
+            future = _ended(client, list(begins))
             results, seconds = _result(future)
-            first = begins.pop(future.key)
+            first = begins.pop(future)
             future.release()
             size = max(1, min(_CHUNK_MAX, int(CHUNK_S * len(results) / max(seconds, 1e-6))))
             yield from enumerate(results, first)
+    except CancelledError as error:
+        raise ClawVMError("the connection to the cluster's scheduler is lost", hint=_AGAIN) from error
     finally:
-        client.cancel(list(ended.futures), force=True)
+        with suppress(CancelledError, OSError, TimeoutError):
+            client.cancel(list(begins), force=True)
+
+
+def _ended(client: Client, futures: Sequence[Future]) -> Future:
+    """Return one that ended; raises `ClawVMError` where there have been no workers for a while."""
+    seen = time.monotonic()
+    while True:
+        with suppress(TimeoutError), client.as_current():
+            return next(iter(wait(futures, timeout=_LOOK_S, return_when="FIRST_COMPLETED").done))
+        if client.nthreads():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _ALONE_S:
+            raise ClawVMError(f"the cluster has had no workers for {_ALONE_S:g} s", hint=_AGAIN)
 
 
 def _result(future: Future) -> tuple[list[Any], float]:

@@ -44,6 +44,11 @@ def dies(number: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def slow(number: int) -> int:
+    """Take a while."""
+    return number + 0 * sum(range(5_000_000))
+
+
 def fails(number: int) -> None:
     """Raise an error of ours."""
     raise UsageError(f"job {number} cannot be done", hint="leave it out")
@@ -136,6 +141,28 @@ def test_workers_without_the_package_are_refused(cluster, monkeypatch):
     with pytest.raises(UsageError, match="has no clawvm-es") as caught:
         list(executor(cluster).as_done(told, JOBS))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.sweep(sample=0)
+def test_a_cluster_that_goes_away_is_told_in_a_line(monkeypatch):
+    """Workers that do not come back are waited for a while, a scheduler that ends not at all."""
+    distributed = pytest.importorskip("distributed", reason="there is no dask here (pip install 'clawvm-es[dask]')")
+    from clawvm_es.fleet import dask
+
+    monkeypatch.setattr(dask, "_LOOK_S", 0.1)
+    monkeypatch.setattr(dask, "_ALONE_S", 0.5)
+    for goes, said in (("worker", "has had no workers for 0.5 s"), ("scheduler", "scheduler is lost")):
+        with distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, silence_logs=50
+        ) as own:
+            found = executor(f"dask:{own.scheduler_address}").as_done(slow, [(n,) for n in range(40)])
+            next(found)
+            if goes == "worker":
+                own.scale(0)
+            else:
+                own.sync(own.scheduler.close)
+            with pytest.raises(ClawVMError, match=said):
+                list(found)
 
 
 def test_a_worker_that_came_late_is_looked_at_too():
