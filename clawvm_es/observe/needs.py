@@ -33,7 +33,7 @@ from clawvm_es.storage import substrings
 
 _PIECE_CHARS: Final = 1 << 13
 """About how many characters of the model's texts are joined into one piece."""
-_FEW: Final = 4
+_FEW: Final = 16
 """Texts that are read sooner than an index is asked which of them to read."""
 
 
@@ -77,6 +77,7 @@ class Texts:
     far: dict[int, Held] = attrs.field(factory=dict)  # by their order
     kept: dict[str, Held] = attrs.field(factory=dict)  # in memory for good, older than those that are near
     index: Substrings | None = None
+    _named: tuple[str, list[int]] = ("", [])  # the text that was asked for last, and what the index named
 
     def put(self, page: Held) -> None:
         """Take a page that was written after all others."""
@@ -95,6 +96,7 @@ class Texts:
         if self.index is None:
             self.index = substrings()
         self.index.put(page.order, page.text)
+        self._named = ("", [])
         self.far[page.order], page.text = page, ""
 
     def forget(self, page: Held) -> None:
@@ -117,9 +119,15 @@ class Texts:
         """Those of some pages whose text holds another; of many that are far the index names those to be read."""
         far = sum(self.far.get(page.order) is page for page in pages)
         if self.index is not None and far > _FEW:
-            named = set(self.index.may_hold(text))
+            named = set(self._may_hold(text))
             pages = [page for page in pages if page.order in named or self.far.get(page.order) is not page]
         return self._holding(pages, text)
+
+    def _may_hold(self, text: str) -> list[int]:
+        """The order of far pages that may hold a text; the index is asked once for one that is looked for twice."""
+        if self.index is not None and self._named[0] != text:
+            self._named = (text, self.index.may_hold(text))
+        return self._named[1]
 
     def _holding(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; a body that several of them show is read once."""
@@ -137,7 +145,7 @@ class Texts:
 
     def holding(self, text: str) -> Iterator[Held]:
         """The pages whose text holds another, oldest first."""
-        named = (self.far.get(number) for number in self.index.may_hold(text)) if self.index is not None else ()
+        named = (self.far.get(number) for number in self._may_hold(text))
         far = self._holding((page for page in named if page is not None), text)
         kept = (page for page in self.kept.values() if text in page.text)
         yield from merge(far, kept, key=lambda page: page.order) if self.kept else far

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.tables import TABLES
 from clawvm_es.observe.texts import cleaned, json_leaves, pieces
 from clawvm_es.observe.tools import named
+from clawvm_es.storage.sqlite.substrings import Series
 
 LINE = "def needed_function(argument): return argument"
 
@@ -419,12 +421,30 @@ def test_of_many_old_readings_of_a_file_only_those_are_opened_that_may_hold_the_
         return body
 
     found = Texts(open_, most_chars=0)
-    pages = [page(number, f"{LONG}, in version {number}", order=number) for number in range(1, 9)]
+    pages = [page(number, f"{LONG}, in version {number}.", order=number) for number in range(1, 21)]
     for each in pages:
         found.put(each)
     opened.clear()
-    assert list(found.among(pages, "in version 7")) == [pages[6]] and opened == [f"{LONG}, in version 7"]
-    assert list(found.among(pages, LONG)) == pages and len(opened) == 9
+    assert list(found.among(pages, "in version 7.")) == [pages[6]] and opened == [f"{LONG}, in version 7."]
+    assert list(found.among(pages, LONG)) == pages and len(opened) == 21
+
+
+def test_a_text_that_is_looked_for_twice_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index answers again only for another text, or once it holds more."""
+    asked: list[str] = []
+    may_hold = Series.may_hold
+
+    def counted(series: Series, text: str) -> list[int]:
+        asked.append(text)
+        return may_hold(series, text)
+
+    monkeypatch.setattr(Series, "may_hold", counted)
+    found, (first, second) = Texts(lambda body: body, most_chars=0), [page(n, LONG, order=n) for n in (1, 2)]
+    found.put(first)
+    assert list(found.holding(LONG)) == list(found.holding(LONG)) == [first] and asked == [LONG]
+    assert list(found.holding(LONG[1:])) == [first] and asked == [LONG, LONG[1:]]
+    found.put(second)
+    assert list(found.holding(LONG[1:])) == [first, second] and len(asked) == 3
 
 
 def test_a_text_that_cannot_be_read_again_stays_in_memory() -> None:

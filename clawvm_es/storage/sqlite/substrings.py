@@ -15,7 +15,7 @@ import tempfile
 from typing import Any, Final
 
 _SERIES: Final = 3
-_ASKED: Final = 64
+_ASKED: Final = 32
 """Series of a text that are asked for at most."""
 _ODD: Final = re.compile("[\0\ud800-\udfff]")
 _CACHE_KIB: Final = 2_048
