@@ -115,11 +115,13 @@ def large(early: int, late: int) -> Mapping[str, _Verbs]:
     return {
         "turn view": both(_turn_view),
         "why": both(lambda log, session_id, turn: views.why(log, session_id, f"p{3 * turn - 8}", turn=turn)),
+        "why of an old page": both(lambda log, session_id, turn: views.why(log, session_id, "p4", turn=turn)),
         "diff of two turns": both(_diff),
         "blame of a page": both(lambda log, session_id, turn: views.blame(log, session_id, f"p{3 * turn - 8}")),
         "life of a page": both(
             lambda log, session_id, turn: views.life(log, session_id, f"p{3 * turn - 8}", journal="j")
         ),
+        "store of a turn": both(_store),
         "losses": both(lambda log, session_id, turn: views.lost(log, session_id)),
         f"grep, {HITS} hits": both(lambda log, session_id, turn: _grep(log, session_id, "answer")),
     }
@@ -128,6 +130,11 @@ def large(early: int, late: int) -> Mapping[str, _Verbs]:
 def _turn_view(log: EventLog, session_id: str, turn: int) -> object:
     """The turn as the browser shows it: its prompt in spans, what its assembly changed, its events."""
     return views.turn(log, session_id, turn)
+
+
+def _store(log: EventLog, session_id: str, turn: int) -> object:
+    """The durable store and the updates as the browser shows them."""
+    return views.store(log, session_id, turn=turn), views.store(log, session_id, turn=turn, updates=True)
 
 
 def _grep(log: EventLog, session_id: str, text: str) -> object:
