@@ -277,3 +277,23 @@ def test_the_header_of_a_narrow_page_says_which_turn_and_page(browser: Any, base
         box, title = (tab.page.locator(f"#where .{each}").bounding_box() for each in ("at", "title"))
         assert tab.text("#where .at").split() == ["›", "turn", "20", "of", "27", "›", "p11"]
         assert box["x"] + box["width"] <= 400 and title["width"] > 60
+
+
+MARKED = """() => { const {app} = document.body, {pages} = app, {width, height} = pages.canvas;
+  const found = [], how = {willReadFrequently: true};
+  const context = new OffscreenCanvas(width, height).getContext('2d', how);
+  pages.labels(context, {dims: -1});
+  for (const {number, turn} of app.timeline.marks.filter(({number}) => pages.lanes.at.has(number))) {
+    const [first, last] = pages.lanes.life.get(number), {end, over} = pages.free(number, first, last);
+    const {data} = context.getImageData(pages.scale.middle(turn) - 1, pages.middle(number) - 1, 3, 3);
+    if (over && end - pages.scale.left(first) > 30) found.push(data.some((value) => value));
+  }
+  return found; }"""
+
+
+def test_no_title_hides_a_mark_of_a_dimmed_bar(browser: Any, base: str) -> None:
+    """Where a bar has no room for its title before its first mark, the mark is drawn over the title."""
+    for tab in opened_tab(browser, base, viewport={"width": 400, "height": 860}):
+        tab.go("/s/demo/t/20/p/p11")
+        marked = tab.run(MARKED)
+        assert marked and all(marked)

@@ -56,7 +56,7 @@ export class Pages {
     const letter = context.measureText('n').width, pad = 4 * dot;
     for (const [number, [first, last]] of this.lanes.life) {
       if ((only && number !== only) || number === dims) continue;
-      const from = Math.max(first, this.scale.from), x = this.scale.left(from), end = this.free(number, from, Math.min(last, this.scale.to));
+      const from = Math.max(first, this.scale.from), x = this.scale.left(from), {end, over} = this.free(number, from, Math.min(last, this.scale.to));
       if (end - x < SHORTEST * dot) continue;
       const text = cut(this.title(number), Math.floor((end - x - pad) / letter)), right = Math.min(end, x + 2 * pad + context.measureText(text).width);
       for (const [left, until, level] of this.stretches(number, from, right)) {
@@ -70,6 +70,7 @@ export class Pages {
         else context.fillText(text, x + pad, this.middle(number));
         context.restore();
       }
+      if (dims && over) this.again(context, number);
     }
     context.globalAlpha = 1;
   }
@@ -79,11 +80,20 @@ export class Pages {
     return `${forced.matches ? `${LETTERS[page.type] ?? '?'} ` : ''}${page.id} ${page.title ?? ''}`;
   }
 
-  /** Where the letters of a bar have to end: at its first mark if there is room before it, else at its own end. */
+  /** Where the letters of a bar have to end: at its first mark if there is room before it, else at its own end, `over` its marks. */
   free(number, first, last) {
     const dot = devicePixelRatio || 1, marks = this.timeline.marksOf(number).filter((mark) => isDrawn(mark) && mark.turn >= first && mark.turn <= last);
     const whole = this.scale.left(last + 1) - 4 * dot, found = Math.min(whole, ...marks.map((mark) => this.scale.middle(mark.turn) - 7 * dot));
-    return found - this.scale.left(first) < SHORTEST * dot ? whole : found;
+    const over = found - this.scale.left(first) < SHORTEST * dot;
+    return {end: over ? whole : found, over};
+  }
+
+  /** The marks of a bar over its letters, as dim as they are under them. */
+  again(context, number) {
+    const {globalAlpha} = context;
+    context.globalAlpha = 1 - DIMMED;
+    drawMarks(context, this, number);
+    context.globalAlpha = globalAlpha;
   }
 
   /** What is under letters where a page is not in the prompt, with so much of its colour. */

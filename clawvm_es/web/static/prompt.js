@@ -41,7 +41,7 @@ export class Prompt {
       h('span', {title: "tokens that the provider's cache serves"}, `${num(answer.cached_tokens)} cached`),
       h('span', {title: 'tokens that are paid in full'}, `${num(answer.uncached_tokens)} uncached`),
       answer.stale_tokens ? h('span', {class: 'note stale'}, `${num(answer.stale_tokens)} in stale copies`) : null,
-      answer.trigger ? h('span', {class: 'note', title: TRIGGERS[answer.trigger] ?? ''}, `epoch ${num(answer.epoch)} begins: ${SHORT_TRIGGERS[answer.trigger] ?? answer.trigger}`) : answer.epoch ? h('span', {}, `epoch ${num(answer.epoch)}`) : null,
+      answer.trigger ? h('span', {class: 'note', title: TRIGGERS[answer.trigger] ?? ''}, `epoch ${num(answer.epoch)} begins: ${answer.epoch === 1 ? 'the first prompt' : SHORT_TRIGGERS[answer.trigger] ?? answer.trigger}`) : answer.epoch ? h('span', {}, `epoch ${num(answer.epoch)}`) : null,
       h('span', {}, `events ${num(answer.first)}–${num(answer.last)}`),
     ];
     return h('div', {class: 'head'}, told, answer.label && h('span', {class: 'label'}, answer.label));
