@@ -90,6 +90,8 @@ def make(line: Line, reproducible: bool) -> None:
             f"{address.place}: there is no journal here, and this role may not make one",
             hint="let the database's owner run: clawvm pg init URL",
         ) from error
+    except psycopg.errors.SyntaxError as error:
+        raise UsageError(f"schema={address.schema} is a word of SQL", hint="take another name") from error
     except psycopg.Error as error:
         raise translate(error, address) from error
 

@@ -110,6 +110,13 @@ def test_another_program_has_the_schema(server, url):
     assert "another program" in assert_one_line(NotAJournal, lambda: storage.open_log(url))
 
 
+def test_a_schema_that_is_a_word_of_sql(server):
+    """A name that SQL keeps for itself is wrong usage, and leaves nothing."""
+    url = server.url("user")
+    assert "schema=user is a word of SQL" in assert_one_line(UsageError, lambda: storage.open_log(url))
+    assert not storage.exists(url)
+
+
 def test_a_newer_journal(server, url):
     """A journal of a later format is refused."""
     name = schema_of(made(url))
