@@ -67,7 +67,8 @@ class Held:
 class Texts:
     """The texts of pages, searched for others: the newest in memory, older ones read again where an index names them.
 
-    `open` gives the text of a body. A text that comes back otherwise than it was stays in memory.
+    `open` gives the text of a body. A text that comes back otherwise than it was stays in memory. The index is made
+    at the first question, so that a session that asks none pays for none.
     """
 
     open: Callable[[str], str]
@@ -87,15 +88,14 @@ class Texts:
             self._put_away(next(iter(self.near.values())))
 
     def _put_away(self, page: Held) -> None:
-        """Leave the oldest text that is near to the index."""
+        """Drop the oldest text that is near."""
         del self.near[page.page_id]
         self.chars -= len(page.text)
         if self._read(page) != page.text:
             self.kept[page.page_id] = page
             return
-        if self.index is None:
-            self.index = substrings()
-        self.index.put(page.order, page.text)
+        if self.index is not None:
+            self.index.put(page.order, page.text)
         self._named = ("", [])
         self.far[page.order], page.text = page, ""
 
@@ -118,16 +118,25 @@ class Texts:
     def among(self, pages: Collection[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; of many that are far the index names those to be read."""
         far = sum(self.far.get(page.order) is page for page in pages)
-        if self.index is not None and far > _FEW:
+        if far > _FEW:
             named = set(self._may_hold(text))
             pages = [page for page in pages if page.order in named or self.far.get(page.order) is not page]
         return self._holding(pages, text)
 
     def _may_hold(self, text: str) -> list[int]:
         """The order of far pages that may hold a text; the index is asked once for one that is looked for twice."""
-        if self.index is not None and self._named[0] != text:
-            self._named = (text, self.index.may_hold(text))
+        if self.far and self._named[0] != text:
+            self._named = (text, self._made().may_hold(text))
         return self._named[1]
+
+    def _made(self) -> Substrings:
+        """The index of what is far."""
+        if self.index is None:
+            index = substrings()
+            for order, page in self.far.items():
+                index.put(order, self._read(page))
+            self.index = index
+        return self.index
 
     def _holding(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; a body that several of them show is read once."""

@@ -23,6 +23,7 @@ from clawvm_es.storage import verify
 from clawvm_es.storage.sqlite.substrings import Series
 from tests.importers.test_streaming import _claude as claude
 from tests.importers.test_streaming import _pi as pi
+from tests.importers.test_streaming import _words as words
 from tests.importers.test_streaming import _written as written
 
 STEPS = 24
@@ -39,10 +40,18 @@ def small() -> Iterator[None]:
         yield
 
 
+def rows() -> Iterator[object]:
+    """A session whose last call takes a text from its first result."""
+    yield from pi(STEPS, chars=6_000)
+    call = {"type": "toolCall", "id": "c", "name": "bash", "arguments": {"command": f"grep {words(0)[:40]}"}}
+    said = {"role": "assistant", "content": [call], "usage": {"input": 1, "output": 1}}
+    yield {"type": "message", "id": "a", "parentId": f"r{STEPS - 1}", "message": said}
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file that is read line by line."""
-    return written(tmp_path / "long.jsonl", pi(STEPS, chars=6_000))
+    return written(tmp_path / "long.jsonl", rows())
 
 
 def imported(place: Path, path: Path) -> tuple[str, ...]:
@@ -62,7 +71,7 @@ def events(place: Path) -> Events:
 def whole(small: None, tmp_path_factory: pytest.TempPathFactory) -> Events:
     """The events of an import that nothing disturbs."""
     folder = tmp_path_factory.mktemp("whole")
-    path = written(folder / "long.jsonl", pi(STEPS, chars=6_000))
+    path = written(folder / "long.jsonl", rows())
     assert imported(folder / "whole.db", path) == ()
     return events(folder / "whole.db")
 

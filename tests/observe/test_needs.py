@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from clawvm_es.limits import NEED_CHARS_MIN, NEED_CHARS_MIN_LEAF, NEED_HOLDERS_MAX
 from clawvm_es.model.facts import NeedRule
 from clawvm_es.model.pages import Fidelity
+from clawvm_es.observe import needs
 from clawvm_es.observe.needs import Context, Held, Texts, Written
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.tables import TABLES
@@ -406,6 +407,7 @@ def test_a_body_of_many_pages_is_read_once_for_each_question() -> None:
     found, pages = Texts(open_, most_chars=0), [page(number, LONG, order=number) for number in range(1, 6)]
     for each in pages:
         found.put(each)
+    assert list(found.holding("the first question makes the index")) == []
     opened.clear()
     assert list(found.holding(LONG)) == pages and opened == [LONG]
     assert list(found.among(pages[1:3], LONG[1:])) == pages[1:3] and opened == [LONG] * 2
@@ -424,6 +426,7 @@ def test_of_many_old_readings_of_a_file_only_those_are_opened_that_may_hold_the_
     pages = [page(number, f"{LONG}, in version {number}.", order=number) for number in range(1, 21)]
     for each in pages:
         found.put(each)
+    assert list(found.holding("the first question makes the index")) == []
     opened.clear()
     assert list(found.among(pages, "in version 7.")) == [pages[6]] and opened == [f"{LONG}, in version 7."]
     assert list(found.among(pages, LONG)) == pages and len(opened) == 21
@@ -445,6 +448,21 @@ def test_a_text_that_is_looked_for_twice_is_asked_for_once(monkeypatch: pytest.M
     assert list(found.holding(LONG[1:])) == [first] and asked == [LONG, LONG[1:]]
     found.put(second)
     assert list(found.holding(LONG[1:])) == [first, second] and len(asked) == 3
+
+
+def test_texts_are_indexed_at_the_first_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no call takes a text from a page there is no index; a question finds what left memory before it."""
+    made: list[Series] = []
+    monkeypatch.setattr(needs, "substrings", lambda: made.append(Series()) or made[-1])
+    pages = [page(number, LONG, order=number) for number in range(1, 4)]
+    found = Texts(lambda body: body, most_chars=0)
+    for each in pages:
+        found.put(each)
+    found.forget(pages[0])
+    assert not made
+    assert list(found.holding(LONG)) == pages[1:]
+    found.put(later := page(4, LONG, order=4))
+    assert list(found.holding(LONG)) == [*pages[1:], later] and len(made) == 1
 
 
 def test_a_text_that_cannot_be_read_again_stays_in_memory() -> None:
