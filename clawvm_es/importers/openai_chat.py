@@ -21,6 +21,8 @@ from clawvm_es.observe.steps import Image, Lines, SystemMessage, Usage, UserMess
 NAME: Final = "openai_chat"
 
 _THINKING: Final = ("reasoning_content", "reasoning", "thinking")
+_BLOCKS: Final = {"assistant": ("tool_use", "thinking"), "user": ("tool_result",)}
+"""Blocks of Anthropic's messages that are read beside a message's text."""
 _ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
 
 
@@ -86,6 +88,8 @@ def _session(session: Fields) -> Transcript:
         at_us = into.instant(message, "timestamp", number)
         into.line = number
         into.began(at_us)
+        if number == 1 and session.raw.get("system"):
+            _message(into, Fields({"role": "system", "content": session.raw["system"]}), number, at_us)
         _message(into, message, number, at_us)
     return into
 
@@ -93,6 +97,11 @@ def _session(session: Fields) -> Transcript:
 def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
     role, lines = message.text("role"), Lines(line, line)
     text, shown = _content(into, message)
+    results = _blocks(message, "tool_result") if role == "user" else []
+    for result in results:
+        said, images_ = _content(into, result)
+        status = ReturnStatus.ERROR if result.flag("is_error") else ReturnStatus.OK
+        into.result(result.ident("tool_use_id"), said, status, line, at_us, images_)
     if role in ("assistant", "system", "developer"):
         into.skip(Skip.IMAGE, len(shown))
     if role == "assistant":
@@ -106,23 +115,26 @@ def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
         into.say(UserMessage(text, lines, at_us, images=shown))
     elif text.strip():
         into.say(SystemMessage(text, lines, at_us))
-    else:
+    elif not results:
         into.skip(Skip.EMPTY_MESSAGE)
 
 
 def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int) -> None:
-    """An answer: its text or its refusal, what it thought, and its calls, in the older form too."""
+    """An answer: its text or its refusal, what it thought, and its calls, in the older form and as blocks too."""
     given = [*message.objects("tool_calls"), *([message] if message.fields("function_call") else ())]
     refusal = message.text("refusal")
     thinking = next((said for name in _THINKING if (said := message.text(name))), "")
+    thoughts = [thinking, *(each.text("thinking") for each in _blocks(message, "thinking"))]
+    uses = [use for call in given if (use := _use(into, call))]
+    uses += [_use_of(block) for block in _blocks(message, "tool_use") if not given]
     into.answer(
         f"message {line}",
         texts=[said for said in (text, refusal) if said],
-        uses=[use for call in given if (use := _use(into, call))],
+        uses=uses,
         usage=_usage(message.fields("usage")),
         line=line,
         at_us=at_us,
-        thinking=[thinking] if thinking else [],
+        thinking=[thought for thought in thoughts if thought],
         model=message.text("model"),
         finish=Finish.REFUSAL if refusal.strip() else None,
     )
@@ -146,6 +158,10 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
             texts.append(part.text("text"))
         elif part.is_text("refusal"):
             texts.append(part.text("refusal"))
+        elif part.text("type") in images.BLOCKS and part.fields("source"):
+            shown.append(images.of_block(part))
+        elif part.text("type") in _BLOCKS.get(message.text("role"), ()):
+            continue
         elif "image_url" in part:
             shown.append(images.of_url(part.fields("image_url").text("url") or part.text("image_url")))
         else:
@@ -153,6 +169,15 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
     if message.is_odd("content"):
         into.skip(Skip.MALFORMED_RECORD)
     return "\n".join(texts), tuple(shown)
+
+
+def _blocks(message: Fields, kind: str) -> list[Fields]:
+    """The blocks of a kind in a message as Anthropic's API has them."""
+    return [part for part in message.objects("content") if part.text("type") == kind]
+
+
+def _use_of(block: Fields) -> Use:
+    return Use(block.ident("id"), block.text("name"), block.arguments("input"))
 
 
 def _use(into: Transcript, call: Fields) -> Use | None:
@@ -186,7 +211,10 @@ def _is_conversation(value: object) -> bool:
 
 def _is_messages(value: object) -> bool:
     """Tell whether a JSON value is a list of OpenAI messages."""
-    return isinstance(value, list) and bool(value) and Fields.of(value[0]).text("role") in _ROLES
+    if not isinstance(value, list) or not value:
+        return False
+    first = Fields.of(value[0])
+    return first.text("role") in _ROLES and ("content" in first or "parts" not in first)
 
 
 def _is_session(value: object) -> bool:

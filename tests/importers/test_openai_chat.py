@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from clawvm_es.errors import UnreadableInput
+from clawvm_es.importers import read_bytes
 from clawvm_es.importers.openai_chat import parse
 from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.steps import ModelMessage, SystemMessage, ToolResult, UserMessage
@@ -26,6 +27,45 @@ MESSAGES: list[dict[str, Any]] = [
     {"role": "assistant", "content": "", "tool_calls": None},
     {"role": "assistant", "content": [{"type": "text", "text": "sorry"}]},
 ]
+
+
+def test_blocks_of_anthropic_are_calls_and_results() -> None:
+    """A request to Anthropic's API has calls, results, thoughts and images as blocks, its system prompt beside."""
+    use = {"type": "tool_use", "id": "t1", "name": "read_file", "input": {"path": "a"}}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "t1",
+        "is_error": True,
+        "content": [{"type": "text", "text": "no"}],
+    }
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "hello"}, image]},
+        {
+            "role": "assistant",
+            "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ok"}, use],
+        },
+        {"role": "user", "content": [result, {"type": "text", "text": "and b"}]},
+        {"role": "assistant", "content": "done"},
+    ]
+    (recording,) = parse(
+        json.dumps({"system": [{"type": "text", "text": "rules"}], "messages": messages}).encode(), "x"
+    )
+    system, user, turn, told, more, last = recording.steps
+    assert isinstance(system, SystemMessage) and system.text == "rules"
+    assert isinstance(user, UserMessage) and user.text == "hello" and user.images[0].media_type == "image/png"
+    assert isinstance(turn, ModelMessage) and turn.calls[0].name == "read_file" and turn.thinking == ("hm",)
+    assert turn.calls[0].arguments == {"path": "a"} and turn.texts == ("ok",)
+    assert isinstance(told, ToolResult) and (told.text, told.status) == ("no", ReturnStatus.ERROR)
+    assert told.call == turn.calls[0].call
+    assert isinstance(more, UserMessage) and more.text == "and b" and isinstance(last, ModelMessage)
+    assert not recording.skipped
+
+
+def test_messages_of_parts_are_those_of_another_program() -> None:
+    """Messages that hold `parts` and no content say nothing here: they are refused, not read as empty ones."""
+    with pytest.raises(UnreadableInput):
+        read_bytes(json.dumps({"messages": [{"role": "user", "parts": [{"text": "hi"}]}]}).encode(), "x")
 
 
 def test_messages_become_steps() -> None:
