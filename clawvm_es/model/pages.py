@@ -79,7 +79,8 @@ class OriginKind(StrEnum):
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Provenance of a page: lines `first` to `last` of a transcript, a call's ordinal, or a resource's ordinal.
 
-    A page of a call that was about one file or record has both, the ordinal of that as its `resource`.
+    A page of a call that was about one file or record has both, the ordinal of that as its `resource`; so has the
+    page of a file that the harness showed, where a call named that file before.
     `first` and `last` count lines (records) from 1 and are 0 where there is no transcript.
     """
 

@@ -35,6 +35,7 @@ from clawvm_es.model.facts import (
     Cut,
     Need,
     RecallOutcome,
+    ResourceClass,
     ReturnStatus,
     ToldBy,
     Trigger,
@@ -215,7 +216,8 @@ class Observer:
         step: RulesLoaded | FileShown,
         page_id: str | None = None,
     ) -> PageWritten:
-        origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last)
+        about = self.edge.resource((ResourceClass.FILE, step.path)) if page_type is PageType.EVIDENCE else None
+        origin = Origin(OriginKind.FILE, step.lines.first, step.lines.last, resource=about)
         page = self._page(page_type, text, author, origin, step.path, page_id=page_id)
         told_by = step.told_by if isinstance(step, FileShown) else None
         return replace(page, told_by=told_by if step.lines.first else ToldBy.FILE)

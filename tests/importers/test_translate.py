@@ -387,6 +387,18 @@ def test_files_that_the_harness_shows(translate: Translate) -> None:
     assert [h.page_id for need in of(ToolCalled, found)[0].needs for h in need.holders] == ["p1"]
 
 
+def test_a_file_that_is_shown_is_about_the_file_that_calls_read(translate: Translate) -> None:
+    """It names the file as their results do, and ranks as content of it; rules, and files of no call, name none."""
+    script = Script()
+    script.user("go").call("Read", "the port is 8081", file_path="/w/notes.md")
+    for path in ("/w/notes.md", "/w/other.md", "/w/sub/CLAUDE.md"):
+        script.steps.append(FileShown("the port is 8082", path, script.line, script.at))
+    found = of(PageWritten, translate(script.recording))
+    (read,) = (page.origin.resource for page in found if page.origin.kind is OriginKind.TOOL_CALL)
+    shown = [page.origin.resource for page in found if page.origin.kind is OriginKind.FILE]
+    assert read is not None and shown == [read, None, None]
+
+
 def test_a_picture_that_the_harness_shows_is_evidence(translate: Translate) -> None:
     """A page of its own, beside the file's text where it has one."""
     script = Script()
