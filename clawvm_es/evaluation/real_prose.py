@@ -53,8 +53,9 @@ CHOSEN: Final = (
     "those left out. Nothing was gained by a least priority in place of marks, by marks that follow the length of "
     "epochs or the size of the exchange, or by lower scores for pages of what was written since, other weights of "
     "uses, and a size that counts in full above 4,096 tokens. All this was measured before files that Claude Code "
-    "shows again after a compaction were pages; with them the harness misses 43 needs and version 5 misses 35 at "
-    "86.6 % of its cost (on the checkout of most sessions 20 of 28 at 92.8 %, on the others 15 of 15 at 80.4 %)."
+    "shows again after a compaction were pages; with them, ranked as content of their files, the harness misses 43 "
+    "needs and version 5 misses 30 at 86.4 % of its cost (on the checkout of most sessions 15 of 28 at 92.4 %, on "
+    "the others 15 of 15 at 80.4 %)."
 )
 """Measurements by which `epoch_reuse` and `exchange_reuse` were chosen, and their worth elsewhere."""
 
