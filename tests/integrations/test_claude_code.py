@@ -111,8 +111,8 @@ def test_five_compactions_in_a_row(claude: ClaudeCode) -> None:
     ]  # its own reminder, now and then
     for said in after:
         assert said.count("PLAN-ONE find the bug") == said.count("PLAN-TWO mend it") == said.count("RULE-CANARY") == 1
-    given = [said.partition("<clawvm page=")[2].partition("</clawvm>")[0] for said in after]
-    assert len({len(each) for each in given}) == 1 and all(given)
+    given = [said.partition("<clawvm page=")[2].partition("</clawvm")[0] for said in after]
+    assert len({*given}) == 1 and all(given)
     directories = [said.partition("<clawvm pages=")[2].partition("</clawvm>")[0] for said in after]
     assert max(map(len, directories)) <= min(map(len, directories)) + 6  # the numbers of three more digits
     ((name, data),) = inputs(claude).items()
