@@ -29,7 +29,7 @@ class Keys:
             self._others[key] = version
 
     def get(self, key: str) -> int | None:
-        """The version of the input under a key; None where there is none."""
+        """The version of the input that came under a key, or None."""
         head, number = _parted(key)
         first, versions = self._counted.get(head, (0, None)) if number >= 0 else (0, None)
         if versions is not None and first <= number < first + len(versions):

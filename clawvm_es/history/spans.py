@@ -68,7 +68,7 @@ class Spans:
 
 
 def last_move(log: EventLog, session_id: str, page_id: str, upto: int) -> Recorded | None:
-    """The last event up to a version that gave a page its level, wherever it stands; None before its first prompt."""
+    """The last event up to a version that gave a page its level; None before its first prompt."""
     back, models = read_back(log, session_id, upto), models_of(log, MODELS)
     found = next(filter(lambda row: _moves(row, page_id), islice(back, None if models is None else _NEAR)), None)
     if found is not None or models is None or upto <= _NEAR:
@@ -86,7 +86,7 @@ def _moves(row: Recorded, page_id: str) -> bool:
 
 
 def reach(log: EventLog, session_id: str, page_id: str) -> tuple[int, int]:
-    """The versions between which all events about a page stand, as narrow as is known; (1, 0) where none is."""
+    """The first and the last version that may be about a page, as near as is known; (1, 0) where none is."""
     head, models = log.head(session_id), models_of(log, MODELS)
     end = 0 if head is None else head.version
     if not _is_text(page_id):  # no event can hold it

@@ -34,8 +34,9 @@ _STREAM: Final = f"""SELECT {_COLUMNS} FROM {{s}}.events WHERE session_id = %s A
     ORDER BY version LIMIT 4096"""
 _TOOL: Final = """SELECT data::json ->> 'tool' FROM {s}.events WHERE session_id = %s AND version <= %s
     AND type = 'tool_called' AND data::json ->> 'call' = %s ORDER BY version DESC LIMIT 1"""
-_MOVED: Final = """SELECT version FROM {s}.events WHERE session_id = %s AND version > %s AND version <= %s
-    AND type = 'representation_changed' AND data::json ->> 'page_id' = %s ORDER BY version DESC LIMIT 1"""
+_MOVED: Final = """SELECT version FROM {s}.events WHERE session_id = %s AND version <= %s
+    AND type = 'representation_changed' AND data::json ->> 'page_id' = %s AND version > %s
+    ORDER BY version DESC LIMIT 1"""
 _ROW: Final = "SELECT cells FROM {s}.model_rows WHERE generation = %s AND name = %s AND key = %s"
 _ROWS: Final = "SELECT cells FROM {s}.model_rows WHERE generation = %s AND name = %s"
 _PUT: Final = """INSERT INTO {s}.model_rows SELECT %s, %s, * FROM unnest(%s::text[], %s::text[], %s::text[])
@@ -133,20 +134,21 @@ class PostgresReader:
 
     def tool(self, session_id: str, call: int, upto: int) -> str | None:
         """Return the name of the tool of a call, searched backwards: faults name recent calls."""
-        for segment in reversed(self._line_of(session_id, upto)):
-            last = 2**62 if segment.upto is None else segment.upto
-            found = self.line.run(_TOOL, (segment.stream, last, str(call))).fetchone()
-            if found:
-                return str(found[0])
-        return None
+        found = self._newest(_TOOL, session_id, upto, str(call))
+        return None if found is None else str(found)
 
     def moved(self, session_id: str, page_id: str, after: int, upto: int) -> int | None:
         """Return the last version, above `after` and up to `upto`, that gave a page another level."""
+        found = self._newest(_MOVED, session_id, upto, page_id, after)
+        return None if found is None else int(found)
+
+    def _newest(self, query: str, session_id: str, upto: int, *values: object) -> Any:
+        """Return what a query finds in the last of a session's streams that has it; None where none has."""
         for segment in reversed(self._line_of(session_id, upto)):
             last = 2**62 if segment.upto is None else segment.upto
-            found = self.line.run(_MOVED, (segment.stream, after, last, page_id)).fetchone()
+            found = self.line.run(query, (segment.stream, last, *values)).fetchone()
             if found:
-                return int(found[0])
+                return found[0]
         return None
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -30,6 +30,11 @@ POSITIONS: Final = "projections"
 tables and the last event folded. All versions share it."""
 _COLUMNS: Final = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
 _LAST: Final = 2**63 - 1
+_TOOL: Final = """SELECT json_extract(data, '$.tool') FROM events WHERE session_id = ? AND version <= ?
+    AND type = 'tool_called' AND json_extract(data, '$.call') = ? ORDER BY version DESC LIMIT 1"""
+_MOVED: Final = """SELECT version FROM events WHERE session_id = ? AND version <= ?
+    AND type = 'representation_changed' AND json_extract(data, '$.page_id') = ? AND version > ?
+    ORDER BY version DESC LIMIT 1"""
 
 
 @attrs.frozen
@@ -119,27 +124,21 @@ class SQLiteReader:
 
     def tool(self, session_id: str, call: int, upto: int) -> str | None:
         """Return the name of the tool of a call, searched backwards: faults name recent calls."""
-        for segment in reversed(self._line(session_id, upto)):
-            found = self.connection.execute(
-                "SELECT json_extract(data, '$.tool') FROM events WHERE session_id = ? AND version <= ?"
-                " AND type = 'tool_called' AND json_extract(data, '$.call') = ? ORDER BY version DESC LIMIT 1",
-                (segment.stream, _LAST if segment.upto is None else segment.upto, call),
-            ).fetchone()
-            if found:
-                return str(found[0])
-        return None
+        found = self._newest(_TOOL, session_id, upto, call)
+        return None if found is None else str(found)
 
     def moved(self, session_id: str, page_id: str, after: int, upto: int) -> int | None:
         """Return the last version, above `after` and up to `upto`, that gave a page another level."""
+        found = self._newest(_MOVED, session_id, upto, page_id, after)
+        return None if found is None else int(found)
+
+    def _newest(self, query: str, session_id: str, upto: int, *values: object) -> Any:
+        """Return what a query finds in the last of a session's streams that has it; None where none has."""
         for segment in reversed(self._line(session_id, upto)):
-            found = self.connection.execute(
-                "SELECT version FROM events WHERE session_id = ? AND version > ? AND version <= ?"
-                " AND type = 'representation_changed' AND json_extract(data, '$.page_id') = ?"
-                " ORDER BY version DESC LIMIT 1",
-                (segment.stream, after, _LAST if segment.upto is None else segment.upto, page_id),
-            ).fetchone()
+            last = _LAST if segment.upto is None else segment.upto
+            found = self.connection.execute(query, (segment.stream, last, *values)).fetchone()
             if found:
-                return int(found[0])
+                return found[0]
         return None
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
