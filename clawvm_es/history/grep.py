@@ -10,15 +10,15 @@ LAW-GREP-1: an event is found if and only if a text that it names says what is a
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Set
 from typing import Final
 
 import attrs
 
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.codec import named_commitments
-from clawvm_es.journal.lineage import read_session
-from clawvm_es.journal.ports import EventLog, Recorded
+from clawvm_es.journal.lineage import Segment, lineage
+from clawvm_es.journal.ports import EventLog, Recorded, texts_of
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import decode
@@ -26,6 +26,8 @@ from clawvm_es.projections import bodies_with, index_texts
 from clawvm_es.representations.terms import composed, located, spaced, terms
 from clawvm_es.representations.terms import pattern as finder
 
+_FEW: Final = 8
+"""Commitments that a log is asked for at most: it looks for each of them in every input."""
 _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 
@@ -108,8 +110,20 @@ def grep(
     holding = bodies_with(log, query.phrases) if query.phrases else None
     ids = [head.session_id for head in log.heads()] if session_id is None else [session_id]
     for each in ids:
-        rows = log.read(each) if session_id is None else read_session(log, each, after, upto)
-        yield from _in_session(log, query, holding, rows, wanted)
+        segments = (Segment(each),) if session_id is None else lineage(log, each, upto)
+        yield from _in_session(log, query, holding, _rows(log, holding, segments, after), wanted)
+
+
+def _rows(
+    log: EventLog, holding: Container[str] | None, segments: Iterable[Segment], after: int
+) -> Iterator[Recorded]:
+    """The events, above version `after`, that may name what is held; where that is little, the log looks for them."""
+    index = texts_of(log) if isinstance(holding, Set) and len(holding) <= _FEW else None
+    for stream, upto in ((each.stream, each.upto) for each in segments if each.upto is None or each.upto > after):
+        if index is not None and isinstance(holding, Set):
+            yield from index.naming(stream, sorted(holding), after, upto)
+        else:
+            yield from log.read(stream, after, upto)
 
 
 def _in_session(

@@ -154,6 +154,34 @@ def test_what_cannot_be_searched_is_told():
     assert words("deploy").unsearched == ()
 
 
+def test_rare_words_are_placed_without_reading_all_events(path, monkeypatch):
+    """Where few bodies hold what is asked, only the events that name them are read: no stream is gone through."""
+    with Journal.open(path) as journal:
+        with journal.fork("a", "fork"):
+            pass
+        asked = [(words("never friday"), None), (words("window"), "fork")]
+        read = [told(hit for hit in grep(_Scanned(journal.log), query, session_id=one)) for query, one in asked]
+        monkeypatch.setattr(type(journal.log), "read", _not_read)
+        assert [told(grep(journal.log, query, session_id=one)) for query, one in asked] == read
+        assert [len(hits) for hits in read] == [1, 4]
+
+
+class _Scanned:
+    """A log without a text index, which is searched event by event."""
+
+    capabilities = frozenset()
+
+    def __init__(self, log):
+        self.log = log
+
+    def __getattr__(self, name):
+        return getattr(self.log, name)
+
+
+def _not_read(*_, **__):
+    raise AssertionError("a stream was read")
+
+
 PIECES = (
     "alpha",
     "Beta",

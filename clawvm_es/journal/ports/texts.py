@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias, cast
 
 from clawvm_es.journal.ports.capabilities import Capability, declares
-from clawvm_es.journal.ports.log import EventLog
+from clawvm_es.journal.ports.log import EventLog, Recorded
 
 Phrase: TypeAlias = Sequence[str]
 """A series of terms that stand together; see `representations.terms`."""
@@ -17,6 +17,11 @@ class TextIndex(Protocol):
 
     def holding(self, phrases: Iterable[Phrase]) -> Container[str]:
         """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
+
+    def naming(
+        self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
+    ) -> Iterator[Recorded]:
+        """The inputs of a stream with versions in `(after, upto]` that name one of a few commitments, in order."""
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""

@@ -15,6 +15,8 @@ from clawvm_es.storage.postgres.server import Line
 
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps the server from removing dead rows."""
+LAST: Final = 2**63 - 1
+"""The highest version that there can be."""
 COLUMNS: Final = ", ".join(planning.COLUMNS)
 
 _TAIL = "SELECT coalesce(max(seq), 0) FROM {s}.events"
@@ -33,6 +35,10 @@ _FIRST = f"SELECT {COLUMNS} FROM {{s}}.events WHERE session_id = %s ORDER BY ver
 _STREAM = (
     f"SELECT {COLUMNS} FROM {{s}}.events WHERE session_id = %s AND version > %s AND version <= %s"
     f" ORDER BY version LIMIT {CHUNK}"
+)
+_NAMING = (
+    f"SELECT {COLUMNS} FROM {{s}}.events WHERE session_id = %s AND version > %s AND version <= %s"
+    f" AND kind = 'input' AND data LIKE ANY (%s) ORDER BY version LIMIT {CHUNK}"
 )
 _ALL = f"SELECT {COLUMNS} FROM {{s}}.events WHERE seq > %s AND seq <= %s ORDER BY seq LIMIT {CHUNK}"
 _KEYED = f"SELECT {COLUMNS} FROM {{s}}.events WHERE session_id = %s AND idempotency_key = ANY (%s)"
@@ -101,6 +107,11 @@ def first(line: Line, session_id: str) -> Recorded | None:
 def stream_chunk(line: Line, session_id: str, after: int, upto: int) -> list[tuple[Any, ...]]:
     """The next rows of one stream above version `after`, up to `upto`, at most `CHUNK`."""
     return line.run(_STREAM, (session_id, after, upto)).fetchall()
+
+
+def naming_chunk(line: Line, session_id: str, names: Sequence[str], after: int, upto: int) -> list[tuple[Any, ...]]:
+    """The next inputs of one stream, as `stream_chunk`, that name one of some commitments."""
+    return line.run(_NAMING, (session_id, after, upto, [f"%{name}%" for name in names])).fetchall()
 
 
 def all_chunk(line: Line, after: int, upto: int) -> list[tuple[Any, ...]]:

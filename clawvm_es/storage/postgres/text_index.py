@@ -8,14 +8,15 @@ LAW-INDEX-1: what the index says of a body is what the body says; it is never wr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from clawvm_es.journal.ports import Phrase
+from clawvm_es.journal.ports import Phrase, Recorded
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import terms
+from clawvm_es.storage.postgres import queries
 from clawvm_es.storage.postgres.server import BEGIN_READING, Line
 
 if TYPE_CHECKING:
@@ -65,6 +66,18 @@ class PostgresTexts:
             else:
                 found += _holding(line, _EVERY, (generation,), wanted)
             return frozenset(row[0] for row in line.run(_NAMES, (found,)))
+
+    def naming(
+        self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
+    ) -> Iterator[Recorded]:
+        """The inputs of a stream that name one of a few commitments; the server looks through its rows itself."""
+        rows: list[tuple[Any, ...]] = []
+        while names and (not rows or len(rows) == queries.CHUNK):
+            rows = self.log.ask(queries.naming_chunk, stream, names, after, queries.LAST if upto is None else upto)
+            if not rows:
+                return
+            after = rows[-1][2]
+            yield from queries.recordeds(rows)
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""

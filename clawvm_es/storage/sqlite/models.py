@@ -29,7 +29,6 @@ POSITIONS: Final = "projections"
 """The table of positions: a row `tables`, and during a rebuild a row `next_tables`, each with the version of the
 tables and the last event folded. All versions share it."""
 _COLUMNS: Final = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
-_LAST: Final = 2**63 - 1
 _TOOL: Final = """SELECT json_extract(data, '$.tool') FROM events WHERE session_id = ? AND version <= ?
     AND type = 'tool_called' AND json_extract(data, '$.call') = ? ORDER BY version DESC LIMIT 1"""
 _MOVED: Final = """SELECT version FROM events WHERE session_id = ? AND version <= ?
@@ -135,7 +134,7 @@ class SQLiteReader:
     def _newest(self, query: str, session_id: str, upto: int, *values: object) -> Any:
         """Return what a query finds in the last of a session's streams that has it; None where none has."""
         for segment in reversed(self._line(session_id, upto)):
-            last = _LAST if segment.upto is None else segment.upto
+            last = queries.LAST if segment.upto is None else segment.upto
             found = self.connection.execute(query, (segment.stream, last, *values)).fetchone()
             if found:
                 return found[0]

@@ -21,6 +21,8 @@ from clawvm_es.storage.sqlite.schema import digest_is, name_is, stored_binding
 CHUNK: Final = 512
 """Rows fetched by one statement, so that no reader keeps an old snapshot alive and the WAL from shrinking."""
 
+LAST: Final = 2**63 - 1
+"""The highest version that there can be."""
 COLUMNS: Final = ", ".join(planning.COLUMNS)
 INSERT: Final = f"INSERT INTO events ({COLUMNS}) VALUES ({', '.join(f'?{place}' for place in range(1, 15))})"
 """Stores a row as it is."""
@@ -38,6 +40,10 @@ _DATA_AFTER = (
 )
 _STREAM = (
     f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?"
+)
+_NAMING = (
+    f"SELECT {COLUMNS} FROM events WHERE session_id = ? AND version > ? AND version <= ? AND kind = 'input'"
+    " AND ({}) ORDER BY version LIMIT ?"
 )
 _FIRST = f"SELECT {COLUMNS} FROM events WHERE session_id = ? ORDER BY version LIMIT 1"
 _ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
@@ -166,6 +172,14 @@ def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:
 def stream_chunk(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[Any, ...]]:
     """The next rows of one stream above version `after`, up to `upto`, at most `CHUNK`."""
     return _chained(db, db.execute(_STREAM, (session_id, after, upto, CHUNK)).fetchall())
+
+
+def naming_chunk(
+    db: sqlite3.Connection, session_id: str, names: Sequence[str], after: int, upto: int
+) -> list[tuple[Any, ...]]:
+    """The next inputs of one stream, as `stream_chunk`, that name one of some commitments."""
+    query = _NAMING.format(" OR ".join(["instr(data, ?)"] * len(names)))
+    return _chained(db, db.execute(query, (session_id, after, upto, *names, CHUNK)).fetchall())
 
 
 def all_chunk(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, ...]]:

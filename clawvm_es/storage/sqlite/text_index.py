@@ -10,14 +10,14 @@ import json
 import sqlite3
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from clawvm_es.journal.ports import Erased, Phrase
+from clawvm_es.journal.ports import Erased, Phrase, Recorded
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import indexed
-from clawvm_es.storage.sqlite import opening
+from clawvm_es.storage.sqlite import opening, queries
 from clawvm_es.storage.sqlite.editions import LIVE, PREFIXES
 from clawvm_es.storage.sqlite.packing import readable
 from clawvm_es.storage.sqlite.schema import name_is
@@ -52,6 +52,18 @@ class SQLiteTexts:
                 with temporary(piece) as fresh:
                     found += search(fresh, query)
             return _names(connection, found) if len(found) <= _MANY else Names(self.log, frozenset(found))
+
+    def naming(
+        self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
+    ) -> Iterator[Recorded]:
+        """The inputs of a stream that name one of a few commitments; the file looks through its rows itself."""
+        rows: list[tuple[Any, ...]] = []
+        while names and (not rows or len(rows) == queries.CHUNK):
+            rows = self.log.ask(queries.naming_chunk, stream, names, after, queries.LAST if upto is None else upto)
+            if not rows:
+                return
+            after = rows[-1][2]
+            yield from queries.recordeds(rows)
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""

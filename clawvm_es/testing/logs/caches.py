@@ -277,6 +277,18 @@ class TextLaws:
                 assert index.holding([("fox",)]) == {names[0], names[2]}
                 assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
 
+    def test_events_are_found_by_what_they_name(self, log: EventLog) -> None:
+        """The inputs of one stream that name any of some bodies, in order, between two versions, however many."""
+        index, vault = _texts(log), log.vault("s")
+        names = [vault.commit(text) for text in (b"red", b"blue", b"grey")]
+        log.append("s", [new(ToolCalled(n, "tool", names[n % 3])) for n in range(1, 2_001)])
+        log.append("t", [new(ToolCalled(1, "tool", log.vault("t").commit(b"red")))])
+        every = [row for row in log.read("s") if getattr(row.data, "arguments", "") in names[:2]]
+        assert len(every) > 1_024
+        assert list(index.naming("s", names[:2])) == every
+        assert list(index.naming("s", names[:2], 600, 1_900)) == [row for row in every if 600 < row.version <= 1_900]
+        assert [list(index.naming(*asked)) for asked in (("t", names), ("s", []), ("none", names))] == [[], [], []]
+
     def test_a_body_of_many_words_is_found(self, log: EventLog) -> None:
         """One that holds more different words, or a longer one, than an index takes is found by any of them."""
         index = _texts(log)
