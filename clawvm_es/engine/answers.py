@@ -238,14 +238,13 @@ def _rest(told: Told, found: Recorded, thinks: bool, clean: Callable[[str], str]
     for name in COUNTS:
         if getattr(told.usage, name) > found.counts[name]:
             rest[name] = getattr(told.usage, name) - found.counts[name]
-    is_final = found.finish is not None or clean(told.native) == found.native
     fields: tuple[tuple[str, object, bool], ...] = (
         ("needs", told.needs, not found.needs),
         ("thinking", told.thinking, thinks),
         ("model", told.model, found.model is None),
         ("provider", told.provider, not found.provider),
         ("finish", told.finish, found.finish is None),
-        ("native", told.native, not (found.native and is_final)),
+        ("native", told.native, clean(told.native) != found.native),
     )
     rest.update({name: value for name, value, is_new in fields if value and is_new})
     return rest

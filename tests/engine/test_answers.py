@@ -306,6 +306,58 @@ def test_an_answer_does_not_grow_once_the_next_one_began(session):
         session.observe_model("I look", key="a1")
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"text": "I look", "native": [1]},
+        {"text": "I look", "calls": [Call("", "look", {"at": "a"})]},
+        {"text": "I look", "calls": READ[:1]},
+        {"text": "I look", "provider": "p", "model": "m", "thinking": "hm"},
+        {"text": "I look", "needs": [Need((Holder("p1"),), NeedRule.DECLARED, 5)]},
+    ],
+    ids=["native", "call without an id", "call", "names", "needs"],
+)
+@pytest.mark.parametrize("finish", [None, "stop"])
+def test_what_was_recorded_of_a_piece_is_not_recorded_again(session, told, finish):
+    """Each field told a second time under its key adds no event, whether or not the answer has ended."""
+    session.user_says("one")
+    session.observe_model(**told, finish=finish, key="a1")
+    head = session.head
+    session.observe_model(**told, finish=finish, key="a1")
+    assert session.head == head
+
+
+def test_a_native_form_is_told_anew_until_the_answer_ends(session):
+    """Each further form of one answer is recorded beside nothing else; the last one counts."""
+    for native in ([1], [1, 2], [1, 2, 3]):
+        session.observe_model("so", native=native, thinking="hm", provider="p", key="a1")
+    session.observe_model("so", native=[1, 2, 3], finish="stop", key="a1")
+    said = rows(session, e.ModelResponded)
+    assert [each.native and opened(session, each.native) for each in said] == ["[1]", "[1,2]", "[1,2,3]", None]
+    assert [(each.thinking, each.provider) == (None, None) for each in said] == [False, True, True, True]
+
+
+def test_a_call_whose_id_is_told_later_is_the_same_call(session):
+    """An id on one side alone tells nothing: the call is known by its name and its arguments."""
+    for first, then in (("", "c1"), ("c2", "")):
+        (number,) = session.observe_model("", [Call(first, "look", {"at": "a"})], key=f"a{then}")
+        head = session.head
+        assert session.observe_model("", [Call(then, "look", {"at": "a"})], key=f"a{then}") == (number,)
+        assert session.head == head
+
+
+def test_longer_thoughts_without_a_count_take_nothing_from_the_one_that_was_told(session):
+    """The provider's 50 tokens stay, whatever the text that came later would count; without a count it grows."""
+    session.observe_model("so", thinking="hm", usage=Usage(thinking_tokens=50), key="a1")
+    session.observe_model("so", thinking="hm, well", key="a1")
+    assert [each.thinking_tokens for each in rows(session, e.ModelResponded)] == [50, 0]
+    for lines in (1, 3):
+        session.observe_model("so", thinking="a line of thought\n" * lines, key="a2")
+    counts = [each.thinking_tokens for each in rows(session, e.ModelResponded)[2:]]
+    whole = session._shell.counter.count("a line of thought\n" * 3)
+    assert sum(counts) == whole and min(counts) > 0
+
+
 PIECES = st.lists(
     st.tuples(st.text("ab \n", max_size=3), st.integers(0, 1), st.integers(0, 3), st.text("hm", max_size=2)),
     min_size=1,

@@ -11,7 +11,7 @@ from clawvm_es.core.state import State
 from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import UsageError, VersionConflict
 from clawvm_es.history import prompt_at, redecide
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
@@ -244,3 +244,40 @@ def test_only_what_others_recorded_is_caught_up_with(journal):
         before = one.state
         assert not one._shell.catch_up() and one.state is before
         assert other._shell.catch_up() and page in other.state.pages
+
+
+def test_an_error_of_the_caller_s_own_is_not_taken_for_a_conflict(journal):
+    """What others recorded meanwhile makes a refusal worth another try, and nothing else."""
+    tries = []
+
+    def failing(error):
+        def build(state):
+            tries.append(state.version)
+            journal.session("s", counter="lines4").user_says(f"meanwhile {len(tries)}")
+            raise error
+
+        return build
+
+    with journal.session("s", counter="lines4") as session:
+        with pytest.raises(ZeroDivisionError):
+            session._shell.run(failing(ZeroDivisionError()))
+        assert len(tries) == 1
+        with pytest.raises(VersionConflict, match="session s: another writer was faster"):
+            session._shell.run(failing(UsageError("no")))
+        assert len(tries) == 2 + limits.RETRIES and tries[1:] == sorted(set(tries[1:]))
+
+
+LOOKS = Tool("open", path="path", reads=("file:{path}",))
+
+
+def test_the_edge_before_an_event_knows_what_was_recorded_before_it_and_no_more(journal):
+    """Ordinals of calls and of resources are those of each version in turn: the same, or one more."""
+    with journal.session("s", counter="lines4", settings=Settings(tools=[LOOKS])) as session:
+        for number in range(3):
+            session.observe_model(f"{number}", [("look", {"at": number}), ("open", {"path": f"/{number}"})])
+        events = [row.data for row in journal.log.read("s")]
+        for version in range(1, len(events) + 2):
+            called = [data for data in events[: version - 1] if isinstance(data, e.ToolCalled)]
+            edge = session._shell.edge_before(version)
+            assert edge.signatures.count == len({data.signature for data in called})
+            assert edge.resource_keys.count == sum(len(data.resources) for data in called)

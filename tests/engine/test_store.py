@@ -263,3 +263,20 @@ def test_a_declared_field_takes_its_kind_only(kind, good, bad):
     schema = FieldSchema(kind)
     assert str(schema.verdict(Op.SET_WITH_VERSION, good, 1)) == "ok"
     assert str(schema.verdict(Op.SET_WITH_VERSION, bad, 1)) == "wrong_type"
+
+
+def test_a_scope_that_a_session_has_not_synced_with_holds_nothing_for_it(journal):
+    """What another session wrote into the scope is seen from the next boundary on, and no change of it before."""
+    settings = Settings(fields=FIELDS)
+    with (
+        journal.session("a", project="app", counter="lines4", settings=settings) as first,
+        journal.session("b", project="app", counter="lines4", settings=settings) as second,
+    ):
+        page = first.user_says("I live in Oslo")
+        first.stage("notes", "append", "snow", evidence=page, scope="project")
+        first.save()
+        second.user_says("hello")
+        assert first.value("notes", "project") == ["snow"]
+        assert second.value("notes", "project") is None
+        second.save()
+        assert second.value("notes", "project") == ["snow"]

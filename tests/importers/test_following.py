@@ -28,7 +28,7 @@ from clawvm_es.importers import export_trace, follow, kept, read_bytes
 from clawvm_es.importers.following import AS_RECORDED, Follower, settled
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.formats import TABLE
-from clawvm_es.importers.given import Given
+from clawvm_es.importers.given import Differs, Given
 from clawvm_es.importers.growing import lines
 from clawvm_es.importers.kept import Place, _Loader
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
@@ -698,3 +698,20 @@ def test_settled_steps() -> None:
     assert settled(whole.steps) == whole.steps
     assert settled(whole.steps[:3]) == whole.steps[:1] == settled(whole.steps[:2])
     assert settled(whole.steps[:1]) == whole.steps[:1]
+
+
+def test_a_session_that_another_process_began_under_other_settings_is_no_one_s_to_go_on_with(tmp_path: Path) -> None:
+    """Both look before either begins: the second one finds another budget under the key of the opening."""
+    recording, *_ = read_bytes(as_lines(CLAUDE), "live")
+    names = {recording.session_id: recording.session_id}
+    place = Place("claude_code", None)
+    with Journal.open(tmp_path / "j.db") as one, Journal.open(tmp_path / "j.db") as other:
+        settings = [ReplaySettings(budget_tokens=budget, counter="lines4") for budget in (4000, 5000)]
+        targets = [target(one, recording, names, each) for each in settings]
+        Given.open(one, recording, targets[0], settings[0], place).close()
+        head = one.log.head(recording.session_id)
+        with pytest.raises(Differs) as told:
+            Given.open(other, recording, targets[1], settings[1], Place("claude_code", None))
+        assert (told.value.session_id, told.value.step, told.value.line) == (recording.session_id, None, 1)
+        assert (told.value.recorded_id, told.value.linked) == (recording.session_id, False)
+        assert one.log.head(recording.session_id) == head and place.given == {recording.session_id: 1}
