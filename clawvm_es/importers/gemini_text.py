@@ -54,7 +54,7 @@ def result(into: Transcript, call: Fields) -> tuple[str, tuple[Image, ...]]:
         answered = part.fields("functionResponse")
         if answered.fields("response"):
             texts.append(_response(answered.fields("response")))
-            beside = answered.raw.get("parts", [])
+            beside = answered.raw.get("parts")
         else:
             beside = [part.raw]
         text, found = content(into, Fields({"content": beside}))

@@ -20,7 +20,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError
 from clawvm_es.importers import FORMATS, Recording, read_bytes
-from tests.importers import bases, rare_bases, spans
+from tests.importers import bases, rare_bases, rare_sessions, spans
 from tests.importers.test_odd_json import BASES, places, written
 from tests.importers.test_odd_rows import CASES
 
@@ -37,6 +37,10 @@ FILES = {
     "otel: parts": (rare_bases.of_parts, rare_bases.PARTS, "otel"),
     "codex: rare rows": (lambda rows: written("codex", rows), rare_bases.CODEX, "codex"),
     "claude: branches": (lambda rows: written("claude_code", rows), rare_bases.CLAUDE, "claude_code"),
+    **{
+        name: (lambda rows, format_=format_: written(format_, rows), rows, format_)
+        for name, (format_, rows) in rare_sessions.RARE.items()
+    },
 }
 """Name → what makes a file of rows, good rows, their format."""
 del FILES["otel"]  # the three one by one, which is quicker

@@ -6,7 +6,7 @@ import pytest
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import RedactReason
+from clawvm_es.model.facts import Boundary, Cut, RedactReason, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.learned import Learned
@@ -75,3 +75,30 @@ def test_an_erasure_of_something_else_forgets_nothing() -> None:
     known, _ = learned()
     known.learn(e.ContentRedacted(RedactReason.REQUEST, ("0" * 64,), ("p9",)))
     assert list(known.context.pages) == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(
+    ("boundary", "resident"),
+    [
+        (e.BoundaryReached(Boundary.COMPACT, Trigger.RECORDED), []),
+        (e.BoundaryReached(Boundary.COMPACT, Trigger.RECORDED, left=("p1",)), ["p2"]),
+        (e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED), ["p1", "p2"]),
+        (e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, pages=("p2",)), ["p1"]),
+        (e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, pages=("p2",), left=("p1",)), ["p2"]),
+        (e.BoundaryReached(Boundary.COMPACT, Trigger.RECORDED, cut=Cut.COMPACT), ["p1", "p2"]),
+        (e.BoundaryReached(Boundary.COMPACT, Trigger.RECORDED, cut=Cut.COMPACT, left=("p2",)), ["p1"]),
+        (e.BoundaryReached(Boundary.COMPACT, Trigger.CALLER, left=("p2",)), ["p1", "p2"]),
+    ],
+    ids=lambda each: "" if isinstance(each, list) else f"{each.boundary} {each.trigger} {each.left} {each.cut}",
+)
+def test_a_recorded_boundary_leaves_what_it_names(boundary, resident) -> None:
+    """Logs of older versions, which tell no cut, name the pages of a prune, and none where a compaction kept none."""
+    known, _ = learned()
+    known.learn(boundary)
+    assert list(known.context.resident) == resident
+    assert known.context.compactions == (
+        boundary.boundary is Boundary.COMPACT and boundary.trigger is not Trigger.CALLER
+    )
+    back = e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, returned=("p1", "p2"), cut=Cut.REWIND)
+    known.learn(back)
+    assert list(known.context.resident) == ["p1", "p2"]
