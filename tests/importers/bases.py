@@ -52,6 +52,7 @@ GEMINI: list[Any] = [
     {"$rewindTo": "g2"},
     {"id": "g3", "type": "info", "content": "Chat history compressed from 9 to 1 tokens"},
 ]
+GEMINI_DOCUMENT: list[Any] = [{**GEMINI[0], "messages": [*GEMINI[1:3], GEMINI[5], {"type": "odd"}]}]
 
 _TOLD = [{"function": {"name": "bash", "arguments": '{"command": "ls"}'}, "id": "c1", "type": "function"}]
 _ELIDED = {"role": "tool", "content": "Old environment output: (1 lines omitted)"}

@@ -1,6 +1,7 @@
 """Recordings that nearly are good ones, and what is read of each, in one word.
 
-`python -m tests.importers.near_misses` writes `near_misses/*.txt` anew.
+`python -m tests.importers.near_misses` writes `near_misses/*.txt` anew; `formats.txt` has what is told of files whose
+format is not named.
 
 One place of a good file is changed at a time: it is missing, is of another type, says something else, or is there
 twice. The odd-JSON tests prove that each such file is read or refused in one line; these words prove that it is
@@ -20,10 +21,13 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError
 from clawvm_es.importers import FORMATS, Recording, read_bytes
+from clawvm_es.importers.detect import detect_bytes
 from tests.importers import bases, rare_bases, rare_sessions, spans
 from tests.importers.test_odd_json import BASES, places, written
 from tests.importers.test_odd_rows import CASES
 
+DEEP_FIELDS = 4
+"""Fields that lie deeper tell no format."""
 HERE = Path(__file__).resolve().parent / "near_misses"
 OTEL = {
     "otel: attributes": [spans.export(spans.conventions()[0])],
@@ -34,6 +38,11 @@ FILES = {
     **{name: (lambda rows, name=name: written(name, rows), rows, name) for name, rows in BASES.items()},
     **{name: (lambda rows: written("otel", rows), rows, "otel") for name, rows in OTEL.items()},
     **{name: (made, rows, format_) for name, made, rows, format_ in CASES},
+    "gemini: a document": (
+        lambda rows: json.dumps(rows[0] if rows else None).encode(),
+        bases.GEMINI_DOCUMENT,
+        "gemini",
+    ),
     "otel: parts": (rare_bases.of_parts, rare_bases.PARTS, "otel"),
     "codex: rare rows": (lambda rows: written("codex", rows), rare_bases.CODEX, "codex"),
     "claude: branches": (lambda rows: written("claude_code", rows), rare_bases.CLAUDE, "claude_code"),
@@ -123,9 +132,28 @@ def words(format_: str) -> Iterator[str]:
                 yield f"{place} {' '.join(word(make(each), format_) for each in found)}"
 
 
+def formats() -> Iterator[str]:
+    """A line for each row of each file: the format told of it alone, and where another is without a field."""
+    for name, (make, rows, _) in FILES.items():
+        yield f"== {name} {_format(make(rows))}"
+        for number, row in enumerate(rows):
+            fields = [path for path in places([row]) if 1 < len(path) < DEEP_FIELDS and isinstance(path[-1], str)]
+            whole, told = _format(make([row])), {path: _format(make(put([row], path, ()))) for path in fields}
+            other = (f"{'.'.join(map(str, path[1:]))}: {each}" for path, each in told.items() if each != whole)
+            yield "; ".join([f"{number} {whole}", *other])
+
+
+def _format(data: bytes) -> str:
+    try:
+        return detect_bytes(data, "f")
+    except ClawVMError as error:
+        return str(error).removeprefix("f: ").partition(" (")[0]
+
+
 def main() -> None:
     """Write the words of all formats."""
     HERE.mkdir(exist_ok=True)
+    (HERE / "formats.txt").write_text("\n".join(formats()) + "\n", encoding="utf-8")
     for name in FORMATS:
         (HERE / f"{name}.txt").write_text("\n".join(words(name)) + "\n", encoding="utf-8")
 

@@ -12,7 +12,7 @@ _FILE = {"fileData": {"mimeType": "image/png", "fileUri": "https://h/y.png"}}
 
 
 def _gemini(kind: str, number: int, content: Any = "", **more: Any) -> dict[str, Any]:
-    return {"id": f"m{number}", "type": kind, "timestamp": AT % number, "content": content, **more}
+    return {"id": f"m{number}", "type": kind, "timestamp": AT % (number % 10), "content": content, **more}
 
 
 def _ran(number: int, result: Any, status: str = "success", **more: Any) -> dict[str, Any]:
@@ -49,6 +49,10 @@ GEMINI: list[Any] = [
     {"$set": {"messages": [*_HELD["messages"], _gemini("user", 0, "from the harness")]}},
     {"$set": {"messages": [*_HELD["messages"], _gemini("gemini", 2, toolCalls=[_ran(2, _answered("masked"))])]}},
     _gemini("user", 10, "a longer text, which stays"),
+    _gemini("gemini", 13, "", thoughts=[{"subject": "only thought"}]),
+    _gemini("gemini", 14, "an answer that is long enough, so that the newest share of the characters is less"),
+    _gemini("user", 15, "short"),
+    _gemini("user", 16, "shorter"),
     {"id": "m11", "type": "info", "content": "Chat history compressed from 90 to 10 tokens"},
     _gemini("gemini", 12, "last"),
     {"$rewindTo": "m12"},

@@ -5,7 +5,7 @@ from itertools import zip_longest
 import pytest
 
 from clawvm_es.importers import FORMATS
-from tests.importers.near_misses import HERE, words
+from tests.importers.near_misses import HERE, formats, words
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -13,4 +13,11 @@ def test_near_misses_are_read_as_before(name):
     """Where a difference is meant, `python -m tests.importers.near_misses` writes the words anew."""
     golden = (HERE / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     for was, now in zip_longest(golden, words(name)):
+        assert now == was
+
+
+def test_the_format_of_a_file_is_told_as_before():
+    """Also of one row alone, and without each of its fields."""
+    golden = (HERE / "formats.txt").read_text(encoding="utf-8").splitlines()
+    for was, now in zip_longest(golden, formats()):
         assert now == was
