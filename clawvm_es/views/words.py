@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from clawvm_es.model.events import PromptAssembled
 
 _BY: Final[Mapping[ChangeReason | Kept, str]] = {
-    ChangeReason.FLOOR: "its floor",
-    ChangeReason.ARRIVAL: "an arrival (new, or paged in)",
-    ChangeReason.HINT: "a hint of this turn",
-    ChangeReason.RETRIEVED: "retrieved",
-    ChangeReason.RAISED: "a step taken",
-    ChangeReason.PRESSURE: "an arrival that did not fit",
-    Kept.KEPT: "where it stood before",
-    Kept.EXCHANGE: "the open exchange",
-    Kept.GROUP: "its group",
+    ChangeReason.FLOOR: "its floor, the least that the prompt must hold of it",
+    ChangeReason.ARRIVAL: "new, or asked for again",
+    ChangeReason.HINT: "named by this turn's message or plan",
+    ChangeReason.RETRIEVED: "retrieved for this turn",
+    ChangeReason.RAISED: "chosen by its worth",
+    ChangeReason.PRESSURE: "new, but it did not fit",
+    Kept.KEPT: "kept as it was",
+    Kept.EXCHANGE: "part of the exchange that is still open",
+    Kept.GROUP: "brought in by its group",
 }
 """Reasons for a page's level."""
 _EPOCHS: Final[Mapping[EpochTrigger, str]] = {
     EpochTrigger.FORCED: "a boundary or a change of settings",
-    EpochTrigger.HIGH: "the prompt had reached its high mark",
+    EpochTrigger.HIGH: "the budget was full",
     EpochTrigger.COLD: "the provider's cache had gone cold",
-    EpochTrigger.RENT: "stale copies cost more than a new cache",
+    EpochTrigger.RENT: "what had been added had cost as much as a new cache",
 }
 """Reasons for a new epoch, in which pages are chosen anew."""
 
@@ -59,14 +59,15 @@ def stopped(candidate: Candidate, account: Account) -> str:
     step = f"its next step ({level}) {size}" if level else size
     match candidate.stop:
         case Stop.TOP:
-            return "nothing above"
+            return "there is no higher level"
         case Stop.PRESSURE:
-            what = f"floor ({candidate.floor})" if candidate.floor else "lowest level"
+            what = f"its floor ({candidate.floor})" if candidate.floor else "its lowest level"
             return f"did not fit: {what} {size}, {rest or 0:,} were left for all of its kind"
         case Stop.MISFIT:
             return f"did not fit: {step}, {rest or 0:,} were left"
         case Stop.NOT_REACHED:
-            return f"not reached: {step}; the choice had ended, after {account.refusals:,} pages that did not fit"
+            refused = f"{account.refusals:,} {'page' if account.refusals == 1 else 'pages'}"
+            return f"not reached: {step}; choosing had ended after {refused} did not fit"
         case _:
             return _PLAIN[candidate.stop]
 
@@ -75,20 +76,20 @@ _PLAIN: Final[Mapping[Stop, str]] = {
     Stop.RETIRED: "retired",
     Stop.REDACTED: "redacted: no level is left",
     Stop.DESTROYED: "destroyed before it was committed",
-    Stop.NOT_OFFERED: "a summary of the harness: prompts that clawvm selects hold what it replaced",
+    Stop.NOT_OFFERED: "a summary by the harness; clawvm chooses among the pages that it replaced",
     Stop.REWOUND: "rewound: the session went back to before it was written",
     Stop.LEFT: "the harness took it out of its context",
-    Stop.BOUNDARY: "its floor was lost at a boundary",
+    Stop.BOUNDARY: "a boundary took it out, floor and all",
     Stop.NOT_RETRIEVED: "not retrieved",
-    Stop.SHARE: "all that is new had to fit in its share of what was left",
-    Stop.NO_UTILITY: "no utility: nothing gives it a score",
-    Stop.NOT_RECONSIDERED: "not reconsidered since the last epoch",
+    Stop.SHARE: "no room: new pages get a share of what was left, and it was used up",
+    Stop.NO_UTILITY: "its score is 0: nothing speaks for it",
+    Stop.NOT_RECONSIDERED: "not weighed again since the last epoch",
 }
 
 
 def standing(candidate: Candidate, account: Account) -> str:
     """The reason for a page's level, and for no higher one, on one line."""
-    by = "" if candidate.by is None else f"by {_BY[candidate.by]}; "
+    by = "" if candidate.by is None else f"{_BY[candidate.by]}; "
     return by + stopped(candidate, account)
 
 
@@ -96,17 +97,29 @@ def brief(candidate: Candidate) -> str:
     """The same in a few words for a table: how it came to its level; what its next step wanted for what."""
     by = "" if candidate.by is None else f"{_BRIEF.get(candidate.by, candidate.by)}; "
     if candidate.stop is Stop.TOP:
-        return f"{by}nothing above"
+        return f"{by}no higher level"
     deciding = next((step for step in candidate.steps if step.outcome is not Outcome.TAKEN), None)
     if deciding is None or candidate.stop not in (Stop.MISFIT, Stop.NOT_REACHED):
         asked = "" if candidate.wanted is None else f": {candidate.wanted:,} tokens, rest {_amount(candidate.rest)}"
-        return f"{by}{candidate.stop.replace('_', ' ')}{asked}"
+        return f"{by}{_stop(candidate.stop)}{asked}"
     rest = "" if candidate.rest is None else f", rest {candidate.rest:,}"
     step = f"{deciding.level} +{_amount(candidate.wanted)} for +{deciding.gain:,}"
-    return f"{by}{candidate.stop.replace('_', ' ')}: {step}{rest}"
+    return f"{by}{_stop(candidate.stop)}: {step}{rest}"
 
 
-_BRIEF: Final[Mapping[ChangeReason | Kept, str]] = {ChangeReason.RAISED: "step"}
+def _stop(stop: Stop) -> str:
+    return _STOPS.get(stop) or stop.replace("_", " ")
+
+
+_STOPS: Final[Mapping[Stop, str]] = {
+    Stop.MISFIT: "no room",
+    Stop.SHARE: "no room for what is new",
+    Stop.NO_UTILITY: "score 0",
+    Stop.NOT_RECONSIDERED: "not weighed again",
+}
+
+
+_BRIEF: Final[Mapping[ChangeReason | Kept, str]] = {ChangeReason.RAISED: "chosen"}
 
 
 def lines_of(provenance: Mapping[str, Any]) -> str:
@@ -161,19 +174,27 @@ def verdict(found: Why) -> str:
     page = found.page
     where = "was absent from" if page.after is Fidelity.ABSENT else f"stood {page.after} in"
     reason = standing(page, found.account) if found.since is None else since(found.since, page)
-    began = f"epoch {found.epoch} began ({_EPOCHS[found.trigger]}): " if found.trigger is not None else ""
-    return f"{page.page_id} {where} the prompt of turn {found.turn}: {began}{reason}"
+    began = "" if found.trigger is None else f", where epoch {found.epoch} began ({_because(found)})"
+    return f"{page.page_id} {where} the prompt of turn {found.turn}{began}: {reason}"
+
+
+def _because(began: Why | Since) -> str:
+    """The reason that an epoch began."""
+    if began.epoch == 1 or began.trigger is None:
+        return "the first prompt"
+    return _EPOCHS[began.trigger]
 
 
 def since(found: Since, page: Candidate) -> str:
     """The reason for a page's level between epochs: how the last one weighed it, or when it came since."""
-    epoch = f"epoch {found.epoch} at turn {found.turn} ({_EPOCHS[found.trigger]})"
+    epoch = f"epoch {found.epoch} at turn {found.turn} ({_because(found)})"
     weighed = found.candidate
     later = (
-        f"no epoch chose again since; reading the surplus (rent) has cost {found.rent_percent} % of what begins one"
+        "pages are chosen again when the budget is full, or when sending what was added since has cost as much as"
+        f" a new cache ({found.rent_percent} % so far)"
     )
     if page.by in _NOW:
-        return f"by {_BY[page.by]}" if page.by is not None else ""
+        return _BY[page.by] if page.by is not None else ""
     if page.stop in _GONE:
         return _PLAIN[page.stop]
     if found.appended is not None and page.after is not Fidelity.ABSENT:
@@ -181,10 +202,10 @@ def since(found: Since, page: Candidate) -> str:
     if weighed is None:
         return f"it was written after {epoch} chose pages; {later}"
     if page.after is not Fidelity.ABSENT:
-        rank = f", with rank {weighed.rank} among {found.steps:,} steps" if weighed.rank else ""
+        rank = f", as number {weighed.rank} of the {found.steps:,} steps that it weighed" if weighed.rank else ""
         return f"kept since {epoch} chose it{rank}"
     if weighed.after is not Fidelity.ABSENT:
-        return f"{epoch} chose it as {weighed.after}, and it left after that; {later}"
+        return f"{epoch} chose it ({weighed.after}), and it left after that; {later}"
     return f"{epoch} left it out{_asked(weighed)}; {later}"
 
 
@@ -195,7 +216,7 @@ def _asked(weighed: Candidate) -> str:
     group = f" ({weighed.entry:,} of them for its group)" if weighed.entry else ""
     level = next_level(weighed)
     step = f"a step to {level}" if level else "it"
-    return f", when {step} took {weighed.wanted:,} tokens{group} and {weighed.rest or 0:,} were left"
+    return f": {step} took {weighed.wanted:,} tokens{group}, and {weighed.rest or 0:,} were left"
 
 
 _NOW: Final = (ChangeReason.ARRIVAL, ChangeReason.HINT, ChangeReason.FLOOR)

@@ -236,17 +236,17 @@ def test_why_between_epochs_tells_of_the_epoch_that_weighed_the_page(journal):
         assert not found.differs and found.since.epoch == found.epoch and found.trigger is None
         assert last[found.since.turn - 1].trigger is found.since.trigger
         words = verdict(found)
-        kind = next(word for word in ("kept since", "left it out", "appended", "by an arrival", "") if word in words)
+        kind = next(word for word in ("kept since", "left it out", "appended", "new, or asked for again", "") if word in words)
         said.setdefault(kind, []).append(words)
     assert "" not in said and len(said) == 4
-    began = f"epoch {found.since.epoch} at turn {found.since.turn} (the prompt had reached its high mark) "
+    began = f"epoch {found.since.epoch} at turn {found.since.turn} (the budget was full) "
     assert found.since.trigger is EpochTrigger.HIGH and all(began in words for words in said["kept since"])
-    assert any(f", with rank {rank} among " in words for words in said["kept since"] for rank in range(1, 99))
+    assert any(f", as number {rank} of the " in words for words in said["kept since"] for rank in range(1, 99))
     asked = re.compile(
-        r" left it out, when a step to full took \d+ tokens and \d+ were left; no epoch chose again since; "
+        r" left it out: a step to full took \d+ tokens, and \d+ were left; pages are chosen again when the budget is full"
     )
     assert any(asked.search(words) for words in said["left it out"])
-    assert all(words.endswith(" % of what begins one") for words in said["left it out"])
+    assert all(words.endswith(" % so far)") for words in said["left it out"])
 
 
 def test_why_at_an_epoch_names_its_trigger(journal):
@@ -255,5 +255,5 @@ def test_why_at_an_epoch_names_its_trigger(journal):
         pass
     found = why(journal.log, "s", "p1", 1)
     assert (found.epoch, found.trigger, found.since) == (1, EpochTrigger.FORCED, None)
-    assert "epoch 1 began (a boundary or a change of settings): " in verdict(found)
+    assert ", where epoch 1 began (the first prompt): " in verdict(found)
     assert found.account.arrivals > 0

@@ -38,12 +38,12 @@ export const FAULTS = {
 
 /** Why an epoch began: the pages of a prompt were chosen anew, and the provider's cache starts over. */
 export const TRIGGERS = {
-  forced: 'a boundary or a change of settings', high: 'the prompt had reached its high mark', cold: "the provider's cache had gone cold",
-  rent: 'stale copies cost more than a new cache',
+  forced: 'a boundary or a change of settings', high: 'the budget was full', cold: "the provider's cache had gone cold",
+  rent: 'what had been added had cost as much as a new cache',
 };
 
 /** The same in two or three words. */
-export const SHORT_TRIGGERS = {forced: 'a boundary or new settings', high: 'high mark reached', cold: 'cache gone cold', rent: 'stale copies too dear'};
+export const SHORT_TRIGGERS = {forced: 'a boundary or new settings', high: 'budget full', cold: 'cache gone cold', rent: 'additions too dear'};
 
 /** What became of a step to a level, by its name in the trace. */
 export const OUTCOMES = {
