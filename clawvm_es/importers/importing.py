@@ -15,8 +15,8 @@ import attrs
 
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import ClawVMError, JournalError, UnreadableInput
-from clawvm_es.importers.known import KnownFiles
-from clawvm_es.importers.replay import Replayed, ReplaySettings, replay
+from clawvm_es.importers.known import KnownFiles, Taken
+from clawvm_es.importers.replay import Replayed, ReplaySettings, replay_file, way_of
 
 SUFFIXES: Final = (".jsonl", ".json", ".ndjson", ".eval", ".traj", ".gz", ".zst")
 """Endings of names that a walk through a folder looks at; a file that is named is read whatever it is called."""
@@ -106,15 +106,15 @@ def import_files(
     """
     settings = ReplaySettings(counter=counter, name=name, as_recorded=True)
     known = KnownFiles.beside(journal.log.place)
-    key = f"{name or ''}|{counter or ''}|{format or ''}|{journal.hide_secrets}"
+    way = way_of(journal, settings, format)
     total, done = sum(each.size for each in files), 0
     try:
         for number, file in enumerate(files, 1):
-            before = None if again else known.sessions(file.path, key)
-            if before is not None and all(journal.log.head(each) is not None for each in before):
-                yield Imported(file.path, sessions=before, unchanged=True)
+            before = None if again else known.sessions(journal.log, file.path, way)
+            if before is not None:
+                yield Imported(file.path, sessions=_ids(before), unchanged=True)
             else:
-                yield _import_one(journal, file, settings, known, key, format)
+                yield _import_one(journal, file, settings, known, way, format)
             done += file.size
             if number % SAVE_EVERY == 0:
                 known.save()
@@ -125,11 +125,11 @@ def import_files(
 
 
 def _import_one(
-    journal: Journal, file: Found, settings: ReplaySettings, known: KnownFiles, key: str, format: str | None
+    journal: Journal, file: Found, settings: ReplaySettings, known: KnownFiles, way: str, format: str | None
 ) -> Imported:
     known.begin(file.path)
     try:
-        replayed = replay(journal, file.path, settings, format=format, catch_up=False)
+        replayed = replay_file(journal, file.path, settings, format=format)
     except JournalError:
         raise
     except UnreadableInput as error:
@@ -141,9 +141,12 @@ def _import_one(
     except Exception as error:
         message = f"{file.path}: internal error: {type(error).__name__}"
         return Imported(file.path, error=message, cause=error)
-    sessions = tuple(dict.fromkeys(each.session_id for each in replayed))
-    known.finish(file.path, key, sessions)
-    return Imported(file.path, replayed, sessions)
+    known.finish(journal.log, file.path, way, replayed)
+    return Imported(file.path, replayed, _ids(replayed))
+
+
+def _ids(sessions: Iterable[Replayed | Taken]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.session_id for each in sessions))
 
 
 def _named(message: str, path: str) -> str:

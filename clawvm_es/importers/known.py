@@ -1,27 +1,47 @@
 """Files that were imported before, told unchanged by their size, their time and a digest of their beginning.
 
-A small file beside the journal, which only its owner can read. It is a cache: where it is missing, damaged or made by
-other importers, files are read again, which appends nothing of what the journal holds.
+A small file beside the journal, which only its owner can read, or its group where that has the journal. A cache:
+where it is missing, damaged or made by other importers, or where a session of a file went on since, files are read
+again, which appends nothing of what the journal holds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Mapping
-from typing import Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import msgspec
 
-from clawvm_es.files import CLOEXEC, NOFOLLOW, PRIVATE, write_whole
+from clawvm_es.files import CLOEXEC, NOFOLLOW, NONBLOCK, SHARED, mode_of, write_whole
 from clawvm_es.importers.formats import TABLE
+from clawvm_es.journal.ports import EventLog
+
+if TYPE_CHECKING:
+    from clawvm_es.importers.replay import Replayed
 
 SUFFIX: Final = ".imports"
 """Ending that names the file beside its journal."""
 BEGINNING: Final = 1 << 16
 """Bytes at the beginning of a file that its digest covers."""
 _SIZE_MAX: Final = 1 << 28
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True):
+    """A session of a file: the head of its stream after the file was imported, and the outcome that was told."""
+
+    session_id: str
+    head: str
+    source: str
+    format: str
+    skipped: dict[str, int]
+    skipped_lines: dict[str, tuple[int, ...]]
+    recorded_by: int | None
+    shown: bool
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -31,7 +51,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     mtime_ns: int
     digest: str
     settings: str
-    sessions: tuple[str, ...]
+    sessions: tuple[Taken, ...]
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -61,37 +81,64 @@ class KnownFiles:
         place = f"{journal}{SUFFIX}"
         return cls(place, dict(_read(place)))
 
-    def sessions(self, path: str, settings: str) -> tuple[str, ...] | None:
-        """The sessions of a file that is as it was; None where it is new or changed."""
+    def sessions(self, log: EventLog, path: str, settings: str) -> tuple[Taken, ...] | None:
+        """The sessions of a file that is as it was, and they too; None where it is new, or anything changed."""
         entry = self.entries.get(os.path.abspath(path))
         if entry is None or entry.settings != settings:
             return None
-        return entry.sessions if _looks(path) == (entry.size, entry.mtime_ns, entry.digest) else None
+        if _looks(path) != (entry.size, entry.mtime_ns, entry.digest):
+            return None
+        return entry.sessions if all(_head(log, each.session_id) == each.head for each in entry.sessions) else None
 
     def begin(self, path: str) -> None:
         """Look at a file that is about to be read; what it was known by is forgotten."""
         self.entries.pop(os.path.abspath(path), None)
         self.begun = _looks(path)
 
-    def finish(self, path: str, settings: str, sessions: Iterable[str]) -> None:
+    def finish(self, log: EventLog, path: str, settings: str, replayed: Iterable[Replayed]) -> None:
         """Note a file that was imported, as it looked before it was read."""
         if self.begun is not None:
-            self.entries[os.path.abspath(path)] = Entry(*self.begun, settings, tuple(sessions))
+            sessions = tuple(_taken(log, each) for each in replayed)
+            self.entries[os.path.abspath(path)] = Entry(*self.begun, settings, sessions)
             self.changed = True
 
     def save(self) -> None:
-        """Write the file, where there is something new to say."""
+        """Write the file, where there is something new to say; where it cannot be written, nothing is known later."""
         if self.place is not None and self.changed:
             document = {"made_by": made_by(), "files": self.entries}
-            write_whole(self.place, [msgspec.json.encode(document)], PRIVATE)
+            with suppress(OSError):
+                write_whole(
+                    self.place, [msgspec.json.encode(document)], mode_of(self.place.removesuffix(SUFFIX)) & SHARED
+                )
             self.changed = False
 
 
+def _taken(log: EventLog, found: Replayed) -> Taken:
+    return Taken(
+        found.session_id,
+        _head(log, found.session_id),
+        found.source,
+        found.format,
+        dict(found.skipped),
+        dict(found.skipped_lines),
+        found.recorded_by,
+        found.shown,
+    )
+
+
+def _head(log: EventLog, session_id: str) -> str:
+    """The hash of the last event of a session; nothing where there is no such session."""
+    head = log.head(session_id)
+    return "" if head is None else head.hash.hex()
+
+
 def _looks(path: str) -> tuple[int, int, str] | None:
-    """Size, time and digest of the beginning of a file; None where it cannot be read."""
+    """Size, time and digest of the beginning of a file; None where it cannot be read, or is a pipe."""
     try:
-        with open(path, "rb") as file:
+        with open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb") as file:
             there = os.fstat(file.fileno())
+            if not stat.S_ISREG(there.st_mode):
+                return None
             return there.st_size, there.st_mtime_ns, hashlib.sha256(file.read(BEGINNING)).hexdigest()
     except OSError:
         return None

@@ -1,14 +1,17 @@
 """Replay: recorded sessions of a file through the engine into a journal, one whole transaction at a time.
 
 A session that is in the journal already goes on where its stream ends: the same file under the same settings
-appends nothing, a file that has grown appends what is new.
+appends nothing, and is not even read where neither it nor its sessions changed (`known`); a file that has grown
+appends what is new.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -21,8 +24,9 @@ from clawvm_es.core.profiles import CLAWVM, RECORDED
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
-from clawvm_es.importers import commands, read, trace
+from clawvm_es.importers import commands, own_file, read, trace
 from clawvm_es.importers.formats import TABLE
+from clawvm_es.importers.known import KnownFiles, Taken
 from clawvm_es.importers.recording import Recording
 from clawvm_es.journal.admission import check_text, odd_text
 from clawvm_es.journal.ports import Durability, Vault
@@ -86,16 +90,57 @@ def replay(
     *,
     format: str | None = None,
     progress: Progress | None = None,
-    catch_up: bool = True,
+    again: bool = False,
 ) -> tuple[Replayed, ...]:
-    """Replay all sessions of a recorded file into `journal`, and let its read models `catch_up`.
+    """Replay all sessions of a recorded file into `journal`, and bring its read models on.
 
-    A session that another version of the importer recorded is left as it is (`Replayed.recorded_by`).
+    A session that another version of the importer recorded is left as it is (`Replayed.recorded_by`). With `again`
+    a file is read that did not change since it was replayed under the same settings.
 
     Raises `UnreadableInput` for files that are not recordings, `UsageError` if a session of the same name is in
     the journal under other settings or with other content.
     """
     settings = settings or ReplaySettings()
+    file = os.fspath(path)
+    known, way = KnownFiles.beside(journal.log.place), way_of(journal, settings, format, file)
+    before = None if again or settings.tools else known.sessions(journal.log, file, way)
+    if before is not None and not _grows(file, before):
+        replayed = tuple(map(_unchanged, before))
+    else:
+        known.begin(file)
+        replayed = replay_file(journal, path, settings, format=format, progress=progress)
+        known.finish(journal.log, file, way, replayed)
+        known.save()
+    journal.catch_up()
+    return replayed
+
+
+def way_of(journal: Journal, settings: ReplaySettings, format: str | None, file: str = "") -> str:
+    """A digest of all that a file is replayed under, with the name that its outcome gives it."""
+    told = (settings, format, journal.hide_secrets, journal.seed is not None, file)
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def _grows(file: str, sessions: Sequence[Taken]) -> bool:
+    """Tell whether a subagent among the sessions has a file of its own, which can grow while this one does not."""
+    return any(own_file(Path(file), each.session_id) not in (None, Path(file)) for each in sessions)
+
+
+def _unchanged(found: Taken) -> Replayed:
+    """The outcome of a session that was replayed before, of which nothing is new."""
+    counts, lines = found.skipped, found.skipped_lines
+    return Replayed(found.session_id, found.source, found.format, 0, counts, lines, found.recorded_by, found.shown)
+
+
+def replay_file(
+    journal: Journal,
+    path: str | os.PathLike[str],
+    settings: ReplaySettings,
+    *,
+    format: str | None = None,
+    progress: Progress | None = None,
+) -> tuple[Replayed, ...]:
+    """Replay a file as `replay` does, whether it changed or not; the read models stay as they are."""
     recordings = read(path, format)
     names = names_of(recordings, settings.name)
     try:
@@ -109,8 +154,6 @@ def replay(
     else:
         if any(each.shown for each in replayed) and TABLE[recordings[0].format].reader is not None:
             replayed = _grown(journal, path, settings, format, None) or replayed
-    if catch_up:
-        journal.catch_up()
     return replayed
 
 

@@ -102,15 +102,14 @@ def _rows(folded: Fold, table: Table[R]) -> Iterator[Cells]:
 
 
 def advance(
-    writer: ModelWriter, edition: Edition, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
+    writer: ModelWriter, edition: Edition, at: int, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
 ) -> bool:
-    """Fold the next piece of the log into the tables of an edition.
+    """Fold the next piece of the log, after the event `at`, into the tables of an edition that stand there.
 
     Returns whether that was all. The transaction of `writer` holds rows and position together, so what is written is
     never half a piece.
     """
-    at, end = writer.position(edition), writer.last_seq()
-    assert at is not None, "LAW-PROJ-1: an edition advances from its position"
+    end = writer.last_seq()
     if at < end:
         past = Stored(writer, edition) if at else NoPast()
         upto = _cut(writer, at + piece_events, end)
@@ -142,10 +141,11 @@ def catch_up(writer: ModelWriter, progress: Progress | None = None, piece_events
 
     Returns whether they are at the end of the log.
     """
-    if writer.position() is None:
+    at = writer.position()
+    if at is None:
         begin(writer)
         return rebuild(writer, progress, piece_events, texts=False)
-    return advance(writer, Edition.LIVE, progress, piece_events)
+    return advance(writer, Edition.LIVE, at, progress, piece_events)
 
 
 def rebuild(
@@ -160,9 +160,10 @@ def rebuild(
     With `texts`, the bodies are indexed, too; else that is left to the next search.
     Whoever calls this has called `begin`; another process may work on the same rebuild, piece by piece.
     """
-    if writer.position(Edition.NEXT) is None:
+    at = writer.position(Edition.NEXT)
+    if at is None:
         return True
-    if not advance(writer, Edition.NEXT, progress, piece_events):
+    if not advance(writer, Edition.NEXT, at, progress, piece_events):
         return False
     if texts and not writer.index_texts(Edition.NEXT):
         return False

@@ -121,7 +121,7 @@ def test_bad_files_are_named_and_stop_no_other(run, session, tmp_path, monkeypat
     assert code == 0 and f"not read: {bad}" in out and err == ""
     code, _, err = run("import", tmp_path / "missing", "-j", tmp_path / "l.db")
     assert code == 2 and "no such file" in err and not (tmp_path / "l.db").exists()
-    monkeypatch.setattr(importing, "replay", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(importing, "replay_file", lambda *_, **__: 1 // 0)
     code, _, err = run("import", session, "-j", tmp_path / "m.db")
     assert code == 70 and "internal error" in err
 

@@ -95,7 +95,7 @@ def test_a_trace_of_it_is_the_same_session_again(tmp_path):
     with Journal.open(tmp_path / "b.db", seed=1) as other:
         (first,) = replay(other, tmp_path / "t.jsonl")
         assert digest(other, "one") == told
-        (again,) = replay(other, tmp_path / "t.jsonl")
+        (again,) = replay(other, tmp_path / "t.jsonl", again=True)
         assert (first.appended > 0, again.appended) == (True, 0)
 
 
@@ -110,7 +110,7 @@ def test_an_import_under_the_policy_compacts_by_itself(tmp_path):
         rows = rows_of(other)
         assert (Boundary.COMPACT, "turn_began") in boundaries(rows)
         assert redecide(rows) == sum(row.kind == "decision" for row in rows)
-        (again,) = replay(other, tmp_path / "t.jsonl", settings)
+        (again,) = replay(other, tmp_path / "t.jsonl", settings, again=True)
         assert again.appended == 0
 
 

@@ -88,14 +88,14 @@ def test_a_fault_of_ours_is_told_and_stops_no_other_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The outcome holds the exception, so that the program can end with a code of its own."""
-    real = importing.replay
+    real = importing.replay_file
 
     def broken(journal: Journal, path: str, *rest: Any, **more: Any) -> Any:
         if path.endswith("b.jsonl"):
             raise KeyError("oops")
         return real(journal, path, *rest, **more)
 
-    monkeypatch.setattr(importing, "replay", broken)
+    monkeypatch.setattr(importing, "replay_file", broken)
     first, _, last = imported(tmp_path / "j.db", folder)
     assert isinstance(first.cause, KeyError) and "internal error" in first.error
     assert last.sessions == ("deep",) and imported(tmp_path / "j.db", folder)[0].error
@@ -119,8 +119,10 @@ def test_an_unchanged_file_is_not_read_again(folder: Path, tmp_path: Path, monke
     imported(tmp_path / "j.db", folder)
     write(folder / "b.jsonl", "b", "hello", "more")
     read: list[str] = []
-    real = importing.replay
-    monkeypatch.setattr(importing, "replay", lambda j, path, *r, **m: read.append(path) or real(j, path, *r, **m))
+    real = importing.replay_file
+    monkeypatch.setattr(
+        importing, "replay_file", lambda j, path, *r, **m: read.append(path) or real(j, path, *r, **m)
+    )
     again = imported(tmp_path / "j.db", folder)
     assert [each.unchanged for each in again] == [False, False, True]
     assert again[2].sessions == ("deep",) and again[0].replayed[0].appended > 0

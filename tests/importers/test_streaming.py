@@ -23,7 +23,7 @@ from clawvm_es.history.whatif import Setting, whatif
 from clawvm_es.importers import claude_code, codex, pi, read
 from clawvm_es.importers.following import follow
 from clawvm_es.importers.format import Format
-from clawvm_es.importers.replay import ReplaySettings, replay
+from clawvm_es.importers.replay import ReplaySettings, replay, replay_file
 from clawvm_es.importers.spool import Spooled
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.vault import Bodies
@@ -179,7 +179,7 @@ def test_an_import_of_twice_the_file_adds_state_and_no_texts(tmp_path: Path, sma
 
     def take(path: Path) -> None:
         with Journal.open(f"{path}.db", seed=1) as journal:
-            (done,) = replay(journal, path, SETTINGS, catch_up=False)
+            (done,) = replay_file(journal, path, SETTINGS)
         assert done.appended > 2 * int(path.stem)
 
     paths = [_written(tmp_path / f"{steps}.jsonl", _pi(steps)) for steps in (8, 30, 60)]
@@ -192,7 +192,7 @@ def test_what_if_of_twice_the_session_holds_no_events(tmp_path: Path, small: Non
     paths = [_written(tmp_path / f"{steps}.jsonl", _pi(steps, chars=200)) for steps in (8, 50, 100)]
     with Journal.open(tmp_path / "j.db", seed=1) as journal:
         for path in paths:
-            replay(journal, path, attrs.evolve(SETTINGS, name=path.stem), catch_up=False)
+            replay_file(journal, path, attrs.evolve(SETTINGS, name=path.stem))
         peaks = _peaks(lambda path: whatif(journal.log, path.stem, [Setting(CLAWVM, 2_000)]), paths)
         held = _peaks(lambda path: tuple(read_session(journal.log, path.stem)), paths)
     assert peaks[2] - peaks[1] < held[2] - held[1]
