@@ -135,7 +135,7 @@ def _answer(state: Session, event: Fields, kind: str, line: int, at_us: int) -> 
         usage=_usage(state, event, response),
         line=line,
         at_us=at_us,
-        thinking=[reasoning] if reasoning and first else [],
+        thinking=[reasoning] if first else [],
         model=response.text("model"),
         finish=_FINISH.get(reason, Finish.OTHER) if reason else None,
     )
@@ -214,7 +214,7 @@ def _observation(state: Session, event: Fields, line: int, at_us: int) -> None:
 def _result(state: Session, event: Fields, call_id: str, line: int, at_us: int) -> None:
     extras, text = event.fields("extras"), _text(event)
     told = extras.fields("metadata")
-    code = told.raw.get("exit_code", extras.raw.get("exit_code", 0))
+    code = told.raw.get("exit_code", extras.raw.get("exit_code"))
     failed = event.text("observation") == "error" or text.startswith("ERROR:") or event.raw.get("success") is False
     status = ReturnStatus.ERROR if failed or code not in (0, -1, None) else ReturnStatus.OK
     state.into.result(call_id, text, status, line, at_us, _images(extras))

@@ -123,7 +123,7 @@ def _result(state: Session, event: Fields, line: int, at_us: int) -> None:
     beside = [each.text("text") for each in event.objects("extended_content")]
     whole = "\n".join(each for each in (text, *beside) if each)
     metadata = told.fields("metadata")
-    code = told.raw.get("exit_code", metadata.raw.get("exit_code", 0))
+    code = told.raw.get("exit_code", metadata.raw.get("exit_code"))
     failed = event.text("kind") != "ObservationEvent" or told.flag("is_error") or bool(told.text("error"))
     status = ReturnStatus.ERROR if failed or code not in (0, -1, None) else ReturnStatus.OK
     name = event.text("tool_name")

@@ -92,7 +92,7 @@ class _File:
         first_kept = 0
         while leaf in self.entries:
             entry = self.entries[leaf]
-            if first_kept and entry.line < first_kept:
+            if entry.line < first_kept:
                 break
             if not entry.left_out:
                 lines.append(entry.line)

@@ -1,7 +1,7 @@
 """Recordings that nearly are good ones, and what is read of each, in one word.
 
 `python -m tests.importers.near_misses` writes `near_misses/*.txt` anew; `formats.txt` has what is told of files whose
-format is not named.
+format is not named, `damaged.txt` what is read of files that are cut off or otherwise damaged.
 
 One place of a good file is changed at a time: it is missing, is of another type, says something else, or is there
 twice. The odd-JSON tests prove that each such file is read or refused in one line; these words prove that it is
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ FILES = {
         bases.GEMINI_DOCUMENT,
         "gemini",
     ),
+    "inspect: an archive": (rare_sessions.archive, rare_sessions.ARCHIVE, "inspect"),
     "otel: parts": (rare_bases.of_parts, rare_bases.PARTS, "otel"),
     "codex: rare rows": (lambda rows: written("codex", rows), rare_bases.CODEX, "codex"),
     "claude: branches": (lambda rows: written("claude_code", rows), rare_bases.CLAUDE, "claude_code"),
@@ -123,6 +125,44 @@ def told(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "half": lambda data: data[: len(data) // 2],
+    "all but the end": lambda data: data.rstrip()[:-1],
+    "all but the beginning": lambda data: data[1:],
+    "after a broken line": lambda data: b'{"a": \n' + data,
+    "after a word": lambda data: b"word\n" + data,
+    "after a mark": lambda data: b"\xef\xbb\xbf" + data,
+    "after empty lines": lambda data: b"\n \r\n" + data,
+    "with lines of DOS": lambda data: data.replace(b"\n", b"\r\n"),
+    "twice": lambda data: data + b"\n" + data,
+    "in a list": lambda data: b"[" + data.strip().replace(b"\n", b",") + b"]",
+    "spread": lambda data: data.replace(b"{", b"{\n"),
+    "in two bytes": lambda data: data.decode().encode("utf-16"),
+    "not in UTF-8": lambda data: data.replace(b"hi", b"h\xff"),
+    "with a zero": lambda data: data.replace(b"hi", b"h\0"),
+    "white space": lambda data: b" \n",
+    "a number": lambda data: b"7",
+    "an empty list": lambda data: b"[]",
+    "an empty object": lambda data: b"{}",
+}
+"""What is made of a file → the bytes that are left of it."""
+
+
+def damaged() -> Iterator[str]:
+    """A line for each file of text and each damage: what is read where its format is named, and where it is not."""
+    for name, (make, rows, format_) in FILES.items():
+        for damage, made in DAMAGES.items() if make is not rare_sessions.archive else ():
+            data = made(make(rows))
+            yield f"{name}, {damage}: {_read(data, format_)} {_read(data, None)}"
+
+
+def _read(data: bytes, format_: str | None) -> str:
+    try:
+        return "+".join(map(_word, read_bytes(data, "f.jsonl", format_))) or "none"
+    except ClawVMError as error:  # of a parser's own words, which its version may change, the beginning
+        return f"({' '.join(re.split(r': | [(]', str(error))[1].split()[:7])})"
+
+
 def words(format_: str) -> Iterator[str]:
     """A line for each place of each file of a format: its path and a word for each change."""
     for name, (make, rows, known) in FILES.items():
@@ -154,6 +194,7 @@ def main() -> None:
     """Write the words of all formats."""
     HERE.mkdir(exist_ok=True)
     (HERE / "formats.txt").write_text("\n".join(formats()) + "\n", encoding="utf-8")
+    (HERE / "damaged.txt").write_text("\n".join(damaged()) + "\n", encoding="utf-8")
     for name in FORMATS:
         (HERE / f"{name}.txt").write_text("\n".join(words(name)) + "\n", encoding="utf-8")
 

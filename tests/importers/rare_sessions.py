@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from typing import Any
 
 from tests.importers.bases import AT
@@ -55,6 +58,7 @@ GEMINI: list[Any] = [
     _gemini("user", 16, "shorter"),
     {"id": "m11", "type": "info", "content": "Chat history compressed from 90 to 10 tokens"},
     _gemini("gemini", 12, "last"),
+    {"sessionId": "t", "startTime": AT % 9},
     {"$rewindTo": "m12"},
     {"$rewindTo": "m99"},
 ]
@@ -85,6 +89,7 @@ PI: list[Any] = [
     _pi(7, {"role": "custom", "content": "from an extension"}),
     _pi(8, {"role": "hookMessage", "content": " "}),
     _pi(9, _pi_answer({"type": "text", "text": "broken"}, {**_PI_RUN, "id": "c2"}, stopReason="aborted")),
+    {"type": "message", "timestamp": LATE % 9, "message": _pi_answer({"type": "text", "text": "without an id"})},
     _pi(10, _pi_answer({**_PI_RUN, "id": "c3"}, stopReason="error")),
     _pi(11, {"role": "user", "content": "again"}, parentId="e5"),
     _pi(12, _pi_answer({"type": "text", "text": "long"}, stopReason="length")),
@@ -95,7 +100,7 @@ PI: list[Any] = [
     _pi(17, type="branch_summary", summary="of a branch"),
     _pi(18, type="custom_message", content=[{"type": "text", "text": "told"}]),
     _pi(19, {"role": "user", "content": "hangs on nothing"}, parentId="gone"),
-    _pi(20, type="compaction", summary="shorter"),
+    _pi(20, type="compaction", summary="shorter", firstKeptEntryId="e12"),
     _pi(21, {"role": "user", "content": "back"}, parentId="e2"),
     _pi(21, {"role": "user", "content": "twice"}),
 ]
@@ -106,14 +111,15 @@ def _old(number: int, kind: str = "message", **more: Any) -> dict[str, Any]:
 
 
 PI_WITHOUT_IDS: list[Any] = [
-    {"type": "session", "id": "s", "timestamp": AT % 0, "cwd": "/w", "parentSession": "/x/b.jsonl"},
+    {"type": "session", "id": "s", "timestamp": AT % 0, "cwd": "/w", "parentSession": "C:\\b.jsonl"},
     _old(1, message={"role": "user", "content": "one"}),
     _old(2, message={"role": "assistant", "content": [{"type": "text", "text": "two"}]}),
     _old(3, message={"role": "user", "content": "three"}),
     _old(3, message={"role": "user", "content": "three"}),
     _old(4, "compaction", summary="short", firstKeptEntryIndex=2),
     _old(5, message={"role": "user", "content": "four"}),
-    _old(6, "compaction", summary="shorter", firstKeptEntryIndex=20),
+    _old(6, "compaction", summary="shorter", firstKeptEntryIndex=8),
+    _old(7, "compaction", summary="all", firstKeptEntryIndex=1),
     {"type": "session", "id": "t", "timestamp": AT % 7, "cwd": "/v"},
 ]
 
@@ -138,7 +144,7 @@ SWEAGENT: list[Any] = [
         "trajectory": [
             _step('{"working_dir": "/a"}'),
             _step({"working_dir": "/b"}, {}, {}, {}, _CUT),
-            {"state": "{", "messages": [{}, {}, {}, _CUT, {}, _CUT]},
+            {"state": "{", "messages": [{}, {}, {}, _CUT, {}, _CUT, {}, {"role": "user", "content": "found"}]},
         ],
         "history": [
             {"role": "system", "content": " "},
@@ -224,10 +230,14 @@ CHAT: list[Any] = [
             },
             {"role": "user", "content": " "},
             {"role": "of tomorrow", "content": "x"},
+            {"role": "tool", "tool_call_id": "c9", "content": "before its call"},
+            {"role": "assistant", "content": "late", "tool_calls": [{"id": "c9", "function": _function("f", {})}]},
         ],
     },
     {"messages": [{"role": "user", "content": "another"}], "task_id": "t", "trial": 2},
-    {"messages": [{"role": "user", "content": "another"}], "task_id": "t", "trial": 2},
+    {"messages": [{"role": "user", "content": "another", "parts": []}], "task_id": "t", "trial": 2},
+    {"traj": []},
+    {"of tomorrow": 1},
 ]
 
 _LONG = "b" * 32
@@ -292,6 +302,28 @@ INSPECT: list[Any] = [
         ],
     }
 ]
+ARCHIVE: list[Any] = [
+    {"name": "_journal/start.json", "content": {"eval": {"run_id": "r"}}},
+    {"name": "header.json", "content": {"eval": {"created": AT % 1}, "status": "success"}},
+    {"name": "samples/1_epoch_1.json", "content": INSPECT[0]["samples"][2] | {"id": 7, "messages": [_QUESTION]}},
+    {"name": "samples/deep/2.json", "content": {"messages": [_QUESTION]}},
+    {"name": "samples/3.json", "content": "no sample"},
+    {"name": "summaries.json", "content": []},
+]
+
+
+def archive(rows: list[Any]) -> bytes:
+    """An archive with these files."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as packed:
+        for place, row in enumerate(rows):
+            told = row if isinstance(row, dict) else {}
+            name, content = told.get("name", f"{place}"), told.get("content")
+            if name not in packed.namelist():
+                packed.writestr(
+                    zipfile.ZipInfo(str(name)), content if isinstance(content, str) else json.dumps(content)
+                )
+    return data.getvalue()
 
 
 def _event(number: int, **fields: Any) -> dict[str, Any]:
@@ -342,6 +374,10 @@ OPENHANDS: list[Any] = [
             _event(15, observation="null"),
             _event(16, observation="recall", extras={}),
             _event(17, observation="run", content="z", cause=9, success=False, extras={"exit_code": 0}),
+            _event(22, action="edit", args={"path": "b"}),
+            _event(23, observation="edit", content="left alone", cause=22, extras={"metadata": {"exit_code": -1}}),
+            _event(24, action="edit", args={"path": "c"}),
+            _event(25, observation="error", content="no such file", cause=24, extras={"metadata": {}}),
             _event(18, action="condensation", args={"forgotten_events_start_id": 5, "forgotten_events_end_id": 8}),
             _event(19),
             [_event(20, action="message", args={"content": "a pair"}), _event(21, observation="error", content="w")],
@@ -382,6 +418,8 @@ OPENHANDS_SDK: list[Any] = [
         _kind("AgentErrorEvent", 12, tool_call_id="s4", error="wrong"),
         _kind("ActionEvent", 13, tool_call={"id": "s5", "name": "bash"}, tool_call_id="s5"),
         _kind("ObservationEvent", 14, tool_call_id="s5", observation={"error": "bad", "is_error": True}),
+        _kind("ActionEvent", 20, tool_call={"id": "s6", "name": "bash"}, tool_call_id="s6"),
+        _kind("ObservationEvent", 21, tool_call_id="s6", observation={"output": "o", "metadata": {"exit_code": -1}}),
         _kind("MessageEvent", 15, llm_message={"content": _TEXT, "reasoning_content": "x"}, llm_response_id="r2"),
         _kind("Condensation", 16, forgotten_event_ids=["k3", "k5", "gone"], summary="short"),
         _kind("PauseEvent", 17),
