@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from clawvm_es.core.state import Page
@@ -66,12 +67,18 @@ def _by_rank(levels: Sequence[Level]) -> tuple[tuple[int, ...], tuple[str | None
     """Tokens, bodies and builders of the kept levels by rank."""
     if len(levels) == 1 and levels[0].level is Fidelity.FULL:  # what most pages are
         only = levels[0]
-        return (0, -1, -1, -1, only.tokens), (*_NONE, only.body), (*_NONE, only.builder)
+        return (0, -1, -1, -1, only.tokens), (*_NONE, only.body), _shared((*_NONE, only.builder))
     tokens, bodies, builders = [0, -1, -1, -1, -1], [None, *_NONE], [None, *_NONE]
     for level in levels:
         rank = RANK[level.level]
         tokens[rank], bodies[rank], builders[rank] = level.tokens, level.body, level.builder  # type: ignore[call-overload]
-    return tuple(tokens), tuple(bodies), tuple(builders)
+    return tuple(tokens), tuple(bodies), _shared(tuple(builders))
+
+
+@lru_cache(maxsize=256)
+def _shared(builders: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    """One tuple for all equal ones, since pages are many and builders few."""
+    return builders
 
 
 def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from functools import cache
 from itertools import islice
 from typing import Final
 
@@ -85,7 +86,6 @@ class Learned:
         self.context = Context(edge.count, self.text)
         self.plans = Plans()
         self.hints = Hints()
-        self.pages: set[str] = set()
         self.recalls = 0
         self.groups = 0  # exchanges: answers of the model
         self.models: dict[str, int] = {}  # names of models → their ordinals
@@ -98,8 +98,14 @@ class Learned:
         self.looked: dict[int, MadeCall] = {}  # of the step that is looked at: they need not be read back
         self._resources: list[Resource] = []  # that calls named so far, by ordinal from 1
         self._done: dict[int, Done] = {}
+        self._same: dict[Done, Done] = {}  # each value once
         self._bodies: dict[str, tuple[str, ...]] = {}  # page id → the bodies of all levels that it has or had
         self._opened: Mapping[str, str] = {}  # texts of the events that are learned from
+
+    @property
+    def pages(self) -> KeysView[str]:
+        """The ids of all pages that were written."""
+        return self._bodies.keys()
 
     def learn_all(self, recorded: Iterable[Event]) -> None:
         """Learn from events of the session, in the order of its log; their texts are read many at once."""
@@ -188,14 +194,14 @@ class Learned:
 
     def _finish(self, number: int, call: MadeCall, status: ReturnStatus) -> None:
         path = call.path if status is ReturnStatus.OK else ""
-        self._done[number] = Done(call.tool.name, path, call.searches)
+        done = Done(call.tool.name, path, call.searches)
+        self._done[number] = self._same.setdefault(done, done)
 
     def _learn_page(self, page: PageWritten) -> None:
-        self.pages.add(page.page_id)
         if page.page_type is PageType.SUMMARY:
             self.told = False
-        bodies = (*self._bodies.get(page.page_id, ()), *(level.body for level in page.levels))
-        self._bodies[page.page_id] = tuple(dict.fromkeys(bodies))
+        bodies, earlier = tuple(level.body for level in page.levels), self._bodies.get(page.page_id)
+        self._bodies[page.page_id] = bodies if earlier is None else tuple(dict.fromkeys((*earlier, *bodies)))
         of_file = page.origin.kind is OriginKind.FILE
         source = self.text(page.source) if of_file or page.author in (Author.HARNESS, Author.MODEL) else ""
         full = next((level.body for level in page.levels if level.level is Fidelity.FULL), None)
@@ -210,7 +216,8 @@ class Learned:
         held = Held(
             page_id=page.page_id,
             text=text if page.page_type is PageType.PLAN else cleaned(text, done.searches if done else False),
-            levels={level.level: level.body for level in page.levels},
+            levels=_shared(tuple(level.level for level in page.levels)),
+            bodies=bodies,
             line=page.origin.first,
             cleaned=page.page_type is not PageType.PLAN,
             search=done.searches if done else False,
@@ -246,7 +253,7 @@ class Learned:
     def _learn_erasure(self, data: ContentRedacted) -> None:
         gone = set(data.commitments)
         for held in list(self.context.pages.values()):
-            if held.page_id in data.pages or not gone.isdisjoint(held.levels.values()):
+            if held.page_id in data.pages or not gone.isdisjoint(held.bodies):
                 self.context.forget(held.page_id)
 
     def renders(self, page_id: str, text: str) -> bool:
@@ -267,6 +274,12 @@ class Learned:
             return ""
         at_hand = self.edge.texts.get(commitment) or self._opened.get(commitment)
         return at_hand if at_hand is not None else self.edge.open(commitment) or ""
+
+
+@cache
+def _shared(levels: tuple[Fidelity, ...]) -> tuple[Fidelity, ...]:
+    """The first of all equal tuples, so that pages do not hold one each."""
+    return levels
 
 
 def _texts(data: Event) -> Iterator[str | None]:

@@ -15,9 +15,9 @@ says that the harness had it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import merge
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 
@@ -31,6 +31,7 @@ from clawvm_es.observe.texts import cleaned, has_digit, json_leaves, taken, writ
 from clawvm_es.observe.tools import Tool
 from clawvm_es.storage import substrings
 
+_K = TypeVar("_K")
 _PIECE_CHARS: Final = 1 << 13
 """About how many characters of the model's texts are joined into one piece."""
 _FEW: Final = 16
@@ -39,7 +40,7 @@ _FEW: Final = 16
 
 @attrs.define
 class Held:
-    """A page as needs see it: its cleaned text, the bodies of its levels, and what a pointer to it names.
+    """A page as needs see it: its cleaned text, its levels and their bodies, and what a pointer to it names.
 
     `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
     every recorded boundary. A `summary` leaves the context as any other page does.
@@ -47,7 +48,8 @@ class Held:
 
     page_id: str
     text: str
-    levels: Mapping[Fidelity, str]
+    levels: tuple[Fidelity, ...] = ()
+    bodies: tuple[str, ...] = ()  # of these levels
     line: int = 0
     cleaned: bool = True  # whether its text is its full level without the harness's ornaments, or as it is
     search: bool = False
@@ -60,7 +62,15 @@ class Held:
     order: int = 0  # among all writings of pages
     compactions: int = 0  # of the session, when it was written
     leaves: tuple[str, ...] = ()
-    lines: tuple[int, ...] = ()  # of all its writings
+    lines: tuple[int, ...] = ()  # of all its earlier writings
+
+    def body(self, level: Fidelity) -> str | None:
+        """The commitment to one of its levels; None where it has no such level."""
+        return self.bodies[self.levels.index(level)] if level in self.levels else None
+
+    def stands_on(self, lines: frozenset[int]) -> bool:
+        """Tell whether one of its writings stands on one of some lines of the file."""
+        return bool(self.line and self.line in lines) or not lines.isdisjoint(self.lines)
 
 
 @attrs.define
@@ -111,7 +121,7 @@ class Texts:
         return self._read(page) if self.far.get(page.order) is page else page.text
 
     def _read(self, page: Held) -> str:
-        body = page.levels.get(Fidelity.FULL)
+        body = page.body(Fidelity.FULL)
         text = "" if body is None else self.open(body)
         return cleaned(text, page.search) if page.cleaned else text
 
@@ -145,7 +155,7 @@ class Texts:
             if self.far.get(page.order) is not page:
                 holds = text in page.text
             else:
-                key = (page.levels.get(Fidelity.FULL), page.search, page.cleaned)
+                key = (page.body(Fidelity.FULL), page.search, page.cleaned)
                 if key not in read:
                     read[key] = text in self._read(page)
                 holds = read[key]
@@ -240,7 +250,8 @@ class Context:
     def write(self, page: Held) -> None:
         """A page was written, or rewritten: it stands in the context from now on."""
         earlier = self.pages.get(page.page_id)
-        page.lines = tuple({page.line, *(earlier.lines if earlier else ())} - {0})
+        if earlier is not None:
+            page.lines = tuple({earlier.line, *earlier.lines} - {0})
         self.forget(page.page_id)
         self.writings += 1
         page.order, page.compactions = self.writings, self.compactions
@@ -260,7 +271,7 @@ class Context:
 
         A page that was rewritten in place is kept where one of its writings is: it stood there in an older form.
         """
-        kept = {p: None for p, page in self.pages.items() if page.permanent or not lines.isdisjoint(page.lines)}
+        kept = {p: None for p, page in self.pages.items() if page.permanent or page.stands_on(lines)}
         left = tuple(page_id for page_id in self.resident if page_id not in kept)
         return left, tuple(page_id for page_id in kept if page_id not in self.resident)
 
@@ -295,6 +306,10 @@ class Context:
         self.texts.forget(page)
         for leaf in page.leaves:
             self.leaves[leaf] -= 1
+        if page.signature is not None:
+            _leave(self._by_signature, page.signature, page)
+        if page.path:
+            _leave(self._by_path, page.path, page)
 
     # ---------------------------------------------------------------------------------------- the rules
 
@@ -350,15 +365,16 @@ class Context:
 
     def _holder(self, page: Held, text: str) -> Holder:
         """A page as a holder of `text`, with the levels whose text contains it."""
-        levels = tuple(level for level in page.levels if self._holds(page, level, text))
-        return Holder(page.page_id, levels, page.page_id in self.resident)
+        levels = zip(page.levels, page.bodies, strict=True)
+        holding = tuple(level for level, body in levels if self._holds(page, level, body, text))
+        return Holder(page.page_id, holding, page.page_id in self.resident)
 
-    def _holds(self, page: Held, level: Fidelity, text: str) -> bool:
+    def _holds(self, page: Held, level: Fidelity, body: str, text: str) -> bool:
         if level is Fidelity.FULL:
             return True
         if level is Fidelity.POINTER:
             return text in (page.page_id, page.tool, page.path)
-        return text in cleaned(self.open(page.levels[level]), page.search)
+        return text in cleaned(self.open(body), page.search)
 
     def _earlier(self, result: Held) -> list[Held]:
         """Pages of the same signature or the same path, oldest first."""
@@ -376,3 +392,8 @@ class Context:
 def _needs_a_leaf(text: str) -> bool:
     """Tell whether a text is so short that it counts only where it equals a JSON leaf, and has a digit."""
     return NEED_CHARS_MIN_LEAF <= len(text) < NEED_CHARS_MIN and has_digit(text)
+
+
+def _leave(pages: dict[_K, list[Held]], key: _K, page: Held) -> None:
+    """Take a page off the list that it is on."""
+    pages[key] = [each for each in pages[key] if each is not page]

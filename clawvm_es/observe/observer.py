@@ -360,7 +360,7 @@ class Observer:
         seen = plan is None and bool((cleaned(text) if marks else text).strip())
         reread: tuple[Need, ...] = ()
         if seen and good and call and call.effects.deterministic:
-            held = Held("", cleaned(text, call.searches), {}, path=call.path, signature=call.signature)
+            held = Held("", cleaned(text, call.searches), path=call.path, signature=call.signature)
             reread = self.known.context.repeated_read(held)
         yield ToolReturned(
             call=step.call,

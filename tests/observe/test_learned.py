@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
+from clawvm_es import limits
 from clawvm_es.engine.journal import Journal
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Boundary, Cut, RedactReason, Trigger
@@ -102,3 +105,41 @@ def test_a_recorded_boundary_leaves_what_it_names(boundary, resident) -> None:
     back = e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, returned=("p1", "p2"), cut=Cut.REWIND)
     known.learn(back)
     assert list(known.context.resident) == ["p1", "p2"]
+
+
+def test_a_page_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of several levels whose text is read back takes less than half a kilobyte beside its event."""
+    monkeypatch.setattr(limits, "NEED_TEXT_CHARS", 0)
+    edge = Edge(MemoryLog().vault("s"), Lines4Counter())
+    record = Origin(OriginKind.RECORD)
+    pages = [
+        edge.page(
+            f"p{number}", PageType.EVIDENCE, f"line of {number}\n" * 100, author=Author.TOOL, origin=record
+        ).event
+        for number in range(1, 301)
+    ]
+    assert min(len(page.levels) for page in pages) > 2
+    known = Learned({}, edge)
+    known.learn(pages[0])
+    tracemalloc.start()
+    try:
+        for page in pages[1:]:
+            known.learn(page)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken / (len(pages) - 1) < 500
+
+
+def test_what_was_rewritten_leaves_the_lists_of_its_file_and_call() -> None:
+    """A page that is written a hundred times stands once among those of its file."""
+    edge = Edge(MemoryLog().vault("s"), Lines4Counter())
+    known = Learned({}, edge)
+    for number in range(100):
+        origin = Origin(OriginKind.FILE, number, number)
+        page = edge.page(
+            "p1", PageType.BOOTSTRAP, f"rule {number}", author=Author.USER, origin=origin, source="/w/R.md"
+        )
+        known.learn(page.event)
+    (held,) = known.context.pages.values()
+    assert known.context._by_path == {"/w/R.md": [held]} and held.stands_on(frozenset({1}))

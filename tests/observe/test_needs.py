@@ -28,7 +28,9 @@ def context() -> Context:
 def page(number: int, text: str, **more: object) -> Held:
     """Page p`number` on line `number` with a full level."""
     fields: dict[str, object] = {"levels": {Fidelity.FULL: text}, "line": number, **more}
-    return Held(f"p{number}", text, **fields)  # type: ignore[arg-type]
+    levels = fields.pop("levels")
+    assert isinstance(levels, dict)
+    return Held(f"p{number}", text, tuple(levels), tuple(levels.values()), **fields)  # type: ignore[arg-type]
 
 
 def flow(found: Context, name: str, **arguments: object) -> list[list[str]]:
@@ -384,7 +386,7 @@ def test_texts_far_and_near_are_found_as_a_plain_search_finds_them(steps: list[t
         if what == "ask":
             asked = text[1:40] or "alpha"
             if len(asked) >= NEED_CHARS_MIN_LEAF:
-                wanted = [each.page_id for each in plain.values() if asked in each.levels[Fidelity.FULL]]
+                wanted = [each.page_id for each in plain.values() if asked in each.bodies[0]]
                 assert [each.page_id for each in found.holding(asked)] == wanted
                 assert [each.page_id for each in found.among(plain.values(), asked)] == wanted
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 import zlib
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +40,20 @@ def test_known_counts() -> None:
     """A few counts that were checked against OpenAI's published encodings stay what they are."""
     assert [counter("o200k_base").count(t) for t in ("", "hello world", "antidisestablishmentarianism")] == [0, 2, 6]
     assert [counter("cl100k_base").count(t) for t in ("", "hello world", "antidisestablishmentarianism")] == [0, 2, 6]
+
+
+def test_a_loaded_encoding_holds_its_tokens_once() -> None:
+    """Loading leaves less than a megabyte of Python's memory behind, and takes less than 35 MB meanwhile."""
+    made = TiktokenCounter("o200k_base")
+    made.load()  # the modules that it imports
+    again = TiktokenCounter("o200k_base")
+    tracemalloc.start()
+    try:
+        again.load()
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 1_000_000 and peak < 35_000_000 and again.count("hello world") == 2
 
 
 def test_unknown_counter_names_those_there_are() -> None:
