@@ -21,6 +21,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -40,6 +41,8 @@ _ATOMS: Final = re.compile(
     "( +|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff01-\uff60\U0001f300-\U0003fffd])"
 )
 """Places where a line may be broken: blanks, and around characters of scripts that write none."""
+_PIECE: Final = 10_000
+"""Parts of JSON text, such as a name or a bracket, that are printed at once."""
 _GAP: Final = 2
 """Columns between a name and its value."""
 LEAST: Final = 20
@@ -50,9 +53,11 @@ PLACES: Final = frozenset(
 """Columns whose numbers name a place, such as a turn or a version, and are no amounts."""
 
 
-def as_json(document: Any) -> str:
-    """A document as JSON text; keys stay in their order, what is not printable ASCII is escaped."""
-    return json.dumps(document, ensure_ascii=True, indent=2).replace("\x7f", "\\u007f")
+def as_json(document: Any) -> Iterator[str]:
+    """The pieces of a document as JSON text; keys stay in their order, what is not printable ASCII is escaped."""
+    chunks = json.JSONEncoder(ensure_ascii=True, indent=2).iterencode(document)
+    while some := "".join(islice(chunks, _PIECE)):
+        yield some.replace("\x7f", "\\u007f")
 
 
 def emit(document: Any, text: Iterable[str], as_document: bool) -> None:
@@ -64,8 +69,10 @@ def emit(document: Any, text: Iterable[str], as_document: bool) -> None:
 
 
 def emit_json(document: Any) -> None:
-    """Print a document as JSON."""
-    click.echo(as_json(document))
+    """Print a document as JSON, piece by piece, so that the text of a long one is not in memory as a whole."""
+    for piece in as_json(document):
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 def emit_lines(lines: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from clawvm_es.journal.ports import Column, EventLog
-from clawvm_es.projections import snapshot
+from clawvm_es.projections import Snapshot, snapshot
 from clawvm_es.projections.tables import TABLES, Table
 from clawvm_es.representations.sayable import sayable
 from clawvm_es.storage.lake.files import ask, write
@@ -47,7 +47,7 @@ __all__ = ["QUESTIONS", "SCHEMA", "catalogue", "to_lake"]
 def to_lake(log: EventLog, folder: str) -> dict[str, Any]:
     """Export a journal to a lake, in place of an earlier export; no text, no salt goes along."""
     with snapshot(log) as view:
-        rows: dict[str, Any] = {table.name: _cells(table, view.rows(table)) for table in TABLES}
+        rows: dict[str, Any] = {table.name: _cells(view, table) for table in TABLES}
         bodies, size = log.bodies_kept()
         rows["journals"] = [(sayable(log.place), view.seq, bodies, size)]
         rows["events"] = _events(log, view.seq)
@@ -55,8 +55,10 @@ def to_lake(log: EventLog, folder: str) -> dict[str, Any]:
     return {"journal_id": log.journal_id, "folder": folder, "rows": counts}
 
 
-def _cells(table: Table[Any], rows: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    return map(table.values, rows)
+def _cells(view: Snapshot, table: Table[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, looked up when its turn comes: those of all tables would be in memory at once."""
+    for row in view.rows(table):
+        yield table.values(row)
 
 
 def _events(log: EventLog, upto: int) -> Iterator[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import sys
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from clawvm_es.cli import pager
 from clawvm_es.cli.main import cli
-from clawvm_es.cli.output import cut, text_width
+from clawvm_es.cli.output import cut, emit_json, text_width
 from clawvm_es.cli.tables import Column, fitted
 from clawvm_es.cli.times import ago, joined, length, shown_time
 
@@ -274,3 +275,31 @@ def test_completion_writes_nothing(journal):
     before = {each.name: each.read_bytes() for each in journal.parent.iterdir()}
     assert offered("pages", journal, "-s", "demo") and offered("show", journal, "-s", OURS, "p")
     assert {each.name: each.read_bytes() for each in journal.parent.iterdir()} == before
+
+
+def test_a_long_document_is_printed_in_pieces(monkeypatch):
+    """The JSON text of a document on many sessions is not in memory as a whole; it is what one piece would be."""
+    document = {"sessions": [{"session_id": f"s{n}", "title": "a\x7fü \ud800"} for n in range(40_000)]}
+    told = _Counted()
+    monkeypatch.setattr(sys, "stdout", told)
+    emit_json({"few": document["sessions"][:2]})
+    wanted = json.dumps({"few": document["sessions"][:2]}, indent=2).replace("\x7f", "\\u007f") + "\n"
+    assert told.first == wanted
+    tracemalloc.start()
+    try:
+        emit_json(document)
+        assert told.written > 3_000_000 > 3 * tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+class _Counted(io.TextIOBase):
+    """A stream that counts what is written, and keeps the beginning."""
+
+    def __init__(self):
+        self.written, self.first = 0, ""
+
+    def write(self, text):
+        self.written += len(text)
+        self.first = self.first if self.written > 1_000 else self.first + text
+        return len(text)

@@ -164,3 +164,17 @@ def test_the_verbs(tmp_path, capsys):
     ):
         code, _, err = run(*wrong)
         assert code == 2 and len(err.splitlines()) == 1
+
+
+def test_a_long_table_is_written_in_groups(tmp_path, monkeypatch):
+    """Memory does not grow with a journal: its rows go in groups, in their order, however long one of them is."""
+    import duckdb
+
+    monkeypatch.setattr(files, "GROUP_MAX", 2_048)
+    tables = {"texts": (Column("n", int, False), Column("text", str, True))}
+    rows = [(n, "x" * 3_000_000 if n == 4_000 else None) for n in range(5_000)]
+    assert files.write(str(tmp_path), "one", tables, {"texts": iter(rows)}) == {"texts": 5_000}
+    path = tmp_path / "texts" / "one.parquet"
+    query = f"SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('{path}') ORDER BY ALL"
+    assert duckdb.sql(query).fetchall() == [(0, 2_048), (1, 2_048), (2, 904)]
+    assert duckdb.sql(f"SELECT n, text FROM '{path}'").fetchall() == rows

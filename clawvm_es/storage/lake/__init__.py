@@ -1,7 +1,7 @@
 """A lake: what many journals say, as Parquet files, for questions over all of them. Written and read by DuckDB.
 
     DIR/lake.json                    the format
-    DIR/<table>/<journal_id>.parquet one row group: the rows of one journal, without texts
+    DIR/<table>/<journal_id>.parquet the rows of one journal, without texts; one row group, or several of a long one
 
 LAW-LAKE-1: a lake holds no body and no salt: commitments in it open nothing.
 LAW-LAKE-2: a table is written for each journal, also where it has no rows; its columns have declared types.

@@ -18,6 +18,10 @@ FORMAT: Final = 1
 _TYPES: Final[dict[type, str]] = {str: "VARCHAR", int: "BIGINT", bool: "BOOLEAN"}
 _GROUP: Final = 2_048
 """DuckDB's vectors: a row group is a multiple of them."""
+GROUP_MAX: Final = 10 * _GROUP
+"""Rows of a group at most: one is in memory as a whole."""
+_LINE: Final = 1 << 20
+"""Bytes for which the reader has room in each line at least; it takes many times as many."""
 Tables = Mapping[str, Sequence[Column]]
 """Name of each table → its columns, beside `journal_id`, which comes first."""
 
@@ -52,19 +56,17 @@ def _write(
     types = {"journal_id": "VARCHAR"} | {column.name: _TYPES[column.type] for column in columns}
     target = folder / f"{journal_id}.parquet"
     aside = folder / f".{journal_id}.{os.getpid()}"
-    count = 0
-    with tempfile.NamedTemporaryFile(suffix=".jsonl") as lines, duckdb.connect() as db:
+    count, longest = 0, _LINE
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as lines, duckdb.connect(config={"threads": 1}) as db:
         for row in rows:
-            lines.write(msgspec.json.encode(dict(zip(names, (journal_id, *row), strict=True))) + b"\n")
-            count += 1
+            line = msgspec.json.encode(dict(zip(names, (journal_id, *row), strict=True))) + b"\n"
+            lines.write(line)
+            count, longest = count + 1, max(longest, len(line))
         lines.flush()
-        declared = ", ".join(f'"{name}" {types[name]}' for name in names)
-        db.execute(f"CREATE TABLE made ({declared})")
-        if count:
-            read = f"read_json(?, columns = {types!r}, format = 'newline_delimited', maximum_object_size = 268435456)"
-            db.execute(f"INSERT INTO made SELECT {', '.join(map(_quoted, names))} FROM {read}", [lines.name])
-        group = max(_GROUP, -(-count // _GROUP) * _GROUP)
-        db.execute(f"COPY made TO '{_text(str(aside))}' (FORMAT parquet, ROW_GROUP_SIZE {group})")
+        read = f"read_json(?, columns = {types!r}, format = 'newline_delimited', maximum_object_size = {longest})"
+        made = f"SELECT {', '.join(map(_quoted, names))} FROM {read}"
+        group = min(GROUP_MAX, max(_GROUP, -(-count // _GROUP) * _GROUP))
+        db.execute(f"COPY ({made}) TO '{_text(str(aside))}' (FORMAT parquet, ROW_GROUP_SIZE {group})", [lines.name])
     aside.replace(target)
     return count
 
