@@ -90,14 +90,15 @@ def replay(
       clawvm replay session.jsonl --journal j.db --budget 16000
     """
     from clawvm_es.cli.summary import SESSION_COLUMNS
+    from clawvm_es.core.decide import check_budget
     from clawvm_es.engine.journal import Journal
     from clawvm_es.engine.renderers import named
     from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.importers.replay import ReplaySettings
     from clawvm_es.observe.declared import load_tools
 
-    if budget is not None and budget < 1:
-        raise UsageError(f"budget of {budget} tokens: must be at least 1")
+    if budget is not None:
+        check_budget(budget)
     if project == "":
         raise UsageError("--project names no project", hint="leave it out for a store of the session's own")
     tools = load_tools(tools_file) if tools_file is not None else ()

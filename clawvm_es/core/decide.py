@@ -16,7 +16,7 @@ from clawvm_es.core import lifecycle, observer, writeback
 from clawvm_es.core.assembly import assemble
 from clawvm_es.core.state import State
 from clawvm_es.errors import UsageError
-from clawvm_es.limits import PRICE_MAX, RENT_MAX
+from clawvm_es.limits import PRICE_MAX, RENT_MAX, TOKENS_MAX
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
 from clawvm_es.model.facts import ChangeReason
@@ -97,9 +97,16 @@ def _check_settings(state: State, profile: Profile | None, budget_tokens: int | 
 
 def _check_budget(tokens: int, profile: Profile) -> None:
     """The budget of 0 is none, which the rule `recorded` alone does without."""
-    if tokens < (0 if RULES[profile.rule].recorded else 1):
-        hint = "a recorded session has no budget: name one" if tokens == 0 else ""
+    if tokens or not RULES[profile.rule].recorded:
+        check_budget(tokens, "a recorded session has no budget: name one" if tokens == 0 else "")
+
+
+def check_budget(tokens: int, hint: str = "") -> None:
+    """Raise `UsageError` for a budget that no prompt can have."""
+    if tokens < 1:
         raise UsageError(f"budget of {tokens} tokens: must be at least 1", hint=hint)
+    if tokens > TOKENS_MAX:
+        raise UsageError(f"budget of {tokens:,} tokens: must be at most {TOKENS_MAX:,}")
 
 
 def _check_paging(profile: Profile) -> None:

@@ -18,7 +18,7 @@ from typing import Literal
 import attrs
 
 from clawvm_es.core.budget import RECORDED_BUDGET
-from clawvm_es.core.decide import decide
+from clawvm_es.core.decide import check_budget, decide
 from clawvm_es.core.evolve import apply, override
 from clawvm_es.core.layout import levels_of_prompt
 from clawvm_es.core.profiles import without
@@ -104,8 +104,8 @@ def settings(
 
 
 def _budget(tokens: int | None) -> int | None:
-    if tokens is not None and tokens < 1:
-        raise UsageError(f"budget of {tokens} tokens: must be at least 1")
+    if tokens is not None:
+        check_budget(tokens)
     return tokens
 
 

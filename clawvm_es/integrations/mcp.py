@@ -245,25 +245,30 @@ def server(tools: Tools) -> MCPServer[Any]:
 
 
 def _told(tool: Callable[..., str], failed: type[Exception]) -> Callable[..., str]:
-    """A tool whose refusals reach the model as one line."""
+    """A tool whose refusals reach the model as one line; what it returns can be sent, whatever a page holds."""
     from functools import wraps
+
+    from clawvm_es.representations.sayable import sayable
 
     @wraps(tool)
     def run(*arguments: Any, **named: Any) -> str:
         try:
-            return tool(*arguments, **named)
+            return sayable(tool(*arguments, **named))
         except ClawVMError as error:
-            raise failed(str(error)) from error
+            raise failed(sayable(str(error))) from error
         except ValueError as error:
-            raise failed(f"lines: expected such as 10-40: {error}") from error
+            raise failed(sayable(f"lines: expected such as 10-40: {error}")) from error
 
     return run
 
 
 def serve(tools: Tools) -> None:
     """Serve on stdin and stdout until the harness closes them. The counter is loaded meanwhile."""
+    import anyio
+
+    from clawvm_es.integrations.mcp_lines import serve_lines
     from clawvm_es.representations.counter import counter
 
     made = server(tools)
     threading.Thread(target=lambda: counter("o200k_base").count("warm"), daemon=True).start()
-    made.run("stdio")
+    anyio.run(serve_lines, made)

@@ -224,6 +224,9 @@ def test_a_fork_inside_an_assembly_goes_on_from_the_layout_of_its_parent(journal
 # ------------------------------------------------------------------------------------------------- why
 
 
+KINDS = ("kept since", "left it out", "appended", "new, or asked for again")
+
+
 def test_why_between_epochs_tells_of_the_epoch_that_weighed_the_page(journal):
     """Which one, at what place in its order, what was left for it; and what came since, when."""
     with working(journal, budget=900, steps=30):
@@ -236,14 +239,14 @@ def test_why_between_epochs_tells_of_the_epoch_that_weighed_the_page(journal):
         assert not found.differs and found.since.epoch == found.epoch and found.trigger is None
         assert last[found.since.turn - 1].trigger is found.since.trigger
         words = verdict(found)
-        kind = next(word for word in ("kept since", "left it out", "appended", "new, or asked for again", "") if word in words)
+        kind = next(word for word in (*KINDS, "") if word in words)
         said.setdefault(kind, []).append(words)
     assert "" not in said and len(said) == 4
     began = f"epoch {found.since.epoch} at turn {found.since.turn} (the budget was full) "
     assert found.since.trigger is EpochTrigger.HIGH and all(began in words for words in said["kept since"])
     assert any(f", as number {rank} of the " in words for words in said["kept since"] for rank in range(1, 99))
     asked = re.compile(
-        r" left it out: a step to full took \d+ tokens, and \d+ were left; pages are chosen again when the budget is full"
+        r" left it out: a step to full took \d+ tokens, and \d+ were left; pages are chosen again when the budget "
     )
     assert any(asked.search(words) for words in said["left it out"])
     assert all(words.endswith(" % so far)") for words in said["left it out"])

@@ -138,6 +138,8 @@ def test_every_combination_is_a_setting():
     assert combined(CLAWVM) == (Setting(CLAWVM, None),)
     with pytest.raises(UsageError, match="no weight 'x'"):
         combined(CLAWVM, weights=[{"x": 1}])
+    with pytest.raises(UsageError, match="at most 2,147,483,647"):
+        combined(CLAWVM, budgets=[2**31])
     with pytest.raises(UsageError, match="at least 1"):
         combined(CLAWVM, budgets=[0])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +166,54 @@ def test_the_session_of_a_folder(live: Live, tmp_path: Path) -> None:
     with Journal.open(live.journal, read_only=True) as journal:
         names = [head.session_id for head in journal.log.heads()]
     assert len([name for name in names if name.startswith("mcp-")]) == 1
+
+
+LINES = {
+    '{"jsonrpc":"2.0","id":7,"method":"ping","params":{"arguments":{"text":"\\ud800"}}}': (7, -32700),
+    '{"jsonrpc":"2.0","id":"é\\udfff"}': (None, -32700),
+    "no message": (None, -32700),
+    "[" * 3_000: (None, -32700),
+    '{"jsonrpc":"2.0","id":8}': (8, -32600),
+    '{"jsonrpc":"2.0","id":true}': (None, -32600),
+    "[]": (None, -32600),
+}
+
+
+def test_a_line_that_is_no_message_is_answered(tmp_path: Path) -> None:
+    """Each gets an error of JSON-RPC, under its id where it has one, and the server goes on."""
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    first = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    lines = [json.dumps(first), *LINES, json.dumps(ping), ""]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clawvm_es", "mcp", "--journal", str(tmp_path / "j.db")],
+        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None
+        server.stdin.write("\n".join(lines).encode())
+        server.stdin.flush()
+        answers = [json.loads(server.stdout.readline()) for _ in lines[:-1]]
+        server.stdin.close()
+    assert server.returncode == 0 and {each["id"] for each in answers if "result" in each} == {1, 2}
+    refused = [each for each in answers if "error" in each]
+    assert [(each["id"], each["error"]["code"]) for each in refused] == list(LINES.values())
+    assert all(each["error"]["message"].startswith("the line ") for each in refused)
+
+
+def test_a_page_with_half_a_surrogate_pair_is_sent(live: Live) -> None:
+    """Reading and finding it say U+FFFD there; the server answers on."""
+    take(live)
+    with Journal.open(live.journal) as journal, journal.session(live.session_id) as session:
+        page = session.user_says("odd \udc80 zebra")
+
+    async def ask(client: Any) -> list[str]:
+        asked = [("page_in", {"page": page}), ("page_search", {"query": "zebra"}), ("page_in", {"page": "p999"})]
+        return [(await client.call_tool(*each)).content[0].text for each in asked]
+
+    read, found, wrong = talk(live, ask)
+    assert "odd \ufffd zebra" in read and "odd \ufffd zebra" in found and "p999" in wrong
 
 
 @pytest.fixture
