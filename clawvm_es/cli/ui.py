@@ -44,7 +44,7 @@ def ui(
       clawvm ui j.db --no-browser --port 8741
     """
     from clawvm_es import views
-    from clawvm_es.cli.output import emit, say
+    from clawvm_es.cli.output import counted, emit, say
     from clawvm_es.errors import UsageError
 
     try:
@@ -54,7 +54,9 @@ def ui(
         if missing not in ("starlette", "uvicorn"):
             raise
         raise UsageError(f"the browser view needs {missing}", hint="pip install 'clawvm-es[ui]'") from error
+    from clawvm_es.journal.snapshots import stale
     from clawvm_es.views.reading import require_journal
+    from clawvm_es.views.words import command
     from clawvm_es.web.ids import key_of
 
     if turn is not None and session is None:
@@ -62,6 +64,11 @@ def ui(
     require_journal(journal)
     path = "/"
     with views.opened(journal) as log:
+        if old := len(stale(log)):
+            say(
+                f"turns of {counted(old, 'session')} take longer to show: another version of clawvm wrote here last",
+                f"{command('rebuild', journal)} makes them quick",
+            )
         if session is not None:
             path = f"/s/{key_of(views.chosen(log, session))}" + ("" if turn is None else f"/t/{turn}")
     place = listen(host, port, allowed)

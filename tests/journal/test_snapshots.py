@@ -291,6 +291,22 @@ def test_snapshots_of_another_program_are_left_alone_until_new_ones_are_taken(co
     assert list(snapshots.snapshot_problems(log)) == []
 
 
+def test_snapshots_of_another_program_are_taken_anew_where_nothing_is_recorded(copied):
+    """A catch-up that may write makes them for sessions that do not go on; one that records brings none on."""
+    log, session_id = copied
+    snapshots.catch_up(log)
+    before = [(row.session_id, row.version) for row in stored(log)]
+    change(log, "UPDATE snapshots SET made_by = '0.0.0.00000000'")
+    assert snapshots.stale(log) == [session_id]
+    snapshots.keep_up(log)
+    with open_log(log.path, read_only=True) as reader:
+        snapshots.catch_up(reader)
+    assert snapshots.stale(log) == [session_id]
+    snapshots.catch_up(log)
+    assert snapshots.stale(log) == [] and [(row.session_id, row.version) for row in stored(log)] == before
+    assert_same(state_at(log, session_id), folded(log, session_id))
+
+
 def test_damaged_snapshots_are_thrown_away_when_the_session_goes_on(copied):
     """Taking the next snapshot needs the last one; if that is damaged all of the session are taken anew."""
     log, _ = copied

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from http.client import HTTPConnection
 
 import pytest
@@ -141,3 +143,22 @@ def test_without_the_extra_one_line_says_what_to_install(grows, capsys, monkeypa
     err = capsys.readouterr().err
     assert left.value.code == 2
     assert err == f"clawvm: the browser view needs {missing} (pip install 'clawvm-es[ui]')\n"
+
+
+def test_views_that_take_longer_are_told_with_what_makes_them_quick(tmp_path, monkeypatch, capsys):
+    """Snapshots of another version are named in one line, with the command; the journal is not written to."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("s", counter="lines4") as session:
+        for number in range(120):
+            session.user_says(f"message {number}")
+            session.assemble()
+    monkeypatch.setattr("clawvm_es.web.serve.serve", lambda *_: None)
+    for made_by, told in ((None, False), ("0.0.0.00000000", True)):
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("UPDATE snapshots SET made_by = coalesce(?, made_by)", (made_by,))
+            db.commit()
+        before = path.read_bytes()
+        with pytest.raises(SystemExit):
+            main(["ui", str(path), "--no-browser", "--port", "0"])
+        said = capsys.readouterr().err
+        assert (f"(clawvm rebuild {path} makes them quick)" in said) is told and path.read_bytes() == before

@@ -37,6 +37,9 @@ class SnapshotReader(Protocol):
     def before(self, stream: str, version: int, made_by: str) -> SnapshotRow | None:
         """The last snapshot of a stream at or before `version` that `made_by` made."""
 
+    def others(self, made_by: str) -> Sequence[str]:
+        """The streams that have snapshots which `made_by` did not make, by session id."""
+
     def rows(self) -> Sequence[SnapshotRow]:
         """All snapshots, each after the one it is a delta of."""
 

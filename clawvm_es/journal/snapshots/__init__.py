@@ -10,7 +10,7 @@ from __future__ import annotations
 from clawvm_es.journal.snapshots.check import snapshot_problems
 from clawvm_es.journal.snapshots.lazy import Lazy, load
 from clawvm_es.journal.snapshots.restore import from_zero, named_pages, state_at
-from clawvm_es.journal.snapshots.take import catch_up, keep_up, rebuild
+from clawvm_es.journal.snapshots.take import catch_up, keep_up, rebuild, stale
 
 __all__ = [
     "Lazy",
@@ -21,5 +21,6 @@ __all__ = [
     "named_pages",
     "rebuild",
     "snapshot_problems",
+    "stale",
     "state_at",
 ]

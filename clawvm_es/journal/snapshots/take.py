@@ -7,7 +7,7 @@ Snapshots are caches: whatever keeps one from being taken is reported and stops 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import structlog
@@ -33,9 +33,10 @@ _log = structlog.get_logger("clawvm_es.journal")
 def catch_up(log: EventLog) -> None:
     """Take the snapshots that are due. Cheap when none is: what was looked at before is not looked at again.
 
-    Nothing that goes wrong here is raised: the log warns, and states are folded from further back.
+    Those that another version of this program made are taken anew, also of sessions that do not go on. Nothing that
+    goes wrong here is raised: the log warns, and states are folded from further back.
     """
-    _guarded(log, _take_all)
+    _guarded(log, _take_all, anew=True)
 
 
 def keep_up(log: EventLog) -> None:
@@ -43,12 +44,21 @@ def keep_up(log: EventLog) -> None:
     _guarded(log, _take_piece)
 
 
-def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], None]) -> None:
+def stale(log: EventLog) -> Sequence[str]:
+    """The streams whose snapshots another version of this program made: states are folded from further back."""
+    store = snapshots_of(log)
+    return () if store is None else store.others(MADE_BY)
+
+
+def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], None], *, anew: bool = False) -> None:
     """Do some work on the sessions that went on, if enough was recorded; what goes wrong is logged."""
     store = snapshots_of(log)
     if store is None or log.read_only:
         return
     try:
+        if anew and (old := store.others(MADE_BY)):
+            with log.transaction() as transaction:
+                store.within(transaction).forget(old)
         after, upto = store.news()
         if upto - after >= limits.SNAPSHOT_EVENTS // 2:
             work(log, store, after, upto)

@@ -24,6 +24,7 @@ _T = TypeVar("_T")
 _COLUMNS: Final = "snapshot_id, session_id, version, event_hash, made_by, base, first_node, nodes, head"
 _BEFORE: Final = f"""SELECT {_COLUMNS} FROM {{s}}.snapshots WHERE session_id = %s AND version <= %s AND made_by = %s
     ORDER BY version DESC LIMIT 1"""
+_OTHERS: Final = "SELECT DISTINCT session_id FROM {s}.snapshots WHERE made_by <> %s"
 _ROWS: Final = f"SELECT {_COLUMNS} FROM {{s}}.snapshots ORDER BY snapshot_id"
 _NODES: Final = "SELECT node_id, body FROM {s}.snapshot_nodes WHERE node_id = ANY (%s)"
 _POSITION: Final = "SELECT seq, last_snapshot, last_node FROM {s}.snapshot_position"
@@ -70,6 +71,10 @@ class PostgresSnapshots:
     def before(self, stream: str, version: int, made_by: str) -> SnapshotRow | None:
         """The last snapshot of a stream at or before `version` that `made_by` made."""
         return self._ask(_before, stream, version, made_by)
+
+    def others(self, made_by: str) -> list[str]:
+        """The streams that have snapshots which `made_by` did not make."""
+        return self._ask(_others, made_by)
 
     def rows(self) -> list[SnapshotRow]:
         """All snapshots, each after the one it is a delta of."""
@@ -136,6 +141,10 @@ def _inside(line: Line, query: Callable[Concatenate[Line, _P], _T], *args: _P.ar
 def _before(line: Line, stream: str, version: int, made_by: str) -> SnapshotRow | None:
     found = line.run(_BEFORE, (stream, version, made_by)).fetchone()
     return None if found is None else SnapshotRow(*found)
+
+
+def _others(line: Line, made_by: str) -> list[str]:
+    return sorted(session_id for (session_id,) in line.run(_OTHERS, (made_by,)))
 
 
 def _rows(line: Line) -> list[SnapshotRow]:

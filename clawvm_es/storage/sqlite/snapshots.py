@@ -89,6 +89,10 @@ class SQLiteSnapshots:
         """The last snapshot of a stream at or before `version` that `made_by` made."""
         return self._ask(before, stream, version, made_by)
 
+    def others(self, made_by: str) -> list[str]:
+        """The streams that have snapshots which `made_by` did not make."""
+        return self._ask(others, made_by)
+
     def rows(self) -> list[SnapshotRow]:
         """All snapshots, each after the one it is a delta of."""
         return self._ask(rows)
@@ -184,6 +188,14 @@ def before(db: sqlite3.Connection, session_id: str, version: int, made_by: str) 
         ORDER BY version DESC LIMIT 1"""
     found = db.execute(query, (session_id, version, made_by)).fetchone()
     return None if found is None else SnapshotRow(*found)
+
+
+def others(db: sqlite3.Connection, made_by: str) -> list[str]:
+    """The streams that have snapshots which `made_by` did not make; heads of rows are not read."""
+    if not exist(db):
+        return []
+    query = "SELECT DISTINCT session_id FROM snapshots WHERE made_by IS NOT ? ORDER BY session_id"
+    return [session_id for (session_id,) in db.execute(query, (made_by,))]
 
 
 def rows(db: sqlite3.Connection) -> list[SnapshotRow]:

@@ -47,6 +47,7 @@ class SnapshotLaws:
         first, last = _insert(log, heads[0]), _insert(log, heads[2])
         assert [store.before("s", version, MADE_BY) for version in (1, 2, 3, 9)] == [first, first, last, last]
         assert store.before("s", 9, "another") is store.before("t", 9, MADE_BY) is None
+        assert (list(store.others(MADE_BY)), list(store.others("another"))) == ([], ["s"])
         assert list(store.rows()) == [first, last]
         assert dict(store.nodes([first.first_node, last.first_node, 99])) == {
             first.first_node: b"node 1",
