@@ -15,7 +15,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 
 LADDER = (
     ("errors", "limits", "verify_bundle", "version"),
-    ("files", "serving", "urls"),
+    ("files", "logs", "serving", "urls"),
     ("fleet",),
     ("model",),
     ("prices",),

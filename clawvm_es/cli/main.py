@@ -86,13 +86,14 @@ class Program(click.Group):
 def cli(context: click.Context) -> None:
     """Virtual memory for the context windows of LLM agents, as an event-sourced journal."""
     from clawvm_es.cli.output import configure_logging, emit_lines
+    from clawvm_es.logs import set_up_by
 
     if os.environ.get("NO_COLOR"):
         context.color = False
     if context.invoked_subcommand is None:  # as git: the help, and the code of wrong usage
         emit_lines(context.get_help().splitlines())
         context.exit(WRONG_USAGE)
-    configure_logging()
+    set_up_by(configure_logging)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import structlog
-
 from clawvm_es.engine import given
 from clawvm_es.errors import UsageError
+from clawvm_es.logs import Log
 from clawvm_es.model.pages import Fidelity, PageType
 from clawvm_es.representations.builders import LevelBuilder
 from clawvm_es.representations.counter import COUNTERS, TokenCounter
 from clawvm_es.representations.counter import counter as counter_named
 
-_log = structlog.get_logger("clawvm_es.builders")
+_log = Log("clawvm_es.builders")
 BUILT: Final = (Fidelity.COMPRESSED, Fidelity.STRUCTURED, Fidelity.POINTER)
 """Levels that a builder makes."""
 _PROBE: Final = '<page id="p1">\nsome text\n</page>\n'

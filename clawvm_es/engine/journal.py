@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import structlog
 from msgspec.structs import replace
 
 from clawvm_es import limits
@@ -26,6 +25,7 @@ from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import check_text
 from clawvm_es.journal.lineage import event_at, lineage
 from clawvm_es.journal.ports import EventLog, Expected, NewEvent
+from clawvm_es.logs import Log
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
@@ -36,7 +36,7 @@ from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import RENDERER
 from clawvm_es.storage import open_log
 
-_log = structlog.get_logger("clawvm_es.journal")
+_log = Log("clawvm_es.journal")
 
 
 class Journal:

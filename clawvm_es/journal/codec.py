@@ -73,15 +73,23 @@ def _is_text(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, str)
 
 
+class _Checks(dict[type[Event], Callable[[bytes], Any] | None]):
+    """Readers of written data, each made when the first event of its class is written."""
+
+    def __missing__(self, cls: type[Event]) -> Callable[[bytes], Any] | None:
+        found = self[cls] = _check_of(cls)
+        return found
+
+
 def _check_of(cls: type[Event]) -> Callable[[bytes], Any] | None:
-    """Readers of written data; decisions without numbers need none."""
+    """The reader of a class; decisions without numbers need none."""
     if KINDS[cls.TYPE] == "decision" and all(_is_text(its.type) for its in msgspec.structs.fields(cls)):
         return None
     return msgspec.json.Decoder(twin(cls, False)).decode
 
 
 _OMITTED: Final = {cls: tuple(_written_defaults(cls, {}).values()) for cls in EVENT_TYPES.values()}
-_CHECKS: Final = {cls: _check_of(cls) for cls in EVENT_TYPES.values()}
+_CHECKS: Final = _Checks()
 _decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
     (name, version): msgspec.json.Decoder(cls).decode
     for name, cls in EVENT_TYPES.items()

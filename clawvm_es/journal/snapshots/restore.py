@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from clawvm_es import limits
 from clawvm_es.core.evolve import fold
@@ -28,11 +27,12 @@ from clawvm_es.journal.snapshots.reader import END, Reader
 from clawvm_es.journal.snapshots.seal import Damaged, open_head
 from clawvm_es.journal.snapshots.sources import Base, PartSource
 from clawvm_es.journal.snapshots.tree import Tree
+from clawvm_es.logs import Log
 from clawvm_es.model.events import Event, PromptAssembled
 
 _TAIL: Final = 4 * limits.SNAPSHOT_EVENTS
 """Events folded inside the read transaction; what goes on longer (there are no snapshots) must not hold it."""
-_log = structlog.get_logger("clawvm_es.journal")
+_log = Log("clawvm_es.journal")
 
 
 def empty(reader: Reader, rescue: Callable[[Damaged], State]) -> tuple[State, Base]:

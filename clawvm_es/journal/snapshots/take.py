@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-import structlog
-
 from clawvm_es import limits
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
@@ -25,9 +23,10 @@ from clawvm_es.journal.snapshots.restore import empty, restore, stored
 from clawvm_es.journal.snapshots.seal import Damaged, seal_head, seal_node
 from clawvm_es.journal.snapshots.sources import Base
 from clawvm_es.journal.snapshots.tree import Leaf
+from clawvm_es.logs import Log
 from clawvm_es.model.events import SessionForked, SessionOpened
 
-_log = structlog.get_logger("clawvm_es.journal")
+_log = Log("clawvm_es.journal")
 
 
 def catch_up(log: EventLog) -> None:

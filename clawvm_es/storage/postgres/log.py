@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
-import structlog
 
 from clawvm_es.errors import (
     JournalBusy,
@@ -41,6 +40,7 @@ from clawvm_es.journal.ports import (
 )
 from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.journal.vault import Bodies, Body, SessionVault
+from clawvm_es.logs import Log
 from clawvm_es.model.events import SessionForked
 from clawvm_es.storage.postgres import appending, erasing, queries, waking
 from clawvm_es.storage.postgres.appending import Mark
@@ -55,7 +55,7 @@ from clawvm_es.storage.postgres.verify import problems
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _SPOTS_MAX: Final = 10_000
-_log = structlog.get_logger("clawvm_es.journal")
+_log = Log("clawvm_es.journal")
 
 
 class PostgresLog:

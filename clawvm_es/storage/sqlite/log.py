@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
-import structlog
-
 from clawvm_es import files, limits
 from clawvm_es.errors import (
     DiskFailed,
@@ -45,6 +43,7 @@ from clawvm_es.journal.ports import (
 )
 from clawvm_es.journal.problems import Note, Problem, silent
 from clawvm_es.journal.vault import Bodies, SessionVault
+from clawvm_es.logs import Log
 from clawvm_es.storage.sqlite import (
     erasure,
     foreign,
@@ -73,7 +72,7 @@ _DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
 _HEADS_MAX: Final = 10_000
 _NO_LIMIT: Final = 2**63 - 1
 _SYNC_FAILED: Final = "SQLITE_IOERR_FSYNC"
-_log = structlog.get_logger("clawvm_es.journal")
+_log = Log("clawvm_es.journal")
 
 
 def open_log(

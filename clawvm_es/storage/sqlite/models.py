@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from clawvm_es.journal.lineage import Segment, segments
-from clawvm_es.journal.ports import Cells, Edition, ModelSpec, RawEvent, Recorded, TableSpec
+from clawvm_es.journal.ports import Cells, Column, Edition, ModelSpec, RawEvent, Recorded, TableSpec
 from clawvm_es.storage.sqlite import foreign, opening, ours, queries, text_index
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT, PREFIXES
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 POSITIONS: Final = "projections"
 """The table of positions: a row `tables`, and during a rebuild a row `next_tables`, each with the version of the
 tables and the last event folded. All versions share it."""
+_LINE: Final = ",\n   "
 _COLUMNS: Final = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
 _TOOL: Final = """SELECT json_extract(data, '$.tool') FROM events WHERE session_id = ? AND version <= ?
     AND type = 'tool_called' AND json_extract(data, '$.call') = ? ORDER BY version DESC LIMIT 1"""
@@ -220,9 +221,13 @@ def names(spec: ModelSpec) -> tuple[str, ...]:
 def made(spec: ModelSpec, prefix: str) -> Mapping[str, Definition]:
     """Name of each object of one edition of untouched read models → its definition; `NEXT` has no views."""
     with closing(sqlite3.connect(":memory:")) as connection:
-        _create(connection, spec, NEXT)
+        text_index.create(connection, NEXT)
+        if prefix == LIVE:  # as `switch` leaves it, tables and views are the same without a detour
+            _rename(connection, text_index.NAME)
+        for statement in tables(spec, prefix):
+            connection.execute(statement)
         if prefix == LIVE:
-            _put_in_place(connection, spec)
+            _make_views(connection, spec)
         return MappingProxyType(dict(definitions(connection)))
 
 
@@ -234,30 +239,50 @@ def _tables(spec: ModelSpec, prefix: str) -> Mapping[str, Definition]:
 
 def _create(connection: sqlite3.Connection, spec: ModelSpec, prefix: str) -> None:
     """Make the empty tables of one edition, and the table of positions."""
-    from sqlite_utils import Database
-
-    database = Database(connection)
-    columns = {"name": str, "version": int, "seq": int}
-    positions = database.table(POSITIONS)
-    positions.create(columns, pk="name", not_null={"version", "seq"}, strict=True, if_not_exists=True)
-    for table in spec.tables:
-        database.table(prefix + table.name).create(
-            {column.name: str if column.type is str else int for column in table.columns},
-            pk=table.key if len(table.key) > 1 else table.key[0],
-            not_null={column.name for column in table.columns if not column.optional},
-            strict=True,
-        )
+    for statement in tables(spec, prefix):
+        connection.execute(statement)
     text_index.create(connection, prefix)
+
+
+def tables(spec: ModelSpec, prefix: str) -> Iterator[str]:
+    """Write the statements that make the tables of one edition, as sqlite-utils does, which takes long to load."""
+    yield (
+        f'CREATE TABLE IF NOT EXISTS "{POSITIONS}" (\n   "name" TEXT PRIMARY KEY,\n'
+        '   "version" INTEGER NOT NULL,\n   "seq" INTEGER NOT NULL\n) STRICT'
+    )
+    for table in spec.tables:
+        lines = [_column(column, table.key) for column in table.columns]
+        if len(table.key) > 1:
+            lines.append(f"PRIMARY KEY ({', '.join(map(_quoted, table.key))})")
+        yield f"CREATE TABLE {_quoted(prefix + table.name)} (\n   {_LINE.join(lines)}\n) STRICT"
+
+
+def _column(column: Column, key: tuple[str, ...]) -> str:
+    kind = "TEXT" if column.type is str else "INTEGER"
+    alone = " PRIMARY KEY" if key == (column.name,) else ""
+    return f"{_quoted(column.name)} {kind}{alone}{'' if column.optional else ' NOT NULL'}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _put_in_place(connection: sqlite3.Connection, spec: ModelSpec) -> None:
     """Give the tables of a rebuild the names that people query, and make the views over them."""
+    _rename(connection, *(table.name for table in spec.tables), text_index.NAME)
+    _make_views(connection, spec)
+
+
+def _rename(connection: sqlite3.Connection, *names: str) -> None:
     connection.execute("PRAGMA legacy_alter_table=ON")  # else a view of someone's over these names is in the way
     try:
-        for name in (*(table.name for table in spec.tables), text_index.NAME):
+        for name in names:
             connection.execute(f"ALTER TABLE {NEXT}{name} RENAME TO {LIVE}{name}")
     finally:
         connection.execute("PRAGMA legacy_alter_table=OFF")
+
+
+def _make_views(connection: sqlite3.Connection, spec: ModelSpec) -> None:
     for name, query in views(spec).items():
         connection.execute(f"CREATE VIEW {name} AS\n{query.strip()}")
 

@@ -1,0 +1,46 @@
+"""Tables of read models: the statements that make them are those of sqlite-utils, which is not loaded for it."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+from sqlite_utils import Database
+
+from clawvm_es.projections.tables import MODELS
+from clawvm_es.storage.sqlite.editions import LIVE, NEXT
+from clawvm_es.storage.sqlite.foreign import definitions
+from clawvm_es.storage.sqlite.models import POSITIONS, tables
+
+
+@pytest.mark.parametrize("prefix", [LIVE, NEXT])
+def test_they_are_what_sqlite_utils_makes(prefix: str) -> None:
+    """To the byte, since journals hold them, and a table is read only where it is defined so."""
+    with closing(sqlite3.connect(":memory:")) as ours, closing(sqlite3.connect(":memory:")) as theirs:
+        for statement in tables(MODELS, prefix):
+            ours.execute(statement)
+        database = Database(theirs)
+        columns = {"name": str, "version": int, "seq": int}
+        database.table(POSITIONS).create(columns, pk="name", not_null={"version", "seq"}, strict=True)
+        for table in MODELS.tables:
+            database.table(prefix + table.name).create(
+                {column.name: str if column.type is str else int for column in table.columns},
+                pk=table.key if len(table.key) > 1 else table.key[0],
+                not_null={column.name for column in table.columns if not column.optional},
+                strict=True,
+            )
+        assert definitions(ours) == definitions(theirs)
+
+
+def test_reading_and_filling_them_loads_no_more() -> None:
+    """What takes a tenth of a second to load is loaded by none of it."""
+    code = """import sys
+from clawvm_es.engine.journal import Journal
+with Journal.open(sys.argv[1]) as journal, journal.session("s", counter="lines4") as session:
+    session.user_says("hello")
+print([name for name in ("sqlite_utils", "structlog", "asyncio") if name in sys.modules])"""
+    done = subprocess.run([sys.executable, "-c", code, "j.db"], capture_output=True, check=True, text=True)
+    assert done.stdout == "[]\n"
