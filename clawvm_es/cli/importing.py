@@ -77,8 +77,9 @@ def import_(
     """Import recorded sessions as they were: what the agent knew, what its harness lost and it needed again.
 
     PATH is a file or a folder; without one it is ~/.claude/projects. A file that did not change is not read again.
-    One that cannot be read is named on stderr and makes the exit code 2; the others are imported. A journal has one
-    writer, so files are read here, one by one; an executor shares out the sessions that are compared afterwards.
+    One that cannot be read is named on stderr and makes the exit code 2; the others are imported. An executor shares
+    out the sessions that are compared afterwards; local:N also the files, where the journal is on a server. One in a
+    file has one writer, so files are read one by one there, as with --seed and where a session is named.
 
     \b
     Example:
@@ -88,8 +89,10 @@ def import_(
     from clawvm_es.cli.output import counted, progress
     from clawvm_es.engine.journal import Journal
     from clawvm_es.errors import UnreadableInput, UsageError
-    from clawvm_es.fleet.executor import executor
+    from clawvm_es.fleet.executor import Local, executor
     from clawvm_es.importers.importing import DEFAULT_FOLDER, find, import_files
+    from clawvm_es.importers.spreading import import_spread
+    from clawvm_es.storage import on_server
 
     if name is not None and reimport is not None:
         raise UsageError("--as and --reimport both name the session", hint="give one of them")
@@ -102,15 +105,27 @@ def import_(
         raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
         with progress(counted(len(files), "file")) as report:
-            stream = import_files(
-                target,
-                files,
-                name=reimport or name,
-                counter=counter,
-                format=format_,
-                again=reimport is not None,
-                progress=report,
-            )
+            if isinstance(workers, Local) and on_server(journal) and (seed, name, reimport) == (None, None, None):
+                stream = import_spread(
+                    journal,
+                    files,
+                    workers,
+                    counter=counter,
+                    format=format_,
+                    hide_secrets=hide_secrets,
+                    wait_s=wait,
+                    progress=report,
+                )
+            else:
+                stream = import_files(
+                    target,
+                    files,
+                    name=reimport or name,
+                    counter=counter,
+                    format=format_,
+                    again=reimport is not None,
+                    progress=report,
+                )
             outcomes = list(_told(stream, journal))
         target.catch_up()
         with progress("comparing") as report:

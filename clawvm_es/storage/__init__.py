@@ -135,6 +135,12 @@ def exists(url: str | os.PathLike[str]) -> bool:
     return bool(_offered(module, "exists")(place))
 
 
+def on_server(url: str | os.PathLike[str]) -> bool:
+    """Tell whether a URL names a journal on a server, where several processes append at once."""
+    found = _URL.fullmatch(whole(url))
+    return found is not None and found[1] in _SERVERS
+
+
 def read_bytes(path: str, most: int = -1) -> bytes:
     """The bytes of a file that somebody gave as input, at `most` so many; it may be a journal that is open here.
 
