@@ -225,7 +225,7 @@ export async function proofPane({place, answer, row, say, listing, timeline, jou
       ['erasure', listing?.erasure_pending ? 'pending: an erasure has begun and is not finished' : null]]),
     title('In a terminal'), h('p', {class: 'dim'}, 'This page writes nothing. These commands do.'),
     ...[`clawvm verify ${file} --redecide`, `clawvm prompt ${file} --session ${id} --turn ${place.turn}`, `clawvm fork ${file} --session ${id} --turn ${place.turn} --as other`,
-      `clawvm export ${file} --session ${id} --as html -o session.html`, place.page && `clawvm redact ${file} --session ${id} --page ${place.page}`].filter(Boolean).map((text) => command(text, say)),
+      `clawvm export ${file} --session ${id} --as html -o session.html`, place.page && `clawvm redact ${file} --session ${id} --page ${quoted(place.page)}`].filter(Boolean).map((text) => command(text, say)),
     row?.parent && facts([['forked from', row.parent]]),
   ];
 }

@@ -1,0 +1,57 @@
+"""Sentences of the page are true: no miss by construction, levels in words, commands that run nothing else."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from clawvm_es.engine.journal import Journal
+from tests.browser.conftest import Tab, opened_tab, serving
+
+
+def test_commands_are_copied_and_run_nothing_else(tab: Tab) -> None:
+    """Fork, export, verify and redact are commands with a button; an id of an address is one word of the shell."""
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    odd = "$(touch x); 'p1' `id`"
+    for page in ("p3", odd):
+        tab.go(f"/s/demo/t/14/p/{quote(page, safe='')}?pane=proof").press("v")
+        shown = tab.run("[...document.querySelectorAll('#inspector .command code')].map((each) => each.textContent)")
+        verbs = [shlex.split(each)[1] for each in shown]
+        assert {"verify", "fork", "export", "redact"} <= set(verbs)
+        copied = []
+        for number in range(len(shown)):
+            tab.page.locator("#inspector .command button").nth(number).click()
+            tab.page.locator("#said", has_text="copied").wait_for()
+            copied.append(tab.run("navigator.clipboard.readText()"))
+        assert copied == shown
+        assert shlex.split(shown[verbs.index("redact")])[-2:] == ["--page", page]
+        assert all(shlex.split(each, comments=False)[0] == "clawvm" for each in shown)
+    tab.said.clear()  # the browser tells of a page that there is none of by itself
+
+
+def test_no_miss_is_by_construction_only_where_no_page_left(browser: Any, tmp_path: Path) -> None:
+    """With room for all it is; where pages left and none was needed again, the sentence is another."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal:
+        for name, budget in (("roomy", 100_000), ("tight", 300)):
+            with journal.session(name, counter="lines4", budget_tokens=budget) as session:
+                for number in range(30):
+                    session.user_says(f"message {number}\n" * 8)
+                    session.assemble()
+                    session.observe_model("yes")
+    for tab in opened_tab(browser, serving(path)):
+        said = {name: tab.go(f"/s/{name}/t/9").text("#inspector") for name in ("roomy", "tight")}
+    assert "No miss, by construction" in said["roomy"]
+    assert "No miss" in said["tight"] and "by construction" not in said["tight"]
+
+
+def test_levels_are_said_in_words(tab: Tab) -> None:
+    """Each span of a prompt that is a page names its level: colour alone says nothing."""
+    tab.go("/s/demo/t/14")
+    levels = tab.run("document.body.app.answer.spans.filter((span) => span.page_id).map((span) => span.level)")
+    said = tab.run("[...document.querySelectorAll('#prompt .span')].map((span) => span.innerText)")
+    named = [text for text in said if any(level in text for level in ("full", "compressed", "structured", "pointer"))]
+    assert levels and len(named) >= len(levels)
+    assert all(any(level in text for text in named) for level in set(levels))
