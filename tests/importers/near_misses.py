@@ -23,7 +23,7 @@ import msgspec
 from clawvm_es.errors import ClawVMError
 from clawvm_es.importers import FORMATS, Recording, read_bytes
 from clawvm_es.importers.detect import detect_bytes
-from tests.importers import bases, rare_bases, rare_sessions, spans
+from tests.importers import bases, rare_bases, rare_sessions, rare_spans, spans
 from tests.importers.test_odd_json import BASES, places, written
 from tests.importers.test_odd_rows import CASES
 
@@ -45,6 +45,10 @@ FILES = {
         "gemini",
     ),
     "inspect: an archive": (rare_sessions.archive, rare_sessions.ARCHIVE, "inspect"),
+    **{
+        f"{name}, plain": (lambda rows: written("otel", rows), made(), "otel")
+        for name, made in rare_spans.RARE.items()
+    },
     "otel: parts": (rare_bases.of_parts, rare_bases.PARTS, "otel"),
     "codex: rare rows": (lambda rows: written("codex", rows), rare_bases.CODEX, "codex"),
     "claude: branches": (lambda rows: written("claude_code", rows), rare_bases.CLAUDE, "claude_code"),
