@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import signal
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,17 @@ def test_local_executors_give_the_same():
     for workers in (1, 3):
         assert dict(Local(workers).as_done(told, JOBS)) == wanted
     assert executor("local:3") == Local(3) and dict(executor(None).as_done(told, [])) == {}
+
+
+def test_memory_does_not_grow_with_the_number_of_jobs():
+    """Of thousands of small jobs only those under way are held, and no result that was taken."""
+    jobs = [(n, "x" * 500) for n in range(4_000)]
+    tracemalloc.start()
+    try:
+        held = [tracemalloc.get_traced_memory()[0] for _ in executors.in_order(Local(2), told, jobs)]
+    finally:
+        tracemalloc.stop()
+    assert max(held[1_000:]) - max(held[:1_000]) < 100_000 < sum(len(text) for _, text in jobs[1_000:])
 
 
 @pytest.mark.parametrize("name", ["local:0", "local:", "dask:", "ray:x", "local:x", "local:" + "9" * 5000, ""])
