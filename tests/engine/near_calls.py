@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -153,6 +154,53 @@ HOOKS: Mapping[str, tuple[Arguments, Arguments]] = MappingProxyType(
     }
 )
 """Hook → arguments of a good call, and other values of each."""
+_INSTEAD = {"op": "replace", "value": "in short", "evidence": None, "replaces": ["p3"], "base_version": 1}
+SERIES: Mapping[str, tuple[tuple[Arguments, ...], ...]] = MappingProxyType(
+    {
+        "assemble": (
+            ({"key": "k"}, {"key": "l"}, {"key": "k"}),
+            ({"fixed": "x", "fixed_tokens": 2, "hints": ["p3"]},),
+        ),
+        "observe_model": (
+            ({"calls": [("look", {"at": 1})], "key": "k"}, {"calls": [("look", {"at": 2})], "key": "k"}),
+            ({"key": "k"}, {"text": "I look well", "usage": Usage(9, 1, 2), "finish": "stop", "key": "k"}),
+            ({"key": "k"}, {"text": "next"}, {"text": "I look well", "key": "k"}),
+        ),
+        "observe_result": (({"call": None, "call_id": "c1"}, {"call": None, "call_id": "c1"}),),
+        "recall": (
+            (
+                {"answer": lambda query: [query], "key": "k"},
+                {"query": "rain", "answer": lambda query: "x", "key": "k"},
+            ),
+            ({"answer": lambda query: [query], "key": "k"}, {"answer": lambda query: 1 / 0, "key": "k"}),
+        ),
+        "resolve": (({"page_id": "p1", "key": "k"}, {"page_id": "p1", "first_line": 2, "key": "k"}),),
+        "stage": (
+            (_INSTEAD,),
+            ({**_INSTEAD, "key": "k"}, {**_INSTEAD, "key": "k"}),
+            ({**_INSTEAD, "replaces": ["p3", "p1"]}, _INSTEAD),
+            ({**_INSTEAD, "replaces": ["p2"]},),
+            ({"field": "x"}, {**_INSTEAD, "replaces": ["p1"], "key": "k"}),
+            ({**_INSTEAD, "base_version": 4},),
+            ({"op": "delete", "value": None, "base_version": 1}, {}),
+            (
+                {"field": "timezone", "op": "set_with_version", "value": "CET", "base_version": 0},
+                {"field": "timezone"},
+            ),
+            (
+                {"field": "facts", "op": "merge", "value": {"city": "Rome"}},
+                {"field": "facts", "op": "merge", "value": {}},
+            ),
+        ),
+        "tool": (({}, {}), ({"name": "touch"}, {}), ({"arguments": {"at": "b"}}, {"arguments": {"at": "b"}})),
+        "write_page": (
+            ({"slot": "mine"}, {"slot": "mine"}, {"slot": "mine", "text": "other"}, {"slot": "mine", "source": "s"}),
+            ({"slot": "mine", "key": "k"}, {"slot": "mine", "key": "k"}),
+            ({"page_id": "p2", "page_type": "plan"}, {"page_id": "p2", "page_type": "plan", "text": "3. [x] ship"}),
+        ),
+    }
+)
+"""Calls of a hook one after the other."""
 ODD: tuple[Any, ...] = (None, 7, 0, -1, 2**60, True, 1.5, "", "x", "\ud800", b"x", [], [1], {}, {"a": 1}, (2, 1))
 
 
@@ -226,6 +274,8 @@ def words() -> Iterator[str]:
             for value in (*other.get(name, ()), *ODD):
                 yield f"{name}={_shown(value)}: {trial.of(hook, {**good, name: value})}"
         yield f"twice: {trial.of(hook, good, good)}"
+        for calls in SERIES.get(hook, ()):
+            yield f"{_shown(calls)}: {trial.of(hook, *({**good, **given} for given in calls))}"
         if "key" in names:
             keyed = {**good, "key": "k"}
             yield f"key twice: {trial.of(hook, keyed, keyed)}"
@@ -236,7 +286,7 @@ def words() -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    return "a function" if callable(value) else ascii(value)[:60]
+    return re.sub(r"<function .*? at 0x\w+>", "a function", ascii(value))[:160]
 
 
 def main() -> None:

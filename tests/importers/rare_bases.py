@@ -132,6 +132,15 @@ def _claude(kind: str, uuid: str, parent: str | None, content: Any, **more: Any)
     return {**row, "message": {"id": f"m{uuid}", "role": kind, "content": content}}
 
 
+def _told(uuid: str, parent: str, content: Any) -> dict[str, Any]:
+    """A row of one answer, which others come between."""
+    return {**(row := _claude("assistant", uuid, parent, content)), "message": {**row["message"], "id": "one"}}
+
+
+def _look(call_id: str) -> dict[str, Any]:
+    return {"type": "tool_use", "id": call_id, "name": "Glob", "input": {"pattern": "*"}}
+
+
 CLAUDE: list[Any] = [
     _claude("user", "a", None, "go"),
     _claude("assistant", "b", "a", [{"type": "text", "text": "one"}]),
@@ -148,5 +157,10 @@ CLAUDE: list[Any] = [
     _claude("user", "j", "i", "summary", isCompactSummary=True),
     _claude("user", "k", "g", "goes on"),
     _claude("assistant", "l", "k", [{"type": "text", "text": "five"}]),
+    _told("m", "l", [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "six"}, _look("t1")]),
+    _claude("user", "n", "m", [{"type": "tool_result", "tool_use_id": "t1", "content": "a"}]),
+    _told("o", "n", [{"type": "thinking", "thinking": "hm, well"}, {"type": "text", "text": "six or"}, _look("t2")]),
+    _told("p", "o", [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "six or seven"}, _look("t1")]),
+    _told("q", "p", [{"type": "text", "text": "six or"}, {"type": "text", "text": "another"}, _look("")]),
 ]
 """Branches: a row before its parent, one that another answer was tried for, and what a compaction kept."""

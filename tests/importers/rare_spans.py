@@ -139,7 +139,7 @@ PLACES: list[Any] = [
 """Messages in every place that is looked at, with parts of every kind."""
 WRAPPED: list[Any] = [{"data": [{"spans": THREADS[0][1:3]}, {"traces": [THREADS[0][0]]}]}]
 RARE: dict[str, Callable[[], list[Any]]] = {
-    **{f"otel: {name}": (lambda made=made: [plain(made())]) for name, made in spans.INSTRUMENTATIONS.items()},
+    **{f"otel: {name}": (lambda made=made: [plain(made())[1:]]) for name, made in spans.INSTRUMENTATIONS.items()},
     "otel: threads": lambda: THREADS,
     "otel: places": lambda: PLACES,
     "otel: wrapped": lambda: WRAPPED,
