@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -28,6 +29,8 @@ from clawvm_es.views.words import layout
 
 _OURS = frozenset(("marked_version", "left_version"))
 """Columns of a page that only say where to look for its events."""
+_SHOWN = tuple(name for name in PAGE_TABLE.columns if name not in _OURS)
+_cells = operator.attrgetter(*_SHOWN)
 _FOLLOWING = 64
 """Events after an assembly among which its answer is looked for."""
 
@@ -46,11 +49,13 @@ def pages(
         raise UsageError(f"unknown page type {page_type!r}", hint=f"one of {', '.join(PageType)}")
     titles = Titles(log)
     with models(log, session_id, version, turn) as view:
-        found = [
-            _page(titles, row)
+        rows = [
+            row
             for row in view.rows(PAGE_TABLE, session_id)
             if (not resident or row.level != "absent") and page_type in (None, row.page_type)
         ]
+    said = titles.written(session_id, {row.page_id: row.written_version for row in rows})
+    found = [_page(row, said[row.page_id]) for row in rows]
     return {"session_id": session_id, "pages": found, "layout": _layout(log, session_id, version, turn)}
 
 
@@ -64,12 +69,8 @@ def _layout(log: EventLog, session_id: str, version: int | None, turn: int | Non
     return None
 
 
-def _page(titles: Titles, row: PageRow) -> dict[str, Any]:
-    title = titles.written(row.session_id, row.page_id, row.written_version)
-    return attrs.asdict(row, filter=lambda field, _: field.name not in _OURS) | {
-        "levels": json.loads(row.levels),
-        "title": title,
-    }
+def _page(row: PageRow, title: str | None) -> dict[str, Any]:
+    return dict(zip(_SHOWN, _cells(row), strict=True)) | {"levels": json.loads(row.levels), "title": title}
 
 
 def page(
@@ -85,7 +86,8 @@ def page(
     if isinstance(data, PageWritten):
         by_level = {level.level.value: opened_text(vault, level.body) for level in data.levels}
         source = opened_text(vault, data.source)
-    return _page(Titles(log), row) | {"source_text": source, "texts": by_level}
+    title = Titles(log).written(session_id, {page_id: row.written_version})[page_id]
+    return _page(row, title) | {"source_text": source, "texts": by_level}
 
 
 # ----------------------------------------------------------------------------------------- the prompt

@@ -6,17 +6,18 @@ known forms are shown as their kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from clawvm_es.core.state import State
 from clawvm_es.engine.titles import TITLE_CHARS, folder_of
 from clawvm_es.engine.titles import title_of as session_title
-from clawvm_es.journal.lineage import event_at
-from clawvm_es.journal.ports import EventLog, Vault
+from clawvm_es.journal.lineage import Line, lineage
+from clawvm_es.journal.ports import EventLog, Vault, snapshots_of
 from clawvm_es.journal.snapshots import load, state_at
-from clawvm_es.model.events import PageWritten
+from clawvm_es.journal.snapshots.reader import Reader
+from clawvm_es.model.events import Event, PageWritten
 from clawvm_es.model.pages import FULL
 from clawvm_es.observe.edge import decode
 from clawvm_es.projections import Snapshot
@@ -91,13 +92,16 @@ class Titles:
 
     def put(self, session_id: str, pages: Mapping[str, tuple[str | None, str | None]]) -> None:
         """Look up the titles of pages by the commitments to their sources and full texts."""
+        self._pages.setdefault(session_id, {}).update(self._read(session_id, pages))
+
+    def _read(self, session_id: str, pages: Mapping[str, tuple[str | None, str | None]]) -> dict[str, str | None]:
         vault, folder = self.log.vault(session_id), self._folder(session_id)
         sources = vault.open_all([source for source, _ in pages.values() if source])
         found = {page_id: _words(sources.get(source or ""), folder) for page_id, (source, _) in pages.items()}
         rest = {page_id: body for page_id, (_, body) in pages.items() if body and not found[page_id]}
         bodies = vault.open_all(list(rest.values()))
         found.update({page_id: _words(bodies.get(body), folder) for page_id, body in rest.items()})
-        self._pages.setdefault(session_id, {}).update(found)
+        return found
 
     def read_from(self, session_id: str, state: State) -> None:
         """Take a state of a session that is at hand for its end; pages that it does not have get no title."""
@@ -114,19 +118,28 @@ class Titles:
             self._states[session_id] = state_at(self.log, session_id)
         return self._states[session_id]
 
-    def written(self, session_id: str, page_id: str, version: int) -> str | None:
-        """The title of a page that the event `version` wrote; reads that event only."""
-        data = event_at(self.log, session_id, version).data if version else None
-        if not isinstance(data, PageWritten):
-            return self._pages.get(session_id, {}).get(page_id)
-        return page_title(self.log.vault(session_id), data, self._folder(session_id))
+    def written(self, session_id: str, versions: Mapping[str, int]) -> dict[str, str | None]:
+        """The titles of pages by the versions of the events that wrote them (0: none); reads those events only."""
+        known = self._pages.get(session_id, {})
+        events = _events(self.log, session_id, sorted({version for version in versions.values() if version}))
+        pages: dict[str, tuple[str | None, str | None]] = {}
+        for page_id, version in versions.items():
+            data = events.get(version)
+            if isinstance(data, PageWritten):
+                pages[page_id] = (data.source, data.levels[0].body if data.levels else None)
+        return {page_id: known.get(page_id) for page_id in versions} | self._read(session_id, pages)
 
     def in_models(self, view: Snapshot, session_id: str, page_ids: Iterable[str]) -> dict[str, str | None]:
         """The titles of some pages of a session, found by its page table."""
         wanted = set(page_ids)
         rows = view.rows(PAGE_TABLE, session_id) if wanted else []
-        return {
-            row.page_id: self.written(session_id, row.page_id, row.written_version)
-            for row in rows
-            if row.page_id in wanted
-        }
+        return self.written(session_id, {row.page_id: row.written_version for row in rows if row.page_id in wanted})
+
+
+def _events(log: EventLog, session_id: str, versions: Sequence[int]) -> Mapping[int, Event]:
+    """The events of a session at some versions, in a few queries where the log has them."""
+    store = snapshots_of(log)
+    if store is None:
+        line = Line(log, session_id)
+        return {version: line.at(version).data for version in versions}
+    return Reader(store, lineage(log, session_id)).events_at(versions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from clawvm_es import views
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history.redact import Target, redact
@@ -56,3 +57,21 @@ def test_what_is_no_page_has_no_title(log):
     assert titles.of("s", None) is None
     assert titles.of("s", "p999") is None
     assert titles.of("nobody", "p1") is None
+
+
+def test_titles_of_a_page_table_are_read_in_a_few_queries(tmp_path, monkeypatch):
+    """A table of 300 pages reads no event by itself, and says of each what one look at it says."""
+    with Journal.open(tmp_path / "j.db") as journal:
+        with journal.session("s", counter="lines4") as session:
+            for number in range(300):
+                session.user_says(f"message {number}")
+        with journal.fork("s", "fork") as fork:
+            fork.user_says("of the fork")
+    with views.opened(str(tmp_path / "j.db")) as log:
+        alone = {name: views.page(log, name, "p7")["title"] for name in ("s", "fork")}
+        reads, read = [], type(log).read
+        monkeypatch.setattr(type(log), "read", lambda *given, **named: reads.append(given) or read(*given, **named))
+        found = {name: views.pages(log, name)["pages"] for name in ("s", "fork")}
+    assert [len(pages) for pages in found.values()] == [300, 301] and len(reads) < 20
+    assert {name: pages[6]["title"] for name, pages in found.items()} == alone == dict.fromkeys(found, "message 6")
+    assert found["fork"][-1]["title"] == "of the fork"
