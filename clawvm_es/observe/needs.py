@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from heapq import merge
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -36,6 +36,8 @@ _PIECE_CHARS: Final = 1 << 13
 """About how many characters of the model's texts are joined into one piece."""
 _FEW: Final = 16
 """Texts that are read sooner than an index is asked which of them to read."""
+_Shown: TypeAlias = tuple[str | None, bool, bool]
+"""A body, and how it is cleaned."""
 
 
 @attrs.define
@@ -68,9 +70,10 @@ class Held:
         """The commitment to one of its levels; None where it has no such level."""
         return self.bodies[self.levels.index(level)] if level in self.levels else None
 
-    def stands_on(self, lines: frozenset[int]) -> bool:
-        """Tell whether one of its writings stands on one of some lines of the file."""
-        return bool(self.line and self.line in lines) or not lines.isdisjoint(self.lines)
+    @property
+    def shown(self) -> _Shown:
+        """Pages of which this is equal have equal texts."""
+        return self.body(Fidelity.FULL), self.search, self.cleaned
 
 
 @attrs.define
@@ -87,6 +90,8 @@ class Texts:
     near: dict[str, Held] = attrs.field(factory=dict)  # pages whose text is in memory, oldest first
     far: dict[int, Held] = attrs.field(factory=dict)  # by their order
     kept: dict[str, Held] = attrs.field(factory=dict)  # in memory for good, older than those that are near
+    again: dict[_Shown, str] = attrs.field(factory=dict)  # far texts that were read, last asked for last
+    again_chars: int = 0  # at most half of `most_chars`
     index: Substrings | None = None
     _named: tuple[str, list[int]] = ("", [])  # the text that was asked for last, and what the index named
 
@@ -115,6 +120,7 @@ class Texts:
             self.chars -= len(page.text)
         self.kept.pop(page.page_id, None)
         self.far.pop(page.order, None)
+        self.again_chars -= len(self.again.pop(page.shown, ""))
 
     def of(self, page: Held) -> str:
         """The text of a page."""
@@ -124,6 +130,18 @@ class Texts:
         body = page.body(Fidelity.FULL)
         text = "" if body is None else self.open(body)
         return cleaned(text, page.search) if page.cleaned else text
+
+    def _read_again(self, page: Held) -> str:
+        """The text of a page that is far, in memory where it was read lately."""
+        shown = page.shown
+        text = self.again.pop(shown, None)
+        if text is None:
+            text = self._read(page)
+            self.again_chars += len(text)
+        self.again[shown] = text
+        while self.again_chars > self.most_chars // 2:
+            self.again_chars -= len(self.again.pop(next(iter(self.again))))
+        return text
 
     def among(self, pages: Collection[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; of many that are far the index names those to be read."""
@@ -150,15 +168,15 @@ class Texts:
 
     def _holding(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; a body that several of them show is read once."""
-        read: dict[tuple[str | None, bool, bool], bool] = {}
+        read: dict[_Shown, bool] = {}
         for page in pages:
             if self.far.get(page.order) is not page:
                 holds = text in page.text
             else:
-                key = (page.body(Fidelity.FULL), page.search, page.cleaned)
-                if key not in read:
-                    read[key] = text in self._read(page)
-                holds = read[key]
+                shown = page.shown
+                if shown not in read:
+                    read[shown] = text in self._read_again(page)
+                holds = read[shown]
             if holds:
                 yield page
 
@@ -271,7 +289,11 @@ class Context:
 
         A page that was rewritten in place is kept where one of its writings is: it stood there in an older form.
         """
-        kept = {p: None for p, page in self.pages.items() if page.permanent or page.stands_on(lines)}
+        lines -= {0}  # of no line
+        apart = lines.isdisjoint
+        kept = {
+            p: None for p, page in self.pages.items() if page.permanent or page.line in lines or not apart(page.lines)
+        }
         left = tuple(page_id for page_id in self.resident if page_id not in kept)
         return left, tuple(page_id for page_id in kept if page_id not in self.resident)
 

@@ -142,4 +142,6 @@ def test_what_was_rewritten_leaves_the_lists_of_its_file_and_call() -> None:
         )
         known.learn(page.event)
     (held,) = known.context.pages.values()
-    assert known.context._by_path == {"/w/R.md": [held]} and held.stands_on(frozenset({1}))
+    assert known.context._by_path == {"/w/R.md": [held]}
+    assert known.context.moved(frozenset({1, 7})) == known.context.moved(frozenset({99})) == ((), ())
+    assert known.context.moved(frozenset({0, 100})) == (("p1",), ())

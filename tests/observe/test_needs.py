@@ -416,6 +416,28 @@ def test_a_body_of_many_pages_is_read_once_for_each_question() -> None:
     assert list(found.among(pages[:4], "something else")) == [] and opened == [LONG] * 3
 
 
+def test_an_old_text_that_is_asked_about_again_is_read_once_while_there_is_room() -> None:
+    """What was read lately is in memory, at most half of what may be near, until its page is forgotten."""
+    opened: list[str] = []
+
+    def open_(body: str) -> str:
+        opened.append(body)
+        return body
+
+    room = 4 * len(LONG)
+    found, pages = Texts(open_, most_chars=room), [page(n, f"{LONG}{n}", order=n) for n in range(1, 9)]
+    for each in pages:
+        found.put(each)
+    assert len(found.far) == 5
+    assert list(found.among(pages[:1], LONG)) == pages[:1]
+    opened.clear()
+    assert list(found.among(pages[:1], LONG[1:])) == pages[:1] and opened == []
+    assert list(found.holding(LONG)) == pages and found.again_chars <= room // 2
+    assert found.again_chars == sum(map(len, found.again.values())) > 0
+    found.forget(pages[4])
+    assert pages[4].shown not in found.again and found.again_chars == sum(map(len, found.again.values()))
+
+
 def test_of_many_old_readings_of_a_file_only_those_are_opened_that_may_hold_the_text() -> None:
     """A file that changes all the time is not read back in all its versions when it is read once more."""
     opened: list[str] = []
