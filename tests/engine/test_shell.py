@@ -281,3 +281,21 @@ def test_the_edge_before_an_event_knows_what_was_recorded_before_it_and_no_more(
             edge = session._shell.edge_before(version)
             assert edge.signatures.count == len({data.signature for data in called})
             assert edge.resource_keys.count == sum(len(data.resources) for data in called)
+
+
+@pytest.mark.parametrize("sees", ["by itself", "by catching up"])
+def test_a_turn_is_idle_since_the_last_answer_whoever_recorded_it(sees):
+    """What another handle recorded in a scope that both share moves the times as one's own does."""
+    now = [1_700_000_000_000_000]
+    with Journal.open(":memory:", clock=lambda: now[0]) as journal:
+        first = journal.session("s", counter="lines4", project="team")
+        first.observe_model("one")
+        other = journal.session("s", counter="lines4", project="team")
+        for seconds, hook in ((60, lambda: other.observe_model("two")), (5, lambda: other.user_says("and?"))):
+            now[0] += seconds * 1_000_000
+            hook()
+        if sees == "by catching up":
+            first.save()
+        first.assemble()
+        turn = next(row.data for row in journal.log.read("s") if isinstance(row.data, e.TurnBegan))
+        assert turn.idle_s == 5

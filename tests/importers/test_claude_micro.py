@@ -187,3 +187,101 @@ def test_losses_and_why_say_that_it_is_inferred(jsonl: Jsonl, tmp_path: Path) ->
         found = views.why(journal.log, "s", "p2", turn=18)
         assert found["changed"]["inferred"]
         assert "inferred from the provider's counts" in words.change(found["changed"], "absent")
+
+
+def results(*sizes: int) -> Results:
+    """Results of reads of these sizes, which came before an answer that was asked with 100 000 tokens."""
+    found = Results()
+    for number, size in enumerate(sizes):
+        found.called(f"c{number}", "Read")
+        found.came(size, f"c{number}")
+    found.answered(100_000, "m")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fell", "left"),
+    [
+        ((25_000, 1, 1, 40_000), 25_000, ("c0",)),
+        ((25_000, 1, 1, 40_000), 12_501, ("c0",)),
+        ((25_000, 1, 1, 40_000), 12_499, ()),
+        ((24_998, 1, 1, 40_000), 12_499, ("c0",)),
+        ((24_998, 1, 1, 40_000), 12_498, ()),
+        ((20_000, 1, 1, 40_000), 10_000, ("c0",)),
+        ((20_000, 1, 1, 40_000), 9_999, ()),
+        ((19_999, 1, 1, 40_000), 60_000, ()),
+        ((20_000, 1, 1, 19_998), 60_000, ()),
+        ((20_000, 1, 1, 19_999), 60_000, ("c0",)),
+        ((20_000, 1, 1, 1), 60_000, ()),
+        ((10_000, 0, 10_000, 10_000, 20_000, 10_000, 10_000), 60_000, ("c0", "c2", "c3")),
+        ((60_000, 1, 1), 60_000, ()),
+    ],
+    ids=str,
+)
+def test_the_oldest_results_leave_where_a_prompt_lacks_half_of_them(sizes, fell, left) -> None:
+    """At each bound and one token beside it: what is kept, what has to be saved, and what a prompt has to lack."""
+    found = results(*sizes)
+    every = [f"c{number}" for number in range(len(sizes))]
+    assert found.left(100_000 - fell, "m", lambda: every) == left
+    assert list(found.out) == list(left) and [*found.sizes] == [each for each in every if each not in left]
+    assert found.left(100_000 - fell, "m", lambda: every) == ()
+    assert results(*sizes).left(100_000 - fell, "another", lambda: every) == ()
+    assert results(*sizes).left(100_000 - fell, "m", lambda: every[1:]) == () or len(sizes) > 4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fell", "lost"),
+    [
+        ((5_000,), 5_000, ("c0",)),
+        ((5_000,), 5_001, ("c0",)),
+        ((5_000,), 4_999, ()),
+        ((4_999,), 9_000, ()),
+        ((2_500, 2_500), 5_000, ("c0", "c1")),
+        ((2_500, 2_500), 4_999, ()),
+    ],
+    ids=str,
+)
+def test_a_resume_lost_results_where_a_prompt_lacks_all_of_them(sizes, fell, lost) -> None:
+    """At each bound and one token beside it; what is lost is gone for good."""
+    found = results(*sizes)
+    aside = {f"c{number}" for number in range(len(sizes))}
+    assert found.lost(100_000 - fell, "m", aside) == lost
+    assert [*found.sizes] == [each for each in sorted(aside) if each not in lost] and found.out == {}
+    assert results(*sizes).lost(100_000 - fell, "m", aside - {"c0"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("grown", "rose", "back"), [(0, 10_000, True), (0, 9_999, False), (7, 10_014, True), (7, 10_013, False)]
+)
+def test_results_are_back_where_a_prompt_rose_by_half_of_them(grown, rose, back) -> None:
+    """Beside what came since, which a provider may count twice; after a change that was told none is compared."""
+    found = results(20_000, 1, 1, 40_000)
+    assert found.returned(200_000, "m") == ()
+    assert found.left(40_000, "m", lambda: list(found.sizes)) == ("c0",)
+    found.answered(40_000, "m")
+    found.came(grown)
+    assert found.returned(40_000 + rose, "another") == ()
+    assert found.returned(40_000 + rose, "m") == (("c0",) if back else ())
+    assert (next(iter(found.sizes)) == "c0") is back and (found.out == {}) is back
+    found.changed(["c0", "c3"])
+    assert "c0" not in found.sizes and "c0" not in found.out and list(found.sizes) == ["c1", "c2"]
+    assert found.returned(200_000, "m") == () and found.fallen(0, "m") == 0
+
+
+def test_nothing_is_known_before_the_first_answer() -> None:
+    """No prompt was there to compare with; a call of another tool and one that is out have no size."""
+    found = Results()
+    found.came(9)
+    assert (found.fallen(3, ""), found.grown) == (0, 9)
+    found.called("c1", "Task")
+    found.out["c2"] = 5
+    found.called("c2", "Read")
+    found.called("c3", "Read")
+    assert found.sizes == {"c3": 0}
+    found.came(4, "c3")
+    found.called("c3", "Read")
+    assert found.sizes == {"c3": 4}
+    found.answered(50, "m")
+    found.came(6)
+    assert (found.grown, found.fallen(50, "m"), found.fallen(40, "m"), found.fallen(40, "n")) == (6, 6, 16, 0)
+    assert [rough("x" * length) for length in (0, 1, 2, 5, 6, 9, 10)] == [0, 0, 1, 1, 2, 2, 3]
