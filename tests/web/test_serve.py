@@ -152,7 +152,7 @@ def test_views_that_take_longer_are_told_with_what_makes_them_quick(tmp_path, mo
         for number in range(120):
             session.user_says(f"message {number}")
             session.assemble()
-    monkeypatch.setattr("clawvm_es.web.serve.serve", lambda *_: None)
+    monkeypatch.setattr(sys.modules[listen.__module__], "serve", lambda *_: None)
     for made_by, told in ((None, False), ("0.0.0.00000000", True)):
         with closing(sqlite3.connect(path)) as db:
             db.execute("UPDATE snapshots SET made_by = coalesce(?, made_by)", (made_by,))
