@@ -11,13 +11,13 @@
 | it exceeds L, and the rent reaches `rent_permille` of what writing M tokens costs beyond reading them | rent |
 
 B is what budget, fixed region and directory line leave, L and Lc are the profile's shares of it for a warm and a cold
-cache, M is L or the floors of the required pages, whichever is more. Under `exchange_reuse` the open exchange of
-messages adds to M: an epoch would only write it again. Each turn pays rent for what is sent beyond M.
+cache, M is L or the floors of the required pages, whichever is more. Under `exchange_reuse` and `copy_reuse` the open
+exchange of messages adds to M: an epoch would only write it again. Each turn pays rent for what is sent beyond M.
 
 An epoch installs the floors, spends L (Lc where cold) on pages that do not arrive, as `core.selector` ranks them, and
-puts what arrives at the end in full. Under `epoch_reuse` and `exchange_reuse` those pages take at most half of what
-floors and arrivals leave of B, so that the next turns have room where B is tight. Where all that exceeds B, the
-selection of one turn is made under B. Between epochs what arrives is appended in full in its order, required pages
+puts what arrives at the end in full. Under these two and `epoch_reuse` those pages take at most half of what floors
+and arrivals leave of B, so that the next turns have room where B is tight. Where all that exceeds B, the selection of
+one turn is made under B. Between epochs what arrives is appended in full in its order, required pages
 below their floor at the floor, and hinted pages in full while they fit. Where B is not positive nothing is sent, and
 that is pressure.
 
@@ -27,8 +27,8 @@ pressure.
 LAW-SELECT-3: at an epoch in density order, the utility reached never exceeds `bound` under that epoch's mark.
 LAW-EPOCH-1: without an epoch a layout is the beginning of the next one; uncached is what arrived, and the tail.
 LAW-EPOCH-2: without an epoch what is sent is at most L, or the rent is below its threshold.
-LAW-EPOCH-3: under these two rules, where floors and arrivals fit B, an epoch without hints leaves free at least half
-of what they leave.
+LAW-EPOCH-3: under these three rules, where floors and arrivals fit B, an epoch without hints leaves free at least
+half of what they leave.
 
 Timing follows the online rule for acknowledgements in TCP (Dooly, Goldman and Scott, JACM 2001): wait until the rent
 paid would have bought the change.

@@ -17,11 +17,11 @@ from clawvm_es.core.reuse import NEARNESS
 from clawvm_es.core.state import Call, Page, Returned, State, Update, holder_set, known_by
 from clawvm_es.errors import ClawVMError, JournalDamaged
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultType, Need, ResourceClass, ReturnStatus
+from clawvm_es.model.facts import Boundary, ChangeReason, Cut, FaultType, Need, NeedRule, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import ABSENT, PAGE_TYPES, POINTER, RANK, Author, PageType, Pin
 from clawvm_es.model.profile import RULES, Capability, Paging, Profile
 
-REDUCER_VERSION: Final = 11
+REDUCER_VERSION: Final = 12
 """Version of the fold: raise it when an event changes the state otherwise, or the state holds something else.
 
 Snapshots that another version made are not used.
@@ -409,7 +409,7 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
         state.signature_keys[event.signature] = known_by(event.signature_key)
     earlier = state.valid_call(event.signature) if event.deterministic else None
     call = Call(event.call, event.tool, state.version, state.turn, event.deterministic, event.signature, event.reads)
-    call.writes, call.group = event.writes, event.group
+    call.writes, call.group, call.copied = event.writes, event.group, _is_repeated(event.needs)
     call.repeats = earlier.call if earlier else None
     state.calls[event.call] = call
     if state.by_groups:
@@ -436,7 +436,7 @@ def _tool_called(state: State, event: e.ToolCalled) -> None:
 
 def _tool_returned(state: State, event: e.ToolReturned) -> None:
     _meet(state, event.needs)
-    returned = Returned(event.status, state.version, event.result, event.validator)
+    returned = Returned(event.status, state.version, event.result, event.validator, _is_repeated(event.needs))
     call = state.calls.get(event.call)
     if state.by_groups:
         groups.returned(state, event)
@@ -446,8 +446,24 @@ def _tool_returned(state: State, event: e.ToolReturned) -> None:
         _join(state, call, returned)
 
 
+def _is_repeated(needs: Iterable[Need]) -> bool:
+    """Tell whether a call's whole result stood in earlier pages; of a served one its call says so."""
+    return any(need.rule is NeedRule.REPEATED_READ for need in needs)
+
+
+def _note_copy(state: State, call: Call) -> None:
+    """Keep that a call's whole result stood in earlier pages, by which its page ranks from now on."""
+    call.copied = True
+    page = state.pages.get(call.page_id) if call.page_id is not None else None
+    if page is not None and RULES[state.profile.rule].knows_copies:
+        page.weight = page.score = None
+        reindex(state, page)
+
+
 def _join(state: State, call: Call, returned: Returned) -> None:
     call.returned = returned
+    if returned.copied:
+        _note_copy(state, call)
     if returned.status is ReturnStatus.OK and call.deterministic and call.signature is not None:
         state.results[call.signature] = call.call
 

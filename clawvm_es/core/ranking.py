@@ -2,8 +2,9 @@
 
 Where a policy pages in epochs nothing is ranked between them: what changed waits until the index is asked for.
 
-LAW-SCORE-1: a page's score follows from the policy, the page, and the calls made before its content was written, so
-it is the same whenever it is worked out: when the page is ranked first, not for each event.
+LAW-SCORE-1: a page's score follows from the policy, the page, the calls made before its content was written, and the
+needs that came with the result of its own, so it is the same whenever it is worked out: when the page is ranked
+first, not for each event.
 """
 
 from __future__ import annotations
@@ -34,8 +35,23 @@ def score_of(state: State, page: Page) -> Score:
         page.full_tokens,
         of_record=page.origin.resource is not None,
         by_model=page.author is Author.MODEL,
-        of_write=RULES[state.profile.rule].key is Key.EPOCH_REUSE and _tells_of_a_write(state, page),
+        told_elsewhere=_is_told_elsewhere(state, page),
     )
+
+
+def _is_told_elsewhere(state: State, page: Page) -> bool:
+    """Tell whether other pages tell what a result does, as far as the policy looks at that."""
+    rule = RULES[state.profile.rule]
+    if rule.key is not Key.EPOCH_REUSE:
+        return False
+    return _tells_of_a_write(state, page) or (rule.knows_copies and _is_copy(state, page))
+
+
+def _is_copy(state: State, page: Page) -> bool:
+    """Tell whether a page is a result that stood whole in earlier pages when it came."""
+    number = page.origin.call
+    call = state.calls.get(number) if page.page_type is PageType.EVIDENCE and number is not None else None
+    return call is not None and call.copied
 
 
 def _tells_of_a_write(state: State, page: Page) -> bool:

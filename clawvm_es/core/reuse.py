@@ -1,26 +1,29 @@
-"""The rules `reuse`, `epoch_reuse` and `exchange_reuse`: pages ranked by likely need, for the room that they take.
+"""The rules whose names end in `reuse`: pages ranked by likely need, for the room that they take.
 
 An estimate of hit density (Beckmann, Chen and Cidon, LHD, NSDI 2018) from what was measured to foretell a need in
 recorded coding sessions; integers only:
 
     priority = score × (1000 + reuse × min(uses, 3)) / 1000 × nearness(age) / ⁴√tokens
 
-`reuse` looks at the next turn, the other two at all turns that a selection lasts; `exchange_reuse` ranks as
-`epoch_reuse` does, and `core.epochs` tells how they differ:
+`reuse` looks at the next turn, the others at all turns that a selection lasts; `exchange_reuse` ranks as
+`epoch_reuse` does, and `core.epochs` tells how they differ; `copy_reuse` is `exchange_reuse` that knows copies:
 
-| rule | nearness | result of a call that writes what it is about |
+| rule | nearness | counts as what the model said |
 |---|---|---|
-| `reuse` | age^-1.5 | content of a file or record |
-| `epoch_reuse` | 21 / (20 + age) | as what the model said: it tells what the model wrote |
+| `reuse` | age^-1.5 | what the model said |
+| `epoch_reuse` | 21 / (20 + age) | and the result of a call that writes what it is about: the model said that |
+| `copy_reuse` | the same | and a result that stood whole in an earlier page: that page tells it, and was just used |
 
 LAW-REUSE-1: more score or uses never rank a page lower, more tokens never higher.
 LAW-REUSE-2: nearness falls with age and is never 0, so that an old page keeps its place in the order.
+LAW-REUSE-3: a copy never ranks higher than under `exchange_reuse`, and what is none ranks as there.
 
 Exponents, and the weights of `core.profiles.REUSE_WEIGHTS`, were chosen on the part of the recorded sessions that
 the evaluation's split tunes on; which terms to look at was found with all of them in sight. What `epoch_reuse` does
 otherwise was read off 20 sessions on six checkouts, at 205 turns of them. Of 6,491 results of reads 358 were needed
 in the 60 turns that followed: 19 % of those one turn old, 11 % at 8 to 15 turns, 7 % at 32 to 63, 2 % at 128 to
-255, on the checkout of most sessions as on the others. Of 6,118 results of writes four were needed.
+255, on the checkout of most sessions as on the others. Of 6,118 results of writes four were needed. `copy_reuse` has
+no figure of its own; `evaluation.real_prose` tells how it was found.
 
 | term | says |
 |---|---|

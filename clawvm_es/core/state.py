@@ -99,6 +99,7 @@ class Returned:
     version: int
     result: str | None
     validator: str | None
+    copied: bool = False  # whether the result stood whole in earlier pages
 
 
 @attrs.define
@@ -117,6 +118,7 @@ class Call:
     returned: Returned | None = None  # None: still in flight
     page_id: str | None = None  # the page that holds its result
     group: int | None = None
+    copied: bool = False  # whether its whole result stood in earlier pages when it came
 
 
 @attrs.frozen

@@ -78,11 +78,12 @@ def static_score(
     full_tokens: int,
     of_record: bool,
     by_model: bool,
-    of_write: bool = False,
+    told_elsewhere: bool = False,
 ) -> Score:
     """The weights of what is true of a page, beside how recently it was used.
 
-    `of_record`: it is about one thing; `of_write`: it tells that the model wrote that thing.
+    `of_record`: it is about one thing; `told_elsewhere`: other pages say the same, as what the model
+    wrote does of the result of a write.
     """
     row = PAGE_TYPES[page_type]
     return Score(
@@ -91,7 +92,7 @@ def static_score(
         weights.plan if row.extra is Extra.PLAN and active else 0,
         weights.scope if scope is Scope.PROJECT else 0,
         weights.cost * recompute_cost(full_tokens) // 1000,
-        weights.holds_said if of_write else _holds(weights, row.holding, of_record, by_model),
+        weights.holds_said if told_elsewhere else _holds(weights, row.holding, of_record, by_model),
     )
 
 

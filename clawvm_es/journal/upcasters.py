@@ -51,16 +51,19 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
         ("session_opened", 4): _as_it_is,
         ("session_opened", 5): _as_it_is,
         ("session_opened", 6): _as_it_is,
+        ("session_opened", 7): _as_it_is,
         ("session_forked", 1): _as_it_is,
         ("session_forked", 2): _scored,
         ("session_forked", 3): _paged_by_turn,
         ("session_forked", 4): _as_it_is,
         ("session_forked", 5): _as_it_is,
         ("session_forked", 6): _as_it_is,
+        ("session_forked", 7): _as_it_is,
         ("settings_adopted", 1): _paged_by_turn,
         ("settings_adopted", 2): _as_it_is,
         ("settings_adopted", 3): _as_it_is,
         ("settings_adopted", 4): _as_it_is,
+        ("settings_adopted", 5): _as_it_is,
         ("turn_began", 1): _as_it_is,
         ("page_written", 1): _as_it_is,
         ("page_written", 2): _as_it_is,
@@ -81,7 +84,7 @@ UPCASTERS: Final[Upcasters] = MappingProxyType(
     }
 )
 """(event type, schema version) → the step to the next version."""
-UPCASTERS_VERSION: Final = 9
+UPCASTERS_VERSION: Final = 10
 """Raise it when a step is added or mended: snapshots of states that were folded through others are not used."""
 
 

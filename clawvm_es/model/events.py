@@ -65,10 +65,10 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     TYPE: ClassVar[str] = "session_opened"
-    SCHEMA_VERSION: ClassVar[int] = 7
+    SCHEMA_VERSION: ClassVar[int] = 8
     profile: Profile
     """Since version 2 with `scoring` and thresholds, 4 with paging and prices, 5 with `recorded`, 6 `epoch_reuse`,
-    7 `exchange_reuse`."""
+    7 `exchange_reuse`, 8 `copy_reuse`."""
     budget_tokens: Tokens
     counter: str
     decider_version: Count
@@ -93,11 +93,11 @@ class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """
 
     TYPE: ClassVar[str] = "session_forked"
-    SCHEMA_VERSION: ClassVar[int] = 7
+    SCHEMA_VERSION: ClassVar[int] = 8
     parent: str
     parent_version: Ordinal
     parent_hash: str
-    profile: Profile | None = None  # since version 3 as in `session_opened` 2, since versions 4 to 7 as in its 4 to 7
+    profile: Profile | None = None  # since version 3 as in `session_opened` 2, since versions 4 to 8 as in its 4 to 8
     budget_tokens: Tokens | None = None
     allow_new_calls: bool = False  # since version 2
 
@@ -351,8 +351,8 @@ class SettingsAdopted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     """The session continues under other settings; those that are not given stay as they were."""
 
     TYPE: ClassVar[str] = "settings_adopted"
-    SCHEMA_VERSION: ClassVar[int] = 5
-    profile: Profile | None = None  # since versions 2 to 5 as in versions 4 to 7 of `session_opened`
+    SCHEMA_VERSION: ClassVar[int] = 6
+    profile: Profile | None = None  # since versions 2 to 6 as in versions 4 to 8 of `session_opened`
     budget_tokens: Tokens | None = None
     on_pressure: OnPressure | None = None
     hides_secrets: bool | None = None  # since version 2

@@ -46,6 +46,7 @@ class Rule(StrEnum):
     REUSE = "reuse"
     EPOCH_REUSE = "epoch_reuse"
     EXCHANGE_REUSE = "exchange_reuse"
+    COPY_REUSE = "copy_reuse"
     RETRIEVAL = "retrieval"
     RETRIEVAL_CACHE = "retrieval_cache"
     COMPACTION = "compaction"
@@ -75,7 +76,8 @@ class RuleRow:
     before has no phase 2 and leaves a summary when the harness compacts. With `recorded` nothing is selected at all:
     everything stands in full until the harness took it out. With `leaves_room` an epoch spends at most half of what
     floors and arrivals leave. One that `spares_exchange` pays no rent for the open exchange of messages, which an
-    epoch would only write again. `says` is what `why` calls the order.
+    epoch would only write again. One that `knows_copies` ranks a result that stood whole in an earlier page as what
+    the model said. `says` is what `why` calls the order.
     """
 
     says: str = ""
@@ -88,6 +90,7 @@ class RuleRow:
     recorded: bool = False
     leaves_room: bool = False
     spares_exchange: bool = False
+    knows_copies: bool = False
 
     @property
     def compacts(self) -> bool:
@@ -103,6 +106,13 @@ RULES: Final[Mapping[Rule, RuleRow]] = MappingProxyType(
         Rule.EPOCH_REUSE: RuleRow("how likely it is needed in an epoch", key=Key.EPOCH_REUSE, leaves_room=True),
         Rule.EXCHANGE_REUSE: RuleRow(
             "how likely it is needed in an epoch", key=Key.EPOCH_REUSE, leaves_room=True, spares_exchange=True
+        ),
+        Rule.COPY_REUSE: RuleRow(
+            "how likely it is needed in an epoch",
+            key=Key.EPOCH_REUSE,
+            leaves_room=True,
+            spares_exchange=True,
+            knows_copies=True,
         ),
         Rule.RETRIEVAL: RuleRow("retrieved", spends=False, retrieves=True),
         Rule.RETRIEVAL_CACHE: RuleRow("retrieved, then recency", whole_results=True, retrieves=True),

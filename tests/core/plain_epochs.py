@@ -17,7 +17,7 @@ from clawvm_es.model.profile import Capability, Paging, Rule
 LEVELS = [Fidelity.ABSENT, Fidelity.POINTER, Fidelity.STRUCTURED, Fidelity.COMPRESSED, Fidelity.FULL]
 NOTHING = sha256(b"").hexdigest()
 RULES = (PageType.BOOTSTRAP, PageType.CONSTRAINT, PageType.PLAN)
-FOR_EPOCHS = (Rule.EPOCH_REUSE, Rule.EXCHANGE_REUSE)  # alike in frames, where no exchange is open
+FOR_EPOCHS = (Rule.EPOCH_REUSE, Rule.EXCHANGE_REUSE, Rule.COPY_REUSE)  # alike in frames, where no exchange is open
 
 
 @dataclass(eq=False)

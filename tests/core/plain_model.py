@@ -198,6 +198,7 @@ class Plain(EpochsPart):
         self.fixed: int | None = None
         self.met: list[frozenset[str]] = []
         self.calls: dict[int, Call] = {}
+        self.copies: set[int] = set()
         self.result_pages: dict[int, str] = {}  # call → the first page of its result
         self.early: dict[int, tuple[int, ReturnStatus]] = {}
         self.kinds: list[object] = []
@@ -608,7 +609,7 @@ class Plain(EpochsPart):
         if written.scope is Scope.PROJECT:
             total += weights.scope
         total += weights.cost * min(1000, page.full * 1000 // 8192) // 1000
-        if self.profile.rule in FOR_EPOCHS and self._tells_of_a_write(written):
+        if self.profile.rule in FOR_EPOCHS and (self._tells_of_a_write(written) or self._is_copy(written)):
             total += weights.holds_said
         elif written.page_type is PageType.EVIDENCE:
             total += weights.holds_result if written.origin.resource is None else weights.holds_record
@@ -627,6 +628,11 @@ class Plain(EpochsPart):
         if written.page_type is not PageType.EVIDENCE or about is None or call is None:
             return False
         return call.version < self.pages[written.page_id].version and about not in call.event.reads
+
+    def _is_copy(self, written: e.PageWritten) -> bool:
+        """True under `copy_reuse` of the result of a call that stood whole in earlier pages."""
+        known = self.profile.rule is Rule.COPY_REUSE and written.page_type is PageType.EVIDENCE
+        return known and written.origin.call in self.calls and written.origin.call in self.copies
 
     def _short(self, plan: Plan) -> list[e.Decision]:
         """A fault for each required page below its floor that no pressure names."""
@@ -998,6 +1004,8 @@ class Plain(EpochsPart):
             self.context.append(Copy(f"call {event.call}", event.levels[0].tokens))
             self.chain = sha256(f"{self.chain}\ncall {event.call}".encode()).hexdigest()
         self.calls[event.call] = call = Call(event, self.version, earlier)
+        if NeedRule.REPEATED_READ in [need.rule for need in event.needs]:
+            self.copies.add(event.call)
         self.writes.extend((self.version, what) for what in (*event.writes, *event.invalidates))
         for key in event.writes:
             shown = self._shows(key)
@@ -1016,6 +1024,8 @@ class Plain(EpochsPart):
         return self.pages[found[-1]] if found else None
 
     def _see_tool_returned(self, event: e.ToolReturned) -> None:
+        if NeedRule.REPEATED_READ in [need.rule for need in event.needs]:
+            self.copies.add(event.call)
         if event.call in self.calls:
             self.calls[event.call].ended.append((self.version, event.status))
         else:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import attrs
+import pytest
 from hypothesis import given as forall
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_TURN
-from clawvm_es.core.ranking import index_of, since
+from clawvm_es.core.ranking import build_index, index_of, scored, since
 from clawvm_es.core.reuse import NEAR, NEARNESS, USES_MAX, worth
 from clawvm_es.core.utility import RECENCY
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Holder, Need, NeedRule, Resource, ResourceClass
+from clawvm_es.model.facts import Holder, Need, NeedRule, Resource, ResourceClass, ReturnStatus
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
-from clawvm_es.model.profile import Key
+from clawvm_es.model.profile import Key, Rule
 from clawvm_es.testing.core import Given, page
 from tests.core.plain_model import epoch_nearness, nearness, recency
 
@@ -93,6 +95,74 @@ def test_the_result_of_a_write_counts_as_what_the_model_said_in_epochs_alone():
         given.when(about(2, 2, 1, tokens=20))
         given.turn()
         assert order(given)[0] == first
+
+
+def again(call, *, rule=NeedRule.REPEATED_READ):
+    """The end of a call whose result p1 held, by one rule or the other."""
+    return e.ToolReturned(call=call, status=ReturnStatus.OK, needs=(Need((Holder("p1"),), rule),))
+
+
+@pytest.mark.parametrize(
+    "place", ["before its call", "with its call", "before its page", "after its page", "after its page was ranked"]
+)
+def test_a_result_that_stood_whole_in_an_earlier_page_counts_as_what_the_model_said(place):
+    """The earlier page tells it, and goes before; an older version of the policy does not look at that."""
+    for policy, first in ((CLAWVM, "p1"), (attrs.evolve(CLAWVM, rule=Rule.EXCHANGE_REUSE), "p2")):
+        given = Given.session(profile=policy, budget_tokens=4000)
+        given.when(called(1, reads=(1,), resources=FILE))
+        given.when(about(1, 1, 1, tokens=400))
+        for _ in range(9):
+            given.turn()
+        told = again(2).needs if place == "with its call" else ()
+        if place == "before its call":
+            given.when(again(2))
+        given.when(replace(called(2, reads=(1,)), needs=told))
+        if place == "before its page":
+            given.when(again(2))
+        given.when(about(2, 2, 1, tokens=20))
+        given.turn()
+        if place == "after its page was ranked":
+            given.turn()
+            assert order(given)[0] == "p2"
+        if place.startswith("after"):
+            given.when(again(2))
+        given.turn()
+        assert order(given)[0] == first
+        assert index_of(given.state).contents() == build_index(given.state).contents()
+
+
+def test_a_result_whose_text_was_used_is_no_copy():
+    """A need of another kind says nothing of the whole result, nor does the end of a call that is not known."""
+    given = Given.session(budget_tokens=4000)
+    given.when(called(1, reads=(1,), resources=FILE))
+    given.when(about(1, 1, 1))
+    given.when(again(1, rule=NeedRule.DATA_FLOW))
+    given.when(again(7))
+    assert not given.state.calls[1].copied
+
+
+ENDS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(list(NeedRule)), st.booleans()), max_size=12)
+
+
+@forall(ENDS)
+def test_copies_alone_rank_lower_than_under_the_rule_before(ends):
+    """LAW-REUSE-3: a copy never ranks higher than under `exchange_reuse`, and what is none ranks as there."""
+    found = []
+    for rule in (Rule.EXCHANGE_REUSE, Rule.COPY_REUSE):
+        given = Given.session(profile=attrs.evolve(CLAWVM, rule=rule), budget_tokens=4000)
+        given.when(called(1, reads=(1,), resources=FILE))
+        given.when(about(1, 1, 1))
+        for number, (holder, need_rule, turns) in enumerate(ends, 2):
+            given.when(called(number, reads=(1,)))
+            need = Need((Holder(f"p{min(holder, number - 1)}"),), need_rule)
+            given.when(e.ToolReturned(call=number, status=ReturnStatus.OK, needs=(need,)))
+            given.when(about(number, number, 1))
+            if turns:
+                given.turn()
+        found.append([scored(given.state, shown) for shown in given.state.pages.values()])
+    copied = [False, *(need_rule is NeedRule.REPEATED_READ for _, need_rule, _ in ends)]
+    for before, after, is_copy in zip(*found, copied, strict=True):
+        assert after < before if is_copy else after == before
 
 
 @forall(st.integers(1, 10**6), st.integers(0, 2000), st.integers(0, 9), st.integers(1, 10**6), st.integers(1, 10**5))

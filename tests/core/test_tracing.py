@@ -19,12 +19,14 @@ from clawvm_es.model.facts import Boundary, ChangeReason, RetireReason, Trigger
 from clawvm_es.model.pages import LADDER, Fidelity, PageType
 from clawvm_es.model.profile import Capability, Paging, Rule, Weights
 from clawvm_es.testing.core import Given, page
+from tests.core.plain_epochs import FOR_EPOCHS
 from tests.core.plain_model import QUALITY, Plain, epoch_nearness, nearness, recency
 from tests.core.test_selector import TYPES
 
 POLICIES = (
     *(policy for policy in PROFILES.values() if policy.paging is Paging.TURN),
     attrs.evolve(CLAWVM_TURN, rule=Rule.EXCHANGE_REUSE),
+    attrs.evolve(CLAWVM_TURN, rule=Rule.COPY_REUSE),
     *(without(CLAWVM_TURN, missing) for missing in (Capability.FLOORS, Capability.SCORING)),
 )
 NOTHING = attrs.evolve(CLAWVM_TURN, weights=Weights(*[0] * 13))
@@ -154,7 +156,7 @@ def test_every_candidate_is_told_as_the_plain_model_knows_it(case):
         assert candidate.rank == (deciding.place if deciding else None)
         age, scores = plain.turn + 1 - page.last_used, plain.has(Capability.SCORING)
         assert candidate.recency == (weights.recency * recency(age) // 1000 if scores else 0)
-        if scores and plain.profile.rule in (Rule.REUSE, Rule.EPOCH_REUSE, Rule.EXCHANGE_REUSE):
+        if scores and plain.profile.rule in (Rule.REUSE, *FOR_EPOCHS):
             since = plain.turn + 1 - max(page.last_used, page.edited)
             near = nearness(since) if plain.profile.rule is Rule.REUSE else epoch_nearness(since)
             priority = plain.score(page) * near

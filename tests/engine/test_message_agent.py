@@ -200,7 +200,9 @@ def triggers(profile: Profile, moves: Iterable[tuple[str, int]]) -> list[EpochTr
         return [data.trigger for data in rows if isinstance(data, e.PromptAssembled)]
 
 
-@pytest.mark.parametrize(("rule", "paid"), [(Rule.EPOCH_REUSE, True), (Rule.EXCHANGE_REUSE, False)])
+@pytest.mark.parametrize(
+    ("rule", "paid"), [(Rule.EPOCH_REUSE, True), (Rule.EXCHANGE_REUSE, False), (Rule.COPY_REUSE, False)]
+)
 def test_an_open_exchange_pays_no_rent_until_the_user_speaks(rule, paid):
     """An epoch would only write it again; after that it is as any other text, and its rent begins an epoch."""
     profile = attrs.evolve(CLAWVM, rule=rule)

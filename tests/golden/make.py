@@ -7,7 +7,7 @@ has sessions that were closed and resumed under other settings, and validators t
 layouts, exchanges, models and cuts, at their defaults; version 6 has a session as its harness had it, which was
 compacted and rewound; version 7 has sessions that page in epochs, with every trigger and a clock that jumps;
 version 8 has policies that rank for an epoch; version 9 has a cut that is inferred from what a provider counted;
-version 10 has policies that pay no rent for the open exchange.
+version 10 has policies that pay no rent for the open exchange; version 11 has policies that know copies.
 """
 
 import itertools
@@ -34,7 +34,7 @@ from clawvm_es.observe.tools import Tool
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import TABLES, Table
 
-VERSION = "v10"
+VERSION = "v11"
 TYPES_OF_VERSION_4 = ("bootstrap", "constraint", "plan", "preference", "evidence", "conversation")
 NEW_COLUMNS = {
     "sessions": (

@@ -8,8 +8,8 @@ from clawvm_es.model.events import EVENT_TYPES
 from clawvm_es.storage.sqlite import schema
 
 NEWER = {
-    **dict.fromkeys(("session_opened", "session_forked"), 7),
-    "settings_adopted": 5,
+    **dict.fromkeys(("session_opened", "session_forked"), 8),
+    "settings_adopted": 6,
     "boundary_reached": 4,
     **dict.fromkeys(("tool_called", "update_staged", "page_written"), 3),
     **dict.fromkeys(("turn_began", "tool_returned", "model_responded"), 2),
@@ -20,7 +20,7 @@ NEWER = {
 
 def test_versions_are_those_that_were_published():
     """Decider, fold, snapshots, traces, the file, and every event's schema."""
-    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (3, 11, 4, 9)
+    assert (DECIDER_VERSION, REDUCER_VERSION, FORMAT, VERSION) == (3, 12, 4, 10)
     assert (schema.APPLICATION_ID, schema.USER_VERSION) == (0x434C564D, 3)
     assert {name: cls.SCHEMA_VERSION for name, cls in EVENT_TYPES.items()} == {
         **dict.fromkeys(EVENT_TYPES, 1),
