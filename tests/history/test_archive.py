@@ -20,6 +20,7 @@ from clawvm_es.journal.anchors import load_secret, make_key
 from clawvm_es.journal.codec import COMMITMENT_FIELDS
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.storage.bundles import reading
+from clawvm_es.storage.bundles.backend import open_log as open_bundles
 from clawvm_es.storage.bundles.log import BundleLog
 from clawvm_es.testing import live_session
 
@@ -207,3 +208,12 @@ def test_the_checker_knows_every_field_that_names_a_text():
     """It shares no code with the program, so this test compares their lists."""
     named = verify_bundle.NAMED.pattern.partition(b"(?:")[2].partition(b")")[0].decode()
     assert set(named.split("|")) == set(COMMITMENT_FIELDS)
+
+
+def test_a_folder_without_a_bundle_is_no_journal(tmp_path):
+    """It is refused by its name where it is read as bundles, and a missing folder as missing."""
+    for place in (str(tmp_path), str(tmp_path / "nowhere")):
+        with pytest.raises((UsageError, UnreadableInput)) as told:
+            open_bundles(place, wait_s=0, read_only=True, reproducible=False, group=False)
+        wrong = "holds no bundle" if place == str(tmp_path) else "there is no journal here"
+        assert place in str(told.value) and wrong in str(told.value)

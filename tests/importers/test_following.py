@@ -715,3 +715,25 @@ def test_a_session_that_another_process_began_under_other_settings_is_no_one_s_t
         assert (told.value.session_id, told.value.step, told.value.line) == (recording.session_id, None, 1)
         assert (told.value.recorded_id, told.value.linked) == (recording.session_id, False)
         assert one.log.head(recording.session_id) == head and place.given == {recording.session_id: 1}
+
+
+def test_an_aside_that_is_told_less_of_records_nothing(live: Path, journal: Journal) -> None:
+    """Beside a session that stands there whole; both stay as they were."""
+    aside = {"isSidechain": True, "agentId": "a1"}
+    said = (("user", "Aside."), ("assistant", [{"type": "text", "text": "Yes."}]), ("user", "Go on."))
+    rows = [*CLAUDE, *({**claude(second, *each), **aside} for second, each in enumerate(said, 7))]
+    live.write_bytes(as_lines(rows))
+    follow(journal, live, final=True)
+    before = inputs(journal)
+    assert len(before) == 2
+    live.write_bytes(as_lines(rows[:-2]))
+    assert not follow(journal, live, final=True).appended
+    assert inputs(journal) == before
+
+
+def test_a_document_without_one_whole_line_is_refused_for_what_it_is(tmp_path: Path, journal: Journal) -> None:
+    """It is not read as the empty file that is left of it without its last line: its own fault is told."""
+    path = tmp_path / "session.traj"
+    path.write_bytes(b'{"history": [')
+    with pytest.raises(UnreadableInput, match=r"is not JSON: .*char 13"):
+        Follower(journal, [path])._read_again(str(path), "sweagent")
