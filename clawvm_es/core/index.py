@@ -42,7 +42,6 @@ class Index:
         "_calendar",
         "_due",
         "_entries",
-        "_given",
         "_recency_weight",
         "_together",
         "bounds_utility",
@@ -66,13 +65,11 @@ class Index:
         self.steps: list[Step] = []
         self.waiting: dict[str, None] = {}
         self._entries: dict[str, list[Step]] = {}
-        self._given: dict[str, tuple[int, Hull, int, int]] = {}
         self._calendar: dict[int, dict[str, None]] = {}
         self._due: dict[str, int] = {}
 
     def put(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> None:
         """Insert the steps of a page, or replace them; its age counts from turn `since`."""
-        self._given[page_id] = (number, hull, score, since)
         known_steps = self._entries.get(page_id)
         if known_steps:
             self._take_out(known_steps)
@@ -90,7 +87,6 @@ class Index:
     def drop(self, page_id: str) -> None:
         """Take a page's steps out, if it has any."""
         known_steps = self._entries.pop(page_id, None)
-        self._given.pop(page_id, None)
         if known_steps:
             self._take_out(known_steps)
         due = self._due.pop(page_id, None)
@@ -113,15 +109,15 @@ class Index:
             for step in entries:
                 insort(self.steps, step)
 
-    def advance(self, turn: int) -> None:
-        """Move to `turn`, and put the pages that lose recency by it as they were put before."""
+    def advance(self, turn: int) -> tuple[str, ...]:
+        """Move to `turn` and return the pages that lose recency by it; the caller puts them again."""
         due: list[str] = []
         for step in range(self.turn + 1, turn + 1):
             due.extend(self._calendar.pop(step, ()))
-        self.turn = turn
         for page_id in due:
             del self._due[page_id]
-            self.put(page_id, *self._given[page_id])
+        self.turn = turn
+        return tuple(due)
 
     def steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> list[Step]:
         """The steps of a page along its hull at this turn, in the order in which it takes them.

@@ -92,7 +92,7 @@ def index_of(state: State) -> Index:
 
 def _bring_up(state: State, index: Index) -> None:
     """Rank what changed since the last epoch, and what is older by now; arrivals go on waiting."""
-    index.advance(state.turn + 1)
+    index.waiting.update(dict.fromkeys(index.advance(state.turn + 1)))
     for page_id in index.waiting:
         page = state.pages[page_id]
         if page_id in state.arrivals or not state.holdable(page):
@@ -117,8 +117,7 @@ def build_index(state: State) -> Index:
 
 def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
     """Prepare the index for the next turn: pages that lose recency, and those that arrived."""
-    index.advance(state.turn + 1)
-    for page_id in arrived:
+    for page_id in (*index.advance(state.turn + 1), *arrived):
         put(state, index, state.pages[page_id])
 
 
