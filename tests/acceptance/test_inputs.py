@@ -157,7 +157,7 @@ def test_a_huge_tool_result(file, replayed, text):
     [
         (("--budget", 0), "at least 1"),
         (("--budget", -5), "at least 1"),
-        (("--budget", 2**53), "2**53"),
+        (("--budget", 2**53), "at most 2,147,483,647"),
         (("--budget", "many"), "'many'"),
         (("--policy", "poem"), "known policies"),
         (("--policy", ""), "known policies"),

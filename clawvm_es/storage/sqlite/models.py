@@ -238,14 +238,25 @@ def _tables(spec: ModelSpec, prefix: str) -> Mapping[str, Definition]:
 
 
 def _create(connection: sqlite3.Connection, spec: ModelSpec, prefix: str) -> None:
-    """Make the empty tables of one edition, and the table of positions."""
-    for statement in tables(spec, prefix):
-        connection.execute(statement)
+    """Make the empty tables of one edition, and the table of positions; sqlite-utils is loaded for this alone."""
+    from sqlite_utils import Database
+
+    database = Database(connection)
+    columns = {"name": str, "version": int, "seq": int}
+    positions = database.table(POSITIONS)
+    positions.create(columns, pk="name", not_null={"version", "seq"}, strict=True, if_not_exists=True)
+    for table in spec.tables:
+        database.table(prefix + table.name).create(
+            {column.name: str if column.type is str else int for column in table.columns},
+            pk=table.key if len(table.key) > 1 else table.key[0],
+            not_null={column.name for column in table.columns if not column.optional},
+            strict=True,
+        )
     text_index.create(connection, prefix)
 
 
 def tables(spec: ModelSpec, prefix: str) -> Iterator[str]:
-    """Write the statements that make the tables of one edition, as sqlite-utils does, which takes long to load."""
+    """Write the definitions that an open compares with, so that it need not load what made the tables."""
     yield (
         f'CREATE TABLE IF NOT EXISTS "{POSITIONS}" (\n   "name" TEXT PRIMARY KEY,\n'
         '   "version" INTEGER NOT NULL,\n   "seq" INTEGER NOT NULL\n) STRICT'
