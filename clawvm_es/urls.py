@@ -1,4 +1,4 @@
-"""Passwords in the URLs of journals: kept for the server, never printed.
+"""Places of journals: in a job of an executor, and as URLs whose passwords are kept for the server, never printed.
 
 LAW-PASSWORD-1: no message, document or log of this program holds the password of a URL.
 """
@@ -13,6 +13,8 @@ from clawvm_es.errors import UsageError
 
 _AUTHORITY: Final = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://[^/?#@:]*):(?P<password>[^/?#]*)@")
 _PARAMETER: Final = re.compile(r"(?P<sign>[?&])(?:ssl)?password=[^&#]*&?")
+_JOURNAL: Final = "journal "
+"""Before the place of a journal in a job: its file is opened where it is, not sent to a worker."""
 
 
 class Shown(str):
@@ -43,3 +45,14 @@ def whole(url: str | os.PathLike[str]) -> str:
     if not isinstance(place, str) or "\0" in place:
         raise UsageError(f"journal: expected a path or a URL, got {place!r:.40}")
     return place
+
+
+def placed(path: str) -> str:
+    """The place of a journal as a job of an executor names it; a file's from the root."""
+    there = whole(path)
+    return _JOURNAL + (there if "://" in there else os.path.abspath(there))
+
+
+def place_of(job: str) -> str:
+    """The place that `placed` named, as it is opened and shown."""
+    return shown(job.removeprefix(_JOURNAL))

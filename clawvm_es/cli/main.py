@@ -11,13 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import click
 
 from clawvm_es.cli.options import no_pager_option
-from clawvm_es.cli.output import emit_json, say, say_lines
+from clawvm_es.cli.output import say, say_lines
 from clawvm_es.cli.place import meant
 from clawvm_es.cli.verbs import ROWS, SECTIONS, Use, Verbs
 from clawvm_es.errors import ClawVMError
@@ -103,34 +102,26 @@ def main(arguments: list[str] | None = None) -> None:
     if sys.stdout is None:
         sys.exit(_fail("stdout is closed", "give it a file, or /dev/null"))
     _never_fail_to_encode()
-    words = sys.argv[1:] if arguments is None else arguments
-    fail = partial(_fail, as_document=_asks_for_document(words))
     try:
         code = cli.main(args=arguments, prog_name="clawvm", standalone_mode=False)
         if code == PIPE_CLOSED:
             _discard_output()
         sys.stdout.flush()
     except ClawVMError as error:
-        code = fail(error.message, error.hint)
+        code = _fail(error.message, error.hint)
     except click.ClickException as error:
         hint = f"clawvm {error.ctx.info_name} --help" if isinstance(error, click.UsageError) and error.ctx else ""
-        code = fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))
+        code = _fail(error.format_message(), hint.replace("clawvm clawvm", "clawvm"))
     except (KeyboardInterrupt, click.Abort):
-        code = fail("interrupted", _kept(words), INTERRUPTED)
+        code = _fail("interrupted", _kept(sys.argv[1:] if arguments is None else arguments), INTERRUPTED)
     except BrokenPipeError:
         _discard_output()
         code = PIPE_CLOSED
     except OSError as error:
-        code = fail(f"{error.filename or 'output'}: {error.strerror or error}", "")
+        code = _fail(f"{error.filename or 'output'}: {error.strerror or error}", "")
     except Exception as error:
-        code = fail(*_internal(error, words))
+        code = _internal(error, sys.argv[1:] if arguments is None else arguments)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _asks_for_document(arguments: Sequence[str]) -> bool:
-    """Tell whether `--json` is given; after `--` it is a value like any other."""
-    words = list(arguments)
-    return "--json" in (words[: words.index("--")] if "--" in words else words)
 
 
 def _discard_output() -> None:
@@ -138,19 +129,10 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(message: str, hint: str, code: int = WRONG_USAGE, *, as_document: bool = False) -> int:
-    """Say what went wrong and what to do; the exit code for it. Where nobody can read it, the code has to do.
-
-    A program that asked for a document gets one on stdout, too.
-    """
+def _fail(message: str, hint: str, code: int = WRONG_USAGE) -> int:
+    """Say what went wrong and what to do; the exit code for it. Where nobody can read it, the code has to do."""
     with suppress(OSError):
         say(message, hint)
-    if as_document:
-        try:
-            emit_json({"error": message, "hint": hint})
-            sys.stdout.flush()
-        except OSError:
-            _discard_output()
     return code
 
 
@@ -167,8 +149,8 @@ def _kept(arguments: Sequence[str]) -> str:
     return "what was written is kept; run the same command again to continue"
 
 
-def _internal(error: Exception, arguments: Sequence[str]) -> tuple[str, str, int]:
-    """Words for a fault that is ours: in which verb, and how to report it; the traceback only where asked for."""
+def _internal(error: Exception, arguments: Sequence[str]) -> int:
+    """Say that the fault is ours, in which verb, and how to report it; the traceback only where it is asked for."""
     asked = os.environ.get("CLAWVM_TRACEBACK", "") not in ("", "0")
     verb = _verb(arguments)
     if asked:
@@ -177,7 +159,7 @@ def _internal(error: Exception, arguments: Sequence[str]) -> tuple[str, str, int
         with suppress(OSError):
             say_lines(line for part in traceback.format_exception(error) for line in part.splitlines())
     again = "" if asked else "run it again with CLAWVM_TRACEBACK=1, and "
-    return (
+    return _fail(
         f"internal error in clawvm {verb}: {type(error).__name__}: {error}",
         f"a fault of clawvm, not yours; to report it, {again}send what it says with clawvm --version",
         INTERNAL_ERROR,

@@ -21,6 +21,7 @@ from clawvm_es import limits
 from clawvm_es.core.budget import RECORDED_BUDGET
 from clawvm_es.core.decide import DECIDER_VERSION
 from clawvm_es.core.profiles import CLAWVM, RECORDED
+from clawvm_es.engine.given import path as named
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import IdempotencyConflict, UsageError
@@ -101,7 +102,7 @@ def replay(
     the journal under other settings or with other content.
     """
     settings = settings or ReplaySettings()
-    file = os.fspath(path)
+    file = named("file", path)
     known, way = KnownFiles.beside(journal.log.place), way_of(journal, settings, format, file)
     before = None if again or settings.tools else known.sessions(journal.log, file, way)
     if before is not None and not _grows(file, before):

@@ -16,7 +16,7 @@ from clawvm_es.fleet.executor import Executor, batches, in_order
 from clawvm_es.importers import read
 from clawvm_es.importers.importing import Found, Imported, Progress, import_files
 from clawvm_es.limits import LOCK_WAIT_S
-from clawvm_es.views.reading import place_of, placed
+from clawvm_es.urls import place_of, placed
 
 BYTES_A_JOB: Final = 1_000_000
 """Bytes that a process imports over one connection at least, where there are as many."""

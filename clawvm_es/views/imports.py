@@ -14,9 +14,10 @@ from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.projections import snapshot
 from clawvm_es.projections.tables import SESSIONS, TURNS
+from clawvm_es.urls import placed
 from clawvm_es.views.costs import counted, priced
 from clawvm_es.views.figures import figures, parting, session
-from clawvm_es.views.reading import at_place, placed
+from clawvm_es.views.reading import at_place
 from clawvm_es.views.titles import Titles
 
 if TYPE_CHECKING:

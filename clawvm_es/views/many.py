@@ -8,9 +8,8 @@ from typing import Any
 
 from clawvm_es.errors import ClawVMError
 from clawvm_es.fleet.executor import Executor, in_order
-from clawvm_es.urls import shown
+from clawvm_es.urls import place_of, placed, shown
 from clawvm_es.views.proved import verification
-from clawvm_es.views.reading import place_of, placed
 
 ENDINGS = (".db", ".journal")
 """Ends of the names of files that are taken for journals in a folder."""

@@ -26,7 +26,8 @@ from clawvm_es.journal.problems import DAMAGE, Problem
 from clawvm_es.journal.snapshots import snapshot_problems
 from clawvm_es.projections import foreign_objects, foreign_problems, projections_problems
 from clawvm_es.storage import verify
-from clawvm_es.views.reading import at_place, known_sessions, opened, placed, require_journal
+from clawvm_es.urls import placed
+from clawvm_es.views.reading import at_place, known_sessions, opened, require_journal
 from clawvm_es.views.words import command
 
 if TYPE_CHECKING:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
-from typing import Final
 
 from clawvm_es.errors import JournalError, UnreadableInput, UsageError
 from clawvm_es.history.places import end_of_turn, range_of_turn
@@ -15,7 +13,7 @@ from clawvm_es.model.events import SCOPE_PREFIX
 from clawvm_es.projections import Snapshot, snapshot, snapshot_at
 from clawvm_es.projections.session import iso
 from clawvm_es.storage import exists, open_log
-from clawvm_es.urls import shown, whole
+from clawvm_es.urls import place_of
 
 
 @contextmanager
@@ -29,21 +27,6 @@ def opened(path: str) -> Iterator[EventLog]:
         pass  # what was asked to be erased is finished by whoever comes next, also by a reader
     with open_log(path, read_only=True) as log:
         yield log
-
-
-_JOURNAL: Final = "journal "
-"""Before the place of a journal in a job: its file is opened where it is, not sent to a worker."""
-
-
-def placed(path: str) -> str:
-    """The place of a journal as a job of an executor names it; a file's from the root."""
-    there = whole(path)
-    return _JOURNAL + (there if "://" in there else os.path.abspath(there))
-
-
-def place_of(job: str) -> str:
-    """The place that `placed` named, as it is opened and shown."""
-    return shown(job.removeprefix(_JOURNAL))
 
 
 @contextmanager

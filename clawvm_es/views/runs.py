@@ -14,9 +14,9 @@ from clawvm_es.history import whatif as library
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.model.profile import Capability, Profile
-from clawvm_es.urls import shown
+from clawvm_es.urls import placed, shown
 from clawvm_es.views.compared import whatif
-from clawvm_es.views.reading import at_place, known_sessions, opened, placed
+from clawvm_es.views.reading import at_place, known_sessions, opened
 
 Progress = Callable[[int, int], None]
 

@@ -145,30 +145,3 @@ def test_the_help_lists_every_verb_once_under_what_it_is_for(run):
     listed = re.findall(r"^  ([a-z]+)  ", run("--help")[1], re.MULTILINE)
     assert sorted(listed) == sorted(cli.commands)
     assert "Others:" not in run("--help")[1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [(("sessions", "none.db"), 2), (("why", "{journal}", "p1", "--turn", "x"), 2), (("nonsense",), 2)],
-)
-def test_what_is_wrong_is_a_document_where_one_is_asked_for(run, journal, arguments, code):
-    """With `--json` stdout holds the error and its hint, stderr the same in words; the code is that of the words."""
-    words = [word.format(journal=journal) for word in arguments]
-    plain = run(*words)
-    asked = run(*words, "--json")
-    assert (plain[0], plain[1]) == (code, "") and (asked[0], asked[2]) == (code, plain[2])
-    found = json.loads(asked[1])
-    assert list(found) == ["error", "hint"] and found["error"] in plain[2]
-    assert not found["hint"] or found["hint"] in plain[2]
-
-
-def test_a_fault_of_ours_is_a_document_too(run, journal, broken):
-    """It says how to report it, and exits 70."""
-    code, out, err = run("sessions", journal, "--json")
-    assert code == 70 and json.loads(out)["error"].startswith("internal error in clawvm sessions") and err
-
-
-def test_json_as_a_value_asks_for_nothing(run, journal):
-    """What comes after `--` is looked for, not obeyed."""
-    code, out, err = run("grep", journal, "--regex", "--", "--json(")
-    assert (code, out) == (2, "") and "is no regular expression" in err
