@@ -182,6 +182,7 @@ def test_a_page_that_is_inferred_says_so(jsonl: Jsonl, tmp_path: Path) -> None:
         ({"filePath": "/w/x", "oldString": "b", "newString": "c", "originalFile": "b b", "replaceAll": True}, "c c"),
         ({"filePath": "/w/x", "originalFile": "ab", "edits": [{"old_string": "a", "new_string": "c"}]}, "cb"),
         ({"filePath": "/w/x", "content": "x" * 20_000}, None),
+        ({"filePath": "/w/x", "oldString": "", "newString": "c"}, "before"),
         ({"filePath": 7}, "before"),
         ({"stdout": "x"}, "before"),
     ],

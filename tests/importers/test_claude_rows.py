@@ -228,6 +228,8 @@ def test_a_prompt_in_mid_turn_does_not_part_an_answer() -> None:
         "ToolResult",
     ]
     assert (found.turns, found.tool_calls) == (1, 1)
+    again = recording([first, *queued, attached("queued_command", prompt="wait", commandMode="prompt")])
+    assert again.skipped == {**found.skipped, "duplicate_record": 1}
 
 
 @pytest.mark.parametrize(

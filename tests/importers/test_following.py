@@ -10,9 +10,11 @@ import os
 import pickle
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -503,6 +505,20 @@ def test_a_folder_is_watched(tmp_path: Path, journal: Journal) -> None:
         assert follower.once().unchanged == 3
     (folder / "package.json").unlink()
     assert follow(journal, folder).unchanged == 2
+
+
+def test_read_models_follow_where_one_file_of_several_went_on(tmp_path: Path) -> None:
+    """A pass that added anything at all brings them to the end of the log, also where other files gave nothing new."""
+    place, folder = tmp_path / "j.db", tmp_path / "sessions"
+    folder.mkdir()
+    with Journal.open(place, seed=1) as journal, Follower(journal, [folder]) as follower:
+        for rows, noise in ((CLAUDE[:-1], b""), (CLAUDE, b"{}\n")):
+            (folder / "a.jsonl").write_bytes(as_lines(rows))
+            (folder / "b.jsonl").write_bytes(as_lines(PI) + noise)
+            found = follower.once()
+        assert {each.appended > 0 for each in found.taken} == {True, False}
+        with closing(sqlite3.connect(place)) as db:
+            assert db.execute("SELECT seq - (SELECT max(seq) FROM events) FROM projections").fetchall() == [(0,)]
 
 
 def test_a_file_that_cannot_be_looked_at_stops_no_other(
