@@ -508,7 +508,7 @@ def test_a_folder_is_watched(tmp_path: Path, journal: Journal) -> None:
 
 
 def test_read_models_follow_where_one_file_of_several_went_on(tmp_path: Path) -> None:
-    """A pass that added anything at all brings them to the end of the log, also where other files gave nothing new."""
+    """A pass that added anything at all brings them to the end of the log, also where other files gave nothing."""
     place, folder = tmp_path / "j.db", tmp_path / "sessions"
     folder.mkdir()
     with Journal.open(place, seed=1) as journal, Follower(journal, [folder]) as follower:

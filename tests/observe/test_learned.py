@@ -9,7 +9,7 @@ import pytest
 from clawvm_es import limits
 from clawvm_es.engine.journal import Journal
 from clawvm_es.model import events as e
-from clawvm_es.model.facts import Boundary, Cut, RedactReason, Trigger
+from clawvm_es.model.facts import Boundary, Cut, Holder, Need, NeedRule, RecallOutcome, RedactReason, Trigger
 from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.learned import Learned
@@ -105,6 +105,17 @@ def test_a_recorded_boundary_leaves_what_it_names(boundary, resident) -> None:
     back = e.BoundaryReached(Boundary.PRUNE, Trigger.RECORDED, returned=("p1", "p2"), cut=Cut.REWIND)
     known.learn(back)
     assert list(known.context.resident) == ["p1", "p2"]
+
+
+def test_an_answered_recall_brings_pages_back() -> None:
+    """Those that hold what was asked for, and those that hold a need of it, stand in the context again."""
+    known, _ = learned()
+    need = Need((Holder("p1"),), NeedRule.REPEATED_READ)
+    for pages, needs, resident in ((("p2",), (), ["p2"]), ((), (need,), ["p1"]), ((), (), [])):
+        known.learn(e.BoundaryReached(Boundary.COMPACT, Trigger.RECORDED))
+        known.learn(e.RecallAnswered(known.recalls + 1, RecallOutcome.OK, "0" * 64, pages, needs))
+        assert list(known.context.resident) == resident
+    assert known.recalls == 3
 
 
 def test_a_page_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:

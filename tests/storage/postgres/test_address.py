@@ -7,6 +7,7 @@ import pytest
 
 from clawvm_es.errors import JournalUnreachable, UsageError
 from clawvm_es.storage.postgres.address import Address, parse
+from clawvm_es.storage.postgres.appending import milliseconds
 from clawvm_es.storage.postgres.server import Server
 
 PLACE = "postgresql://ann@db:5433/agents"
@@ -87,3 +88,9 @@ def test_programs_of_all_versions_take_the_same_lock() -> None:
     assert one.lock_key == two.lock_key == 1_132_184_355_938_372_488 and one.channel == two.channel == "team_news"
     assert parse(PLACE).lock_key != one.lock_key
     assert 0 <= one.lock_key < 1 << 63
+
+
+def test_a_wait_is_told_to_the_server_in_milliseconds() -> None:
+    """Never as 0, which it takes for no limit at all, and never above what it can count."""
+    waits = {0: 1, 0.0004: 1, 0.25: 250, 10: 10_000, 1e12: 2_147_483_647}
+    assert {wait: milliseconds(wait) for wait in waits} == waits
