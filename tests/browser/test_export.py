@@ -85,7 +85,7 @@ def test_a_file_without_texts_has_no_word_of_the_session(
 
 
 OURS = {*LADDER, *PageType, *Author, "before", "again"} | set(
-    "page pages clawvm would under tokens call have this turn prompt that next from directory after".split()  # noqa: SIM905
+    "page pages clawvm would under tokens call have this turn prompt that next from directory after level".split()  # noqa: SIM905
 )
 """Words of ours that a session may use too."""
 

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
@@ -35,12 +36,13 @@ def test_they_are_what_sqlite_utils_makes(prefix: str) -> None:
         assert definitions(ours) == definitions(theirs)
 
 
-def test_reading_and_filling_them_loads_no_more() -> None:
+def test_reading_and_filling_them_loads_no_more(tmp_path: Path) -> None:
     """What takes a tenth of a second to load is loaded by none of it, once the tables are there."""
     code = """import sys
 from clawvm_es.engine.journal import Journal
 with Journal.open(sys.argv[1]) as journal, journal.session("s", counter="lines4") as session:
     session.user_says("hello")
 print([name for name in ("sqlite_utils", "structlog", "asyncio") if name in sys.modules])"""
-    runs = [subprocess.run([sys.executable, "-c", code, "j.db"], capture_output=True, check=True) for _ in range(2)]
+    command = [sys.executable, "-c", code, str(tmp_path / "j.db")]
+    runs = [subprocess.run(command, capture_output=True, check=True) for _ in range(2)]
     assert [run.stdout.split() for run in runs] == [[b"['sqlite_utils']"], [b"[]"]]
