@@ -38,7 +38,7 @@ def first_pages(path: str, length: int) -> list[bytes]:
     """The first bytes of each version of page 1 in a write-ahead log, the oldest first.
 
     Frames count by their salts; whether the last ones are whole and committed, only SQLite says. Empty where there is
-    no log. Raises `OSError`.
+    no log, or one whose header was cut. Raises `OSError`.
     """
     try:
         fd = os.open(path, os.O_RDONLY | files.CLOEXEC | files.NOFOLLOW | files.NONBLOCK)
@@ -48,7 +48,7 @@ def first_pages(path: str, length: int) -> list[bytes]:
         header = raw.pread(fd, _HEADER_BYTES, 0)
         page_bytes = int.from_bytes(header[8:12], "big")
         known = int.from_bytes(header[:4], "big") in _MAGICS and 512 <= page_bytes <= PAGE_BYTES_MAX
-        if not known or not stat.S_ISREG(os.fstat(fd).st_mode):
+        if not known or len(header) < _HEADER_BYTES or not stat.S_ISREG(os.fstat(fd).st_mode):
             return []
         salts, at, found = header[_SALTS_AT : _SALTS_AT + _SALT_BYTES], _HEADER_BYTES, []
         while (frame := raw.pread(fd, _FRAME_HEADER_BYTES, at))[_FRAME_SALTS_AT:][:_SALT_BYTES] == salts:

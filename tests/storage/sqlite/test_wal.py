@@ -292,6 +292,14 @@ def test_what_is_no_log_has_no_pages(tmp_path, magic, page_bytes) -> None:
     assert len(os.listdir("/dev/fd")) == len(before)
 
 
+@pytest.mark.parametrize("length", range(32))
+def test_a_log_whose_header_was_cut_has_no_pages(tmp_path, length) -> None:
+    """At any byte; without salts the end of the file looked like one frame after another, without end."""
+    path = made_log(tmp_path / "log", 4096, [(1, 7)])
+    os.truncate(path, length)
+    assert wal.first_pages(path, 3) == []
+
+
 def test_a_log_is_long_from_so_many_frames(tmp_path, monkeypatch) -> None:
     """Frames count from the last checkpoint while the salts stay, and from the start after a restart."""
     monkeypatch.setattr(limits, "WAL_CHECKPOINT_PAGES", 3)
