@@ -118,10 +118,10 @@ def _rows(
     log: EventLog, holding: Container[str] | None, segments: Iterable[Segment], after: int
 ) -> Iterator[Recorded]:
     """The events, above version `after`, that may name what is held; where that is little, the log looks for them."""
-    index = texts_of(log) if isinstance(holding, Set) and len(holding) <= _FEW else None
+    index, few = texts_of(log), sorted(holding) if isinstance(holding, Set) and len(holding) <= _FEW else None
     for stream, upto in ((each.stream, each.upto) for each in segments if each.upto is None or each.upto > after):
-        if index is not None and isinstance(holding, Set):
-            yield from index.naming(stream, sorted(holding), after, upto)
+        if index is not None and few is not None:
+            yield from index.naming(stream, few, after, upto)
         else:
             yield from log.read(stream, after, upto)
 

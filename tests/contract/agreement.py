@@ -27,6 +27,7 @@ from clawvm_es.journal.ports import (
 )
 from clawvm_es.model.events import RepresentationChanged, SessionForked, ToolCalled
 from clawvm_es.projections.tables import MODELS
+from clawvm_es.storage.memory.log import MemoryLog
 from tests.golden.make import forked, live
 
 COMMITMENT = re.compile(rb"[0-9a-f]{64}")
@@ -42,6 +43,13 @@ def filled(log: EventLog) -> None:
     live(journal)
     forked(journal)
     redact(log, Target("second", page_id="p2"), at_us=next(ticks))
+
+
+def in_memory() -> MemoryLog:
+    """A log in memory with sessions of every kind."""
+    log = MemoryLog(reproducible=True)
+    filled(log)
+    return log
 
 
 class Plain:
@@ -261,3 +269,12 @@ QUESTIONS: dict[str, Callable[[EventLog, Plain], Answers]] = {
     "snapshots": of_snapshots,
     "models": of_models,
 }
+
+
+def of_kept(log: EventLog, memory: EventLog) -> Answers:
+    """Questions about the bodies that both logs were given: by commitment, by session and in all."""
+    plain = Plain(list(memory.read_all()))
+    bodies = kept_by(memory, plain.rows)
+    assert sum(map(len, bodies.values())) > 50
+    for questions in (of_bodies, of_texts):
+        yield from questions(log, plain, bodies)

@@ -248,19 +248,23 @@ class PostgresLog:
         """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
         place = self.ask(queries.spot, session_id)
         last = 0 if place is None else place[0]
-        return self._chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
+        return self.chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
 
     def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
         """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""
         last = self.ask(queries.tail)
-        return self._chunks(queries.all_chunk, (), after_seq, last if upto_seq is None else min(upto_seq, last), 0)
+        return self.chunks(queries.all_chunk, (), after_seq, last if upto_seq is None else min(upto_seq, last), 0)
 
-    def _chunks(
-        self, query: Callable[..., list[tuple[Any, ...]]], args: tuple[str, ...], after: int, upto: int, column: int
+    def chunks(
+        self, query: Callable[..., list[tuple[Any, ...]]], args: tuple[Any, ...], after: int, upto: int, column: int
     ) -> Iterator[Recorded]:
-        while after < upto and (rows := self.ask(query, *args, after, upto)):
-            after = rows[-1][column]
+        """Yield what a query of the log's own modules finds, `queries.CHUNK` rows at a time; `column` is its place."""
+        while after < upto:
+            rows = self.ask(query, *args, after, upto)
             yield from queries.recordeds(rows)
+            if len(rows) < queries.CHUNK:
+                return
+            after = rows[-1][column]
 
     def ask(self, query: Callable[Concatenate[Line, _P], _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Run a query; once again where a connection that was idle turns out to be gone."""

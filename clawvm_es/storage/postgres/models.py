@@ -145,7 +145,7 @@ class PostgresReader:
     def _newest(self, query: str, session_id: str, upto: int, *values: object) -> Any:
         """Return what a query finds in the last of a session's streams that has it; None where none has."""
         for segment in reversed(self._line_of(session_id, upto)):
-            last = 2**62 if segment.upto is None else segment.upto
+            last = queries.LAST if segment.upto is None else segment.upto
             found = self.line.run(query, (segment.stream, last, *values)).fetchone()
             if found:
                 return found[0]

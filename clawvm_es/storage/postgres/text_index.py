@@ -9,7 +9,7 @@ LAW-INDEX-1: what the index says of a body is what the body says; it is never wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -71,13 +71,8 @@ class PostgresTexts:
         self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
     ) -> Iterator[Recorded]:
         """The inputs of a stream that name one of a few commitments; the server looks through its rows itself."""
-        rows: list[tuple[Any, ...]] = []
-        while names and (not rows or len(rows) == queries.CHUNK):
-            rows = self.log.ask(queries.naming_chunk, stream, names, after, queries.LAST if upto is None else upto)
-            if not rows:
-                return
-            after = rows[-1][2]
-            yield from queries.recordeds(rows)
+        last = queries.LAST if upto is None else upto
+        return self.log.chunks(queries.naming_chunk, (stream, names), after, last, 2) if names else iter(())
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""

@@ -404,14 +404,14 @@ class SQLiteLog:
         """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
         place = self.head(session_id)
         last = 0 if place is None else place.version
-        return self._chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
+        return self.chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
 
     def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
         """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""
         with self._reading:
             tail = self._read(queries.tail)
         last = 0 if tail is None else tail[0]
-        return self._chunks(queries.all_chunk, (), after_seq, last if upto_seq is None else min(upto_seq, last), 0)
+        return self.chunks(queries.all_chunk, (), after_seq, last if upto_seq is None else min(upto_seq, last), 0)
 
     def vault(self, session_id: str, seed: int | None = None) -> SessionVault:
         """The bodies of one session. With a seed, salts are derived from it and the body, else random."""
@@ -508,14 +508,14 @@ class SQLiteLog:
             except sqlite3.Error as error:
                 raise opening.translate(error, self.path) from error
 
-    def _chunks(self, query: _Chunk, args: tuple[str, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
+    def chunks(self, query: _Chunk, args: tuple[Any, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
+        """Yield what a query of the journal's own modules finds, `queries.CHUNK` rows at a time; `column` is its place."""
         while after < upto:
-            with self._reading:
-                rows = self._read(query, *args, after, upto)
-            if not rows:
+            rows = self.ask(query, *args, after, upto)
+            yield from queries.recordeds(rows)
+            if len(rows) < queries.CHUNK:
                 return
             after = rows[-1][column]
-            yield from queries.recordeds(rows)
 
     def _read(self, query: opening.Query[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
         """Run one of `queries` over the reading connection, whose lock is held."""

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -57,13 +57,8 @@ class SQLiteTexts:
         self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
     ) -> Iterator[Recorded]:
         """The inputs of a stream that name one of a few commitments; the file looks through its rows itself."""
-        rows: list[tuple[Any, ...]] = []
-        while names and (not rows or len(rows) == queries.CHUNK):
-            rows = self.log.ask(queries.naming_chunk, stream, names, after, queries.LAST if upto is None else upto)
-            if not rows:
-                return
-            after = rows[-1][2]
-            yield from queries.recordeds(rows)
+        last = queries.LAST if upto is None else upto
+        return self.log.chunks(queries.naming_chunk, (stream, names), after, last, 2) if names else iter(())
 
     def behind(self) -> int:
         """Count the bodies that are not indexed yet."""

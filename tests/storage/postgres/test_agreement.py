@@ -5,17 +5,14 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es import storage
-from clawvm_es.storage.memory.log import MemoryLog
-from tests.contract.agreement import QUESTIONS, Plain, filled, kept_by, of_bodies, of_texts
+from tests.contract.agreement import QUESTIONS, Plain, filled, in_memory, of_kept
 from tests.contract.refusals import golden, refusals
 
 
 @pytest.fixture(scope="module")
 def memory():
     """A log in memory with sessions of every kind."""
-    log = MemoryLog(reproducible=True)
-    filled(log)
-    return log
+    return in_memory()
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +34,8 @@ def test_a_log_on_a_server_answers_as_plain_python_does(log, memory, name):
 
 def test_a_log_on_a_server_keeps_the_bodies_that_it_was_given(log, memory):
     """By commitment, by session and in all; who else has the same; inputs that name one."""
-    plain = Plain(list(memory.read_all()))
-    bodies = kept_by(memory, plain.rows)
-    for questions in (of_bodies, of_texts):
-        for question, found, wanted in questions(log, plain, bodies):
-            assert found == wanted, question
+    for question, found, wanted in of_kept(log, memory):
+        assert found == wanted, question
 
 
 def test_misuse_of_a_log_on_a_server_is_refused_word_for_word(url):

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from clawvm_es.projections.tables import MODELS
+from clawvm_es.storage.sqlite import text_index
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT
 from clawvm_es.storage.sqlite.foreign import definitions
-from clawvm_es.storage.sqlite.models import POSITIONS, tables
+from clawvm_es.storage.sqlite.models import _create, tables
 
 
 @pytest.mark.parametrize("prefix", [LIVE, NEXT])
@@ -23,16 +23,8 @@ def test_they_are_what_sqlite_utils_makes(prefix: str) -> None:
     with closing(sqlite3.connect(":memory:")) as ours, closing(sqlite3.connect(":memory:")) as theirs:
         for statement in tables(MODELS, prefix):
             ours.execute(statement)
-        database = Database(theirs)
-        columns = {"name": str, "version": int, "seq": int}
-        database.table(POSITIONS).create(columns, pk="name", not_null={"version", "seq"}, strict=True)
-        for table in MODELS.tables:
-            database.table(prefix + table.name).create(
-                {column.name: str if column.type is str else int for column in table.columns},
-                pk=table.key if len(table.key) > 1 else table.key[0],
-                not_null={column.name for column in table.columns if not column.optional},
-                strict=True,
-            )
+        text_index.create(ours, prefix)
+        _create(theirs, MODELS, prefix)
         assert definitions(ours) == definitions(theirs)
 
 
