@@ -258,7 +258,7 @@ class PostgresLog:
     def chunks(
         self, query: Callable[..., list[tuple[Any, ...]]], args: tuple[Any, ...], after: int, upto: int, column: int
     ) -> Iterator[Recorded]:
-        """Yield what a query of the log's own modules finds, `queries.CHUNK` rows at a time; `column` is its place."""
+        """Yield what a query of our own modules finds, `queries.CHUNK` rows at a time; `column` is their place."""
         while after < upto:
             rows = self.ask(query, *args, after, upto)
             yield from queries.recordeds(rows)

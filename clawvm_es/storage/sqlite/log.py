@@ -509,7 +509,7 @@ class SQLiteLog:
                 raise opening.translate(error, self.path) from error
 
     def chunks(self, query: _Chunk, args: tuple[Any, ...], after: int, upto: int, column: int) -> Iterator[Recorded]:
-        """Yield what a query of the journal's own modules finds, `queries.CHUNK` rows at a time; `column` is its place."""
+        """Yield what a query of our own modules finds, `queries.CHUNK` rows at a time; `column` is their place."""
         while after < upto:
             rows = self.ask(query, *args, after, upto)
             yield from queries.recordeds(rows)
