@@ -57,7 +57,7 @@ def _assembled(state: State, turn: e.TurnBegan, selection: Selection) -> e.Promp
 
 
 def _cached(state: State, turn: e.TurnBegan, tags: Sequence[str], sizes: Sequence[int], spare: int) -> int:
-    """Tokens before the first piece that differs from the prompt before; `spare` are reserved but not used."""
+    """Tokens before the first piece that differs from the previous prompt; `spare` are reserved but unused tokens."""
     if turn.fixed_tokens != state.assembled_fixed:
         return 0
     before = state.assembled_tags

@@ -1,11 +1,11 @@
-"""The budget of a prompt, when the caller names none: what fits the model's window by the provider's own counts.
+"""The default budget of a prompt: the tokens that fit the model's window, by the provider's own counts.
 
-A provider counts more tokens in a text than we do: its tokenizer is another. The ratio of the two, in permille, is
-learned from the answers of a session, as a running median; until one is known it is `RATIO_DEFAULT` (quartiles over
-recorded sessions: 1,130, 1,220, 1,350). System prompt and tool schemas that a recording does not hold are told apart:
-they are what the provider counted of the first prompt beyond ours, and no part of the ratio.
+A provider counts more tokens in a text than we do, because it uses another tokenizer. The ratio of its count to
+ours, in permille, is the running median over the answers of a session. Before the first answer it is
+`RATIO_DEFAULT` (quartiles over recorded sessions: 1,130, 1,220, 1,350). A recording may lack the system prompt and
+tool schemas. Their size is the provider's count of the first prompt minus ours; the ratio leaves them out.
 
-LAW-BUDGET-1: a prompt of the default budget, times the ratio, and the longest answer fit the window.
+LAW-BUDGET-1: a prompt of the default budget, times the ratio, plus the longest answer fits the window.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ LEAST: Final = 1
 def default_budget(
     window: int = WINDOW_DEFAULT, max_output: int = OUTPUT_DEFAULT, ratio_permille: int = RATIO_DEFAULT
 ) -> int:
-    """Tokens by our count of the largest prompt that fits the window beside the longest answer; at least 1."""
+    """The largest prompt, in tokens by our count, that leaves room for the longest answer; at least 1."""
     return max((window - max_output) * 1000 // ratio_permille, LEAST)
 
 
 @attrs.define
 class Ratio:
-    """Running median of the provider's count over ours, in permille; prompts that we count as empty tell nothing.
+    """Running median of the provider's count over ours, in permille; prompts that we count as empty are ignored.
 
-    With `records_all` False the fixed region is in the provider's counts and not in ours: `unrecorded` is how many
-    tokens the provider counts in it, once the first answer told it.
+    With `records_all` False, the provider's counts include the fixed region and ours do not. `unrecorded` is the
+    provider's count of that region, known from the first answer on.
     """
 
     records_all: bool = True
@@ -48,7 +48,7 @@ class Ratio:
     unrecorded: int | None = None
 
     def answered(self, provider_tokens: int, our_tokens: int) -> None:
-        """Note one answer: what the provider counted of its prompt, and what we did."""
+        """Note one answer: the provider's count of its prompt, and ours."""
         if provider_tokens <= 0 or our_tokens <= 0:
             return
         if self.records_all or self.unrecorded is not None:
@@ -58,14 +58,14 @@ class Ratio:
 
     @property
     def permille(self) -> int:
-        """The median so far, the lower of two, at least `RATIO_LEAST`; `RATIO_DEFAULT` before the first answer."""
+        """The median so far (the lower one of two), at least `RATIO_LEAST`; `RATIO_DEFAULT` before any answer."""
         return max(self.told[(len(self.told) - 1) // 2], RATIO_LEAST) if self.told else RATIO_DEFAULT
 
     @property
     def fixed(self) -> int:
-        """Tokens by our count of the fixed region that is not recorded."""
+        """Size of the unrecorded fixed region, in tokens by our count."""
         return (self.unrecorded or 0) * 1000 // self.permille
 
     def budget(self, window: int = WINDOW_DEFAULT, max_output: int = OUTPUT_DEFAULT) -> int:
-        """The default budget by what is known so far."""
+        """The default budget, from the ratio learned so far."""
         return default_budget(window, max_output, self.permille)

@@ -1,4 +1,4 @@
-"""Decisions that every selection comes to: how levels change, and which required pages stand below their floor.
+"""Decisions common to all selections: changes of level, and faults for required pages below their floor.
 
 | required page after selection | outcome, first that matches |
 |---|---|
@@ -48,7 +48,7 @@ def faults(
     pressure: Iterable[e.InvariantPressureObserved],
     short: Iterable[str],
 ) -> Iterator[e.FaultObserved]:
-    """A fault for each required page in `short`, below its floor, that no pressure of this assembly explains."""
+    """One fault for each required page in `short`, which stands below its floor, that no pressure here names."""
     pressed = {page_id for found in pressure for page_id in found.pages}
     for page_id in short:
         if page_id in pressed:

@@ -1,8 +1,8 @@
-"""`decide`: one command in, the events that follow out. Pure, and the only place where anything is concluded.
+"""`decide`: takes a state and one command, returns the events that follow. Pure; all decisions are made here.
 
 LAW-DECIDE-1: the first event is the command's own input; all others are decisions.
 LAW-DECIDE-2: the same state and command give byte-identical events, on any machine, under any hash seed.
-LAW-DECIDE-3: under a policy with all mechanisms no fault is observed, erased content apart (by construction).
+LAW-DECIDE-3: under a policy with all mechanisms no fault is observed, except for erased content (by construction).
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _WHOLE: Final = 1_000
 
 
 def decide(state: State, command: Command) -> tuple[e.Event, ...]:
-    """The command's input and the decisions that follow from it; raises `UsageError` if it cannot be taken."""
+    """Return the command's input and the decisions that follow; raises `UsageError` for a command it refuses."""
     data = command.data
     _admit(state, data)
     return (data, *DECIDERS[type(data)](state, data))
 
 
 def _admit(state: State, data: e.Input) -> None:
-    """Refuse what no order of events can bring about."""
+    """Refuse a command that no order of events can make valid."""
     if state.opened is None and not isinstance(data, e.SessionOpened):
         raise UsageError(f"{data.TYPE} before session_opened")
     if state.closed and not isinstance(data, (e.ContentRedacted, e.SessionForked, e.SessionReopened)):
@@ -86,7 +86,7 @@ def _admit_budget(state: State, data: e.BudgetChanged) -> None:
 
 
 def _check_settings(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
-    """Refuse other settings for a session that it cannot go on under."""
+    """Refuse a policy or budget that this session cannot adopt."""
     if budget_tokens is not None or profile is not None:
         _check_budget(state.declared_budget if budget_tokens is None else budget_tokens, profile or state.profile)
     if profile is not None:
@@ -96,13 +96,13 @@ def _check_settings(state: State, profile: Profile | None, budget_tokens: int | 
 
 
 def _check_budget(tokens: int, profile: Profile) -> None:
-    """The budget of 0 is none, which the rule `recorded` alone does without."""
+    """Check a budget. A budget of 0 means none, which only the rule `recorded` accepts."""
     if tokens or not RULES[profile.rule].recorded:
         check_budget(tokens, "a recorded session has no budget: name one" if tokens == 0 else "")
 
 
 def check_budget(tokens: int, hint: str = "") -> None:
-    """Raise `UsageError` for a budget that no prompt can have."""
+    """Raise `UsageError` for a budget outside the range that a prompt can have."""
     if tokens < 1:
         raise UsageError(f"budget of {tokens} tokens: must be at least 1", hint=hint)
     if tokens > TOKENS_MAX:
@@ -110,7 +110,7 @@ def check_budget(tokens: int, hint: str = "") -> None:
 
 
 def _check_paging(profile: Profile) -> None:
-    """Refuse marks and prices that no epochs can be timed by."""
+    """Refuse marks and prices by which epochs cannot be timed."""
     if profile.paging is not Paging.EPOCHS or RULES[profile.rule].recorded:
         return
     if not 0 < profile.cold_low_permille <= profile.low_permille <= _WHOLE:
@@ -124,7 +124,7 @@ def _check_paging(profile: Profile) -> None:
 
 
 def _check_thresholds(profile: Profile, project: str | None) -> None:
-    """Boundaries that come of themselves commit what they find, which a shared store would first have to be asked."""
+    """Refuse automatic boundaries in a project: they would commit without first syncing the shared store."""
     if project is not None and (profile.flush_permille or profile.compact_permille):
         raise UsageError(
             f"policy {profile.name} flushes and compacts by itself: its sessions cannot belong to a project",

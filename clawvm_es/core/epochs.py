@@ -1,37 +1,38 @@
-"""Paging in epochs: between them a prompt only grows at its end, so that a provider's prefix cache serves it.
+"""Paging in epochs: within an epoch a prompt only grows at its end, so that a provider's prefix cache serves it.
 
 | why the next prompt begins a new epoch, first that matches | trigger |
 |---|---|
-| it is the first, or the last one had no room for pages; another profile, fixed region or model | forced |
-| a reset, a compaction by the caller, a rewind or an erasure of what is sent | forced |
-| a rule or plan that is sent was retired, or is one no longer | forced |
-| what prunings took out has more than a quarter of L | forced |
-| what is sent and what is new exceed B: after a change of the budget / otherwise | forced / high |
-| it exceeds L, and the model was idle for longer than the provider holds a prefix | cold |
-| it exceeds L, and the rent reaches `rent_permille` of what writing M tokens costs beyond reading them | rent |
+| it is the first prompt; the last one had no room for pages; the profile, fixed region or model changed | forced |
+| a reset, a compaction by the caller, a rewind, or an erasure of text that is sent | forced |
+| a rule or plan that is sent was retired, or its page is no longer a rule or plan | forced |
+| prunings took out more than a quarter of L | forced |
+| the layout sent plus new content exceeds B: after a change of the budget / otherwise | forced / high |
+| that sum exceeds L, and the model was idle for longer than the provider holds a prefix | cold |
+| that sum exceeds L, and the rent reaches `rent_permille` of (cost of writing M tokens − of reading them) | rent |
 
-B is what budget, fixed region and directory line leave, L and Lc are the profile's shares of it for a warm and a cold
-cache, M is L or the floors of the required pages, whichever is more. Under `exchange_reuse` and `copy_reuse` the open
-exchange of messages adds to M: an epoch would only write it again. Each turn pays rent for what is sent beyond M.
+All sizes are in tokens. B is the budget less the fixed region and the directory line. L and Lc are the profile's
+shares of B for a warm and a cold cache. M is the larger of L and the floors of the required pages. Under
+`exchange_reuse` and `copy_reuse` M also includes the open exchange of messages, since an epoch would only write it
+again. Each turn pays rent for the tokens sent beyond M.
 
-An epoch installs the floors, spends L (Lc where cold) on pages that do not arrive, as `core.selector` ranks them, and
-puts what arrives at the end in full. Under these two and `epoch_reuse` those pages take at most half of what floors
-and arrivals leave of B, so that the next turns have room where B is tight. Where all that exceeds B, the selection of
-one turn is made under B. Between epochs what arrives is appended in full in its order, required pages
-below their floor at the floor, and hinted pages in full while they fit. Where B is not positive nothing is sent, and
-that is pressure.
+An epoch installs the floors, spends L (Lc with a cold cache) on older pages as `core.selector` ranks them, and
+puts the arrivals at the end in full. Under `exchange_reuse`, `copy_reuse` and `epoch_reuse` the older pages take
+at most half of what floors and arrivals leave of B, so that the next turns have room when B is tight. If the sum
+exceeds B, the pages are selected as for a single turn, under B. Between epochs three kinds of pages are appended:
+arrivals in full, in their order; required pages below their floor, at the floor; hinted pages in full, while they
+fit. If B is not positive no page is sent, which is recorded as pressure.
 
-LAW-SELECT-1: all that is sent, stale copies included, fits the budget (a fixed region beyond it apart).
+LAW-SELECT-1: a prompt, stale copies included, fits the budget, unless the fixed region alone exceeds it.
 LAW-SELECT-2: in every prompt the newest content of each required page stands at its floor or above, or is named by a
 pressure.
 LAW-SELECT-3: at an epoch in density order, the utility reached never exceeds `bound` under that epoch's mark.
-LAW-EPOCH-1: without an epoch a layout is the beginning of the next one; uncached is what arrived, and the tail.
-LAW-EPOCH-2: without an epoch what is sent is at most L, or the rent is below its threshold.
-LAW-EPOCH-3: under these three rules, where floors and arrivals fit B, an epoch without hints leaves free at least
-half of what they leave.
+LAW-EPOCH-1: within an epoch each layout is a prefix of the next; only arrivals and the tail are uncached.
+LAW-EPOCH-2: within an epoch the layout has at most L tokens, or the rent is below its threshold.
+LAW-EPOCH-3: under `epoch_reuse`, `exchange_reuse` and `copy_reuse`, if floors and arrivals fit B and there are no
+hints, an epoch leaves free at least half of what floors and arrivals leave of B.
 
-Timing follows the online rule for acknowledgements in TCP (Dooly, Goldman and Scott, JACM 2001): wait until the rent
-paid would have bought the change.
+Epochs are timed by the online rule for TCP acknowledgements (Dooly, Goldman and Scott, JACM 2001): begin one when
+the rent paid equals its price.
 """
 
 from __future__ import annotations
@@ -64,14 +65,14 @@ _PRUNED_SHARE = 4
 """Prunings that take out more than this part of L begin an epoch."""
 
 Raise: TypeAlias = Callable[[Selection], Collection[str]]
-"""Raises pages of a selection before phase 2 and returns them: how a policy that looks ahead takes part in an epoch.
+"""Raises pages of a selection before phase 2 and returns them: the hook of policies that look ahead.
 
-Under such a policy a hinted page that does not fit begins one.
+Under such a policy, a hinted page that does not fit begins an epoch.
 """
 
 
 class Room(NamedTuple):
-    """Room for the layout, in tokens: B, the marks L and Lc, M (what no rent is paid for), and the directory line."""
+    """Room for the layout, in tokens: B, the marks L and Lc, M (rent is paid beyond it), and the directory line."""
 
     tokens: int
     low: int
@@ -81,10 +82,10 @@ class Room(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The next prompt: without a `trigger` the arrivals are appended, else the selection is laid out anew.
+    """The next prompt: with a `trigger` the selection is laid out anew, without one the arrivals are appended.
 
-    `last` are the pages at the end of an epoch's layout, in full unless all of it would exceed B. `rent` is what was
-    paid until now.
+    `last` are the pages at the end of an epoch's layout; `in_full` is False if they had to be degraded to fit B.
+    `rent` is the rent paid so far.
     """
 
     room: Room
@@ -97,7 +98,7 @@ class Plan(NamedTuple):
 
 
 def assemble(state: State, turn: e.TurnBegan, raise_first: Raise | None = None) -> list[e.Decision]:
-    """The decisions that follow a `turn_began`; `state` is the one before it."""
+    """Return the decisions that follow a `turn_began`; `state` is the one before it."""
     made = plan(state, turn, None, raise_first)
     if made.selection is None:
         return _grown(state, turn, made)
@@ -105,7 +106,7 @@ def assemble(state: State, turn: e.TurnBegan, raise_first: Raise | None = None) 
 
 
 def plan(state: State, turn: e.TurnBegan, watch: Watch | None = None, raise_first: Raise | None = None) -> Plan:
-    """Plan the next prompt. `watch` looks on while an epoch selects."""
+    """Plan the next prompt; `watch` observes the selection if an epoch begins."""
     room = room_of(state, turn)
     if room.tokens <= 0:
         return _no_room(state, turn, room)
@@ -124,7 +125,7 @@ def plan(state: State, turn: e.TurnBegan, watch: Watch | None = None, raise_firs
 
 
 def levels_of(state: State, made: Plan) -> Selection:
-    """The levels of a planned prompt; between epochs those of this one with what arrives."""
+    """The levels of a planned prompt; between epochs the present levels plus the arrivals."""
     if made.selection is not None:
         return made.selection
     gone = dict.fromkeys(_unshown(state))
@@ -136,7 +137,7 @@ def levels_of(state: State, made: Plan) -> Selection:
 
 
 def room_of(state: State, turn: e.TurnBegan) -> Room:
-    """The room that budget, fixed region and directory line leave."""
+    """The room that the budget leaves beside the fixed region and the directory line."""
     assert state.opened is not None
     directory = state.opened.directory_tokens if _RESOLUTION in state.capabilities else 0
     dues = dues_of(state)
@@ -151,9 +152,9 @@ def room_of(state: State, turn: e.TurnBegan) -> Room:
 
 
 def arrivals(state: State, turn: e.TurnBegan, room: Room, presses: bool = False) -> tuple[list[Arrival], int]:
-    """All that is appended, and its tokens: new content in full, required pages at their floors, hints that fit.
+    """The pages to append, and their tokens: new content in full, required pages at their floors, fitting hints.
 
-    With `presses`, hinted pages that do not fit too.
+    With `presses`, hinted pages that do not fit are included too.
     """
     found, new, pages = list[Arrival](), 0, state.pages
     for page_id in state.arrivals:
@@ -166,7 +167,7 @@ def arrivals(state: State, turn: e.TurnBegan, room: Room, presses: bool = False)
 
 
 def _add_others(found: list[Arrival], state: State, turn: e.TurnBegan, rest: int, presses: bool) -> int:
-    """Add required pages below their floor and hinted pages to what arrives, and return their tokens."""
+    """Append required pages below their floor and hinted pages to the arrivals; returns their tokens."""
     before = rest
     hinted = dict.fromkeys(turn.hints) if _PREFETCH in state.capabilities else {}
     short = dict.fromkeys(page_id for page_id in _below(state) if page_id not in state.arrivals)
@@ -188,7 +189,7 @@ def _add_others(found: list[Arrival], state: State, turn: e.TurnBegan, rest: int
 
 
 def _below(state: State) -> list[str]:
-    """Required pages below their floor, by number."""
+    """Required pages that stand below their floor, by number."""
     return sorted(state.below, key=lambda page_id: state.pages[page_id].number)
 
 
@@ -197,7 +198,7 @@ def _tokens(entries: Iterable[Entry]) -> int:
 
 
 def trigger_of(state: State, turn: e.TurnBegan, room: Room, new: int) -> EpochTrigger | None:
-    """Why the next prompt begins a new epoch, with `new` tokens to append: the table of this module."""
+    """The reason why the next prompt begins a new epoch, by this module's table; `new` tokens are to append."""
     need = state.sent + new
     if _is_forced(state, turn, room):
         return EpochTrigger.FORCED
@@ -207,7 +208,7 @@ def trigger_of(state: State, turn: e.TurnBegan, room: Room, new: int) -> EpochTr
 
 
 def pays(profile: Profile, room: Room, need: int, rent: int, idle_s: int | None) -> EpochTrigger | None:
-    """Why an epoch pays by now for what fits its room: the last two rows of the table."""
+    """The last two rows of the table: the reason why an epoch pays although everything fits; None if it does not."""
     if need <= room.low:
         return None
     if idle_s is not None and idle_s > profile.ttl_s:
@@ -223,7 +224,7 @@ def _is_forced(state: State, turn: e.TurnBegan, room: Room) -> bool:
 
 
 def is_cold(state: State, turn: e.TurnBegan) -> bool:
-    """Tell whether the model was idle for longer than the provider holds a prefix; False where that is not known."""
+    """Tell whether the model was idle for longer than the provider holds a prefix; False if unknown."""
     return turn.idle_s is not None and turn.idle_s > state.profile.ttl_s
 
 
@@ -244,10 +245,10 @@ def _under_mark(
     raise_first: Raise | None,
     trigger: EpochTrigger,
 ) -> tuple[Selection, tuple[str, ...]] | None:
-    """Floors, steps up to `low`, and what arrives, in full: the selection with its end; None where that exceeds B.
+    """Select floors, steps up to `low`, and all arrivals in full; None if that exceeds B.
 
-    The open exchange of messages stands as what arrives does. Where the lack of room began the epoch and the exchange
-    takes most of it, its newest groups alone stand exact, up to `low`, so that the next epoch is not the next turn.
+    The open exchange of messages is held as arrivals are. If lack of room began the epoch and the exchange takes most
+    of the room, only its newest groups stand exact, up to `low`, so that the next turn does not begin another epoch.
     """
     selection = Selection({}, room.tokens, room.directory, dues=dues_of(state))
     install_floors(state, selection)
@@ -271,15 +272,15 @@ def _under_mark(
 
 
 def _share(state: State, marked: int, left: int) -> int:
-    """Tokens that an epoch may spend on pages that do not arrive, at most `marked`.
+    """Tokens that an epoch may spend on pages other than arrivals, at most `marked`.
 
-    `left` are the tokens of the budget beside floors and arrivals.
+    `left` is what floors and arrivals leave of the budget.
     """
     return max(0, min(marked, left // 2) if RULES[state.profile.rule].leaves_room else marked)
 
 
 def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) -> list[Page]:
-    """The hinted pages that fit `rest` in full; phase 2 leaves them alone."""
+    """The hinted pages that fit `rest` in full; phase 2 does not touch them."""
     found, tokens = list[Page](), 0
     for page_id in dict.fromkeys(turn.hints) if _PREFETCH in state.capabilities else ():
         page = state.pages[page_id]
@@ -295,7 +296,7 @@ def _hinted(state: State, turn: e.TurnBegan, selection: Selection, rest: int) ->
 def _under_budget(
     state: State, turn: e.TurnBegan, room: Room, watch: Watch | None, raise_first: Raise | None
 ) -> Selection:
-    """The selection of one turn under the whole room, with what arrives degraded as far as need be."""
+    """Select as for a single turn, under all of B; arrivals are degraded as far as necessary."""
     selection = Selection({}, room.tokens, room.directory, dues=dues_of(state))
     install_floors(state, selection)
     install_open(state, selection, selection.rest, selection.rest // 2)
@@ -306,7 +307,7 @@ def _under_budget(
 
 
 def _no_room(state: State, turn: e.TurnBegan, room: Room) -> Plan:
-    """Send no page. That begins an epoch only where pages were sent before."""
+    """Plan a prompt without pages; it begins an epoch only if the last prompt had pages."""
     required = tuple(state.required) if _FLOORS in state.capabilities else ()
     new = [state.pages[page_id] for page_id in state.arrivals if page_id not in required]
     needed = turn.fixed_tokens + room.directory + state.required_tokens
@@ -341,7 +342,7 @@ def _laid_out(state: State, turn: e.TurnBegan, made: Plan, selection: Selection)
 
 
 def _common(state: State, entries: Iterable[Entry]) -> int:
-    """Tokens of the entries with which the layout before began too, as far as it is still whole."""
+    """Tokens of the leading entries that the last layout has in common with this one."""
     found = 0
     for now, was in zip(entries, state.entries.values(), strict=False):
         if now != was or found + now.tokens > state.prefix:
@@ -351,7 +352,7 @@ def _common(state: State, entries: Iterable[Entry]) -> int:
 
 
 def _grown(state: State, turn: e.TurnBegan, made: Plan) -> list[e.Decision]:
-    """The decisions of a prompt that only grows."""
+    """The decisions of a prompt that only grows at its end."""
     decisions: list[e.Decision] = []
     before, standing = state.resident, state.standing
     pages, stale = len(before), state.stale
@@ -379,7 +380,7 @@ def _grown(state: State, turn: e.TurnBegan, made: Plan) -> list[e.Decision]:
 
 
 def _unshown(state: State) -> list[str]:
-    """Resident pages whose new content cannot stand in a prompt."""
+    """Resident pages whose new content no prompt can show."""
     if not state.rewritten:
         return []
     gone = [page_id for page_id in state.rewritten if page_id in state.resident and page_id not in state.arrivals]
@@ -387,7 +388,7 @@ def _unshown(state: State) -> list[str]:
 
 
 class _Totals(NamedTuple):
-    """Totals of a prompt, in tokens but for `pages`; `prefix` are those with which the prompt before began too."""
+    """Totals of a prompt, in tokens (`pages` is a count); `prefix` is the part shared with the last prompt."""
 
     pages: int
     sent: int

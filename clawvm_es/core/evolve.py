@@ -1,4 +1,4 @@
-"""`evolve`: how each event changes the state. One small function per event type; nothing is decided here.
+"""`evolve`: apply each event to the state. One small function per event type; nothing is decided here.
 
 LAW-CORE-1: folding in place (`apply`) and folding with copies (`evolve`) give equal states at every step.
 """
@@ -29,12 +29,12 @@ Snapshots that another version made are not used.
 
 
 def evolve(state: State, event: e.Event) -> State:
-    """The state after `event`; `state` itself is left as it was."""
+    """Return the state after `event`; `state` itself is not changed."""
     return apply(state.copy(), event)
 
 
 def fold(events: Iterable[e.Event], state: State | None = None) -> State:
-    """Fold events in place into `state` (by default the empty one) and return it."""
+    """Fold events in place into `state` (by default an empty one) and return it."""
     state = State() if state is None else state
     for event in events:
         apply(state, event)
@@ -44,7 +44,7 @@ def fold(events: Iterable[e.Event], state: State | None = None) -> State:
 def apply(state: State, event: e.Event) -> State:
     """Fold one event into `state` in place and return it.
 
-    Raises `JournalDamaged` where the event cannot follow the events before it, so that `decide` never made it.
+    Raises `JournalDamaged` if `decide` cannot have made this event after the events before it.
     """
     state.version += 1
     try:
@@ -72,7 +72,7 @@ def _session_opened(state: State, event: e.SessionOpened) -> None:
 
 
 def adopt(state: State, profile: Profile) -> None:
-    """Let a session go on under a policy."""
+    """Fold the policy under which a session goes on."""
     state.profile = profile
     state.capabilities = frozenset(profile.capabilities)
     state.keeps_floors = Capability.FLOORS in state.capabilities
@@ -92,7 +92,7 @@ def _session_forked(state: State, event: e.SessionForked) -> None:
 
 
 def override(state: State, profile: Profile | None, budget_tokens: int | None) -> None:
-    """Let a session go on under another policy or budget, where given."""
+    """Fold the policy or budget, if given, under which a session goes on."""
     if profile is not None:
         as_recorded, in_epochs = state.as_recorded, state.in_epochs
         adopt(state, profile)
@@ -108,7 +108,7 @@ def override(state: State, profile: Profile | None, budget_tokens: int | None) -
 
 
 def _change_offers(state: State) -> None:
-    """Summaries can stand in the prompt from now on, or no longer."""
+    """Update the pages on offer: the new policy may show summaries, or no longer."""
     state.present = sum(map(state.holdable, state.pages.values()))
     state.arrivals = {page_id: None for page_id in state.arrivals if state.holdable(state.pages[page_id])}
     for page in state.pages.values():
@@ -168,7 +168,7 @@ def _page_written(state: State, event: e.PageWritten) -> None:
 
 
 def _give_way(state: State, known: Page, event: e.PageWritten) -> None:
-    """Take a page's content away, which another one replaces."""
+    """Remove the content of a page that another page replaces."""
     if state.in_epochs:
         placing.written(state, known, event)
     state.present -= state.holdable(known)
@@ -179,7 +179,7 @@ def _give_way(state: State, known: Page, event: e.PageWritten) -> None:
 
 
 def _show(state: State, page: Page) -> None:
-    """Keep which page holds a call's result, and which shows a resource newest."""
+    """Note the page that holds a call's result, and the newest page of a resource."""
     call = state.calls.get(page.origin.call) if page.origin.call is not None else None
     if call is not None and call.page_id is None:
         call.page_id = page.page_id
@@ -239,7 +239,7 @@ def _withdraw(state: State, page: Page, *, retired: bool = False, gone: bool = F
 
 
 def _set_aside(state: State, page: Page) -> None:
-    """A rewind took a page away: it stands in no prompt until it is put back."""
+    """Take out a page that a rewind removed; no prompt shows it until it is put back."""
     state.present -= state.holdable(page)
     page.away = True
     state.dirty.pop(page.page_id, None)
@@ -249,7 +249,7 @@ def _set_aside(state: State, page: Page) -> None:
 
 
 def _put_back(state: State, page: Page) -> None:
-    """The harness returned to a page that a rewind took away: it arrives again."""
+    """Let a page arrive again that a rewind had removed: the harness returned to it."""
     page.away = False
     if state.holdable(page):
         state.present += 1
@@ -260,7 +260,7 @@ def _put_back(state: State, page: Page) -> None:
 
 
 def _require(state: State, page: Page) -> None:
-    """Keep the required set: bootstrap, constraint, the active plan, and what a caller pinned hard."""
+    """Keep the set of required pages: bootstrap, constraint, the active plan, and pages pinned hard."""
     before = state.required.pop(page.page_id, None)
     if before is not None:
         state.required_tokens -= state.required_sizes.pop(page.page_id)
@@ -313,7 +313,7 @@ def _prompt_assembled(state: State, event: e.PromptAssembled) -> None:
 
 
 def _selection_assembled(state: State, event: e.PromptAssembled) -> None:
-    """Fold a prompt that was selected at its turn."""
+    """Fold a prompt that was selected for one turn."""
     state.assembled = state.resident
     state.assembled_last = tuple(state.arrivals)
     state.assembled_directory = _hidden(state, event)
@@ -331,7 +331,7 @@ def _selection_assembled(state: State, event: e.PromptAssembled) -> None:
 
 
 def _layout_assembled(state: State, event: e.PromptAssembled) -> None:
-    """Fold a prompt that grew at its end, or was laid out anew."""
+    """Fold a prompt that pages in epochs: it grew at its end, or was laid out anew."""
     placing.assembled(state, event)
     state.assembled_directory = _hidden(state, event)
     for page_id in state.arrivals:
@@ -340,7 +340,7 @@ def _layout_assembled(state: State, event: e.PromptAssembled) -> None:
 
 
 def _hidden(state: State, event: e.PromptAssembled) -> int:
-    """The pages that the directory line counts; 0 where there is none."""
+    """Number of pages that the directory line counts; 0 without such a line."""
     return hidden(state, len(state.resident)) if event.directory_tokens else 0
 
 
@@ -353,7 +353,7 @@ def _assembled(state: State) -> None:
 
 
 def _context_assembled(state: State, event: e.PromptAssembled) -> None:
-    """The same under `recorded`: what stood in the prompt before is looked at by nobody."""
+    """Fold a prompt under the rule `recorded`, which needs nothing of the prompt before."""
     recorded.assembled(state)
     state.assembled = state.resident
     state.assembled_last, state.assembled_tags, state.assembled_directory = (), (), 0
@@ -447,12 +447,12 @@ def _tool_returned(state: State, event: e.ToolReturned) -> None:
 
 
 def _is_repeated(needs: Iterable[Need]) -> bool:
-    """Tell whether a call's whole result stood in earlier pages; of a served one its call says so."""
+    """Tell whether earlier pages held a call's whole result: one of its needs is then a repeated read."""
     return any(need.rule is NeedRule.REPEATED_READ for need in needs)
 
 
 def _note_copy(state: State, call: Call) -> None:
-    """Keep that a call's whole result stood in earlier pages, by which its page ranks from now on."""
+    """Mark a call as a copy: earlier pages held its whole result. Some rules rank its page lower from now on."""
     call.copied = True
     page = state.pages.get(call.page_id) if call.page_id is not None else None
     if page is not None and RULES[state.profile.rule].knows_copies:

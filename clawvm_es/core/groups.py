@@ -1,24 +1,24 @@
-"""Groups: in a session whose prompts are messages, one answer (text and calls) and the results of its calls.
+"""Groups, in sessions whose prompts are messages: a group is one answer (text and calls) and its calls' results.
 
-A layout of messages holds more than pages. The ids of its entries:
+Entries of a layout of messages are pages and other things. Their ids:
 
 | id | stands for | tokens |
 |---|---|---|
 | `p12` | a page | of its level |
-| `g5` | the beginning of group 5; in full: the answer as its provider wrote it, told by that version | its thoughts |
+| `g5` | the beginning of group 5; in full: the answer in its provider's own form | its thoughts |
 | `c3` | call 3 with its arguments, in full or as a stub | of the level |
-| `r3` | what stands for the result of call 3 where no page does: see `Stand` | `STAND_TOKENS` |
-| `i12` | what says that page 12 is shown again, apart from its group | of its pointer, and `FRAME_TOKENS` |
-| `o1` | what the user says before an answer that would come first | `OPENER_TOKENS` |
+| `r3` | a stand-in for the result of call 3, which no page holds: see `Stand` | `STAND_TOKENS` |
+| `i12` | a note that page 12 is shown again, apart from its group | of its pointer, plus `FRAME_TOKENS` |
+| `o1` | a line of the user's before an answer that would otherwise come first | `OPENER_TOKENS` |
 
-After `g5` come the texts of the answer, its calls and their results, all of them. The rest of this module is which
-groups stand, what that costs, and in which order.
+After `g5` come all texts of the answer, all its calls, and all their results. This module says which groups stand
+in a prompt, in which order, and how many tokens that costs.
 
-LAW-GROUP-1: a group leaves as a whole: where one page of it is resident, all that can be are, at a stub at least.
-LAW-GROUP-2: the first raise of a group costs the stubs of all its pages, its arguments, and what stands for results.
-LAW-MSG-3: the open exchange (from the last message of the user) stands exact, or a pressure names what does not.
-LAW-MSG-4: groups stand in recorded order; a page that is shown again between epochs is a text of the user's, and
-rejoins its group at the next epoch.
+LAW-GROUP-1: a group leaves as a whole: if one of its pages is resident, all that can be are, at least as stubs.
+LAW-GROUP-2: the first raise in a group costs the stubs of all its pages, its arguments, and stand-ins for results.
+LAW-MSG-3: the open exchange (from the user's last message on) stands exact, or a pressure names the rest.
+LAW-MSG-4: groups stand in recorded order; a page shown again between epochs is a text of the user's until it rejoins
+its group at the next epoch.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _LAST: Final = 1 << 60
 
 
 class Stand(IntEnum):
-    """Reason why no page is the result of a call; a number above 0 is the page that shows it elsewhere."""
+    """Reason why no page holds a call's result; a number above 0 is the page elsewhere that shows it."""
 
     WAITING = 0
     BLANK = -1
@@ -59,21 +59,21 @@ class Stand(IntEnum):
 
 
 def is_plain(page_type: PageType, author: Author, group: int | None, call: int | None) -> bool:
-    """Tell whether a page in full is said as it is, by its role: what user and model said, and results in a group."""
+    """Tell whether a page in full is sent as a plain message: texts of user and model, results in a group."""
     if page_type is PageType.CONVERSATION:
         return author is not Author.HARNESS
     return page_type is PageType.EVIDENCE and group is not None and call is not None
 
 
 def group_of(page: Page) -> int | None:
-    """The group that a page is a part of: that of an answer's text, or of a result; rules and plans are in none."""
+    """The group of a page: that of the answer whose text or result it is; None for rules and plans."""
     if page.page_type is PageType.CONVERSATION:
         return page.group if page.author is Author.MODEL else None
     return page.group if page.page_type is PageType.EVIDENCE and page.origin.call is not None else None
 
 
 def number_of(entry_id: str, kind: str) -> int | None:
-    """The number in the id of an entry of a kind; None for other entries."""
+    """The number in the id of an entry of the given kind; None for other kinds."""
     return int(entry_id[1:]) if entry_id.startswith(kind) else None
 
 
@@ -81,7 +81,7 @@ def number_of(entry_id: str, kind: str) -> int | None:
 
 
 def written(state: State, page: Page) -> None:
-    """Fold that a page was written."""
+    """Fold the writing of a page."""
     number = group_of(page)
     if number is not None:
         group = _group(state, number)
@@ -93,7 +93,7 @@ def written(state: State, page: Page) -> None:
 
 
 def called(state: State, event: e.ToolCalled) -> None:
-    """Fold that the model called a tool. Arguments without levels are not counted."""
+    """Fold a tool call of the model. Arguments without levels are not counted."""
     if event.group is None:
         return
     sizes = [level.tokens for level in event.levels] or [0]
@@ -108,7 +108,7 @@ def called(state: State, event: e.ToolCalled) -> None:
 
 
 def returned(state: State, event: e.ToolReturned) -> None:
-    """Fold that a call ended: its first end counts, what is told again is a page of its own."""
+    """Fold the end of a call. Only the first end counts; a result told again is a page of its own."""
     call = state.calls.get(event.call)
     if call is None:
         state.early.setdefault(event.call, state.version)
@@ -125,7 +125,7 @@ def returned(state: State, event: e.ToolReturned) -> None:
 
 
 def responded(state: State, event: e.ModelResponded) -> None:
-    """Fold that the model answered: its own form of the answer, and what it thought, where that can be sent back."""
+    """Fold an answer of the model: its native form, and its thoughts if they can be sent back."""
     if event.group is None:
         return
     group = _group(state, event.group)
@@ -148,7 +148,7 @@ def _sends_thoughts(state: State) -> bool:
 
 
 def assembled(state: State) -> None:
-    """Fold that a prompt was assembled: what was new to it is so no longer."""
+    """Fold the assembly of a prompt: what was new to it is no longer new."""
     for number in state.fresh:
         group = state.groups[number]
         state.groups[number] = attrs.evolve(group, told=True, sent=len(group.calls))
@@ -159,21 +159,21 @@ def assembled(state: State) -> None:
 
 
 def is_open(state: State, group: Group) -> bool:
-    """Tell whether a group belongs to the open exchange: it began after the last message of the user.
+    """Tell whether a group belongs to the open exchange: it began after the user's last message.
 
-    Where the user said nothing, the newest one does.
+    If the user said nothing, only the newest group is open.
     """
     return group.place > state.spoken if state.spoken else group.number == state.newest
 
 
 def in_exchange(state: State) -> bool:
-    """Tell whether the prompt ends in an exchange: the newest answer made calls, and the user said nothing since."""
+    """Tell whether the prompt ends in an exchange: the newest answer made calls; the user was silent since."""
     group = state.groups.get(state.newest)
     return group is not None and bool(group.calls) and is_open(state, group)
 
 
 def exchange_tokens(state: State, entries: Iterable[Entry]) -> int:
-    """Tokens of those of some entries that belong to the open exchange; 0 where prompts are no messages."""
+    """Tokens of the given entries that belong to the open exchange; 0 if prompts are not messages."""
     return sum([entry.tokens for entry in entries if _belongs(state, entry.page_id)]) if state.by_groups else 0
 
 
@@ -189,7 +189,7 @@ def _belongs(state: State, entry_id: str) -> bool:
 
 
 def open_pages(state: State) -> list[Page]:
-    """The pages of the open exchange that can stand, oldest first: the last message of the user and what followed."""
+    """The pages of the open exchange that can stand, oldest first, beginning with the user's last message."""
     if not state.spoken:
         return members(state, state.groups[state.newest]) if state.newest in state.groups else []
     found = [state.pages[f"p{number}"] for number in range(state.spoken, len(state.pages) + 1)]
@@ -210,12 +210,12 @@ def members(state: State, group: Group) -> list[Page]:
 
 
 def stub_rank(page: Page) -> int:
-    """The lowest level that a page is kept at."""
+    """The lowest kept level of a page."""
     return next(rank for rank in range(POINTER, FULL + 1) if page.tokens[rank] >= 0)
 
 
 def fee(state: State, group: Group) -> int:
-    """Tokens of a group beside its pages: arguments, what stands for results, and thoughts where it is open."""
+    """Tokens of a group beyond its pages: arguments, stand-ins for results, and thoughts if the group is open."""
     return _fee(state, group, members(state, group))
 
 
@@ -228,7 +228,7 @@ def _fee(state: State, group: Group, pages: Iterable[Page]) -> int:
 
 
 def pageless(state: State) -> tuple[int, ...]:
-    """Groups of the open exchange that stand although no page of theirs can, oldest first."""
+    """Groups of the open exchange that stand without any page, oldest first."""
     found, left = list[int](), state.budget_tokens // _PAGELESS_SHARE
     for number in _calling(state):
         left -= fee(state, state.groups[number])
@@ -239,7 +239,7 @@ def pageless(state: State) -> tuple[int, ...]:
 
 
 def _calling(state: State) -> Iterator[int]:
-    """Groups of the open exchange that have calls and no page that can stand, newest first."""
+    """Groups of the open exchange with calls but no page that can stand, newest first."""
     for number in range(state.newest, 0, -1):
         group = state.groups.get(number)
         if group is None:
@@ -251,20 +251,20 @@ def _calling(state: State) -> Iterator[int]:
 
 
 def left_out(state: State) -> int:
-    """Tokens of the groups of the open exchange that would stand without a page, had they room."""
+    """Tokens of the groups of the open exchange that would stand without a page, if they had room."""
     standing = pageless(state)
     return sum([fee(state, state.groups[number]) for number in _calling(state) if number not in standing])
 
 
 @attrs.frozen
 class Dues:
-    """Costs of entering the groups of one state, for a selection that is being made: each worked out once."""
+    """Costs of entering the groups of one state, during one selection; each is computed once."""
 
     state: State
     _known: dict[int, tuple[int, dict[str, int]]] = attrs.field(factory=dict, init=False, repr=False, eq=False)
 
     def due(self, page: Page, levels: Mapping[str, int]) -> tuple[int, dict[str, int]]:
-        """Tokens and stubs that the first raise of a page brings with it; nothing where its group stands already."""
+        """Tokens and stubs that the first raise of a page adds; nothing if its group already stands."""
         number = group_of(page)
         if number is None:
             return 0, {}
@@ -276,7 +276,7 @@ class Dues:
         return tokens + sum([pages[page_id].tokens[rank] for page_id, rank in others.items()]), others
 
     def _entering(self, number: int) -> tuple[int, dict[str, int]]:
-        """Tokens of a group beside its pages, and the stub of each of them."""
+        """Tokens of a group beyond its pages, plus the stub of each page."""
         group = self.state.groups[number]
         pages = members(self.state, group)
         found = _fee(self.state, group, pages), {page.page_id: stub_rank(page) for page in pages}
@@ -291,7 +291,7 @@ class Dues:
 
 
 def dues_of(state: State) -> Dues | None:
-    """The dues of a state; None where its prompts are no messages."""
+    """The dues of a state; None if its prompts are not messages."""
     return Dues(state) if state.by_groups else None
 
 
@@ -299,7 +299,7 @@ def dues_of(state: State) -> Dues | None:
 
 
 def laid_out(state: State, levels: Mapping[str, int]) -> list[Entry]:
-    """The entries of a selection: rules first, then what was said in its order, a plan before the open exchange."""
+    """The entries of a selection: rules, then messages in recorded order; a plan before the open exchange."""
     units: list[tuple[int, int, int, list[Entry]]] = []
     standing = dict.fromkeys(pageless(state))
     for page_id, rank in levels.items():
@@ -324,7 +324,7 @@ def _key(state: State, page: Page) -> tuple[int, int]:
 
 
 def _opened(state: State, entries: list[Entry]) -> list[Entry]:
-    """The entries with a line of the user's before an answer that would come first."""
+    """The entries, with a line of the user's before an answer that would otherwise come first."""
     if entries and _is_the_models(state, entries[0].page_id):
         return [Entry("o1", 0, Fidelity.FULL, OPENER_TOKENS), *entries]
     return entries
@@ -340,7 +340,7 @@ def _is_the_models(state: State, entry_id: str) -> bool:
 def run(
     state: State, number: int, levels: Mapping[str, int], calls: Collection[Asked], exact: bool | None = None
 ) -> list[Entry]:
-    """The entries of a group, or of the calls among its own that came late: all of them, in the order of messages."""
+    """All entries of a group, or of some of its calls that came late, in the order of messages."""
     group = state.groups[number]
     able = members(state, group)
     if exact is None:
@@ -357,13 +357,13 @@ def run(
 
 
 def _is_whole(group: Group, pages: Collection[Page], levels: Mapping[str, int]) -> bool:
-    """Tell whether a group that is not open stands in full all the same, so that its own form says no more."""
+    """Tell whether a closed group stands in full anyway, so that the answer's native form adds nothing."""
     in_full = all(levels[page.page_id] == FULL for page in pages)
     return in_full and not group.thinking and all(asked.stub == asked.full for asked in group.calls)
 
 
 def _beginning(state: State, group: Group, whole: bool) -> Entry:
-    """The entry that begins a run; in full where the provider's own form of the answer is sent."""
+    """The entry that begins a run; in full if the provider's own form of the answer is sent."""
     thoughts = group.thinking if is_open(state, group) else 0
     if group.answered and whole and thoughts == group.thinking:
         return Entry(f"g{group.number}", group.answered, Fidelity.FULL, thoughts)
@@ -381,7 +381,7 @@ def _of_call(asked: Asked, exact: bool) -> Entry:
 
 
 def _stand(state: State, asked: Asked) -> Entry:
-    """The entry that stands for the result of a call which no page of its group is."""
+    """The stand-in for the result of a call that no page of its group holds."""
     call = state.calls[asked.call]
     page = state.pages.get(call.page_id) if call.page_id is not None else None
     if page is not None:
@@ -392,7 +392,7 @@ def _stand(state: State, asked: Asked) -> Entry:
 
 
 def appended(state: State, arrivals: Iterable[tuple[str, int]]) -> list[Entry]:
-    """The entries that are appended between epochs: new groups and pages in their order, then pages shown again."""
+    """The entries appended between epochs: new groups and pages in their order, then pages shown again."""
     levels = dict(arrivals)
     units = [(2 * state.groups[number].place, number, _new_run(state, number, levels)) for number in state.fresh]
     placed = {entry.page_id for *_, entries in units for entry in entries}
@@ -413,7 +413,7 @@ def appended(state: State, arrivals: Iterable[tuple[str, int]]) -> list[Entry]:
 
 
 def _new_run(state: State, number: int, levels: Mapping[str, int]) -> list[Entry]:
-    """The run of a group that no prompt has held, or of those of its calls that none has."""
+    """The run of a group that no prompt has held, or of those of its calls that no prompt has held."""
     group = state.groups[number]
     if not group.told:
         exact = all(levels.get(page.page_id) == FULL for page in members(state, group))
@@ -427,7 +427,7 @@ def _new_run(state: State, number: int, levels: Mapping[str, int]) -> list[Entry
 
 
 def _is_new(state: State, page: Page) -> bool:
-    """Tell whether no prompt has held a page that stands in no group yet."""
+    """Tell whether a page outside any group has been in no prompt yet."""
     return page.content_version == 1 and page.written_version > state.assembled_version and group_of(page) is None
 
 

@@ -1,7 +1,8 @@
 """The selection index: the steps of all pages, best first, kept sorted while the session goes on.
 
-A page's utility moves only when it is written or used, and at the turns at which it loses recency; a calendar
-holds those turns. So the cost of a turn follows what changed and what is raised, not the page table.
+A page's utility changes only when the page is written or used, and at the turns at which it loses recency. A
+calendar holds those turns. So the cost of a turn depends on the pages that changed or are raised, not on the
+number of pages.
 LAW-INDEX-1: an index kept by `put`, `drop` and `advance` equals one built from scratch at the same turn.
 """
 
@@ -30,7 +31,7 @@ def priority_of(key: int) -> int:
 class Index:
     """The steps of all pages but arrivals, sorted; `turn` is the turn that the next assembly belongs to.
 
-    `waiting` are pages that were not ranked when they changed, for whoever keeps the index to put or drop.
+    `waiting` are pages that changed and are not ranked yet; the keeper of the index puts or drops them.
     """
 
     __slots__ = (
@@ -51,7 +52,7 @@ class Index:
     )
 
     def __init__(self, key: Key, order: Order | None, recency_weight: int, turn: int) -> None:
-        """Without an order (the policy scores no pages) steps come by page number."""
+        """Make an empty index. With `order` None (the policy scores no pages) steps come by page number."""
         self._by_number = order is None
         self._by_reuse = key in NEARNESS and not self._by_number
         self._by_recency = key is Key.RECENCY and not self._by_number
@@ -69,7 +70,7 @@ class Index:
         self._due: dict[str, int] = {}
 
     def put(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> None:
-        """Insert the steps of a page, or replace them; its age counts from turn `since`."""
+        """Insert the steps of a page, or replace them; `since` is the turn from which its age counts."""
         known_steps = self._entries.get(page_id)
         if known_steps:
             self._take_out(known_steps)
@@ -85,7 +86,7 @@ class Index:
                 self._calendar.setdefault(due, {})[page_id] = None
 
     def drop(self, page_id: str) -> None:
-        """Take a page's steps out, if it has any."""
+        """Remove a page's steps, if it has any."""
         known_steps = self._entries.pop(page_id, None)
         if known_steps:
             self._take_out(known_steps)
@@ -110,7 +111,7 @@ class Index:
                 insort(self.steps, step)
 
     def advance(self, turn: int) -> tuple[str, ...]:
-        """Move to `turn` and return the pages that lose recency by it; the caller puts them again."""
+        """Move to `turn`; returns the pages that lose recency by then, which the caller must `put` again."""
         due: list[str] = []
         for step in range(self.turn + 1, turn + 1):
             due.extend(self._calendar.pop(step, ()))
@@ -122,8 +123,8 @@ class Index:
     def steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> list[Step]:
         """The steps of a page along its hull at this turn, in the order in which it takes them.
 
-        Keys rise along the hull: priorities are worked out before gains are rounded down, so that no later step
-        of a page sorts before an earlier one.
+        Keys rise along the hull, so that no later step of a page sorts before an earlier one: priorities are
+        computed before gains are rounded down.
         """
         found: list[Step] = []
         place, aged = number << RANK_BITS, self._ages.at(self.turn - since)

@@ -17,9 +17,9 @@ DIRECTORY: Final = ""
 
 
 class Shown(NamedTuple):
-    """One piece of a prompt: a page at a rank with the content that it had, or the directory line (no content).
+    """One piece of a prompt: a page's content of that time at a rank, or the directory line (no content).
 
-    `tag` names page, content version and rank; of the directory line it is the number of pages that it counts.
+    `tag` names page, content version and rank; for the directory line it is the number of pages counted.
     """
 
     tag: str
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """A page that a prompt gets at its end, at which rank and why."""
+    """A page that is appended to a prompt: its rank, and the reason."""
 
     page_id: str
     rank: int
@@ -41,7 +41,7 @@ class Arrival(NamedTuple):
 
 
 def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str], directory: int) -> list[str]:
-    """Page ids in rendered order: each in its place, the directory line (if it counts any), the arrivals."""
+    """Page ids in rendered order: pages in their places, the directory line (if any), the arrivals."""
     place = state.place
     arrived = [page_id for page_id in last if page_id in levels]
     order = sorted(levels.keys() - arrived if arrived else levels, key=place)
@@ -54,7 +54,7 @@ def rendered_order(state: State, levels: Mapping[str, int], last: Iterable[str],
 
 
 def laid_out(state: State, levels: Mapping[str, int], last: Iterable[str]) -> list[Entry]:
-    """The entries of a new epoch: pages in rendered order, those that arrive last; of messages as `groups` says."""
+    """The entries of a new epoch: pages in rendered order, arrivals last; for messages see `groups.laid_out`."""
     if state.by_groups:
         return groups.laid_out(state, levels)
     return [entry_of(state.pages[page_id], levels[page_id]) for page_id in rendered_order(state, levels, last, 0)]
@@ -69,12 +69,12 @@ def appended(state: State, arrivals: Iterable[Arrival]) -> list[Entry]:
 
 
 def entry_of(page: Page, rank: int) -> Entry:
-    """The newest content of a page as it is sent at a rank."""
+    """The newest content of a page, as sent at a rank."""
     return Entry(page.page_id, page.content_version, LADDER[rank], page.tokens[rank])
 
 
 def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], directory: int) -> tuple[str, ...]:
-    """Content of a prompt in rendered order: page, content version and rank, or what the directory counts."""
+    """Tags of a prompt in rendered order: page, content version and rank, or the directory line's count."""
     pages = state.pages
     return tuple([pages[page_id].tag(levels[page_id]) if page_id else f"{directory}" for page_id in order])
 
@@ -82,7 +82,7 @@ def tags_of(state: State, levels: Mapping[str, int], order: Iterable[str], direc
 def by_turn(
     state: State, levels: Mapping[str, int], last: Iterable[str], directory: int, reserve: int
 ) -> tuple[tuple[str, ...], list[int]]:
-    """Tags and sizes of the pieces of a selection of one turn; the directory line has the size of its `reserve`."""
+    """Tags and sizes of the pieces of a one-turn selection; the directory line has the size of its `reserve`."""
     if not state.by_groups:
         order = rendered_order(state, levels, last, directory)
         sizes = [state.pages[page_id].tokens[levels[page_id]] if page_id else reserve for page_id in order]
@@ -93,28 +93,28 @@ def by_turn(
 
 
 def digest_of(state: State) -> str:
-    """The digest of the prompt that was assembled last: of its layout, or of all that it shows."""
+    """The digest of the last assembled prompt: of its layout where it has one, else of all its pieces."""
     return state.chain if state.in_epochs else sha256("\n".join(state.assembled_tags).encode()).hexdigest()
 
 
 def hidden(state: State, shown_pages: int) -> int:
-    """The pages that the directory line counts; 0 in the middle of an exchange, where it would part it."""
+    """Number of pages that the directory line counts; 0 inside an exchange, which the line would split."""
     return 0 if groups.in_exchange(state) else state.present - shown_pages
 
 
 def tag_of(entry: Entry) -> str:
-    """Name of what an entry shows: page, content version and rank."""
+    """Name of an entry's content: page, content version and rank."""
     return f"{entry.page_id}.{entry.content_version}.{RANK[entry.level]}"
 
 
 def chained(chain: str, changes: Iterable[str]) -> str:
-    """The digest of a context after some changes: of the digest before and what was appended or taken out."""
+    """The digest of a context after some changes: of the digest before, and of what was appended or taken out."""
     told = "\n".join(changes)
     return sha256(f"{chain}\n{told}".encode()).hexdigest() if told else chain
 
 
 def prefix_is_lost(state: State, turn: TurnBegan) -> bool:
-    """Tell whether the fixed region or the model is another than that of the prompt before, as far as is known."""
+    """Tell whether the fixed region or the model is known to differ from that of the last prompt."""
     if turn.fixed_tokens != state.assembled_fixed:
         return True
     region, model = state.assembled_region, state.assembled_model
@@ -127,14 +127,14 @@ def prefix_is_lost(state: State, turn: TurnBegan) -> bool:
 
 
 def levels_of_prompt(state: State) -> Mapping[str, int]:
-    """Page id → rank in the prompt that was assembled last; in epochs without what left since then."""
+    """Page id → rank in the last assembled prompt; in epochs without pages that left since."""
     return state.resident if state.in_epochs else state.assembled
 
 
 def shown(state: State) -> Iterator[Shown]:
-    """The pieces of the prompt that was assembled last, in the order in which they are sent.
+    """The pieces of the last assembled prompt, in the order in which they are sent.
 
-    Where the policy selects at every turn, pages have to be as they were then.
+    If the policy selects at every turn, `state` must hold the pages as they were at that assembly.
     """
     if state.in_epochs:
         yield from (_shown(state, entry) for entry in state.entries.values())
@@ -145,7 +145,7 @@ def shown(state: State) -> Iterator[Shown]:
 
 
 def shown_after(state: State, place: int) -> Iterator[Shown]:
-    """The pieces of a layout that were appended after a place."""
+    """The pieces that were appended to a layout after a given place."""
     for later in range(place + 1, state.appended + 1):
         if later in state.entries:
             yield _shown(state, state.entries[later])
@@ -156,7 +156,7 @@ def _shown(state: State, entry: Entry) -> Shown:
 
 
 def tail(state: State) -> Iterator[Shown]:
-    """The directory line behind a layout, where it counts any page."""
+    """The directory line that follows a layout, if it counts any page."""
     if state.assembled_directory:
         assert state.opened is not None
         hidden = state.assembled_directory
@@ -164,7 +164,7 @@ def tail(state: State) -> Iterator[Shown]:
 
 
 def content_of(state: State, entry: Entry) -> Content | None:
-    """The content that an entry shows: that of its page, or of an older copy; None where it shows no page."""
+    """The content that an entry shows, which may be an older copy; None if the entry shows no page."""
     page_id = entry.page_id
     if page_id[0] != "p":
         if page_id[0] != "i":

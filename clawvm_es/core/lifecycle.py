@@ -1,18 +1,18 @@
-"""Boundaries (§8): record, stage dirty pages, validate, commit, and only then change representations.
+"""Boundaries: record, stage dirty pages, validate, commit, and only then change representations.
 
 | boundary | stages and commits | destroys | changes representations |
 |---|---|---|---|
-| compact, reset | yes | what is not written back | all pages down to their floor, others leave the prompt (below) |
-| prune | yes | what it names and is not written back | the named pages leave (none named, and no cut: all evidence) |
+| compact, reset | yes | pages not written back | required pages down to their floor, others leave the prompt |
+| prune | yes | named pages not written back | the named pages leave (none named, and no cut: all evidence) |
 | flush, save | yes | nothing | none |
-| end | yes | what is not written back | what it destroys leaves |
+| end | yes | pages not written back | the destroyed pages leave |
 
-Without the staging mechanism nothing is staged, and what a boundary destroys while dirty is a `flush_miss`. With
-`flush_staging` alone flush and save stage and commit, and the others do not.
+A policy without the staging mechanism stages nothing; each dirty page that a boundary destroys is then a
+`flush_miss`. With `flush_staging` alone, only flush and save stage and commit.
 
-A recorded compaction or pruning, of which it is known what it cut, moves pages only under rules that compact
-(`RuleRow.compacts`): all others write back, and keep what they hold. Under `recorded` those pages leave that the
-harness took out. A rewind takes its pages out of the prompt under every policy, and destroys nothing.
+A recorded compaction or pruning may name the pages that it cut. Rules that compact (`RuleRow.compacts`) then move
+pages; all others write back and keep their pages. Under `recorded`, the pages that the harness took out leave. A
+rewind takes its pages out of the prompt under every policy, and destroys nothing.
 
 Under the rule `compaction` a compaction leaves a summary: the newest pages, each at its lowest kept level, as
 many as `summary_permille` of the budget holds.
@@ -37,7 +37,7 @@ _DESTROYING = (*_EVERYTHING, Boundary.PRUNE, Boundary.END)
 
 
 def boundary(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision]:
-    """The decisions that follow a `boundary_reached`."""
+    """Return the decisions that follow a `boundary_reached`."""
     if stages(state, reached.boundary):
         yield from _write_back(state, reached)
         lost: list[str] = []
@@ -60,10 +60,10 @@ def stages(state: State, boundary: Boundary) -> bool:
 
 
 def due(state: State, fixed_tokens: int) -> Boundary | None:
-    """The boundary that a harness brings about before a turn, by the thresholds of the policy; None if there is none.
+    """The boundary that the policy's thresholds bring about before a turn; None if there is none.
 
-    A compaction comes before a flush: a context that jumps past both thresholds at once is never flushed. There is
-    one compaction a turn, and none of a context that holds nothing.
+    A compaction comes before a flush: a context that jumps past both thresholds at once is never flushed. At most one
+    compaction is due per turn, and none for an empty context.
     """
     profile = state.profile
     if not (profile.compact_permille or profile.flush_permille):
@@ -75,7 +75,7 @@ def due(state: State, fixed_tokens: int) -> Boundary | None:
 
 
 def _write_back(state: State, reached: e.BoundaryReached) -> Iterator[e.Decision]:
-    """Stage the dirty pages, then validate and commit everything that is pending, in order of staging."""
+    """Stage the dirty pages, then validate and commit everything pending, in order of staging."""
     first = len(state.updates) + 1
     staged = [
         Update(number, page.update, state.version + 1, page.page_id)
@@ -128,7 +128,7 @@ def _lowered(state: State, reached: e.BoundaryReached, lost: Iterable[str]) -> I
 
 
 def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None]) -> Iterator[tuple[str, int]]:
-    """(page id, rank it may keep) for each resident page that the boundary touches, by page number."""
+    """(page id, highest rank it may keep) for each resident page that the boundary touches, by page number."""
     resident = sorted(state.resident, key=lambda page_id: state.pages[page_id].number)
     if reached.cut is Cut.REWIND or state.as_recorded:
         left = {*(recorded.leaving(state, reached) if state.as_recorded else reached.left), *lost}
@@ -156,15 +156,15 @@ def _targets(state: State, reached: e.BoundaryReached, lost: Mapping[str, None])
 
 
 def _moves(state: State, reached: e.BoundaryReached) -> bool:
-    """Tell whether a boundary moves pages that it does not destroy."""
+    """Tell whether a boundary moves pages other than those it destroys."""
     told = reached.trigger is Trigger.RECORDED and reached.cut is not None
     return not told or reached.boundary is Boundary.RESET or RULES[state.profile.rule].compacts
 
 
 def cuts(state: State, reached: e.BoundaryReached) -> bool:
-    """Tell whether the prompt after a boundary cannot begin with the one before, where a policy pages in epochs.
+    """Tell whether, under a policy that pages in epochs, a boundary ends the prefix that prompts share.
 
-    What a pruning takes out stands on as stale tokens, unless it is much (`core.epochs`).
+    Pages that a pruning takes out remain as stale tokens, unless they are many (`core.epochs`).
     """
     if reached.cut is Cut.REWIND:
         return any(page_id in state.copies for page_id in reached.left)
@@ -172,7 +172,7 @@ def cuts(state: State, reached: e.BoundaryReached) -> bool:
 
 
 def _summary(state: State, lost: Mapping[str, None]) -> Mapping[str, int]:
-    """Page id → the rank at which it stands in the summary that a compaction leaves."""
+    """Page id → its rank in the summary that a compaction leaves."""
     if not RULES[state.profile.rule].keeps:
         return {}
     rest = state.budget_tokens * state.profile.summary_permille // 1000
@@ -188,7 +188,7 @@ def _summary(state: State, lost: Mapping[str, None]) -> Mapping[str, int]:
 
 
 def leave(state: State, page_ids: Iterable[str], reason: ChangeReason) -> Iterator[e.Decision]:
-    """Pages that leave the prompt at once because they were retired or their content was erased."""
+    """Make retired pages and pages with erased content leave the prompt at once."""
     required: list[str] = []
     for page_id in page_ids:
         before = state.resident.get(page_id, ABSENT)

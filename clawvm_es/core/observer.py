@@ -8,8 +8,8 @@
 | the call repeats a declared call whose result still held | fault `duplicate_tool` |
 | otherwise | fault `refetch` |
 
-Under the rule `recorded` a page is there if the harness had it in its context, and nothing can be resolved: what was
-read again is a `refetch`, any other need of pages that the harness had dropped a `need_unmet`.
+Under the rule `recorded` a page is resident if the harness had it in its context, and no page can be resolved. For
+a page that the harness had dropped, reading it again is a `refetch`, and any other need is a `need_unmet`.
 
 Needs are counted once per (turn, set of holders). A miss is charged to the newest holder that the policy offers.
 """
@@ -35,9 +35,9 @@ _SILENT = {
 def needs(
     state: State, found: Iterable[Need], call: int | None = None, repeats: int | None = None
 ) -> Iterator[e.Decision]:
-    """One decision for each need that this turn has not met before.
+    """Return one decision for each need that was not yet counted in this turn.
 
-    `call` is the call on which the needs ride and `repeats` the earlier, still valid call that it repeats.
+    The needs ride on `call`; `repeats` is the earlier, still valid call that it repeats.
     """
     seen = dict(state.turn_needs)
     for need in found:
@@ -79,7 +79,9 @@ def _resolvable(state: State, page: Page, rule: NeedRule) -> bool:
 
 
 def recall(state: State, answer: e.RecallAnswered) -> Iterator[e.Decision]:
-    """A recall that came back empty because the backend denied or failed, and the policy did not say so."""
+    """The fault `silent_recall`: an empty answer although the backend denied or failed, and the policy did not say
+    so.
+    """
     reason = _SILENT.get(answer.outcome)
     if reason is not None and not answer.pages and Capability.RECALL_OUTCOME not in state.capabilities:
         yield e.FaultObserved(FaultType.SILENT_RECALL, reason, evidence=(state.version + 1,))

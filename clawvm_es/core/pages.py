@@ -1,4 +1,4 @@
-"""Pages from the events that wrote their content, and their place in rendered order."""
+"""Pages, made from the events that wrote their content, and their place in rendered order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def page_of(
     uses: int = 0,
     edited: int = 0,
 ) -> Page:
-    """The page that `event` wrote; the rest is what the event does not say."""
+    """The page that `event` wrote; the other arguments are facts that the event does not hold."""
     region, floor, writeback = _OF_TYPE[event.page_type]
     tokens, bodies, builders = _by_rank(event.levels)
     return Page(  # by position, in the order of the class: folds make pages by the million
@@ -77,12 +77,12 @@ def _by_rank(levels: Sequence[Level]) -> tuple[tuple[int, ...], tuple[str | None
 
 @lru_cache(maxsize=256)
 def _shared(builders: tuple[str | None, ...]) -> tuple[str | None, ...]:
-    """One tuple for all equal ones, since pages are many and builders few."""
+    """One shared tuple per distinct value, to save memory: pages are many, builders few."""
     return builders
 
 
 def kept_at_or_above(tokens: Sequence[int], rank: int) -> int:
-    """The lowest kept level from `rank` up."""
+    """The lowest kept level at or above `rank`."""
     while rank < FULL and tokens[rank] < 0:
         rank += 1
     return rank

@@ -1,17 +1,17 @@
 """Changes of the layout of a session that pages in epochs, event by event.
 
-The layout is folded from `prompt_assembled` alone: an epoch replaces it, every other assembly appends to it. Between
-assemblies only an erasure takes anything out.
+`prompt_assembled` events alone build the layout: an epoch replaces it, every other assembly appends to it. Between
+assemblies only an erasure removes entries.
 
 | what happens to a page that stands in it | its entries |
 |---|---|
 | new content is written | stay; the old copy is out of date, the new one arrives |
 | it is retired, pruned or destroyed | stay, as stale tokens |
-| a rule or plan is retired, or is one no longer | stay until the next assembly, which begins an epoch |
+| a rule or plan is retired, or becomes another type | stay until the next assembly, which begins an epoch |
 | its text or source line is erased | leave with that event, and the next assembly begins an epoch |
 
-LAW-LAYOUT-1: a page is resident where an entry stands for it, at the level of that entry; until the next assembly
-boundaries may say a lower one.
+LAW-LAYOUT-1: a page is resident if an entry stands for it, at the level of that entry; boundaries may lower that
+level until the next assembly.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clawvm_es.model.pages import ABSENT, PAGE_TYPES, RANK
 
 
 def assembled(state: State, event: e.PromptAssembled) -> None:
-    """Fold a `prompt_assembled`: its entries stand at the end, at an epoch alone."""
+    """Fold a `prompt_assembled`: its entries replace the layout at an epoch, else they are appended."""
     if event.trigger is not None:
         state.entries, state.standing, state.copies, state.superseded = {}, {}, {}, {}
         state.sent = state.exchange = 0
@@ -56,7 +56,7 @@ def _append(state: State, entry: Entry) -> None:
 
 
 def written(state: State, known: Page, event: e.PageWritten) -> None:
-    """Fold that a page gets new content, before it has it: copies of the old one stay as they are."""
+    """Fold new content of a page, before the page has it: copies of the old content stay."""
     places = state.copies.get(known.page_id, ())
     if any(state.entries[place].content_version == known.content_version for place in places):
         state.superseded[known.page_id, known.content_version] = of_page(known)
@@ -65,7 +65,7 @@ def written(state: State, known: Page, event: e.PageWritten) -> None:
 
 
 def retired(state: State, page: Page) -> None:
-    """Fold that a page was retired: a rule or plan must not be read on as if it were in force."""
+    """Fold the retirement of a page; a retired rule or plan must not go on looking as if it were in force."""
     if PAGE_TYPES[page.page_type].required and page.page_id in state.copies:
         state.cut = True
 
@@ -127,14 +127,14 @@ def _take_out(state: State, place: int) -> None:
 
 
 def restored(state: State) -> None:
-    """Fold that a fork begins inside an assembly: what the layout holds stands in the prompt, as before it."""
+    """Fold a fork that begins inside an assembly: the entries of the layout stand in the prompt, as before it."""
     state.resident = {page_id: RANK[state.entries[place].level] for page_id, place in state.standing.items()}
     for page_id in state.required:
         look(state, page_id)
 
 
 def settled(state: State) -> None:
-    """Begin to page in epochs, or stop: what stands in the prompt is in no layout yet, or no longer."""
+    """Fold a change of policy that begins paging in epochs or ends it: the layout starts empty, or is dropped."""
     state.entries, state.standing, state.copies, state.superseded, state.below = {}, {}, {}, {}, {}
     state.sent = state.prefix = state.stale = state.pruned = state.rent = state.exchange = 0
     state.chain, state.assembled_last, state.assembled_tags = EMPTY, (), ()
@@ -145,7 +145,7 @@ def settled(state: State) -> None:
 
 
 def look(state: State, page_id: str) -> None:
-    """Keep the required pages whose newest content does not stand at its floor."""
+    """Keep the set of required pages whose newest content does not stand at its floor."""
     floor = state.required.get(page_id, ABSENT)
     if floor == ABSENT or state.stands(page_id, floor):
         state.below.pop(page_id, None)

@@ -1,4 +1,4 @@
-"""The policies that ship, by name, and the mutations that prove the observer sees what they break."""
+"""The policies that ship, by name, and deliberately broken ones that prove the observer sees each fault."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ CLAWVM_TURN: Final = Profile(
 
 
 def in_epochs(base: Profile) -> Profile:
-    """`base` that selects only at epochs, at the prices of the list `anthropic-5m`.
+    """`base` with paging in epochs, at the prices of the list `anthropic-5m`.
 
-    The prices are part of a profile's version, so they are fixed here: the core reads no file, and a list that is
-    renewed must not change what a version decides. A test compares both; where they differ, add a version.
-    Marks and threshold were chosen by simulation on recorded coding sessions. The marks are near each other: what a
-    page costs for the length of an epoch is nearly the same after a pause.
+    The prices are part of a profile's version, so they are fixed here: the core reads no file, and a renewed price
+    list must not change the decisions of a version. A test compares both; where they differ, add a version. Marks and
+    threshold were chosen by simulation on recorded coding sessions. The marks are near each other, because holding a
+    page for an epoch costs nearly the same after a pause.
     """
     return attrs.evolve(
         base,
@@ -131,7 +131,9 @@ It writes back at boundaries, so that the durable store holds what was written; 
 
 
 def fixed(base: Profile) -> Profile:
-    """`base` with the floors of bootstrap pages in every prompt: a harness that sends its instructions each time."""
+    """`base` with the floors of bootstrap pages in every prompt, like a harness that sends its instructions each
+    time.
+    """
     capabilities = (*base.capabilities, Capability.FIXED_BOOTSTRAP)
     return attrs.evolve(base, name=f"{base.name}+fixed", capabilities=capabilities)
 
@@ -151,7 +153,7 @@ OFFLINE: Final = ("oracle",)
 
 
 def profile(name: str) -> Profile:
-    """The profile called `name`; raises `UsageError` that lists the known ones."""
+    """The profile called `name`; raises `UsageError`, which lists the known names."""
     try:
         return PROFILES[name]
     except KeyError:
@@ -174,7 +176,7 @@ MUTATIONS: Final = (
 
 
 def without(base: Profile, *missing: Capability) -> Profile:
-    """`base` with mechanisms broken; its name says which."""
+    """`base` without the given mechanisms; its name lists them."""
     if not missing:
         return base
     kept = tuple(capability for capability in base.capabilities if capability not in missing)

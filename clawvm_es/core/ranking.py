@@ -1,10 +1,9 @@
-"""The part of a state that the selection index holds: each page's score, its steps, and since when its age counts.
+"""Entries of the selection index: each page's score, its steps, and the turn from which its age counts.
 
-Where a policy pages in epochs nothing is ranked between them: what changed waits until the index is asked for.
+A policy that pages in epochs ranks nothing between them: changed pages wait until the index is used.
 
-LAW-SCORE-1: a page's score follows from the policy, the page, the calls made before its content was written, and the
-needs that came with the result of its own, so it is the same whenever it is worked out: when the page is ranked
-first, not for each event.
+LAW-SCORE-1: a page's score depends only on the policy, the page, the calls made before its content was written, and
+the needs that came with its own call's result. So it may be computed late, once, when the page is first ranked.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SCORING: Final = Capability.SCORING  # looked up once, as in `core.selector`
 
 
 def score_of(state: State, page: Page) -> Score:
-    """The parts of a page's score that do not move with time, under the session's policy."""
+    """The parts of a page's score that do not change with time, under the session's policy."""
     if _SCORING not in state.capabilities:
         return UNSCORED
     return static_score(
@@ -40,7 +39,7 @@ def score_of(state: State, page: Page) -> Score:
 
 
 def _is_told_elsewhere(state: State, page: Page) -> bool:
-    """Tell whether other pages tell what a result does, as far as the policy looks at that."""
+    """Tell whether other pages hold what this result says, if the policy's rule asks for that."""
     rule = RULES[state.profile.rule]
     if rule.key is not Key.EPOCH_REUSE:
         return False
@@ -48,16 +47,16 @@ def _is_told_elsewhere(state: State, page: Page) -> bool:
 
 
 def _is_copy(state: State, page: Page) -> bool:
-    """Tell whether a page is a result that stood whole in earlier pages when it came."""
+    """Tell whether a page is the result of a call whose whole result earlier pages held already."""
     number = page.origin.call
     call = state.calls.get(number) if page.page_type is PageType.EVIDENCE and number is not None else None
     return call is not None and call.copied
 
 
 def _tells_of_a_write(state: State, page: Page) -> bool:
-    """Tell whether a page is the result of a call that did not read what the page is about, so that it wrote it.
+    """Tell whether a page is the result of a call that wrote the resource: its call did not read it.
 
-    Where the result came before its call that is not known.
+    False if the result was recorded before its call, since the call's reads were not known then.
     """
     about, number = page.origin.resource, page.origin.call
     if page.page_type is not PageType.EVIDENCE or about is None or number is None:
@@ -67,12 +66,12 @@ def _tells_of_a_write(state: State, page: Page) -> bool:
 
 
 def recency_weight(state: State) -> int:
-    """Return what a use just now adds to a page's score, in permille."""
+    """Return the permille that a use in this turn adds to a page's score."""
     return state.profile.weights.recency if _SCORING in state.capabilities else 0
 
 
 def scored(state: State, page: Page) -> int:
-    """The part of a page's rank that does not move with time, worked out where nothing says what it is."""
+    """The part of a page's rank that does not change with time; computed if the page does not hold it."""
     if page.score is None:
         if page.weight is None:
             page.weight = sum(score_of(state, page))
@@ -82,7 +81,7 @@ def scored(state: State, page: Page) -> int:
 
 
 def index_of(state: State) -> Index:
-    """The selection index of `state`, built from scratch where it has none, brought up to date where it waited."""
+    """The selection index of `state`: built if there is none, and brought up to date."""
     if state.index is None:
         state.index = build_index(state)
     elif state.in_epochs:
@@ -91,7 +90,7 @@ def index_of(state: State) -> Index:
 
 
 def _bring_up(state: State, index: Index) -> None:
-    """Rank what changed since the last epoch, and what is older by now; arrivals go on waiting."""
+    """Rank the pages that changed or aged since the last epoch; arrivals go on waiting."""
     index.waiting.update(dict.fromkeys(index.advance(state.turn + 1)))
     for page_id in index.waiting:
         page = state.pages[page_id]
@@ -103,7 +102,7 @@ def _bring_up(state: State, index: Index) -> None:
 
 
 def build_index(state: State) -> Index:
-    """An index for the next assembly, from scratch."""
+    """Build an index for the next assembly, from scratch."""
     profile = state.profile
     order = profile.order if _SCORING in state.capabilities else None
     index = Index(RULES[profile.rule].key, order, recency_weight(state), state.turn + 1)
@@ -116,13 +115,13 @@ def build_index(state: State) -> Index:
 
 
 def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
-    """Prepare the index for the next turn: pages that lose recency, and those that arrived."""
+    """Bring the index to the next turn: rank again the pages that lose recency, and those that `arrived`."""
     for page_id in (*index.advance(state.turn + 1), *arrived):
         put(state, index, state.pages[page_id])
 
 
 def put(state: State, index: Index, page: Page) -> None:
-    """Give the index a page's steps as they are now; a page that cannot stand in a prompt has none."""
+    """Put a page's present steps into the index; a page that no prompt can show gets none."""
     if not state.holdable(page):
         return
     if RULES[state.profile.rule].whole_results:
@@ -135,19 +134,19 @@ def put(state: State, index: Index, page: Page) -> None:
 
 
 def since(state: State, page: Page) -> int:
-    """The turn from which a page's age counts: its last use, or under `reuse` the last write of what it shows."""
+    """The turn from which a page's age counts: its last use, or under `reuse` the last write of its resource."""
     return max(page.last_used, page.edited) if state.ranks_reuse else page.last_used
 
 
 def in_full(page: Page, base: int) -> Hull:
-    """The one step that a cache of results takes, from rank `base`: the whole result; of other pages none."""
+    """The single step of a cache of results, from rank `base`: the whole result. Pages of other types have none."""
     if page.page_type is not PageType.EVIDENCE or base == FULL:
         return ()
     return ((FULL, QUALITY[FULL] - QUALITY[base], page.full_tokens - page.tokens[base]),)
 
 
 def reindex(state: State, page: Page) -> None:
-    """Let the index, where there is one, know that a page's rank changed; arrivals stand outside it."""
+    """Tell the index, if there is one, that a page's rank changed; arrivals are not in it."""
     if state.index is None:
         return
     if state.in_epochs:
@@ -157,7 +156,7 @@ def reindex(state: State, page: Page) -> None:
 
 
 def unindex(state: State, page: Page) -> None:
-    """Take a page out of the index, where there is one."""
+    """Remove a page from the index, if there is one."""
     if state.index is None:
         return
     if state.in_epochs:

@@ -1,20 +1,20 @@
-"""The rule `recorded`: the prompt is what the harness itself had in its context, as far as it was recorded.
+"""The rule `recorded`: the prompt is the context of the harness itself, as far as it was recorded.
 
-| what happens | what the context then holds |
+| event | the context then holds |
 |---|---|
 | a page is written, shown again or put back | the page at the end, in full; an older copy stays, as stale tokens |
 | a tool is called | its arguments, where they were counted |
 | the model answers | its thoughts, where they are known and were counted |
-| a boundary that says what it cut | all but `left` and the `pages` that it names |
-| any cut but of single results | of arguments those whose result stands, of thoughts those whose answer does |
-| a compaction or reset that does not say | system messages and their rules alone |
-| a pruning that names nothing | all but evidence |
+| a boundary that names its cut | everything but `left` and the named `pages` |
+| any cut of more than single results | only arguments whose result stands, and thoughts whose answer stands |
+| a compaction or reset that names no cut | only system messages and their rules |
+| a pruning that names nothing | everything but evidence |
 
 The budget binds nothing, so LAW-SELECT-1 to 3 are not claimed.
 
 LAW-RECORDED-1: a page stands in full in every prompt from the one after it was written to the cut that took it out.
 LAW-RECORDED-2: without a cut a prompt begins with the whole prompt before it: uncached is what was appended.
-LAW-RECORDED-3: the decisions of a turn follow what was appended or cut since the turn before, never all pages.
+LAW-RECORDED-3: the work of a turn depends on what was appended or cut since the last turn, not on all pages.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CUTTING = (Boundary.COMPACT, Boundary.RESET, Boundary.PRUNE)
 
 
 def assemble(state: State, turn: e.TurnBegan) -> list[e.Decision]:
-    """The decisions that follow a `turn_began`: what was appended, the totals, and rules that a cut took out."""
+    """Return the decisions after a `turn_began`: appended pages, totals, and faults for rules that a cut took."""
     decisions: list[e.Decision] = []
     for page_id in state.arrivals:
         before = state.resident.get(page_id, ABSENT)
@@ -65,7 +65,7 @@ def _cached(state: State, turn: e.TurnBegan) -> int:
 
 
 def _lost_rules(state: State) -> Iterator[e.FaultObserved]:
-    """A fault for each required page that stood in the prompt before and that the boundary since took out."""
+    """One fault for each required page that was in the last prompt and that a boundary took out since."""
     for page_id in state.required:
         if page_id not in state.assembled or page_id in state.resident or page_id in state.arrivals:
             continue
@@ -110,21 +110,21 @@ def assembled(state: State) -> None:
 
 
 def called(state: State, call: e.ToolCalled) -> None:
-    """Fold that the model called a tool: the arguments stand in the context from now on."""
+    """Fold a tool call: its arguments stand in the context from now on."""
     if call.levels:
         state.asked[call.call] = _append(state, call.levels[0].tokens)
         state.chain = chained(state.chain, [f"call {call.call}"])
 
 
 def responded(state: State, answer: e.ModelResponded) -> None:
-    """Fold that the model answered: what it thought stands in the context from now on."""
+    """Fold an answer: its thoughts stand in the context from now on."""
     if answer.thinking is not None and answer.thinking_tokens:
         state.thought[state.version] = _append(state, answer.thinking_tokens)
         state.chain = chained(state.chain, [f"thoughts {state.version}"])
 
 
 def _append(state: State, tokens: int) -> int:
-    """Put tokens at the end of the context, and return their place."""
+    """Append tokens to the context; returns their place."""
     state.appended += 1
     state.layout[state.appended] = tokens
     state.sent += tokens
@@ -151,7 +151,7 @@ def _take_out(state: State, places: tuple[int, ...], said: str) -> None:
 
 
 def taken_out(state: State, reached: e.BoundaryReached) -> None:
-    """Fold a boundary on arguments, on thoughts, and on pages that are about to stand there."""
+    """Apply a boundary to arguments, thoughts, and pages not yet in the context."""
     gone = dict.fromkeys(leaving(state, reached))
     unplaced = [page_id for page_id in gone if state.arrivals.pop(page_id, "") is None]
     if gone and reached.cut is not Cut.MICRO and reached.boundary in _CUTTING:
@@ -165,14 +165,14 @@ def taken_out(state: State, reached: e.BoundaryReached) -> None:
 
 
 def put_back(state: State, reached: e.BoundaryReached) -> None:
-    """Fold a boundary on the pages that it put back."""
+    """Apply a boundary to the pages that it put back."""
     for page_id in reached.returned:
         if page_id not in state.resident and state.holdable(state.pages[page_id]):
             state.arrivals[page_id] = None
 
 
 def _thoughts(state: State, places: Mapping[int, None], unplaced: bool) -> list[int]:
-    """The answers whose thoughts leave with what follows them: with some places, or with what has none yet."""
+    """The answers whose thoughts leave because text after them leaves: at given places, or not placed yet."""
     if not state.thought:
         return []
     versions = {place: version for version, place in state.thought.items()}
@@ -187,13 +187,13 @@ def _thoughts(state: State, places: Mapping[int, None], unplaced: bool) -> list[
 
 
 def _answered(state: State, call: int, gone: Mapping[str, None]) -> bool:
-    """Tell whether the result of a call goes on standing in the context."""
+    """Tell whether the result of a call stays in the context."""
     page_id = state.calls[call].page_id
     return page_id is not None and page_id not in gone and (page_id in state.resident or page_id in state.arrivals)
 
 
 def settled(state: State) -> None:
-    """Begin to go by the rule, or stop: what stands in the prompt is what the context holds."""
+    """Fold a change of policy to the rule or from it: the context begins with the pages in the prompt."""
     state.layout, state.copies, state.asked, state.thought, state.assembled_tags = {}, {}, {}, {}, ()
     state.sent = state.prefix = 0
     state.cut = bool(state.resident)

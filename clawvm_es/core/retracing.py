@@ -1,13 +1,12 @@
-"""An assembly of a long session explained from its recorded outcome: pages that it did not touch are not looked at.
+"""Explain an assembly of a long session from its recorded outcome, without looking at pages that it did not touch.
 
-Of the steps of phase 2 those that the outcome holds were taken, in their order; so what was left when any other step
-came up is known too, and whether that step would have fitted. What else was refused before it is not: where a step
-would have fitted, the pass had ended.
+The outcome shows which steps of phase 2 were taken, and their order is known. So the tokens left when any other step
+came up are known too, and whether that step fitted. If it fitted and was not taken, the pass had ended before it.
 
-Pages of messages come in groups, so that no part of them can be looked at alone: see `history.why`.
+Pages of messages come in groups, which cannot be traced in part: see `history.why`.
 
-LAW-RETRACE-1: levels, reasons and what was left at a step are those of the trace of all pages. A place in the order
-counts the pages that are looked at, and refusals theirs.
+LAW-RETRACE-1: levels, reasons and the tokens left at a step equal those of the full trace. Places in the order and
+refusals count only the pages looked at.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from clawvm_es.model.pages import ABSENT
 
 @attrs.define
 class _Retracing(Watcher):
-    """Hands on the steps that were taken, and notes for each other one what became of it."""
+    """Replays the steps that were taken, and notes the outcome of every other step."""
 
     outcome: Mapping[str, int] = attrs.field(factory=dict)
 
     def watch(self, selection: Selection, steps: Iterable[Step]) -> Iterator[Step]:
-        """Hand on each step that the outcome holds."""
+        """Yield each step that the outcome holds."""
         self.begin(selection, steps)
         rest, closed = selection.rest, set[str]()
         for place, step in enumerate(self.ordered, 1):
@@ -58,9 +57,9 @@ class _Retracing(Watcher):
 
 
 def retrace(state: State, turn: TurnBegan, outcome: Mapping[str, int], among: Iterable[str]) -> Traced:
-    """Explain an assembly by the levels that came of it; only the pages `among` are candidates.
+    """Explain an assembly by its resulting levels; only the pages `among` are candidates.
 
-    These must hold all pages of the prompt, of the one before and of what is required, new, hinted or retrieved.
+    `among` must hold all pages of this prompt and the last one, and all required, new, hinted or retrieved pages.
     """
     narrow = copy.copy(state)
     narrow.pages = {page_id: state.pages[page_id] for page_id in among}

@@ -1,9 +1,8 @@
-"""Prompt assembly: a multiple-choice knapsack with hard constraints, in two deterministic phases (§5).
+"""Prompt assembly: a multiple-choice knapsack with hard constraints, in two deterministic phases.
 
-Phase 1 installs the fixed region, the directory line, the floors of all required pages and the arrivals (under the
-rule `compaction` between them what stood in the prompt before).
-Phase 2 spends the rest: on what was retrieved, or on steps of the pages' upper hulls, best first; hinted pages go
-before all others.
+Phase 1 installs the fixed region, the directory line, the floors of all required pages, and the arrivals. Under
+the rule `compaction` it also keeps the last prompt's pages, before the arrivals. Phase 2 spends the rest: on
+retrieved pages, or on steps of the pages' upper hulls, best first. Hinted pages come before all others.
 
 LAW-SELECT-1: the tokens installed never exceed the budget.
 LAW-SELECT-2: if the floors fit, every required page stands at its floor or above.
@@ -60,7 +59,7 @@ class Selection:
         self.hold(page, rank)
 
     def hold(self, page: Page, rank: int) -> None:
-        """Hold `page` at `rank` for no reason of its own, and pay for it and for what it brings with it."""
+        """Hold `page` at `rank`, without a reason of its own; pay for it and for all that its group adds."""
         if self.dues is not None and page.page_id not in self.levels:
             tokens, stubs = self.dues.due(page, self.levels)
             self.rest -= tokens
@@ -69,7 +68,7 @@ class Selection:
         self.levels[page.page_id] = rank
 
     def total(self, pages: Iterable[Page]) -> int:
-        """Tokens that holding pages in full costs."""
+        """Tokens that the pages held in full cost."""
         if self.dues is None:
             return sum([above_floor(self, page, FULL) for page in pages])
         trial = Selection(dict(self.levels), 0, 0, dues=self.dues)
@@ -83,7 +82,7 @@ Watch: TypeAlias = Callable[[Selection, Iterable[Step]], Iterable[Step]]
 
 
 def select(state: State, turn: TurnBegan, watch: Watch | None = None) -> Selection:
-    """Select the next prompt's pages; `state` is the one before the turn began. `watch` changes nothing of it."""
+    """Select the next prompt's pages; `state` is the one before the turn began. `watch` only observes."""
     if state.as_recorded:
         return _all_that_stands(state)
     selection, degraded = require(state, turn)
@@ -91,7 +90,7 @@ def select(state: State, turn: TurnBegan, watch: Watch | None = None) -> Selecti
 
 
 def _all_that_stands(state: State) -> Selection:
-    """The rule `recorded` selects nothing."""
+    """Select nothing: the rule `recorded` keeps what stands."""
     levels = {**state.resident, **dict.fromkeys(state.arrivals, FULL)}
     return Selection(levels, 0, 0, reasons=dict.fromkeys(state.arrivals, _ARRIVAL))
 
@@ -100,7 +99,7 @@ def _all_that_stands(state: State) -> Selection:
 
 
 def require(state: State, turn: TurnBegan) -> tuple[Selection, tuple[str, ...]]:
-    """Phase 1: the selection with what must stand in it, and the arrivals that stand in it below full."""
+    """Phase 1: the selection with everything required, and the arrivals that stand in it below full."""
     assert state.opened is not None
     selection = _fixed_region(state, turn, state.opened.directory_tokens)
     install_floors(state, selection)
@@ -111,7 +110,7 @@ def require(state: State, turn: TurnBegan) -> tuple[Selection, tuple[str, ...]]:
 
 
 def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
-    """Pay for the fixed region, and for the directory line where pages can be resolved and it fits."""
+    """Pay for the fixed region, and for the directory line if pages can be resolved and it fits."""
     rest = state.budget_tokens - turn.fixed_tokens
     if _RESOLUTION not in state.capabilities or directory + state.required_tokens > rest:
         directory = 0
@@ -126,7 +125,7 @@ def _fixed_region(state: State, turn: TurnBegan, directory: int) -> Selection:
 
 
 def install_floors(state: State, selection: Selection) -> None:
-    """Install the floors of required pages, as far as the policy keeps floors."""
+    """Install the floors of required pages, if the policy keeps floors."""
     if _FLOORS in state.capabilities:
         _install_floors(state, selection)
     elif state.keeps_bootstrap:
@@ -143,7 +142,7 @@ def _install_floors(state: State, selection: Selection) -> None:
 
 
 def _install_bootstrap(state: State, selection: Selection) -> None:
-    """The floors of bootstrap pages, and of no others."""
+    """Install the floors of bootstrap pages only."""
     pages = [page_id for page_id in state.required if state.pages[page_id].page_type is PageType.BOOTSTRAP]
     _install_required(state, selection, pages, sum(state.required_sizes[page_id] for page_id in pages), lost=False)
 
@@ -151,7 +150,7 @@ def _install_bootstrap(state: State, selection: Selection) -> None:
 def _install_required(
     state: State, selection: Selection, page_ids: Iterable[str], required_tokens: int, lost: bool
 ) -> None:
-    """Install floors in the declared order as far as they fit; bootstrap pages that a boundary `lost` stay out."""
+    """Install floors in the declared order while they fit; `lost` bootstrap pages stay out."""
     available = selection.rest
     out: list[str] = []
     for page in sorted((state.pages[page_id] for page_id in page_ids), key=_by_priority):
@@ -173,7 +172,7 @@ def _by_priority(page: Page) -> tuple[int, int]:
 
 
 def _install_context(state: State, selection: Selection) -> None:
-    """Keep what stood in the prompt before, as it stood; what no longer fits goes, oldest pages first."""
+    """Keep the last prompt's pages at their levels; if they do not fit, the oldest leave."""
     kept = [state.pages[page_id] for page_id in state.resident if page_id not in state.rewritten]
     for page in sorted(kept, key=lambda page: -page.number):
         page_id, rank = page.page_id, state.resident[page.page_id]
@@ -183,9 +182,9 @@ def _install_context(state: State, selection: Selection) -> None:
 
 
 def install_open(state: State, selection: Selection, whole: int, part: int) -> list[Page]:
-    """Hold the open exchange of messages exact where it fits `whole`; else its newest groups that fit `part`.
+    """Hold the open exchange of messages exact if it fits `whole`; else its newest groups that fit `part`.
 
-    What does not stand exact is named by a pressure. Returns the pages that do, oldest first.
+    A pressure names the pages that do not stand exact. Returns those that do, oldest first.
     """
     if selection.dues is None:
         return []
@@ -207,7 +206,7 @@ def install_open(state: State, selection: Selection, whole: int, part: int) -> l
 
 
 def _newest(state: State, selection: Selection, pages: Sequence[Page], part: int) -> list[Page]:
-    """The newest pages that fit, of each group all or none."""
+    """The newest pages that fit; a group is taken whole or not at all."""
     units: dict[int, list[Page]] = {}
     for page in pages:
         group = group_of(page)
@@ -236,7 +235,7 @@ def install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
 
 
 def above_floor(selection: Selection, page: Page, rank: int) -> int:
-    """Return the tokens that a page at a rank has beyond those it is held at, with what it brings with it."""
+    """Return the tokens that raising a page to a rank costs beyond what is paid for it, its group's included."""
     if selection.dues is not None and page.page_id not in selection.levels:
         return page.tokens[rank] + selection.dues.due(page, selection.levels)[0]
     return page.tokens[rank] - page.tokens[selection.levels.get(page.page_id, ABSENT)]
@@ -245,7 +244,7 @@ def above_floor(selection: Selection, page: Page, rank: int) -> int:
 def _degrade_arrivals(
     state: State, selection: Selection, pages: Sequence[Page], full: int, share: int
 ) -> tuple[str, ...]:
-    """Lower arrivals from the largest down until they fit their share, none below structured if kept."""
+    """Lower arrivals, the largest first, until they fit their share; none below structured if kept."""
     ranks = {page.page_id: FULL for page in pages}
     total = full
     heap = [(-page.full_tokens, page.number, page) for page in pages]
@@ -279,7 +278,7 @@ def _degrade_arrivals(
 
 
 def _next_lower(page: Page, rank: int, lowest: int) -> int | None:
-    """The next kept rank below `rank` that is not below `lowest`."""
+    """The next kept rank below `rank` and not below `lowest`."""
     return next((r for r in range(rank - 1, lowest - 1, -1) if page.tokens[r] >= 0), None)
 
 
@@ -294,9 +293,9 @@ def fill(
     watch: Watch | None = None,
     raised: Collection[str] = (),
 ) -> Selection:
-    """Phase 2: spend what phase 1 left, on pages that it `degraded` too.
+    """Phase 2: spend what phase 1 left, on `degraded` pages too.
 
-    `raised` are pages that a caller raised above where phase 1 left them: their steps begin there.
+    `raised` are pages that a caller raised above their level from phase 1: their steps begin there.
     """
     assert state.opened is not None
     rule = RULES[state.profile.rule]
@@ -330,7 +329,7 @@ def _user_spoke(state: State) -> bool:
 
 
 def _install_retrieved(state: State, selection: Selection, page_ids: Iterable[str]) -> None:
-    """Install what a retriever found, in full, in its order, as far as it fits; arrivals keep their share."""
+    """Install retrieved pages in full, in the retriever's order, while they fit; arrivals keep their share."""
     for page_id in page_ids:
         page = state.pages[page_id]
         cost = above_floor(selection, page, FULL)
@@ -344,7 +343,7 @@ def _install_retrieved(state: State, selection: Selection, page_ids: Iterable[st
 
 
 def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:
-    """Raise hinted pages as far as they fit, in the order in which they were named, whatever their utility."""
+    """Raise hinted pages while they fit, in the order in which they were named, whatever their utility."""
     for page_id in hints:
         page = state.pages[page_id]
         if page_id in selection.settled or page_id in state.arrivals or not state.holdable(page):
@@ -359,7 +358,7 @@ def _prefetch(state: State, selection: Selection, hints: Iterable[str]) -> None:
 
 
 def _steps_of(state: State, selection: Selection, index: Index, page_ids: Iterable[str]) -> list[Step]:
-    """The steps of pages that stand outside the index at a level of their own, best first."""
+    """The steps of pages outside the index, whose steps begin at a level of their own, best first."""
     found: list[Step] = []
     for page_id in page_ids:
         found.extend(_steps(state, index, state.pages[page_id], selection.levels[page_id]))
@@ -374,7 +373,7 @@ def _steps(state: State, index: Index, page: Page, base: int) -> list[Step]:
 def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: int) -> None:
     """Take steps, best first, until too many did not fit.
 
-    The rest being smaller than the smallest step needs no check: then no step fits, and refusals end the pass.
+    No check is needed for a rest smaller than the smallest step: no step fits then, and refusals end the pass.
     """
     levels, rest, utility = selection.levels, selection.rest, selection.utility
     closed = dict(selection.settled)
@@ -400,7 +399,7 @@ def _spend(selection: Selection, index: Index, steps: Iterable[Step], misfits: i
 
 
 def _spend_on_groups(state: State, selection: Selection, steps: Iterable[Step], misfits: int) -> None:
-    """The same where pages come in groups: the first step of one pays for its group (LAW-GROUP-2)."""
+    """Take steps of pages in groups, best first: the first step in a group pays for the group (LAW-GROUP-2)."""
     levels = selection.levels
     closed = dict(selection.settled)
     limit = len(closed) + misfits

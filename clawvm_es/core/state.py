@@ -1,7 +1,7 @@
-"""The state of one session: everything that `decide` may look at, and nothing that needs a body.
+"""The state of one session: everything that `decide` may read, without any body.
 
-The state is a private mutable draft: `evolve` copies it, the engine folds into it in place. LAW-CORE-1: both
-give equal states at every step, and the selection index kept along the way equals one built from scratch.
+The state is a private mutable draft: `evolve` copies it, the engine folds into it in place. LAW-CORE-1: both give
+equal states at every step, and the incrementally kept selection index equals one built from scratch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KNOWN_BY_CHARS: Final = 16
 
 
 def known_by(commitment: str) -> str:
-    """Mark of the commitment to a key, by which a state knows the key again."""
+    """Short mark of the commitment to a key, by which a state recognises the key."""
     return commitment[:KNOWN_BY_CHARS]
 
 
@@ -74,7 +74,7 @@ class Page:
         return self.tokens[FULL]
 
     def tag(self, rank: int) -> str:
-        """The mark of this content at a level in a prompt's digest."""
+        """The name of this content at a level, for a prompt's digest."""
         return f"{self.page_id}.{self.content_version}.{rank}"
 
 
@@ -125,7 +125,8 @@ class Call:
 class Asked:
     """A call of an answer: tokens of its arguments in full and as a stub.
 
-    `own_id` says that its recorded id is no earlier call's, `ended` is the version of its first end (0: none yet).
+    `own_id` is False if an earlier call has the same recorded id; `ended` is the version of its first end (0: none
+    yet).
     """
 
     call: int
@@ -139,9 +140,9 @@ class Asked:
 class Group:
     """One answer and the results of its calls, where prompts are messages.
 
-    `place` is the number of the page that was next when it began. `answered` is the version that told the answer as
-    its provider wrote it (0: none), `thinking` its tokens that no page holds. `told` says that a prompt was assembled
-    since it began, `sent` how many of its calls that prompt knew.
+    `place` is the next page number at the time when the group began. `answered` is the version of the event with
+    the answer's native form (0: none), `thinking` the tokens of its thoughts, which no page holds. `told` is True
+    once a prompt was assembled after the group began; `sent` is the number of calls that this prompt knew.
     """
 
     number: int
@@ -268,7 +269,7 @@ class State:
     """Digest and tags of the last assembly that was decided here, which its fold needs again."""
 
     def copy(self) -> State:
-        """An independent copy, without what is made anew when it is needed."""
+        """An independent copy, without values that are recomputed on demand."""
         other = copy.copy(self)
         for name in _CONTAINERS:
             setattr(other, name, copy.copy(getattr(self, name)))
@@ -280,9 +281,9 @@ class State:
 
     @property
     def fill_permille(self) -> int:
-        """Fill of the context by the pages in it and those about to be, in permille of the budget.
+        """Fill of the context by resident pages and arrivals, in permille of the budget.
 
-        Where the policy pages in epochs, the fixed region and copies that are out of date count too.
+        If the policy pages in epochs, the fixed region and outdated copies count too.
         """
         if self.in_epochs:
             new = sum(
@@ -294,7 +295,7 @@ class State:
         return sum(held.values()) * 1000 // max(1, self.budget_tokens)
 
     def stands(self, page_id: str, rank: int) -> bool:
-        """Tell whether the newest content of a page is in the prompt at a rank or above."""
+        """Tell whether the newest content of a page is in the prompt at `rank` or above."""
         return self.resident.get(page_id, ABSENT) >= rank and page_id not in self.rewritten
 
     def can(self, capability: Capability) -> bool:
@@ -302,7 +303,7 @@ class State:
         return capability in self.capabilities
 
     def held_floor(self, page: Page) -> int:
-        """The rank below which the policy does not let a page fall; absent where it lets it."""
+        """The rank below which the policy does not let a page fall; absent if it has no floor."""
         if self.keeps_floors or (self.keeps_bootstrap and page.page_type is PageType.BOOTSTRAP):
             return self.required.get(page.page_id, ABSENT)
         return ABSENT
@@ -312,7 +313,7 @@ class State:
         return not (page.retired or page.gone) and self.offers(page)
 
     def offers(self, page: Page) -> bool:
-        """Tell whether the policy may show a page that is there: none that a rewind took away, and no summary."""
+        """Tell whether the policy may show a page: none that a rewind took away, and no forbidden summary."""
         return not page.away and (self.as_recorded or page.page_type not in _NEVER_OFFERED)
 
     def place(self, page_id: str) -> int:
@@ -320,13 +321,13 @@ class State:
         return self.pages[page_id].place
 
     def changing(self) -> dict[str, int]:
-        """`resident`, to be changed: the prompt that was assembled with it stays as it was."""
+        """`resident`, made safe to change: the last assembled prompt keeps its own copy."""
         if self.resident is self.assembled:
             self.resident = dict(self.resident)
         return self.resident
 
     def valid_call(self, signature: int | None) -> Call | None:
-        """The earlier call with this signature whose result still holds, if there is one."""
+        """The earlier call with this signature whose result still holds; None if there is none."""
         number = self.results.get(signature) if signature is not None else None
         if number is None:
             return None
@@ -334,7 +335,7 @@ class State:
         return call if self.holds(call) else None
 
     def holds(self, call: Call) -> bool:
-        """Tell whether nothing that a call read was written since it was made."""
+        """Tell whether nothing that a call read was written since the call."""
         made = call.version
         for key in call.reads:
             if self.written_keys.get(key, 0) > made:

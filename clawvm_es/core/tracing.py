@@ -1,23 +1,23 @@
-"""An assembly with tracing on: every candidate, what it was offered, and why it stands where it stands.
+"""An assembly with tracing on: every candidate, the steps it was offered, and the reason for its level.
 
-LAW-TRACE-1: a traced selection is the untraced one; tracing looks on, and costs an untraced assembly nothing.
-LAW-TRACE-2: the account adds up: what the fixed region, the directory line, groups of messages beside their pages,
-phase 1 and the steps took, and the rest, are the budget.
+LAW-TRACE-1: a traced selection equals the untraced one, and an untraced assembly pays nothing for tracing.
+LAW-TRACE-2: the account adds up to the budget: fixed region, directory line, groups of messages beyond their pages,
+phase 1, steps, and the rest.
 
 Some policies have no steps: see `model.profile.Rule`.
 
 | why a page stands no higher, first that matches | |
 |---|---|
-| retired, redacted, destroyed, rewound | it cannot stand in a prompt |
-| top | there is nothing above |
-| pressure, boundary | phase 1 could not install what it requires, or lost it at a boundary |
+| retired, redacted, destroyed, rewound | no prompt can show it |
+| top | it has no higher level |
+| pressure, boundary | it is required, but did not fit in phase 1, or was lost at a boundary |
 | not_retrieved | the retriever did not name it, or was not asked |
-| share | new, but all that is new shares what was left |
+| share | it is new, and all new pages share what was left |
 | misfit | its next step (or level, or floor) has more tokens than were left |
 | no_utility | its score is 0 |
 | not_reached | the pass ended before its next step |
 | left | under `recorded`: the harness took it out |
-| not_reconsidered | between epochs nothing is selected: `history.why` tells of the last one |
+| not_reconsidered | nothing is selected between epochs; `history.why` explains the last epoch |
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Outcome(StrEnum):
 
 
 class Kept(StrEnum):
-    """Why a page stands where it stands, if no decision of this assembly put it there."""
+    """Reason for a page's level that no decision of this assembly made."""
 
     KEPT = "kept"  # it stood there before, and the policy keeps its context
     EXCHANGE = "exchange"  # it belongs to the open exchange of messages, which stands exact
@@ -64,7 +64,7 @@ class Kept(StrEnum):
 
 
 class Stop(StrEnum):
-    """Why a page stands no higher; the table of this module."""
+    """Reason why a page stands no higher; see the table of this module."""
 
     RETIRED = "retired"
     REDACTED = "redacted"
@@ -85,7 +85,7 @@ class Stop(StrEnum):
 
 @attrs.frozen
 class Reuse:
-    """The terms of a rule of `core.reuse` for one page: uses, age in turns with its nearness, priority."""
+    """The terms of a `reuse` rule for one page: uses, age in turns, nearness, priority."""
 
     uses: int
     age: int
@@ -95,9 +95,10 @@ class Reuse:
 
 @attrs.frozen
 class Offer:
-    """One step of a page: `place` in the order (from 1), its tokens and gain, and what was left when it came up.
+    """One step of a page: its `place` in the order (from 1), tokens, gain, and the tokens left when it came up.
 
-    `entry` is the part of the tokens that brings in the page's group: its arguments, and stubs of its other pages.
+    `entry` is the part of the tokens that brings in the page's group: its arguments, and the stubs of its other
+    pages.
     """
 
     place: int
@@ -115,10 +116,10 @@ class Offer:
 class Candidate:
     """One page of the session at one assembly.
 
-    `by` says how it came to its level (None: absent, and nothing held it), `stop` why it stands no higher; where
-    something did not fit, `wanted` tokens, `entry` of them for its group, were asked of the `rest` that was left.
-    `rank` is the place in the order of the step that decided: the first not taken, else the last taken. Utilities
-    are in permille.
+    `by` is the reason for its level (None: absent, and nothing held it), `stop` the reason why it stands no
+    higher. If a step did not fit, it asked for `wanted` tokens (`entry` of them for its group) when `rest` tokens
+    were left. `rank` is the place of the deciding step in the order: the first not taken, else the last taken.
+    Utilities are in permille.
     """
 
     page_id: str
@@ -141,19 +142,19 @@ class Candidate:
 
     @property
     def total(self) -> int:
-        """The page's whole score at this turn; the utility of its full level."""
+        """The page's whole score at this turn, in permille; also the utility of its full level."""
         if self.reuse is not None:
             return self.reuse.priority // NEAR
         return sum(self.score) + self.recency
 
     @property
     def utility(self) -> int:
-        """The utility of the level where it stands."""
+        """The utility of its present level."""
         return self.utility_at(self.after)
 
     @property
     def tokens(self) -> int:
-        """The tokens of the level where it stands."""
+        """The tokens of its present level."""
         return self.levels.get(self.after, 0)
 
     def utility_at(self, level: Fidelity) -> int:
@@ -163,9 +164,9 @@ class Candidate:
 
 @attrs.frozen
 class Account:
-    """Account of the budget, in tokens. `refusals` are the pages that the pass closed because a step did not fit.
+    """Account of the budget, in tokens; `refusals` counts the pages closed because a step did not fit.
 
-    `groups` is what groups of messages took beside their pages, but for those that a step brought in.
+    `groups` is what groups of messages took beyond their pages, without the groups that a step brought in.
     """
 
     budget: int
@@ -188,7 +189,7 @@ class Account:
 class Traced:
     """One assembly explained: its selection, where its tokens went, and every page of the session, by number.
 
-    `plan` says of a policy that pages in epochs whether it began one, and why.
+    `plan` says, for a policy that pages in epochs, whether an epoch began, and why.
     """
 
     selection: Selection
@@ -199,7 +200,7 @@ class Traced:
 
 @attrs.define
 class Watcher:
-    """Looks on while phase 2 walks its steps."""
+    """Observes the steps of phase 2."""
 
     ordered: Sequence[Step] = ()
     offers: list[Offer] = attrs.field(factory=list)
@@ -209,7 +210,7 @@ class Watcher:
     brought: dict[str, int] = attrs.field(factory=dict)  # pages that these brought, and at which rank
 
     def watch(self, selection: Selection, steps: Iterable[Step]) -> Iterator[Step]:
-        """Hand on each step, and note after it whether it was taken."""
+        """Yield each step, and note afterwards whether it was taken."""
         levels, rest = selection.levels, selection.rest
         self.begin(selection, steps)
         closed: set[str] = set()
@@ -229,7 +230,7 @@ class Watcher:
                 closed.add(page_id)
 
     def begin(self, selection: Selection, steps: Iterable[Step]) -> None:
-        """Begin phase 2 of a selection. An epoch that has no room for what arrives selects twice: the last counts."""
+        """Begin phase 2 of a selection. An epoch without room for its arrivals selects twice; the last one counts."""
         self.selection, self.installed, self.ordered = selection, dict(selection.levels), list(steps)
         self.offers, self.entered, self.brought = [], set(), {}
 
@@ -247,14 +248,14 @@ class Watcher:
         return found
 
     def _left(self, place: int, step: Step) -> Offer:
-        """A step that the pass did not come to."""
+        """A step that the pass did not reach."""
         assert self.selection is not None
         return _offer(place, step, Outcome.NOT_REACHED, None, _asked(self.selection, step))
 
 
 @attrs.frozen
 class _Asked:
-    """Tokens that a step asks for, `entry` of them to bring in a group with the stubs of its other pages."""
+    """Tokens that a step asks for; `entry` of them bring in a group with the stubs of its other pages."""
 
     tokens: int
     entry: int = 0
@@ -291,7 +292,7 @@ def _offer(place: int, step: Step, outcome: Outcome, rest: int | None, asked: _A
 
 
 def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Traced:
-    """Select with tracing on; `state` is the one before the turn began. `watcher` looks on."""
+    """Select with tracing on; `state` is the one before the turn began. `watcher` observes."""
     watcher = Watcher() if watcher is None else watcher
     made = epochs.plan(state, turn, watcher.watch) if state.in_epochs else None
     selection = select(state, turn, watcher.watch) if made is None else epochs.levels_of(state, made)
@@ -316,7 +317,7 @@ def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Trac
 
 
 def _grown(state: State, account: Account, selection: Selection) -> Account:
-    """The account of a prompt that only grew: what was sent is kept, stale copies included."""
+    """The account of a prompt that only grew: earlier entries, stale copies included, count as kept."""
     dues = dues_of(state)
     spent = dict.fromkeys(ChangeReason, 0)
     for page_id, reason in selection.reasons.items():
@@ -338,7 +339,7 @@ def _grown(state: State, account: Account, selection: Selection) -> Account:
 def _account(
     state: State, selection: Selection, turn: TurnBegan, installed: Mapping[str, int], watcher: Watcher
 ) -> Account:
-    """Return the tokens that each part of the assembly took; a floor counts as floor, whatever raised its page."""
+    """Return the tokens of each part of the assembly; a floor counts as floor, whatever raised its page."""
     assert state.opened is not None
     spent: dict[ChangeReason | Kept, int] = dict.fromkeys((*ChangeReason, Kept.KEPT), 0)
     keeps = RULES[state.profile.rule].compacts
@@ -372,7 +373,7 @@ def _account(
 
 
 def _groups(state: State, selection: Selection, watcher: Watcher) -> int:
-    """Tokens beside pages of the groups that no step brought in."""
+    """Tokens, beyond their pages, of the groups that no step brought in."""
     if selection.dues is None:
         return 0
     pages = map(state.pages.__getitem__, selection.levels)

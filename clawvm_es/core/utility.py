@@ -1,8 +1,8 @@
 """Utility in permille, and the steps of a page: integers only, so that every machine ranks alike.
 
-utility(level) = quality(level) × score / 1000, where score adds the weights of what is true of the page:
-pin, bootstrap, active plan, recency, shared scope, cost of getting it again. Quality 100/450/750/1000 and the
-weights marked (paper) in `model.profile` follow the ClawVM paper (arXiv:2604.10352) where it gives them.
+utility(level) = quality(level) × score / 1000. The score is the sum of the weights that apply to the page: pin,
+bootstrap, active plan, recency, shared scope, cost of getting it again. Quality 100/450/750/1000 and the weights
+marked (paper) in `model.profile` follow the ClawVM paper (arXiv:2604.10352) where it gives them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Ages:
     values: tuple[int, ...]
 
     def at(self, age: int) -> int:
-        """Permille for an age."""
+        """Permille at an age in turns."""
         return self.values[bisect_left(self.bounds, age)]
 
     def next_change(self, since: int, turn: int) -> int | None:
-        """The first turn after `turn` at which what counts from turn `since` loses value; None if never."""
+        """The first turn after `turn` at which the age counted from `since` lowers the value; None if never."""
         place = bisect_left(self.bounds, turn - since)
         return since + self.bounds[place] + 1 if place < len(self.bounds) else None
 
@@ -49,12 +49,12 @@ def recency(age: int) -> int:
 
 
 def recompute_cost(full_tokens: int) -> int:
-    """Permille: what it would cost to get the page again, by its size."""
+    """Cost of getting the page again, in permille, estimated by its size in tokens."""
     return min(1000, full_tokens * 1000 // COST_TOKENS)
 
 
 class Score(NamedTuple):
-    """The part of a page's score (in permille) that does not move with time; the score is their sum."""
+    """The parts of a page's score that do not change with time, each in permille."""
 
     pin: int
     boot: int
@@ -80,10 +80,10 @@ def static_score(
     by_model: bool,
     told_elsewhere: bool = False,
 ) -> Score:
-    """The weights of what is true of a page, beside how recently it was used.
+    """The weights that apply to a page, without recency.
 
-    `of_record`: it is about one thing; `told_elsewhere`: other pages say the same, as what the model
-    wrote does of the result of a write.
+    `of_record`: the page is about one resource. `told_elsewhere`: other pages hold the same text; for the result of a
+    write, the page of the model's own words does.
     """
     row = PAGE_TYPES[page_type]
     return Score(
@@ -97,7 +97,7 @@ def static_score(
 
 
 def _holds(weights: Weights, holding: Holding, of_record: bool, by_model: bool) -> int:
-    """The weight of what a page holds."""
+    """The weight of the kind of content that a page holds."""
     if holding is Holding.RESULT:
         return weights.holds_record if of_record else weights.holds_result
     if holding is Holding.SPEECH:

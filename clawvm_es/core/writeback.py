@@ -1,9 +1,9 @@
-"""Writeback: stage → validate → commit (§7). Rejected updates stay, with the first reason that matches.
+"""Writeback: stage → validate → commit. Rejected updates stay in the log, with the first reason that matches.
 
 | check, in this order | reason |
 |---|---|
-| the field is known, its type and size are right | SCHEMA_INVALID |
-| the evidence, and all pages that a `replace` stands for, resolve here or in a shared scope | PROVENANCE_UNRESOLVED |
+| the field is known; its type and size are right | SCHEMA_INVALID |
+| the evidence, and all pages that a `replace` replaces, resolve here or in a shared scope | PROVENANCE_UNRESOLVED |
 | the principal may write this scope | SCOPE_DENIED |
 | nothing committed is overwritten | DESTRUCTIVE_OP |
 | no hard pin is violated, every validator agrees | POLICY_VIOLATION |
@@ -22,7 +22,9 @@ from clawvm_es.model.pages import Pin
 
 
 def check(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey, int] | None = None) -> RejectReason | None:
-    """Why an update is refused; None if it passes. `ahead` are versions that this commit point already gave."""
+    """The reason why an update is refused; None if it passes. `ahead` are versions given earlier at this commit
+    point.
+    """
     if facts.verdict is not SchemaVerdict.OK:
         return RejectReason.SCHEMA_INVALID
     if not (_resolves(state, facts.evidence) and _replaces(state, facts)):
@@ -49,7 +51,7 @@ def committed_version(state: State, facts: UpdateFacts, ahead: Mapping[FieldKey,
 
 
 def rebased(state: State, staged: Iterable[StagedPage]) -> tuple[StagedPage, ...]:
-    """Staged pages of another run as this one writes them back: those that are dirty, on top of what it committed."""
+    """Staged pages of another run as this run writes them back: only the dirty ones, on top of its own versions."""
     return tuple(
         replace(page, update=replace(page.update, base_version=committed_version(state, page.update)))
         for page in staged
@@ -69,7 +71,7 @@ def _resolves(state: State, evidence: Evidence) -> bool:
 
 
 def _replaces(state: State, facts: UpdateFacts) -> bool:
-    """Tell whether all pages resolve that a summary stands for; one that stands for none is no summary."""
+    """Tell whether all pages resolve that a summary replaces; False for a summary that replaces none."""
     if facts.op is not Op.REPLACE:
         return not facts.replaces
     pages = [state.pages.get(page_id) for page_id in facts.replaces]

@@ -146,7 +146,7 @@ ENDS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(list(NeedRule)), st
 
 @forall(ENDS)
 def test_copies_alone_rank_lower_than_under_the_rule_before(ends):
-    """LAW-REUSE-3: a copy never ranks higher than under `exchange_reuse`, and what is none ranks as there."""
+    """LAW-REUSE-3: `copy_reuse` never ranks a copy above its rank under `exchange_reuse`; other pages rank alike."""
     found = []
     for rule in (Rule.EXCHANGE_REUSE, Rule.COPY_REUSE):
         given = Given.session(profile=attrs.evolve(CLAWVM, rule=rule), budget_tokens=4000)
