@@ -14,8 +14,7 @@ from typing import Final
 import attrs
 
 from clawvm_es.errors import UnreadableInput
-from clawvm_es.importers.claude_session import NO_STATE, Run
-from clawvm_es.importers.claude_tree import LAST
+from clawvm_es.importers.claude_session import NO_STATE, Run, parent_of
 from clawvm_es.importers.format import Format, Part, Reader
 from clawvm_es.importers.identity import content_id
 from clawvm_es.importers.recording import Recording, Skip, Skips
@@ -167,7 +166,7 @@ def _progress(session: _Session, record: Record) -> None:
     row, data = record.data, record.data.fields("data")
     kind, agent_id = data.text("type"), data.text("agentId")
     if row.text("uuid"):
-        session.main.tree.hung(row.text("uuid"), row.text("parentUuid") or LAST)
+        session.main.tree.hung(row.text("uuid"), parent_of(row))
         session.main.tree.join(row.text("uuid"), record.line, parent=row.text("parentUuid"))
     if kind != "agent_progress" or not agent_id:
         session.main.into.skip(NO_STATE.get(kind, Skip.PROGRESS))

@@ -41,11 +41,12 @@ def rough(text: str) -> int:
 class Results:
     """Results that may be taken out, those that were by inference, and what the last answer was asked with.
 
-    Sizes are by call id in the order of the calls, in tokens by the harness's count.
+    Sizes are by call id in the order of the calls, in tokens by the harness's count; `others` are of other tools.
     """
 
     sizes: dict[str, int] = attrs.field(factory=dict)
     out: dict[str, int] = attrs.field(factory=dict)
+    others: dict[str, int] = attrs.field(factory=dict)
     asked: int = 0  # tokens by the provider's count; 0: a row said that the context changed since
     model: str = ""
     grown: int = 0  # tokens since, by the harness's count
@@ -60,13 +61,13 @@ class Results:
         self.grown += tokens
         if call_id in self.sizes:
             self.sizes[call_id] = tokens
+        elif call_id and call_id not in self.out:
+            self.others[call_id] = tokens
 
     def changed(self, gone: Iterable[str] = ()) -> None:
         """A row said that the context changed; the results of some calls are gone for good."""
         self.asked = 0
-        for call_id in gone:
-            self.sizes.pop(call_id, None)
-            self.out.pop(call_id, None)
+        self._forget(gone)
 
     def answered(self, asked: int, model: str) -> None:
         """An answer came; `asked` are the tokens of its prompt."""
@@ -92,12 +93,12 @@ class Results:
 
     def lost(self, asked: int, model: str, aside: Collection[str]) -> tuple[str, ...]:
         """The calls of those `aside` whose results a resume lost for good, before the first answer after it."""
-        found = [call_id for call_id in self.sizes if call_id in aside]
-        total = sum([self.sizes[call_id] for call_id in found])
+        sizes = self.sizes | self.others
+        found = [call_id for call_id in sizes if call_id in aside]
+        total = sum([sizes[call_id] for call_id in found])
         if total < LOST_TOKENS_MIN or self.fallen(asked, model) < total:
             return ()
-        for call_id in found:
-            del self.sizes[call_id]
+        self._forget(found)
         return tuple(found)
 
     def returned(self, asked: int, model: str) -> tuple[str, ...]:
@@ -108,6 +109,12 @@ class Results:
         found, self.out = self.out, {}
         self.sizes = {**found, **self.sizes}
         return tuple(found)
+
+    def _forget(self, calls: Iterable[str]) -> None:
+        """Forget results that are gone for good."""
+        for call_id in calls:
+            for known in (self.sizes, self.out, self.others):
+                known.pop(call_id, None)
 
     def _asked(self, model: str) -> int:
         """The tokens of the prompt before the last answer, where the two can be compared."""

@@ -82,9 +82,12 @@ class Row:
     @property
     def parent(self) -> str | None:
         """The id of the row that it hangs on; None for the root."""
-        if "parentUuid" not in self.data:
-            return LAST
-        return self.data.text("parentUuid") or None
+        return parent_of(self.data)
+
+
+def parent_of(data: Fields) -> str | None:
+    """The id of the row that a row hangs on; None for the root."""
+    return (data.text("parentUuid") or None) if "parentUuid" in data else LAST
 
 
 @attrs.define

@@ -107,6 +107,23 @@ def test_a_resume_loses_results_that_stand_beside_the_path(jsonl: Jsonl) -> None
     assert inferred(jsonl(parallel(True, 26_000, first="missing"))) == []
 
 
+def test_a_session_that_begins_with_a_progress_row_has_a_whole_path(jsonl: Jsonl) -> None:
+    """A progress row without a parent is the first row, as any other."""
+    first = {"type": "progress", "uuid": "p", "parentUuid": None, "sessionId": "s", "data": {"type": "hook_progress"}}
+    assert inferred(jsonl([first, *parallel(True, 26_000, first="p")])) == [(12, (1, 2), ())]
+    first.pop("parentUuid")
+    assert inferred(jsonl([first, *parallel(True, 26_000, first="p")])) == []
+
+
+def test_a_resume_loses_results_of_any_tool(jsonl: Jsonl) -> None:
+    """Results that no micro-compaction takes out are lost at a resume as well, and weigh as much."""
+    rows = parallel(True, 26_000)
+    rows[1]["message"]["content"][0]["name"] = "Task"
+    assert inferred(jsonl(rows)) == [(11, (1, 2), ())]
+    rows[-1]["message"]["usage"]["input_tokens"] = 30_000
+    assert inferred(jsonl(rows)) == []
+
+
 @pytest.mark.parametrize(
     ("count", "asked", "model", "size"),
     [
@@ -278,6 +295,11 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     found.called("c2", "Read")
     found.called("c3", "Read")
     assert found.sizes == {"c3": 0}
+    found.came(0, "c1")
+    found.came(0, "c2")
+    assert found.others == {"c1": 0}
+    found.changed(["c1"])
+    assert found.others == {}
     found.came(4, "c3")
     found.called("c3", "Read")
     assert found.sizes == {"c3": 4}
