@@ -2,8 +2,8 @@
 
 The sync core is thread-safe, so that an event loop never waits for a lock or a disk.
 
-LAW-ASYNC-1: every public method of a session and of a journal has a twin of the same parameters, every property a
-property.
+LAW-ASYNC-1: each public method of a session and of a journal has a twin with the same parameters; each property
+has a property.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ class AsyncSession:
         *,
         call: int | str | None = None,
     ) -> ToolResult:
-        """See `Session.tool`; a `run` that is a coroutine function, or gives an awaitable, is awaited on this loop.
+        """See `Session.tool`; a `run` that is a coroutine function or returns an awaitable is awaited on this loop.
 
-        When the task is cancelled meanwhile, the call is recorded as interrupted.
+        If the task is cancelled meanwhile, the call is recorded as interrupted.
         """
         run = run or self.sync.declared(name)
         begun = await self.begin_tool(name, arguments, runs=run is not None, call=call)
@@ -156,7 +156,7 @@ class AsyncSession:
 
 
 async def _run(run: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Run a tool: a coroutine function on this loop, another one in a thread; what it gives may be awaitable."""
+    """Run a tool: a coroutine function on this loop, any other in a thread; an awaitable result is awaited."""
     if inspect.iscoroutinefunction(run):
         return await run(**arguments)
     found = await asyncio.to_thread(functools.partial(run, **arguments))

@@ -1,15 +1,15 @@
-"""Answers of the model as a harness tells them: at once, or piece by piece under one key.
+"""Answers of the model, as a harness reports them: whole, or piece by piece under one key.
 
-| told again under its key | recorded |
+| reported again under its key | recorded |
 |---|---|
 | the same, or less (an earlier piece that came late) | nothing |
-| a longer text, further calls | the page of the text anew, the further calls |
+| a longer text, further calls | new content of the text's page, and the further calls |
 | more usage, a finish reason, longer thoughts, another native form | a `model_responded` with the rest |
-| a text, call, model, … that does not go on from what was recorded | nothing: `IdempotencyConflict` |
-| anything more, once the next answer began | nothing: `IdempotencyConflict` |
+| a text, call, model, … that contradicts the record | nothing: `IdempotencyConflict` |
+| anything more, after the next answer began | nothing: `IdempotencyConflict` |
 
-LAW-ANSWER-1: an answer told in pieces leaves the pages, calls, sums of usage, last thoughts and last native form of
-one that is told at once.
+LAW-ANSWER-1: an answer reported in pieces leaves the same pages, calls, sums of usage, last thoughts and last
+native form as one reported whole.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GROWING: Final = COUNTS[3:]
 
 @attrs.frozen
 class Told:
-    """An answer as a hook is told it; `native` is JSON text."""
+    """An answer as a hook receives it; `native` is JSON text."""
 
     text: str
     calls: tuple[Call, ...]
@@ -54,7 +54,7 @@ class Told:
 
 @attrs.define
 class Recorded:
-    """The answer that the log holds under a key, as far as it was read; `ended` once another one began."""
+    """The answer that the log holds under a key, as far as it was read; `ended` once the next one began."""
 
     group: int
     version: int
@@ -72,7 +72,7 @@ class Recorded:
 
 
 class Answers:
-    """Answers of one session: the facts of what is new in one."""
+    """Answers of one session: builds the inputs for their new parts."""
 
     def __init__(self, shell: Shell, observed: Observed) -> None:
         self._shell = shell
@@ -82,9 +82,9 @@ class Answers:
     def inputs(
         self, state: State, told: Told, key: str | None
     ) -> tuple[list[tuple[e.Input, str | None]], tuple[int, ...]]:
-        """The inputs that record an answer, each with its key, and the numbers of calls that were recorded before.
+        """The inputs that record an answer, each with its key, and the numbers of its calls recorded before.
 
-        Raises `IdempotencyConflict` where the key has another answer.
+        Raises `IdempotencyConflict` if the key belongs to another answer.
         """
         found = None if key is None else self.recorded(state, key)
         if found is not None:
@@ -116,7 +116,7 @@ class Answers:
     # ----------------------------------------------------------------------------------- what is recorded
 
     def recorded(self, state: State, key: str) -> Recorded | None:
-        """The answer under a key; None where there is none in this state, or one of a log that names no groups."""
+        """The answer under a key; None if this state has none, or its log is too old to name groups."""
         first = next(iter(self._shell.log.find(self._shell.session_id, key)), None)
         if first is None or first.version > state.version:
             return None
@@ -129,7 +129,7 @@ class Answers:
         return found
 
     def _read(self, found: Recorded, data: e.Event) -> bool:
-        """Take in one event; tells whether more of the answer may follow."""
+        """Read one event; tells whether later events may belong to the answer too."""
         open_ = self._shell.edge.open
         if isinstance(data, e.ModelResponded):
             if data.group != found.group:
@@ -152,7 +152,7 @@ class Answers:
     # ------------------------------------------------------------------------------------- what is new
 
     def _more(self, state: State, told: Told, found: Recorded, key: str) -> list[tuple[e.Input, str | None]]:
-        """The inputs for what an answer has beyond what was recorded under its key."""
+        """The inputs for the parts of an answer that are not yet recorded under its key."""
         self._check(told, found, key)
         observer = self._observed.at(state)
         grown = self._grows(told.text, found.text)
@@ -170,7 +170,7 @@ class Answers:
         return [(data, own if isinstance(data, e.ToolCalled) else None) for data, own in keyed]
 
     def _check(self, told: Told, found: Recorded, key: str) -> None:
-        """Raise `IdempotencyConflict` unless one of the two answers goes on from the other."""
+        """Raise `IdempotencyConflict` unless one of the two answers continues the other."""
         last = self._said[1:] if self._said[0] == key else (None, None)
         pairs = (("text", told.text, found.text, last[0]), ("thinking", told.thinking, found.thinking, last[1]))
         for name, now, was, said in pairs:
@@ -184,19 +184,19 @@ class Answers:
                 raise self._conflict(key, found, f"{name} was {before}, now {once}")
 
     def _goes_on(self, now: str, was: str, said: str | None) -> bool:
-        """Tell whether a text goes on from the recorded one, or the reverse.
+        """Tell whether one of the two texts continues the other.
 
-        Where a credential was hidden once it was whole, it goes on from what was `said` last.
+        If a credential was hidden in a text once it was whole, the text must continue what was `said` last.
         """
         kept = self._shell.edge.clean(now)
         return kept.startswith(was) or was.startswith(kept) or (said is not None and now.startswith(said))
 
     def _grows(self, now: str, was: str) -> bool:
-        """Tell whether a text that goes on from the recorded one, or the reverse, says more."""
+        """Tell whether a text, of which one continues the other, is longer than the recorded one."""
         return not was.startswith(self._shell.edge.clean(now))
 
     def _once(self, told: Told, found: Recorded) -> Iterable[tuple[str, object, object]]:
-        """Facts that are told once: name, value now, recorded value."""
+        """Facts reported once: name, present value, recorded value."""
         clean = self._shell.edge.clean
         for name in COUNTS:
             if name not in GROWING:
@@ -210,7 +210,7 @@ class Answers:
             yield "the native form", clean(told.native), found.native
 
     def _is(self, call: Call, called: e.ToolCalled) -> bool:
-        """Tell whether a call is the recorded one."""
+        """Tell whether a call equals the recorded one."""
         edge = self._shell.edge
         name = called.tool if called.name is None else edge.open(called.name)
         same_id = not (call.id and called.call_id) or edge.text(call.id) == called.call_id
@@ -233,7 +233,7 @@ def _is_text_of(page: e.PageWritten, group: int) -> bool:
 
 
 def _rest(told: Told, found: Recorded, thinks: bool, clean: Callable[[str], str]) -> dict[str, object]:
-    """Fields that a `model_responded` has to add to those that were recorded; `thinks`: longer thoughts."""
+    """Fields that a `model_responded` must add to the recorded ones; `thinks` says that the thoughts are longer."""
     rest: dict[str, object] = {}
     for name in COUNTS:
         if getattr(told.usage, name) > found.counts[name]:
@@ -251,7 +251,7 @@ def _rest(told: Told, found: Recorded, thinks: bool, clean: Callable[[str], str]
 
 
 def _only(responded: e.ModelResponded, rest: dict[str, object], found: Recorded) -> e.ModelResponded:
-    """A `model_responded` with nothing but the rest."""
+    """A `model_responded` that holds only the additional fields."""
     counts = {name: rest.get(name, 0) for name in COUNTS}
     if "thinking" in rest and not counts["thinking_tokens"]:
         counts["thinking_tokens"] = max(responded.thinking_tokens - found.counts["thinking_tokens"], 0)

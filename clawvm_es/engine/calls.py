@@ -1,11 +1,11 @@
-"""Tool calls at the edge: their facts, the pages of their results, and results that are served again.
+"""Tool calls at the edge: their facts, their result pages, and stored results that are served again.
 
 | in a fork, a call | outcome |
 |---|---|
 | on the tape, which the parent ran | served from the tape |
 | on the tape, which the parent was served from its log | served from this log if it holds, else from the tape |
 | on the tape, but erased | runs if new calls are allowed, else `NewToolCall` |
-| whose result stands in this log and still holds | served; where new calls are allowed, if its validator agrees |
+| whose result is in this log and still holds | served; if new calls are allowed, only if its validator agrees |
 | any other | runs if new calls are allowed, else `NewToolCall` |
 """
 
@@ -59,7 +59,7 @@ class Played:
 
 
 class ToolCalls:
-    """Calls and results of one session: their facts by its observer, and what is served instead of running."""
+    """Calls and results of one session: their facts, and stored results served in place of a run."""
 
     def __init__(self, shell: Shell, tools: Mapping[str, Tool], observed: Observed) -> None:
         self._shell = shell
@@ -70,15 +70,14 @@ class ToolCalls:
         self._begun: set[int] = set()  # recorded calls that this handle runs or ran
 
     def tool(self, name: str) -> Tool:
-        """The declared tool of that name, else the unknown tool."""
+        """The declared tool of that name; if there is none, the unknown tool."""
         return named(self._tools, name)
 
     def of(self, state: State, call: int | str) -> int:
-        """The number of a recorded call, from that number or the harness's id of the call.
+        """The number of a recorded call, given that number or the harness's id of the call.
 
-        Of several calls with one id it is the newest without a result, else the newest.
-
-        Raises `UsageError` where there is no such call.
+        Of several calls with one id: the newest without a result, else the newest. Raises `UsageError` for an unknown
+        call.
         """
         if isinstance(call, int):
             if call not in state.calls:
@@ -91,7 +90,7 @@ class ToolCalls:
         return (waiting or known)[-1]
 
     def open(self, state: State, call: int) -> None:
-        """Raise `UsageError` where a call has its result already."""
+        """Raise `UsageError` if a call already has its result."""
         made = state.calls[call]
         if made.returned is not None:
             page = f" (page {made.page_id})" if made.page_id else ""
@@ -109,9 +108,9 @@ class ToolCalls:
         )
 
     def joined(self, state: State, name: str, arguments: Mapping[str, Any], call: int | str | None) -> int | None:
-        """Find the recorded call to run: the named one, else one of the newest answer that is the same.
+        """Find the recorded call to run: the named one, else an equal call of the newest answer.
 
-        None for a new call. Raises `UsageError` if the named one is unknown, another one, or has its result.
+        None for a new call. Raises `UsageError` if the named call is unknown, differs, or already has its result.
         """
         if call is not None:
             number = self.of(state, call)
@@ -130,11 +129,11 @@ class ToolCalls:
         return None
 
     def begun(self, number: int) -> None:
-        """Note that this handle runs a call."""
+        """Note that this handle is running a call."""
         self._begun.add(number)
 
     def _says(self, state: State, number: int, name: str, arguments: Mapping[str, Any]) -> bool:
-        """Tell whether a recorded call is one of a tool with arguments."""
+        """Tell whether a recorded call has this tool and these arguments."""
         edge, called = self._shell.edge, self._called(state, number)
         said = called.tool if called.name is None else edge.open(called.name)
         return said == edge.clean(name) and same_arguments(
@@ -149,7 +148,7 @@ class ToolCalls:
     def called(
         self, state: State, name: str, arguments: Mapping[str, Any], found: Stored | Played | None = None
     ) -> e.ToolCalled:
-        """The facts of a call; with `found`, of one that is served from a recorded result."""
+        """The facts of a call; with `found`, of a call served from a recorded result."""
         (called,) = self._observed.at(state).calls([_use(len(state.calls) + 1, name, arguments)])
         if isinstance(found, Stored):
             need = Need((Holder(found.page.page_id),), NeedRule.REPEATED_READ, found.page.full_tokens)
@@ -160,9 +159,9 @@ class ToolCalls:
         return called
 
     def validator(self, name: str, arguments: Mapping[str, Any]) -> str | None:
-        """Return what must hold for a result to be served again, as of now; None if that cannot be told.
+        """Return a fingerprint of what a call reads, as of now; None if the tool cannot tell.
 
-        A fork that runs nothing lives in the world that its parent recorded, and asks nobody about this one.
+        A fork that runs nothing uses the world its parent recorded, so it never asks today's.
         """
         tape = self._taped()
         if tape is not None and not tape.allows_new_calls:
@@ -182,10 +181,10 @@ class ToolCalls:
         runs: bool,
         joined: int | None = None,
     ) -> Stored | Played | None:
-        """Return what is served instead of running a call; None if the caller is to run it.
+        """Return the recorded result to serve in place of a run; None if the caller is to run the call.
 
-        `joined` is its number where it is recorded already. Raises `NewToolCall` in a fork that may not run it,
-        `UsageError` where the caller has nothing to run.
+        `joined` is the number of a call that is already recorded. Raises `NewToolCall` in a fork that may not run it,
+        `UsageError` if there is nothing to serve and the caller has nothing to run.
         """
         tape = self._taped()
         found: Stored | Played | None
@@ -206,7 +205,7 @@ class ToolCalls:
         validator: str | None,
         joined: int | None,
     ) -> Stored | Played | None:
-        """Return what a fork serves, by the table above."""
+        """Return the result that a fork serves, by the table above."""
         edge = self._shell.edge
         kept = edge.open(edge.text(as_json(arguments))) or ""
         taped = tape.next(name, kept, state.version, None if joined is None else state.calls[joined].version)
@@ -225,7 +224,7 @@ class ToolCalls:
         raise _new_call(self._shell.session_id, name, kept, taped, tape)
 
     def _taped(self) -> Tape | None:
-        """The session's tape; None if it is no fork."""
+        """The session's tape; None if the session is not a fork."""
         if self._is_fork is None:
             open_ = self._shell.edge.open
             ignores = lambda name: self.tool(name).ignores  # noqa: E731
@@ -234,7 +233,7 @@ class ToolCalls:
         return self._tape
 
     def _held(self, tape: Tape, state: State, name: str, arguments: str) -> Stored | None:
-        """A result of the same call in this session's log that nothing made invalid; the newest."""
+        """The newest result of the same call in this session's log that nothing has invalidated."""
         wanted = tape.key(name, arguments)
         for number in reversed(list(state.results.values())):
             call = state.calls[number]
@@ -246,7 +245,7 @@ class ToolCalls:
         return None
 
     def stored(self, state: State, name: str, arguments: Mapping[str, Any], validator: str | None) -> Stored | None:
-        """The recorded result of the same call, if nothing that it read was written and its validator agrees."""
+        """The recorded result of the same call, if nothing it read was written and its validator agrees."""
         tool = self.tool(name)
         if not tool.deterministic or validator is None:
             return None
@@ -259,7 +258,7 @@ class ToolCalls:
         return self._stored(state, earlier) if agrees else None
 
     def _stored(self, state: State, call: Call) -> Stored | None:
-        """The result of a call and the page that holds it, if both are still there."""
+        """The result of a call and its page, if both still exist."""
         if call.returned is None or call.page_id is None:
             return None
         page = state.pages[call.page_id]
@@ -267,7 +266,7 @@ class ToolCalls:
         return Stored(page, text, call.returned.version) if text is not None and state.holdable(page) else None
 
     def source(self, state: State, call: int, status: ReturnStatus) -> str:
-        """The line that names the page of a result, by the recorded call; empty where there is none yet."""
+        """The source line of a result's page, from the recorded call; empty if there is no such call yet."""
         made = state.calls.get(call)
         if made is None:
             return ""
@@ -290,22 +289,22 @@ class ToolCalls:
         return self._observed.at(state).result(result)
 
     def served(self, state: State, call: int, found: Stored | Played | None, validator: str | None) -> list[e.Input]:
-        """The facts of a recorded call that is served: its result and its page; none where it has to run."""
+        """The facts of serving a recorded call: its result and its page; none if the call has to run."""
         if found is None:
             return []
         status = found.taped.status if isinstance(found, Played) else ReturnStatus.OK
         return self.returned(state, call, found.text, status, validator, self.source(state, call, status))
 
     def played(self, state: State, called: e.ToolCalled, found: Played, source: str) -> e.PageWritten:
-        """The page of a result that a call is served from the tape."""
+        """The page of a result served from the tape."""
         result = ToolResult(called.call, found.text, found.taped.status, source=source)
         return self._observed.at(state).evidence(result, called)
 
 
 def use_of(number: int, call: Given) -> ToolUse:
-    """A call as a step, made in the directory that the harness works in.
+    """A call as a step, made in the harness's working directory.
 
-    Arguments that are text are kept as they are if they are a JSON object; else they are the argument `input`.
+    Text arguments that are a JSON object are kept as they are; any other text becomes the argument `input`.
     """
     if not isinstance(call.args, str):
         return _use(number, call.name, call.args, call.id)
@@ -324,7 +323,7 @@ def _use(number: int, name: str, arguments: Mapping[str, Any], call_id: str = ""
 
 
 def same_arguments(one: str, other: str | None) -> bool:
-    """Tell whether two texts are the same arguments: the same JSON value, else the same text."""
+    """Tell whether two texts are the same arguments: equal JSON values, else equal texts."""
     if one == other or other is None:
         return one == other
     try:
@@ -334,22 +333,22 @@ def same_arguments(one: str, other: str | None) -> bool:
 
 
 def as_json(arguments: Mapping[str, Any]) -> str:
-    """Arguments as text, keys sorted; what JSON cannot say is said by `str`."""
+    """Arguments as JSON text with sorted keys; `str` converts values that JSON cannot hold."""
     return _in_order(arguments)
 
 
 def source_of(name: str, arguments: Mapping[str, Any], status: ReturnStatus = ReturnStatus.OK) -> str:
-    """The line that names a result's page: the tool, its arguments, and how the call ended if not well."""
+    """The source line of a result's page: the tool, its arguments, and the status unless it is ok."""
     return _source(name, as_json(arguments), status)
 
 
 def _source(name: str, arguments: str, status: ReturnStatus) -> str:
-    """The status comes before the arguments, which a frame may cut off."""
+    """Make the source line. The status comes before the arguments, which a frame may cut off."""
     return f"{name}{'' if status is ReturnStatus.OK else f' ({status})'} {arguments}"
 
 
 def _new_call(session_id: str, name: str, arguments: str, taped: Taped | None, tape: Tape) -> NewToolCall:
-    """The error for a call that may not run: why it is not on the tape, and what comes nearest to it."""
+    """The error for a call that may not run: why it is not on the tape, and the nearest call that is."""
     near = None if taped is not None else tape.nearest(name, arguments)
     if taped is not None:
         why = f"its result in {taped.stream} (version {taped.version}) was erased, or is in another journal"

@@ -1,4 +1,4 @@
-"""Counters and builders that a harness brings along, checked when they are declared and while they work."""
+"""A harness's own token counters and builders, checked when they are declared and while they run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PROBE: Final = '<page id="p1">\nsome text\n</page>\n'
 
 
 def counter_of(wanted: str | TokenCounter) -> TokenCounter:
-    """A token counter by its name, or one of the harness's own.
+    """A token counter, by its name or as the harness's own object.
 
-    Raises `UsageError` for an unknown name, and for an object that is no counter.
+    Raises `UsageError` for an unknown name, and for an object that does not fill the `TokenCounter` protocol.
     """
     if isinstance(wanted, str):
         if wanted not in COUNTERS:
@@ -42,7 +42,7 @@ def counter_of(wanted: str | TokenCounter) -> TokenCounter:
 
 
 def builders_of(wanted: Mapping[PageType | str, LevelBuilder]) -> dict[PageType, LevelBuilder]:
-    """Builders by page type. Raises `UsageError` for an unknown type, and for an object that is no builder."""
+    """Builders by page type. Raises `UsageError` for an unknown type, and for an object that is not a builder."""
     found: dict[PageType, LevelBuilder] = {}
     for page_type, builder in wanted.items():
         name = getattr(builder, "name", None)
@@ -56,7 +56,7 @@ def builders_of(wanted: Mapping[PageType | str, LevelBuilder]) -> dict[PageType,
 
 
 class _Checked:
-    """A builder of a harness; where it fails that is reported, and the page gets the levels of the fallback."""
+    """A harness's builder; when it fails, that is logged and the page gets the levels of the fallback."""
 
     def __init__(self, builder: LevelBuilder) -> None:
         self._builder = builder

@@ -1,4 +1,4 @@
-"""Inputs that are delivered again: known by their idempotency keys, and compared by their content."""
+"""Inputs that are delivered again: recognised by their idempotency keys, and compared by content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from clawvm_es.model.pages import OriginKind
 
 
 class Delivered:
-    """The inputs of one session by their keys, as far as its shell has seen the stream."""
+    """The inputs of one session by their keys, up to the version that its shell has read."""
 
     def __init__(self, log: EventLog, session_id: str, vault: Vault, loaded: int) -> None:
         self._log = log
@@ -28,12 +28,12 @@ class Delivered:
         self._absent = ""  # the last key under which it held nothing
 
     def took(self, key: str | None, version: int) -> None:
-        """Take note of an input and the key that it came under, if any."""
+        """Note an input and the key under which it came, if any."""
         if key is not None:
             self._keys.put(key, version)
 
     def result(self, command: Command, fresh: Sequence[NewEvent]) -> tuple[e.Event, ...] | None:
-        """Return what a command with a known key gave the first time; None if the key is new."""
+        """Return the first result of a command with a known key; None if the key is new."""
         key = command.idempotency_key
         if key is None or not self.knows(key):
             return None
@@ -48,16 +48,16 @@ class Delivered:
         return known
 
     def recorded(self, key: str) -> tuple[Recorded, ...]:
-        """Rows that the log holds under a key, whoever recorded them."""
+        """Rows that the log holds under a key, from any writer."""
         found = self._log.find(self._session_id, key)
         if not found:
             self._absent = key
         return found
 
     def knows(self, key: str | None) -> bool:
-        """Tell whether an input was recorded under `key`, as far as the shell has seen the stream.
+        """Tell whether an input was recorded under `key`, up to the version that the shell has read.
 
-        What another writer recorded beyond that is a conflict, and has to be found on the state that it left.
+        A later input of another writer is a conflict; it has to be found on the state which that writer left.
         """
         if key is None or self._keys.get(key) is not None:
             return key is not None
@@ -70,9 +70,9 @@ class Delivered:
         return False
 
     def _unerased(self, recorded: e.Event, sent: e.Input) -> e.Event:
-        """A recorded input, with commitments whose bodies were erased taken from what is sent now.
+        """A recorded input whose erased bodies are replaced by the commitments sent now.
 
-        So a file that is imported again after an erasure is neither a conflict nor brings the text back.
+        So importing a file again after an erasure is no conflict, and does not bring the text back.
         """
         if recorded == sent or recorded.TYPE != sent.TYPE:
             return recorded
@@ -95,7 +95,7 @@ _DECISION_TYPES = frozenset(name for name, kind in e.KINDS.items() if kind == "d
 
 
 def same_content(recorded: e.Event, sent: e.Input) -> bool:
-    """Tell whether an input says the same again: apart from ids and ordinals that we mint, and what the edge adds."""
+    """Tell whether two inputs have the same content, ignoring minted ids, ordinals, and facts that the edge adds."""
     content = _CONTENT.get(type(sent))
     if content is None or type(recorded) is not type(sent):
         return recorded == sent

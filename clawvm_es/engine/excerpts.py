@@ -1,11 +1,11 @@
-"""Page-ins by range: the facts of one, and the page that brings a range into the next prompt.
+"""Page-ins of a range of lines: their facts, and the page that brings the range into the next prompt.
 
-| the text asked for | need of | arrives |
+| the requested text | need of | arrives |
 |---|---|---|
 | stands in the prompt in full, or arrives with its page | the page | – |
-| is erased, or all of its page, or the harness assembles its own prompts | the page | the page |
+| is erased, or is the whole page, or the harness assembles its own prompts | the page | the page |
 | is a range | a page of that range | that page, at its own cost |
-| reaches the model by another way (`arrives=False`) and does not stand in the prompt | none | – |
+| reaches the model another way (`arrives=False`) and is not in the prompt | none | – |
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clawvm_es.model.pages import ABSENT, FULL, Origin, OriginKind, PageType
 
 @attrs.frozen
 class Looked:
-    """Lines of a page in a state: their text (None: erased), the range, and whether it is all of the page."""
+    """Lines of a page in a state: their text (None: erased), the range, and whether it is the whole page."""
 
     page: Page
     text: str | None
@@ -42,7 +42,7 @@ class Excerpts:
         self._observed = observed
 
     def look(self, page: Page, first: int, last: int | None) -> Looked:
-        """Lines of a page. Raises `UsageError` for a range that it does not have."""
+        """Lines of a page. Raises `UsageError` for a range outside the page."""
         query = f"{page.page_id}:{first}-{last or ''}"
         if page.gone:
             return Looked(page, None, 0, 0, is_whole=True, query=query)
@@ -57,7 +57,7 @@ class Excerpts:
         return isinstance(first, e.RecallAnswered) and self._shell.edge.open(first.query) == query
 
     def inputs(self, state: State, looked: Looked, arrives: bool) -> list[e.Input]:
-        """The facts of a page-in, the page of the range first where it has to be written."""
+        """The inputs of a page-in; the first one writes the range's page, if it is new."""
         edge = self._shell.edge
         tokens = edge.count(looked.text or "")
         standing = _stands(state, looked.page)
@@ -94,6 +94,6 @@ class Excerpts:
 
 
 def _stands(state: State, page: Page) -> bool:
-    """Tell whether a page stands in the prompt in full, or arrives in the next one."""
+    """Tell whether a page is in the prompt in full, or arrives in the next one."""
     stands = state.resident.get(page.page_id, ABSENT) == FULL and page.page_id not in state.rewritten
     return stands or page.page_id in state.arrivals

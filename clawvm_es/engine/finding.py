@@ -1,4 +1,4 @@
-"""Answers to a harness that looks for something: pages that say it, and sessions of a journal."""
+"""Search results for a harness: pages that match a query, and sessions of a journal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORD: Final = re.compile(r"\w+")
 
 @attrs.frozen
 class Hit:
-    """A page that a search found, and the lines `first_line` to `last_line` of it that say most of the query."""
+    """A page that a search found; lines `first_line` to `last_line` are those that match most words of the query."""
 
     page_id: str
     page_type: PageType
@@ -32,7 +32,7 @@ class Hit:
 
 @attrs.frozen
 class Listed:
-    """One session of a journal; times are UTC as text, title and folder None where they are not known."""
+    """One session of a journal; times are UTC as text. Title and folder are None if unknown."""
 
     session_id: str
     title: str | None
@@ -45,7 +45,7 @@ class Listed:
 
 
 def hit(page_id: str, page_type: PageType, text: str, query: str) -> Hit:
-    """The lines of a page around the first one that has the most words of a query."""
+    """The lines of a page around the first line with the most words of a query."""
     lines = text.splitlines(keepends=True)
     words = {word.casefold() for word in _WORD.findall(query)}
     counts = [sum(word in line.casefold() for word in words) for line in lines]
@@ -55,7 +55,7 @@ def hit(page_id: str, page_type: PageType, text: str, query: str) -> Hit:
 
 
 def sessions(log: EventLog, folder: str | None, title: str | None) -> Iterator[Listed]:
-    """The sessions whose folder is one or below it, and whose title or id holds a text, as they were opened."""
+    """The sessions in a folder or below it whose title or id contains a text, in order of opening."""
     with snapshot(log) as view:
         rows = view.rows(SESSIONS, None)
     below = None if folder is None else folder.rstrip("/") or "/"

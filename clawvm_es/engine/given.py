@@ -1,4 +1,4 @@
-"""Values that a caller passes to a hook, checked before anything is recorded: `UsageError` says what is accepted."""
+"""Check values that a caller passes to a hook, before anything is recorded; `UsageError` names what is accepted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AS_TEXT = "for blocks, bytes or dicts, pass the text that they stand for"
 
 
 def text(what: str, value: object, hint: str = _AS_TEXT) -> str:
-    """A text; `json.dumps` makes one of anything else."""
+    """A text; any other value is refused with the hint to use `json.dumps`."""
     if not isinstance(value, str):
         raise _refused(what, "a string", value, hint)
     return value
@@ -46,7 +46,7 @@ def path(what: str, value: object) -> str:
 
 
 def integer(what: str, value: object, least: int | None = None) -> int:
-    """An integer (a bool is none), not below `least`."""
+    """An integer (not a bool), at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise _refused(what, "an integer", value)
     if least is not None and value < least:
@@ -55,7 +55,7 @@ def integer(what: str, value: object, least: int | None = None) -> int:
 
 
 def choice(what: str, kind: type[_Choice], value: object) -> _Choice:
-    """A member of `kind`, from itself or its name."""
+    """A member of the enum `kind`, given as itself or by name."""
     try:
         return kind(value)  # type: ignore[arg-type]
     except ValueError:
@@ -63,7 +63,7 @@ def choice(what: str, kind: type[_Choice], value: object) -> _Choice:
 
 
 def ids(what: str, values: object) -> tuple[str, ...]:
-    """A series of ids; a single string is none."""
+    """A series of ids; a single string is refused."""
     found = () if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) else tuple(values)
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or _other(found):
         raise _refused(what, "a list of page ids", values, 'for one page, pass ["p1"]')
@@ -126,14 +126,14 @@ def needs(values: object) -> tuple[Need, ...]:
 
 
 def thoughts(value: object) -> str:
-    """The model's thoughts: a text, or a list of texts, which blank lines part."""
+    """The model's thoughts: a text, or a list of texts, which are joined by blank lines."""
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         return "\n\n".join(text("thinking", each) for each in value)
     return text("thinking", value)
 
 
 def finish(value: object) -> Finish | None:
-    """Why an answer ended: ours or the provider's reason, or None."""
+    """The reason why an answer ended, as our name or the provider's; or None."""
     if value is None or isinstance(value, Finish):
         return value
     if not isinstance(value, str):
@@ -142,7 +142,7 @@ def finish(value: object) -> Finish | None:
 
 
 def usage(value: object, counts: Mapping[str, object]) -> Usage:
-    """Token counts: a `Usage` or what the provider told as a dict, or counts by name, not both."""
+    """Token counts: either a `Usage` or the provider's own dict, or counts by name, but not both."""
     known = tuple(attrs.fields_dict(Usage))
     for name in counts:
         if name not in known:
@@ -162,7 +162,7 @@ def usage(value: object, counts: Mapping[str, object]) -> Usage:
 
 
 def native(value: object) -> str:
-    """A provider's own form of something, as JSON text in its own order; empty for None."""
+    """A provider's own form of something, as JSON text in its own key order; empty for None."""
     try:
         return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -195,7 +195,7 @@ _RANGE = re.compile(r"([0-9]{1,9})(-([0-9]{1,9})?)?")
 
 
 def shown(value: object) -> str:
-    """A value as an error shows it: its type where it is no short text or number."""
+    """A value as error messages show it: short texts and numbers as they are, anything else by its type."""
     short = isinstance(value, (str, int, float)) and len(repr(value)) <= 40
     return repr(value) if short else type(value).__name__
 

@@ -1,4 +1,4 @@
-"""Input and output of a session's hooks: settings that a harness declares, and results."""
+"""Inputs and outputs of a session's hooks: declared settings, and results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clawvm_es.representations.messages import Block, Shape, messages, system
 
 @attrs.frozen
 class Pressed:
-    """A page that stands lower in a prompt than it should, or not at all; `tokens` is what it needs."""
+    """A page that stands too low in a prompt, or is missing from it; `tokens` is the size that it needs."""
 
     page_id: str
     page_type: PageType
@@ -28,9 +28,9 @@ class Pressed:
 
 @attrs.frozen
 class Pressure:
-    """A required part of a prompt that had no room: its pages, its size in tokens, and the tokens that were left.
+    """A required part of a prompt that did not fit: its pages, its size in tokens, and the tokens that were left.
 
-    Without `pages` it is the fixed region alone that exceeds the budget.
+    Empty `pages` mean that the fixed region alone exceeds the budget.
     """
 
     reason: PressureReason
@@ -40,7 +40,7 @@ class Pressure:
 
     @property
     def missing_tokens(self) -> int:
-        """By how much the budget is too small."""
+        """Tokens that the budget lacks."""
         return self.required_tokens - self.available_tokens
 
     def __str__(self) -> str:
@@ -65,12 +65,12 @@ _NAMED: Final = 5
 class Prompt:
     """An assembled prompt: its text (without the fixed region), its size and budget in tokens, its pages.
 
-    `pressure` is empty unless something that the prompt must hold, or that just arrived, did not fit. `cached_tokens`
-    are those that the provider is taken to hold, `cost` is what the prompt costs in input tokens, rounded down; None
-    where the policy has no prices.
+    `pressure` is empty unless a required page or an arrival did not fit. `cached_tokens` estimates the tokens that
+    the provider's cache holds. `cost` is the price of the prompt in input tokens, rounded down; None if the policy
+    has no prices.
 
-    In a session whose renderer makes messages, `blocks` are what they say, the first `layout` of them before the line
-    that stands for stored pages, and `text` is a transcript of them for people.
+    If the session's renderer makes messages, `blocks` holds their content and `text` is a readable transcript. The
+    first `layout` blocks stand before the directory line.
     """
 
     turn: int
@@ -86,18 +86,17 @@ class Prompt:
     layout: int = 0
 
     def messages(self, shape: Shape | str | None = None) -> list[dict[str, Any]]:
-        """The prompt as the messages of a provider, by default in its session's shape.
+        """Return the prompt as a list of provider messages, by default in its session's shape.
 
         Shapes are `"anthropic"`, `"openai"` (Chat Completions) and `"responses"` (items of OpenAI's Responses API).
 
-        Tokens are counted for the session's own shape alone; the other one says the same and claims no count. In
-        Anthropic's the end of what the next prompt begins with is marked for its cache. Raises `UsageError` where the
-        session was opened with another renderer than messages.
+        `tokens` counts the session's own shape only. In Anthropic's shape a cache mark stands at the end of the
+        part that the next prompt repeats. Raises `UsageError` if the session's renderer does not make messages.
         """
         return messages(self.blocks, self._shape(shape), self.shape, (self.layout - 1,))
 
     def system(self, text: str, shape: Shape | str | None = None) -> list[dict[str, Any]]:
-        """The harness's fixed region beside the messages: Anthropic's `system`, marked, or OpenAI's first message."""
+        """The fixed region to send beside the messages: Anthropic's `system`, marked, or OpenAI's first message."""
         return system(text, self._shape(shape))
 
     def _shape(self, shape: Shape | str | None) -> Shape:
@@ -112,8 +111,8 @@ class Prompt:
 class Call:
     """One tool call of an answer: the harness's own id of it (may be empty), the tool's name, its arguments.
 
-    `args` is a dict, or the JSON text that the model wrote; text that is no JSON object is recorded as the argument
-    `input`.
+    `args` is a dict, or the JSON text that the model wrote. Text that is not a JSON object is recorded as the
+    argument `input`.
     """
 
     id: str
@@ -123,7 +122,7 @@ class Call:
 
 @attrs.frozen
 class ToolResult:
-    """Result of a tool call; `served` says that a stored result was returned and nothing ran."""
+    """Result of a tool call; `served` is True if a stored result was returned and nothing ran."""
 
     text: str
     call: int
@@ -133,7 +132,7 @@ class ToolResult:
 
 @attrs.frozen
 class ToolRun:
-    """A tool call that has begun: run it and give the result to `finish_tool`, unless `served` is set already."""
+    """A tool call that has begun. If `served` is not set, run it and pass its result to `finish_tool`."""
 
     number: int
     name: str
@@ -144,7 +143,7 @@ class ToolRun:
 
 @attrs.frozen
 class Objection:
-    """A validator that did not agree to an update; `error` is what it raised, None where it just said no."""
+    """A validator's refusal of an update; `error` is the exception it raised, None if it just said no."""
 
     validator: str
     error: str | None
@@ -152,7 +151,7 @@ class Objection:
 
 @attrs.frozen
 class StageResult:
-    """Outcome of a staged update: its number, and why it was rejected (None: it passed)."""
+    """Outcome of staging an update: its number, and the reason of its rejection (None: it passed)."""
 
     update: int
     reason: str | None
@@ -163,8 +162,8 @@ class StageResult:
 class UpdateResult:
     """Outcome of one update at a commit point.
 
-    `version` is the field's committed version, None if the update was refused; then `reason` says why, and
-    `objections` which validators did not agree. `page_id` is set where a dirty page was written back.
+    `version` is the field's committed version. It is None if the update was refused: then `reason` says why, and
+    `objections` lists the validators that refused. `page_id` is set if a dirty page was written back.
     """
 
     update: int
@@ -179,9 +178,9 @@ class UpdateResult:
 
 @attrs.frozen
 class Report:
-    """Report of a boundary: updates that it committed and refused, and pages whose only copy it destroyed.
+    """Report of a boundary: updates it committed and refused, and pages whose only copy it destroyed.
 
-    What a boundary refused or lost that came of itself (a threshold) is told by the next report.
+    It also reports what earlier automatic boundaries (those of a threshold) refused or lost.
     """
 
     boundary: Boundary
@@ -191,12 +190,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Tell whether everything was committed and nothing was lost."""
+        """True if everything was committed and nothing was lost."""
         return not self.refused and not self.lost
 
 
 class OtherSettings(StrEnum):
-    """Choice for a session that is opened again under other settings."""
+    """Choice of what happens when a session is opened again under other settings."""
 
     RAISE = "raise"
     ADOPT = "adopt"
@@ -205,7 +204,7 @@ class OtherSettings(StrEnum):
 
 @attrs.frozen
 class Settings:
-    """Declarations of a harness for a session, which the log does not hold: tools, fields, validators, builders, …"""
+    """A harness's declarations for a session, which the log does not hold: tools, fields, validators, builders, …"""
 
     tools: Sequence[Tool] = ()
     fields: Mapping[str, FieldSchema] = attrs.field(factory=dict)

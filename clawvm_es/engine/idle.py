@@ -1,4 +1,4 @@
-"""Idle time of a session: how long a provider's cache had been waiting when a turn begins, worked out at the edge."""
+"""Idle time of a session before a turn, by which the age of a provider's cache is known; measured at the edge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COUNTED_US: Final = 365 * 86_400 * _SECOND_US
 class Idle:
     """Times of a session's last answer and of its newest input, in UTC microseconds.
 
-    0 stands for none yet and for no clock, None for what has not been read from the log.
+    0 means none yet, or no clock; None means not yet read from the log.
     """
 
     answered_us: int | None = None
@@ -36,7 +36,7 @@ class Idle:
             self.answered_us = at_us
 
     def read(self, log: EventLog, session_id: str, state: State) -> None:
-        """Look for what was not seen, in the log of a session that is at `state`."""
+        """Read missing times from the log of a session that is at `state`."""
         if self.newest_us is None:
             rows = read_back(log, session_id, state.version)
             self.newest_us = next((row.at_us for row in rows if row.kind == "input"), 0)
@@ -45,15 +45,15 @@ class Idle:
             self.answered_us = event_at(log, session_id, version).at_us if version else 0
 
     def timed(self, data: D) -> D:
-        """Give a turn its idle time, unless it has one (older schemas do not); return other events as they are."""
+        """Give a turn its idle time, unless it already has one; return other events as they are."""
         if isinstance(data, e.TurnBegan) and data.idle_s is None:
             return replace(data, idle_s=self.seconds())
         return data
 
     def seconds(self) -> int | None:
-        """Whole seconds from the last answer to the newest input, at least 0; None where a time is not known.
+        """Whole seconds from the last answer to the newest input, at least 0; None if a time is unknown.
 
-        Nor are they known between a time that was told and one that was counted.
+        Also None if one of the two times is real and the other merely counted.
         """
         if not self.answered_us or not self.newest_us or min(self.answered_us, self.newest_us) < 0:
             return None

@@ -1,4 +1,4 @@
-"""The journal as a harness sees it: open a file, open sessions in it. This is the composition root of the engine."""
+"""The journal as a harness uses it: open a file, open sessions in it. This is the composition root of the engine."""
 
 from __future__ import annotations
 
@@ -75,17 +75,16 @@ class Journal:
         prices: str | Path | None = None,
         connect: Callable[..., Any] | None = None,
     ) -> Journal:
-        """Open the journal at `url`, or make it: a path, `sqlite:///PATH`, or `memory:`, which ends with this object.
+        """Open the journal at `url`, or make it: a path, `sqlite:///PATH`, `postgresql://…`, or `memory:`.
 
-        With a `seed`, salts are derived from it, so that the same input gives the same bytes on any machine.
-        Such a journal is written with its seed only. With `hide_secrets` credentials of known forms are replaced by
-        their kind before anything is kept, counted or put into a prompt. A new journal can be read by its owner only,
-        with `group` by the file's group too; existing ones keep their permissions.
-        `prices` names the price list (one of `prices.NAMES`, or a file) by which sessions that are opened here decide
-        when a new selection of pages pays.
-        `connect` makes the connections of the storage (`storage.open_log`).
-        Raises `UsageError` (no such storage), `NotAJournal`, `JournalTooNew`, `JournalDamaged`, `JournalBusy`,
-        `JournalReadOnly`.
+        `memory:` is a new journal that ends with this object. With a `seed`, salts are derived from it, so that
+        the same input gives the same bytes on any machine; such a journal can only be written with its seed. With
+        `hide_secrets`, credentials of known forms are replaced by their kind before anything is stored, counted or
+        put into a prompt. A new journal is readable by its owner only, with `group` also by the file's group; an
+        existing one keeps its permissions. `prices` names a price list (one of `prices.NAMES`, or a file);
+        sessions use it to decide when a new selection of pages pays. `connect` makes the connections of the
+        storage (`storage.open_log`). Raises `UsageError` (no such storage), `NotAJournal`, `JournalTooNew`,
+        `JournalDamaged`, `JournalBusy`, `JournalReadOnly`.
         """
         log = open_log(
             url, connect=connect, wait_s=wait_s, read_only=read_only, reproducible=seed is not None, group=group
@@ -115,20 +114,21 @@ class Journal:
         settings: Settings | None = None,
         on_other_settings: OtherSettings | str | None = None,
     ) -> Session:
-        """Open a session, or continue it at the end of its stream. A closed session is reopened by the next hook.
+        """Open a session, or continue it at the end of its stream; the next hook reopens a closed session.
 
-        Policy, budget and `on_pressure` may differ from the session's own. A closed session then adopts them, by an
-        event; an open one raises `UsageError`, since another handle may be at work on it. `on_other_settings` chooses
-        instead: `"adopt"`, `"raise"`, or `"keep"` the session's own. Counter, project and renderer are fixed.
-        `folder` is the agent's working folder, by which `sessions` finds the session.
-        `settings` declare what the log does not hold: tools, fields of the durable store, validators, writers.
-        A `counter` of your own is recorded by its name, and has to be given again when the session is opened again.
-        Under the policy `recorded` pages are kept in full only, which what-ifs then say.
-        `renderer` makes the prompts, and is fixed once a session is open: `"messages/1:anthropic"`,
-        `"messages/1:openai"` (Chat Completions) or `"messages/1:responses"` (`Prompt.messages`), by default one text
-        of frames.
-        By default: policy `clawvm`, `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`; and
+        Defaults: policy `clawvm`; a budget of `limits.BUDGET_DEFAULT` tokens, counted by tiktoken's `o200k_base`;
         `on_pressure="protect"`: an assembly raises if a bootstrap or constraint page does not fit.
+
+        Policy, budget and `on_pressure` may differ from those of an existing session. A closed session then adopts
+        them, as an event. An open one raises `UsageError`, since another handle may be using it. `on_other_settings`
+        overrides this: `"adopt"`, `"raise"`, or `"keep"` the session's own. Counter, project and renderer are fixed.
+
+        `folder` is the agent's working folder, by which `sessions` finds the session. `settings` declares what the
+        log does not hold: tools, fields of the durable store, validators, writers. A `counter` of your own is
+        recorded by name, and has to be passed again whenever the session is opened. Under the policy `recorded` pages
+        are kept in full only, and what-ifs say so. `renderer` makes the prompts: `"messages/1:anthropic"`,
+        `"messages/1:openai"` (Chat Completions) or `"messages/1:responses"` (see `Prompt.messages`); by default a
+        prompt is one text of frames.
         """
         self._check_id(session_id)
         counted = counter if counter is None or isinstance(counter, str) else counter_of(counter).name
@@ -179,7 +179,7 @@ class Journal:
         folder: str | os.PathLike[str] | None,
         settings: Settings | None,
     ) -> tuple[Session | None, SessionOpened]:
-        """A new session and its opening; no session, and the other opening, where another writer was faster."""
+        """A new session and its opening event; or no session, and another writer's opening event if it was faster."""
         wants = replace(wants, levels=not RULES[wants.profile.rule].recorded)  # it selects nothing
         session = self.resume(session_id, counter or wants.counter, settings)
         if folder is not None:
@@ -188,15 +188,15 @@ class Journal:
         return session if stored == wants else None, stored
 
     def _priced(self, wanted: Profile) -> Profile:
-        """A profile at the prices of this journal."""
+        """A profile at this journal's prices."""
         return wanted if self.prices is None or wanted.paging is Paging.TURN else applied(wanted, self.prices)
 
     def sessions(
         self, *, folder: str | os.PathLike[str] | None = None, title: str | None = None
     ) -> tuple[Listed, ...]:
-        """The sessions of this journal, in the order in which they were opened.
+        """The sessions of this journal, in order of opening.
 
-        `folder` keeps those that worked in it or below it; `title` keeps those whose title or id contains the text,
+        `folder` selects sessions that worked in it or below it; `title` those whose title or id contains the text,
         ignoring case.
         """
         where = None if folder is None else os.path.abspath(given.path("folder", folder))
@@ -209,7 +209,7 @@ class Journal:
             raise UsageError(f"session id {session_id!r}: {SCOPE_PREFIX} names the streams of shared scopes")
 
     def opened(self, session_id: str) -> SessionOpened | None:
-        """Return how a session was opened; None if there is no such session."""
+        """Return the event that opened a session; None if there is no such session."""
         opened: SessionOpened | None = None
         for segment in lineage(self.log, session_id):
             first = self.log.first(segment.stream)
@@ -236,12 +236,11 @@ class Journal:
         counter: TokenCounter | None = None,
         settings: Settings | None = None,
     ) -> Session:
-        """Open a new session that goes on from event `at` of `parent` (by default its last) and copies nothing.
+        """Open a new session that continues from event `at` of `parent` (by default its last) and copies nothing.
 
-        Policy and budget are the parent's unless given; pass a `counter` of your own again. `tool` serves
-        what the parent recorded, also after `at`, and runs nothing else, now and whenever the fork is opened again,
-        unless it is made to `allow_new_calls`.
-        Raises `UsageError` where there is no such event, or where `session_id` is taken.
+        Policy and budget are the parent's unless given; pass a `counter` of your own again. The fork's `tool` serves
+        results that the parent recorded, also after `at`. It runs nothing else, now or when the fork is opened again,
+        unless `allow_new_calls` is set. Raises `UsageError` if there is no such event, or `session_id` is taken.
         """
         self._check_id(session_id)
         stored, head = self.opened(parent), self.log.head(parent)
@@ -282,7 +281,7 @@ class Journal:
         """Return a handle on a stream as it is, open or not; for importers that write the opening event themselves.
 
         With `reopens`, the first hook that records something reopens a closed session. `hides_secrets` is the setting
-        that the session was opened with; None means unknown, and the journal's own setting applies.
+        with which the session was opened; with None (unknown) the journal's own setting applies.
         """
         if self.log.reproducible and self.seed is None:
             hint = "open it with the seed that it was made with: --seed N, in Python seed=N; the demo's is 1"
@@ -299,9 +298,9 @@ class Journal:
         snapshots.catch_up(self.log)
 
     def _recorded(self, events: int) -> None:
-        """Bring read models and snapshots on by one piece when many events are new, so that `close` has little to do.
+        """Advance read models and snapshots by one piece once many events are new, so that `close` is quick.
 
-        What keeps them from it is reported and stops no hook, whose events are recorded already.
+        A failure is logged and stops no hook, since the hook's events are already recorded.
         """
         self._behind += events
         if self._behind < limits.KEEP_UP_EVENTS or self.read_only:
@@ -314,7 +313,7 @@ class Journal:
             _log.warning("the read models were not brought on", path=self.log.place, error=error.message)
 
     def close(self, *, catch_up: bool = True) -> None:
-        """Bring the read models up to date (unless told not to) and release the file; closing twice does nothing."""
+        """Bring the read models up to date (unless told not to) and release the file; closing twice is harmless."""
         if self._closed:
             return
         self._closed = True
@@ -328,7 +327,7 @@ class Journal:
 def _check_fixed(
     session_id: str, stored: SessionOpened, *, counter: str | None, project: str | None, renderer: str | None
 ) -> None:
-    """Raise `UsageError` where a setting is given that is fixed once a session is open, and is another."""
+    """Raise `UsageError` if a given setting differs from one that is fixed since the session was opened."""
     fixed = {
         "counter": (stored.counter, counter),
         "project": (stored.project, project and SCOPE_PREFIX + project),

@@ -1,4 +1,4 @@
-"""Idempotency keys of a session's inputs: an importer's, which count up, take eight bytes each."""
+"""Idempotency keys of a session's inputs; an importer's consecutive keys take eight bytes each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.define
 class Keys:
-    """Keys and the versions of the inputs that came under them."""
+    """Keys, and the versions of the inputs recorded under them."""
 
     _others: dict[str, int] = attrs.field(factory=dict)
     _counted: dict[str, tuple[int, array[int]]] = attrs.field(factory=dict)  # head → first number, versions from it
@@ -29,7 +29,7 @@ class Keys:
             self._others[key] = version
 
     def get(self, key: str) -> int | None:
-        """The version of the input that came under a key, or None."""
+        """The version of the input recorded under a key, or None."""
         head, number = _parted(key)
         first, versions = self._counted.get(head, (0, None)) if number >= 0 else (0, None)
         if versions is not None and first <= number < first + len(versions):
@@ -38,7 +38,7 @@ class Keys:
 
 
 def _parted(key: str) -> tuple[str, int]:
-    """A key as a head and the number that it ends with; -1 where it ends otherwise."""
+    """A key split into a head and the number it ends with; -1 if it does not end with one."""
     head, _, number = key.rpartition(":")
     plain = head and number.isascii() and number.isdigit() and len(number) < 16 and (number[0] != "0")
     return (head, int(number)) if plain else (key, -1)

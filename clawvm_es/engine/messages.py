@@ -1,16 +1,16 @@
-"""Prompts as messages: the layout of a session → blocks, from the bodies and from what its events tell of calls.
+"""Prompts as messages: turn a session's layout into blocks, from its bodies and the events of its calls.
 
-Rendering is pure: the same state, events and bodies give the same blocks. Blocks of an entry follow from that entry
-and those of its run, so that what is appended leaves the blocks before it as they were.
+Rendering is pure: the same state, events and bodies give the same blocks. The blocks of an entry depend only on the
+entries of its run, so that appending never changes earlier blocks.
 
 | entry | block |
 |---|---|
 | a page of a run | text of the answer, or the result of its call |
-| what user or model said, in full | a text of theirs |
-| any other page, a lower level, a page that is shown again | a framed text; of the model's where it said it |
+| a text of the user or the model, in full | a text of theirs |
+| any other page, a lower level, a page that is shown again | a framed text, in the role of its author |
 
-An answer whose entry is in full is sent as its provider wrote it, where that makes the calls of the run. Texts of the
-model's without a word are left out, since providers refuse them.
+An answer whose entry is in full is sent as its provider wrote it, provided that this form makes the calls of the
+run. Blank texts of the model are left out, since providers refuse them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EventAt = Callable[[int], Event]
 
 @attrs.define
 class Made:
-    """Blocks of one entry, the commitments whose texts they show, and their tokens once they were counted."""
+    """Blocks of one entry, the commitments whose texts they show, and their tokens once counted."""
 
     shown: Shown
     blocks: tuple[Block, ...]
@@ -56,7 +56,7 @@ class Made:
 
 @attrs.frozen
 class _Run:
-    """The entries of a group that were laid out together, or one entry that stands alone."""
+    """The entries of a group that were laid out together, or a single entry outside any group."""
 
     number: int
     begins: Shown | None
@@ -65,7 +65,7 @@ class _Run:
 
 
 class Messages:
-    """Renders the prompts of one session as blocks; those of a layout are kept between turns."""
+    """Renders the prompts of one session as blocks, and keeps the blocks of its layout between turns."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Messages:
         name: str,
         texts: Mapping[str, str] | None = None,
     ) -> None:
-        """`open_all` gives the bodies behind commitments, `event_at` events; `texts` need not be opened."""
+        """Take the means to read: `open_all` gives bodies, `event_at` events; `texts` are bodies at hand."""
         self.name = name
         self.shape: Shape = RENDERERS[name]
         self._open_all = open_all
@@ -85,7 +85,7 @@ class Messages:
         self._kept: tuple[int, int, list[Made], int] = (0, 0, [], 0)  # epoch, last place, what it gave, next run
 
     def made(self, state: State) -> list[Made]:
-        """The entries of the prompt that was assembled last with their blocks, in the order of sending."""
+        """The entries of the last assembled prompt with their blocks, in sending order."""
         if not state.in_epochs:
             return self._made(state, list(shown(state)), 0)[0]
         epoch, last, found, number = self._kept
@@ -97,7 +97,7 @@ class Messages:
         return found + self._made(state, list(tail(state)), 0)[0]
 
     def render(self, state: State) -> Rendered:
-        """The prompt that was assembled last, without the fixed region; the commitment is to a digest of it."""
+        """The last assembled prompt, without the fixed region; its commitment is made to a digest of it."""
         made = self.made(state)
         blocks = tuple([block for each in made for block in each.blocks])
         line = "".join([transcript(each.blocks) for each in made if not each.shown.page_id])
@@ -105,7 +105,7 @@ class Messages:
         return Rendered(transcript(blocks), sealed(self.name, digest_of(state), line), blocks, len(blocks) - behind)
 
     def tokens(self, state: State, assembled: PromptAssembled, counter: TokenCounter) -> int:
-        """Tokens of the prompt by the framing, without the fixed region: those of the session's own shape."""
+        """Tokens of the prompt without the fixed region, counted for the session's own shape."""
         made = self.made(state)
         for each in made:
             if each.tokens < 0:
@@ -113,7 +113,7 @@ class Messages:
         return sum([each.tokens for each in made])
 
     def pieces(self, state: State) -> list[Piece]:
-        """The entries of the prompt as spans of its transcript; one that says nothing counts to the next."""
+        """The entries of the prompt as spans of its transcript; an empty one is counted with the next."""
         found: list[Piece] = []
         tokens, names = 0, tuple[str, ...]()
         for each in self.made(state):
@@ -176,7 +176,7 @@ class Messages:
             yield part
 
     def _answer(self, run: _Run, call_ids: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-        """The answer as its provider wrote it, where the run stands for it; and the commitment to it."""
+        """The answer as its provider wrote it, if the run stands for it; and the commitment to it."""
         assert run.begins is not None
         version = int(run.begins.tag.split(".")[1])
         event = self._event_at(version) if version and run.begins.rank == FULL else None
@@ -215,7 +215,7 @@ class Messages:
         return Made(piece, (block,) if text.strip() else (), names)
 
     def _result(self, piece: Shown, asked: Asked, call_id: str, group: int, run: int, first: bool) -> Made:
-        """A part of the result of a call; the page that was written of it `first` may be sent in its native form."""
+        """A part of the result of a call; the page written `first` for it may be sent in native form."""
         content = piece.content
         if content is None:
             stand = _result_block(None, piece, _stands(piece), group, call_id, False, run, None)
@@ -251,7 +251,7 @@ class Messages:
         return Made(piece, (block,) if text.strip() or native else (), names)
 
     def _shown(self, piece: Shown, content: Content, *, plain: bool) -> tuple[str, tuple[str, ...]]:
-        """The text of a page as it is sent, and the commitments to what it shows."""
+        """The text of a page as it is sent, and the commitments to the texts in it."""
         names = _names(piece)
         body = content.bodies[piece.rank]
         text = self._text(body)
@@ -296,7 +296,7 @@ def _result_block(
 
 
 def _runs(state: State, pieces: Iterable[Shown], number: int) -> Iterator[_Run]:
-    """Entries by the runs that they were laid out in; runs count from `number`."""
+    """Entries grouped by the runs in which they were laid out; runs are numbered from `number`."""
     begins: Shown | None = None
     inside: list[Shown] = []
     calls: set[int] = set()
@@ -343,7 +343,7 @@ def _stands(piece: Shown) -> str:
 
 
 def _sayable(native: str | None, shape: Shape) -> bool:
-    """Tell whether a provider takes its own form back: it is not empty, and no text in it is without a word."""
+    """Tell whether a provider accepts its own form back: it is not empty, and no text in it is blank."""
     if shape is Shape.OPENAI and (message := as_message(native)) is not None:
         return bool(message.get("tool_calls") or str(message.get("content") or "").strip())
     items = as_items(native) or []
@@ -380,7 +380,7 @@ def tokens_of(block: Block, shape: Shape, counter: TokenCounter) -> int:
 
 
 def transcript(blocks: Iterable[Block]) -> str:
-    """Blocks as a person reads them: who says what, one after the other."""
+    """Blocks as a readable text: each speaker and what it said, in order."""
     return "".join([_line(block) for block in blocks])
 
 

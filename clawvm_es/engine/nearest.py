@@ -1,4 +1,4 @@
-"""The recorded call that is nearest to one that nobody recorded, and how they differ."""
+"""The recorded call that is most similar to an unrecorded one, and their differences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT_CHARS: Final = 2_000
 
 @attrs.frozen
 class MadeCall:
-    """A call that a run recorded: its event, its tool and its arguments as JSON text."""
+    """A recorded call: its event, its tool and its arguments as JSON text."""
 
     stream: str
     version: int
@@ -28,7 +28,7 @@ class MadeCall:
 
 @attrs.frozen
 class Nearest:
-    """The nearest of some recorded calls, and the fields in which the call that was asked for differs from it."""
+    """The most similar recorded call, and the fields in which the requested call differs from it."""
 
     call: MadeCall
     difference: tuple[Change, ...]
@@ -43,7 +43,7 @@ class Nearest:
 
 
 def told(change: Change) -> str:
-    """A field that differs from what was recorded, on one line."""
+    """One differing field, on one line."""
     was, now = change.shown
     path = change.path if change.line is None else f"{change.path} line {change.line}"
     return f"{path}: recorded {was}, got {now}"
@@ -54,8 +54,8 @@ def nearest(
 ) -> Nearest | None:
     """The nearest of the first `CALLS_MAX` calls; None where there is no call.
 
-    Calls of the same tool come first, then those of which fewer fields differ, then those whose text is more alike.
-    Arguments that are `ignored` are no difference.
+    Calls of the same tool come first, then calls with fewer differing fields, then calls with more similar text.
+    `ignored` arguments do not count as differences.
     """
     from rapidfuzz import fuzz  # only an error needs it
 

@@ -1,4 +1,4 @@
-"""The observer of a live session, kept level with its log: it learns what was recorded, by whatever handle."""
+"""The observer of a live session, kept up to date with its log, including what other handles recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawvm_es.observe.tools import Tool
 
 
 class Observed:
-    """Observations of one session, up to the version that its shell has seen."""
+    """Observations of one session, up to the version that its shell has read."""
 
     def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
         self._shell = shell
@@ -22,7 +22,7 @@ class Observed:
         self._version = 0
 
     def at(self, state: State) -> Observer:
-        """The observer of the session as it is in `state`, the shell's own."""
+        """The observer of the session as of `state`, the shell's own."""
         if self._version > state.version:
             self._observer, self._version = Observer(self._tools, self._shell.edge), 0
         self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
@@ -32,13 +32,13 @@ class Observed:
         return self._observer
 
     def before(self, version: int) -> Observer:
-        """The observer of the session as it was before an event: a step is delivered again."""
+        """The observer of the session as it was before an event, for a step that is delivered again."""
         observer = Observer(self._tools, self._shell.edge_before(version))
         observer.known.learn_all(row.data for row in self._read(0, version - 1))
         return observer
 
     def took(self, outcome: Outcome, state: State) -> None:
-        """Learn what was recorded just now, which gave `state`; what is missed here is learned from the log."""
+        """Learn the events just recorded, which led to `state`; gaps are read from the log."""
         if self._version + outcome.appended == state.version:
             self._observer.edge = self._shell.edge
             for data in outcome.recorded:

@@ -1,6 +1,6 @@
-"""Ordinals of the keys that a session's recorded calls named, found by their texts without reading the calls.
+"""Ordinals of the keys in a session's recorded calls, found by text without reading the calls.
 
-LAW-ORDINAL-1: a key that was recorded keeps its ordinal on every handle; one that was erased is new again.
+LAW-ORDINAL-1: a recorded key has the same ordinal on every handle; an erased key counts as new.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from clawvm_es.observe.edge import Ordinals, encode
 
 
 class RecordedKeys:
-    """The keys of one session's calls, as a state knows them: a text leads to its commitment, that to its ordinal.
+    """The keys of one session's calls, as a state knows them: text → commitment → ordinal.
 
-    A fork's keys may be its parents', under their commitments. `state` is looked at when a key is first looked for.
+    A fork's keys may be its parents', under their commitments. `state` is read at the first look-up.
     """
 
     def __init__(self, log: EventLog, session_id: str, state: State) -> None:
@@ -33,7 +33,7 @@ class RecordedKeys:
         return Ordinals(count, self._signature if count else None)
 
     def resources(self) -> Ordinals:
-        """The ordinals of resource keys, each with its kind before it."""
+        """The ordinals of resource keys, each prefixed by its kind."""
         count = len(self._state.resource_keys)
         return Ordinals(count, self._resource if count else None)
 
@@ -56,7 +56,7 @@ class RecordedKeys:
         return next((ordinals[name] for name in names if name in ordinals), None)
 
     def _vaults(self) -> Iterator[Vault]:
-        """The vaults of the session and of those that it came from, its own first."""
+        """The vaults of the session and of its fork parents, its own first."""
         if self._found_in is None:
             segments = lineage(self._log, self._session_id)
             self._found_in = tuple(self._log.vault(segment.stream) for segment in reversed(segments))
@@ -64,5 +64,5 @@ class RecordedKeys:
 
 
 def _inverse(keys: Mapping[int, str]) -> dict[str, int]:
-    """Key → ordinal; of keys that were recorded twice the first."""
+    """Key → ordinal; of keys recorded twice, the first."""
     return {name: number for number, name in sorted(keys.items(), reverse=True)}

@@ -1,4 +1,4 @@
-"""Answers of memory backends, and how they count: an empty answer is never taken for "nothing known"."""
+"""Answers of memory backends and their outcomes: an empty answer is never taken for "nothing known"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Answer: TypeAlias = Callable[[str], Iterable[str]] | Iterable[str] | None
 
 
 def answer_of(query: str, answer: Answer) -> tuple[Sequence[str], RecallOutcome]:
-    """The texts of an answer and its outcome; no error of a backend gets past here."""
+    """The texts of an answer and its outcome; every error of a backend becomes an outcome."""
     try:
         given = answer(query) if callable(answer) else answer
         if given is None or isinstance(given, (str, bytes)):

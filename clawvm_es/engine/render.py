@@ -1,9 +1,9 @@
-"""The prompt's bytes: framed pages in rendered order, and the one line that stands for all others.
+"""The prompt's bytes: framed pages in rendered order, and the directory line, which stands for all other pages.
 
-Rendering is pure: the same state and bodies give the same bytes. Renderers are named and versioned; old ones
-are kept, so that every recorded prompt can be rendered again and checked against its commitment.
+Rendering is pure: the same state and bodies give the same bytes. Renderers are named and versioned; old ones are
+kept, so that every recorded prompt can be rendered again and checked against its commitment.
 
-LAW-EPOCH-1 in bytes: where a policy pages in epochs, without an epoch the layout's text is the beginning of the next.
+LAW-EPOCH-1 in bytes: within an epoch, the text of each layout is a prefix of the next.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REDACTED = "[erased]"
 class Piece:
     """One span of a rendered prompt: a page at a level (None: the directory line), its framed text and its tokens.
 
-    `content` is what the page held when it was sent, which may be an older copy of it.
+    `content` is the page's content when it was sent, which may be an older copy.
     """
 
     page_id: str | None
@@ -54,9 +54,9 @@ class _Framed:
 
 @attrs.frozen
 class Rendered:
-    """A prompt, without the fixed region: its text, what the commitment to it is made to, and its blocks.
+    """A prompt without the fixed region: its text, the bytes committed to, and its blocks.
 
-    `layout` of the blocks stand before the tail. Where the prompt is one text it has no blocks.
+    The first `layout` blocks stand before the tail. A prompt that is one text has no blocks.
     """
 
     text: str
@@ -71,7 +71,7 @@ class Rendering(Protocol):
     name: str
 
     def render(self, state: State) -> Rendered:
-        """The prompt that was assembled last."""
+        """The last assembled prompt."""
 
     def tokens(self, state: State, assembled: PromptAssembled, counter: TokenCounter) -> int:
         """Tokens of that prompt, without the fixed region."""
@@ -83,8 +83,9 @@ class Rendering(Protocol):
 class Renderer:
     """Renders the prompts of one session; framed texts are kept between turns.
 
-    New prompts are rendered by the newest renderer, also in sessions that an older one began: a hole in a frame is
-    closed for them too. A page of such a session may have been counted in its older frame; `surplus` counts it anew.
+    New prompts use the newest renderer, even in sessions that began with an older one, so that fixes of the frame
+    reach them too. A page of such a session may have been counted in its older frame; `surplus` corrects the
+    count.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Renderer:
         texts: Mapping[str, str] | None = None,
         name: str = RENDERER,
     ) -> None:
-        """`open_all` gives the bodies behind commitments; `texts` are some that need not be opened.
+        """Take the means to read: `open_all` gives bodies; `texts` are bodies at hand.
 
         Raises `JournalTooNew`.
         """
@@ -109,10 +110,10 @@ class Renderer:
         self._laid = (0, 0, "")  # epoch, last place and text of a layout
 
     def render(self, state: State) -> Rendered:
-        """The prompt that was assembled last, without the fixed region: its text, and what is committed to.
+        """The last assembled prompt without the fixed region: its text, and the bytes committed to.
 
-        That is the text; where the policy pages in epochs it is the digest of the layout, which names what it shows,
-        and the tail, so that the cost of a turn follows what was appended.
+        The commitment is made to the text. If the policy pages in epochs, it is made to the digest of the layout and
+        the tail, so that the cost of a turn depends only on what was appended.
         """
         if state.in_epochs:
             line = self._text_of(state, tail(state))
@@ -124,14 +125,14 @@ class Renderer:
         return Rendered(text, encode(text))
 
     def tokens(self, state: State, assembled: PromptAssembled, counter: TokenCounter) -> int:
-        """Tokens of the prompt, without the fixed region: with the directory line itself, not what it reserves."""
+        """Tokens of the prompt without the fixed region; the directory line counts as it is, not its reserve."""
         tokens = assembled.tokens - assembled.directory_tokens - max(state.assembled_fixed, 0)
         if state.assembled_directory:
             tokens += counter.count(directory_line(state.assembled_directory))
         return tokens + self.surplus(state, counter)
 
     def _laid_out(self, state: State) -> str:
-        """The text of the layout; of what the prompt before held too, as it was rendered then."""
+        """The text of the layout; entries of the last prompt keep the text they were rendered with."""
         epoch, last, text = self._laid
         if epoch != state.epoch or last not in state.entries:
             last, text = 0, ""
@@ -146,12 +147,12 @@ class Renderer:
         return "".join([frame.text for frame in self._frames(state, list(pieces))])
 
     def _forget(self, pieces: Sequence[Shown]) -> None:
-        """Keep no frames but those of a prompt, once there are many others."""
+        """Drop frames outside a prompt, once there are many."""
         if len(self._framed) > 4 * len(pieces) + 64:
             self._framed = {piece.tag: self._framed[piece.tag] for piece in pieces if piece.tag in self._framed}
 
     def surplus(self, state: State, counter: TokenCounter) -> int:
-        """Tokens that the prompt has beyond the counts of its pages: 0 but for pages counted in an older frame."""
+        """Tokens of the prompt beyond the counts of its pages: 0 unless pages were counted in an older frame."""
         if state.in_epochs and not any(frame.otherwise for frame in self._framed.values()):
             return 0
         pieces = _all(state)
@@ -159,7 +160,7 @@ class Renderer:
         return sum(counter.count(frame.text) - piece.tokens for piece, frame in framed_ if frame.otherwise)
 
     def pieces(self, state: State) -> list[Piece]:
-        """The spans of the prompt that was assembled last, in the order in which they are sent."""
+        """The spans of the last assembled prompt, in sending order."""
         pieces = _all(state)
         return [
             Piece(piece.page_id, LADDER[piece.rank], frame.text, piece.tokens, piece.content, tuple(_names(piece)))
@@ -169,7 +170,7 @@ class Renderer:
         ]
 
     def _frames(self, state: State, pieces: Sequence[Shown]) -> list[_Framed]:
-        """The framed pieces; texts that are not at hand are read in one go."""
+        """The framed pieces; texts that are not at hand are read in one query."""
         known = self._framed
         new = {piece.tag: piece for piece in pieces if piece.tag not in known}
         bodies = self._open_all([name for piece in new.values() for name in _names(piece) if name not in self._texts])
@@ -195,7 +196,7 @@ class Renderer:
 
 
 def _all(state: State) -> list[Shown]:
-    """The pieces of the prompt that was assembled last; the pages that they show are read in one go."""
+    """The pieces of the last assembled prompt; the pages that they show are read in one query."""
     entries = [entry.page_id for entry in state.entries.values()]
     load(state.pages, entries if state.in_epochs else levels_of_prompt(state))
     return list(shown(state))
@@ -209,12 +210,12 @@ def _names(piece: Shown) -> list[str]:
 
 
 def sealed(renderer: str, layout: str, line: str) -> bytes:
-    """Bytes that the commitment to a prompt in epochs is made to: the digest of its layout, and its tail."""
+    """Bytes committed to for a prompt in epochs: the digest of its layout, and its tail."""
     return encode("\n".join((renderer, layout, line)))
 
 
 def renderer_of(log: EventLog, session_id: str, assembled_version: int) -> str:
-    """The renderer that the prompt of a `prompt_assembled` was recorded under; the newest where none was recorded."""
+    """The renderer recorded for a `prompt_assembled`; the newest if none was recorded."""
     for row in read_session(log, session_id, assembled_version):
         if row.kind == "input":
             return row.data.renderer if isinstance(row.data, PromptRendered) else RENDERER

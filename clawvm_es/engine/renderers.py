@@ -1,4 +1,4 @@
-"""The table of renderers: frames, of which the newest makes new prompts, and messages in two shapes."""
+"""The table of renderers: frames, whose newest version makes new prompts, and messages in the providers' shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OpenAll = Callable[[Collection[str]], Mapping[str, bytes]]
 
 
 def named(name: str) -> str:
-    """The name of a renderer that new sessions can have; raises `UsageError` for any other."""
+    """Return the name of a renderer that new sessions can have; raises `UsageError` for any other name."""
     known = (RENDERER, *RENDERERS)
     if name not in known:
         raise UsageError(f"there is no renderer {name!r}", hint=f"one of {', '.join(known)}")
@@ -26,19 +26,19 @@ def named(name: str) -> str:
 
 
 def renderer_named(state: State) -> str:
-    """The renderer that a session was opened with; empty where that was not told."""
+    """The renderer with which a session was opened; empty if not recorded."""
     return state.opened.renderer if state.opened is not None else ""
 
 
 def recorded(log: EventLog, session_id: str, open_all: OpenAll, name: str) -> Rendering:
-    """The renderer that recorded prompts were made by; raises `JournalTooNew` where there is none of that name."""
+    """The renderer of recorded prompts; raises `JournalTooNew` for an unknown name."""
     if name in RENDERERS:
         return Messages(open_all, lambda version: event_at(log, session_id, version).data, name)
     return Renderer(open_all, name=name)
 
 
 def newest(open_all: OpenAll, event_at: EventAt, name: str, texts: Mapping[str, str] | None = None) -> Rendering:
-    """The renderer of new prompts in a session that was opened with `name`: of frames it is the newest."""
+    """The renderer of new prompts in a session opened with `name`: for frames, the newest version."""
     if name in RENDERERS:
         return Messages(open_all, event_at, name, texts)
     return Renderer(open_all, texts)

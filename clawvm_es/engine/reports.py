@@ -1,4 +1,4 @@
-"""Reports to the caller: what a boundary committed, refused or lost, and what a prompt had no room for."""
+"""Reports to the caller: updates that a boundary committed, refused or lost, and pages that did not fit a prompt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def priced(profile: Profile, assembled: e.PromptAssembled) -> tuple[int, int | N
 
 
 def update_result(state: State, number: int, open_: Open) -> UpdateResult:
-    """An update as the caller is told of it."""
+    """An update, as reported to the caller."""
     update = state.updates[number]
     facts = update.facts
     return UpdateResult(
@@ -48,7 +48,7 @@ def update_result(state: State, number: int, open_: Open) -> UpdateResult:
 
 
 def objections(update: Update, open_: Open) -> tuple[Objection, ...]:
-    """The validators that did not agree to an update, each with its error if it raised."""
+    """The validators that refused an update, each with the error it raised, if any."""
     said = (verdict for verdict in update.facts.validators if not verdict.agrees)
     return tuple(Objection(verdict.validator, open_(verdict.error)) for verdict in said)
 
@@ -70,14 +70,14 @@ def report(state: State, boundary: Boundary, events: Iterable[e.Event], open_: O
 
 
 def with_earlier(found: Report, earlier: Sequence[Report]) -> Report:
-    """A report with what earlier boundaries refused and lost that came of themselves, so that no report told it."""
+    """A report, extended by what earlier automatic boundaries refused and lost and no report mentioned."""
     refused = tuple(result for one in (*earlier, found) for result in one.refused)
     lost = tuple(page_id for one in (*earlier, found) for page_id in one.lost)
     return attrs.evolve(found, refused=refused, lost=lost)
 
 
 def pressures(state: State, events: Iterable[e.Event]) -> tuple[Pressure, ...]:
-    """Return what an assembly had no room for, page by page."""
+    """Return the pages that did not fit an assembly, one by one."""
     found = []
     for event in events:
         if isinstance(event, e.InvariantPressureObserved):
@@ -93,7 +93,7 @@ def _floor(state: State, page: Page) -> int:
 
 
 def _lowest(state: State, page: Page) -> int:
-    """The lowest rank at which a page can arrive."""
+    """The lowest rank at which a page may arrive."""
     return next(rank for rank in range(POINTER + 1, len(page.tokens)) if page.tokens[rank] >= 0)
 
 

@@ -1,4 +1,4 @@
-"""Full-text retrieval for policies that have nothing better: an index in memory, ranked by BM25."""
+"""Full-text retrieval for policies without another retriever: an index in memory, ranked by BM25."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ QUERY_WORDS: Final = 64
 
 
 class Retriever:
-    """An index over the full texts of pages; ties are broken by the order in which pages were first written."""
+    """An index over the full texts of pages; ties go to the page that was first written earlier."""
 
     def __init__(self) -> None:
         self._texts = ranked_texts()
 
     def put(self, number: int, text: str) -> None:
-        """Index the text of page `number`, in place of what it held before."""
+        """Index the text of page `number`, in place of its earlier text."""
         self._texts.put(number, text)
 
     def search(self, query: str, top_k: int) -> tuple[int, ...]:
-        """The numbers of the `top_k` pages that match any word of `query` best, best first."""
+        """The numbers of the `top_k` best matches for any word of `query`, best first."""
         return self._texts.best(islice(phrases(query), QUERY_WORDS), top_k)
 
     def close(self) -> None:
@@ -39,24 +39,24 @@ class Retriever:
 
 
 class Retrieval:
-    """Retrieval for the next prompt of a policy: the pages that match what user and model said last."""
+    """Retrieval for the next prompt of a policy: pages that match the last words of user and model."""
 
     def __init__(self) -> None:
         self._retriever = Retriever()
         self._said: dict[Author, str] = {}
 
     def put(self, number: int, text: str, page_type: PageType, author: Author) -> None:
-        """Take in the text of page `number`, in place of what it held before."""
+        """Index the text of page `number`, in place of its earlier text."""
         self._retriever.put(number, text)
         if page_type is PageType.CONVERSATION:
             self._said[author] = text
 
     def best(self, top_k: int) -> tuple[str, ...]:
-        """The ids of the `top_k` pages that match best, best first."""
+        """The ids of the `top_k` best matches, best first."""
         return self.search(" ".join(self._said.get(author, "") for author in (Author.USER, Author.MODEL)), top_k)
 
     def search(self, query: str, top_k: int) -> tuple[str, ...]:
-        """The ids of the `top_k` pages that match any word of a query best, best first."""
+        """The ids of the `top_k` best matches for any word of a query, best first."""
         return tuple(f"p{number}" for number in self._retriever.search(query, top_k))
 
     def close(self) -> None:
@@ -65,14 +65,14 @@ class Retrieval:
 
 
 class PageIndex:
-    """The full-text index of one session's pages: made when it is first asked, kept while pages are written."""
+    """The full-text index of one session's pages, built at the first query and updated as pages are written."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
         self._retrieval: Retrieval | None = None
 
     def wrote(self, state: State, written: e.PageWritten) -> None:
-        """Take note of a page that `state` has folded."""
+        """Note a page that `state` has folded."""
         if self._retrieval is not None:
             body = written.levels[0].body
             text = _text(body, self._vault.open_all([body]))
@@ -80,16 +80,16 @@ class PageIndex:
             self._retrieval.put(number, text, written.page_type, written.author)
 
     def best(self, state: State) -> tuple[str, ...]:
-        """Pages that match what the user and the model said last, best first."""
+        """Pages that match the last words of the user and the model, best first."""
         return self._made(state).best(state.profile.top_k)
 
     def search(self, state: State, query: str, limit: int) -> tuple[str, ...]:
-        """The pages that match any word of a query, best first, erased ones left out."""
+        """The pages that match any word of a query, best first, without erased pages."""
         found = self._made(state).search(query, limit)
         return tuple(page_id for page_id in found if not state.pages[page_id].redacted)
 
     def close(self) -> None:
-        """Forget the index; it is made anew when it is asked again."""
+        """Drop the index; the next query builds it again."""
         if self._retrieval is not None:
             self._retrieval.close()
         self._retrieval = None
@@ -113,7 +113,7 @@ _TEXTS_AT_ONCE: Final = 256
 
 
 def _text(commitment: str | None, bodies: Mapping[str, bytes]) -> str:
-    """The text behind a commitment; where it was erased, a mark that names the commitment."""
+    """The text behind a commitment; for an erased text, a mark that names the commitment."""
     if not commitment:
         return ""
     return decode_text(bodies[commitment]) if commitment in bodies else f"[erased {commitment}]"

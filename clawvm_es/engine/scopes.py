@@ -1,7 +1,7 @@
-"""Shared scopes (§3): what a session learns of others' commits, and what it publishes of its own.
+"""Shared scopes: a session learns the commits of others, and publishes its own.
 
-LAW-SCOPE-1: of concurrent sessions that write one field, exactly one wins per version; the others are rejected
-with a reason, and nothing that anyone wrote is lost.
+LAW-SCOPE-1: if several sessions write one field concurrently, exactly one wins each version; the others are rejected
+with a reason, and no update is lost.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SESSION: Final = "session"
 
 
 def learned(transaction: Transaction, theirs: Vault, ours: Vault, scope: str, seen: int) -> e.ScopeSynced | None:
-    """Return what others changed in `scope` since its version `seen`; None if nothing."""
+    """Return the changes of others in `scope` since its version `seen`; None if there are none."""
     changes = []
     last = seen
     for row in transaction.read(scope, after=seen):
@@ -32,7 +32,7 @@ def learned(transaction: Transaction, theirs: Vault, ours: Vault, scope: str, se
 
 
 def renewed(state: State, scope: str, renew: Callable[[State, Update], UpdateFacts]) -> tuple[e.UpdateStaged, ...]:
-    """New facts for the pending updates of `scope` that were staged against an older version of it."""
+    """New facts for the pending updates of `scope` that were staged against an older version of the scope."""
     pending = (state.updates[number] for number in state.pending)
     return tuple(
         e.UpdateStaged(update.update, renew(state, update))

@@ -1,10 +1,10 @@
 """The shell around the core: decide, append in one transaction, evolve.
 
-LAW-SHELL-1: what is in the log is what the state has folded; after any failure the state is read anew.
+LAW-SHELL-1: the state is the fold of the log; after any failure it is read again.
 LAW-SHELL-2: the idempotency check comes before the expected-version check, and is made against the log: a command
-that another writer recorded meanwhile gives its first result, whichever handle or process delivers it again.
-LAW-SHELL-3: a session that goes on from a snapshot decides byte for byte as one that was folded from zero; what it
-needs beside the state (known keys, ordinals, texts) is looked up when it is needed.
+that another writer recorded meanwhile gives its first result, on any handle and in any process.
+LAW-SHELL-3: a session continued from a snapshot decides byte for byte as one folded from zero; known keys, ordinals
+and texts are looked up on demand.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from clawvm_es.representations.counter import TokenCounter
 
 
 class Judge(Protocol):
-    """Finds out the facts of updates, under what the harness declared."""
+    """Finds the facts of updates, by the harness's declarations."""
 
     def page(self, state: State, page_id: str) -> UpdateFacts:
         """The facts of writing a dirty page back."""
@@ -56,9 +56,9 @@ Build = Callable[[State], Sequence[Command]]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """Outcome of commands: their inputs and decisions, and all events that were recorded now.
+    """Outcome of commands: their inputs and decisions, and all events recorded now.
 
-    `due` are those of boundaries that the policy's own thresholds brought about beside the commands.
+    `due` are the events of boundaries that the policy's own thresholds added to the commands.
     """
 
     events: tuple[e.Event, ...]
@@ -83,7 +83,7 @@ class Shell:
         hide_secrets: bool = False,
         reopens: bool = False,
     ) -> None:
-        """With `reopens`, the first new command reopens a stream that was closed when this shell first read it."""
+        """Take the stream; with `reopens`, the first new command reopens it if it was closed when first read."""
         self.log = log
         self.session_id = session_id
         self.seed = seed
@@ -106,15 +106,15 @@ class Shell:
 
     @property
     def state(self) -> State:
-        """The session's state up to the end of its stream, as far as this shell has seen it.
+        """The session's state at the end of its stream, as far as this shell has read it.
 
-        Much of a session that was there before is read from the log when it is looked at.
+        In a long session, parts of the state are read from the log on access.
         """
         with self.lock:
             return self._folded_state()
 
     def _folded_state(self) -> State:
-        """The state, for who holds the lock."""
+        """The state, for callers that hold the lock."""
         if self._state is None:
             self._load()
         assert self._state is not None
@@ -122,14 +122,14 @@ class Shell:
 
     @property
     def head(self) -> Head | None:
-        """Return the head of the stream, as far as this shell has seen it."""
+        """Return the head of the stream, as far as this shell has read it."""
         with self.lock:
             if self._state is None:
                 self._load()
             return self._head
 
     def _load(self) -> None:
-        """Read the state of the session as it is now, its parents' part included, from the nearest snapshot."""
+        """Read the present state, including the fork parents' part, from the nearest snapshot."""
         self._idle = Idle()
         self._index.close()
         state = snapshots.state_at(self.log, self.session_id)
@@ -144,7 +144,7 @@ class Shell:
         self._state = state
 
     def _edge(self, state: State) -> Edge:
-        """An edge that knows which ordinals the session's calls have given out up to a state."""
+        """An edge that knows the ordinals given out by the session's calls up to a state."""
         self.edge.renders(renderer_named(state))
         edge, recorded = self.edge.fresh(), RecordedKeys(self.log, self.session_id, state)
         edge.signatures, edge.resource_keys = recorded.signatures(), recorded.resources()
@@ -156,7 +156,7 @@ class Shell:
         return self._edge(before)
 
     def _catch_up(self, state: State, recorded: Iterable[Recorded]) -> None:
-        """Fold what others appended."""
+        """Fold the events that others appended."""
         before = state.version
         for row in recorded:
             apply(state, row.data)
@@ -169,12 +169,12 @@ class Shell:
             self._renderer = self._new_renderer(renderer_named(state))
 
     def refresh(self) -> None:
-        """Forget the state; the next look reads it anew."""
+        """Drop the state; the next access reads it again."""
         self._state, self._head = None, None
         self._folded.clear()
 
     def last(self, boundary: Boundary) -> tuple[e.Event, ...]:
-        """The newest boundary of a kind in the log and what followed from it; empty if there was none."""
+        """The newest boundary of a kind in the log and the events that followed from it; empty if there was none."""
         decided: list[e.Event] = []
         for row in read_back(self.log, self.session_id, self.state.version):
             if isinstance(row.data, e.BoundaryReached) and row.data.boundary is boundary:
@@ -183,7 +183,7 @@ class Shell:
         return ()
 
     def recorded(self, key: str) -> e.Event | None:
-        """The input that the log holds under `key`, whoever recorded it."""
+        """The input that the log holds under `key`, from any writer."""
         return next((row.data for row in self._delivered.recorded(key)), None)
 
     def state_after(self, key: str) -> State:
@@ -193,18 +193,18 @@ class Shell:
         return snapshots.state_at(self.log, self.session_id, upto)
 
     def _new_renderer(self, name: str) -> Rendering:
-        """A renderer of new prompts, as a session was opened: the newest of frames, or one of messages."""
+        """A renderer of new prompts for the session: the newest of frames, or one of messages."""
         return renderers.newest(self.vault.open_all, self._event_at, name, self.edge.texts)
 
     def _event_at(self, version: int) -> e.Event:
-        """An event of the session, which may be folded and not appended yet."""
+        """An event of the session, folded but perhaps not appended yet."""
         found = self._folded.get(version)
         return event_at(self.log, self.session_id, version).data if found is None else found
 
     def render(self, state: State) -> Rendered:
-        """The prompt that was assembled last in `state`, by the renderer that it was recorded under.
+        """The prompt last assembled in `state`, by the renderer under which it was recorded.
 
-        Its texts come from the log, which knows what was erased since.
+        Its texts come from the log, so that text erased since is missing.
         """
         name = renderer_of(self.log, self.session_id, state.assembled_version)
         return renderers.recorded(self.log, self.session_id, self.vault.open_all, name).render(state)
@@ -214,9 +214,9 @@ class Shell:
     def run(self, build: Build, durability: Durability = Durability.NORMAL) -> Outcome:
         """Build commands on the folded state, decide them, and append all their events in one transaction.
 
-        A command whose key is known gives what it gave the first time and appends nothing. When another writer
-        was faster, the shell catches up, and the commands are built and decided again, `limits.RETRIES` times.
-        Boundaries of a session that shares a scope sync with it first, in the same transaction.
+        A command with a known key gives its first result and appends nothing. If another writer was faster, the shell
+        catches up, builds and decides the commands again, `limits.RETRIES` times. Boundaries of a session that shares
+        a scope sync with it first, in the same transaction.
         """
         with self.lock:
             for _ in range(limits.RETRIES):
@@ -227,9 +227,9 @@ class Shell:
             return self._guarded(build, durability)
 
     def _guarded(self, build: Build, durability: Durability) -> Outcome:
-        """One attempt; whatever fails leaves the shell as the log is.
+        """Make one attempt; after any failure the shell matches the log again.
 
-        What is refused on a state that others have left behind is a conflict: it may well be right by now.
+        A refusal based on a state that others have left behind is a conflict: the command may be valid by now.
         """
         state = self._folded_state()
         before, mark = state.version, self.edge.mark()
@@ -274,17 +274,17 @@ class Shell:
             return behind
 
     def _append(self, fresh: Sequence[NewEvent], before: int, durability: Durability) -> None:
-        """Append what was decided on version `before`; raises `VersionConflict` where another writer was faster.
+        """Append events decided on version `before`; raises `VersionConflict` if another writer was faster.
 
-        The shell knows all keys up to `before`: what another writer recorded under a key since then has to be found
-        on the state that it left.
+        The shell knows all keys up to `before`; keys that another writer recorded later have to be found on the newer
+        state.
         """
         self._head = self.log.append(self.session_id, fresh, before, durability, version_first=True)
 
     def _decide_all(
         self, commands: Sequence[Command]
     ) -> tuple[tuple[e.Event, ...], list[NewEvent], tuple[e.Event, ...]]:
-        """The events of all commands; those that are not recorded yet; those of boundaries that were due."""
+        """The events of all commands; those not recorded yet; those of boundaries that were due."""
         results: list[e.Event] = []
         fresh: list[NewEvent] = []
         beside: list[e.Event] = []
@@ -303,13 +303,13 @@ class Shell:
         return tuple(results), fresh, tuple(beside)
 
     def _reopening(self, command: Command) -> list[NewEvent]:
-        """Return the command that reopens the session, where it was closed when this handle was opened."""
+        """Return the command that reopens the session, if it was closed when this handle was opened."""
         if not (self._reopens and self._folded_state().closed) or isinstance(command.data, e.ContentRedacted):
             return []
         return self.decide(Command(e.SessionReopened(), command.at_us, command.principal))
 
     def _due(self, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
-        """The boundary that the policy's own thresholds bring about before a turn."""
+        """The boundary that the policy's own thresholds bring about before a turn; None if there is none."""
         boundary = lifecycle.due(self._folded_state(), turn.fixed_tokens)
         if boundary is None:
             return []
@@ -317,7 +317,7 @@ class Shell:
         return self.decide(Command(reached, command.at_us, command.principal))
 
     def _fitted(self, command: Command) -> Command:
-        """A recorded input under this run's own numbers and base versions, which its thresholds may have changed."""
+        """A recorded input with this run's own numbers and base versions, which its thresholds may have changed."""
         data, state = command.data, self._folded_state()
         if not state.profile.compact_permille:
             return command
@@ -368,7 +368,7 @@ class Shell:
         return stamped
 
     def _turn(self, state: State, command: Command, turn: e.TurnBegan) -> list[NewEvent]:
-        """Assemble and render: a turn's prompt is recorded with its assembly, in the same transaction."""
+        """Assemble and render: a prompt is recorded with its assembly, in the same transaction."""
         if turn.idle_s is None and not command.as_told:
             self._idle.read(self.log, self.session_id, state)
             turn = self._idle.timed(turn)
@@ -393,7 +393,7 @@ class Shell:
     ) -> Outcome:
         """Sync with `scope`, decide the commands (if any), and append both streams in one transaction.
 
-        Commands that are all known give their first results, and nothing is learned meanwhile.
+        If all commands are known, they give their first results and the scope is not synced.
         """
         with self.log.transaction(durability) as transaction:
             state = self.state
@@ -427,14 +427,14 @@ class Shell:
         return Outcome(tuple(events), tuple(new.data for new in fresh))
 
     def _renewed(self, state: State, scope: str, command: Command) -> Command:
-        """A boundary with the facts of pending updates of `scope` worked out again where it moved on."""
+        """A boundary whose facts of pending updates are recomputed if `scope` moved on."""
         if not isinstance(command.data, e.BoundaryReached) or self.judge is None:
             return command
         again = scopes.renewed(state, scope, self.judge.renewed)
         return replace(command, data=replace(command.data, restaged=again)) if again else command
 
     def sync(self, scope: str, at_us: int) -> None:
-        """Learn of what others committed to `scope`, in a transaction of its own."""
+        """Learn the commits of others to `scope`, in a transaction of its own."""
         with self.lock:
             try:
                 self._append_in_scope(scope, lambda state: (), at_us, Durability.NORMAL)
@@ -443,7 +443,7 @@ class Shell:
                 raise
 
     def search(self, query: str, limit: int) -> tuple[str, ...]:
-        """The pages of the session that match any word of a query, best first, erased ones left out."""
+        """The pages of the session that match any word of a query, best first, without erased pages."""
         with self.lock:
             return self._index.search(self.state, query, limit)
 
@@ -455,7 +455,7 @@ class Shell:
 
 
 def _keeps_full_only(state: State) -> bool:
-    """Tell whether nothing is selected from what is written, so that its lower levels would be built for nobody."""
+    """Tell whether the policy never selects, so that lower levels would be built for nothing."""
     return state.as_recorded and state.opened is not None and not state.opened.levels
 
 
@@ -464,7 +464,7 @@ _DURABLE = frozenset((e.BoundaryReached, e.SessionClosed))
 
 
 def cause_of(state: State, data: e.Input) -> int | None:
-    """The version of the event that led to an input: a prompt its assembly, a result its call."""
+    """The version of the event that led to an input: for a prompt its assembly, for a result its call."""
     if isinstance(data, e.PromptRendered):
         return state.assembled_version or None
     if isinstance(data, e.ModelResponded):

@@ -1,4 +1,4 @@
-"""Values of the durable store: what updates add up to, and the facts that the edge finds out about a new one.
+"""Values of the durable store: the fold of updates, and the facts of a new one, found at the edge.
 
 LAW-STORE-1: two values are the same if their canonical bytes are. In Python `0 == False` and `1 == 1.0`; here they
 are different values, and a merge that changes one into the other changes the store.
@@ -22,19 +22,19 @@ class Validator(Protocol):
     """Judges an update of the durable store; all validators of an update run concurrently, and all must agree."""
 
     def __call__(self, field: str, value: Any, /) -> bool:
-        """Tell whether a field may take a value; of a page that is written back, its type and its text.
+        """Tell whether a field may take a value; for a page written back, the arguments are its type and its text.
 
-        What it raises is a no, and is recorded with its error.
+        An exception counts as a no, and is recorded.
         """
         ...
 
 
 @attrs.frozen
 class Asked:
-    """An update as a judge is asked about it.
+    """An update, as a judge sees it.
 
-    `evidence` is the text that it rests on (empty where it names none), `age_s` the seconds since that text was
-    recorded, `committed` are the values of the same store, by field.
+    `evidence` is the text that supports it (empty if it names none), `age_s` the seconds since that text was
+    recorded, `committed` the values of the same store, by field.
     """
 
     field: str
@@ -46,7 +46,7 @@ class Asked:
 
 @attrs.frozen
 class Judged:
-    """Judgement of an update: the `factors` behind it are recorded as facts; `said` is told with a refusal."""
+    """Judgement of an update: its `factors` are recorded as facts; `said` is shown with a refusal."""
 
     agrees: bool
     factors: Mapping[str, int] = attrs.field(factory=dict)
@@ -54,10 +54,10 @@ class Judged:
 
 
 class Judge(Protocol):
-    """A validator that is asked with the evidence of an update, and says what it weighed."""
+    """A validator that receives the evidence of an update, and returns the factors it weighed."""
 
     def judge(self, asked: Asked, /) -> Judged:
-        """Judge an update; what it raises is a no, and is recorded with its error."""
+        """Judge an update; an exception counts as a no, and is recorded."""
         ...
 
 
@@ -100,7 +100,7 @@ class FieldSchema:
 
 
 def value_bytes(value: Any) -> bytes:
-    """A value as the bytes of its body: JSON, keys sorted. Raises `UsageError` for what JSON cannot say."""
+    """A value as the bytes of its body: JSON with sorted keys. Raises `UsageError` for values JSON cannot hold."""
     try:
         return _canonical(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -116,10 +116,10 @@ def _canonical(value: Any, allow_nan: bool = True) -> bytes:
 
 
 def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
-    """Return what the committed changes of one field add up to, in order; erased values count as null.
+    """Return the value that the committed changes of one field add up to, in order; erased values count as null.
 
-    `set_with_version` and `replace` set, `delete` leaves nothing (null), `append` adds to a list, `merge` adds keys
-    to an object.
+    `set_with_version` and `replace` set the value, `delete` sets it to null, `append` adds to a list, `merge` adds
+    keys to an object.
     """
     current: Any = None
     for op, body in changes:
@@ -134,7 +134,7 @@ def fold_values(changes: Iterable[tuple[Op, bytes | None]]) -> Any:
 
 
 def overwritten(op: Op, current: Any, value: Any) -> tuple[int, int]:
-    """Return how many keys an update adds to `current`, and how many it would change or overwrite."""
+    """Return how many keys an update adds to `current`, and how many it changes or overwrites."""
     if op in OVERWRITES or current is None:
         return (len(value), 0) if op is Op.MERGE and isinstance(value, dict) else (0, 0)
     if op is Op.APPEND:

@@ -1,8 +1,9 @@
 """The tape of a fork: results that its parent recorded after the fork, served instead of running a tool again.
 
 LAW-TAPE-1: the k-th call of a tool with the same arguments after the fork gets the k-th result that the parent's
-lineage recorded for it after the fork. What was called since is read from the log, so that it goes on after a crash.
-LAW-TAPE-2: nothing else is served from it: an erased result leaves a gap, and no later one moves up.
+lineage recorded for it after the fork. The calls made since are counted from the log, so the count survives a
+crash.
+LAW-TAPE-2: nothing else is served from the tape: an erased result leaves a gap, and no later one moves up.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ class Taped:
 
 @attrs.define
 class _Reader:
-    """Reads calls and their results in the order of a lineage, as far as it has grown."""
+    """Reads the calls and results of a lineage in order, as the lineage grows."""
 
     session_id: str
     seen: int
 
 
 class Tape:
-    """The results that a fork's parent recorded after the fork, and how many of each key were called since."""
+    """The results that a fork's parent recorded after the fork, and how many of each key were used since."""
 
     def __init__(self, log: EventLog, session_id: str, fork: SessionForked, open_: Open, ignores: Ignores) -> None:
         self._log = log
@@ -70,7 +71,7 @@ class Tape:
     def next(self, tool: str, arguments: str, upto: int, made: int | None = None) -> Taped | None:
         """Return the tape of a call in a session at version `upto`; None if nothing is left.
 
-        `arguments` is their JSON text as it is kept, `made` the version of the call where it is recorded already.
+        `arguments` is their JSON text as stored, `made` the version of the call if it is already recorded.
         """
         self._grow()
         self._count(upto)
@@ -85,17 +86,17 @@ class Tape:
         return len(self._results.get(self.key(tool, arguments), ()))
 
     def nearest(self, tool: str, arguments: str) -> Nearest | None:
-        """The call that the parent recorded after the fork which comes nearest to one; None where it made none."""
+        """The most similar call that the parent recorded after the fork; None if it made none."""
         return nearest(tool, arguments, self._made(), frozenset(self._ignores(tool)))
 
     def _made(self) -> Iterator[MadeCall]:
-        """The calls of the parent after the fork whose texts are there."""
+        """The calls of the parent after the fork whose texts still exist."""
         for row in read_session(self._log, self._fork.parent, self._fork.parent_version):
             if isinstance(row.data, ToolCalled) and (texts := self._texts_of(row.data)) is not None:
                 yield MadeCall(row.session_id, row.version, *texts)
 
     def _grow(self) -> None:
-        """Take in what the parent recorded since the last look."""
+        """Read what the parent recorded since the last look."""
         for row in _calls(self._log, self._parent):
             if isinstance(row.data, ToolCalled):
                 self._take_call(row.data)
@@ -121,9 +122,9 @@ class Tape:
         self._results.setdefault(key, []).append(found)
 
     def _count(self, upto: int) -> None:
-        """Note what this session took since the last look, on any handle.
+        """Count the results that this session used since the last look, on any handle.
 
-        A call takes its result when it is made, one that was in flight at the fork when its result comes.
+        A call uses its result when it is made; a call in flight at the fork uses its result when that arrives.
         """
         for row in _calls(self._log, self._child, upto):
             key = None
@@ -135,14 +136,14 @@ class Tape:
                 self._taken.setdefault(key, []).append(row.version)
 
     def _earlier_key(self, returned: Recorded) -> bytes | None:
-        """The key of the call of a result, where it was in flight when the session was forked."""
+        """The key of the call behind a result, if the call was in flight at the fork."""
         if returned.cause is None or returned.cause > self._fork.parent_version:
             return None
         (called,) = read_session(self._log, self._fork.parent, returned.cause - 1, returned.cause)
         return self.key_of(called.data) if isinstance(called.data, ToolCalled) else None
 
     def _served(self, called: ToolCalled, version: int) -> Taped:
-        """The result that a call of the parent was served: its own, or one that another stream recorded."""
+        """The result that was served to a call of the parent: its own, or one that another stream recorded."""
         stream = called.served_by or self._fork.parent
         if self._log.head(stream) is None:  # the parent came from another journal, by its trace
             return Taped(stream, version, called.served_status, None)
@@ -160,13 +161,13 @@ class Tape:
         return None if texts is None else self.key(*texts)
 
     def _texts_of(self, called: ToolCalled) -> tuple[str, str] | None:
-        """Name and arguments of a recorded call; None where either was erased."""
+        """Name and arguments of a recorded call; None if either was erased."""
         name = called.tool if called.tool != UNKNOWN_TOOL else self._open(called.name)
         arguments = self._open(called.arguments)
         return None if name is None or arguments is None else (name, arguments)
 
     def key(self, tool: str, arguments: str) -> bytes:
-        """Return what makes two calls the same: the tool and its arguments, but those that it ignores."""
+        """Return the identity of a call: the tool and its arguments, without the ignored ones."""
         try:
             given = json.loads(arguments)
             ignored = set(self._ignores(tool)) if isinstance(given, dict) else set()
@@ -186,7 +187,7 @@ def tape_of(log: EventLog, session_id: str, open_: Open, ignores: Ignores) -> Ta
 
 
 def _calls(log: EventLog, reader: _Reader, upto: int | None = None) -> Iterator[Recorded]:
-    """The rows of a session that its reader has not seen."""
+    """The rows of a session that its reader has not read yet."""
     for row in read_session(log, reader.session_id, reader.seen, upto):
         reader.seen = row.version
         yield row

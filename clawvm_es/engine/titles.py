@@ -1,4 +1,4 @@
-"""The title of a session, what its user asked first, and the folder that it worked in."""
+"""The title of a session (the user's first prompt), and the folder in which it worked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TITLE_CHARS: Final = 80
 
 @attrs.frozen
 class Opening:
-    """First events that a session has of its own or its parents': the one that opened it, and what its user asked."""
+    """First events of a session, its own or its parents': the opening event, and the user's first prompt."""
 
     opened: SessionOpened | None
     by: str
@@ -29,15 +29,15 @@ class Opening:
 
 @attrs.define
 class Openings:
-    """Titles and folders of the sessions of one log. What forks have from their parents is looked up once."""
+    """Titles and folders of the sessions of one log; what forks inherit is looked up once."""
 
     log: EventLog
     _known: dict[str, Opening] = attrs.field(factory=dict)
 
     def title(self, session_id: str) -> str:
-        """The first line of a session's first user prompt, cut to `TITLE_CHARS`; its id where no such text is there.
+        """The first line of a session's first user prompt, cut to `TITLE_CHARS`; its id if there is no such text.
 
-        A credential of a known form is shown as its kind.
+        A credential of a known form is replaced by its kind.
         """
         asked = None if session_id.startswith(SCOPE_PREFIX) else self._of(session_id).asked
         if asked is None:
@@ -47,7 +47,7 @@ class Openings:
         return session_id if body is None else _title(hide(decode(body))[0]) or session_id
 
     def folder(self, session_id: str) -> str | None:
-        """The folder that a session's agent worked in; None where it is not known, or was erased."""
+        """The folder in which a session's agent worked; None if unknown or erased."""
         found = self._of(session_id)
         return None if found.opened is None else opened_text(self.log.vault(found.by), found.opened.folder)
 
@@ -103,12 +103,12 @@ def folder_of(log: EventLog, session_id: str) -> str | None:
 
 
 def opened_text(vault: Vault, commitment: str | None) -> str | None:
-    """The text behind a commitment; None where there is none, or it was sealed or erased."""
+    """The text behind a commitment; None if there is no commitment, or the text was sealed or erased."""
     body = vault.open(commitment) if commitment else None
     return None if body is None else body.decode("utf-8", "surrogatepass")
 
 
 def _title(text: str) -> str:
-    """The first line of a text that is not empty, its blanks made one."""
+    """The first line of a text that is not blank, with runs of blanks collapsed."""
     words = " ".join(next(iter(text.strip().splitlines()), "").split())
     return words if len(words) <= TITLE_CHARS else f"{words[: TITLE_CHARS - 1]}…"

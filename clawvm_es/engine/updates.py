@@ -1,4 +1,4 @@
-"""Updates of the durable store at the edge: schema, keys, validators, and what the store holds now."""
+"""Updates of the durable store at the edge: schema, keys, validators, and present values."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ UNDECLARED = "undeclared"
 
 
 class Updates:
-    """Finds out the facts of updates for one session, under what its harness declared.
+    """Finds the facts of updates for one session, by its harness's declarations.
 
-    `writers` maps `session` and `project` to the principals that may write there; a scope that is not named
-    takes all. `validator_s` are the seconds that all validators of one update may take together.
+    `writers` maps `session` and `project` to the principals that may write there; a scope that is not named accepts
+    every principal. `validator_s` bounds the seconds that all validators of one update take together.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Updates:
         return known.get(name) or f"{pattern}{_ORDINAL}{len(known) + 1}", name
 
     def _pattern(self, field: str) -> str | None:
-        """The longest declared pattern that a field's name fits; None where there is none."""
+        """The longest declared pattern that matches a field's name; None if there is none."""
         fits = (each for each in self._fields if "*" in each and fnmatchcase(field, each))
         return max(fits, key=len, default=None)
 
@@ -137,7 +137,7 @@ class Updates:
         )
 
     def renewed(self, state: State, update: Update) -> UpdateFacts:
-        """The facts of a pending update, worked out again against what is committed now and pending before it."""
+        """The facts of a pending update, recomputed against the values committed now and pending before it."""
         facts = update.facts
         value = json.loads(self._shell.vault.open(facts.value) or b"null")
         name = self._shell.edge.open(facts.field_name) or facts.field
@@ -169,12 +169,12 @@ class Updates:
         return [(update.facts.op, self._body(update)) for update in found]
 
     def _body(self, update: Update) -> bytes | None:
-        """The value of an update as JSON; that of a page that was written back is its text."""
+        """The value of an update as JSON; for a page that was written back, its text."""
         body = self._shell.vault.open(update.facts.value)
         return body if update.page_id is None or body is None else value_bytes(decode(body))
 
     def _expected(self, state: State, scope: str, field: str, below: int | None) -> Any:
-        """Return what a field will hold once all that is pending (below a number) is committed."""
+        """Return the value that a field will have once all pending updates (below a number) are committed."""
         pending = [state.updates[number] for number in state.pending if below is None or number < below]
         ahead = [(u.facts.op, self._body(u)) for u in pending if _is_of(u, scope, field)]
         return fold_values([*self._committed(state, scope, field), *ahead])
@@ -203,7 +203,7 @@ class Updates:
         )
 
     def _asked(self, state: State, facts: UpdateFacts, field: str, value: Any) -> Asked:
-        """The update as a judge is asked about it."""
+        """The update, as a judge sees it."""
         evidence, at_us = facts.evidence, 0
         page = state.pages.get(evidence.page_id or "")
         version = page.written_version if page is not None else evidence.version
@@ -217,11 +217,10 @@ class Updates:
         return Asked(field, value, text or "", age_s, self.store(state, facts.scope))
 
     def _verdicts(self, field: str, value: Any, asked: Callable[[], Asked]) -> tuple[Verdict, ...]:
-        """Return the validators' verdicts; one that raises, or is not done in time, refuses and is named with why.
+        """Return the validators' verdicts; one that raises or exceeds the time refuses, with its reason.
 
-        The factors that a judge weighed are facts of their own, named by it: `judge.factor=number`.
-
-        They run side by side in daemon threads, so that one that hangs keeps neither us nor the process waiting.
+        The factors that a judge weighed are facts of their own: `judge.factor=number`. Validators run concurrently in
+        daemon threads, so that one that hangs blocks neither the session nor the end of the process.
         """
         said: dict[str, bool | str | Judged] = {}
         judges = [name for name, each in self._validators.items() if hasattr(each, "judge")]
@@ -245,7 +244,7 @@ class Updates:
         return tuple(each for name in names for each in self._told(name, said.get(name, late)))
 
     def _told(self, name: str, said: bool | str | Judged) -> Iterator[Verdict]:
-        """Return what a validator answered, or why it gave no answer; then the factors that it weighed."""
+        """Return a validator's answer, or why it gave none; then the factors that it weighed."""
         if isinstance(said, bool):
             yield Verdict(name, said)
         elif isinstance(said, str):
@@ -261,13 +260,13 @@ _ORDINAL: Final = "#"
 
 
 def field_names(state: State, open_: Callable[[str], str | None]) -> dict[str, str]:
-    """Name in events of a field of a pattern → its own name, where that was not erased."""
+    """Name in events → own name, for fields that match a pattern and whose name was not erased."""
     found = ((known, open_(name)) for name, known in _of_patterns(state).items())
     return {known: name for known, name in found if name is not None}
 
 
 def _of_patterns(state: State) -> dict[str, str]:
-    """Commitment to the name of a field of a pattern → its name in events, in order of first occurrence."""
+    """Commitment to the name of a pattern's field → its name in events, in order of first occurrence."""
     found: dict[str, str] = {}
     for update in state.updates.values():
         if update.facts.field_name is not None:

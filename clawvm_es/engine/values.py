@@ -1,4 +1,4 @@
-"""Differences of two JSON values: the path of each field that differs, and both values."""
+"""Differences between two JSON values: the path of each differing field, and both values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEPTH_MAX: Final = 100
 
 
 class Mark:
-    """A value that JSON does not have, by the word that stands for it."""
+    """A value outside JSON, by the word that stands for it."""
 
     def __init__(self, word: str) -> None:
         self.word = word
@@ -36,9 +36,9 @@ ERASED: Final = Mark("(erased)")
 
 @attrs.frozen
 class Change:
-    """One field that differs: its path, and its value on both sides (`NOTHING`, `ERASED` where there is none).
+    """One differing field: its path, and its value on both sides (`NOTHING` or `ERASED` if it has none).
 
-    `line` is the first line that differs, from 1, where both values are texts of which one has several lines.
+    `line` is the first differing line, from 1, if both values are texts and one has several lines.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Change:
 
     @property
     def line(self) -> int | None:
-        """The first line that differs in texts of several lines."""
+        """The first differing line in texts of several lines."""
         if not (isinstance(self.was, str) and isinstance(self.now, str)) or "\n" not in self.was + self.now:
             return None
         pairs = zip_longest(self.was.split("\n"), self.now.split("\n"))
@@ -55,7 +55,7 @@ class Change:
 
     @property
     def shown(self) -> tuple[str, str]:
-        """Both values, previewed and escaped; of texts of several lines the first line that differs."""
+        """Both values, shortened and escaped; of texts of several lines, the first differing line."""
         was, now = self.was, self.now
         if (line := self.line) is not None:
             was, now = (_line(text, line) for text in (was, now))
@@ -69,7 +69,7 @@ class Change:
 
 
 def changed_values(was: Any, now: Any, path: str = "") -> Iterator[Change]:
-    """Every value that differs in two JSON values; `NOTHING` for a field that one of them does not have."""
+    """Every difference between two JSON values; `NOTHING` marks a field that one of them lacks."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for name in sorted(was.keys() | now.keys()):
             yield from changed_values(was.get(name, NOTHING), now.get(name, NOTHING), _member(path, name))
@@ -81,9 +81,9 @@ def changed_values(was: Any, now: Any, path: str = "") -> Iterator[Change]:
 
 
 def parsed(text: str) -> Any:
-    """The JSON object or array that a text is, numbers as they were written; any other text as it is.
+    """The JSON object or array in a text, with numbers as written; any other text as it is.
 
-    Values nested beyond `DEPTH_MAX` stay text, so that whoever walks them later needs no deep stack.
+    Values nested deeper than `DEPTH_MAX` stay text, so that walking them needs no deep stack.
     """
     if text[:1] not in ("{", "["):
         return text
@@ -95,7 +95,7 @@ def parsed(text: str) -> Any:
 
 
 def preview(value: Any, skip: int = 0) -> str:
-    """A value as one short line of JSON, control characters escaped; `skip` leaves out the beginning of a text."""
+    """A value as one short line of JSON, control characters escaped; `skip` leaves out the start of a text."""
     if isinstance(value, Mark):
         return value.word
     if isinstance(value, Lexeme):
@@ -132,7 +132,7 @@ def _line(text: str, number: int) -> Any:
 
 
 def _alike(was: str, now: str) -> int:
-    """Return how much of two long texts to leave out at the beginning, where they are the same."""
+    """Return the length of the common start of two long texts that may be left out."""
     if max(len(was), len(now)) <= PREVIEW_CHARS:
         return 0
     same = next(

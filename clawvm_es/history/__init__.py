@@ -1,4 +1,4 @@
-"""Time travel: what a session knew, held and showed at any place of its log."""
+"""Time travel: state, levels and prompt of a session at any place in its log."""
 
 from __future__ import annotations
 

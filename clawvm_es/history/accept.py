@@ -1,9 +1,9 @@
-"""A recorded session with the decisions that today's code takes, in place of those that were recorded.
+"""Accept today's decisions: rewrite a recorded session with the decisions that today's code takes.
 
-LAW-ACCEPT-1: the inputs stay what they were, and what comes out is decided the same by the code that made it.
+LAW-ACCEPT-1: the inputs stay unchanged, and re-deciding the result with the same code gives no difference.
 
-Where more or fewer decisions are taken, later versions move; inputs that name an event by its version (evidence, a
-served result, the place of a fork) follow it. One that rests on a decision that is no longer taken is refused.
+If today's code takes more or fewer decisions, later versions move. Inputs that name an event by its version
+(evidence, a served result, the place of a fork) follow it. An input that names a decision no longer taken is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from clawvm_es.model.facts import Evidence
 
 @attrs.frozen
 class Accepted:
-    """The session as it is decided today, and how many decisions are other ones, new or gone."""
+    """The session as decided today, and the number of decisions that differ, are new or are gone."""
 
     rows: tuple[Recorded, ...] = attrs.field(repr=False)
     changed: int
@@ -39,7 +39,7 @@ class Accepted:
 
 @attrs.define
 class _Rewriting:
-    """Progress of writing: the state, the chain's end, and where each recorded version stands now."""
+    """Progress of rewriting: the state, the end of the chain, and the new version of each recorded event."""
 
     state: State = attrs.field(factory=State)
     rows: list[Recorded] = attrs.field(factory=list)
@@ -48,7 +48,7 @@ class _Rewriting:
     changed: int = 0
 
     def put(self, row: Recorded, data: Event, cause: int | None) -> None:
-        """Write one event at the next version; stored bytes stay where they mean the same."""
+        """Write one event at the next version; stored bytes are kept if they mean the same."""
         raw, schema_version = row.raw, row.schema_version
         if data != row.data:
             raw, schema_version = encode(data), data.SCHEMA_VERSION
@@ -70,7 +70,7 @@ class _Rewriting:
 def accept(recorded: Iterable[Recorded]) -> Accepted:
     """Decide all inputs of a session again; `recorded` as for `redecide`.
 
-    Raises `NondeterminismError` for an input that today's code refuses, or that cannot follow what it rests on.
+    Raises `NondeterminismError` for an input that today's code refuses, or that names a decision no longer taken.
     """
     into = _Rewriting()
     for group, forked in groups(recorded):
@@ -79,7 +79,7 @@ def accept(recorded: Iterable[Recorded]) -> Accepted:
 
 
 def _take(into: _Rewriting, given: Recorded, recorded: list[Recorded], forked: bool) -> None:
-    """One input and today's decisions on it; of those before a fork, as many as the fork kept."""
+    """One input and today's decisions on it; before a fork, only as many decisions as the fork kept."""
     data = _followed(into, given, given.data)
     try:
         decisions = decide(into.state, Command(cast(Input, data), given.at_us))[1:]
@@ -109,7 +109,7 @@ def _name(row: Recorded) -> str:
 
 
 def _followed(into: _Rewriting, given: Recorded, value: Any) -> Any:
-    """A value of an input with every version that it names moved to where that event stands now."""
+    """A value of an input in which every event version is replaced by that event's new version."""
     if isinstance(value, tuple):
         return tuple(_followed(into, given, item) for item in value)
     if not isinstance(value, msgspec.Struct):
@@ -125,7 +125,7 @@ def _followed(into: _Rewriting, given: Recorded, value: Any) -> Any:
 
 
 def _moved(into: _Rewriting, given: Recorded, version: int) -> int:
-    """Return the new version of an event; a version that is none of the past keeps its distance from the end."""
+    """Return the new version of an event; a version beyond the past keeps its distance from the end."""
     if not 1 <= version < given.version:
         return version + len(into.rows) + 1 - given.version
     if version not in into.moved:

@@ -1,4 +1,4 @@
-"""Two sequences side by side: what is the same in both, what changed, and what only one has."""
+"""Align two sequences: equal items, changed items, and items in one only."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Item(Generic[T]):
-    """A thing to align: its keys, from what it says to what kind of thing it is; all items have as many."""
+    """A thing to align: its keys, from its whole content to its mere kind; all items have as many keys."""
 
     thing: T
     keys: tuple[Any, ...]
 
 
 def align(a: Sequence[Item[T]], b: Sequence[Item[T]], level: int = 0) -> Iterator[tuple[T | None, T | None]]:
-    """Pairs of things in order: equal by their first key, between those by the next, and so on; None where alone.
+    """Pairs of items in order: first items equal by key one, between them items equal by key two, and so on.
 
-    Each level is a longest common subsequence, so that one more item on a side leaves all others in pairs. The two
-    directions make the same pairs.
+    An item without a counterpart is paired with None. Each level is a longest common subsequence, so that one
+    additional item on a side leaves all other pairs intact. Swapping the sequences gives the same pairs.
     """
     if len(a) * len(b) > CELLS_MAX:
         yield from align(a[: len(a) // 2], b[: len(b) // 2], level)
@@ -39,9 +39,9 @@ def align(a: Sequence[Item[T]], b: Sequence[Item[T]], level: int = 0) -> Iterato
 
 
 def _same(a: list[Any], b: list[Any]) -> list[tuple[int, int, int]]:
-    """The stretches of a longest common subsequence: where they begin in both, and their length; last an empty one.
+    """The stretches of a longest common subsequence: their beginnings in both, and their length; the last is empty.
 
-    Of several such subsequences the one that is chosen does not depend on which sequence comes first.
+    The choice among several such subsequences does not depend on the order of the two arguments.
     """
     turned = (len(b), repr(b)) < (len(a), repr(a))
     numbers: dict[Any, int] = {}
@@ -53,7 +53,7 @@ def _same(a: list[Any], b: list[Any]) -> list[tuple[int, int, int]]:
 
 
 def _between(a: Sequence[Item[T]], b: Sequence[Item[T]], level: int) -> Iterator[tuple[T | None, T | None]]:
-    """Items that differ by all keys so far."""
+    """Items that differ by all keys compared so far."""
     if a and b and level < len(a[0].keys):
         yield from align(a, b, level)
         return

@@ -1,8 +1,9 @@
-"""An archive: a folder with closed sessions in bundles that are packed, signed, and verified before they have a name.
+"""An archive: a folder of closed sessions in bundles, which are packed, signed, and verified before they are named.
 
-LAW-ARCHIVE-1: a bundle is there whole and verified, from its bytes on the disk, or it is not there.
-LAW-ARCHIVE-2: what an archive holds is not written again; the journal stays as it is.
-LAW-ARCHIVE-3: a bundle of a session of which something was erased later is written anew without it, then removed.
+LAW-ARCHIVE-1: every bundle in the folder is whole and was verified from its bytes on the disk.
+LAW-ARCHIVE-2: an archived session is not written again, and the journal does not change.
+LAW-ARCHIVE-3: if a text of an archived session is erased later, a new bundle is written without it and the old
+removed.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Held:
 
 @attrs.frozen
 class Written:
-    """A bundle that was written: its sessions, its bytes, and those of it unpacked."""
+    """A bundle that was written: its sessions, its size in bytes, packed and unpacked."""
 
     path: str
     sessions: tuple[str, ...]
@@ -53,7 +54,7 @@ class Written:
 
 @attrs.define
 class Archive:
-    """A folder of bundles of one journal. Raises `UsageError` where it holds another one's."""
+    """A folder of bundles of one journal. Raises `UsageError` if it holds bundles of another journal."""
 
     folder: str
     log: EventLog
@@ -71,7 +72,7 @@ class Archive:
                 )
 
     def holds(self, session_id: str) -> bool:
-        """Tell whether a bundle has a session as it is now."""
+        """Tell whether a bundle has the present state of a session."""
         head = self.log.head(session_id)
         return head is not None and any(
             listed.session_id == session_id and listed.last == head.version
@@ -80,7 +81,7 @@ class Archive:
         )
 
     def outdated(self) -> list[Held]:
-        """The bundles with a stream of which something was erased after they were made."""
+        """The bundles with a stream from which something was erased after they were made."""
         erased: dict[str, int] = {}
         for each in self.held:
             for listed in each.header.streams:
@@ -93,14 +94,14 @@ class Archive:
         ]
 
     def _erased(self, session_id: str) -> int:
-        """The version of a stream's last erasure; 0 where there is none."""
+        """The version of a stream's last erasure; 0 if there is none."""
         rows = self.log.read(session_id)
         return max((row.version for row in rows if isinstance(row.data, ContentRedacted)), default=0)
 
     def write(
         self, sessions: Sequence[tuple[str, int]], key: SecretKey, progress: Progress | None = None
     ) -> Iterator[Written]:
-        """Write sessions, each with its number of events, to bundles as of one checkpoint."""
+        """Write sessions, each up to its number of events, to bundles as of one checkpoint."""
         if not sessions:
             return
         Path(self.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -113,7 +114,7 @@ class Archive:
                 progress(done, len(sessions))
 
     def renew(self, key: SecretKey, progress: Progress | None = None) -> tuple[list[Written], list[str]]:
-        """Write outdated bundles anew and remove them; what was written, and what was removed."""
+        """Write outdated bundles anew and remove the old ones; returns the written and the removed."""
         old = self.outdated()
         if not old:
             return [], []
@@ -152,7 +153,7 @@ class Archive:
 
 
 def _verify(path: str, key: SecretKey) -> None:
-    """Check a bundle as whoever gets it will. Raises `AnchorRefused`."""
+    """Check a bundle as its receiver will. Raises `AnchorRefused`."""
     try:
         verify_bundle.verify(reading.lines(path), key.public.name, key.public.key)
     except verify_bundle.Bad as error:
@@ -160,7 +161,7 @@ def _verify(path: str, key: SecretKey) -> None:
 
 
 def _parts(sessions: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
-    """Sessions in parts that are full after so many events."""
+    """Sessions in parts; a part is full at a number of events."""
     ids: list[str] = []
     events = 0
     for session_id, count in sessions:
@@ -174,6 +175,6 @@ def _parts(sessions: Sequence[tuple[str, int]]) -> Iterator[list[str]]:
 
 
 def note_archive(log: EventLog, folder: str) -> None:
-    """Note beside a journal file where an archive of it is, so that an erasure names it."""
+    """Note beside a journal file where its archive is, so that an erasure can name it."""
     if log.kind == "sqlite" and (place := os.path.abspath(folder)) not in (known := files.archives_of(log.place)):
         files.write_whole(log.place + files.ARCHIVES, [os.fsencode(each) + b"\0" for each in (*known, place)])

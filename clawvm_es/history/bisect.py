@@ -1,7 +1,8 @@
-"""`bisect`: the first event of a session after which a question about its state is answered with yes.
+"""`bisect`: find the first event of a session after which a question about its state is answered with yes.
 
-LAW-BISECT-1: at the event found it holds, and right before it does not. LAW-BISECT-2: where it holds from some event
-on without a break, that event is found; where the versions looked at show a break, `monotone` is False.
+LAW-BISECT-1: the answer is yes at the event found and no right before it.
+LAW-BISECT-2: if the answer is yes from some event on without a break, that event is found; if the versions asked show
+a break, `monotone` is False.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ EVERY: Final = 20_000
 class Bisection:
     """Finding between version `good` (0: before the session) and `bad`.
 
-    `first` is the event at which it first holds (None: it holds nowhere that was looked at), `before` the event
-    before it, `prompt_turn` the turn whose prompt was the first to show it (None: none was).
-    `looked` versions were asked; `turns_true` lists, of these, each version at which it holds and did not at the one
-    looked at before, `turns_false` the other way round.
+    `first` is the first event with the answer yes (None: no version asked has it), `before` the event before it, and
+    `prompt_turn` the turn of the first prompt to show it (None: no prompt did). `looked` is the number of versions
+    asked. `turns_true` lists the versions at which the answer changed to yes since the last version asked,
+    `turns_false` those at which it changed to no.
     """
 
     session_id: str
@@ -54,13 +55,13 @@ class Bisection:
 
     @property
     def monotone(self) -> bool:
-        """Tell whether it held from the first event on, at all versions that were looked at."""
+        """True if, over all versions asked, the answer stays yes from the first event on."""
         return len(self.turns_true) <= 1 and not self.turns_false
 
 
 @attrs.define(slots=False)
 class _Asker:
-    """Asks a question at versions of one session, each once. Before the first event nothing holds."""
+    """Asks a question at versions of one session, each once. Before the first event the answer is no."""
 
     log: EventLog
     session_id: str
@@ -70,7 +71,7 @@ class _Asker:
 
     @cached_property
     def _counted(self) -> dict[str, list[int]]:
-        """The versions of the events that add to each number."""
+        """The versions of the events that add to each counted number."""
         found: dict[str, list[int]] = {name: [] for name in COUNTED}
         for row in read_session(self.log, self.session_id, upto=self.upto):
             for name in counts(row.data):
@@ -78,13 +79,13 @@ class _Asker:
         return found
 
     def at(self, version: int) -> bool:
-        """Tell whether it holds after an event."""
+        """Answer the question after an event."""
         if version not in self.answers:
             self.answers[version] = version > 0 and self.of(state_at(self.log, self.session_id, version), version)
         return self.answers[version]
 
     def of(self, state: State, version: int) -> bool:
-        """Tell whether it holds of a state."""
+        """Answer the question for a state."""
         return self.question(Seen(state, lambda name: bisect_right(self._counted[name], version)))
 
 
@@ -98,12 +99,12 @@ def bisect(
     linear: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bisection:
-    """The first event after `good` (a version at which it does not hold; by default the session's beginning) and
-    up to `bad` (by default its end) at which `question` holds.
+    """Find the first event after `good` (by default the session's beginning) and up to `bad` (by default its end) at
+    which `question` holds.
 
-    `linear` asks at every version, else it is a binary search over versions after a look at `SAMPLES` of them; by
-    default there are at most `EVERY` versions to ask. Raises `UsageError` for versions that do not exist, and
-    where it holds at `good` already.
+    With `linear` every version is asked; without it, `SAMPLES` versions are, then a binary search follows. By default
+    `linear` is chosen for at most `EVERY` versions. Raises `UsageError` for versions that do not exist, and if the
+    question already holds at `good`.
     """
     start, end = _range(log, session_id, good, bad)
     asker = _Asker(log, session_id, end, question)
@@ -130,7 +131,7 @@ def _range(log: EventLog, session_id: str, good: int | None, bad: int | None) ->
 
 
 def _sampled(asker: _Asker, start: int, end: int) -> tuple[int, int]:
-    """The first two versions in a row, of those looked at, between which it begins to hold; the end twice if none."""
+    """The first two consecutive sampled versions between which the answer becomes yes; the end twice if none."""
     looked = sorted({start + (end - start) * piece // SAMPLES for piece in range(SAMPLES + 1)})
     answers = [asker.at(version) for version in looked]
     for place in range(1, len(looked)):
@@ -140,7 +141,7 @@ def _sampled(asker: _Asker, start: int, end: int) -> tuple[int, int]:
 
 
 def _narrow(asker: _Asker, low: int, high: int) -> None:
-    """Ask between a version at which it does not hold and one at which it does, until they meet."""
+    """Search between a version with the answer no and one with yes, until they are adjacent."""
     while high - low > 1:
         middle = (low + high) // 2
         if asker.at(middle):
@@ -150,7 +151,7 @@ def _narrow(asker: _Asker, low: int, high: int) -> None:
 
 
 def _ask_all(asker: _Asker, start: int, progress: Callable[[int, int], None] | None) -> None:
-    """Ask at every version, folding the session once."""
+    """Ask at every version, in one fold of the session."""
     asker.at(start)
     state = state_at(asker.log, asker.session_id, start) if start else State()
     for row in read_session(asker.log, asker.session_id, start, asker.upto):

@@ -1,7 +1,7 @@
-"""`blame`: every version of a page or of a field of the durable store, with who wrote it, when and on what evidence.
+"""`blame`: every version of a page or of a field of the durable store, with its writer, time and evidence.
 
-LAW-BLAME-1: the versions told of a field are those of the durable store, of one scope gapless from 1, each with the
-event that committed it; those of a page are its contents, gapless from 1, each with the event that wrote it.
+LAW-BLAME-1: the versions of a field are those of the durable store, in each scope gapless from 1, each with the event
+that committed it. The versions of a page are its contents, gapless from 1, each with the event that wrote it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from clawvm_es.projections import Snapshot, snapshot
 class Basis:
     """Evidence of an update, resolved: a page's content, an event, or a version of a shared scope.
 
-    All are None where it did not resolve, or the session that staged it is not in this log.
+    All are None if it did not resolve, or if this log does not hold the session that staged it.
     """
 
     page: Provenance | None = None
@@ -39,11 +39,11 @@ class Basis:
 
 @attrs.frozen
 class Value:
-    """One proposed change of a field, and what became of it: committed as `field_version`, or why it was rejected.
+    """One proposed change of a field, and its outcome: committed as `field_version`, or rejected with a reason.
 
-    `session_id` is whose update it was, and `settled` the event of that session that committed or rejected it. A
-    change of a shared scope has its `scope_version` too. `validators` are those that were asked, and whether they
-    agreed; what a judge weighed is named `judge.factor=number`. `text` is the value as given (None: erased).
+    `session_id` is the session that proposed it, and `settled` the event of that session that committed or rejected
+    it. A change of a shared scope also has its `scope_version`. `validators` lists the validators and whether each
+    agreed; a judge's factors are named `judge.factor=number`. `text` is the value as given (None: erased).
     """
 
     session_id: str
@@ -64,7 +64,7 @@ class Value:
 
 @attrs.frozen
 class Content:
-    """One content of a page: where it came from, its kept levels in tokens, and its full text (None: erased)."""
+    """One content of a page: its origin, its kept levels in tokens, and its full text (None: erased)."""
 
     provenance: Provenance
     page_type: PageType
@@ -74,7 +74,7 @@ class Content:
 
 @attrs.frozen
 class Mark:
-    """Other change of a page: it was pinned, retired, redacted or destroyed; `what` says how."""
+    """Another change of a page: pinned, retired, redacted or destroyed; `what` says which."""
 
     event: Place
     what: str
@@ -82,7 +82,7 @@ class Mark:
 
 @attrs.frozen
 class Blame:
-    """All versions of a page (`contents`) or of a field (`values`); a page that is written back has both."""
+    """All versions of a page (`contents`) or of a field (`values`); a page that was written back has both."""
 
     session_id: str
     subject: str
@@ -94,7 +94,7 @@ class Blame:
 
 @attrs.define
 class _Story:
-    """The events about one page, or about the updates of one field, up to the place that `state` is of."""
+    """The events about one page, or about the updates of one field, up to the version of `state`."""
 
     log: EventLog
     session_id: str
@@ -105,7 +105,7 @@ class _Story:
 
     @classmethod
     def upto(cls, log: EventLog, view: Snapshot, session_id: str, version: int) -> _Story:
-        """The story of a session up to a version; the read models are of a later place."""
+        """The story of a session up to a version that the read models are ahead of."""
         state, spans = state_at(log, session_id, version), Spans.of(view, log, session_id)
         return cls(log, session_id, state, spans, Line(log, session_id))
 
@@ -117,7 +117,7 @@ class _Story:
             yield from self.line.read(span.first - 1, last)
 
     def page_then(self, page_id: str, version: int) -> tuple[Recorded, int] | None:
-        """The event that wrote the content that a page had at a version, and the number of that content."""
+        """The event that wrote a page's content of a version, and the number of that content."""
         if page_id not in self._pages:
             span = self.spans.page(page_id)
             rows = self.line.read(span.first - 1, span.first if span.contents == 1 else span.written) if span else ()
@@ -126,7 +126,7 @@ class _Story:
         return (then[-1], len(then)) if then else None
 
     def settled(self, field: str) -> Iterator[tuple[Update, Recorded]]:
-        """The updates of a field that were committed or rejected, with the event that did so last."""
+        """The updates of a field that were committed or rejected, each with the event that did so last."""
         found = {number: each for number, each in self.state.updates.items() if each.facts.field == field}
         settled: dict[int, Recorded] = {}
         for first, upto in _joined((each.version, self.spans.update(number)) for number, each in found.items()):
@@ -141,7 +141,7 @@ def _writes(row: Recorded, page_id: str) -> bool:
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ranges in order, those that overlap made one."""
+    """Ranges in order, overlapping ones merged."""
     first = last = -1
     for begin, end in sorted(ranges):
         if begin > last:
@@ -154,7 +154,7 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _mark(subject: str, data: e.Event) -> str | None:
-    """Return what an event did to a page beside writing it."""
+    """Return what an event did to a page other than writing it."""
     match data:
         case e.PagePinned(page_id=page_id) if page_id == subject:
             return f"pinned {data.pin}"
@@ -171,7 +171,7 @@ def _mark(subject: str, data: e.Event) -> str | None:
 def blame(log: EventLog, session_id: str, subject: str, version: int | None = None) -> Blame:
     """Every version of the page or field `subject`, as of a version of the session (by default the end).
 
-    `session_id` may be the stream of a shared scope. Raises `UsageError` where nothing is called so.
+    `session_id` may be the stream of a shared scope. Raises `UsageError` if no page or field has this name.
     """
     if session_id.startswith(e.SCOPE_PREFIX) and log.head(session_id) is not None:
         with snapshot(log) as view:
@@ -206,7 +206,7 @@ def _of_session(
 
 
 def _names(story: _Story) -> dict[str, str]:
-    """Names of fields of a pattern, by their names in events."""
+    """Own names of the fields that match a pattern, by their names in events."""
     return field_names(story.state, Origins(story.log, story.session_id, story.state).text)
 
 
@@ -218,7 +218,7 @@ def _found(found: Blame, fields: list[str]) -> Blame:
 
 
 def _life(story: _Story, page_id: str) -> tuple[tuple[Content, ...], tuple[Mark, ...]]:
-    """The contents of a page, and what else happened to it."""
+    """The contents of a page, and all its other changes."""
     origins = Origins(story.log, story.session_id, story.state)
     contents: list[Content] = []
     marks: list[Mark] = []
@@ -235,7 +235,7 @@ def _life(story: _Story, page_id: str) -> tuple[tuple[Content, ...], tuple[Mark,
 
 
 def _values(story: _Story, field: str, names: Mapping[str, str]) -> list[Value]:
-    """Return what the session proposed for a field and what became of it, in order."""
+    """Return the session's proposals for a field and their outcomes, in order."""
     known = next((known for known, name in names.items() if name == field), field)
     settled = [_value(story, update, row) for update, row in story.settled(known)]
     return sorted(settled, key=lambda value: value.settled.version)
@@ -268,7 +268,7 @@ def _value(story: _Story, update: Update, settled: Recorded) -> Value:
 
 
 def _page(story: _Story, origins: Origins, page_id: str, version: int) -> Provenance | None:
-    """The origin of the content that a page had at a version; None where it had none."""
+    """The origin of a page's content at a version; None if it had none."""
     found = story.page_then(page_id, version)
     if found is None:
         return None
@@ -314,13 +314,13 @@ def _shared(log: EventLog, view: Snapshot, scope: str, field: str, seen: int | N
 
 
 def _of_writer(log: EventLog, view: Snapshot, session_id: str, field: str, upto: int) -> list[Value]:
-    """The updates of a field of one of those who write to a shared scope."""
+    """The updates of a field by one writer of a shared scope."""
     story = _Story.upto(log, view, session_id, upto)
     return _values(story, field, _names(story))
 
 
 def _published(log: EventLog, row: Recorded, data: e.ScopeChanged, number: int, told: Value | None) -> Value:
-    """One change of a shared scope, with what its writer's own stream says of it where the log has it."""
+    """One change of a shared scope, with details from its writer's own stream if the log has it."""
     body = log.vault(row.session_id).open(data.value)
     text = None if body is None else decode(body)
     if told is None:

@@ -1,19 +1,19 @@
-r"""Bundles: some sessions of a journal in one file that proves itself to whoever has the signer's public key.
+r"""Bundles: sessions of a journal in one file, which anyone with the signer's public key can verify.
 
 Canonical JSON lines (sorted keys, no blanks, UTF-8, `\n`), by field `line`:
 
 - `header`: `format`, `version`, `journal_id`, and per stream `session_id`, `first` and `last` (versions), by id.
 - `event`, in the order of the log: every column of the envelope; `data` is the stored text, hashes are in hex.
-- `commitment`, in their own order: `commitment`, `salt` (hex), `body` (base64; null where only its salt is kept).
+- `commitment`, in their own order: `commitment`, `salt` (hex), `body` (base64; null if only its salt is kept).
 - `end`: `sha256` of all bytes before the line, `checkpoint` (the signed note), per stream its last event's `seq` with
   its inclusion `proof` (hex, lowest node first), and `rest`, the roots of the largest subtrees without an event of
   the bundle, left to right: with the events they give the signed root, so that every `seq` is proven.
 
-LAW-BUNDLE-1: a bundle holds what its sessions' chains and folds need: fork parents up to the fork, shared scopes up
-to the last version that they learned or published, and the body of every commitment that an event names, unless an
+LAW-BUNDLE-1: a bundle holds all that its sessions' chains and folds need: fork parents up to the fork, shared
+scopes up to the last version learned or published, and the body of every commitment that an event names, unless an
 event of the bundle says that it was erased.
-LAW-BUNDLE-2: everything in it is as of the checkpoint. It does not prove that a stream ends there,
-nor the salt of a prompt (its text can be rendered again, and then it does).
+LAW-BUNDLE-2: everything in a bundle is as of the checkpoint. A bundle does not prove that a stream ends there. It
+proves the salt of a prompt only once the prompt's text is rendered again.
 
 `clawvm_es/verify_bundle.py` checks all this, with the standard library only.
 """
@@ -51,10 +51,10 @@ class _Stream:
 
 
 def bundle(log: EventLog, session_ids: Iterable[str], note: bytes) -> Iterator[bytes]:
-    """The lines of a bundle of these sessions, and what they need, as of a checkpoint of this log.
+    """The lines of a bundle of these sessions and their dependencies, as of a checkpoint of this log.
 
-    Raises `AnchorRefused` where the log does not hold what the note says, or a body was erased after it;
-    `UsageError` for a session that the checkpoint does not cover. The note's signature is the reader's to check.
+    Raises `AnchorRefused` if the log contradicts the checkpoint, or a body was erased after it; `UsageError` for a
+    session that the checkpoint does not cover. The reader has to check the checkpoint's signature.
     """
     checkpoint = unverified(note)
     check_root(log, checkpoint)
@@ -108,7 +108,7 @@ def _streams(log: EventLog, session_ids: Iterable[str], checkpoint: Checkpoint) 
 
 
 def _add_scope(log: EventLog, scope: str, learned: int, found: dict[str, _Stream], checkpoint: Checkpoint) -> None:
-    """A scope's stream up to what the sessions learned of it, and what they published in it."""
+    """Add a scope's stream up to the last version that the sessions learned or published."""
     for row in log.read(scope):
         if row.seq > checkpoint.size:
             return
@@ -125,7 +125,7 @@ def _holds(found: dict[str, _Stream], session_id: str, version: int) -> bool:
 
 
 def _body(log: EventLog, streams: dict[str, _Stream], seqs: array[int]) -> Iterator[bytes]:
-    """All lines but the last; `seqs` gets the places of the events."""
+    """All lines but the last; `seqs` receives the places of the events."""
     ids = sorted(streams)
     listed = [{"session_id": each, "first": streams[each].first, "last": streams[each].last} for each in ids]
     yield _line("header", format=FORMAT, version=VERSION, journal_id=log.journal_id, streams=listed)

@@ -1,9 +1,9 @@
-"""Bundles read back: the events of their sessions, as far as their own bytes vouch for them.
+"""Read bundles back: the events of their sessions, checked against the bundle's own digests.
 
-LAW-BUNDLE-3: a bundle is read only if its last line has the SHA-256 of all before it, and every stream in it is
-one chain with the versions that its header lists, a fork's from its parent's event on.
+LAW-BUNDLE-3: a bundle is read only if its last line has the SHA-256 of all bytes before it, and every stream in it is
+one chain with the versions that its header lists; a fork's chain begins at its parent's event.
 
-Whether it is what a journal held, and who signed for it, is `clawvm_es/verify_bundle.py`'s to say.
+`clawvm_es/verify_bundle.py` checks the signature, and that the journal really held these events.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Streams: TypeAlias = Mapping[str, Sequence[Recorded]]
 
 
 def is_bundle(first_line: bytes) -> bool:
-    """Tell whether a file that begins with this line says that it is a bundle."""
+    """Tell whether a file with this first line claims to be a bundle."""
     return first_line.startswith(FIRST_BYTES)
 
 
 def read_bundle(raw: bytes, name: str) -> tuple[RecordedSession, ...]:
-    """The sessions of a bundle; raises `UnreadableInput` that says in which line, and there where, what is wrong."""
+    """The sessions of a bundle; raises `UnreadableInput`, which names the line, the place in it, and the problem."""
     lines = raw.removesuffix(b"\n").split(b"\n")
     header = header_of(lines[0], name)
     _check_end(raw, lines, name)
@@ -54,7 +54,7 @@ def read_bundle(raw: bytes, name: str) -> tuple[RecordedSession, ...]:
 
 
 def ids_in_bundle(raw: bytes, name: str) -> tuple[str, ...]:
-    """The ids of a bundle's sessions, without reading the rest of it."""
+    """The ids of a bundle's sessions, without reading the whole bundle."""
     lines = raw.split(b"\n")
     header = header_of(lines[0], name)
     forks: dict[str, SessionForked] = {}
@@ -67,7 +67,7 @@ def ids_in_bundle(raw: bytes, name: str) -> tuple[str, ...]:
 
 
 def _check_end(raw: bytes, lines: Sequence[bytes], name: str) -> None:
-    """The last line ends the bundle and has the digest of all before it."""
+    """Check that the last line ends the bundle and has the digest of all bytes before it."""
     end = fields_of(lines[-1], name, len(lines))
     if end.get("line") != "end":
         raise UnreadableInput(f"{name}: cut after line {len(lines)}", hint=AGAIN)
@@ -81,7 +81,7 @@ def _check_end(raw: bytes, lines: Sequence[bytes], name: str) -> None:
 
 
 def _check_place(streams: Streams, row: Recorded, where: str) -> None:
-    """A row goes on from the last one of its stream, the first of a fork from its parent's event."""
+    """Check that a row continues its stream; the first row of a fork continues its parent's event."""
     rows = streams[row.session_id]
     if not rows and isinstance(row.data, SessionForked):
         rows = [*_lineage(streams, row.data.parent, row.data.parent_version)]
@@ -91,7 +91,7 @@ def _check_place(streams: Streams, row: Recorded, where: str) -> None:
 
 
 def _tops(header: Header, forks: Mapping[str, SessionForked]) -> tuple[str, ...]:
-    """The sessions that no other one goes on from where it ends: scopes and mere prefixes of forks are none."""
+    """The sessions from whose end no other session continues; scopes and mere prefixes of forks are left out."""
     within: dict[str, int] = {}
     for fork in forks.values():
         within[fork.parent] = max(within.get(fork.parent, 0), fork.parent_version)

@@ -1,10 +1,10 @@
-"""Certificates of erasures: a file that says what was erased, by which events, and where no trace of it is left.
+"""Certificates of erasures: a file that lists what was erased, by which events, and the places checked for traces.
 
-It is canonical JSON of one object, and holds no text: events, commitments and outcomes only. Signed, its `signature`
-is over the bytes of the object without that member, by a key of `journal.anchors`; a checkpoint's text never begins
-with a brace, so neither passes for the other.
+A certificate is one object in canonical JSON. It holds events, commitments and outcomes, but no text. A signature, by
+a key of `journal.anchors`, covers the bytes of the object without its member `signature`. A checkpoint's text never
+begins with a brace, so a signature of one kind never passes for the other.
 
-LAW-CERTIFICATE-1: a certificate says `erased` only where no row of any commitment is left and no erasure is pending.
+LAW-CERTIFICATE-1: a certificate says `erased` only if no row of any commitment is left and no erasure is pending.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ def certify(
     key: SecretKey | None = None,
     done: Redaction | None = None,
 ) -> bytes:
-    """The certificate of the erasure that these `content_redacted` events tell, as of now, signed if there is a key.
+    """The certificate of the erasure in these `content_redacted` events, as of now; signed if a key is given.
 
-    With `done`, what the erasure came to, it also says which sessions hold the same texts under commitments of their
-    own. Raises `UsageError` for no events.
+    With `done`, the outcome of the erasure, it also lists the sessions that hold the same texts under commitments of
+    their own. Raises `UsageError` if there are no events.
     """
     if not events:
         raise UsageError("nothing was erased, so there is nothing to certify", hint="name an event with --at VERSION")
@@ -82,9 +82,9 @@ def events_of(log: EventLog, done: Redaction) -> list[Recorded]:
 
 
 def earlier_events(log: EventLog, session_id: str, at: int | None = None) -> list[Recorded]:
-    """The events of an erasure that was done before: all of a session's, or that at version `at`.
+    """The events of an earlier erasure: all of a session's, or the one at version `at`.
 
-    With them come those that the same erasures appended to other streams. Raises `UsageError` where there is none.
+    Events that the same erasures appended to other streams are included. Raises `UsageError` if there are none.
     """
     after = 0 if at is None else at - 1
     own = [row for row in read_session(log, session_id, after, at) if isinstance(row.data, ContentRedacted)]
@@ -100,9 +100,9 @@ def earlier_events(log: EventLog, session_id: str, at: int | None = None) -> lis
 
 
 def check_certificate(raw: bytes, key: PublicKey | None = None, log: EventLog | None = None) -> dict[str, Any]:
-    """The document of a certificate that holds: with a key also its signature, with a log also its events.
+    """Check a certificate and return its document; with a key also its signature, with a log also its events.
 
-    Raises `AnchorRefused`, which names what does not fit.
+    Raises `AnchorRefused`, which names the first mismatch.
     """
     try:
         document = msgspec.json.decode(raw, type=dict[str, Any])
@@ -163,7 +163,7 @@ def _event(row: Recorded) -> dict[str, Any]:
 
 
 def _scanned(log: EventLog, commitments: Iterable[str], residue: bool) -> Iterator[dict[str, Any]]:
-    """Each place where a text may stand, how it was looked at, and the outcome."""
+    """Each place where a text may be, how it was searched, and the outcome."""
     held = sum(log.stored(name) is not None for name in commitments)
     yield _place("rows", "the row of each commitment, with its salt and text, was looked for", HELD if held else None)
     erased = erasing(log, "a certificate")
@@ -183,7 +183,7 @@ def _scanned(log: EventLog, commitments: Iterable[str], residue: bool) -> Iterat
 
 
 def _place(what: str, how: str, outcome: str | None) -> dict[str, Any]:
-    """One place: nothing found is `erased`."""
+    """One place; its outcome is `erased` if nothing was found."""
     return {"how": how, "outcome": str(outcome or Erasure.ERASED), "what": what}
 
 

@@ -1,14 +1,16 @@
-"""`check`: a claim about a session, held against its prompts: `resident(plan) at turn 40`, `misses < 3`.
+"""`check`: test a claim about a session against its prompts, such as `resident(plan) at turn 40` or `misses < 3`.
 
-| claim | says |
+| claim | true if EXPR holds |
 |---|---|
-| EXPR `at turn` N | it holds of the prompt that was sent at turn N |
-| `always` EXPR | it holds of every prompt |
-| `never` EXPR | it holds of no prompt |
-| EXPR | it holds of the last prompt; without a page in it, at the end |
+| EXPR `at turn` N | for the prompt that was sent at turn N |
+| `always` EXPR | for every prompt |
+| `never` EXPR | for no prompt |
+| EXPR | for the last prompt; at the session's end if EXPR names no page |
 
-EXPR is the language of `expressions`. A bare page type stands for every page of it that a prompt could hold then: the
-claim has to hold of each. LAW-CHECK-1: a claim about a page or turn that there is none of is refused, never true.
+EXPR is in the language of `expressions`. A bare page type means every page of the type that a prompt could hold at
+the time: the claim must hold for each.
+
+LAW-CHECK-1: a claim about a page or turn that does not exist is refused, never true.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ _COMBINATIONS: Final = 100_000
 
 @attrs.frozen
 class Claim:
-    """A claim as it was read: `quantifier` is `never`, `always` or empty, `turn` the one that it names."""
+    """A parsed claim: `quantifier` is `never`, `always` or empty, `turn` the turn that it names."""
 
     text: str
     expression: str
@@ -51,13 +53,13 @@ class Claim:
 
     @property
     def types(self) -> tuple[str, ...]:
-        """The page types that stand for each of their pages."""
+        """The page types in the claim, each of which means all its pages."""
         return tuple(name for name in self.named if name in _TYPES)
 
 
 @attrs.frozen
 class Verdict:
-    """Outcome of a claim: `turn` and `pages` are those that show it false, or the last that were looked at."""
+    """Outcome of a claim: `turn` and `pages` are those that show it false, or the last ones checked."""
 
     claim: Claim
     holds: bool
@@ -68,7 +70,7 @@ class Verdict:
 
 
 def claim(text: str) -> Claim:
-    """Read a claim. Raises `UsageError` with the place of what is wrong."""
+    """Parse a claim. Raises `UsageError` with the place of the mistake."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise UsageError("the claim is empty", hint="for example: resident(plan) at turn 40")
@@ -79,7 +81,7 @@ def claim(text: str) -> Claim:
 
 
 def check(events: Iterable[Event], told: Claim) -> Verdict:
-    """Hold a claim against the events of a session. Raises `UsageError` for a page or turn that there is none of."""
+    """Test a claim against the events of a session. Raises `UsageError` for a page or turn that does not exist."""
     checker = _Checker(told)
     for event in events:
         checker.see(event)
@@ -89,7 +91,7 @@ def check(events: Iterable[Event], told: Claim) -> Verdict:
 
 
 def check_session(log: EventLog, session_id: str, text: str, setting: Setting | None = None) -> Verdict:
-    """Hold a claim against a session of a log, as recorded or with its inputs decided under another setting."""
+    """Test a claim against a session of a log, as recorded or with its inputs decided under another setting."""
     told = claim(text)
     rows = SessionRows.of(log, session_id)
     if rows is None:
@@ -98,7 +100,7 @@ def check_session(log: EventLog, session_id: str, text: str, setting: Setting | 
 
 
 def check_recording(session: RecordedSession, text: str, setting: Setting | None = None) -> Verdict:
-    """The same of a session that was read from a file, which holds no texts."""
+    """Test a claim against a session read from a file, which holds no texts."""
     return check(_events(session.rows, setting, lambda name: None), claim(text))
 
 
@@ -110,7 +112,7 @@ def _events(
 
 @attrs.define
 class _Checker:
-    """Folds a session and asks at its prompts."""
+    """Folds a session and tests the claim at its prompts."""
 
     claim: Claim
     state: State = attrs.field(factory=State)
@@ -123,7 +125,7 @@ class _Checker:
     decided: bool = False
 
     def see(self, event: Event) -> None:
-        """Take an event."""
+        """Fold an event."""
         apply(self.state, event)
         self.counted.update(counts(event))
         if isinstance(event, PromptAssembled):
@@ -139,7 +141,7 @@ class _Checker:
             self.last, self.decided = self._ask(), told.turn is not None
 
     def verdict(self) -> Verdict:
-        """The outcome, once all events were seen."""
+        """The outcome, after the last event."""
         told = self.claim
         if told.turn is None and not told.quantifier and not told.named:
             return self._ask()
@@ -156,7 +158,7 @@ class _Checker:
         return self.last
 
     def _ask(self) -> Verdict:
-        """Ask of every choice of pages."""
+        """Test every choice of pages."""
         told, wanted = self.claim, self.claim.quantifier != "never"
         seen = Seen(self.state, lambda name: self.counted[name])
         pages: tuple[str, ...] = ()
@@ -166,7 +168,7 @@ class _Checker:
         return Verdict(told, True, self.state.turn, self.state.version, pages, self.prompts)
 
     def _pages(self) -> Iterator[tuple[str, ...]]:
-        """Each choice of pages for the types; none where a page that is named is not there yet."""
+        """Each choice of pages for the types; none if a named page does not exist yet."""
         found: dict[str, list[str]] = {name: [] for name in self.claim.types}
         for page in self.state.pages.values() if found else ():
             if page.page_type.value in found and self.state.holdable(page):

@@ -1,12 +1,12 @@
-"""Two runs side by side: where they part first, and how often they differ in what.
+"""Compare two runs: their first divergence, and the number of differences of each kind.
 
-Steps (`history.steps`) are aligned by what they say, then by tool or author, then by kind, so that one more call does
-not make everything after it differ. Events that follow a step are compared with those that follow its counterpart,
-under the numbers that the first run gives its pages, calls and updates.
+Steps (`history.steps`) are aligned by content, then by tool or author, then by kind, so that one additional call does
+not make everything after it differ. Events that follow a step are compared with those that follow its counterpart.
+Pages, calls and updates of the second run are renumbered as in the first.
 
-LAW-COMPARE-1: a run does not differ from itself, nor a parent from its untouched fork; and the two directions pair
-the same steps. Places in a log (versions, turns), salts, commitments, times and the provider's token counts are
-no differences; the last two are compared where asked.
+LAW-COMPARE-1: a run does not differ from itself, nor a parent from its untouched fork; swapping the runs pairs the
+same steps. Places in a log (versions, turns), salts, commitments, times and the provider's token counts are no
+differences; times and token counts are compared on request.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PAGES: Final = frozenset(("page_id", "pages", "hints", "retrieved", "field"))
 
 @attrs.frozen
 class At:
-    """A place in one run: the event's version and turn."""
+    """A place in one run: an event's version and turn."""
 
     version: int
     turn: int
@@ -51,9 +51,9 @@ class At:
 
 @attrs.frozen
 class Divergence:
-    """One event that differs, or that only one run has: its kind and type, whose it is, and its place in each run.
+    """One event that differs, or that only one run has: its kind, type and owner, and its place in each run.
 
-    `changes` are the fields that differ; `said` is what an event that only one run has says, on one line.
+    `changes` are the differing fields; `said` is the content, on one line, of an event that only one run has.
     """
 
     kind: str
@@ -66,12 +66,12 @@ class Divergence:
 
     @property
     def how(self) -> str:
-        """Kind of difference: `changed`, `only_a` or `only_b`."""
+        """Kind of divergence: `changed`, `only_a` or `only_b`."""
         return "only_b" if self.a is None else "only_a" if self.b is None else "changed"
 
     @property
     def place(self) -> str:
-        """Place: turn, event, type; the event of `b` too where it has another number there."""
+        """Place: turn, event, type; also the event of `b` if its number differs."""
         at = self.a or self.b
         assert at is not None
         other = f" (b: {self.b.version})" if self.a and self.b and self.a.version != self.b.version else ""
@@ -89,8 +89,8 @@ class Divergence:
 class Comparison:
     """Differences of two runs: in their settings, and event by event, in the order of the runs.
 
-    `counts` says for each kind how many events changed or stand in one run only (`Divergence.how`). `erased` counts
-    pairs of texts of which both were erased: nobody can tell whether they differ.
+    `counts` is the number of events of each kind that changed or are in one run only (`Divergence.how`). `erased`
+    counts pairs of texts that were both erased, so that they cannot be compared.
     """
 
     settings: tuple[Changed, ...]
@@ -99,22 +99,22 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Tell whether nothing differs."""
+        """True if nothing differs."""
         return not (self.settings or self.divergences)
 
     @property
     def first(self) -> Divergence | None:
-        """First difference of the runs; None where there is none."""
+        """First divergence of the runs; None if there is none."""
         return self.divergences[0] if self.divergences else None
 
     @property
     def firsts(self) -> Mapping[str, Divergence]:
-        """Kind → the first event of that kind that differs."""
+        """Kind → the first divergent event of that kind."""
         return {each.kind: each for each in reversed(self.divergences)}
 
     @property
     def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Kind → how → number of events, of the kinds that differ."""
+        """Kind → `Divergence.how` → number of events, for the kinds that differ."""
         found = {kind: Counter(each.how for each in self.divergences if each.kind == kind) for kind in KINDS}
         return {kind: dict(sorted(counted.items())) for kind, counted in found.items() if counted}
 
@@ -127,9 +127,10 @@ def compare(
     other: EventLog | None = None,
     times: bool = False,
 ) -> Comparison:
-    """Compare two runs, each a session up to a version (None: its end); `b` is of the log `other` where it is given.
+    """Compare two runs, each a session up to a version (None: its end); `b` is in the log `other` if given.
 
-    With `times` also the times of events and the provider's token counts. Raises `UsageError` for no such session.
+    With `times`, also compare the times of events and the provider's token counts. Raises `UsageError` for an unknown
+    session.
     """
     second = other if other is not None else log
     ends = [upto or require_session(where, name) for where, (name, upto) in ((log, a), (second, b))]
@@ -141,7 +142,7 @@ def compare(
 
 
 def _shared(log: EventLog, a: tuple[str, int], b: tuple[str, int]) -> int:
-    """The last version of which both runs have the very same event: that of a parent, up to the fork."""
+    """The last version at which both runs have the same event: in a parent, up to the fork."""
     shared = 0
     for one, two in zip(lineage(log, *a), lineage(log, *b), strict=False):
         if one.stream != two.stream:
@@ -151,7 +152,7 @@ def _shared(log: EventLog, a: tuple[str, int], b: tuple[str, int]) -> int:
 
 
 class _Runs:
-    """Two runs while they are compared: which page, call and update of the second is which of the first."""
+    """Two runs during a comparison, with the counterparts of pages, calls and updates."""
 
     def __init__(self, a: Steps, b: Steps, times: bool) -> None:
         self._a = a
@@ -162,12 +163,12 @@ class _Runs:
         self.erased = 0
 
     def divergences(self) -> Iterator[Divergence]:
-        """Every event that differs, in order."""
+        """Every divergent event, in order."""
         for one, two in self._groups():
             yield from self._compared(one, two)
 
     def _groups(self) -> Iterator[tuple[Group | None, Group | None]]:
-        """Groups side by side; nothing is kept while they say the same."""
+        """Groups side by side; nothing is kept while they are equal."""
         a, b = self._a.groups(), self._b.groups()
         for one, two in zip_longest(a, b):
             if one is None or two is None or one.key != two.key:
@@ -176,7 +177,7 @@ class _Runs:
             yield one, two
 
     def _compared(self, a: Group | None, b: Group | None) -> Iterator[Divergence]:
-        """Yield the differences of two groups, or what only one of them holds."""
+        """Yield the differences of two groups, or the content of one that has no counterpart."""
         one, two = a.step if a else None, b.step if b else None
         self._meet(_rows(a), _rows(b))
         if one is not None or two is not None:
@@ -191,7 +192,7 @@ class _Runs:
                 yield from self._events(was, now)
 
     def _steps(self, a: Step | None, b: Step | None) -> Iterator[Divergence]:
-        """A step that both runs have, or one of them."""
+        """A step of both runs, or of one of them."""
         if a is not None and b is not None:
             if a.erased and b.erased:
                 self.erased += 1
@@ -205,7 +206,7 @@ class _Runs:
         yield self._alone(step.kind, step.who, step.row, a is not None, said)
 
     def _events(self, a: _Told | None, b: _Told | None) -> Iterator[Divergence]:
-        """An event that follows a step in both runs, or in one of them."""
+        """An event that follows a step, in both runs or in one of them."""
         one = a or b
         assert one is not None
         kind, who = _kind(one.row), one.row.principal
@@ -222,7 +223,7 @@ class _Runs:
     # ------------------------------------------------------------------------- pages, calls, updates
 
     def _meet(self, a: Sequence[Recorded], b: Sequence[Recorded]) -> None:
-        """Note which numbers stand for the same: those that two groups give, in order; the rest is of one run."""
+        """Pair the numbers given in two groups, in order; the remaining ones exist in one run only."""
         for what, field in (("page", "page_id"), ("call", "call"), ("update", "update")):
             was, now = (list(dict.fromkeys(_given(rows, what, field))) for rows in (a, b))
             for place, number in enumerate(now):
@@ -240,7 +241,7 @@ class _Runs:
         return Item(_Told(row, told), ((row.type, repr(sorted(told.items()))), (row.type, who), row.type))
 
     def _plain(self, row: Recorded, steps: Steps, rename: bool) -> dict[str, Any]:
-        """The data of an event without places, with texts, and with the numbers that the first run gives."""
+        """The data of an event without places, with texts, and with the first run's numbers."""
 
         def plain(name: str, value: Any) -> Any:
             if isinstance(value, dict):
@@ -262,14 +263,14 @@ class _Runs:
 
 @attrs.frozen
 class _Told:
-    """An event and what is compared of it."""
+    """An event and its compared content."""
 
     row: Recorded
     content: dict[str, Any]
 
 
 def _items(first: Group | None, more: Iterable[Group]) -> list[Item[Group]]:
-    """The rest of a run, to be aligned: by what steps say, by tool or author, by kind."""
+    """The rest of a run as items to align: by content, by tool or author, by kind."""
     found = []
     for group in chain((first,) if first else (), more):
         step = group.step
@@ -284,7 +285,7 @@ def _rows(group: Group | None) -> list[Recorded]:
 
 
 def _rest(group: Group | None) -> list[Recorded]:
-    """The events of a group that tell more than its step."""
+    """The events of a group that hold more than its step."""
     return [row for row in (group.rest if group else ()) if row.type != "page_written"]
 
 
@@ -298,7 +299,7 @@ def _line(content: Mapping[str, Any]) -> str:
 
 
 def _given(rows: Iterable[Recorded], what: str, field: str) -> Iterator[Any]:
-    """The numbers that events give to new things, in order."""
+    """The numbers that events give to new pages, calls and updates, in order."""
     types = {"page": ("page_written",), "call": ("tool_called",), "update": ("update_staged", "dirty_page_staged")}
     return (getattr(row.data, field) for row in rows if row.type in types[what])
 
@@ -310,7 +311,7 @@ def _kind(row: Recorded) -> str:
 
 
 def _changed(kind: str, who: str, a: Recorded, b: Recorded, changes: Iterable[Change]) -> Divergence:
-    """A pair of events that differs."""
+    """A pair of differing events."""
     one, two = At(a.version, a.turn), At(b.version, b.turn)
     return Divergence(kind, a.type, who, one, two, tuple(islice(changes, CHANGES_MAX)))
 

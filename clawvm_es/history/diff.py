@@ -1,7 +1,7 @@
-"""`diff`: what differs between two moments, of one session or of two.
+"""`diff`: the differences between two moments, of one session or of two.
 
-LAW-DIFF-1: a moment does not differ from itself, nor a parent at the version of a fork from its untouched fork; and
-the two directions tell the same differences. Places in a log (versions, turns, times) are no differences.
+LAW-DIFF-1: a moment does not differ from itself, nor a parent at the version of a fork from its untouched fork;
+swapping the moments gives the same differences. Places in a log (versions, turns, times) are no differences.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Side:
 
 @attrs.frozen
 class Changed:
-    """One thing that differs, by its name, and both values; None where one side has none."""
+    """One differing thing, by name, with both values; None if one side has none."""
 
     name: str
     a: Any
@@ -48,7 +48,7 @@ class Changed:
 
 @attrs.frozen
 class PageDifference:
-    """A page that only one side has (`a` or `b`, then its type, level and size are told), or that differs."""
+    """A differing page, or one that only one side has (`a` or `b`, with its type, level and size)."""
 
     page_id: str
     only: str | None
@@ -57,7 +57,7 @@ class PageDifference:
 
 @attrs.frozen
 class FieldDifference:
-    """A field of the durable store that differs: its versions (0: none) and its values as text (None: none)."""
+    """A differing field of the durable store: its versions (0: none) and its values as text (None: none)."""
 
     scope: str
     field: str
@@ -69,7 +69,7 @@ class FieldDifference:
 
 @attrs.frozen
 class PromptDifference:
-    """Differences of two prompts' texts: pages that only one holds, lines only in one, and the unified diff."""
+    """Differences of two prompts' texts: pages and lines in one only, and the unified diff."""
 
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
@@ -80,7 +80,7 @@ class PromptDifference:
 
 @attrs.frozen
 class Diff:
-    """Everything that differs between two moments; `prompt` is None where the prompts are the same text."""
+    """All differences between two moments; `prompt` is None if the prompts have the same text."""
 
     a: Side
     b: Side
@@ -91,13 +91,13 @@ class Diff:
 
     @property
     def same(self) -> bool:
-        """Tell whether nothing differs."""
+        """True if nothing differs."""
         return not (self.settings or self.pages or self.store or self.prompt)
 
 
 @attrs.frozen
 class _Prompt:
-    """The prompt that was assembled last: its turn and tokens (None: there is none), its text and its pages."""
+    """The last assembled prompt: its turn and tokens (None: there is none), its text and its pages."""
 
     turn: int | None = None
     tokens: int | None = None
@@ -107,7 +107,7 @@ class _Prompt:
 
 @attrs.frozen
 class _Moment:
-    """A state with the means to read the texts behind it, and the prompt that was assembled last."""
+    """A state with the means to read its texts, and the last assembled prompt."""
 
     log: EventLog
     session_id: str
@@ -128,9 +128,9 @@ class _Moment:
 def diff(
     log: EventLog, a: tuple[str, int | None], b: tuple[str, int | None], *, other: EventLog | None = None
 ) -> Diff:
-    """Tell what differs between two moments, each a session and a version of it (None: its end).
+    """Return the differences between two moments, each a session and a version of it (None: its end).
 
-    The second is of the log `other` where it is given. Raises `UsageError` for no such session or version.
+    The second is in the log `other` if given. Raises `UsageError` for an unknown session or version.
     """
     one, two, touched = _moments(log, a, log if other is None else other, b)
     return Diff(
@@ -146,7 +146,7 @@ def diff(
 def _moments(
     log: EventLog, a: tuple[str, int | None], other: EventLog, b: tuple[str, int | None]
 ) -> tuple[_Moment, _Moment, Collection[str]]:
-    """Both moments, and the pages that may differ: of one session those that events between are about, else all."""
+    """Both moments, and the pages that may differ: in one session, those of events in between; else all."""
     places = [_place(log, *a), _place(other, *b)]
     if log is not other or a[0] != b[0]:
         one, two = _moment(log, a[0], places[0]), _moment(other, b[0], places[1])
@@ -168,8 +168,8 @@ def _place(log: EventLog, session_id: str, version: int | None) -> int:
 def _moment(log: EventLog, session_id: str, version: int, before: _Moment | None = None) -> _Moment:
     """A moment; its prompt is rendered on the way to its state.
 
-    With one `before` it of the same session the state is folded from there, so that it has looked at all pages that
-    events between are about.
+    If `before` is an earlier moment of the same session, the state is folded from there, so that the state holds all
+    pages of the events in between.
     """
     assembly = last_assembly(log, session_id, version)
     start = version if assembly is None else assembly[0].version
@@ -199,7 +199,7 @@ def _prompt(
 def settings_of(
     log: EventLog, a: tuple[str, int | None], other: EventLog, b: tuple[str, int | None]
 ) -> tuple[Changed, ...]:
-    """The settings in which two moments differ, the second one of `other`."""
+    """The settings in which two moments differ; the second is in the log `other`."""
     one, two = (
         state_at(each, session_id, _place(each, session_id, at)) for each, (session_id, at) in ((log, a), (other, b))
     )
@@ -272,7 +272,7 @@ def _changes(a: _Moment, b: _Moment, one: Page, two: Page) -> Iterator[Changed]:
 
 
 def _facts(state: State, page: Page) -> Mapping[str, Any]:
-    """Fields of a page that are compared, beside its text."""
+    """Fields of a page to compare, other than its text."""
     status = "retired" if page.retired else "redacted" if page.redacted else "destroyed" if page.gone else "present"
     return {
         "type": page.page_type,
@@ -316,7 +316,7 @@ def _committed(moment: _Moment) -> dict[FieldKey, list[tuple[Op, str]]]:
 
 
 def _value(moment: _Moment, changes: list[tuple[Op, str]]) -> str | None:
-    """Return the value of a field after its changes, as text: what was set last as it was given, else JSON."""
+    """Return the value of a field after its changes, as text: the last value set as it was given, else JSON."""
     if not changes:
         return None
     op, value = changes[-1]

@@ -1,7 +1,7 @@
 """A small language of questions about a state: `page.p7.level < structured and turn >= 40`.
 
-Parsed by Python's own parser, then checked and compiled node by node; what is not in the tables below is refused
-with its place. Nothing is ever evaluated as Python.
+Questions are parsed by Python's parser, then checked and compiled node by node; anything outside the table below is
+refused with its place. Nothing is ever evaluated as Python.
 
 | term | kind |
 |---|---|
@@ -14,9 +14,9 @@ with its place. Nothing is ever evaluated as Python.
 | `absent` `pointer` `structured` `compressed` `full` | level |
 | names of page types, pins and authors | word |
 
-LAW-EXPR-1: of a page that is not written yet nothing is known: no comparison with it holds. LAW-EXPR-2: a page that
-waits for the next prompt (it was just written, or paged in) and does not stand in the last one is neither
-`resident` nor `absent`, and has no `level` yet; so `absent` becomes true at the event by which a page left.
+LAW-EXPR-1: no comparison with a page that is not written yet holds, since nothing is known of it.
+LAW-EXPR-2: a page that arrives in the next prompt (just written, or paged in) and is not in the last one is neither
+`resident` nor `absent`, and has no `level` yet. So `absent` becomes true at the event by which a page left.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NUMBER, LEVEL, TRUTH, WORD = "number", "level", "truth", "word"
 
 @attrs.frozen
 class Seen:
-    """Subject of a question: a state, and what only its events tell."""
+    """Subject of a question: a state, and counts that only its events give."""
 
     state: State
     count: Callable[[str], int]  # of `COUNTED`, up to there
@@ -52,7 +52,7 @@ _Term: TypeAlias = Callable[[Seen], Any]
 
 @attrs.frozen
 class _Typed:
-    """A compiled part: what kind of value it gives, and how; the value is None where nothing is known."""
+    """A compiled part: the kind of its value, and its function, which gives None if nothing is known."""
 
     kind: str
     of: _Term
@@ -140,9 +140,9 @@ HINT: Final = "clawvm bisect --help tells the language"
 
 
 def question(text: str, pages: Mapping[str, str] | None = None) -> Question:
-    """Compile a question; `pages` are the ids that names in it stand for.
+    """Compile a question; names of page types in it mean the page ids given in `pages`.
 
-    Raises `UsageError` with the place of what is wrong.
+    Raises `UsageError` with the place of the mistake.
     """
     if len(text) > _LONGEST:
         raise UsageError(f"expression of {len(text)} characters: at most {_LONGEST}")
@@ -160,7 +160,7 @@ def question(text: str, pages: Mapping[str, str] | None = None) -> Question:
 
 
 def pages_named(text: str) -> tuple[str, ...]:
-    """The pages that a question which compiles names in `resident`, `absent`, `known` and `page.ID`, each once."""
+    """The pages that a valid question names in `resident`, `absent`, `known` and `page.ID`, each once."""
     question(text)
     named = _Named({})
     named.visit(ast.parse(text.strip(), mode="eval").body)
@@ -168,7 +168,7 @@ def pages_named(text: str) -> tuple[str, ...]:
 
 
 class _Named(ast.NodeTransformer):
-    """Finds the names of pages, and puts others in their place."""
+    """Finds the names of pages, and replaces them."""
 
     def __init__(self, pages: Mapping[str, str]) -> None:
         self.pages = pages
@@ -225,7 +225,7 @@ def _compile(node: ast.expr) -> _Typed:
 
 
 def _truth(node: ast.expr) -> _Term:
-    """A part that has to be true or false."""
+    """A part that must be true or false."""
     compiled = _compile(node)
     if compiled.kind != TRUTH:
         raise _refused(node, f"is a {compiled.kind}, not true or false")
@@ -239,7 +239,7 @@ def _both(op: ast.boolop, terms: list[_Term]) -> _Typed:
 
 
 def _compared(node: ast.Compare) -> _Typed:
-    """A chain of comparisons, each between two values of one kind; with what is not known none holds."""
+    """A chain of comparisons of values of one kind; none holds with an unknown value."""
     parts = [node.left, *node.comparators]
     terms = [_compile(part) for part in parts]
     checks: list[tuple[Callable[[Any, Any], bool], _Term, _Term]] = []
@@ -273,7 +273,7 @@ def _asked(answer: Callable[[State, Page], bool], page_id: str) -> _Typed:
 
 
 def _path(node: ast.Attribute | ast.Subscript) -> _Typed:
-    """`page.ID.ATTRIBUTE` or `store.FIELD`; names that Python cannot spell stand in brackets."""
+    """`page.ID.ATTRIBUTE` or `store.FIELD`; names that are no Python identifiers stand in brackets."""
     inner, name = _step(node)
     if isinstance(inner, ast.Name) and inner.id == "store":
         return _Typed(NUMBER, lambda seen: _field_version(seen.state, name))
@@ -307,7 +307,7 @@ def _page_attribute(node: ast.expr, page_id: str, name: str) -> _Typed:
 
 
 def _field_version(state: State, field: str) -> int:
-    """The committed version of a field, of the session's own store or of a shared scope."""
+    """The committed version of a field, in the session's own store or in a shared scope."""
     return max((version for (_, name), version in state.store.items() if name == field), default=0)
 
 

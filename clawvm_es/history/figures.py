@@ -1,4 +1,4 @@
-"""The figures of a run, and where two runs part: what re-runs and what-ifs are compared by."""
+"""The figures of a run, and the first difference of two runs, by which re-runs and what-ifs are compared."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NEED_FAULTS = (FaultType.DUPLICATE_TOOL, FaultType.REFETCH)
 class Figures:
     """Sums of the decisions of a run; the same names and meanings as in the read model `sessions`.
 
-    `epochs` counts selections of a policy that pages in epochs, and under `recorded` contexts that a cut began;
-    `spent` holds what the prompts cost.
+    `epochs` counts the selections of a policy that pages in epochs; under `recorded` it counts contexts that begin
+    after a cut. `spent` holds the cost of the prompts.
     """
 
     turns: int = 0
@@ -91,7 +91,7 @@ def figures_of(events: Iterable[e.Event]) -> Figures:
 
 @attrs.frozen
 class Parting:
-    """The first prompt that another run assembles otherwise: the recorded event, and one page at its two levels."""
+    """The first prompt that differs in another run: its recorded event, and one page with both levels."""
 
     turn: int
     version: int
@@ -102,7 +102,7 @@ class Parting:
 
 @attrs.frozen
 class Assembly:
-    """One assembled prompt: which pages stood in it, at which rank."""
+    """One assembled prompt: its pages and their ranks."""
 
     turn: int
     version: int
@@ -110,7 +110,7 @@ class Assembly:
 
 
 def assemblies(recorded: Iterable[Recorded], after: int = 0) -> Generator[Assembly, None, None]:
-    """The prompts that a session assembled after event `after`, folded as they are asked for."""
+    """The prompts that a session assembled after event `after`, folded on demand."""
     state = State()
     for row in recorded:
         apply(state, row.data)
@@ -119,7 +119,7 @@ def assemblies(recorded: Iterable[Recorded], after: int = 0) -> Generator[Assemb
 
 
 def parting(recorded: Assembly, now: Mapping[str, int]) -> Parting | None:
-    """The oldest page that a prompt holds at another level than the recorded one; None if there is none."""
+    """The oldest page whose level differs from the recorded one in a prompt; None if there is none."""
     was = recorded.levels
     if was == now:
         return None

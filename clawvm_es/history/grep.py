@@ -1,10 +1,11 @@
-"""Full-text search: which texts of a journal say something, and the events and pages that they stand in.
+"""Full-text search: find the texts of a journal that match, and the events and pages that hold them.
 
 Words and phrases are looked up in the full-text index. A search of a log that is open for writing brings the index up
-to date first; any other indexes what is missing in memory, for the length of the search. Words of scripts that write
-no blanks between them are found inside of a run, whatever stands around them. A pattern is looked for in every text.
+to date first. Any other search indexes the missing texts in memory, for the duration of the search. In scripts
+without blanks between words, a word is found anywhere inside a run of characters. A pattern is matched against every
+text.
 
-LAW-GREP-1: an event is found if and only if a text that it names says what is asked, whatever of it is indexed.
+LAW-GREP-1: an event is found if and only if a text that it names matches, whether or not the text is indexed.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ _TERM: Final = re.compile(r'"([^"]*)"|(\S+)')
 
 @attrs.frozen
 class Query:
-    """Query: all of some words and phrases (as terms, and as what finds them), or a pattern.
+    """A query: words and phrases that must all match (as terms, and as patterns that find them), or a pattern.
 
-    `unsearched` are parts of what was asked that hold no word.
+    `unsearched` are the parts of the query that hold no word.
     """
 
     phrases: tuple[tuple[str, ...], ...] = ()
@@ -44,7 +45,7 @@ class Query:
     unsearched: tuple[str, ...] = ()
 
     def found_in(self, text: str) -> tuple[int, int] | None:
-        """Return the place in a text (in NFC) of the first match; None where not everything matches."""
+        """Return the place of the first match in a text (in NFC); None unless everything matches."""
         if self.pattern is not None:
             match = self.pattern.search(text)
             return None if match is None else match.span()
@@ -57,9 +58,9 @@ class Query:
 
 @attrs.frozen
 class Hit:
-    """A text that says it: the event that names it, what it is there, and the line around the place.
+    """A matching text: the event that names it, its role there, and the line around the match.
 
-    `page_id` is the page that holds it, `level` the highest of its levels that says it.
+    `page_id` is the page that holds it, `level` the highest of its levels that matches.
     """
 
     session_id: str
@@ -75,9 +76,9 @@ class Hit:
 
 
 def words(text: str) -> Query:
-    """A query for all words of a text, in any order; words in double quotes have to stand together.
+    """A query for all words of a text, in any order; words in double quotes form a phrase.
 
-    Case, accents and their composition do not count. Raises `UsageError` where there is no word.
+    Case, accents and their composition are ignored. Raises `UsageError` if there is no word.
     """
     asked = [quoted or plain for quoted, plain in _TERM.findall(text)]
     found = [(term, pattern) for term in asked if (pattern := finder(term)) is not None]
@@ -99,10 +100,10 @@ def grep(
     upto: int | None = None,
     types: Iterable[str] = (),
 ) -> Iterator[Hit]:
-    """The texts of all sessions, or of one (its versions above `after`, up to `upto`), that say it, as events come.
+    """The matching texts of all sessions, or of one (its versions above `after`, up to `upto`), in order of events.
 
-    An event counts once for each thing that it names; a result that a page holds is the page's. `types` are event
-    types to look at.
+    An event counts once for each thing that it names; a result that a page holds counts as the page's. `types`
+    selects event types.
     """
     wanted = frozenset(types)
     if query.phrases and not log.read_only:
@@ -117,7 +118,7 @@ def grep(
 def _rows(
     log: EventLog, holding: Container[str] | None, segments: Iterable[Segment], after: int
 ) -> Iterator[Recorded]:
-    """The events, above version `after`, that may name what is held; where that is little, the log looks for them."""
+    """The events above version `after` that may name a matching text; for few such texts, the log looks them up."""
     index, few = texts_of(log), sorted(holding) if isinstance(holding, Set) and len(holding) <= _FEW else None
     for stream, upto in ((each.stream, each.upto) for each in segments if each.upto is None or each.upto > after):
         if index is not None and few is not None:
@@ -150,7 +151,7 @@ def _in_session(
 
 @attrs.define
 class _Texts:
-    """The texts behind commitments, and where in them it is said; each is looked at once."""
+    """The texts behind commitments, and the matches in them; each text is searched once."""
 
     log: EventLog
     query: Query
@@ -158,11 +159,11 @@ class _Texts:
     known: dict[str, tuple[str, int, int] | None] = attrs.field(factory=dict)
 
     def may(self, name: str) -> bool:
-        """Tell whether the text behind a commitment may say it."""
+        """Tell whether the text behind a commitment may match."""
         return self.holding is None or name in self.holding
 
     def said(self, name: str) -> tuple[str, int, int] | None:
-        """The line of the text that says it, and where in the line; None if it does not."""
+        """The line of the text that matches, and the match's place in it; None if there is no match."""
         if not self.may(name):
             return None
         if name not in self.known:
@@ -184,7 +185,7 @@ def _line(text: str, span: tuple[int, int] | None) -> tuple[str, int, int] | Non
 
 
 def _hits(row: Recorded, texts: _Texts) -> Iterator[tuple[str, Hit]]:
-    """Yield the texts of one event that match, with their commitments; of a page's levels only the highest."""
+    """Yield the matching texts of one event, with their commitments; of a page's levels only the highest."""
     data = row.data
     if isinstance(data, e.PageWritten):
         for level in data.levels:
@@ -201,7 +202,7 @@ def _hits(row: Recorded, texts: _Texts) -> Iterator[tuple[str, Hit]]:
 
 
 def _named(data: e.Event) -> Mapping[str, str]:
-    """Commitment → what it is, for the texts that an input other than a page names."""
+    """Commitment → role, for the texts that an input other than a page names."""
     found: dict[str | None, str] = {}
     if isinstance(data, e.ToolCalled):
         found = {data.name: f"tool of call {data.call}", data.arguments: f"arguments of call {data.call}"}

@@ -1,7 +1,7 @@
-"""The recorded harness beside a policy whose prompts hold pages alone.
+"""Compare the recorded harness with a policy whose prompts hold only pages.
 
-A harness's prompts hold the arguments of calls and what the model thought too. Where the other side's prompts hold
-neither, both are compared by their pages: the same counter, the same needs.
+A harness's prompts also hold the arguments of calls and the model's thoughts. If the other side's prompts hold
+neither, both are compared by their pages, with the same counter and the same needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from clawvm_es.model.commands import Command
 
 
 def pages_alone(data: e.Input) -> e.Input:
-    """An input without arguments and thoughts: those of a harness's prompts that are no pages."""
+    """An input without arguments and thoughts, which stand in a harness's prompts but are no pages."""
     if isinstance(data, e.ToolCalled) and data.levels:
         return replace(data, levels=())
     if isinstance(data, e.ModelResponded) and data.thinking_tokens:
@@ -30,7 +30,7 @@ def pages_alone(data: e.Input) -> e.Input:
 
 
 def harness_figures(inputs: Iterable[e.Input]) -> Figures:
-    """Figures of the recorded harness on some inputs, its prompts counted by their pages alone."""
+    """Figures of the recorded harness on some inputs, counting only the pages in its prompts."""
     figures = Figures()
     for event in _events(map(pages_alone, inputs)):
         figures.count(event)

@@ -1,12 +1,11 @@
-"""Levels: which pages stood in the prompts of a session, at which level, from which turn to which.
+"""Levels: the pages in a session's prompts, with their levels and the turns from which to which they held them.
 
 A *run* is one page at one level, of one size, at one place, in the prompts of consecutive turns. A column of a
 picture is one prompt: its runs in the order of their places.
 
-LAW-LEVELS-1: of every prompt the fixed region, the directory's reserve, what belongs to no page, and the tokens of
-its runs are its tokens; and its runs, in the order of their places, are the pages of its text.
-LAW-LEVELS-2: what is collected after a version goes on from what was collected up to there: cut at any turn, the
-two parts hold the same prompts as the whole.
+LAW-LEVELS-1: the tokens of every prompt are the sum of the fixed region, the directory's reserve, tokens of no page,
+and the tokens of its runs; its runs, in the order of their places, are the pages of its text.
+LAW-LEVELS-2: collecting in two parts, split at any version, gives the same prompts as collecting at once.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ _PIECE: Final = 512
 
 
 class Run(NamedTuple):
-    """One page (by number) in the prompts of turns `first` to `last`, at a rank, in so many tokens."""
+    """One page (by number) in the prompts of turns `first` to `last`, at a rank, with its tokens."""
 
     number: int
     first: int
@@ -71,7 +70,7 @@ class Run(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """Something that happened to a page (number 0: to none) in a turn; `kind` is a place in `MARKS`."""
+    """An event of a page (number 0: of none) in a turn; `kind` is an index into `MARKS`."""
 
     number: int
     turn: int
@@ -80,9 +79,9 @@ class Mark(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A miss, and where its page had left: its last prompt at the level of then, and the event that took it out.
+    """A miss, and where its page had left: its last prompt, its level there, and the event that took it out.
 
-    `left` is 0 where it was in no prompt, `BEFORE` where it left before the turns that were looked at.
+    `left` is 0 if the page was in no prompt, `BEFORE` if it left before the turns collected.
     """
 
     number: int
@@ -93,7 +92,7 @@ class Gone(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One prompt in figures. `by_type` is by `TYPES`; `provider` are the tokens that the provider told (0: none)."""
+    """One prompt in figures. `by_type` is indexed as `TYPES`; `provider` is the provider's token count (0: none)."""
 
     turn: int
     version: int
@@ -112,7 +111,7 @@ class Turn(NamedTuple):
 
     @property
     def other(self) -> int:
-        """Tokens that belong to no page: arguments of calls, thoughts, copies that are out of date."""
+        """Tokens of no page: arguments of calls, thoughts, outdated copies."""
         told = self.assembled
         return told.tokens - self.fixed - told.directory_tokens - sum(self.by_type)
 
@@ -129,10 +128,10 @@ class Bound(NamedTuple):
 
 
 class Known(NamedTuple):
-    """A page that runs and marks name, as it was last looked at; `born` is the turn in which it was first written.
+    """A page that runs and marks name, as last seen; `born` is the turn in which it was first written.
 
-    `born` is `BEFORE` where that was before the turns that were looked at. `source` and `body` are commitments to
-    the line that names it and to its full text.
+    `born` is `BEFORE` if that was before the turns collected. `source` and `body` are commitments to its source line
+    and to its full text.
     """
 
     number: int
@@ -163,7 +162,7 @@ class Levels:
     pages: dict[int, Known]
 
     def between(self, first: int, last: int) -> Levels:
-        """The part of some turns; runs that reach over its edges stay whole."""
+        """The part for some turns; runs that cross its edges stay whole."""
 
         def within(turn: int) -> bool:
             return first <= turn <= last or (turn == 0 and first == 1)
@@ -190,7 +189,7 @@ class Levels:
 
 @attrs.define
 class _Open:
-    """A run that goes on."""
+    """A run that has not ended yet."""
 
     first: int
     rank: int
@@ -201,10 +200,10 @@ class _Open:
 
 
 class Collector:
-    """Collects what `Levels` holds while a session is folded: `note` each event after `apply`."""
+    """Collects the data of `Levels` while a session is folded: call `note` for each event after `apply`."""
 
     def __init__(self, state: State) -> None:
-        """`state` is the one before the first event that will be noted."""
+        """Begin at `state`, the one before the first event to note."""
         self._state = state
         self._open: dict[str, _Open] = {}
         self._laid: dict[int, tuple[str, _Open]] = {}  # in epochs: place in the layout → page and run
@@ -237,7 +236,7 @@ class Collector:
             handler(self, event, version)
 
     def end(self) -> Levels:
-        """Close what goes on, and hand out what was found."""
+        """Close the open runs, and return what was collected."""
         self._end_turn()
         for page_id in list(self._open):
             self._close(page_id, self._prompt)
@@ -252,7 +251,7 @@ class Collector:
     # ------------------------------------------------------------------------------------- prompts
 
     def assembled(self, event: e.PromptAssembled, version: int) -> None:
-        """A prompt: what was touched since the one before may stand otherwise now."""
+        """Note a prompt: pages touched since the last one may have moved."""
         self._end_turn()
         state = self._state
         self._before, self._prompt = self._prompt, state.turn
@@ -269,7 +268,7 @@ class Collector:
         self._turn = Turn(state.turn, version, event, max(0, state.assembled_fixed), tuple(self._by_type))
 
     def _settle(self, page_ids: Iterable[str], flags: int) -> None:
-        """Open and close the runs of pages that may stand otherwise in the prompt of now."""
+        """Open and close the runs of pages that may have moved in the present prompt."""
         state, arrived = self._state, frozenset(self._state.assembled_last)
         for page_id in dict.fromkeys(page_ids):
             rank, known = state.assembled.get(page_id, ABSENT), self._open.get(page_id)
@@ -289,7 +288,7 @@ class Collector:
             self._open[page_id] = _Open(first, rank, tokens, place, flags | (ARRIVAL if new else 0), kind)
 
     def _grow(self, event: e.PromptAssembled) -> None:
-        """Open runs for what a layout got, and close those of a layout that an epoch replaced."""
+        """Open runs for the entries that a layout gained, and close those of a layout that an epoch replaced."""
         state = self._state
         if event.trigger is not None:
             for place in list(self._laid):
@@ -305,7 +304,7 @@ class Collector:
         self._lay_out(new, self._prompt, 0 if event.trigger is not None else ARRIVAL)
 
     def _lay_out(self, places: Iterable[int], first: int, flags: int) -> None:
-        """Open a run for each of some places in the layout."""
+        """Open a run for each of the given places in the layout."""
         state = self._state
         for place in places:
             entry = state.entries[place]
@@ -325,7 +324,7 @@ class Collector:
         self._keep(page_id, known, last)
 
     def _place(self, page_id: str) -> int:
-        """The place of a page in the prompt of now."""
+        """The place of a page in the present prompt."""
         state = self._state
         if state.as_recorded:
             return state.copies[page_id][-1]
@@ -351,7 +350,7 @@ class Collector:
     # --------------------------------------------------------------------------------------- pages
 
     def _know(self, page_id: str) -> int:
-        """Remember a page as it is now; its number."""
+        """Remember a page as it is now; returns its number."""
         page = self._state.pages[page_id]
         self.found.pages[page.number] = Known(
             page.number,
@@ -367,7 +366,7 @@ class Collector:
         return page.number
 
     def _birth(self, page_id: str) -> int:
-        """The turn in which a page was first written; one that the last prompt before did not know is of its turn."""
+        """The turn in which a page was first written; a page unknown at the last prompt was born in its own turn."""
         page, (assembled, turn) = self._state.pages[page_id], self._first
         waits = page.content_version == 1 and page.written_version > assembled
         return self._born.get(page_id, turn if waits else BEFORE)
@@ -376,13 +375,13 @@ class Collector:
         return iter([page.page_id for page in self.found.pages.values()])
 
     def changed(self, event: e.RepresentationChanged, version: int) -> None:
-        """A page stands at another level in the next prompt."""
+        """Note that a page has another level in the next prompt."""
         self._touched[event.page_id] = None
         if RANK[event.after] < RANK[event.before]:
             self._left[event.page_id] = (self._prompt, version)
 
     def written(self, event: e.PageWritten, version: int) -> None:
-        """A page has new content."""
+        """Note new content of a page."""
         self._touched[event.page_id] = None
         page = self._state.pages[event.page_id]
         if page.content_version > 1:
@@ -404,63 +403,63 @@ class Collector:
             self._turn = turn._replace(misses=turn.misses + misses, faults=turn.faults + faults)
 
     def used(self, event: e.PageUsed, version: int) -> None:
-        """A hit."""
+        """Note a hit."""
         self._mark(event.page_id, _USED, version)
 
     def resolved(self, event: e.PageResolved, version: int) -> None:
-        """A page-in: the page arrives again."""
+        """Note a page-in: the page arrives again."""
         self._touched[event.page_id] = None
         self._count(misses=1)
         self._mark(event.page_id, _PAGE_IN, version)
 
     def unmet(self, event: e.NeedUnmet, version: int) -> None:
-        """A need of what the harness had dropped."""
+        """Note a need of a page that the harness had dropped."""
         self._count(misses=1)
         self._mark(event.page_id, _UNMET, version)
 
     def faulted(self, event: e.FaultObserved, version: int) -> None:
-        """A fault; that of a need is a miss, too."""
+        """Note a fault; a need's fault is also a miss."""
         self._count(misses=event.fault in NEED_FAULTS, faults=1)
         self.found.faults[version] = event.fault
         self._mark(event.page_id, _FAULT, version)
 
     def pressed(self, event: e.InvariantPressureObserved, version: int) -> None:
-        """Pressure, of each page that it names."""
+        """Note pressure on each page that it names."""
         for page_id in event.pages or (None,):
             self._mark(page_id, _PRESSURE, version)
 
     def alerted(self, event: e.DuplicateSignatureAlerted, version: int) -> None:
-        """A repeated call."""
+        """Note a repeated call."""
         self._mark(None, _ALERT, version)
 
     def redacted(self, event: e.ContentRedacted, version: int) -> None:
-        """Pages were erased."""
+        """Note erased pages."""
         for page_id in event.pages:
             self._touched[page_id] = None
             self._mark(page_id, _REDACTED, version)
 
     def retired(self, event: e.PageRetired, version: int) -> None:
-        """A page left for good."""
+        """Note that a page left for good."""
         self._mark(event.page_id, _RETIRED, version)
 
     def pinned(self, event: e.PagePinned, version: int) -> None:
-        """A page was pinned."""
+        """Note that a page was pinned."""
         self._mark(event.page_id, _PINNED, version)
 
     # -------------------------------------------------------------------------- the rest of a turn
 
     def responded(self, event: e.ModelResponded, version: int) -> None:
-        """The provider's own count of the prompt."""
+        """Note the provider's own count of the prompt."""
         if self._turn is not None and event.input_tokens:
             told = (event.input_tokens, event.cached_tokens, event.written_tokens)
             self._turn = self._turn._replace(provider=told)
 
     def recalled(self, event: e.RecallAnswered, version: int) -> None:
-        """Pages that a memory backend named arrive again."""
+        """Note that pages named by a memory backend arrive again."""
         self._touched.update(dict.fromkeys(event.pages))
 
     def bounded(self, event: e.BoundaryReached, version: int) -> None:
-        """A boundary; what it put back arrives again."""
+        """Note a boundary; pages that it put back arrive again."""
         self._touched.update(dict.fromkeys(event.returned))
         cut = None if event.cut is None else str(event.cut)
         self.found.bounds.append(
@@ -468,11 +467,11 @@ class Collector:
         )
 
     def committed(self, event: e.UpdateCommitted, version: int) -> None:
-        """An update is part of the store."""
+        """Note that an update was committed."""
         self.found.commits.append((self._state.turn, True, version))
 
     def rejected(self, event: e.UpdateRejected, version: int) -> None:
-        """An update was refused."""
+        """Note that an update was rejected."""
         self.found.commits.append((self._state.turn, False, version))
 
 
@@ -509,7 +508,7 @@ def turns_of(log: EventLog, session_id: str) -> int:
 def levels(log: EventLog, session_id: str, first: int = 1, last: int | None = None) -> Levels:
     """The levels of a session's pages in the prompts of turns `first` to `last` (None: its last).
 
-    The cost follows the turns that are looked at, not the session. Raises `UsageError` for no such turn.
+    The cost depends on the turns asked for, not on the session's length. Raises `UsageError` for an unknown turn.
     """
     after = range_of_turn(log, session_id, first - 1)[1] if first > 1 else 0
     upto = None if last is None else range_of_turn(log, session_id, last)[1]

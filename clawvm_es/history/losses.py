@@ -1,15 +1,15 @@
-"""Losses of a session: needed pages that were not in the prompt, and what each boundary took out of it.
+"""Losses of a session: needed pages that were not in the prompt, and the pages that each boundary took out of it.
 
-Under the policy `recorded` they are the harness's own; under another they are what its prompts would have lost.
+Under the policy `recorded` they are the harness's own losses; under any other, those that its prompts would have had.
 
 | loss | how it is known |
 |---|---|
 | read again | a fault `refetch` or `duplicate_tool` |
-| used without the page | `need_unmet`: no page that holds the text, and no summary, was there |
-| paged in | `page_resolved`: a policy with resolution got it from the log |
+| used without the page | `need_unmet`: no page or summary that holds the text was in the prompt |
+| paged in | `page_resolved`: a policy with resolution read it from the log |
 | rule lost | `post_compaction_bootstrap`, `pinned_invariant_miss` |
 
-LAW-LOSSES-1: the losses in the read models are those that a walk over all events finds.
+LAW-LOSSES-1: the losses in the read models equal those found by a walk over all events.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ __all__ = ["Dropped", "Kind", "Loss", "Losses", "losses", "losses_of"]
 
 @attrs.frozen
 class Loss:
-    """One need whose page was missing, or a rule that was: when, which page, and what it takes to have it again.
+    """A need whose page was missing, or a missing rule: the turn, the page, and the tokens it takes to get it again.
 
-    `tokens` are those that were read again, else those of the whole page. `line` is where the page stands in the
-    transcript (0: nowhere), `again` the line of what needed it, as far as it has one. `boundary` is the version of
-    the boundary that took the page out.
+    `tokens` are those read again, else those of the whole page. `line` is the page's line in the transcript (0:
+    none), `again` the line that needed it (0: none). `boundary` is the version of the boundary that took the page
+    out.
     """
 
     kind: Kind
@@ -59,9 +59,9 @@ class Loss:
 
 @attrs.frozen
 class Dropped:
-    """One boundary: what it took out of the prompt (pages, tokens), and those of it that were needed later.
+    """One boundary: the pages and tokens that it took out of the prompt, and the pages among them needed later.
 
-    It is `inferred` where no row of the transcript tells of it, only what the provider counted.
+    It is `inferred` if it was found from the provider's counts alone, without a row in the transcript.
     """
 
     version: int
@@ -77,9 +77,9 @@ class Dropped:
 
 @attrs.frozen
 class Losses:
-    """All losses of a session in the order in which they showed, and its boundaries that took pages out.
+    """All losses of a session in the order of their events, and its boundaries that took pages out.
 
-    `held` are the tokens of pages, without arguments and thoughts, in the prompt that held most of them.
+    `held` is the largest number of page tokens in a prompt, without arguments and thoughts.
     """
 
     losses: tuple[Loss, ...]
@@ -87,18 +87,18 @@ class Losses:
     held: int = 0
 
     def of(self, *kinds: Kind) -> tuple[Loss, ...]:
-        """The losses of some kinds."""
+        """The losses of the given kinds."""
         return tuple(loss for loss in self.losses if loss.kind in kinds)
 
     @property
     def needed(self) -> tuple[Loss, ...]:
-        """Losses of what the agent needed again, the dearest first."""
+        """Losses of pages that the agent needed again, the most tokens first."""
         found = self.of(Kind.READ_AGAIN, Kind.UNMET, Kind.PAGED_IN)
         return tuple(sorted(found, key=lambda loss: (-loss.tokens, loss.version)))
 
 
 def losses_of(log: EventLog, session_id: str) -> Losses:
-    """The losses of a session, from the read models: `losses` of its events, without `held`, which is 0."""
+    """The losses of a session from the read models, without `held`, which is 0."""
     with snapshot(log) as view:
         rows, cuts = view.rows(LOSSES, session_id), view.rows(BOUNDARIES, session_id)
         again = _read_again(log, view, session_id, sorted({row.call for row in rows if row.call}))
@@ -167,7 +167,7 @@ def losses(rows: Iterable[Recorded]) -> Losses:
 
 @attrs.define
 class _Taken:
-    """A boundary under way."""
+    """A boundary in progress."""
 
     row: Recorded
     data: e.BoundaryReached
@@ -178,7 +178,7 @@ class _Taken:
 
 @attrs.frozen
 class _Written:
-    """The newest content of a page, as losses tell of it; `tokens` are by rank, 0 where a level is not kept."""
+    """The newest content of a page, as losses need it; `tokens` are by rank, 0 for levels not kept."""
 
     page_type: PageType
     line: int
@@ -207,7 +207,7 @@ class _Finder:
     held: int = 0
 
     def see(self, row: Recorded) -> None:
-        """Take an event."""
+        """Take one event."""
         data = row.data
         if isinstance(data, e.PageWritten):
             self._page(data)
@@ -277,7 +277,7 @@ class _Finder:
         return self.written[page_id].tokens[RANK[level]]
 
     def found(self) -> Losses:
-        """Everything, once all events were seen."""
+        """All losses, after the last event."""
         lost = tuple(
             attrs.evolve(loss, again=self.calls.get(loss.call or 0, 0)) if loss.call else loss for loss in self.losses
         )

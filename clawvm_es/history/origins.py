@@ -1,4 +1,4 @@
-"""Origins: the texts, the events and the lines of the recorded session behind ids and commitments."""
+"""Origins: the texts, events and transcript lines behind ids and commitments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from clawvm_es.observe.edge import decode
 
 @attrs.frozen
 class Place:
-    """One event: where it stands and what it is."""
+    """One event: its place and its type."""
 
     version: int
     turn: int
@@ -37,7 +37,7 @@ class Place:
 
 @attrs.frozen
 class MadeCall:
-    """The tool call that a page holds the result of: its ordinal, its event, the tool, and its arguments as text."""
+    """The tool call whose result a page holds: its ordinal, its event, the tool, and its arguments as text."""
 
     call: int
     version: int
@@ -50,9 +50,9 @@ class MadeCall:
 class Provenance:
     """Origin of one content of a page.
 
-    `written` is the event that wrote it; `first` and `last` are lines (records) of the recorded session, 0 where
-    there is none; `source` is the line that its frame states, a path or a tool and its arguments. It is `inferred`
-    where no row of a transcript tells of it, only what the provider counted.
+    `written` is the event that wrote it; `first` and `last` are lines (records) of the recorded session, 0 if
+    there is none; `source` is the source line of its frame: a path, or a tool and its arguments. It is `inferred`
+    if it was found from the provider's counts alone, without a row in the transcript.
     """
 
     page_id: str
@@ -68,13 +68,13 @@ class Provenance:
 
 
 def is_inferred(data: Event) -> bool:
-    """Tell whether no row of a transcript tells of an input, only what the provider counted."""
+    """Tell whether an input was found from the provider's counts alone, without a row in a transcript."""
     return isinstance(data, BoundaryReached | PageWritten) and data.told_by is ToldBy.COUNTS
 
 
 @attrs.define(slots=False)
 class Origins:
-    """Looks behind the ids and commitments of one session; `state` knows its calls and pages."""
+    """Finds the origins behind the ids and commitments of one session; `state` knows its calls and pages."""
 
     log: EventLog
     session_id: str
@@ -90,18 +90,18 @@ class Origins:
         return Line(self.log, self.session_id)
 
     def load(self, page_ids: Iterable[str]) -> None:
-        """Read the calls and sources of some pages in a few queries."""
+        """Read the calls and sources of some pages, in a few queries."""
         pages = [self.state.pages[page_id] for page_id in page_ids]
         load(self.state.calls, [page.origin.call for page in pages if page.origin.call is not None])
         self.read(page.source for page in pages)
 
     def read(self, commitments: Iterable[str | None]) -> None:
-        """Read the texts behind some commitments in one query."""
+        """Read the texts behind some commitments, in one query."""
         named = [name for name in dict.fromkeys(commitments) if name is not None]
         self._texts |= dict.fromkeys(named) | dict(self._vault.open_all(named))
 
     def text(self, commitment: str | None) -> str | None:
-        """The text behind a commitment; None where there is none, or it was sealed or erased."""
+        """The text behind a commitment; None if there is no commitment, or the text was sealed or erased."""
         if commitment is None:
             return None
         body = self._texts[commitment] if commitment in self._texts else self._vault.open(commitment)
@@ -128,7 +128,7 @@ class Origins:
         )
 
     def call(self, number: int | None) -> MadeCall | None:
-        """A tool call of the session; None where the state knows none of this number."""
+        """A tool call of the session; None if the state knows no call of this number."""
         known = None if number is None else self.state.calls.get(number)
         if known is None:
             return None
@@ -139,7 +139,7 @@ class Origins:
 
 
 def tool_name(called: ToolCalled, text: Callable[[str | None], str | None]) -> str:
-    """The name of the tool that was called, also of one on no declared list; `unknown` where that was erased."""
+    """The name of the tool that was called, even if it is not declared; `unknown` if it was erased."""
     return called.tool if called.tool != UNKNOWN_TOOL else text(called.name) or called.tool
 
 
@@ -156,7 +156,7 @@ def tool_names(log: EventLog, session_id: str) -> Mapping[int, str]:
 
 
 def require_session(log: EventLog, session_id: str) -> int:
-    """The last version of a session; raises `UsageError` where there is none, or it is a shared scope."""
+    """The last version of a session; raises `UsageError` if there is none, or it is a shared scope."""
     head = log.head(session_id)
     if head is None:
         raise UsageError(f"there is no session {session_id}")
@@ -169,7 +169,7 @@ def require_session(log: EventLog, session_id: str) -> int:
 
 
 def require_page(state: State, session_id: str, page_id: str) -> Page:
-    """A page of a state; raises `UsageError` where it has none of this id."""
+    """A page of a state; raises `UsageError` if it has none with this id."""
     page = state.pages.get(page_id)
     if page is None:
         last = f"its last is p{len(state.pages)}" if state.pages else "it has none"

@@ -1,6 +1,6 @@
-"""The life of one page: its contents, its levels from prompt to prompt, its uses and misses, and what ended it.
+"""The life of one page: its contents, its levels from prompt to prompt, its uses and misses, and its end.
 
-Only the events from the page's first to its last, and on to the prompt that follows, are read; nothing is folded.
+Only the events from the page's first to the prompt after its last are read; nothing is folded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _USES = {e.PageUsed: "used", e.PageResolved: "page_in", e.NeedUnmet: "unmet", e.
 
 @attrs.frozen
 class LevelRun:
-    """The page at one level, of so many tokens, in the prompts of turns `first` to `last`."""
+    """The page at one level, with its tokens, in the prompts of turns `first` to `last`."""
 
     first: int
     last: int
@@ -33,7 +33,7 @@ class LevelRun:
 
 @attrs.frozen
 class LevelChange:
-    """One event that gave the page another level, and the input that caused it (with its boundary, if it is one)."""
+    """An event that changed the page's level, and the input that caused it (with its boundary, if it is one)."""
 
     event: Place
     before: Fidelity
@@ -45,7 +45,7 @@ class LevelChange:
 
 @attrs.frozen
 class Written:
-    """One content of the page: the event that wrote it, who, and its tokens in full."""
+    """One content of the page: the event that wrote it, its author, and its tokens in full."""
 
     event: Place
     author: Author
@@ -63,7 +63,7 @@ class Use:
 
 @attrs.define
 class History:
-    """The life of a page up to the end of its session; `page` is how it is there, in `state`."""
+    """The life of a page up to the end of its session; `page` is its last form, in `state`."""
 
     session_id: str
     page: Page
@@ -76,7 +76,7 @@ class History:
 
 
 def page_history(log: EventLog, session_id: str, page_id: str) -> History:
-    """The life of a page. Raises `UsageError` for no such session or page."""
+    """The life of a page. Raises `UsageError` for an unknown session or page."""
     require_session(log, session_id)
     state = state_at(log, session_id)
     found = History(session_id, require_page(state, session_id, page_id), state)
@@ -92,7 +92,7 @@ def page_history(log: EventLog, session_id: str, page_id: str) -> History:
 
 
 def _span(log: EventLog, session_id: str, page_id: str, end: int) -> tuple[int, int]:
-    """The page's first and last event; of a fork, which may have cut an assembly off, the last is the session's."""
+    """The page's first and last event; in a fork, which may have cut an assembly off, the last is the session's."""
     with snapshot(log) as view:
         span = Spans.of(view, log, session_id).page(page_id)
     if span is None:
@@ -131,12 +131,12 @@ class _Story:
             self._mine(row)
 
     def end(self) -> None:
-        """Close the run that goes on."""
+        """Close the open run."""
         if self.standing is not None:
             self.found.runs.append(LevelRun(self.standing[0], self.prompt, *self.standing[1:]))
 
     def _mine(self, row: Recorded) -> None:
-        """An event that is about the page."""
+        """Take an event about the page."""
         data, found = row.data, self.found
         match data:
             case e.PageWritten():

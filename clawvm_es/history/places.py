@@ -1,4 +1,4 @@
-"""The state and the prompt of a session at a version of its stream, from its events and the snapshots of them."""
+"""The state and the prompt of a session at a version of its stream, from events and snapshots."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _NEAR: Final = 256
 class ShownPrompt:
     """A prompt of the past: `version` is its `prompt_assembled`, `pieces` are its spans in order.
 
-    Under the policy `recorded` it is what the harness had in pages, not the bytes that it sent.
-    `matches` says whether the text is what the recorded commitment was made to; None where none was recorded
-    or its salt is gone. An erased page makes it False.
+    Under the policy `recorded` it holds the harness's pages, not the bytes that the harness sent. `matches` says
+    whether the text matches the recorded commitment; None if no commitment was recorded or its salt is gone. An
+    erased page makes it False.
     """
 
     session_id: str
@@ -51,17 +51,17 @@ class ShownPrompt:
 
 
 def state_at(log: EventLog, session_id: str, version: int | None = None) -> State:
-    """The state of a session after event `version` (by default its last). Raises `UsageError` for no such place.
+    """The state of a session after event `version` (by default its last). Raises `UsageError` for an unknown place.
 
-    In a journal file it comes through the nearest snapshot, and what a session holds in great numbers (its pages,
-    its calls) is read when it is looked at: keep the log open meanwhile.
+    In a journal file the state comes from the nearest snapshot, and its pages and calls are read on access, so keep
+    the log open while you use it.
     """
     check_place(log, session_id, version)
     return snapshots.state_at(log, session_id, version)
 
 
 def fold_on(log: EventLog, session_id: str, state: State, upto: int) -> State:
-    """Fold the next events of a session, up to a version, in place into a state of it; return it."""
+    """Fold the next events of a session, up to a version, in place into a state of it; returns the state."""
     rows = [row.data for row in read_session(log, session_id, state.version, upto)]
     named = dict.fromkeys(snapshots.named_pages(rows))
     snapshots.load(state.pages, named)
@@ -82,7 +82,7 @@ def _end_of_turn(log: EventLog, line: Line, turn: int) -> int:
 
 
 def range_of_turn(log: EventLog, session_id: str, turn: int) -> tuple[int, int]:
-    """The versions of the last event before a turn (0 if there is none) and of its last; raises as `end_of_turn`."""
+    """The versions of the last event before a turn (0 if none) and of its last event; raises as `end_of_turn`."""
     line = Line(log, session_id)
     end = _end_of_turn(log, line, turn)
     near = max(0, end - _NEAR)
@@ -93,7 +93,7 @@ def range_of_turn(log: EventLog, session_id: str, turn: int) -> tuple[int, int]:
 
 
 def _last_up_to(line: Line, turn: int, high: int) -> int:
-    """The last version of at most `high` that is of `turn` or earlier; turns rise with versions, so by halving."""
+    """The last version up to `high` that belongs to `turn` or an earlier one, by binary search."""
     low = 0
     while low < high:  # the first `low` versions are of this turn or earlier ones, those above `high` of later ones
         middle = (low + high + 1) // 2
@@ -112,16 +112,16 @@ def _turn_of(line: Line, version: int) -> int:
 
 
 def prompt_at(log: EventLog, session_id: str, version: int | None = None) -> ShownPrompt:
-    """The prompt that was assembled last at `version` (by default the end), rendered again from the bodies.
+    """The last prompt assembled up to `version` (by default the end), rendered again from the bodies.
 
-    The renderer is the one that it was recorded under. Raises `UsageError` where no prompt had been assembled, and
-    `JournalTooNew` where a newer program rendered it.
+    The renderer is the recorded one. Raises `UsageError` if no prompt was assembled by then, and `JournalTooNew` if a
+    newer program rendered it.
     """
     return prompt_and_state(log, session_id, version)[0]
 
 
 def prompt_and_state(log: EventLog, session_id: str, version: int | None = None) -> tuple[ShownPrompt, State]:
-    """The prompt that was assembled last at `version`, and the state right after its assembly; as `prompt_at`."""
+    """The prompt of `prompt_at`, and the state right after its assembly."""
     found = last_assembly(log, session_id, check_place(log, session_id, version))
     if found is None:
         raise UsageError(f"session {session_id}: no prompt was assembled up to there")
@@ -132,14 +132,14 @@ def prompt_and_state(log: EventLog, session_id: str, version: int | None = None)
 def prompt_in(
     log: EventLog, session_id: str, state: State, assembled: Recorded, rendered: PromptRendered | None
 ) -> ShownPrompt:
-    """The prompt of a state right after the event `assembled`, by the renderer that it was recorded under."""
+    """The prompt of a state right after the event `assembled`, by the recorded renderer."""
     name = renderer_of(log, session_id, assembled.version)
     renderer = recorded(log, session_id, log.vault(session_id).open_all, name)
     return prompt_of(log, session_id, state, renderer, assembled, rendered)
 
 
 def last_assembly(log: EventLog, session_id: str, upto: int) -> tuple[Recorded, PromptRendered | None] | None:
-    """The last assembly up to a version, and what says which bytes were rendered of it; None where there is none."""
+    """The last assembly up to a version, and the event on its rendered bytes; None if there is none."""
     rendered = None
     for row in read_back(log, session_id, upto):
         if isinstance(row.data, PromptRendered):
@@ -157,7 +157,7 @@ def prompt_of(
     assembled: Recorded,
     rendered: PromptRendered | None,
 ) -> ShownPrompt:
-    """The prompt of a state right after the event `assembled`; `rendered` is what was recorded of its bytes."""
+    """The prompt of a state right after the event `assembled`; `rendered` is the event on its bytes."""
     assert isinstance(assembled.data, PromptAssembled)
     pieces = tuple(renderer.pieces(state))
     held = levels_of_prompt(state)
@@ -179,7 +179,7 @@ def prompt_of(
 def _matches(
     log: EventLog, rendered: PromptRendered, assembled: PromptAssembled, pieces: Sequence[Piece]
 ) -> bool | None:
-    """Tell whether a sealed commitment was made to a prompt; None where its salt is gone."""
+    """Tell whether a sealed commitment matches a prompt; None if its salt is gone."""
     stored = log.stored(rendered.prompt)
     if stored is None:
         return None
@@ -202,13 +202,13 @@ def _names(pieces: Iterable[Piece]) -> Iterator[str]:
 
 
 def _is_whole(log: EventLog, name: str) -> bool:
-    """Tell whether the text behind a commitment is there, and the one that was committed to."""
+    """Tell whether the text behind a commitment exists and matches it."""
     stored = log.stored(name)
     return stored is not None and stored[1] is not None and commitment_to(stored[0], stored[1]) == name
 
 
 def check_place(log: EventLog, session_id: str, version: int | None) -> int:
-    """The version that is meant: by default the last."""
+    """Return the version meant: the given one, by default the last."""
     head = log.head(session_id)
     if head is None:
         raise UsageError(f"there is no session {session_id}")

@@ -1,4 +1,4 @@
-"""Provenance of a prompt: for each span of it the page, the level, and where the text came from.
+"""Provenance of a prompt: for each span the page, the level, and the origin of the text.
 
 LAW-PROVENANCE-1: the spans tile the prompt: in order, without gap or overlap, from its first byte to its last.
 """
@@ -20,9 +20,9 @@ from clawvm_es.observe.edge import encode
 class Span:
     """One span of a rendered prompt: a page at a level, or the directory line (no page, no origin).
 
-    Bytes count from the start of the rendered text, tokens from the start of the prompt, so that the first span
-    starts behind the fixed region; both ranges are half open. The directory line counts with its reserve.
-    `erased` says that the text at this place is gone, and that a notice stands for it.
+    Bytes count from the start of the rendered text. Tokens count from the start of the prompt, so that the first
+    span starts behind the fixed region. Both ranges are half open. The directory line counts with its reserve.
+    `erased` means that a notice stands in place of the text.
     """
 
     page_id: str | None
@@ -37,7 +37,7 @@ class Span:
 
 
 def provenance(log: EventLog, session_id: str, version: int | None = None) -> tuple[ShownPrompt, tuple[Span, ...]]:
-    """The prompt that was assembled last at `version` (by default the end), and its spans in order.
+    """The last prompt assembled up to `version` (by default the end), and its spans in order.
 
     Raises `UsageError` as `prompt_at` does.
     """
@@ -46,7 +46,7 @@ def provenance(log: EventLog, session_id: str, version: int | None = None) -> tu
 
 
 def spans_of(origins: Origins, shown: ShownPrompt) -> tuple[Span, ...]:
-    """The spans of a prompt, in order; `origins` are of the state right after its assembly."""
+    """The spans of a prompt, in order; `origins` belong to the state right after its assembly."""
     state = origins.state
     shows = [(piece.page_id, piece.level) for piece in shown.pieces]
     origins.load(page_id for page_id, _ in shows if page_id is not None)

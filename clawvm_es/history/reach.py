@@ -1,9 +1,9 @@
-"""The reach of an erasure: what goes together with what is asked for, and which streams have to say so.
+"""The reach of an erasure: everything that must be erased together, and the streams that must record it.
 
-The full text of a page, the result of the call that it shows, and whatever was asked for are *sources*: with one of
-them goes every level built from it, unless a page that stays has the very same level, the provider's own form of it,
-and the salts of all prompts that showed it. Sources are followed to equal texts in the shared scopes of their
-session, and, if asked, everywhere.
+*Sources* are the commitments asked for, the full text of their page, and the result of the call that it shows. With a
+source go every level built from it (unless a page that stays has the same level), the provider's own form of it, and
+the salts of all prompts that showed it. Sources are followed to equal texts in the shared scopes of their session
+and, on request, everywhere.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Content:
 
 @attrs.define
 class Named:
-    """Commitments in the own events of one stream: a session's without its parents', or a shared scope's.
+    """Commitments in one stream's own events: a session's without its parents', or a shared scope's.
 
-    `names` are all that an input names, in order, with the version that named it first.
+    `names` lists all that inputs name, in order, with the version of the first.
     """
 
     stream: str
@@ -55,7 +55,7 @@ class Named:
 
 
 def _note_native(named: Named, data: Event) -> None:
-    """Note the texts of an event that stand in a provider's own form of something, and that form."""
+    """Note a provider's own form in an event, and the texts inside it."""
     if isinstance(data, ToolReturned) and data.native is not None:
         named.natives[data.native] = [data.result] if data.result is not None else []
     elif isinstance(data, PageWritten) and data.native is not None:
@@ -70,7 +70,7 @@ def _note_native(named: Named, data: Event) -> None:
 
 
 class Reach:
-    """Grows what is asked for to what has to be erased; `erased` are the commitments, `elsewhere` other holders."""
+    """Extends what is asked for to everything to erase; `erased` are the commitments, `elsewhere` other holders."""
 
     def __init__(self, log: EventLog, everywhere: bool) -> None:
         self._log = log
@@ -89,7 +89,7 @@ class Reach:
         return tuple(session_id for session_id in ids if not session_id.startswith(SCOPE_PREFIX))
 
     def named(self, stream: str) -> Named:
-        """Return what a stream's own events say of commitments, read at first use."""
+        """Return what a stream's own events say of commitments, read on first use."""
         found = self._named.get(stream)
         if found is None:
             found = self._named[stream] = self._read(stream)
@@ -119,7 +119,7 @@ class Reach:
         return named
 
     def _result(self, named: Named, call: int | None) -> str | None:
-        """The result of a call of a session whose own events are being read."""
+        """The result of a call, in the session being read."""
         if call is None:
             return None
         if call in named.results:
@@ -131,12 +131,12 @@ class Reach:
         return next((found[0] for each, upto in line if (found := each.results.get(call)) and found[1] <= upto), None)
 
     def names(self, session_id: str) -> dict[str, None]:
-        """The commitments that the inputs of a session name, those that it inherits included."""
+        """The commitments that the inputs of a session name, including inherited ones."""
         line = reversed(list(self._line(session_id)))
         return {name: None for named, upto in line for name, version in named.names.items() if version <= upto}
 
     def _line(self, stream: str, upto: int = INTEGER_MAX) -> Iterator[tuple[Named, int]]:
-        """A stream up to a version, its parent up to the fork, and so on to the first."""
+        """A stream up to a version, then its parent up to the fork, and so on to the first."""
         while True:
             yield self.named(stream), upto
             fork = self.forks.fork(stream)
@@ -145,7 +145,7 @@ class Reach:
             stream, upto = fork.parent, min(upto, fork.version)
 
     def grow(self, asked: Iterable[str]) -> None:
-        """Add what is asked for and everything that has to go with it."""
+        """Add what is asked for and everything that must go with it."""
         waiting = list(asked)
         while new := [name for name in dict.fromkeys(waiting) if name not in self._sources and self._stored(name)]:
             self._sources.update(dict.fromkeys(new))
@@ -161,14 +161,14 @@ class Reach:
         self.elsewhere = dict.fromkeys(owner for owner, other in holders if other not in self.erased)
 
     def _goes(self, content: Content) -> bool:
-        """Tell whether a content is erased: a source of it is, or one of its levels was asked for."""
+        """Tell whether a content is erased: one of its sources is, or one of its levels was asked for."""
         return touches(content.sources, self._sources) or touches(content.levels, self._sources)
 
     def _contents(self) -> Iterator[Content]:
         return (content for stream in self.streams() for content in self.named(stream).contents)
 
     def _natives(self) -> Iterator[tuple[str, list[str]]]:
-        """The provider's own forms that are kept, each with the texts that stand in it."""
+        """The provider's own forms, each with the texts inside it."""
         for stream in self.streams():
             named = self.named(stream)
             yield from named.natives.items()
@@ -178,7 +178,7 @@ class Reach:
         self.erased.update((name, None) for name in names if self._stored(name))
 
     def _stored(self, name: str) -> bool:
-        """Tell whether anything is stored for a commitment (still); notes whose it is."""
+        """Tell whether anything is still stored for a commitment; notes its owner."""
         if name not in self._owners:
             owner = next((session_id for session_id, other in self._log.holders(name) if other == name), None)
             if owner is None:
@@ -187,7 +187,7 @@ class Reach:
         return True
 
     def _same_text(self, name: str) -> Iterator[str]:
-        """Other commitments to the same text: of shared scopes that its owner belongs to, or of all."""
+        """Other commitments to the same text: in shared scopes of its owner, or everywhere."""
         for owner, other in self._log.holders(name):
             if self._everywhere or owner in self._scopes(self._owners[name]):
                 yield other
@@ -202,7 +202,7 @@ class Reach:
         return found
 
     def reached(self) -> tuple[str, ...]:
-        """The sessions and scopes whose fold may reach an erased commitment, by id."""
+        """The ids of sessions and scopes whose fold may reach an erased commitment."""
         owners = dict.fromkeys(self._owners[name] for name in (*self._sources, *self.erased))
         heads = [head.session_id for head in self._log.heads()]
         found: dict[str, bool] = {}
@@ -212,11 +212,11 @@ class Reach:
         return tuple(stream for stream in heads if found[stream])
 
     def streams(self) -> tuple[str, ...]:
-        """The streams that hold the events of what is reached, parents before their forks."""
+        """The streams that hold the events of everything reached, parents before their forks."""
         return self.forks.streams(self.reached())
 
     def erased_of(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Of each stream in `streams()`: the erased commitments that its inputs name or inherit, sorted."""
+        """For each stream in `streams()`: the erased commitments that its inputs name or inherit, sorted."""
         found: dict[str, dict[str, int]] = {}
         for stream in self.streams():
             names = {name: version for name, version in self.named(stream).names.items() if name in self.erased}
@@ -227,7 +227,7 @@ class Reach:
             yield stream, tuple(sorted(names))
 
     def _prompts(self) -> Iterator[str]:
-        """The sealed commitments to prompts that showed an erased text: with their salts it could be guessed.
+        """The sealed commitments to prompts that showed an erased text, which their salts would let one guess.
 
         A page shows the text of its level and its source line.
         """
@@ -244,7 +244,7 @@ class Reach:
                     yield data.prompt
 
     def _showed(self, state: State, held: Mapping[str, object]) -> bool:
-        """Tell whether the prompt that was assembled last showed an erased text; `held` are pages that hold one."""
+        """Tell whether the last assembled prompt showed an erased text; `held` are the pages that hold one."""
         old = {page_id for (page_id, _), old in state.superseded.items() if self._shows(old.source, old.bodies)}
         return touches(state.copies if state.in_epochs else state.assembled, {**dict.fromkeys(old), **held})
 
@@ -252,14 +252,14 @@ class Reach:
         return source in self.erased or touches((body for body in bodies if body is not None), self.erased)
 
     def texts(self) -> Iterator[tuple[str, int]]:
-        """Of every erased commitment whose text is there: the stream that it belongs to, and the text's bytes."""
+        """For every erased commitment whose text exists: the stream that owns it, and the text's bytes."""
         for name in self.erased:
             stored = self._log.stored(name)
             if stored is not None and stored[1] is not None:
                 yield self._owners[name], len(stored[1])
 
     def bodies(self) -> Iterator[bytes]:
-        """The bodies that nothing would stand for any more, each once."""
+        """The bodies that no commitment would refer to any more, each once."""
         seen: dict[str, None] = {}
         for name in self.erased:
             holders = [other for _, other in self._log.holders(name)]
@@ -275,5 +275,5 @@ class Reach:
 
 
 def touches(names: Iterable[str], among: Mapping[str, object]) -> bool:
-    """Tell whether any of the names is among others."""
+    """Tell whether two sets of names overlap."""
     return any(name in among for name in names)

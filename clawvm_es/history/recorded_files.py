@@ -1,4 +1,4 @@
-"""Files that hold recorded sessions with their decisions, whichever kind: a recording or a bundle."""
+"""Files that hold recorded sessions with their decisions: recordings and bundles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUFFIXES: Final = (recording.SUFFIX, bundle_reading.SUFFIX)
 
 
 def read_sessions(path: str | os.PathLike[str]) -> tuple[RecordedSession, ...]:
-    """All sessions of a file, checked; raises `UnreadableInput` that names file, line and what is wrong there."""
+    """All sessions of a file, checked; raises `UnreadableInput`, which names file, line and the problem."""
     raw, first_line = _bytes(path)
     if bundle_reading.is_bundle(first_line):
         return bundle_reading.read_bundle(raw, str(path))
@@ -23,7 +23,7 @@ def read_sessions(path: str | os.PathLike[str]) -> tuple[RecordedSession, ...]:
 
 
 def session_ids(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The ids of the sessions that `read_sessions` gives; only what tells them is read, and checked."""
+    """The ids of the sessions that `read_sessions` returns; only the parts that tell them are read and checked."""
     raw, first_line = _bytes(path)
     if bundle_reading.is_bundle(first_line):
         return bundle_reading.ids_in_bundle(raw, str(path))

@@ -1,19 +1,19 @@
-r"""Recordings: one session's events in a text file, to be held against what today's `decide` makes of its inputs.
+r"""Recordings: one session's events in a text file, to be compared with what today's `decide` makes of its inputs.
 
 JSON lines, by convention in `NAME.clawvm.jsonl`. The first line is the header:
 
-- `format`, `version`; `session_id`; `decider_version`, that of the code that took the decisions;
+- `format`, `version`; `session_id`; `decider_version`, the version of the code that took the decisions;
 - `streams`: the session's stream, after those of its fork parents, each with the last version that is its own;
 - `decision_digest`, and `head`: the hash of the last event, to which the whole chain leads.
 
-Then comes every event: `version, turn, type, schema_version, at, principal`, `cause` and `idempotency_key` where it
-has them, and its canonical `data` as stored. A line is written the same whatever stands before it, so that version
+Then comes every event: `version, turn, type, schema_version, at, principal`, `cause` and `idempotency_key` if it
+has them, and its canonical `data` as stored. A line does not depend on the lines before it, so that version
 control shows what changed.
 
-A recording holds no text, only commitments to it: it cannot tell what a page said, and has nothing to leak but the
-ids, keys and names that the harness chose. It is all that re-deciding needs.
+A recording holds commitments, no text: it cannot tell the content of a page, and leaks only the ids, keys and names
+that the harness chose. It is all that re-deciding needs.
 
-LAW-RECORDING-1: what is read is what was written, hashes included; a file that was cut or edited is refused.
+LAW-RECORDING-1: reading gives back what was written, hashes included; a file that was cut or edited is refused.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ T = TypeVar("T")
 class RecordedSession:
     """A session read from a file: its events with those of its fork parents, oldest first.
 
-    `evidence` says that the file proves something (a bundle) and must stay as it is.
+    `evidence` is True if the file is proof (a bundle) and must not be rewritten.
     """
 
     session_id: str
@@ -71,12 +71,12 @@ class RecordedSession:
         return state
 
     def of(self, *kinds: type[Event]) -> list[Event]:
-        """All events of these classes, in order."""
+        """All events of the given classes, in order."""
         return [row.data for row in self.rows if isinstance(row.data, kinds)]
 
 
 class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One stream of a session's lineage, and the last version that stands in it."""
+    """One stream of a session's lineage, and the version of its last event."""
 
     session_id: str
     last: Place
@@ -118,9 +118,9 @@ _any = msgspec.json.Decoder(dict[str, Any])
 
 
 def write_recording(recorded: Iterable[Recorded], decider_version: int | None = None) -> Iterator[bytes]:
-    """The lines of a recording of one session, read with its fork parents (`read_session`).
+    """The lines of a recording of one session, including its fork parents (`read_session`).
 
-    `decider_version` is by default the one that the session was opened under.
+    `decider_version` is by default the one under which the session was opened.
     """
     rows = tuple(recorded)
     if not rows or not isinstance(rows[0].data, SessionOpened):
@@ -159,7 +159,7 @@ def write_recording(recorded: Iterable[Recorded], decider_version: int | None = 
 
 
 def is_recording(first_line: bytes) -> bool:
-    """Tell whether a file that begins with this line says that it is a recording, of whatever version."""
+    """Tell whether a file with this first line claims to be a recording, of any version."""
     try:
         return _any.decode(first_line).get("format") == FORMAT
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -186,7 +186,7 @@ def read_header(first_line: bytes, name: str) -> Header:
 
 
 def read_recording(raw: bytes, name: str) -> RecordedSession:
-    """The session of a recording; raises `UnreadableInput` with line and path of what is wrong."""
+    """The session of a recording; raises `UnreadableInput`, which names the line and path of the problem."""
     lines = raw.removesuffix(b"\n").split(b"\n")
     header = read_header(lines[0], name)
     rows = tuple(_rows(header, lines[1:], name))
@@ -241,5 +241,5 @@ def _row(line: Line, session_id: str, before: bytes, where: str) -> Recorded:
 
 
 def decoded(decoder: msgspec.json.Decoder[T], raw: bytes, name: str, number: int) -> T:
-    """One line of a recording as what the decoder makes of it; raises `UnreadableInput` with line and path."""
+    """One decoded line of a recording; raises `UnreadableInput` with line and path."""
     return bundled.decoded(decoder, raw, name, number, AGAIN)

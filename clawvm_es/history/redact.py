@@ -1,13 +1,13 @@
-"""Erasure: texts leave the journal, everything that proves the log stays.
+"""Erasure: texts leave the journal; everything that proves the log stays.
 
-What is asked for grows to what belongs together: all levels of a page's content, the result of the call it holds, the
-values published from it to shared scopes, and the salts of all prompts that showed it. One transaction appends a
+An erasure includes everything that belongs together: all levels of a page's content, the result of the call it holds,
+the values published from it to shared scopes, and the salts of all prompts that showed it. One transaction appends a
 `content_redacted` to every stream whose fold reaches any of it, and deletes the rows; then the files are scrubbed.
 
-LAW-REDACT-1: chains, anchors and decisions are as before: events name commitments only, and none changes.
-LAW-REDACT-2: in every stream whose fold reaches an erased commitment, forks, scopes and closed sessions included, an
-event says what was erased, on whose behalf and why.
-LAW-REDACT-3: the same redaction again finds nothing to erase, appends nothing, and finishes what was pending.
+LAW-REDACT-1: chains, anchors and decisions do not change, since events name only commitments.
+LAW-REDACT-2: every stream whose fold reaches an erased commitment, including forks, scopes and closed sessions, gets
+an event that says what was erased, on whose behalf and why.
+LAW-REDACT-3: repeating a redaction erases nothing, appends nothing, and finishes what was pending.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _PREFIX_MIN: Final = 8
 
 @attrs.frozen
 class Target:
-    """Target of an erasure: of `session_id` (None: of all sessions) a page, a body, all that matches, or all.
+    """Target of an erasure in `session_id` (None: in all sessions): a page, a body, all matching texts, or all texts.
 
-    Exactly one of the four is given. `body` is a commitment or the beginning of one; `matches` is asked about each
-    text (`re.compile(…).search`, say).
+    Exactly one of the four is given. `body` is a commitment or the beginning of one; `matches` is called with each
+    text (`re.compile(…).search`, for example).
     """
 
     session_id: str | None = None
@@ -58,7 +58,7 @@ class Target:
 
 @attrs.frozen
 class Trail:
-    """Trace of the erasure in one stream: its event `version` (0: none yet), how many commitments, which pages."""
+    """Trace of the erasure in one stream: its event `version` (0: none yet), number of commitments, and pages."""
 
     session_id: str
     version: int
@@ -68,9 +68,9 @@ class Trail:
 
 @attrs.frozen
 class Share:
-    """Share of one session (or shared scope) in a redaction: how many texts of how many bytes.
+    """Share of one session (or shared scope) in a redaction: number of texts and their bytes.
 
-    `title` is that of the session, its id where the text of the title is erased.
+    `title` is the session's title; its id if the text of the title is erased.
     """
 
     session_id: str
@@ -81,10 +81,10 @@ class Share:
 
 @attrs.frozen
 class Redaction:
-    """Outcome of a redaction: how many `bodies` of how many bytes left the journal.
+    """Outcome of a redaction: the number of `bodies` that left the journal, and their bytes.
 
-    `shares` are the texts by session; a text that two sessions hold counts in both, and is one of the `bodies`.
-    `held_by` are other sessions that still hold one of the texts. `guessable` says that salts come from a seed, so
+    `shares` counts the texts by session; a text of two sessions counts in both shares, but once in `bodies`.
+    `held_by` are other sessions that still hold one of the texts. `guessable` means that salts come from a seed, so
     that short texts can be guessed from their commitments. `foreign` are schema objects that are not ours. `copies`
     are places that may hold copies and that the storage cannot clean: then the status is `removed`, not `erased`.
     """
@@ -102,13 +102,13 @@ class Redaction:
 
     @property
     def spans_sessions(self) -> bool:
-        """Tell whether texts of more than one session go."""
+        """True if texts of more than one session are erased."""
         return sum(not share.session_id.startswith(SCOPE_PREFIX) for share in self.shares) > 1
 
 
 @attrs.frozen
 class _Trail:
-    """The `event` that a stream is about to get, with all that is decided by it, after its event `version`."""
+    """The `event` to append to a stream after its event `version`, with the decisions that follow from it."""
 
     session_id: str
     event: ContentRedacted
@@ -128,10 +128,10 @@ def redact(
 ) -> Redaction:
     """Erase what `target` names, on behalf of `principal`, at `at_us` (UTC µs).
 
-    With `everywhere` also from other sessions that hold the same texts. With `dry_run` nothing is written and the
-    status is `planned`. Raises `UsageError` for a session, page or body that does not exist, `MissingCapability`
-    (the storage cannot erase), `JournalReadOnly`, `JournalBusy`, `JournalFull`, `ForeignObject` (a table that is not
-    ours has rows); then nothing is erased.
+    With `everywhere`, also erase the same texts in other sessions. With `dry_run` nothing is written and the
+    status is `planned`. Nothing is erased if it raises: `UsageError` for a session, page or body that does not
+    exist, `MissingCapability` (the storage cannot erase), `JournalReadOnly`, `JournalBusy`, `JournalFull`,
+    `ForeignObject` (a table that is not ours has rows).
     """
     require(log, Capability.ERASE, "redact")
     _refuse_holders(log, dry_run)
@@ -155,12 +155,12 @@ def redact(
 
 
 def _forms(gone: Sequence[Erased]) -> list[bytes]:
-    """Return the bytes to search the files for: the bodies, and their stored forms where those differ."""
+    """Return the bytes to search the files for: the bodies, and their stored forms if those differ."""
     return [erased.body for erased in gone] + [each.stored for each in gone if each.stored not in (b"", each.body)]
 
 
 def _refuse_holders(log: EventLog, dry_run: bool) -> None:
-    """Raise `ForeignObject` where a table that is not ours may hold a copy of any text, in whatever form."""
+    """Raise `ForeignObject` if a table that is not ours may hold a copy of any text, in any form."""
     holders = () if dry_run else projections.holders(log)
     if holders:
         raise ForeignObject(
@@ -172,7 +172,7 @@ def _refuse_holders(log: EventLog, dry_run: bool) -> None:
 def _finished(
     log: EventLog, reach: Reach, trails: Sequence[_Trail], texts: Sequence[tuple[str, int]], dry_run: bool
 ) -> Redaction:
-    """Return the outcome where nothing is written: a plan, or that nothing is left but what is pending."""
+    """Return the outcome if nothing is written: a plan, or a repetition that only finishes what was pending."""
     status = "planned" if dry_run and reach.erased else str(Erasure.NOTHING)
     if not dry_run and erasing(log, "redact").pending_erasures():
         status = str(erasing(log, "redact").scrub())
@@ -206,7 +206,7 @@ def _redaction(
 
 
 def _shares(log: EventLog, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
-    """Texts by the stream that they belong to, in the order of ids."""
+    """Texts by the stream that owns them, in order of ids."""
     sizes: dict[str, list[int]] = {}
     for owner, size in texts:
         sizes.setdefault(owner, []).append(size)
@@ -219,7 +219,7 @@ def _shares(log: EventLog, texts: Iterable[tuple[str, int]]) -> Iterator[Share]:
 
 
 def _asked(log: EventLog, reach: Reach, target: Target) -> Iterator[str]:
-    """The commitments that the target names itself."""
+    """The commitments that the target itself names."""
     chosen = (target.page_id is not None, target.body is not None, target.matches is not None, target.everything)
     if sum(chosen) != 1:
         raise UsageError("a redaction erases one of a page, a body, what matches, or everything of a session")
@@ -288,7 +288,7 @@ def _trails(log: EventLog, reach: Reach, reason: RedactReason, at_us: int, princ
 
 
 def _redacted(state: State, names: tuple[str, ...], reason: RedactReason) -> ContentRedacted:
-    """The event of one session: the commitments that it reaches, and the pages whose content goes with them."""
+    """The event of one session: the commitments that it reaches, and the pages whose content is erased with them."""
     erased = dict.fromkeys(names)
     pages = tuple(
         page.page_id
@@ -308,7 +308,7 @@ def _trail(session_id: str, state: State, command: Command) -> _Trail:
 
 
 def _erase(log: EventLog, reach: Reach, trails: Sequence[_Trail]) -> tuple[tuple[Erased, ...], list[_Trail]]:
-    """Append all events and delete all rows in one transaction; raises `VersionConflict` where a stream moved on."""
+    """Append all events and delete all rows in one transaction; raises `VersionConflict` if a stream moved on."""
     done: list[_Trail] = []
     with log.transaction(Durability.FULL) as transaction:
         for trail in trails:

@@ -1,7 +1,7 @@
 """Re-decide: feed the stored inputs to today's code and compare every decision, field by field.
 
-LAW-REDECIDE-1: the inputs of a session are enough; neither bodies nor the validators, tools and memories of the
-machine that recorded it are asked. A difference names the event, the field and both values.
+LAW-REDECIDE-1: re-deciding needs only the inputs of a session: no bodies, and none of the validators, tools and
+memories of the machine that recorded it. A difference names the event, the field and both values.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from clawvm_es.model.events import Event, Input, SessionForked
 
 @attrs.frozen
 class Difference:
-    """First difference of today's decisions: the event, the path of the field, what it was and what it is now.
+    """First difference of today's decisions: the event, the path of the field, its recorded value and its value now.
 
-    `before` are the two events before it, as (version, type). `now` is None where today nothing is decided.
-    `recorded_data` and `now_data` are the whole data of both decisions, None where there is none.
+    `before` are the two events before it, as (version, type). `now` is None if today's code takes no such decision.
+    `recorded_data` and `now_data` are the whole data of both decisions, None if there is none.
     """
 
     session_id: str
@@ -55,8 +55,8 @@ class Difference:
 def redecide(recorded: Iterable[Recorded]) -> int:
     """Decide a session's inputs again and return how many decisions were the same.
 
-    `recorded` are all its events from the first on; a fork's with those of its parents (`read_session`). Raises
-    `NondeterminismError`, whose `difference` tells where the first other decision is.
+    `recorded` are all its events from the first on, including a fork's parents (`read_session`). Raises
+    `NondeterminismError`, whose `difference` is the first difference.
     """
     same = 0
     for difference in differences(recorded):
@@ -73,7 +73,7 @@ def redecide(recorded: Iterable[Recorded]) -> int:
 
 
 def differences(recorded: Iterable[Recorded]) -> Iterator[Difference | None]:
-    """For each recorded decision None, up to the first that today's code takes otherwise."""
+    """Yield None for each decision that is the same, then the first difference."""
     state = State()
     before: deque[tuple[int, str]] = deque(maxlen=2)
     for group, forked in groups(recorded):
@@ -93,7 +93,7 @@ def differences(recorded: Iterable[Recorded]) -> Iterator[Difference | None]:
 
 
 def _decided(state: State, given: Recorded) -> tuple[Event, ...]:
-    """Today's decisions on a stored input; an input that is refused today is a difference of its own."""
+    """Today's decisions on a stored input; an input that today's code refuses is a difference of its own."""
     try:
         return decide(state, Command(cast(Input, given.data), given.at_us))[1:]
     except ClawVMError as error:
@@ -122,7 +122,7 @@ def groups(recorded: Iterable[Recorded]) -> Iterator[tuple[list[Recorded], bool]
 def _compare(
     given: Recorded, row: Recorded | None, data: Event | None, turn: int, before: tuple[tuple[int, str], ...]
 ) -> Difference | None:
-    """The first way in which a recorded decision and today's differ: type, turn, cause, then data."""
+    """The first difference between a recorded decision and today's, in this order: type, turn, cause, data."""
     kind = row.type if row else data.TYPE if data else ""
     pairs: list[tuple[str, Any, Any]] = [("$type", row.type if row else None, data.TYPE if data else None)]
     if row is not None and data is not None:
@@ -139,7 +139,7 @@ def _compare(
 
 
 def changed_fields(was: Any, now: Any, path: str = "$") -> Iterator[tuple[str, Any, Any]]:
-    """Path, recorded and new value of every value that differs in two JSON values; None where there is none."""
+    """Path, recorded and new value of each difference between two JSON values; None for a missing value."""
     for change in changed_values(was, now, path):
         before, after = (None if value is NOTHING else value for value in (change.was, change.now))
         yield change.path, before, after

@@ -1,14 +1,14 @@
-"""Recorded inputs as they are given to another run of the same session: under another policy or budget.
+"""Feed recorded inputs to another run of the same session, under another policy or budget.
 
-| input | given as |
+| input | fed as |
 |---|---|
-| session_opened, session_forked | recorded, under the other policy and budget where given |
-| budget_changed | recorded; left out where the budget is given |
-| settings_adopted | recorded, without policy and budget where they are given; left out where nothing is left |
-| turn_began | with the pages that a retriever finds, under a rule that asks one |
-| update_staged, restaged updates | with the numbers that they have in this run |
-| boundary_reached | with those of the staged pages that are dirty in this run, on top of what it committed |
-| one that compacts by a policy's threshold | left out: the run compacts by its own (`Refeed.due`) |
+| session_opened, session_forked | recorded, under the other policy and budget if given |
+| budget_changed | recorded; left out if another budget is given |
+| settings_adopted | recorded, without policy and budget if others are given; left out if nothing remains |
+| turn_began | recorded, with the pages that a retriever finds, if the rule uses one |
+| update_staged, restaged updates | recorded, with their numbers in this run |
+| boundary_reached | with the staged pages that are dirty in this run, on top of this run's versions |
+| a compaction by a policy's threshold | left out: the run compacts by its own (`Refeed.due`) |
 | any other | recorded |
 """
 
@@ -34,14 +34,14 @@ Retrieved = Callable[[int], tuple[str, ...]]
 
 @attrs.define
 class Refeed:
-    """Turns recorded inputs into those of another run; asked in order, each time with that run's state."""
+    """Turns recorded inputs into those of another run; called in order, each time with that run's state."""
 
     profile: Profile | None
     budget_tokens: int | None
     updates: dict[int, int] = attrs.field(factory=dict)  # number of an update as recorded → in this run
 
     def given(self, state: State, data: e.Input, retrieved: Retrieved) -> e.Input | None:
-        """The input that stands for a recorded one; None where it is left out."""
+        """The input to feed in place of a recorded one; None if it is left out."""
         if isinstance(data, e.SessionOpened):
             profile, budget = self.profile or data.profile, self.budget_tokens or data.budget_tokens
             return replace(data, profile=profile, budget_tokens=budget)
@@ -85,15 +85,15 @@ class Refeed:
 
     @staticmethod
     def due(state: State, turn: e.TurnBegan) -> e.BoundaryReached | None:
-        """The boundary that the run's own thresholds bring about before a turn, if any."""
+        """The boundary that the run's own thresholds bring about before a turn; None if there is none."""
         boundary = lifecycle.due(state, turn.fixed_tokens)
         return None if boundary is None else reached(state, boundary, Trigger.THRESHOLD)
 
 
 def reached(state: State, boundary: Boundary, trigger: Trigger) -> e.BoundaryReached:
-    """A boundary at which the policy writes back what is dirty; without texts, by the facts that a state holds.
+    """A boundary at which the policy writes back dirty pages; without texts, by the facts in a state.
 
-    A page's size in bytes is not among them: its tokens stand for it, which is enough for a page that is not empty.
+    A state does not hold a page's size in bytes: its tokens are used instead, which suffices for non-empty pages.
     """
     if not lifecycle.stages(state, boundary):
         return e.BoundaryReached(boundary, trigger)

@@ -1,11 +1,11 @@
-"""Re-run: a fork that is given the rest of its parent's inputs, to see how it would have gone under other settings.
+"""Re-run: a fork that receives the rest of its parent's inputs, to see their outcome under other settings.
 
-The model's answers and the needs are the parent's; each call that it recorded a result of is served from the tape,
-nothing runs. It is open loop, as what-if is, but leaves a session behind that all verbs can look at.
+The model's answers and the needs are the parent's; calls are served from the tape, and nothing runs. Like what-if it
+is open loop, but it leaves a session that all verbs can read.
 
-LAW-RERUN-1: under the parent's own settings a re-run assembles the parent's prompts, turn by turn, and comes to its
+LAW-RERUN-1: under the parent's own settings a re-run assembles the parent's prompts, turn by turn, with the same
 figures.
-LAW-RERUN-2: inputs are keyed by their version in the parent, so that a re-run that was interrupted goes on.
+LAW-RERUN-2: inputs are keyed by their version in the parent, so that an interrupted re-run can continue.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ KEY: Final = "rerun:"
 
 @attrs.frozen
 class Rerun:
-    """Outcome of a re-run beside its parent; both from the fork on.
+    """Outcome of a re-run beside its parent's; both from the fork on.
 
-    `served` counts calls that the tape answered, `appended` the events that were new this time, `left_out` the needs
+    `served` counts calls answered from the tape, `appended` the events that were new this time, `left_out` the needs
     whose pages came after the call that they were moved to.
     """
 
@@ -66,10 +66,10 @@ def rerun(
     budget_tokens: int | None = None,
     progress: Progress | None = None,
 ) -> Rerun:
-    """Fork `parent` at its event `at` and give the fork the parent's inputs since; goes on where it was interrupted.
+    """Fork `parent` at its event `at` and feed the fork the parent's inputs since; continues an interrupted re-run.
 
-    Raises `UsageError` for what cannot be forked, for a session of that name that is another fork or went on by
-    itself, and for sessions of a project: what they would publish has been published.
+    Raises `UsageError` if the session cannot be forked, if a session of that name is another fork or went on by
+    itself, and for sessions of a project, whose updates have already been published.
     """
     opened = journal.opened(parent)
     if opened is not None and opened.project is not None:
@@ -89,7 +89,7 @@ def rerun(
 
 
 def _place(log: EventLog, session_id: str, parent: str, at: int) -> tuple[e.SessionForked, int]:
-    """The fork that `session_id` is, and the parent's last input that it was given."""
+    """The fork `session_id`, and the parent's last input that it received."""
     first = log.first(session_id)
     if first is None or not isinstance(first.data, e.SessionForked):
         raise UsageError(f"session {session_id} is no fork", hint="give the re-run another name")
@@ -112,14 +112,14 @@ def _place(log: EventLog, session_id: str, parent: str, at: int) -> tuple[e.Sess
 
 
 def _is_of_the_shell(row: Recorded) -> bool:
-    """Tell whether an input is one that the shell made beside those it was given."""
+    """Tell whether the shell added an input to those it was given."""
     data = row.data
     own = isinstance(data, e.BoundaryReached) and data.trigger is Trigger.THRESHOLD
     return row.idempotency_key is None and (own or isinstance(data, e.PromptRendered))
 
 
 class _Feed:
-    """Gives a fork its parent's inputs."""
+    """Feeds a fork its parent's inputs."""
 
     def __init__(self, log: EventLog, fork: e.SessionForked, session: Session) -> None:
         self._session = session
@@ -141,7 +141,7 @@ class _Feed:
         self._calls = frozenset(row.data.call for row in self._rows if isinstance(row.data, e.ToolCalled))
 
     def run(self, done: int, progress: Progress | None) -> int:
-        """Give all inputs after the parent's version `done`; returns how many events that appended."""
+        """Feed all inputs after the parent's version `done`; returns the number of events appended."""
         appended, batch = 0, list[Command]()
         rows = [row for row in self._rows if row.version > done]
         for number, row in enumerate(rows, 1):
@@ -159,12 +159,12 @@ class _Feed:
         return appended
 
     def _looks_at_state(self, data: e.Event) -> bool:
-        """Tell whether an input depends on what the ones before it left."""
+        """Tell whether an input depends on the state that earlier inputs left."""
         again = isinstance(data, e.ToolCalled) and data.served_by is None and (data.served_from or 0) > self._at
         return again or isinstance(data, e.BoundaryReached | e.UpdateStaged)
 
     def _given(self, state: State, row: Recorded) -> e.Input | None:
-        """The input that stands for one of the parent's; None where it is left out."""
+        """The input to feed in place of one of the parent's; None if it is left out."""
         data = row.data
         if isinstance(data, e.ToolReturned) and data.call in self._calls and not data.unmatched:
             return None  # its call is served
@@ -175,7 +175,7 @@ class _Feed:
         return self._refeed.given(state, data, lambda top_k: found)
 
     def _called(self, state: State, version: int, data: e.ToolCalled) -> e.ToolCalled:
-        """A call as the fork makes it: served what the parent got, be it from a run, its own log or its parent."""
+        """A call as the fork makes it: served the parent's result, whether that came from a run, a log or a tape."""
         result = self._results.get(data.call)
         if data.served_from is None and result is not None:
             assert isinstance(result.data, e.ToolReturned)
@@ -192,7 +192,7 @@ class _Feed:
         return data
 
     def _known(self, need: Need, version: int) -> bool:
-        """Tell whether the pages of a need that rode on a result are there when its call is made."""
+        """Tell whether the pages of a need that rode on a result exist when its call is made."""
         return all(self._written.get(holder.page_id, 0) < version for holder in need.holders)
 
     @property
@@ -205,7 +205,7 @@ class _Feed:
 
 
 def _compared(log: EventLog, fork: e.SessionForked, session_id: str, appended: int, left_out: int) -> Rerun:
-    """Both runs from the fork on, as they stand in the log."""
+    """Both runs from the fork on, as recorded in the log."""
     own = [row.data for row in log.read(session_id)]
     return Rerun(
         session_id=session_id,

@@ -1,7 +1,7 @@
-"""Spans: between which versions of a session the events about one page or one update stand, by the read models.
+"""Spans: the range of versions that holds a session's events about one page or one update, from the read models.
 
-A fork's rows are its own where it changed them, else its nearest parent's as of now: a span may reach further than
-the events that it was asked for, never less far.
+A fork has rows of its own only for what it changed; other rows are its nearest parent's present ones. So a span may
+be wider than necessary, but never narrower.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _NEAR: Final = 64
 
 @attrs.frozen
 class PageSpan:
-    """A page's first event, the events that wrote and marked it last, and the last one that is about it.
+    """A page's first event, the last events that wrote and marked it, and the last event about it.
 
-    `contents` counts the events that wrote it up to the last of them.
+    `contents` is the number of its contents up to the last write.
     """
 
     first: int
@@ -38,7 +38,7 @@ class PageSpan:
 
 @attrs.frozen
 class Spans:
-    """Spans of one session, found in the read models when they are asked for."""
+    """Spans of one session, read from the read models on demand."""
 
     view: Snapshot
     streams: tuple[str, ...]
@@ -50,7 +50,7 @@ class Spans:
         return cls(view, tuple(segment.stream for segment in reversed(lineage(log, session_id))))
 
     def page(self, page_id: str) -> PageSpan | None:
-        """The span of a page; None where no event is about it."""
+        """The span of a page; None if no event is about it."""
         row = self._nearest(PAGE_TABLE, page_id)
         if row is None:
             return None
@@ -58,7 +58,7 @@ class Spans:
         return PageSpan(first, row.written_version, row.marked_version, last, row.content_version)
 
     def update(self, number: int) -> int:
-        """The last event that is about an update; 0 where there is none."""
+        """The last event about an update; 0 if there is none."""
         row = self._nearest(UPDATES, number)
         return 0 if row is None else row.changed_version
 
@@ -68,7 +68,7 @@ class Spans:
 
 
 def last_move(log: EventLog, session_id: str, page_id: str, upto: int) -> Recorded | None:
-    """The last event up to a version that gave a page its level; None before its first prompt."""
+    """The last event up to a version that changed a page's level; None before its first prompt."""
     back, models = read_back(log, session_id, upto), models_of(log, MODELS)
     found = next(filter(lambda row: _moves(row, page_id), islice(back, None if models is None else _NEAR)), None)
     if found is not None or models is None or upto <= _NEAR:
@@ -86,7 +86,7 @@ def _moves(row: Recorded, page_id: str) -> bool:
 
 
 def reach(log: EventLog, session_id: str, page_id: str) -> tuple[int, int]:
-    """The first and the last version that may be about a page, as near as is known; (1, 0) where none is."""
+    """The first and last version that may be about a page, as narrow as known; (1, 0) if there is none."""
     head, models = log.head(session_id), models_of(log, MODELS)
     end = 0 if head is None else head.version
     if not _is_text(page_id):  # no event can hold it
@@ -105,6 +105,6 @@ def _is_text(name: str) -> bool:
 
 
 def _stored(reader: ModelReader, head: Head, page_id: str) -> tuple[int, int]:
-    """The reach of a page by rows that are up to date."""
+    """The reach of a page from rows that are up to date."""
     cells = reader.row(PAGE_TABLE.spec, (head.session_id, page_id))
     return (1, 0) if cells is None else PAGE_TABLE.span_of(PAGE_TABLE.parse(cells))

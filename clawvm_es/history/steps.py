@@ -1,17 +1,17 @@
-"""The steps of a run: what was said, called and returned, each with the events that follow it.
+"""The steps of a run: texts, calls and results, each with the events that follow it.
 
-A step is known by what it says, not by where it stands: texts in place of commitments, and none of the numbers that a
-session gives its own pages, calls and updates. So the same step of two runs has the same `key`.
+A step is identified by its content, not by its place: by texts in place of commitments, without the numbers that a
+session gives its pages, calls and updates. So the same step of two runs has the same `key`.
 
 | kind | events | compared |
 |---|---|---|
 | said | `page_written` that holds no result | type, author, text, source |
-| called | `tool_called` | tool, arguments, whether a result of the log was served |
-| returned | `tool_returned`, or what was served in its place; `recall_answered` and its pages | status, text |
+| called | `tool_called` | tool, arguments, whether a stored result was served |
+| returned | `tool_returned`, or the served result; `recall_answered` and its pages | status, text |
 | decided | decisions, `prompt_rendered` | all fields but versions of events |
 | harness | the other inputs: turns, boundaries, pins, updates of the store | all fields, texts included |
 
-LAW-STEPS-1: a call that was served from the tape of a fork is the same two steps as the call that its parent ran.
+LAW-STEPS-1: a call served from a fork's tape makes the same two steps as the call that its parent ran.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMMITMENT_CHARS: Final = 64
 
 @attrs.frozen
 class Step:
-    """One step: its first event, its kind, whose it is (an author, a tool), and the digest of what it says."""
+    """One step: its first event, its kind, its owner (an author, a tool), and the digest of its content."""
 
     row: Recorded
     kind: str
@@ -57,7 +57,7 @@ class Group:
 
     @property
     def key(self) -> bytes:
-        """The digest of what its step says."""
+        """The digest of its step's content."""
         return b"" if self.step is None else self.step.key
 
 
@@ -120,7 +120,7 @@ class Steps:
         return called.tool if called.tool != e.UNKNOWN_TOOL or called.name is None else self.text(called.name)
 
     def text(self, commitment: str | None) -> str | Mark:
-        """The text behind a commitment, or that it was erased; no commitment is no text."""
+        """The text behind a commitment, or a mark that it was erased; empty for no commitment."""
         if commitment is None:
             return ""
         body = self.log.vault(self.session_id).open(commitment)
@@ -184,7 +184,7 @@ class Steps:
 
 
 def _value(text: str | Mark) -> Any:
-    """A text that is a JSON object or array as that; any other as it is."""
+    """A text that is a JSON object or array as that value; any other text as it is."""
     return parsed(text) if isinstance(text, str) else text
 
 

@@ -1,6 +1,6 @@
-"""One turn of a session, whole: its prompt span by span, what its assembly changed, what followed, and its events.
+"""One whole turn of a session: its prompt span by span, the changes of its assembly, what followed, and its events.
 
-The state is loaded once, at the assembly, so the cost follows the prompt and the events of the turn.
+The state is loaded once, at the assembly, so the cost depends on the prompt and the events of the turn.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from clawvm_es.model.pages import Author, Fidelity
 
 @attrs.frozen
 class Moved:
-    """A page whose level an assembly, or a boundary before it, changed: from which to which, and why."""
+    """A page whose level was changed by an assembly, or by a boundary before it: both levels, and the reason."""
 
     page_id: str
     before: Fidelity
@@ -38,8 +38,8 @@ class Moved:
 class TurnView:
     """One turn.
 
-    `first` and `last` are its versions, `before` the last of the turn before. `shown` is None where no prompt was
-    assembled in it; `state` is the one right after the assembly.
+    `first` and `last` are its versions, `before` the last version of the turn before. `shown` is None if the turn
+    assembled no prompt; `state` is the one right after the assembly.
     """
 
     session_id: str
@@ -70,12 +70,12 @@ class TurnView:
 
     @property
     def responded(self) -> e.ModelResponded | None:
-        """The model's answer; None where it gave none."""
+        """The model's answer; None if there was none."""
         return next((row.data for row in self.rows if isinstance(row.data, e.ModelResponded)), None)
 
     @property
     def answer(self) -> Recorded | None:
-        """The event that wrote what the model answered as a page; None where it said nothing."""
+        """The event that wrote the model's answer as a page; None if the answer had no text."""
         answered = False
         for row in self.rows:
             answered = answered or isinstance(row.data, e.PromptAssembled)
@@ -85,7 +85,7 @@ class TurnView:
 
 
 def turn(log: EventLog, session_id: str, number: int) -> TurnView:
-    """One turn of a session. Raises `UsageError` for no such turn."""
+    """One turn of a session. Raises `UsageError` for an unknown turn."""
     before, last = range_of_turn(log, session_id, number)
     rows = tuple(read_session(log, session_id, before, last))
     at = next((row.version for row in rows if isinstance(row.data, e.PromptAssembled)), None)
@@ -97,7 +97,7 @@ def turn(log: EventLog, session_id: str, number: int) -> TurnView:
 
 
 def turns(log: EventLog, session_id: str) -> Iterator[TurnView]:
-    """All turns of a session that have a prompt, in one pass over it; a state holds until the next is taken."""
+    """All turns of a session that have a prompt, in one pass; each state is valid only until the next is taken."""
     renderer: Rendering | None = None
     state, before = State(), 0
     for rows in _by_turn(read_session(log, session_id)):
@@ -133,7 +133,7 @@ def _viewed(
     state: State,
     renderer: Rendering,
 ) -> TurnView:
-    """The view of a turn from the state right after its assembly."""
+    """The view of a turn, from the state right after its assembly."""
     assembled = next(row for row in rows if isinstance(row.data, e.PromptAssembled))
     shown = prompt_of(log, session_id, state, renderer, assembled, _rendered(rows))
     spans = spans_of(Origins(log, session_id, state), shown)

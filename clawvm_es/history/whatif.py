@@ -1,10 +1,10 @@
-"""What-if: the inputs of a session through `decide` under other settings, in memory; nothing is written.
+"""What-if: decide the inputs of a session under other settings, in memory; nothing is written.
 
-Open loop: the agent's calls and needs are those that were recorded. It tells how often a page that this agent used
+Open loop: the agent's calls and needs are the recorded ones. A what-if tells how often a page that this agent used
 would have been out of the prompt, never whether its task would have succeeded.
 
-LAW-WHATIF-1: under the settings that a session was recorded with, what-if gives the recorded figures and never parts
-(an input whose decisions a fork cut off is decided in full).
+LAW-WHATIF-1: under its recorded settings a session has the recorded figures, and no prompt differs. (An input whose
+decisions were cut off by a fork is decided in full.)
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OPEN_LOOP = (
 
 @attrs.frozen
 class Setting:
-    """A policy and a budget; None: as recorded."""
+    """A policy and a budget in tokens; None means as recorded."""
 
     profile: Profile | None = None
     budget_tokens: int | None = None
@@ -56,9 +56,9 @@ class Setting:
 
 @attrs.frozen
 class Run:
-    """One run: under what, what it came to, and where it parts from the recorded one (None: nowhere).
+    """One run: its setting, its figures, and its first difference from the recorded run (None: there is none).
 
-    `levels` are those of its pages, if they were to be kept; its versions are those of the recorded inputs.
+    `levels` are the levels of its pages, if asked for; their versions are those of the recorded inputs.
     """
 
     profile: Profile
@@ -70,11 +70,11 @@ class Run:
 
 @attrs.frozen
 class WhatIf:
-    """The recorded run of a session's events after `after`, and the same inputs under other settings.
+    """The recorded run of a session's events after `after`, and runs of the same inputs under other settings.
 
-    `harness` are the figures of a session that goes as its harness had it, its prompts counted by their pages alone:
-    what the runs, whose prompts hold neither arguments nor thoughts, compare with. None for others, and after a
-    place.
+    `harness` holds the figures of the recorded harness, counting only the pages in its prompts, since the prompts of
+    the runs hold neither arguments nor thoughts. It is None unless the session was recorded under `recorded`, and
+    None if `after` is given.
     """
 
     session_id: str
@@ -92,9 +92,9 @@ def settings(
     weights: Sequence[Mapping[str, int]] = (),
     missing: Sequence[Sequence[Capability]] = (),
 ) -> tuple[Setting, ...]:
-    """Every combination of what is given; where an axis is empty, that of `base`, or the recorded budget.
+    """Every combination of the given values; an empty axis takes that of `base`, or the recorded budget.
 
-    Raises `UsageError` for a budget below 1 and a weight that there is none of.
+    Raises `UsageError` for a budget below 1 and an unknown weight.
     """
     combinations = product(policies or (base,), weights or ({},), missing or ((),), budgets or (None,))
     return tuple(
@@ -110,7 +110,7 @@ def _budget(tokens: int | None) -> int | None:
 
 
 def _weighed(profile: Profile, changed: Mapping[str, int]) -> Profile:
-    """A profile with some weights changed; its name says which."""
+    """A profile with some weights changed; its name lists them."""
     known = [field.name for field in attrs.fields(Weights)]
     for name in changed:
         if name not in known:
@@ -122,7 +122,7 @@ def _weighed(profile: Profile, changed: Mapping[str, int]) -> Profile:
 
 
 def recorded_setting(recorded: Iterable[Recorded]) -> Setting:
-    """The policy and budget under which a session was opened, with what its forks overrode and what it adopted."""
+    """The policy and budget of a session: as opened, as its forks overrode them, and as it adopted them."""
     found = Setting()
     for row in recorded:
         found = _set_by(row.data, found)
@@ -147,11 +147,11 @@ def whatif(
     keep: Literal["levels"] | None = None,
     progress: Progress | None = None,
 ) -> WhatIf:
-    """The inputs of a session after event `after`, decided under each of `others`.
+    """Decide the inputs of a session after event `after` under each of `others`.
 
-    What came before stands as it was recorded. Figures count what comes after. With `keep` each run also tells
-    which pages stood in its prompts. Raises `UsageError` where there is
-    no such session or version, and where a retrieval policy needs a text that was erased.
+    Earlier events stand as recorded; figures count only later ones. With `keep` each run also returns the pages in
+    its prompts. Raises `UsageError` for an unknown session or version, and if a retrieval policy needs an erased
+    text.
     """
     rows = SessionRows.of(log, session_id)
     if rows is None or not isinstance(next(iter(rows)).data, e.SessionOpened):
@@ -180,7 +180,7 @@ def whatif(
 
 @attrs.frozen
 class _Looked:
-    """Facts of one walk over a session: its setting and largest fixed region; inputs and figures after a place."""
+    """Facts from one walk over a session: its setting, largest fixed region, and inputs and figures after a place."""
 
     setting: Setting
     fixed_tokens: int
@@ -201,7 +201,7 @@ def _looked_at(rows: Iterable[Recorded], after: int) -> _Looked:
 
 
 def _with_budget(setting: Setting, fixed_tokens: int) -> Setting:
-    """A setting for a session that was recorded without a budget: by default 128,000 tokens and the fixed region."""
+    """A setting for a session recorded without a budget: by default 128,000 tokens plus the fixed region."""
     if setting.budget_tokens is not None or setting.profile is None or RULES[setting.profile.rule].recorded:
         return setting
     return attrs.evolve(setting, budget_tokens=RECORDED_BUDGET + fixed_tokens)
@@ -210,7 +210,7 @@ def _with_budget(setting: Setting, fixed_tokens: int) -> Setting:
 def _run(
     rows: SessionRows, after: int, setting: Setting, texts: _Texts, report: Callable[[], None], keep: bool
 ) -> tuple[Figures, Parting | None, Levels | None]:
-    """One run: its figures, where it parts from the recorded one, and its levels, if they are to be kept."""
+    """One run: its figures, its first difference from the recorded run, and its levels, if asked for."""
     figures, parted = Figures(), None
     recorded = assemblies(rows, after)
     was = next(recorded, None)
@@ -238,7 +238,7 @@ def _run(
 def _decided(
     rows: Iterable[Recorded], state: State, feed: Refeed, texts: _Texts, idle: Idle, report: Callable[[], None]
 ) -> Iterator[tuple[int, e.Input, tuple[e.Event, ...]]]:
-    """Each input as it is given to a run, after its recorded version, with its events, which `state` has folded."""
+    """Each input as fed to a run, with its recorded version and its events, which `state` has folded."""
     for row in rows:
         if not isinstance(row.data, INPUTS):
             continue
@@ -260,7 +260,7 @@ def events_under(
 ) -> Iterator[e.Event]:
     """The events of a session's inputs, decided from the beginning under another setting; `open_` gives texts.
 
-    `rows` are iterated more than once where a retriever is asked.
+    `rows` are iterated more than once if a retriever is used.
     """
     texts = _Texts(rows, open_)
     feed, idle = Refeed(setting.profile, setting.budget_tokens), Idle(0, 0)
@@ -269,7 +269,7 @@ def events_under(
 
 
 class _Texts:
-    """Findings of a retriever for each recorded turn, worked out once: they depend on texts alone."""
+    """A retriever's findings for each recorded turn, computed once: they depend on texts alone."""
 
     def __init__(self, rows: Iterable[Recorded], open_: Callable[[str], bytes | None]) -> None:
         self._rows = rows
@@ -277,7 +277,7 @@ class _Texts:
         self._found: dict[int, dict[int, tuple[str, ...]]] = {}  # top_k → version of the turn → pages
 
     def retrieved(self, row: Recorded, top_k: int) -> tuple[str, ...]:
-        """The `top_k` pages that a retriever finds for a recorded `turn_began`, best first."""
+        """The `top_k` best pages for a recorded `turn_began`, best first."""
         found = self._found.get(top_k)
         if found is None:
             with closing(Retrieval()) as retrieval:
@@ -285,7 +285,7 @@ class _Texts:
         return found[row.version]
 
     def _turns(self, retrieval: Retrieval, top_k: int) -> Iterator[tuple[int, tuple[str, ...]]]:
-        """Each turn with what is found for it: as recorded where that was the policy, else from the texts."""
+        """Each turn with its retrieved pages: the recorded ones if there are any, else from the texts."""
         told = self._told(top_k)
         numbers: dict[str, int] = {}
         for row in self._rows:
@@ -296,7 +296,7 @@ class _Texts:
                 retrieval.put(number, self._text(row, row.data), row.data.page_type, row.data.author)
 
     def _told(self, top_k: int) -> bool:
-        """Tell whether the log holds what was found for every turn."""
+        """Tell whether the log holds the findings of every turn."""
         datas = [
             row.data
             for row in self._rows
@@ -317,7 +317,7 @@ class _Texts:
 
 
 def _reporter(progress: Progress | None, total: int) -> Callable[[], None]:
-    """Counter of inputs that reports them now and then."""
+    """Count inputs and report progress now and then."""
     done = 0
 
     def report() -> None:

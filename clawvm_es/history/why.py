@@ -1,9 +1,10 @@
-"""`why`: a turn's assembly decided again with tracing on, so that each page of it can say why it stands where.
+"""`why`: decide a turn's assembly again with tracing on, to explain the level of each page.
 
-LAW-WHY-1: what is told is what was recorded: the decision taken again equals the recorded one, event for event,
-or `differs` says that it does not (then the reasons are those of today's code, not of the code that recorded).
-Of a session of frames with more than `MANY` pages only those that the assembly touched are candidates, as long as
-that explains the recorded levels (LAW-RETRACE-1); else all are.
+LAW-WHY-1: the assembly decided again equals the recorded one, event for event, or `differs` is True; then the reasons
+are those of today's code, not of the code that recorded it.
+
+In a session of frames with more than `MANY` pages, only the pages that the assembly touched are candidates, provided
+that they explain the recorded levels (LAW-RETRACE-1); otherwise all pages are.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ MANY: Final = 2_000
 class Change:
     """The event that gave a page its level, and the input that caused it (with its boundary, if it is one).
 
-    That boundary is `inferred` where no row of a transcript tells of it, only what the provider counted.
+    That boundary is `inferred` if it was found from the provider's counts alone, without a row in the transcript.
     """
 
     event: Place
@@ -60,11 +61,11 @@ class Change:
 
 @attrs.frozen
 class Since:
-    """The epoch that a prompt between epochs goes on from: which, at what turn and why it began.
+    """The epoch to which a prompt between epochs belongs: its event, its turn, and its trigger.
 
-    `candidate` is the page as that epoch weighed it (None: it was not there yet), `steps` counts the steps in its
-    order. `appended` is the last turn since at which the page was appended. `rent_percent` is the rent paid so far,
-    of what begins the next epoch.
+    `candidate` is the page as that epoch weighed it (None: it did not exist yet), `steps` the number of steps in the
+    epoch's order. `appended` is the last turn since then at which the page was appended. `rent_percent` is the rent
+    paid so far, in percent of the rent that begins the next epoch.
     """
 
     epoch: int
@@ -81,10 +82,10 @@ class Why:
     """One turn's assembly, explained, with the page that was asked about.
 
     `began` is the turn's `turn_began`, `assembled` its `prompt_assembled`. `changed` is the last change of the
-    page's level up to there (None: it never had one); of a page that is missing, what made it leave. `candidates`
-    are all pages (of a long session those that the assembly touched), the one asked about first, then by their place
-    in the order, then by number. Where the policy pages in epochs, `trigger` says why this turn began one, or `since`
-    of which it goes on.
+    page's level up to there (None: it never had one); for a missing page, the change by which it left.
+    `candidates` are all pages (in a long session, those that the assembly touched): first the page asked about,
+    then by place in the order, then by number. If the policy pages in epochs, `trigger` says why this turn began
+    an epoch, or `since` names the epoch to which it belongs.
     """
 
     session_id: str
@@ -106,9 +107,9 @@ class Why:
 
 
 def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, version: int | None = None) -> Why:
-    """Why a page stood where it stood in the prompt of a turn (by default the last one up to `version`).
+    """Explain why a page had its level in the prompt of a turn (by default the last turn up to `version`).
 
-    Raises `UsageError` for no such session, turn or page, and for a page that was written after the assembly.
+    Raises `UsageError` for an unknown session, turn or page, and for a page that was written after the assembly.
     """
     end = require_session(log, session_id)
     upto = end_of_turn(log, session_id, turn) if turn is not None else end if version is None else version
@@ -143,7 +144,7 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
 
 
 def _traced(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> tuple[Traced, bool]:
-    """The assembly explained, and whether it differs from the recorded one."""
+    """The explained assembly, and whether it differs from the recorded one."""
     if len(state.pages) > MANY and not state.by_groups and RULES[state.profile.rule].spends:
         found = _touched(state, began, decided, page_id)
         if found is not None:
@@ -153,7 +154,7 @@ def _traced(state: State, began: TurnBegan, decided: Sequence[Event], page_id: s
 
 
 def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> Traced | None:
-    """The assembly explained by the pages that it touched; None where that comes to another prompt than recorded."""
+    """The assembly explained by the pages that it touched; None if that gives another prompt than recorded."""
     outcome = dict(state.resident)
     for event in decided:
         if isinstance(event, RepresentationChanged):
@@ -170,7 +171,7 @@ def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: 
 
 
 def _since(log: EventLog, session_id: str, page_id: str, state: State, traced: Traced) -> Since | None:
-    """The epoch that a state's layout began with, and how it weighed a page."""
+    """The epoch with which a state's layout began, and how it weighed a page."""
     appended: int | None = None
     for row in read_back(log, session_id, state.assembled_version):
         if not isinstance(row.data, PromptAssembled):
@@ -197,7 +198,7 @@ def _since(log: EventLog, session_id: str, page_id: str, state: State, traced: T
 
 
 def _place(candidate: Candidate, page_id: str) -> tuple[bool, bool, int]:
-    """The page asked about first, then those with a place in the order, then the others by number."""
+    """Sort key: the page asked about first, then pages with a place in the order, then the others by number."""
     return candidate.page_id != page_id, candidate.rank is None, candidate.rank or candidate.number
 
 
@@ -225,7 +226,7 @@ def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageEr
 
 
 def _last_change(log: EventLog, session_id: str, page_id: str, upto: int) -> Change | None:
-    """The last event up to a version that gave a page its level; None before its first prompt."""
+    """The last event up to a version that changed a page's level; None before its first prompt."""
     row = last_move(log, session_id, page_id, upto)
     if row is None or not isinstance(data := row.data, RepresentationChanged):
         return None

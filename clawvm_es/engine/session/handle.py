@@ -1,4 +1,4 @@
-"""The handle of a session: what its hooks share. It records what they build, and writes back when it is time."""
+"""The handle of a session, shared by its hooks: it records their commands, and writes back when due."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def now_us() -> int:
 
 
 class Handle:
-    """One agent run, as all hooks see it."""
+    """One agent run: what all hooks share."""
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class Handle:
 
     @property
     def fill_permille(self) -> int:
-        """Fill of the context by the pages in it and those about to be, in permille of the budget."""
+        """Fill of the context by resident pages and arrivals, in permille of the budget."""
         with self._shell.lock:
             return self.state.fill_permille
 
     def _run(self, build: Callable[[State], Sequence[Command]]) -> Outcome:
-        """Record what a hook builds, and observe it."""
+        """Record the commands that a hook builds, and observe them."""
         with self._shell.lock:
             outcome = self._shell.run(build)
             self._observed.took(outcome, self._shell.state)
@@ -84,7 +84,7 @@ class Handle:
             return outcome
 
     def _is_new(self, key: str | None) -> bool:
-        """Tell whether nothing was recorded under a key."""
+        """Tell whether a key is not recorded yet."""
         return key is None or self._shell.recorded(key) is None
 
     def _do(self, data: e.Input, key: str | None = None) -> Outcome:
@@ -108,28 +108,28 @@ class Handle:
         return found
 
     def _report(self, boundary: Boundary, events: Iterable[e.Event], appended: int) -> Report:
-        """Return the report of a boundary; the first time, with what nobody was told before it."""
+        """Return the report of a boundary; the first time, with earlier outcomes that no report mentioned."""
         found = reports.report(self.state, boundary, events, self._shell.edge.open)
         if appended:
             found, self._untold = reports.with_earlier(found, self._untold), []
         return found
 
     def _keep(self, boundary: Boundary, events: Iterable[e.Event]) -> Report:
-        """Keep what a boundary of our own came to for the next report."""
+        """Keep the outcome of an automatic boundary for the next report."""
         found = reports.report(self.state, boundary, events, self._shell.edge.open)
         if not found.ok:
             self._untold.append(found)
         return found
 
     def _flush_when_full(self) -> None:
-        """Write back before the harness has to compact; what counts is what stands now, this page included."""
+        """Write back before the harness has to compact; the fill counted includes the page just written."""
         if self.state.profile.flush_permille:
             return  # the policy has a threshold of its own
         if self.state.dirty and self.fill_permille >= self._flush_at_permille:
             self._boundary(Boundary.FLUSH, Trigger.THRESHOLD)
 
     def _page(self, page_id: str, state: State | None = None) -> Page:
-        """A page of a state; of the current one if none is given, caught up with other writers where need be."""
+        """A page of a state; without a state, of the current one, after catching up with other writers if needed."""
         given.text("page id", page_id)
         pages = (self.state if state is None else state).pages
         if state is None and page_id not in pages and self._shell.catch_up():
@@ -172,11 +172,11 @@ def next_page_id(state: State) -> str:
 
 
 def page_of(events: Iterable[e.Event]) -> str:
-    """The page of a result among its events: its own, or the one that it shows again."""
+    """The result page among some events: its own, or the one that it shows again."""
     page = next((event.page_id for event in events if isinstance(event, e.PageWritten)), None)
     return page or first_of(events, e.RecallAnswered).pages[0]
 
 
 def first_of(events: Iterable[e.Event], kind: type[T]) -> T:
-    """The first event of a class; a hook's commands always give one."""
+    """Return the first event of a class; a hook's commands always produce one."""
     return next(event for event in events if isinstance(event, kind))

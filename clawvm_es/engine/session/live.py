@@ -1,7 +1,7 @@
-"""A live session: the hooks that a harness calls (§8). Each is one or a few commands given to the shell.
+"""A live session: the hooks that a harness calls. Each gives one or a few commands to the shell.
 
-They are in modules by their use: `looking`, `writing`, `turns`, `tools`, `paging`, `writeback`; here a session
-begins, goes on under other settings, takes commands that are made elsewhere, and ends.
+The hooks are grouped in modules: `looking`, `writing`, `turns`, `tools`, `paging`, `writeback`. This module begins a
+session, adopts other settings, executes ready-made commands, and ends the session.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from clawvm_es.observe.tools import Tool
 class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     """One agent run. Thread-safe; leaving its `with` block releases the handle, `close` ends the session.
 
-    Hooks with a `key` can be retried: the same key with the same content returns what it returned the first
-    time and records nothing; other content raises `IdempotencyConflict`.
+    Hooks with a `key` can be retried: the same key with the same content returns the first result and records
+    nothing; other content raises `IdempotencyConflict`.
     """
 
     def __enter__(self) -> Session:
@@ -49,7 +49,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     def open(self, opened: e.SessionOpened) -> e.SessionOpened:
         """Begin the session's stream if it has not begun; return the opening event.
 
-        A session of a project learns at once what others committed.
+        A session of a project syncs with the project's shared scope at once.
         """
 
         def build(state: State) -> Sequence[Command]:
@@ -66,7 +66,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     def adopt(self, wanted: e.SettingsAdopted, how: OtherSettings | None = None) -> None:
         """Change the session's settings, recorded as an event; does nothing if they are the same.
 
-        Raises `UsageError` if the session is open, unless `how` is `adopt`; with `raise`, in any case.
+        Raises `UsageError` if the session is open, unless `how` is `adopt`; if `how` is `raise`, always.
         """
 
         def build(state: State) -> Sequence[Command]:
@@ -100,7 +100,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
     ) -> Outcome:
         """Record ready-made commands (importers, replays) in one transaction.
 
-        Raises `VersionConflict` if the session is no longer at version `after`, for which the commands were built.
+        Raises `VersionConflict` if the session has moved on from version `after`, for which the commands were built.
         """
 
         def build(state: State) -> Sequence[Command]:
@@ -111,7 +111,7 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
         return self._shell.run(build, durability)
 
     def observer(self, tools: Mapping[str, Tool], version: int) -> Observer:
-        """An observer that knows the session up to `version`, for importers that go on from there."""
+        """An observer that knows the session up to `version`, for importers that continue from there."""
         return Observed(self._shell, tools).before(version + 1)
 
     def close(self, *, key: str | None = None) -> Report:
@@ -137,6 +137,6 @@ class Session(Looking, Writing, Turns, Tools, Paging, Writeback):
 
 
 def other_settings(session_id: str, name: str, was: object, now: object, hint: str) -> UsageError:
-    """The refusal to go on with a session under another setting than it has."""
+    """The error for continuing a session under a setting that differs from its own."""
     names = [value.name if isinstance(value, Profile) else value for value in (was, now)]
     return UsageError(f"session {session_id} goes on with {name} {names[0]}, not {names[1]}", hint=hint)

@@ -17,26 +17,26 @@ class Looking(Handle):
 
     @property
     def head(self) -> tuple[int, str]:
-        """(version, hash) of the last event: what an auditor keeps outside the journal."""
+        """(version, hash) of the last event; an auditor keeps it outside the journal."""
         head = self._shell.head
         return (head.version, head.hash.hex()) if head else (0, "")
 
     @property
     def in_flight(self) -> tuple[MadeCall, ...]:
-        """Tool calls without a result: after a crash, what was being done."""
+        """Tool calls without a result; after a crash, the calls that were interrupted."""
         with self._shell.lock:
             return tuple(call for call in self.state.calls.values() if call.returned is None)
 
     @property
     def fill_permille(self) -> int:
-        """Fill of the context by the pages in it and those about to be, in permille of the budget."""
+        """Fill of the context by resident pages and arrivals, in permille of the budget."""
         with self._shell.lock:
             return self.state.fill_permille
 
     def value(self, field: str, scope: Scope | str = Scope.SESSION) -> Any:
         """The committed value of a field of the durable store; None if it was never set.
 
-        Of a project's store, as this session knows it from its last commit point.
+        In a project: the value in the project's store, as of this session's last commit point.
         """
         with self._shell.lock:
             where = self._updates.scope_id(given.choice("scope", Scope, scope))
@@ -49,9 +49,9 @@ class Looking(Handle):
             return self.state.store.get((where, self._updates.field(self.state, given.text("field", field))), 0)
 
     def store(self, scope: Scope | str = Scope.SESSION) -> dict[str, Any]:
-        """The durable store: field → committed value, pages that were written back by their ids.
+        """The durable store: field → committed value; pages that were written back are under their ids.
 
-        Of a project's store, as this session knows it from its last commit point.
+        In a project: the project's store, as of this session's last commit point.
         """
         with self._shell.lock:
             where = self._updates.scope_id(given.choice("scope", Scope, scope))
@@ -60,7 +60,7 @@ class Looking(Handle):
     def search(self, query: str, limit: int = 10) -> tuple[Hit, ...]:
         """The pages of this session that match any word of a query, best first; nothing is recorded.
 
-        Pages outside the prompt count, too. Page in what you need with `resolve`.
+        Pages outside the prompt are found too. Use `resolve` to page one in.
         """
         given.text("query", query), given.integer("limit", limit, 1)
         with self._shell.lock:
@@ -75,8 +75,8 @@ class Looking(Handle):
     def emit(self, page_id: str, first_line: int = 1, last_line: int | None = None) -> str:
         """Lines of a page for the context of a harness that builds its own prompts, inside a mark.
 
-        Nothing is recorded now. When the harness shows the text again, in a message or as the result of a tool, it is
-        recorded as a rendering of the page: neither as a new page nor as a need. Raises as `resolve` does.
+        Nothing is recorded now. When the harness shows the text later, in a message or as a tool result, that is
+        recorded as a rendering of the page, not as a new page or a need. Raises as `resolve` does.
         """
         with self._shell.lock:
             text = self.read_page(page_id)

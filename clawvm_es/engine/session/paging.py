@@ -16,7 +16,7 @@ from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
 
 
 class Paging(Handle):
-    """The hooks that bring a content back."""
+    """The hooks that bring content back."""
 
     def recall(
         self,
@@ -26,12 +26,12 @@ class Paging(Handle):
         outcome: RecallOutcome | str | None = None,
         key: str | None = None,
     ) -> tuple[str, ...]:
-        """Ask a memory backend and write what it returns as evidence pages; returns their ids.
+        """Query a memory backend and write its answers as evidence pages; returns their ids.
 
-        `answer` is the backend (called with the query) or its answer. What is no series of texts is malformed,
-        a `PermissionError` is denied, any other error of the backend is a backend error: all are recorded, so
-        that an empty answer is never taken for "nothing known". Delivered again under its `key`, the backend is
-        not asked again.
+        `answer` is the backend (called with the query) or its answer, a series of texts. Failures are recorded as
+        outcomes, so that an empty answer is never taken for "nothing known": `denied` for a `PermissionError`,
+        `backend_error` for any other exception, `malformed` for anything but a series of texts. A retry under the
+        same `key` does not query the backend again.
         """
         given.text("query", query), given.key(key)
         told = None if outcome is None else given.choice("outcome", RecallOutcome, outcome)
@@ -76,13 +76,13 @@ class Paging(Handle):
     ) -> str:
         """Page in: the text of lines `first_line` to `last_line` (from 1, inclusive) of a page, from the log.
 
-        `lines` says the same as `(120, 180)` or `"120-180"`. Recorded as a need: a hit if the page stands in full,
-        else a page-in that costs the tokens of the range: the next prompt holds the range as a page of its own, or
-        the page where all of it was asked for. Not so with `arrives=False`, where the text reaches the model by
-        another way; then only a hit is recorded as a need.
+        `lines` gives the range as `(120, 180)` or `"120-180"`. The call is recorded as a need: a hit if the page
+        is in the prompt in full, else a page-in that costs the tokens of the range. After a page-in the next
+        prompt holds the range as a page of its own, or the whole page if all of it was requested. With
+        `arrives=False` the text reaches the model another way; then only a hit is recorded.
 
-        A last line past the end means the end. Raises `UsageError` for any other range that the page does not have,
-        and (after the fault is recorded) if its content was erased.
+        A last line past the end means the end. Raises `UsageError` for any other range outside the page, and
+        (after the fault is recorded) if its content was erased.
         """
         given.key(key)
         first, last = (first_line, last_line) if lines is None else given.line_range(lines)

@@ -1,4 +1,4 @@
-"""Tool calls that the session runs itself, or serves from what is recorded."""
+"""Tool calls that the session runs itself, or answers from recorded results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clawvm_es.model.facts import ReturnStatus
 
 
 class Tools(Handle):
-    """The hooks of tools."""
+    """The hooks for tools."""
 
     def tool(
         self,
@@ -27,13 +27,13 @@ class Tools(Handle):
         *,
         call: int | str | None = None,
     ) -> ToolResult:
-        """Run a tool, or serve a stored result that is known to hold still; in a fork, what its parent recorded.
+        """Run a tool, or serve a stored result that still holds; in a fork, serve the parent's result.
 
-        `call` is the number or id of a call that `observe_model` recorded. Without it, a call of the newest answer
-        that has the same name and arguments and no result yet is meant, if there is one: each call is recorded once.
+        `call` is the number or id of a call that `observe_model` recorded. Without it, the session looks for a call
+        of the newest answer with the same name and arguments and no result yet, so that each call is recorded once.
 
-        Raises `ToolFailed` (the failure is recorded) with the tool's own error as its cause; in a fork `NewToolCall`
-        for what its parent did not call, unless it may.
+        Raises `ToolFailed`, whose cause is the tool's own error; the failure is recorded. A fork without
+        `allow_new_calls` raises `NewToolCall` for a call that its parent did not make.
         """
         run = run or self.declared(name)
         begun = self.begin_tool(name, arguments, runs=run is not None, call=call)
@@ -48,17 +48,17 @@ class Tools(Handle):
         return self.finish_tool(begun, text)
 
     def declared(self, name: str) -> Callable[..., str] | None:
-        """Function that a declared tool runs; None if there is none."""
+        """The function that a declared tool runs; None if there is none."""
         return self._calls.tool(name).run
 
     def begin_tool(
         self, name: str, arguments: Mapping[str, Any], *, runs: bool = True, call: int | str | None = None
     ) -> ToolRun:
-        """Record a call before it runs; `served` holds a recorded result where one is served instead.
+        """Record a call before it runs; `served` holds a recorded result if one is served instead.
 
-        `call` is as for `tool`. Without `runs` a call that would have to run is not recorded, but raises
-        `UsageError`. Raises `NewToolCall` in a fork that may not run it, and `ToolFailed` where the failure of its
-        parent's call is served.
+        `call` is as for `tool`. With `runs` False, a call that would have to run is not recorded and raises
+        `UsageError`. Raises `NewToolCall` in a fork that may not run it, and `ToolFailed` if the parent's call failed
+        and its failure is served.
         """
         given.text("tool name", name), given.arguments("arguments", arguments)
         wanted = None if call is None else given.call(call)
@@ -98,7 +98,7 @@ class Tools(Handle):
         return ToolRun(number, name, arguments, validator, served)
 
     def finish_tool(self, begun: ToolRun, text: str) -> ToolResult:
-        """Record what a call that `begin_tool` recorded has given. A result that is no text is a failure."""
+        """Record the result of a call that `begin_tool` recorded; a result that is not text is a failure."""
         if not isinstance(text, str):
             self.fail_tool(begun, TypeError(f"a tool must return text, got {type(text).__name__}"))
         source = source_of(begun.name, begun.arguments)
@@ -106,7 +106,7 @@ class Tools(Handle):
         return ToolResult(text, begun.number, page_id, served=False)
 
     def fail_tool(self, begun: ToolRun, error: BaseException) -> None:
-        """Record that a call failed; raises `ToolFailed`, or nothing if `error` is an interrupt for the caller."""
+        """Record that a call failed. Raises `ToolFailed`, or returns if `error` is an interrupt for the caller."""
         ordinary = isinstance(error, Exception)
         status = ReturnStatus.ERROR if ordinary else ReturnStatus.INTERRUPTED
         text = f"{type(error).__name__}: {error}"

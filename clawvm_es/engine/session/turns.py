@@ -39,13 +39,14 @@ class Turns(Handle):
     ) -> Prompt:
         """Begin a turn: assemble and render its prompt; `Prompt.pressure` says what did not fit.
 
-        `hints` are pages that the turn will need; by default those whose file the user or the plan names. `fixed` is
-        the text of the fixed region, or any text that changes with it, such as a hash; `model` names the model. When
-        either changes, the provider's cache is lost, and a policy that pages in epochs begins a new epoch.
+        `hints` are ids of pages that the turn will need; by default the pages of files that the user or the plan
+        names. `fixed` is the text of the fixed region, or a text that changes with it, such as a hash; `model`
+        names the model. When either changes, the provider's cache is lost, and a policy that pages in epochs
+        begins an epoch.
 
-        Raises `InvariantPressure` (after the events are committed; with `prompt` and `pressure`) if a bootstrap or
-        constraint page does not fit at its floor. Opened with `on_pressure="raise"`, a session raises for any
-        pressure, with `"degrade"` for none.
+        Raises `InvariantPressure` (after the events are committed; it holds `prompt` and `pressure`) if a
+        bootstrap or constraint page does not fit at its floor. A session opened with `on_pressure="raise"` raises
+        for any pressure, one with `"degrade"` for none.
         """
         tokens = given.integer("fixed_tokens", fixed_tokens, 0)
         given.text("fixed", fixed), given.text("model", model)
@@ -91,16 +92,16 @@ class Turns(Handle):
             return prompt
 
     def _region(self, state: State, fixed: str) -> str:
-        """Commitment to the fixed region: the one that is known of the same text, also where a parent kept it."""
+        """Commitment to the fixed region; the known one if the text is the same, also from a fork's parent."""
         edge, known = self._shell.edge, state.assembled_region
         own = edge.text(fixed)
         return known if known is not None and edge.open(known) == edge.clean(fixed) else own
 
     def observe(self, step: Step, *, key: str | None = None) -> Outcome:
-        """Record what happened in a harness that assembles its own prompts: the events of an import of the same.
+        """Record the steps of a harness that assembles its own prompts; the events equal those of an import.
 
-        Give its steps in their order, with the numbers of its calls counted from 1; a time of 0 is now. Nothing is
-        flushed by itself: `save` at the end.
+        Pass the steps in order; calls are numbered from 1, and a time of 0 means now. Nothing is flushed
+        automatically: call `save` at the end.
         """
         given.key(key)
         first = None if key is None else next(iter(self._shell.log.find(self.session_id, key)), None)
@@ -132,14 +133,14 @@ class Turns(Handle):
     ) -> tuple[int, ...]:
         """Record the model's answer and the tool calls in it; returns the calls' numbers.
 
-        Run the calls with `tool`, or give the results of calls that the harness runs itself to `observe_result`.
+        Run the calls with `tool`, or pass the results of calls that the harness runs itself to `observe_result`.
         `finish` may be the provider's own reason and `usage` its own counts (Anthropic, OpenAI); counts can also
-        be given by name, such as `input_tokens=`. `native` is the answer as the provider wrote it, in plain
-        lists and dicts.
+        be given by name, such as `input_tokens=`. `native` is the answer as the provider wrote it, in plain lists
+        and dicts.
 
-        While an answer is streamed, tell what came so far again and again under one `key`: a text that goes on, calls
-        once they are whole, and at the end usage and finish. It stays one answer with one page of text. Raises
-        `IdempotencyConflict` for anything else under the key, and once the next answer began.
+        For a streamed answer, call this repeatedly under one `key` with everything received so far: the text as it
+        grows, each call once it is whole, and finally usage and finish. It stays one answer with one page of text.
+        Raises `IdempotencyConflict` for contradicting content under the key, and after the next answer began.
         """
         told = Told(
             text=given.text("text", text),
@@ -179,11 +180,11 @@ class Turns(Handle):
     ) -> str:
         """Record the result of a tool call that the harness ran; returns the id of its evidence page.
 
-        Name the call by its number, or by the harness's id of it. The page's frame names the call, its arguments and
-        its status, unless `source` says something else; `native` is the result as the provider takes it.
+        Name the call by its number, or by the harness's id of it. The page's frame shows the call, its arguments
+        and its status, unless `source` replaces them; `native` is the result in the provider's own form.
 
-        Raises `UsageError` for a call that no answer made, or that has its result. A result that really comes before
-        its call is a step for `observe`.
+        Raises `UsageError` for a call that no answer made, or that already has its result. Use `observe` for a result
+        that comes before its call.
         """
         given.text("result", text), given.text("source", source), given.key(key)
         ended, kept = given.choice("status", ReturnStatus, status), given.native(native)
@@ -194,7 +195,7 @@ class Turns(Handle):
         return self._returned(named, text, ended, None, source, key, kept)
 
     def _hints(self, state: State, key: str | None) -> tuple[str, ...]:
-        """The pages whose file the user or the plan names; of a turn that is delivered again, those of the first."""
+        """The pages of files that the user or the plan names; for a retried turn, those of the first try."""
         first = None if key is None else self._shell.recorded(key)
         return first.hints if isinstance(first, e.TurnBegan) else self._observed.at(state).known.hints.now()
 
@@ -205,7 +206,7 @@ class Turns(Handle):
         return attrs.evolve(step, at_us=at_us)
 
     def _raise_on_pressure(self, state: State, prompt: Prompt) -> None:
-        """Raise where the session was opened so that this pressure is not to be passed over."""
+        """Raise if the session was opened with an `on_pressure` that does not allow this pressure."""
         how = state.on_pressure
         rules = reports.lost_rules(state, prompt.pressure)
         if how is OnPressure.RAISE or (how is OnPressure.PROTECT and rules):

@@ -38,9 +38,10 @@ class Writeback(Handle):
     ) -> StageResult:
         """Propose a change of the durable store; it is committed at the next commit point if it passes.
 
-        `append` adds to a list and `merge` keys to an object, as they come. `set_with_version`, `delete` (value None)
-        and `replace` need the committed version of the field as `base_version` (0: none). `replace` sets the field to
-        a text that stands for the pages `replaces`: if it passes, that text becomes a page and those are retired.
+        `append` adds an item to a list, `merge` adds keys to an object; neither needs a version. `set_with_version`,
+        `delete` (value None) and `replace` need the field's committed version as `base_version` (0: never set).
+        `replace` sets the field to a text in place of the pages `replaces`: if it passes, the text becomes a page and
+        those pages are retired.
 
         `evidence` is a page id, an event version, or an `Evidence`. A refused update stays in the log with its
         reason; stage it again once the reason is gone.
@@ -85,7 +86,7 @@ class Writeback(Handle):
             return StageResult(number, str(rejected.reason) if rejected else None, said)
 
     def _replacing(self, state: State, facts: UpdateFacts, text: str, key: str | None) -> list[e.Input]:
-        """The page of a text that stands for others, and their retirement; nothing where the update does not pass."""
+        """The page of a text that replaces others, and their retirement; nothing if the update is refused."""
         if check(state, facts) is not None:
             return []
         dirty = [page_id for page_id in facts.replaces if page_id in state.dirty]
@@ -100,21 +101,21 @@ class Writeback(Handle):
         return [replace(written, replaces=facts.replaces), *retired]
 
     def compact(self, *, key: str | None = None) -> Report:
-        """The harness compacts: write back, then lower pages to their floors."""
+        """Tell that the harness compacts: write back, then lower pages to their floors."""
         return self._boundary(Boundary.COMPACT, key=key)
 
     def reset(self, *, key: str | None = None) -> Report:
-        """The harness resets the context: write back, then lower pages to their floors."""
+        """Tell that the harness resets the context: write back, then lower pages to their floors."""
         return self._boundary(Boundary.RESET, key=key)
 
     def prune(self, page_ids: Iterable[str] = (), *, key: str | None = None) -> Report:
-        """The harness drops tool results: the named pages, or all evidence."""
+        """Tell that the harness drops tool results: the named pages, or all evidence if none is named."""
         return self._boundary(Boundary.PRUNE, pages=given.ids("page ids", page_ids), key=key)
 
     def flush(self, *, key: str | None = None) -> Report:
-        """Write back what is dirty."""
+        """Write back all dirty pages and pending updates."""
         return self._boundary(Boundary.FLUSH, key=key)
 
     def save(self, *, key: str | None = None) -> Report:
-        """Write back what is dirty and let the read models catch up."""
+        """Write back all dirty pages and pending updates, and bring the read models up to date."""
         return self._boundary(Boundary.SAVE, key=key)

@@ -1,4 +1,4 @@
-"""Writing pages: what a harness puts into the working set, and what it takes out."""
+"""Writing pages: a harness puts them into the working set, and takes them out."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Writing(Handle):
     ) -> str:
         """Write a page, or with `page_id` its next content, and return its id.
 
-        With `slot`, a name of your own such as `file:AGENTS.md`, the page of that name is written, or written again
-        where it has changed. `file:` and a path also names the page of a file of rules that a tool read.
-        `scope` says whom the page concerns and raises its utility; it is written back to the session's own store.
+        `slot` is a name of your own, such as `file:AGENTS.md`: the page of that name is written, and written again
+        only if it has changed. `file:` plus a path also names the page of a rules file that a tool read. `scope`
+        says whom the page concerns and raises its utility; the page is written back to the session's own store.
         """
         kind, by = given.choice("page type", PageType, page_type), given.choice("author", Author, author)
         concerns = given.choice("scope", Scope, scope)
@@ -91,7 +91,7 @@ class Writing(Handle):
         self._do(e.PageRetired(given.text("page id", page_id), given.choice("reason", RetireReason, reason)), key)
 
     def repage(self, *, key: str | None = None) -> None:
-        """Select the pages of the next prompt anew, whatever it costs; a policy that pages by turn does so anyway."""
+        """Select the pages of the next prompt anew, at any cost; a policy that pages by turn does so anyway."""
         given.key(key)
 
         def build(state: State) -> Sequence[Command]:
@@ -118,7 +118,7 @@ class Writing(Handle):
             return first_of(found, e.PageWritten).page_id
 
     def _write_slot(self, page: Callable[[str], e.PageWritten], name: str, by: str, key: str | None) -> str:
-        """Record the page of a name, unless it holds just that."""
+        """Record the page of a slot, unless it already has this content."""
         standing: list[str | None] = []
 
         def build(state: State) -> Sequence[Command]:
@@ -140,13 +140,13 @@ class Writing(Handle):
 
 
 def slot_name(name: str) -> str:
-    """The name of a slot: that of a file with its absolute path, as the observer of tools names it."""
+    """The name of a slot; a file's is its absolute path, as the observer of tools names it."""
     kind, colon, path = name.partition(":")
     return f"file:{absolute(path, os.getcwd())}" if colon and kind == "file" and path else name
 
 
 def _stands(page: Page | None, written: e.PageWritten) -> bool:
-    """Tell whether a page holds what would be written."""
+    """Tell whether a page already has the content to be written."""
     if page is None or page.retired or page.gone or page.away:
         return False
     was = (page.page_type, page.author, page.active, page.source, page.bodies[FULL])
