@@ -1,6 +1,6 @@
-"""Recorded sessions: bytes → steps, one file and one row of `formats` for each format; the observer does the rest.
+"""Import recorded sessions: parse bytes into steps; each format is one module and one row of `formats`.
 
-`read` gives the recordings of a file, `commands` what to execute for one of them.
+`read` returns the recordings of a file, `commands` the commands that replay one of them.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _AGENT: Final = re.compile(r"agent-[\w-]+")
 
 
 def read(path: str | os.PathLike[str], format: str | None = None) -> tuple[Recording, ...]:
-    """The recorded sessions of a file, main ones before those of their subagents.
+    """The recorded sessions of a file, main sessions before their subagents.
 
     A subagent that has a file of its own beside this one is read from there.
 
-    The format is detected unless named; a file that gzip or zstd packed is unpacked first. Raises `UnreadableInput`
-    if the file cannot be read or has no known format, or holds nothing of the format named, `UsageError` if `format`
-    is not one of `FORMATS`.
+    The format is detected unless named; a file packed with gzip or zstd is unpacked first. Raises `UnreadableInput`
+    if the file cannot be read, has no known format, or holds nothing of the named format; `UsageError` if `format` is
+    not one of `FORMATS`.
     """
     _known(format)
     file = Path(named("file", path))
@@ -59,7 +59,7 @@ def read(path: str | os.PathLike[str], format: str | None = None) -> tuple[Recor
 
 
 def read_bytes(data: bytes, name: str, format: str | None = None) -> tuple[Recording, ...]:
-    """The recorded sessions in the bytes of a file, packed or not; `name` stands in errors. Raises as `read` does."""
+    """The recorded sessions in the bytes of a file, packed or not; errors show `name`. Raises as `read` does."""
     _known(format)
     return _read(unpacked(data, name), name, format)
 
@@ -72,14 +72,14 @@ def follow(
     format: str | None = None,
     final: bool = False,
 ) -> Followed:
-    """Take what is new in a growing file, or in the files of a folder (`following.follow`)."""
+    """Import what is new in a growing file, or in the files of a folder (`following.follow`)."""
     from clawvm_es.importers import following
 
     return following.follow(journal, named("file", path), settings, format=format, final=final)
 
 
 def _read_file(path: Path, format: str | None) -> tuple[Recording, ...]:
-    """The recordings of a file: of a long one of lines read line by line, else of its bytes."""
+    """The recordings of a file; a long file of lines is read line by line."""
     file = opened_lines(path)
     if file is not None:
         with file:
@@ -96,7 +96,7 @@ def _read(data: bytes, name: str, format: str | None) -> tuple[Recording, ...]:
 
 
 def _checked(recordings: tuple[Recording, ...], name: str, format: str | None) -> tuple[Recording, ...]:
-    """The recordings of a file, which hold something. Raises `UnreadableInput`."""
+    """The recordings of a file, at least one. Raises `UnreadableInput`."""
     if not any(recording.steps for recording in recordings):
         unknown = sum(recording.skipped.get(Skip.UNKNOWN_RECORD, 0) for recording in recordings)
         if unknown:
@@ -108,7 +108,7 @@ def _checked(recordings: tuple[Recording, ...], name: str, format: str | None) -
 
 
 def _own(path: Path, recording: Recording) -> Recording:
-    """The recording in a subagent's own file, where it has one, in place of what its parent's file shows of it."""
+    """The recording in a subagent's own file, if it has one, in place of the part in its parent's file."""
     file = own_file(path, recording.session_id) if recording.partial else None
     if file is None:
         return recording
@@ -117,7 +117,7 @@ def _own(path: Path, recording: Recording) -> Recording:
 
 
 def own_file(path: Path, session_id: str) -> Path | None:
-    """The own file of a subagent beside the file that shows it; None where there is none."""
+    """The own file of a subagent, beside its parent's file; None if there is none."""
     agent = session_id.rpartition("/")[2]
     places = (path.parent, path.parent / "subagents", path.with_suffix("") / "subagents")
     files = (place / f"{agent}.jsonl" for place in places)

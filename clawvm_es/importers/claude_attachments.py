@@ -1,4 +1,4 @@
-"""Attachments of Claude Code → steps: what the harness put beside a prompt or a result, each kind as what it is.
+"""Attachments of Claude Code → steps: texts that the harness put beside a prompt or a result, by kind.
 
 | kind | step |
 |---|---|
@@ -6,7 +6,7 @@
 | nested memory, the files of instructions | `RulesLoaded` |
 | skills that were invoked | `SkillLoaded` |
 | a queued prompt | `UserMessage` |
-| any other that the model sees | `UserMessage` by the harness: as it was rendered, else all texts in it |
+| any other that the model sees | `UserMessage` by the harness: the rendered text, else all texts in it |
 
 `UNSEEN` kinds never reach the model.
 """
@@ -43,7 +43,7 @@ _NAMES: Final = frozenset(
 
 
 def steps(row: Fields, lines: Lines, at_us: int) -> list[Step]:
-    """The steps of a row with an attachment that the model saw; none where it holds nothing."""
+    """The steps of an attachment's row; none if the model saw nothing of it."""
     rendered = "\n".join(text for each in row.objects("rendered") if (text := each.text("content")).strip())
     return list(_steps(row.fields("attachment"), rendered, lines, at_us))
 
@@ -83,7 +83,7 @@ def _steps(attachment: Fields, rendered: str, lines: Lines, at_us: int) -> Itera
 
 
 def _file(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
-    """A file: its text, or what stands for an image or a document; else whatever the row says."""
+    """The text of an attached file, or a stand-in for an image or a document; else any text in the row."""
     path = attachment.text("filename") or attachment.text("path")
     content = attachment.fields("content")
     file = content.fields("file")
@@ -105,7 +105,7 @@ def _memory(attachment: Fields, lines: Lines, at_us: int) -> Iterator[Step]:
 
 
 def said(value: object) -> Iterator[str]:
-    """All texts in a JSON value, in its order, but for those that only name its kind."""
+    """All texts in a JSON value, in order, except those that only name its kind."""
     layer: list[tuple[str, object]] = [("", value)]
     while layer:
         name, node = layer.pop()

@@ -1,4 +1,4 @@
-"""Blocks of Anthropic's messages → texts, thinking, calls, results; what is none of these is counted."""
+"""Blocks of Anthropic's messages → texts, thinking, calls, results; any other block is counted as skipped."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Result:
 
 
 def text_of(block: Fields) -> str | None:
-    """The text of a block that is one, or a document in plain text; else None."""
+    """The text of a text block or of a plain-text document; None for any other block."""
     kind, source = block.text("type"), block.fields("source")
     if kind == "text" and block.is_text("text"):
         return block.text("text")
@@ -83,7 +83,7 @@ def answer(message: Fields, cwd: str) -> Answer:
 
 
 def result(block: Fields, told: Fields) -> Result:
-    """The result in a block; `told` is what the harness noted of it."""
+    """The result in a block; `told` is the harness's own note on it."""
     texts: list[str] = []
     shown: list[Image] = []
     skipped: Counter[Skip] = Counter()
@@ -107,11 +107,11 @@ def result(block: Fields, told: Fields) -> Result:
 
 
 def usage(told: Fields) -> Usage:
-    """Token counts as Anthropic tells them."""
+    """Token counts in Anthropic's form."""
     cached, written = told.count("cache_read_input_tokens"), told.count("cache_creation_input_tokens")
     return Usage(told.count("input_tokens") + written + cached, cached, told.count("output_tokens"), written)
 
 
 def finish(reason: str) -> Finish | None:
-    """Why the model ended an answer; None where it is not told."""
+    """The reason why the model ended an answer; None if unknown."""
     return _FINISH.get(reason, Finish.OTHER) if reason else None

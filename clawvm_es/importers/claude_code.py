@@ -1,8 +1,9 @@
 """Claude Code sessions, in all versions and as `stream-json`: one JSON object a line.
 
-File order is the order of events: parents may come after children and timestamps run backwards. A file may hold
-several runs: subagents (in progress rows, in rows of a sidechain, under the call that started them), and sessions of
-other ids. A session that begins with the rows of another one continues it: it has its own id, and all rows.
+Rows are taken in file order, since parents may come after children and timestamps may run backwards. A file may
+hold several runs: subagents (in progress rows, in rows of a sidechain, or under the call that started them), and
+sessions with other ids. A session that begins with the rows of another one continues it: it has its own id, and
+all rows.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _TYPES: Final = frozenset(
 
 @attrs.define
 class _Session:
-    """A session under construction: the main run, and those of its subagents by agent id."""
+    """A session being built: the main run, and its subagents' runs by agent id."""
 
     session_id: str = ""
     resumed_from: str | None = None
@@ -42,7 +43,7 @@ class _Session:
     placed: bool = False  # a row came that others can hang on
 
     def parts(self) -> list[Part]:
-        """The runs of the session, the main one first; a main run that says nothing is left out beside others."""
+        """The runs of the session, the main one first; an empty main run is left out if there are others."""
         session_id = self.session_id or self.content
         found = [
             Part(session_id and f"{session_id}/agent-{agent_id}", run.into, session_id, partial=not run.told)
@@ -52,7 +53,7 @@ class _Session:
         return found if alone else [Part(session_id, self.main.into, resumed_from=self.resumed_from), *found]
 
     def recordings(self, name: str) -> list[Recording]:
-        """The recordings of the session; what the file holds beside them is counted in the first one."""
+        """The recordings of the session; whatever else the file holds is counted in the first one."""
         parts = self.parts()
         for run in (self.main, *self.agents.values()):
             run.end()
@@ -69,14 +70,14 @@ class _Session:
 
 @attrs.define
 class _File:
-    """The sessions of one file, in the order of their first rows, by all ids that they had."""
+    """The sessions of one file, in the order of their first rows, under every id that they had."""
 
     sessions: dict[str, _Session] = attrs.field(factory=dict)
     current: _Session = attrs.field(factory=_Session)
     owners: dict[str, _Session] = attrs.field(factory=dict)  # uuid of a row → session
 
     def session(self, row: Fields) -> _Session:
-        """The session of a row: that of its id, else the one before."""
+        """The session of a row: the one with its id, else that of the last row."""
         session_id = row.text("sessionId") or row.text("session_id")
         known = self.sessions.get(session_id)
         if not session_id or known is self.current:
@@ -94,7 +95,7 @@ class _File:
         return self.current
 
     def _continue(self, before: _Session, session_id: str, known: _Session | None) -> None:
-        """A session goes on under another id, with the rows that it has."""
+        """Continue a session under another id, with the rows it has so far."""
         if known is not None:
             before.main.into.skipped.update(known.main.into.skipped)
             before.main.queue = known.main.queue
@@ -108,9 +109,9 @@ class _File:
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The sessions of a file: each main one, then those of its subagents by first appearance.
+    """The sessions of a file: each main session, then its subagents in order of appearance.
 
-    Raises `UnreadableInput` where no row says whose it is and none says anything: such a file is the head of one.
+    Raises `UnreadableInput` if no row names a session and none holds content, as in the mere head of a session file.
     """
     return read_all(READER, lines_of(io.BytesIO(data)), name)
 
@@ -149,7 +150,7 @@ def _record(file: _File, record: Record) -> None:
 
 
 def _home(session: _Session, row: Fields) -> Run:
-    """The run that a row belongs to: the main one, or a subagent's."""
+    """The run to which a row belongs: the main one, or a subagent's."""
     started_by = row.text("parent_tool_use_id")
     if started_by:
         return session.agents.setdefault(started_by, Run(cwd=session.main.cwd))
@@ -162,7 +163,7 @@ def _home(session: _Session, row: Fields) -> Run:
 
 
 def _progress(session: _Session, record: Record) -> None:
-    """A progress row: the message of a subagent, or a notice on which later rows may hang."""
+    """A progress row: a subagent's message, or a notice that may be the parent of later rows."""
     row, data = record.data, record.data.fields("data")
     kind, agent_id = data.text("type"), data.text("agentId")
     if row.text("uuid"):

@@ -1,15 +1,15 @@
-"""Micro-compactions of Claude Code that have no row: its rule says what they took out, the provider's counts when.
+"""Infer micro-compactions of Claude Code without a row: from its rule, and from the provider's token counts.
 
-Before a call Claude Code may take old results of some tools out of its prompt: the oldest, until `KEPT_TOKENS` of
-them are left, the results of the newest `KEPT_CALLS` calls aside, and only where that saves `SAVED_TOKENS_MIN`. It
-counts a token for four characters, whatever a provider counts. Some versions write no row of it, others leave out
-some, and those of a subagent are never shown. What the provider counts then falls from one call to the next.
+Before a call, Claude Code may take old results of some tools out of its prompt. It removes the oldest until
+`KEPT_TOKENS` tokens of results are left. It spares the results of the newest `KEPT_CALLS` calls, and acts only if it
+saves `SAVED_TOKENS_MIN` tokens. It counts one token per four characters. Some versions write no row of it, others
+omit some rows, and those of a subagent are never shown. The provider's count then falls from one call to the next.
 
-Versions of that time lose results at a resume, too: those that stand on no path of parents from the newest row to
-the first, as results of parallel calls do.
+Versions of that time also lose results at a resume: those outside the path of parents from the newest row to the
+first, such as results of parallel calls.
 
-LAW-MICRO-1: what is inferred at an answer depends on the rows up to its first one alone, so that a file which is
-followed says the same as one that is imported.
+LAW-MICRO-1: an inference at an answer depends only on the rows up to the answer's first row, so that following a file
+gives the same as importing it.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _DENSE: Final = 2
 
 
 def rough(text: str) -> int:
-    """The harness's own count of a text: four characters a token, half a token rounded up."""
+    """The harness's own count of a text: one token per four characters, rounded half up."""
     return (len(text) + _CHARS // 2) // _CHARS
 
 
 @attrs.define
 class Results:
-    """Results that may be taken out, those that were by inference, and what the last answer was asked with.
+    """Results that may be taken out, those taken out by inference, and the prompt size of the last answer.
 
-    Sizes are by call id in the order of the calls, in tokens by the harness's count; `others` are of other tools.
+    Sizes are by call id in the order of the calls, in tokens by the harness's count.
     """
 
     sizes: dict[str, int] = attrs.field(factory=dict)
@@ -52,12 +52,12 @@ class Results:
     grown: int = 0  # tokens since, by the harness's count
 
     def called(self, call_id: str, tool: str) -> None:
-        """A call was made."""
+        """Note a call."""
         if tool in TOOLS and call_id not in self.out:
             self.sizes.setdefault(call_id, 0)
 
     def came(self, tokens: int, call_id: str = "") -> None:
-        """Text came into the context, a result where `call_id` names its call."""
+        """Note text that came into the context; it is a result if `call_id` names its call."""
         self.grown += tokens
         if call_id in self.sizes:
             self.sizes[call_id] = tokens
@@ -65,20 +65,20 @@ class Results:
             self.others[call_id] = tokens
 
     def changed(self, gone: Iterable[str] = ()) -> None:
-        """A row said that the context changed; the results of some calls are gone for good."""
+        """Note a row that changed the context; the results of some calls are gone for good."""
         self.asked = 0
         self._forget(gone)
 
     def answered(self, asked: int, model: str) -> None:
-        """An answer came; `asked` are the tokens of its prompt."""
+        """Note an answer; `asked` is the token count of its prompt."""
         self.asked, self.grown, self.model = asked, 0, model
 
     def fallen(self, asked: int, model: str) -> int:
-        """Tokens that a prompt lacks of the last one and what came since; 0 if the two cannot be compared."""
+        """Tokens that a prompt lacks, compared with the last one plus what came since; 0 if not comparable."""
         return self.asked + self.grown - asked if self._asked(model) else 0
 
     def left(self, asked: int, model: str, standing: Callable[[], Collection[str]]) -> tuple[str, ...]:
-        """The calls whose results left before an answer, of those whose results were `standing` in the context."""
+        """The calls whose results, `standing` until now, left before an answer."""
         fallen = self.fallen(asked, model)
         if 2 * fallen < SAVED_TOKENS_MIN:
             return ()
@@ -92,7 +92,7 @@ class Results:
         return tuple(found)
 
     def lost(self, asked: int, model: str, aside: Collection[str]) -> tuple[str, ...]:
-        """The calls of those `aside` whose results a resume lost for good, before the first answer after it."""
+        """The calls among `aside` whose results a resume lost for good, before the first answer after it."""
         sizes = self.sizes | self.others
         found = [call_id for call_id in sizes if call_id in aside]
         total = sum([sizes[call_id] for call_id in found])
@@ -102,7 +102,7 @@ class Results:
         return tuple(found)
 
     def returned(self, asked: int, model: str) -> tuple[str, ...]:
-        """The calls whose results were said to have left by inference, and are in the prompt of an answer again."""
+        """The calls whose results had left by inference, and are in the prompt of an answer again."""
         risen = self._asked(model) and asked - self.asked - _DENSE * self.grown
         if not self.out or 2 * risen < sum(self.out.values()):
             return ()
@@ -117,7 +117,7 @@ class Results:
                 known.pop(call_id, None)
 
     def _asked(self, model: str) -> int:
-        """The tokens of the prompt before the last answer, where the two can be compared."""
+        """The tokens of the last answer's prompt, if the two prompts can be compared."""
         return self.asked if model == self.model else 0
 
     def _oldest(self, calls: list[str]) -> list[str]:

@@ -7,7 +7,7 @@
 | `remove` | was given to the model in mid-turn, unless its reason says otherwise |
 | `popAll` | went back into the user's editor |
 
-An attachment `queued_command` shows the same prompt: it is said once, by whichever row comes first.
+An attachment `queued_command` shows the same prompt: it becomes one step, at the first of the two rows.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ABSORBED: Final = ("", "absorbed_mid_turn")
 
 @attrs.define
 class Queue:
-    """The prompts that wait, oldest first, and those that one of the two rows has said already."""
+    """The waiting prompts, oldest first, and prompts that one of their two rows has already brought."""
 
     waiting: list[str] = attrs.field(factory=list)
     shown: list[str] = attrs.field(factory=list)  # by an attachment, not yet removed
     removed: list[str] = attrs.field(factory=list)  # not yet shown by an attachment
 
     def did(self, operation: str, content: str, reason: str) -> str | None:
-        """Do an operation; the prompt that the model got by it, if any."""
+        """Apply an operation; returns the prompt that the model received by it, or None."""
         if operation == "enqueue":
             self.waiting.append(content)
         elif operation == "popAll":
@@ -40,7 +40,7 @@ class Queue:
         return None
 
     def show(self, text: str) -> str | None:
-        """Show a prompt by an attachment; the prompt, unless it was said."""
+        """Take a prompt from an attachment; returns it, or None if it was brought before."""
         return self._once(text, self.removed, self.shown)
 
     def _take(self, content: str) -> str:

@@ -1,12 +1,12 @@
-"""Files that Claude Code shows again after a compaction, of which its older versions write no row.
+"""Infer files that Claude Code shows again after a compaction, of which its older versions write no row.
 
-It reads the `FILES` files anew that it read, wrote or edited last, leaves out those of more than `FILE_TOKENS`, and
-shows the others beside the summary, and the plan of the session with them. The rows of its calls tell what is in a
-file that it saw whole, or edited since. The provider's count of the next call tells whether they were shown: what no
-row explains of it has to hold half of them at least. They stand at the line of the boundary. A resume does not show
-them again: where the provider's count later falls by as much as they are, they left.
+After a compaction Claude Code reads the last `FILES` files that it had read, written or edited. It shows those of at
+most `FILE_TOKENS` tokens, and the session's plan, beside the summary. Their content follows from the rows of calls
+that saw a file whole or edited it since. The files were shown if the provider's count of the next call has enough
+tokens that no row explains: at least half of theirs. They are placed at the line of the boundary. A resume does not
+show them again: if the provider's count later falls by their size, they left.
 
-LAW-RESTORED-1: what is inferred at an answer depends on the rows up to its first one alone (as LAW-MICRO-1).
+LAW-RESTORED-1: an inference at an answer depends only on the rows up to the answer's first row (as in LAW-MICRO-1).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _RULES: Final = ("CLAUDE.md", "CLAUDE.local.md")
 
 
 def dense(tokens: int) -> int:
-    """About what a provider counts for tokens by the harness's count: of source text a quarter more."""
+    """Estimate the provider's count from the harness's count: a quarter more, as for source text."""
     return tokens * 5 // 4
 
 
 @attrs.define
 class Files:
-    """Files by their last use, oldest first, with what is in them (None: not known), and how prompts were counted.
+    """Files by last use, oldest first, with their content (None: unknown), and how prompts were counted.
 
-    `base` are the tokens of a prompt of `model` that no row holds, by the provider's count.
+    `base` is the provider's count of the part of a prompt of `model` that no row holds.
     """
 
     known: dict[str, str | None] = attrs.field(factory=dict)
@@ -51,7 +51,7 @@ class Files:
     model: str = ""
 
     def touched(self, told: Fields) -> None:
-        """Note the file of a call; `told` is what the harness wrote of its result."""
+        """Note the file of a call; `told` is the harness's own note on its result."""
         file = told.fields("file")
         path = file.text("filePath") or told.text("filePath")
         if not path or path.endswith(_RULES):
@@ -63,9 +63,9 @@ class Files:
             del self.known[next(iter(self.known))]
 
     def compacted(self, line: int, keeps: bool, apart: bool = True) -> None:
-        """A compaction came: what it shows again is all that it still knows of files. It may keep rows, too.
+        """Note a compaction: it forgets all files but those it shows again. It may keep rows, too.
 
-        It has a row of its own (`apart`), or is known from its summary alone.
+        It has a row of its own (`apart`), or is known only from its summary.
         """
         plans = [path for path in self.known if PLANS in path]
         latest = [*plans[-1:], *[path for path in self.known if PLANS not in path][-FILES:]]
@@ -74,7 +74,7 @@ class Files:
         self.line, self.apart, self.shown, self.grown = line, apart, 0, 0
 
     def asked(self, tokens: int, model: str) -> dict[str, str]:
-        """The files that a prompt holds though no row tells of them, by path: their text with line numbers."""
+        """The files that a prompt must hold although no row shows them, by path: their text with line numbers."""
         if self.base is None:
             self.base, self.model = tokens - dense(self.grown), model
         found = {path: _numbered(text) for path, text in self.waiting.items()}
@@ -87,7 +87,7 @@ class Files:
         return found
 
     def left(self, fallen: int) -> bool:
-        """Tell that the files shown by inference left, where a prompt has `fallen` tokens less than rows explain."""
+        """Tell whether the files shown by inference left: a prompt has `fallen` tokens fewer than rows explain."""
         if not (self.shown and self.apart) or fallen < max(LOST_TOKENS_MIN, self.shown):
             return False
         self.shown = 0
@@ -95,7 +95,7 @@ class Files:
 
 
 def _read(file: Fields, before: str | None) -> str | None:
-    """The content of a file that was read: it was read whole, or it is known."""
+    """The content of a file after a read that saw it whole, or that adds nothing to the known content."""
     whole = file.count("startLine") == 1 and file.count("numLines") == file.count("totalLines")
     return file.text("content") if whole and file.is_text("content") else before
 
@@ -115,5 +115,5 @@ def _written(told: Fields, before: str | None) -> str | None:
 
 
 def _numbered(text: str) -> str:
-    """A text as the harness shows that of a file."""
+    """A text in the form in which the harness shows a file."""
     return "\n".join(f"{number:>6}→{line}" for number, line in enumerate(text.split("\n"), 1))

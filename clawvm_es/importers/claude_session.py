@@ -1,6 +1,7 @@
-"""One agent run of Claude Code: its rows, in the order of the file, become steps.
+"""One agent run of Claude Code: turn its rows, in file order, into steps.
 
-Every `user` row reached the model but those that only the transcript shows; of the others only what is said here.
+Every `user` row reached the model, except rows that only the transcript shows. Of other rows, only those handled in
+this module did.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def parent_of(data: Fields) -> str | None:
 
 @attrs.define
 class Run:
-    """The steps of one agent run under construction, its tree of rows, and its queue of prompts."""
+    """The steps of one agent run being built, its tree of rows, and its queue of prompts."""
 
     into: Transcript = attrs.field(factory=lambda: Transcript(cumulative=True))
     tree: Tree = attrs.field(factory=Tree)
@@ -107,7 +108,7 @@ class Run:
     seen: dict[str | bytes, str] = attrs.field(factory=dict)  # ids of rows, digests of what they say → the first id
 
     def take(self, data: Fields, line: int, cwd: str = "") -> None:
-        """Take one row, whatever it was nested in."""
+        """Take one row, at any depth of nesting."""
         self.into.line = line
         row = Row(data, line, self.into.instant(data, "timestamp", line), cwd or data.text("cwd") or self.cwd)
         kind = data.text("type")
@@ -128,7 +129,7 @@ class Run:
             self.into.skip(NO_STATE.get(kind, Skip.UNKNOWN_RECORD))
 
     def new(self, row: Fields, raw: bytes) -> bool:
-        """Tell whether a row is new; one that came before, under its id or as a copy, is counted."""
+        """Tell whether a row is new; a repetition, by id or as a copy, is counted."""
         uuid = row.text("uuid")
         keys = [key for key in (uuid or _digest(raw), _copied(row)) if key]
         first = next((self.seen[key] for key in keys if key in self.seen), None)
@@ -140,7 +141,7 @@ class Run:
         return False
 
     def end(self) -> None:
-        """Count the parents that were no rows; what the first row hangs on may stand in another file."""
+        """Count parents that were never rows; the first row's parent may be in another file."""
         for unit, line in self.tree.awaited.values():
             if unit > 1 and self.told:
                 self.into.skipped.add(Skip.UNKNOWN_PARENT, line)
@@ -204,12 +205,12 @@ class Run:
             self._drop(row, Boundary.PRUNE, Cut.REWIND, stands)
 
     def _came(self, tokens: int, call_id: str = "") -> None:
-        """Text came into the context, by the harness's count; a result where `call_id` names its call."""
+        """Note text that came into the context, by the harness's count; a result if `call_id` names its call."""
         self.results.came(tokens, call_id)
         self.files.grown += tokens
 
     def _compare(self, row: Row, usage: Usage, model: str) -> None:
-        """Compare what answers were asked with: results left, or returned, or files came, of which no row tells."""
+        """Compare prompt sizes of answers, to infer results that left or returned and files that came."""
         lines = Lines(self.files.line, self.files.line)
         for path, text in self.files.asked(usage.input_tokens, model).items():
             self.into.say(FileShown(text, path, lines, row.at_us, told_by=ToldBy.COUNTS))
@@ -234,14 +235,14 @@ class Run:
             self._inferred(row, frozenset(), dropped, again)
 
     def _lost_files(self, row: Row) -> None:
-        """The files that a compaction had shown again left; all else stays."""
+        """Note that the files shown again by a compaction left; everything else stays."""
         self.tree.lost(self.files.line)
         self._inferred(row, self.tree.context())
 
     def _inferred(
         self, row: Row, kept: frozenset[int], dropped: tuple[int, ...] = (), again: tuple[int, ...] = ()
     ) -> None:
-        """Say a cut of which no row tells: what stays, or the calls whose results left or returned."""
+        """Add an inferred cut: the lines that stay, or the calls whose results left or returned."""
         lines, at_us = row.lines, row.at_us
         self.into.say(
             ContextDropped(Boundary.PRUNE, lines, at_us, kept, dropped, again, Cut.MICRO, told_by=ToldBy.COUNTS)
@@ -274,7 +275,7 @@ class Run:
             self._said(row, texts, tuple(shown), placed=bool(results))
 
     def _results(self, row: Row, results: Sequence[Fields]) -> None:
-        """Results belong to the answer with their calls; those of an abandoned answer reach no context."""
+        """Take results. They belong to the answer with their calls; those of an abandoned answer reach no context."""
         stands = True
         for block in results:
             stands &= self.tree.result(block.ident("tool_use_id"), row.uuid, row.line, row.parent)
@@ -289,7 +290,7 @@ class Run:
             self._drop(row, Boundary.PRUNE, Cut.REWIND, self.tree.context())
 
     def _said(self, row: Row, texts: Sequence[str], shown: tuple[Image, ...], placed: bool) -> None:
-        """The texts of a user row: a summary, the harness's own words, a skill, or what the user said."""
+        """Take the texts of a user row: a summary, the harness's own words, a skill, or the user's words."""
         if row.data.flag("isCompactSummary"):
             self._summary(row, "\n".join(texts))
             return
@@ -318,7 +319,7 @@ class Run:
             self.into.say(step)
 
     def _meta(self, row: Row, texts: Sequence[str]) -> list[Step]:
-        """A row of the harness: the body of a skill or of a slash command, or its own words."""
+        """Take a row of the harness: the body of a skill or of a slash command, or its own words."""
         whole = "\n".join(texts)
         skill = blocks.SKILL.match(whole)
         command = self.commands.get(row.data.text("parentUuid"), "")
@@ -331,7 +332,7 @@ class Run:
     # ------------------------------------------------------------------------------------- boundaries
 
     def _summary(self, row: Row, text: str) -> None:
-        """A summary stands for what a compaction dropped, whose boundary may be no row."""
+        """Take a summary of what a compaction dropped; the compaction may have no row of its own."""
         if self.compacted:
             self.tree.join(row.uuid, row.line)
         else:
@@ -345,7 +346,7 @@ class Run:
         self._drop(row, Boundary.RESET, Cut.CLEAR)
 
     def _drop(self, row: Row, boundary: Boundary, cut: Cut, kept: frozenset[int] = frozenset()) -> None:
-        """The context becomes what was kept; the provider's counts before it and after are not compared."""
+        """Reduce the context to what was kept; the provider's counts before and after are not compared."""
         self.results.changed(() if cut is Cut.REWIND else tuple(self.results.out))
         if cut is Cut.COMPACT:
             self.files.compacted(row.line, keeps=bool(kept), apart=row.data.text("type") == "system")
@@ -390,7 +391,7 @@ class Run:
         self.into.say(ContextDropped(Boundary.PRUNE, row.lines, row.at_us, dropped_calls=dropped, cut=Cut.MICRO))
 
     def _local(self, row: Row) -> None:
-        """A command that Claude Code ran itself: the model sees its name and its output."""
+        """Take a command that Claude Code ran itself: the model sees its name and its output."""
         part = part_of(row.data.text("content"))
         if part.name == CLEAR:
             self._cleared(row)
@@ -429,7 +430,7 @@ class Run:
             self._mid_turn(row, text)
 
     def _mid_turn(self, row: Row, text: str | None) -> None:
-        """A prompt that the user typed while the model worked; None if it was said already."""
+        """A prompt that the user typed while the model worked; None if it was already taken."""
         if text is None:
             self.into.skip(Skip.DUPLICATE_RECORD)
             return
@@ -439,7 +440,7 @@ class Run:
 
 
 def _steps(parts: Sequence[Part], row: Row) -> list[Step]:
-    """Texts of one row as steps, in their order; those of one author that follow each other are one."""
+    """Texts of one row as steps, in order; consecutive texts of one author are joined."""
     joined: list[tuple[bool, list[str]]] = []
     for part in parts:
         harness = part.said is Said.HARNESS
@@ -453,7 +454,7 @@ def _steps(parts: Sequence[Part], row: Row) -> list[Step]:
 
 
 def _copied(row: Fields) -> bytes:
-    """A digest by which a copy of a user's row is told, as a resume writes them: what it says, at which instant."""
+    """A digest that recognises copies of a user's row, as a resume writes them: its content and its time."""
     if row.text("type") != "user" or not row.text("timestamp"):
         return b""
     said = [part for block in row.fields("message").blocks("content") for part in _block_key(block)]

@@ -1,4 +1,4 @@
-"""Texts of Claude Code's user rows: what the user typed, and what the harness wrote into its tags."""
+"""Texts of Claude Code's user rows: the user's own words, and the harness's words inside its tags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Said(StrEnum):
 
 @attrs.frozen
 class Part:
-    """A text, without the tags around it, and where it came from; `name` is that of a slash command."""
+    """A text without the tags around it, and its source; `name` is the name of a slash command."""
 
     said: Said
     text: str
@@ -41,7 +41,7 @@ _INJECTED = re.compile(
 
 
 def part_of(text: str) -> Part:
-    """A text block of a user row. Tags count only where the text begins with them: a quoted one says nothing."""
+    """Parse a text block of a user row. Tags count only at the start of the text, so that quoted tags are ignored."""
     tags, rest = _tags(text)
     if not tags:
         return Part(Said.HARNESS if _INJECTED.match(text.lstrip()) else Said.USER, text)
@@ -59,7 +59,7 @@ def part_of(text: str) -> Part:
 
 
 def _tags(text: str) -> tuple[list[tuple[str, str]], str]:
-    """The tags that a text begins with, with their contents, and what follows them."""
+    """The tags at the start of a text, with their contents, and the text after them."""
     found: list[tuple[str, str]] = []
     place = 0
     while match := _TAG.match(text, place):

@@ -1,10 +1,10 @@
-"""The tree of a Claude Code session: what stands in the context is the path from the newest row to the first.
+"""The tree of a Claude Code session: the context is the path from the newest row to the first.
 
-A *unit* is a prompt, or an answer with all its rows and the results of its calls: rows of one unit never branch,
-however their parents run. Rows of the harness (attachments, notices, progress, bodies of commands) belong to the unit
-that they hang on.
+A *unit* is a prompt, or an answer with all its rows and the results of its calls. Rows of one unit never branch,
+whatever their parents are. Rows of the harness (attachments, notices, progress, bodies of commands) belong to the
+unit of their parent.
 
-LAW-TREE-1: a row changes the context only where it begins a unit that hangs on another one than the newest.
+LAW-TREE-1: a row changes the context only if it begins a unit whose parent is not the newest unit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LAST: Final = "last"
 
 @attrs.define
 class Unit:
-    """A prompt, an answer with its results, or a boundary: the lines of its rows; a boundary `kept` others."""
+    """A prompt, an answer with its results, or a boundary: the lines of its rows; `kept` are those it preserved."""
 
     parent: int | None = None
     lines: set[int] = attrs.field(factory=set)
@@ -30,7 +30,7 @@ class Unit:
 
 @attrs.define
 class Tree:
-    """The units of a session so far, by their numbers, the newest of them, and those that stand in the context."""
+    """The units of a session so far, by number, the newest of them, and the units in the context."""
 
     leaf: int = 0
     answers: dict[str, int] = attrs.field(factory=dict)  # message id → unit
@@ -46,16 +46,16 @@ class Tree:
     _gone: set[int] = attrs.field(factory=set)  # lines of what was taken out one by one
 
     def join(self, uuid: str, line: int, unit: int | None = None, parent: str | None = LAST) -> None:
-        """Place a row that begins no unit: into the unit named, else that of its parent."""
+        """Add a row that begins no unit to the given unit, else to its parent's."""
         found = self._or_leaf(self._found(parent) if unit is None else unit)
         self._place(uuid, line, found)
         if unit is None:
             self._units[found].beside.add(line)
 
     def begin(self, uuid: str, line: int, parent: str | None = LAST) -> frozenset[int] | None:
-        """Begin a unit; if it hangs on another one than the newest, the lines that stand in the context from now on.
+        """Begin a unit; if its parent is not the newest unit, return the lines in the context from now on.
 
-        `parent` is the uuid of a row, None for the root. A row may come after those that hang on it.
+        `parent` is the uuid of a row, None for the root. A row may come after its children.
         """
         if uuid in self.awaited:
             self._insert(uuid, line, parent)
@@ -72,11 +72,11 @@ class Tree:
         return stands
 
     def follows(self, parent: str | None) -> bool:
-        """Tell whether a row with this parent hangs on the newest unit."""
+        """Tell whether a row with this parent continues the newest unit."""
         return self._or_leaf(0 if parent is None else self._found(parent)) == self.leaf
 
     def cut(self, uuid: str, line: int, preserved: Iterable[str] = ()) -> frozenset[int]:
-        """Begin anew after a boundary: the lines of the rows that it preserved stand in the context."""
+        """Begin anew after a boundary: the context is now the lines of the rows that it preserved."""
         self._preserved = frozenset(each for each in preserved if each in self._of)
         kept = frozenset(line for each in self._preserved for line in self._lines_of(each))
         self._active, self._parents = set(), {uuid: None}
@@ -84,7 +84,7 @@ class Tree:
         return kept
 
     def result(self, call_id: str, uuid: str, line: int, parent: str | None = LAST) -> bool:
-        """Place a result into the unit of its call; True if that stands in the context."""
+        """Add a result to the unit of its call; True if that unit is in the context."""
         known = self.calls.get(call_id)
         unit = self._or_leaf(self._found(parent) if known is None else known)
         self._place(uuid, line, unit)
@@ -93,33 +93,33 @@ class Tree:
         return unit in self._active
 
     def copied(self, uuid: str, first: str) -> None:
-        """Place a row that was written again under another id."""
+        """Add a row that was written again under another id."""
         if uuid and first in self._of:
             self._of.setdefault(uuid, self._of[first])
 
     def took_out(self, call_ids: Iterable[str]) -> None:
-        """Results were taken out one by one; they return on no path."""
+        """Note results that were taken out one by one; no change of path brings them back."""
         for call_id in call_ids:
             self._gone |= self._results.get(call_id, set())
 
     def lost(self, line: int) -> None:
-        """Note that all at a line left the context for good."""
+        """Note that everything at a line left the context for good."""
         self._gone.add(line)
 
     def put_back(self, call_ids: Iterable[str]) -> None:
-        """Note that results which were taken out are back, as far as their calls are in the context."""
+        """Note that results taken out earlier are back, if their calls are in the context."""
         for call_id in call_ids:
             self._gone -= self._results.get(call_id, set())
 
     def hung(self, uuid: str, parent: str | None) -> None:
-        """Note the row that a row hangs on, None where it is the first."""
+        """Note the parent of a row; None for the first row."""
         if uuid and parent != LAST:
             self._parents[uuid] = parent
 
     def aside(self, uuid: str) -> set[str]:
         """The calls whose results are in the context, but not on the path of parents from a row to the first.
 
-        Empty where the path is not known: it leads to a missing row, or to one before a boundary.
+        Empty if the path is unknown: it leads to a missing row, or to one before a boundary.
         """
         path: set[str] = set()
         parent: str | None = uuid
@@ -137,17 +137,17 @@ class Tree:
         return {call_id for call_id, its in self._results.items() if not its.isdisjoint(lines)}
 
     def context(self) -> frozenset[int]:
-        """The lines that stand in the context."""
+        """The lines in the context."""
         units = (self._units[number] for number in self._active)
         return frozenset(line for unit in units for line in (*unit.lines, *unit.kept)) - self._gone
 
     def segment(self, head: str, tail: str) -> list[str]:
-        """The rows from `head` to `tail`, in the order of the file."""
+        """The rows from `head` to `tail`, in file order."""
         first, last = self._lines.get(head, 0), self._lines.get(tail, 0)
         return [uuid for uuid, line in self._lines.items() if first and first <= line <= last]
 
     def _found(self, parent: str | None) -> int | None:
-        """The unit of a parent; what hangs on a row that a compaction preserved follows the newest one."""
+        """The unit of a parent; children of a row that a compaction preserved continue the newest unit."""
         if parent == LAST or parent in self._preserved:
             return self.leaf
         return None if parent is None else self._of.get(parent)
@@ -156,7 +156,7 @@ class Tree:
         return self.leaf if unit is None else unit
 
     def _insert(self, uuid: str, line: int, parent: str | None) -> None:
-        """Begin a unit between one that came before and what that hung on."""
+        """Insert a unit between an earlier one and that one's parent."""
         child, _ = self.awaited[uuid]
         found = 0 if parent is None else self._found(parent)
         self._units.append(Unit(self._units[child].parent if found is None else found))
@@ -181,12 +181,12 @@ class Tree:
             self._lines.setdefault(uuid, line)
 
     def _lines_of(self, uuid: str) -> set[int]:
-        """The lines of a row; of a row of an answer, those of the answer, but for what stands beside it."""
+        """The lines of a row; for a row of an answer, those of the answer without rows beside it."""
         unit, line = self._units[self._of[uuid]], self._lines[uuid]
         return {line} if line in unit.beside else unit.lines - unit.beside
 
     def _path(self, unit: int | None) -> Iterator[int]:
-        """A unit and those that it hangs on, up to a boundary or the first row."""
+        """A unit and its ancestors, up to a boundary or the first row."""
         while unit is not None:
             yield unit
             unit = self._units[unit].parent

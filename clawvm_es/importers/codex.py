@@ -1,14 +1,14 @@
 """Codex rollouts: `{timestamp, type, payload}` a line.
 
-| row | says |
+| row | content |
 |---|---|
-| `response_item` | what the model saw or said: messages, calls, outputs, reasoning |
+| `response_item` | the model's input and output: messages, calls, outputs, reasoning |
 | `event_msg/user_message`, `item_completed` of a `UserMessage` | the user's prompt, which an item may repeat |
 | `compacted` | the context is replaced: by `replacement_history`, else by the prompts and a summary |
-| `event_msg/thread_rolled_back` | the last prompts and all after them left the context |
+| `event_msg/thread_rolled_back` | the last prompts and everything after them left the context |
 | `event_msg/token_count`, `token_usage_record` | the usage of the answer before it, or of the one after it |
 | `session_meta`, `turn_context` | identity, system prompt, folder, model |
-| every other event, `world_state` | repeats for displays what items say |
+| every other event, `world_state` | a repetition of items for displays |
 
 Codex writes its environment, rules and skills into user messages; these are harness text.
 """
@@ -85,7 +85,7 @@ _UNNAMED: Final = MappingProxyType(
 
 @attrs.define
 class _Rollout:
-    """The sessions of one file: one, unless files were put together."""
+    """The sessions of one file: one, unless several files were concatenated."""
 
     files: list[File] = attrs.field(factory=lambda: [File()])
     unnamed: str = ""  # what a session is called whose rows tell no id, by the first of them
@@ -123,7 +123,7 @@ def _record(rollout: _Rollout, record: Record) -> None:
 
 
 def _is_another(file: File, row: Fields) -> bool:
-    """Tell whether another session begins: after items, with an id that is none of the session's ancestors."""
+    """Tell whether another session begins: after items, with an id that is not one of the session's ancestors."""
     if row.text("type") != "session_meta" or not file.context:
         return False
     payload = row.fields("payload")
@@ -155,7 +155,7 @@ def _row(file: File, row: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _meta(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
-    """Identity and system prompt; a second row is that of a session whose messages this one begins with."""
+    """Take identity and system prompt; a second such row names the session whose messages this one begins with."""
     session_id = payload.text("id") or payload.text("session_id")
     ancestors = [payload.text(name) for name in ("forked_from_id", "parent_thread_id")]
     file.lineage.update(each for each in (session_id, *ancestors) if each)
@@ -236,7 +236,7 @@ def _answered(
     uses: Sequence[Use] = (),
     thought: Sequence[str] = (),
 ) -> None:
-    """Add to the answer that is being read, or begin another."""
+    """Add to the answer being read, or begin another."""
     if file.ended:
         file.answer += 1
         file.ended, file.sealed, file.usage, file.waiting = False, False, file.waiting, None
@@ -259,7 +259,7 @@ def _call_id(item: Fields) -> str:
 
 
 def _use(file: File, kind: str, item: Fields) -> Use:
-    """A call; its folder is the one that its arguments name, else that of the session."""
+    """A call; its folder is the one in its arguments, else the session's."""
     if kind == "image_generation_call":
         file.into.skip(Skip.IMAGE)
         return Use(_call_id(item), "image_generation", {"prompt": item.text("revised_prompt")}, file.cwd)
@@ -301,7 +301,7 @@ def _event(file: File, event: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _told(file: File, text: str, kind: str, lines: Lines, at_us: int) -> None:
-    """A prompt as an event tells it; old versions tell injected texts so, too."""
+    """Take a prompt from an event; old versions also report injected texts as prompts."""
     if kind in ("user_instructions", "environment_context") or is_injected(text):
         file.into.skip(Skip.MIRRORED)
     else:
@@ -309,7 +309,7 @@ def _told(file: File, text: str, kind: str, lines: Lines, at_us: int) -> None:
 
 
 def _counted(file: File, info: Fields, lines: Lines, at_us: int) -> None:
-    """A usage, unless the row only repeats the one before it."""
+    """Take a usage, unless the row only repeats the last one."""
     total = info.raw.get("total_token_usage")
     if not info.fields("total_token_usage") or total == file.total:
         file.into.skip(Skip.MIRRORED)
@@ -319,7 +319,7 @@ def _counted(file: File, info: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _used(file: File, by: str, told: Fields, lines: Lines, at_us: int) -> None:
-    """The usage of an answer; some versions tell it before the answer, others after it, some in rows of two kinds."""
+    """Take the usage of an answer; versions differ: before the answer, after it, or in rows of two kinds."""
     usage = Usage(
         told.count("input_tokens"),
         told.count("cached_input_tokens"),
@@ -345,7 +345,7 @@ def _used(file: File, by: str, told: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _unclaimed(file: File) -> None:
-    """Count a usage that no answer has: that of a call which summarised."""
+    """Count a usage that belongs to no answer: that of a call that made a summary."""
     if file.waiting is not None:
         file.into.skip(Skip.UNCLAIMED_USAGE)
     file.waiting = None

@@ -1,4 +1,6 @@
-"""Context of a Codex session as its rows tell it: what was said, what compactions keep, what rollbacks drop."""
+"""Context of a Codex session, from its rows: messages, the parts that compactions keep, the parts that rollbacks
+drop.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ OUTPUTS: Final = ("function_call_output", "custom_tool_call_output", "local_shel
 
 @attrs.define
 class File:
-    """The session of one file under construction."""
+    """The session of one file being built."""
 
     into: Transcript = attrs.field(factory=Transcript)
     session_id: str = ""
@@ -61,7 +63,7 @@ class File:
 
 
 def prompted(file: File, prompt: UserMessage, others: Counter[str], own: Counter[str]) -> None:
-    """A prompt, which an item and an event may tell in either order: whichever comes second is no step."""
+    """Take a prompt; an item and an event may both report it, in either order, and the second adds no step."""
     key = said_key(prompt.text)
     if not key and not prompt.images:
         file.into.skip(Skip.EMPTY_MESSAGE)
@@ -76,7 +78,7 @@ def prompted(file: File, prompt: UserMessage, others: Counter[str], own: Counter
 
 
 def heard(file: File, text: str, lines: Lines, at_us: int) -> None:
-    """A text that the harness put into the context; of a file of rules it is that file."""
+    """Take a text that the harness put into the context; if it shows a rules file, it is that file."""
     if not text.strip():
         file.into.skip(Skip.EMPTY_MESSAGE)
         return
@@ -87,7 +89,7 @@ def heard(file: File, text: str, lines: Lines, at_us: int) -> None:
 
 
 def say(file: File, step: UserMessage | SystemMessage | RulesLoaded, text: str) -> None:
-    """Add a text that stands in the context from now on; it ends the answer before it."""
+    """Add a text to the context; it ends the answer before it."""
     file.into.say(step)
     file.ended = file.sealed = True
     file.context[step.lines.first] = None
@@ -96,7 +98,7 @@ def say(file: File, step: UserMessage | SystemMessage | RulesLoaded, text: str) 
 
 
 def joined(file: File, item: Fields) -> str:
-    """The text of an item that holds no images."""
+    """The text of an item without images."""
     texts, shown = content(file.into, item)
     file.into.skip(Skip.IMAGE, len(shown))
     return "\n".join(texts)
@@ -106,7 +108,7 @@ def joined(file: File, item: Fields) -> str:
 
 
 def rolled_back(file: File, prompts: int, lines: Lines, at_us: int) -> None:
-    """The last prompts, so many, and all after them leave the context."""
+    """Take out the given number of last prompts, and everything after them."""
     gone = file.prompts[-prompts:] if prompts else []
     if not gone:
         file.into.skip(Skip.SYSTEM_NOTICE)
@@ -115,7 +117,7 @@ def rolled_back(file: File, prompts: int, lines: Lines, at_us: int) -> None:
 
 
 def compacted(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
-    """The context is replaced: by the history that the row gives, else by what old versions kept, and a summary."""
+    """Replace the context by the history in the row, else by what old versions kept, and a summary."""
     if payload.is_list("replacement_history"):
         _replaced(file, payload, lines, at_us)
         return
@@ -124,7 +126,7 @@ def compacted(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _newest_prompts(file: File) -> list[int]:
-    """Lines of the newest prompts, up to what a compaction keeps."""
+    """Lines of the newest prompts, up to the size that a compaction keeps."""
     kept: list[int] = []
     left = KEPT_PROMPT_CHARS
     for line in reversed(file.prompts):
@@ -136,7 +138,7 @@ def _newest_prompts(file: File) -> list[int]:
 
 
 def _replaced(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
-    """The context that replaces the one before: items that were in it stay, others are new."""
+    """Replace the context: items that were in it stay, others are new."""
     kept: list[int] = []
     new: list[tuple[str, str]] = []
     for item in payload.objects("replacement_history"):
@@ -163,7 +165,7 @@ def _replaced(file: File, payload: Fields, lines: Lines, at_us: int) -> None:
 
 
 def _new_text(file: File, role: str, text: str, lines: Lines, at_us: int) -> None:
-    """A text that stands in the context since a compaction: of the harness if it has its form, else a summary."""
+    """Take a text that is new after a compaction: the harness's if it has that form, else a summary."""
     if role in ("developer", "system"):
         say(file, SystemMessage(text, lines, at_us), text)
     elif not role or is_injected(text):

@@ -54,7 +54,7 @@ _HEADER_END: Final = re.compile(r"^Output:", re.MULTILINE)
 
 
 def content(into: Transcript, item: Fields) -> tuple[list[str], tuple[Image, ...]]:
-    """The texts and images in an item's content; what is neither is counted."""
+    """The texts and images in an item's content; anything else is counted."""
     if item.is_odd("content"):
         into.skip(Skip.MALFORMED_RECORD)
     texts: list[str] = []
@@ -67,7 +67,7 @@ def content(into: Transcript, item: Fields) -> tuple[list[str], tuple[Image, ...
 
 
 def _block(into: Transcript, block: Fields) -> tuple[str | None, Image | None]:
-    """The text or the image of a block; where it has neither, it is counted."""
+    """The text or the image of a block; anything else is counted."""
     kind = block.text("type")
     if kind in _TEXTS and block.is_text("text"):
         return block.text("text"), None
@@ -81,7 +81,7 @@ def _block(into: Transcript, block: Fields) -> tuple[str | None, Image | None]:
 def user_parts(into: Transcript, item: Fields) -> tuple[list[tuple[str, bool]], tuple[Image, ...]]:
     """The texts of a user message, each with whether the harness wrote it, and the images.
 
-    Who wrote a text is told by its recorded kind, else by its form.
+    The author of a text follows from its recorded kind, else from its form.
     """
     kinds = item.fields("internal_chat_message_metadata_passthrough").texts("content_item_kinds")
     blocks = item.blocks("content")
@@ -100,7 +100,7 @@ def user_parts(into: Transcript, item: Fields) -> tuple[list[tuple[str, bool]], 
 
 
 def is_injected(text: str) -> bool:
-    """Tell whether Codex wrote a text of a user message on its own."""
+    """Tell whether Codex itself wrote a text in a user message."""
     bare = text.strip()
     head, tail = bare[:80].lower(), bare[-80:].lower()
     if any(head.startswith(begin) and tail.endswith(end) for begin, end in _MARKED):
@@ -109,24 +109,24 @@ def is_injected(text: str) -> bool:
 
 
 def rules_of(text: str) -> tuple[str, str] | None:
-    """The text of a rules file and its path, where a text shows one."""
+    """The text of a rules file and its path, if a text shows one."""
     found = _RULES.fullmatch(text.strip())
     return (found["text"], f"{found['folder'].strip().rstrip('/')}/AGENTS.md") if found else None
 
 
 def said_key(text: str) -> str:
-    """A text without white space and tags of images: two rows that say the same have the same."""
+    """A text without white space and image tags, as a key: rows with the same content have the same key."""
     return "".join(_IMAGE_TAG.sub("", text).split())
 
 
 def thinking(item: Fields) -> list[str]:
-    """The texts of a reasoning item that are readable: its summary, and what its content adds."""
+    """The readable texts of a reasoning item: its summary, and further texts in its content."""
     found = [block.text("text") for name in ("summary", "content") for block in item.objects(name)]
     return [text for text in dict.fromkeys(found) if text.strip()]
 
 
 def output(into: Transcript, item: Fields) -> tuple[str, ReturnStatus, tuple[Image, ...]]:
-    """The text that a call gave back, from text, blocks or an object around either, its status and its images."""
+    """The text of a call's output (text, blocks, or an object around either), its status and its images."""
     if item.is_text("output"):
         return *_unwrapped(item.text("output")), ()
     inner = item.fields("output")
@@ -139,7 +139,7 @@ def output(into: Transcript, item: Fields) -> tuple[str, ReturnStatus, tuple[Ima
 
 
 def _unwrapped(text: str) -> tuple[str, ReturnStatus]:
-    """The output in a result that is `{output, metadata}` as JSON text; any other text as it is."""
+    """The output in a result of the form `{output, metadata}` as JSON text; any other text as it is."""
     if text.startswith('{"output":'):
         try:
             told = Fields.of(parse_json(text))
@@ -152,7 +152,7 @@ def _unwrapped(text: str) -> tuple[str, ReturnStatus]:
 
 
 def _status(text: str) -> ReturnStatus:
-    """Status of a command, by the lines in front of its output."""
+    """Status of a command, from the lines in front of its output."""
     ends = _HEADER_END.search(text)
     found = _EXIT.search(text[: ends.start()]) if ends else None
     return ReturnStatus.ERROR if found and int(found[1]) else ReturnStatus.OK

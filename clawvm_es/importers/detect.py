@@ -42,7 +42,7 @@ def detect(path: Path) -> str:
 
 
 def detect_lines(data: bytes, name: str) -> str | None:
-    """The format that the first lines of a file tell; None where only the whole can. Raises `UnreadableInput`."""
+    """The format that the first lines show; None if only the whole file can show it. Raises `UnreadableInput`."""
     return _of_lines([record for record in _first(utf8(data)) if not _is_session(record.raw)], name)
 
 
@@ -53,7 +53,7 @@ def _of_lines(head: list[Fields], name: str) -> str | None:
 
 
 def detect_bytes(data: bytes, name: str) -> str:
-    """The format of a file with these bytes; `name` stands in errors. Raises `UnreadableInput`."""
+    """The format of a file with these bytes; errors show `name`. Raises `UnreadableInput`."""
     for row in TABLE.values():
         if row.is_file(data):
             return row.name
@@ -98,13 +98,13 @@ def _is_session(value: object) -> bool:
 
 
 def _values(data: bytes) -> Iterator[object]:
-    """The JSON values that may be whole sessions: the file, the objects in its array, or those on its lines."""
+    """The JSON values that may be whole sessions: the file, the objects in its array, or the objects on its lines."""
     found = _document(data)
     yield from found if found else (record.data.raw for record in read_lines(data)[0])
 
 
 def _document(data: bytes) -> list[object]:
-    """The value of a file that is one JSON text, and the objects in it where it is an array."""
+    """The value of a file that is one JSON text, and the objects in it if it is an array."""
     try:
         value = parse_json(data.removeprefix(BOM).decode("utf-8", "surrogatepass").strip())
     except ValueError:

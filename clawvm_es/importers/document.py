@@ -12,7 +12,7 @@ from clawvm_es.observe.fields import Fields, TooDeep, parse_json
 
 
 def read_document(data: bytes, name: str) -> object:
-    """The value of a file that is one JSON text. Raises `UnreadableInput` where it is damaged."""
+    """The value of a file that is one JSON text. Raises `UnreadableInput` if it is damaged."""
     try:
         return parse_json(data.removeprefix(BOM).decode("utf-8", "surrogatepass").strip())
     except TooDeep:
@@ -22,9 +22,9 @@ def read_document(data: bytes, name: str) -> object:
 
 
 def read_sessions(data: bytes, name: str, is_session: Callable[[object], bool]) -> tuple[list[Fields], Skips]:
-    """The sessions of a file and what was skipped between them: one JSON text, an array, or JSON Lines of sessions.
+    """The sessions of a file (one JSON text, an array, or JSON Lines), and what was skipped between them.
 
-    A session that is a bare list stands in the field `history`. Raises `UnreadableInput` where the file holds none.
+    A session that is a bare list is put into the field `history`. Raises `UnreadableInput` if the file holds none.
     """
     try:
         value = read_document(data, name)
@@ -47,7 +47,7 @@ def read_sessions(data: bytes, name: str, is_session: Callable[[object], bool]) 
 def recordings(
     sessions: Iterable[tuple[str, Transcript]], skipped: Skips, format_: str, name: str
 ) -> tuple[Recording, ...]:
-    """The sessions of a file, each id once; what was skipped between them is counted by the first."""
+    """The sessions of a file, each id once; the first one counts what was skipped between them."""
     found: dict[str, Transcript] = {}
     for session_id, into in sessions:
         if session_id in found:

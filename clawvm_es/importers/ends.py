@@ -1,7 +1,7 @@
-"""Ends of answers that were taken before they were whole: by an import of a cut file, or with `final`.
+"""Ends of answers that were imported before they were complete: from a cut file, or with `final`.
 
-LAW-END-1: a file whose answer was taken at a line gives, read with the answer ended there, the commands that its
-session has, and then the rest of the answer.
+LAW-END-1: if the answer was imported up to a line, reading the file with the answer ended at that line gives first
+the commands of its session, then the rest of the answer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Ended = tuple[str, int]
 
 
 def end_answers(reader: Reader, state: object, ended: Collection[Ended], line: int) -> None:
-    """End the answers that were taken at a line."""
+    """End the answers that were imported up to given lines."""
     if any(number == line for _, number in ended):
         for part in reader.parts(state):
             if (part.session_id, line) in ended:
@@ -31,7 +31,7 @@ def end_answers(reader: Reader, state: object, ended: Collection[Ended], line: i
 
 
 def find_end(path: str, differs: Differs, ended: Collection[Ended], named: str | None) -> Ended | None:
-    """The end of an answer that its session tells otherwise than the file; None where the file was rewritten."""
+    """The place where an answer ends in its session but not in the file; None if the file was rewritten."""
     with open_text(path) as file:
         found = format_of(path, file, named)
         if found is None or found[1] is None or not isinstance(differs.step, ModelMessage):
@@ -41,7 +41,7 @@ def find_end(path: str, differs: Differs, ended: Collection[Ended], named: str |
 
 
 def _search(file: BinaryIO, reader: Reader, differs: Differs, ended: Collection[Ended]) -> int | None:
-    """The line at which the answer, taken there, says what its session has: the last of those that are recorded."""
+    """The last recorded line at which the answer, ended there, equals the one in its session."""
     best: int | None = None
     state = reader.begin()
     for line in lines(file, 0, 0, digest_upto(file, 0)):
@@ -64,7 +64,7 @@ def _search(file: BinaryIO, reader: Reader, differs: Differs, ended: Collection[
 
 
 def _steps(reader: Reader, state: object, recorded_id: str) -> list[RecordedStep]:
-    """The steps of a session, taken from a state; those of others are dropped."""
+    """The steps of one session, taken from a state; those of other sessions are dropped."""
     found: list[RecordedStep] = []
     for part in reader.parts(state):
         steps = part.into.take()

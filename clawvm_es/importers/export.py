@@ -1,4 +1,4 @@
-"""A session of a log as a `clawvm-trace`: a fork with all that it came from."""
+"""Export a session of a log as a `clawvm-trace`; a fork is exported with its parents' part."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from clawvm_es.model.events import PromptRendered
 def export_trace(log: EventLog, session_id: str) -> Iterator[str]:
     """The lines of a session's trace, each with its newline, its parents' part included (LAW-TRACE-1).
 
-    Raises `UsageError` for no such session, and for a fork whose trace would decide otherwise: one that goes on
-    under another policy, or that was cut off between an input and what followed from it.
+    Raises `UsageError` for an unknown session, and for a fork whose trace would decide otherwise: one that changed
+    the policy, or that cut an input off from its decisions.
     """
     segments = lineage(log, session_id)
     if not segments:
@@ -27,7 +27,7 @@ def export_trace(log: EventLog, session_id: str) -> Iterator[str]:
 
 
 def _check_cut(log: EventLog, stream: str, upto: int) -> None:
-    """Refuse a fork that has an input without all that followed from it: a replay would make the rest."""
+    """Refuse a fork that has an input without all its decisions, since a replay would make the missing ones."""
     following = next(log.read(stream, upto, upto + 1), None)
     if following is not None and (following.kind == "decision" or isinstance(following.data, PromptRendered)):
         raise UsageError(

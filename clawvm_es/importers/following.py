@@ -1,15 +1,15 @@
-"""Follow: recorded files into a journal while they grow, by one process or many, each step at least once.
+"""Follow: import recorded files into a journal while they grow, by one process or many, each step at least once.
 
-LAW-FOLLOW-1: what was followed of a cut file, and then of the whole, is what an import of the whole gives: the same
-inputs under the same keys. The answer that is being written is held back until something follows it; `final` takes
-it, and writes the `save` that ends an import.
-LAW-FOLLOW-2: the journal alone decides what was taken. A file whose beginning says something else than its session is
+LAW-FOLLOW-1: following a file while it grows gives the same inputs under the same keys as importing the whole file.
+The answer that is being written is held back until something follows it; `final` takes it, and writes the `save` that
+ends an import.
+LAW-FOLLOW-2: the journal alone decides what was already taken. A file whose beginning contradicts its session is
 refused, and nothing is changed.
 
-A file that begins with the rows of another session is that session's until a row of its own names it; then it is read
-again under its own id, and the other session keeps the rows that are its own.
+A file that begins with the rows of another session belongs to that session until a row names another id. Then it is
+read again under that id, and the other session keeps its own rows.
 
-A file of lines costs what is new in it; its beginning is read to compare a digest. Other files are read again.
+For a file of lines, only new lines are parsed; its beginning is read to compare a digest. Other files are read again.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ AS_RECORDED: Final = ReplaySettings(as_recorded=True)
 
 @attrs.frozen
 class Followed:
-    """Outcome of a pass: what was taken, the files that could not be, and how many had not changed.
+    """Outcome of a pass: sessions with what was taken, files that were refused, and the number of unchanged files.
 
-    `faults` are those of this program, by file.
+    `faults` are internal errors of this program, by file.
     """
 
     taken: tuple[Replayed, ...] = ()
@@ -64,7 +64,7 @@ class Followed:
 
     @property
     def appended(self) -> int:
-        """Events that were appended."""
+        """Number of events appended."""
         return sum(each.appended for each in self.taken)
 
 
@@ -76,10 +76,10 @@ def follow(
     format: str | None = None,
     final: bool = False,
 ) -> Followed:
-    """Take what is new in a file, or in the files of a folder; `Follower` does so again and again.
+    """Take what is new in a file, or in the files of a folder; `Follower` does so repeatedly.
 
-    Raises what a single file is refused for: `UnreadableInput`, or `UsageError` where it was rewritten or is in the
-    journal under other settings.
+    A single file raises its refusal: `UnreadableInput`, or `UsageError` if it was rewritten or is in the journal
+    under other settings.
     """
     with Follower(journal, [path], settings, format=format, final=final) as follower:
         found = follower.once()
@@ -90,7 +90,7 @@ def follow(
 
 
 class Follower:
-    """Files and folders that a journal follows. `once` is one pass over them; new files are found by it."""
+    """Files and folders that a journal follows. `once` makes one pass over them and finds new files."""
 
     def __init__(
         self,
@@ -102,9 +102,9 @@ class Follower:
         final: bool = False,
         answered: bool = False,
     ) -> None:
-        """By default sessions are recorded as their harness had them, as an import does.
+        """Follow `paths`; by default sessions are recorded as their harness had them, as an import does.
 
-        `answered`: the last answer in the files is whole, as a harness tells when it stops.
+        `answered` means that the last answer in the files is complete, because the harness said that it stopped.
         """
         if format is not None and format not in FORMATS:
             raise UsageError(f"unknown format {format!r}", hint=f"one of {', '.join(FORMATS)}")
@@ -127,12 +127,12 @@ class Follower:
         self.close()
 
     def close(self) -> None:
-        """Let go of the sessions; the journal stays open."""
+        """Release the sessions; the journal stays open."""
         while self._open:
             self._let_go()
 
     def once(self) -> Followed:
-        """Take what is new in all files. A file that is refused stops none of the others, and is told once."""
+        """Take what is new in all files. A refused file stops no other, and is reported once."""
         taken: list[Replayed] = []
         refused: dict[str, ClawVMError] = {}
         faults: dict[str, Exception] = {}
@@ -164,7 +164,7 @@ class Follower:
         return Followed(tuple(taken), refused, unchanged, faults)
 
     def _looked_at(self) -> Iterator[tuple[str, os.stat_result | None]]:
-        """The files of a pass, each once; own files of subagents that a file shows come last."""
+        """The files of a pass, each once; subagents' own files come last."""
         seen: set[str] = set()
         for paths in (self.paths, self._beside):
             for path, there in _files(list(paths)):
@@ -173,7 +173,7 @@ class Follower:
                     yield path, there
 
     def _missing(self, path: str) -> dict[str, ClawVMError]:
-        """The refusal of a path that leads nowhere, until something is there."""
+        """The refusal of a path that does not exist, reported until something is there."""
         nothing = Stamp(-1, 0, 0)
         if self._seen.get(path) == nothing:
             return {}
@@ -183,7 +183,7 @@ class Follower:
         return {path: UnreadableInput(f"{path}: no such file or folder", hint="check the path")}
 
     def _is_kept(self, path: str, stamp: Stamp) -> bool:
-        """Tell whether a file was taken whole by an earlier run, into this very journal."""
+        """Tell whether an earlier run took a whole file into this very journal."""
         again = self.answered or path in self._seen
         found = None if again else self._kept.unchanged(path, stamp, self.final)
         if found is None or not self._holds(found.given):
@@ -197,7 +197,7 @@ class Follower:
     # ------------------------------------------------------------------------------------ one file
 
     def _take(self, path: str, stamp: Stamp) -> list[Replayed]:
-        """Take what is new in a file; where that does not go on from what was taken, from its beginning."""
+        """Take what is new in a file; if it does not continue what was taken, read it from the beginning."""
         place, given = self._open.pop(path, (None, {}))
         again: _Again | None = None
         try:
@@ -214,10 +214,10 @@ class Follower:
             raise
 
     def _reading_again(self, path: str, differs: Differs, again: _Again) -> _Again:
-        """The reading in which an answer ends where it was taken too early.
+        """Read the file again, with an answer ended where it was taken too early.
 
-        A subagent that is recorded otherwise is left as it is: another file shows more of it. Raises `UsageError`
-        where the file was rewritten.
+        A subagent that is recorded differently is left alone: another file shows more of it. Raises `UsageError` if
+        the file was rewritten.
         """
         end = find_end(path, differs, again.ended, self.format) if len(again.ended) < ENDS_MAX else None
         if end is not None:
@@ -302,7 +302,7 @@ class Follower:
     def _check_length(
         self, path: str, place: Place, given: dict[str, Given], reader: Reader, torn: Line | None, stamp: Stamp
     ) -> None:
-        """Refuse a file that ends before its session does, unless it has grown meanwhile."""
+        """Refuse a file that is shorter than its session, unless it has grown meanwhile."""
         beyond = {name: each for name, each in given.items() if each.goes_on()}
         if not beyond:
             return
@@ -318,7 +318,7 @@ class Follower:
     def _drain(
         self, path: str, place: Place, given: dict[str, Given], reader: Reader, *, final: bool = False
     ) -> None:
-        """Record the steps of all sessions that are whole. One whose id no row has told yet is held back."""
+        """Record the complete steps of all sessions. A session without an id is held back until a row names it."""
         every = reader.parts(place.state)
         if not place.names.keys() <= {part.session_id for part in every} | place.shown:
             raise _Renamed
@@ -349,7 +349,7 @@ class Follower:
                 to.save(place)
 
     def _elsewhere(self, path: str, part: Part, place: Place) -> bool:
-        """Tell whether a subagent that a file shows has a file of its own, which is followed too."""
+        """Tell whether a subagent shown in a file has a file of its own, which is followed too."""
         own = own_file(Path(path), part.session_id) if part.partial else None
         if own is not None:
             place.beside.add(str(own))
@@ -357,14 +357,14 @@ class Follower:
         return own is not None
 
     def _given(self, recording: Recording, names: Mapping[str, str], place: Place) -> Given:
-        """A session of the journal as it is to be gone on with."""
+        """The journal's session, to be continued."""
         found = target(self.journal, recording, names, self.settings)
         return Given.open(self.journal, recording, found, self.settings, place)
 
     # ----------------------------------------------------------------------------------- documents
 
     def _take_again(self, path: str, place: Place, given: dict[str, Given], stamp: Stamp) -> list[Replayed]:
-        """Read a file again that is no file of lines; its last answer is held back."""
+        """Read a file again that does not consist of lines; its last answer is held back."""
         row = TABLE[place.format]
         if row.growth is not Growth.READ_AGAIN and not self.final:
             raise UnreadableInput(
@@ -389,7 +389,7 @@ class Follower:
         return found
 
     def _read_again(self, path: str, format_: str) -> tuple[Recording, ...]:
-        """The sessions of a file, without a last line that is being written."""
+        """The sessions of a file, without an incomplete last line."""
         try:
             return read(Path(path), format_)
         except UnreadableInput:
@@ -418,7 +418,7 @@ class Follower:
 
 
 def settled(steps: Sequence[RecordedStep]) -> Sequence[RecordedStep]:
-    """The steps before the last answer, unless something else than its results follows it."""
+    """The steps before the last answer, unless more than its results follows it."""
     last = next((n for n in range(len(steps) - 1, -1, -1) if isinstance(steps[n], ModelMessage)), None)
     if last is None or not all(isinstance(step, ToolResult) for step in steps[last + 1 :]):
         return steps
@@ -440,7 +440,7 @@ def _stub(part: Part, format_: str, path: str) -> Recording:
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result | None]]:
-    """The files that paths mean, with their `stat`; folders are searched in the order of names, links to them not."""
+    """The files that paths mean, with their `stat`; folders are searched in order of names, links not followed."""
     for path in paths:
         try:
             there = os.stat(path)
@@ -464,14 +464,14 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result | None]]:
 
 
 class _Renamed(Exception):
-    """A session has another id than the one that its steps were recorded under: it went on under a new one."""
+    """A session has another id than the one under which its steps were recorded: it continued under a new id."""
 
 
 @attrs.frozen
 class _Again:
-    """Another reading of a file from its beginning: where answers end, which subagents are left as they are.
+    """Another reading of a file from its beginning: where answers end, and which subagents are left alone.
 
-    `at_once` records nothing before all is read, so that sessions have the ids that they end with.
+    With `at_once`, nothing is recorded before all is read, so that sessions get their final ids.
     """
 
     ended: frozenset[tuple[str, int]] = frozenset()

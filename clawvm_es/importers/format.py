@@ -1,4 +1,4 @@
-"""A format of recorded sessions as one row: its name, how it is told, how it is read, whose tools its calls name."""
+"""A format of recorded sessions as one row: its name, detection, parser, and the harness's tools."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Parse = Callable[[bytes, str], tuple[Recording, ...]]
 
 
 def nothing(value: object) -> bool:
-    """A test that no value passes."""
+    """A test that every value fails."""
     return False
 
 
 @attrs.frozen
 class Part:
-    """A session of a file that is being read. Its id is empty until a row tells it.
+    """A session of a file that is being read. Its id is empty until a row names it.
 
-    It is `partial` where the file shows only a part of it, as a subagent's progress.
+    It is `partial` if the file shows only a part of it, such as a subagent's progress.
     """
 
     session_id: str
@@ -38,11 +38,11 @@ class Part:
 
 @attrs.frozen
 class Reader:
-    """Reads a file of lines one record at a time: the state of a file, what a record does to it, its sessions.
+    """Reads a file of lines one record at a time: an initial state, a function that takes a record, and the sessions.
 
-    A state is made of plain values and attrs classes, so that it can be kept. `end` gives the recordings of a file
-    that was read to its end, from the state, the file's name and what was skipped between its records; one without an
-    id is named by the content of the whole file. A reader without `end` keeps what it read.
+    A state consists of plain values and attrs classes, so that it can be stored. `end` returns the recordings of a
+    file that was read to its end, from the state, the file's name and what was skipped between records; a recording
+    without an id is named by the content of the whole file. A reader without `end` keeps all that it read.
     """
 
     begin: Callable[[], Any]
@@ -52,7 +52,7 @@ class Reader:
 
 
 class Growth(Enum):
-    """Ways in which a file is followed that has no reader of lines."""
+    """Ways of following a file that has no reader of lines."""
 
     READ_AGAIN = "it is read again when it has changed"
     UNORDERED = "its rows come in the order in which things ended, not in which they happened"
@@ -63,10 +63,10 @@ class Growth(Enum):
 class Format:
     """One format.
 
-    A file has it if its bytes pass `is_file`, else if one of its first records passes `is_record`, else if it is (or
-    holds, as an item or a line) a value that passes `is_session`. `tools` names the table of `observe.tools` that its
-    calls are looked up in. `version` counts the releases in which the same file became other steps.
-    A file that grows is followed by its `reader`; without one, as `growth` says.
+    A file has the format if its bytes pass `is_file`, else if one of its first records passes `is_record`, else if
+    it is (or holds, as an item or a line) a value that passes `is_session`. `tools` names the table of
+    `observe.tools` for its calls. `version` increases whenever a release parses the same file into other steps. A
+    growing file is followed by its `reader`; without one, as `growth` says.
     """
 
     name: str

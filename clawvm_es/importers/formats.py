@@ -1,4 +1,4 @@
-"""The table of formats: one row each, in the order in which a file is tried. A new format is a file and a row."""
+"""The table of formats: one row each, in the order in which they are tried. A new format is a module and a row."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Gemini CLI sessions: one JSON document, or a line of metadata and then a line for each message.
+"""Gemini CLI sessions: one JSON document, or a line of metadata followed by one line per message.
 
-Of a document lines count messages, from 1. In a file of lines a message is written again, whole, when its tokens
-and calls are known; `{"$rewindTo": id}` drops that message and all after it, and `{"$set": {"messages": […]}}` is the
-history after a compaction or after results were masked. A message of calls alone goes on with the answer before it.
-A message gets its calls when they have ended: its text is one step, its calls are another.
+In a document, line numbers count messages from 1. In a file of lines, a message is written again, whole, once its
+tokens and calls are known. `{"$rewindTo": id}` drops that message and all after it. `{"$set": {"messages": […]}}` is
+the history after a compaction or after results were masked. A message with nothing but calls continues the answer
+before it. A message gets its calls when they have ended, so its text is one step and its calls are another.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ENDED: Final = {"success": ReturnStatus.OK, "error": ReturnStatus.ERROR, "cance
 
 @attrs.define
 class _Said:
-    """A message so far: where it stands, its text, its calls with their results."""
+    """A message so far: its place, its text, its calls with their results."""
 
     line: int
     text: str
@@ -51,7 +51,7 @@ class _Said:
 
 @attrs.define
 class _File:
-    """The session of one file under construction."""
+    """The session of one file being built."""
 
     into: Transcript = attrs.field(factory=Transcript)
     session_id: str = ""
@@ -67,7 +67,7 @@ class _File:
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The session of a file, whatever its shape. Raises `UnreadableInput` where it is a damaged document."""
+    """The session of a file of either shape. Raises `UnreadableInput` for a damaged document."""
     file = _File()
     try:
         value = read_document(data, name)
@@ -154,7 +154,7 @@ def _user(file: _File, message_id: str, message: Fields, lines: Lines, at_us: in
 
 
 def _notice(file: _File, text: str, lines: Lines, at_us: int) -> None:
-    """A message for people; one of them tells of a compaction."""
+    """A message for people; one kind reports a compaction."""
     if _COMPRESSED.match(text) is None:
         file.into.skip(Skip.SYSTEM_NOTICE)
         return
@@ -169,7 +169,7 @@ def _notice(file: _File, text: str, lines: Lines, at_us: int) -> None:
 
 
 def _answer(file: _File, message_id: str, message: Fields, line: int, at_us: int) -> None:
-    """A message of the model, or what a later row of it adds."""
+    """A message of the model, or the additions of a later row."""
     (text, shown), tokens = content(file.into, message), _usage(message)
     file.into.skip(Skip.IMAGE, len(shown))
     known = file.messages.get(message_id)
@@ -217,7 +217,7 @@ def _add(
 
 
 def _key(file: _File, message: Fields, text: str, tokens: Usage) -> str:
-    """The key of a message's answer: that of the answer before it where the message has calls alone."""
+    """The key of a message's answer; a message with only calls has that of the answer before it."""
     goes_on = file.answer and not file.called
     if goes_on and not text.strip() and tokens == Usage() and not message.objects("thoughts"):
         return file.answer
@@ -230,7 +230,7 @@ def _next(file: _File) -> str:
 
 
 def _usage(message: Fields) -> Usage:
-    """The tokens of an answer; `output` does not count those of its thoughts, nor `input` those of tools' prompts."""
+    """The tokens of an answer; `output` excludes thoughts, and `input` excludes the prompts of tools."""
     tokens = message.fields("tokens")
     thoughts = tokens.count("thoughts")
     whole = tokens.count("input") + tokens.count("tool")
@@ -269,7 +269,7 @@ def _returned(file: _File, said: _Said, call: Fields, line: int, at_us: int) -> 
 
 
 def _rewound(file: _File, message_id: str, lines: Lines) -> None:
-    """A rewind drops a message and all after it; of a message that is unknown it drops all."""
+    """Drop a message and all after it; for an unknown message, drop everything."""
     ids = list(file.context)
     kept = ids[: ids.index(message_id)] if message_id in file.context else []
     _drop(file, Boundary.PRUNE, kept, lines, file.at_us)
@@ -284,7 +284,7 @@ def _drop(file: _File, boundary: Boundary, kept: Sequence[str], lines: Lines, at
 
 
 def _history(file: _File, history: list[Fields], lines: Lines) -> None:
-    """The history as it stands now: prompts that are missing were compacted away, results that differ masked."""
+    """Take the present history: missing prompts were compacted away, differing results were masked."""
     skipped, file.into.skipped = file.into.skipped, Skips()  # its parts were counted where they came first
     texts = [content(file.into, message)[0] for message in history]
     results = [_result_texts(file.into, message) for message in history]
@@ -304,7 +304,7 @@ def _history(file: _File, history: list[Fields], lines: Lines) -> None:
 
 
 def _kept(file: _File, history: list[Fields], texts: list[str]) -> set[str]:
-    """Ids of known messages that a history holds, by id, by text or by their calls."""
+    """Ids of known messages in a history, matched by id, by text or by their calls."""
     ids = {message.text("id") for message in history}
     said = set(texts)
     calls = {_call_id(call) for message in history for call in message.objects("toolCalls")}
@@ -320,7 +320,7 @@ def _says(file: _File, text: str) -> bool:
 
 
 def _new(file: _File, message: Fields, text: str, lines: Lines) -> None:
-    """A message that a history has and no row told: the summary, or another text of the harness."""
+    """A message in a history that no row brought: the summary, or another text of the harness."""
     at_us = file.into.instant(message, "timestamp", lines.first)
     message_id = message.text("id") or f"line {lines.first} {len(file.messages)}"
     file.messages[message_id] = _Said(lines.first, text, prompt=False)
@@ -338,7 +338,7 @@ def _result_texts(into: Transcript, message: Fields) -> list[tuple[str, str]]:
 
 
 def _masked(file: _File, call_id: str, text: str) -> bool:
-    """Tell whether a result that was told has another text now; it is noted."""
+    """Tell whether a known result has another text now; the change is noted."""
     for each in file.context:
         results = file.messages[each].results
         if results.get(call_id):

@@ -38,7 +38,7 @@ def content(into: Transcript, message: Fields, name: str = "content") -> tuple[s
 
 
 def _parts(message: Fields, name: str) -> list[Fields]:
-    """The parts in a field; a string among them is one of text."""
+    """The parts in a field; a string among them counts as a text part."""
     value = message.raw.get(name)
     items = value if isinstance(value, list) else []
     return [Fields({"text": item}) if isinstance(item, str) else Fields.of(item) for item in items]

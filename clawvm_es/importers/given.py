@@ -1,8 +1,8 @@
-"""A session of a journal that steps of a followed file are given to, from the command that was given last.
+"""A session of a journal that receives the steps of a followed file, continuing after the last command given.
 
-LAW-GIVE-1: a step gives the same commands under the same keys whoever gives it, so it may be given again: on what
-stood in the session before it, whatever others (hooks, a server) recorded beside it. A new step is looked at on all
-that stands there (LAW-OBSERVE-2).
+LAW-GIVE-1: a step gives the same commands under the same keys for every giver, so it may be given again. A repeated
+step is observed on the session as it was before that step, even if others (hooks, a server) recorded more since. A
+new step is observed on the whole session (LAW-OBSERVE-2).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STEPS_AT_ONCE: Final = 64
 
 
 class Differs(Exception):
-    """A step of a file says something else than its session has under the same key."""
+    """A step of a file contradicts its session: it differs from the one recorded under its key."""
 
     def __init__(self, given: Given, step: RecordedStep | None, line: int = 1) -> None:
         super().__init__(given.session_id)
@@ -67,7 +67,7 @@ class Given:
     def open(
         cls, journal: Journal, recording: Recording, target: Target, settings: ReplaySettings, place: Place
     ) -> Given:
-        """The session as it is gone on with; one that is new is opened."""
+        """Open the session to continue it; a new session is created."""
         session = journal.resume(target.session_id, target.opened.counter, hides_secrets=target.hides_secrets)
         number, at_us = place.given.get(target.session_id, 0), place.at_us.get(target.session_id, recording.began_us)
         given = cls(journal, recording, target, settings, session, number, at_us)
@@ -83,7 +83,7 @@ class Given:
         return given
 
     def _open(self) -> None:
-        """Record the opening of the session, or find that it is recorded."""
+        """Record the opening of the session, or find it recorded."""
         vault = self.journal.log.vault(self.session_id, self.journal.seed)
         opened = self.target.opened
         edge = Edge(vault, counter_named(opened.counter), self.target.hides_secrets, renderer=opened.renderer)
@@ -103,26 +103,26 @@ class Given:
         return self.target.session_id
 
     def close(self) -> None:
-        """Let go of what is held in memory."""
+        """Release what is held in memory."""
         self.session.__exit__(None, None, None)
         self._observer = None
 
     def give(self, steps: Sequence[RecordedStep], place: Place) -> None:
-        """Record steps, or find that they are recorded. Raises `Differs`."""
+        """Record steps, or find them recorded. Raises `Differs`."""
         if self.target.recorded_by is not None:
             return
         for first in range(0, len(steps), STEPS_AT_ONCE):
             self._record(steps[first : first + STEPS_AT_ONCE], place)
 
     def save(self, place: Place) -> None:
-        """Write back what is dirty, as an import does at the end of a file."""
+        """Write back dirty pages, as an import does at the end of a file."""
         if self.target.recorded_by is None and self.session.state.dirty and self.recording.format != trace.NAME:
             saved = BoundaryReached(Boundary.SAVE, Trigger.CALLER)
             command = Command(saved, self.at_us, idempotency_key=f"save:{self.number}")
             self.appended += self.session.execute(command).appended
 
     def told(self, path: str, format_: str, skips: Skips) -> Replayed:
-        """Outcome since it was told last."""
+        """Outcome since the last report."""
         self.skipped.update(skips)
         appended, self.appended = self.appended, 0
         found, self.skipped = self.skipped, Skips()
@@ -131,9 +131,9 @@ class Given:
         return Replayed(self.session_id, path, format_, appended, counts, found.first_lines(), by)
 
     def trial(self) -> Callable[[Sequence[RecordedStep]], bool | None]:
-        """A test of steps in place of the one that differs.
+        """Test other steps in place of the one that differs.
 
-        It gives None where they differ too, or are not all recorded; else whether the session ends with them.
+        Returns None if they differ too or are not all recorded; else whether the session ends with them.
         """
 
         def fits(steps: Sequence[RecordedStep]) -> bool | None:
@@ -150,7 +150,7 @@ class Given:
         return fits
 
     def goes_on(self, steps: Sequence[RecordedStep] = ()) -> bool:
-        """Tell whether the session has commands beyond those that were given, and beyond those of `steps`.
+        """Tell whether the session has more commands than those given, plus those of `steps`.
 
         Nothing is recorded.
         """
@@ -165,14 +165,14 @@ class Given:
         return bool(self._recorded(number))
 
     def _recorded(self, number: int) -> tuple[Recorded, ...]:
-        """The command of a number and its decisions, as they are in the log."""
+        """The command of a number and its decisions, from the log."""
         return self.journal.log.find(self.session_id, f"i:{number}")
 
     def _commands(self, steps: Sequence[RecordedStep], observer: Observer) -> list[Command]:
         return list(with_fixed(numbered(steps, observer, self.number), self.settings.fixed_tokens))
 
     def _record(self, steps: Sequence[RecordedStep], place: Place) -> None:
-        """Record steps, or find that they are recorded; others may write to the session meanwhile."""
+        """Record steps, or find them recorded; others may write to the session meanwhile."""
         done, tries = 0, limits.RETRIES
         while done < len(steps):
             if self._has(self.number + 1):
@@ -186,7 +186,7 @@ class Given:
                     raise
 
     def _give_new(self, steps: Sequence[RecordedStep], place: Place) -> int:
-        """Record as many steps as go into one transaction, on the session as it ends now; returns their number."""
+        """Record as many steps as fit one transaction, at the session's present end; returns their number."""
         observer = self._at(self.session.state.version)
         vault = observer.edge.vault
         commands: list[Command] = []
@@ -208,9 +208,9 @@ class Given:
         return done
 
     def _give_again(self, steps: Sequence[RecordedStep], place: Place | None) -> int:
-        """Find that steps are recorded, each on what stood before it; returns how many are.
+        """Find that steps are recorded, each observed on the state before it; returns how many are.
 
-        Raises `Differs` at a step that says something else.
+        Raises `Differs` at a step with other content.
         """
         for done, step in enumerate(steps):
             if not self._has(self.number + 1):
@@ -230,12 +230,12 @@ class Given:
         return len(steps)
 
     def _before(self, number: int) -> Observer:
-        """The observer of the session as it was before a command, or as it is where there is none of that number."""
+        """The observer of the session before a command; for an unknown number, of the present session."""
         recorded = self._recorded(number)
         return self._at(recorded[0].version - 1 if recorded else self.session.state.version)
 
     def _at(self, version: int) -> Observer:
-        """The observer of the session up to a version: it learns what others recorded meanwhile."""
+        """The observer of the session up to a version, including what others recorded."""
         if self._observer is None or self._version > version:
             self._observer = self.session.observer(tools_of(self.recording.format, self.settings.tools), version)
         elif self._version < version:

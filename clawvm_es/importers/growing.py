@@ -1,4 +1,4 @@
-"""Bytes of a file that grows: whole lines from a place on, and the digest of what stands before it."""
+"""Bytes of a growing file: whole lines from a place on, and the digest of the bytes before it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 
 @attrs.frozen
 class Stamp:
-    """The looks of a file, for the price of one `stat`."""
+    """The identity of a file's present content, from one `stat`."""
 
     size: int
     mtime_ns: int
@@ -30,13 +30,13 @@ class Stamp:
 
     @classmethod
     def of(cls, there: os.stat_result) -> Stamp:
-        """The looks of a file by its `stat`."""
+        """The stamp of a file by its `stat`."""
         return cls(there.st_size, there.st_mtime_ns, there.st_ino)
 
 
 @attrs.frozen
 class Line:
-    """A line without its end, its number from 1, and where the next one begins; `whole` if it has an end."""
+    """A line without its end, its number from 1, and the offset of the next line; `whole` if it has an end."""
 
     number: int
     raw: bytes
@@ -45,9 +45,9 @@ class Line:
 
 
 def open_text(path: str) -> BinaryIO:
-    """A file's bytes in UTF-8; those of a packed or wide one are held in memory.
+    """A file's bytes in UTF-8; packed files and those in wide encodings are held in memory.
 
-    Raises `OSError`, and `UnreadableInput` where it is packed and damaged.
+    Raises `OSError`, and `UnreadableInput` if a packed file is damaged.
     """
     file = open(path, "rb")  # noqa: SIM115  the caller closes it
     head = file.read(4)
@@ -59,7 +59,7 @@ def open_text(path: str) -> BinaryIO:
 
 
 def digest_upto(file: BinaryIO, end: int) -> _Hash:
-    """The SHA-256 of the bytes before `end`, as far as there are any; the file is left at that place."""
+    """The SHA-256 of the bytes before `end`, or of all if there are fewer; the file is left at that place."""
     file.seek(0)
     digest, left = hashlib.sha256(), end
     while left and (piece := file.read(min(left, _PIECE))):
@@ -69,7 +69,7 @@ def digest_upto(file: BinaryIO, end: int) -> _Hash:
 
 
 def lines(file: BinaryIO, number: int, end: int, digest: _Hash) -> Iterator[Line]:
-    """The lines from the file's place on, after line `number`, which ends at `end`; whole ones go to the digest."""
+    """The lines after line `number`, which ends at `end`, from the file's place on; whole lines enter the digest."""
     for given in file:
         number, end = number + 1, end + len(given)
         whole = given.endswith(b"\n")

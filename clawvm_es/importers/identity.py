@@ -1,4 +1,4 @@
-"""Names of sessions whose recording gives none: a digest of their content, never of a path."""
+"""Ids of sessions whose recording has none: a digest of their content, never of a path."""
 
 from __future__ import annotations
 

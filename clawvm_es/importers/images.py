@@ -1,4 +1,4 @@
-"""Images and documents in recorded messages → what is kept of them: media type, size and digest, no bytes."""
+"""Images and documents in recorded messages → media type, size and digest; their bytes are not kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLOCKS: Final = frozenset(("image", "document"))
 
 
 def encoded(media_type: str, data: str) -> Image:
-    """An image whose bytes stand in base64; where they do not, the text itself is what is counted."""
+    """An image with bytes in base64; if the text is not base64, size and digest are those of the text."""
     try:
         content = base64.b64decode(data, validate=True)
     except (ValueError, binascii.Error):
@@ -24,7 +24,7 @@ def encoded(media_type: str, data: str) -> Image:
 
 
 def of_url(url: str) -> Image:
-    """An image at an address, which may be a `data:` URL with its bytes."""
+    """An image at a URL, which may be a `data:` URL with its bytes."""
     if not url.startswith("data:"):
         return Image(url=url)
     head, _, data = url.removeprefix("data:").partition(",")

@@ -1,7 +1,7 @@
-"""Import: files and folders of recorded sessions into a journal, each session as its harness had it.
+"""Import files and folders of recorded sessions into a journal, each session as its harness had it.
 
-One file at a time is in memory; a file that cannot be read stops none of the others. A file that did not change since
-it was imported is not read again (`known`).
+One file at a time is in memory. A file that cannot be read stops no other. A file that did not change since it was
+imported is not read again (`known`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @attrs.frozen
 class Found:
-    """A file to import: its size, and whether it was named or came up in a walk through a folder."""
+    """A file to import: its size, and whether it was named or found in a folder."""
 
     path: str
     size: int
@@ -40,10 +40,10 @@ class Found:
 
 @attrs.frozen
 class Imported:
-    """Outcome of one file: its sessions, or what was wrong with it.
+    """Outcome of one file: its sessions, or its error.
 
-    Of an `unchanged` file only the ids of its sessions are told. A file `skipped` is no recording, and was not named.
-    An error with `cause` is a fault of this program.
+    For an `unchanged` file only the ids of its sessions are given. A `skipped` file is no recording, and was not
+    named. An error with `cause` is an internal error of this program.
     """
 
     path: str
@@ -57,9 +57,9 @@ class Imported:
 
 
 def find(paths: Iterable[str | os.PathLike[str]], latest: bool = False) -> tuple[Found, ...]:
-    """The files that some paths mean; folders are walked through in the order of names, links to folders are not.
+    """The files that some paths mean; folders are walked in order of names, without following links to folders.
 
-    With `latest` only the one that changed last. Raises `UnreadableInput` for a path that leads nowhere.
+    With `latest`, only the file that changed last. Raises `UnreadableInput` for a path that does not exist.
     """
     found = {each.path: each for path in paths for each in _under(os.fspath(path))}
     if latest and found:
@@ -101,8 +101,8 @@ def import_files(
 ) -> Iterator[Imported]:
     """Import files as recorded, one outcome each; the journal's read models catch up when it is closed.
 
-    `name` names the session of a file beside one of its own id. With `again` files are read that did not change.
-    Raises `JournalError` and `OSError` where the journal itself cannot be written.
+    `name` names the session of a file, in place of its own id. With `again`, unchanged files are read too. Raises
+    `JournalError` and `OSError` if the journal itself cannot be written.
     """
     settings = ReplaySettings(counter=counter, name=name, as_recorded=True)
     known = KnownFiles.beside(journal.log.place)

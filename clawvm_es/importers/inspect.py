@@ -1,7 +1,7 @@
-"""Inspect logs, as JSON or as an `.eval` archive: a session for each sample; lines count messages, from 1.
+"""Inspect logs, as JSON or as an `.eval` archive: one session per sample; line numbers count messages from 1.
 
 A model event holds the prompt and the answer of a call; `attachment://` names a text of the sample. Calls that share
-no message with the conversation (of graders and subagents) are counted. A log without events has the messages alone.
+no message with the conversation (of graders and subagents) are only counted. A log without events has only messages.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ _FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
 
 @attrs.define
 class _Sample:
-    """One sample under construction, and the texts that its messages name."""
+    """One sample being built, and the texts that its messages name."""
 
     attachments: Fields
     talk: Conversation = attrs.field(factory=Conversation)
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The sessions of a log, one for each sample. Raises `UnreadableInput` where it is damaged, or holds none."""
+    """The sessions of a log, one per sample. Raises `UnreadableInput` if it is damaged, or holds none."""
     skipped = Skips()
     found = _archive(data, name, skipped) if data.startswith(_ZIP) else _log(data, name, skipped)
     sessions = [(_session_id(each, run), _session(each)) for run, each in found]
@@ -74,7 +74,7 @@ def _log(data: bytes, name: str, skipped: Skips) -> list[tuple[str, Fields]]:
 
 
 def _archive(data: bytes, name: str, skipped: Skips) -> list[tuple[str, Fields]]:
-    """The samples of an archive; one that is no JSON is counted, the others are read."""
+    """The samples of an archive; a sample that is not JSON is counted, and the others are read."""
     run = ""
     samples: list[Fields] = []
     for entry, content in archived(data, name, lambda entry: bool(_SAMPLES.fullmatch(entry)) or entry in _HEADERS):
@@ -138,12 +138,12 @@ _QUIET: Final = frozenset(
 
 
 def _pool(sample: Fields) -> list[Fields]:
-    """The messages that prompts name by their place."""
+    """The messages to which prompts refer by index."""
     return sample.objects("message_pool") or sample.fields("events_data").objects("messages")
 
 
 def _call(state: _Sample, event: Fields, pool: list[Fields], known: set[str], at_us: int) -> None:
-    """A call of the model, if it is one of the conversation."""
+    """A call of the model, if it belongs to the conversation."""
     choice = next(iter(event.fields("output").objects("choices")), Fields())
     if not choice:
         state.talk.into.skip(Skip.EMPTY_TURN)
@@ -178,7 +178,7 @@ def _prompt(event: Fields, pool: list[Fields]) -> Iterator[Fields]:
 
 
 def _usage(usage: Fields) -> Usage:
-    """The tokens of an answer; `input_tokens` do not count what the cache served or took."""
+    """The tokens of an answer; `input_tokens` excludes what the cache served or stored."""
     cached, written = usage.count("input_tokens_cache_read"), usage.count("input_tokens_cache_write")
     output, total = usage.count("output_tokens"), usage.count("total_tokens")
     whole = usage.count("input_tokens")
@@ -189,7 +189,7 @@ def _usage(usage: Fields) -> Usage:
 
 @attrs.define
 class _Reader:
-    """Reads one message, and notes what is in none of its fields."""
+    """Reads one message, and notes parts that no field holds."""
 
     attachments: Fields
     skipped: list[Skip] = attrs.field(factory=list)

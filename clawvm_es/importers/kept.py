@@ -1,10 +1,10 @@
-"""Places in followed files and the states of their readers, kept between runs beside the journal.
+"""A cache beside the journal: places in followed files, and the states of their readers, kept between runs.
 
-LAW-KEPT-1: it is a cache. What is missing, damaged, of another program or of another journal is made again from the
-file and the log; nothing but time depends on it.
+LAW-KEPT-1: only time depends on the cache. An entry that is missing, damaged, or of another program or journal is
+made again from the file and the log.
 
-A state may hold texts of the file: its files can be read by their owner only, none is written where a credential
-would stand in it and the journal hides those, and an erasure removes them all (`files.forget_followed`).
+A state may hold texts of the recorded file. So cache files are readable by their owner only; none is written with a
+credential in it if the journal hides credentials; and an erasure removes all of them (`files.forget_followed`).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _BYTES_MAX: Final = 1 << 28
 class Place:
     """A followed file up to its last whole line that was taken: the reader's state there, and what was given.
 
-    `given` counts the commands of each session of the journal, `ended` are the lines after which an answer was taken
-    although rows of it could follow. `stamp` is the file as it looked when all of it had been taken.
+    `given` counts the commands of each session of the journal; `ended` are the lines after which an answer was taken
+    although more of its rows could follow. `stamp` identifies the file's content when all of it had been taken.
     """
 
     format: str
@@ -57,7 +57,7 @@ class Place:
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The first line of a file of the cache; `check` covers the rest of it."""
+    """The first line of a cache file; `check` covers the rest of it."""
 
     check: str
     made_by: str
@@ -78,18 +78,18 @@ class Kept:
 
     @classmethod
     def beside(cls, journal: str, way: str, hide_secrets: bool) -> Kept:
-        """The cache of the journal at a path; none for a journal that is in no file."""
+        """The cache of the journal at a path; an empty one for a journal that is not a file."""
         return cls(Path(journal + FOLLOWED) if os.path.isfile(journal) else None, way, hide_secrets)
 
     def unchanged(self, path: str, stamp: Stamp, final: bool) -> Head | None:
-        """The head of what is kept of a file that was taken and looks as it did; else None."""
+        """The head of the cache entry of a file that was taken and has not changed; else None."""
         found = self._read(path, head_only=True)
         if found is None or found[0].stamp != attrs.astuple(stamp) or (final and not found[0].final):
             return None
         return found[0]
 
     def load(self, path: str) -> Place | None:
-        """The place that was kept for a file; None where there is none to go on from."""
+        """The place kept for a file; None if there is none to continue from."""
         found = self._read(path)
         if found is None or not found[1]:
             return None
@@ -100,7 +100,7 @@ class Kept:
         return place if isinstance(place, Place) else None
 
     def save(self, path: str, place: Place, *, resumable: bool = True) -> None:
-        """Keep a place; one that is not `resumable` only says that its file was taken."""
+        """Keep a place; one that is not `resumable` only records that its file was taken."""
         if self.folder is None:
             return
         body = pickle.dumps(place, protocol=5) if resumable else b""
@@ -116,7 +116,7 @@ class Kept:
             return
 
     def forget(self, path: str) -> None:
-        """Drop what was kept for a file."""
+        """Drop the entry of a file."""
         if self.folder is not None:
             self._file(path).unlink(missing_ok=True)
 
@@ -142,10 +142,10 @@ class Kept:
 
 
 class _Loader(pickle.Unpickler):
-    """Makes plain values, and attrs classes and enums of the packages that states are made of; calls nothing else."""
+    """Unpickles plain values, and the attrs classes and enums of which states consist; it calls nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The class of a name that may stand in a state."""
+        """The class of a name that may occur in a state."""
         if (module, name) in _PLAIN:
             return getattr(importlib.import_module(module), name)
         found = getattr(importlib.import_module(module), name, None) if module.startswith(_PACKAGES) else None
@@ -156,7 +156,7 @@ class _Loader(pickle.Unpickler):
 
 @cache
 def made_by() -> str:
-    """A digest of the code that makes states: another program makes them again."""
+    """A digest of the code that makes states, so that another version makes them again."""
     import clawvm_es.importers
     import clawvm_es.observe
 

@@ -1,8 +1,8 @@
-"""Files that were imported before, told unchanged by their size, their time and a digest of their beginning.
+"""A cache of imported files, which are recognised as unchanged by size, time and a digest of their beginning.
 
-A small file beside the journal, which only its owner can read, or its group where that has the journal. A cache:
-where it is missing, damaged or made by other importers, or where a session of a file went on since, files are read
-again, which appends nothing of what the journal holds.
+The cache is a small file beside the journal, readable by its owner only, or also by its group if the journal is. If
+it is missing, damaged or made by other importers, or if a session went on since, files are read again; that appends
+nothing that the journal already holds.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SIZE_MAX: Final = 1 << 28
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """A session of a file: the head of its stream after the file was imported, and the outcome that was told."""
+    """A session of a file: the head of its stream after the import, and the reported outcome."""
 
     session_id: str
     head: str
@@ -45,7 +45,7 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """One file as it was imported, under which settings, and the sessions in it."""
+    """One imported file, the settings of the import, and the sessions in the file."""
 
     size: int
     mtime_ns: int
@@ -60,13 +60,13 @@ class _File(msgspec.Struct, frozen=True):
 
 
 def made_by() -> str:
-    """The importers that are here, with their versions."""
+    """The present importers, with their versions."""
     return " ".join(f"{name}/{row.version}" for name, row in sorted(TABLE.items()))
 
 
 @attrs.define
 class KnownFiles:
-    """The files that were imported into one journal; `place` is None for a journal that is in no file."""
+    """The files imported into one journal; `place` is None for a journal that is not a file."""
 
     place: str | None
     entries: dict[str, Entry] = attrs.field(factory=dict)
@@ -82,7 +82,7 @@ class KnownFiles:
         return cls(place, dict(_read(place)))
 
     def sessions(self, log: EventLog, path: str, settings: str) -> tuple[Taken, ...] | None:
-        """The sessions of a file that is as it was, and they too; None where it is new, or anything changed."""
+        """The sessions of an unchanged file whose streams did not change either; None otherwise."""
         entry = self.entries.get(os.path.abspath(path))
         if entry is None or entry.settings != settings:
             return None
@@ -91,19 +91,19 @@ class KnownFiles:
         return entry.sessions if all(_head(log, each.session_id) == each.head for each in entry.sessions) else None
 
     def begin(self, path: str) -> None:
-        """Look at a file that is about to be read; what it was known by is forgotten."""
+        """Look at a file before it is read, and forget its old entry."""
         self.entries.pop(os.path.abspath(path), None)
         self.begun = _looks(path)
 
     def finish(self, log: EventLog, path: str, settings: str, replayed: Iterable[Replayed]) -> None:
-        """Note a file that was imported, as it looked before it was read."""
+        """Note an imported file, as it looked before it was read."""
         if self.begun is not None:
             sessions = tuple(_taken(log, each) for each in replayed)
             self.entries[os.path.abspath(path)] = Entry(*self.begun, settings, sessions)
             self.changed = True
 
     def save(self) -> None:
-        """Write the file, where there is something new to say; where it cannot be written, nothing is known later."""
+        """Write the file if there is anything new; if it cannot be written, nothing is known later."""
         if self.place is not None and self.changed:
             document = {"made_by": made_by(), "files": self.entries}
             with suppress(OSError):
@@ -127,13 +127,13 @@ def _taken(log: EventLog, found: Replayed) -> Taken:
 
 
 def _head(log: EventLog, session_id: str) -> str:
-    """The hash of the last event of a session; nothing where there is no such session."""
+    """The hash of the last event of a session; None if there is no such session."""
     head = log.head(session_id)
     return "" if head is None else head.hash.hex()
 
 
 def _looks(path: str) -> tuple[int, int, str] | None:
-    """Size, time and digest of the beginning of a file; None where it cannot be read, or is a pipe."""
+    """Size, time and digest of the beginning of a file; None if it cannot be read, or is a pipe."""
     try:
         with open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb") as file:
             there = os.fstat(file.fileno())
@@ -145,7 +145,7 @@ def _looks(path: str) -> tuple[int, int, str] | None:
 
 
 def _read(place: str) -> Mapping[str, Entry]:
-    """The entries of a file that our importers made; none where it cannot be read or says something else."""
+    """The entries of a file made by our importers; none if it cannot be read or has another form."""
     try:
         fd = os.open(place, os.O_RDONLY | CLOEXEC | NOFOLLOW)
         with open(fd, "rb") as file:

@@ -1,4 +1,4 @@
-"""Rows of one answer → its blocks, each once, where rows repeat what came before or extend it."""
+"""Merge the rows of one answer into its blocks, each once, although rows repeat or extend earlier ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clawvm_es.observe.steps import Usage
 
 @attrs.frozen
 class Use:
-    """A tool call as a row gives it; `call_id` is the harness's own. One that is `unsent` is in no later prompt."""
+    """A tool call in a row; `call_id` is the harness's own. An `unsent` call is in no later prompt."""
 
     call_id: str
     name: str
@@ -27,7 +27,7 @@ CallKey: TypeAlias = tuple[str, str]
 
 @attrs.define
 class Blocks:
-    """The blocks of an answer that are in steps already; of its calls their keys, since arguments may be long."""
+    """The blocks of an answer that already are in steps; calls are kept by key, since arguments may be long."""
 
     texts: list[str] = attrs.field(factory=list)
     thinking: list[str] = attrs.field(factory=list)
@@ -41,10 +41,10 @@ class Blocks:
 
 
 def merge_texts(known: list[str], row: Sequence[str], said: Sequence[str] = ()) -> None:
-    """Add the texts of a row to `known`: one that extends an earlier one takes its place.
+    """Add the texts of a row to `known`; a text that extends an earlier one replaces it.
 
-    Of one that extends a text in `said` the rest is new. Each earlier text is compared to one text of the row at
-    most, so that a row may say the same twice.
+    If a text extends one in `said`, only the rest is new. Each earlier text is compared with at most one text of the
+    row, so that a row may hold the same text twice.
     """
     before, done = list(range(len(known))), list(range(len(said)))
     for text in row:
@@ -64,7 +64,7 @@ def merge_texts(known: list[str], row: Sequence[str], said: Sequence[str] = ()) 
 
 
 def merge_uses(known: list[Use], row: Sequence[Use], said: Sequence[CallKey] = ()) -> None:
-    """Add the calls of a row to `known`: one of an id that came in an earlier row is the same call, told anew."""
+    """Add the calls of a row to `known`; a call with an earlier row's id replaces that one."""
     before = {(use.call_id, use.name): place for place, use in enumerate(known) if use.call_id}
     done = set(said)
     for use in row:
@@ -76,5 +76,5 @@ def merge_uses(known: list[Use], row: Sequence[Use], said: Sequence[CallKey] = (
 
 
 def most(one: Usage, other: Usage) -> Usage:
-    """The usage of an answer whose rows tell these: of each count the larger."""
+    """The usage of an answer from several rows: the larger of each count."""
     return Usage(*map(max, attrs.astuple(one), attrs.astuple(other)))

@@ -29,7 +29,7 @@ _ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool", "
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
     """The sessions of a file: an array of sessions, one session, a list of messages, or JSON Lines of sessions.
 
-    Raises `UnreadableInput` where the file is one JSON text and damaged.
+    Raises `UnreadableInput` if the file is one damaged JSON text.
     """
     sessions, skipped = _sessions(data, name)
     if not sessions:
@@ -74,7 +74,7 @@ def _place(session: Fields) -> str:
 
 
 def _session_id(session: Fields, index: int) -> str:
-    """A digest of the messages, then task and trial (tau-bench), or the place in the file."""
+    """A digest of the messages, then task and trial (tau-bench), or the index in the file."""
     digest = content_id("chat", session.raw.get(_place(session)))
     task, trial = session.raw.get("task_id"), session.raw.get("trial")
     if not isinstance(task, (str, int)):
@@ -120,7 +120,7 @@ def _message(into: Transcript, message: Fields, line: int, at_us: int) -> None:
 
 
 def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int) -> None:
-    """An answer: its text or its refusal, what it thought, and its calls, in the older form and as blocks too."""
+    """An answer: its text or refusal, its thoughts, and its calls, also in the older form and as blocks."""
     given = [*message.objects("tool_calls"), *([message] if message.fields("function_call") else ())]
     refusal = message.text("refusal")
     thinking = next((said for name in _THINKING if (said := message.text(name))), "")
@@ -141,7 +141,7 @@ def _answer(into: Transcript, message: Fields, text: str, line: int, at_us: int)
 
 
 def _usage(usage: Fields) -> Usage:
-    """Token counts as OpenAI names them, where a message holds any."""
+    """Token counts under OpenAI's names, if a message holds any."""
     cached = usage.fields("prompt_tokens_details").count("cached_tokens")
     thought = usage.fields("completion_tokens_details").count("reasoning_tokens")
     return Usage(usage.count("prompt_tokens"), cached, usage.count("completion_tokens"), 0, thought)
@@ -172,7 +172,7 @@ def _content(into: Transcript, message: Fields) -> tuple[str, tuple[Image, ...]]
 
 
 def _blocks(message: Fields, kind: str) -> list[Fields]:
-    """The blocks of a kind in a message as Anthropic's API has them."""
+    """The blocks of one kind in a message in the form of Anthropic's API."""
     return [part for part in message.objects("content") if part.text("type") == kind]
 
 
@@ -181,7 +181,7 @@ def _use_of(block: Fields) -> Use:
 
 
 def _use(into: Transcript, call: Fields) -> Use | None:
-    """A call of a function, of a custom tool, or in the older form of a message itself."""
+    """A call of a function or custom tool, or one in the older form of the message itself."""
     function = call.fields("function") or call.fields("function_call") or call.fields("custom")
     if not function:
         into.skip(Skip.UNKNOWN_BLOCK)
@@ -190,7 +190,7 @@ def _use(into: Transcript, call: Fields) -> Use | None:
 
 
 def _arguments(function: Fields) -> Mapping[str, object]:
-    """The arguments of a call: an object, or one as JSON text; the text of a custom tool is its argument `input`."""
+    """The arguments of a call: an object, or JSON text of one; a custom tool's text is its argument `input`."""
     if "arguments" not in function and "input" in function:
         return {"input": function.raw.get("input")}
     text = function.text("arguments")

@@ -1,8 +1,8 @@
-"""OpenHands sessions: a list of events, alone or as `history` of a result; lines count events, from 1.
+"""OpenHands sessions: a list of events, alone or as `history` of a result; line numbers count events from 1.
 
-An action of the agent is a call, or with others of the same model response one answer; the observation whose `cause`
-it is is the call's result. A condensation forgets events, and a summary takes their place. Events that name their
-`kind` are those of the agent SDK.
+An action of the agent is a call; actions of the same model response form one answer. The observation whose `cause` is
+the action is the call's result. A condensation forgets events and puts a summary in their place. Events with a field
+`kind` come from the agent SDK.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FINISH: Final[Mapping[str, Finish]] = MappingProxyType(
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The sessions of a file. Raises `UnreadableInput` where it is damaged, or holds none."""
+    """The sessions of a file. Raises `UnreadableInput` if it is damaged, or holds none."""
     found, skipped = read_sessions(data, name, _is_session)
     return recordings(((_session_id(each), _session(each)) for each in found), skipped, NAME, name)
 
@@ -56,7 +56,7 @@ def _events(session: Fields) -> list[Fields]:
 
 
 def _session_id(session: Fields) -> str:
-    """A digest of the first events, whose times tell runs apart, and the name of the task where it is a plain one."""
+    """A digest of the first events, whose times tell runs apart, and the task's name if it is a plain one."""
     task = session.text("instance_id")
     digest = content_id("openhands", [task, *(event.raw for event in _events(session)[:2])])
     return f"{digest}-{task}" if _PLAIN_ID.fullmatch(task) else digest
@@ -146,7 +146,7 @@ def _said(message: Fields) -> str:
 
 
 def _use(state: Session, event: Fields, told: Fields, message: Fields, kind: str) -> Use:
-    """A call as the model wrote it, else as its action tells it; its id is the model's, else that of the action."""
+    """A call as the model wrote it, else as its action reports it; its id is the model's, else the action's."""
     call_id = told.ident("tool_call_id")
     written = {call.ident("id"): call.fields("function") for call in reversed(message.objects("tool_calls"))}
     function = written.get(call_id, Fields()) if call_id else Fields()
@@ -158,7 +158,7 @@ def _use(state: Session, event: Fields, told: Fields, message: Fields, kind: str
 
 
 def _usage(state: Session, event: Fields, response: Fields) -> Usage:
-    """The usage of an answer: its response's, else what the sum over all answers has grown by."""
+    """The usage of an answer: its response's, else the growth of the sum over all answers."""
     told, own = event.fields("llm_metrics").fields("accumulated_token_usage"), response.fields("usage")
     total = _counts(told)
     before, state.counted = state.counted, total if told else state.counted
@@ -182,7 +182,7 @@ def _counts(told: Fields) -> Usage:
 
 
 def _condensed(state: Session, args: Fields, lines: Lines, at_us: int) -> None:
-    """Events that were forgotten are named one by one, or by the first and the last."""
+    """The forgotten events; they are named one by one, or by the first and the last."""
     ids = [str(each) for each in _listed(args.raw.get("forgotten_event_ids")) if isinstance(each, (int, str))]
     first, last = args.raw.get("forgotten_events_start_id"), args.raw.get("forgotten_events_end_id")
     if type(first) is int and type(last) is int:
@@ -222,7 +222,7 @@ def _result(state: Session, event: Fields, call_id: str, line: int, at_us: int) 
 
 
 def _text(event: Fields) -> str:
-    """The text of an observation as the model gets it: a command's with what its shell put around it."""
+    """The text of an observation as the model sees it; a command's includes what its shell put around it."""
     told = event.fields("extras").fields("metadata")
     return f"{told.text('prefix')}{event.text('content')}{told.text('suffix')}"
 
@@ -233,7 +233,7 @@ def _images(extras: Fields) -> tuple[Image, ...]:
 
 
 def _recalled(state: Session, extras: Fields, lines: Lines, at_us: int) -> None:
-    """Knowledge that the harness puts beside a prompt: instructions of the workspace, skills that its words call."""
+    """Knowledge that the harness puts beside a prompt: the workspace's instructions, and triggered skills."""
     before = len(state.into.steps)
     for name in ("repo_instructions", "additional_agent_instructions", "conversation_instructions"):
         if extras.text(name).strip():

@@ -1,7 +1,7 @@
-"""Events of the OpenHands agent SDK, which say what the model was given; and an OpenHands session under construction.
+"""Events of the OpenHands agent SDK, which hold the model's input; and an OpenHands session being built.
 
-An `ActionEvent` is a call, with others of one `llm_response_id` an answer; observations name the calls by the model's
-ids. Usage is not recorded in events.
+An `ActionEvent` is a call; those with the same `llm_response_id` form an answer. Observations name calls by the
+model's ids. Events do not record usage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS: Final = _RESULTS | _QUIET | {"SystemPromptEvent", "MessageEvent", "Action
 
 @attrs.define
 class Session:
-    """One session under construction."""
+    """One session being built."""
 
     into: Transcript = attrs.field(factory=Transcript)
     cwd: str = ""
@@ -40,7 +40,7 @@ class Session:
     forgotten: set[int] = attrs.field(factory=set)  # lines
 
     def forget(self, ids: Iterable[str], summary: str, lines: Lines, at_us: int) -> None:
-        """Events that were forgotten leave the context, all others stay; a summary takes their place."""
+        """Take forgotten events out of the context; all others stay, and a summary replaces the forgotten."""
         self.forgotten.update(self.lines[each] for each in ids if each in self.lines)
         kept = frozenset(range(1, lines.first)) - self.forgotten
         self.into.say(ContextDropped(Boundary.COMPACT, lines, at_us, kept_lines=kept, cut=Cut.COMPACT))
@@ -49,7 +49,7 @@ class Session:
 
 
 def add(state: Session, event: Fields, line: int, at_us: int) -> None:
-    """Add an event that names its kind."""
+    """Add an event that has a field `kind`."""
     kind, lines = event.text("kind"), Lines(line, line)
     if kind == "SystemPromptEvent":
         texts = [event.fields(name).text("text") for name in ("system_prompt", "dynamic_context")]
@@ -98,7 +98,7 @@ def _action(state: Session, event: Fields, line: int, at_us: int) -> None:
 def _answer(
     state: Session, event: Fields, told: Fields, texts: list[str], uses: list[Use], line: int, at_us: int
 ) -> None:
-    """A part of an answer; what the model thought stands in each of its parts, and is said once."""
+    """A part of an answer; the model's thoughts are in each of its parts, and are taken once."""
     key = event.text("llm_response_id") or f"event {line}"
     first = key not in state.told
     state.told.add(key)

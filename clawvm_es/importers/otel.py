@@ -1,8 +1,8 @@
 """OpenTelemetry spans of model calls (OTLP/JSON, and plain lists of spans), as Phoenix, Langfuse and Logfire export.
 
-A span of a call holds its prompt and its answer, by the GenAI conventions or those of OpenInference. Spans of one
-conversation are one session, in the order of their beginnings; an agent that runs inside another is a session of its
-own, and so is a trace that names no conversation. Lines count messages, from 1.
+A span of a model call holds its prompt and its answer, by the GenAI conventions or those of OpenInference. Spans
+of one conversation form one session, in order of their start times. An agent that runs inside another is a session
+of its own, and so is a trace without a conversation. Line numbers count messages from 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PLAIN_ID: Final = re.compile(r"[\w.:@+-]{1,200}")
 
 @attrs.define
 class _Thread:
-    """The calls of one agent, in order, and the results that its tools told."""
+    """The calls of one agent, in order, and the results that tool spans hold."""
 
     calls: list[Span] = attrs.field(factory=list)
     results: list[Span] = attrs.field(factory=list)
@@ -46,7 +46,7 @@ class _Thread:
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The sessions of a file. Raises `UnreadableInput` where it is damaged, or has no span of a model call."""
+    """The sessions of a file. Raises `UnreadableInput` if it is damaged, or has no span of a model call."""
     spans, skipped = _spans(data, name)
     threads = _threads(spans)
     found = {key: thread for key, thread in threads.items() if thread.calls}
@@ -66,7 +66,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
 
 
 def _count_rest(talk: Conversation, threads: Mapping[tuple[str, str], _Thread], skipped: Skips) -> None:
-    """Count what belongs to no session: lines that are no spans, and the spans of conversations without a call."""
+    """Count what belongs to no session: lines that are no spans, and spans of conversations without a call."""
     talk.into.skipped.update(skipped)
     for thread in threads.values():
         if not thread.calls:
@@ -116,7 +116,7 @@ def _threads(spans: Sequence[Span]) -> dict[tuple[str, str], _Thread]:
 
 
 def _above(span: Span, by_id: Mapping[tuple[str, str], Span]) -> list[Span]:
-    """The spans around one, innermost first."""
+    """The enclosing spans of a span, innermost first."""
     found: list[Span] = []
     parent = by_id.get((span.trace, span.parent))
     while parent is not None and parent not in found and parent is not span:
@@ -177,14 +177,14 @@ def _conversation(thread: _Thread) -> Conversation:
 
 
 def _with_status(message: Message, failed: Collection[str]) -> Message:
-    """A result of a prompt, whose failure only the tool's own span tells."""
+    """A result in a prompt, with the status of the tool's own span, which alone holds a failure."""
     if message.role == "tool" and message.call_id and message.call_id in failed:
         return attrs.evolve(message, status=ReturnStatus.ERROR)
     return message
 
 
 def _prompt(span: Span) -> list[Message]:
-    """The prompt of a call, from the first place that holds one."""
+    """The prompt of a call, from the first attribute or event that holds one."""
     system = system_of(span.attributes.get("gen_ai.system_instructions"))
     for name in _INPUTS:
         if found := messages_of(listed(span.attributes, name), "user"):
@@ -223,7 +223,7 @@ def _answer(span: Span) -> Message:
 
 
 def _inner(span: Span, *names: str) -> list[object]:
-    """The messages in an attribute that holds any JSON, or a text."""
+    """The messages in an attribute that holds JSON or a text."""
     for name in names:
         values = listed(span.attributes, name) or [span.text(name)]
         first = Fields.of(values[0])
@@ -236,7 +236,7 @@ def _inner(span: Span, *names: str) -> list[object]:
 
 
 def _events(span: Span) -> Iterable[tuple[str, Mapping[str, object]]]:
-    """Events that tell messages: of the span itself, or listed in an attribute, as Logfire does."""
+    """Events that hold messages: of the span itself, or listed in an attribute, as Logfire does."""
     yield from ((name, given) for name, given in span.events if _role(name))
     for event in listed(span.attributes, "events") or listed(span.attributes, "all_messages_events"):
         given = Fields.of(event)
@@ -246,7 +246,7 @@ def _events(span: Span) -> Iterable[tuple[str, Mapping[str, object]]]:
 
 
 def _role(event: str) -> str:
-    """The role that the name of an event tells, `choice` for an answer; empty for other events."""
+    """The role that the name of an event means, `choice` for an answer; empty for other events."""
     name = event.removeprefix("gen_ai.")
     return (
         name.removesuffix(".message") if event.startswith("gen_ai.") and name.endswith((".message", "choice")) else ""
@@ -254,13 +254,13 @@ def _role(event: str) -> str:
 
 
 def _of_event(name: str, given: Mapping[str, object]) -> Mapping[str, object]:
-    """A message of an event; its body may stand in one attribute."""
+    """The message of an event; its body may be in one attribute."""
     body = Fields(given).fields("body").raw or given
     return {"role": _role(name), **body}
 
 
 def _result(span: Span) -> Message:
-    """The result that a span of a tool tells."""
+    """The result in a span of a tool."""
     told = next((given for name, given in _events(span) if _role(name) == "tool"), {})
     given = Fields(told)
     text = span.text("gen_ai.tool.call.result", "output.value", "tool_response") or given.text("content")

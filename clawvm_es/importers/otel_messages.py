@@ -1,4 +1,4 @@
-"""Messages as instrumentations write them: parts of the GenAI conventions, OpenInference, OpenAI, Anthropic."""
+"""Messages in the forms of instrumentations: parts of the GenAI conventions, OpenInference, OpenAI, Anthropic."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Parts:
 
 
 def messages_of(values: Iterable[object], role: str = "") -> list[Message]:
-    """The messages that values tell; a result inside a message is one of its own. `role` is for those without one."""
+    """The messages in some values; a result inside a message becomes one of its own. `role` is the default role."""
     return [message for value in values for message in _messages(value, role)]
 
 
@@ -101,7 +101,7 @@ def _is_part(value: Mapping[str, object]) -> bool:
 
 
 def _part(parts: _Parts, value: object) -> None:
-    """Add a part: a text, thinking, a call, a result, an image; what it is else is noted."""
+    """Add a part: a text, thinking, a call, a result or an image; any other part is noted."""
     if value is None:
         return
     if is_text(value):

@@ -32,7 +32,7 @@ class Span:
         return next((given.text(name) for name in names if given.text(name)), "")
 
     def count(self, *names: str) -> int:
-        """The first of these attributes that is a count, however it is written."""
+        """The first of these attributes that is a count, as a number or as text."""
         for name in names:
             value = self.attributes.get(name)
             if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -49,7 +49,7 @@ def spans_in(value: object, number: int = 0) -> Iterator[Span]:
 
 
 def _objects(value: object) -> Iterator[tuple[Fields, Mapping[str, object]]]:
-    """Each span as it is written, with the attributes of its resource."""
+    """Each span as written, with the attributes of its resource."""
     if isinstance(value, list):
         for item in value:
             yield from _objects(item)
@@ -101,7 +101,7 @@ def _time(span: Fields, number: int, *names: str) -> int:
 
 
 def attributes_of(value: object) -> Mapping[str, object]:
-    """Attributes by their dotted names: of a list of keys and values, or of an object, which may be nested."""
+    """Attributes by dotted names, from a list of keys and values, or from an object, which may be nested."""
     if isinstance(value, list):
         pairs = map(Fields.of, value)
         return {pair.text("key"): _any_value(pair.raw.get("value")) for pair in pairs if pair.text("key")}
@@ -117,7 +117,7 @@ def _flat(value: Mapping[str, object], prefix: str) -> Iterator[tuple[str, objec
 
 
 def _any_value(value: object) -> object:
-    """An `AnyValue` of OTLP as the JSON that it stands for."""
+    """The JSON value of an `AnyValue` of OTLP."""
     given = Fields.of(value)
     if "arrayValue" in given:
         return [_any_value(each.raw) for each in given.fields("arrayValue").objects("values")]
@@ -159,7 +159,7 @@ def decoded(value: object) -> object:
 
 
 def nested(flat: Mapping[str, object]) -> object:
-    """An object whose dotted names are objects in it; objects whose names count from 0 are arrays."""
+    """The object that dotted names describe; an object whose names count from 0 becomes an array."""
     groups: dict[str, dict[str, object]] = {}
     whole: dict[str, object] = {}
     for name, value in flat.items():

@@ -1,7 +1,7 @@
-"""Packed recordings: gzip and zstd, told by their first bytes, unpacked within bounds.
+"""Packed recordings: gzip and zstd, detected by their first bytes, unpacked within bounds.
 
-LAW-UNPACK-1: unpacking holds at most `limits.UNPACKED_BYTES_MAX` bytes, and at most `limits.UNPACKED_RATIO_MAX` times
-the packed ones; a file beyond either is refused before it is held.
+LAW-UNPACK-1: unpacking produces at most `limits.UNPACKED_BYTES_MAX` bytes, and at most `limits.UNPACKED_RATIO_MAX`
+times the packed size; a file beyond either bound is refused before it is in memory.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _WINDOW_LOG_MAX: Final = 27
 
 
 def unpacked(data: bytes, name: str) -> bytes:
-    """The bytes of a file, unpacked where gzip or zstd packed them; `name` stands in errors.
+    """The bytes of a file, unpacked if gzip or zstd packed them; errors show `name`.
 
-    Raises `UnreadableInput` for a file that is damaged, that unpacks beyond the bounds, or that needs a package.
+    Raises `UnreadableInput` if the file is damaged, unpacks beyond the bounds, or needs a package that is not
+    installed.
     """
     if data.startswith(GZIP):
         return bounded(_Members(data, lambda: zlib.decompressobj(31)).read, len(data), name, (zlib.error,), "gzip")
@@ -40,7 +41,7 @@ def unpacked(data: bytes, name: str) -> bytes:
 
 
 def archived(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
-    """The entries of a zip archive whose names are `wanted`, unpacked; the bounds hold for all of them together.
+    """The entries of a zip archive whose names are `wanted`, unpacked; the bounds hold for all together.
 
     Raises `UnreadableInput` as `unpacked` does.
     """
@@ -61,7 +62,7 @@ def archived(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[
 
 
 class _Entry:
-    """Reads an entry of an archive; what is wrong with it shows when it is read."""
+    """Reads an entry of an archive; damage shows when it is read."""
 
     def __init__(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
         self.archive, self.entry = archive, entry
@@ -74,7 +75,7 @@ class _Entry:
 
 
 def _zstd_entry(data: bytes, entry: zipfile.ZipInfo, name: str) -> Callable[[int], bytes]:
-    """A reader of an entry that zstd packed, which `zipfile` does not before Python 3.14."""
+    """A reader of an entry packed with zstd, which `zipfile` cannot read before Python 3.14."""
     head = entry.header_offset + _ZIP_HEAD_BYTES
     sizes = struct.unpack_from("<HH", data, head - 4) if head <= len(data) else (0, 0)
     begins = head + sum(sizes)
@@ -96,9 +97,9 @@ def bounded(
     kind: str,
     held: int = 0,
 ) -> bytes:
-    """All that `read` gives, piece by piece, of `packed` bytes, of which `held` bytes were unpacked before.
+    """Everything that `read` returns, piece by piece, from `packed` bytes; `held` bytes were unpacked before.
 
-    Raises `UnreadableInput` beyond the bounds, and where `read` raises one of `errors`: the file of this `kind` is
+    Raises `UnreadableInput` beyond the bounds, and if `read` raises one of `errors`: the file of this `kind` is
     damaged.
     """
     errors = (EOFError, *errors)
@@ -122,7 +123,7 @@ def bounded(
 
 
 class _Members:
-    """Reads the parts of a packed file, one after another, each by a decompressor of its own."""
+    """Reads the parts of a packed file one after another, each with its own decompressor."""
 
     def __init__(self, data: bytes, make: Callable[[], Any]) -> None:
         self.make = make

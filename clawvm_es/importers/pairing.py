@@ -1,8 +1,8 @@
-"""Calls and their results: each call gets a number, each result the call that it belongs to.
+"""Pair calls with results: each call gets a number, each result gets its call.
 
-A result belongs to an unanswered call of its id; of several, to those of the latest answer, among them to the first
-of its tool's name, else to the first. Ids that are missing or equal name no call for sure: a choice between several
-is counted (`Skip.AMBIGUOUS_RESULT`). Where records are `ordered` and ids come again, a call never takes a result that
+A result belongs to an unanswered call with its id. Of several such calls, those of the latest answer are preferred,
+then those with its tool's name, then the first. Missing and repeated ids are ambiguous: each choice among several
+calls is counted (`Skip.AMBIGUOUS_RESULT`). If records are `ordered` and ids repeat, a call never takes a result that
 came before it.
 """
 
@@ -15,7 +15,7 @@ import attrs
 
 @attrs.frozen
 class _Open:
-    """A call without a result; `answer` is the ordinal of the answer that it stands in."""
+    """A call without a result; `answer` is the ordinal of its answer."""
 
     number: int
     name: str
@@ -24,7 +24,7 @@ class _Open:
 
 @attrs.frozen
 class Paired:
-    """The call of a result: `unmatched` if it is none that came so far, `ambiguous` if it may be another one."""
+    """The call of a result: `unmatched` if that call has not come yet, `ambiguous` if it may be another one."""
 
     number: int
     unmatched: bool = False
@@ -44,7 +44,7 @@ class Calls:
     _early: dict[str, int] = attrs.field(factory=dict)  # results without a call yet: call id → number
 
     def made(self, call_id: str, name: str) -> int:
-        """The number of a call of the answer that is being read; a result may have had it before."""
+        """The number of a call of the answer being read; a result may have come before it."""
         early = self._early.pop(call_id, None)
         if early is not None:
             self._answered.setdefault(call_id, []).append(early)
@@ -54,7 +54,7 @@ class Calls:
         return number
 
     def returned(self, call_id: str, name: str = "") -> Paired | None:
-        """The call of a result; None if its calls have all been answered already."""
+        """The call of a result; None if all its possible calls are answered."""
         waiting = self._waiting(call_id)
         if not waiting:
             if call_id and (call_id in self._answered or call_id in self._early):
@@ -71,7 +71,7 @@ class Calls:
         return Paired(chosen.number, ambiguous=len(found) > 1)
 
     def of(self, call_ids: Sequence[str]) -> tuple[int, ...]:
-        """Numbers of all calls that came under these ids so far."""
+        """Numbers of all calls with these ids so far."""
         answered = (number for call_id in call_ids for number in self._answered.get(call_id, ()))
         unanswered = (each.number for call_id in call_ids for each in self._open.get(call_id, ()))
         return tuple(sorted({*answered, *unanswered}))
@@ -87,7 +87,7 @@ class Calls:
         return len(self._early) + self.lost
 
     def _waiting(self, call_id: str) -> list[tuple[str, _Open]]:
-        """The unanswered calls that a result may belong to, oldest first, each under its id."""
+        """The unanswered calls to which a result may belong, oldest first, each under its id."""
         known = call_id in self._open or call_id in self._answered or call_id in self._early
         keys = (call_id,) if known and call_id else self._open if not call_id else ("",)
         waiting = [(key, each) for key in keys for each in self._open.get(key, ())]

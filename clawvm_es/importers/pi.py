@@ -1,11 +1,11 @@
 """pi / OpenClaw sessions: v1 (no ids) and v2, v3, whose entries form a tree.
 
-LAW-PI-1: entries are taken in file order, each having been the active leaf when it was written; where an entry
-hangs on another than the one before it, the recorded context becomes the path to that parent. So the steps of a
-cut file are the first steps of the whole file, also where a later entry abandons a branch.
+LAW-PI-1: entries are taken in file order, since each was the active leaf when it was written. If an entry's parent
+is not the entry before it, the recorded context becomes the path to that parent. So the steps of a cut file are
+the first steps of the whole file, even if a later entry abandons a branch.
 
-An answer that was aborted, or that failed, is not sent back as it came: pi leaves out its calls, which have no
-results, and since version 0.49.2 all of it. A file does not tell the version; an entry's time does.
+An aborted or failed answer is not sent back whole: pi leaves out its calls, which have no results, and since version
+0.49.2 the entire answer. A file does not name its version; it follows from an entry's time.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ _LEFT_OUT_SINCE_US: Final = 1_768_780_800_000_000
 
 @attrs.frozen
 class _Entry:
-    """Place of an entry in the tree; `first_kept` is where a compaction's kept part begins (a line, 0: nothing).
+    """Place of an entry in the tree; `first_kept` is the line where a compaction's kept part begins (0: nothing).
 
-    One that is `left_out` is in no prompt.
+    A `left_out` entry is in no prompt.
     """
 
     line: int
@@ -75,7 +75,7 @@ class _Entry:
 
 @attrs.define
 class _File:
-    """The session of one file under construction, and the tree so far."""
+    """The session of one file being built, and the tree so far."""
 
     cwd: str = ""
     session_id: str = ""
@@ -87,7 +87,7 @@ class _File:
     index: list[int] = attrs.field(factory=list)  # v1: entry number → line
 
     def kept(self, leaf: str) -> frozenset[int]:
-        """Lines that stand in the context when `leaf` is the active leaf."""
+        """Lines in the context when `leaf` is the active leaf."""
         lines: list[int] = []
         first_kept = 0
         while leaf in self.entries:
@@ -119,7 +119,7 @@ def _end(file: _File, name: str, skipped: Skips) -> tuple[Recording, ...]:
 
 
 def _named(parent: str) -> str | None:
-    """The id of the session that a header names by its id, or by the path of its file: the last id in the name."""
+    """The session's id in a header: its id, or the last id in its file's path."""
     found = _ID.findall(parent.replace("\\", "/").rpartition("/")[2])
     return found[-1] if found else parent if parent and "/" not in parent and "\\" not in parent else None
 
@@ -154,7 +154,7 @@ def _record(file: _File, record: Record) -> None:
 
 
 def _place(file: _File, entry_id: str, row: Fields, line: int, at_us: int) -> None:
-    """Hang an entry into the tree; on another parent than the leaf the recorded context changes."""
+    """Add an entry to the tree; if its parent is not the leaf, the recorded context changes."""
     parent = row.text("parentId") if "parentId" in row else file.leaf
     if parent != file.leaf:
         if parent and parent not in file.entries:

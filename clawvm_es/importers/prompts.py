@@ -1,8 +1,8 @@
-"""Recordings that hold the whole prompt of each call: what is new in one is said, what is missing left the context.
+"""Recordings that hold the whole prompt of each call: new messages become steps, missing ones left the context.
 
-Messages count as lines, from 1, in the order in which they came first.
+Line numbers count messages from 1, in order of first appearance.
 
-LAW-PROMPTS-1: after a prompt, what stands in the recorded context is what stood in the prompt, and the answer.
+LAW-PROMPTS-1: after a call, the recorded context holds exactly the messages of its prompt, and the answer.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _ROLES: Final = frozenset(("system", "developer", "user", "assistant", "tool"))
 class Message:
     """A message of a prompt, or an answer.
 
-    `key` is its identity where the recording gives one; `skipped` are the reasons why parts of it are in no field.
-    `tool` is the name of the tool that gave a result. `harness` says that it is none of the user's words, `known` is
-    the identity where it was worked out before.
+    `key` is its identity, if the recording has one; `skipped` are the reasons why parts of it are in no field. `tool`
+    is the name of the tool that returned a result. `harness` means that it is not the user's own words. `known` is
+    the identity, once computed.
     """
 
     role: str
@@ -48,7 +48,7 @@ class Message:
 
     @property
     def identity(self) -> str:
-        """The same for a message wherever it stands again: an answer with calls is known by their ids."""
+        """The same value wherever the message appears again; an answer with calls is identified by their ids."""
         if self.known:
             return self.known
         if self.role == "assistant":
@@ -59,7 +59,7 @@ class Message:
 
 @attrs.frozen
 class Told:
-    """Facts about an answer beside its message."""
+    """Facts about an answer outside its message."""
 
     usage: Usage = attrs.field(factory=Usage)
     model: str = ""
@@ -71,9 +71,9 @@ class Told:
 
 @attrs.define
 class Conversation:
-    """One session under construction, from its prompts and answers in order.
+    """One session being built from its prompts and answers, in order.
 
-    Results that are `away` did not reach the model, though the prompts of their client hold them.
+    Results that are `away` did not reach the model, although their client's prompts hold them.
     """
 
     into: Transcript = attrs.field(factory=Transcript)
@@ -84,7 +84,7 @@ class Conversation:
     away: frozenset[int] = frozenset()  # lines
 
     def prompted(self, messages: Sequence[Message], at_us: int) -> None:
-        """A prompt as its call was given it."""
+        """Take the prompt of a call."""
         self.into.began(at_us)
         seen: Counter[str] = Counter()
         known = [self._place(message, seen) for message in messages]
@@ -95,12 +95,12 @@ class Conversation:
                 self._say(message, at_us, summary=place in inserted)
 
     def answered(self, message: Message, told: Told) -> None:
-        """The answer of the call that was prompted last."""
+        """Take the answer of the last prompted call."""
         self._number(message)
         self._answer(message, told)
 
     def take_out(self, call_ids: Collection[str], at_us: int) -> None:
-        """Say that from now on the results of these calls, and of no others, do not reach the model."""
+        """Note that from now on the results of exactly these calls do not reach the model."""
         away = frozenset(line for call_id in call_ids if (line := self.results.get(call_id)) is not None)
         if away != self.away:
             self.away = away
@@ -108,21 +108,21 @@ class Conversation:
             self.into.say(ContextDropped(Boundary.PRUNE, place, at_us, kept_lines=kept, cut=Cut.MICRO))
 
     def finish(self, messages: Sequence[Message], at_us: int) -> None:
-        """Messages that a recording holds beyond its last call."""
+        """Take messages that a recording holds beyond its last call."""
         seen: Counter[str] = Counter()
         for message in messages:
             if self._place(message, seen) is None:
                 self._say(message, at_us, summary=False)
 
     def _place(self, message: Message, seen: Counter[str]) -> int | None:
-        """The line of a message that was said before; None for a new one."""
+        """The line of an earlier message; None for a new one."""
         identity = message.identity
         lines = self.places.get(identity, [])
         seen[identity] += 1
         return lines[seen[identity] - 1] if seen[identity] <= len(lines) else None
 
     def _dropped(self, messages: Sequence[Message], known: list[int | None], at_us: int) -> frozenset[int]:
-        """Say that messages left or returned; give the places of new ones that stand in front of kept ones."""
+        """Note messages that left or returned; returns the places of new ones in front of kept ones."""
         spoken = [place for place, message in enumerate(messages) if message.role not in SYSTEM_ROLES]
         last = max((place for place in spoken if known[place] is not None), default=-1)
         inserted = frozenset(

@@ -1,6 +1,6 @@
-"""A recorded session, whatever harness wrote it: steps in the order of the file, with their lines.
+"""A recorded session of any harness: steps in file order, with their lines.
 
-Only facts of the recording stand here; which pages, needs and events follow from them is `translate`'s.
+It holds only facts of the recording; `translate` derives pages, needs and events from them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clawvm_es.observe.steps import Lines, ModelMessage, Step
 
 
 class Skip(StrEnum):
-    """Why something in a file became no step; every skip is counted."""
+    """Reason why something in a file became no step; every skip is counted."""
 
     NOT_JSON = "not_json"
     NOT_UTF8 = "not_utf8"
@@ -82,7 +82,7 @@ ODD: Final = frozenset(
 
 @attrs.define
 class Skips:
-    """Records that become no step: how often by reason, and the first lines of each reason."""
+    """Records that became no step: their number and first lines by reason."""
 
     counts: Counter[str] = attrs.field(factory=Counter)
     lines: dict[str, list[int]] = attrs.field(factory=dict)
@@ -99,7 +99,7 @@ class Skips:
         return {str(reason): tuple(lines) for reason, lines in sorted(self.lines.items()) if lines}
 
     def update(self, others: Skips) -> None:
-        """Count what others have counted."""
+        """Add the counts of another one."""
         self.counts.update(others.counts)
         for reason, lines in others.lines.items():
             self.lines[reason] = sorted({*self.lines.get(reason, ()), *lines})[:SKIPPED_LINES]
@@ -107,7 +107,7 @@ class Skips:
 
 @attrs.frozen
 class TraceInput:
-    """One input of a `clawvm-trace`, with bodies inline: the event's type and its data as JSON gave it."""
+    """One input of a `clawvm-trace`, with bodies inline: the event's type, and its data as parsed JSON."""
 
     type: str
     data: Mapping[str, object]
@@ -126,13 +126,15 @@ def _sorted(counts: Mapping[str, int]) -> Mapping[str, int]:
 
 @attrs.frozen
 class Recording:
-    """One recorded session. `linked_to` names the session whose agent started this one, `resumed_from` the one that
+    """One recorded session.
 
-    it continues, whose messages it begins with. A `partial` one is what the parent's file shows of a subagent.
+    `linked_to` names the session whose agent started this one, `resumed_from` the one that
 
-    `opened` is what a `clawvm-trace` recorded of the session's opening; with it the replay decides the same.
-    `source` is the name of the file, for messages only. `skipped_lines` are the first lines of each reason of
-    `skipped`.
+    this one continues and with whose messages it begins. A `partial` one is the part of a subagent in its parent's
+    file.
+
+    `opened` is the session's opening in a `clawvm-trace`; with it the replay takes the same decisions. `source` is
+    the name of the file, for messages only. `skipped_lines` are the first lines of each reason in `skipped`.
     """
 
     session_id: str
@@ -155,7 +157,7 @@ class Recording:
 
     @property
     def folder(self) -> str:
-        """The folder that the agent worked in, as its file or its first call tells; empty where neither does."""
+        """The agent's working folder, from the file or its first call; empty if neither names it."""
         if self.cwd is not None:
             return self.cwd
         calls = (call for step in self.steps if isinstance(step, ModelMessage) for call in step.calls)

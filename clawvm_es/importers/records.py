@@ -1,4 +1,4 @@
-"""Bytes of a file → JSON records with their line numbers, and what could not be read, counted by reason."""
+"""Bytes of a file → JSON records with line numbers, and counts of unreadable lines by reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEAD = re.compile(r'\{\s*"([^"\\]*)"\s*:')
 
 @attrs.frozen
 class Record:
-    """One JSON object of a file and the line (from 1) that it stands on."""
+    """One JSON object of a file, and its line (from 1)."""
 
     line: int
     data: Fields
@@ -30,7 +30,7 @@ class Record:
 
 
 def utf8(data: bytes) -> bytes:
-    """The bytes of a text file in UTF-8 without a byte order mark, whatever mark it has."""
+    """The bytes of a text file in UTF-8, without a byte order mark; the mark tells the file's encoding."""
     for mark, encoding in _MARKS:
         if data.startswith(mark) and data[2:_HEAD_BYTES].decode(encoding, "replace").lstrip().startswith(("{", "[")):
             whole = data[: len(data) // 2 * 2]
@@ -39,10 +39,10 @@ def utf8(data: bytes) -> bytes:
 
 
 def read_lines(data: bytes) -> tuple[list[Record], Skips]:
-    """The JSON objects of a JSON Lines file, and why other lines were skipped.
+    """The JSON objects of a JSON Lines file, and the reasons why other lines were skipped.
 
-    Blank lines, and NULs that pad a line, are no records, nor is the mark of a file that was added to another. A line
-    may hold several objects, where a writer lost a newline or was cut off in the middle.
+    Blank lines, padding NULs, and byte order marks of concatenated files are ignored. A line may hold several
+    objects, if a writer lost a newline or was cut off in the middle.
     """
     records: list[Record] = []
     skipped = Skips()
@@ -53,7 +53,7 @@ def read_lines(data: bytes) -> tuple[list[Record], Skips]:
 
 
 def read_line(raw: bytes, number: int, skipped: Skips, *, last: bool = False) -> list[Record]:
-    """The JSON objects of a line without its end; why there is none is counted in `skipped`."""
+    """The JSON objects of a line without its end; if there is none, the reason is counted in `skipped`."""
     text = raw.strip(_PADDING).removeprefix(BOM).strip(_PADDING)
     records: list[Record] = []
     if not text:
@@ -76,7 +76,7 @@ def read_line(raw: bytes, number: int, skipped: Skips, *, last: bool = False) ->
 
 
 def _values(text: str, number: int, skipped: Skips) -> list[object]:
-    """The JSON values of a line; torn ones before the last are counted. Raises `ValueError` where none is whole."""
+    """The JSON values of a line; torn ones before the last are counted. Raises `ValueError` if none is whole."""
     try:
         return [parse_json(text)]
     except TooDeep:
@@ -90,10 +90,10 @@ def _values(text: str, number: int, skipped: Skips) -> list[object]:
 
 
 def _pieces(text: str) -> tuple[list[object], int]:
-    """The objects that stand in a line one after the other, and how many are torn between them.
+    """The objects in a line, one after another, and the number of torn ones between them.
 
-    After a torn one the next begins where its first key comes again. Inside an object is no record: so not after one
-    that begins with `type`, as the parts of messages do.
+    After a torn object the next begins where its first key appears again. Objects inside an object are no records, so
+    this does not apply to one that begins with `type`, as the parts of messages do.
     """
     head = _HEAD.match(text)
     found: list[object] = []

@@ -1,8 +1,8 @@
-"""Replay: recorded sessions of a file through the engine into a journal, one whole transaction at a time.
+"""Replay the recorded sessions of a file through the engine into a journal, in batches of whole transactions.
 
-A session that is in the journal already goes on where its stream ends: the same file under the same settings
-appends nothing, and is not even read where neither it nor its sessions changed (`known`); a file that has grown
-appends what is new.
+A session that is already in the journal continues at the end of its stream. The same file under the same settings
+appends nothing, and is not even read if neither it nor its sessions changed (`known`). A file that has grown appends
+what is new.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ Progress = Callable[[str, int, int], None]
 
 @attrs.frozen
 class ReplaySettings:
-    """Settings for a replay of recorded sessions; a `clawvm-trace` keeps its own where they are None.
+    """Settings for a replay of recorded sessions; with None, a `clawvm-trace` keeps its own.
 
-    `renderer` makes the prompts, frames where None. `tools` are declared beside those of the harness that recorded,
-    or in place of those of the same name. With `as_recorded` a session goes by the harness's own residency; a trace,
-    which says how it was opened, does not.
+    `renderer` makes the prompts (None: frames). `tools` are added to those of the recording harness; they replace
+    tools of the same name. With `as_recorded` a session follows the harness's own residency; a trace, which holds its
+    opening, does not.
     """
 
     policy: Profile | None = None
@@ -67,11 +67,11 @@ class ReplaySettings:
 
 @attrs.frozen
 class Replayed:
-    """Outcome of one recorded session: its id, how many events were appended, what was skipped, why and where.
+    """Outcome of one recorded session: its id, the number of events appended, and skips with reasons and lines.
 
-    `skipped_lines` are the first lines of each reason. `recorded_by` is the version of the importer that recorded the
-    session, where it was another one, `shown` says that another file shows the same run of a subagent, which was
-    recorded first: then it is left as it is.
+    `skipped_lines` are the first lines of each reason. `recorded_by` is the importer's version, if another version
+    recorded the session; the session is then left alone. `shown` means that another file, recorded first, shows the
+    same run of a subagent; it is then left alone, too.
     """
 
     session_id: str
@@ -93,13 +93,13 @@ def replay(
     progress: Progress | None = None,
     again: bool = False,
 ) -> tuple[Replayed, ...]:
-    """Replay all sessions of a recorded file into `journal`, and bring its read models on.
+    """Replay all sessions of a recorded file into `journal`, and advance its read models.
 
-    A session that another version of the importer recorded is left as it is (`Replayed.recorded_by`). With `again`
-    a file is read that did not change since it was replayed under the same settings.
+    A session recorded by another version of the importer is left alone (`Replayed.recorded_by`). With `again`, a file
+    is read even if it did not change since it was replayed under the same settings.
 
-    Raises `UnreadableInput` for files that are not recordings, `UsageError` if a session of the same name is in
-    the journal under other settings or with other content.
+    Raises `UnreadableInput` for a file that is no recording, `UsageError` if a session of the same name is in the
+    journal under other settings or with other content.
     """
     settings = settings or ReplaySettings()
     file = named("file", path)
@@ -117,7 +117,7 @@ def replay(
 
 
 def way_of(journal: Journal, settings: ReplaySettings, format: str | None, file: str = "") -> str:
-    """A digest of all that a file is replayed under, with the name that its outcome gives it."""
+    """A digest of all settings of a file's replay, and of the name given to its outcome."""
     told = (settings, format, journal.hide_secrets, journal.seed is not None, file)
     return hashlib.sha256(repr(told).encode()).hexdigest()
 
@@ -128,7 +128,7 @@ def _grows(file: str, sessions: Sequence[Taken]) -> bool:
 
 
 def _unchanged(found: Taken) -> Replayed:
-    """The outcome of a session that was replayed before, of which nothing is new."""
+    """The outcome of a session that was replayed before and has nothing new."""
     counts, lines = found.skipped, found.skipped_lines
     return Replayed(found.session_id, found.source, found.format, 0, counts, lines, found.recorded_by, found.shown)
 
@@ -141,7 +141,7 @@ def replay_file(
     format: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[Replayed, ...]:
-    """Replay a file as `replay` does, whether it changed or not; the read models stay as they are."""
+    """Replay a file as `replay` does, whether or not it changed, without advancing the read models."""
     recordings = read(path, format)
     names = names_of(recordings, settings.name)
     try:
@@ -161,7 +161,7 @@ def replay_file(
 def _live(
     journal: Journal, path: str | os.PathLike[str], settings: ReplaySettings, format: str | None
 ) -> tuple[Replayed, ...]:
-    """Take what is new in the file of a session to which others write, too."""
+    """Take what is new in the file of a session to which others also write."""
     from clawvm_es.importers.following import follow
 
     return follow(journal, path, settings, format=format, final=True).taken
@@ -174,7 +174,7 @@ def _grown(
     format: str | None,
     error: UsageError | None,
 ) -> tuple[Replayed, ...]:
-    """Go on with a file whose last answer was replayed before it was whole. Raises `error` where that is not all."""
+    """Continue a file whose last answer was replayed incomplete. Raises `error` if anything else differs."""
     from clawvm_es.importers.following import follow
 
     try:
@@ -186,7 +186,7 @@ def _grown(
 
 
 def names_of(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
-    """Recorded session id → id in the journal; `name` stands for the main session, or before each of several.
+    """Recorded session id → id in the journal; `name` is the main session's id, or a prefix if there are several.
 
     Raises `UsageError` for an id that a session cannot have.
     """
@@ -212,7 +212,7 @@ def _name_of(session_id: str, roots: Sequence[str], name: str | None) -> str:
 
 @attrs.frozen
 class Target:
-    """Session of the journal that a recording goes into; one that another importer recorded is left as it is."""
+    """The journal's session for a recording; one recorded by another importer version is left alone."""
 
     session_id: str
     opened: SessionOpened
@@ -222,9 +222,9 @@ class Target:
 
 
 def target(journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings) -> Target:
-    """The session that a recording goes into, and how it is opened. Its steps are not looked at.
+    """The session for a recording, and its opening; the recording's steps are not read.
 
-    Raises `UsageError` for a project's odd name, and where it is in the journal under other settings.
+    Raises `UsageError` for an invalid project name, and if the session is in the journal under other settings.
     """
     session_id = names[recording.session_id]
     if settings.project is not None:
@@ -243,7 +243,7 @@ def target(journal: Journal, recording: Recording, names: Mapping[str, str], set
 
 
 def in_folder(found: Target, recording: Recording, edge: Edge) -> SessionOpened:
-    """The opening of a session; of a new one with the folder that its agent worked in."""
+    """The opening of a session; for a new one, with its agent's working folder."""
     if found.new and found.opened.folder is None and recording.folder:
         return replace(found.opened, folder=edge.text(recording.folder))
     return found.opened
@@ -279,14 +279,14 @@ def _replay_one(
 
 
 def _hides_secrets(journal: Journal, recording: Recording, opened: SessionOpened) -> bool:
-    """Tell whether credentials are replaced; what another journal exported is taken as it was decided there."""
+    """Tell whether credentials are replaced; a trace exported by another journal keeps that journal's choice."""
     if opened.hides_secrets is None:
         return journal.hide_secrets and recording.opened is None
     return opened.hides_secrets
 
 
 def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
-    """Settings of a recording's session: as its trace recorded them, or the defaults (128,000 tokens of pages)."""
+    """Settings of a recording's session: those in its trace, or the defaults (128,000 tokens of pages)."""
     return recording.opened or SessionOpened(
         profile=CLAWVM,
         budget_tokens=RECORDED_BUDGET,
@@ -304,7 +304,7 @@ def opening(recording: Recording, counter: str = "o200k_base") -> SessionOpened:
 def _opening(
     journal: Journal, recording: Recording, names: Mapping[str, str], settings: ReplaySettings
 ) -> SessionOpened:
-    """The same, under the names of the journal and with what the settings name changed."""
+    """The opening under the journal's names, with the changes that the settings ask for."""
     base = opening(recording)
     if recording.opened is None and recording.linked_to:
         base = replace(base, linked_to=names.get(recording.linked_to, recording.linked_to))
@@ -334,16 +334,16 @@ def with_fixed(stream: Iterator[Command], fixed_tokens: int | None) -> Iterator[
 
 
 def is_full(commands: int, held_bytes: int) -> bool:
-    """Tell whether so many commands, and so many bytes of bodies that they name, are to be committed."""
+    """Tell whether a batch with this many commands, and bytes of bodies named by them, is to be committed."""
     return commands >= limits.IMPORT_BATCH or held_bytes >= limits.IMPORT_BATCH_BYTES
 
 
 def _execute(
     session: Session, recording: Recording, stream: Iterator[Command], vault: Vault, progress: Progress | None
 ) -> int:
-    """Execute the commands in batches and return how many events that appended.
+    """Execute the commands in batches; returns the number of events appended.
 
-    What is dirty at the end is saved, so that the durable store holds what is written.
+    Dirty pages at the end are saved, so that the durable store holds them.
     """
     batch: list[Command] = []
     done, appended, last_us = 0, 0, recording.began_us
@@ -369,9 +369,9 @@ def _execute(
 
 
 def _as_stored(stored: SessionOpened, wanted: SessionOpened) -> SessionOpened:
-    """Return the settings that the older program that began the session would use now: it continues with them.
+    """Return the settings as the older program that began the session recorded them, so that it continues.
 
-    The importer's version and the folder are no settings, and whether secrets are hidden stays as it was.
+    The importer's version and the folder are not settings; the choice to hide secrets stays as recorded.
     """
     same_policy = stored.profile.name == wanted.profile.name and stored.profile.version < wanted.profile.version
     profile = stored.profile if same_policy else wanted.profile

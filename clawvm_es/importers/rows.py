@@ -1,4 +1,4 @@
-"""Formats of files of lines, told by their first rows."""
+"""Detect the format of a file of lines by its first rows."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from clawvm_es.observe.fields import parse_json
 def format_of(
     path: str, file: BinaryIO, named: str | None = None, final: bool = False
 ) -> tuple[str, Reader | None] | None:
-    """The format of a file, and the reader of its lines where it has lines; None while nothing in it is whole.
+    """The format of a file, and its reader of lines, if it has lines; None until the file has a whole value.
 
-    A format that is `named` is not looked for. Raises `UnreadableInput`.
+    A `named` format is not searched for. Raises `UnreadableInput`.
     """
     file.seek(0)
     head = [line for line in (file.readline() for _ in range(LOOKED_AT)) if final or line.endswith(b"\n")]
@@ -39,7 +39,7 @@ def format_of(
 
 
 def reader_of(file: BinaryIO, path: str, named: str | None) -> Reader | None:
-    """The reader of a file that its first lines tell to be one of rows, if it need not keep what it read."""
+    """The reader of a file of rows, by its first lines, if it need not keep what it read; else None."""
     head = [file.readline() for _ in range(LOOKED_AT)]
     data = b"".join(head)
     format_ = named or (None if any(row.is_file(data) for row in TABLE.values()) else detect_lines(data, path))
@@ -48,14 +48,14 @@ def reader_of(file: BinaryIO, path: str, named: str | None) -> Reader | None:
 
 
 def _is_row(head: list[bytes], format_: str) -> bool:
-    """Tell whether the first line of a file of a format is a row, not a whole session or the beginning of one."""
+    """Tell whether the first line of a file is a row, not a whole session or the beginning of one."""
     first = next((line for line in head if line.strip()), b"")
     value = _value(utf8(first))
     return isinstance(value, dict) and not TABLE[format_].is_session(value)
 
 
 def _value(data: bytes) -> object:
-    """The value of bytes that are one JSON text; None where they are not."""
+    """The value of bytes that are one JSON text; None for other bytes."""
     try:
         return parse_json(data.decode("utf-8", "surrogatepass").strip())
     except ValueError:

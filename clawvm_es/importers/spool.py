@@ -1,6 +1,6 @@
-"""Steps of a long recording, in a file that only this process has, so that memory does not grow with the recording.
+"""Steps of a long recording in a temporary file, so that memory does not grow with the recording.
 
-LAW-SPOOL-1: spooled steps are the same, in the same order, each time that they are read.
+LAW-SPOOL-1: spooled steps are the same, in the same order, every time they are read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @attrs.define
 class Spool:
-    """A temporary file without a name, which its owner alone can read and which ends with the process."""
+    """A temporary file without a name, readable by its owner only, which ends with the process."""
 
     _file: IO[bytes] | None = None
     _end: int = 0
 
     def put(self, steps: Sequence[Step]) -> Piece:
-        """Write steps to the end of the file. Raises `OSError`, which names the folder."""
+        """Append steps to the file. Raises `OSError`, which names the folder."""
         data = pickle.dumps(list(steps), protocol=5)
         try:
             if self._file is None:
@@ -54,7 +54,7 @@ def _write(file: IO[bytes], data: bytes) -> None:
 
 @attrs.frozen
 class Piece:
-    """Steps that follow each other: their place in a spool, and how many they are."""
+    """Consecutive steps: their place in a spool, and their number."""
 
     spool: Spool = attrs.field(repr=False)
     begin: int
@@ -64,7 +64,7 @@ class Piece:
 
 @attrs.frozen
 class Spooled(Sequence["Step"]):
-    """The steps of a recording: pieces of a spool, then those that are in memory. One piece is read at a time."""
+    """The steps of a recording: pieces of a spool, then steps in memory. One piece is in memory at a time."""
 
     pieces: tuple[Piece, ...]
     rest: tuple[Step, ...]

@@ -1,8 +1,8 @@
-"""Import of many files into a journal that has several writers, by processes of this machine.
+"""Import many files into a journal that allows several writers, by several processes on this machine.
 
-Files that hold parts of the same session are one piece of work, in their order, so each session's events are those of
-an import of one file after another; only the order of sessions among each other may be another one. What a killed
-process had appended is found again by its keys: its files are imported again and add nothing twice.
+Files that hold parts of the same session are one job, in their order, so each session has the events of a sequential
+import; only the order among sessions may differ. The events that a killed process had appended are found by their
+keys: its files are imported again, and nothing is added twice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def import_spread(
     wait_s: float = LOCK_WAIT_S,
     progress: Progress | None = None,
 ) -> Iterator[Imported]:
-    """Import files as `import_files` does, the outcomes in their order; read models are left to who asks."""
+    """Import files as `import_files` does, outcomes in order; the caller advances the read models."""
     total, done, turn = sum(each.size for each in files), 0, 0
     groups = list(_groups(list(in_order(executor, _sessions, [(each.path, format) for each in files]))))
     parts = batches([sum(files[place].size for place in group) for group in groups], BYTES_A_JOB)
@@ -53,7 +53,7 @@ def import_spread(
 
 
 def _sessions(path: str, format: str | None) -> tuple[str, ...]:
-    """The sessions in a file; none where it cannot be read, which its import will say."""
+    """The sessions in a file; none if it cannot be read, which its import will report."""
     try:
         return tuple(each.session_id for each in read(path, format))
     except (ClawVMError, OSError):
@@ -61,7 +61,7 @@ def _sessions(path: str, format: str | None) -> tuple[str, ...]:
 
 
 def _groups(sessions: Sequence[Sequence[str]]) -> Iterator[list[int]]:
-    """The places of files that share sessions, directly or by way of others; each file is in one group."""
+    """The indexes of files that share sessions, directly or through others; each file is in one group."""
     groups: dict[int, list[int]] = {}
     owner: dict[str, int] = {}  # session → a file that holds it
     group_of = list(range(len(sessions)))

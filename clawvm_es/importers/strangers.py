@@ -1,6 +1,6 @@
-"""Sessions of other programs, which are not read: told by their content, so that a refusal can name them.
+"""Recognise sessions of other programs, which are not read, by their content, so that a refusal can name them.
 
-Some have rows like those of a format that is read; they are told first.
+Some have rows like those of a supported format, so this check comes first.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ _OBJECTS: Final[tuple[tuple[str, Test], ...]] = (
 
 
 def known_bytes(data: bytes) -> str:
-    """The program whose file has these first bytes; empty where none is known."""
+    """The program whose files begin with these bytes; empty if unknown."""
     return next((what for begins, what in _BYTES if data.lstrip()[: len(begins)] == begins), "")
 
 
 def known_objects(objects: Iterable[Fields]) -> str:
-    """The program that wrote one of these objects; empty where none is known."""
+    """The program that wrote one of these objects; empty if unknown."""
     return next((what for each in objects for what, test in _OBJECTS if test(each)), "")

@@ -1,8 +1,8 @@
-"""Files of lines, read one line at a time: neither their bytes nor their steps are in memory as a whole.
+"""Read files of lines one line at a time: neither their bytes nor their steps are in memory as a whole.
 
-LAW-STREAM-1: a file that is read so gives the recordings that its bytes give.
+LAW-STREAM-1: reading line by line gives the same recordings as reading all bytes.
 
-A format whose file is one JSON document is read whole: a document says nothing before its end.
+A file that is one JSON document is read whole, since it cannot be parsed before its end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PEEKED: Final = 64
 
 
 def opened_lines(path: Path) -> BinaryIO | None:
-    """A file that is so long that it is read line by line, if it begins as a file of JSON lines does."""
+    """A file that is long enough to be read line by line, if it begins as JSON lines; else None."""
     try:
         if os.stat(path).st_size < limits.STEPS_AT_HAND_BYTES:
             return None
@@ -39,7 +39,7 @@ def opened_lines(path: Path) -> BinaryIO | None:
 
 
 def lines_of(file: BinaryIO) -> Iterator[Line]:
-    """The lines of a file as it is now: what is appended meanwhile is left for another time."""
+    """The lines of a file as it is now; lines appended meanwhile are left for the next time."""
     file.seek(0, io.SEEK_END)
     left, number, end = file.tell(), 0, 0
     file.seek(0)
@@ -50,9 +50,9 @@ def lines_of(file: BinaryIO) -> Iterator[Line]:
 
 
 def lines_on_disk(file: BinaryIO) -> Iterator[Line]:
-    """The lines of a file that others may write to.
+    """The lines of a file to which others may write.
 
-    Raises `UnreadableInput` where it cannot be read on, and at the end where it was rewritten meanwhile.
+    Raises `UnreadableInput` if reading fails, and at the end if the file was rewritten meanwhile.
     """
     began, end, number = os.fstat(file.fileno()), 0, 0
     try:
@@ -68,13 +68,13 @@ def lines_on_disk(file: BinaryIO) -> Iterator[Line]:
 
 
 def read_one(reader: Reader, state: object, line: Line, skips: Skips) -> None:
-    """Let a reader read a line."""
+    """Give a reader one line."""
     for record in read_line(line.raw, line.number, skips, last=not line.whole):
         reader.read(state, record)
 
 
 def read_all(reader: Reader, lines: Iterable[Line], name: str) -> tuple[Recording, ...]:
-    """The recordings of a file of lines; of a long one the steps are spooled. Raises what its `end` raises."""
+    """The recordings of a file of lines; a long file's steps are spooled. Raises what its `end` raises."""
     assert reader.end is not None
     state, skips, spool, held = reader.begin(), Skips(), Spool(), 0
     for line in lines:

@@ -1,9 +1,9 @@
-"""SWE-agent trajectories: `{trajectory, history, info}`; lines count the messages of `history`, from 1.
+"""SWE-agent trajectories: `{trajectory, history, info}`; line numbers count the messages of `history` from 1.
 
-The history is what happened. A step of the trajectory may hold the messages that its model was given: where an
-observation among them differs from the history, a history processor took it out. Before 1.0 a call is a command line
-in the answer, and its result a message of the user. mini-swe-agent writes `messages` alone, with commands in fences.
-SWE-agent itself records the tokens of a session alone, which are those of no answer: they are counted as such.
+`history` holds what happened. A step of the trajectory may hold the messages sent to its model: if an observation
+among them differs from the history, a history processor took it out. Before 1.0 a call is a command line in the
+answer, and its result a message of the user. mini-swe-agent writes only `messages`, with commands in fences.
+SWE-agent records the tokens of the whole session, not of each answer, so they are counted for no answer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 @attrs.define
 class _Session:
-    """One session under construction."""
+    """One session being built."""
 
     mini: bool = False  # mini-swe-agent wrote it
     into: Transcript = attrs.field(factory=Transcript)
@@ -61,7 +61,7 @@ class _Session:
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The sessions of a file. Raises `UnreadableInput` where it is damaged, or holds none."""
+    """The sessions of a file. Raises `UnreadableInput` if it is damaged, or holds none."""
     found, skipped = read_sessions(data, name, _is_session)
     return recordings(((_session_id(each), _session(each)) for each in found), skipped, NAME, name)
 
@@ -71,7 +71,7 @@ def _history(session: Fields) -> list[Fields]:
 
 
 def _session_id(session: Fields) -> str:
-    """A digest of the messages up to the first answer: it stays as the file grows."""
+    """A digest of the messages up to the first answer, which stays the same as the file grows."""
     first: list[object] = []
     for message in _history(session):
         first.append([message.raw.get("role"), message.raw.get("content")])
@@ -100,7 +100,7 @@ def _session(session: Fields) -> Transcript:
 
 
 def _elisions(history: list[Fields], steps: list[Fields]) -> Mapping[int, frozenset[int]]:
-    """Line of the message before which observations had left the context → the lines of those."""
+    """Line of a message → lines of the observations that had left the context before it."""
     found: dict[int, frozenset[int]] = {}
     for step in steps:
         given = step.objects("query" if step.is_list("query") else "messages")
@@ -184,7 +184,7 @@ def _answer(state: _Session, message: Fields, text: str, line: int) -> None:
 
 
 def _commands(extra: Fields, text: str) -> list[str]:
-    """The commands of an answer of mini-swe-agent: as it kept them, else those in fences."""
+    """The commands of an answer of mini-swe-agent: the ones it kept, else those in fences."""
     kept = [each.text("command") for each in extra.objects("actions")] + extra.texts("actions")
     return [each for each in kept if each.strip()] or _FENCED.findall(text)
 
@@ -202,7 +202,7 @@ def _use(state: _Session, call: Fields) -> Use:
 
 
 def _command(action: str, cwd: str) -> Use:
-    """A command line as a call: of the interface's own commands by name, else of the shell."""
+    """A command line as a call: a command of the interface by its name, else of the shell."""
     first, _, rest = action.strip().partition("\n")
     name = first.partition(" ")[0]
     if name == "edit":
@@ -219,7 +219,7 @@ def _command(action: str, cwd: str) -> Use:
 
 
 def _observed(state: _Session, message: Fields, text: str, shown: tuple[Image, ...], line: int) -> None:
-    """The result of a call: the one that the message names, else the next that has none."""
+    """The result of a call: the one that the message names, else the next without a result."""
     named = [each for each in message.texts("tool_call_ids") if each] or [message.ident("tool_call_id")]
     state.waiting = max(0, state.waiting - 1)
     code = _RETURN_CODE.match(text)
@@ -229,7 +229,7 @@ def _observed(state: _Session, message: Fields, text: str, shown: tuple[Image, .
 
 
 def _folder(step: Fields) -> str:
-    """The working directory after a step: in its state, which old versions wrote as JSON text."""
+    """The working directory after a step, from its state, which old versions wrote as JSON text."""
     if step.is_text("state"):
         try:
             return Fields.of(parse_json(step.text("state").strip() or "null")).text("working_dir")

@@ -1,12 +1,13 @@
 """`clawvm-trace`, our own format: the inputs of a session with recorded counts and levels, bodies inline.
 
-JSON Lines: a header `{"format": "clawvm-trace", "version": 3, "session_id": …}`, then one object an input:
-`{"type", "schema_version", "at_us", "principal", "data"}`. Where an event holds a commitment, `data` holds
-`{"text": …}`, or `{"absent": true}` for a body that was erased.
+JSON Lines: a header `{"format": "clawvm-trace", "version": 3, "session_id": …}`, then one object per input: `{"type",
+"schema_version", "at_us", "principal", "data"}`. Where an event holds a commitment, `data` holds `{"text": …}`, or
+`{"absent": true}` for a body that was erased.
 
-LAW-TRACE-1: a trace replayed under the opening it recorded gives the decision digest of the session it was
-written from. `prompt_rendered` is left out, the engine makes it again; staged facts stay as they were recorded.
-Of a fork that is the whole session, as one: where it was forked stands the budget that it goes on under.
+LAW-TRACE-1: replaying a trace under its recorded opening gives the decision digest of its session.
+
+`prompt_rendered` is left out, since the engine makes it again; staged facts stay as recorded. A fork is written as
+one whole session, with a change of budget at the place of the fork.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ _DECLARED: Final = frozenset((("profile", "name"), ("validators", "validator")))
 def write_trace(
     session_id: str, recorded: Iterable[Recorded], open_body: Callable[[str], bytes | None]
 ) -> Iterator[str]:
-    """The lines of a session's trace, each with its newline; `open_body` gives the body behind a commitment.
+    """The lines of a session's trace, each with its newline; `open_body` returns the body of a commitment.
 
-    `recorded` are all its events, a fork's with those of its parents (`export_trace`). Raises `UsageError` for a
-    fork that goes on under another policy: a trace has one.
+    `recorded` are all its events, a fork's with those of its parents (`export_trace`). Raises `UsageError` for a fork
+    that changed the policy, since a trace has only one.
     """
     told = (
         Command(data, row.at_us, row.principal)
@@ -74,7 +75,7 @@ def write_trace(
 def write_inputs(
     session_id: str, inputs: Iterable[Command], open_body: Callable[[str], bytes | None]
 ) -> Iterator[str]:
-    """The lines of a trace of inputs that stand in no log, `session_opened` first, each with its newline."""
+    """The lines of a trace of inputs that are in no log, `session_opened` first, each with its newline."""
     yield _line({"format": "clawvm-trace", "version": VERSION, "session_id": session_id})
     for command in inputs:
         data = command.data
@@ -90,7 +91,7 @@ def write_inputs(
 
 
 def parse(data: bytes, name: str) -> tuple[Recording, ...]:
-    """The session of a trace. Raises `UnreadableInput` naming file, line and JSON path of what is wrong."""
+    """The session of a trace. Raises `UnreadableInput`, which names file, line, JSON path and the problem."""
     rows = [(number, raw) for number, raw in enumerate(data.split(b"\n"), 1) if raw.strip()]
     header = _object(rows[0][1], name, rows[0][0]) if rows else {}
     session_id, version = Fields(header).text("session_id"), Fields(header).count("version")
@@ -116,7 +117,7 @@ def parse(data: bytes, name: str) -> tuple[Recording, ...]:
 
 
 def restored(step: TraceInput, edge: Edge) -> Input:
-    """The input of a line, its bodies kept by the edge's vault."""
+    """The input of a line; its bodies are stored by the edge's vault."""
     return _structured(step, edge.text, "trace")
 
 
@@ -128,7 +129,7 @@ def _line(value: Mapping[str, object]) -> str:
 
 
 def _as_one(recorded: Iterable[Recorded]) -> Iterator[tuple[Recorded, Event]]:
-    """The events of a session as of one that was never forked, nor closed before it was; versions stay."""
+    """The events of a fork as one session that was never forked, nor closed before the fork; versions stay."""
     rows = tuple(recorded)
     forked = max((row.version for row in rows if isinstance(row.data, SessionForked)), default=0)
     budget_tokens, profile = 0, None
@@ -152,7 +153,7 @@ def _as_one(recorded: Iterable[Recorded]) -> Iterator[tuple[Recorded, Event]]:
 
 
 def _inlined(value: Any, open_body: Callable[[str], bytes | None], name: str = "") -> Any:
-    """Event data with each commitment replaced by its body; `name` is the field that `value` stands in."""
+    """Event data with each commitment replaced by its body; `name` is the field of `value`."""
     if isinstance(value, Mapping):
         inner = {key: "" if (name, key) in _DECLARED else key for key in value}
         return {key: _inlined(item, open_body, inner[key]) for key, item in value.items()}
@@ -222,7 +223,7 @@ def _under_data(error: msgspec.ValidationError) -> str:
 
 
 def _committed(value: Any, keep: Callable[[str], str], where: str, path: str, name: str = "") -> Any:
-    """Data with each inline body replaced by its commitment; refuses text where an event holds none."""
+    """Data with each inline body replaced by its commitment; refuses text in a field that holds none."""
     if isinstance(value, dict):
         if _is_commitment_field(name):
             if set(value) == {"text"} and isinstance(value["text"], str):

@@ -1,7 +1,7 @@
-"""Transcript that parsers write steps into: it merges the rows of an answer, numbers calls, pairs results.
+"""Transcript into which parsers write steps: it merges the rows of an answer, numbers calls, and pairs results.
 
-LAW-TRANSCRIPT-1: a step never depends on rows after the turn that it belongs to, so the steps of a file cut
-after a turn are the first steps of the whole file.
+LAW-TRANSCRIPT-1: a step never depends on rows after its own turn, so the steps of a file cut after a turn are the
+first steps of the whole file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Result:
 
 @attrs.define
 class _Turn:
-    """The rows of one answer so far, and what came between them."""
+    """The rows of one answer so far, and the steps between them."""
 
     key: str
     first: int
@@ -52,9 +52,9 @@ class _Turn:
 
 @attrs.define
 class Transcript:
-    """The steps of one session under construction.
+    """The steps of one session being built.
 
-    The rows of an answer may be `cumulative`: then what a row repeats or extends is said once.
+    The rows of an answer may be `cumulative`: then text that a row repeats or extends is taken once.
     """
 
     cumulative: bool = False
@@ -70,18 +70,18 @@ class Transcript:
     _said: dict[str, Blocks] = attrs.field(factory=dict)  # answers that are steps already, by their keys
 
     def instant(self, record: Fields, name: str, line: int) -> int:
-        """The time of a record: that of the last one that told a time where it tells none; see `fields.instant`."""
+        """The time of a record; without one, that of the last record that had one; see `fields.instant`."""
         found = record.told_instant(name)
         self._told_us = self._told_us if found is None else found
         return record.instant(name, line) if self._told_us is None else self._told_us
 
     def began(self, at_us: int, folder: str | None = None) -> None:
-        """Note the time and the folder of a record; the first one's are the session's."""
+        """Note the time and the folder of a record; those of the first record are the session's."""
         if self.began_us is None:
             self.began_us, self.folder = at_us, folder
 
     def skip(self, reason: Skip, times: int = 1) -> None:
-        """Count what becomes no step."""
+        """Count something that becomes no step."""
         if times:
             self.skipped.add(reason, self.line, times)
 
@@ -91,7 +91,7 @@ class Transcript:
         self.steps.append(step)
 
     def aside(self, step: Step) -> None:
-        """Add a step that may stand between the rows of an answer; it follows the whole answer."""
+        """Add a step that may come between the rows of an answer; it is placed after the whole answer."""
         if self._turn is not None:
             self._turn.after.append(step)
         else:
@@ -111,7 +111,7 @@ class Transcript:
         provider: str = "",
         finish: Finish | None = None,
     ) -> None:
-        """Add a row of the answer `key`; the rows of one answer are one step."""
+        """Add a row of the answer `key`; all rows of an answer form one step."""
         turn = self._turn
         if turn is None or turn.key != key:
             self.flush()
@@ -140,7 +140,7 @@ class Transcript:
         images: Sequence[Image] = (),
         name: str = "",
     ) -> None:
-        """Add a result, of the tool `name` where that is told; it waits for the end of the answer that is read."""
+        """Add a result, of the tool `name` if known; it waits for the end of the answer being read."""
         result = _Result(call_id, text, status, line, at_us, tuple(images), name)
         if self._turn is not None:
             self._turn.after.append(result)
@@ -148,7 +148,7 @@ class Transcript:
             self._pair(result)
 
     def calls_of(self, call_ids: Sequence[str]) -> tuple[int, ...]:
-        """Ordinals of all calls that came under these ids so far."""
+        """Ordinals of all calls with these ids so far."""
         return self.calls.of(call_ids)
 
     @property
@@ -157,7 +157,7 @@ class Transcript:
         return self._turn is not None
 
     def flush(self) -> None:
-        """End the answer that is being read: it becomes a step, then what it waited for."""
+        """End the answer being read: it becomes a step, followed by the steps that waited for it."""
         turn, self._turn = self._turn, None
         if turn is None:
             return
@@ -198,7 +198,7 @@ class Transcript:
             said.add(turn.texts, turn.thinking, turn.uses)
 
     def take(self) -> list[Step]:
-        """Hand over the steps so far; the answer that is being read is held back, with what waits for it."""
+        """Return the steps so far; the answer being read is held back, with the steps that wait for it."""
         taken, self.steps = self.steps, []
         return taken
 
@@ -238,7 +238,7 @@ class Transcript:
         return ToolUse(number, use.name, use.arguments, use.cwd, call_id=use.call_id, unsent=use.unsent)
 
     def _pair(self, result: _Result) -> None:
-        """Add a result as that of its call."""
+        """Add a result to its call."""
         paired = self.calls.returned(result.call_id, result.name)
         if paired is None:
             self.skip(Skip.DUPLICATE_RESULT)

@@ -1,7 +1,7 @@
-"""A recorded session → the commands that replay it.
+"""Translate a recorded session into the commands that replay it.
 
 LAW-IMPORT-1 (prefix): the commands of a file cut after turn k are the first commands of the whole file, since
-idempotency keys are ordinals of commands and a step never depends on what follows it (LAW-OBSERVE-1).
+idempotency keys are ordinals of commands and a step never depends on later steps (LAW-OBSERVE-1).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def commands(
 ) -> Iterator[Command]:
     """The commands of a recording: `opened` first, then those of its steps; keys are `i:1`, `i:2`, ….
 
-    Bodies go into the edge's vault as the commands are made; ordinals start anew, so a session that goes on with
-    the same recording gets the same commands. `tally`, if given, counts what is worth knowing and
-    stands in no command (`CHANGED_REREAD`, `EMPTY_PRUNE`, `HIDDEN_SECRET`). `tools` are declared beside those of
-    the recording's harness, or in their place.
+    Bodies go into the edge's vault as the commands are made. Ordinals start anew, so that continuing with the same
+    recording gives the same commands. `tally`, if given, counts facts that no command holds (`CHANGED_REREAD`,
+    `EMPTY_PRUNE`, `HIDDEN_SECRET`). `tools` are added to those of the recording's harness; they replace tools of
+    the same name.
     """
     yield Command(opened, recording.began_us, idempotency_key="i:1")
     observer = Observer(tools_of(recording.format, tools), edge.fresh(), tally)
@@ -50,7 +50,7 @@ def commands(
 
 
 def numbered(steps: Iterable[RecordedStep], observer: Observer, number: int) -> Iterator[Command]:
-    """The commands of steps after the first `number` commands of their session, under their keys."""
+    """The commands of steps after the session's first `number` commands, with their keys."""
     for step in steps:
         for command in _commands(step, observer):
             number += 1
@@ -58,12 +58,12 @@ def numbered(steps: Iterable[RecordedStep], observer: Observer, number: int) -> 
 
 
 def tools_of(format_: str, others: Iterable[Tool] = ()) -> Mapping[str, Tool]:
-    """The tools that the calls of a format name, with others beside or in place of them."""
+    """The tools of a format's calls, plus the given ones, which replace tools of the same name."""
     return {**TABLES.get(TABLE[format_].tools, {}), **{tool.name: tool for tool in others}}
 
 
 def _commands(step: RecordedStep, observer: Observer) -> Iterable[Command]:
-    """The commands of a step; an input of a trace is one already."""
+    """The commands of a step; an input of a trace already is a command."""
     if isinstance(step, TraceInput):
         return (Command(trace.restored(step, observer.edge), step.at_us, step.principal, as_told=True),)
     return observer.step(step)
