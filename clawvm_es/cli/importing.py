@@ -28,7 +28,7 @@ from clawvm_es.cli.place import made_journal_option
 from clawvm_es.cli.tables import Column, emit_rows, fitted, shape_options
 
 if TYPE_CHECKING:
-    from clawvm_es.importers.importing import Imported
+    from clawvm_es.importers.importing import Found, Imported
 
 SHOWN: Final = 3
 """Sessions that are told in full; the others are lines of a table."""
@@ -88,52 +88,29 @@ def import_(
     """
     from clawvm_es.cli.output import counted, progress
     from clawvm_es.engine.journal import Journal
-    from clawvm_es.errors import UnreadableInput, UsageError
     from clawvm_es.fleet.executor import Local, executor
-    from clawvm_es.importers.importing import DEFAULT_FOLDER, find, import_files
+    from clawvm_es.importers.importing import import_files
     from clawvm_es.importers.spreading import import_spread
     from clawvm_es.storage import on_server
 
-    if name is not None and reimport is not None:
-        raise UsageError("--as and --reimport both name the session", hint="give one of them")
-    folder = os.path.expanduser(DEFAULT_FOLDER)
-    if not paths and not os.path.isdir(folder):
-        raise UnreadableInput(f"{folder}: there is no such folder", hint="name files or folders to import")
+    files = _files_of(paths, latest, name, reimport)
     workers = None if executor_name is None else executor(executor_name)
-    files = find(paths or [folder], latest)
-    if reimport is not None and len(files) != 1:
-        raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
+    spread = isinstance(workers, Local) and on_server(journal) and (seed, name, reimport) == (None, None, None)
     with Journal.open(journal, seed=seed, wait_s=wait, hide_secrets=hide_secrets, group=group) as target:
         with progress(counted(len(files), "file")) as report:
-            if isinstance(workers, Local) and on_server(journal) and (seed, name, reimport) == (None, None, None):
-                stream = import_spread(
-                    journal,
-                    files,
-                    workers,
-                    counter=counter,
-                    format=format_,
-                    hide_secrets=hide_secrets,
-                    wait_s=wait,
-                    progress=report,
-                )
+            both: dict[str, Any] = {"counter": counter, "format": format_, "progress": report}
+            if workers is not None and spread:
+                stream = import_spread(journal, files, workers, hide_secrets=hide_secrets, wait_s=wait, **both)
             else:
-                stream = import_files(
-                    target,
-                    files,
-                    name=reimport or name,
-                    counter=counter,
-                    format=format_,
-                    again=reimport is not None,
-                    progress=report,
-                )
+                again = reimport is not None
+                stream = import_files(target, files, name=reimport or name, again=again, **both)
             outcomes = list(_told(stream, journal))
         target.catch_up()
         with progress("comparing") as report:
-            compared = None if as_json else SHOWN
             document = {"journal": journal} | views.imported(
                 target.log,
                 outcomes,
-                compared=compared,
+                compared=None if as_json else SHOWN,
                 progress=report,
                 prices=prices,
                 spread=None if workers is None else (journal, workers),
@@ -144,6 +121,22 @@ def import_(
             raise each.cause
     if document["errors"]:
         context.exit(2)
+
+
+def _files_of(paths: Sequence[str], latest: bool, name: str | None, reimport: str | None) -> tuple[Found, ...]:
+    """The files that were named, or those of the default folder; raises where they and the options do not fit."""
+    from clawvm_es.errors import UnreadableInput, UsageError
+    from clawvm_es.importers.importing import DEFAULT_FOLDER, find
+
+    if name is not None and reimport is not None:
+        raise UsageError("--as and --reimport both name the session", hint="give one of them")
+    folder = os.path.expanduser(DEFAULT_FOLDER)
+    if not paths and not os.path.isdir(folder):
+        raise UnreadableInput(f"{folder}: there is no such folder", hint="name files or folders to import")
+    files = find(paths or [folder], latest)
+    if reimport is not None and len(files) != 1:
+        raise UsageError(f"--reimport {reimport} names one session", hint=f"give one file, not {len(files)}")
+    return files
 
 
 def _told(stream: Iterator[Imported], journal: str) -> Iterator[Imported]:
