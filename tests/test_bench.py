@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,11 @@ def test_an_unknown_bar_is_refused():
     done = run("P12")
     assert done.returncode == 2
     assert "unknown bar P12" in done.stderr
+
+
+def test_a_timed_process_keeps_what_it_compiled():
+    """Where the caller keeps no compiled files, each process would compile ours again, and none of the peers'."""
+    asked = "from bench.timing import told_by; print(told_by(['-c', 'import sys; print(sys.dont_write_bytecode)']))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tools"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

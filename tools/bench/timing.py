@@ -14,6 +14,8 @@ from statistics import median, quantiles
 from time import perf_counter, process_time
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_COMPILED_FILES = "PYTHONDONTWRITEBYTECODE"
+"""With it each process would compile all of ours again, but nothing of the peers, compiled when installed."""
 
 
 class ProcessFailed(Exception):
@@ -91,7 +93,8 @@ def told_by(arguments: Sequence[str]) -> str:
 
 
 def _run(arguments: Sequence[str], told: bytes = b"") -> tuple[float, str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
+    environment = {name: value for name, value in os.environ.items() if name != NO_COMPILED_FILES}
+    environment["PYTHONPATH"] = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
     before = _children_seconds()
     done = subprocess.run([sys.executable, *arguments], env=environment, input=told, capture_output=True, check=False)
     took = _children_seconds() - before
