@@ -24,8 +24,8 @@ class Delivered:
         self._vault = vault
         self._loaded = loaded  # the version up to which the log has to be asked for keys
         self._keys = Keys()  # of inputs that the shell decided or found
-        self._found: tuple[str, tuple[Recorded, ...]] = ("", ())  # what the log held under the last key
-        self._absent = ""  # the last key under which it held nothing
+        self._found: tuple[str | None, tuple[Recorded, ...]] = (None, ())  # what the log held under the last key
+        self._absent: str | None = None  # the last key under which it held nothing
 
     def took(self, key: str | None, version: int) -> None:
         """Note an input and the key under which it came, if any."""

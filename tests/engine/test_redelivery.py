@@ -17,6 +17,7 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import IdempotencyConflict
 from clawvm_es.model import events as e
+from clawvm_es.model.commands import Command
 from clawvm_es.model.pages import FULL
 from clawvm_es.storage.sqlite import queries
 from clawvm_es.storage.sqlite.log import SQLiteLog
@@ -275,3 +276,14 @@ def test_a_recording_is_delivered_again_without_reading_the_rest(tmp_path):
         assert session.state.version == last
         assert max(read) <= 2
         assert sum(read) <= 4 * 300
+
+
+def test_an_empty_key_is_a_key(tmp_path):
+    """No hook takes one, but a command may: delivered again, here and by another process, it records nothing."""
+    path, command = tmp_path / "j.db", Command(e.BudgetChanged(900), 1, "harness", idempotency_key="")
+    appended = []
+    for _ in range(2):
+        with Journal.open(path) as journal:
+            session = journal.session("s", counter="lines4")
+            appended += [session.execute(command).appended for _ in range(2)]
+    assert appended == [1, 0, 0, 0]
