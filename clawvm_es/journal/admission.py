@@ -27,6 +27,8 @@ _ODD: Final = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # bidirectional marks, embeddings, overrides and isolates
     "\u2028\u2029\ud800-\udfff]"  # line separators, lone surrogates
 )
+_BACKSLASH: Final = 0x5C
+_DELETE: Final = 0x7F
 _BOUNDED: Final[Mapping[type, Callable[[bytes], Any]]] = {
     cls: msgspec.json.Decoder(twin(cls, True)).decode for cls in INPUTS
 }
@@ -65,7 +67,7 @@ def _oddity(event: Event, raw: bytes) -> tuple[str, str] | None:
     except (ValueError, msgspec.MsgspecError) as error:
         detail, _, path = str(error).partition(" - at ")
         return path.strip("`") or "$", detail[:1].lower() + detail[1:]
-    if raw.isascii() and b"\\" not in raw and b"\x7f" not in raw and len(raw) <= ID_CHARS:
+    if raw.isascii() and _BACKSLASH not in raw and _DELETE not in raw and len(raw) <= ID_CHARS:
         return None
     return next(_odd_texts(msgspec.json.decode(raw), "$"), None)
 

@@ -22,6 +22,9 @@ HASH_BYTES: Final = 32
 _EVENT_TAG: Final = b"clawvm-es event 1\0\0\0"
 # tag; version, turn, schema_version, at, cause; cause given; lengths of six texts; prev_hash
 _EVENT_HEADER: Final = struct.Struct(">20sqqqqq?iiiiii32s").pack
+_SHARED_LENGTHS: Final = struct.Struct(">iiii").pack
+_CHAINED_HEADER: Final = struct.Struct(">20sqqqqq?16sii32s").pack
+"""The same header, with the first four lengths as they were packed already."""
 _sha256 = hashlib.sha256
 
 
@@ -58,6 +61,41 @@ def event_hash(  # noqa: PLR0913, PLR0917 - one argument a column, positional fo
         prev_hash,
     )
     return _sha256(b"".join((header, session_id, kind, type_, principal, key or b"", data))).digest()
+
+
+def lengths_of(session_id: bytes, kind: bytes, type_: bytes, principal: bytes) -> bytes:
+    """The lengths of the texts that many events have in common, as `chained` takes them."""
+    return _SHARED_LENGTHS(len(session_id), len(kind), len(type_), len(principal))
+
+
+def chained(
+    version: int,
+    turn: int,
+    schema_version: int,
+    at_us: int,
+    cause: int | None,
+    idempotency_key: bytes | None,
+    data: bytes,
+    prev_hash: bytes,
+    lengths: bytes,
+    texts: bytes,
+) -> bytes:
+    """The hash that `event_hash` gives, of an event whose first four texts are `texts`, with their `lengths_of`."""
+    key = idempotency_key
+    header = _CHAINED_HEADER(
+        _EVENT_TAG,
+        version,
+        turn,
+        schema_version,
+        at_us,
+        0 if cause is None else cause,
+        cause is not None,
+        lengths,
+        -1 if key is None else len(key),
+        len(data),
+        prev_hash,
+    )
+    return _sha256(header + texts + data if key is None else header + texts + key + data).digest()
 
 
 def row_hash(row: Recorded) -> bytes:

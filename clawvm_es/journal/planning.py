@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
 
 from clawvm_es.errors import IdempotencyConflict, JournalDamaged, UsageError, VersionConflict
 from clawvm_es.journal.admission import admit, check_text, odd_time
-from clawvm_es.journal.chain import GENESIS, event_hash
+from clawvm_es.journal.chain import GENESIS, chained, lengths_of
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.ports import Expected, ExpectedVersion, NewEvent, Recorded
 from clawvm_es.limits import INTEGER_MAX
@@ -29,10 +30,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 """The columns of a `Row`, in order; the hash covers all but the first and the last."""
 
-_META: Final = {
-    cls: (KINDS[name], name, cls.SCHEMA_VERSION, KINDS[name].encode(), name.encode())
-    for name, cls in EVENT_TYPES.items()
-}
+_META: Final = {cls: (KINDS[name], name, cls.SCHEMA_VERSION) for name, cls in EVENT_TYPES.items()}
+_SHARED_KEPT: Final = 512
+_Shared: TypeAlias = tuple[str, str, int, bytes, bytes]
+"""Kind, type and schema version of events of a class and principal; the lengths and texts that their hashes share."""
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -191,11 +192,20 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
     seq, version, prev_hash, base = last_seq, tip.version, tip.hash, tip.version
     moved = None if len(kept) == len(events) else {base + 1 + i: base + 1 + n for n, i in enumerate(kept)}
     input_version: int | None = None
-    principal, principal_bytes = "", b""
-    checked_at: object = None
+    checked_at: object = events  # no time
     for event in events if moved is None else [events[index] for index in kept]:
-        data, at_us, key, cause = event.data, event.at_us, event.idempotency_key, event.cause
-        kind, type_, schema_version, kind_bytes, type_bytes = _META[data.__class__]
+        data, at_us, principal, key, cause = (
+            event.data,
+            event.at_us,
+            event.principal,
+            event.idempotency_key,
+            event.cause,
+        )
+        try:
+            kind, type_, schema_version, lengths, texts = _shared(session, data.__class__, principal)
+        except TypeError:  # a principal that cannot be looked up is no text
+            check_text("principal", principal)
+            raise
         seq += 1
         version += 1
         if cause is not None:
@@ -205,28 +215,26 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
                 raise UsageError(f"session {session_id}: {type_} would be version {version}, caused by {event.cause}")
         if kind == "input":
             input_version = version
-        elif cause is None:
-            cause = input_version
-        raw = event.raw or (admit(data) if kind == "input" else encode(data))
-        if at_us is not checked_at or event.principal != principal or key is not None:
-            _check_envelope(type_, event, principal)
+            raw = event.raw or admit(data)
+        else:
+            raw = event.raw or encode(data)
+            if cause is None:
+                cause = input_version
+        if at_us is not checked_at:
+            _check_time(type_, at_us)
             checked_at = at_us
         try:
-            if event.principal != principal:
-                principal, principal_bytes = event.principal, event.principal.encode()
-            hash_ = event_hash(
-                session,
+            hash_ = chained(
                 version,
                 event.turn,
-                kind_bytes,
-                type_bytes,
                 schema_version,
                 at_us,
-                principal_bytes,
                 cause,
-                None if key is None else key.encode(),
+                None if key is None else _key_bytes(key),
                 raw,
                 prev_hash,
+                lengths,
+                texts,
             )
         except (struct.error, UnicodeEncodeError) as error:
             raise UsageError(f"session {session_id}: {type_} has a column that cannot be stored: {error}") from error
@@ -238,15 +246,26 @@ def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], 
     return rows
 
 
-def _check_envelope(type_: str, event: NewEvent, known_principal: str) -> None:
-    """Raise `UsageError` for a time, a principal or a key that no event can have."""
-    odd = odd_time(event.at_us)
+@lru_cache(maxsize=_SHARED_KEPT)
+def _shared(session: bytes, cls: type[Event], principal: str) -> _Shared:
+    """The cells, lengths and texts that events of a class and a principal share; raises `UsageError`."""
+    check_text("principal", principal)
+    kind, type_, schema_version = _META[cls]
+    texts = (session, kind.encode(), type_.encode(), principal.encode())
+    return kind, type_, schema_version, lengths_of(*texts), b"".join(texts)
+
+
+def _check_time(type_: str, at_us: int) -> None:
+    """Raise `UsageError` for a time that no event can have."""
+    odd = odd_time(at_us)
     if odd is not None:
         raise UsageError(f"{type_}: at: {odd}")
-    if event.principal != known_principal:
-        check_text("principal", event.principal)
-    if event.idempotency_key is not None:
-        check_text("idempotency key", event.idempotency_key)
+
+
+def _key_bytes(key: str) -> bytes:
+    """UTF-8 of an idempotency key; raises `UsageError` for what can be none."""
+    check_text("idempotency key", key)
+    return key.encode()
 
 
 def id_bytes(session_id: str) -> bytes:

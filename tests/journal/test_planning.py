@@ -170,6 +170,7 @@ def test_numbers_end_somewhere() -> None:
     [
         NewEvent(BudgetChanged(1), 0, -(2**62), "t"),
         NewEvent(BudgetChanged(1), 0, 0, "t\n"),
+        NewEvent(BudgetChanged(1), 0, 0, ["t"]),
         NewEvent(BudgetChanged(1), 0, 0, "t", None, "k\n"),
         NewEvent(BudgetChanged(1), 2**63, 0, "t"),
     ],
