@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from clawvm_es.journal.codec import named_commitments
 
 SALT_BYTES: Final = 32
-_NAMES_MAX: Final = 32_768
+_NAMES_CACHED: Final = 32_768
 """Commitments of stored bodies that are remembered at most; three hundred bytes each with their digests."""
 _SHORT_BYTES: Final = 1_024
 """Length up to which two digests are faster than what OpenSSL sets up for an HMAC."""
@@ -175,7 +175,7 @@ class Bodies:
                 if (written := self._written.get(body.session_id)) is not None:
                     written.names[body.digest] = body.commitment
                     self._names += 1
-            if self._names > _NAMES_MAX:
+            if self._names > _NAMES_CACHED:
                 self._written.clear()
                 self._names = 0
 

@@ -119,7 +119,8 @@ def _may_be_due(log: EventLog, writer: SnapshotWriter, session_id: str, nearest:
     of forks is not searched once for each; `nearest` holds the version of each session's last snapshot, 0 for none.
     """
     first, head = log.first(session_id), log.head(session_id)
-    assert first is not None and head is not None, "what waits has events"
+    assert first is not None, "what waits has events"
+    assert head is not None, "what waits has events"
     row = writer.before(session_id, END, MADE_BY)
     found = 0 if row is None else row.version
     if row is None and isinstance(first.data, SessionForked):

@@ -75,7 +75,7 @@ def _grant(line: Line, role: str, statements: tuple[str, ...]) -> Iterator[str]:
     quoted = f'"{role}"'
     try:
         line.run(BEGIN)
-        if not (line.run(_THERE, (role,)).fetchone() or (False,))[0]:
+        if not line.value(_THERE, (role,)):
             line.run(f"CREATE ROLE {quoted} NOLOGIN")
             yield f"made the role {role}: GRANT {role} TO those who may"
         for statement in statements:
@@ -101,7 +101,7 @@ def _findings(line: Line) -> Iterator[Finding]:
     version = divmod(line.db.info.server_version, 10_000)
     yield Finding("server", True, f"PostgreSQL {version[0]}.{version[1]}")
     settings: dict[str, str] = dict(line.run(_SETTINGS).fetchall())
-    role, standby, pid, standbys = line.run(_ME).fetchone() or ("", False, 0, 0)
+    ((role, standby, pid, standbys),) = line.run(_ME)
     yield _encoding(settings["server_encoding"])
     yield _pool(pid == line.db.info.backend_pid)
     yield from _writes(standby, settings)

@@ -74,7 +74,7 @@ def one_trip(line: Line, values: Sequence[Any]) -> tuple[str, int]:
 
     Returns status and last `seq`. The status is `stale` or `known` where nothing was appended.
     """
-    status, seq = line.run(_ALONE, values).fetchone() or ("", 0)
+    ((status, seq),) = line.run(_ALONE, values)
     return status, seq or 0
 
 

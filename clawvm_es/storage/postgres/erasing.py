@@ -39,7 +39,7 @@ def _vacuum(line: Line) -> None:
 
 def known_copies(line: Line) -> tuple[str, ...]:
     """The places that may hold copies of what was erased, as far as the server tells."""
-    archive, standbys, slots, publications = line.run(_SHIPPED).fetchone() or ("off", 0, 0, 0)
+    ((archive, standbys, slots, publications),) = line.run(_SHIPPED)
     found = ["dead rows in the server's files", "the server's write-ahead log"]
     if archive != "off":
         found.append(f"the archive of that log (archive_mode={archive})")

@@ -54,7 +54,7 @@ from clawvm_es.storage.postgres.verify import problems
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-_SPOTS_MAX: Final = 10_000
+_SPOTS_CACHED: Final = 10_000
 _log = Log("clawvm_es.journal")
 
 
@@ -193,7 +193,7 @@ class PostgresLog:
         durability: Durability,
     ) -> None:
         """Note what a transaction of this log committed."""
-        if len(self._spots) > _SPOTS_MAX:
+        if len(self._spots) > _SPOTS_CACHED:
             self._spots.clear()
         for session_id, spot in spots.items():
             self._spots[session_id] = spot
@@ -247,8 +247,10 @@ class PostgresLog:
     def read(self, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
         """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
         place = self.ask(queries.spot, session_id)
-        last = 0 if place is None else place[0]
-        return self.chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
+        if place is None:
+            return iter(())
+        last = place[0] if upto is None else min(upto, place[0])
+        return self.chunks(queries.stream_chunk, (session_id,), after, last, 2)
 
     def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
         """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""
@@ -397,10 +399,9 @@ class PostgresLog:
 def _details(line: Line) -> dict[str, Any]:
     size = """SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
         WHERE relkind = 'r' AND relnamespace = '{s}'::regnamespace"""
-    found = line.run(size).fetchone()
     version = divmod(line.db.info.server_version, 10_000)
     return {
         "server": f"PostgreSQL {version[0]}.{version[1]}",
         "schema": line.address.schema,
-        "table_bytes": 0 if found is None else found[0],
+        "table_bytes": line.value(size),
     }

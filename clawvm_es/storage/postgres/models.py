@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = "seq, session_id, version, turn, kind, type, schema_version, at, principal, data, hash"
 _POSITION: Final = "SELECT generation, version, seq FROM {s}.model_positions WHERE edition = %s"
+_GENERATION: Final = "SELECT coalesce(max(generation), 0) FROM {s}.model_positions WHERE edition = %s"
 _SET_POSITION: Final = """INSERT INTO {s}.model_positions VALUES (%s, %s, %s, %s) ON CONFLICT (edition) DO UPDATE
     SET generation = excluded.generation, version = excluded.version, seq = excluded.seq"""
 _NEXT_INPUT: Final = "SELECT seq FROM {s}.events WHERE seq > %s AND kind = 'input' ORDER BY seq LIMIT 1"
@@ -101,8 +102,7 @@ class PostgresReader:
         return None if found is None else (found[0], found[1], found[2])
 
     def _generation(self, edition: Edition) -> int:
-        found = self._stored(edition)
-        return 0 if found is None else found[0]
+        return self.line.value(_GENERATION, (edition.value,))  # type: ignore[no-any-return]
 
     def last_seq(self) -> int:
         """Return the last event of the log; 0 if it is empty."""
@@ -110,8 +110,7 @@ class PostgresReader:
 
     def next_input(self, after: int) -> int | None:
         """Return the `seq` of the first input above `after`."""
-        found = self.line.run(_NEXT_INPUT, (after,)).fetchone()
-        return None if found is None else found[0]
+        return self.line.value_or_none(_NEXT_INPUT, (after,))  # type: ignore[no-any-return]
 
     def events(self, after: int, upto: int) -> Iterator[RawEvent]:
         """Yield the events in `(after, upto]`, in the order of `seq`."""
@@ -146,15 +145,15 @@ class PostgresReader:
         """Return what a query finds in the last of a session's streams that has it; None where none has."""
         for segment in reversed(self._line_of(session_id, upto)):
             last = queries.LAST if segment.upto is None else segment.upto
-            found = self.line.run(query, (segment.stream, last, *values)).fetchone()
-            if found:
-                return found[0]
+            found = self.line.value_or_none(query, (segment.stream, last, *values))
+            if found is not None:
+                return found
         return None
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
         """Return the row with this key."""
-        found = self.line.run(_ROW, (self._generation(edition), table.name, _json(key))).fetchone()
-        return None if found is None else tuple(msgspec.json.decode(found[0]))
+        found = self.line.value_or_none(_ROW, (self._generation(edition), table.name, _json(key)))
+        return None if found is None else tuple(msgspec.json.decode(found))
 
     def rows(
         self, table: TableSpec, session_id: str | None = None, edition: Edition = Edition.LIVE
@@ -182,9 +181,8 @@ class PostgresWriter(PostgresReader):
     def begin(self) -> None:
         """Begin an empty generation as `Edition.NEXT`, at position 0, in place of any that is there."""
         self._drop(Edition.NEXT)
-        newest = self.line.run("SELECT coalesce(max(generation), 0) FROM {s}.model_positions").fetchone()
-        generation = 1 + (newest[0] if newest else 0)
-        self._set(Edition.NEXT, generation, 0)
+        newest = self.line.value("SELECT coalesce(max(generation), 0) FROM {s}.model_positions")
+        self._set(Edition.NEXT, newest + 1, 0)
 
     def write(self, edition: Edition, rows: Iterable[tuple[TableSpec, Iterable[Cells]]], seq: int) -> None:
         """Write rows over those of the same key, and `seq` as their position."""
@@ -227,8 +225,7 @@ def _json(cells: Sequence[Any]) -> str:
 
 def _make_views(line: Line, spec: ModelSpec) -> None:
     """Make the views of this version, if the schema is ours; one that others built upon stays as it is."""
-    may = line.run(_MAY_MAKE).fetchone()
-    if may is None or not may[0]:
+    if not line.value(_MAY_MAKE):
         return
     for table in spec.tables:
         columns = ", ".join(
@@ -246,5 +243,5 @@ def _make_views(line: Line, spec: ModelSpec) -> None:
 
 def _foreign(line: Line, spec: ModelSpec, kinds: str) -> tuple[str, ...]:
     ours = [*TABLES, *(table.name for table in spec.tables)]
-    found = [row[0] for row in line.run(_FOREIGN, (list(kinds), ours))]
-    return (*found, *(f"trigger {row[0]}" for row in line.run(_TRIGGERS, (list(TRIGGERS),))))
+    found = [name for (name,) in line.run(_FOREIGN, (list(kinds), ours))]
+    return (*found, *(f"trigger {name}" for (name,) in line.run(_TRIGGERS, (list(TRIGGERS),))))

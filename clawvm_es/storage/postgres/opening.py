@@ -46,7 +46,7 @@ class Found:
 def find(line: Line) -> Found | None:
     """The journal of an address; None where there is none. Raises for one that cannot be used."""
     address = line.address
-    exists, events, encoding, standby, reads_only, role = line.run(_FOUND).fetchone() or ()
+    ((exists, events, encoding, standby, reads_only, role),) = line.run(_FOUND)
     if encoding != "UTF8":
         raise UsageError(
             f"{address.place}: the database has the encoding {encoding}", hint="make one with ENCODING 'UTF8'"
@@ -55,7 +55,7 @@ def find(line: Line) -> Found | None:
         if events:
             raise NotAJournal(f"{address.place}: the schema {address.schema} has tables of another program")
         return None
-    if not (line.run(_USABLE).fetchone() or (False,))[0]:
+    if not line.value(_USABLE):
         hint = f"its owner grants them: clawvm pg init URL --reader {role}"
         raise UsageError(f"{address.place}: the role {role} has no rights in the schema {address.schema}", hint=hint)
     row = line.run(_JOURNAL).fetchone()
@@ -78,7 +78,8 @@ def make(line: Line, reproducible: bool) -> None:
     try:
         line.run(BEGIN)
         line.run(appending.LOCK, ("0",))
-        if not (line.run(_FOUND).fetchone() or (False,))[0]:
+        ((exists, *_),) = line.run(_FOUND)
+        if not exists:
             for statement in schema.statements(address):
                 line.run(statement)
             now_us = time.time_ns() // 1000

@@ -68,7 +68,7 @@ _UNHELD = """SELECT blob_id, body FROM {s}.blobs WHERE blob_id = ANY (%s)
 
 def tail(line: Line) -> int:
     """The last `seq` of the log; 0 if it is empty."""
-    return int(_one(line, _TAIL)[0])
+    return int(line.value(_TAIL))
 
 
 def spot(line: Line, session_id: str) -> Spot | None:
@@ -169,13 +169,12 @@ def _events(session_id: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[
 
 def active(line: Line, after: int, upto: int) -> list[str]:
     """The streams that have events with `seq` above `after` and up to `upto`."""
-    return [row[0] for row in line.run(_ACTIVE, (after, upto))]
+    return [session_id for (session_id,) in line.run(_ACTIVE, (after, upto))]
 
 
 def commitment_of(line: Line, session_id: str, digest: bytes) -> str | None:
     """The first commitment of a session to a stored body, by the body's SHA-256."""
-    found = line.run(_COMMITMENT_OF, (digest, session_id)).fetchone()
-    return None if found is None else str(found[0])
+    return line.value_or_none(_COMMITMENT_OF, (digest, session_id))  # type: ignore[no-any-return]
 
 
 def stored(line: Line, commitment: str) -> tuple[bytes, bytes | None] | None:
@@ -196,16 +195,11 @@ def holders(line: Line, commitment: str) -> tuple[tuple[str, str], ...]:
 
 def bodies_kept(line: Line, session_id: str | None) -> tuple[int, int]:
     """The number of bodies, of one session or of all, and their bytes."""
-    found = _one(line, _KEPT) if session_id is None else _one(line, _KEPT + _OF_SESSION, (session_id,))
-    return int(found[0]), int(found[1])
+    query, values = (_KEPT, ()) if session_id is None else (_KEPT + _OF_SESSION, (session_id,))
+    ((count, size),) = line.run(query, values)
+    return count, size
 
 
 def unheld(line: Line, blob_ids: Sequence[int]) -> list[tuple[int, bytes]]:
     """The bodies among some for which no commitment stands."""
-    return [(row[0], row[1]) for row in line.run(_UNHELD, (list(blob_ids),))]
-
-
-def _one(line: Line, template: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
-    found = line.run(template, values).fetchone()
-    assert found is not None
-    return found
+    return line.run(_UNHELD, (list(blob_ids),)).fetchall()

@@ -41,7 +41,6 @@ BARRIER: Final = "SELECT pg_logical_emit_message(true, 'clawvm', '')"
 """A transaction of nothing: its commit waits until all of the log before it is on the server's disk."""
 _PAUSE_S: Final = 0.1
 _IDLE_MAX: Final = 4
-_STARTING: Final = ("57P03",)
 _CLASSES: Final[dict[str, tuple[type[JournalError], str]]] = {
     "55P03": (JournalBusy, "another writer holds the journal; try again when it is done"),
     "57014": (JournalBusy, "the server's statement_timeout, or somebody, ended it"),
@@ -76,6 +75,15 @@ class Line:
     def run(self, template: str, values: Sequence[object] = ()) -> Cursor:
         """Run a statement; results come in binary."""
         return self.db.execute(filled(template, self.address).encode(), values or None, binary=True)
+
+    def value(self, template: str, values: Sequence[object] = ()) -> Any:
+        """The value of a statement that gives one row of one cell."""
+        ((found,),) = self.run(template, values)
+        return found
+
+    def value_or_none(self, template: str, values: Sequence[object] = ()) -> Any:
+        """The first value of a statement that gives rows of one cell; None where it gives no row."""
+        return next((found for (found,) in self.run(template, values)), None)
 
     @property
     def broken(self) -> bool:
@@ -183,7 +191,7 @@ def translate(error: psycopg.Error, address: Address) -> Exception:
         return kind(message, hint=hint)
     if isinstance(error, psycopg.DataError):
         return UsageError(message)
-    if state[:2] in ("08", "28", "57", "3D", "") and isinstance(error, psycopg.OperationalError):
+    if state[:2] in ("08", "28", "57", "") and isinstance(error, psycopg.OperationalError):
         return JournalUnreachable(message, hint="is the server there, and does it let this role in?")
     if state[:2] in ("53", "54"):
         return JournalFull(message)

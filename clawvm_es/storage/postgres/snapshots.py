@@ -27,7 +27,8 @@ _BEFORE: Final = f"""SELECT {_COLUMNS} FROM {{s}}.snapshots WHERE session_id = %
 _OTHERS: Final = "SELECT DISTINCT session_id FROM {s}.snapshots WHERE made_by <> %s"
 _ROWS: Final = f"SELECT {_COLUMNS} FROM {{s}}.snapshots ORDER BY snapshot_id"
 _NODES: Final = "SELECT node_id, body FROM {s}.snapshot_nodes WHERE node_id = ANY (%s)"
-_POSITION: Final = "SELECT seq, last_snapshot, last_node FROM {s}.snapshot_position"
+_POSITION: Final = """SELECT coalesce(max(seq), 0), coalesce(max(last_snapshot), 0), coalesce(max(last_node), 0)
+    FROM {s}.snapshot_position"""
 _PUT_NODES: Final = "INSERT INTO {s}.snapshot_nodes SELECT * FROM unnest(%s::bigint[], %s::bytea[])"
 _PUT: Final = f"INSERT INTO {{s}}.snapshots ({_COLUMNS}) VALUES ({', '.join(['%s'] * 9)})"
 _MOVE: Final = """INSERT INTO {s}.snapshot_position AS old VALUES (1, %s, %s, %s) ON CONFLICT (one) DO UPDATE
@@ -157,8 +158,8 @@ def _nodes(line: Line, node_ids: Sequence[int]) -> dict[int, bytes]:
 
 def _position(line: Line) -> tuple[int, int, int]:
     """The `seq` up to which streams were looked at, and the last ids that were in use."""
-    found = line.run(_POSITION).fetchone()
-    return (0, 0, 0) if found is None else (found[0], found[1], found[2])
+    (found,) = line.run(_POSITION)
+    return found
 
 
 def _insert(line: Line, row: SnapshotRow, nodes: Sequence[tuple[int, bytes]]) -> None:

@@ -27,24 +27,24 @@ _TERM_BYTES: Final = 2_000
 _TERMS_BYTES: Final = 600_000
 """Terms that are indexed of a body at most; a tsvector takes a megabyte."""
 _REPORTED: Final = 20
-_PAGE: Final = 64
+_AT_ONCE: Final = 64
 
-_LIVE: Final = "SELECT generation FROM {s}.model_positions WHERE edition = 'live'"
+_LIVE: Final = "SELECT coalesce(max(generation), 0) FROM {s}.model_positions WHERE edition = 'live'"
 _BEHIND: Final = """FROM {s}.blobs WHERE NOT EXISTS (
     SELECT 1 FROM {s}.body_words WHERE generation = %s AND body_words.blob_id = blobs.blob_id)"""
-_MISSING: Final = f"SELECT blob_id, body {_BEHIND} AND blob_id > %s ORDER BY blob_id LIMIT {_PAGE}"
+_MISSING: Final = f"SELECT blob_id, body {_BEHIND} AND blob_id > %s ORDER BY blob_id LIMIT {_AT_ONCE}"
 _KNOWN: Final = f"""SELECT blob_id, body FROM {{s}}.body_words JOIN {{s}}.blobs USING (blob_id)
     WHERE generation = %s AND (words IS NULL OR words @@ %s::tsquery) AND blob_id > %s
-    ORDER BY blob_id LIMIT {_PAGE}"""
+    ORDER BY blob_id LIMIT {_AT_ONCE}"""
 _EVERY: Final = f"""SELECT blob_id, body FROM {{s}}.body_words JOIN {{s}}.blobs USING (blob_id)
-    WHERE generation = %s AND blob_id > %s ORDER BY blob_id LIMIT {_PAGE}"""
+    WHERE generation = %s AND blob_id > %s ORDER BY blob_id LIMIT {_AT_ONCE}"""
 _PUT: Final = """INSERT INTO {s}.body_words VALUES (%s, %s, array_to_tsvector(%s::text[]))
     ON CONFLICT (generation, blob_id) DO UPDATE SET words = excluded.words"""
 _NAMES: Final = "SELECT commitment FROM {s}.commitments WHERE blob_id = ANY (%s)"
 _STRAY: Final = """SELECT count(*) FROM {s}.body_words WHERE generation = %s
     AND NOT EXISTS (SELECT 1 FROM {s}.blobs WHERE blobs.blob_id = body_words.blob_id)"""
 _ALL: Final = f"""SELECT blob_id, body, tsvector_to_array(words) FROM {{s}}.body_words
-    LEFT JOIN {{s}}.blobs USING (blob_id) WHERE generation = %s AND blob_id > %s ORDER BY blob_id LIMIT {_PAGE}"""
+    LEFT JOIN {{s}}.blobs USING (blob_id) WHERE generation = %s AND blob_id > %s ORDER BY blob_id LIMIT {_AT_ONCE}"""
 
 
 @attrs.frozen
@@ -65,7 +65,7 @@ class PostgresTexts:
                 found += _holding(line, _KNOWN, (generation, query), wanted)
             else:
                 found += _holding(line, _EVERY, (generation,), wanted)
-            return frozenset(row[0] for row in line.run(_NAMES, (found,)))
+            return frozenset(name for (name,) in line.run(_NAMES, (found,)))
 
     def naming(
         self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
@@ -138,13 +138,11 @@ def _holding(line: Line, query: str, values: tuple[object, ...], wanted: Sequenc
 
 
 def _generation(line: Line) -> int:
-    found = line.run(_LIVE).fetchone()
-    return 0 if found is None else int(found[0])
+    return line.value(_LIVE)  # type: ignore[no-any-return]
 
 
 def _count(line: Line, query: str) -> int:
-    found = line.run(query, (_generation(line),)).fetchone()
-    return 0 if found is None else int(found[0])
+    return line.value(query, (_generation(line),))  # type: ignore[no-any-return]
 
 
 def _differing(line: Line, generation: int) -> Iterable[str]:

@@ -81,7 +81,9 @@ class PostgresTransaction:
     def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
         """The events of a stream with versions above `after`, as far as appended now."""
         place = self._spot(session_id)
-        upto = 0 if place is None else place[0]
+        if place is None:
+            return
+        upto, *_ = place
         while after < upto and (rows := queries.stream_chunk(self.line, session_id, after, upto)):
             after = rows[-1][2]
             yield from queries.recordeds(rows)
@@ -125,7 +127,7 @@ class PostgresTransaction:
         from clawvm_es.storage.postgres.snapshots import forget
 
         self._log.bodies.erased()
-        ids = [row[0] for row in self.line.run(_FORGET, (list(commitments),)) if row[0] is not None]
+        ids = [blob_id for (blob_id,) in self.line.run(_FORGET, (list(commitments),)) if blob_id is not None]
         gone = queries.unheld(self.line, ids)
         for statement in (_DROP_WORDS, _DROP):
             self.line.run(statement, ([blob_id for blob_id, _ in gone],))
@@ -135,11 +137,11 @@ class PostgresTransaction:
     def _write(self, rows: Sequence[planning.Row], named: Sequence[Body], begins: bool) -> int:
         wait_ms = appending.milliseconds(self._log.server.wait_s)
         self._failed = True
-        answer = self.line.run(appending.CALL, appending.arguments(rows, named, begins, wait_ms)).fetchone()
-        if answer is None or answer[0] != "ok":
-            raise InvariantBroken(f"LAW-PG-1: append is {answer} inside a transaction that holds the lock")
+        ((status, seq),) = self.line.run(appending.CALL, appending.arguments(rows, named, begins, wait_ms))
+        if status != "ok":
+            raise InvariantBroken(f"LAW-PG-1: append is {status} inside a transaction that holds the lock")
         self._failed = False
-        return int(answer[1])
+        return int(seq)
 
     def _commit(self, line: Line) -> None:
         log, waits = self._log, self._log.waits(self.durability)

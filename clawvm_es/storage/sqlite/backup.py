@@ -22,6 +22,7 @@ from clawvm_es import files
 from clawvm_es.errors import BackupRefused, JournalDamaged, UsageError
 from clawvm_es.journal.ports import Head
 from clawvm_es.storage.sqlite import opening, queries
+from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 from clawvm_es.storage.sqlite.watched import Connect
 
@@ -131,11 +132,11 @@ def _copy(log: SQLiteLog, copy: str, target: str, progress: Progress | None) -> 
 
 
 def _pages(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA page_count").fetchone()[0])
+    return int(value(db, "PRAGMA page_count"))
 
 
 def _page_bytes(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA page_size").fetchone()[0])
+    return int(value(db, "PRAGMA page_size"))
 
 
 def _verified(log: SQLiteLog, before: tuple[Head, ...], copy: str, target: str) -> Backup:
@@ -147,7 +148,7 @@ def _verified(log: SQLiteLog, before: tuple[Head, ...], copy: str, target: str) 
         made = Backup(
             path=target,
             journal_id=copied.journal_id,
-            events=0 if last is None else last[0],
+            events=copied.size(),
             streams=len(copied.heads()),
             hash="" if last is None else last[1].hex(),
             bytes=os.path.getsize(copy),

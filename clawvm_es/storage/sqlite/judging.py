@@ -18,6 +18,7 @@ from typing import Final
 
 from clawvm_es import errors
 from clawvm_es.storage.sqlite import raw, schema, wal
+from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.watched import Connect
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -136,10 +137,7 @@ def _recovered(path: str, connect: Connect) -> tuple[int, int] | None:
         try:
             with closing(connect(copy, isolation_level=None)) as db:
                 db.execute("PRAGMA query_only=ON")
-                return (
-                    db.execute("PRAGMA application_id").fetchone()[0],
-                    db.execute("PRAGMA user_version").fetchone()[0],
-                )
+                return value(db, "PRAGMA application_id"), value(db, "PRAGMA user_version")
         except sqlite3.Error:
             return None
 

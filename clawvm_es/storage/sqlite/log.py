@@ -55,6 +55,7 @@ from clawvm_es.storage.sqlite import (
     schema,
     upgrading,
 )
+from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.models import SQLiteModels
 from clawvm_es.storage.sqlite.snapshots import SQLiteSnapshots
@@ -69,7 +70,7 @@ _T = TypeVar("_T")
 _Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
 _DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
-_HEADS_MAX: Final = 10_000
+_HEADS_CACHED: Final = 10_000
 _NO_LIMIT: Final = 2**63 - 1
 _SYNC_FAILED: Final = "SQLITE_IOERR_FSYNC"
 _log = Log("clawvm_es.journal")
@@ -242,7 +243,7 @@ class SQLiteLog:
                     self._synchronous = durability
                 db.execute("BEGIN IMMEDIATE")
                 self._refuse_changes(db)
-                if not self._current or len(self._spots) > _HEADS_MAX:
+                if not self._current or len(self._spots) > _HEADS_CACHED:
                     self._spots.clear()
                     self._tail = queries.tail(db)
                     self._current = True
@@ -293,9 +294,9 @@ class SQLiteLog:
 
         Both are looked for when the schema has changed.
         """
-        version = db.execute("PRAGMA schema_version").fetchone()[0]
+        version = value(db, "PRAGMA schema_version")
         if version != self._schema_seen:
-            user_version = db.execute("PRAGMA user_version").fetchone()[0]
+            user_version = value(db, "PRAGMA user_version")
             judging.check_marks(self.path, schema.APPLICATION_ID, user_version)
             foreign.refuse_triggers(db, self.path)
             self._schema_seen = version
@@ -403,14 +404,14 @@ class SQLiteLog:
     def read(self, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
         """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
         place = self.head(session_id)
-        last = 0 if place is None else place.version
-        return self.chunks(queries.stream_chunk, (session_id,), after, last if upto is None else min(upto, last), 2)
+        if place is None:
+            return iter(())
+        last = place.version if upto is None else min(upto, place.version)
+        return self.chunks(queries.stream_chunk, (session_id,), after, last, 2)
 
     def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
         """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""
-        with self._reading:
-            tail = self._read(queries.tail)
-        last = 0 if tail is None else tail[0]
+        last = self.size()
         return self.chunks(queries.all_chunk, (), after_seq, last if upto_seq is None else min(upto_seq, last), 0)
 
     def vault(self, session_id: str, seed: int | None = None) -> SessionVault:
@@ -537,8 +538,7 @@ class SQLiteLog:
 
     def size(self) -> int:
         """The number of events, as far as committed now."""
-        tail = self.ask(queries.tail)
-        return 0 if tail is None else tail[0]
+        return self.ask(queries.last_seq)
 
     def hashes(self, after: int, upto: int) -> Iterator[bytes]:
         """The stored hashes of the events with `seq` above `after` and up to `upto`; see `Anchoring`."""

@@ -18,6 +18,7 @@ import attrs
 from clawvm_es.journal.lineage import Segment, segments
 from clawvm_es.journal.ports import Cells, Column, Edition, ModelSpec, RawEvent, Recorded, TableSpec
 from clawvm_es.storage.sqlite import foreign, opening, ours, queries, text_index
+from clawvm_es.storage.sqlite.asking import value_or_none
 from clawvm_es.storage.sqlite.editions import LIVE, NEXT, PREFIXES
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
 from clawvm_es.storage.sqlite.views import views
@@ -98,13 +99,12 @@ class SQLiteReader:
 
     def last_seq(self) -> int:
         """Return the last event of the log; 0 if it is empty."""
-        return self.connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]  # type: ignore[no-any-return]
+        return queries.last_seq(self.connection)
 
     def next_input(self, after: int) -> int | None:
         """Return the `seq` of the first input above `after`."""
         query = "SELECT seq FROM events WHERE seq > ? AND kind = 'input' ORDER BY seq LIMIT 1"
-        found = self.connection.execute(query, (after,)).fetchone()
-        return found[0] if found else None
+        return value_or_none(self.connection, query, (after,))  # type: ignore[no-any-return]
 
     def events(self, after: int, upto: int) -> Iterator[RawEvent]:
         """Yield the events in `(after, upto]`, in the order of `seq`."""
@@ -136,9 +136,9 @@ class SQLiteReader:
         """Return what a query finds in the last of a session's streams that has it; None where none has."""
         for segment in reversed(self._line(session_id, upto)):
             last = queries.LAST if segment.upto is None else segment.upto
-            found = self.connection.execute(query, (segment.stream, last, *values)).fetchone()
-            if found:
-                return found[0]
+            found = value_or_none(self.connection, query, (segment.stream, last, *values))
+            if found is not None:
+                return found
         return None
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:

@@ -21,6 +21,7 @@ from urllib.parse import quote
 from clawvm_es import errors, files
 from clawvm_es.journal.identity import journal_id
 from clawvm_es.storage.sqlite import foreign, judging, raw, schema, wal, watched
+from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.lock import WriterLock
 from clawvm_es.storage.sqlite.watched import Connect
 
@@ -108,8 +109,8 @@ def reading(path: str, read_only: bool, connect: Connect) -> Iterator[sqlite3.Co
 
 def check_tables(db: sqlite3.Connection, path: str) -> tuple[str, int, bool]:
     """Check a connected journal's marks and tables; returns id, time made (UTC µs) and whether reproducible."""
-    application_id = db.execute("PRAGMA application_id").fetchone()[0]
-    user_version = db.execute("PRAGMA user_version").fetchone()[0]
+    application_id = value(db, "PRAGMA application_id")
+    user_version = value(db, "PRAGMA user_version")
     judging.check_marks(path, application_id, user_version)
     if user_version < 1:
         raise errors.JournalDamaged(
@@ -184,7 +185,7 @@ def _why_full(path: str) -> str:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        return (error.strerror or str(error)) if error.errno in files.NO_SPACE else ""
+        return str(error.strerror) if error.errno in files.NO_SPACE else ""
     return ""
 
 

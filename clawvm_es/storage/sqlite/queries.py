@@ -15,6 +15,7 @@ from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
 from clawvm_es.model.events import Event
+from clawvm_es.storage.sqlite.asking import value, value_or_none
 from clawvm_es.storage.sqlite.packing import body_bytes, can_be_packed, pack, readable, unpack
 from clawvm_es.storage.sqlite.schema import digest_is, name_is, stored_binding
 
@@ -30,6 +31,7 @@ INSERT_NEXT: Final = INSERT.replace("?13", "x''")
 """Stores a row without its `prev_hash`: the row before it in its stream is stored, too."""
 
 _TAIL = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM events"
 _HASHES = "SELECT seq, hash FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
 _SPOT = "SELECT version, seq, hash FROM events WHERE session_id = ? ORDER BY version DESC LIMIT 1"
 _HASH_AT = "SELECT hash FROM events WHERE session_id = ? AND version = ?"
@@ -47,9 +49,8 @@ _NAMING = (
 )
 _FIRST = f"SELECT {COLUMNS} FROM events WHERE session_id = ? ORDER BY version LIMIT 1"
 _ALL = f"SELECT {COLUMNS} FROM events WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?"
-_NEXT_INPUT = (
-    "SELECT version FROM events WHERE session_id = ? AND version > ? AND kind <> 'decision' ORDER BY version LIMIT 1"
-)
+_LAST_OF_GROUP = f"""SELECT coalesce((SELECT version - 1 FROM events WHERE session_id = ? AND version > ?
+    AND kind <> 'decision' ORDER BY version LIMIT 1), {LAST})"""
 _KEYED = "SELECT idempotency_key, version FROM events WHERE session_id = ? AND idempotency_key IN ("
 _KEYS_AT_ONCE = 64
 _HASHES_AT_ONCE = 4_096
@@ -67,7 +68,7 @@ _INSERT_COMMITMENT = (
 )
 """Parameter 1 is the digest of the body; NULL for a sealed one, which has no row."""
 _UNSEAL = f"UPDATE commitments SET blob_id = ({_BLOB}), binding = ?3 WHERE {name_is('?2')}"
-_GROUP: Final = 500
+_VERSIONS_AT_ONCE: Final = 500
 _COMMITMENT_OF = f"""SELECT commitment FROM blobs b JOIN commitments c ON c.blob_id = b.blob_id
     WHERE {digest_is("?1")} AND session_id = ?2 ORDER BY commitment_id LIMIT 1"""
 _HOLDERS = f"""SELECT DISTINCT o.session_id, o.commitment
@@ -85,6 +86,11 @@ _STORED = f"""SELECT salt, digest, body FROM commitments c LEFT JOIN blobs b ON 
 def tail(db: sqlite3.Connection) -> tuple[int, bytes] | None:
     """Seq and hash of the log's last event."""
     return db.execute(_TAIL).fetchone()  # type: ignore[no-any-return]
+
+
+def last_seq(db: sqlite3.Connection) -> int:
+    """Seq of the log's last event; 0 if it is empty."""
+    return value(db, _LAST_SEQ)  # type: ignore[no-any-return]
 
 
 def hashes(db: sqlite3.Connection, after: int, upto: int) -> list[tuple[Any, Any]]:
@@ -105,15 +111,14 @@ def spots(db: sqlite3.Connection) -> dict[str, Spot]:
 
 def hash_at(db: sqlite3.Connection, session_id: str, version: int) -> bytes | None:
     """The hash of one event."""
-    row = db.execute(_HASH_AT, (session_id, version)).fetchone()
-    return None if row is None else row[0]
+    return value_or_none(db, _HASH_AT, (session_id, version))  # type: ignore[no-any-return]
 
 
 def events_at(db: sqlite3.Connection, session_id: str, versions: Sequence[int]) -> list[tuple[int, Event]]:
     """Versions and events of one stream at some versions; those that are not there are left out."""
     rows: list[tuple[Any, ...]] = []
-    for start in range(0, len(versions), _GROUP):
-        some = versions[start : start + _GROUP]
+    for start in range(0, len(versions), _VERSIONS_AT_ONCE):
+        some = versions[start : start + _VERSIONS_AT_ONCE]
         rows += db.execute(f"{_DATA_AT} ({', '.join('?' * len(some))})", (session_id, *some))
     return _events(session_id, rows)
 
@@ -202,8 +207,8 @@ def keyed(db: sqlite3.Connection, session_id: str, keys: Sequence[str]) -> dict[
 def group(db: sqlite3.Connection, first: Recorded) -> tuple[Recorded, ...]:
     """An input and the decisions that directly follow it in its stream."""
     found = [first]
-    (before,) = db.execute(_NEXT_INPUT, (first.session_id, first.version)).fetchone() or (2**63 - 1,)
-    while rows := stream_chunk(db, first.session_id, found[-1].version, before - 1):
+    upto = value(db, _LAST_OF_GROUP, (first.session_id, first.version))
+    while rows := stream_chunk(db, first.session_id, found[-1].version, upto):
         found.extend(recordeds(rows))
     return tuple(found)
 
@@ -223,8 +228,7 @@ def recordeds(rows: Iterable[tuple[Any, ...]]) -> Iterator[Recorded]:
 
 def commitment_of(db: sqlite3.Connection, session_id: str, digest: bytes) -> str | None:
     """The first commitment of a session to a stored body, by the body's SHA-256."""
-    row = db.execute(_COMMITMENT_OF, (digest, session_id)).fetchone()
-    return None if row is None else row[0]
+    return value_or_none(db, _COMMITMENT_OF, (digest, session_id))  # type: ignore[no-any-return]
 
 
 def stored(db: sqlite3.Connection, commitment: str) -> tuple[bytes, bytes | None] | None:

@@ -21,7 +21,7 @@ from clawvm_es import files
 connecting: Final = threading.RLock()
 """Held while a connection is made, and while a descriptor of our own is open."""
 _DESCRIPTORS: Final = "/dev/fd"
-_PIECE_BYTES: Final = 1 << 20
+_BYTES_AT_ONCE: Final = 1 << 20
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def held(path: str, wanted: Collection[bytes]) -> set[bytes]:
     overlap = max(map(len, wanted)) - 1
     with descriptor(path) as fd:
         at, kept = 0, b""
-        while piece := pread(fd, _PIECE_BYTES, at):
+        while piece := pread(fd, _BYTES_AT_ONCE, at):
             window = kept + piece
             found |= {each for each in wanted if each not in found and each in window}
             at += len(piece)

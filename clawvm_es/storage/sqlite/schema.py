@@ -15,6 +15,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final
 
+from clawvm_es.storage.sqlite.asking import value
+
 APPLICATION_ID: Final = 0x434C564D  # "CLVM"
 USER_VERSION: Final = 3
 """The format that journals are made in.
@@ -219,7 +221,7 @@ def objects(user_version: int = USER_VERSION) -> Mapping[str, tuple[str, str, st
 
 def format_of(db: sqlite3.Connection) -> int:
     """The format of a connected journal; today's where its number is none that we know."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version = value(db, "PRAGMA user_version")
     return version if version in FORMATS else USER_VERSION
 
 

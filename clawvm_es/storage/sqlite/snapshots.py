@@ -19,6 +19,7 @@ import attrs
 from clawvm_es.journal.ports import SnapshotRow, Transaction
 from clawvm_es.model.events import Event
 from clawvm_es.storage.sqlite import foreign, opening, queries
+from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.foreign import Definition, definitions, same_definition
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ _DDL: Final = (
 )
 _COLUMNS: Final = "snapshot_id, session_id, version, event_hash, made_by, base, first_node, nodes, head"
 _NODES: Final = "SELECT node_id, body FROM snapshot_nodes WHERE node_id IN"
-_GROUP: Final = 500
+_NODES_AT_ONCE: Final = 500
 _BACK_TO: Final = """UPDATE snapshot_position SET seq = min(seq, (
     SELECT seq - 1 FROM events WHERE session_id = ? ORDER BY version LIMIT 1))"""
 _SEQUENCE: Final = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?"
@@ -115,8 +116,7 @@ class SQLiteSnapshots:
 
     def news(self) -> tuple[int, int]:
         """The `seq` up to which streams were looked at, and the log's last."""
-        last = self._ask(queries.tail)
-        return self._ask(position), 0 if last is None else last[0]
+        return self._ask(position), self._ask(queries.last_seq)
 
     def active(self, after: int, upto: int) -> list[str]:
         """The streams that have events with `seq` above `after` and up to `upto`."""
@@ -213,15 +213,14 @@ def insert(db: sqlite3.Connection, row: SnapshotRow, nodes: Sequence[tuple[int, 
 
 def next_ids(db: sqlite3.Connection) -> tuple[int, int]:
     """The ids of the next snapshot and of its first node; none was ever in use."""
-    last = [db.execute(_SEQUENCE, (name,)).fetchone()[0] for name in ("snapshots", "snapshot_nodes")]
-    return last[0] + 1, last[1] + 1
+    return value(db, _SEQUENCE, ("snapshots",)) + 1, value(db, _SEQUENCE, ("snapshot_nodes",)) + 1
 
 
 def nodes(db: sqlite3.Connection, node_ids: Sequence[int]) -> dict[int, bytes]:
     """Stored nodes, unchecked; those that are missing are left out."""
     found: dict[int, bytes] = {}
-    for start in range(0, len(node_ids), _GROUP):
-        some = node_ids[start : start + _GROUP]
+    for start in range(0, len(node_ids), _NODES_AT_ONCE):
+        some = node_ids[start : start + _NODES_AT_ONCE]
         try:
             found.update(db.execute(f"{_NODES} ({', '.join('?' * len(some))})", some))
         except sqlite3.OperationalError:
@@ -235,8 +234,7 @@ def position(db: sqlite3.Connection) -> int:
     """The `seq` up to which sessions were looked at for snapshots that are due."""
     if not exist(db):
         return 0
-    found = db.execute("SELECT seq FROM snapshot_position").fetchone()
-    return 0 if found is None else found[0]
+    return value(db, "SELECT coalesce(max(seq), 0) FROM snapshot_position")  # type: ignore[no-any-return]
 
 
 def set_position(db: sqlite3.Connection, seq: int) -> None:

@@ -18,7 +18,7 @@ _SERIES: Final = 3
 _ASKED: Final = 32
 """Series of a text that are asked for at most."""
 _ODD: Final = re.compile("[\0\ud800-\udfff]")
-_CACHE_KIB: Final = 2_048
+_KIB_CACHED: Final = 2_048
 
 
 class Series:
@@ -26,7 +26,7 @@ class Series:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE_KIB}"):
+        for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_KIB_CACHED}"):
             self._db.execute(f"PRAGMA {setting}")
         options = "content='', detail=none, tokenize='trigram case_sensitive 1'"
         self._db.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, {options})")
@@ -42,7 +42,7 @@ class Series:
     def text(self, number: int) -> str:
         """The text of a number; empty where it was not kept."""
         found = self._ask("SELECT text FROM kept WHERE number = ?", number)
-        return found[0][0].decode("utf-8", "surrogatepass") if found else ""
+        return b"".join(text for (text,) in found).decode("utf-8", "surrogatepass")
 
     def may_hold(self, text: str) -> list[int]:
         """The numbers of the texts that may hold `text`, rising; `text` has at least three characters."""
@@ -51,7 +51,9 @@ class Series:
         series = {plain[at : at + _SERIES] for at in range(0, len(plain) - _SERIES + 1, step)}
         quoted = (each.replace('"', '""') for each in sorted(series))
         query = " AND ".join(f'"{each}"' for each in quoted)
-        return [row[0] for row in self._ask("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid", query)]
+        return [
+            number for (number,) in self._ask("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid", query)
+        ]
 
     def _ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows of a query. Raises `OSError`, which names the folder of temporary files."""

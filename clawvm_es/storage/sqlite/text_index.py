@@ -18,6 +18,7 @@ from clawvm_es.journal.ports import Erased, Phrase, Recorded
 from clawvm_es.limits import INDEX_PIECE_BYTES
 from clawvm_es.representations.terms import indexed
 from clawvm_es.storage.sqlite import opening, queries
+from clawvm_es.storage.sqlite.asking import value, value_or_none
 from clawvm_es.storage.sqlite.editions import LIVE, PREFIXES
 from clawvm_es.storage.sqlite.packing import readable
 from clawvm_es.storage.sqlite.schema import name_is
@@ -32,7 +33,7 @@ _FORMAT: Final = "content='', tokenize='ascii'"
 _REPORTED: Final = 20
 _NAMES_OF: Final = "SELECT commitment FROM json_each(?1) AS found CROSS JOIN commitments ON blob_id = found.value"
 _BODY_OF: Final = f"SELECT blob_id FROM commitments WHERE {name_is('?1')}"
-_MANY: Final = 1_000
+_NAMES_AT_ONCE: Final = 1_000
 """Bodies, and questions about their names, from which on it pays to read all names."""
 
 
@@ -51,7 +52,7 @@ class SQLiteTexts:
             for piece in missing(connection, last_indexed(connection) if known else 0):
                 with temporary(piece) as fresh:
                     found += search(fresh, query)
-            return _names(connection, found) if len(found) <= _MANY else Names(self.log, frozenset(found))
+            return _names(connection, found) if len(found) <= _NAMES_AT_ONCE else Names(self.log, frozenset(found))
 
     def naming(
         self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
@@ -65,7 +66,7 @@ class SQLiteTexts:
         with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             newest = last_indexed(connection) if exists(connection) else 0
             query = "SELECT count(*) FROM blobs WHERE blob_id > ?"
-            return connection.execute(query, (newest,)).fetchone()[0]  # type: ignore[no-any-return]
+            return value(connection, query, (newest,))  # type: ignore[no-any-return]
 
     def stray(self) -> int:
         """Count the bodies that the index knows and the log does not keep."""
@@ -89,7 +90,7 @@ class Names(Container[str]):
 
     def __contains__(self, name: object) -> bool:
         self.asked += 1
-        if self.asked > _MANY and self.all is None:
+        if self.asked > _NAMES_AT_ONCE and self.all is None:
             self.all = self.log.ask(_names, self.bodies)
         return name in self.all if self.all is not None else self.log.ask(_body, name) in self.bodies
 
@@ -99,8 +100,7 @@ def _names(connection: sqlite3.Connection, bodies: Iterable[int]) -> frozenset[s
 
 
 def _body(connection: sqlite3.Connection, name: object) -> int | None:
-    found = connection.execute(_BODY_OF, (name,)).fetchone()
-    return found[0] if found else None
+    return value_or_none(connection, _BODY_OF, (name,))  # type: ignore[no-any-return]
 
 
 class Ranked:
@@ -123,7 +123,7 @@ class Ranked:
         rows = self._db.execute(
             "SELECT rowid FROM pages WHERE pages MATCH ? ORDER BY bm25(pages), rowid LIMIT ?", (match, top_k)
         )
-        return tuple(row[0] for row in rows)
+        return tuple(number for (number,) in rows)
 
     def close(self) -> None:
         """Release the index."""
@@ -146,8 +146,7 @@ def exists(connection: sqlite3.Connection, prefix: str = LIVE) -> bool:
 
 
 def _definition(connection: sqlite3.Connection, prefix: str) -> str:
-    found = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (prefix + NAME,)).fetchone()
-    return found[0] or "" if found else ""
+    return value_or_none(connection, "SELECT sql FROM sqlite_master WHERE name = ?", (prefix + NAME,)) or ""
 
 
 def _terms(body: bytes) -> str:
@@ -160,7 +159,7 @@ def _terms(body: bytes) -> str:
 
 def last_indexed(connection: sqlite3.Connection, prefix: str = LIVE) -> int:
     """The id of the newest body that the index knows; 0 if it knows none."""
-    return connection.execute(f"SELECT coalesce(max(id), 0) FROM {prefix}{NAME}_docsize").fetchone()[0]  # type: ignore[no-any-return]
+    return value(connection, f"SELECT coalesce(max(id), 0) FROM {prefix}{NAME}_docsize")  # type: ignore[no-any-return]
 
 
 def missing(
@@ -185,7 +184,7 @@ def fill(connection: sqlite3.Connection, prefix: str = LIVE) -> bool:
     with closing(missing(connection, last_indexed(connection, prefix))) as rest:
         piece = next(rest, [])
     _put(connection, prefix, piece)
-    newest = connection.execute("SELECT max(blob_id) FROM blobs").fetchone()[0]
+    newest = value(connection, "SELECT max(blob_id) FROM blobs")
     return not piece or piece[-1][0] == newest
 
 
@@ -229,13 +228,13 @@ def stray(connection: sqlite3.Connection) -> int:
     if not exists(connection):
         return 0
     query = f"SELECT count(*) FROM {NAME}_docsize WHERE id NOT IN (SELECT blob_id FROM blobs)"
-    return connection.execute(query).fetchone()[0]  # type: ignore[no-any-return]
+    return value(connection, query)  # type: ignore[no-any-return]
 
 
 def search(connection: sqlite3.Connection, query: str, prefix: str = LIVE) -> list[int]:
     """The ids of the bodies that match a query in the syntax of FTS5."""
     name = prefix + NAME
-    return [row[0] for row in connection.execute(f"SELECT rowid FROM {name} WHERE {name} MATCH ?", (query,))]
+    return [found for (found,) in connection.execute(f"SELECT rowid FROM {name} WHERE {name} MATCH ?", (query,))]
 
 
 @contextmanager
@@ -252,8 +251,9 @@ def temporary(bodies: Iterable[tuple[int, bytes]]) -> Iterator[sqlite3.Connectio
 def problems(connection: sqlite3.Connection) -> list[str]:
     """Return the differences of the index from one made anew, piece by piece."""
     newest = last_indexed(connection)
-    known = {row[0] for row in connection.execute(f"SELECT id FROM {NAME}_docsize")}
-    bodies = {row[0] for row in connection.execute("SELECT blob_id FROM blobs WHERE blob_id <= ?", (newest,))}
+    known = {found for (found,) in connection.execute(f"SELECT id FROM {NAME}_docsize")}
+    query = "SELECT blob_id FROM blobs WHERE blob_id <= ?"
+    bodies = {found for (found,) in connection.execute(query, (newest,))}
     found = [f"{NAME}: knows body {blob_id}, which is not there" for blob_id in sorted(known - bodies)]
     found += [f"{NAME}: does not know body {blob_id}" for blob_id in sorted(bodies - known)]
     says = _sums(connection)
@@ -271,7 +271,7 @@ def problems(connection: sqlite3.Connection) -> list[str]:
 def _sums(connection: sqlite3.Connection) -> dict[int, int]:
     """Body → one number for all its words and their places, whatever pieces the index consists of."""
     sums: dict[int, int] = {}
-    reads_only = connection.execute("PRAGMA query_only").fetchone()[0]
+    reads_only = value(connection, "PRAGMA query_only")
     connection.execute("PRAGMA query_only=OFF")  # a table of the connection's own is no write to the file
     connection.execute(f"CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, {NAME}, instance)")
     try:

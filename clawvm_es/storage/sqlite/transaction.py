@@ -67,7 +67,7 @@ class SQLiteTransaction:
     def read(self, session_id: str, after: int = 0) -> Iterator[Recorded]:
         """The events of a stream with versions above `after`, as far as appended now."""
         place = self._spot(session_id)
-        return self._chunks(session_id, after, 0 if place is None else place[0])
+        return iter(()) if place is None else self._chunks(session_id, after, place[0])
 
     def append(
         self,
@@ -114,8 +114,7 @@ class SQLiteTransaction:
         gone = self._query(queries.erase, commitments)
         self._query(text_index.forget, gone)
         self._query(snapshots.forget, streams)
-        last = self._query(queries.tail)
-        self._query(erasure.mark, self.first or (0 if last is None else last[0]))
+        self._query(erasure.mark, self.first or self._query(queries.last_seq))
         return gone
 
     def _write(self, rows: Sequence[planning.Row], bodies: Sequence[Body], begins: bool) -> None:

@@ -17,6 +17,7 @@ from clawvm_es.journal.check_events import EventChecker, text
 from clawvm_es.journal.identity import binds
 from clawvm_es.journal.problems import DAMAGE, Note, Problem, at_most, first_problems
 from clawvm_es.storage.sqlite import foreign, judging, opening, queries, schema, watched
+from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.check_bodies import BodyChecker
 from clawvm_es.storage.sqlite.watched import Connect
 
@@ -92,9 +93,7 @@ def _check_schema(db: sqlite3.Connection) -> Iterator[Problem]:
 
 
 def _check_identity(db: sqlite3.Connection) -> Iterator[Problem]:
-    application_id, user_version = (
-        db.execute(f"PRAGMA {n}").fetchone()[0] for n in ("application_id", "user_version")
-    )
+    application_id, user_version = (value(db, f"PRAGMA {n}") for n in ("application_id", "user_version"))
     if application_id != schema.APPLICATION_ID:
         yield Problem("application_id", "file", f"is {application_id:#x}, not {schema.APPLICATION_ID:#x}")
     if user_version not in schema.FORMATS:

@@ -18,7 +18,7 @@ from clawvm_es.testing.logs import budget, new
 
 def test_heads_of_many_streams_are_forgotten_and_read_again(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that has written to more streams than it remembers goes on with each of them where it stands."""
-    monkeypatch.setattr(sqlite_log, "_HEADS_MAX", 2)
+    monkeypatch.setattr(sqlite_log, "_HEADS_CACHED", 2)
     with open_log(tmp_path / "j.db") as log:
         for turn in range(2):
             for number in range(9):
@@ -29,7 +29,7 @@ def test_heads_of_many_streams_are_forgotten_and_read_again(tmp_path, monkeypatc
 
 def test_names_of_written_bodies_are_forgotten(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies that were written long ago are looked up in the store again, and stored once all the same."""
-    monkeypatch.setattr(vault, "_NAMES_MAX", 3)
+    monkeypatch.setattr(vault, "_NAMES_CACHED", 3)
     with open_log(tmp_path / "j.db") as log:
         bodies = [b"body %d" % number for number in range(9)]
         for call, body in enumerate([*bodies, *bodies], 1):

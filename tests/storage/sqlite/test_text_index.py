@@ -55,7 +55,7 @@ def test_any_bytes_can_be_indexed(tmp_path):
 @pytest.mark.parametrize("asked", [1, 9])
 def test_the_commitments_to_many_bodies_are_looked_up_one_by_one_at_first(tmp_path, monkeypatch, asked):
     """Of more bodies than pay to be named at once, those that are asked about are the same; so they are later."""
-    monkeypatch.setattr(text_index, "_MANY", 3)
+    monkeypatch.setattr(text_index, "_NAMES_AT_ONCE", 3)
     with open_log(tmp_path / "j.db") as log:
         recall(log, *(b"zebra %d" % number for number in range(6)), *(b"horse %d" % number for number in range(6)))
         index_texts(log)
