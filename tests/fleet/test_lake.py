@@ -178,3 +178,27 @@ def test_a_long_table_is_written_in_groups(tmp_path, monkeypatch):
     query = f"SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('{path}') ORDER BY ALL"
     assert duckdb.sql(query).fetchall() == [(0, 2_048), (1, 2_048), (2, 904)]
     assert duckdb.sql(f"SELECT n, text FROM '{path}'").fetchall() == rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "groups"),
+    [(0, []), (1, [1]), (2_048, [2_048]), (5_000, [5_000]), (20_480, [20_480]), (20_481, [20_480, 1])],
+)
+def test_a_table_that_fits_is_one_group(tmp_path, rows, groups) -> None:
+    """Up to ten times 2,048 rows stand in one group, and what goes beyond stands in the next."""
+    import duckdb
+
+    tables = {"t": (Column("n", int, False),), "without": (Column("n", int, False),)}
+    assert files.write(str(tmp_path), "one", tables, {"t": ((n,) for n in range(rows))}) == {"t": rows, "without": 0}
+    path = tmp_path / "t" / "one.parquet"
+    query = f"SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('{path}') ORDER BY ALL"
+    assert [count for _, count in duckdb.sql(query).fetchall()] == groups
+    assert files.ask(str(tmp_path), "SELECT count(*) FROM without", tables) == (["count_star()"], [(0,)])
+
+
+def test_the_mark_of_a_lake_says_its_format(tmp_path) -> None:
+    """It is written once, first, and other files are kept out only where it is missing."""
+    files.write(str(tmp_path / "lake"), "one", {}, {})
+    assert (tmp_path / "lake" / "lake.json").read_bytes() == b'{"format":1}\n'
+    (tmp_path / "lake" / "notes.txt").write_text("x")
+    files.write(str(tmp_path / "lake"), "two", {}, {})

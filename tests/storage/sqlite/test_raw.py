@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clawvm_es.cli.proof import read_input
 from clawvm_es.importers.detect import load
@@ -97,6 +99,47 @@ def test_bytes_are_found_wherever_they_are(tmp_path, at) -> None:
     assert not raw.held(str(path), [b"needles", b"y"])
     assert not raw.held(str(path), [])
     assert not raw.held(str(tmp_path / "missing"), [b"needle"])
+
+
+@given(st.binary(max_size=30), st.lists(st.binary(min_size=1, max_size=6), max_size=4), st.integers(1, 9))
+def test_pieces_are_found_however_few_bytes_are_read_at_once(tmp_path_factory, content, wanted, at_once) -> None:
+    """Exactly those that the file holds, across every border."""
+    path = tmp_path_factory.mktemp("raw") / "file"
+    path.write_bytes(content)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raw, "_BYTES_AT_ONCE", at_once)
+        some = [*wanted, content[2:7] or b"none"]
+        assert raw.held(str(path), some) == {each for each in some if each in content}
+
+
+@pytest.mark.parametrize(("most", "length"), [(-1, None), (0, 0), (1, 1), (16, 16), (1 << 30, None)])
+def test_a_file_is_read_as_far_as_asked(tmp_path, most, length) -> None:
+    """A journal that is open here is read like any other file, from its first byte."""
+    path = tmp_path / "journal.db"
+    with open_log(path) as log:
+        log.append("s", [budget(1)])
+        with raw.descriptor(str(path)) as fd:
+            whole = os.pread(fd, 1 << 30, 0)
+        assert raw.read_bytes(str(path), most) == whole[:length] and len(whole) > 16
+    assert raw.read_bytes(str(path), most) == path.read_bytes()[:length]
+
+
+def test_a_file_without_a_descriptor_here_is_not_borrowed(tmp_path) -> None:
+    """Another file that is open does not stand for it, nor one that is open for writing only."""
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"the file")
+    other.write_bytes(b"another")
+    with other.open("rb"):
+        assert raw._held(str(path)) is None
+    with path.open("ab") as file:
+        assert raw._held(str(path)) is None
+        assert raw.read_bytes(str(path)) == b"the file"
+        assert not file.closed
+    with path.open("rb") as file:
+        assert raw._held(str(path)) is not None
+        with raw.descriptor(str(path)) as fd:
+            assert os.pread(fd, 3, 4) == b"fil"
+        assert file.read() == b"the file"
 
 
 def test_no_descriptor_stays_open(tmp_path) -> None:
