@@ -259,7 +259,8 @@ class ToolCalls:
 
     def _stored(self, state: State, call: Call) -> Stored | None:
         """The result of a call and its page, if both still exist."""
-        if call.returned is None or call.page_id is None:
+        assert call.returned is not None, "it is the call of a result"
+        if call.page_id is None:
             return None
         page = state.pages[call.page_id]
         text = self._shell.edge.open(call.returned.result or page.bodies[FULL])

@@ -39,10 +39,10 @@ class Idle:
         """Read missing times from the log of a session that is at `state`."""
         if self.newest_us is None:
             rows = read_back(log, session_id, state.version)
-            self.newest_us = next((row.at_us for row in rows if row.kind == "input"), 0)
+            self.newest_us = next(row.at_us for row in rows if row.kind == "input")
         if self.answered_us is None:
             version = state.responded_version
-            self.answered_us = event_at(log, session_id, version).at_us if version else 0
+            self.answered_us = version and event_at(log, session_id, version).at_us
 
     def timed(self, data: D) -> D:
         """Give a turn its idle time, unless it already has one; return other events as they are."""
@@ -55,8 +55,7 @@ class Idle:
 
         Also None if one of the two times is real and the other merely counted.
         """
-        if not self.answered_us or not self.newest_us or min(self.answered_us, self.newest_us) < 0:
+        answered, newest = (us or 0 for us in (self.answered_us, self.newest_us))
+        if min(answered, newest) <= 0 or (answered < _COUNTED_US) != (newest < _COUNTED_US):
             return None
-        if (self.answered_us < _COUNTED_US) != (self.newest_us < _COUNTED_US):
-            return None
-        return max(0, self.newest_us - self.answered_us) // _SECOND_US
+        return max(0, newest - answered) // _SECOND_US

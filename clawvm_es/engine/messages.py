@@ -321,11 +321,10 @@ def _runs(state: State, pieces: Iterable[Shown], number: int) -> Iterator[_Run]:
 
 
 def _continues(piece: Shown, begins: Shown, calls: Collection[int]) -> bool:
-    kind = piece.page_id[:1]
+    kind, content = piece.page_id[:1], piece.content
     if kind in ("c", "r"):
         return True
-    content = piece.content
-    if kind != "p" or content is None or f"{content.group}" != begins.page_id[1:]:
+    if content is None or kind != "p" or f"{content.group}" != begins.page_id[1:]:
         return False
     return content.call in calls if content.call is not None else not calls
 
@@ -346,8 +345,9 @@ def _sayable(native: str | None, shape: Shape) -> bool:
     """Tell whether a provider accepts its own form back: it is not empty, and no text in it is blank."""
     if shape is Shape.OPENAI and (message := as_message(native)) is not None:
         return bool(message.get("tool_calls") or str(message.get("content") or "").strip())
-    items = as_items(native) or []
-    if shape is Shape.RESPONSES and items and items[-1]["type"] == "reasoning":
+    items = as_items(native)
+    assert items is not None, "what has none is not asked about"
+    if shape is Shape.RESPONSES and items[-1]["type"] == "reasoning":
         return False
     return all(_is_taken(item) for item in items)
 

@@ -18,13 +18,16 @@ class Observed:
     def __init__(self, shell: Shell, tools: Mapping[str, Tool]) -> None:
         self._shell = shell
         self._tools = tools
-        self._observer = Observer(tools, shell.edge)
-        self._version = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing yet; the next look learns all."""
+        self._observer, self._version = Observer(self._tools, self._shell.edge), 0
 
     def at(self, state: State) -> Observer:
         """The observer of the session as of `state`, the shell's own."""
         if self._version > state.version:
-            self._observer, self._version = Observer(self._tools, self._shell.edge), 0
+            self._begin()
         self._observer.edge = self._shell.edge  # the shell makes another when it folds anew
         if self._version < state.version:
             self._observer.known.learn_all(row.data for row in self._read(self._version, state.version))

@@ -219,6 +219,24 @@ def test_a_slot_is_one_page_that_is_written_again(tmp_path):
             session.write_page("bootstrap", "x", slot=5)
 
 
+@pytest.mark.parametrize("kind", [str(kind) for kind in PageType])
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"text": "line 0\n"}, {"author": "user"}, {"active": False}, {"source": "b"}, {"page_type": "preference"}],
+)
+def test_a_slot_is_written_again_where_anything_of_it_is_another(session, kind, other):
+    """The type, the author, the source, whether it is active, and the whole text, of which lower levels are made."""
+    if other.get("page_type") == kind:
+        other = {"page_type": "evidence"}
+    text = "".join(f"line {number} of a text that is longer than what stands for it\n" for number in range(40))
+    given = {"page_type": kind, "text": text, "slot": "mine", "author": "model", "source": "a"}
+    page = session.write_page(**given)
+    head = session.head
+    assert session.write_page(**given | other) == page
+    assert (session.head == head) == (not other)
+    assert session.state.pages[page].content_version == (2 if other else 1)
+
+
 def test_a_slot_under_a_key_is_delivered_once(session):
     """The second delivery gives the first answer, also when the page was written again meanwhile."""
     page = session.write_page("plan", "Goal: a", slot="plan", author="model", key="k")

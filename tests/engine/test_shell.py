@@ -8,15 +8,29 @@ import pytest
 from clawvm_es import limits
 from clawvm_es.core.evolve import apply
 from clawvm_es.core.state import State
+from clawvm_es.engine import retriever
 from clawvm_es.engine.aio import AsyncJournal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
+from clawvm_es.engine.observed import Observed
 from clawvm_es.errors import UsageError, VersionConflict
 from clawvm_es.history import prompt_at, redecide
+from clawvm_es.journal import snapshots
 from clawvm_es.model import events as e
 from clawvm_es.model.commands import Command
-from clawvm_es.model.facts import Holder, Need, NeedRule
+from clawvm_es.model.facts import (
+    Boundary,
+    Evidence,
+    Holder,
+    Need,
+    NeedRule,
+    Op,
+    StagedPage,
+    Trigger,
+    UpdateFacts,
+)
 from clawvm_es.observe.tools import Tool
+from clawvm_es.storage import ranked_texts
 from tests.engine.conftest import FIELDS, ticking
 
 
@@ -299,3 +313,60 @@ def test_a_turn_is_idle_since_the_last_answer_whoever_recorded_it(sees):
         first.assemble()
         turn = next(row.data for row in journal.log.read("s") if isinstance(row.data, e.TurnBegan))
         assert turn.idle_s == 5
+
+
+def test_a_boundary_that_tells_its_facts_keeps_them(journal):
+    """Facts of what is written back are found out where a boundary has none, and taken as told where it has."""
+    said = []
+    for told in (False, True):
+        with journal.session(f"told {told}", counter="lines4", settings=Settings(fields=FIELDS)) as session:
+            page = session.write_page("plan", "Goal: x\n1. step", author="model")
+            facts = UpdateFacts(page, Op.SET_WITH_VERSION, "0" * 64, 77, Evidence(page_id=page), base_version=0)
+            staged = (StagedPage(page, facts),) if told else ()
+            session.execute(Command(e.BoundaryReached(Boundary.FLUSH, Trigger.CALLER, staged=staged), 9))
+            rows = [row.data for row in journal.log.read(session.session_id)]
+            (reached,) = [data for data in rows if isinstance(data, e.BoundaryReached)]
+            assert [each.page_id for each in reached.staged] == [page]
+            said.append(reached.staged[0].update.size_bytes)
+    assert said[1] == 77 != said[0]
+
+
+@pytest.mark.parametrize(("policy", "made"), [("clawvm", 0), ("lru", 0), ("retrieval", 1)])
+def test_an_index_is_made_for_a_policy_that_retrieves_and_no_other(journal, monkeypatch, policy, made):
+    """Texts are indexed once, at the first turn that asks for the best of them, and not where nobody does."""
+    indexes = []
+    made_so = lambda: indexes.append(ranked_texts()) or indexes[-1]  # noqa: E731
+    monkeypatch.setattr(retriever, "ranked_texts", made_so)
+    with journal.session("s", policy=policy, counter="lines4") as session:
+        for number in range(3):
+            session.user_says(f"hello {number}")
+            session.assemble()
+    assert len(indexes) == made
+
+
+def test_pages_that_a_turn_names_as_retrieved_are_taken_as_told(journal):
+    """A recorded turn tells which pages were found for it; nothing else is looked for."""
+    with journal.session("s", policy="retrieval", counter="lines4") as session:
+        for text in ("the parser of the tables", "snow in Oslo", "the parser again"):
+            session.user_says(text)
+            session.assemble()
+        session.execute(Command(e.TurnBegan(retrieved=("p2",)), 9))
+        session.execute(Command(e.TurnBegan(), 9))
+    turns = [row.data for row in journal.log.read("s") if isinstance(row.data, e.TurnBegan)]
+    assert turns[-2].retrieved == ("p2",)
+    assert "p1" in turns[-1].retrieved and "p2" not in turns[-1].retrieved
+
+
+def test_an_observer_learns_what_was_before_an_event_and_nothing_of_it(journal):
+    """Delivered again, a step is observed as the first time; one that is behind its session learns the rest."""
+    with journal.session("s", counter="lines4") as session:
+        calls = [session.observe_model("", [("look", {"n": number})])[0] for number in range(3)]
+        rows = [row.version for row in journal.log.read("s") if isinstance(row.data, e.ToolCalled)]
+        observed = Observed(session._shell, {})
+        for call, version in zip(calls, rows, strict=True):
+            assert sorted(observed.before(version).known.calls) == calls[: call - 1]
+            assert sorted(observed.before(version + 1).known.calls) == calls[:call]
+        assert sorted(observed.at(session.state).known.calls) == calls
+        older = snapshots.state_at(journal.log, "s", rows[1])
+        assert sorted(observed.at(older).known.calls) == calls[:2]
+        assert sorted(observed.at(session.state).known.calls) == calls

@@ -417,3 +417,33 @@ def test_a_call_that_claims_a_server_without_an_event_is_refused(journal):
         pytest.raises(UsageError, match="from none of its events"),
     ):
         session.execute(Command(e.ToolCalled(1, "look", "0" * 64, served_by="other"), 1))
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize(("lines", "flushes"), [(2, 0), (400, 1)])
+def test_a_result_that_is_served_counts_towards_the_fill(journal, joined, lines, flushes):
+    """What the tape gives is a page like any other: where it fills the prompt, what is dirty is written back."""
+    text = "a line of a result\n" * lines
+    with journal.session("parent", budget_tokens=2_000, counter="lines4") as parent:
+        parent.user_says("go on")
+        at = parent.state.version
+        parent.tool("look", {"n": 1}, lambda n: text)
+    with journal.fork("parent", "child", at=at) as child:
+        child.write_page("plan", "Goal: x", author="model")
+        (call,) = child.observe_model("", [("look", {"n": 1})]) if joined else (None,)
+        assert child.tool("look", {"n": 1}, call=call).text == text
+        rows = [row.data for row in journal.log.read("child")]
+        assert sum(isinstance(data, e.BoundaryReached) for data in rows) == flushes
+
+
+def test_a_result_that_is_served_again_adds_no_page(journal):
+    """A stored result stands where it stood, so that nothing is written back for it, however full the prompt is."""
+    looks = Tool("look", lambda n: "a line of a result\n" * 400, True, validator=lambda given: "v")
+    options = {"budget_tokens": 2_000, "counter": "lines4", "settings": Settings(tools=[looks])}
+    with journal.session("s", **options) as session:
+        session.tool("look", {"n": 1})
+        session._flush_at_permille, kept = 10**9, session._flush_at_permille
+        session.write_page("plan", "Goal: x", author="model")
+        session._flush_at_permille = kept
+        assert session.tool("look", {"n": 1}).served
+        assert not [row for row in journal.log.read("s") if isinstance(row.data, e.BoundaryReached)]

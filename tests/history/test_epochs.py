@@ -159,6 +159,28 @@ def test_idle_time_is_that_of_the_last_answer_and_the_last_input(told):
     assert idle.seconds() == (max(0, told[-1][1] - answered[0]) // SECOND if known else None)
 
 
+@pytest.mark.parametrize(
+    ("answered", "newest", "seconds"),
+    [
+        (1, 1, 0),
+        (1, 1 + SECOND, 1),
+        (2, 1 + SECOND, 0),
+        (1, 31_536_000 * SECOND - 1, 31_535_999),  # the last time that is counted
+        (31_536_000 * SECOND - 1, 31_536_000 * SECOND, None),
+        (31_536_000 * SECOND, 31_536_000 * SECOND + SECOND, 1),  # the first one that is told
+        (0, 5, None),
+        (5, 0, None),
+        (None, 5, None),
+        (5, None, None),
+        (-1, 5, None),
+        (5, -1, None),
+    ],
+)
+def test_idle_time_is_known_between_two_times_of_a_kind(answered, newest, seconds):
+    """From the first microsecond on; not where a time is missing, nor between a counted one and a told one."""
+    assert Idle(answered, newest).seconds() == seconds
+
+
 def test_a_turn_delivered_again_is_the_same_whatever_the_time(journal, clock):
     """Neither idle time nor the model's name make other content of it."""
     with working(journal, steps=1) as session:

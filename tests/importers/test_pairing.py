@@ -148,3 +148,46 @@ def test_every_result_has_its_own_number(uses: list[str], found: list[str]) -> N
     assert len(set(numbers)) == len(numbers)
     matched = [each.number for each in paired if each is not None and not each.unmatched]
     assert set(matched) <= set(made) and calls.unanswered == len(made) - len(matched)
+
+
+IDS, NAMES = st.sampled_from(["", "", "a", "b"]), st.sampled_from(["", "x", "y"])
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["made", "made", "returned", "returned", "answer"]), IDS, NAMES), max_size=14
+)
+
+
+@given(STEPS, st.booleans())
+def test_calls_pair_as_the_rule_says(steps: list[tuple[str, str, str]], ordered: bool) -> None:
+    """The first paragraph of the module over a plain list of calls: id, then answer, then name, then order."""
+    calls, plain, early, count, lost = Calls(ordered=ordered), list[list[Any]](), dict[str, int](), 0, 0
+    for step, call_id, name in steps:
+        if step == "answer":
+            calls.answers += 1
+            continue
+        known = call_id != "" and (call_id in early or any(each[1] == call_id for each in plain))
+        if step == "made":
+            number = early.pop(call_id, 0)
+            count += not number
+            plain.append([number or count, call_id, name, calls.answers, number == 0])
+            assert calls.made(call_id, name) == plain[-1][0]
+            continue
+        mine = [each for each in plain if each[4] and (not call_id or each[1] == (call_id if known else ""))]
+        if not mine and known:
+            assert calls.returned(call_id, name) is None
+            continue
+        if not mine:
+            count += 1
+            if call_id and not ordered:
+                early[call_id] = count
+            else:
+                lost += 1
+            assert calls.returned(call_id, name) == Paired(count, unmatched=True)
+            continue
+        mine = [each for each in mine if each[3] == max(one[3] for one in mine)]
+        mine = [each for each in mine if name != "" and each[2] == name] or mine
+        first = min(mine, key=lambda each: each[0])
+        first[4] = False
+        assert calls.returned(call_id, name) == Paired(first[0], ambiguous=len(mine) > 1)
+    assert (calls.count, calls.unclaimed) == (count, len(early) + lost)
+    assert calls.unanswered == sum(each[4] for each in plain)
+    assert calls.of(["b", "a", ""]) == tuple(sorted(each[0] for each in plain))
