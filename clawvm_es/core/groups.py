@@ -211,7 +211,7 @@ def members(state: State, group: Group) -> list[Page]:
 
 def stub_rank(page: Page) -> int:
     """The lowest kept level of a page."""
-    return next(rank for rank in range(POINTER, FULL + 1) if page.tokens[rank] >= 0)
+    return next(rank for rank, tokens in enumerate(page.tokens) if rank >= POINTER and tokens >= 0)
 
 
 def fee(state: State, group: Group) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from clawvm_es.core.lifecycle import due, stages
-from clawvm_es.core.profiles import CLAWVM, COMPACTION_HYBRID, RETRIEVAL
+from clawvm_es.core.profiles import CLAWVM, CLAWVM_TURN, COMPACTION_HYBRID, RETRIEVAL
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import (
     Boundary,
@@ -15,10 +16,11 @@ from clawvm_es.model.facts import (
     PressureReason,
     RedactReason,
     RetireReason,
+    ReturnStatus,
     Trigger,
 )
 from clawvm_es.model.pages import FULL, Author, PageType, Pin
-from clawvm_es.testing.core import Given, page
+from clawvm_es.testing.core import Given, opened, page
 
 FLUSH, COMPACT = COMPACTION_HYBRID.flush_permille, COMPACTION_HYBRID.compact_permille
 
@@ -146,3 +148,29 @@ def test_pages_leave_at_once_and_a_required_one_is_told_with_its_floor():
     assert [change.page_id for change in gone] == ["p1", "p2"]
     assert pressure == e.InvariantPressureObserved(PressureReason.REDACTED, sizes, 0, ("p1", "p2"))
     assert given.when(e.PageRetired("p3", RetireReason.WITHDRAWN)) == ()
+
+
+@pytest.mark.parametrize("profile", [CLAWVM_TURN, CLAWVM])
+def test_a_pruning_of_a_required_page_leaves_its_floor(profile):
+    """Where pages are selected at every turn it falls to its floor at once; a layout that is sent keeps it whole."""
+    given = Given.session(page(1), page(2), page(3), profile=profile)
+    given.when(e.PagePinned("p1", Pin.HARD))
+    given.turn()
+    floor = given.state.required["p1"]
+    assert 0 < floor < FULL and set(given.state.resident.values()) == {FULL}
+    given.when(e.BoundaryReached(Boundary.PRUNE, Trigger.CALLER, pages=("p1", "p2")))
+    assert given.state.resident == {"p1": FULL if profile is CLAWVM else floor, "p3": FULL}
+
+
+def test_of_an_answer_with_several_calls_each_ends_once_and_by_its_own_result():
+    """The first result of a call counts, whatever comes after it and however many calls still wait."""
+    given = Given()
+    given.when(replace(opened(), renderer="messages/1:anthropic"))
+    given.when(e.ModelResponded(group=1))
+    for number in (1, 2, 3):
+        given.when(e.ToolCalled(number, "t", "0" * 64, group=1))
+    ended = {}
+    for number in (2, 1, 2, 1, 3):
+        given.when(e.ToolReturned(number, ReturnStatus.OK))
+        ended.setdefault(number, given.state.version)
+        assert {each.call: each.ended for each in given.state.groups[1].calls} == {1: 0, 2: 0, 3: 0} | ended

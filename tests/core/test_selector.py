@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from clawvm_es.core.profiles import CLAWVM_PAPER, CLAWVM_RANK, CLAWVM_TURN, LRU_TURN
-from clawvm_es.core.selector import select
+from clawvm_es.core.selector import Selection, fill, select
 from clawvm_es.core.utility import QUALITY, hull, recency
 from clawvm_es.model import events as e
+from clawvm_es.model.facts import ChangeReason
 from clawvm_es.model.pages import ABSENT, FULL, Fidelity, Level, PageType, Pin
 from clawvm_es.testing.core import Given, opened, page
 
@@ -189,3 +190,17 @@ def test_steps_of_a_page_keep_their_order_in_the_index():
     assert all(assembled.tokens <= 150 for assembled in given.of(e.PromptAssembled))
     steps = [step for step in given.state.index.steps if step[3][0] == "p1"]
     assert [step[3][1] for step in steps] == sorted(step[3][1] for step in steps)
+
+
+def test_pages_that_a_caller_raised_go_on_from_there_and_others_as_ever():
+    """Each page is offered once: a raised one from where it stands, every other one from below."""
+    given = session([(PageType.EVIDENCE, 100)] * 6, 2_000, turns=3)
+    alone = fill(given.state, e.TurnBegan(), Selection({}, 450, 0), ())
+    raised = Selection({}, 450, 0)
+    raised.install(given.state.pages["p1"], 1, ChangeReason.RAISED)
+    fill(given.state, e.TurnBegan(), raised, (), raised=("p1",))
+    assert raised.levels.keys() == alone.levels.keys() == {f"p{number}" for number in range(1, 7)}
+    for found in (alone, raised):
+        spent = sum(given.state.pages[page_id].tokens[rank] for page_id, rank in found.levels.items())
+        assert found.rest == 450 - spent >= 0
+        assert sorted(found.levels.values()) == sorted(alone.levels.values())

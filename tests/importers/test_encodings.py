@@ -43,6 +43,18 @@ def test_encodings_with_a_mark(encoding: str) -> None:
     assert read_bytes(data[:-1], "s.jsonl")[0].steps == recording.steps
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["{}\n", "{}", '{"é": 1}\n[', "[]", " [1]\n\n"])
+def test_half_a_character_at_the_end_is_none(encoding: str, text: str) -> None:
+    """Each whole character is kept and a lone byte behind them is not; a mark before other text is none."""
+    data = f"\ufeff{text}".encode(encoding)
+    for end in range(6, len(data) + 1):
+        assert utf8(data[:end]) == data[2 : end - end % 2].decode(encoding).encode()
+    assert utf8(data + b"\0") == text.encode()
+    other = f"\ufeffx{text}".encode(encoding)
+    assert utf8(other) == other
+
+
 @pytest.mark.parametrize("between", ["\n\ufeff", "\ufeff", "\n \ufeff\0", "\r\n\ufeff"])
 def test_files_with_marks_may_stand_one_after_the_other(between: str) -> None:
     """The first record of a file that was added to another is read, mark or not; a mark inside a text stays."""

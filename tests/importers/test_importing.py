@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import UnreadableInput
+from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers import importing, known
 from clawvm_es.importers.importing import Imported, find, import_files
 from clawvm_es.importers.known import SUFFIX, KnownFiles
@@ -112,6 +112,19 @@ def test_a_name_stands_for_the_session_or_before_several() -> None:
     assert named("s", linked="s/agent-1") == ["n", "n/agent-1"]
     assert named("s", linked="other") == ["n", "n/other"]
     assert named("s", "s2") == ["n/s", "n/s2"]
+
+
+@pytest.mark.parametrize("odd", ["scope:x", "a\0b", "\ud800", "scope:"])
+@pytest.mark.parametrize("name", [None, "n"])
+def test_an_id_that_no_session_can_have_is_refused_and_says_what_to_do(odd: str, name: str | None) -> None:
+    """Wherever it comes from, the file or the name that it is to have; another name helps."""
+    good, bad = (Transcript().recording(each, "pi", "f") for each in ("s", odd))
+    if name is None or "scope" not in odd:
+        with pytest.raises(UsageError, match=r"session id .*use --as NAME"):
+            names_of([good, bad], name)
+    with pytest.raises(UsageError, match=r"session id .*use --as NAME"):
+        names_of([good], odd)
+    assert dict(names_of([bad], "n")) == {odd: "n"}
 
 
 def test_an_unchanged_file_is_not_read_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
