@@ -162,6 +162,6 @@ def made_by() -> str:
 
     digest = hashlib.sha256()
     for package in (clawvm_es.importers, clawvm_es.observe):
-        for source in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+        for source in sorted(Path(package.__path__[0]).glob("*.py")):
             digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()

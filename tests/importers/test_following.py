@@ -456,6 +456,21 @@ def test_a_damaged_cache_costs_time_alone(tmp_path: Path, live: Path, journal: J
     assert inputs(journal) == whole
 
 
+@pytest.mark.parametrize("length", [len(CLAUDE) - 1, len(CLAUDE)])
+def test_what_was_kept_for_another_journal_at_the_same_place_is_made_again(
+    tmp_path: Path, live: Path, length: int
+) -> None:
+    """Where the log does not hold what the cache says was given, the file is read from its beginning."""
+    live.write_bytes(as_lines(CLAUDE[:length]))
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        assert follow(journal, live, final=length == len(CLAUDE)).appended > 0
+    (tmp_path / "j.db").unlink()
+    live.write_bytes(as_lines(CLAUDE)) if length < len(CLAUDE) else None
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        assert follow(journal, live, final=True).appended > 0
+        assert inputs(journal) == imported(tmp_path, as_lines(CLAUDE))
+
+
 @pytest.mark.parametrize("package", [clawvm_es.importers, clawvm_es.observe])
 def test_what_another_program_kept_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: Any
