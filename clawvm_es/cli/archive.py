@@ -14,7 +14,7 @@ _UNITS: Final = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def seconds(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """A length of time, `30d`, in seconds."""
+    """A length of time such as `30d`, in seconds."""
     match = re.fullmatch(r"(\d{1,6})(s|min|h|d|w)", value)
     if match is None:
         raise click.BadParameter(f"{value!r} is no length of time: 30d, 12h, 0s", context, parameter)
@@ -27,7 +27,7 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str) -> i
 @click.option("--key", type=click.Path(dir_okay=False), required=True, metavar="FILE", help="Sign with this key.")
 @click.option(
     "--older-than", "older_s", callback=seconds, default="30d", metavar="TIME",
-    help="Only sessions whose last event is so old: s, min, h, d or w. Default: 30d.",
+    help="Only sessions whose last event is at least this old: s, min, h, d or w. Default: 30d.",
 )  # fmt: skip
 @click.option("--open", "open_too", is_flag=True, help="Sessions that were never closed, too.")
 @click.option("--session", "-s", "wanted", multiple=True, metavar="ID", help="Only these sessions.")
@@ -35,11 +35,11 @@ def seconds(context: click.Context, parameter: click.Parameter, value: str) -> i
 def archive(
     journal: str, output: str, key: str, older_s: int, open_too: bool, wanted: tuple[str, ...], as_json: bool
 ) -> None:
-    """Write closed sessions to a folder of signed bundles, which every verb that reads takes for a journal.
+    """Write closed sessions to a folder of signed bundles; every reading verb accepts the folder as a journal.
 
-    A bundle is packed, and verified before it gets its name; what the folder holds is not written again, so that an
-    interrupted run goes on. The journal stays as it is: a log is never cut. A bundle of a session from which texts
-    were erased later is written anew without them, and removed.
+    A bundle is packed, and verified before it gets its name. Sessions that the folder holds are not written again,
+    so that an interrupted run can be repeated. The journal is not changed: a log is never cut. If texts of an
+    archived session were erased since, a new bundle is written without them and the old one is removed.
 
     \b
     Example:

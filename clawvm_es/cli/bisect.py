@@ -44,10 +44,11 @@ def bisect(
     linear: bool | None,
     as_json: bool,
 ) -> None:
-    """Find the first event after which something holds; exit code 1 says that it holds nowhere.
+    """Find the first event after which something holds. Exit code 1: it never holds.
 
-    Up to 20,000 versions are all asked; above that, and for a FILE, it is a binary search, which is right where it
-    holds from some event on without a break, and says so where it saw one. FILE is run as Python, with your rights.
+    Up to 20,000 versions are all checked. More versions, and a FILE, are searched by halving. A search by halving
+    is right if the question holds from some event on without a break; a break that it sees is reported. FILE is
+    run as Python, with your rights.
 
     \b
     EXPR compares and joins with and, or, not:
@@ -111,7 +112,7 @@ def _fault_type(name: str) -> Any:
 
 
 def _from_file(path: str) -> Question:
-    """The question that a file's `holds` asks; whatever it raises becomes an error with its line."""
+    """The question that a file's `holds` answers; an exception in it becomes an error with its line."""
     import runpy
 
     from clawvm_es.errors import UsageError
@@ -141,7 +142,7 @@ def _call(path: str, holds: Callable[[Any], object], seen: Seen) -> bool:
 
 
 def _where(path: str, error: BaseException) -> str:
-    """The file and the last line of it that an error passed through."""
+    """The file and its last line that an error passed through."""
     if isinstance(error, SyntaxError):
         return f"{path}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
@@ -183,7 +184,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _broken(found: Mapping[str, Any]) -> Iterator[str]:
-    """That it does not hold without a break, and where it was seen to change."""
+    """The note that the answer does not stay yes without a break, and the places where it changed."""
     begins, ceases = (_versions(found[name], found["every"]) for name in ("turns_true", "turns_false"))
     yield style("it does not hold from there on without a break:", fg="red")
     yield f"  begins to hold at {begins}; ceases at {ceases}"

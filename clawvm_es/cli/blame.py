@@ -36,8 +36,8 @@ def blame(
 ) -> None:
     """Tell who wrote every version of a field of the durable store, or of a page, when, and on what evidence.
 
-    A later version is shown as the difference of its text from the one before. --session may also name the stream
-    of a shared scope.
+    A later version is shown as a diff against the one before. --session may also name the stream of a shared
+    scope.
 
     \b
     Example:
@@ -119,7 +119,7 @@ def _value_lines(found: Mapping[str, Any], value: Mapping[str, Any], rejected: s
 
 
 def _text_lines(name: str, version: Mapping[str, Any]) -> Iterator[str]:
-    """The text of a first version; of a later one the lines that changed."""
+    """The text of a first version; for later versions the changed lines."""
     from clawvm_es.cli.output import hanging, terminal_width
 
     diff = version.get("diff")

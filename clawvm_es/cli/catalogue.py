@@ -13,10 +13,10 @@ from clawvm_es.cli.options import json_option
 @click.option("--turn", type=click.IntRange(0), default=0, metavar="N", help="Of ready questions: after this turn.")
 @json_option
 def catalogue(folder: str, question: str | None, turn: int, as_json: bool) -> None:
-    """Ask a folder of journals that were exported as Parquet: in SQL, or a ready question by its name.
+    """Query a folder of journals exported as Parquet: in SQL, or by the name of a ready question.
 
     Without a question, lists the ready ones. The tables are journals, events, sessions, turns, page_table, faults,
-    durable_store and updates; each has a column journal_id. No text is among them.
+    durable_store and updates; each has a column journal_id. They hold no text of a session.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""Output of `redact --certificate`: a file that says what was erased. Twin of `clawvm_es.history.certificate`."""
+"""Output of `redact --certificate`: a file that lists what was erased. Twin of `clawvm_es.history.certificate`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def certificate_key(path: str | None, key: str | None, at: int | None, dry_run: bool) -> SecretKey | None:
-    """The key to sign with; refuses, before anything is erased, what could not be certified afterwards."""
+    """The key to sign with; refuses, before anything is erased, a certificate that could not be made."""
     from clawvm_es.journal import anchors
 
     if path is None:
@@ -34,7 +34,7 @@ def certificate_key(path: str | None, key: str | None, at: int | None, dry_run: 
 def certify_earlier(
     log: EventLog, session: str | None, at: int | None, path: str, key: SecretKey | None
 ) -> dict[str, Any]:
-    """Write the certificate of an erasure that was done before; returns its document."""
+    """Write the certificate of an earlier erasure; returns its document."""
     from clawvm_es.history.certificate import earlier_events
     from clawvm_es.views.reading import chosen
 
@@ -42,7 +42,7 @@ def certify_earlier(
 
 
 def certify_done(log: EventLog, done: Redaction, path: str, key: SecretKey | None) -> dict[str, Any]:
-    """Write the certificate of an erasure that was just done; returns its document."""
+    """Write the certificate of an erasure just done; returns its document."""
     from clawvm_es.history.certificate import events_of
 
     return _written(log, events_of(log, done), path, key, done)

@@ -28,8 +28,8 @@ def check(
 ) -> None:
     """Check a claim about a session; exit code 0: it holds, 1: it does not, 2: there is no such page or turn.
 
-    CLAIM is a question of `clawvm bisect --when`, with `at turn N` after it, or `always` or `never` before it. A page
-    type stands for every page of it. JOURNAL may be a recording or a bundle.
+    CLAIM is a question of `clawvm bisect --when`, followed by `at turn N`, or preceded by `always` or `never`. A
+    page type means all pages of the type. JOURNAL may be a recording or a bundle.
 
     \b
     Example:
@@ -64,7 +64,7 @@ def _document(place: str, claim: str, session: str | None, policy: str | None, b
 
 
 def _setting(policy: str | None, budget: int | None) -> Setting | None:
-    """The setting that a session is decided under; None for as recorded."""
+    """The setting under which a session is decided; None means as recorded."""
     from clawvm_es.core.profiles import profile
     from clawvm_es.history.whatif import Setting
 

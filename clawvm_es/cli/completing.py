@@ -1,6 +1,6 @@
-"""Completion in a shell: sessions, pages and policies of the journal that the words before name.
+"""Shell completion of sessions, pages and policies, from the journal that the typed words name.
 
-It reads the journal without writing, takes what is stored and folds nothing, and offers nothing where it cannot read.
+It reads stored rows without writing or folding, and offers nothing if it cannot read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNFOLDED: Final = 2_000
 
 
 def sessions(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids of the sessions that begin so."""
+    """The ids of sessions with this prefix."""
     try:
         return _items(_sessions(context), incomplete)
     except Exception:
@@ -32,7 +32,7 @@ def sessions(context: click.Context, _: click.Parameter, incomplete: str) -> lis
 
 
 def pages(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The ids of the pages that begin so, of the session that is named, or the only one."""
+    """The ids of pages with this prefix, in the named session, or the only one."""
     try:
         return _items(_pages(context), incomplete)
     except Exception:
@@ -40,16 +40,16 @@ def pages(context: click.Context, _: click.Parameter, incomplete: str) -> list[C
 
 
 def policies(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of the policies that begin so."""
+    """The names of policies with this prefix."""
     from clawvm_es.core.profiles import PROFILES
 
     return _items(PROFILES, incomplete)
 
 
 def journal(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files for a verb's journal; behind it, or where a journal is known without it, the verb's next argument.
+    """Complete a verb's journal with files; if the journal is known, complete the verb's next argument.
 
-    Click completes an argument of any number of words before all others, so the others are offered here.
+    Click completes an argument of any number of words before all others, so the others are completed here.
     """
     others = [each for each in context.command.params if isinstance(each, click.Argument) and each is not argument]
     typed = _typed(context)
@@ -66,7 +66,7 @@ def _items(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
 
 
 def _typed(context: click.Context) -> list[str]:
-    """The arguments before the one that is completed."""
+    """The arguments before the one being completed."""
     others = [each for each in context.command.params if isinstance(each, click.Argument) and each.nargs == 1]
     named = (context.params.get(each.name or "") for each in others)
     words = [*place.words_so_far(context), *(each for each in named if isinstance(each, str))]
@@ -74,7 +74,7 @@ def _typed(context: click.Context) -> list[str]:
 
 
 def _path(context: click.Context) -> str | None:
-    """The journal that the words before mean: the first that is there."""
+    """The journal that the typed words mean: the first one that exists."""
     candidates: Sequence[str | None] = (
         place.named_so_far(context),
         *_typed(context)[:1],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def raise_damage(error: Exception, journal: str) -> None:
-    """Raise the damage of a journal in place of an unexpected error; do nothing where the journal is whole.
+    """Raise the damage of a journal in place of an unexpected error; do nothing if the journal is whole.
 
-    For verbs that go on with other files: damage ends them at once, in its one line.
+    For verbs that would continue with other files: damage ends them at once, with one line.
     """
     from clawvm_es.views.damage import blamed
 

@@ -24,7 +24,7 @@ _SHOWN: Final = 12
 
 
 @click.command()
-@click.option("--journal", "-j", type=click.Path(), help="Keep the journal here. Default: it is thrown away.")
+@click.option("--journal", "-j", type=click.Path(), help="Keep the journal here. Default: it is deleted.")
 @json_option
 @click.pass_context
 def demo(context: click.Context, journal: str | None, as_json: bool) -> None:

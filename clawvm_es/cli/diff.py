@@ -1,4 +1,4 @@
-"""`diff`: where two runs part, or what differs between two moments of one.
+"""`diff`: the first difference of two runs, or all differences between two moments of one.
 
 Twin of `clawvm_es.views.diff`.
 """
@@ -46,13 +46,14 @@ def diff(
     full: bool,
     as_json: bool,
 ) -> None:
-    """Tell where two runs part, or what differs between two moments of one.
+    """Show the first difference of two runs, or all differences between two moments of one.
 
-    Of two sessions: what was said, called, returned and decided, event by event; the first difference with its
-    turn, event, field and both values. Of one session: its pages, levels, store and prompt text at two moments.
+    Two sessions are compared event by event (texts, calls, results, decisions); the first difference is shown with
+    its turn, event, field and both values. Two moments of one session are compared by pages, levels, store and
+    prompt text.
 
-    A and B are VERSION or turn:N (of --session), or ID@VERSION, ID@turn:N or ID of any session; turn:N is the
-    end of that turn, an ID alone the session's end. Exit code 0 says that nothing differs, 1 that something does.
+    A and B are VERSION or turn:N (of --session), or ID@VERSION, ID@turn:N or ID of any session; turn:N is the end
+    of that turn, an ID alone the session's end. Exit code 0: nothing differs; 1: something does.
 
     \b
     Example:
@@ -109,7 +110,7 @@ def _brief(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _at_ends(found: Mapping[str, Any], full: bool) -> Iterator[str]:
-    """Differences between two moments, beside settings."""
+    """Differences between two moments, without settings."""
     if found["pages"]:
         counts = [sum(each["only"] == side for each in found["pages"]) for side in ("b", "a", None)]
         yield from _heading("pages", "{} added, {} gone, {} changed".format(*counts))
@@ -122,7 +123,7 @@ def _at_ends(found: Mapping[str, Any], full: bool) -> Iterator[str]:
 
 
 def _run_lines(runs: Mapping[str, Any], ends: Iterable[str]) -> Iterator[str]:
-    """A comparison for people: the first difference, the next ones, counts, how the ends differ, and the verdict."""
+    """A comparison for people: the first differences, counts, differences at the ends, and the verdict."""
     from clawvm_es.cli.output import bad, good
 
     first, number = runs["first"], runs["differences"]

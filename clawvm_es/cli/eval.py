@@ -31,7 +31,13 @@ _WIDEST: Final = 104
 @click.option("--policy", "policies", multiple=True, metavar="NAME", help="Only this policy.")
 @click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family of workloads.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the families' sessions.")
-@click.option("--fixed", type=click.IntRange(0), default=0, metavar="TOKENS", help="Charge recorded turns for it.")
+@click.option(
+    "--fixed",
+    type=click.IntRange(0),
+    default=0,
+    metavar="TOKENS",
+    help="Charge recorded turns for a fixed region of this size.",
+)
 @click.option(
     "--renderer",
     "renderers",
@@ -64,8 +70,8 @@ def evaluate(
 
     Parts: tier1, tier2, ablation, weights, stress, tasks, real, overhead, or all (the default). Writes report.md,
     report.json, report.csv and report.html to the folder; timings stand in files of their own. An interrupted run
-    goes on with the same command. Exits with 1 if a gate fails. --budget, --policy, --family and --renderer can be
-    given more than once; parts that do not know them are made as always.
+    continues with the same command. Exits with 1 if a gate fails. --budget, --policy, --family and --renderer can
+    be given more than once; parts that have no such choice ignore them.
 
     \b
     Example:

@@ -80,9 +80,9 @@ def follow(
 ) -> None:
     """Record sessions while their files grow; folders are watched for new ones.
 
-    Whole lines are taken, and an answer when something follows it. Stop it at any time and start it again, also
-    twice at once: nothing is taken twice. A file that cannot be followed is named on stderr, and makes the exit code
-    2 where the verb ends by itself. An interrupt ends it with exit code 130.
+    Only whole lines are taken, and an answer only once something follows it. Stop and restart it at any time, or
+    run it twice at once: nothing is recorded twice. A file that cannot be followed is named on stderr; with --once
+    or --final the exit code is then 2. An interrupt ends it with exit code 130.
 
     \b
     Example:

@@ -55,11 +55,11 @@ def fork(
     wait: float,
     as_json: bool,
 ) -> None:
-    """Go on from a moment of a session under another name; nothing is copied. Default: from its last event.
+    """Continue a session from any moment under another name; nothing is copied. Default: from its last event.
 
-    The fork's tools are served what the parent recorded, also after that moment, and run for nothing else. With
-    --rerun it gets the parent's model answers and tool results one by one, to see how the rest would have gone; a
-    re-run that was interrupted goes on when it is asked for again.
+    Calls in the fork are served the results that the parent recorded, also after that moment; no tool runs. With
+    --rerun the fork gets the parent's model answers and tool results one by one, to show how the rest would have
+    gone. Repeat the command to continue an interrupted re-run.
 
     \b
     Example:
@@ -106,7 +106,7 @@ def fork(
 
 
 def _place(journal: str, session: str | None, version: int | None, turn: int | None, name: str) -> tuple[str, int]:
-    """The session that is forked, and the version where; a fork that is there already knows its parent."""
+    """The session to fork, and the version; a fork that exists already knows its parent."""
     from clawvm_es.model.events import SessionForked
 
     with views.opened(journal) as log:

@@ -1,4 +1,4 @@
-"""`clawvm grep`: which texts of a journal say something. Twin of `clawvm_es.views.grep`."""
+"""`clawvm grep`: find texts of a journal. Twin of `clawvm_es.views.grep`."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def grep(
     limit: int,
     as_json: bool,
 ) -> None:
-    """Find the texts that hold all words of PATTERN; words in double quotes have to stand together.
+    """Find the texts that hold all words of PATTERN; words in double quotes form a phrase.
 
-    Prints the event, what the text is there, and its line. Case and accents do not count. With --turn only that turn
-    is searched, with --at everything up to that event. Exits 1 if nothing is found. Words of scripts that write no
-    blanks between words (Chinese, Japanese, Thai, …) are found inside of a run; signs are not searched for, but with
-    --regex. Texts that are not in the full-text index yet are scanned; --index, which writes to the journal, and
-    `clawvm rebuild` put them into it.
+    Prints the event, the role of the text in it, and the matching line. Case and accents are ignored. With --turn
+    only that turn is searched, with --at everything up to that event. Exits 1 if nothing is found. In scripts
+    without blanks between words (Chinese, Japanese, Thai, …) a word is found anywhere inside a run. Punctuation is
+    searched only with --regex. Texts that are not in the full-text index yet are scanned; --index (which writes to
+    the journal) and `clawvm rebuild` add them to it.
 
     \b
     Example:
@@ -118,7 +118,7 @@ _COLUMNS = (
 
 
 def _shown(hit: Mapping[str, Any], session: str) -> str:
-    """A hit on one line, the place marked on a terminal."""
+    """A hit on one line, the match marked on a terminal."""
     from clawvm_es.cli.output import fit, one_line, terminal_width
 
     line, start, end = hit["line"], hit["start"], hit["end"]

@@ -20,10 +20,10 @@ NAMES = ("claude-code", "codex")
 @made_journal_option
 @json_option
 def install(harness: str, journal: str, as_json: bool) -> None:
-    """Record every session of a harness from now on, and give it back what a compaction took.
+    """Record every session of a harness from now on, and give back what a compaction took.
 
-    Adds hooks to the harness's settings, beside those that are there, and says what it changed. A hook cannot stop
-    or fail the harness. Doing it again changes nothing.
+    Adds hooks to the harness's settings, beside existing ones, and says what it changed. A hook cannot stop or
+    fail the harness. Running it again changes nothing.
 
     \b
     Example:
@@ -69,10 +69,10 @@ def _tell(done: Done, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def doctor(context: click.Context, journal: str, forget: bool, as_json: bool) -> None:
-    """Tell what works and what does not in the harnesses that record into a journal.
+    """Check the harnesses that record into a journal, and tell what does not work.
 
-    Hooks never fail where a harness could see it; what went wrong in them is told here. Exit code 1: something does
-    not work.
+    Hooks never fail visibly for a harness, so their problems are listed here. Exit code 1: something does not
+    work.
 
     \b
     Example:
@@ -103,13 +103,13 @@ def doctor(context: click.Context, journal: str, forget: bool, as_json: bool) ->
     "answering",
     type=click.Path(),
     metavar="FILE",
-    help="Print what the harness of this event waits for, and end with code 0 whatever happens.",
+    help="Print the answer that the harness expects to this event; the exit code is always 0.",
 )
 @json_option
 def hook(what: str, journal: str, answering: str | None, as_json: bool) -> None:
-    """Take what the hooks of live harnesses told, and what is new in the transcripts that they name.
+    """Record what live harnesses reported through hooks, and what is new in their transcripts.
 
-    Other verbs do so before they read. The spool's script does so at the boundaries of a session.
+    Other verbs do this before they read, and the hooks' own script does it at the boundaries of a session.
 
     \b
     Example:

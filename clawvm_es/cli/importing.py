@@ -74,12 +74,13 @@ def import_(
     executor_name: str | None,
     as_json: bool,
 ) -> None:
-    """Import recorded sessions as they were: what the agent knew, what its harness lost and it needed again.
+    """Import recorded sessions as they were, and report what each harness lost and its agent needed again.
 
     PATH is a file or a folder; without one it is ~/.claude/projects. A file that did not change is not read again.
-    One that cannot be read is named on stderr and makes the exit code 2; the others are imported. An executor shares
-    out the sessions that are compared afterwards; local:N also the files, where the journal is on a server. One in a
-    file has one writer, so files are read one by one there, as with --seed and where a session is named.
+    A file that cannot be read is named on stderr and makes the exit code 2; the others are imported. An executor
+    spreads the comparison of sessions over processes. If the journal is on a server, local:N also spreads the
+    files; a journal in a file has one writer, so files are read one by one there, as they are with --seed, --as or
+    --reimport.
 
     \b
     Example:
@@ -140,7 +141,7 @@ def _files_of(paths: Sequence[str], latest: bool, name: str | None, reimport: st
 
 
 def _told(stream: Iterator[Imported], journal: str) -> Iterator[Imported]:
-    """The outcomes, each error said when it comes up; texts of a file are no longer held then."""
+    """The outcomes; each error is printed when it comes up, and texts of a file are then released."""
     from clawvm_es.cli.damage import raise_damage
     from clawvm_es.cli.output import say
 
@@ -174,7 +175,7 @@ _BY: Final = {
 
 
 def _places(loss: Mapping[str, Any]) -> str:
-    """The lines of the transcript where the page stood and where it was needed again."""
+    """The lines of the transcript where the page stood, and where it was needed again."""
     return " → ".join(str(line) for line in (loss["line"], loss["again_line"]) if line)
 
 
@@ -217,7 +218,7 @@ def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _files(document: Mapping[str, Any]) -> Iterator[str]:
-    """The files of a folder that are no recordings."""
+    """The files of a folder that are not recordings."""
     skipped = document["skipped"]
     for each in skipped[:NAMED]:
         yield f"not read: {each['reason']}"
@@ -226,7 +227,7 @@ def _files(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def session_lines(one: Mapping[str, Any]) -> Iterator[str]:
-    """One session for people: what it was, what it used, what its harness lost, what clawvm would have lost."""
+    """One session for people: its facts, its usage, its harness's losses, and those clawvm would have had."""
     from clawvm_es.cli.output import bad, counted, cut, good, style, terminal_width
     from clawvm_es.cli.times import joined, length, shown_time, told
 
@@ -270,7 +271,7 @@ def _cuts(one: Mapping[str, Any]) -> str:
 
 
 def _compared(one: Mapping[str, Any]) -> Iterator[str]:
-    """The line about `clawvm` at the same budget and at half of it."""
+    """The line that compares `clawvm` at the same budget and at half of it."""
     if len(one["policies"]) != 2:
         return
     same, half = one["policies"]
@@ -281,7 +282,7 @@ def _compared(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shares(same: Mapping[str, Any], half: Mapping[str, Any]) -> str:
-    """The costs of the two beside the harness's, pages against pages."""
+    """The costs of both runs beside the harness's, counting pages only."""
     permille = [each["cost_permille"] for each in (same, half)]
     if None in permille:
         return ""
@@ -290,7 +291,7 @@ def _shares(same: Mapping[str, Any], half: Mapping[str, Any]) -> str:
 
 
 def _fitting(budget: Mapping[str, Any]) -> str:
-    """The budget that fits the model's window, by what the provider counted."""
+    """The budget that fits the model's window, by the provider's counts."""
     fixed = budget["fixed_tokens"]
     rest = f"; system prompt and tools, which are not recorded, take {fixed:,} of them" if fixed else ""
     return (

@@ -1,4 +1,4 @@
-"""`clawvm losses`: what a session lost and needed again. Twin of `clawvm_es.views.lost`."""
+"""`clawvm losses`: pages that a session lost and needed again. Twin of `clawvm_es.views.lost`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _BOUNDARIES: Final = {"compact": "compaction", "prune": "pruning", "reset": "res
 @shape_options
 @json_option
 def losses(journal: str, session: str | None, as_json: bool) -> None:
-    """Show what each boundary took out of the prompt and the agent needed later, and every other loss.
+    """Show the pages that a boundary took out of the prompt and the agent needed later, and every other loss.
 
-    Of an imported session these are the harness's own losses. What its summary holds is none.
+    For an imported session these are the harness's own losses. Text that its summary holds is not lost.
 
     \b
     Example:

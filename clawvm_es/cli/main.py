@@ -1,7 +1,7 @@
 """The program `clawvm`: all verbs, and the only place where errors become exit codes.
 
-0: done and good. 1: done, and what was asked about is bad. 2: wrong usage or unreadable input. 70: a fault of this
-program. 130: interrupted. 141: the reader of our output went away.
+0: done and good. 1: done, and the answer is bad (broken chain, difference, failed gate). 2: wrong usage or
+unreadable input. 70: an internal error of this program. 130: interrupted. 141: the reader of our output went away.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ PIPE_CLOSED = 141
 
 
 class Program(click.Group):
-    """The group of all verbs. Click would end with a code of its own when the reader of our output goes away."""
+    """The group of all verbs. Without it Click would choose the exit code when the reader of our output goes away."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a verb; a closed pipe becomes an exit code, and what damage raised names the damage."""
+        """Run a verb. A closed pipe becomes an exit code; an error caused by damage names the damage."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
@@ -66,7 +66,7 @@ class Program(click.Group):
             raise damage from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the verbs by what they are for, each with the first clause of its help."""
+        """List the verbs by purpose, each with the first clause of its help."""
         for title, rows in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:<10}", row.clause) for name, row in rows.items()])
@@ -125,24 +125,24 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _discard_output() -> None:
-    """Let what is still buffered go nowhere, so that the last flush does not raise again."""
+    """Discard buffered output, so that the last flush does not raise again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, hint: str, code: int = WRONG_USAGE) -> int:
-    """Say what went wrong and what to do; the exit code for it. Where nobody can read it, the code has to do."""
+    """Print the error and what to do; returns the exit code, even if nobody can read the line."""
     with suppress(OSError):
         say(message, hint)
     return code
 
 
 def _verb(arguments: Sequence[str]) -> str:
-    """The verb that was called; empty where none was."""
+    """The verb that was called; empty if there was none."""
     return next((word for word in arguments if word in cli.commands), "")
 
 
 def _kept(arguments: Sequence[str]) -> str:
-    """Advice after an interrupt: a verb that writes goes on, one that reads begins again."""
+    """Advice after an interrupt: a writing verb can continue, a reading verb begins again."""
     row = ROWS.get(_verb(arguments))
     if row is not None and row.use is Use.READS:
         return "run the same command again for the whole answer"
@@ -150,7 +150,7 @@ def _kept(arguments: Sequence[str]) -> str:
 
 
 def _internal(error: Exception, arguments: Sequence[str]) -> int:
-    """Say that the fault is ours, in which verb, and how to report it; the traceback only where it is asked for."""
+    """Print that the error is ours, in which verb, and how to report it; the traceback only on request."""
     asked = os.environ.get("CLAWVM_TRACEBACK", "") not in ("", "0")
     verb = _verb(arguments)
     if asked:
@@ -167,6 +167,6 @@ def _internal(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _never_fail_to_encode() -> None:
-    """Let a terminal or locale that cannot show a character show its number; stderr does so anyway."""
+    """Show the number of a character that a terminal or locale cannot show; stderr does so anyway."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The reading verbs over what an agent holds: `pages`, `prompt` and `store`, at any place of the log."""
+"""Reading verbs for an agent's memory: `pages`, `prompt` and `store`, at any place in the log."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def prompt(
 ) -> None:
     """Print the prompt of a turn as clawvm would have sent it under its budget, byte for byte.
 
-    Of an imported session it is what the harness had in its context, page by page; its own bytes are not recorded.
+    For an imported session it is the harness's context, page by page; the bytes that the harness sent are not
+    recorded.
 
     \b
     Example:
@@ -106,7 +107,7 @@ def prompt(
 
 
 def _summary(document: Mapping[str, Any]) -> str:
-    """The size of a prompt, whose it is, and what the provider counted."""
+    """The size of a prompt, whose prompt it is, and the provider's count."""
     size, provider = f"turn {document['turn']}: {document['tokens']:,}", document["provider_tokens"]
     told = "" if provider is None else f"; the recorded call had {provider:,}"
     if document["policy"] == "recorded":
@@ -162,7 +163,7 @@ def store(
     updates: bool,
     as_json: bool,
 ) -> None:
-    """Print the durable store: what was committed, from where, on whose behalf.
+    """Print the durable store: each committed value, its evidence, and on whose behalf it was written.
 
     \b
     Example:

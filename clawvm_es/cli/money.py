@@ -1,4 +1,4 @@
-"""Cost for people: dollars that were reported, and costs by our counts beside them."""
+"""Cost for people: reported dollars, and costs by our own counts beside them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _CENTS_FROM: Final = 0.1
 
 
 def dollars(usd: float | None) -> str:
-    """An amount as people write it: `$12.34`, `$0.0042`, or `unknown`."""
+    """An amount in dollars: `$12.34`, `$0.0042`, or `unknown`."""
     if usd is None:
         return "unknown"
     return f"${usd:,.2f}" if usd >= _CENTS_FROM or not usd else f"${usd:,.4f}"
 
 
 def reported(cost: Mapping[str, Any]) -> str:
-    """The reported cost on one line, with what it is priced at, and the models whose prices are not known."""
+    """The reported cost on one line, with its price list, and the models without a known price."""
     told = cost["reported"]
     if not told["by_model"]:
         return "not known: no usage was recorded"
@@ -28,12 +28,12 @@ def reported(cost: Mapping[str, Any]) -> str:
 
 
 def recorded_usage(session: Mapping[str, Any]) -> bool:
-    """Tell whether the answers of a session say how many tokens they took; else its zeros are no figures."""
+    """Tell whether a session's answers record their tokens; if not, its zeros are not figures."""
     return bool(session["cost"]["reported"]["by_model"])
 
 
 def input_tokens(session: Mapping[str, Any]) -> int | None:
-    """Input tokens that the provider counted; None where nothing is recorded."""
+    """Input tokens by the provider's count; None if none is recorded."""
     tokens: int = session["usage"]["input_tokens"]
     return tokens if recorded_usage(session) else None
 
@@ -47,7 +47,7 @@ def by_our_counts(cost: Mapping[str, Any]) -> str:
 
 
 def at(prices: Mapping[str, Any]) -> str:
-    """The price list that costs are shown at, in a sentence."""
+    """The price list of the shown costs, in a sentence."""
     kept = f"{prices['ttl_s']:,} s" if prices["ttl_known"] else f"{prices['ttl_s']:,} s, which is our reading"
     return (
         f"cost in input tokens at {prices['name']} ({prices['model']}, {prices['date']}): "

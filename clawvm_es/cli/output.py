@@ -1,14 +1,14 @@
 """Output of verbs: one JSON document or text on stdout; progress and errors on stderr.
 
-Every character that a verb prints passes here, and here it is made visible (LAW-SHOWN-1): ids, titles, texts and
-errors come from journals and recordings that anybody may have written. Only `emit_document` lets bytes through, for
-what `prompt` and `export` write into a pipe or file. JSON escapes by its own rules.
+Every character that a verb prints passes through this module, which makes it visible (LAW-SHOWN-1): ids, titles,
+texts and errors come from journals and recordings that anybody may have written. Only `emit_document` lets bytes
+through, for what `prompt` and `export` write into a pipe or file. JSON escapes by its own rules.
 
-LAW-WIDTH-1: on a terminal a line that is too wide goes on in the next one, and nothing of it is lost. Cells of tables
-and entries of lists with one line each (`log`, `grep`) are cut before and end in …; commands to copy, lines of texts
-and words that cannot break stay whole. In a pipe nothing is cut or broken.
+LAW-WIDTH-1: on a terminal a line that is too wide continues on the next one, and nothing of it is lost. Cells of
+tables, and entries of one-line lists (`log`, `grep`), are cut and end in …; commands to copy, lines of texts and
+unbreakable words stay whole. In a pipe nothing is cut or broken.
 
-Amounts have thousands separators, in tables as in sentences; numbers that name a place (`PLACES`) have none, since
+Amounts have thousands separators, in tables and in sentences; numbers that name a place (`PLACES`) have none, since
 people type them. Shapes for programs (`--json`, `--nl`, `--csv`) hold plain numbers.
 """
 
@@ -54,7 +54,7 @@ PLACES: Final = frozenset(
 
 
 def as_json(document: Any) -> Iterator[str]:
-    """The pieces of a document as JSON text; keys stay in their order, what is not printable ASCII is escaped."""
+    """The pieces of a document as JSON text; keys keep their order, and everything but printable ASCII is escaped."""
     chunks = json.JSONEncoder(ensure_ascii=True, indent=2).iterencode(document)
     while some := "".join(islice(chunks, _PIECE)):
         yield some.replace("\x7f", "\\u007f")
@@ -69,14 +69,14 @@ def emit(document: Any, text: Iterable[str], as_document: bool) -> None:
 
 
 def emit_json(document: Any) -> None:
-    """Print a document as JSON, piece by piece, so that the text of a long one is not in memory as a whole."""
+    """Print a document as JSON, piece by piece, so that a long document's text is never in memory as a whole."""
     for piece in as_json(document):
         click.echo(piece, nl=False)
     click.echo()
 
 
 def emit_lines(lines: Iterable[str]) -> None:
-    """Print lines, each broken where the terminal ends; what would break one in two is escaped too."""
+    """Print lines, each broken at the terminal's width; characters that would break a line are escaped too."""
     width = terminal_width()
     fitting = lines if width is None else (part for line in lines for part in broken(line, width))
     for line in page(map(_shown, fitting)):
@@ -94,7 +94,7 @@ def emit_document(parts: Iterable[bytes]) -> None:
 
 
 def say(message: str, hint: str = "") -> None:
-    """Say something to people, on one line of stderr."""
+    """Print a message to people, on one line of stderr."""
     line = " ".join(message.split())
     click.echo(_shown(f"clawvm: {line}{f' ({hint})' if hint else ''}"), err=True)
 
@@ -106,7 +106,7 @@ def say_lines(lines: Iterable[str]) -> None:
 
 
 def style(text: str, fg: str | None = None, bold: bool = False) -> str:
-    """Text in a colour or bold, where a terminal shows it."""
+    """Text in a colour or bold, if a terminal shows it."""
     opening, closing = (
         code.replace("\x1b[", _MARK) for code in click.style("|", fg=fg, bold=bold or None).split("|")
     )
@@ -114,22 +114,22 @@ def style(text: str, fg: str | None = None, bold: bool = False) -> str:
 
 
 def whole(text: str) -> str:
-    """Text that no line break may part: a command to copy, a line of a text."""
+    """Text that no line break may split: a command to copy, a line of a text."""
     return _WHOLE + text.replace(" ", _BLANK)
 
 
 def _loose(text: str) -> str:
-    """Text without the marks of `whole`, once no line is broken any more."""
+    """Text without the marks of `whole`, after lines were broken."""
     return text.replace(_BLANK, " ").replace(_WHOLE, "")
 
 
 def _unmarked(text: str) -> str:
-    """Text as it is seen: without colours, its own characters visible."""
+    """Text as printed without colours: only its own characters, made visible."""
     return visible(_loose(_MARKED.sub("", text)))
 
 
 def _shown(line: str) -> str:
-    """A line as it is printed: ours are the colours, the rest is made visible."""
+    """A line as printed: our own colours are kept, everything else is made visible."""
     parts = _MARKED.split(_loose(line))  # every second one is a colour
     if os.environ.get("NO_COLOR"):
         parts = ["".join(parts[::2])]
@@ -137,9 +137,9 @@ def _shown(line: str) -> str:
 
 
 def cell_text(cell: Any, name: str | None = None) -> str:
-    """A value as the text of one cell: visible, on one line; nothing for None and no.
+    """A value as the text of one cell: visible, on one line; empty for None and False.
 
-    A number under a name that is no place's has thousands separators; without a name it is plain.
+    A number has thousands separators, unless its name is a place's or it has no name.
     """
     if cell is None:
         return ""
@@ -152,14 +152,14 @@ def cell_text(cell: Any, name: str | None = None) -> str:
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal that stdout is; None where it is none, and nothing has to fit."""
+    """The width in columns of the terminal on stdout; None if stdout is no terminal."""
     import shutil
 
     return max(LEAST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def text_width(text: str) -> int:
-    """The columns that a text takes: two for wide characters, none for combining ones."""
+    """The columns that a text occupies: two for wide characters, none for combining ones."""
     return len(text) if text.isascii() else sum(map(_char_width, text))
 
 
@@ -168,7 +168,7 @@ def _char_width(char: str) -> int:
 
 
 def cut(line: str, width: int) -> str:
-    """A line that takes at most `width` columns; a cut one ends in …, and keeps the colours it ends with."""
+    """A line shortened to at most `width` columns; a cut line ends in …, and in its last colour."""
     parts = [part if place % 2 else visible(part) for place, part in enumerate(_MARKED.split(_loose(line)))]
     if sum(map(text_width, parts[::2])) <= width:
         return line
@@ -184,7 +184,7 @@ def cut(line: str, width: int) -> str:
 
 
 def _beginning(text: str, width: int) -> str:
-    """The longest beginning of a text that takes at most `width` columns."""
+    """The longest prefix of a text that fits `width` columns."""
     taken = 0
     for place, char in enumerate(text):
         taken += _char_width(char)
@@ -217,19 +217,19 @@ def broken(line: str, width: int, hang: int | None = None) -> list[str]:
 
 
 def _words(line: str) -> Iterator[str]:
-    """The parts of a line between which it may be broken, blanks as parts of their own."""
+    """The parts of a line between which it may be broken; blanks are parts of their own."""
     for word in re.split("( +)", line):
         yield from [word] if _WHOLE in word else filter(None, _ATOMS.split(word))
 
 
 def fit(line: str) -> str:
-    """A line as wide as the terminal; whole where stdout is none."""
+    """A line cut to the terminal's width; whole if stdout is no terminal."""
     width = terminal_width()
     return line if width is None else cut(line, width)
 
 
 def facts(pairs: Mapping[str, Any]) -> list[str]:
-    """Names and values, one pair a line; a long value is broken, its next lines under its first."""
+    """Names and values, one pair per line; a long value is broken and aligned under its first line."""
     width = max(map(len, pairs), default=0)
     lines = (f"{name:<{width}}  {_fact(name, value)}" for name, value in pairs.items())
     return [part for line in lines for part in hanging(line, width + _GAP)]
@@ -246,12 +246,12 @@ def _fact(name: str, value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text on one line, its blanks made one."""
+    """A text on one line, with runs of blanks collapsed."""
     return " ".join(text.split())
 
 
 def counted(number: int, what: str) -> str:
-    """A number with what it counts: `1 event`, `173,024 events`, `2 misses`."""
+    """A number with its noun: `1 event`, `173,024 events`, `2 misses`."""
     several = "es" if what.endswith("s") else "s"
     return f"{number:,} {what}{'' if number == 1 else several}"
 
@@ -268,7 +268,7 @@ def bad(text: str) -> str:
 
 @contextmanager
 def progress(label: str) -> Iterator[Progress | None]:
-    """A progress bar on stderr for work on events; None where nobody would see it."""
+    """A progress bar on stderr, counted in events; None if nobody would see it."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -283,7 +283,7 @@ def progress(label: str) -> Iterator[Progress | None]:
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None] | None]:
-    """A progress bar on stderr for each kind of work, with an estimate of what is left; None where nobody sees it."""
+    """A progress bar on stderr for each kind of work, with an estimate; None if nobody would see it."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -308,9 +308,9 @@ def _end(bars: dict[str, Any]) -> None:
 
 
 def counter(what: str) -> Callable[[str, int, int], None] | None:
-    """A line on stderr that counts `what` of one thing after the other; None where nobody would see it.
+    """A line on stderr that counts `what`, one thing after another; None if nobody would see it.
 
-    It is called with the thing's name, how many there are so far, and in the end how many of how many.
+    It is called with the thing's name and the count so far, and at the end with the count and the total.
     """
     if not sys.stderr.isatty():
         return None
@@ -322,7 +322,7 @@ def counter(what: str) -> Callable[[str, int, int], None] | None:
 
 
 def configure_logging() -> None:
-    """Send operational logs to stderr; `CLAWVM_LOG` (debug, info, warning, error) is the lowest level shown."""
+    """Send operational logs to stderr; `CLAWVM_LOG` (debug, info, warning, error) is the lowest level."""
     import logging
 
     import structlog

@@ -34,14 +34,14 @@ def remember(context: click.Context, _: click.Parameter, off: bool) -> None:
 
 
 def wanted() -> bool:
-    """Tell whether a pager may run: both ends are a terminal, and nobody said `--no-pager`."""
+    """Tell whether a pager may run: stdin and stdout are terminals, and nobody said `--no-pager`."""
     context = click.get_current_context(silent=True)
     off = context is not None and context.meta.get(_OFF, False)
     return not off and sys.stdout.isatty() and sys.stdin is not None and sys.stdin.isatty()
 
 
 def command(environment: Mapping[str, str]) -> list[str] | None:
-    """The pager that an environment asks for; None for none."""
+    """The pager that the environment names; None for none."""
     import shutil
 
     if environment.get("NO_PAGER"):
@@ -56,7 +56,7 @@ def command(environment: Mapping[str, str]) -> list[str] | None:
 
 
 def page(lines: Iterable[str]) -> Iterable[str]:
-    """Show lines in the pager where they are longer than the terminal; return those that are still to be printed."""
+    """Show lines in the pager if they do not fit the terminal; returns the lines still to be printed."""
     words = command(os.environ) if wanted() else None
     if words is None:
         return lines
@@ -72,7 +72,7 @@ def page(lines: Iterable[str]) -> Iterable[str]:
 
 
 def _run(words: list[str], lines: Iterable[str]) -> None:
-    """Feed lines to a pager as they are made; it may be left at any line."""
+    """Feed lines to a pager as they are made; the user may leave it at any line."""
     import subprocess
 
     environment = {"LESS": "FRX", **os.environ}
@@ -90,7 +90,7 @@ def _run(words: list[str], lines: Iterable[str]) -> None:
 
 
 def _wait(process: subprocess.Popen[Any]) -> None:
-    """Wait until the pager is left; Ctrl-C is for the pager."""
+    """Wait until the user leaves the pager; Ctrl-C goes to the pager."""
     while True:
         try:
             process.wait()

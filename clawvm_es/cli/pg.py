@@ -29,9 +29,10 @@ def pg() -> None:
 @click.option("--reproducible", is_flag=True, help="For sessions with a seed only: their salts follow from it.")
 @json_option
 def init(url: str, writer: str, reader: str, reproducible: bool, as_json: bool) -> None:
-    """Make the journal at URL, and roles that may append or read; run again, it adds what is missing.
+    """Make the journal at URL, and roles that may append or read. Running it again adds what is missing.
 
-    The roles have no login: GRANT them to those who may. Who runs this owns the journal, and may erase.
+    The roles have no login: GRANT them to the users who may use them. Whoever runs this owns the journal, and may
+    erase.
 
     \b
     Example:
@@ -51,7 +52,7 @@ def init(url: str, writer: str, reader: str, reproducible: bool, as_json: bool) 
 @json_option
 @click.pass_context
 def doctor(context: click.Context, url: str, as_json: bool) -> None:
-    """Say what a server lacks for the journal at URL: version, rights, guards, durability. Exits 1 if it lacks any.
+    """Check a server for the journal at URL: version, rights, guards, durability. Exits 1 if anything is missing.
 
     \b
     Example:

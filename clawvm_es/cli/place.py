@@ -9,8 +9,8 @@ LAW-PLACE-1: the first row that applies names the journal.
     `$CLAWVM_JOURNAL`  | set, and not empty
     the data folder    | always; the place is printed on stderr
 
-Counting arguments leaves no doubt: a verb needs a fixed number of others, so no look at the disk decides what the
-first one means.
+Counting arguments suffices: a verb needs a fixed number of other arguments, so the meaning of the first one never
+depends on the disk.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def default_journal() -> str:
 
 
 def journal_argument(verb: F) -> F:
-    """The journal that a verb reads or changes: an argument before the others, or `--journal`. It has to exist."""
+    """Add the journal of a verb, which must exist: a first argument, or `--journal`."""
     argument = click.argument(
         "journal",
         nargs=-1,
@@ -75,7 +75,7 @@ def _complete(context: click.Context, argument: click.Parameter, incomplete: str
 
 
 def made_journal_option(verb: F) -> F:
-    """The journal that a verb writes to, and makes where there is none: `--journal`."""
+    """Add the journal to which a verb writes, made if it does not exist: `--journal`."""
     return click.option(
         "--journal",
         "-j",
@@ -87,13 +87,13 @@ def made_journal_option(verb: F) -> F:
 
 
 def meant(context: click.Context) -> list[str]:
-    """The journals that the verb of a context reads or writes, as far as its arguments were understood."""
+    """The journals that the running verb reads or writes, as far as its arguments were parsed."""
     found: list[str] = context.meta.setdefault(_MEANT, [])
     return found
 
 
 def named_so_far(context: click.Context) -> str | None:
-    """The journal that `--journal` names, or `$CLAWVM_JOURNAL`, while a shell completes; None where neither does."""
+    """The journal named by `--journal` or `$CLAWVM_JOURNAL`, while a shell completes; None if there is none."""
     given: str | None = context.meta.get(_GIVEN)
     return given or os.environ.get(VARIABLE) or None
 
@@ -117,7 +117,7 @@ def _remember(context: click.Context, _: click.Parameter, given: str | None) -> 
 
 
 def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[str]) -> str:
-    """The journal of a verb that does not make one."""
+    """The journal of a verb that requires an existing one."""
     given: str | None = context.meta.get(_GIVEN)
     if context.resilient_parsing:
         context.meta[_WORDS] = tuple(words or ())
@@ -145,7 +145,7 @@ def _from_argument(context: click.Context, _: click.Parameter, words: Sequence[s
 
 
 def _to_make(context: click.Context, _: click.Parameter, given: str | None) -> str:
-    """The journal of a verb that makes one; the default's folder is made with it, for its owner only."""
+    """The journal of a verb that may make one; the default's folder is made with it, for its owner only."""
     if context.resilient_parsing:
         return given or ""
     if given is not None:
@@ -169,7 +169,7 @@ def _named(context: click.Context, path: str) -> str:
 
 
 def _take_what_waits(path: str) -> None:
-    """Take what live harnesses told and no engine has taken yet."""
+    """Record what live harnesses reported and no engine has recorded yet."""
     from clawvm_es.files import SPOOL
 
     if os.path.isdir(path + SPOOL):

@@ -1,4 +1,4 @@
-"""`clawvm checkpoint` and `bundle`: what proves a journal to those who do not trust its file."""
+"""`clawvm checkpoint` and `bundle`: prove a journal to people who do not trust its file."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def checkpoint(
     days: int,
     as_json: bool,
 ) -> None:
-    """Sign what the journal is now, in a note to keep elsewhere; `verify --anchor` holds the journal against it.
+    """Sign the journal's present state in a note to keep elsewhere; `verify --anchor` checks the journal against it.
 
-    A checkpoint that is already in the output file is replaced only if the log goes on from it. With --since, the
+    A checkpoint already in the output file is replaced only if the log continues from it. With --since, the
     consistency proof is written beside the output, as OUTPUT.proof.
 
     \b
@@ -81,7 +81,7 @@ def bundle(
     output: str,
     as_json: bool,
 ) -> None:
-    """Write sessions, with what they need, to one file that proves itself to whoever has the public key.
+    """Write sessions and their dependencies to one file that anyone with the public key can verify.
 
     Without --session, all sessions. The file holds their texts. `verify_bundle` checks it with nothing but
     Python's standard library.
@@ -150,7 +150,7 @@ def _make_key(log: EventLog, path: str, days: int, as_json: bool) -> None:
 def _checkpoint(
     log: EventLog, journal: str, key_path: str, output: str | None, since: str | None, as_json: bool
 ) -> None:
-    """Sign, and write proof and note; nothing is written where anything is refused."""
+    """Sign, and write proof and note; if anything is refused, nothing is written."""
     from clawvm_es.cli.output import emit, emit_document
     from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
@@ -189,7 +189,7 @@ def _given(path: str | None) -> bytes | None:
 
 
 def _replaced(path: str | None) -> bytes | None:
-    """The checkpoint that the output is about to replace; what is there and is none is not overwritten."""
+    """The checkpoint that the output would replace; any other existing file is not overwritten."""
     from clawvm_es.errors import AnchorRefused, UsageError
     from clawvm_es.journal.anchors import unverified
 
@@ -204,7 +204,7 @@ def _replaced(path: str | None) -> bytes | None:
 
 
 def _refused(context: click.Context, journal: str, error: Any, as_json: bool) -> None:
-    """The answer is no, and nothing was written."""
+    """Answer no; nothing was written."""
     from clawvm_es.cli.output import bad, emit
 
     problem = {"what": error.what, "where": "checkpoint", "detail": error.message}
@@ -217,7 +217,7 @@ def _refused(context: click.Context, journal: str, error: Any, as_json: bool) ->
 
 
 def read_input(path: str) -> bytes:
-    """A small file that was given; raises `UnreadableInput`."""
+    """The bytes of a small input file; raises `UnreadableInput`."""
     from clawvm_es.errors import UnreadableInput
     from clawvm_es.journal.anchors.notes import NOTE_BYTES_MAX
     from clawvm_es.storage import read_bytes

@@ -12,12 +12,14 @@ from clawvm_es.cli.place import made_journal_option
 @made_journal_option
 @click.option("--upstream", metavar="URL", help="The provider. Default: Anthropic's or OpenAI's, by what is asked.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8742, show_default=True, help="0 takes a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Listen there; who reaches it may use it.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; anyone who reaches it may use it."
+)
 @click.option(
     "--keep", type=click.IntRange(0), default=6, show_default=True, metavar="K", help="Newest results that stay."
 )
 @click.option(
-    "--budget", type=click.IntRange(1), metavar="TOKENS", help="Of a request. Default: what fits the window."
+    "--budget", type=click.IntRange(1), metavar="TOKENS", help="Tokens of one request. Default: what fits the window."
 )
 @click.option(
     "--window", type=click.IntRange(1), default=200_000, show_default=True, help="Tokens of the model's window."
@@ -35,11 +37,11 @@ def proxy(
     no_paging: bool,
     as_json: bool,
 ) -> None:
-    """Record what a harness really sends to its provider, and page old results of its tools.
+    """Record the requests that a harness really sends to its provider, and page old tool results.
 
-    Speaks Anthropic Messages, OpenAI Chat Completions and Responses; anything else, and whatever fails here, goes on
-    as it came. Only contents of tool results are replaced, by a line that says where they are kept. Keys pass
-    through: they are never stored. An interrupt ends it.
+    Speaks Anthropic Messages, OpenAI Chat Completions and Responses. Any other request, and any that fails here,
+    is forwarded unchanged. Only contents of tool results are replaced, by a line that says where they are kept.
+    API keys pass through and are never stored. An interrupt ends it.
 
     \b
     Example:

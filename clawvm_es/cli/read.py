@@ -1,4 +1,4 @@
-"""The reading verbs over the log and its read models: `sessions, log, show, faults, trace, stats`. None writes."""
+"""Reading verbs for the log and its read models: `sessions, log, show, faults, trace, stats`. None writes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ WIDE = 100
 @session_option
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only from this day on (UTC).")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Only up to this day (UTC).")
-@click.option("--folder", default="", metavar="TEXT", help="Only of agents whose folder holds this.")
-@click.option("--text", default="", metavar="TEXT", help="Only those whose title holds this; grep looks further.")
+@click.option("--folder", default="", metavar="TEXT", help="Only sessions whose folder contains this.")
+@click.option(
+    "--text", default="", metavar="TEXT", help="Only sessions whose title contains this; grep searches all texts."
+)
 @prices_option
 @shape_options
 @json_option
@@ -46,7 +48,7 @@ def sessions(
 ) -> None:
     """List the sessions of a journal with their titles, times, figures and cost.
 
-    Of an imported session, `lost` counts what its harness had dropped when the agent needed it.
+    For an imported session, `lost` counts the needs whose page its harness had dropped.
 
     \b
     Example:
@@ -93,7 +95,7 @@ def log(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Print the events of a session (or of the whole journal), oldest first; --turn takes one turn's.
+    """Print the events of a session (or of the whole journal), oldest first; --turn selects one turn.
 
     \b
     Example:
@@ -117,9 +119,9 @@ def log(
 
 
 def _log_lines(found: Iterator[dict[str, Any]], short: Mapping[str, str]) -> Iterator[str]:
-    """A line for each event with its time of day, below a heading for each day; in a pipe each line has its date.
+    """One line per event with its time of day, under a heading per day; in a pipe each line has its date.
 
-    `short` holds what names a session; it is empty where all events are of one.
+    `short` holds the short name of each session; it is empty if all events belong to one.
     """
     from clawvm_es.cli.output import fit, style, terminal_width
     from clawvm_es.cli.times import shown_day, shown_second
@@ -203,7 +205,7 @@ _FAULT_COLUMNS = (
 @shape_options
 @json_option
 def faults(journal: str, session: str | None, version: int | None, turn: int | None, as_json: bool) -> None:
-    """List the faults: what was lost without a word, why, and the events it rests on.
+    """List the faults: the page that was lost, the reason, and the events that show it.
 
     \b
     Example:
@@ -236,7 +238,7 @@ _TRACE_COLUMNS = (
 def trace(
     journal: str, session: str | None, version: int | None, turn: int | None, page: str | None, as_json: bool
 ) -> None:
-    """Print the decisions of a session: what the engine concluded, turn by turn; --turn takes one turn's.
+    """Print the decisions of a session; --turn selects one turn.
 
     \b
     Example:
@@ -264,7 +266,7 @@ _TURN_COLUMNS = columns(
 @shape_options
 @json_option
 def stats(journal: str, session: str | None, by_turn: bool, prices: str | None, as_json: bool) -> None:
-    """Print what a journal holds: events by type, bodies, sizes, totals, cost; or a session turn by turn.
+    """Print the figures of a journal: events by type, bodies, sizes, totals, cost; or a session turn by turn.
 
     \b
     Example:

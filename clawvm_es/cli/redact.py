@@ -1,4 +1,4 @@
-"""`clawvm redact`: texts leave the journal, what proves it stays. Twin of `clawvm_es.history.redact.redact`."""
+"""`clawvm redact`: texts leave the journal, its proofs stay. Twin of `clawvm_es.history.redact.redact`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _file = click.Path(dir_okay=False)
 @click.option("--dry-run", is_flag=True, help="Say what would be erased, and erase nothing.")
 @click.option("--certificate", type=_file, metavar="FILE", help="Write what was erased, and how, to this new file.")
 @click.option("--key", type=_file, metavar="FILE", help="Sign the certificate with this secret key.")
-@click.option("--at", type=click.IntRange(1), metavar="VERSION", help="Certify the erasure that this event tells of.")
+@click.option("--at", type=click.IntRange(1), metavar="VERSION", help="Certify the erasure recorded by this event.")
 @click.option("--yes", "-y", is_flag=True, help="Erase without asking.")
 @wait_option
 @json_option
@@ -61,18 +61,19 @@ def redact(
     wait: float,
     as_json: bool,
 ) -> None:
-    """Erase texts for good; events, chains, proofs and decisions stay, and the log says who erased what, and why.
+    """Erase texts for good. Events, chains, proofs and decisions stay, and the log says who erased what, and why.
 
-    All levels of a page go together, with the salts of prompts that showed it; forks, shared scopes and closed
-    sessions that reach a text are told. Where another session holds the same text it stays there, unless
-    --everywhere is given. With a reader in the way the erasure is `pending` (exit code 1), and the next open of the
-    journal finishes it.
+    All levels of a page are erased together, with the salts of prompts that showed it. Every fork, shared scope
+    and closed session that reaches the text gets an event. If another session holds the same text, it stays there
+    unless --everywhere is given. If a reader is in the way, the erasure is `pending` (exit code 1), and the next
+    open of the journal finishes it.
 
-    What matches a pattern or a form, and what goes from more than one session, is counted by session first, and
-    erased after a question on the terminal. Without a terminal --yes is needed; else nothing is erased (exit code 2).
+    For --pattern and --secrets, and if more than one session is affected, texts are first counted by session, and
+    erased after a question on the terminal. Without a terminal --yes is needed; else nothing is erased (exit code
+    2).
 
-    --certificate writes which events erased which commitments, which places were scanned, and the outcome, without
-    any text; by itself, for an erasure that was done before: those of --session, or the one at --at.
+    --certificate writes a file without any text: the events, the erased commitments, the scanned places, and the
+    outcome. Used alone, it certifies earlier erasures: all of --session, or the one at --at.
 
     \b
     Example:
@@ -121,7 +122,7 @@ def redact(
 
 
 def _ask(context: click.Context, journal: str, plan: Redaction, as_json: bool) -> None:
-    """Say what is about to be erased, and ask; without a terminal, or with another answer than yes, end here."""
+    """Say what would be erased, and ask; exit here without a terminal, or unless the answer is yes."""
     from clawvm_es.cli.output import counted, emit, say, say_lines
     from clawvm_es.errors import UsageError
 
@@ -153,7 +154,7 @@ def _target(
     secrets: bool,
     everything: bool,
 ) -> Target:
-    """Read the options; raises `UsageError` unless exactly one thing is named."""
+    """The target named by the options; raises `UsageError` unless there is exactly one."""
     from clawvm_es.errors import UsageError
     from clawvm_es.history.redact import Target
     from clawvm_es.representations.secrets import holds_secret
@@ -171,7 +172,7 @@ def _target(
 
 
 def _first(names: Sequence[str]) -> str:
-    """The first of many names, and how many more there are."""
+    """The first of many names, and the number of the others."""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 

@@ -120,7 +120,7 @@ def replay(
 
 
 def _lines(documents: Sequence[Mapping[str, Any]], replayed: Sequence[Replayed]) -> list[str]:
-    """Describe what was replayed: one session in full, or a line each; then the odd records of each file."""
+    """Lines about the replay: one session in full, or one line each; then the odd records of each file."""
     from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
 
     last = {found.session_id: found for found in replayed}
@@ -132,7 +132,7 @@ def _lines(documents: Sequence[Mapping[str, Any]], replayed: Sequence[Replayed])
 
 
 def _other_importer(found: Replayed) -> Iterator[str]:
-    """The line about a session that was recorded otherwise, and is left as it is."""
+    """The line about a session recorded by another importer version, which is left alone."""
     if found.recorded_by is not None:
         yield f"session {found.session_id}: recorded by importer {found.recorded_by}; --reimport NAME"
     if found.shown:
@@ -140,7 +140,7 @@ def _other_importer(found: Replayed) -> Iterator[str]:
 
 
 def _odd(found: Replayed) -> Iterator[str]:
-    """Lines that name the odd records of a file, by reason."""
+    """Lines about the odd records of a file, by reason."""
     from clawvm_es.importers.recording import ODD
 
     for reason, lines in found.skipped_lines.items():
@@ -150,7 +150,7 @@ def _odd(found: Replayed) -> Iterator[str]:
 
 
 def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
-    """The profile that `--policy` and `--without` mean; None where neither is given."""
+    """The profile of `--policy` and `--without`; None if neither is given."""
     from clawvm_es.core import profiles
     from clawvm_es.errors import UsageError
     from clawvm_es.model.profile import Capability
@@ -167,9 +167,9 @@ def _policy(name: str | None, without: Sequence[str]) -> Profile | None:
 def _replay_all(
     target: Journal, journal: str, files: Sequence[str], settings: ReplaySettings, format_: str | None
 ) -> tuple[list[Replayed], list[dict[str, Any]], Exception | None]:
-    """Replay file after file; a file's own error is noted, and the next one is replayed.
+    """Replay file after file; a file's own error is noted, and the next file is replayed.
 
-    The last of the three is the first error that is no file's but ours.
+    The last of the three results is the first error that is not a file's but internal.
     """
     from clawvm_es.cli.damage import raise_damage
     from clawvm_es.cli.output import counter, say

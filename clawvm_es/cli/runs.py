@@ -39,7 +39,7 @@ RUN_COLUMNS: Final = (
 
 
 def runs_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The table, then for each run after the first (the recorded one) where it parts and which faults it makes."""
+    """The table, then for each run after the first (the recorded one) its first difference and its faults."""
     lines = [*fitted(runs, RUN_COLUMNS), ""]
     for run in runs[1:]:
         name, parted = run["run"], run["parted"]

@@ -20,7 +20,7 @@ def _counts(counted: Mapping[str, int]) -> str:
 
 
 def faults_text(session: Mapping[str, Any]) -> str:
-    """A session's faults by type, or why there are none."""
+    """A session's faults by type, or the reason why there are none."""
     if any(session["faults"].values()):
         return _counts(session["faults"])
     return "none, by construction" if session["policy"] in BY_CONSTRUCTION else "none"

@@ -1,9 +1,9 @@
 """Tables: rows of a document under columns, fitted to the terminal; whole in a pipe, as CSV or as JSON lines.
 
-LAW-TABLE-1: on a terminal no line of a table is wider than the terminal, and the last line names the columns that
-are left out; elsewhere every value is whole. `--csv` and `--nl` hold all members of the document's rows.
+LAW-TABLE-1: on a terminal no line of a table is wider than the terminal, and the last line names the columns left
+out; elsewhere every value is whole. `--csv` and `--nl` hold all members of the document's rows.
 
-A column that holds numbers stands to the right. Amounts have thousands separators, places none (`output.PLACES`).
+Columns of numbers are aligned right. Amounts have thousands separators, places have none (`output.PLACES`).
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Column(NamedTuple):
     """One column: its header, and the member or function of a row that fills it.
 
-    Columns of a high `drop` leave first where the terminal is narrow, those of 0 last, from the right. Texts are
-    cut to no less than `least` columns, a `whole` one never. `plain` numbers have no thousands separators.
+    On a narrow terminal, columns with the highest `drop` are left out first, those with 0 last, from the right.
+    Texts are cut to no fewer than `least` columns; a `whole` one is never cut. `plain` numbers have no thousands
+    separators.
     """
 
     header: str
@@ -55,7 +56,7 @@ class Column(NamedTuple):
 
 
 def columns(*names: str, **dropped: int) -> tuple[Column, ...]:
-    """Columns named as the members that fill them; by keyword, how early each leaves."""
+    """Columns named like the members that fill them; keywords give the `drop` of each."""
     return tuple(Column(name.replace("_", " "), name, dropped.get(name, 0)) for name in names)
 
 
@@ -75,7 +76,7 @@ def shape_options(verb: F) -> F:
 
 
 def _shape(context: click.Context, option: click.Parameter, value: Any) -> None:
-    """Remember the shape that was asked for; two of them are wrong usage."""
+    """Remember the requested shape; two shapes are wrong usage."""
     if not value:
         return
     if _SHAPE in context.meta:
@@ -84,7 +85,7 @@ def _shape(context: click.Context, option: click.Parameter, value: Any) -> None:
 
 
 def shape() -> str:
-    """The shape that was asked for: `csv`, `nl`, `fmt`; empty for the table of the terminal."""
+    """The requested shape: `csv`, `nl`, `fmt`; empty for the terminal's table."""
     kind: str = click.get_current_context().meta.get(_SHAPE, ("", None))[0]
     return kind
 
@@ -99,7 +100,7 @@ def emit_rows(
     empty: str = "(none)",
     after: Iterable[str] = (),
 ) -> None:
-    """Print a document whose `rows` are a table, in the shape that was asked for; `text` stands for the table."""
+    """Print a document with a table of `rows`, in the requested shape; `text` makes the table's own lines."""
     kind, value = click.get_current_context().meta.get(_SHAPE, ("", None))
     if as_json and kind:
         raise click.UsageError(f"--json and --{kind} are two shapes; give one of them")
@@ -163,15 +164,15 @@ def formatted(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column], fmt: s
 
 
 def fitted(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column], width: int | None = None) -> list[str]:
-    """Rows as a table that fits a width (by default the terminal's, none elsewhere).
+    """Rows as a table that fits a width (by default the terminal's; none elsewhere).
 
-    Columns leave by their `drop`, the highest first; then the widest texts are cut.
+    Columns are left out by their `drop`, the highest first; then the widest texts are cut.
     """
     return _fitted(_cells(rows, shown), shown, terminal_width() if width is None else width)
 
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, plain: bool = False) -> list[str]:
-    """Rows as the lines of a table: texts as they are, also those that look like numbers; numbers to the right."""
+    """Rows as the lines of a table: texts as they are, even if they look like numbers; numbers aligned right."""
     cells = [list(row) for row in rows]
     shown = [Column(name, name, plain=plain) for name in headers]
     return _fitted(cells, shown, terminal_width()) if cells else ["(none)"]
@@ -196,7 +197,7 @@ def _fitted(cells: list[list[Any]], shown: Sequence[Column], width: int | None) 
 
 
 def _kept(shown: Sequence[Column], sizes: Sequence[_Size], width: int) -> list[int]:
-    """The columns that fit beside each other, in their order; at least one."""
+    """The columns that fit side by side, in their order; at least one."""
     kept = list(range(len(shown)))
     for place in sorted(kept, key=lambda place: (-shown[place].drop, -place)):
         minor = shown[place].drop >= MINOR
@@ -212,7 +213,7 @@ def _elsewhere() -> str:
 
 
 class _Size(NamedTuple):
-    """The width that a column wants, the least that it keeps, and the one at which it reads well."""
+    """The width that a column wants, the minimum that it keeps, and the width at which it reads well."""
 
     wanted: int
     least: int
@@ -235,7 +236,7 @@ def _total(widths: Iterable[int]) -> int:
 
 
 def _limits(sizes: Sequence[_Size], width: int) -> list[int]:
-    """The widths that fit: the widest column that can shrink gives first."""
+    """The widths that fit: the widest column that can shrink shrinks first."""
     limits = [size.wanted for size in sizes]
     while _total(limits) > width:
         wide = max(range(len(limits)), key=lambda place: limits[place] - sizes[place].least, default=None)
@@ -264,5 +265,5 @@ def _tabulated(cells: Sequence[Sequence[Any]], shown: Sequence[Column], fmt: str
 
 
 def _numbers(column: Sequence[Any]) -> bool:
-    """Tell whether a column holds numbers, perhaps beside words for those that are none."""
+    """Tell whether a column holds numbers, perhaps mixed with words in place of numbers."""
     return any(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in column)

@@ -1,4 +1,4 @@
-"""Times and lengths as people read them, from the ISO times of documents: `2026-11-22 10:11`, `3 h ago`, `42 min`."""
+"""Times and durations for people, from the ISO times of documents: `2026-11-22 10:11`, `3 h ago`, `42 min`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def parsed(time: str | None) -> datetime | None:
-    """A time of a document; None where there is none, or no calendar of ours holds it."""
+    """A time of a document; None if there is none, or if it is outside the calendar."""
     try:
         return None if time is None else datetime.fromisoformat(time)
     except ValueError:
@@ -19,13 +19,13 @@ def parsed(time: str | None) -> datetime | None:
 
 
 def told(time: str | None) -> str | None:
-    """A time that a recording told; None for one of 1970, where steps of a recording without times are counted."""
+    """A recorded time; None for one of 1970, which only counts the steps of a recording without times."""
     found = parsed(time)
     return None if found is not None and found.year <= _COUNTED else time
 
 
 def shown_time(time: str | None) -> str:
-    """A time to the minute, in UTC: `2026-11-22 10:11`; as it is where no calendar of ours holds it."""
+    """A time to the minute, in UTC: `2026-11-22 10:11`; unchanged if it is outside the calendar."""
     found = parsed(time)
     return time or "" if found is None else found.strftime("%Y-%m-%d %H:%M")
 
@@ -42,18 +42,18 @@ def shown_second(time: str | None) -> str:
 
 
 def length(start: str | None, end: str | None) -> str:
-    """The time from one moment to another in its largest unit: `42 min`; nothing where that cannot be known."""
+    """The duration between two moments in its largest unit: `42 min`; empty if unknown."""
     first, last = parsed(start), parsed(end)
     return "" if first is None or last is None or last < first else _span((last - first).total_seconds())
 
 
 def joined(*parts: str) -> str:
-    """Those of some parts that are known, as a list."""
+    """The known parts, as a list."""
     return ", ".join(filter(None, parts))
 
 
 def ago(time: str | None, now: datetime | None = None) -> str:
-    """The distance of a time from now: `3 h ago`; its date where it is more than 30 days away, or to come."""
+    """The distance of a time from now: `3 h ago`; its date if that is over 30 days, or in the future."""
     found = parsed(time)
     if found is None:
         return time or ""

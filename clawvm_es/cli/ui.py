@@ -19,7 +19,7 @@ from clawvm_es.cli.options import complete_sessions, journal_argument, json_opti
 @click.option("--turn", type=click.IntRange(1), metavar="N", help="Open this turn of the session.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Default: 8740, or a free one where that is in use.")
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Listen there; others may ask, with the token.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need the token.")
 @click.option("--allow-host", "allowed", multiple=True, metavar="NAME", help="Name by which others reach this host.")
 @json_option
 def ui(
@@ -32,10 +32,10 @@ def ui(
     allowed: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """See sessions in the browser: every prompt as its pages, what was missed, and why.
+    """See sessions in the browser: every prompt as its pages, every miss, and the reason for it.
 
-    Reads only: the journal stays as it is, and others may write to it meanwhile. The address holds a token, new for
-    each run; nobody else on this machine sees anything without it. An interrupt ends it.
+    Reads only: the journal is not changed, and others may write to it meanwhile. The address holds a token, new
+    for each run; other users of this machine see nothing without it. An interrupt ends it.
 
     \b
     Example:

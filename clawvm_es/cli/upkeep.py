@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 @journal_argument
 @click.option("--fast", is_flag=True, help="Check numbers and chains only.")
 @click.option("--redecide", "again", is_flag=True, help="Decide all inputs again and compare every decision.")
-@click.option("--anchor", type=click.Path(dir_okay=False), metavar="FILE", help="Hold it against this checkpoint.")
+@click.option(
+    "--anchor", type=click.Path(dir_okay=False), metavar="FILE", help="Check the journal against this checkpoint."
+)
 @click.option("--key", type=click.Path(dir_okay=False), metavar="FILE", help="Public key of the checkpoint.")
-@click.option("--also", multiple=True, metavar="PLACE", help="This journal, too, or each *.db of this folder.")
+@click.option("--also", multiple=True, metavar="PLACE", help="Also verify this journal, or each *.db of this folder.")
 @executor_option
 @json_option
 @click.pass_context
@@ -44,10 +46,10 @@ def verify(
     executor_name: str | None,
     as_json: bool,
 ) -> None:
-    """Check that a journal is what was written: chains, bodies, salts, read models. Exits 1 if it is not.
+    """Check that a journal is unaltered: chains, bodies, salts, read models. Exits 1 if it is not.
 
-    Without a checkpoint made before, a cut tail or a log that was chained anew cannot be seen. An executor shares
-    out journals (--also), or the sessions of one that are decided again.
+    A cut tail, or a log that was chained anew, can only be detected with an earlier checkpoint. An executor
+    spreads the journals (--also), or the sessions to re-decide, over processes.
 
     \b
     Example:
@@ -87,7 +89,7 @@ def verify(
 def _verify_many(
     context: click.Context, places: Iterable[str], executor_name: str | None, fast: bool, again: bool, as_json: bool
 ) -> None:
-    """Verify several journals; a line for each, and exit code 1 if one is not consistent."""
+    """Verify several journals, one line each; exit code 1 if one is not consistent."""
     from clawvm_es.cli.output import bad, counted, emit, good, progress
     from clawvm_es.errors import UsageError
     from clawvm_es.fleet.executor import executor
@@ -127,7 +129,7 @@ def _difference_lines(differences: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _verdict(document: Mapping[str, Any]) -> str:
-    """The answer on one line, for people and for `tail -1`."""
+    """The verdict on one line, for people and for `tail -1`."""
     from clawvm_es.cli.output import bad, counted, good
 
     problems = document["problems"]
@@ -151,7 +153,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
 @wait_option
 @json_option
 def rebuild(journal: str, wait: float, as_json: bool) -> None:
-    """Fold the whole log again into the read models, and take its snapshots anew. No decision is taken again.
+    """Rebuild the read models from the whole log, and take its snapshots anew. No decision is taken again.
 
     \b
     Example:
@@ -187,8 +189,7 @@ def rebuild(journal: str, wait: float, as_json: bool) -> None:
 def backup(context: click.Context, journal: str, destination: str, force: bool, group: bool, as_json: bool) -> None:
     """Copy a journal while others write to it, and verify the copy. Exits 1, without a copy, if it does not verify.
 
-    The copy holds every event that was written before, and nothing of what was erased. It is a journal like any
-    other.
+    The copy holds every event written before it began, and no erased text. It is a journal like any other.
 
     \b
     Example:
@@ -230,12 +231,11 @@ def backup(context: click.Context, journal: str, destination: str, force: bool, 
 @click.option("--no-texts", is_flag=True, help="With html or otlp: what happened, and no word of the session.")
 @json_option
 def export(journal: str, session: str | None, kind: str, output: str | None, no_texts: bool, as_json: bool) -> None:
-    """Write a session to a file: its inputs as a clawvm-trace, all its events as a recording, or a page to look at.
+    """Write a session to a file: its inputs as a clawvm-trace, all its events as a recording, or an HTML page.
 
-    Replaying a trace gives the same decision digest; a fork is written with its parent's part. A recording holds no
-    text; pytest collects it as a test that fails where today's code decides otherwise, if its name ends with
-    .clawvm.jsonl. An html file is the page of `clawvm ui` with the session in it: it opens from a disk and asks for
-    nothing.
+    Replaying a trace gives the same decision digest; a fork is written with its parent's part. A recording holds
+    no text. If its name ends with .clawvm.jsonl, pytest collects it as a test, which fails if today's code decides
+    differently. An html file is the page of `clawvm ui` with the session in it; it needs no server and no network.
 
     \b
     Example:
@@ -293,7 +293,7 @@ def _export_tables(journal: str, session: str | None, output: str | None, as_jso
 
 
 def _export_page(journal: str, session: str | None, output: str | None, no_texts: bool, as_json: bool) -> None:
-    """Write a session as one HTML file; what is being erased is not written anywhere else first."""
+    """Write a session as one HTML file; erased texts are written nowhere in between."""
     from clawvm_es.cli.output import counted, emit, say
     from clawvm_es.errors import UsageError
     from clawvm_es.files import write_whole
@@ -329,7 +329,7 @@ def _export_page(journal: str, session: str | None, output: str | None, no_texts
 
 
 def _exported(log: EventLog, session_id: str, kind: str, *, texts: bool = True) -> list[bytes]:
-    """The lines of the file that `--as` means."""
+    """The lines of the file that `--as` asks for."""
     if kind == "otlp":
         from clawvm_es.integrations.otlp import export_spans
 

@@ -1,7 +1,7 @@
-"""The verbs, a row each: section of the help, module, what they are for, and how they use a journal.
+"""The verbs, one row each: section of the help, module, purpose, and use of a journal.
 
-A verb's module is imported when the verb is used, or its own help is asked for: the program starts as fast with many
-verbs as with one. Its clause here is the first of its help; a test compares them.
+A verb's module is imported only when the verb runs or its own help is shown, so that the program starts fast. The
+clause here is the first clause of the verb's help; a test compares them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import click
 
 
 class Use(Enum):
-    """The ways in which verbs use a journal. Tests run each verb as its row says: a new verb needs no other list."""
+    """The ways in which verbs use a journal. Tests run each verb by its row, so a new verb needs no other list."""
 
-    READS = "takes JOURNAL as its first argument, and leaves it as it is"
+    READS = "takes JOURNAL as its first argument, and does not change it"
     WRITES = "takes JOURNAL as its first argument, and changes it"
     FILLS = "writes what it is given to --journal, and makes that where there is none"
     HARNESS = "sets up or asks a harness that records into --journal"
@@ -26,7 +26,7 @@ class Use(Enum):
 
 
 class Row(NamedTuple):
-    """One verb: its module below `clawvm_es.cli`, the command in it, the first clause of its help, its use."""
+    """One verb: its module below `clawvm_es.cli`, its command there, the first clause of its help, its use."""
 
     module: str
     command: str
@@ -37,7 +37,12 @@ class Row(NamedTuple):
 SECTIONS: Final[dict[str, dict[str, Row]]] = {
     "Start here": {
         "demo": Row("demo", "demo", "See it work", Use.FILLS),
-        "import": Row("importing", "import_", "Import recorded sessions as they were", Use.FILLS),
+        "import": Row(
+            "importing",
+            "import_",
+            "Import recorded sessions as they were, and report what each harness lost and its agent needed again",
+            Use.FILLS,
+        ),
         "follow": Row("follow", "follow", "Record sessions while their files grow", Use.FILLS),
         "replay": Row("replay", "replay", "Replay recorded sessions through the engine into a journal", Use.FILLS),
     },
@@ -62,16 +67,18 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "losses": Row(
             "losses",
             "losses",
-            "Show what each boundary took out of the prompt and the agent needed later, and every other loss",
+            "Show the pages that a boundary took out of the prompt and the agent needed later, and every other loss",
         ),
         "trace": Row("read", "trace", "Print the decisions of a session"),
-        "stats": Row("read", "stats", "Print what a journal holds"),
+        "stats": Row("read", "stats", "Print the figures of a journal"),
         "grep": Row("grep", "grep", "Find the texts that hold all words of PATTERN"),
         "ui": Row("ui", "ui", "See sessions in the browser", Use.SERVES),
     },
     "Go back in time": {
-        "diff": Row("diff", "diff", "Tell where two runs part, or what differs between two moments of one"),
-        "why": Row("why", "why", "Tell why a page stood where it stood in a turn's prompt, or why it was missing"),
+        "diff": Row(
+            "diff", "diff", "Show the first difference of two runs, or all differences between two moments of one"
+        ),
+        "why": Row("why", "why", "Explain the level of a page in a turn's prompt, or why the page was missing"),
         "blame": Row(
             "blame",
             "blame",
@@ -80,60 +87,58 @@ SECTIONS: Final[dict[str, dict[str, Row]]] = {
         "check": Row("check", "check", "Check a claim about a session"),
         "bisect": Row("bisect", "bisect", "Find the first event after which something holds"),
         "whatif": Row("whatif", "whatif", "Decide a session's inputs again under other settings, and compare"),
-        "fork": Row("fork", "fork", "Go on from a moment of a session under another name", Use.WRITES),
+        "fork": Row("fork", "fork", "Continue a session from any moment under another name", Use.WRITES),
     },
     "Prove and keep": {
-        "verify": Row("upkeep", "verify", "Check that a journal is what was written"),
-        "checkpoint": Row("proof", "checkpoint", "Sign what the journal is now, in a note to keep elsewhere"),
+        "verify": Row("upkeep", "verify", "Check that a journal is unaltered"),
+        "checkpoint": Row("proof", "checkpoint", "Sign the journal's present state in a note to keep elsewhere"),
         "bundle": Row(
             "proof",
             "bundle",
-            "Write sessions, with what they need, to one file that proves itself to whoever has the public key",
+            "Write sessions and their dependencies to one file that anyone with the public key can verify",
         ),
         "archive": Row(
             "archive",
             "archive",
-            "Write closed sessions to a folder of signed bundles, which every verb that reads takes for a journal",
+            "Write closed sessions to a folder of signed bundles",
         ),
         "export": Row("upkeep", "export", "Write a session to a file"),
         "backup": Row("upkeep", "backup", "Copy a journal while others write to it, and verify the copy"),
         "rebuild": Row(
             "upkeep",
             "rebuild",
-            "Fold the whole log again into the read models, and take its snapshots anew",
+            "Rebuild the read models from the whole log, and take its snapshots anew",
             Use.WRITES,
         ),
         "redact": Row("redact", "redact", "Erase texts for good", Use.WRITES),
-        "catalogue": Row(
-            "catalogue", "catalogue", "Ask a folder of journals that were exported as Parquet", Use.NONE
-        ),
+        "catalogue": Row("catalogue", "catalogue", "Query a folder of journals exported as Parquet", Use.NONE),
         "pg": Row("pg", "pg", "Make a journal in PostgreSQL, and look at its server", Use.NONE),
     },
     "Record live": {
         "install": Row(
             "harness",
             "install",
-            "Record every session of a harness from now on, and give it back what a compaction took",
+            "Record every session of a harness from now on, and give back what a compaction took",
             Use.HARNESS,
         ),
         "uninstall": Row("harness", "uninstall", "Take clawvm out of a harness", Use.HARNESS),
         "doctor": Row(
             "harness",
             "doctor",
-            "Tell what works and what does not in the harnesses that record into a journal",
+            "Check the harnesses that record into a journal, and tell what does not work",
             Use.HARNESS,
         ),
         "mcp": Row("mcp", "mcp", "Serve pages and memory as tools of an MCP client, on stdin and stdout", Use.SERVES),
         "proxy": Row(
             "proxy",
             "proxy",
-            "Record what a harness really sends to its provider, and page old results of its tools",
+            "Record the requests that a harness really sends to its provider, and page old tool results",
             Use.SERVES,
         ),
         "hook": Row(
             "harness",
             "hook",
-            "Take what the hooks of live harnesses told, and what is new in the transcripts that they name",
+            "Record what live harnesses reported through hooks, and what is new in their transcripts",
             Use.HARNESS,
         ),
     },

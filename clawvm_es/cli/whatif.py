@@ -41,10 +41,16 @@ if TYPE_CHECKING:
 @click.option("--weights", multiple=True, metavar="K=V,…", help="Change weights of the policy.")
 @click.option("--without", multiple=True, metavar="NAME,…", help="Break mechanisms of the policy.")
 @click.option(
-    "--from", "version", type=click.IntRange(0), metavar="VERSION", help="Leave all up to this event as is."
+    "--from",
+    "version",
+    type=click.IntRange(0),
+    metavar="VERSION",
+    help="Keep everything up to this event as recorded.",
 )
-@click.option("--turn", type=click.IntRange(1), metavar="N", help="Leave all up to the end of this turn as is.")
-@click.option("--all", "whole", is_flag=True, help="Ask about every session, and add up.")
+@click.option(
+    "--turn", type=click.IntRange(1), metavar="N", help="Keep everything up to the end of this turn as recorded."
+)
+@click.option("--all", "whole", is_flag=True, help="Run every session, and add up.")
 @executor_option
 @prices_option
 @shape_options
@@ -66,8 +72,8 @@ def whatif(
     """Decide a session's inputs again under other settings, and compare. Nothing is written.
 
     Options can be given more than once: every combination is a run. The first line is the recorded run. A session
-    that was recorded without a budget is asked about at 128,000 tokens and its fixed region, unless one is given.
-    An executor shares out the runs of one session, or the sessions of --all.
+    that was recorded without a budget runs at 128,000 tokens plus its fixed region, unless a budget is given. An
+    executor spreads the runs of one session, or the sessions of --all, over processes.
 
     Weights, in permille: pin_hard, pin_soft, boot, plan, scope, cost; by what a page holds: holds_record (a file or
     record), holds_result (of another tool), holds_said (by the model), holds_told (to the model), holds_stated
@@ -89,7 +95,9 @@ def whatif(
     from clawvm_es.views.runs import Asked, whatif_runs
 
     if not (budgets or policies or weights or without):
-        raise UsageError("nothing is other than recorded", hint="--budget, --policy, --weights or --without")
+        raise UsageError(
+            "no setting differs from the recorded ones", hint="--budget, --policy, --weights or --without"
+        )
     if version is not None and turn is not None:
         raise UsageError("--from and --turn name two places", hint="give one of them")
     asked = Asked(
@@ -122,7 +130,7 @@ def whatif(
 
 
 def _of_all(journal: str, asked: Asked, workers: Executor, prices: str | None, as_json: bool) -> None:
-    """Ask about all sessions: the sums for people, a row for each session and run for other programs."""
+    """Run all sessions: the sums for people, a row per session and run for programs."""
     from clawvm_es.cli.output import counted, progress
     from clawvm_es.views.runs import whatif_all
 
@@ -143,7 +151,7 @@ def _named(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _notes(document: Mapping[str, Any]) -> Iterator[str]:
-    """The price list, the cost of a recorded harness's pages alone, with which runs compare, and the caveat."""
+    """Notes: the price list, the cost of the recorded harness's pages (with which runs compare), and the caveat."""
     from clawvm_es.cli.money import at
 
     yield at(document["prices"])

@@ -27,11 +27,11 @@ SHOWN = 24
 def why(
     journal: str, page: str, session: str | None, version: int | None, turn: int | None, every: bool, as_json: bool
 ) -> None:
-    """Tell why a page stood where it stood in a turn's prompt, or why it was missing.
+    """Explain the level of a page in a turn's prompt, or why the page was missing.
 
-    The turn is decided again with tracing on. Each candidate has a place in the order in which steps were
-    offered; of a page that is missing, the event that made it leave is told. Exit code 1 says that today's code
-    decides the turn otherwise than the log recorded.
+    The turn is decided again with tracing on. Each candidate has a place in the order in which steps were offered.
+    For a missing page, the event by which it left is shown. Exit code 1: today's code decides the turn differently
+    from the log.
 
     \b
     Example:
@@ -49,7 +49,7 @@ def why(
 
 
 def _lines(journal: str, found: Mapping[str, Any], every: bool) -> list[str]:
-    """The answer, where the page came from and how it left, its steps, the account, and the other candidates."""
+    """The answer: where the page came from and how it left, its steps, the account, and the other candidates."""
     from clawvm_es.cli.output import bad, facts, one_line, whole
     from clawvm_es.views.words import change, origin, spent
 
@@ -93,7 +93,7 @@ def _again(journal: str, found: Mapping[str, Any], turn: int) -> str:
 
 
 def _levels(page: Mapping[str, Any]) -> list[str]:
-    """The page's kept levels, what each would add, and what became of the step to it."""
+    """The page's kept levels, the gain of each, and the outcome of the step to it."""
     steps = {step["level"]: step for step in page["steps"]}
     rows = [
         {"level": level, "size": size, "step": steps.get(level), "here": level == page["after"]}
@@ -149,7 +149,7 @@ def _moved(each: Mapping[str, Any]) -> str:
 
 
 def _around(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The page asked about, then the candidates nearest to it in the order."""
+    """The page asked about, then its nearest candidates in the order."""
     asked, *others = candidates
     rank = asked["rank"] or 0
     near = sorted(others, key=lambda each: (each["rank"] is None, abs((each["rank"] or 0) - rank)))[: SHOWN - 1]

@@ -199,7 +199,7 @@ class Run:
         self.tree.calls.update((use.call_id, unit) for use in uses if use.call_id)
 
     def _begin(self, row: Row) -> None:
-        """Begin a unit of the tree; where it hangs on another than the newest, the context is the path to that."""
+        """Begin a unit of the tree; unless its parent is the newest unit, the context becomes the parent's path."""
         stands = self.tree.begin(row.uuid, row.line, row.parent)
         if stands is not None:
             self._drop(row, Boundary.PRUNE, Cut.REWIND, stands)

@@ -128,10 +128,8 @@ def _sorted(counts: Mapping[str, int]) -> Mapping[str, int]:
 class Recording:
     """One recorded session.
 
-    `linked_to` names the session whose agent started this one, `resumed_from` the one that
-
-    this one continues and with whose messages it begins. A `partial` one is the part of a subagent in its parent's
-    file.
+    `linked_to` names the session whose agent started this one, `resumed_from` the one that this one continues and
+    with whose messages it begins. A `partial` one is the part of a subagent in its parent's file.
 
     `opened` is the session's opening in a `clawvm-trace`; with it the replay takes the same decisions. `source` is
     the name of the file, for messages only. `skipped_lines` are the first lines of each reason in `skipped`.

@@ -31,7 +31,7 @@ def _setting(log: EventLog, session_id: str, asked: Asked) -> Hashable:
     budget = asked.number("budget", least=1)
     name, weights = asked.query.get("policy"), asked.every.get("weight", ())
     if budget is None and not name and not weights:
-        raise UsageError("nothing is other than recorded", hint="budget=, policy= or weight=NAME=VALUE")
+        raise UsageError("no setting differs from the recorded ones", hint="budget=, policy= or weight=NAME=VALUE")
     base = recorded_setting(read_session(log, session_id, 0, 1)).profile if name is None else profile(name)
     assert base is not None
     changed = dict(map(_weight, weights))

@@ -90,7 +90,7 @@ def test_whatif_compares_every_combination(run, load, journal):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["whatif"], "nothing is other than recorded"),
+        (["whatif"], "no setting differs from the recorded ones"),
         (["whatif", "--budget", "0"], "at least 1"),
         (["whatif", "--weights", "plan"], "expected NAME=PERMILLE"),
         (["whatif", "--weights", "plan=x"], "no whole number"),

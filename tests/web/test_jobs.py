@@ -83,7 +83,7 @@ def test_a_bisection_is_what_the_verb_prints(client, journal):
 @pytest.mark.parametrize(
     ("address", "error"),
     [
-        ("whatif", "nothing is other than recorded"),
+        ("whatif", "no setting differs from the recorded ones"),
         ("whatif?policy=nothing", "unknown policy 'nothing'"),
         ("whatif?budget=0", "budget='0': must be a whole number from 1"),
         ("whatif?weight=boot", "weight='boot': must be NAME=VALUE, a whole number"),
