@@ -8,7 +8,6 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from clawvm_es.errors import DiskFailed, JournalError, JournalFull, UsageError
@@ -49,18 +48,18 @@ def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
     return fd
 
 
-def read_regular(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file. Raises `OSError`, also for a pipe, a terminal and a folder: nothing is waited for."""
+def read_regular(path: str | os.PathLike[str], most: int = -1) -> bytes:
+    """The bytes of a file, at `most` so many. Raises `OSError`, also for a pipe or a folder: it waits for nothing."""
     with open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
-        return file.read()
+        return file.read(most)
 
 
 def archives_of(journal: str) -> list[str]:
     """The folders that are noted beside a journal as archives of it."""
     try:
-        noted = Path(journal + ARCHIVES).read_bytes()
+        noted = read_regular(journal + ARCHIVES)
     except OSError:
         return []
     lines = noted.split(b"\0" if b"\0" in noted else b"\n")  # earlier versions ended a name by a line feed

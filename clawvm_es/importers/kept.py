@@ -22,7 +22,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from clawvm_es.files import CLOEXEC, FOLLOWED, NOFOLLOW, PRIVATE, write_whole
+from clawvm_es.files import CLOEXEC, FOLLOWED, NOFOLLOW, NONBLOCK, PRIVATE, write_whole
 from clawvm_es.importers.growing import Stamp
 from clawvm_es.representations.secrets import hide
 
@@ -131,7 +131,7 @@ class Kept:
         if self.folder is None:
             return None
         try:
-            with open(os.open(self._file(path), os.O_RDONLY | CLOEXEC | NOFOLLOW), "rb") as file:
+            with open(os.open(self._file(path), os.O_RDONLY | CLOEXEC | NOFOLLOW | NONBLOCK), "rb") as file:
                 head = msgspec.json.decode(file.readline(1 << 20), type=Head)
                 body = b"" if head_only else file.read(_BYTES_MAX)
         except (OSError, ValueError, msgspec.MsgspecError):

@@ -147,7 +147,7 @@ def _looks(path: str) -> tuple[int, int, str] | None:
 def _read(place: str) -> Mapping[str, Entry]:
     """The entries of a file made by our importers; none if it cannot be read or has another form."""
     try:
-        fd = os.open(place, os.O_RDONLY | CLOEXEC | NOFOLLOW)
+        fd = os.open(place, os.O_RDONLY | CLOEXEC | NOFOLLOW | NONBLOCK)
         with open(fd, "rb") as file:
             found = msgspec.json.decode(file.read(_SIZE_MAX), type=_File)
     except (OSError, msgspec.MsgspecError, ValueError):

@@ -24,7 +24,7 @@ import msgspec
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import ClawVMError, JournalError
-from clawvm_es.files import CLOEXEC, NOFOLLOW, PRIVATE, SPOOL, write_whole
+from clawvm_es.files import CLOEXEC, NOFOLLOW, NONBLOCK, PRIVATE, SPOOL, read_regular, write_whole
 from clawvm_es.importers.following import AS_RECORDED, Follower
 from clawvm_es.importers.given import Given
 from clawvm_es.importers.kept import Place
@@ -135,7 +135,9 @@ def note(folder: Path, problem: str) -> bool:
         path = folder / PROBLEMS
         if path.exists() and path.stat().st_size > PROBLEMS_BYTES_MAX:
             os.replace(path, folder / (PROBLEMS + ".old"))
-        with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | CLOEXEC | NOFOLLOW, PRIVATE), "a") as file:
+        with open(
+            os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | CLOEXEC | NOFOLLOW | NONBLOCK, PRIVATE), "a"
+        ) as file:
             file.write(line)
     except OSError:
         return tell(str(folder), line)
@@ -171,7 +173,7 @@ def _by_session(folder: Path, found: Ingested) -> Mapping[tuple[str, str], list[
     for name in waiting(folder)[:RECORDS_AT_ONCE]:
         path = folder / name
         try:
-            told = msgspec.json.decode(path.read_bytes(), type=Told)
+            told = msgspec.json.decode(read_regular(path), type=Told)
         except FileNotFoundError:
             continue
         except (OSError, msgspec.MsgspecError) as error:
@@ -317,7 +319,7 @@ def _remember(folder: Path, told: list[Told]) -> None:
 
 def _sessions(folder: Path) -> dict[str, str]:
     try:
-        return msgspec.json.decode((folder / SESSIONS).read_bytes(), type=dict[str, str])
+        return msgspec.json.decode(read_regular(folder / SESSIONS), type=dict[str, str])
     except (OSError, msgspec.MsgspecError):
         return {}
 

@@ -16,7 +16,18 @@ from clawvm_es.importers.replay import ReplaySettings, replay
 from clawvm_es.integrations.answering import answer
 from clawvm_es.integrations.doctor import _problems, _spool, examine
 from clawvm_es.integrations.harnesses import CLAUDE_CODE
-from clawvm_es.integrations.ingest import PROBLEMS, ingest, note, spool_of, take_quietly, waiting
+from clawvm_es.integrations.ingest import (
+    PROBLEMS,
+    SESSIONS,
+    Ingested,
+    _by_session,
+    ingest,
+    newest,
+    note,
+    spool_of,
+    take_quietly,
+    waiting,
+)
 from clawvm_es.integrations.install import BLANK
 from clawvm_es.integrations.restored import CHARS_MAX, restored
 from clawvm_es.integrations.spool import ROOM, ROOM_BYTES
@@ -419,3 +430,13 @@ def test_problems_are_bounded(tmp_path: Path) -> None:
     kept = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert kept < 3 << 16
     assert "399 x" in (tmp_path / PROBLEMS).read_text()
+
+
+def test_a_pipe_in_the_spool_is_not_waited_for(tmp_path):
+    """Nothing in the folder makes a hook wait: what is no file holds no event, no session and no problem."""
+    for name in (PROBLEMS, SESSIONS, f"{1:020}-1.json"):
+        os.mkfifo(tmp_path / name)
+    assert not note(tmp_path, "a problem")
+    assert newest(tmp_path, "/srv") is None
+    found = Ingested()
+    assert _by_session(tmp_path, found) == {}

@@ -4,6 +4,8 @@ LAW-JUDGE-1: a file is ours if page 1 says so as SQLite would recover it, from t
 what is not ours, its write-ahead log and its shared memory stay byte for byte as they were. Even a connection that
 only reads makes files beside a database, so none is made to the file itself: its first bytes and those of page 1 in
 the log are read, and where they disagree, SQLite recovers a copy elsewhere.
+
+LAW-JUDGE-2: no rollback journal is copied into a journal in WAL mode, which has none.
 """
 
 from __future__ import annotations
@@ -13,17 +15,21 @@ import shutil
 import sqlite3
 import stat
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
-from clawvm_es import errors
+from clawvm_es import errors, files
 from clawvm_es.storage.sqlite import raw, schema, wal
 from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.watched import Connect
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
-_FORMATS: Final = (b"\2\2", b"\1\1")
+_ROLLBACK: Final = bytes.fromhex("d9d505f920a163d7")
+"""The first bytes of a rollback journal (https://www.sqlite.org/fileformat2.html#the_rollback_journal)."""
+_WAL: Final = b"\2\2"
+_FORMATS: Final = (_WAL, b"\1\1")
 """The versions for writing and reading in the header: as journals are made, and as some tools copy them."""
 
 
@@ -44,10 +50,8 @@ def is_new(path: str, connect: Connect = sqlite3.connect) -> bool:
         raise errors.NotAJournal(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(mode):
         raise errors.NotAJournal(f"{path} is a {'directory' if stat.S_ISDIR(mode) else 'device'}, not a file")
-    if os.path.islink(path + "-wal"):
-        raise errors.JournalDamaged(
-            f"{path}-wal is a link, and SQLite follows none", hint="move the file itself here"
-        )
+    for suffix in ("-wal", "-shm"):
+        _check_kind(path + suffix)
     try:
         with raw.descriptor(path) as fd:
             header = raw.pread(fd, _HEADER_BYTES, 0)
@@ -58,6 +62,7 @@ def is_new(path: str, connect: Connect = sqlite3.connect) -> bool:
         _check_beside(path, "empty")
         return True
     _judge(path, header, pages, connect)
+    _check_rollback(path, (header, *pages))
     return False
 
 
@@ -72,6 +77,41 @@ def check_marks(path: str, application_id: int, user_version: int) -> None:
         raise errors.JournalTooNew(
             f"{path} has format {user_version}, this version knows {schema.USER_VERSION}; it was left untouched",
             hint="install a newer clawvm-es",
+        )
+
+
+def _check_kind(path: str) -> None:
+    """Raise where what lies at a place of SQLite's own is no file that SQLite opens."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if stat.S_ISLNK(mode):
+        raise errors.JournalDamaged(f"{path} is a link, and SQLite follows none", hint="move the file itself here")
+    if not stat.S_ISREG(mode):
+        raise errors.JournalDamaged(f"{path} is no file", hint="move it away")
+
+
+def _check_rollback(path: str, pages: Sequence[bytes]) -> None:
+    """Raise where SQLite would roll back a file that is none of this journal's (LAW-JUDGE-2).
+
+    A file in WAL mode keeps no rollback journal. One that lies beside it, of an older copy or of another file, would
+    be copied over its pages by the first connection, also by one that only reads; SQLite then removes it, even where
+    it is none at all.
+    """
+    beside = path + "-journal"
+    try:
+        begins = files.read_regular(beside, len(_ROLLBACK))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise errors.JournalDamaged(f"{beside} cannot be read: {error.strerror}", hint="move it away") from error
+    if begins[:1] in (b"", b"\0"):  # SQLite takes it for ended
+        return
+    if begins != _ROLLBACK or any(page[18:20] == _WAL for page in pages):
+        raise errors.JournalDamaged(
+            f"{beside} is there, and a journal has none: SQLite would roll it back into the journal, and remove it",
+            hint="move it away; both were left untouched",
         )
 
 
