@@ -12,7 +12,7 @@ refusals count only the pages looked at.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import attrs
 
@@ -56,12 +56,18 @@ class _Retracing(Watcher):
         return Outcome.MISFIT if step[1] > rest else Outcome.NOT_REACHED
 
 
-def retrace(state: State, turn: TurnBegan, outcome: Mapping[str, int], among: Iterable[str]) -> Traced:
-    """Explain an assembly by its resulting levels; only the pages `among` are candidates.
+def retrace(
+    state: State,
+    turn: TurnBegan,
+    outcome: Mapping[str, int],
+    among: Iterable[str],
+    told: Collection[str] | None = None,
+) -> Traced:
+    """Explain an assembly by its resulting levels; only the pages `among`, or of them `told`, are candidates.
 
     `among` must hold all pages of this prompt and the last one, and all required, new, hinted or retrieved pages.
     """
     narrow = copy.copy(state)
     narrow.pages = {page_id: state.pages[page_id] for page_id in among}
     narrow.index = None
-    return trace(narrow, turn, _Retracing(outcome=outcome))
+    return trace(narrow, turn, _Retracing(outcome=outcome), told)

@@ -189,13 +189,14 @@ class Account:
 class Traced:
     """One assembly explained: its selection, where its tokens went, and every page of the session, by number.
 
-    `plan` says, for a policy that pages in epochs, whether an epoch began, and why.
+    `plan` says, for a policy that pages in epochs, whether an epoch began, and why. `steps` counts its steps.
     """
 
     selection: Selection
     account: Account
     candidates: tuple[Candidate, ...]
     plan: Plan | None = None
+    steps: int = 0
 
 
 @attrs.define
@@ -291,8 +292,13 @@ def _offer(place: int, step: Step, outcome: Outcome, rest: int | None, asked: _A
     return Offer(place, page_id, level, asked.tokens, gain, priority_of(key), outcome, rest, asked.entry)
 
 
-def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Traced:
-    """Select with tracing on; `state` is the one before the turn began. `watcher` observes."""
+def trace(
+    state: State, turn: TurnBegan, watcher: Watcher | None = None, told: Collection[str] | None = None
+) -> Traced:
+    """Select with tracing on; `state` is the one before the turn began. `watcher` observes.
+
+    With `told` only these pages become candidates; the selection is among all.
+    """
     watcher = Watcher() if watcher is None else watcher
     made = epochs.plan(state, turn, watcher.watch) if state.in_epochs else None
     selection = select(state, turn, watcher.watch) if made is None else epochs.levels_of(state, made)
@@ -309,11 +315,12 @@ def trace(state: State, turn: TurnBegan, watcher: Watcher | None = None) -> Trac
     candidates = tuple(
         _candidate(state, selection, page, tuple(offers.get(page.page_id, ())), grows)
         for page in state.pages.values()
+        if told is None or page.page_id in told
     )
     account = _account(state, selection, turn, installed, watcher)
     if grows:
         account = _grown(state, account, selection)
-    return Traced(selection, account, candidates, made)
+    return Traced(selection, account, candidates, made, len(watcher.ordered))
 
 
 def _grown(state: State, account: Account, selection: Selection) -> Account:

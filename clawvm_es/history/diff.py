@@ -189,7 +189,7 @@ def _prompt(
     """The prompt of a state right after its assembly."""
     if assembly is None:
         return _Prompt()
-    shown = prompt_in(log, session_id, state, *assembly)
+    shown = prompt_in(log, session_id, state, assembly[0], None)  # nobody asks here for what was committed to
     return _Prompt(shown.turn, shown.assembled.tokens, shown.text, tuple(shown.levels))
 
 

@@ -19,7 +19,7 @@ import attrs
 from clawvm_es.errors import UsageError
 from clawvm_es.journal.codec import named_commitments
 from clawvm_es.journal.lineage import Segment, lineage
-from clawvm_es.journal.ports import EventLog, Recorded, texts_of
+from clawvm_es.journal.ports import EventLog, Held, Recorded, texts_of
 from clawvm_es.model import events as e
 from clawvm_es.model.pages import Fidelity
 from clawvm_es.observe.edge import decode
@@ -121,7 +121,9 @@ def _rows(
     """The events above version `after` that may name a matching text; for few such texts, the log looks them up."""
     index, few = texts_of(log), sorted(holding) if isinstance(holding, Set) and len(holding) <= _FEW else None
     for stream, upto in ((each.stream, each.upto) for each in segments if each.upto is None or each.upto > after):
-        if index is not None and few is not None:
+        if isinstance(holding, Held):
+            yield from holding.naming(stream, after, upto)
+        elif index is not None and few is not None:
             yield from index.naming(stream, few, after, upto)
         else:
             yield from log.read(stream, after, upto)

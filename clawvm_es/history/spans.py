@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from clawvm_es.journal.lineage import event_at, lineage, read_back
+from clawvm_es.journal.lineage import Blocks, lineage
 from clawvm_es.journal.ports import EventLog, Head, ModelReader, Recorded, models_of
 from clawvm_es.model.events import RepresentationChanged
 from clawvm_es.projections import Snapshot
@@ -67,9 +67,10 @@ class Spans:
         return next((row for row in rows if row is not None), None)
 
 
-def last_move(log: EventLog, session_id: str, page_id: str, upto: int) -> Recorded | None:
-    """The last event up to a version that changed a page's level; None before its first prompt."""
-    back, models = read_back(log, session_id, upto), models_of(log, MODELS)
+def last_move(rows: Blocks, page_id: str, upto: int) -> Recorded | None:
+    """The last event of a session up to a version that changed a page's level; None before its first prompt."""
+    log, session_id = rows.line.log, rows.line.session_id
+    back, models = rows.back(upto), models_of(log, MODELS)
     found = next(filter(lambda row: _moves(row, page_id), islice(back, None if models is None else _NEAR)), None)
     if found is not None or models is None or upto <= _NEAR:
         return found
@@ -78,7 +79,7 @@ def last_move(log: EventLog, session_id: str, page_id: str, upto: int) -> Record
         return None
     with models.reading() as reader:
         version = reader.moved(session_id, page_id, first - 1, min(upto - _NEAR, last))
-    return None if version is None else event_at(log, session_id, version)
+    return None if version is None else rows.at(version)
 
 
 def _moves(row: Recorded, page_id: str) -> bool:

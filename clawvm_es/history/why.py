@@ -9,7 +9,7 @@ that they explain the recorded levels (LAW-RETRACE-1); otherwise all pages are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -24,7 +24,7 @@ from clawvm_es.errors import UsageError
 from clawvm_es.history.origins import Origins, Place, Provenance, is_inferred, require_session
 from clawvm_es.history.places import end_of_turn, state_at
 from clawvm_es.history.spans import last_move, reach
-from clawvm_es.journal.lineage import event_at, read_back, read_session
+from clawvm_es.journal.lineage import Blocks, Line, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.journal.snapshots import load
 from clawvm_es.model.events import (
@@ -113,7 +113,8 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
     """
     end = require_session(log, session_id)
     upto = end_of_turn(log, session_id, turn) if turn is not None else end if version is None else version
-    group = _assembly(log, session_id, upto, turn)
+    rows = Blocks(Line(log, session_id))
+    group = _assembly(rows, upto, turn)
     began = group[0].data
     assert isinstance(began, TurnBegan)
     state = state_at(log, session_id, group[0].version - 1)
@@ -134,26 +135,30 @@ def why(log: EventLog, session_id: str, page_id: str, turn: int | None = None, v
         account=traced.account,
         page=asked,
         provenance=Origins(log, session_id, state).page(state.pages[page_id]),
-        changed=_last_change(log, session_id, page_id, assembled),
+        changed=_last_change(rows, page_id, assembled),
         candidates=tuple(sorted(traced.candidates, key=lambda each: _place(each, page_id))),
         differs=differs,
         epoch=made.epoch if state.in_epochs else 0,
         trigger=made.trigger if state.in_epochs else None,
-        since=_since(log, session_id, page_id, state, traced) if state.in_epochs and made.trigger is None else None,
+        since=_since(rows, page_id, state, traced) if state.in_epochs and made.trigger is None else None,
     )
 
 
-def _traced(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> tuple[Traced, bool]:
-    """The explained assembly, and whether it differs from the recorded one."""
+def _traced(
+    state: State, began: TurnBegan, decided: Sequence[Event], page_id: str, told: Collection[str] | None = None
+) -> tuple[Traced, bool]:
+    """The explained assembly, and whether it differs from the recorded one; with `told` only these are candidates."""
     if len(state.pages) > MANY and not state.by_groups and RULES[state.profile.rule].spends:
-        found = _touched(state, began, decided, page_id)
+        found = _touched(state, began, decided, page_id, told)
         if found is not None:
             return found, False
-    traced = trace(state, began)
+    traced = trace(state, began, told=told)
     return traced, list(decided) != list(assemble(state, began))[: len(decided)]
 
 
-def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: str) -> Traced | None:
+def _touched(
+    state: State, began: TurnBegan, decided: Sequence[Event], page_id: str, told: Collection[str] | None
+) -> Traced | None:
     """The assembly explained by the pages that it touched; None if that gives another prompt than recorded."""
     outcome = dict(state.resident)
     for event in decided:
@@ -162,18 +167,18 @@ def _touched(state: State, began: TurnBegan, decided: Sequence[Event], page_id: 
     named = (*outcome, *state.arrivals, *state.required, *began.hints, *began.retrieved, page_id)
     among = dict.fromkeys(named)
     load(state.pages, among)
-    traced = retrace(state, began, outcome, among)
+    traced = retrace(state, began, outcome, among, told)
     selection, plan = traced.selection, traced.plan
-    told = next(event for event in decided if isinstance(event, PromptAssembled))
-    gained = selection.utility if plan is None or plan.selection is not None else told.utility
+    made = next(event for event in decided if isinstance(event, PromptAssembled))
+    gained = selection.utility if plan is None or plan.selection is not None else made.utility
     held = {each: rank for each, rank in outcome.items() if rank}
-    return traced if (selection.levels, gained) == (held, told.utility) else None
+    return traced if (selection.levels, gained) == (held, made.utility) else None
 
 
-def _since(log: EventLog, session_id: str, page_id: str, state: State, traced: Traced) -> Since | None:
+def _since(rows: Blocks, page_id: str, state: State, traced: Traced) -> Since | None:
     """The epoch with which a state's layout began, and how it weighed a page."""
     appended: int | None = None
-    for row in read_back(log, session_id, state.assembled_version):
+    for row in rows.back(state.assembled_version):
         if not isinstance(row.data, PromptAssembled):
             continue
         if row.data.trigger is not None:
@@ -182,17 +187,15 @@ def _since(log: EventLog, session_id: str, page_id: str, state: State, traced: T
             appended = row.turn
     else:
         return None
-    began, *decided = _assembly(log, session_id, row.version, row.turn)
+    began, *decided = _assembly(rows, row.version, row.turn)
     if not isinstance(began.data, TurnBegan) or traced.plan is None:
         return None
-    then = state_at(log, session_id, began.version - 1)
+    then = state_at(rows.line.log, rows.line.session_id, began.version - 1)
+    candidate, steps = None, 0
     if page_id in then.pages:
-        weighed = _traced(then, began.data, [each.data for each in decided], page_id)[0].candidates
-    else:
-        weighed = ()
-    candidate = next((each for each in weighed if each.page_id == page_id), None)
+        weighed = _traced(then, began.data, [each.data for each in decided], page_id, (page_id,))[0]
+        (candidate,), steps = weighed.candidates, weighed.steps
     due = rent_due(state.profile, traced.plan.room)
-    steps = sum(len(each.steps) for each in weighed)
     percent = 100 * state.rent // max(1, due)
     return Since(row.data.epoch, row.turn, row.data.trigger, candidate, steps, appended, percent)
 
@@ -202,15 +205,17 @@ def _place(candidate: Candidate, page_id: str) -> tuple[bool, bool, int]:
     return candidate.page_id != page_id, candidate.rank is None, candidate.rank or candidate.number
 
 
-def _assembly(log: EventLog, session_id: str, end: int, turn: int | None) -> list[Recorded]:
+def _assembly(rows: Blocks, end: int, turn: int | None) -> list[Recorded]:
     """The `turn_began` of a turn and the decisions that followed it."""
-    began = next((row for row in read_back(log, session_id, end) if isinstance(row.data, TurnBegan)), None)
+    began = next((row for row in rows.back(end) if isinstance(row.data, TurnBegan)), None)
     if began is not None and turn in (None, began.turn):
-        following = read_session(log, session_id, began.version)
+        following = rows.onwards(began.version)
         group = [began, *takewhile(lambda row: row.kind == "decision", following)]
         if any(isinstance(row.data, PromptAssembled) for row in group):
             return group
-    raise UsageError(f"session {session_id}: no prompt was assembled {f'in turn {turn}' if turn else 'yet'}")
+    raise UsageError(
+        f"session {rows.line.session_id}: no prompt was assembled {f'in turn {turn}' if turn else 'yet'}"
+    )
 
 
 def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageError:
@@ -225,12 +230,12 @@ def _no_page(log: EventLog, session_id: str, page_id: str, turn: int) -> UsageEr
     return UsageError(f"session {session_id} has no page {page_id}", hint="clawvm pages JOURNAL lists them")
 
 
-def _last_change(log: EventLog, session_id: str, page_id: str, upto: int) -> Change | None:
+def _last_change(rows: Blocks, page_id: str, upto: int) -> Change | None:
     """The last event up to a version that changed a page's level; None before its first prompt."""
-    row = last_move(log, session_id, page_id, upto)
+    row = last_move(rows, page_id, upto)
     if row is None or not isinstance(data := row.data, RepresentationChanged):
         return None
-    cause = event_at(log, session_id, row.cause or row.version)
+    cause = rows.at(row.cause or row.version)
     boundary = cause.data.boundary if isinstance(cause.data, BoundaryReached) else None
     inferred, place = is_inferred(cause.data), Place.of(cause)
     return Change(Place.of(row), data.before, data.after, data.reason, place, boundary, inferred)

@@ -18,6 +18,8 @@ from clawvm_es.model.events import SessionForked
 _PIECE: Final = 64
 _PIECES_MAX: Final = 4096
 """Events that reading backwards takes at once, at first and at most: what is asked for is mostly near."""
+_KEPT_MAX: Final = 64
+"""Blocks of events that one question keeps in memory."""
 
 
 @attrs.frozen
@@ -120,6 +122,38 @@ class Line:
         if row is None:
             raise UsageError(f"session {self.session_id} has no version {version}")
         return row
+
+
+@attrs.define
+class Blocks:
+    """Events of one session, read a block at a time and each block once: for a question that looks around a place."""
+
+    line: Line
+    _kept: dict[int, list[Recorded]] = attrs.field(factory=dict)
+
+    def back(self, upto: int) -> Iterator[Recorded]:
+        """The events from version `upto` back to the first, newest first."""
+        for number in range((upto - 1) // _PIECE, -1, -1):
+            yield from (row for row in reversed(self._block(number)) if row.version <= upto)
+
+    def onwards(self, after: int) -> Iterator[Recorded]:
+        """The events above a version, to the last."""
+        number = after // _PIECE
+        while block := self._block(number):
+            yield from (row for row in block if row.version > after)
+            number += 1
+
+    def at(self, version: int) -> Recorded:
+        """One event. Raises `UsageError` where there is none."""
+        found = self._kept.get((version - 1) // _PIECE, ())
+        return next((row for row in found if row.version == version), None) or self.line.at(version)
+
+    def _block(self, number: int) -> list[Recorded]:
+        if number not in self._kept:
+            if len(self._kept) == _KEPT_MAX:
+                self._kept.clear()
+            self._kept[number] = list(self.line.read(number * _PIECE, (number + 1) * _PIECE))
+        return self._kept[number]
 
 
 @attrs.frozen

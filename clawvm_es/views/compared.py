@@ -62,7 +62,8 @@ def diff(
         del document["prompt"]["unified"]
     titles = Titles(log)
     others = titles if second is log else Titles(second)
-    titles.load(found.a.session_id, (page["page_id"] for page in document["pages"] if page["only"] != "b"))
+    one = others is titles and found.a.session_id == found.b.session_id
+    titles.load(found.a.session_id, (page["page_id"] for page in document["pages"] if one or page["only"] != "b"))
     others.load(found.b.session_id, (page["page_id"] for page in document["pages"] if page["only"] == "b"))
     for page in document["pages"]:
         side = (titles, found.a) if page["only"] != "b" else (others, found.b)

@@ -78,8 +78,8 @@ def why(
     log: EventLog, session_id: str, page_id: str, *, version: int | None = None, turn: int | None = None
 ) -> dict[str, Any]:
     """The reasons for a page's level in a turn's prompt, beside all other candidates of that turn."""
-    at = version_at(log, session_id, version, turn)
-    found = ask(log, session_id, page_id, turn, at if turn is None else None)
+    at = None if version is None else version_at(log, session_id, version, turn)
+    found = ask(log, session_id, page_id, turn, at)
     titles = Titles(log)
     titles.load(session_id, (each.page_id for each in found.candidates))
     return {

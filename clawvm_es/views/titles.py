@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from clawvm_es.core.state import State
+from clawvm_es.core.state import Page, State
 from clawvm_es.engine.titles import TITLE_CHARS, folder_of
 from clawvm_es.engine.titles import title_of as session_title
 from clawvm_es.journal.lineage import Line, lineage
 from clawvm_es.journal.ports import EventLog, Vault, snapshots_of
-from clawvm_es.journal.snapshots import load, state_at
+from clawvm_es.journal.snapshots import load, newest_pages
 from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.model.events import Event, PageWritten
 from clawvm_es.model.pages import FULL
@@ -67,7 +67,7 @@ class Titles:
 
     log: EventLog
     _pages: dict[str, dict[str, str | None]] = attrs.field(factory=dict)
-    _states: dict[str, State] = attrs.field(factory=dict)
+    _newest: dict[str, tuple[Mapping[str, Page], Mapping[str, PageWritten]]] = attrs.field(factory=dict)
     _folders: dict[str, str | None] = attrs.field(factory=dict)
 
     def of(self, session_id: str, page_id: str | None) -> str | None:
@@ -76,7 +76,7 @@ class Titles:
             return None
         if page_id not in self._pages.get(session_id, {}):
             known = len(self._pages.get(session_id, {}))
-            self.load(session_id, [page_id] if known < _ONE_BY_ONE else [page_id, *self._state(session_id).pages])
+            self.load(session_id, [page_id] if known < _ONE_BY_ONE else [page_id, *self._all(session_id)])
         return self._pages[session_id][page_id]
 
     def load(self, session_id: str, page_ids: Iterable[str | None]) -> None:
@@ -85,10 +85,16 @@ class Titles:
         new = [page_id for page_id in dict.fromkeys(page_ids) if page_id is not None and page_id not in known]
         if not new:
             return
-        pages = self._state(session_id).pages
-        load(pages, new)
+        pages, written = self._pages_of(session_id)
+        load(pages, [page_id for page_id in new if page_id not in written])
         known.update(dict.fromkeys(new))
-        self.put(session_id, {each: (pages[each].source, pages[each].bodies[FULL]) for each in new if each in pages})
+        named: dict[str, tuple[str | None, str | None]] = {}
+        for page_id in new:
+            if page_id in written:
+                named[page_id] = _named(written[page_id])
+            elif page_id in pages:
+                named[page_id] = pages[page_id].source, pages[page_id].bodies[FULL]
+        self.put(session_id, named)
 
     def put(self, session_id: str, pages: Mapping[str, tuple[str | None, str | None]]) -> None:
         """Look up the titles of pages by the commitments to their sources and full texts."""
@@ -105,18 +111,22 @@ class Titles:
 
     def read_from(self, session_id: str, state: State) -> None:
         """Take a state of a session that is at hand for its end; pages that it does not have get no title."""
-        self._states[session_id] = state
+        self._newest[session_id] = state.pages, {}
 
     def _folder(self, session_id: str) -> str | None:
         if session_id not in self._folders:
             self._folders[session_id] = folder_of(self.log, session_id)
         return self._folders[session_id]
 
-    def _state(self, session_id: str) -> State:
-        """The session's state at its end; its pages are read when they are looked at."""
-        if session_id not in self._states:
-            self._states[session_id] = state_at(self.log, session_id)
-        return self._states[session_id]
+    def _pages_of(self, session_id: str) -> tuple[Mapping[str, Page], Mapping[str, PageWritten]]:
+        """The session's pages at its end, see `newest_pages`; they are read when they are looked at."""
+        if session_id not in self._newest:
+            self._newest[session_id] = newest_pages(self.log, session_id)
+        return self._newest[session_id]
+
+    def _all(self, session_id: str) -> dict[str, None]:
+        pages, written = self._pages_of(session_id)
+        return dict.fromkeys([*pages, *written])
 
     def written(self, session_id: str, versions: Mapping[str, int]) -> dict[str, str | None]:
         """The titles of pages by the versions of the events that wrote them (0: none); reads those events only."""
@@ -126,7 +136,7 @@ class Titles:
         for page_id, version in versions.items():
             data = events.get(version)
             if isinstance(data, PageWritten):
-                pages[page_id] = (data.source, data.levels[0].body if data.levels else None)
+                pages[page_id] = _named(data)
         return {page_id: known.get(page_id) for page_id in versions} | self._read(session_id, pages)
 
     def in_models(self, view: Snapshot, session_id: str, page_ids: Iterable[str]) -> dict[str, str | None]:
@@ -134,6 +144,11 @@ class Titles:
         wanted = set(page_ids)
         rows = view.rows(PAGE_TABLE, session_id) if wanted else []
         return self.written(session_id, {row.page_id: row.written_version for row in rows if row.page_id in wanted})
+
+
+def _named(written: PageWritten) -> tuple[str | None, str | None]:
+    """The commitments to a page's source and full text."""
+    return written.source, written.levels[0].body if written.levels else None
 
 
 def _events(log: EventLog, session_id: str, versions: Sequence[int]) -> Mapping[int, Event]:

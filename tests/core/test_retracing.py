@@ -20,6 +20,10 @@ def assert_explained(state, began) -> None:
     traced = trace(state, began)
     again = retrace(state, began, traced.selection.levels, state.pages)
     assert again.selection.levels == traced.selection.levels and again.selection.reasons == traced.selection.reasons
+    for page_id in list(state.pages)[:2]:
+        told = retrace(state, began, traced.selection.levels, state.pages, [page_id])
+        assert told.candidates == tuple(each for each in again.candidates if each.page_id == page_id)
+    assert again.steps == sum(len(each.steps) for each in again.candidates)
     for now, was in zip(again.candidates, traced.candidates, strict=True):
         assert (now.page_id, now.before, now.after) == (was.page_id, was.before, was.after)
         assert one_end(now.by, now.stop, now.wanted, now.rest) == one_end(was.by, was.stop, was.wanted, was.rest)

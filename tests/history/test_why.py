@@ -14,7 +14,7 @@ from clawvm_es.history.levels import turns_of
 from clawvm_es.history.places import end_of_turn, state_at
 from clawvm_es.history.spans import last_move
 from clawvm_es.history.why import why
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import Blocks, Line, read_session
 from clawvm_es.journal.ports import models_of
 from clawvm_es.model.events import RepresentationChanged
 from clawvm_es.projections.tables import MODELS
@@ -94,7 +94,9 @@ def test_the_last_change_of_a_level_is_the_one_that_reading_all_events_finds(tmp
                     told[row.data.page_id] = row
                 if row.version % 7 == 0:
                     for page_id in ("p1", "p2", "p5", "p9", "p14", "p99", "p\ud800"):
-                        assert last_move(journal.log, session_id, page_id, row.version) == told.get(page_id)
+                        assert last_move(Blocks(Line(journal.log, session_id)), page_id, row.version) == told.get(
+                            page_id
+                        )
             assert len(told) > 5
 
 
@@ -125,3 +127,4 @@ def test_why_an_old_page_is_where_it_is_reads_as_much_as_of_a_new_one(tmp_path, 
             with pytest.raises(UsageError, match=told):
                 why(log, "s", page_id, turn=turn)
         assert max(costs) - min(costs) < 150 and len(read) < 200
+        assert max(costs) < 150, "what is near the turn is read once"

@@ -6,7 +6,7 @@ import pytest
 
 from clawvm_es.errors import JournalDamaged, UsageError
 from clawvm_es.journal import lineage as module
-from clawvm_es.journal.lineage import Segment, event_at, lineage, read_back, read_session, segments
+from clawvm_es.journal.lineage import Blocks, Line, Segment, event_at, lineage, read_back, read_session, segments
 from clawvm_es.journal.ports import NewEvent, Recorded
 from clawvm_es.model.events import BudgetChanged, Event, SessionForked
 from clawvm_es.storage.memory.log import MemoryLog
@@ -68,6 +68,26 @@ def test_a_session_is_read_between_any_versions(log, session_id) -> None:
     for version in (0, -1, last + 1):
         with pytest.raises(UsageError, match=f"session {session_id} has no version {version}"):
             event_at(log, session_id, version)
+
+
+@pytest.mark.parametrize("kept", [1, 9])
+@pytest.mark.parametrize("session_id", ["a", "b", "c"])
+def test_blocks_hold_the_events_and_are_read_once(log, session_id, kept, monkeypatch) -> None:
+    """From any version back, onwards or alone they are the session's, each block read once while it is kept."""
+    monkeypatch.setattr(module, "_PIECE", 3)
+    monkeypatch.setattr(module, "_KEPT_MAX", kept)
+    whole = list(read_session(log, session_id))
+    blocks, reads, read = Blocks(Line(log, session_id)), [], Line.read
+    monkeypatch.setattr(Line, "read", lambda self, *place: reads.append(place) or read(self, *place))
+    for version in range(len(whole) + 1):
+        assert list(blocks.back(version)) == whole[:version][::-1]
+        assert list(blocks.onwards(version)) == whole[version:]
+    for version in range(1, len(whole) + 1):
+        assert blocks.at(version) == whole[version - 1]
+    for version in (0, len(whole) + 1):
+        with pytest.raises(UsageError, match="has no version"):
+            blocks.at(version)
+    assert (len(reads) == len(set(reads))) is (kept == 9)
 
 
 def test_reading_back_takes_growing_pieces(log, monkeypatch) -> None:

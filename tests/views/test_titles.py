@@ -9,6 +9,7 @@ from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.snapshots import restore
 from clawvm_es.views import titles as module
 from clawvm_es.views.titles import Titles, page_title
 from tests.engine.conftest import FIELDS
@@ -49,6 +50,15 @@ def test_titles_are_those_of_the_last_event_that_wrote_the_page(log, session_id,
     assert {page_id: together.of(session_id, page_id) for page_id in expected} == expected
     monkeypatch.setattr(module, "_ONE_BY_ONE", 1)
     assert {page_id: all_.of(session_id, page_id) for page_id in expected} == expected
+
+
+def test_titles_are_read_without_a_fold(log, monkeypatch):
+    """What pages hold at a session's end is told by its nearest snapshot and the events that wrote pages since."""
+    log_has = by_events(log, "s")
+    monkeypatch.setattr(restore, "fold", lambda *_: pytest.fail("a state was folded"))
+    titles = Titles(log)
+    titles.load("s", log_has)
+    assert {page_id: titles.of("s", page_id) for page_id in log_has} == log_has
 
 
 def test_what_is_no_page_has_no_title(log):

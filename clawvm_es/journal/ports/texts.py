@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from clawvm_es.journal.ports.capabilities import Capability, declares
 from clawvm_es.journal.ports.log import EventLog, Recorded
 
 Phrase: TypeAlias = Sequence[str]
 """A series of terms that stand together; see `representations.terms`."""
+
+
+@runtime_checkable
+class Held(Protocol):
+    """The commitments to many bodies, which finds the events that name one of them quicker than a look at all."""
+
+    def __contains__(self, name: object, /) -> bool:
+        """Tell whether a commitment is one of them."""
+
+    def naming(self, stream: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+        """The inputs of a stream with versions in `(after, upto]` that name one of them, in order."""
 
 
 class TextIndex(Protocol):

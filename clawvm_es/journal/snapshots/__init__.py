@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from clawvm_es.journal.snapshots.check import snapshot_problems
 from clawvm_es.journal.snapshots.lazy import Lazy, load
-from clawvm_es.journal.snapshots.restore import from_zero, named_pages, state_at
+from clawvm_es.journal.snapshots.restore import from_zero, named_pages, newest_pages, state_at
 from clawvm_es.journal.snapshots.take import catch_up, keep_up, rebuild, stale
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "keep_up",
     "load",
     "named_pages",
+    "newest_pages",
     "rebuild",
     "snapshot_problems",
     "stale",

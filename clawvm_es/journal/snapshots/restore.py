@@ -9,7 +9,7 @@ read is folded from zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import msgspec
 
 from clawvm_es import limits
 from clawvm_es.core.evolve import fold
-from clawvm_es.core.state import State
+from clawvm_es.core.state import Page, State
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.journal.lineage import lineage
 from clawvm_es.journal.ports import EventLog, SnapshotRow, snapshots_of
@@ -28,7 +28,7 @@ from clawvm_es.journal.snapshots.seal import Damaged, open_head
 from clawvm_es.journal.snapshots.sources import Base, PartSource
 from clawvm_es.journal.snapshots.tree import Tree
 from clawvm_es.logs import Log
-from clawvm_es.model.events import Event, PromptAssembled
+from clawvm_es.model.events import Event, PageWritten, PromptAssembled
 
 _TAIL: Final = 4 * limits.SNAPSHOT_EVENTS
 """Events folded inside the read transaction; what goes on longer (there are no snapshots) must not hold it."""
@@ -89,6 +89,21 @@ def state_at(log: EventLog, session_id: str, version: int | None = None) -> Stat
         finally:
             reader.store = store
     return fold(reader.events_after(state.version), state)
+
+
+def newest_pages(log: EventLog, session_id: str) -> tuple[Mapping[str, Page], dict[str, PageWritten]]:
+    """The pages of a session's nearest snapshot, and those written since by the events that wrote them last.
+
+    What a page holds is told by these as by its state at the end; nothing is folded. The log must be open.
+    """
+    segments, store = lineage(log, session_id), snapshots_of(log)
+    before: Mapping[str, Page] = {}
+    events: Iterator[Event] = (row.data for each in segments for row in log.read(each.stream, upto=each.upto))
+    if store is not None:
+        reader = Reader(store, segments)
+        state = _nearest(reader)
+        before, events = state.pages, reader.events_after(state.version)
+    return before, {event.page_id: event for event in events if isinstance(event, PageWritten)}
 
 
 def from_zero(log: EventLog, session_id: str, version: int | None = None) -> State:

@@ -9,6 +9,7 @@ closed before it and opened again on first use on either side.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import threading
@@ -71,6 +72,8 @@ _Chunk: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 
 _DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
 _HEADS_CACHED: Final = 10_000
+_NEAR: Final = 64
+"""Events of a stream that are fetched first, before whole chunks."""
 _NO_LIMIT: Final = 2**63 - 1
 _SYNC_FAILED: Final = "SQLITE_IOERR_FSYNC"
 _log = Log("clawvm_es.journal")
@@ -403,11 +406,16 @@ class SQLiteLog:
 
     def read(self, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
         """The events of a stream with versions above `after` and up to `upto`, as far as committed now."""
+        if upto is not None and max(0, after) < upto <= min(after + queries.CHUNK, queries.LAST):  # one statement
+            return queries.recordeds(self.ask(queries.stream_chunk, session_id, after, upto))
         place = self.head(session_id)
         if place is None:
             return iter(())
         last = place.version if upto is None else min(upto, place.version)
-        return self.chunks(queries.stream_chunk, (session_id,), after, last, 2)
+        near = min(after + _NEAR, last)  # most who read to an end of their own find it near
+        places = ((after, near), (near, last))
+        parts = (self.chunks(queries.stream_chunk, (session_id,), *each, 2) for each in places)
+        return itertools.chain.from_iterable(parts)
 
     def read_all(self, after_seq: int = 0, upto_seq: int | None = None) -> Iterator[Recorded]:
         """All events with `seq` above `after_seq` and up to `upto_seq`, as far as committed now."""

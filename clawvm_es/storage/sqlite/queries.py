@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -174,9 +174,11 @@ def first(db: sqlite3.Connection, session_id: str) -> list[tuple[Any, ...]]:
     return _chained(db, db.execute(_FIRST, (session_id,)).fetchall())
 
 
-def stream_chunk(db: sqlite3.Connection, session_id: str, after: int, upto: int) -> list[tuple[Any, ...]]:
-    """The next rows of one stream above version `after`, up to `upto`, at most `CHUNK`."""
-    return _chained(db, db.execute(_STREAM, (session_id, after, upto, CHUNK)).fetchall())
+def stream_chunk(
+    db: sqlite3.Connection, session_id: str, after: int, upto: int, most: int = CHUNK
+) -> list[tuple[Any, ...]]:
+    """The next rows of one stream above version `after`, up to `upto`, at most so many."""
+    return _chained(db, db.execute(_STREAM, (session_id, after, upto, most)).fetchall())
 
 
 def naming_chunk(
@@ -245,10 +247,15 @@ def bodies(db: sqlite3.Connection, commitments: Sequence[str]) -> dict[str, byte
     return {name: unpack(stored, digest) for name, digest, stored in _named(db, _BODIES, commitments)}
 
 
+def blobs_of(db: sqlite3.Connection, commitments: Collection[str]) -> list[tuple[str, int | None]]:
+    """Commitments with the ids of their bodies (None: sealed); those that are not stored are left out."""
+    return list(_named(db, _BLOBS_OF, commitments))
+
+
 def store(db: sqlite3.Connection, bodies: Sequence[Body]) -> None:
     """Write commitments and, unless sealed or already there, their bodies; a sealed one may get its body later."""
     names = [body.commitment for body in bodies if not body.fresh]
-    known = dict(_named(db, _BLOBS_OF, names))
+    known = dict(blobs_of(db, names))
     blobs: list[tuple[bytes, bytes]] = []
     fresh: list[tuple[bytes | None, str, str, bytes, bytes]] = []
     unsealed: list[tuple[bytes, str, bytes]] = []
@@ -287,7 +294,7 @@ def holders(db: sqlite3.Connection, commitment: str) -> tuple[tuple[str, str], .
 
 def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, ...]:
     """Delete commitments, and the bodies that nothing stands for then; returns those bodies."""
-    ids = {blob_id for _, blob_id in _named(db, _BLOBS_OF, commitments)}
+    ids = {blob_id for _, blob_id in blobs_of(db, commitments)}
     gone = f"DELETE FROM commitments WHERE {name_is('?1')}"
     db.executemany(gone, [(commitment,) for commitment in commitments])
     lonely = [
@@ -299,6 +306,6 @@ def erase(db: sqlite3.Connection, commitments: Sequence[str]) -> tuple[Erased, .
     return tuple(lonely)
 
 
-def _named(db: sqlite3.Connection, query: str, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def _named(db: sqlite3.Connection, query: str, names: Collection[str]) -> Iterator[tuple[Any, ...]]:
     """The rows of a query over `_AMONG` for all commitments; the statement is the same, however many there are."""
     return db.execute(query, (msgspec.json.encode(names).decode(),)) if names else iter(())

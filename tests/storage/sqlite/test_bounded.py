@@ -27,6 +27,24 @@ def test_heads_of_many_streams_are_forgotten_and_read_again(tmp_path, monkeypatc
                 assert len(log._spots) <= 4
 
 
+def test_who_reads_a_little_of_a_stream_fetches_little(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short range is one statement and nothing else; without an end some rows come first, then whole chunks."""
+    with open_log(tmp_path / "j.db") as log:
+        log.append("s", [budget(number) for number in range(700)])
+        rows, fetched, ask = list(log.read("s")), [], type(log).ask
+        monkeypatch.setattr(type(log), "ask", lambda self, *query: fetched.append(query[2:]) or ask(self, *query))
+        monkeypatch.setattr(type(log), "head", lambda self, stream: pytest.fail("its head was looked up"))
+        for after, upto in ((9, 12), (690, 999), (-3, 2), (700, 701)):
+            assert list(log.read("s", after, upto)) == rows[max(0, after) : upto]
+        monkeypatch.undo()
+        for after, upto in ((10**20, 10**20 + 5), (10**20, 7), (5, 3), (-5, 0)):
+            assert list(log.read("s", after, upto)) == []
+        monkeypatch.setattr(type(log), "ask", lambda self, *query: fetched.append(query[2:]) or ask(self, *query))
+        fetched.clear()
+        assert next(log.read("s", 100)) == rows[100] and fetched == [(100, 164)]
+        assert list(log.read("s", 100)) == rows[100:] and fetched[1:] == [(100, 164), (164, 700), (676, 700)]
+
+
 def test_names_of_written_bodies_are_forgotten(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies that were written long ago are looked up in the store again, and stored once all the same."""
     monkeypatch.setattr(vault, "_NAMES_CACHED", 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from sqlite3 import connect
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
 from clawvm_es.projections import index_texts, projections_problems, rebuild, store
 from clawvm_es.projections.tables import MODELS
-from clawvm_es.storage.sqlite import text_index
+from clawvm_es.storage.sqlite import queries, text_index
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 ODD = [
@@ -65,6 +66,46 @@ def test_the_commitments_to_many_bodies_are_looked_up_one_by_one_at_first(tmp_pa
         for _ in range(asked):
             assert [name for name in names if name in found] == names[:6]
         assert "none" not in found
+
+
+def test_of_many_bodies_only_the_inputs_that_name_one_are_decoded(tmp_path, monkeypatch):
+    """Their events come in order, from and up to a version, whatever the pieces that are looked through."""
+    monkeypatch.setattr(text_index, "_NAMES_AT_ONCE", 3)
+    monkeypatch.setattr(text_index, "_PIECE", 2)
+    with open_log(tmp_path / "j.db") as log:
+        recall(log, *(b"%s %d" % (word, number) for number in range(6) for word in (b"zebra", b"horse")))
+        index_texts(log)
+        rows, decoded, plain = list(log.read("one")), [], queries.recordeds
+        monkeypatch.setattr(queries, "recordeds", lambda rows: (decoded.append(row) or row for row in plain(rows)))
+        held = log.texts().holding([("zebra",)])
+        for after, upto in ((0, None), (3, 9), (5, 99), (11, None), (99, None)):
+            decoded.clear()
+            found = [row for row in rows if row.data.query in held and after < row.version <= (upto or 99)]
+            assert list(held.naming("one", after, upto)) == decoded == found
+        assert list(held.naming("nobody")) == []
+
+
+def test_an_index_that_is_up_to_date_is_asked_over_the_connection_that_is_there(tmp_path):
+    """Neither what is held nor how much is behind opens the file again; what is missing is indexed beside it."""
+    made = []
+    with open_log(tmp_path / "j.db") as log:
+        recall(log, b"zebra")
+        index_texts(log)
+        recall(log, b"another zebra")
+    with open_log(
+        tmp_path / "j.db", read_only=True, connect=lambda *a, **o: made.append(a) or connect(*a, **o)
+    ) as log:
+        made.clear()
+        assert (log.texts().behind(), made) == (1, [])
+        assert len(log.texts().holding([("zebra",)])) == 2 and len(made) == 1
+    with open_log(tmp_path / "j.db") as log:
+        index_texts(log)
+    with open_log(
+        tmp_path / "j.db", read_only=True, connect=lambda *a, **o: made.append(a) or connect(*a, **o)
+    ) as log:
+        made.clear()
+        assert len(log.texts().holding([("zebra",)])) == 2
+        assert (log.texts().behind(), made) == (0, [])
 
 
 @settings(max_examples=15, deadline=None)
