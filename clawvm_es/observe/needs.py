@@ -400,7 +400,8 @@ class Context:
 
     def _earlier(self, result: Held) -> list[Held]:
         """Pages of the same signature or the same path, oldest first."""
-        found = {id(page): page for page in self._by_signature.get(result.signature or 0, ())}
+        alike = self._by_signature.get(result.signature, ()) if result.signature else ()
+        found = {id(page): page for page in alike}
         found.update((id(page), page) for page in (self._by_path.get(result.path, ()) if result.path else ()))
         away = self.away
         current = [p for p in found.values() if self.pages.get(p.page_id) is p and p.page_id not in away]

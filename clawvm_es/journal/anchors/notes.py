@@ -24,7 +24,6 @@ from clawvm_es.limits import INTEGER_MAX
 NOTE_BYTES_MAX: Final = 1 << 20
 _DASH: Final = "\N{EM DASH} "
 _KEY_ID_BYTES: Final = 4
-_SIGNATURE_BYTES: Final = 64
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 _CONTROL: Final = re.compile(r"[\0-\x09\x0b-\x1f]")
 

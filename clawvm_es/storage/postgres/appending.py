@@ -69,13 +69,13 @@ def milliseconds(wait_s: float) -> int:
     return max(1, min(int(wait_s * 1000), 2**31 - 1))
 
 
-def one_trip(line: Line, values: Sequence[Any]) -> tuple[str, int]:
+def one_trip(line: Line, values: Sequence[Any]) -> int | None:
     """Append in a transaction of its own, which is one statement: the call, its commit and the barrier.
 
-    Returns status and last `seq`. The status is `stale` or `known` where nothing was appended.
+    Returns the last `seq`; None where nothing was appended, since the head was stale or a key known.
     """
     ((status, seq),) = line.run(_ALONE, values)
-    return status, seq or 0
+    return seq if status == "ok" else None
 
 
 def begin(line: Line, wait_s: float) -> None:

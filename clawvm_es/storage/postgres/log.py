@@ -148,8 +148,7 @@ class PostgresLog:
         values = appending.arguments(rows, named, False, appending.milliseconds(self.server.wait_s), waits)
         with self.server.line() as line:
             try:
-                status, seq = appending.one_trip(line, values)
-                return seq if status == "ok" else None
+                return appending.one_trip(line, values)
             except psycopg.Error as error:
                 if not appending.cut_off(line, error):
                     raise

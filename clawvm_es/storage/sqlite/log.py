@@ -74,7 +74,6 @@ _DONE: Final = (Erasure.ERASED, Erasure.REMOVED)
 _HEADS_CACHED: Final = 10_000
 _NEAR: Final = 64
 """Events of a stream that are fetched first, before whole chunks."""
-_NO_LIMIT: Final = 2**63 - 1
 _SYNC_FAILED: Final = "SQLITE_IOERR_FSYNC"
 _log = Log("clawvm_es.journal")
 

@@ -48,8 +48,8 @@ class Series:
         """The numbers of the texts that may hold `text`, rising; `text` has at least three characters."""
         plain = _plain(text)
         step = max(1, (len(plain) - _SERIES) // _ASKED)
-        series = {plain[at : at + _SERIES] for at in range(0, len(plain) - _SERIES + 1, step)}
-        quoted = (each.replace('"', '""') for each in sorted(series))
+        series = dict.fromkeys(plain[at : at + _SERIES] for at in range(0, len(plain) - _SERIES + 1, step))
+        quoted = (each.replace('"', '""') for each in series)
         query = " AND ".join(f'"{each}"' for each in quoted)
         return [
             number for (number,) in self._ask("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid", query)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import ExitStack
 from itertools import count
 
@@ -301,6 +302,22 @@ class TextLaws:
         assert index.holding([(words[-1],)]) == index.holding([(words[0], words[1])]) == frozenset(names[:1])
         assert index.holding([("fox",)]) == index.holding([("x" * 3_000,)]) == frozenset(names[1:])
         assert (index.behind(), index.stray(), index.problems()) == (0, 0, [])
+
+    def test_a_phrase_is_found_in_its_order_alone(self, log: EventLog) -> None:
+        """Its words stand beside each other in a body that holds it; all phrases that are asked for stand in one."""
+        index, words = _texts(log), ("red", "fox", "redfox")
+        texts = [" ".join(each) for length in (1, 2, 3) for each in itertools.product(words, repeat=length)]
+        names = {}
+        for n, text in enumerate(texts, 1):
+            names[text] = log.vault("s").commit(text.encode())
+            log.append("s", [new(ToolCalled(n, "tool", names[text]))])
+            if n == len(texts) // 2:
+                projections.index_texts(log)
+        phrases = [(each,) for each in words] + list(itertools.product(words[:2], repeat=2))
+        for wanted in [[each] for each in phrases] + [[("red",), ("fox",)], [("red", "fox"), ("fox", "red")]]:
+            holding = {text for text in texts if all(f" {' '.join(each)} " in f" {text} " for each in wanted)}
+            found = index.holding(wanted)
+            assert {text for text in texts if names[text] in found} == holding
 
     def test_all_names_of_a_body_are_found(self, log: EventLog) -> None:
         """A body that two sessions hold is found under both commitments; a sealed one never."""
