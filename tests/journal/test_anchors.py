@@ -369,10 +369,9 @@ def test_damaged_key_files_are_said_to_be(tmp_path):
         (tmp_path / "bad").write_text(f"name+{key_id}+{base64.b64encode(kind + raw).decode()}\n{until}\n")
         with pytest.raises(UnreadableInput, match="no public key"):
             load_public(str(tmp_path / "bad"))
-    first, until = secret.read_text().splitlines()
-    kind, key_id, rest = first.split("+", 2)
-    for wrong in ("0" * 8, key_id[:-1], key_id.upper() if key_id.upper() != key_id else "f" * 8):
-        (tmp_path / "bad").write_text(f"{kind}+{wrong}+{rest}\n{until}\n")
+    key_id = load_public(str(public)).key_id.hex()
+    for wrong in ("0" * 8, key_id[:-1], f"{key_id}0"):
+        (tmp_path / "bad").write_text(secret.read_text().replace(key_id, wrong))
         (tmp_path / "bad").chmod(0o600)
         with pytest.raises(UnreadableInput, match=f"the key does not fit its id {wrong}"):
             load_secret(str(tmp_path / "bad"), NOW)
