@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from clawvm_es.journal.lineage import read_session
+from clawvm_es.journal.lineage import Segment, lineage
 from clawvm_es.journal.ports import EventLog, ModelReader, Phrase, models_of, texts_of
 from clawvm_es.journal.problems import DAMAGE
+from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.pages import Scope
 from clawvm_es.projections import store
 from clawvm_es.projections.ancestry import Ancestor, under
@@ -119,8 +121,21 @@ def snapshot(log: EventLog) -> Iterator[Snapshot]:
 
 def snapshot_at(log: EventLog, session_id: str, version: int) -> Snapshot:
     """The read models of one session as they were after its event `version`, folded from its first event."""
-    folded = Fold().run(renamed(store.raws(read_session(log, session_id, upto=version)), session_id))
+    line, models = lineage(log, session_id, version), models_of(log, MODELS)
+    if models is None:
+        folded = _of_line(line, session_id, _streams(log))
+    else:
+        with models.reading() as reader:  # as they are stored, so that none is decoded but for its rows
+            folded = _of_line(line, session_id, reader.stream_events)
     return Snapshot(folded, folded.seq)
+
+
+def _of_line(line: Sequence[Segment], session_id: str, stream: Again) -> Fold:
+    """Fold the events of a session's streams as those of one session."""
+    own = ((each.stream, INTEGER_MAX if each.upto is None else each.upto) for each in line)
+    events = (stream(*each) if each[0] == session_id else renamed(stream(*each), session_id) for each in own)
+    with store.collector_paused():
+        return Fold().run(chain.from_iterable(events))
 
 
 def _streams(log: EventLog) -> Again:

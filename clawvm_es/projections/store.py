@@ -80,12 +80,12 @@ def raws(recorded: Iterable[Recorded]) -> Iterator[RawEvent]:
 def fold(reader: ModelReader, after: int | None, upto: int) -> Fold:
     """Fold the events above `after` and up to `upto`, on top of the stored rows; from zero if `after` is None."""
     past: Past = NoPast() if after is None else Stored(reader)
-    with _collector_paused():
+    with collector_paused():
         return Fold(past, after or 0, reader.stream_events).run(reader.events(after or 0, upto))
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """Pause the garbage collector: a fold makes no cycles, but rows by the hundred thousand to look through."""
     was = gc.isenabled()
     gc.disable()
@@ -113,7 +113,7 @@ def advance(
     if at < end:
         past = Stored(writer, edition) if at else NoPast()
         upto = _cut(writer, at + piece_events, end)
-        with _collector_paused():
+        with collector_paused():
             folded = Fold(past, at, writer.stream_events, piece_events).run(
                 _reported(writer.events(at, upto), end, progress)
             )

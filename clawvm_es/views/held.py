@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import attrs
+import msgspec
 
 from clawvm_es.engine.titles import opened_text
 from clawvm_es.engine.updates import field_names
@@ -70,7 +70,7 @@ def _layout(log: EventLog, session_id: str, version: int | None, turn: int | Non
 
 
 def _page(row: PageRow, title: str | None) -> dict[str, Any]:
-    return dict(zip(_SHOWN, _cells(row), strict=True)) | {"levels": json.loads(row.levels), "title": title}
+    return dict(zip(_SHOWN, _cells(row), strict=True)) | {"levels": msgspec.json.decode(row.levels), "title": title}
 
 
 def page(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import JournalDamaged, UnknownEvent
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import NewEvent
@@ -20,12 +21,14 @@ from clawvm_es.model.facts import ChangeReason, FaultReason, FaultType, NeedRule
 from clawvm_es.model.pages import Author, Fidelity, Level, Origin, OriginKind, PageType
 from clawvm_es.projections import catch_up, projections_problems, rebuild, snapshot, snapshot_at
 from clawvm_es.projections.digest import decision_digest
-from clawvm_es.projections.fold import Fold
+from clawvm_es.projections.fold import Fold, renamed
 from clawvm_es.projections.handlers import HANDLERS, LEAN
 from clawvm_es.projections.lean import LeanLevel, LeanOrigin
+from clawvm_es.projections.store import raws
 from clawvm_es.projections.tables import DURABLE_STORE, FAULTS, PAGE_TABLE, SESSIONS, TABLES, TURNS, UPDATES
 from clawvm_es.storage import open_log
 from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.storage.sqlite import queries
 from clawvm_es.testing.strategies import values
 
 SMALL = st.integers(1, 6)
@@ -189,6 +192,27 @@ def test_a_fork_has_the_rows_of_one_session(history):
                     assert child.rows(table) == renamed
         shared = [(row.scope, row.seq) for row in view.rows(DURABLE_STORE) if row.scope != "session"]
         assert len(shared) == len(set(shared)), "what was committed to a shared scope stands once"
+
+
+def test_the_rows_of_a_place_are_folded_from_events_as_a_file_stores_them(tmp_path, monkeypatch):
+    """Of a session and of a fork of it they are those of all events read, and only the first of a stream is."""
+    with Journal.open(tmp_path / "j.db", seed=1) as journal:
+        with journal.session("s", budget_tokens=300, counter="lines4") as session:
+            for number in range(30):
+                session.user_says(f"message {number}")
+                session.assemble()
+        with journal.fork("s", "f", at=60) as fork:
+            fork.user_says("another way")
+        log, plain, read = journal.log, queries.recordeds, []
+        places = [(each.session_id, version) for each in log.heads() for version in (1, 40, each.version)]
+        asked = {place: renamed(raws(read_session(log, place[0], upto=place[1])), place[0]) for place in places}
+        expected = {place: Fold().run(rows) for place, rows in asked.items()}
+        monkeypatch.setattr(queries, "recordeds", lambda rows: (read.append(row) or row for row in plain(rows)))
+        for place in places:
+            there = snapshot_at(log, *place)
+            for table in TABLES:
+                assert there.rows(table) == sorted(expected[place].rows(table), key=table.sort_key), (place, table)
+    assert len(read) <= 2 * len(places)
 
 
 def test_every_event_type_has_a_handler():
