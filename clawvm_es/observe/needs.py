@@ -36,6 +36,8 @@ _PIECE_CHARS: Final = 1 << 13
 """About how many characters of the model's texts are joined into one piece."""
 _FEW: Final = 16
 """Texts that are read sooner than an index is asked which of them to read."""
+_MARKS: Final = 256
+"""Bits that lines of a text are marked in, each in one of them."""
 _Shown: TypeAlias = tuple[str | None, bool, bool]
 """A body, and how it is cleaned."""
 
@@ -45,7 +47,8 @@ class Held:
     """A page as needs see it: its cleaned text, its levels and their bodies, and what a pointer to it names.
 
     `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
-    every recorded boundary. A `summary` leaves the context as any other page does.
+    every recorded boundary. A `summary` leaves the context as any other page does. `marks` are those of the lines of
+    a text that is no longer in memory.
     """
 
     page_id: str
@@ -65,6 +68,7 @@ class Held:
     compactions: int = 0  # of the session, when it was written
     leaves: tuple[str, ...] = ()
     lines: tuple[int, ...] = ()  # of all its earlier writings
+    marks: int = 0
 
     def body(self, level: Fidelity) -> str | None:
         """The commitment to one of its levels; None where it has no such level."""
@@ -112,7 +116,7 @@ class Texts:
         if self.index is not None:
             self.index.put(page.order, page.text)
         self._named = ("", [])
-        self.far[page.order], page.text = page, ""
+        self.far[page.order], page.marks, page.text = page, _marks(page.text.split("\n")), ""
 
     def forget(self, page: Held) -> None:
         """Leave a page out from now on."""
@@ -145,11 +149,17 @@ class Texts:
 
     def among(self, pages: Collection[Held], text: str) -> Iterator[Held]:
         """Those of some pages whose text holds another; of many that are far the index names those to be read."""
+        pages = self._marked(pages, text)
         far = sum(self.far.get(page.order) is page for page in pages)
         if far > _FEW:
             named = set(self._may_hold(text))
             pages = [page for page in pages if page.order in named or self.far.get(page.order) is not page]
         return self._holding(pages, text)
+
+    def _marked(self, pages: Iterable[Held], text: str) -> list[Held]:
+        """Some pages without those that are far and lack a whole line of a text, so that they cannot hold it."""
+        whole = _marks(text.split("\n")[1:-1])
+        return [page for page in pages if self.far.get(page.order) is not page or page.marks | whole == page.marks]
 
     def _may_hold(self, text: str) -> list[int]:
         """The order of far pages that may hold a text; the index is asked once for one that is looked for twice."""
@@ -183,7 +193,7 @@ class Texts:
     def holding(self, text: str) -> Iterator[Held]:
         """The pages whose text holds another, oldest first."""
         named = (self.far.get(number) for number in self._may_hold(text))
-        far = self._holding((page for page in named if page is not None), text)
+        far = self._holding(self._marked((page for page in named if page is not None), text), text)
         kept = (page for page in self.kept.values() if text in page.text)
         yield from merge(far, kept, key=lambda page: page.order) if self.kept else far
         yield from (page for page in self.near.values() if text in page.text)
@@ -410,6 +420,14 @@ class Context:
     def _repeats(self, result: Held, page: Held) -> bool:
         """True if a read repeats the call that a page shows, or reads its file again after a compaction."""
         return page.signature == result.signature or page.compactions < self.compactions
+
+
+def _marks(lines: Iterable[str]) -> int:
+    """The bits of some lines: a text has none of a bit that it lacks."""
+    found = 0
+    for line in lines:
+        found |= 1 << hash(line) % _MARKS
+    return found
 
 
 def _needs_a_leaf(text: str) -> bool:

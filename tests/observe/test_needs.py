@@ -375,7 +375,7 @@ def test_a_repeated_read_needs_the_pages_that_show_it() -> None:
 
 
 WORDS = ("alpha-", "beta_", "Beta_", "g\0m", "\ud800x", "d\u00e9lta", '"quoted" ', "\U0001f600 ", "12345")
-TEXT = st.lists(st.sampled_from(WORDS), max_size=8).map("".join)
+TEXT = st.lists(st.sampled_from((*WORDS, "\n", "\r\n")), max_size=8).map("".join)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["write", "forget", "ask"]), st.integers(0, 5), TEXT), max_size=30))
@@ -454,6 +454,29 @@ def test_of_many_old_readings_of_a_file_only_those_are_opened_that_may_hold_the_
     opened.clear()
     assert list(found.among(pages, "in version 7.")) == [pages[6]] and opened == [f"{LONG}, in version 7."]
     assert list(found.among(pages, LONG)) == pages and len(opened) == 21
+
+
+def test_old_readings_that_lack_a_line_of_a_text_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions of a long file that differ in a few lines are told apart without their texts and the index."""
+    opened: list[str] = []
+
+    def open_(body: str) -> str:
+        opened.append(body)
+        return body
+
+    def version(number: int) -> str:
+        lines = [f"line {each} of a file that is long" for each in range(60)]
+        return "\n".join([*lines[:30], *(f"line {each} of version {number}" for each in range(12)), *lines[30:]])
+
+    found = Texts(open_, most_chars=0)
+    monkeypatch.setattr(Series, "may_hold", lambda *_: list(range(1, 41)))
+    pages = [page(number, version(number), order=number) for number in range(1, 41)]
+    for each in pages:
+        found.put(each)
+    list(found.holding("the first question makes the index"))
+    for held in (found.among(pages, version(7)[4:-4]), found.holding(version(7))):
+        opened.clear()
+        assert list(held) == [pages[6]] and len(opened) < 10
 
 
 def test_a_text_that_is_looked_for_twice_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
