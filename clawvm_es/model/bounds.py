@@ -1,7 +1,7 @@
 """Bounds of fields, as annotations on the event classes.
 
-They bind what enters (`journal.admission`), not what is read: msgspec, which reads, passes over them. So what an
-older program recorded beyond them is still read, and the published schemas do not change.
+They are checked when an event is written (`journal.admission`), not when it is read: msgspec ignores them. So
+events of an older program beyond these bounds can still be read, and the published schemas do not change.
 """
 
 from __future__ import annotations

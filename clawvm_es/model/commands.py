@@ -1,6 +1,6 @@
 """A command asks the engine to record one input; its payload *is* that input.
 
-So a command can be read back out of the log, and re-decide needs nothing that is not in it.
+So commands can be read back out of the log, and re-decide needs nothing beyond the log.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from clawvm_es.model.events import Input
 
 
 class Command(msgspec.Struct, frozen=True):
-    """One input to record, on whose behalf, when (UTC microseconds), and under which idempotency key.
+    """One input to record: its principal, its time (UTC microseconds), and its idempotency key.
 
-    With `as_told` it is an input of a recorded session of ours: the shell adds nothing to it that it does not say.
+    With `as_told` it is an input from a session that this program recorded: the shell adds no facts of its own.
     """
 
     data: Input

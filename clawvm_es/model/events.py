@@ -1,4 +1,4 @@
-"""All events: what the harness told us (inputs) and what the engine concluded (decisions).
+"""All events: inputs (facts from the harness) and decisions (conclusions of the engine).
 
 Events hold no authored text: only enums, integers within ±(2**53 - 1), booleans, ids that we mint, names from
 declared lists, and commitments to bodies, which stand in inputs only. Fields at their default are omitted
@@ -56,12 +56,11 @@ UNKNOWN_TOOL: Final = "unknown"
 
 
 class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A session began: under which policy, budget and counter, and by which version of `decide`.
+    """A session began, with this policy, budget and counter, under this version of `decide`.
 
-    `renderer` makes the prompts (empty: not known, `prompt_rendered` says); `importer` is the version of the
-    importer that recorded the session (0: not known, or live). Without `levels` pages are kept in full only.
-    `folder` is a commitment to the folder that the agent worked in. The budget is 0 where there is none, which the
-    policy `recorded` alone allows.
+    `renderer` makes the prompts (empty: unknown, `prompt_rendered` names it). `importer` is the version of the
+    importer that recorded the session (0: unknown, or live). Without `levels` pages are kept in full only. `folder`
+    is a commitment to the agent's working folder. A budget of 0 means none, which only the policy `recorded` allows.
     """
 
     TYPE: ClassVar[str] = "session_opened"
@@ -89,7 +88,7 @@ class SessionOpened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class SessionForked(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A session began as a continuation of `parent` after its event `parent_version`.
 
-    Its tools do not run, what the parent recorded is served in their place, unless it may `allow_new_calls`.
+    Unless it may `allow_new_calls`, its tools do not run: calls are served the results that the parent recorded.
     """
 
     TYPE: ClassVar[str] = "session_forked"
@@ -116,10 +115,10 @@ class ScopeSynced(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class TurnBegan(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A model call is about to be made; the prompt is assembled now.
 
-    `hints` are pages that the user's message or the plan's current step names; `retrieved` are pages that a
-    retriever at the edge returned, best first (where the policy asks one). `fixed` is a commitment to the fixed
-    region, `model` the ordinal of the model that is asked, `model_name` the commitment to its name at its first
-    occurrence, `idle_s` whole seconds since the last answer; None: not known.
+    `hints` are pages that the user's message or the plan's current step names; `retrieved` are pages that a retriever
+    at the edge returned, best first (if the policy uses one). `fixed` is a commitment to the fixed region, `model`
+    the ordinal of the model, `model_name` the commitment to its name at its first occurrence, `idle_s` the whole
+    seconds since the last answer (None: unknown).
     """
 
     TYPE: ClassVar[str] = "turn_began"
@@ -134,7 +133,7 @@ class TurnBegan(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class PromptRendered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The prompt was rendered: by which renderer, how many tokens, and a salted commitment to its bytes."""
+    """The prompt was rendered: the renderer, the tokens, and a salted commitment to the bytes."""
 
     TYPE: ClassVar[str] = "prompt_rendered"
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -146,11 +145,11 @@ class PromptRendered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class PageWritten(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page was created, or its content replaced (same id, next content version).
 
-    `levels` are the kept levels, highest first. `active` matters for plans. `signature` is the ordinal of
-    the call signature whose result this is. `slot` is the ordinal of a name under which the page can be written
-    again, `slot_name` the commitment to it at its first occurrence. `group` is the exchange that the page belongs
-    to: one answer with its calls and their results. `replaces` are the pages that a summary was written for.
-    `native` is a commitment to the provider's own form of the content. `told_by` says who told us, where it was no
+    `levels` are the kept levels, highest first. `active` matters for plans. `signature` is the ordinal of the call
+    signature whose result this is. `slot` is the ordinal of a name under which the page can be written again,
+    `slot_name` the commitment to it at its first occurrence. `group` is the exchange to which the page belongs: one
+    answer with its calls and their results. `replaces` are the pages that a summary replaces. `native` is a
+    commitment to the provider's own form of the content. `told_by` is the source of the fact, if that is not a
     transcript.
     """
 
@@ -196,15 +195,14 @@ class ToolCalled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The model called a tool. `call` counts calls from 1; `tool` is a declared name or `unknown`.
 
     `resources` are keys that occur for the first time; `reads` and `writes` are ordinals of keys (from 1);
-    `invalidates` lists classes of resources all of whose readers become invalid.
+    `invalidates` lists classes of resources: all results that read one become invalid.
 
-    `served_from` is the version of the event whose result was served instead of running the tool: a
-    `tool_returned`, or a call that was served itself. With `served_by` it is an event of that stream, not of this
-    session's own lineage: a fork got what its parent recorded. Such a call stands for a run that ended with
-    `served_status`.
+    `served_from` is the version of the event whose result was served in place of a run: a `tool_returned`, or a call
+    that was served itself. With `served_by` it is an event of that stream, outside this session's own lineage: a fork
+    got a result that its parent recorded. `served_status` is the status of the run behind it.
 
     `levels` are those of the arguments (none: not counted), `call_id` is a commitment to the harness's own id of the
-    call, `group` the exchange that it belongs to.
+    call, `group` the exchange to which it belongs.
     """
 
     TYPE: ClassVar[str] = "tool_called"
@@ -230,7 +228,7 @@ class ToolCalled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ToolReturned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A tool call ended. `result` is the raw result; a page is written of it only where it is evidence."""
+    """A tool call ended. `result` is the raw result; a page is written of it only if it is evidence."""
 
     TYPE: ClassVar[str] = "tool_returned"
     SCHEMA_VERSION: ClassVar[int] = 2
@@ -245,12 +243,12 @@ class ToolReturned(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The model answered; token counts are the provider's, where it told them.
+    """The model answered; token counts are the provider's, if it reported them.
 
-    `model` and `model_name` are as in `turn_began`, `provider` is a commitment to the provider's name.
-    `written_tokens` are those that the provider wrote to its cache, `thinking_tokens` those of `output_tokens` that
-    the user does not see; where the provider tells none, they are counted as the session counts. `group` is the
-    exchange that the answer begins; `thinking` and `native` are commitments to what the model thought and to the
+    `model` and `model_name` are as in `turn_began`; `provider` is a commitment to the provider's name.
+    `written_tokens` are the tokens that the provider wrote to its cache, `thinking_tokens` those of `output_tokens`
+    that the user does not see; if the provider reports none, the session's own counter counts them. `group` is the
+    exchange that the answer begins; `thinking` and `native` are commitments to the model's thoughts and to the
     provider's own form of the answer.
     """
 
@@ -272,7 +270,7 @@ class ModelResponded(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class RecallAnswered(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A memory backend answered a query; `pages` are those that now hold what it returned."""
+    """A memory backend answered a query; `pages` now hold what it returned."""
 
     TYPE: ClassVar[str] = "recall_answered"
     SCHEMA_VERSION: ClassVar[int] = 2
@@ -293,12 +291,12 @@ class UpdateStaged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class BoundaryReached(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The harness is about to destroy context (or to save); `staged` are all dirty pages with their facts.
+    """The harness is about to destroy context, or to save; `staged` are all dirty pages with their facts.
 
-    `pages` are those that a prune names (none: all evidence). `restaged` renews the facts of pending
-    updates by their ordinals, in the same order, where a shared scope moved on. `cut` says how a harness cut its
-    context (None: not known), `left` and `returned` are the pages that it took out and put back. `told_by` says
-    who told us, where it was no transcript.
+    `pages` are those that a prune names (none: all evidence). `restaged` renews the facts of pending updates, by
+    their ordinals, in the same order, if a shared scope moved on. `cut` says how a harness cut its context (None:
+    unknown); `left` and `returned` are the pages that it took out and put back. `told_by` is the source of the fact,
+    if that is not a transcript.
     """
 
     TYPE: ClassVar[str] = "boundary_reached"
@@ -348,7 +346,7 @@ class SessionReopened(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class SettingsAdopted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The session continues under other settings; those that are not given stay as they were."""
+    """The session continues under other settings; those that are not given stay unchanged."""
 
     TYPE: ClassVar[str] = "settings_adopted"
     SCHEMA_VERSION: ClassVar[int] = 6
@@ -359,7 +357,7 @@ class SettingsAdopted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class ScopeChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The only event of a shared scope's own stream: one field changed, by which session's commit."""
+    """The only event of a shared scope's own stream: one field changed, by a session's commit."""
 
     TYPE: ClassVar[str] = "scope_changed"
     SCHEMA_VERSION: ClassVar[int] = 2
@@ -390,14 +388,14 @@ class RepresentationChanged(msgspec.Struct, frozen=True, omit_defaults=True, gc=
 class PromptAssembled(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The next prompt was chosen: totals, and a digest over the ordered (page_id, content_version, level).
 
-    `tokens` counts the whole prompt with what is reserved for the fixed region and the directory line;
-    `uncached_tokens` those after the first page that differs from the prompt before. `utility` is what phase 2
-    gained above floors and arrivals, `bound` the upper bound of that under the relaxation (density order).
+    `tokens` counts the whole prompt, including the reserves for the fixed region and the directory line;
+    `uncached_tokens` counts the tokens after the first page that differs from the last prompt. `utility` is the
+    gain of phase 2 above floors and arrivals, `bound` its upper bound under the relaxation (density order).
 
-    Paging in epochs adds the layout: `epoch` counts selections, `trigger` says why a new one was made (None: the
-    prompt only grew), `entries` are those that were appended, or all where a new epoch laid them out. `layout_digest`
-    covers the digest before and the new entries. `cached_tokens` is the prefix that the provider is taken to hold,
-    `stale_tokens` are those of copies that are out of date, `rent` is what was paid for the prefix since the epoch.
+    Paging in epochs adds the layout. `epoch` counts selections, `trigger` says why a new one was made (None: the
+    prompt only grew), `entries` are the appended entries, or all entries of a new epoch. `layout_digest` covers the
+    digest before and the new entries. `cached_tokens` is the prefix that the provider is assumed to hold,
+    `stale_tokens` the size of outdated copies, `rent` the rent paid for the prefix since the epoch began.
     """
 
     TYPE: ClassVar[str] = "prompt_assembled"
@@ -439,9 +437,9 @@ class PageResolved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class NeedUnmet(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The harness had dropped every page that holds what the model used; `page_id` is the newest of them.
+    """The harness had dropped every page that holds the text the model used; `page_id` is the newest of them.
 
-    `tokens` are those of the used text, `call` is the call that used it. Observed under the policy `recorded` alone.
+    `tokens` is the size of the used text, `call` the call that used it. Observed only under the policy `recorded`.
     """
 
     TYPE: ClassVar[str] = "need_unmet"
@@ -453,7 +451,7 @@ class NeedUnmet(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class FaultObserved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One of the six faults, with its reason, its page or call, and the versions of events it rests on."""
+    """One of the six faults, with its reason, its page or call, and the versions of the events that show it."""
 
     TYPE: ClassVar[str] = "fault_observed"
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -474,7 +472,7 @@ class DuplicateSignatureAlerted(msgspec.Struct, frozen=True, omit_defaults=True,
 
 
 class InvariantPressureObserved(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The required set does not fit the budget; `pages` stand lower than they should, or not at all."""
+    """The required set does not fit the budget; `pages` stand too low, or are missing."""
 
     TYPE: ClassVar[str] = "invariant_pressure_observed"
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -502,7 +500,7 @@ class UpdateValidated(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
 
 
 class UpdateRejected(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """An update failed a check; it stays, and can be staged again."""
+    """An update failed a check; it stays in the log, and can be staged again."""
 
     TYPE: ClassVar[str] = "update_rejected"
     SCHEMA_VERSION: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""The small values that events are made of: enums with stable names, and facts worked out at the edge."""
+"""The small values inside events: enums with stable names, and facts computed at the edge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Boundary(StrEnum):
 
 
 class Trigger(StrEnum):
-    """Who brought a boundary about."""
+    """The initiator of a boundary."""
 
     RECORDED = "recorded"
     CALLER = "caller"
@@ -41,7 +41,7 @@ class Cut(StrEnum):
 
 
 class ToldBy(StrEnum):
-    """Who told us of something that no transcript holds, or not yet."""
+    """Source of a fact that no transcript holds, or not yet."""
 
     HOOK = "hook"
     FILE = "file"
@@ -50,7 +50,7 @@ class ToldBy(StrEnum):
 
 
 class Finish(StrEnum):
-    """Why a model ended its answer."""
+    """Reason why a model ended its answer."""
 
     STOP = "stop"
     TOOL_CALLS = "tool_calls"
@@ -61,7 +61,7 @@ class Finish(StrEnum):
 
 
 class EpochTrigger(StrEnum):
-    """Why a new epoch selected again."""
+    """Reason why a new epoch began."""
 
     FORCED = "forced"
     HIGH = "high"
@@ -70,9 +70,9 @@ class EpochTrigger(StrEnum):
 
 
 class OnPressure(StrEnum):
-    """Reaction of the engine when the required pages do not fit the budget.
+    """Reaction of the engine if the required pages do not fit the budget.
 
-    `protect` raises where a bootstrap or constraint page is lost, `raise` at any pressure, `degrade` never.
+    `protect` raises if a bootstrap or constraint page is lost, `raise` at any pressure, `degrade` never.
     """
 
     PROTECT = "protect"
@@ -134,7 +134,7 @@ class SchemaVerdict(StrEnum):
 
 
 class RejectReason(StrEnum):
-    """Why an update was refused, in order of precedence (§7)."""
+    """Reason why an update was refused, in order of precedence."""
 
     SCHEMA_INVALID = "SCHEMA_INVALID"
     PROVENANCE_UNRESOLVED = "PROVENANCE_UNRESOLVED"
@@ -144,7 +144,7 @@ class RejectReason(StrEnum):
 
 
 class ChangeReason(StrEnum):
-    """Why a page's level in the prompt changed."""
+    """Reason why a page's level in the prompt changed."""
 
     FLOOR = "floor"
     ARRIVAL = "arrival"
@@ -160,7 +160,7 @@ class ChangeReason(StrEnum):
 
 
 class FaultType(StrEnum):
-    """The six silent failures that the observer makes visible (§6)."""
+    """The six silent failures that the observer makes visible."""
 
     DUPLICATE_TOOL = "duplicate_tool"
     REFETCH = "refetch"
@@ -193,7 +193,7 @@ class PressureReason(StrEnum):
 
 
 class RetireReason(StrEnum):
-    """Why a page left the working set for good."""
+    """Reason why a page left the working set for good."""
 
     REPLACED = "replaced"
     DONE = "done"
@@ -201,14 +201,14 @@ class RetireReason(StrEnum):
 
 
 class CloseReason(StrEnum):
-    """Why a session was closed."""
+    """Reason why a session was closed."""
 
     ENDED = "ended"
     ABANDONED = "abandoned"
 
 
 class RedactReason(StrEnum):
-    """Why content was erased."""
+    """Reason why content was erased."""
 
     REQUEST = "request"
     SECRET = "secret"
@@ -218,7 +218,7 @@ class RedactReason(StrEnum):
 class Holder(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A page that holds a needed text, and the levels whose text contains it.
 
-    `recorded_resident` says whether the recorded harness had the page in context then; None: not known.
+    `recorded_resident` says whether the recorded harness had the page in its context then; None: unknown.
     """
 
     page_id: str
@@ -227,10 +227,10 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Need(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A text that the model used and that stands in `holders`, oldest page first.
+    """A text that the model used, and its `holders`, oldest page first.
 
-    A need is a hit if any holder is resident at one of its levels; otherwise one miss is charged to the
-    newest holder, and a page-in costs `tokens`.
+    A need is a hit if any holder is resident at one of its levels. Otherwise one miss is charged to the newest
+    holder, and a page-in costs `tokens`.
     """
 
     holders: tuple[Holder, ...]
@@ -239,7 +239,7 @@ class Need(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One page in a layout, as it is sent: which content, at which level, of how many tokens."""
+    """One page in a layout, as sent: its content, its level, and its tokens."""
 
     page_id: str
     content_version: int
@@ -257,7 +257,8 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Verdict of one registered validator on an update.
 
-    `error` is a commitment to what it raised, or to the fact that it was not done in time; it does not agree then.
+    If the validator raised an exception, or was not done in time, it does not agree, and `error` is a commitment to
+    that.
     """
 
     validator: str
@@ -274,13 +275,13 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class UpdateFacts(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Facts that the edge found out about one update of the durable store; `decide` needs nothing else.
+    """Facts that the edge found about one update of the durable store; `decide` needs nothing else.
 
-    `field` is a declared name, or the id of the page that is written back. `base_version` is the committed
-    version of the field that the writer saw (0: none), `scope_version` the version of the shared scope that
-    these facts were worked out against. `keys_changed` counts what a merge (or an append to what is no list)
-    would overwrite, against what is committed and pending. `field_name` is a commitment to the name of a field of a
-    pattern, whose `field` is its ordinal; `replaces` are the pages that a `replace` stands for.
+    `field` is a declared name, the id of the page that is written back, or the ordinal of a name that matches a
+    pattern. `field_name` is a commitment to such a name. `base_version` is the committed version of the field that
+    the writer saw (0: none), `scope_version` the version of the shared scope on which these facts are based.
+    `keys_changed` counts the keys that a merge (or an append to a value that is no list) would overwrite, against
+    committed and pending values. `replaces` are the pages that a `replace` replaces.
     """
 
     field: str

@@ -1,4 +1,4 @@
-"""Pages: types, the levels that each can be held at, and the table of page types."""
+"""Pages: types, their levels, and the table of page types."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class Pin(StrEnum):
 
 
 class Scope(StrEnum):
-    """Who shares a page or a field of the durable store: one session, or all sessions of a project."""
+    """Sharing of a page or a field of the durable store: one session, or all sessions of a project."""
 
     SESSION = "session"
     PROJECT = "project"
 
 
 class Author(StrEnum):
-    """Who wrote a page's text; the frame around a page states it, so that data is never read as a rule."""
+    """Author of a page's text; the frame around a page names it, so that data is never read as a rule."""
 
     HARNESS = "harness"
     USER = "user"
@@ -79,9 +79,9 @@ class OriginKind(StrEnum):
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Provenance of a page: lines `first` to `last` of a transcript, a call's ordinal, or a resource's ordinal.
 
-    A page of a call that was about one file or record has both, the ordinal of that as its `resource`; so has the
-    page of a file that the harness showed, where a call named that file before.
-    `first` and `last` count lines (records) from 1 and are 0 where there is no transcript.
+    The page of a call about one file or record also has the ordinal of that resource; so does the page of a file
+    shown by the harness, if a call named that file before. `first` and `last` count lines (records) from 1 and are 0
+    if there is no transcript.
     """
 
     kind: OriginKind
@@ -92,7 +92,7 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Level(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One kept level of a page: its size in tokens when framed, the commitment to its text, and its builder."""
+    """One kept level of a page: its framed size in tokens, the commitment to its text, and its builder."""
 
     level: Fidelity
     tokens: Tokens
@@ -101,7 +101,7 @@ class Level(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Holding(StrEnum):
-    """Content of a type's pages, which foretells how likely they are needed again."""
+    """Kind of content of a type's pages, which predicts how likely they are needed again."""
 
     RESULT = "result"
     """The result of a tool: of one file or record, or another."""
@@ -123,11 +123,11 @@ class Extra(StrEnum):
 class TypeRule:
     """One row of the table of page types.
 
-    `levels` are those a builder makes, highest first; `required` pages stand in every prompt at their floor
-    or above (plans only while active); `writeback` says that a new or changed page is dirty until committed.
-    `region` is the page's place in rendered order, lowest first; within a region pages stand by first appearance.
-    `priority` is the order in which required pages are kept when not all of them fit, lowest first. `extra` is a
-    weight of the profile that is added to the score. Pages that are not `offered` stand in no prompt that we select.
+    `levels` are those that a builder makes, highest first. `required` pages stand in every prompt at their floor
+    or above (plans only while active). With `writeback` a new or changed page is dirty until committed. `region`
+    is the page's place in rendered order, lowest first; within a region pages are ordered by first appearance.
+    `priority` is the order in which required pages are kept if not all fit, lowest first. `extra` is a weight of
+    the profile that is added to the score. Pages that are not `offered` are never selected for a prompt.
     """
 
     floor: Fidelity

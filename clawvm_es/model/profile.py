@@ -13,11 +13,11 @@ from clawvm_es.model.bounds import Count, Permille, Price, Rent, Weight
 
 
 class Capability(StrEnum):
-    """One mechanism of a policy; a weak policy, or a mutation under test, lacks some of those of the contract.
+    """One mechanism of a policy; a weak policy, or a mutation under test, lacks some of the contract's mechanisms.
 
-    Without `scoring` all pages score one same constant, so that steps come by page number. The weak ones are what
-    harnesses do who have no contract: `flush_staging` stages dirty pages at flush and save boundaries alone, and
-    `fixed_bootstrap` installs the floors of bootstrap pages, and of no others, at every assembly.
+    Without `scoring` all pages have the same score, so that steps come by page number. Two mechanisms model harnesses
+    without a contract: `flush_staging` stages dirty pages at flush and save boundaries only, and `fixed_bootstrap`
+    installs the floors of bootstrap pages, and of no others, at every assembly.
     """
 
     FLOORS = "floors"
@@ -39,7 +39,7 @@ CONTRACT: Final = tuple(capability for capability in Capability if capability no
 
 
 class Rule(StrEnum):
-    """Names of the rules by which the budget above the floors is spent (§5 phase 2); each has a row in `RULES`."""
+    """Names of the rules that spend the budget above the floors (phase 2); each has a row in `RULES`."""
 
     HULL = "hull"
     RECENCY = "recency"
@@ -70,14 +70,16 @@ class Key(StrEnum):
 class RuleRow:
     """One row of the table of selection rules.
 
-    `key` orders the steps that phase 2 takes where the rule `spends` on steps; with `whole_results` the steps are
-    tool results in full and nothing else. A rule that `retrieves` asks a retriever and installs what it found in
-    full; with `at_user_messages` only when the user said something. One that `keeps` what stood in the prompt
-    before has no phase 2 and leaves a summary when the harness compacts. With `recorded` nothing is selected at all:
-    everything stands in full until the harness took it out. With `leaves_room` an epoch spends at most half of what
-    floors and arrivals leave. One that `spares_exchange` pays no rent for the open exchange of messages, which an
-    epoch would only write again. One that `knows_copies` ranks a result that stood whole in an earlier page as what
-    the model said. `says` is what `why` calls the order.
+    - `key` orders the steps that phase 2 takes, if the rule `spends` on steps.
+    - `whole_results`: the steps are tool results in full, and nothing else.
+    - `retrieves`: the rule asks a retriever and installs its findings in full; with `at_user_messages` only after the
+      user said something.
+    - `keeps`: the last prompt's pages stay, there is no phase 2, and a compaction of the harness leaves a summary.
+    - `recorded`: nothing is selected; everything stands in full until the harness took it out.
+    - `leaves_room`: an epoch spends at most half of what floors and arrivals leave.
+    - `spares_exchange`: no rent for the open exchange of messages, which an epoch would only write again.
+    - `knows_copies`: a result that stood whole in an earlier page is scored as the model's own words.
+    - `says` is the name that `why` gives to the order.
     """
 
     says: str = ""
@@ -94,7 +96,7 @@ class RuleRow:
 
     @property
     def compacts(self) -> bool:
-        """Tell whether a compaction or pruning that a harness recorded moves pages under the rule."""
+        """Tell whether a recorded compaction or pruning of the harness moves pages under the rule."""
         return self.keeps or self.recorded
 
 
@@ -128,14 +130,14 @@ if missing := [rule for rule in Rule if rule not in RULES]:
 
 
 class Paging(StrEnum):
-    """When the prompt is selected again: at every turn, or only at epochs, between which it grows at its end."""
+    """Times at which the prompt is selected again: at every turn, or only at epochs, between which it only grows."""
 
     TURN = "turn"
     EPOCHS = "epochs"
 
 
 class Order(StrEnum):
-    """In which order the `hull` rule takes steps: gain per token, or gain."""
+    """Order in which the `hull` rule takes steps: by gain per token, or by gain."""
 
     DENSITY = "density"
     RANK = "rank"
@@ -145,9 +147,9 @@ class Order(StrEnum):
 class Weights:
     """Integer parameters of the utility, in permille; without defaults, so that each log holds its own.
 
-    The last six say how likely a page is needed again by what it holds: the content of one file or record,
-    another tool result, what the model said, what it was told, what was stated for good (rules, plans,
-    preferences); `reuse` is added for each of its first three uses.
+    The last six say how likely a page is needed again by its kind of content: one file or record, another tool
+    result, the model's words, words to the model, or permanent statements (rules, plans, preferences). `reuse` is
+    added for each of its first three uses.
     """
 
     pin_hard: Weight
@@ -169,13 +171,14 @@ class Weights:
 class Profile:
     """Name, version, capabilities, selection rule, order and integer parameters of a policy.
 
-    No field has a default: `session_opened` records the whole profile, so later versions cannot change it.
-    The harness compacts before a turn whose context fills `compact_permille` of the budget, and flushes what is
-    dirty before one that fills `flush_permille`; a compaction leaves a summary of `summary_permille` (0: none).
+    No field has a default: `session_opened` records the whole profile, so later versions cannot change it. The
+    harness compacts before a turn whose context fills `compact_permille` of the budget, and flushes dirty pages
+    before a turn that fills `flush_permille` (0: never). A compaction leaves a summary of `summary_permille` of
+    the budget (0: none).
 
-    The rest says when a new epoch begins, and is 0 where paging is by turn: fill levels that are kept when the
-    provider's cache is warm and cold, the rent after which an epoch pays, the provider's prices of reading from and
-    writing to its cache (in permille of its input price), and how long it holds a prefix.
+    The other fields time epochs, and are 0 if paging is by turn: the fill levels kept with a warm and a cold cache,
+    the rent after which an epoch pays, the provider's prices of reading from and writing to its cache (in permille of
+    its input price), and the seconds for which it holds a prefix.
     """
 
     name: str

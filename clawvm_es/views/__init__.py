@@ -1,8 +1,8 @@
-"""Documents: what a log says, as plain data that the command line, a browser and other programs render.
+"""Documents: plain data from a log, which the command line, a browser and other programs render.
 
-Each view is a function of a log (or of what an operation came to) and returns dicts, lists, texts and numbers that
-`json.dumps` takes; `clawvm VERB --json` prints it. A view does not write, and it knows neither terminals nor options.
-Times are ISO 8601 in UTC; what names a page also has its title. Modules load when one of their views is first used.
+Each view is a function of a log (or of an operation's outcome). It returns dicts, lists, texts and numbers that
+`json.dumps` accepts; `clawvm VERB --json` prints them. A view does not write, and knows no terminals or options.
+Times are ISO 8601 in UTC; wherever a page is named, its title is given too. Modules load when a view is first used.
 """
 
 from __future__ import annotations

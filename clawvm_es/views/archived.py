@@ -1,4 +1,4 @@
-"""Documents of archives: what was written, what is held, and what stays out because it is open or too young."""
+"""Documents of archives: sessions written, held, and left out because they are open or too young."""
 
 from __future__ import annotations
 
@@ -25,10 +25,7 @@ def archived(
     wanted: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Bring an archive up to date: sessions that are closed (or `open_too`) and silent for so long, of those wanted.
-
-    `wanted` names sessions; none means all.
-    """
+    """Update an archive with the sessions that are closed (or `open_too`) and have been silent long enough."""
     archive = Archive(folder, log)
     note_archive(log, folder)
     renewed, removed = archive.renew(key)
@@ -51,7 +48,7 @@ def archived(
 
 
 def _age_s(row: SessionRow) -> float:
-    """Seconds since a session's last event, as it says; a session without a time is as old as can be."""
+    """Seconds since a session's last event; a session without a time counts as infinitely old."""
     moment = moment_of(row.last_at)
     return float("inf") if moment is None else time.time() - datetime.fromisoformat(moment).timestamp()
 

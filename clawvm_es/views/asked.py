@@ -32,7 +32,7 @@ _CONTEXT_LINES: Final = 2
 
 
 def checked(found: Verdict, session_id: str, titles: Titles | None = None) -> dict[str, Any]:
-    """A claim about a session: whether it holds, and the turn and pages that show it false or were looked at last."""
+    """A claim about a session: whether it holds, and the turn and pages that show it false or were checked last."""
     return {
         "session_id": session_id,
         "claim": found.claim.text,
@@ -56,10 +56,10 @@ def blame(
     turn: int | None = None,
     rejected: bool = True,
 ) -> dict[str, Any]:
-    """Every version of a field of the durable store or of a page: who wrote it, when, on what evidence, and its diff.
+    """Every version of a field of the durable store or of a page: writer, time, evidence, and diff.
 
-    `diff` are the lines of a unified diff from the version before, `[]` where the text is the same, None for a first
-    version and where a text was erased.
+    `diff` holds the lines of a unified diff from the version before: `[]` if the text is the same, None for a first
+    version and if a text was erased.
     """
     found = _timed(attrs.asdict(ask(log, session_id, subject, version_at(log, session_id, version, turn))))
     assert isinstance(found, dict)
@@ -72,7 +72,7 @@ def blame(
 
 
 def _timed(data: Any) -> Any:
-    """Data with an ISO time beside every place's microseconds."""
+    """Data with ISO times beside the microseconds of every place."""
     if isinstance(data, dict):
         told = {name: _timed(value) for name, value in data.items()}
         return told | {"time": time_of(data["at_us"])} if "at_us" in data else told
@@ -80,7 +80,7 @@ def _timed(data: Any) -> Any:
 
 
 def _with_diffs(versions: Sequence[dict[str, Any]], of: Any) -> list[dict[str, Any]]:
-    """Versions of one text, each with its difference from the one before it."""
+    """Versions of one text, each with its diff from the one before."""
     last: dict[str, str | None] = {}
     found = []
     for each in versions:
@@ -100,7 +100,7 @@ def _diff(was: str | None, now: str | None) -> list[str] | None:
 
 
 def bisect(log: EventLog, journal: str, found: Bisection, question: str) -> dict[str, Any]:
-    """The first event after which something holds, the one before it, and the commands that look closer."""
+    """The first event after which a question holds, the event before it, and commands that look closer."""
     titles = Titles(log)
     return {
         "session_id": found.session_id,
@@ -119,7 +119,7 @@ def bisect(log: EventLog, journal: str, found: Bisection, question: str) -> dict
 
 
 def _closer(journal: str, found: Bisection) -> list[str]:
-    """The commands that look closer at the event that was found."""
+    """The commands that look closer at the found event."""
     if found.first is None:
         return []
     row, session = found.first, ("--session", found.session_id)
@@ -145,10 +145,11 @@ def grep(
     limit: int = 50,
     after: int = 0,
 ) -> dict[str, Any]:
-    """The texts that a query finds, at most `limit`; with a turn those of that turn, with a version all up to it.
+    """The texts that match a query, at most `limit`; with a turn, those of that turn; with a version, all up to it.
 
-    Of one session it goes on from event `after`, and `next` says after which event there is more (None: there is
-    none); the hits of one event stay together. `scanned` counts the texts that the full-text index does not know yet.
+    In one session the search continues after event `after`; `next` is the event after which there are more hits
+    (None: there are none). The hits of one event stay together. `scanned` counts the texts missing from the full-text
+    index.
     """
     for name in types:
         if name not in EVENT_TYPES:

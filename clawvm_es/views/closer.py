@@ -1,4 +1,4 @@
-"""Documents of one turn, and of one page's life: what a reader looks at after a glance at the whole session."""
+"""Documents of one turn, and of one page's life."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _LIVE: Final = "live"
 
 
 def turn(log: EventLog, session_id: str, number: int) -> dict[str, Any]:
-    """One turn of a session, whole: its prompt in spans, what its assembly changed, what followed, its events."""
+    """One whole turn of a session: its prompt in spans, the changes of its assembly, what followed, its events."""
     return told(log, view_of(log, session_id, number), Titles(log))
 
 
 def told(log: EventLog, found: TurnView, titles: Titles) -> dict[str, Any]:
-    """The document of a turn that was taken out of a log."""
+    """The document of a turn that was already read from a log."""
     session_id = found.session_id
     titles.read_from(session_id, found.state)
     return {
@@ -110,7 +110,7 @@ def _needs(found: TurnView) -> dict[str, int]:
 
 
 def _provider(log: EventLog, found: TurnView) -> dict[str, Any] | None:
-    """The provider's own counts of the call; None where the model gave no answer, or it told nothing."""
+    """The provider's own counts of the call; None if there was no answer, or no counts."""
     told = found.responded
     if told is None or not (told.input_tokens or told.output_tokens):
         return None
@@ -126,7 +126,7 @@ def _provider(log: EventLog, found: TurnView) -> dict[str, Any] | None:
 
 
 def _label(found: TurnView) -> str:
-    """The prompt's truth in one sentence: whose it is, and how long the recorded call was."""
+    """The origin of the prompt in one sentence: whose it is, and how long the recorded call was."""
     policy, told = found.state.profile.name, found.responded
     opened = found.state.opened
     had = f"; the recorded call had {told.input_tokens:,}" if told is not None and told.input_tokens else ""
@@ -141,7 +141,7 @@ def _label(found: TurnView) -> str:
 
 
 def _moves(moved: Iterable[Moved]) -> dict[str, list[list[str]]]:
-    """The changes of an assembly: pages that came, left, were raised and were lowered."""
+    """The changes of an assembly: pages that arrived, left, were raised and were lowered."""
     found: dict[str, list[list[str]]] = {"came": [], "left": [], "raised": [], "lowered": []}
     for each in moved:
         before, after = RANK[each.before], RANK[each.after]
@@ -196,7 +196,7 @@ def _span(found: TurnView, span: Span, flags: int) -> dict[str, Any]:
 
 
 def _flags(found: TurnView) -> list[int]:
-    """The flags of all spans, as runs of `history.levels` have them."""
+    """The flags of all spans, as in the runs of `history.levels`."""
     state = found.state
     if not state.in_epochs or found.shown is None:
         came = frozenset(state.assembled_last)
@@ -218,7 +218,7 @@ def _outlined(found: TurnView, span: Span, flags: int) -> tuple[int, int, int, i
 
 
 def origin(found: Provenance) -> dict[str, Any]:
-    """The origin of a content, as far as a reader of a prompt wants to know it."""
+    """The origin of a content, for a reader of a prompt."""
     call = found.call
     written = attrs.asdict(found.written)
     return {
@@ -239,7 +239,7 @@ def origin(found: Provenance) -> dict[str, Any]:
 
 
 def events(log: EventLog, session_id: str, rows: Sequence[Recorded], titles: Titles) -> list[dict[str, Any]]:
-    """Events in order, each on one line and with its data; what names a page has its title."""
+    """Events in order, each on one line and with its data; pages are given with their titles."""
     vault = log.vault(session_id)
     known = {row.data.page_id: page_title(vault, row.data) for row in rows if isinstance(row.data, e.PageWritten)}
     named = [getattr(row.data, "page_id", None) for row in rows]
@@ -260,7 +260,7 @@ def _event(row: Recorded, page_id: str | None, title: str | None) -> dict[str, A
 
 
 def life(log: EventLog, session_id: str, page_id: str, *, journal: str) -> dict[str, Any]:
-    """One page from its first event to the session's end: its contents, levels, uses, and the texts that are left."""
+    """One page from its first event to the session's end: its contents, levels, uses, and remaining texts."""
     found = page_history(log, session_id, page_id)
     page, origins, titles = found.page, Origins(log, session_id, found.state), Titles(log)
     titles.read_from(session_id, found.state)
@@ -304,7 +304,7 @@ def _status(page: Page) -> str:
 
 
 def _levels(page: Page, origins: Origins) -> list[dict[str, Any]]:
-    """The kept levels of the newest content, highest first, with their texts; None where one was erased."""
+    """The kept levels of the newest content, highest first, with their texts; None for an erased text."""
     origins.read(page.bodies)
     found = []
     for rank in range(FULL, ABSENT, -1):

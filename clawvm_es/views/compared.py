@@ -32,7 +32,7 @@ Moment = tuple[str, int | None]
 
 
 def moment(log: EventLog, text: str, session: str | None = None) -> Moment:
-    """The session and version that VERSION, turn:N, ID@VERSION, ID@turn:N or ID names."""
+    """The session and version named by VERSION, turn:N, ID@VERSION, ID@turn:N or ID."""
     name, at, place = text.rpartition("@")
     if not at or not is_place(place):
         name, place = ("", text) if is_place(text) else (text, "")
@@ -50,10 +50,10 @@ def diff(
     limit: int = 10,
     unified: bool = False,
 ) -> dict[str, Any]:
-    """Everything that differs between two moments; of two sessions also event by event where their runs part.
+    """All differences between two moments; for two sessions also event by event.
 
-    `b` is of the log `other` where it is given. `unified` adds the whole diff of the prompts; `limit` is how many
-    differences of the runs are listed beside the first.
+    `b` is in the log `other` if given. `unified` adds the whole diff of the prompts; `limit` is the number of
+    differences listed after the first.
     """
     second = log if other is None else other
     found = ask(log, a, b, other=second)
@@ -108,7 +108,7 @@ def _at(at: At | None) -> dict[str, int] | None:
 
 
 def _change(change: Change) -> dict[str, Any]:
-    """A field that differs: values as JSON (long texts cut; null where a side has none), and as they are shown."""
+    """A differing field: values as JSON (long texts cut; null if a side has none), and as shown."""
     a, b = (_value(value) for value in (change.was, change.now))
     return {"path": change.path, "line": change.line, "a": a, "b": b, "shown": list(change.shown)}
 
@@ -123,9 +123,9 @@ def _value(value: Any) -> Any:
 
 
 def whatif(log: EventLog, session_id: str, after: int, found: WhatIf, prices: str | None = None) -> dict[str, Any]:
-    """The recorded run of a session and its runs under other settings, with figures, cost and where they part.
+    """The recorded run of a session and its runs under other settings: figures, cost and first differences.
 
-    `harness` is a recorded harness counted by its pages alone, as the runs are. `prices` names a price list.
+    `harness` is a recorded harness, counted by its pages only, as the runs are. `prices` names a price list.
     """
     titles = Titles(log)
     return {
@@ -162,7 +162,7 @@ def _run(run: Run, session_id: str, titles: Titles, prices: str | None) -> dict[
 
 
 def rerun(log: EventLog, session_id: str, ran: Rerun) -> dict[str, Any]:
-    """A fork that got the rest of its parent's inputs, beside what its parent made of them."""
+    """A fork that received the rest of its parent's inputs, beside the parent."""
     return {
         "appended": ran.appended,
         "served": ran.served,

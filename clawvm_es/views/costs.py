@@ -1,8 +1,9 @@
 """Documents of cost: what a provider reported in dollars, and our own counts in input tokens, never mixed.
 
-`reported` is the usage of a session's answers, priced model by model; it holds the system prompt and tool schemas
-that no transcript does. `counted` are the prompts as we count them, at each price list; those of an imported session
-hold what was recorded, so that two policies can be compared on the same inputs. A price that is not known is null.
+`reported` is the usage of a session's answers, priced model by model; it includes the system prompt and tool
+schemas, which transcripts lack. `counted` are the prompts by our own counts, at each price list; for an imported
+session they hold only what was recorded, so that two policies can be compared on the same inputs. An unknown price
+is null.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ _PLACES: Final = 6
 
 
 def cost(log: EventLog, row: SessionRow, prices: str | None = None) -> dict[str, Any]:
-    """The cost of one session; `prices` names the list of what was reported (None: that of each model's provider)."""
+    """The cost of one session; `prices` names the list for reported usage (None: that of each model's provider)."""
     by_model = [_model(name, used, prices) for name, used in _usages(log, row)]
     return {"reported": _reported(by_model), "counted": counted(spent(row), prices)}
 
 
 def summed(log: EventLog, rows: Iterable[SessionRow], prices: str | None = None) -> dict[str, Any]:
-    """The cost of several sessions together, by model, largest first; by our counts the sum of what each is told."""
+    """The total cost of several sessions, by model, largest first; by our counts, the sum over all sessions."""
     usages: dict[str | None, dict[str, int]] = {}
     ours = counted(Spent(), prices)
     for row in rows:
@@ -57,9 +58,9 @@ def of_run(found: Figures, prices: str | None = None) -> dict[str, Any]:
 
 
 def counted(found: Spent, prices: str | None = None) -> dict[str, Any]:
-    """Cost by our counts, in input tokens: at the list that is shown, and at every list.
+    """Cost by our counts, in input tokens: at the shown list, and at every list.
 
-    `timed` turns are those of which it is known how long nothing was asked; at the others the cache counts as warm.
+    `timed` counts the turns with a known idle time; in the others the cache counts as warm.
     """
     names = (*lists.NAMES, *((prices,) if prices and prices not in lists.NAMES else ()))
     costs = found.costs(names)
@@ -73,7 +74,7 @@ def counted(found: Spent, prices: str | None = None) -> dict[str, Any]:
 
 
 def priced(prices: str | None = None) -> dict[str, Any]:
-    """The price list that costs are shown at: what it charges, from where and when it is."""
+    """The price list of the shown costs: its prices, source and date."""
     found = lists.named(prices or DEFAULT)
     return {
         "name": prices or DEFAULT,
@@ -95,7 +96,7 @@ def spent(row: SessionRow) -> Spent:
 
 
 def _usages(log: EventLog, row: SessionRow) -> list[tuple[str | None, dict[str, int]]]:
-    """The models of a session (None: not told, or erased) with their usage, those that reported any."""
+    """The models of a session (None: unknown, or erased) that reported usage, with their usage."""
     vault, found = log.vault(row.session_id), []
     for usage in USAGES.decode(row.usage_by_model).values():
         used = {
@@ -124,7 +125,7 @@ def _model(name: str | None, used: Mapping[str, int], prices: str | None) -> dic
 
 
 def _reported(by_model: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The models together; `usd` is the sum of those whose prices are known, `unknown` names the others."""
+    """The models together; `usd` is the sum over known prices, `unknown` names the other models."""
     known = [Decimal(str(each["usd"])) for each in by_model if each["usd"] is not None]
     return {
         "usd": _usd(sum(known, Decimal(0))) if known else None,

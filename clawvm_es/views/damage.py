@@ -1,7 +1,7 @@
-"""The damage behind an error: looked for where something raised that no code of ours expects.
+"""Find the damage behind an unexpected error.
 
-LAW-DAMAGE-1: an error that no code of ours expects is the file's where `verify` finds that the file is damaged; else
-it is a fault of this program.
+LAW-DAMAGE-1: an unexpected error is blamed on the file if `verify` finds it damaged; otherwise it is an internal
+error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from clawvm_es.views.proved import verified
 
 
 def blamed(error: Exception, journals: Iterable[str]) -> JournalDamaged | None:
-    """The error to raise in place of an unexpected one: names the first damaged journal; None if all are whole."""
+    """The error to raise in place of an unexpected one; it names the first damaged journal. None if all are whole."""
     for path in journals:
         with suppress(ClawVMError):
             problems, *_ = verified(path, fast=False)

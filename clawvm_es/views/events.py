@@ -20,7 +20,7 @@ from clawvm_es.views.titles import Titles
 
 
 def event(row: Recorded, titles: Titles | None = None) -> dict[str, Any]:
-    """One event: its envelope and its data as stored; with `titles` also that of the page that it names."""
+    """One event: its envelope and its data as stored; with `titles` also the title of the page that it names."""
     data = json.loads(row.raw)
     found = {
         "seq": row.seq,
@@ -54,7 +54,7 @@ def events(
     kind: str | None = None,
     limit: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The events of a session up to a version or of one turn, or of all sessions; the last `limit` of them."""
+    """The events of a session (up to a version, or of one turn) or of all sessions; only the last `limit` of them."""
     for name in types:
         if name not in EVENT_TYPES:
             raise UsageError(f"unknown event type {name!r}", hint=f"one of {', '.join(sorted(EVENT_TYPES))}")
@@ -68,7 +68,7 @@ def events(
 
 
 def _named(log: EventLog, row: Recorded, titles: Titles) -> dict[str, Any]:
-    """An event with the title of its page, and the name of a tool that is on no declared list."""
+    """An event with the title of its page, and the name of an undeclared tool."""
     found = event(row, titles)
     if isinstance(row.data, ToolCalled) and row.data.tool == UNKNOWN_TOOL:
         vault = log.vault(row.session_id)
@@ -97,7 +97,7 @@ def _event_in_full(log: EventLog, session_id: str, version: int) -> dict[str, An
 
 
 def texts(log: EventLog, session_id: str, data: Any, path: str = "") -> dict[str, str | None]:
-    """The texts behind all commitments in data, by their place in it; None where a text was sealed or erased."""
+    """The texts behind all commitments in data, by their place in it; None for a sealed or erased text."""
     found: dict[str, str | None] = {}
     if isinstance(data, list):
         for place, item in enumerate(data):
@@ -113,7 +113,7 @@ def texts(log: EventLog, session_id: str, data: Any, path: str = "") -> dict[str
 
 
 def brief(found: Mapping[str, Any]) -> str:
-    """The data of an event on one line, without commitments; a page has its title, an erasure who asked for it."""
+    """The data of an event on one line, without commitments; a page has its title, an erasure its principal."""
     words = []
     data = found["data"]
     pages = {"page_id": data["page_id"]} if "page_id" in data else {}  # first, as it tells most

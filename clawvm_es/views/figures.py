@@ -1,4 +1,4 @@
-"""Documents of figures: sessions with all that is counted of them, turns, totals, and runs side by side."""
+"""Documents of figures: sessions, turns, totals, and runs side by side."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ def sessions(
     text: str = "",
     prices: str | None = None,
 ) -> dict[str, Any]:
-    """The sessions of a log (or one of them) with their titles, times and figures, in the order of their openings.
+    """The sessions of a log (or one of them) with titles, times and figures, in order of opening.
 
-    Those that began on or after the date `since` and on or before `until` (as `2026-11-22`, UTC), whose folder holds
-    `folder`, and whose title or id holds `text`, both whatever their case. `prices` names a price list for what was
-    reported.
+    `since` and `until` are dates (such as `2026-11-22`, UTC, inclusive); `folder` and `text` (in the title or id) are
+    matched ignoring case. `prices` names a price list for reported usage.
     """
     with snapshot(log) as view:
         rows = view.rows(SESSIONS, session_id)
@@ -67,9 +66,9 @@ def sessions(
 
 
 def newest(log: EventLog, *, text: str = "", skip: int = 0, limit: int = 50) -> tuple[list[dict[str, Any]], int]:
-    """Sessions from the one that went on last, after the first `skip`, and how many there are.
+    """Sessions by their last event, newest first, after the first `skip`; and the number of all.
 
-    With a `text` only those whose title, id or folder holds it, whatever its case.
+    `text` selects those whose title, id or folder contains it, ignoring case.
     """
     with snapshot(log) as view:
         rows = sorted(view.rows(SESSIONS), key=lambda row: (row.last_at, row.seq), reverse=True)
@@ -93,9 +92,9 @@ def _has(one: Mapping[str, Any], names: Sequence[str], text: str) -> bool:
 def session(
     log: EventLog, row: SessionRow, prices: str | None = None, openings: Openings | None = None
 ) -> dict[str, Any]:
-    """One session by its row of the read models; `prices` names a price list for what was reported.
+    """One session from its row of the read models; `prices` names a price list for reported usage.
 
-    `openings` knows titles and folders of others that were looked up.
+    `openings` holds titles and folders looked up before.
     """
     openings = openings or Openings(log)
     title = openings.title(row.session_id)
@@ -151,7 +150,7 @@ def session(
 
 
 def replayed(log: EventLog, done: Sequence[Replayed]) -> list[dict[str, Any]]:
-    """The sessions that were just replayed, with what was appended and skipped; one may come from several files."""
+    """The sessions just replayed, with events appended and records skipped; one may come from several files."""
     last = {found.session_id: found for found in done}
     appended = Counter[str]()
     for found in done:
@@ -207,7 +206,7 @@ def stats(log: EventLog, session_id: str | None = None, prices: str | None = Non
 
 
 def figures(found: Figures, prices: str | None = None) -> dict[str, Any]:
-    """The figures of a run, with the names that a session has; `prices` is a list beside those that ship."""
+    """The figures of a run, under the names that a session has; `prices` is a list beyond those that ship."""
     return {
         "turns": found.turns,
         "needs": found.needs,
@@ -226,7 +225,7 @@ def figures(found: Figures, prices: str | None = None) -> dict[str, Any]:
 
 
 def parting(parted: Parting | None, titles: Mapping[str, str | None]) -> dict[str, Any] | None:
-    """The first turn at which a run differs from the recorded one, and the page that does."""
+    """The first turn at which a run differs from the recorded one, and the page that differs."""
     if parted is None:
         return None
     return {

@@ -1,4 +1,4 @@
-"""Documents of what an agent holds at any place of the log: pages, the prompt, the durable store."""
+"""Documents of an agent's memory at any place in the log: pages, the prompt, the durable store."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pages(
 
 
 def _layout(log: EventLog, session_id: str, version: int | None, turn: int | None) -> str | None:
-    """The epoch of the last prompt up to a place, in words; None where none has one."""
+    """The epoch of the last prompt up to a place, in words; None if it has none."""
     head, upto = log.head(session_id), version_at(log, session_id, version, turn)
     last = (head.version if head else 0) if upto is None else upto
     for row in read_back(log, session_id, last):
@@ -76,7 +76,7 @@ def _page(row: PageRow, title: str | None) -> dict[str, Any]:
 def page(
     log: EventLog, session_id: str, page_id: str, *, version: int | None = None, turn: int | None = None
 ) -> dict[str, Any]:
-    """One page at a place, with its source and its text at each kept level; None where a text was erased."""
+    """One page at a place, with its source and its text at each kept level; None for an erased text."""
     with models(log, session_id, version, turn) as view:
         row = next((row for row in view.rows(PAGE_TABLE, session_id) if row.page_id == page_id), None)
     if row is None:
@@ -101,7 +101,7 @@ def prompt(
     turn: int | None = None,
     outline: bool = False,
 ) -> dict[str, Any]:
-    """The prompt of a turn, byte for byte as it was rendered, and its pieces; an outline has no text."""
+    """The prompt of a turn, byte for byte as rendered, and its pieces; an outline has no text."""
     shown = prompt_at(log, session_id, version_at(log, session_id, version, turn))
     titles = Titles(log)
     titles.load(session_id, (each.page_id for each in shown.pieces))
@@ -120,7 +120,7 @@ def prompt(
 
 
 def _said(block: Block | None) -> dict[str, Any]:
-    """Who says a piece of a prompt of messages, in which exchange, and for which call."""
+    """The speaker of a piece of a prompt of messages, its exchange, and its call."""
     if block is None:
         return {}
     return {"role": block.role, "kind": block.kind, "group": block.group, "call_id": block.call_id}
@@ -163,7 +163,7 @@ def store(
     history: bool = False,
     updates: bool = False,
 ) -> dict[str, Any]:
-    """The durable store: the last version of each field (with `history` all), or all proposed updates."""
+    """The durable store: the last version of each field (with `history` all versions), or all proposed updates."""
     if updates:
         return {"updates": _with_texts(log, _updates(log, session_id, version, turn), field)}
     rows = _fields(log, session_id, version, turn)
@@ -171,7 +171,7 @@ def store(
 
 
 def _fields(log: EventLog, session_id: str | None, version: int | None, turn: int | None) -> list[FieldRow]:
-    """The committed versions of fields, up to a place in a session if one is given; they stay as made."""
+    """The committed versions of fields, up to a place in a session if given; committed versions never change."""
     with models(log) as view:
         if session_id is None:
             return view.rows(DURABLE_STORE)
@@ -180,7 +180,7 @@ def _fields(log: EventLog, session_id: str | None, version: int | None, turn: in
 
 
 def _updates(log: EventLog, session_id: str | None, version: int | None, turn: int | None) -> list[UpdateRow]:
-    """The proposed updates at a place; those of now, where nothing became of one since, as nearly always."""
+    """The proposed updates at a place; the present rows, if no update had an outcome since, as is usual."""
     upto = None if session_id is None else version_at(log, session_id, version, turn)
     if session_id is not None and upto is not None and len(lineage(log, session_id)) == 1:
         with models(log) as view:
@@ -198,7 +198,7 @@ def _last(rows: list[FieldRow]) -> list[FieldRow]:
 
 
 def _with_texts(log: EventLog, rows: Sequence[FieldRow | UpdateRow], field: str | None) -> list[dict[str, Any]]:
-    """Rows (of one field, if it is named) with the texts behind their values; None where a text was erased."""
+    """Rows (of one field, if given) with the texts of their values; None for an erased text."""
     found = []
     names: dict[str, dict[str, str]] = {}
     for row in rows:

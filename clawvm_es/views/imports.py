@@ -1,4 +1,4 @@
-"""Documents of losses: what a session lost and needed again, what each boundary took, and what was just imported."""
+"""Documents of losses: pages that a session lost and needed again, the cuts of each boundary, and imports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOT_RECORDED: Final = (
 
 
 def lost(log: EventLog, session_id: str) -> dict[str, Any]:
-    """All losses of a session, and what each boundary took out with what of it was needed later."""
+    """All losses of a session, and for each boundary the pages it took out and those needed later."""
     found, titles = losses_of(log, session_id), Titles(log)
     titles.load(session_id, (each.page_id for each in found.losses))
     return {
@@ -90,12 +90,12 @@ def imported(
     prices: str | None = None,
     spread: tuple[str, Executor] | None = None,
 ) -> dict[str, Any]:
-    """The sessions of an import with what their harnesses lost, and the files that were not read.
+    """The sessions of an import with their harnesses' losses, and the files that were not read.
 
-    Of the `compared` sessions that lost most (None: of all) it also says what `clawvm` would have lost at what the
-    harness's largest prompt held in pages, and at half of it, and what each would have cost beside the harness.
-    `prices` names the price list of what the provider reported. `spread` are the journal's place and an executor that
-    compares in place of this process, a job for each session.
+    For the `compared` sessions with the most losses (None: all), it also says what `clawvm` would have lost, at the
+    page tokens of the harness's largest prompt and at half of it, and the costs relative to the harness. `prices`
+    names the price list for reported usage. `spread` is the journal's place and an executor that compares, one job
+    per session.
     """
     with snapshot(log) as view:
         rows = {row.session_id: row for row in view.rows(SESSIONS)}
@@ -127,7 +127,7 @@ def imported(
 
 
 def _last(outcomes: Iterable[Imported]) -> Mapping[str, Imported]:
-    """Session → the last file that it came from, without files that did not change."""
+    """Session → the last file from which it came, ignoring unchanged files."""
     return {session_id: each for each in outcomes if not each.unchanged for session_id in each.sessions}
 
 
@@ -136,7 +136,7 @@ def _worst_first(one: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def ratio_of(turns: Iterable[TurnRow]) -> Ratio:
-    """Provider's count of a session's prompts over ours."""
+    """Ratio of the provider's count of a session's prompts to ours."""
     found = Ratio(records_all=False)
     for turn in turns:
         found.answered(turn.input_tokens, turn.tokens)
@@ -188,10 +188,10 @@ def _compared(place: str, *of: Any) -> list[dict[str, Any]]:
 
 
 def _policies(log: EventLog, session_id: str, policy: str, held: int, prices: str | None) -> list[dict[str, Any]]:
-    """`clawvm` at what the harness's largest prompt held in pages, and at half of it.
+    """`clawvm` at the page tokens of the harness's largest prompt, and at half of it.
 
-    Arguments and thoughts, which the harness's prompts hold too, are in no prompt of ours: `cost_permille` compares
-    with the harness's pages alone.
+    Our prompts hold no arguments and thoughts, which the harness's do: `cost_permille` is relative to the harness's
+    pages only.
     """
     if policy != RECORDED.name or held < 2:
         return []

@@ -1,4 +1,4 @@
-"""Journals in a lake of Parquet files: what is exported of each, and questions over all of them."""
+"""Journals in a lake of Parquet files: exports, and questions over all of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = ["QUESTIONS", "SCHEMA", "catalogue", "to_lake"]
 
 
 def to_lake(log: EventLog, folder: str) -> dict[str, Any]:
-    """Export a journal to a lake, in place of an earlier export; no text, no salt goes along."""
+    """Export a journal to a lake, replacing an earlier export; texts and salts are not exported."""
     with snapshot(log) as view:
         rows: dict[str, Any] = {table.name: _cells(view, table) for table in TABLES}
         bodies, size = log.bodies_kept()
@@ -56,7 +56,7 @@ def to_lake(log: EventLog, folder: str) -> dict[str, Any]:
 
 
 def _cells(view: Snapshot, table: Table[Any]) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table, looked up when its turn comes: those of all tables would be in memory at once."""
+    """The rows of a table, read when its turn comes, so that the rows of all tables are never in memory at once."""
     for row in view.rows(table):
         yield table.values(row)
 
@@ -70,6 +70,6 @@ def _events(log: EventLog, upto: int) -> Iterator[tuple[Any, ...]]:
 
 
 def catalogue(folder: str, question: str, turn: int = 0) -> dict[str, Any]:
-    """The answer of a lake to a ready question, or to SQL."""
+    """The lake's answer to a ready question, or to SQL."""
     columns, rows = ask(folder, query(question, turn), SCHEMA)
     return {"columns": columns, "rows": [list(row) for row in rows]}

@@ -16,7 +16,7 @@ ENDINGS = (".db", ".journal")
 
 
 def journals(places: Iterable[str]) -> list[str]:
-    """The journals that some places mean: each itself, or, for a folder, the files in it that are called so."""
+    """The journals that some places mean: each place itself, or for a folder its journal files."""
     found: list[str] = []
     for place in places:
         if "://" not in place and Path(place).is_dir():
@@ -34,7 +34,7 @@ def verified_many(
     again: bool,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """The verification of each journal, in their order; one that cannot be read has the state `unreadable`."""
+    """The verification of each journal, in order; an unreadable one has the state `unreadable`."""
     jobs = [(placed(place), fast, again) for place in places]
     found = in_order(executor, _verified, jobs, progress)
     return [{"journal": str(shown(place))} | document for place, document in zip(places, found, strict=True)]

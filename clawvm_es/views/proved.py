@@ -49,10 +49,10 @@ def verification(
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> dict[str, Any]:
-    """The verdict on the journal at `path`: its problems, and what is odd in it.
+    """The verdict on the journal at `path`: its problems, and its oddities.
 
-    `again` decides all inputs again, by an `executor` if there is one; `anchor` is a checkpoint's path and bytes, and
-    the path of its public key.
+    `again` decides all inputs again, by an `executor` if given; `anchor` is a checkpoint's path and bytes, and the
+    path of its public key.
     """
     problems, notes, events, sessions = verified(path, fast)
     anchored = None
@@ -85,7 +85,7 @@ def verification(
 
 
 def _anchored(path: str, note_path: str, note: bytes, key_path: str) -> tuple[Anchored | None, list[dict[str, str]]]:
-    """Anchoring of a journal by a checkpoint, and what about it does not fit."""
+    """Anchoring of a journal by a checkpoint, and every mismatch."""
     key = anchors.load_public(key_path)
     try:
         with opened(path) as log:
@@ -97,7 +97,7 @@ def _anchored(path: str, note_path: str, note: bytes, key_path: str) -> tuple[An
 
 
 def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str, str]], int, int]:
-    """All problems of a journal, what is odd in it, and how many events and sessions can be read."""
+    """All problems of a journal, its oddities, and how many events and sessions can be read."""
     with suppress(JournalDamaged, JournalTooNew):  # that is a finding, not wrong usage
         require_journal(path)
     notes: list[Problem] = []
@@ -122,10 +122,10 @@ def verified(path: str, fast: bool) -> tuple[list[dict[str, str]], list[dict[str
 def redecided(
     log: EventLog, journal: str, progress: Progress | None = None, executor: Executor | None = None
 ) -> tuple[int, list[dict[str, Any]]]:
-    """The number of decisions that today's code takes again the same, and where it does not.
+    """The number of decisions that today's code takes the same, and the differences.
 
-    A fork is decided with its parents; a difference in a parent is told once. An `executor` opens the journal anew
-    for its workers, and changes nothing of what is told.
+    A fork is decided with its parents; a difference in a parent is reported once. An `executor` opens the journal
+    again for its workers, which does not change the result.
     """
     same, found = 0, dict[str, dict[str, Any]]()
     ids = known_sessions(log)
@@ -140,7 +140,7 @@ def redecided(
 
 
 def _outcomes(log: EventLog, journal: str, ids: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """For each session the decisions that are the same, or the difference."""
+    """For each session the number of equal decisions, or the difference."""
     for session_id in ids:
         try:
             yield redecide(read_session(log, session_id)), None
@@ -151,7 +151,7 @@ def _outcomes(log: EventLog, journal: str, ids: Iterable[str]) -> Iterator[tuple
 def _spread(
     log: EventLog, journal: str, ids: Sequence[str], executor: Executor
 ) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """The same by an executor: a job for each long session, or for several short ones."""
+    """The outcomes by an executor: a job for each long session, or for several short ones."""
     versions = {head.session_id: head.version for head in log.heads()}
     parts = batches([versions[each] for each in ids], EVENTS_A_JOB)
     jobs = [(placed(journal), str(journal), tuple(ids[place] for place in part)) for part in parts]
@@ -164,7 +164,7 @@ def _part(place: str, journal: str, ids: Sequence[str]) -> list[tuple[int, dict[
 
 
 def _difference(journal: str, session_id: str, error: NondeterminismError) -> dict[str, Any]:
-    """A difference; where an input is refused today there is no field to name."""
+    """A difference; if today's code refuses an input, there is no field to name."""
     difference = error.difference
     document: dict[str, Any] = {"session_id": session_id, "detail": error.message}
     if isinstance(difference, Difference):

@@ -1,4 +1,4 @@
-"""A journal opened for reading, and the sessions and versions that a reader's words mean."""
+"""Open a journal for reading, and find the sessions and versions that a user names."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def at_place(job: str) -> Iterator[EventLog]:
 
 
 def require_journal(path: str) -> None:
-    """Raise `UnreadableInput` unless there is a journal at `path`, so that a verb does not make one by mistake."""
+    """Raise `UnreadableInput` if there is no journal at `path`, so that a verb does not make one by mistake."""
     if not exists(path):
         raise UnreadableInput(f"{path}: there is no journal here")
 
 
 def chosen(log: EventLog, wanted: str | None) -> str:
-    """The session that an id, or the beginning of one, means; raises `UsageError` if that is none or several."""
+    """The session with an id or unique prefix; raises `UsageError` if none or several match."""
     if wanted and not wanted.startswith(SCOPE_PREFIX) and log.head(wanted) is not None:
         return wanted  # without a look at all sessions
     ids = known_sessions(log)
@@ -60,7 +60,7 @@ def chosen(log: EventLog, wanted: str | None) -> str:
 
 
 def chosen_or_all(log: EventLog, wanted: str | None) -> str | None:
-    """The session that is wanted; None (all of them) where none is named."""
+    """The named session; None (all sessions) if none is named."""
     return None if wanted is None else chosen(log, wanted)
 
 
@@ -70,9 +70,9 @@ def known_sessions(log: EventLog) -> list[str]:
 
 
 def short_ids(log: EventLog, least: int = 8) -> dict[str, str]:
-    """Id of a stream → its shortest beginning, of at least some characters, that names no other one.
+    """Id of a stream → its shortest unique prefix, of at least some characters.
 
-    An id that others go on from (a session with subagents) is whole: `chosen` takes it for itself.
+    An id that is a prefix of others (a session with subagents) is given whole, since `chosen` prefers an exact match.
     """
     ids = sorted(head.session_id for head in log.heads())
     found = {}
@@ -85,7 +85,7 @@ def short_ids(log: EventLog, least: int = 8) -> dict[str, str]:
 
 
 def version_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:
-    """The version that a version or the end of a turn means; None (neither is given) for the end."""
+    """The version meant by a version or the end of a turn; None if neither is given: the end."""
     if version is not None and turn is not None:
         raise UsageError("--at and --turn name two places", hint="give one of them")
     if turn is not None:
@@ -97,7 +97,7 @@ def version_at(log: EventLog, session_id: str, version: int | None, turn: int | 
 
 
 def versions_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> tuple[int, int | None]:
-    """The range of versions above the first and up to the second: all up to a version, or one turn's."""
+    """The range of versions above the first and up to the second: all up to a version, or those of one turn."""
     upto = version_at(log, session_id, version, turn)
     return (0, upto) if turn is None else range_of_turn(log, session_id, turn)
 
@@ -108,7 +108,7 @@ def is_place(text: str) -> bool:
 
 
 def version_named(log: EventLog, session_id: str, text: str) -> int | None:
-    """The version that VERSION or turn:N (the end of that turn) means; None for no text, the session's end."""
+    """The version meant by VERSION or turn:N (the end of that turn); None for no text: the session's end."""
     turn = text.removeprefix("turn:")
     if text and not turn.isdecimal():
         raise UsageError(f"{text!r} is no place in a session", hint="VERSION or turn:N")
@@ -121,7 +121,7 @@ def version_named(log: EventLog, session_id: str, text: str) -> int | None:
 def models(
     log: EventLog, session_id: str | None = None, version: int | None = None, turn: int | None = None
 ) -> Iterator[Snapshot]:
-    """The read models, of now or of a place in one session."""
+    """The read models, as of now or at a place in one session."""
     place = None if session_id is None else version_at(log, session_id, version, turn)
     if session_id is not None and place is not None:
         yield snapshot_at(log, session_id, place)
@@ -131,7 +131,7 @@ def models(
 
 
 def moment_of(at: str) -> str | None:
-    """A time of a read model as ISO 8601 in UTC: `2026-11-22T10:11:02.000000Z`; None where there is none."""
+    """A time of a read model as ISO 8601 in UTC: `2026-11-22T10:11:02.000000Z`; None if there is none."""
     return f"{at.replace(' ', 'T')}Z" if at else None
 
 

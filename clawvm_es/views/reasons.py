@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def faults(
     log: EventLog, session_id: str | None = None, *, version: int | None = None, turn: int | None = None
 ) -> dict[str, Any]:
-    """The faults of a log, or of one session up to a place, with the page or tool and the events they rest on."""
+    """The faults of a log, or of one session up to a place, with page or tool and the events that show them."""
     upto = None if session_id is None else version_at(log, session_id, version, turn)
     titles, named = Titles(log), dict[str, dict[str, str | None]]()
     with models(log) as view:  # a fault's row stays as it was made
@@ -41,7 +41,7 @@ def faults(
 
 
 def _fault(row: FaultRow, titles: Mapping[str, str | None], tools: Mapping[int, str]) -> dict[str, Any]:
-    """A fault; a tool on no declared list has its name."""
+    """A fault; an undeclared tool is given by name."""
     tool = tools.get(row.call, row.tool) if row.tool == UNKNOWN_TOOL and row.call is not None else row.tool
     found = attrs.asdict(row) | {"tool": tool, "evidence": json.loads(row.evidence)}
     return found | {"title": titles.get(row.page_id or ""), "time": moment_of(row.at)}
@@ -55,7 +55,7 @@ def trace(
     turn: int | None = None,
     page: str | None = None,
 ) -> dict[str, Any]:
-    """The decisions of a session up to a version or of one turn; of one page, if it is named."""
+    """The decisions of a session up to a version or of one turn; only those about one page, if given."""
     after, upto = versions_at(log, session_id, version, turn)
     titles = Titles(log)
     rows = [row for row in decisions(log, session_id, upto, after) if page in (None, row["page_id"])]
@@ -68,7 +68,7 @@ def trace(
 
 
 def _layout(row: Mapping[str, Any]) -> str | None:
-    """The epoch of an assembly in words; None of other decisions, and where a policy selects at every turn."""
+    """The epoch of an assembly in words; None for other decisions, and if the policy selects at every turn."""
     if row["type"] != PromptAssembled.TYPE:
         return None
     return layout(msgspec.convert(row["data"], PromptAssembled)) or None
@@ -104,7 +104,7 @@ def why(
 
 
 def _since(found: Since) -> dict[str, Any]:
-    """The epoch that a prompt goes on from, without its candidate, whose reasons are told in words."""
+    """The epoch to which a prompt belongs, without its candidate, whose reasons are given in words."""
     return attrs.asdict(found, filter=lambda field, _: field.name != "candidate")
 
 

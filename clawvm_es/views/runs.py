@@ -1,4 +1,4 @@
-"""Shares out what-ifs over an executor: one job for each run of a session, or one for each session."""
+"""Spread what-ifs over an executor: one job for each run of a session, or one for each session."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @attrs.frozen
 class Asked:
-    """The settings that are asked about, as changes of what a session was recorded under; see `whatif.settings`."""
+    """The requested settings, as changes to a session's recorded ones; see `whatif.settings`."""
 
     budgets: tuple[int, ...] = ()
     policies: tuple[Profile, ...] = ()
@@ -35,7 +35,7 @@ class Asked:
         return prod(max(1, len(axis)) for axis in (self.budgets, self.policies, self.weights, self.missing))
 
     def of(self, log: EventLog, session_id: str) -> tuple[library.Setting, ...]:
-        """The settings of a session; raises `UsageError` for numbers and names that mean nothing."""
+        """The settings for a session; raises `UsageError` for invalid numbers and unknown names."""
         base = library.recorded_setting(read_session(log, session_id)).profile
         assert base is not None
         return library.settings(
@@ -53,7 +53,7 @@ def whatif_runs(
     prices: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """The document of `views.whatif`, its runs by an executor, a job for each."""
+    """The document of `views.whatif`, with one job per run on an executor."""
     jobs = [(placed(journal), session_id, asked, number, after, prices) for number in range(len(asked))]
     parts = list(in_order(executor, _document, jobs, progress))
     return parts[0] | {"runs": [run for part in parts for run in part["runs"]]}
@@ -62,9 +62,9 @@ def whatif_runs(
 def whatif_all(
     journal: str, asked: Asked, executor: Executor, *, prices: str | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """The documents of `views.whatif` of all sessions, in the order of their ids, and what the runs add up to.
+    """The documents of `views.whatif` of all sessions, in order of ids, and the sums over all runs.
 
-    `harness` is a sum where each session has one. Raises `UsageError` for a journal without sessions.
+    `harness` is a sum if each session has one. Raises `UsageError` for a journal without sessions.
     """
     with opened(journal) as log:
         ids = known_sessions(log)
@@ -88,7 +88,7 @@ def whatif_all(
 def _document(
     place: str, session_id: str, asked: Asked, number: int | None, after: int, prices: str | None
 ) -> dict[str, Any]:
-    """A session under all that is asked about, or under one setting of it."""
+    """A session under all requested settings, or under one of them."""
     with at_place(place) as log:
         settings = asked.of(log, session_id)
         wanted = settings if number is None else settings[number : number + 1]
@@ -100,7 +100,7 @@ _SAME: Final = ("policy", "budget", "weights", "capabilities", "at")
 
 
 def _sum(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of runs added up, also those in members; where a run parts is of one session, and left out."""
+    """The sums of figures, including nested ones; the first difference belongs to one session, and is left out."""
     found: dict[str, Any] = {}
     for name, value in runs[0].items():
         values = [run[name] for run in runs]

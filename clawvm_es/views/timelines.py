@@ -1,6 +1,6 @@
-"""Documents of a session over its turns: which pages stood in which prompts, in flat rows of integers.
+"""Documents of a session over its turns: the pages in each prompt, as flat rows of integers.
 
-Long lists are flat, so that ten thousand runs are one short text; the names of their columns stand beside them.
+Long lists are flat, so that ten thousand runs make a short text; the names of their columns stand beside them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _TRIGGERS: Final = tuple(map(str, EpochTrigger))
 
 
 def mode_of(policy: str) -> str:
-    """The truth that a session shows: `recorded`, what its harness had, or `clawvm`, what the engine sends."""
+    """The truth that a session shows: `recorded` (the harness's context), or `clawvm` (the engine's prompts)."""
     return RECORDED if policy == RECORDED else "clawvm"
 
 
@@ -76,9 +76,9 @@ def mode_of(policy: str) -> str:
 def timeline(
     log: EventLog, session_id: str, *, first: int | None = None, last: int | None = None, after: int | None = None
 ) -> dict[str, Any]:
-    """The pages of a session in the prompts of some turns: by default of its last `WINDOW_TURNS`.
+    """The pages of a session in the prompts of some turns; by default the last `WINDOW_TURNS` turns.
 
-    `after` asks for the turns whose prompts were assembled after an event.
+    `after` selects the turns whose prompts were assembled after an event.
     """
     return told(log, session_id, *window(log, session_id, first=first, last=last, after=after))
 
@@ -86,7 +86,7 @@ def timeline(
 def window(
     log: EventLog, session_id: str, *, first: int | None = None, last: int | None = None, after: int | None = None
 ) -> tuple[Levels, int]:
-    """The levels of the turns that a timeline is about, and the session's last turn."""
+    """The levels of a timeline's turns, and the session's last turn."""
     turns = turns_of(log, session_id)
     if after is not None:
         found = levels_after(log, session_id, after)
@@ -106,7 +106,7 @@ def _last(found: Levels) -> Levels:
 
 
 def binned(log: EventLog, session_id: str, found: Levels, bins: int) -> dict[str, Any]:
-    """The figures of levels that were collected, in at most so many bins of turns."""
+    """The figures of collected levels, in at most the given number of bins of turns."""
     parts = _parts(found.turns, bins)
     return {
         **opening(log, session_id, found.last),
@@ -118,7 +118,7 @@ def binned(log: EventLog, session_id: str, found: Levels, bins: int) -> dict[str
 
 
 def _parts(items: Sequence[T], bins: int) -> list[Sequence[T]]:
-    """Items in at most so many bins, all but the last equally long."""
+    """Items in at most the given number of bins, all but the last of equal length."""
     if not 1 <= bins <= BINS_MAX:
         raise UsageError(f"bins {bins}: must be from 1 to {BINS_MAX}")
     size = -(-len(items) // bins) or 1
@@ -146,7 +146,7 @@ def _bin_of(turns: Sequence[Turn], found: Levels) -> list[int]:
 
 
 def told(log: EventLog, session_id: str, found: Levels, turns: int) -> dict[str, Any]:
-    """A timeline of levels that were collected; `turns` is the session's last turn."""
+    """A timeline of collected levels; `turns` is the session's last turn."""
     return {
         **opening(log, session_id, turns),
         "from": found.first,
@@ -165,7 +165,7 @@ def pages_of(log: EventLog, session_id: str, found: Levels) -> list[list[Any]]:
 
 
 def drawn(found: Levels) -> dict[str, Any]:
-    """The runs, marks and figures of levels, whichever run of a session they are of."""
+    """The runs, marks and figures of levels, of any run of a session."""
     return {
         "runs": _flat((r.number, r.first, r.last, r.rank, r.tokens, r.place, r.flags) for r in found.runs),
         "marks": _flat(found.marks),
@@ -179,7 +179,7 @@ def drawn(found: Levels) -> dict[str, Any]:
 
 
 def opening(log: EventLog, session_id: str, turns: int) -> dict[str, Any]:
-    """The session of a timeline, and the names of what its integers stand for."""
+    """The session of a timeline, and the meanings of its integers."""
     with snapshot(log) as view:
         rows = view.rows(SESSIONS)
     row = next((row for row in rows if row.session_id == session_id), None)
@@ -249,7 +249,7 @@ def _row(turn: Turn) -> list[Any]:
 def overview(
     log: EventLog, session_id: str, bins: int, *, first: int | None = None, last: int | None = None
 ) -> dict[str, Any]:
-    """The figures of a session in at most so many bins of turns: sums, and those of each bin's fullest prompt."""
+    """The figures of a session in at most so many bins of turns: sums, and the fullest prompt of each bin."""
     with snapshot(log) as view:
         rows = [row for row in view.rows(TURNS, session_id) if row.turn and (last is None or row.turn <= last)]
     chosen = [row for row in rows if first is None or row.turn >= first]

@@ -1,7 +1,7 @@
-"""Titles: what a session or a page is about, on one line, so that an id never stands alone.
+"""Titles: the subject of a session or page on one line, so that an id never stands alone.
 
-The title of a page is its source (a path, a tool and its arguments), else the first line of its text; credentials of
-known forms are shown as their kind.
+The title of a page is its source (a path, or a tool and its arguments), else the first line of its text. Credentials
+of known forms are replaced by their kind.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _ONE_BY_ONE = 100
 
 
 def title_of(log: EventLog, session_id: str) -> str | None:
-    """The first line of a session's first user prompt; None where there is none, or it was erased."""
+    """The first line of a session's first user prompt; None if there is none, or it was erased."""
     found = session_title(log, session_id)
     return None if found == session_id else found
 
 
 def page_title(vault: Vault, written: PageWritten, folder: str | None = None) -> str | None:
-    """The title of a page by the event that wrote it; None where its source and text were erased.
+    """The title of a page, from the event that wrote it; None if its source and text were erased.
 
-    Paths below the `folder` are told as seen from there.
+    Paths below the `folder` are given relative to it.
     """
     for commitment in (written.source, written.levels[0].body if written.levels else None):
         if words := _words(vault.open(commitment) if commitment else None, folder):
@@ -48,7 +48,7 @@ def page_title(vault: Vault, written: PageWritten, folder: str | None = None) ->
 
 
 def _words(body: bytes | None, folder: str | None = None) -> str | None:
-    """The first line of a text that is not empty, its blanks made one; None where it has none."""
+    """The first line of a text that is not blank, with runs of blanks collapsed; None if there is none."""
     if body is None:
         return None
     lines = hide(decode(body)[:_READ_CHARS])[0].strip().splitlines()
@@ -62,7 +62,7 @@ def _words(body: bytes | None, folder: str | None = None) -> str | None:
 class Titles:
     """The titles of pages, each looked up once.
 
-    Name those that are needed together with `load`: they are read in a few queries, whatever the session's length.
+    Look up titles that are needed together with `load`: it reads them in a few queries, even in a long session.
     """
 
     log: EventLog
@@ -110,7 +110,7 @@ class Titles:
         return found
 
     def read_from(self, session_id: str, state: State) -> None:
-        """Take a state of a session that is at hand for its end; pages that it does not have get no title."""
+        """Use an existing state as the session's end; pages outside it get no title."""
         self._newest[session_id] = state.pages, {}
 
     def _folder(self, session_id: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Reasons, places and origins in words: sentences of one line, and commands to copy."""
+"""Reasons, places and origins in words: one-line sentences, and commands to copy."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _EPOCHS: Final[Mapping[EpochTrigger, str]] = {
 
 
 def command(verb: str, *words: object) -> str:
-    """A command to copy into a shell: ids and paths are quoted, so that it runs nothing else."""
+    """A command to copy into a shell; ids and paths are quoted, so that they cannot run anything else."""
     return shlex.join(["clawvm", verb, *map(str, words)])
 
 
 def next_level(candidate: Candidate) -> Fidelity | None:
-    """The level that the page's next step leads to; None where it has none."""
+    """The level to which the page's next step leads; None if it has none."""
     rank = LADDER.index(candidate.after)
     return next((offer.level for offer in candidate.steps if LADDER.index(offer.level) > rank), None)
 
@@ -51,7 +51,7 @@ def _amount(number: int | None) -> str:
 
 
 def stopped(candidate: Candidate, account: Account) -> str:
-    """The reason that a page is at no higher level, in a few words."""
+    """The reason why a page is at no higher level, in a few words."""
     level = next_level(candidate)
     wanted, rest = candidate.wanted, candidate.rest
     group = f" ({candidate.entry:,} of them for its group)" if candidate.entry else ""
@@ -88,13 +88,13 @@ _PLAIN: Final[Mapping[Stop, str]] = {
 
 
 def standing(candidate: Candidate, account: Account) -> str:
-    """The reason for a page's level, and for no higher one, on one line."""
+    """The reason for a page's level, and the reason why it is no higher, on one line."""
     by = "" if candidate.by is None else f"{_BY[candidate.by]}; "
     return by + stopped(candidate, account)
 
 
 def brief(candidate: Candidate) -> str:
-    """The same in a few words for a table: how it came to its level; what its next step wanted for what."""
+    """A short form of `standing` for a table: the reason for its level, and what its next step lacked."""
     by = "" if candidate.by is None else f"{_BRIEF.get(candidate.by, candidate.by)}; "
     if candidate.stop is Stop.TOP:
         return f"{by}no higher level"
@@ -123,7 +123,7 @@ _BRIEF: Final[Mapping[ChangeReason | Kept, str]] = {ChangeReason.RAISED: "chosen
 
 
 def lines_of(provenance: Mapping[str, Any]) -> str:
-    """The lines of the recorded session that a content came from; empty where there are none."""
+    """The lines of the recorded session from which a content came; empty if there are none."""
     first, last = provenance["first"], provenance["last"]
     if not first:
         return ""
@@ -131,7 +131,7 @@ def lines_of(provenance: Mapping[str, Any]) -> str:
 
 
 def origin(provenance: Mapping[str, Any], short: bool = False) -> str:
-    """The call and lines that a content came from, or the kind of its origin."""
+    """The call and lines from which a content came, or the kind of its origin."""
     words, call = [], provenance["call"]
     if call is not None:
         words.append(
@@ -154,7 +154,7 @@ def place(event: Mapping[str, Any]) -> str:
 
 
 def change(changed: Mapping[str, Any] | None, level: str) -> str:
-    """The event that gave the page its level, or made it leave."""
+    """The event that gave the page its level, or by which it left."""
     if changed is None:
         return "it has not been in any prompt" if level == Fidelity.ABSENT else "its level never changed"
     rank = [str(each) for each in LADDER].index
@@ -179,14 +179,14 @@ def verdict(found: Why) -> str:
 
 
 def _because(began: Why | Since) -> str:
-    """The reason that an epoch began."""
+    """The reason why an epoch began."""
     if began.epoch == 1 or began.trigger is None:
         return "the first prompt"
     return _EPOCHS[began.trigger]
 
 
 def since(found: Since, page: Candidate) -> str:
-    """The reason for a page's level between epochs: how the last one weighed it, or when it came since."""
+    """The reason for a page's level between epochs: how the epoch weighed it, or when it was appended since."""
     epoch = f"epoch {found.epoch} at turn {found.turn} ({_because(found)})"
     weighed = found.candidate
     later = (
@@ -210,7 +210,7 @@ def since(found: Since, page: Candidate) -> str:
 
 
 def _asked(weighed: Candidate) -> str:
-    """The tokens that a page's next step asked for in vain, and those that there were."""
+    """The tokens that a page's next step asked for, and the tokens that were left."""
     if weighed.wanted is None:
         return ""
     group = f" ({weighed.entry:,} of them for its group)" if weighed.entry else ""
@@ -226,7 +226,7 @@ _GONE: Final = (Stop.RETIRED, Stop.REDACTED, Stop.DESTROYED, Stop.NOT_OFFERED, S
 
 
 def layout(data: PromptAssembled) -> str:
-    """The epoch that a prompt belongs to, and its tokens in cached and in stale copies; empty where it has none."""
+    """The epoch of a prompt, with its cached and stale tokens; empty if it has none."""
     if not data.layout_digest:
         return ""
     began = f" begins ({data.trigger})" if data.trigger is not None else ""
