@@ -55,7 +55,7 @@ class Body(msgspec.Struct, frozen=True):
 class Written:
     """All bodies of a stream that only this log has appended to: digest → commitment, as of a version."""
 
-    version: int = 0
+    version: int
     names: dict[bytes, str] = attrs.field(factory=dict)
 
 

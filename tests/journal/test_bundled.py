@@ -78,7 +78,8 @@ def test_a_line_that_cannot_be_a_row_is_one_readable_error(lines, change, says) 
     """Texts that are no hex, data that no event has, and numbers too large to be hashed; each says what to do."""
     with pytest.raises(UnreadableInput, match=says) as caught:
         bundled.row_of(msgspec.structs.replace(lines[0], **change), "b: line 2")
-    assert caught.value.hint
+    assert bool(caught.value.hint) and (caught.value.hint == bundled.AGAIN) == ("may have" not in caught.value.hint)
+    assert ("may have" in caught.value.hint) == ("type" in change or "schema_version" in change)
 
 
 @pytest.mark.parametrize("body", [None, b"", b"body\0\xff"])
@@ -121,3 +122,29 @@ def test_the_first_bytes_tell_events_and_bodies_apart() -> None:
     """Keys are sorted, so that a line's first key is that of its kind."""
     assert (bundled.EVENT, bundled.COMMITMENT) == (b'{"at":', b'{"body":')
     assert BudgetChanged.TYPE != PageUsed.TYPE
+
+
+def test_a_field_that_no_line_has_is_refused(lines) -> None:
+    """In the header, in what it lists, in an event and in a body: a later version would say that it is later."""
+    listed = bundled.Listed("s", 1, 2)
+    header = bundled.Header("header", bundled.FORMAT, 1, "j", [listed])
+    good = [
+        (header, lambda raw: bundled.header_of(raw, "b")),
+        (lines[0], lambda raw: bundled.line_of(raw, "b", 1)),
+        (bundled.Commitment("commitment", "n", "00", None), lambda raw: bundled.body_of(raw, "b", 1)),
+    ]
+    for line, read in good:
+        fields = msgspec.to_builtins(line)
+        assert read(msgspec.json.encode(fields))
+        with pytest.raises(UnreadableInput, match="unknown field"):
+            read(msgspec.json.encode(fields | {"odd": 1}))
+    fields = msgspec.to_builtins(header)
+    with pytest.raises(UnreadableInput, match="unknown field"):
+        bundled.header_of(msgspec.json.encode(fields | {"streams": [fields["streams"][0] | {"odd": 1}]}), "b")
+    for first, fits in ((bundled.INTEGER_MAX, True), (-bundled.INTEGER_MAX, True), (bundled.INTEGER_MAX + 1, False)):
+        raw = msgspec.json.encode(fields | {"streams": [fields["streams"][0] | {"first": first}]})
+        if fits:
+            assert bundled.header_of(raw, "b").streams[0].first == first
+        else:
+            with pytest.raises(UnreadableInput, match="first"):
+                bundled.header_of(raw, "b")

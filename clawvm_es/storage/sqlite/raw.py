@@ -44,14 +44,14 @@ def held(path: str, wanted: Collection[bytes]) -> set[bytes]:
     found: set[bytes] = set()
     if not wanted or not os.path.exists(path):
         return found
-    overlap = max(map(len, wanted)) - 1
+    longest = max(map(len, wanted))
     with descriptor(path) as fd:
         at, kept = 0, b""
         while piece := pread(fd, _BYTES_AT_ONCE, at):
             window = kept + piece
             found |= {each for each in wanted if each not in found and each in window}
             at += len(piece)
-            kept = window[-overlap:] if overlap else b""
+            kept = window[-longest:]
     return found
 
 
@@ -84,6 +84,6 @@ def _held(path: str) -> int | None:
     for name in names:
         with contextlib.suppress(OSError):  # the descriptor of the listing itself is closed by now
             fd = int(name)
-            if os.path.samestat(os.fstat(fd), wanted) and pread(fd, 1, 0) is not None:
+            if os.path.samestat(os.fstat(fd), wanted) and os.read(fd, 0) == b"":  # raises if only to write
                 return fd
     return None

@@ -91,7 +91,7 @@ def test_a_connection_that_is_gone_is_not_used_again(ours, made, how) -> None:
         setattr(made[0], how, True)
     with ours.line():
         assert len(made) == 2
-    assert made[0].told == []
+    assert made[0].told == [] and made[0].closed
     setattr(made[1], how, True)
     with ours.line():
         assert len(made) == 3

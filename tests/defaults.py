@@ -1,0 +1,54 @@
+"""Numbers and flags that may be left out, read from the sources of a package."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import clawvm_es
+
+ROOT = Path(clawvm_es.__file__).parent
+
+
+def given(folder: str) -> Iterator[tuple[str, float]]:
+    """Module, class, function and name of all that have a default of their own → that number or flag."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / folder).with_suffix("").parts)
+        for name, value in _inside(ast.parse(path.read_bytes()), module):
+            with_value = _constant(value)
+            if with_value is not None:
+                yield name, with_value
+
+
+def odd(folder: str) -> dict[str, float]:
+    """Those whose default is not nothing: another number than 0, or a flag that is on."""
+    return {name: value for name, value in given(folder) if value or str(value) not in ("0", "False")}
+
+
+def _constant(node: ast.expr | None) -> float | None:
+    try:
+        value = ast.literal_eval(node) if node is not None else None
+    except ValueError:
+        return None
+    return value if isinstance(value, (bool, int, float)) else None
+
+
+def _inside(node: ast.AST, place: str) -> Iterator[tuple[str, ast.expr | None]]:
+    """All defaults of functions and classes inside a node."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            arguments = child.args
+            placed = [*arguments.posonlyargs, *arguments.args]
+            with_default = placed[len(placed) - len(arguments.defaults) :]
+            for each, value in zip(with_default, arguments.defaults, strict=True):
+                yield f"{place}.{child.name}.{each.arg}", value
+            for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+                yield f"{place}.{child.name}.{each.arg}", value
+        field = (
+            isinstance(node, ast.ClassDef) and isinstance(child, ast.AnnAssign) and "Final" not in ast.unparse(child)
+        )
+        if field:
+            yield f"{place}.{ast.unparse(child.target)}", child.value
+        inner = getattr(child, "name", "")
+        yield from _inside(child, f"{place}.{inner}" if inner else place)
