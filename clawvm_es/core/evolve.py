@@ -296,7 +296,7 @@ def _representation_changed(state: State, event: e.RepresentationChanged) -> Non
         resident.pop(event.page_id, None)
         if state.as_recorded:
             recorded.left(state, event.page_id)
-        elif state.in_epochs and not state.assembling:
+        elif not state.assembling:
             placing.left(state, event.page_id, pruned=event.reason is ChangeReason.BOUNDARY)
     if state.in_epochs and event.page_id in state.required:
         placing.look(state, event.page_id)

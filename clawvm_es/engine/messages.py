@@ -119,7 +119,7 @@ class Messages:
         for each in self.made(state):
             tokens, names = tokens + each.shown.tokens, (*names, *each.names)
             if each.blocks:
-                first, text, is_tail = each.blocks[0], transcript(each.blocks), not each.shown.page_id
+                (first,), text, is_tail = each.blocks, transcript(each.blocks), not each.shown.page_id
                 content = each.shown.content
                 found.append(Piece(first.page_id, first.level, text, tokens, content, names, is_tail, first))
                 tokens, names = 0, ()

@@ -20,7 +20,7 @@ def export_trace(log: EventLog, session_id: str) -> Iterator[str]:
     segments = lineage(log, session_id)
     if not segments:
         raise UsageError(f"there is no session {session_id}")
-    for segment in segments[:-1]:
+    for segment in segments:
         if segment.upto is not None:
             _check_cut(log, segment.stream, segment.upto)
     yield from write_trace(session_id, read_session(log, session_id), log.vault(session_id).open)
