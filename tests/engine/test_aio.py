@@ -11,8 +11,9 @@ from clawvm_es.engine.aio import AsyncJournal, AsyncSession
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.session import Session
-from clawvm_es.errors import ToolFailed
+from clawvm_es.errors import ToolFailed, UsageError
 from clawvm_es.model.facts import ReturnStatus
+from clawvm_es.observe.tools import Tool
 from tests.engine.conftest import FIELDS
 
 
@@ -106,6 +107,25 @@ def test_tools_run_on_the_loop_or_beside_it(tmp_path) -> None:
 
     ok, error = ReturnStatus.OK, ReturnStatus.ERROR
     assert asyncio.run(run()) == (["later 1", "now 1", "later 1"], [ok, ok, ok, error])
+
+
+def test_a_declared_tool_runs_without_being_named_again(tmp_path) -> None:
+    """Its own function runs where none is passed, on the loop or beside it; one that is passed comes first."""
+
+    async def later(x):
+        return f"later {x}"
+
+    async def run():
+        tools = [Tool("slow", later), Tool("quick", lambda x: f"now {x}")]
+        async with await AsyncJournal.open(tmp_path / "j.db") as journal:
+            session = await journal.session("s", counter="lines4", settings=Settings(tools=tools))
+            texts = [(await session.tool(name, {"x": 1})).text for name in ("slow", "quick")]
+            texts.append((await session.tool("quick", {"x": 1}, lambda x: "passed")).text)
+            with pytest.raises(UsageError, match="nothing to run"):
+                await session.tool("unknown", {"x": 1})
+            return texts, sum(row.type == "tool_called" for row in journal.sync.log.read("s"))
+
+    assert asyncio.run(run()) == (["later 1", "now 1", "passed"], 3)
 
 
 def test_a_journal_s_twin_opens_forks_and_closes(tmp_path) -> None:

@@ -51,6 +51,7 @@ class Walk:
     calls: list[tuple[str, str, str]] = attrs.field(factory=list)  # id, name and row of those without a result
     made: list[str] = attrs.field(factory=list)
     stray: int = 14  # percent of rows that hang on another one than the newest
+    late: bool = False  # the row before hangs on this one
     asked: int = 12_000
     fell: int = 0
     answer: str = "a0"
@@ -72,8 +73,14 @@ class Walk:
         """Begin a row that hangs on the newest one, or now and then on another, on none, or on one to come."""
         number = len(self.uuids)
         parent = self.uuids[-1] if self.uuids else None
-        if self.chance(self.stray):
-            parent = self.one(*self.uuids[-9:], None, "gone", f"u{number + 1}")
+        if self.late:
+            parent, self.late = self.one(None, parent, *self.uuids[-9:-1]), False
+        elif self.chance(self.stray):
+            parent = self.one(
+                self.one(*self.uuids[-9:], None), self.one(*self.uuids[-9:], None), None, "gone", "late"
+            )
+            if parent == "late":
+                parent, self.late = f"u{number + 1}", True
         found = {"type": kind, "uuid": f"u{number}", "parentUuid": parent, "sessionId": "s", "cwd": "/w"}
         found["timestamp"] = f"2026-01-01T{number // 60:02}:{number % 60:02}:00.000Z"
         for name in ("uuid", "parentUuid", "timestamp", "cwd", "sessionId"):
