@@ -25,7 +25,7 @@ from clawvm_es.engine.observed import Observed
 from clawvm_es.engine.shell import Shell
 from clawvm_es.engine.tape import Tape, Taped, tape_of
 from clawvm_es.errors import NewToolCall, UsageError
-from clawvm_es.journal.lineage import event_at, read_session
+from clawvm_es.journal.lineage import event_at
 from clawvm_es.model import events as e
 from clawvm_es.model.facts import Holder, Need, NeedRule, ReturnStatus
 from clawvm_es.model.pages import FULL
@@ -216,8 +216,7 @@ class ToolCalls:
                 stored = self._held(tape, state, name, kept)
             if stored is not None:
                 return stored
-        text = None if taped is None else edge.open(taped.result)
-        if taped is not None and text is not None:
+        if taped is not None and (text := edge.open(taped.result)) is not None:
             return Played(taped, text)
         if tape.allows_new_calls:
             return None
@@ -239,8 +238,7 @@ class ToolCalls:
             call = state.calls[number]
             if call.tool not in (name, e.UNKNOWN_TOOL) or call.page_id is None or not state.holds(call):
                 continue
-            (row,) = read_session(self._shell.log, self._shell.session_id, call.version - 1, call.version)
-            if isinstance(row.data, e.ToolCalled) and tape.key_of(row.data) == wanted:
+            if tape.key_of(self._called(state, number)) == wanted:
                 return self._stored(state, call)
         return None
 
@@ -252,8 +250,9 @@ class ToolCalls:
         key = signature_key(name, normalised(tool, _use(0, name, arguments)))
         ordinal = self._shell.edge.signatures.get(key)
         earlier = state.valid_call(ordinal)
-        if earlier is None or earlier.returned is None:
+        if earlier is None:
             return None
+        assert earlier.returned is not None, "only calls with results are known by their signatures"
         agrees = self._shell.edge.open(earlier.returned.validator) == validator
         return self._stored(state, earlier) if agrees else None
 

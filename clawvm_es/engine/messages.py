@@ -82,18 +82,18 @@ class Messages:
         self._texts: Mapping[str, str] = {} if texts is None else texts
         self._bodies: Mapping[str, bytes] = {}  # of the pages that are rendered now
         self._calls: dict[int, _Call] = {}
-        self._kept: tuple[int, int, list[Made], int] = (0, 0, [], 0)  # epoch, last place, what it gave, next run
+        self._kept: tuple[int, list[Made], int] = (0, [], 0)  # last place of a layout, what it gave, next run
 
     def made(self, state: State) -> list[Made]:
         """The entries of the last assembled prompt with their blocks, in sending order."""
         if not state.in_epochs:
             return self._made(state, list(shown(state)), 0)[0]
-        epoch, last, found, number = self._kept
-        if epoch != state.epoch or last not in state.entries:
+        last, found, number = self._kept
+        if last not in state.entries:  # a later layout has none of its places
             last, found, number = 0, [], 0
         new, number = self._made(state, list(shown_after(state, last)), number)
         found = [*found, *new]
-        self._kept = (state.epoch, state.appended, found, number)
+        self._kept = (state.appended, found, number)
         return found + self._made(state, list(tail(state)), 0)[0]
 
     def render(self, state: State) -> Rendered:

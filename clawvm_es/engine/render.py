@@ -107,7 +107,7 @@ class Renderer:
         self._open_all = open_all
         self._texts: Mapping[str, str] = {} if texts is None else texts
         self._framed: dict[str, _Framed] = {}
-        self._laid = (0, 0, "")  # epoch, last place and text of a layout
+        self._laid = (0, "")  # last place and text of a layout, whose places no later one has
 
     def render(self, state: State) -> Rendered:
         """The last assembled prompt without the fixed region: its text, and the bytes committed to.
@@ -133,12 +133,12 @@ class Renderer:
 
     def _laid_out(self, state: State) -> str:
         """The text of the layout; entries of the last prompt keep the text they were rendered with."""
-        epoch, last, text = self._laid
-        if epoch != state.epoch or last not in state.entries:
+        last, text = self._laid
+        if last not in state.entries:
             last, text = 0, ""
         new = _all(state) if not last else list(shown_after(state, last))
         text += self._text_of(state, (piece for piece in new if piece.content is not None))
-        self._laid = (state.epoch, state.appended, text)
+        self._laid = (state.appended, text)
         if not last:
             self._forget(new)
         return text

@@ -43,17 +43,23 @@ class Retrieval:
 
     def __init__(self) -> None:
         self._retriever = Retriever()
-        self._said: dict[Author, str] = {}
+        self._said: dict[Author, tuple[int, str]] = {}  # number and text of the page that each said last
 
     def put(self, number: int, text: str, page_type: PageType, author: Author) -> None:
         """Index the text of page `number`, in place of its earlier text."""
         self._retriever.put(number, text)
         if page_type is PageType.CONVERSATION:
-            self._said[author] = text
+            self._said[author] = number, text
+
+    def is_last_of_another(self, number: int, page_type: PageType, author: Author) -> bool:
+        """Tell whether page `number` holds what another author said last, or what no longer is said."""
+        said = [who for who, (last, _) in self._said.items() if last == number]
+        return any(page_type is not PageType.CONVERSATION or who is not author for who in said)
 
     def best(self, top_k: int) -> tuple[str, ...]:
         """The ids of the `top_k` best matches, best first."""
-        return self.search(" ".join(self._said.get(author, "") for author in (Author.USER, Author.MODEL)), top_k)
+        said = [self._said[author][1] for author in (Author.USER, Author.MODEL) if author in self._said]
+        return self.search(" ".join(said), top_k)
 
     def search(self, query: str, top_k: int) -> tuple[str, ...]:
         """The ids of the `top_k` best matches for any word of a query, best first."""
@@ -73,10 +79,13 @@ class PageIndex:
 
     def wrote(self, state: State, written: e.PageWritten) -> None:
         """Note a page that `state` has folded."""
-        if self._retrieval is not None:
-            body = written.levels[0].body
+        if self._retrieval is None:
+            return
+        number, body = state.pages[written.page_id].number, written.levels[0].body
+        if self._retrieval.is_last_of_another(number, written.page_type, written.author):
+            self.close()  # what was said before it is not at hand
+        else:
             text = _text(body, self._vault.open_all([body]))
-            number = state.pages[written.page_id].number
             self._retrieval.put(number, text, written.page_type, written.author)
 
     def best(self, state: State) -> tuple[str, ...]:

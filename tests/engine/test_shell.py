@@ -4,6 +4,8 @@ import asyncio
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clawvm_es import limits
 from clawvm_es.core.evolve import apply
@@ -32,6 +34,8 @@ from clawvm_es.model.facts import (
 from clawvm_es.observe.tools import Tool
 from clawvm_es.storage import ranked_texts
 from tests.engine.conftest import FIELDS, ticking
+
+WORDS = st.lists(st.sampled_from(["snow", "rain", "parser", "Oslo"]), max_size=4).map(" ".join)
 
 
 def busy(session, rounds=6):
@@ -370,3 +374,51 @@ def test_an_observer_learns_what_was_before_an_event_and_nothing_of_it(journal):
         older = snapshots.state_at(journal.log, "s", rows[1])
         assert sorted(observed.at(older).known.calls) == calls[:2]
         assert sorted(observed.at(session.state).known.calls) == calls
+
+
+KEYED = {
+    "user_says": lambda session, key: session.user_says("hello", key=key),
+    "write_page": lambda session, key: session.write_page("evidence", "x", page_id="p1", key=key),
+    "pin": lambda session, key: session.pin("p1", "soft", key=key),
+    "set_budget": lambda session, key: session.set_budget(900, key=key),
+    "repage": lambda session, key: session.repage(key=key),
+    "save": lambda session, key: session.save(key=key),
+    "observe_result": lambda session, key: session.observe_result(1, "found", key=key),
+}
+
+
+@pytest.mark.parametrize("hook", KEYED)
+def test_a_key_is_looked_for_in_the_log_once_and_in_a_new_session_never(tmp_path, monkeypatch, hook):
+    """A new session knows its own keys; one that was there before asks for a new key once, for a known one again."""
+    asked = []
+    with Journal.open(tmp_path / "j.db") as journal:
+        find = journal.log.find
+        monkeypatch.setattr(journal.log, "find", lambda name, key: asked.append(key) or find(name, key))
+        session = journal.session("s", counter="lines4")
+        session.write_page("evidence", "first", key="a")
+        session.observe_model("", [("x", {}), ("y", {})])
+        assert asked == []
+        session = journal.session("s")
+        before = session.state.version
+        first = KEYED[hook](session, "k")
+        assert asked in (["k"], ["k", "k:page"]) and session.state.version > before
+        head = journal.log.head("s")
+        again = KEYED[hook](journal.session("s"), "k")
+        assert again == first or hook == "save"  # whose report tells how many events it added
+        assert journal.log.head("s") == head
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["user", "model", "tool"]), WORDS), max_size=9), WORDS)
+@settings(max_examples=40)
+def test_an_index_that_is_made_anew_finds_what_one_that_was_kept_does(steps, query):
+    """Whatever pages were written again, and by whom: the best of them for a query, and for what was said last."""
+    with Journal.open(":memory:") as journal:
+        kept = journal.session("s", policy="retrieval", counter="lines4")
+        kept.search("a", 1)
+        for number, author, text in steps:
+            known = f"p{number}" if f"p{number}" in kept.state.pages else None
+            kept.write_page("conversation" if author != "tool" else "evidence", text, page_id=known, author=author)
+        anew = journal.session("s")
+        for limit in (1, 2, 9):
+            assert kept.search(query, limit) == anew.search(query, limit)
+        assert kept._shell._index.best(kept.state) == anew._shell._index.best(anew.state)
