@@ -1,7 +1,7 @@
-"""Admission: what may enter the log.
+"""Admission: checks of events before they enter the log.
 
 LAW-ADMIT-1: every admitted event folds, projects, verifies, rebuilds and decides again.
-LAW-ADMIT-2: what an older program admitted beyond these bounds is read all the same; `verify` says what is odd.
+LAW-ADMIT-2: events that an older program admitted beyond these bounds are still read; `verify` reports them as odd.
 
 Bounds of integers are annotated on the event classes (`model.bounds`). No id, key, principal or name holds a control
 or bidirectional character, a line separator or a lone surrogate, or is longer than `limits.ID_CHARS`.
@@ -37,8 +37,8 @@ _BOUNDED: Final[Mapping[type, Callable[[bytes], Any]]] = {
 def admit(event: Event) -> bytes:
     """Canonical bytes of an input.
 
-    Raises `NotCanonical` for what could never be read back, `UsageError` for what is beyond its field's bounds; both
-    with the path.
+    Raises `NotCanonical` for data that could not be read back, `UsageError` for a value beyond its field's bounds;
+    both name the path.
     """
     raw = written(event)
     odd = _oddity(event, raw)
@@ -49,14 +49,14 @@ def admit(event: Event) -> bytes:
 
 
 def oddity(event: Event) -> tuple[str, str] | None:
-    """The path of the first thing in an input that is beyond its bounds, and what is; None if none is."""
+    """The path and reason of the first value in an input that is beyond its bounds; None if there is none."""
     return _oddity(event, written(event))
 
 
 def is_admitted(raw: bytes, event: Event) -> bool:
-    """Tell whether stored data is, byte for byte, what `admit` gives for an input.
+    """Tell whether stored data is, byte for byte, the result of `admit` for an input.
 
-    What is within its fields' bounds is canonical where it is written as it was read.
+    Data within its fields' bounds is canonical if writing it again gives the same bytes.
     """
     return written(event) == raw and _oddity(event, raw) is None
 
@@ -84,13 +84,13 @@ def _odd_texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def structure(data: dict[str, Any], cls: type[E]) -> E:
-    """The input of a class that JSON values say; raises `msgspec.ValidationError` with the path of what is wrong."""
+    """The input of a class with these JSON values; raises `msgspec.ValidationError`, which names the path."""
     msgspec.convert(data, twin(cast(Any, cls), True))
     return msgspec.convert(data, cls)
 
 
 def odd_text(value: str) -> str | None:
-    """Why a text can be no id, key or name; None if it can."""
+    """The reason why a text cannot be an id, key or name; None if it can."""
     found = _ODD.search(value)
     if found is not None:
         return f"{value!r:.80} holds U+{ord(found[0]):04X}, and no control, bidirectional or surrogate character may"
@@ -107,7 +107,7 @@ def check_text(what: str, value: object) -> None:
 
 
 def odd_time(at_us: int) -> str | None:
-    """Why a number can be no time of an event; None if it can."""
+    """The reason why a number cannot be the time of an event; None if it can."""
     if type(at_us) is not int:
         return f"expected UTC microseconds, got {type(at_us).__name__}"
     return None if TIME_MIN_US <= at_us <= TIME_MAX_US else f"{at_us} µs is no time in the years 1 to 9999"

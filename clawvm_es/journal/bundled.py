@@ -1,4 +1,4 @@
-"""Lines of a bundle: the format, which `history.bundle` writes, and the events and bodies read back from it."""
+"""Lines of a bundle: the format that `history.bundle` writes, and the reading of events and bodies from it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Commitment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A salt, and the body behind it as Base64; None where only the salt is kept."""
+    """A salt, and its body as Base64; None if only the salt is kept."""
 
     line: str
     commitment: str
@@ -84,7 +84,7 @@ _commitment = msgspec.json.Decoder(Commitment)
 
 
 def header_of(first_line: bytes, name: str) -> Header:
-    """The first line of a bundle; raises `UnreadableInput`, also for a version that is not known."""
+    """The first line of a bundle; raises `UnreadableInput`, also for an unknown version."""
     version = fields_of(first_line, name, 1).get("version")
     if isinstance(version, int) and version > VERSION:
         raise UnreadableInput(
@@ -115,7 +115,7 @@ def fields_of(raw: bytes, name: str, number: int) -> dict[str, Any]:
 
 
 def row_of(line: Line, where: str) -> Recorded:
-    """An event as a log holds it; raises `UnreadableInput` where its hash is not that of its cells."""
+    """An event as a log stores it; raises `UnreadableInput` if its hash does not match its cells."""
     raw = line.data.encode()
     try:
         data = decode(line.type, line.schema_version, raw, where=where)
@@ -140,7 +140,7 @@ def _decoded(decoder: msgspec.json.Decoder[_T], raw: bytes, name: str, number: i
 
 
 def decoded(decoder: msgspec.json.Decoder[_T], raw: bytes, name: str, number: int, hint: str) -> _T:
-    """One line of a file as what the decoder makes of it; raises `UnreadableInput` with line and path."""
+    """One decoded line of a file; raises `UnreadableInput` with line and path."""
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:

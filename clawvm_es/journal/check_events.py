@@ -1,6 +1,6 @@
 """Checks of rows of events, in the order of the log: numbers without gaps, chains, canonical data.
 
-Rows come as bytes, as they are stored, so that nothing is decoded that is only hashed.
+Rows come as stored bytes, so that data which is only hashed need not be decoded.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _GUESSES: Final = 64
 
 @attrs.define
 class _Stream:
-    """Remains of a stream's last row, to compare the next one with."""
+    """The facts of a stream's last row that the next one is compared with."""
 
     row: RawRow
     hash: bytes  # as it should be
 
 
 class EventChecker:
-    """Takes rows in the order of `seq` and yields what is wrong with each.
+    """Takes rows in the order of `seq` and yields the problems of each.
 
-    `hash_at` gives the stored hash of an event by stream and version (for forks). With `fast`, data is hashed
-    but not read. `note` is told what an older program took that would not be admitted today.
+    `hash_at` returns the stored hash of an event by stream and version (for forks). With `fast`, data is hashed but
+    not parsed. `note` is called with oddities: values of an older program that would not be admitted today.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class EventChecker:
         return () if self._fast else self._check_data(row)
 
     def _follows(self, row: RawRow) -> bool:
-        """Take a row that is as it should be, its data aside; what is wrong with another one `_look` says."""
+        """Check a row except for its data; `_look` names the problems of a row that fails."""
         stream = self._streams.get(row[1])
         if (
             stream is None
@@ -114,7 +114,7 @@ class EventChecker:
         stream.row, stream.hash = row, computed
 
     def _check_start(self, row: RawRow) -> Iterator[Problem]:
-        """A stream begins at version 1 and 32 zero bytes, or where its parent was forked."""
+        """Check that a stream begins at version 1 and 32 zero bytes, or at its fork from a parent."""
         version, prev_hash = 1, GENESIS
         if row[4 + 1] == _FORKED:
             try:
@@ -134,7 +134,7 @@ class EventChecker:
             yield Problem("prev_hash", place(row), f"the session's first event should follow {prev_hash.hex()}")
 
     def _odd_columns(self, row: RawRow) -> Iterator[tuple[str, str]]:
-        """The columns beside data in which stands what would not be admitted today, and why not."""
+        """The columns beside data whose values would not be admitted today, and why not."""
         if (odd := odd_time(row[7])) is not None:
             yield "at", odd
         for what, cell in (("session_id", row[1]), ("principal", row[8]), ("idempotency_key", row[10])):
@@ -145,7 +145,7 @@ class EventChecker:
                     self._plain.add(cell)
 
     def _check_data(self, row: RawRow) -> Iterator[Problem]:
-        """Type, kind, cause and key fit each other, and the data is canonical data of its type."""
+        """Check that type, kind, cause and key fit each other, and that the data is canonical for its type."""
         kind = _KINDS.get(row[5])
         if kind is not None and row[4] != kind:
             yield Problem("kind", place(row), f"is {text(row[4])!r}, but {text(row[5])} is of kind {text(kind)!r}")
@@ -168,9 +168,9 @@ class EventChecker:
 
 
 def _completed(row: RawRow, stream: _Stream) -> RawRow:
-    """A row whose storage leaves out the `prev_hash` that the row before states, as it was hashed.
+    """A row as it was hashed, with the `prev_hash` that its storage leaves out.
 
-    Where the row before was changed, either of its hashes may be the one.
+    If the row before was altered, either of its hashes may be the right one.
     """
     found = (*row[:12], stream.row[13], row[13])
     if stream.row[13] == stream.hash or _hash(found) == row[13]:
@@ -179,7 +179,7 @@ def _completed(row: RawRow, stream: _Stream) -> RawRow:
 
 
 def check_log(log: EventLog, fast: bool, note: Note = silent) -> Iterator[Problem]:
-    """All problems of the events of a log, read as any log gives them."""
+    """All problems of a log's events, read through its port."""
 
     def hash_at(session_id: str, version: int) -> bytes | None:
         return next((recorded.hash for recorded in log.read(session_id, version - 1, version)), None)
@@ -200,7 +200,7 @@ def place(row: RawRow) -> str:
 
 
 def text(raw: bytes) -> str:
-    """Stored text for people; what is no UTF-8 is escaped."""
+    """Stored text for people; bytes that are not UTF-8 are escaped."""
     return raw.decode("utf-8", "backslashreplace")
 
 
@@ -212,7 +212,7 @@ def _hash(row: RawRow) -> bytes:
 
 
 def _explain(row: RawRow, stream: _Stream, streams: Iterable[bytes]) -> Problem:
-    """Name the changed column, if giving it a value that its neighbours suggest restores the hash."""
+    """Name the altered column, if a value suggested by its neighbours restores the hash."""
     for column, values in _suggestions(row, stream, streams).items():
         index = COLUMNS.index(column)
         for value in values:

@@ -1,7 +1,7 @@
 """Canonical JSON of event data: Structs to bytes and back.
 
 LAW-CODEC-1: keys are sorted, there are no blanks, fields at their default are omitted; equal events have equal
-bytes, which on this subset are those of RFC 8785.
+bytes, equal to those of RFC 8785 on this subset.
 LAW-CODEC-2: data decodes to an equal event. Values of another type than their field's, None, floats, and integers
 beyond ±(2**53 - 1) are refused with their path.
 """
@@ -48,10 +48,10 @@ _in_order = msgspec.json.Encoder().encode
 
 
 def _written_defaults(cls: type, known: dict[str, bytes]) -> dict[str, bytes]:
-    """Return what msgspec may write of fields at their default, at any depth, by field name.
+    """Return the values that msgspec may write although they equal the default, at any depth, by field name.
 
-    It omits a value that *is* the default: true of None, empty tuples and small integers wherever they are equal,
-    but not of an equal string, nor of an equal tuple that holds something.
+    msgspec omits a value that *is* the default object. That covers None, empty tuples and small integers, but not an
+    equal string, nor an equal tuple with items.
     """
     if issubclass(cls, msgspec.Struct):
         for field in msgspec.structs.fields(cls):
@@ -65,7 +65,7 @@ def _written_defaults(cls: type, known: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _without(member: bytes, raw: bytes) -> bytes:
-    """JSON without a member; no text of a JSON string reads as one, since its quotes are escaped."""
+    """JSON without one member; quotes in strings are escaped, so no string can look like the member."""
     return raw.replace(member + b",", b"").replace(b"," + member, b"").replace(member, b"")
 
 
@@ -108,7 +108,8 @@ def to_plain(event: Event) -> dict[str, Any]:
 def encode(event: Event) -> bytes:
     """Canonical bytes of an event's data, which decode to an equal event.
 
-    Raises `NotCanonical` with the path of what is no value of its field's type, None, a float, or beyond 2**53 - 1.
+    Raises `NotCanonical` with the path of a value that has another type than its field, or is None, a float, or an
+    integer beyond ±(2**53 - 1).
     """
     raw = written(event)
     check = _CHECKS[event.__class__]
@@ -122,7 +123,7 @@ def encode(event: Event) -> bytes:
 
 
 def written(event: Event, to_json: Callable[[Event], bytes] = _to_json) -> bytes:
-    """An event as JSON without the fields that equal their defaults; nothing says yet that it can be read back."""
+    """An event as JSON without the fields at their default, not yet checked to be readable."""
     try:
         raw = to_json(event)
     except (TypeError, AttributeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
@@ -138,8 +139,8 @@ def decode(
 ) -> Event:
     """The event behind stored bytes, at its current schema version.
 
-    Raises `UnknownEvent` for a type or version that we do not know, and `JournalDamaged` where the bytes are not
-    data of that type; `where` is put before their messages.
+    Raises `UnknownEvent` for an unknown type or version, and `JournalDamaged` if the bytes are not data of that
+    type; `where` is put before their messages.
     """
     decoder = DECODERS.get((type_, schema_version))
     try:
@@ -176,7 +177,7 @@ def named_commitments(raw: bytes) -> list[str]:
 
 
 def check_canonical(raw: bytes, event: Event) -> None:
-    """Raise `NotCanonical` unless `raw` is byte for byte how `event` (at its current version) is written."""
+    """Raise `NotCanonical` unless `raw` is byte for byte the encoding of `event` (at its current version)."""
     expected = encode(event)
     if raw != expected:
         at = next(
@@ -186,7 +187,7 @@ def check_canonical(raw: bytes, event: Event) -> None:
 
 
 def _check(value: Any, path: str) -> None:
-    """Walk decoded JSON and refuse, with its path, whatever canonical data cannot hold."""
+    """Refuse, with its path, any value in decoded JSON that canonical data cannot hold."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             _check(item, f"{path}.{key}")

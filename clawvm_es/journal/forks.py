@@ -1,7 +1,7 @@
-"""Sessions of a log as a tree of forks: what many sessions have in common is read once.
+"""Sessions of a log as a tree of forks, to read the common part of many sessions only once.
 
-`lineage` finds the streams of one session; asked of each of a thousand forks of forks it walks the same parents a
-thousand times.
+`lineage` finds the streams of one session; called for each of a thousand forks of forks, it would walk the same
+parents a thousand times.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEPT: Final = 64
 
 @attrs.frozen
 class _First:
-    """The first event of a stream: its version, and where it says that the stream was forked."""
+    """The first event of a stream: its version, and its fork place, if it is a fork."""
 
     version: int
     fork: Fork | None
@@ -39,9 +39,11 @@ class Forks:
     _forks: dict[str, Fork | None] = attrs.field(factory=dict)
 
     def fork(self, stream: str) -> Fork | None:
-        """Return the stream that holds the event before a stream's first, and its version; None: it is no fork.
+        """Return the stream that holds the event before a stream's first, and that event's version; None if it is no
+        fork.
 
-        Raises `JournalDamaged` where that stream has no events, the versions do not fit, or it descends from itself.
+        Raises `JournalDamaged` if that stream has no events, the versions do not fit, or the stream descends from
+        itself.
         """
         if stream not in self._forks:
             fork, seen = self._first(stream, stream).fork, {stream}
@@ -69,9 +71,9 @@ class Forks:
         return tuple(found)
 
     def folded(self, streams: Collection[str]) -> Iterator[tuple[str, State, Iterator[Recorded]]]:
-        """Yield each stream's name, the state that it begins with, and its events, folded in as they are taken.
+        """Yield each stream's name, its initial state, and its events, which are folded as they are taken.
 
-        `streams` are parents before their forks, as `streams()` gives them.
+        `streams` must list parents before their forks, as `streams()` does.
         """
         kept: dict[Fork, State] = {}
         forks = [fork for stream in streams if (fork := self.fork(stream)) is not None]

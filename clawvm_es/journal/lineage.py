@@ -1,4 +1,4 @@
-"""A session with all that it came from: a fork's stream goes on from its parent's event and copies nothing.
+"""A session and its fork parents: a fork's stream continues from its parent's event and copies nothing.
 
 LAW-LINEAGE-1: the events of a session are its parent's up to the fork, then its own; versions are gapless from 1.
 """
@@ -39,9 +39,9 @@ class Fork:
 
 
 def fork_of(stream: str, first: Recorded) -> Fork | None:
-    """Return where a stream's first event says that it was forked; None: it is no fork.
+    """Return the fork place in a stream's first event; None if the stream is no fork.
 
-    Raises `JournalDamaged` where the event's own version does not follow that place.
+    Raises `JournalDamaged` if the event's own version does not follow that place.
     """
     fork = first.data
     if not isinstance(fork, SessionForked):
@@ -72,7 +72,7 @@ def lineage(log: EventLog, session_id: str, upto: int | None = None) -> tuple[Se
 def segments(
     first_of: Callable[[str], Recorded | None], session_id: str, upto: int | None = None
 ) -> tuple[Segment, ...]:
-    """`lineage`, where only the first event of any stream is at hand."""
+    """The segments of `lineage`, from a function that returns the first event of any stream."""
     found: list[Segment] = []
     stream, seen = session_id, {session_id}
     while (first := first_of(stream)) is not None or stream != session_id:
@@ -91,7 +91,7 @@ def segments(
 
 
 def read_session(log: EventLog, session_id: str, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
-    """The events of a session with versions above `after` and up to `upto`, those of its parents included."""
+    """The events of a session with versions above `after` and up to `upto`, its parents' included."""
     for segment in lineage(log, session_id, upto):
         if segment.upto is None or segment.upto > after:
             yield from log.read(segment.stream, after, segment.upto)
@@ -99,7 +99,7 @@ def read_session(log: EventLog, session_id: str, after: int = 0, upto: int | Non
 
 @attrs.define(slots=False)
 class Line:
-    """Events of one session looked at again and again: its streams are looked up once."""
+    """Events of one session, for repeated reads: its streams are looked up once."""
 
     log: EventLog
     session_id: str
@@ -117,7 +117,7 @@ class Line:
                 after = last
 
     def at(self, version: int) -> Recorded:
-        """One event. Raises `UsageError` where there is none."""
+        """One event. Raises `UsageError` if there is none."""
         row = next(self.read(version - 1, version), None) if version > 0 else None
         if row is None:
             raise UsageError(f"session {self.session_id} has no version {version}")
@@ -158,14 +158,14 @@ class Blocks:
 
 @attrs.frozen
 class SessionRows:
-    """The events of a session up to a version, read from the log each time that they are iterated: none is held."""
+    """The events of a session up to a version; each iteration reads them from the log again."""
 
     line: Line
     last: int
 
     @classmethod
     def of(cls, log: EventLog, session_id: str) -> SessionRows | None:
-        """The events of a session up to its end now; None where there is no session."""
+        """The events of a session up to its present end; None if there is no session."""
         head = log.head(session_id)
         return None if head is None else cls(Line(log, session_id), head.version)
 
@@ -178,7 +178,7 @@ class SessionRows:
 
 
 def read_back(log: EventLog, session_id: str, upto: int) -> Iterator[Recorded]:
-    """The events of a session from version `upto` back to its first, newest first, a piece at a time."""
+    """The events of a session from version `upto` back to its first, read piece by piece."""
     piece = _PIECE
     while upto > 0:
         after = max(0, upto - piece)
@@ -187,7 +187,7 @@ def read_back(log: EventLog, session_id: str, upto: int) -> Iterator[Recorded]:
 
 
 def event_at(log: EventLog, session_id: str, version: int) -> Recorded:
-    """One event of a session. Raises `UsageError` where there is none."""
+    """One event of a session. Raises `UsageError` if there is none."""
     row = next(read_session(log, session_id, version - 1, version), None) if version > 0 else None
     if row is None:
         raise UsageError(f"session {session_id} has no version {version}")

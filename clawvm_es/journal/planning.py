@@ -1,6 +1,6 @@
-"""The plan of an append, before anything is written: which events are new, and the rows they become.
+"""The plan of an append, before anything is written: the new events, and their rows.
 
-All logs use these functions; they differ only in where rows are kept.
+All logs use these functions; logs differ only in how they store rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Shared: TypeAlias = tuple[str, str, int, bytes, bytes]
 
 
 class Tip(msgspec.Struct, frozen=True):
-    """Place of a stream's next event: after this version and hash."""
+    """Place of a stream's next event: the version and hash that it follows."""
 
     version: int
     hash: bytes
@@ -67,10 +67,11 @@ def plan(
     same: Callable[[bytes, bytes], bool],
     hash_at: Callable[[str, int], bytes | None],
 ) -> Plan | None:
-    """Plan an append after `head`; None where all of its events are recorded already.
+    """Plan an append after `head`; None if all of its events are already recorded.
 
-    Keys come before versions: what is recorded is no conflict, whatever was expected. `known` gives the recorded
-    inputs of a stream under some keys, `same` and `hash_at` are as for `new_events` and `tip_of`, which raise.
+    Keys are checked before versions: a recorded input is no conflict, whatever version was expected. `known` returns
+    the recorded inputs of a stream under some keys; `same` and `hash_at` are as for `new_events` and `tip_of`, whose
+    errors it raises.
     """
     kept: Sequence[int] = range(len(events))
     if keys := keys_of(events):
@@ -84,7 +85,7 @@ def plan(
 
 
 def keys_of(events: Sequence[NewEvent]) -> list[str]:
-    """The idempotency keys of a batch; raises `UsageError` for a key on a decision, and for what is no text."""
+    """The idempotency keys of a batch; raises `UsageError` for a key on a decision, and for an invalid key."""
     keyed = [event for event in events if event.idempotency_key is not None]
     for event in keyed:
         if KINDS[event.data.TYPE] != "input":
@@ -154,10 +155,10 @@ def tip_of(
     prev_hash: bytes | None,
     hash_at: Callable[[str, int], bytes | None],
 ) -> Tip:
-    """Return the place of the next event: after the head, or, for a new stream, at its start or at its fork.
+    """Return the place of the next event: after the head; for a new stream, at its start or at its fork.
 
-    `hash_at` gives the hash of an event by stream and version. Raises `VersionConflict` where a fork's parent
-    event is not in this log, or where `prev_hash` is given and is not what the event would chain to.
+    `hash_at` returns the hash of an event by stream and version. Raises `VersionConflict` if a fork's parent event is
+    not in this log, or if `prev_hash` is given and differs from the hash that the event would follow.
     """
     if head is not None:
         tip = Tip(head[0], head[2])
@@ -181,9 +182,9 @@ def tip_of(
 def stamp(session_id: str, tip: Tip, last_seq: int, events: Sequence[NewEvent], kept: Sequence[int]) -> list[Row]:
     """The rows of the events at the indexes `kept`: numbered, encoded and chained.
 
-    A decision without a cause is caused by the last input before it in the batch. A cause above the tip counts
-    as if no event had been left out, and is moved to where its event goes. Raises `UsageError` where a cause is
-    not before its event, `NotCanonical`, and `JournalDamaged` where no number is left for another event.
+    A decision without a cause is caused by the last input before it in the batch. A cause above the tip is given
+    as if no event were left out, and is renumbered with its event. Raises `UsageError` if a cause is not before
+    its event, `NotCanonical`, and `JournalDamaged` if no number is left for another event.
     """
     rows: list[Row] = []
     session = id_bytes(session_id)

@@ -24,10 +24,9 @@ PROBLEMS_MAX: Final = 1_000
 
 @attrs.frozen
 class Problem:
-    """One thing that is not as the laws of the log say.
+    """One violation of the laws of the log.
 
-    `what` is a short stable word (a column where one can be named), `where` the row or object, `detail` a
-    sentence.
+    `what` is a short stable word (a column if one can be named), `where` the row or object, `detail` a sentence.
     """
 
     what: str
@@ -47,7 +46,7 @@ def silent(noted: Problem) -> None:
 
 
 def at_most(note: Note, most: int = PROBLEMS_MAX) -> Note:
-    """The same `Note`, told no more than so often."""
+    """The same `Note`, called at most so many times."""
     rest = itertools.count(1)
 
     def told(noted: Problem) -> None:
@@ -58,7 +57,7 @@ def at_most(note: Note, most: int = PROBLEMS_MAX) -> Note:
 
 
 def first_problems(found: Iterable[Problem]) -> tuple[Problem, ...]:
-    """The first `PROBLEMS_MAX` problems, and where there are more, one that says so."""
+    """The first `PROBLEMS_MAX` problems; if there are more, the last one says so."""
     problems = tuple(itertools.islice(found, PROBLEMS_MAX + 1))
     if len(problems) > PROBLEMS_MAX:
         return (*problems[:-1], Problem("more", "log", f"there are more than {PROBLEMS_MAX} problems"))

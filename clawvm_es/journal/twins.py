@@ -1,7 +1,8 @@
 """Strict twins of the event classes: the same fields, with what their annotations say enforced.
 
-The classes themselves are read loosely, since what was once recorded is read for ever. A twin refuses unknown fields
-and other types, and holds integers within ±(2**53 - 1), or, if `bounded`, within what `model.bounds` says of a field.
+The event classes themselves are lenient, since every recorded event must stay readable. A twin refuses unknown
+fields and other types, and bounds integers to ±(2**53 - 1), or, if `bounded`, to the field's bounds in
+`model.bounds`.
 """
 
 from __future__ import annotations

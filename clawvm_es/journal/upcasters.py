@@ -1,4 +1,4 @@
-"""Upcasters: what turns the data of an older schema version into the next one, on read, one event to one event.
+"""Upcasters: convert the data of an older schema version to the next, on read, one event to one event.
 
 An upcaster is a pure function from the decoded JSON object of (type, version) to that of (type, version + 1).
 Stored bytes and hashes are never rewritten. A published schema version never changes; a changed meaning gets a
@@ -16,12 +16,12 @@ Upcasters: TypeAlias = Mapping[tuple[str, int], Upcaster]
 
 
 def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
-    """The next version only added values, or fields whose defaults say what the older one meant."""
+    """Leave the data unchanged: the next version only added values, or fields whose defaults mean the same."""
     return data
 
 
 def _scored(data: dict[str, Any]) -> dict[str, Any]:
-    """Policies of before had scoring without naming it, no thresholds, and no weights for what a page holds."""
+    """Convert older policies, which had scoring without naming it, no thresholds, and no weights by content."""
     profile = data.get("profile")
     if not isinstance(profile, dict):
         return data
@@ -35,7 +35,7 @@ def _scored(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _paged_by_turn(data: dict[str, Any]) -> dict[str, Any]:
-    """Policies of before selected at every turn."""
+    """Convert older policies, which selected at every turn."""
     profile = data.get("profile")
     if not isinstance(profile, dict):
         return data
@@ -89,14 +89,14 @@ UPCASTERS_VERSION: Final = 10
 
 
 def reads_as_it_is(type_: str, schema_version: int, target: int) -> bool:
-    """Tell whether data of an older version is data of the `target` version without a change."""
+    """Tell whether data of an older version is valid for the `target` version without a change."""
     return all(UPCASTERS.get((type_, step)) is _as_it_is for step in range(schema_version, target))
 
 
 def upcast(
     type_: str, schema_version: int, data: dict[str, Any], target: int, upcasters: Upcasters
 ) -> dict[str, Any]:
-    """Bring `data` from `schema_version` to `target`, step by step; raises KeyError where a step is missing."""
+    """Convert `data` from `schema_version` to `target`, step by step; raises KeyError if a step is missing."""
     for version in range(schema_version, target):
         data = upcasters[type_, version](data)
     return data

@@ -3,8 +3,8 @@
 commitment = HMAC-SHA-256(salt, body), salt 32 random bytes per (session, body); with a seed, salt =
 HMAC-SHA-256(seed in decimal ASCII, session_id ‖ SHA-256(body)), so that a session comes out the same anywhere.
 
-LAW-VAULT-1: a body reaches the store in the transaction whose events first name it, or not at all; until then
-it is held back here, and `open` finds it.
+LAW-VAULT-1: a body is stored in the transaction whose events first name it, or not at all; until then it is held
+back in memory, where `open` finds it.
 LAW-VAULT-2: equal bodies are stored once, and one session keeps one commitment to each.
 """
 
@@ -35,7 +35,7 @@ _BINDING_TAG: Final = b"clawvm-es commitment 1"
 
 
 class Body(msgspec.Struct, frozen=True):
-    """One commitment with what stands behind it; `sealed` ones keep their salt, but their body is not stored."""
+    """One commitment with its body; a `sealed` one keeps its salt, but its body is not stored."""
 
     session_id: str
     commitment: str
@@ -81,7 +81,7 @@ def commitment_to(salt: bytes, body: bytes) -> str:
 
 
 def binding(commitment: str, session_id: str, salt: bytes, sealed: bool) -> bytes:
-    """SHA-256 over the cells of a commitment's row: shows a changed salt also where no body is left to check it."""
+    """SHA-256 over the cells of a commitment's row; it shows an altered salt even if the body is gone."""
     fields = (_BINDING_TAG, b"\1" if sealed else b"\0", commitment.encode(), salt, session_id.encode())
     return sha256(b"".join(fields)).digest()
 
@@ -121,18 +121,18 @@ class Bodies:
             return commitment
 
     def _stored(self, session_id: str, digest: bytes) -> str | None:
-        """The commitment to a stored body; the store is not asked where this log wrote the whole stream."""
+        """The commitment to a stored body; the store is not queried if this log wrote the whole stream."""
         written = self._written.get(session_id)
         return self._store.commitment_of(session_id, digest) if written is None else written.names.get(digest)
 
     def known(self, session_id: str, body: bytes) -> str | None:
-        """The commitment of a session to `body`, stored or held back; None where there is none."""
+        """The commitment of a session to `body`, stored or held back; None if there is none."""
         digest = sha256(body).digest()
         with self.mutex:
             return self._known.get((session_id, digest)) or self._stored(session_id, digest)
 
     def open(self, commitment: str) -> bytes | None:
-        """The body behind a commitment of any session; None where it was sealed, erased, or is unknown."""
+        """The body behind a commitment of any session; None if it was sealed or erased, or is unknown."""
         pending = self._pending.get(commitment)
         if pending is not None and not pending.sealed:
             return pending.body
@@ -140,7 +140,7 @@ class Bodies:
         return None if stored is None else stored[1]
 
     def open_all(self, commitments: Collection[str]) -> dict[str, bytes]:
-        """The bodies behind commitments of any session, without those that were sealed, erased, or are unknown."""
+        """The bodies behind commitments of any session; sealed, erased and unknown ones are left out."""
         found = {name: body.body for name in commitments if (body := self._pending.get(name)) and not body.sealed}
         rest = [name for name in dict.fromkeys(commitments) if name not in found]
         return {**found, **self._store.stored_bodies(rest)} if rest else found
@@ -159,7 +159,7 @@ class Bodies:
         return tuple(found.values())
 
     def wrote(self, session_id: str, version: int, began: bool) -> None:
-        """Note where a committed transaction left a stream, and whether it began it."""
+        """Note the end of a stream after a committed transaction, and whether that transaction began the stream."""
         if began:
             self._written[session_id] = Written(version)
         elif (written := self._written.get(session_id)) is not None:
@@ -180,9 +180,9 @@ class Bodies:
                 self._names = 0
 
     def found(self, session_id: str, version: int) -> None:
-        """Note where a stream was found; where others may have appended to it, the store is asked about its bodies.
+        """Note the end of a stream as read; if others may have appended to it, the store is queried for its bodies.
 
-        A body that is held back here may be one that they stored meanwhile, under a commitment of their own.
+        A body that is held back may have been stored by them meanwhile, under a commitment of their own.
         """
         written = self._written.get(session_id)
         if written is None or written.version != version:
@@ -191,17 +191,17 @@ class Bodies:
                 self._known = {key: name for key, name in self._known.items() if key[0] != session_id}
 
     def erased(self) -> None:
-        """Forget what this log wrote, since commitments leave the store: from now on it is asked."""
+        """Forget what this log wrote, since commitments leave the store: from now on the store is queried."""
         with self.mutex:
             self._written.clear()
             self._names = 0
 
     def share(self) -> None:
-        """Note that what is pending may be stored already: by the other process of a fork, by an unknown commit."""
+        """Note that pending bodies may be stored: by the other process of a fork, or by an uncertain commit."""
         self._pending = {name: replace(body, fresh=False) for name, body in self._pending.items()}
 
     def same(self, first: bytes, again: bytes) -> bool:
-        """Tell whether two inputs' canonical data are equal when each commitment stands for its body."""
+        """Tell whether two inputs' canonical data are equal once each commitment is replaced by its body."""
         if first == again:
             return True
         named_first, named_again = named_commitments(first), named_commitments(again)
@@ -239,15 +239,15 @@ class SessionVault:
         return self._bodies.keep(self.session_id, body, self.seed, sealed=True)
 
     def known(self, body: bytes) -> str | None:
-        """Return the session's commitment to `body`, where it has one."""
+        """Return the session's commitment to `body`, if there is one."""
         return self._bodies.known(self.session_id, body)
 
     def open(self, commitment: str) -> bytes | None:
-        """Return the body behind a commitment; None where it was sealed or erased."""
+        """Return the body behind a commitment; None if it was sealed or erased."""
         return self._bodies.open(commitment)
 
     def open_all(self, commitments: Collection[str]) -> dict[str, bytes]:
-        """Return the bodies behind many commitments at once; those that were sealed or erased are left out."""
+        """Return the bodies behind many commitments at once; sealed and erased ones are left out."""
         return self._bodies.open_all(commitments)
 
     def held_bytes(self) -> int:
@@ -255,5 +255,5 @@ class SessionVault:
         return self._bodies.held_bytes
 
     def found(self, version: int) -> None:
-        """Note that the stream was read up to `version`, maybe with events of other writers."""
+        """Note that the stream was read up to `version`, perhaps with events of other writers."""
         self._bodies.found(self.session_id, version)

@@ -1,4 +1,4 @@
-"""The tools of coding agents other than Claude Code and pi: a table for each, as its calls name them."""
+"""The tools of coding agents other than Claude Code and pi: one table per agent, with the tool names of its calls."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Levels of a call's arguments: as the model wrote them, and with stubs in place of long texts.
+"""Levels of a call's arguments: in full, as the model wrote them, and as a stub without long texts.
 
-LAW-ARGUMENTS-1: the stub of an object is a JSON object with the same keys, at every depth; it holds every value
-but texts of more than `limits.ARGUMENT_CHARS` characters, of which it gives size and digest.
+LAW-ARGUMENTS-1: the stub of an object is a JSON object with the same keys, at every depth. It holds every value,
+except that a text of more than `limits.ARGUMENT_CHARS` characters is replaced by its size and digest.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ DIGEST_DIGITS: Final = 16
 
 
 def stub_of(arguments: Mapping[str, object], clean: Callable[[str], str] = str) -> str | None:
-    """The arguments as JSON with a stub in place of each long text; None where there is none.
+    """The arguments as JSON with a stub in place of each long text; None if there is no long text.
 
-    `clean` makes of a text the one that may be kept: a digest tells nothing about what it took out.
+    `clean` removes secrets from a text before it is digested, so that a digest reveals nothing about them.
     """
     try:
         found = _stubbed(arguments, clean)
@@ -32,7 +32,7 @@ def stub_of(arguments: Mapping[str, object], clean: Callable[[str], str] = str) 
 
 
 def _stubbed(value: object, clean: Callable[[str], str]) -> object:
-    """A value with stubs; the same object where it holds no long text."""
+    """A value with stubs; the same object if it holds no long text."""
     if isinstance(value, str):
         is_long = len(value) > ARGUMENT_CHARS and not isinstance(value, Lexeme)
         return _stub(clean(value)) if is_long else value

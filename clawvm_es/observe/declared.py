@@ -1,9 +1,9 @@
-"""Tools that a harness declares: ready ones for files, and declarations in a file, TOML or JSON.
+"""Tools that a harness declares: a ready-made file reader, and declarations in a TOML or JSON file.
 
-A file has one table for each tool: `name`, and those of the other fields of `Tool` that are data. Its `validator`
-names one of `VALIDATORS`.
+A file has one table per tool: `name`, and any other field of `Tool` that is data. `validator` names one of
+`VALIDATORS`.
 
-LAW-DECLARED-1: an unknown field, name or type is refused with the path to it.
+LAW-DECLARED-1: an unknown field, name or type is refused with its path.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ VALIDATORS: Final = MappingProxyType({"file": file_validator})
 
 
 def file_reader(name: str = "read_file", argument: str = "path") -> Tool:
-    """A ready tool that reads one text file; its stored result is served while the file is unchanged."""
+    """A ready-made tool that reads one text file; its stored result is served while the file is unchanged."""
 
     def run(**arguments: Any) -> str:
         with open(arguments[argument], encoding="utf-8", errors="surrogateescape") as file:
@@ -62,7 +62,7 @@ def file_reader(name: str = "read_file", argument: str = "path") -> Tool:
 
 
 def load_tools(path: str | os.PathLike[str]) -> tuple[Tool, ...]:
-    """The tools that a file declares. Raises `UnreadableInput` with the path of what is wrong."""
+    """The tools declared in a file. Raises `UnreadableInput` with the path of the mistake."""
     try:
         text = Path(path).read_bytes().decode()
         found = json.loads(text) if os.fspath(path).endswith(".json") else tomllib.loads(text)
@@ -77,12 +77,12 @@ def load_tools(path: str | os.PathLike[str]) -> tuple[Tool, ...]:
 
 
 class _Wrong(Exception):
-    """Fault of a declaration, with its path."""
+    """A mistake in a declaration, with its path."""
 
 
 @attrs.frozen
 class _Declaration:
-    """A tool as a file declares it: the fields of `Tool` that are data."""
+    """A tool as declared in a file: the fields of `Tool` that are data."""
 
     name: str
     deterministic: bool = False
@@ -131,7 +131,7 @@ def _said(error: BaseException, kind: type | None) -> str:
 
 
 def _converter() -> Converter:
-    """Structures exactly what is declared: nothing is made a string, a number or a boolean that is none."""
+    """A strict converter: no value is converted to a string, number or boolean."""
     from cattrs import Converter
 
     def exactly(value: object, kind: type) -> object:

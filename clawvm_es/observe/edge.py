@@ -1,6 +1,6 @@
-"""The edge: turns text into facts. Token counts, levels, commitments and ordinals are worked out here, once.
+"""The edge: turns text into facts. Token counts, levels, commitments and ordinals are computed here, once.
 
-What stands in an event is what this module concluded; nothing below it ever sees a text.
+Events hold only the facts that this module computed; no layer below it ever sees a text.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def decode(body: bytes) -> str:
 
 @attrs.frozen
 class WrittenPage:
-    """A `page_written` with the unframed texts of the levels it kept."""
+    """A `page_written`, with the unframed texts of its kept levels."""
 
     event: PageWritten
     levels: Mapping[Fidelity, str]
@@ -48,8 +48,8 @@ class WrittenPage:
 class Ordinals:
     """Session-local ordinals of keys, in order of first occurrence, from 1.
 
-    Of a session that goes on, `count` are known already; `find` looks for the ordinal of a recorded key. Keys are
-    held by their digests: a key has the whole arguments of a call.
+    In a continued session, `count` keys are known already, and `find` looks up the ordinal of a recorded key. Keys
+    are held by their digests, since a key contains the whole arguments of a call.
     """
 
     count: int = 0
@@ -73,7 +73,7 @@ class Ordinals:
         return self.count, True
 
     def forget(self, beyond: int) -> None:
-        """Drop the keys with ordinals above `beyond`: what named them was not recorded."""
+        """Drop the keys with ordinals above `beyond`, because the event that named them was not recorded."""
         if self.count > beyond:
             self.count = beyond
             self._of = {key: ordinal for key, ordinal in self._of.items() if ordinal <= beyond}
@@ -94,10 +94,10 @@ class Edge:
         builders: Mapping[PageType, LevelBuilder] = MappingProxyType({}),
         renderer: str = "",
     ) -> None:
-        """With `hide_secrets` no credential of a known form gets past here: its kind stands in its place.
+        """With `hide_secrets`, every credential of a known form is replaced by its kind.
 
-        `builders` make the levels of pages of their types, in place of those that are chosen by content. Texts are
-        counted as the `renderer` sends them.
+        `builders` make the levels of pages of their types, in place of builders chosen by content. Texts are counted
+        as the `renderer` sends them.
         """
         self.vault = vault
         self.counter = counter
@@ -117,11 +117,11 @@ class Edge:
         return edge
 
     def renders(self, renderer: str) -> None:
-        """Count texts from now on as a renderer sends them."""
+        """Count texts from now on as a given renderer sends them."""
         self.sizes = Sizes.of(self.counter, renderer)
 
     def clean(self, text: str) -> str:
-        """The text as it may be kept."""
+        """The text as it may be stored: without hidden credentials."""
         if not self.hide_secrets:
             return text
         clean, found = hide(text)
@@ -139,12 +139,12 @@ class Edge:
         self.resource_keys.forget(mark[1])
 
     def open(self, commitment: str | None) -> str | None:
-        """The text behind a commitment; None where there is none, or it was sealed or erased."""
+        """The text behind a commitment; None if there is no commitment, or the text was sealed or erased."""
         body = self.vault.open(commitment) if commitment else None
         return None if body is None else decode(body)
 
     def open_all(self, commitments: Iterable[str]) -> dict[str, str]:
-        """The texts behind many commitments; those that were sealed or erased are left out."""
+        """The texts behind many commitments; sealed and erased texts are left out."""
         return {name: decode(body) for name, body in self.vault.open_all(tuple(commitments)).items()}
 
     def text(self, text: str) -> str:
@@ -154,9 +154,9 @@ class Edge:
     def arguments(
         self, text: str, stub: str | None = None, name: str = "", call_id: str = ""
     ) -> tuple[str, tuple[Level, ...]]:
-        """The commitment to the arguments of a call, and their levels: full, and the stub if it is smaller.
+        """The commitment to the arguments of a call, and their levels: full, and a stub if it is smaller.
 
-        Tokens are those of the text itself; where prompts are messages, those of the call with its name and id.
+        Tokens count the text itself; if prompts are messages, the whole call with its name and id.
         """
         kept = self.clean(text)
         commitment = self.vault.commit(encode(kept))
@@ -193,10 +193,10 @@ class Edge:
         group: int | None = None,
         native: str = "",
     ) -> WrittenPage:
-        """Build and count the levels of a page's text and keep them as bodies.
+        """Build and count the levels of a page's text, and keep them as bodies.
 
-        `source` is one line that names where the text came from (a path, a tool and its arguments); the frame
-        around the page states it. `native` is the provider's own form of what the page says, where it is counted.
+        `source` is one line that names the text's origin (a path, or a tool and its arguments), which the page's
+        frame shows. `native` is the provider's own form of the content, if it is counted.
         """
         text, source = self.clean(text), self.clean(source)
         frame = Frame(page_id, page_type, author, source)

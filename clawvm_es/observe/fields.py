@@ -1,4 +1,4 @@
-"""JSON values asked for by type, and JSON text read so that no number loses a digit."""
+"""Typed access to JSON values, and a JSON reader that keeps every digit of numbers."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _SECONDS: Final = (10**8, 10**11)
 
 @attrs.frozen
 class Fields:
-    """A JSON object of a file, whose fields are asked for by type: one of another type is as good as missing.
+    """A JSON object of a file, with typed access to its fields: a field of another type counts as missing.
 
-    It is the only way from a record to its values, so no parser meets a type that it does not expect.
+    Parsers reach values only through this class, so they never meet an unexpected type.
     """
 
     raw: Mapping[str, object] = attrs.field(factory=dict)
 
     @classmethod
     def of(cls, value: object) -> Fields:
-        """The fields of a JSON value; none where it is no object."""
+        """The fields of a JSON value; none if it is not an object."""
         return cls(value) if isinstance(value, dict) else cls()
 
     def __contains__(self, name: str) -> bool:
@@ -41,16 +41,16 @@ class Fields:
         return bool(self.raw)
 
     def text(self, name: str) -> str:
-        """A string, else the empty one."""
+        """A string; empty for any other value."""
         return text_of(self.raw.get(name))
 
     def ident(self, name: str) -> str:
-        """An id: a string, or a number as it is written, else the empty string."""
+        """An id: a string, or a number as written; empty for any other value."""
         value = self.raw.get(name)
         return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
 
     def texts(self, name: str) -> list[str]:
-        """The strings in an array; in place of an item that is none, the empty one."""
+        """The strings in an array, with an empty string for every other item."""
         return [text_of(item) for item in list_of(self.raw.get(name))]
 
     def is_text(self, name: str) -> bool:
@@ -62,7 +62,7 @@ class Fields:
         return isinstance(self.raw.get(name), list)
 
     def is_odd(self, name: str) -> bool:
-        """Tell whether there is something that is neither a string, an array nor null."""
+        """Tell whether the value is neither a string, an array nor null."""
         value = self.raw.get(name)
         return value is not None and not is_text(value) and not isinstance(value, list)
 
@@ -71,15 +71,15 @@ class Fields:
         return self.raw.get(name) is True
 
     def count(self, name: str) -> int:
-        """A count that event data may hold, else 0."""
+        """A count within the range of event data; 0 for any other value."""
         return count_of(self.raw.get(name))
 
     def fields(self, name: str) -> Fields:
-        """An object, else one without fields."""
+        """An object; one without fields for any other value."""
         return Fields.of(self.raw.get(name))
 
     def objects(self, name: str) -> list[Fields]:
-        """The objects in an array; an item that is none has no fields."""
+        """The objects in an array; any other item becomes one without fields."""
         return [Fields.of(item) for item in list_of(self.raw.get(name))]
 
     def blocks(self, name: str) -> list[Fields]:
@@ -88,7 +88,7 @@ class Fields:
         return [Fields({"type": "text", "text": value})] if is_text(value) else self.objects(name)
 
     def arguments(self, name: str) -> Mapping[str, object]:
-        """The arguments of a call, as JSON gave them; what is no object is the argument `input`."""
+        """The arguments of a call, as parsed; a value that is no object becomes the argument `input`."""
         value = self.raw.get(name)
         return value if isinstance(value, dict) else {"input": value}
 
@@ -97,7 +97,7 @@ class Fields:
         return instant(self.raw.get(name), line)
 
     def told_instant(self, name: str) -> int | None:
-        """A recorded time in UTC µs; None where it is missing or odd."""
+        """A recorded time in UTC µs; None if it is missing or invalid."""
         return told_instant(self.raw.get(name))
 
 
@@ -130,9 +130,9 @@ class TooDeep(ValueError):
 
 
 def parse_json(text: str) -> object:
-    """The value of a JSON text; numbers that are not small integers as `Lexeme`.
+    """The value of a JSON text; numbers other than small integers become `Lexeme`s.
 
-    Raises `ValueError`, and `TooDeep` beyond `limits.NESTING_MAX` levels, whatever the interpreter's stack allows.
+    Raises `ValueError`, and `TooDeep` beyond `limits.NESTING_MAX` levels, independent of the interpreter's stack.
     """
     try:
         return _bounded(_DECODER.decode(text), text)
@@ -141,7 +141,7 @@ def parse_json(text: str) -> object:
 
 
 def parse_some(text: str, start: int) -> tuple[object, int]:
-    """The JSON value that begins at `start` of a text, and where what follows it begins. Raises as `parse_json`."""
+    """The JSON value that begins at `start` of a text, and the place after it. Raises as `parse_json`."""
     try:
         value, end = _DECODER.raw_decode(text, start)
     except RecursionError:
@@ -174,15 +174,15 @@ def _children(node: object) -> list[object]:
 def instant(value: object, line: int) -> int:
     """A recorded time in UTC µs: ISO 8601, or the time since 1970; missing or odd: `line` seconds after 1970-01-01.
 
-    A number counts seconds where they are a time of the years 1973 to 5138, else milliseconds if it is whole. Odd is
-    what is no time, and a time outside the years 1 to 9999 in UTC.
+    A number means seconds if that gives a time in the years 1973 to 5138; otherwise milliseconds, if it is whole.
+    A time outside the years 1 to 9999 (UTC) is invalid.
     """
     found = told_instant(value)
     return line * _SECOND_US if found is None else found
 
 
 def told_instant(value: object) -> int | None:
-    """A recorded time in UTC µs; None where it is missing or odd; see `instant`."""
+    """A recorded time in UTC µs; None if it is missing or invalid; see `instant`."""
     found = _instant(value)
     return None if found is None or not TIME_MIN_US <= found <= TIME_MAX_US else found
 
@@ -202,7 +202,7 @@ def _instant(value: object) -> int | None:
 
 
 def _since_1970(value: int | Lexeme) -> int | None:
-    """A number of seconds or milliseconds, told apart by its size, as microseconds."""
+    """A number of seconds or milliseconds, distinguished by its size, as microseconds."""
     try:
         number = Decimal(value)
         if number.is_finite() and _SECONDS[0] <= number < _SECONDS[1]:
@@ -213,12 +213,12 @@ def _since_1970(value: int | Lexeme) -> int | None:
 
 
 def is_text(value: object) -> bool:
-    """Tell whether `value` is a string; a number that is kept as its source wrote it is none."""
+    """Tell whether `value` is a string; a number kept in its source form does not count."""
     return isinstance(value, str) and not isinstance(value, Lexeme)
 
 
 def text_of(value: object) -> str:
-    """`value` if it is a string, else the empty string."""
+    """`value` if it is a string; else the empty string."""
     return value if isinstance(value, str) and not isinstance(value, Lexeme) else ""
 
 
@@ -228,5 +228,5 @@ def list_of(value: object) -> list[object]:
 
 
 def count_of(value: object) -> int:
-    """`value` if it is a count of tokens that event data may hold, with others added to it, else 0."""
+    """`value` if it is a token count within the range of event data, plus any others; else 0."""
     return value if type(value) is int and 0 <= value <= USAGE_TOKENS_MAX else 0

@@ -1,4 +1,4 @@
-"""Hints: pages whose file a text names, known before the turn that they are for."""
+"""Hints: pages of files that a text names, known before their turn begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEADING = re.compile(r"^(?:\.{0,2}/)+")
 
 @attrs.define
 class Hints:
-    """The newest page of each file, by the file's last name, and the names in the texts that matter now."""
+    """The newest page of each file, by file name, and the names in the present texts."""
 
     pages: dict[str, str] = attrs.field(factory=dict)  # path → newest page
     _paths: dict[str, dict[str, None]] = attrs.field(factory=dict)  # last name → paths
@@ -28,7 +28,7 @@ class Hints:
         self._paths.setdefault(posixpath.basename(path), {})[path] = None
 
     def say(self, source: str, text: str) -> None:
-        """The newest text of a source (the user, a plan): it replaces the one before."""
+        """Take the newest text of a source (the user, a plan), in place of its last one."""
         words = (word.rstrip("./-") for word in _WORD.findall(text) if "/" in word or "." in word)
         self._named[source] = tuple(dict.fromkeys(word for word in words if "/" in word or "." in word))
 
@@ -41,7 +41,7 @@ class Hints:
         return tuple(found)
 
     def _matches(self, name: str) -> Iterable[str]:
-        """Known paths that `name` may mean; a name of too many files means none."""
+        """Known paths that `name` may mean; a name that matches too many files means none."""
         paths = self._paths.get(posixpath.basename(name), ())
         tail = "/" + _LEADING.sub("", name)
         matching = [path for path in paths if path.endswith(tail) or path == name]

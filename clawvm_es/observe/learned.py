@@ -1,4 +1,4 @@
-"""Knowledge of an observer about a session: learned from the events of its log, in order, and from nothing else."""
+"""An observer's knowledge of a session, learned only from the events of its log, in order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EVENTS_AT_ONCE: Final = 256
 
 @attrs.frozen
 class MadeCall:
-    """A call that may still get its result."""
+    """A call that may still get a result."""
 
     use: ToolUse
     tool: Tool
@@ -56,7 +56,7 @@ class MadeCall:
 
     @property
     def source(self) -> str:
-        """The line that names its result."""
+        """The source line of its result."""
         return source_line(self.tool, self.use)
 
     @property
@@ -67,7 +67,7 @@ class MadeCall:
 
 @attrs.frozen
 class Done:
-    """Line about its call on the page of a result."""
+    """The line about its call on the page of a result."""
 
     tool: str
     path: str
@@ -77,7 +77,7 @@ class Done:
 class Learned:
     """The pages and calls of a session, the harness's own context, plans and hints.
 
-    `tools` are those that its calls name.
+    `tools` are the tools of its calls.
     """
 
     def __init__(self, tools: Mapping[str, Tool], edge: Edge) -> None:
@@ -108,7 +108,7 @@ class Learned:
         return self._bodies.keys()
 
     def learn_all(self, recorded: Iterable[Event]) -> None:
-        """Learn from events of the session, in the order of its log; their texts are read many at once."""
+        """Learn from events of the session, in log order; their texts are read in batches."""
         self.looked.clear()
         events = iter(recorded)
         while some := list(islice(events, EVENTS_AT_ONCE)):
@@ -165,7 +165,7 @@ class Learned:
             self._finish(data.call, call, data.served_status)
 
     def _recalled(self, data: ToolCalled) -> MadeCall:
-        """A call as its event tells it, its path made absolute as it was then."""
+        """A call from its event, with its path made absolute by the folder of that time."""
         name = self.text(data.name) if data.name else data.tool
         try:
             given = parse_json(self.text(data.arguments))
@@ -257,7 +257,7 @@ class Learned:
                 self.context.forget(held.page_id)
 
     def renders(self, page_id: str, text: str) -> bool:
-        """True if a text stands in a level that its page has or had."""
+        """Tell whether a text occurs in a level that its page has or had."""
         return any(text in self.text(body) for body in reversed(self._bodies.get(page_id, ())))
 
     def call(
@@ -269,7 +269,7 @@ class Learned:
         return MadeCall(use, tool, _file(tool, use), done, repeatable, about, group)
 
     def text(self, commitment: str | None) -> str:
-        """The text behind a commitment; empty where there is none or it was erased."""
+        """The text behind a commitment; empty if there is none or it was erased."""
         if commitment is None:
             return ""
         at_hand = self.edge.texts.get(commitment) or self._opened.get(commitment)
@@ -278,7 +278,7 @@ class Learned:
 
 @cache
 def _shared(levels: tuple[Fidelity, ...]) -> tuple[Fidelity, ...]:
-    """The first of all equal tuples, so that pages do not hold one each."""
+    """One shared tuple per distinct value, to save memory."""
     return levels
 
 
@@ -294,12 +294,12 @@ def _texts(data: Event) -> Iterator[str | None]:
 
 
 def _file(tool: Tool, use: ToolUse) -> str:
-    """The file whose content a call returns, or the empty string."""
+    """The file whose content a call returns; else the empty string."""
     return path_of(tool, use) if any(key.startswith("file:") for key in read_by(tool, use)) else ""
 
 
 def source_line(tool: Tool, use: ToolUse) -> str:
-    """The line that names a call's result: the tool, its path, and its other arguments but the text it writes."""
+    """The source line of a call's result: the tool, its path, and its other arguments except written text."""
     path = path_of(tool, use)
     kept = {
         name: value

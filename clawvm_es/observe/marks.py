@@ -1,9 +1,10 @@
-"""Marks around what we put into a harness's own context, so that it is known again when the harness shows it to us.
+"""Marks around text that we put into a harness's own context, so that it is recognised when the harness shows it
+again.
 
-A marked text is recorded as a rendering of its page: no new page, no need.
+A marked text is recorded as a rendering of its page: not as a new page, and not as a need.
 
-LAW-MARK-1: a mark hides nothing. It counts only where its text stands in the page that it names; otherwise it is text
-like any other. The directory counts only where it says what it always says.
+LAW-MARK-1: a mark hides nothing. It counts only if its text occurs in the page that it names; otherwise it is
+ordinary text. The directory line counts only in its exact form.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _DIRECTORY = re.compile(r'<clawvm pages="(?P<pages>[1-9]\d{0,9})">.*?</clawvm>\n
 
 @attrs.frozen
 class Mark:
-    """A text that a mark says is lines `lines` (first-last) of a page."""
+    """A marked text, which claims to be lines `lines` (first-last) of a page."""
 
     page_id: str
     lines: str
@@ -40,7 +41,7 @@ def marked(page_id: str, first: int, last: int, text: str) -> str:
 
 
 def directory(pages: int) -> str:
-    """The line that stands for the `pages` stored pages of a session; empty where there are none."""
+    """The line about the `pages` stored pages of a session; empty if there are none."""
     if pages == 0:
         return ""
     told = (
@@ -50,7 +51,7 @@ def directory(pages: int) -> str:
 
 
 def parted(text: str, renders: Callable[[Mark], bool]) -> tuple[str, tuple[Mark, ...]]:
-    """A text without the marked parts that `renders` confirms, and their marks in order."""
+    """A text without the marked parts that `renders` confirms; and the marks of those parts, in order."""
     if _OPENING not in text:
         return text, ()
     found: list[Mark] = []

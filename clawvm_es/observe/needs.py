@@ -1,14 +1,13 @@
-"""Needs: which pages held the text that the model used (§10), by two rules and no guess.
+"""Needs: the pages that held a text which the model used, found by two rules, never guessed.
 
-*Data flow*: a text that a call took from a page.
-*Repeated read*: a read whose whole result stands in an earlier page of the same signature or the same path, whatever
-range of it either of them shows.
+*Data flow*: a call uses a text from a page. *Repeated read*: the whole result of a read stands in an earlier page
+with the same signature or path, for any range.
 
-Needs are worked out once, over all pages that the session ever showed, whatever the harness still had; each holder
-says whether it had it then. Pages of a branch that a rewind left hold nothing until the session returns to them. A
-summary is a holder beside the pages that it replaced: it alone is the source of nothing.
+Needs are found once, over all pages that the session ever showed, whether or not the harness still had them; each
+holder says whether the harness had it then. Pages of a branch that a rewind left hold nothing until the session
+returns to them. A summary is a holder only beside the pages that it replaced, never alone.
 
-LAW-NEED-1: under the recorded harness's own residency a data-flow need is a hit if and only if one of its holders
+LAW-NEED-1: under the recorded harness's own residency, a data-flow need is a hit if and only if one of its holders
 says that the harness had it.
 """
 
@@ -44,11 +43,10 @@ _Shown: TypeAlias = tuple[str | None, bool, bool]
 
 @attrs.define
 class Held:
-    """A page as needs see it: its cleaned text, its levels and their bodies, and what a pointer to it names.
+    """A page as needs see it: its cleaned text, its levels and their bodies, and the names in its pointer.
 
-    `line` is where it stands in the file, `call` the call that it is the result of; `permanent` pages survive
-    every recorded boundary. A `summary` leaves the context as any other page does. `marks` are those of the lines of
-    a text that is no longer in memory.
+    `line` is its line in the file, `call` the call whose result it is; `permanent` pages survive every recorded
+    boundary. A `summary` leaves the context as any other page does.
     """
 
     page_id: str
@@ -71,21 +69,21 @@ class Held:
     marks: int = 0
 
     def body(self, level: Fidelity) -> str | None:
-        """The commitment to one of its levels; None where it has no such level."""
+        """The commitment to one of its levels; None if it has no such level."""
         return self.bodies[self.levels.index(level)] if level in self.levels else None
 
     @property
     def shown(self) -> _Shown:
-        """Pages of which this is equal have equal texts."""
+        """A key: pages with equal keys have equal texts."""
         return self.body(Fidelity.FULL), self.search, self.cleaned
 
 
 @attrs.define
 class Texts:
-    """The texts of pages, searched for others: the newest in memory, older ones read again where an index names them.
+    """The texts of pages, to be searched: the newest in memory, older ones read again when an index names them.
 
-    `open` gives the text of a body. A text that comes back otherwise than it was stays in memory. The index is made
-    at the first question, so that a session that asks none pays for none.
+    `open` returns the text of a body. A text that would be read back changed stays in memory. The index is built at
+    the first search, so that sessions without a search do not pay for it.
     """
 
     open: Callable[[str], str]
@@ -100,14 +98,14 @@ class Texts:
     _named: tuple[str, list[int]] = ("", [])  # the text that was asked for last, and what the index named
 
     def put(self, page: Held) -> None:
-        """Take a page that was written after all others."""
+        """Add a page that was written after all others."""
         self.near[page.page_id] = page
         self.chars += len(page.text)
         while self.chars > self.most_chars:
             self._put_away(next(iter(self.near.values())))
 
     def _put_away(self, page: Held) -> None:
-        """Drop the oldest text that is near."""
+        """Drop the oldest text in memory."""
         del self.near[page.page_id]
         self.chars -= len(page.text)
         if self._read(page) != page.text:
@@ -136,7 +134,7 @@ class Texts:
         return cleaned(text, page.search) if page.cleaned else text
 
     def _read_again(self, page: Held) -> str:
-        """The text of a page that is far, in memory where it was read lately."""
+        """The text of a page that is not in memory, unless it was read lately."""
         shown = page.shown
         text = self.again.pop(shown, None)
         if text is None:
@@ -148,7 +146,7 @@ class Texts:
         return text
 
     def among(self, pages: Collection[Held], text: str) -> Iterator[Held]:
-        """Those of some pages whose text holds another; of many that are far the index names those to be read."""
+        """Those of some pages whose text contains another; the index selects the pages to read."""
         pages = self._marked(pages, text)
         far = sum(self.far.get(page.order) is page for page in pages)
         if far > _FEW:
@@ -162,13 +160,13 @@ class Texts:
         return [page for page in pages if self.far.get(page.order) is not page or page.marks | whole == page.marks]
 
     def _may_hold(self, text: str) -> list[int]:
-        """The order of far pages that may hold a text; the index is asked once for one that is looked for twice."""
+        """The order numbers of pages outside memory that may contain a text; cached for a repeated question."""
         if self.far and self._named[0] != text:
             self._named = (text, self._made().may_hold(text))
         return self._named[1]
 
     def _made(self) -> Substrings:
-        """The index of what is far."""
+        """The index of the texts outside memory."""
         if self.index is None:
             index = substrings()
             for order, page in self.far.items():
@@ -177,7 +175,7 @@ class Texts:
         return self.index
 
     def _holding(self, pages: Iterable[Held], text: str) -> Iterator[Held]:
-        """Those of some pages whose text holds another; a body that several of them show is read once."""
+        """Those of some pages whose text contains another; a body shared by several pages is read once."""
         read: dict[_Shown, bool] = {}
         for page in pages:
             if self.far.get(page.order) is not page:
@@ -191,7 +189,7 @@ class Texts:
                 yield page
 
     def holding(self, text: str) -> Iterator[Held]:
-        """The pages whose text holds another, oldest first."""
+        """The pages whose text contains another, oldest first."""
         named = (self.far.get(number) for number in self._may_hold(text))
         far = self._holding(self._marked((page for page in named if page is not None), text), text)
         kept = (page for page in self.kept.values() if text in page.text)
@@ -201,9 +199,9 @@ class Texts:
 
 @attrs.define
 class Written:
-    """All that the model wrote so far, to be searched fast: the newest in memory, the rest in an index that keeps it.
+    """All texts that the model wrote, for fast search: the newest in memory, the rest in an index that stores them.
 
-    Texts are joined to pieces of about `_PIECE_CHARS`, with NUL between them; a longer text is a piece of its own.
+    Texts are joined, with NULs between them, to pieces of about `_PIECE_CHARS`; a longer text is a piece of its own.
     """
 
     most_chars: int = attrs.field(factory=lambda: limits.NEED_TEXT_CHARS)
@@ -231,7 +229,7 @@ class Written:
         return any(text in self.index.text(number) for number in self.index.may_hold(text))
 
     def _fold(self) -> None:
-        """Put pending texts into pieces."""
+        """Join pending texts to pieces."""
         for text in self.pending:
             if self.near and len(self.near[-1]) + len(text) < _PIECE_CHARS:
                 self.near[-1] = f"{self.near[-1]}\0{text}"
@@ -240,7 +238,7 @@ class Written:
         self.pending.clear()
 
     def _put_away(self) -> None:
-        """Leave the oldest pieces to the index, so that half of what may be in memory is."""
+        """Move the oldest pieces to the index, until half of the memory bound is free."""
         self._fold()
         if self.index is None:
             self.index = substrings()
@@ -276,7 +274,7 @@ class Context:
     # ------------------------------------------------------------------------------- what happens to it
 
     def write(self, page: Held) -> None:
-        """A page was written, or rewritten: it stands in the context from now on."""
+        """Add a page that was written or rewritten: it is in the context from now on."""
         earlier = self.pages.get(page.page_id)
         if earlier is not None:
             page.lines = tuple({earlier.line, *earlier.lines} - {0})
@@ -295,9 +293,10 @@ class Context:
             self._by_path.setdefault(page.path, []).append(page)
 
     def moved(self, lines: frozenset[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The pages that leave and return where only permanent ones and those on `lines` are kept.
+        """The pages that leave and return if only permanent pages and those on `lines` are kept.
 
-        A page that was rewritten in place is kept where one of its writings is: it stood there in an older form.
+        A page that was rewritten in place is kept if any of its writings is on `lines`: it stood there in an older
+        form.
         """
         lines -= {0}  # of no line
         apart = lines.isdisjoint
@@ -315,7 +314,7 @@ class Context:
         return tuple(page_id for page_id in found if (page_id in self.resident) is standing)
 
     def move(self, left: Iterable[str], returned: Iterable[str], compaction: bool, rewind: bool = False) -> None:
-        """Pages left the context, others returned to it."""
+        """Apply the pages that left the context and those that returned."""
         self.compactions += compaction
         gone = set(left)
         kept = {*self.resident, *returned} - gone
@@ -324,12 +323,12 @@ class Context:
         self.away.difference_update(returned)
 
     def show(self, page_id: str) -> None:
-        """A page stands in the context again."""
+        """Note that a page is in the context again."""
         if page_id in self.pages and page_id not in self.resident:
             self.resident[page_id] = self.pages[page_id]
 
     def forget(self, page_id: str) -> None:
-        """A page was withdrawn: it holds nothing any more."""
+        """Note that a page was withdrawn: it holds nothing any more."""
         self.resident.pop(page_id, None)
         self.away.discard(page_id)
         page = self.pages.pop(page_id, None)
@@ -355,7 +354,7 @@ class Context:
         return tuple(need for need in needs.values() if need)
 
     def repeated_read(self, result: Held) -> tuple[Need, ...]:
-        """The need of a read's result that was read before; the same call with another result is counted."""
+        """The need of a read whose result was read before; the same call with another result is counted."""
         pages = self._earlier(result)
         text = result.text.strip()
         if not pages or len(text) < NEED_CHARS_MIN:
@@ -368,7 +367,7 @@ class Context:
         return (need,) if need else ()
 
     def used(self, texts: Iterable[str], uses: Iterable[ToolUse]) -> None:
-        """The model wrote an answer: its texts and all strings of its calls."""
+        """Note an answer of the model: its texts, and all strings in its calls."""
         for text in texts:
             self.wrote.add(text)
         for use in uses:
@@ -376,11 +375,11 @@ class Context:
                 self.wrote.add(text)
 
     def _counts(self, text: str) -> bool:
-        """Tell whether `text` is long enough to say where it came from."""
+        """Tell whether `text` is long enough to identify its source."""
         return len(text) >= NEED_CHARS_MIN or self.leaves.get(text, 0) > 0
 
     def _need(self, text: str, rule: NeedRule, among: Iterable[Held] | None = None) -> Need | None:
-        """The need of a text that pages hold: all of them, or those `among` which it was looked for."""
+        """The need of a text that pages hold: all such pages, or those `among` the given ones."""
         everywhere: list[Held] = []
         sources = 0
         for page in self.texts.holding(text):
@@ -418,7 +417,7 @@ class Context:
         return sorted(current, key=lambda page: page.order)
 
     def _repeats(self, result: Held, page: Held) -> bool:
-        """True if a read repeats the call that a page shows, or reads its file again after a compaction."""
+        """Tell whether a read repeats a page's call, or reads its file again after a compaction."""
         return page.signature == result.signature or page.compactions < self.compactions
 
 
@@ -431,10 +430,10 @@ def _marks(lines: Iterable[str]) -> int:
 
 
 def _needs_a_leaf(text: str) -> bool:
-    """Tell whether a text is so short that it counts only where it equals a JSON leaf, and has a digit."""
+    """Tell whether a text is so short that it counts only if it has a digit and equals a JSON leaf."""
     return NEED_CHARS_MIN_LEAF <= len(text) < NEED_CHARS_MIN and has_digit(text)
 
 
 def _leave(pages: dict[_K, list[Held]], key: _K, page: Held) -> None:
-    """Take a page off the list that it is on."""
+    """Remove a page from its list."""
     pages[key] = [each for each in pages[key] if each is not page]

@@ -1,10 +1,10 @@
-"""Steps → commands with their facts, in the order of §3: pages, needs, hints, plans, effects of tools.
+"""Turn steps into commands with their facts: pages, needs, hints, plans, effects of tools.
 
-The observer looks at a step and gives its commands; it learns from what was recorded. So a handle that reads the log
-knows what the one knew that wrote it, and a step that could not be recorded leaves nothing behind.
+The observer turns a step into commands, and learns only from recorded events. So a handle that reads the log knows as
+much as the handle that wrote it, and a step that was not recorded leaves no trace.
 
-LAW-OBSERVE-1: a step gives the same commands whatever follows it.
-LAW-OBSERVE-2: an observer that learned a session from its log gives what the one that observed it gives.
+LAW-OBSERVE-1: the commands of a step do not depend on later steps.
+LAW-OBSERVE-2: an observer that learned a session from its log gives the same commands as the one that observed it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _ITEM = re.compile(r"^([ \t]*)(?:[-*•+]|\d+[.)])[ \t]+(.*)$")
 
 
 def rules(text: str) -> list[str]:
-    """The list items of a system message that say must, should, never, only or do not, with their further lines."""
+    """The list items of a system message that say must, should, never, only or do not, with continuation lines."""
     items: list[list[str]] = []
     open_item: tuple[list[str], int] | None = None
     for line in text.splitlines():
@@ -94,10 +94,9 @@ def rules(text: str) -> list[str]:
 
 
 class Observer:
-    """Gives the commands of steps, by what is `known` of their session.
+    """Turns steps into commands, using the knowledge (`known`) about their session.
 
-    `tools` are those that its calls name. `tally` counts what is worth knowing and in no command
-    (`CHANGED_REREAD`, `EMPTY_PRUNE`).
+    `tools` are the tools of its calls. `tally` counts facts that no command holds (`CHANGED_REREAD`, `EMPTY_PRUNE`).
     """
 
     def __init__(self, tools: Mapping[str, Tool], edge: Edge, tally: Counter[str] | None = None) -> None:
@@ -107,7 +106,7 @@ class Observer:
 
     @property
     def edge(self) -> Edge:
-        """Place for bodies and ordinals."""
+        """The store for bodies and ordinals."""
         return self.known.edge
 
     @edge.setter
@@ -115,7 +114,7 @@ class Observer:
         self.known.edge = edge
 
     def step(self, step: Step) -> tuple[Command, ...]:
-        """The commands of a step, which are recorded as they are: the observer learns from them at once."""
+        """The commands of a step that will be recorded unchanged; the observer learns from them at once."""
         found = self.look(step)
         for command in found:
             self.known.learn(command.data)
@@ -159,7 +158,7 @@ class Observer:
             yield from self._spoken(step)
 
     def _spoken(self, step: SystemMessage | UserMessage | SkillLoaded) -> Iterator[Input]:
-        """A text that entered the context, and the images beside it; what we had put into it is shown again."""
+        """A text that entered the context, and its images; texts that we put there are only shown again."""
         text, marks = parted(step.text, self._renders)
         images = step.images if isinstance(step, UserMessage) else ()
         if (text == step.text and not images) or cleaned(text).strip():
@@ -181,7 +180,7 @@ class Observer:
             yield self._page(PageType.CONVERSATION, step.text, author, _origin(step), step.source)
 
     def _shown(self, marks: tuple[Mark, ...]) -> Iterator[Input]:
-        """Pages that we put into the harness's context: it shows them again, nobody needed them."""
+        """Pages that we put into the harness's context and that it shows again, without a need."""
         if marks:
             pages = tuple(dict.fromkeys(mark.page_id for mark in marks))
             query = self.edge.text(" ".join(f"{mark.page_id}:{mark.lines}" for mark in marks))
@@ -191,7 +190,7 @@ class Observer:
         return self.known.renders(mark.page_id, mark.text)
 
     def _rules(self, step: RulesLoaded) -> Iterator[Input]:
-        """A file of rules is one page, rewritten in place where the file has changed."""
+        """A rules file is one page, rewritten in place when the file changes."""
         step = attrs.evolve(step, path=absolute(step.path, ""))
         slot = f"file:{step.path}"
         known = self.known.context.resident.get(self.known.slots.get(slot, ""))
@@ -199,7 +198,7 @@ class Observer:
             yield self._of_file(PageType.BOOTSTRAP, step.text, Author.HARNESS, step, self._slot(slot))
 
     def _file(self, step: FileShown) -> Iterator[Input]:
-        """A file that the harness showed is data, as what a tool read; a file of rules is rules."""
+        """A file that the harness showed is data, like a tool's result; a rules file is rules."""
         step = attrs.evolve(step, path=absolute(step.path, ""))
         if _is_rules(step.path):
             yield from self._rules(RulesLoaded(step.text, step.path, step.lines, step.at_us))
@@ -223,14 +222,14 @@ class Observer:
         return replace(page, told_by=told_by if step.lines.first else ToldBy.FILE)
 
     def _summary(self, step: Summary) -> Iterator[Input]:
-        """A summary names the pages that it was written for; it stands in no prompt that we select."""
+        """A summary names the pages that it replaces; prompts that we select never show it."""
         if step.text.strip():
             replaced = tuple(page for page in self.known.replaced if page not in self.known.context.resident)
             page = self._page(PageType.SUMMARY, step.text, Author.HARNESS, _origin(step), SUMMARY)
             yield replace(page, replaces=replaced)
 
     def _answer(self, step: ModelMessage) -> Iterator[Command]:
-        """A turn, its answer, the calls in it, and its text; they and the results of the calls are one group."""
+        """A turn, its answer, its calls, and its text; with the results of the calls they form one group."""
         group = self.known.groups if step.continued else self.known.groups + 1
         if not step.continued:
             model, name = self.model(step.model)
@@ -243,9 +242,9 @@ class Observer:
     def answer(
         self, step: ModelMessage, group: int | None = None, page_id: str | None = None, *, tells: bool = True
     ) -> list[Input]:
-        """The facts of an answer whose turn has begun; with `group` and `page_id` of more of one.
+        """The facts of an answer whose turn has begun; `group` and `page_id` are given for a later part of one.
 
-        Without `tells` nothing is told about the answer as a whole.
+        With `tells` False, no `model_responded` is made.
         """
         self._begin()
         return list(self._answered(step, group or self.known.groups + 1, page_id, tells=tells))
@@ -265,9 +264,9 @@ class Observer:
             )
 
     def _responded(self, step: ModelMessage, group: int) -> ModelResponded:
-        """The answer as its provider tells it, thoughts counted where it tells no count.
+        """The answer as its provider reported it; thoughts are counted by us if it reports no count.
 
-        A model's name stands at its first occurrence.
+        The model's name is given at its first occurrence.
         """
         usage = step.usage
         model, name = self.model(step.model)
@@ -292,7 +291,7 @@ class Observer:
         )
 
     def model(self, name: str) -> tuple[int | None, str | None]:
-        """The ordinal of a model, and the commitment to its name where it is new; neither where it has no name."""
+        """The ordinal of a model, and the commitment to its name if it is new; neither for a model without a name."""
         name = self.edge.clean(name)
         if not name:
             return None, None
@@ -305,7 +304,7 @@ class Observer:
         return tuple(self._called(use) for use in uses)
 
     def _called(self, use: ToolUse, group: int | None = None) -> ToolCalled:
-        """The facts of a call; one that is not sent back belongs to no exchange, and its arguments do not count."""
+        """The facts of a call; an unsent call belongs to no exchange, and its arguments do not count."""
         tool = named(self.known.tools, use.name)
         group = None if use.unsent else group
         done = effects(tool, use)
@@ -338,7 +337,7 @@ class Observer:
         )
 
     def result(self, step: ToolResult) -> list[Input]:
-        """The facts of a result and its page, which is written where it is empty, too."""
+        """The facts of a result, and its page, which is written even if it is empty."""
         self._begin()
         found = list(self._returned(step))
         if not any(isinstance(data, PageWritten | RecallAnswered) for data in found):
@@ -346,7 +345,7 @@ class Observer:
         return found
 
     def evidence(self, step: ToolResult, called: ToolCalled | None = None) -> PageWritten:
-        """The page of a result alone; `called` is its call where that is new."""
+        """The page of a result; `called` is its call if that is new."""
         call = self.known.looked.get(step.call) if called is not None else self.known.calls.get(step.call)
         return self._evidence(step, call)
 
@@ -410,10 +409,10 @@ class Observer:
         return self._page(PageType.PLAN, plan.text, Author.MODEL, origin, source, page_id=slot, active=plan.active)
 
     def _boundary(self, step: ContextDropped) -> Iterator[Input]:
-        """A boundary and the pages that it moved; a prune that moves none is told in the tally alone.
+        """A boundary and the pages that it moved; a prune that moves none is only counted in the tally.
 
-        Pages that are rewritten in place leave the harness's context with the others, but no prompt of ours. Of a
-        compaction that a hook told before, the transcript adds what it kept, unless more had come since.
+        Pages that are rewritten in place leave the harness's context with the others, but not our prompts. If a hook
+        already reported a compaction, the transcript adds the lines that it kept, unless more had come since.
         """
         left, returned = self.known.context.moved(step.kept_lines)
         if self.known.told and step.boundary is Boundary.COMPACT and step.told_by is None and not left:
@@ -467,12 +466,12 @@ class Observer:
         return f"p{len(self.known.pages) + self._new}"
 
     def _slot(self, key: str) -> str:
-        """The page that is rewritten in place for `key`."""
+        """The page that is rewritten in place under `key`."""
         return self.known.slots.get(key) or self._next()
 
 
 def _arguments(use: ToolUse) -> str:
-    """The arguments of a call as they are kept."""
+    """The arguments of a call in their stored form."""
     return canonical(use.arguments) if use.text is None else use.text
 
 
@@ -481,7 +480,7 @@ def _is_rules(path: str) -> bool:
 
 
 def _cut(step: ContextDropped) -> Cut:
-    """The way of a boundary whose step does not tell it."""
+    """The kind of cut of a boundary whose step does not name it."""
     if step.boundary is Boundary.PRUNE:
         return Cut.MICRO if step.dropped_calls else Cut.REWIND
     return Cut.CLEAR if step.boundary is Boundary.RESET else Cut.COMPACT
@@ -493,6 +492,6 @@ def _result_origin(step: ToolResult, call: MadeCall | None) -> Origin:
 
 
 def _origin(step: Step) -> Origin:
-    """The place of a step's text: lines of a file, or none where a live harness told it."""
+    """The place of a step's text: lines of a file, or none for a live harness."""
     kind = OriginKind.TRANSCRIPT if step.lines.first else OriginKind.RECORD
     return Origin(kind, step.lines.first, step.lines.last)

@@ -1,4 +1,4 @@
-"""Patches in Codex's own form: `*** Begin Patch`, one section a file, hunks of context and changed lines."""
+"""Patches in Codex's own form: `*** Begin Patch`, one section per file, hunks of context and changed lines."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _COMMAND = re.compile(
 
 @attrs.frozen
 class Patch:
-    """The text of a patch, and the directory that a command changes to before it applies it (may be empty)."""
+    """The text of a patch, and the directory to which a command changes before applying it (may be empty)."""
 
     text: str
     cwd: str = ""
 
 
 def applied(command: str) -> Patch | None:
-    """The patch that a shell command applies, if it does nothing else."""
+    """The patch that a shell command applies, if it does nothing else; else None."""
     found = _COMMAND.fullmatch(command) if _BEGIN in command else None
     return Patch(found["patch"], found["cwd"] or "") if found else None
 
 
 def targets(text: str) -> tuple[str, ...]:
-    """The paths that a patch names, each once; none where the text is no patch."""
+    """The paths in a patch, each once; none if the text is not a patch."""
     return tuple(dict.fromkeys(_FILE.findall(text))) if _BEGIN in text else ()
 
 
 def replaced(text: str) -> Iterator[str]:
-    """The text that each hunk of a patch finds in its file: context and removed lines."""
+    """The text that each hunk of a patch searches in its file: context and removed lines."""
     if _BEGIN not in text:
         return
     hunk: list[str] = []

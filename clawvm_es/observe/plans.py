@@ -1,6 +1,6 @@
-"""Plans as the model's planning tools state them, folded into the text of plan pages.
+"""Plans from the model's planning tools, folded into the text of plan pages.
 
-One page per kind of plan: the to-do list (written whole), the tasks (folded by id), the approved plan.
+There is one page per kind of plan: the to-do list (written whole), the tasks (folded by id), the approved plan.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MARKS: Final[Mapping[str, str]] = MappingProxyType({**dict.fromkeys(_DONE, "[x]
 
 @attrs.frozen
 class Plan:
-    """The state of one plan: which one, its text, whether anything is left to do, and the step that is being done."""
+    """The state of one plan: its kind, its text, whether anything is left to do, and its current step."""
 
     slot: str
     text: str
@@ -39,12 +39,12 @@ class _Item:
 
 @attrs.frozen
 class Plans:
-    """All plans of a session, as its calls have left them."""
+    """All plans of a session, after its calls so far."""
 
     tasks: Mapping[str, _Item] = MappingProxyType({})
 
     def after(self, name: str, arguments: Mapping[str, object], result: str) -> tuple[Plans, Plan | None]:
-        """The plans after a successful call of a planning tool, and the one that it changed."""
+        """The plans after a successful call of a planning tool, and the plan that it changed."""
         plan = self._stated(name, arguments, result)
         if plan is not None:
             return self, plan
@@ -56,7 +56,7 @@ class Plans:
 
     @staticmethod
     def _stated(name: str, arguments: Mapping[str, object], result: str) -> Plan | None:
-        """The plan that a call states whole."""
+        """The plan that a call gives as a whole."""
         given = Fields(arguments)
         if name == "TodoWrite":
             return _listed("todo", "To-do list", _items(given.objects("todos"), "content", "activeForm"))
@@ -90,7 +90,7 @@ def _updated(item: _Item, arguments: Fields) -> _Item:
 
 
 def _task_id(value: object) -> str:
-    """The id of a task, which is written as a string or as a number."""
+    """The id of a task, written as a string or as a number."""
     return str(value) if isinstance(value, (str, int)) else ""
 
 

@@ -1,6 +1,6 @@
-"""Programs of the shell that only read, as data: each with the options and operands that make it do more.
+"""Shell programs that only read, as data: each with the options and operands that make it write.
 
-A program that is missing here may write. A program's options are those of GNU and BSD, by their manuals.
+A program that is not listed may write. Options are those of GNU and BSD, by their manuals.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Word = str | None
 
 @attrs.frozen
 class Program:
-    """One program that reads, and what makes it write or run another program.
+    """One program that reads, and the arguments that make it write or run another program.
 
-    `short` holds option letters, `long` the names of long options (GNU takes any unambiguous beginning of one), and
-    `expressions` the beginnings of single-dash words. `takes` holds option letters with a value, which ends a
-    cluster of letters. More operands than `operands` are written to (None: no limit); with `formats`, words that
-    begin with `+` do not count. `stable` programs read files only: their output changes only when a file does.
+    `short` holds option letters, `long` the names of long options (GNU accepts any unambiguous prefix), and
+    `expressions` the prefixes of single-dash words. `takes` holds option letters with a value, which ends a cluster
+    of letters. Operands beyond the first `operands` are written to (None: no limit); with `formats`, words that begin
+    with `+` do not count as operands. `stable` programs read files only: their output changes only if a file does.
     """
 
     short: str = ""
@@ -36,7 +36,7 @@ class Program:
 
     @property
     def only_reads(self) -> bool:
-        """True where no argument can make the program write."""
+        """True if no argument can make the program write."""
         return not (self.short or self.long or self.expressions) and self.operands is None
 
     def reads(self, words: Sequence[Word]) -> bool:
@@ -196,7 +196,7 @@ def awk(words: Sequence[Word]) -> bool:
 
 @attrs.frozen
 class Wrapper:
-    """A program that runs the command in its arguments: after options (`takes` with a value) and `operands` words."""
+    """A program that runs the command in its arguments, after options (`takes` with a value) and `operands` words."""
 
     takes: str = ""
     operands: int = 0

@@ -1,11 +1,11 @@
-"""Shell commands that only read, told from those that may write, by a parse of the whole command line.
+"""Tell shell commands that only read from those that may write, by parsing the whole command line.
 
 | part of a command line | only reads if |
 |---|---|
 | program | it is in `programs`, by plain name or from a system directory, and its arguments do not make it write |
-| argument from `$x`, `$(…)`, a glob in front, `{a,b}` | no argument of that program can make it write |
+| argument from `$x`, `$(…)`, a leading glob, `{a,b}` | no argument of that program can make it write |
 | redirection | it reads, or goes to a descriptor, `/dev/null`, `/dev/stdout` or `/dev/stderr` |
-| assignment | of a variable that changes no program that follows |
+| assignment | the variable changes no later program |
 | `$(…)`, `<(…)`, `>(…)`, `( )`, `{ }`, `if`, `for`, `while`, `case`, `[[ ]]` | all commands in it do |
 | function, `eval`, `source`, `alias`, `trap`, any other construct, a syntax error | never |
 
@@ -30,7 +30,7 @@ _NESTING_MAX: Final = 8
 
 
 class Effect(StrEnum):
-    """The most that a command line does."""
+    """The strongest effect of a command line."""
 
     READS_FILES = "reads_files"
     """It reads files only: the same output until one of them changes."""
@@ -66,7 +66,7 @@ _ESCAPED_QUOTED: Final = re.compile(r'\\([$`"\\\n])')
 
 @lru_cache(maxsize=1024)
 def effect(command: str) -> Effect:
-    """The most that a command line does; `MAY_WRITE` when in doubt."""
+    """The strongest effect of a command line; `MAY_WRITE` when in doubt."""
     if len(command) > COMMAND_CHARS_MAX:
         return Effect.MAY_WRITE
     if "\0" in command:
@@ -88,7 +88,7 @@ def _parser() -> Parser:
 
 
 def _effects(root: Node) -> Iterator[Effect]:
-    """The effects of all commands in a tree, with `MAY_WRITE` for every construct that is not known to read."""
+    """The effects of all commands in a tree, with `MAY_WRITE` for every unknown construct."""
     waiting = [root]
     while waiting:
         node = waiting.pop()
@@ -103,7 +103,7 @@ def _effects(root: Node) -> Iterator[Effect]:
 
 
 def _harmless(node: Node) -> bool:
-    """True unless a node by itself, apart from what it holds, may write."""
+    """True unless a node itself, apart from its children, may write."""
     if node.type == "file_redirect":
         return _redirect(node)
     if node.type == "variable_assignment":
@@ -168,7 +168,7 @@ _SCRIPTED: Final = {"git": git, "sed": sed, "awk": awk, "gawk": awk, "mawk": awk
 
 
 def _literal(node: Node) -> Word:
-    """The text of a word as the program gets it, globs in it unexpanded; None where it may expand to anything."""
+    """The text of a word as the program gets it, with globs unexpanded; None if it may expand to anything."""
     source = _source(node)
     if node.type in ("word", "number", "test_operator"):
         if _EXPANDS.match(source):

@@ -14,7 +14,7 @@ from clawvm_es.errors import NotCanonical
 
 
 class Lexeme(str):
-    """A JSON number as its source wrote it, where an `int` would not keep that."""
+    """A JSON number in its source form, if an `int` would not preserve that."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ _ATOMS: Final = {None: "null", True: "true", False: "false"}
 def canonical(value: object) -> str:
     """`value` as JSON text: ASCII, keys sorted, no blanks, numbers by their lexeme.
 
-    Takes what JSON readers give (with `Lexeme` for numbers that are not small integers), tuples and floats.
+    Accepts parsed JSON (with `Lexeme` for numbers that are not small integers), tuples and floats.
     Raises `NotCanonical` for anything else, and for nesting beyond the interpreter's recursion limit.
     """
     out: list[str] = []

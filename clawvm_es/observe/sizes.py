@@ -1,4 +1,4 @@
-"""Sizes of a session's texts as its renderer counts them: framed texts, or parts of messages."""
+"""Token counts of a session's texts in its renderer's form: framed texts, or parts of messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SAID: Final = ("text", "message")
 
 @attrs.frozen
 class Sizes:
-    """Sizes in a session of a renderer; `shape` is that of its messages, None where it sends frames."""
+    """Token counts for a session's renderer; `shape` is that of its messages, None for frames."""
 
     counter: TokenCounter
     shape: Shape | None = None
@@ -37,7 +37,7 @@ class Sizes:
         return cls(counter, RENDERERS.get(renderer))
 
     def page(self, frame: Frame, origin: Origin, group: int | None, native: str) -> Size | None:
-        """The counting of the levels of a page; None where each is counted in its frame."""
+        """The function that counts the levels of a page; None if each is counted in its frame."""
         if self.shape is None:
             return None
         plain = is_plain(frame.page_type, frame.author, group, origin.call)
@@ -52,29 +52,29 @@ class Sizes:
         return size
 
     def _again(self, frame: Frame, text: str) -> int:
-        """Tokens of a text that is shown again in a frame, beside those of an ordinary one."""
+        """Tokens of a text shown again in a frame, beyond those of an ordinary one."""
         if ESCAPINGS[RENDERER].text(text) == text:
             return 0
         shown = framed(attrs.evolve(frame, source=""), Fidelity.FULL, text)
         return text_tokens(shown, self.counter) - FRAME_TOKENS
 
     def _native(self, native: str, author: Author) -> int:
-        """Tokens of a native form: of an answer its texts, of anything else all of it."""
+        """Tokens of a native form: for an answer its texts, otherwise all of it."""
         items = as_items(native) or []
         if author is Author.MODEL:
             items = [item for item in items if item["type"] in _SAID]
         return content_tokens(items, self.counter)
 
     def call(self, call_id: str, name: str, arguments: str) -> int:
-        """Tokens of the arguments of a call; of messages, those of the whole call and of its id in the result."""
+        """Tokens of the arguments of a call; in messages, of the whole call plus its id in the result."""
         if self.shape is None:
             return self.counter.count(arguments)
         return call_tokens(call_id if is_legal_id(call_id) else _CALL_ID, name, arguments, self.counter)
 
     def thoughts(self, native: str, calls: Mapping[str, int]) -> int | None:
-        """Tokens that a native answer has beside its texts and calls; None where that is not sent back.
+        """Tokens of a native answer beyond its texts and calls; None if it is not sent back.
 
-        `calls` are the tokens of the recorded calls by their ids: the native form may say more of one.
+        `calls` gives the tokens of the recorded calls by id: the native form of a call may be larger.
         """
         if self.shape not in (Shape.ANTHROPIC, Shape.RESPONSES) or not native:
             return None

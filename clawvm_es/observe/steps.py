@@ -1,14 +1,14 @@
-"""Steps: what happened in a harness, recorded or live, in its own order; no page, need or event yet.
+"""Steps: the facts of a harness, recorded or live, in its own order; pages, needs and events follow later.
 
-| step | says |
+| step | meaning |
 |---|---|
 | `SystemMessage`, `UserMessage`, `SkillLoaded`, `RulesLoaded`, `FileShown` | a text entered the context |
 | `ModelMessage` | the model answered: texts, calls, thinking, usage |
 | `ToolResult` | a call ended |
 | `ContextDropped` | the harness destroyed context, or went back to an earlier message |
-| `Summary` | what the harness put in its place |
+| `Summary` | the text that the harness put in its place |
 
-Commands and facts follow from steps in `observer`.
+`observer` derives commands and facts from steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from clawvm_es.model.facts import Boundary, Cut, Finish, ReturnStatus, ToldBy
 
 @attrs.frozen
 class Lines:
-    """Lines (records) `first` to `last` of the file, counted from 1; 0 where there is no file."""
+    """Lines (records) `first` to `last` of the file, counted from 1; 0 if there is no file."""
 
     first: int = 0
     last: int = 0
@@ -35,10 +35,10 @@ NOWHERE: Final = Lines()
 
 @attrs.frozen
 class Usage:
-    """Token counts as the provider reported them: the whole prompt, the part served from its cache, the answer.
+    """Token counts reported by the provider: the whole prompt, its cached part, the answer.
 
-    `written_tokens` are those of the prompt that went into the cache, `thinking_tokens` those of the answer that the
-    user does not see.
+    `written_tokens` is the part of the prompt that was written to the cache, `thinking_tokens` the part of the answer
+    that the user does not see.
     """
 
     input_tokens: int = 0
@@ -50,7 +50,7 @@ class Usage:
 
 @attrs.frozen
 class Image:
-    """An image or document: its media type, its size in bytes and the SHA-256 of them, or the `url` it stands at."""
+    """An image or document: its media type, its size in bytes and their SHA-256, or its `url`."""
 
     media_type: str = ""
     size_bytes: int = 0
@@ -59,7 +59,7 @@ class Image:
 
     @property
     def text(self) -> str:
-        """The line that stands for it."""
+        """The line that represents it in a page."""
         kind = self.media_type or "image"
         if not self.digest:
             return f"[{kind} at {self.url}]" if self.url else f"[{kind}]"
@@ -77,9 +77,9 @@ class SystemMessage:
 
 @attrs.frozen
 class UserMessage:
-    """Text of the user; `harness` if the harness put the text into the context on its own.
+    """A text of the user; `harness` if the harness itself put the text into the context.
 
-    `source` is the line that names it, where it is not what the user typed.
+    `source` is its source line, unless the user typed it.
     """
 
     text: str
@@ -92,7 +92,7 @@ class UserMessage:
 
 @attrs.frozen
 class SkillLoaded:
-    """Instructions that the harness loaded; `name` is where they came from."""
+    """Instructions that the harness loaded; `name` is their source."""
 
     text: str
     name: str
@@ -102,7 +102,7 @@ class SkillLoaded:
 
 @attrs.frozen
 class RulesLoaded:
-    """A file of rules that the harness put into the context on its own; `path` is its absolute path."""
+    """A rules file that the harness itself put into the context; `path` is its absolute path."""
 
     text: str
     path: str
@@ -112,9 +112,9 @@ class RulesLoaded:
 
 @attrs.frozen
 class FileShown:
-    """A file, or a part of it, that the harness put into the context on its own; `path` is its absolute path.
+    """A file, or a part of it, that the harness itself put into the context; `path` is its absolute path.
 
-    `told_by` says who told it, where that was no row of the transcript.
+    `told_by` is the source of the fact, if that is not a row of the transcript.
     """
 
     text: str
@@ -127,10 +127,10 @@ class FileShown:
 
 @attrs.frozen
 class ToolUse:
-    """One call: `call` counts calls of the session from 1, `cwd` is the directory that relative paths start from.
+    """One call: `call` counts calls of the session from 1, `cwd` is the base of relative paths.
 
-    `text` are the arguments as they are kept, where that is not their canonical JSON. `call_id` is the harness's own
-    id of the call. A call that is `unsent` is in no prompt after its answer: the harness does not send it back.
+    `text` holds the arguments in their stored form, if that is not their canonical JSON. `call_id` is the harness's
+    own id of the call. An `unsent` call is in no prompt after its answer: the harness does not send it back.
     """
 
     call: int
@@ -144,12 +144,12 @@ class ToolUse:
 
 @attrs.frozen
 class ModelMessage:
-    """One model call's answer, from `began_us` to `at_us`.
+    """The answer of one model call, from `began_us` to `at_us`.
 
-    `continued` if it only adds blocks to an answer that other steps have followed already. `thinking` are the texts
-    that the model wrote for itself, `model` and `provider` the names that the answer gives, where it gives any;
-    `native` is the answer as its provider wrote it, JSON text. `fixed` is the fixed region that it was asked with, or
-    any text that is another where that is, and `fixed_tokens` its size.
+    `continued` means that it adds blocks to an answer that other steps have already followed. `thinking` are the
+    model's thoughts, `model` and `provider` the names in the answer, if any; `native` is the answer as its provider
+    wrote it, as JSON text. `fixed` is the fixed region of its prompt, or a text that changes with it, and
+    `fixed_tokens` its size.
     """
 
     texts: tuple[str, ...] = ()
@@ -172,8 +172,8 @@ class ModelMessage:
 class ToolResult:
     """The result of call number `call`; `unmatched` if it came before its call.
 
-    `source` is the line that names it, where that is not the call's own. `validator` must be the same for the
-    result to be served again. `native` is the result as its provider takes it, JSON text.
+    `source` is its source line, if that is not the call's own. The result is served again only while `validator`
+    stays the same. `native` is the result in its provider's form, as JSON text.
     """
 
     call: int
@@ -190,11 +190,11 @@ class ToolResult:
 
 @attrs.frozen
 class ContextDropped:
-    """The harness destroyed context here, in the way of `cut`.
+    """The harness destroyed context here, in the way that `cut` says.
 
-    With `dropped_calls` the results of those calls left it, with `returned_calls` those returned; otherwise nothing
-    stays but system messages and what stands in `kept_lines`, which returns where it had left. `told_by` says who
-    told it, where that was no row of the transcript.
+    With `dropped_calls`, the results of those calls left; with `returned_calls`, those results returned. Otherwise
+    only system messages and `kept_lines` remain; kept lines that had left return. `told_by` is the source of the
+    fact, if that is not a row of the transcript.
     """
 
     boundary: Boundary
@@ -209,7 +209,7 @@ class ContextDropped:
 
 @attrs.frozen
 class Summary:
-    """The text that the harness put in place of what the boundary before it destroyed."""
+    """The text that the harness put in place of the context destroyed by the boundary before it."""
 
     text: str
     lines: Lines = NOWHERE

@@ -1,4 +1,4 @@
-"""The tools of known harnesses, as they declare them: a table for each harness."""
+"""The tools of known harnesses, one table per harness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts as they are compared: what a page says without the harness's ornaments, what a call took from its context."""
+"""Texts in the form in which they are compared: pages without the harness's decorations, and texts used by calls."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _DIGIT = re.compile(r"\d")
 
 
 def cleaned(text: str, search: bool = False) -> str:
-    """`text` without what a harness puts around it: reminders, heads of views, gutters with line numbers.
+    """`text` without a harness's decorations: reminders, heads of views, gutters with line numbers.
 
-    Those of a numbered search are taken out if `search`.
+    With `search`, the gutters of a numbered search are removed, too.
     """
     if _REMINDER[0] in text:
         text = "".join(_outside_reminders(text))
@@ -72,7 +72,7 @@ def cleaned(text: str, search: bool = False) -> str:
 
 
 def _outside_reminders(text: str) -> Iterator[str]:
-    """The parts of `text` between reminders; one that is not closed is text."""
+    """The parts of `text` between reminders; an unclosed reminder counts as text."""
     start = 0
     while (opens := text.find(_REMINDER[0], start)) >= 0:
         closes = text.find(_REMINDER[1], opens)
@@ -84,7 +84,7 @@ def _outside_reminders(text: str) -> Iterator[str]:
 
 
 def json_leaves(text: str) -> frozenset[str]:
-    """The strings and numbers in a text that is JSON; of a text that is not, none."""
+    """The strings and numbers in a JSON text; none for other texts."""
     if not text.lstrip().startswith(("{", "[")):
         return frozenset()
     try:
@@ -106,15 +106,16 @@ def json_leaves(text: str) -> frozenset[str]:
 
 
 def has_digit(text: str) -> bool:
-    """Tell whether a digit stands in `text`."""
+    """Tell whether `text` contains a digit."""
     return _DIGIT.search(text) is not None
 
 
 def taken(tool: Tool, arguments: Mapping[str, object]) -> Iterator[tuple[str, bool]]:
-    """The texts of a call that its model may have taken from the context, and whether an edit replaces them.
+    """The texts of a call that the model may have taken from its context, and whether an edit replaces them.
 
-    Whole values of arguments, pieces without `/` of commands and patterns; no paths, no names of standard libraries
-    (models know them by heart), no text that the model is writing. At least `limits.NEED_CHARS_MIN_LEAF` characters.
+    These are whole values of arguments, and pieces without `/` of commands and patterns. Left out are paths, names of
+    standard libraries (models know them by heart), and text that the model writes. Each has at least
+    `limits.NEED_CHARS_MIN_LEAF` characters.
     """
     for name, value in arguments.items():
         for role, text in _strings(tool, name, value):
@@ -131,7 +132,7 @@ def taken(tool: Tool, arguments: Mapping[str, object]) -> Iterator[tuple[str, bo
 
 
 def _is_library_name(text: str) -> bool:
-    """True for a name such as `json.Unmarshal`: a module of a standard library and something in it."""
+    """Tell whether a name is like `json.Unmarshal`: a module of a standard library and a member."""
     return _LIBRARY_NAME.fullmatch(text) is not None
 
 
@@ -150,7 +151,7 @@ def written(arguments: Mapping[str, object]) -> Iterator[str]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """The words of a command or a search pattern that hold no `/`; the bodies of here-documents are written text."""
+    """The words without `/` in a command or search pattern; bodies of here-documents count as written text."""
     if "<<" in text:
         text = _HEREDOC.sub(" ", text)
     words = (word.strip(_ENDS) for word in _PIECE.findall(text) if "/" not in word)

@@ -1,4 +1,4 @@
-"""Usage and finish reasons as providers tell them, in our words."""
+"""Translate the usage and finish reasons of providers into our terms."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FINISHES: Final[Mapping[str, Finish]] = MappingProxyType(
 
 
 def finish_of(reason: str) -> Finish | None:
-    """Why a model ended its answer, by its provider's reason: `OTHER` for an unknown one, None for none."""
+    """The finish reason, from its provider's name: `OTHER` for an unknown one, None for none."""
     return FINISHES.get(reason.lower(), Finish.OTHER) if reason else None
 
 
 def usage_of(told: Mapping[str, object]) -> Usage:
-    """Token counts as Anthropic, OpenAI (chat and responses) or `Usage` itself name them; what is no count is 0.
+    """Token counts from Anthropic's or OpenAI's (chat and responses) names, or from a `Usage`; invalid counts are 0.
 
-    Anthropic's `input_tokens` leave out what was read from and written to its cache; ours are the whole prompt.
+    Anthropic's `input_tokens` exclude tokens read from and written to its cache; ours count the whole prompt.
     """
     fields = Fields(told)
     if "prompt_tokens" in fields:

@@ -1,7 +1,7 @@
-"""Tools as data: what a call reads and writes, what its arguments are, and when a stored result still holds.
+"""Tools as data: the reads and writes of a call, the roles of its arguments, and the validity of a stored result.
 
-A tool that nobody declared is unknown: its name is authored text, it is never deterministic, and it may have
-changed whatever anyone reads. `tables` declares the tools of known harnesses, `declared` reads others from a file.
+An undeclared tool is unknown: its name is authored text, it is never deterministic, and it may have changed anything.
+`tables` declares the tools of known harnesses; `declared` reads others from a file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Validator: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 
 class Role(StrEnum):
-    """Role of an argument; only what the model took from its context can be a need (§10)."""
+    """Role of an argument; only text that the model took from its context can be a need."""
 
     PATH = "path"
     COMMAND = "command"
@@ -63,15 +63,15 @@ class Kind(StrEnum):
 class Tool:
     """A declared tool.
 
-    `path` names the argument that holds a file or directory; with `optional_path` the working directory if it is
-    missing. `reads` and `writes` are templates of resource keys over the arguments: `file:{x}` and `tree:{x}` for
-    files and all below a directory, anything else (`user:{id}`, `flights`) for what is reached over a network.
-    `roles` say what the arguments are, `ignores` names those that do not change the result, `defaults` gives the
-    values of those that may be left out.
+    `path` names the argument that holds a file or directory; with `optional_path` it defaults to the working
+    directory. `reads` and `writes` are templates of resource keys over the arguments: `file:{x}` for a file,
+    `tree:{x}` for everything below a directory, and any other key (`user:{id}`, `flights`) for resources on a
+    network. `roles` gives the roles of arguments, `ignores` names arguments that do not change the result, and
+    `defaults` gives the values of arguments that may be left out.
 
     A stored result is served again only if the tool is `deterministic`, its `reads` are complete, nothing that it
-    read was written since, and `validator` gives the same text now as when the result was recorded. A tool without
-    a validator always runs. `run` and `validator` are code, all else is data.
+    read was written since, and `validator` returns the same text as when the result was recorded. A tool without a
+    validator always runs. `run` and `validator` are code; all other fields are data.
     """
 
     name: str
@@ -96,9 +96,9 @@ class Tool:
 
 @attrs.frozen
 class Effects:
-    """Effects of a call: reads, writes, what it invalidates; deterministic only if its `reads` are complete.
+    """Effects of a call: reads, writes, and invalidated classes; deterministic only if its `reads` are complete.
 
-    `about` is the one file or record that its arguments name: its result shows that, or a change of it.
+    `about` is the one file or record named by its arguments: its result shows that resource, or a change of it.
     """
 
     reads: tuple[Key, ...] = ()
@@ -109,7 +109,7 @@ class Effects:
 
 
 def roles(**names: str) -> Mapping[str, Role]:
-    """`written="a b"` → a and b are written text."""
+    """Roles from keywords: `written="a b"` makes the arguments a and b written text."""
     return MappingProxyType({name: Role(role) for role, listed in names.items() for name in listed.split()})
 
 
@@ -136,7 +136,7 @@ def table(*tools: Tool) -> Mapping[str, Tool]:
 
 
 def of_kind(kind: Kind, names: str) -> tuple[Tool, ...]:
-    """Tools of one kind about which nothing else is known."""
+    """Tools of one kind, with no other declaration."""
     return tuple(Tool(name, kind=kind) for name in names.split())
 
 
@@ -146,9 +146,9 @@ _ARGUMENT: Final = re.compile(r"\{([^{}]+)\}")
 
 
 def absolute(path: str, cwd: str) -> str:
-    """`path` made absolute by `cwd` and without `.` and `..`; left as it is where `cwd` is not known.
+    """`path` made absolute by `cwd`, without `.` and `..`; unchanged if `cwd` is unknown.
 
-    A path of Windows has its drive in upper case and `/` between its parts, so that one file has one name.
+    A Windows path gets its drive in upper case and `/` as separator, so that each file has one name.
     """
     if _WINDOWS.match(path) or (_WINDOWS.match(cwd) and not path.startswith(("/", "~"))):
         found = ntpath.normpath(ntpath.join(cwd, path)).replace("\\", "/")
@@ -165,7 +165,7 @@ def named(tools: Mapping[str, Tool], name: str) -> Tool:
 
 
 def path_of(tool: Tool, use: ToolUse) -> str:
-    """The absolute path that a call names, or the empty string."""
+    """The absolute path in a call; else the empty string."""
     path = use.arguments.get(tool.path) if tool.path else None
     if isinstance(path, str) and path:
         return absolute(path, use.cwd)
@@ -173,7 +173,7 @@ def path_of(tool: Tool, use: ToolUse) -> str:
 
 
 def normalised(tool: Tool, use: ToolUse) -> Mapping[str, object]:
-    """The arguments that make a call's signature: some dropped, defaults filled in, the path absolute."""
+    """The arguments that make a call's signature: ignored ones dropped, defaults filled in, the path absolute."""
     arguments = {name: value for name, value in use.arguments.items() if name not in tool.ignores}
     for name, value in tool.defaults.items():
         arguments.setdefault(name, value)
@@ -210,7 +210,7 @@ def effects(tool: Tool, use: ToolUse) -> Effects:
 
 
 def read_by(tool: Tool, use: ToolUse) -> tuple[str, ...]:
-    """The templates of what a call reads: those of its tool, of an editor none unless it views."""
+    """The templates of a call's reads: those of its tool; an editor has none unless it views."""
     return tool.reads if tool.kind is not Kind.EDITOR or _views(tool, use) else ()
 
 
@@ -219,7 +219,7 @@ def _views(tool: Tool, use: ToolUse) -> bool:
 
 
 def command_line(arguments: Mapping[str, object]) -> str | None:
-    """The command line that a shell tool runs: a text, or words of which the first may be a shell; else None."""
+    """The command line of a shell tool: a text, or words of which the first may be a shell; else None."""
     given = arguments.get("command", arguments.get("cmd"))
     if isinstance(given, str):
         return given
@@ -243,7 +243,7 @@ def _of_command(command: str | None, cwd: str) -> Effects:
 
 
 def _of_patch(text: str, cwd: str) -> Effects:
-    """The effects of a patch: the files that it names are written; a text that names none may write anything."""
+    """The effects of a patch: the files in it are written; a text that names none may write anything."""
     keys = [(ResourceClass.FILE, absolute(path, cwd)) for path in patches.targets(text)]
     if not keys:
         return Effects(invalidates=tuple(ResourceClass))
@@ -251,7 +251,7 @@ def _of_patch(text: str, cwd: str) -> Effects:
 
 
 def _keys(templates: Iterable[str], values: Mapping[str, str]) -> Iterator[Key]:
-    """The keys of templates all of whose arguments are there."""
+    """The keys of the templates whose arguments are all given."""
     for template in templates:
         if all(name in values for name in _ARGUMENT.findall(template)):
             kind, text = _class_of(template)
@@ -268,7 +268,7 @@ def _class_of(template: str) -> tuple[ResourceClass, str]:
 
 
 def _touched(key: Key) -> Iterable[Key]:
-    """A written file changes what a search of any directory above it finds."""
+    """The search keys that a written file changes: those of all directories above it."""
     kind, text = key
     yield key
     if kind is not ResourceClass.FILE:

@@ -1,4 +1,4 @@
-"""Anchors: what makes a log provable to someone who does not trust its file (§9)."""
+"""Anchors: prove a log to someone who does not trust its file."""
 
 from __future__ import annotations
 

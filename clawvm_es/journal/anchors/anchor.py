@@ -1,9 +1,9 @@
-"""Checkpoints of a log, and a log held against one.
+"""Checkpoints of a log, and the check of a log against one.
 
-LAW-ANCHOR-1: what a checkpoint was made of is on the disk before it is signed, and goes on from every earlier
-checkpoint that is given: two checkpoints of one key never contradict each other unnoticed.
-LAW-ANCHOR-2: a log that was cut, whose sessions' events changed places, or that was chained anew does not pass a
-checkpoint made before.
+LAW-ANCHOR-1: before a checkpoint is signed, its events are on the disk and it is checked to continue every earlier
+checkpoint given. So two checkpoints of one key never contradict each other unnoticed.
+LAW-ANCHOR-2: a log fails an earlier checkpoint if it was cut, if events changed places across sessions, or if it was
+chained anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from clawvm_es.journal.ports import Anchoring, EventLog, anchoring
 
 @attrs.frozen
 class Anchored:
-    """A log that passed: its first `seq` events are what was signed; `later` ones came after."""
+    """A log that passed: its first `seq` events are the signed ones; `later` events came after."""
 
     seq: int
     later: int
@@ -32,9 +32,9 @@ class Anchored:
 
 
 def take_checkpoint(log: EventLog, key: SecretKey, earlier: Iterable[bytes] = ()) -> tuple[bytes, tuple[bytes, ...]]:
-    """The signed note of the log as it stands, and of each earlier note the consistency proof (`proof_text`).
+    """The signed note of the log's present state, and for each earlier note the consistency proof (`proof_text`).
 
-    Raises `AnchorRefused` where an earlier note is not signed by the same key, or the log does not go on from it.
+    Raises `AnchorRefused` if an earlier note is not signed by the same key, or the log does not continue it.
     """
     anchored = anchoring(log, "a checkpoint")
     before = [open_note(raw, key.public) for raw in earlier]
@@ -52,9 +52,9 @@ def take_checkpoint(log: EventLog, key: SecretKey, earlier: Iterable[bytes] = ()
 
 
 def check_anchor(log: EventLog, note: bytes, key: PublicKey, now_s: int) -> Anchored:
-    """Hold a log against a signed note; raises `AnchorRefused`, which names what does not fit.
+    """Check a log against a signed note; raises `AnchorRefused`, which names the mismatch.
 
-    The hashes that the log stores are taken as they are: whether they are those of its rows, `verify` says.
+    The stored hashes are taken as given; `verify` checks that they are the hashes of their rows.
     """
     anchored = anchoring(log, "an anchor")
     checkpoint = open_note(note, key)
@@ -69,7 +69,7 @@ def check_anchor(log: EventLog, note: bytes, key: PublicKey, now_s: int) -> Anch
 
 
 def check_root(log: EventLog, checkpoint: Checkpoint) -> None:
-    """Raise `AnchorRefused` unless the log's first events are those of a checkpoint."""
+    """Raise `AnchorRefused` unless the log begins with the events of a checkpoint."""
     anchored = anchoring(log, "an anchor")
     _check_beginning(checkpoint, log.journal_id, anchored.size())
     _check_root(checkpoint, _roots(anchored, checkpoint.size, [(0, checkpoint.size)])[0, checkpoint.size])
@@ -90,13 +90,13 @@ def rest_roots(log: EventLog, seqs: Sequence[int], size: int) -> list[bytes]:
 
 
 def proof_text(first: int, proof: Sequence[bytes], note: bytes) -> bytes:
-    """A consistency proof with the note that it leads to, in the form of c2sp.org/tlog-witness (add-checkpoint)."""
+    """A consistency proof with the note to which it leads, in the form of c2sp.org/tlog-witness (add-checkpoint)."""
     lines = [f"old {first}", *(base64.b64encode(node).decode() for node in proof), "", ""]
     return "\n".join(lines).encode() + note
 
 
 def verify_proof_text(raw: bytes, earlier: bytes, key: PublicKey) -> tuple[Checkpoint, Checkpoint]:
-    """The two checkpoints that a proof joins; needs no log. Raises `AnchorRefused` unless all of it verifies."""
+    """The two checkpoints that a proof connects; needs no log. Raises `AnchorRefused` if anything does not verify."""
     head, gap, note = raw.partition(b"\n\n")
     first, *coded = head.decode("utf-8", "replace").split("\n")
     old, new = open_note(earlier, key), open_note(note, key)

@@ -1,8 +1,8 @@
-"""Ed25519 keys in files: the secret one for its owner's eyes only, each with the time until which it may be used.
+"""Ed25519 keys in files, each with an expiry time; only the owner can read the secret key's file.
 
 A file has two lines: the key, as Go's `sumdb/note` writes it (`PRIVATE+KEY+name+id+base64` and `name+id+base64`;
 key id = first 4 bytes of SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key), per c2sp.org/signed-note), and `not_after` with a
-time in UTC (ISO 8601, `Z`). Signatures are `cryptography`'s, which is imported when one is needed.
+time in UTC (ISO 8601, `Z`). Signatures come from the package `cryptography`, which is imported on first use.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DAY_S: Final = 86_400
 
 @attrs.frozen
 class PublicKey:
-    """Public key that checks signatures: name, 32 bytes, and the last second (Unix time) at which it is good."""
+    """Public key that checks signatures: name, 32 bytes, and the last second (Unix time) of its validity."""
 
     name: str
     key: bytes
@@ -45,11 +45,11 @@ class PublicKey:
 
     @property
     def not_after(self) -> str:
-        """Until when the key is good, as text."""
+        """The end of the key's validity, as text."""
         return datetime.fromtimestamp(self.not_after_s, UTC).strftime(_TIME)
 
     def expired(self, now_s: int) -> bool:
-        """Tell whether the key is no longer good."""
+        """Tell whether the key has expired."""
         return now_s > self.not_after_s
 
     def verifies(self, signature: bytes, text: bytes) -> bool:
@@ -79,9 +79,9 @@ class SecretKey:
 
 
 def make_key(path: str, name: str, days: int, now_s: int) -> PublicKey:
-    """Make a key pair that is good for `days`: the secret in a new file `path` (mode 0600), the other in `path`.pub.
+    """Make a key pair valid for `days`: the secret key in a new file `path` (mode 0600), the public in `path`.pub.
 
-    Neither file may be there yet: `UsageError`, as for a name with blanks or `+`.
+    Raises `UsageError` if either file exists, and for a name with blanks or `+`.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a key: it must have no blanks and no +")
@@ -100,8 +100,8 @@ def make_key(path: str, name: str, days: int, now_s: int) -> PublicKey:
 def load_secret(path: str, now_s: int) -> SecretKey:
     """The key to sign with.
 
-    Raises `UsageError` where the file is readable by others or the key is no longer good, `UnreadableInput` where
-    the file is missing or holds no secret key.
+    Raises `UsageError` if others can read the file or the key has expired, `UnreadableInput` if the file is missing
+    or holds no secret key.
     """
     mode, text = _read(path)
     name, key_id, secret, not_after_s = _parse(path, text, _SECRET)
@@ -116,7 +116,7 @@ def load_secret(path: str, now_s: int) -> SecretKey:
 
 
 def load_public(path: str) -> PublicKey:
-    """The key to check with, also one that is no longer good; raises `UnreadableInput`."""
+    """The key to check with, even an expired one; raises `UnreadableInput`."""
     _, text = _read(path)
     if text.startswith(_SECRET):
         raise UnreadableInput(f"{path} is the secret key", hint=f"give the public one: {path}.pub")
@@ -138,7 +138,7 @@ def _line(public: PublicKey, key: bytes) -> str:
 
 
 def _write(path: str, line: str, public: PublicKey, mode: int) -> None:
-    """Write a new file that has this mode from its first moment on, whatever the umask."""
+    """Write a new file that has its mode from the first moment on, under any umask."""
     fd = files.create(path, mode)
     with open(fd, "w", encoding="utf-8") as file:
         file.write(f"{line}\nnot_after {public.not_after}\n")

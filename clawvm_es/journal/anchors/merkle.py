@@ -2,9 +2,9 @@
 
 LAW-MERKLE-1: leaf i (from 0) is SHA-256(0x00 ‖ hash of the event with `seq` i + 1), a node is SHA-256(0x01 ‖ left ‖
 right), the root of no leaves is SHA-256 of nothing.
-LAW-MERKLE-2: a proof that is made here verifies; with any leaf, index, size or node changed, it does not.
+LAW-MERKLE-2: a proof made here verifies; with any leaf, index, size or node changed, it does not.
 
-Leaves are read once, in order; memory is one block of leaves and one node a level.
+Leaves are read once, in order. Memory holds one block of leaves and one node per level.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Frontier:
         self._roots: list[bytes] = []
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Add leaves in order; whole aligned blocks of them are hashed level by level, which is faster."""
+        """Add leaves in order; whole aligned blocks are hashed level by level, which is faster."""
         rest = iter(leaves)
         while block := list(itertools.islice(rest, _BLOCK - self.size % _BLOCK)):
             level = [_sha256(b"\0" + leaf).digest() for leaf in block]
@@ -101,9 +101,9 @@ def inclusion_spans(index: int, size: int) -> tuple[Span, ...]:
 
 
 def consistency_spans(first: int, second: int) -> tuple[Span, ...]:
-    """The subtrees whose roots prove that a tree of `first` leaves begins one of `second`, lowest first.
+    """The subtrees whose roots prove that a tree of `first` leaves is a prefix of one of `second`, lowest first.
 
-    RFC 6962 §2.1.2; empty where `first` is 0 or equals `second`. Raises `ValueError` unless 0 ≤ first ≤ second.
+    RFC 6962 §2.1.2; empty if `first` is 0 or equals `second`. Raises `ValueError` unless 0 ≤ first ≤ second.
     """
     if not 0 <= first <= second:
         raise ValueError(f"a tree of {first} leaves is no beginning of one of {second}")
@@ -181,7 +181,7 @@ def includes(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: b
 
 
 def consistent(first: int, second: int, first_root: bytes, second_root: bytes, proof: Sequence[bytes]) -> bool:
-    """Tell whether `proof` shows that the tree of `first` leaves is how the tree of `second` leaves began."""
+    """Tell whether `proof` shows that the tree of `second` leaves begins with the tree of `first` leaves."""
     if not 0 <= first <= second:
         return False
     if first == second:

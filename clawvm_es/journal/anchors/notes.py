@@ -3,8 +3,8 @@
 A note is text that ends in a newline, an empty line, and signature lines `— name base64(key id ‖ signature)`. A
 checkpoint is a note whose text is three lines: origin, tree size, root in base64.
 
-LAW-NOTE-1: of a note nothing is believed but what the given key signed; where its line is there and does not verify,
-the note is refused. Lines of other keys (witnesses) are ignored.
+LAW-NOTE-1: a note is believed only if the given key signed it; if that key's line does not verify, the note is
+refused. Lines of other keys (witnesses) are ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONTROL: Final = re.compile(r"[\0-\x09\x0b-\x1f]")
 
 @attrs.frozen
 class Checkpoint:
-    """State of a log: `origin` is the journal's id, `size` how many events, `root` of their tree."""
+    """State of a log: `origin` is the journal's id, `size` the number of events, `root` the root of their tree."""
 
     origin: str
     size: int
@@ -49,7 +49,7 @@ def sign(checkpoint: Checkpoint, key: SecretKey) -> bytes:
 
 
 def open_note(raw: bytes, key: PublicKey) -> Checkpoint:
-    """The checkpoint in a note, if `key` signed it; raises `AnchorRefused`. The key's age is not looked at."""
+    """The checkpoint in a note, if `key` signed it; raises `AnchorRefused`. The key's expiry is not checked."""
     text, lines = _split(raw)
     signed = False
     for name, key_id, signature in map(_signature, lines):
@@ -63,7 +63,7 @@ def open_note(raw: bytes, key: PublicKey) -> Checkpoint:
 
 
 def unverified(raw: bytes) -> Checkpoint:
-    """Read a note, whoever signed it; raises `AnchorRefused` where it is no checkpoint."""
+    """The checkpoint in a note, by any signer; raises `AnchorRefused` if it is not a checkpoint."""
     text, lines = _split(raw)
     for line in lines:
         _signature(line)
@@ -102,7 +102,7 @@ def _checkpoint(text: str) -> Checkpoint:
 
 
 def from_base64(coded: str) -> bytes | None:
-    """The bytes behind base64 text; None unless it is exactly how they are written."""
+    """The bytes of base64 text; None unless the text is their canonical encoding."""
     try:
         blob = base64.b64decode(coded, validate=True)
     except (binascii.Error, ValueError):

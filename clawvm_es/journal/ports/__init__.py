@@ -1,7 +1,7 @@
-"""The ports that a storage fills: what an event log is, whatever stores it, and what else it may be able to do.
+"""The ports that a storage implements: the event log, and optional capabilities.
 
-Every storage keeps events and bodies (`EventLog`). What else it can do it declares (`Capability`); `require` refuses
-aloud what a log does not declare. Nothing outside `clawvm_es.storage` knows which log it has.
+Every storage keeps events and bodies (`EventLog`), and declares its other abilities (`Capability`). `require` raises
+for a capability that a log does not declare. Nothing outside `clawvm_es.storage` knows which log it has.
 
 LAW-LOG-1: a stream's versions are gapless from 1 (a fork's from its parent's version on), the log's `seq` is
 gapless from 1 and in commit order.

@@ -10,7 +10,7 @@ import attrs
 
 @attrs.frozen
 class Erased:
-    """A body that left the log: its id in the store (0 where there is none), what it was, and how it was stored."""
+    """A body that left the log: its id in the store (0 if there is none), the body, and its stored form."""
 
     blob_id: int
     body: bytes
@@ -27,10 +27,10 @@ class Vault(Protocol):
         """Return the commitment to `body` and keep its salt, but not the body."""
 
     def known(self, body: bytes) -> str | None:
-        """Return the session's commitment to `body`, or None: one that was sealed or erased is not known."""
+        """Return the session's commitment to `body`; None for a body that is new, sealed or erased."""
 
     def open(self, commitment: str) -> bytes | None:
-        """Return the body behind a commitment; None where it was sealed or erased."""
+        """Return the body behind a commitment; None if it was sealed or erased."""
 
     def open_all(self, commitments: Collection[str]) -> Mapping[str, bytes]:
         """Return the bodies behind many commitments at once; those that were sealed or erased are left out."""
@@ -39,4 +39,4 @@ class Vault(Protocol):
         """Bytes of bodies that are in memory until an append names them."""
 
     def found(self, version: int) -> None:
-        """Note that the stream was read up to `version`: bodies that other writers stored are known from there."""
+        """Note that the stream was read up to `version`: bodies stored by other writers are known from now on."""

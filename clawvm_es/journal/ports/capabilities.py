@@ -1,4 +1,4 @@
-"""Capabilities of a log beside keeping events and bodies: declared, and refused aloud where it is not."""
+"""Capabilities of a log beyond keeping events and bodies; using an undeclared one raises."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from clawvm_es.errors import MissingCapability
 
 
 class Capability(StrEnum):
-    """Capabilities of a log beside keeping events and bodies.
+    """Capabilities of a log beyond keeping events and bodies.
 
     `snapshots`, `models` and `text` are caches: without them, states and read models are folded and texts are
-    scanned. Without one of the others its verbs refuse.
+    scanned. Without one of the others, the verbs that need it refuse.
     """
 
     VERIFY = "verify"

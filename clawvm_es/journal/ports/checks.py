@@ -13,10 +13,10 @@ class Verifying(Protocol):
     """A log that checks what it stored (`Capability.VERIFY`)."""
 
     def verify(self, fast: bool = False, note: Note = silent) -> tuple[Problem, ...]:
-        """All problems of the log, at most `PROBLEMS_MAX`; empty if it is what was written. Writes nothing.
+        """All problems of the log, at most `PROBLEMS_MAX`; empty if it is unaltered. Writes nothing.
 
-        `fast` checks numbers and chains only. `note` is told what an older program took and today's would not.
-        Stored content never raises: it is a problem.
+        `fast` checks numbers and chains only. `note` is called with oddities that an older program recorded and
+        today's would refuse. Stored content never raises: it is reported as a problem.
         """
 
 
@@ -37,7 +37,7 @@ class Anchoring(Protocol):
         """
 
     def sync(self) -> None:
-        """Return when all that can be read is where a power cut leaves it."""
+        """Return once everything that can be read would survive a power cut."""
 
 
 def verifying(log: object, verb: str) -> Verifying:

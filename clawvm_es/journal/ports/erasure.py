@@ -1,4 +1,4 @@
-"""The port of erasure: no trace of a body that is called erased."""
+"""The port of erasure: an erased body leaves no trace."""
 
 from __future__ import annotations
 
@@ -27,24 +27,22 @@ class Erasure(StrEnum):
 class Erasing(Protocol):
     """A log that leaves no trace of erased bodies (`Capability.ERASE`).
 
-    A transaction deletes the rows (`Transaction.erase`); `scrub` removes what the files still hold.
+    A transaction deletes the rows (`Transaction.erase`); `scrub` removes their traces from the files.
     """
 
     def pending_erasures(self) -> tuple[int, ...]:
-        """The first events of erasures of which traces may still be there."""
+        """The first events of erasures whose traces may still exist."""
 
     def scrubbed(self) -> Sequence[tuple[str, str]]:
-        """The places beside rows that `scrub` cleans, and how, for certificates; empty where there are none."""
+        """The places beside rows that `scrub` cleans, and how, for certificates; empty if there are none."""
 
     def known_copies(self) -> Sequence[str]:
-        """The places that may hold copies of erased bodies and that the log cannot clean; empty where all can be."""
+        """The places that may hold copies of erased bodies and that the log cannot clean; empty if there are none."""
 
     def scrub(self, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
-        """Remove the traces of erased `bodies`, in each form in which they were stored (None: not known any more).
+        """Remove the traces of erased `bodies`, in each of their stored forms (None: unknown); returns the progress.
 
-        Says how far that came.
-
-        Waits `wait_s` for other writers, by default as long as the log does. What is in the way never raises: the
+        Waits `wait_s` for other writers, by default as long as the log does. It never raises for obstacles: the
         erasure stays pending, and the next open of the log finishes it.
         """
 

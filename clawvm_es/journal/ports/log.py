@@ -1,4 +1,4 @@
-"""The port that every storage fills: an append-only log of events in streams, and its write transactions."""
+"""The port that every storage implements: an append-only log of events in streams, and its write transactions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Durability(StrEnum):
 
 
 class Expected(Enum):
-    """Expectation of the caller about a stream, where it names no version."""
+    """Expectation of the caller about a stream, in place of a version."""
 
     ANY = "any"
     NO_STREAM = "no_stream"
@@ -34,11 +34,11 @@ ExpectedVersion: TypeAlias = int | Expected
 
 
 class NewEvent(msgspec.Struct, frozen=True):
-    """An event about to be appended; session, version, seq and hashes are the log's to give.
+    """An event to be appended; the log assigns version, seq and hashes.
 
     `cause` is the version of an earlier event of the stream; a decision without one is caused by the last input
-    before it in its batch. Only inputs have an idempotency key. `raw` is what `admit` gave for the data, where that
-    was asked already.
+    before it in its batch. Only inputs have an idempotency key. `raw` is the result of `admit` for the data, if it
+    was computed before.
     """
 
     data: Event
@@ -53,7 +53,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 class Recorded(NamedTuple):
     """One stored row of the log: `raw` are the stored bytes that the hash covers, `data` their current class.
 
-    A tuple, because folds make them by the million.
+    It is a tuple, because folds make millions of them.
     """
 
     seq: int
@@ -102,18 +102,18 @@ class Transaction(Protocol):
         expected: ExpectedVersion = Expected.ANY,
         prev_hash: bytes | None = None,
     ) -> Head:
-        """Append to one stream (with the bodies its vault holds back); see `EventLog.append`.
+        """Append to one stream, with the bodies that its vault holds back; see `EventLog.append`.
 
-        `prev_hash`, where given, must be what the first event will chain to. A stream that begins with
-        `session_forked` goes on from the version and hash of the parent that it names, which must be in the log.
+        `prev_hash`, if given, must be the hash that the first event will follow. A stream that begins with
+        `session_forked` continues from the version and hash of the named parent, which must be in the log.
         """
 
     def erase(self, commitments: Sequence[str], streams: Sequence[str] = ()) -> tuple[Erased, ...]:
-        """Delete commitments with their salts, and the bodies that no other commitment stands for; returns those.
+        """Delete commitments with their salts, and bodies that no other commitment refers to; returns those bodies.
 
-        A `content_redacted` that names each of them must be in the log, or come before in this transaction. What
-        caches hold of those bodies and of `streams` goes in the same transaction, and the erasure is pending
-        (`Erasing`) from its commit until no file holds a trace.
+        A `content_redacted` that names each of them must be in the log, or come earlier in this transaction. Cached
+        data of those bodies and of `streams` is deleted in the same transaction. From its commit on the erasure is
+        pending (`Erasing`), until no file holds a trace.
         """
 
 
@@ -142,7 +142,7 @@ class EventLog(Protocol):
 
     @property
     def reproducible(self) -> bool:
-        """Tell whether its salts are derived from a seed, so that it comes out the same anywhere."""
+        """Tell whether its salts are derived from a seed, so that the same input gives the same bytes anywhere."""
 
     def transaction(self, durability: Durability = Durability.NORMAL) -> AbstractContextManager[Transaction]:
         """Open a write transaction; commit when the block ends, roll everything back when it raises.
@@ -161,11 +161,11 @@ class EventLog(Protocol):
     ) -> Head:
         """Append events to one stream in a transaction of their own and return the new head.
 
-        Each input begins a group with the decisions that follow it. A group whose key is known with the same
-        content is left out; with other content `IdempotencyConflict` is raised. This check comes before the
-        expected version's, which raises `VersionConflict` (version 0: there is no stream yet). Where groups are
-        left out, causes above the head count as if none were, and move with their events. With `version_first` the
-        version is checked before the keys: what others recorded since is a conflict, under a known key, too.
+        Each input begins a group with the decisions that follow it. A group with a known key and the same content
+        is left out; with other content `IdempotencyConflict` is raised. This check comes before the check of the
+        expected version, which raises `VersionConflict` (version 0: there is no stream yet). If groups are left
+        out, causes above the head are renumbered with their events. With `version_first` the version is checked
+        before the keys, so that anything recorded since is a conflict, even under a known key.
 
         Raises `UsageError`, `NotCanonical`, and what `transaction` raises.
         """
@@ -195,16 +195,16 @@ class EventLog(Protocol):
         """Bodies that the log (or one session) keeps, and their bytes; a shared one counts once."""
 
     def stored(self, commitment: str) -> tuple[bytes, bytes | None] | None:
-        """Salt and body (None: sealed) behind a commitment; None where it was erased, or never stored."""
+        """Salt and body (None: sealed) behind a commitment; None if it was erased, or never stored."""
 
     def holders(self, commitment: str) -> tuple[tuple[str, str], ...]:
-        """(session, commitment) of all that stand for the same body, by age; empty where nothing is stored.
+        """(session, commitment) of all commitments to the same body, by age; empty if nothing is stored.
 
-        The commitment itself is one of them, the only one where its body is sealed.
+        The commitment itself is one of them; it is the only one if its body is sealed.
         """
 
     def details(self) -> Mapping[str, Any]:
-        """Figures of the storage for people, by name: sizes of files, who holds them open. May be empty."""
+        """Figures of the storage for people, by name: file sizes, processes that hold them open. May be empty."""
 
     def close(self) -> None:
         """Release the log; further calls raise."""

@@ -1,7 +1,7 @@
 """The port of stored read models: tables of a definition, given as data, with their position in the log.
 
-A storage makes the tables of a `ModelSpec`, keeps their position, and gives rows as plain tuples of cells; it knows
-nothing of what a row means.
+A storage makes the tables of a `ModelSpec`, keeps their position, and returns rows as plain tuples of cells; it
+does not know their meaning.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class TableSpec:
 
 @attrs.frozen(cache_hash=True)
 class ModelSpec:
-    """All tables of the read models; rows that were stored under another `version` are not read."""
+    """All tables of the read models; rows stored under another `version` are not read."""
 
     version: int
     tables: tuple[TableSpec, ...]
 
 
 class ModelReader(Protocol):
-    """One state of a log: its events, and the rows that are stored of them."""
+    """One state of a log: its events, and the rows stored for them."""
 
     def position(self, edition: Edition = Edition.LIVE) -> int | None:
         """Return the last event in the stored rows; None if tables are missing, altered or of another version."""
@@ -85,7 +85,7 @@ class ModelReader(Protocol):
         """Return the name of the tool of a call of a session, or of its parents, as of a version."""
 
     def moved(self, session_id: str, page_id: str, after: int, upto: int) -> int | None:
-        """Return the last version, above `after` and up to `upto`, that gave a page of a session another level."""
+        """Return the last version, above `after` and up to `upto`, that changed the level of a session's page."""
 
     def row(self, table: TableSpec, key: Cells, edition: Edition = Edition.LIVE) -> Cells | None:
         """Return the row with this key."""
@@ -96,7 +96,7 @@ class ModelReader(Protocol):
         """Yield the rows of one session, or of all, in no order."""
 
     def problems(self) -> list[str]:
-        """Name live tables and views that are not as made, and a position that no log gives, a sentence each."""
+        """Name altered live tables and views, and an impossible position, one sentence each."""
 
 
 class ModelWriter(ModelReader, Protocol):
@@ -125,13 +125,13 @@ class ModelStore(Protocol):
         """Open a write transaction; raises what `EventLog.transaction` raises."""
 
     def foreign(self) -> tuple[str, ...]:
-        """Name the objects of the storage's schema that are neither the log's nor these models', by type and name."""
+        """Name the schema objects that belong neither to the log nor to these models, by type and name."""
 
     def copies(self) -> tuple[str, ...]:
         """Name the foreign objects that may hold copies of texts: tables with rows, and all virtual ones."""
 
     def altered(self) -> list[str]:
-        """Name caches of the log, other than these models, that are not as made and so are not read."""
+        """Name caches of the log, other than these models, that were altered and so are not read."""
 
 
 class Modelled(EventLog, Protocol):
@@ -142,5 +142,5 @@ class Modelled(EventLog, Protocol):
 
 
 def models_of(log: EventLog, spec: ModelSpec) -> ModelStore | None:
-    """Return the stored read models of a log; None where it does not declare that it keeps any."""
+    """Return the stored read models of a log; None if the log keeps none."""
     return cast(Modelled, log).models(spec) if declares(log, Capability.MODELS) else None

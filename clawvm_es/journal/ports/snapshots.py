@@ -31,7 +31,7 @@ class SnapshotRow:
 class SnapshotReader(Protocol):
     """Reads stored snapshots, unchecked, and the events that they rest on.
 
-    Every method raises `JournalDamaged` where the storage cannot read, and other `JournalError`s as reading does.
+    Every method raises `JournalDamaged` if the storage cannot read, and other `JournalError`s as reading does.
     """
 
     def before(self, stream: str, version: int, made_by: str) -> SnapshotRow | None:
@@ -56,7 +56,7 @@ class SnapshotReader(Protocol):
         """The next versions and events of a stream above `after`, up to `upto`: a piece, empty at the end."""
 
     def news(self) -> tuple[int, int]:
-        """The `seq` up to which streams were looked at for snapshots that are due, and the log's last."""
+        """The `seq` up to which streams were checked for due snapshots, and the log's last `seq`."""
 
     def active(self, after: int, upto: int) -> Sequence[str]:
         """The streams that have events with `seq` above `after` and up to `upto`."""
@@ -72,7 +72,7 @@ class SnapshotWriter(SnapshotReader, Protocol):
         """Store a snapshot and its nodes (id, sealed bytes)."""
 
     def set_position(self, seq: int) -> None:
-        """Remember up to where streams were looked at."""
+        """Remember the `seq` up to which streams were checked."""
 
     def forget(self, streams: Iterable[str]) -> int:
         """Delete the snapshots of streams, and those that rest on them; returns how many there were.
@@ -84,7 +84,7 @@ class SnapshotWriter(SnapshotReader, Protocol):
         """Delete a stream's snapshots that another program made, and those that rest on them."""
 
     def clear(self) -> None:
-        """Delete all snapshots, whatever stands in their place."""
+        """Delete all snapshots, and anything else in their tables."""
 
 
 class SnapshotStore(SnapshotReader, Protocol):
@@ -105,5 +105,5 @@ class Snapshotting(EventLog, Protocol):
 
 
 def snapshots_of(log: EventLog) -> SnapshotStore | None:
-    """The snapshots of a log; None where it does not declare that it keeps any."""
+    """The snapshots of a log; None if the log keeps none."""
     return cast(Snapshotting, log).snapshots() if declares(log, Capability.SNAPSHOTS) else None

@@ -27,7 +27,7 @@ class TextIndex(Protocol):
     """The full-text index over bodies that a log stores (`Capability.TEXT`)."""
 
     def holding(self, phrases: Iterable[Phrase]) -> Container[str]:
-        """Return the commitments to bodies that hold all `phrases`, those included that are not indexed yet."""
+        """Return the commitments to bodies that contain all `phrases`, including bodies not indexed yet."""
 
     def naming(
         self, stream: str, names: Sequence[str], after: int = 0, upto: int | None = None
@@ -41,7 +41,7 @@ class TextIndex(Protocol):
         """Count the bodies that the index knows and the log does not keep."""
 
     def problems(self) -> list[str]:
-        """Name the bodies that the index is wrong about; one that it does not know yet is no problem."""
+        """Name the bodies about which the index is wrong; a body that is not indexed yet is no problem."""
 
 
 class RankedTexts(Protocol):
@@ -58,19 +58,19 @@ class RankedTexts(Protocol):
 
 
 class Substrings(Protocol):
-    """Texts found by a part of them; for this process alone, and not in its memory.
+    """Texts searched by substring; for this process only, and kept outside its memory.
 
-    LAW-SUBSTRING-1: every text that holds another is among those that may hold it.
+    LAW-SUBSTRING-1: every text that contains another is among those that `may_hold` returns.
     """
 
     def put(self, number: int, text: str, keep: bool = False) -> None:
-        """Index the text of a number, which is given once; the text itself is only kept if told so."""
+        """Index the text of a number, which is given once; the text itself is stored only on request."""
 
     def text(self, number: int) -> str:
-        """The text of a number; empty where it was not kept."""
+        """The text of a number; empty if it was not stored."""
 
     def may_hold(self, text: str) -> list[int]:
-        """The numbers of the texts that may hold `text`, of at least three characters, rising."""
+        """The numbers, ascending, of the texts that may contain `text`, which has at least three characters."""
 
 
 class Indexed(EventLog, Protocol):
@@ -81,5 +81,5 @@ class Indexed(EventLog, Protocol):
 
 
 def texts_of(log: EventLog) -> TextIndex | None:
-    """Return the full-text index of a log; None where it does not declare that it keeps one."""
+    """Return the full-text index of a log; None if the log keeps none."""
     return cast(Indexed, log).texts() if declares(log, Capability.TEXT) else None

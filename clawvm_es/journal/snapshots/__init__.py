@@ -1,8 +1,8 @@
 """Snapshots: caches in the journal file that make the state at any version quick to reach.
 
-LAW-SNAP-1: a state through snapshots equals the fold of all its events from zero (`restore`).
-LAW-SNAP-2: whatever is read is checked first; damage costs time, never gives a wrong state (`seal`).
-LAW-SNAP-3: a snapshot is stored whole or not at all, and holds what changed since the one before (`take`).
+LAW-SNAP-1: a state restored through snapshots equals the fold of all its events from zero (`restore`).
+LAW-SNAP-2: everything read is checked first; damage costs time, and never gives a wrong state (`seal`).
+LAW-SNAP-3: a snapshot is stored whole or not at all, and holds the changes since the one before (`take`).
 """
 
 from __future__ import annotations

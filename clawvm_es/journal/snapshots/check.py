@@ -1,4 +1,4 @@
-"""Check of stored snapshots: each is compared with a fold from the one that it rests on.
+"""Check stored snapshots: each is compared with a fold from the one on which it is based.
 
 The first of a chain is compared with a fold from zero, so by induction all are.
 """

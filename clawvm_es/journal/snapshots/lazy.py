@@ -1,9 +1,10 @@
-"""A dict whose entries are read when they are looked at; equal to the plain dict that it stands for.
+"""A dict whose entries are read on access; equal to the plain dict that it stands for.
 
-It is a dict itself, because a state's mappings are dicts and entries that are there must be found as fast: what was
-looked at or written stands in the dict, the rest is behind `__missing__`. Its order is that of the source, then of
-what was written later. Nothing can be deleted; the states it serves never do.
-LAW-LAZY-1: whatever was looked at or written before, it equals the plain dict, entry by entry and in order.
+It subclasses dict, so that entries in memory are found as fast as in the plain dicts of a state. Entries that were
+read or written are in the dict; `__missing__` reads the others. The order is that of the source, then of later
+writes. Nothing can be deleted, since states never delete.
+
+LAW-LAZY-1: after any reads and writes it equals the plain dict, entry by entry and in order.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ class Source(Protocol[K, V_co]):
         """Tell whether there is such a key."""
 
     def find(self, keys: Sequence[K]) -> Mapping[K, V_co]:
-        """The entries among `keys` that there are, each value a new object where values can change."""
+        """The existing entries among `keys`; values that can change are new objects."""
 
 
 class Lazy(dict[K, V], Generic[K, V]):
-    """A mapping over a `Source`, with what was looked at and written kept in memory."""
+    """A mapping over a `Source`; entries that were read or written stay in memory."""
 
     def __init__(self, source: Source[K, V]) -> None:
         self._source = source
@@ -110,7 +111,7 @@ class Lazy(dict[K, V], Generic[K, V]):
         return dict(self.items())
 
     def load(self, keys: Iterable[K]) -> None:
-        """Read many entries at once; those that are not there are left out."""
+        """Read many entries at once; missing ones are left out."""
         has, absent = dict.__contains__, self._absent
         wanted = [key for key in keys if key not in absent and not has(self, key)]
         found = self._source.find(wanted) if wanted else {}
@@ -123,7 +124,7 @@ class Lazy(dict[K, V], Generic[K, V]):
         return dict.items(self)
 
     def settle(self, keep: Callable[[K], bool]) -> None:
-        """The source holds everything now: keep only some entries in memory."""
+        """Note that the source now holds everything, and keep only some entries in memory."""
         self._count = self._source.count()
         self._new.clear()
         self._absent.clear()
@@ -138,6 +139,6 @@ class Lazy(dict[K, V], Generic[K, V]):
 
 
 def load(mapping: Mapping[K, Any], keys: Iterable[K]) -> None:
-    """Read many entries at once where they are read when they are looked at; a plain dict has them."""
+    """Read many entries of a lazy dict at once; a plain dict has them already."""
     if isinstance(mapping, Lazy):
         mapping.load(keys)

@@ -1,7 +1,7 @@
 """Parts of a state in a snapshot: the mappings that grow with a session become trees, all other fields the head.
 
-A page's record holds only what its `page_written` event does not say; the event is read when the page is looked at.
-A field that `State` gets one day goes into the head by itself.
+A page's record holds only facts that its `page_written` event lacks; the event is read with the page. A new field
+of `State` goes into the head automatically.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DIGITS_MAX: Final = 15
 
 @attrs.frozen
 class Part:
-    """One mapping of the state as a tree: which leaf a key is in, and how a value becomes a record and back."""
+    """One mapping of the state as a tree: the leaf of a key, and the conversion of a value to a record and back."""
 
     name: str
     number: int
@@ -191,7 +191,7 @@ def fill(state: State, head: Any, opened: SessionOpened | None, profile: Profile
 
 
 def _layout() -> str:
-    """A digest of what a snapshot is made of, so that one of another make is never read."""
+    """A digest of a snapshot's layout, so that a snapshot with another layout is never read."""
     classes = (
         State,
         Page,

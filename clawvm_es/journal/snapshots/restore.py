@@ -1,10 +1,10 @@
-"""From a snapshot back to a state, and on to the version that was asked for.
+"""Restore a state from a snapshot, and fold it on to the requested version.
 
-LAW-SNAP-1: a state through snapshots equals the fold of all its events from zero.
+LAW-SNAP-1: a state restored through snapshots equals the fold of all its events from zero.
 
-Events and snapshots are never changed once written, so reading them piece by piece, also while others append, sees
-one state of the session. Snapshots can vanish (an erasure, a rebuild) or be damaged: then the part that was not yet
-read is folded from zero.
+Written events and snapshots never change, so reading them piece by piece, even while others append, sees one state of
+the session. Snapshots can vanish (by an erasure or a rebuild) or be damaged: then the unread part is folded from
+zero.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = Log("clawvm_es.journal")
 
 
 def empty(reader: Reader, rescue: Callable[[Damaged], State]) -> tuple[State, Base]:
-    """The state before a session's first event, ready to be followed from snapshot to snapshot."""
+    """The state before a session's first event, ready to be continued from snapshot to snapshot."""
     trees = {part.number: Tree(part.number, part.decode, reader.nodes, {}) for part in PARTS}
     trees[OPENING] = Tree(OPENING, decode_opening, reader.nodes, {})
     base = Base(reader, trees, dict.fromkeys(trees, 0), rescue)
@@ -44,7 +44,7 @@ def empty(reader: Reader, rescue: Callable[[Damaged], State]) -> tuple[State, Ba
 
 
 def restore(reader: Reader, row: SnapshotRow, rescue: Callable[[Damaged], State]) -> tuple[State, Base]:
-    """The state that a snapshot is of; raises `Damaged`."""
+    """The state of a snapshot; raises `Damaged`."""
     try:
         head: Any = decode_head(open_head(row))
     except (msgspec.MsgspecError, TypeError) as error:
@@ -73,8 +73,8 @@ def _with_trees(base: Base) -> State:
 def state_at(log: EventLog, session_id: str, version: int | None = None) -> State:
     """The state of a session after event `version` (by default its last), from the nearest snapshot.
 
-    The version must exist. What a session holds in great numbers is read when it is looked at, so the log must be
-    open then. Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
+    The version must exist. Pages and calls are read on access, so the log must stay open. Raises `JournalDamaged`
+    and `UnknownEvent` if an event cannot be folded.
     """
     segments = lineage(log, session_id, version)
     store = snapshots_of(log)
@@ -107,7 +107,7 @@ def newest_pages(log: EventLog, session_id: str) -> tuple[Mapping[str, Page], di
 
 
 def from_zero(log: EventLog, session_id: str, version: int | None = None) -> State:
-    """The same state from the events alone, without a snapshot; all of it is in memory."""
+    """The state from the events alone, without a snapshot; all of it is in memory."""
     segments, store = lineage(log, session_id, version), snapshots_of(log)
     if store is None:
         return fold(row.data for each in segments for row in log.read(each.stream, upto=each.upto))
@@ -115,7 +115,7 @@ def from_zero(log: EventLog, session_id: str, version: int | None = None) -> Sta
 
 
 def _nearest(reader: Reader) -> State:
-    """The state of the nearest snapshot that can be used; the empty one if there is none."""
+    """The state of the nearest usable snapshot; the empty one if there is none."""
     for row in stored(reader):
         try:
             return restore(reader, row, partial(_folded, reader, row))[0]
@@ -127,8 +127,8 @@ def _nearest(reader: Reader) -> State:
 def _follow(state: State, reader: Reader, goes_on: bool) -> None:
     """Fold the next events of a session, a bounded number, in place.
 
-    Pages that will be looked at are read in one query: those that the events name, and, where a prompt is assembled
-    or the session goes on, those that an assembly weighs.
+    Pages that will be needed are read in one query: pages that the events name, and, at an assembly or the end of a
+    session, pages that an assembly weighs.
     """
     rest = list(reader.events_after(state.version, state.version + _TAIL))
     looked_at = dict.fromkeys(named_pages(rest))
@@ -139,7 +139,7 @@ def _follow(state: State, reader: Reader, goes_on: bool) -> None:
 
 
 def named_pages(events: Iterable[Event]) -> Iterator[str]:
-    """Pages that events are about, as far as is easily seen."""
+    """Pages that the events obviously concern."""
     for event in events:
         page_id = getattr(event, "page_id", None)
         if page_id is not None:

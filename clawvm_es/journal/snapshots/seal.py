@@ -1,7 +1,8 @@
 """Stored form of heads and nodes: compressed, behind a check that covers the name of what it stands for.
 
-The check of a node covers its id, so that a pointer never leads to another node than the one it was made for.
-LAW-SNAP-2: whatever is read is checked first; what does not fit its check is never used.
+The check of a node covers its id, so that a pointer never leads to a wrong node.
+
+LAW-SNAP-2: everything read is checked first; data that fails its check is never used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _CHECK_BYTES: Final = 8
 
 
 class Damaged(Exception):
-    """A snapshot, or a part of one, is not what was stored; it must not be used."""
+    """A snapshot, or a part of one, that differs from what was stored; it must not be used."""
 
 
 def seal_head(row: SnapshotRow, payload: bytes) -> SnapshotRow:
@@ -37,7 +38,7 @@ def seal_node(node_id: int, part: int, number: int, payload: bytes) -> bytes:
 
 
 def open_node(node_id: int, part: int, number: int, body: bytes | None) -> bytes:
-    """The payload of a stored node; raises `Damaged` unless it is the one that was meant."""
+    """The payload of a stored node; raises `Damaged` unless it is the expected one."""
     if body is None:
         raise Damaged(f"its node {node_id} is missing")
     return _checked(b"%d.%d.%d" % (node_id, part, number), body)

@@ -1,7 +1,8 @@
-"""Taking snapshots: each is what changed since the one before it, every `limits.SNAPSHOT_EVENTS` events.
+"""Take snapshots: each holds the changes since the one before it, every `limits.SNAPSHOT_EVENTS` events.
 
-LAW-SNAP-3: a snapshot is stored whole or not at all, and a session that goes on pays for its own events only.
-Snapshots are caches: whatever keeps one from being taken is reported and stops nobody.
+LAW-SNAP-3: a snapshot is stored whole or not at all, and a continuing session pays only for its own events.
+
+Snapshots are caches: an obstacle to taking one is logged and stops nobody.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ _log = Log("clawvm_es.journal")
 
 
 def catch_up(log: EventLog) -> None:
-    """Take the snapshots that are due. Cheap when none is: what was looked at before is not looked at again.
+    """Take the snapshots that are due; quick if none is, since streams are not checked twice.
 
-    Those that another version of this program made are taken anew, also of sessions that do not go on. Nothing that
-    goes wrong here is raised: the log warns, and states are folded from further back.
+    Snapshots of another program version are taken anew, even for sessions that ended. Errors are not raised: they are
+    logged, and states are folded from further back.
     """
     _guarded(log, _take_all, anew=True)
 
@@ -44,13 +45,13 @@ def keep_up(log: EventLog) -> None:
 
 
 def stale(log: EventLog) -> Sequence[str]:
-    """The streams whose snapshots another version of this program made: states are folded from further back."""
+    """The streams whose snapshots are of another program version; their states are folded from further back."""
     store = snapshots_of(log)
     return () if store is None else store.others(MADE_BY)
 
 
 def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], None], *, anew: bool = False) -> None:
-    """Do some work on the sessions that went on, if enough was recorded; what goes wrong is logged."""
+    """Work on the sessions that continued, if enough was recorded; errors are logged."""
     store = snapshots_of(log)
     if store is None or log.read_only:
         return
@@ -66,7 +67,7 @@ def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], 
 
 
 def rebuild(log: EventLog) -> None:
-    """Throw all snapshots away and take them again; raises what a transaction raises."""
+    """Delete all snapshots and take them again; raises what a transaction raises."""
     store = snapshots_of(log)
     if store is None:
         return
@@ -76,7 +77,7 @@ def rebuild(log: EventLog) -> None:
 
 
 def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:
-    """Look at the sessions that went on, a bounded number of snapshots in each transaction."""
+    """Check the sessions that continued, taking a bounded number of snapshots in each transaction."""
     waiting = deque(store.active(after, upto))
     nearest: dict[str, int] = {}
     while True:
@@ -89,7 +90,7 @@ def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> Non
 
 
 def _take_piece(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:
-    """Look at the sessions that went on in the next part of the log, a bounded number of snapshots."""
+    """Check the sessions that continued in the next part of the log, taking a bounded number of snapshots."""
     upto = min(upto, after + 2 * limits.KEEP_UP_EVENTS)
     waiting = deque(store.active(after, upto))
     with log.transaction() as transaction:
@@ -102,7 +103,7 @@ def _take_piece(log: EventLog, store: SnapshotStore, after: int, upto: int) -> N
 def _take_some(
     log: EventLog, writer: SnapshotWriter, waiting: deque[str], nearest: dict[str, int], left: int
 ) -> None:
-    """Take up to `left` snapshots; the sessions that are done with leave `waiting`."""
+    """Take up to `left` snapshots; finished sessions leave `waiting`."""
     while waiting and left > 0:
         if not _may_be_due(log, writer, waiting[0], nearest):
             waiting.popleft()
@@ -138,9 +139,10 @@ def _last(log: EventLog, writer: SnapshotWriter, session_id: str) -> int:
 
 
 def take(log: EventLog, writer: SnapshotWriter, session_id: str, most: int) -> tuple[int, bool]:
-    """Take up to `most` snapshots of a session, in the caller's transaction: how many, and whether none is due now.
+    """Take up to `most` snapshots of a session, in the caller's transaction; returns how many, and whether none is
+    due now.
 
-    A session whose snapshots turn out to be damaged loses them, and gets them anew.
+    A session with damaged snapshots loses them, and gets new ones.
     """
     first, head = log.first(session_id), log.head(session_id)
     if first is None or head is None or not isinstance(first.data, SessionOpened | SessionForked):
@@ -160,7 +162,7 @@ def take(log: EventLog, writer: SnapshotWriter, session_id: str, most: int) -> t
 def _follow(
     writer: SnapshotWriter, reader: Reader, row: SnapshotRow | None, last: int, most: int
 ) -> tuple[int, bool]:
-    """Fold a session on from its last snapshot, taking those that are due on the way."""
+    """Fold a session on from its last snapshot, taking due snapshots on the way."""
     if last - (0 if row is None else row.version) < limits.SNAPSHOT_EVENTS:
         return 0, True
     state, base = empty(reader, give_up) if row is None else restore(reader, row, give_up)
@@ -175,7 +177,7 @@ def _follow(
 
 
 def give_up(damage: Damaged) -> NoReturn:
-    """For who must not go on from what is damaged."""
+    """Raise in place of continuing from damaged data."""
     raise damage
 
 
@@ -193,7 +195,7 @@ def advance(reader: Reader, state: State, upto: int) -> tuple[str, bytes]:
 def _store(
     writer: SnapshotWriter, state: State, base: Base, stream: str, hash_: bytes, onto: int | None
 ) -> SnapshotRow:
-    """Write what changed since `base`, which becomes the state that was written."""
+    """Write the changes since `base`, which becomes the written state."""
     snapshot_id, first_node = writer.next_ids()
     nodes: list[tuple[int, bytes]] = []
 
@@ -213,7 +215,7 @@ def _store(
 
 
 def changes(state: State, base: Base) -> dict[int, dict[int, Leaf]]:
-    """Part → leaf number → its new entries, for all that is not as in `base`."""
+    """Part → leaf number → its new entries, for everything that differs from `base`."""
     found: dict[int, dict[int, Leaf]] = {}
     for part in PARTS:
         tree, changed = base.trees[part.number], found.setdefault(part.number, {})
@@ -228,7 +230,7 @@ def changes(state: State, base: Base) -> dict[int, dict[int, Leaf]]:
 
 
 def settle(state: State, base: Base) -> None:
-    """Go on from a state that is stored: `base` is that state now, and only what is at hand stays in memory."""
+    """Continue from a stored state: `base` is now that state, and only recent entries stay in memory."""
     for part in PARTS:
         base.counts[part.number] = len(getattr(state, part.name))
     resident = state.resident

@@ -1,4 +1,4 @@
-"""A large mapping as a tree of nodes, each written once: a snapshot stores what changed and points to the rest.
+"""A large mapping as a tree of nodes, each written once: a snapshot stores changed nodes and points to the others.
 
 Keys fall into leaves, leaves into branches of `BRANCH` leaves, and a head points to the branches. So a change of
 one entry costs one leaf, one branch and nothing else, however large the mapping is.
