@@ -21,7 +21,7 @@ from clawvm_es.storage.postgres.address import Address
 
 FORMAT: Final = 1
 """The format that schemas are made in."""
-SERVER_MIN: Final = 130_000
+SERVER_MIN: Final = 13
 """The oldest server that is used, as PostgreSQL numbers its versions."""
 
 TABLES: Final[Mapping[str, str]] = MappingProxyType(

@@ -165,12 +165,12 @@ class Server:
                     raise translate(error, self.address) from error
                 time.sleep(_PAUSE_S)
                 continue
-            if db.info.server_version < SERVER_MIN:
-                version = db.info.server_version // 10_000
+            version = db.info.server_version // 10_000
+            if version < SERVER_MIN:
                 db.close()
                 raise UsageError(
                     f"{self.address.place}: the server is PostgreSQL {version}",
-                    hint=f"a journal needs {SERVER_MIN // 10_000} or newer",
+                    hint=f"a journal needs {SERVER_MIN} or newer",
                 )
             db.adapters.register_dumper(Packed, PackedDumper)
             return Line(db, self.address, token)

@@ -93,11 +93,8 @@ def foreign(found: Mapping[str, Definition], ours: Mapping[str, Definition]) -> 
 def foreign_triggers(connection: sqlite3.Connection) -> tuple[Foreign, ...]:
     """All triggers that are not ours, in the file and of the connection."""
     rows = connection.execute(_TRIGGERS).fetchall()
-    ours = schema.triggers(schema.format_of(connection))
-    if {name: (kind, table, sql) for name, kind, table, sql in rows} == ours:
-        return ()
     found = {_text(name): (_text(kind), _text(table), _text(sql)) for name, kind, table, sql in rows}
-    return foreign(found, ours)
+    return foreign(found, schema.triggers(schema.format_of(connection)))
 
 
 def refuse_triggers(connection: sqlite3.Connection, path: str) -> None:

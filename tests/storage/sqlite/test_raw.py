@@ -142,6 +142,16 @@ def test_a_file_without_a_descriptor_here_is_not_borrowed(tmp_path) -> None:
         assert file.read() == b"the file"
 
 
+def test_a_place_in_a_file_is_read_where_the_system_has_no_call_for_it(tmp_path, monkeypatch) -> None:
+    """As on Windows: the same bytes from any place, one after the other."""
+    path = tmp_path / "file"
+    path.write_bytes(b"the bytes of a file")
+    with raw.descriptor(str(path)) as fd:
+        wanted = [raw.pread(fd, length, at) for length in (0, 3, 99) for at in (0, 4, 18, 30)]
+        monkeypatch.delattr(os, "pread")
+        assert [raw.pread(fd, length, at) for length in (0, 3, 99) for at in (0, 4, 18, 30)] == wanted
+
+
 def test_no_descriptor_stays_open(tmp_path) -> None:
     """Each look closes what it opened."""
     path = tmp_path / "file"
