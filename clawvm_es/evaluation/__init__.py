@@ -1,1 +1,1 @@
-"""The evaluation (§11): the paper's tables on seeded workloads, and policies beside bounds on real sessions."""
+"""The evaluation: the paper's tables on seeded workloads, and policies beside bounds on recorded sessions."""

@@ -43,7 +43,7 @@ PAPER: Final = Table(
 
 
 def with_only(kept: Iterable[str], base: Profile = CLAWVM) -> Profile:
-    """`base` with some of the five mechanisms; the others that it has stay."""
+    """`base` with only some of the five mechanisms; its other capabilities stay."""
     names = tuple(kept)
     missing = {capability for name, found in MECHANISMS.items() if name not in names for capability in found}
     capabilities = tuple(capability for capability in base.capabilities if capability not in missing)
@@ -57,7 +57,7 @@ def _name(kept: tuple[str, ...], base: Profile) -> str:
 
 
 def variants() -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Each row of the tables: which table, what it says, and the mechanisms that are kept."""
+    """Each row of the tables: its table, its label, and the mechanisms that are kept."""
     yield "subtractive", "all", ALL
     for name in ALL:
         yield "subtractive", f"without {name}", tuple(other for other in ALL if other != name)
@@ -69,7 +69,7 @@ def variants() -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 
 def ablation(choice: Choice = WHOLE) -> Experiment:
-    """The ablations as an experiment: one cell for each family and set of mechanisms."""
+    """The ablations as an experiment: one cell per family and set of mechanisms."""
     kept = dict.fromkeys(names for _, _, names in variants())
     cells = [
         Cell(
@@ -85,7 +85,7 @@ def ablation(choice: Choice = WHOLE) -> Experiment:
 
 
 def section(results: Results, choice: Choice = WHOLE) -> Section:
-    """Two tables for each base: what a mechanism is worth in the whole, and what it does by itself."""
+    """Two tables per base: the value of a mechanism within the whole, and alone."""
     tables: list[Table] = []
     says, worst = [], {}
     less: list[tuple[int | str, ...]] = []

@@ -1,17 +1,18 @@
-"""Lower bounds on the misses of a workload at a budget, whatever a policy with all mechanisms chooses.
+"""Lower bounds on the misses of a workload at a budget, for every policy with all mechanisms.
 
-What a turn leaves is the budget without the fixed region, the directory line, the floors of the required pages,
-and the lowest level at which what was just written must come. It follows from the inputs alone.
+The *rest* of a turn is the budget less the fixed region, the directory line, the floors of the required pages, and
+the lowest levels at which just-written pages must arrive. It follows from the inputs alone.
 
-LAW-BOUND-1 (`fit`): no choice of levels within what a turn leaves meets more of its needs.
-LAW-BOUND-2 (`demand`): neither does a policy that raises nothing speculatively: a page enters a prompt only when
-it is written or after a need or a recall named it. This is PFOO-L (Berger, Beckmann and Harchol-Balter 2018): a need
-is the interval since one of its holders last entered, tokens × turns are what keeping it takes, and what all turns
-leave together goes to the smallest intervals first.
+LAW-BOUND-1 (`fit`): no choice of levels within a turn's rest meets more of its needs. LAW-BOUND-2 (`demand`): no
+policy without speculative raises meets more needs. Under such a policy a page enters a prompt only when it is
+written, or after a need or a recall named it.
 
-Both relax, never tighten: a page that several needs of a turn could be met by costs each of them its share only,
-and every holder of a need counts as having entered by it. Of messages what groups cost beside their pages is left
-out, and what was just written need not come.
+`demand` is PFOO-L (Berger, Beckmann and Harchol-Balter 2018): a need is the interval since one of its holders last
+entered, keeping it costs tokens × turns, and the rests of all turns together go to the smallest intervals first.
+
+Both bounds only relax the problem: a page that could meet several needs of a turn costs each of them only its share,
+and every holder of a need counts as entered by it. For messages, the tokens of groups beyond their pages are left
+out, and just-written pages need not arrive.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ SHARES: Final = 840
 
 @attrs.frozen
 class Bounds:
-    """Misses that no policy can avoid, and those that one cannot that raises nothing speculatively."""
+    """Misses that no policy can avoid, and misses that no policy without speculative raises can avoid."""
 
     fit: int
     demand: int
@@ -46,7 +47,7 @@ class Bounds:
 
 @attrs.frozen
 class _Turn:
-    """Room that one assembly leaves, and the tokens of each page that is in its prompt whatever is chosen."""
+    """The rest of one assembly, and the tokens of each page that is in its prompt under every choice."""
 
     rest: int
     held: Mapping[str, int]
@@ -54,7 +55,7 @@ class _Turn:
 
 @attrs.define
 class _Walk:
-    """The inputs folded up to some place, what each turn so far left, and the needs of the turn that goes on."""
+    """The inputs folded so far, the rest of each turn, and the needs of the present turn."""
 
     state: State
     turns: list[_Turn]
@@ -81,18 +82,18 @@ class _Walk:
         apply(self.state, data)
 
     def _standing(self, need: NeedAt) -> Iterator[Option]:
-        """The options whose page could stand in this turn's prompt with the content that it has now."""
+        """The options whose page could be in this turn's prompt with its present content."""
         pages = self.state.pages
         for option in need.options:
             if self.written[option.page_id] < self.state.turn and self.state.holdable(pages[option.page_id]):
                 yield option
 
     def meeting(self, option: Option) -> int | None:
-        """Tokens that this turn spends on an option; None if it has not got them."""
+        """Tokens that this turn spends on an option; None if its rest is too small."""
         return _spent(self.turns[-1], option)
 
     def keeping(self, option: Option) -> int | None:
-        """Return what turns spend on keeping an option since its page last entered; None if one lacks it."""
+        """Return the tokens that turns spend on keeping an option since its page last entered; None if one cannot."""
         spent = [_spent(turn, option) for turn in self.turns[self.entered[option.page_id] + 1 :]]
         found = [tokens for tokens in spent if tokens is not None]
         return sum(found) if len(found) == len(spent) else None
@@ -123,7 +124,7 @@ def bounds(workload: Workload, budget_tokens: int) -> Bounds:
 
 
 def _left(state: State, turn: e.TurnBegan, named: Mapping[str, None]) -> _Turn:
-    """Return what phase 1 of the selector leaves at least; `named` are pages that may arrive beside those that do."""
+    """Return the minimum that phase 1 of the selector leaves; `named` are pages that may arrive in addition."""
     assert state.opened is not None
     dues = dues_of(state)
     always = dues.always if dues is not None else 0
@@ -163,7 +164,7 @@ def _spent(turn: _Turn, option: Option) -> int | None:
 
 
 def _costs(needs: Sequence[Sequence[Option]], cost_of: Callable[[Option], int | None]) -> list[int]:
-    """In shares, what each need costs at least; those that cannot be met are left out."""
+    """The minimum cost of each need, in shares; needs that cannot be met are left out."""
     sharing = Counter([option.page_id for options in needs for option in options])
     found: list[int] = []
     for options in needs:
@@ -175,7 +176,7 @@ def _costs(needs: Sequence[Sequence[Option]], cost_of: Callable[[Option], int | 
 
 
 def _most(costs: Sequence[int], tokens: int) -> int:
-    """Return how many of the costs can be paid at most: the smallest first."""
+    """Return the maximum number of costs that can be paid: the smallest first."""
     rest, count = tokens * SHARES, 0
     for cost in sorted(costs):
         if cost > rest:

@@ -1,4 +1,4 @@
-"""Parts of an experiment: cells that can be computed in any order, and a section that is read off them."""
+"""Parts of an experiment: cells that can be computed in any order, and a section made from their results."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Results: TypeAlias = Mapping[str, Result]
 class Cell:
     """One independent piece of an experiment.
 
-    `key` is unique within the experiment and says what it is (`"coding/lru/180"`). `function` is a module-level
-    function; `function(*arguments)` gives the result, the same bytes wherever it runs, unless it is `timed`.
-    `cost` is a rough measure of its work, so that progress can be estimated.
+    `key` is unique within the experiment and describes the cell (`"coding/lru/180"`). `function` is a module-level
+    function; `function(*arguments)` returns the result, the same bytes on every machine, unless the cell is
+    `timed`. `cost` is a rough measure of its work, for estimates of progress.
     """
 
     key: str
@@ -41,7 +41,7 @@ class Table:
 
 @attrs.frozen
 class Chart:
-    """Lines (over a numeric axis) or bars (over names): one series a name, one value a place of `x`."""
+    """Lines (over a numeric axis) or bars (over names): one series per name, one value per place of `x`."""
 
     title: str
     x: tuple[int | str, ...]
@@ -53,7 +53,7 @@ class Chart:
 
 @attrs.frozen
 class Front:
-    """Points of two figures: for each name its points, each with what tells it from the others, x and y."""
+    """Points of two figures: for each name its points, each with its label, x and y."""
 
     title: str
     points: Mapping[str, tuple[tuple[str, float, float], ...]]
@@ -66,9 +66,9 @@ class Front:
 class Section:
     """Outcome of an experiment: whether its gates hold (None: it has none), prose, tables and charts.
 
-    `paper` holds the paper's figures, told apart from ours. `data` is what `report.json` holds of it. `verdict`
-    and `paper_verdict` are sentences for the summary: ours, and what the paper says of the same. `pictures` stand
-    before all sections.
+    `paper` holds the paper's figures, apart from ours. `data` is its part of `report.json`. `verdict` and
+    `paper_verdict` are sentences for the summary: our result, and the paper's. `pictures` are shown before all
+    sections.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Section:
 
 @attrs.frozen
 class Experiment:
-    """One part of the evaluation: its cells, and the section that its results make."""
+    """One part of the evaluation: its cells, and the function that makes its section from their results."""
 
     name: str
     cells: Sequence[Cell]

@@ -1,4 +1,4 @@
-"""Subject of the tables of an evaluation, when it is not everything."""
+"""A choice of policies, families and budgets for the tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _ordered(known: Iterable[str], named: Iterable[str]) -> tuple[str, ...]:
 class Choice:
     """Policies, families and budgets by name, and the seed of the families' sessions.
 
-    Nothing named means all; the order is always that of reports. Raises `UsageError` for a name that is not known.
+    An empty choice means all; the order is always that of reports. Raises `UsageError` for an unknown name.
     """
 
     policy_names: tuple[str, ...] = ()
@@ -49,11 +49,11 @@ class Choice:
 
     @property
     def headline(self) -> tuple[str, ...]:
-        """The policies that a summary names: four that tell the others, or what there is."""
+        """The policies that a summary names: four by default, or the chosen ones."""
         return tuple(name for name in self.policy_names if name in HEADLINE) or self.policy_names
 
     def budgets_of(self, own: Iterable[int]) -> tuple[int, ...]:
-        """Those of a part's own budgets that are chosen."""
+        """The chosen ones among a part's own budgets."""
         return tuple(budget for budget in own if not self.budgets or budget in self.budgets)
 
     @property
@@ -63,7 +63,7 @@ class Choice:
 
     @property
     def told_families(self) -> str:
-        """The families as titles name them."""
+        """The families as named in titles."""
         return "all families" if self.all_families else ", ".join(self.families)
 
 

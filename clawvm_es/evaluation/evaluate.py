@@ -1,4 +1,4 @@
-"""Runs an evaluation from its settings to its report, in a folder where it can be resumed.
+"""Run an evaluation, from its settings to its report, in a folder where it can be resumed.
 
 >>> from clawvm_es.evaluation.evaluate import Settings, evaluate
 >>> report = evaluate("out", Settings(("tier1", "stress")))  # doctest: +SKIP
@@ -41,12 +41,12 @@ def evaluate(
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> Report:
-    """Compute what is asked for and is not there yet, and write the report into folder `out`.
+    """Compute the requested cells that are missing, and write the report into folder `out`.
 
-    `workers` is by default the number of cores; an `executor` takes their place. The report is the same for any.
-    `fresh` begins anew. `progress` and
-    `say` are told how far it is, and what a user should know. Raises `UsageError` for an `out` that holds something
-    else, `UnreadableInput` for a folder of traces that is none, `CellFailed` for a cell that raises.
+    `workers` is by default the number of cores; an `executor` replaces them. Neither changes the report. `fresh`
+    begins anew. `progress` is called with the progress, `say` with messages for the user. Raises `UsageError` if
+    `out` holds something else, `UnreadableInput` if the folder of traces does not exist, `CellFailed` if a cell
+    raises.
     """
     settings = settings or Settings()
     folder, say = Path(out).resolve(), say or _silent
@@ -91,4 +91,4 @@ def _labelled(progress: Progress | None, label: str) -> Callable[[int, int], Non
 
 
 def _silent(message: str) -> None:
-    """Nobody asked to be told."""
+    """Ignore a message."""

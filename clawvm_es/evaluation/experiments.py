@@ -1,4 +1,4 @@
-"""The experiments of the evaluation, and with which settings each of them is made: the one place that knows all."""
+"""The experiments of the evaluation and their settings: the one module that knows them all."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ REAL: Final = "real"
 
 @attrs.frozen
 class Settings:
-    """Choice of what is evaluated: parts by name, a folder of recorded sessions, tokens charged to each turn.
+    """Choice of experiments: parts by name, a folder of recorded sessions, tokens charged to each turn.
 
-    `renderers` make the prompts of recorded sessions; none named: messages and frames, each apart.
-
-    Raises `UsageError` for what is not known, `UnreadableInput` where there is no such folder.
+    `renderers` make the prompts of recorded sessions; by default messages and frames, each apart. Raises `UsageError`
+    for unknown names, `UnreadableInput` if there is no such folder.
     """
 
     parts: tuple[str, ...] = (ALL,)
@@ -58,7 +57,7 @@ class Settings:
             raise UnreadableInput(f"{self.traces}: is no folder", hint="name a folder of recorded sessions")
 
     def _check_choice(self) -> None:
-        """Raise for a budget that no part has, and for a choice that no part asked for knows."""
+        """Raise for a budget that no part has, and for a choice that no requested part supports."""
         known = sorted({budget for part in PARTS.values() for budget in part.budgets})
         for budget in self.choice.budgets:
             if budget not in known:
@@ -87,12 +86,12 @@ class Settings:
 
     @property
     def chosen(self) -> tuple[str, ...]:
-        """The parts that are asked for and can be made, in the order of the report."""
+        """The requested parts that can be made, in the order of the report."""
         return tuple(name for name in self._asked if name not in self.left_out)
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """The parts that are asked for and cannot be made, with the reason."""
+        """The requested parts that cannot be made, with the reason."""
         found: dict[str, str] = {}
         for name in self._asked:
             own = PARTS[name].budgets
@@ -103,7 +102,7 @@ class Settings:
         return found
 
     def told(self) -> dict[str, Any]:
-        """The settings as a report tells them: nothing of this machine."""
+        """The settings as a report shows them, without any detail of this machine."""
         its = self.choice
         return {
             "parts": list(self.chosen),
@@ -121,7 +120,7 @@ Make: TypeAlias = Callable[[Settings, Sessions], Experiment]
 
 @attrs.frozen
 class Part:
-    """One experiment: what it shows, in a line, what makes it, what of it can be chosen, and its own budgets."""
+    """One experiment: its description in a line, its maker, its possible choices, and its own budgets."""
 
     shows: str
     make: Make
@@ -171,5 +170,5 @@ PARTS: Final[Mapping[str, Part]] = MappingProxyType(
 
 
 def experiments(settings: Settings, sessions: Sessions) -> dict[str, Experiment]:
-    """The experiments that are asked for, by name, in the order of the report."""
+    """The requested experiments by name, in the order of the report."""
     return {name: PARTS[name].make(settings, sessions) for name in settings.chosen}

@@ -1,4 +1,4 @@
-"""The folder that an evaluation writes to: its report, the cells that are done, and the workloads it has read."""
+"""The folder of an evaluation: its report, finished cells, and workloads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SESSIONS: Final = "sessions"
 
 
 def prepare(out: Path, fresh: bool = False) -> bool:
-    """Make the folder ready; whether it holds an evaluation that can be resumed. `fresh` removes what it holds.
+    """Make the folder ready; tells whether it holds an evaluation to resume. `fresh` removes its contents first.
 
-    Raises `UsageError` for a folder that holds something, but no evaluation: it is left as it is.
+    Raises `UsageError` for a folder with other contents, which is left alone.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is no folder", hint="name another one with --out")
@@ -31,7 +31,7 @@ def prepare(out: Path, fresh: bool = False) -> bool:
 
 
 def _remove(out: Path) -> None:
-    """Remove what evaluations write, and nothing else. The file that makes the folder ours goes last."""
+    """Remove the files of an evaluation, and nothing else. The file that marks the folder as ours goes last."""
     if (out / SESSIONS).is_dir():
         shutil.rmtree(out / SESSIONS)
     for name in (*FILES, *TIMINGS, CELLS):

@@ -1,7 +1,9 @@
 """Cost and misses of policies beside the recorded harness, on the same sessions with the same needs.
 
-A session and its subagents are one draw of the bootstrap. A ratio of costs is one of sums over sessions, so that long
-sessions weigh more; LAW-FRONT-1: the harness beside itself is 100 % at every list, with no miss more or fewer.
+A session and its subagents are one draw of the bootstrap. A ratio of costs is a ratio of sums over sessions, so
+that long sessions weigh more.
+
+LAW-FRONT-1: compared with itself, the harness costs 100 % at every price list, with no difference in misses.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ KEPT_WHOLE: Final = "never compacted"
 
 @attrs.frozen
 class Population:
-    """Sessions that a figure is about, as a reader needs to know them."""
+    """The sessions behind a figure, as a reader needs to know them."""
 
     sessions: int
     subagents: int
@@ -47,9 +49,9 @@ class Population:
 
 @attrs.frozen
 class Beside:
-    """One arm beside the harness: costs at each list, misses, those of needs that the harness had dropped, epochs.
+    """One arm compared with the harness: costs at each list, misses, misses of pages the harness had dropped, epochs.
 
-    `shares` are None where the harness cost nothing.
+    `shares` are None if the harness cost nothing.
     """
 
     cost: Mapping[str, int]
@@ -74,7 +76,7 @@ def population(rows: Sequence[Measured], origins: int) -> Population:
 
 
 def beside(rows: Sequence[Measured], arm: str) -> Beside:
-    """A policy, or the harness itself, beside the harness on the rows of one budget."""
+    """Compare a policy, or the harness itself, with the harness, on the rows of one budget."""
     own = [figures_of(row, arm) for row in rows]
     return Beside(
         MappingProxyType({name: sum(its["costs"][name] for its in own) for name in LISTS}),
@@ -109,7 +111,7 @@ def _by_session(rows: Iterable[Measured], figure: Callable[[Measured], int]) -> 
 
 
 def populations(rows: Sequence[Measured]) -> dict[str, list[Measured]]:
-    """Rows of one budget by what they are: all, by what the harness did, and by the split; none that is empty."""
+    """Rows of one budget by population: all, by the harness's behaviour, and by the split; no empty ones."""
     found = {
         ALL: list(rows),
         COMPACTED: [row for row in rows if row.harness["epochs"] > 1],
@@ -122,14 +124,14 @@ def populations(rows: Sequence[Measured]) -> dict[str, list[Measured]]:
 
 @attrs.frozen
 class Timed:
-    """The rule's timing of epochs over the offline optimum, in permille: pooled, and of the worst session."""
+    """Cost of the rule's epochs relative to the offline optimum, in permille: pooled, and of the worst session."""
 
     pooled: int
     worst: int
 
 
 def timed(rows: Sequence[Measured]) -> Timed | None:
-    """The timing of the rows of one budget; None where the model costs nothing."""
+    """The timing of the rows of one budget; None if the model costs nothing."""
     told = [row.result["timing"] for row in rows if row.result["timing"]["best"]]
     if not told:
         return None

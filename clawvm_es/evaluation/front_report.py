@@ -1,4 +1,4 @@
-"""The front of cost and misses in the report: the picture, its tables, and what they say in words."""
+"""The front of cost and misses in the report: the picture, its tables, and prose."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _ALL_TITLE: Final = "all that count"
 
 
 def headline(kind: Kind) -> int:
-    """The budget at which a kind of session is compared with its harness: the largest that was run."""
+    """The budget at which a kind of session is compared with its harness: the largest one run."""
     return kind.budgets[-1]
 
 
 def origins(rows: Sequence[Measured]) -> int:
-    """Count the checkouts (or tasks) that sessions worked on; people's are told by the path below the home folder."""
+    """Count the checkouts (or tasks) of sessions; people's checkouts are compared by the path below the home."""
     return len({below_home(row.found.origin) for row in rows})
 
 
 def picture(kind: Kind) -> Front:
-    """Cost and misses of every policy at every budget of some size, and of the harness."""
+    """Cost and misses of the harness, and of every policy at the larger budgets."""
     last = at(kind.rows, headline(kind))
     own = beside(last, HARNESS)
     budgets = [budget for budget in kind.budgets if budget >= PICTURED_LEAST] or kind.budgets
@@ -73,7 +73,7 @@ def _point(budget: int, its: Beside) -> tuple[str, float, float]:
 
 
 def tables(kind: Kind) -> Iterator[Table]:
-    """The comparison at one budget, by population, by budget, what the harness had dropped, timing, and windows."""
+    """Tables: the comparison at one budget, by population, by budget, pages the harness dropped, timing, windows."""
     yield _headline(kind)
     yield _populations(kind)
     yield _budgets(kind)
@@ -111,7 +111,7 @@ def _headline(kind: Kind) -> Table:
 
 
 def _counted(kind: Kind, rows: Sequence[Measured]) -> str:
-    """Parts of a prompt that are counted on both sides."""
+    """The parts of a prompt that are counted on both sides."""
     if kind.renderer == MESSAGES:
         return (
             "Prompts are messages on both sides: roles, ids, framing and the arguments of calls are counted by the "
@@ -282,7 +282,7 @@ def _kept_whole(rows: Sequence[Measured], arm: str) -> str:
 
 
 def side_of(found: Share | None) -> str:
-    """Name the side of the harness's cost that a share is on, with a word where its interval has both."""
+    """Say on which side of the harness's cost a share is, with a note if its interval covers both."""
     if found is None:
         return "without a cost to compare"
     side = "cheaper" if found.permille < 1000 else "dearer"

@@ -2,18 +2,18 @@
 
 | gate | under the weak policies it names | under `clawvm` |
 |---|---|---|
-| bootstrap | the rules are gone after a compaction | the rule that is needed is a hit |
+| bootstrap | the rules are gone after a compaction | the needed rule is a hit |
 | reset | a preference is destroyed before it was written back | committed first, then lowered; paged in when needed |
-| race | one huge result jumps past the flush threshold, and the compaction destroys what is dirty | committed first |
-| recall | memory that denies or fails looks like memory that knows nothing | the outcome stands in the log |
-| persistence | what is written is lost without ever being checked | each unsafe update refused, with its code |
-| churn | what changed is taken for known, what was known is fetched again | no stale hit; the old is paged in |
+| race | one huge result jumps past the flush threshold, and the compaction destroys dirty pages | committed first |
+| recall | memory that denies or fails looks like memory that knows nothing | the outcome is in the log |
+| persistence | written values are lost without ever being checked | each unsafe update refused, with its code |
+| churn | changed content counts as known, known content is fetched again | no stale hit; old pages are paged in |
 
-The race has a control: the same result in parts. The weak policy, which flushes at a threshold, then loses nothing:
-it is the jump that it loses by.
+The race has a control: the same result in parts. The weak policy, which flushes at a threshold, then loses
+nothing: the jump is the cause.
 
-LAW-GATE-1: a gate holds if each weak policy shows one of its faults, `clawvm` shows none, and exactly the updates
-that must be refused are, with the right codes; and if a control, where there is one, shows none of its faults.
+LAW-GATE-1: a gate holds if each weak policy shows one of its faults, `clawvm` shows none, exactly the unsafe
+updates are refused with the right codes, and the control, if there is one, shows none of the faults.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Check = Callable[[Sequence[e.Event]], str]
 
 @attrs.frozen
 class Gate:
-    """One gate: its session and budget, the weak policies, the faults that must show, and what must be refused."""
+    """One gate: its session and budget, the weak policies, the faults that must show, and the updates to refuse."""
 
     name: str
     title: str
@@ -209,7 +209,7 @@ def _hit(events: Sequence[e.Event]) -> str:
 
 
 def _committed_first(events: Sequence[e.Event]) -> str:
-    """Within the destroying boundary, what is dirty is committed before any page is lowered."""
+    """Check that the destroying boundary commits dirty pages before any page is lowered."""
     committed = False
     for event in events:
         if isinstance(event, e.BoundaryReached):
@@ -232,7 +232,7 @@ def _one_committed(events: Sequence[e.Event]) -> str:
 
 
 def _no_stale_hit(events: Sequence[e.Event]) -> str:
-    """Pages rewritten after the assembly are never hits in that turn; pages that were read are paged in."""
+    """Check that pages rewritten after the assembly are never hits in that turn, and read pages are paged in."""
     rewritten: set[str] = set()
     for event in events:
         if isinstance(event, e.TurnBegan):
@@ -314,7 +314,7 @@ GATES: Final[Mapping[str, Gate]] = MappingProxyType(
 
 
 def gate_cell(name: str, profile: Profile, control: bool = False) -> Result:
-    """One gate under one policy: faults by type, what was refused, what else is wrong, and the verdict."""
+    """One gate under one policy: faults by type, refused updates, other errors, and the verdict."""
     gate = GATES[name]
     script = Script(f"gate/{name}")
     write = gate.control if control and gate.control else gate.write
@@ -342,12 +342,12 @@ def _cells(gate: Gate) -> Iterator[Cell]:
 
 
 def gates() -> Experiment:
-    """Tier 1 as an experiment: one cell for each gate and policy, and one for each control."""
+    """Tier 1 as an experiment: one cell per gate and policy, and one per control."""
     return Experiment("tier1", [cell for gate in GATES.values() for cell in _cells(gate)], section)
 
 
 def section(results: Results) -> Section:
-    """The table of gates; it holds if every cell is as it must be."""
+    """The table of gates; it holds if every cell has its expected result."""
     rows = tuple(_row(gate, cell, results[cell.key]) for gate in GATES.values() for cell in _cells(gate))
     passed = {gate.name: all(results[cell.key]["as_it_must"] for cell in _cells(gate)) for gate in GATES.values()}
     return Section(

@@ -1,8 +1,8 @@
-"""The recorded harness as an arm of its own: what it lost, and what its prompts cost.
+"""The recorded harness as an arm of its own: its misses, and the cost of its prompts.
 
-It has no budget, so that it runs once a session and renderer. Its prompts are counted as those of the policies
-beside it: as messages with the framing and the arguments of its calls; in frames by their pages alone, and beside
-that with the arguments. Thoughts are on no side.
+It has no budget, so it runs once per session and renderer. Its prompts are counted like those of the policies: as
+messages, with framing and arguments of calls; in frames, by pages only (and, beside that, with arguments). Thoughts
+count on neither side.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def measure_harness(kept: str, fixed_tokens: int = 0) -> Result:
 
 
 def _default_budget(its: Workload) -> Result:
-    """The budget that fits the window by the provider's counts, and the most that it would count of such a prompt.
+    """The budget that fits the window by the provider's counts, and the largest provider count of such a prompt.
 
-    The largest ratio of the two counts tells that most, of prompts that have at least half as many tokens of pages.
+    The largest ratio of the two counts gives that maximum, over prompts with at least half as many tokens of pages.
     """
     ratio, told = Ratio(records_all=False), list[tuple[int, int]]()
     ours = 0
@@ -76,12 +76,12 @@ def _default_budget(its: Workload) -> Result:
 
 @lru_cache(maxsize=2)
 def outcome_of(kept: str) -> Outcome:
-    """The run of the recorded harness, by which the needs are told whose pages it had dropped."""
+    """The run of the recorded harness, which shows the needs whose pages it had dropped."""
     return run(workload(kept), HARNESS, 0)
 
 
 def pages_only(its: Workload) -> Workload:
-    """A session as if prompts held neither arguments nor thoughts."""
+    """A session as if prompts held no arguments and no thoughts."""
     return attrs.evolve(its, inputs=tuple(map(pages_alone, its.inputs)))
 
 

@@ -1,8 +1,8 @@
-"""The finished cells of an evaluation in a file, so that an interrupted run goes on where it was.
+"""The finished cells of an evaluation in a file, so that an interrupted run can continue.
 
-One JSON line a cell, under a digest of what it computes: experiment, key, function and arguments. The first line
-holds a digest of the code; what other code computed is dropped, never reused (LAW-KEPT-1). A line that was cut is
-ignored. One process at a time has the file open.
+The file has one JSON line per cell, under a digest of its experiment, key, function and arguments. The first line
+holds a digest of the code; results of other code are dropped, never reused (LAW-KEPT-1). A truncated line is ignored.
+One process at a time has the file open.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WAIT_S: Final = 5.0
 
 
 def is_ours(path: Path) -> bool:
-    """Tell whether a file is one of kept cells."""
+    """Tell whether a file is one of finished cells."""
     try:
         with path.open("rb") as file:
             return _head(file.readline()) is not None
@@ -43,7 +43,7 @@ def is_ours(path: Path) -> bool:
 
 
 def _head(line: bytes) -> Mapping[str, Any] | None:
-    """The first line of a file of ours, empty if it was cut; None if it is no such line."""
+    """The first line of such a file, empty if it was cut; None for another file."""
     if not line.endswith(b"\n") and (line.startswith(_BEGINS) or _BEGINS.startswith(line)):
         return {}
     try:
@@ -54,7 +54,7 @@ def _head(line: bytes) -> Mapping[str, Any] | None:
 
 
 def identity(experiment: str, cell: Cell) -> str:
-    """SHA-256 over what a cell computes."""
+    """SHA-256 over everything that determines a cell's result."""
     function = f"{cell.function.__module__}.{cell.function.__qualname__}"
     text = "\0".join((experiment, cell.key, function, repr(cell.arguments)))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -62,7 +62,7 @@ def identity(experiment: str, cell: Cell) -> str:
 
 @attrs.define
 class Kept:
-    """Finished cells by identity; `add` appends one. To be used as a context, which closes the file."""
+    """Finished cells by identity; `add` appends one. Use it as a context manager, which closes the file."""
 
     path: Path
     _file: IO[bytes]
@@ -71,7 +71,7 @@ class Kept:
 
     @classmethod
     def open(cls, path: Path, code: str | None = None) -> Kept:
-        """Open or make the file. `code` identifies what computes (default: `code_digest`).
+        """Open or make the file. `code` identifies the computing code (default: `code_digest`).
 
         Raises `UsageError` if the file is not ours, or another process has it open.
         """
@@ -103,11 +103,11 @@ class Kept:
         self._file.close()
 
     def get(self, experiment: str, cell: Cell) -> Result | None:
-        """Return the result of a cell, if it is there."""
+        """Return the result of a cell; None if it is not there."""
         return self._found.get(identity(experiment, cell))
 
     def add(self, experiment: str, cell: Cell, result: Result) -> None:
-        """Keep what a cell came to; raises `ClawVMError` if it cannot be written."""
+        """Store the result of a cell; raises `ClawVMError` if it cannot be written."""
         its = identity(experiment, cell)
         self._write({"cell": its, "experiment": experiment, "key": cell.key, "result": result})
         self._found[its] = result

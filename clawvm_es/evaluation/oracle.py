@@ -1,6 +1,6 @@
-"""A policy that knows what comes: `lru` that first raises what this turn and the next ones will need.
+"""A policy that knows the future: `lru` that first raises the pages that this turn and the next ones will need.
 
-It takes the future as an argument, so that nothing that lives in a session can call it; it writes no journal.
+It takes the future as an argument, so that no live session can call it; it writes no journal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clawvm_es.model.pages import ABSENT
 
 
 def future(workload: Workload) -> Mapping[int, tuple[NeedAt, ...]]:
-    """Turn → its needs, those first that cost least."""
+    """Turn → its needs, the cheapest first."""
     found: dict[int, list[NeedAt]] = {}
     for need in workload.all_needs():
         if need.options:
@@ -28,9 +28,9 @@ def future(workload: Workload) -> Mapping[int, tuple[NeedAt, ...]]:
 
 
 def decide(state: State, turn: e.TurnBegan, wanted: Iterable[Sequence[NeedAt]]) -> tuple[e.Event, ...]:
-    """Outcome of a turn when its needs and those of later turns are known, nearest turn first.
+    """Outcome of a turn whose needs, and those of later turns, are known; nearest turn first.
 
-    An epoch raises what is needed before it ranks anything; between epochs the needs of the turn itself are hints.
+    An epoch raises needed pages before it ranks any; between epochs the needs of the turn itself are hints.
     """
     turns = list(wanted)
     began = replace(turn, hints=(*turn.hints, *_holders(state, turns[0] if turns else ())))
@@ -38,7 +38,7 @@ def decide(state: State, turn: e.TurnBegan, wanted: Iterable[Sequence[NeedAt]]) 
 
 
 def _holders(state: State, needs: Iterable[NeedAt]) -> Iterator[str]:
-    """For each need that no resident page meets, the page that costs least."""
+    """For each need that no resident page meets, the cheapest page."""
     for need in needs:
         options = [option for option in need.options if option.page_id in state.pages]
         if options and not any(state.stands(option.page_id, option.rank) for option in options):
@@ -46,7 +46,7 @@ def _holders(state: State, needs: Iterable[NeedAt]) -> Iterator[str]:
 
 
 def _raised(state: State, selection: Selection, wanted: Iterable[Sequence[NeedAt]]) -> tuple[str, ...]:
-    """Raise what is needed, nearest turn first, by the level that costs least more."""
+    """Raise needed pages, nearest turn first, by the cheapest additional level."""
     raised: dict[str, None] = {}
     for needs in wanted:
         for need in needs:
@@ -57,7 +57,7 @@ def _raised(state: State, selection: Selection, wanted: Iterable[Sequence[NeedAt
 
 
 def _raise(state: State, selection: Selection, need: NeedAt) -> str | None:
-    """Raise the holder that costs least more, if none suffices as it stands and one fits; returns which."""
+    """Raise the holder with the cheapest additional level, if none suffices and one fits; returns it."""
     costs: list[tuple[int, Option]] = []
     for option in need.options:
         page = state.pages.get(option.page_id)

@@ -1,8 +1,8 @@
-"""Overhead: what the policy engine itself takes each turn, in time and in memory, at the paper's sizes.
+"""Overhead: time and memory of the policy engine per turn, at the paper's sizes.
 
-A turn's *assembly* is `decide` of one `turn_began` and the fold of what follows; the *whole turn* are all inputs up
-to the next one. Times are those of one thread, the best of several runs for each turn, so that what else the machine
-does stays out of them; the largest time of any run stands beside. Memory is the peak of what a turn allocates.
+A turn's *assembly* is `decide` of one `turn_began` and the fold of its decisions; the *whole turn* is all inputs up
+to the next one. Times are of one thread, the best of several runs for each turn, to exclude other load of the
+machine; the largest time of any run is shown beside. Memory is a turn's peak allocation.
 """
 
 from __future__ import annotations

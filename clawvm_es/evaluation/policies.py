@@ -1,4 +1,4 @@
-"""The policies that the evaluation compares, in the order in which it reports them."""
+"""The policies that the evaluation compares, in report order."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ HORIZON: Final = 3
 
 @attrs.frozen
 class Policy:
-    """A policy under evaluation: its profile, what it is in one line, and how many turns it looks ahead.
+    """A policy under evaluation: its profile, its description in one line, and how many turns it looks ahead.
 
-    With a `horizon` it is offline: the needs of so many turns from the one that begins are known to it (`oracle`).
+    With a `horizon` it is offline: it knows the needs of this many turns, from the present one on (`oracle`).
     """
 
     name: str
@@ -40,7 +40,7 @@ class Policy:
 
     @property
     def contract(self) -> bool:
-        """Tell whether zero faults under it are by construction."""
+        """Tell whether it shows no faults by construction."""
         return self.profile.capabilities == CLAWVM.capabilities
 
 
@@ -105,7 +105,7 @@ HARNESS: Final = Policy(
 
 
 def policy(name: str) -> Policy:
-    """The policy called `name`; raises `UsageError` that lists the known ones."""
+    """The policy called `name`; raises `UsageError`, which lists the known names."""
     try:
         return POLICIES[name]
     except KeyError:

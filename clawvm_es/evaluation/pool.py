@@ -1,7 +1,7 @@
-"""Computes the cells of experiments on all cores. What comes of them does not depend on how many there are.
+"""Compute the cells of experiments on all cores. The results do not depend on the number of cores.
 
-LAW-POOL-1: the results have the order of the cells, and each is the JSON that it is kept as: the same bytes for any
-number of workers, any hash seed, and for a run that was interrupted and resumed.
+LAW-POOL-1: results come in the order of the cells, each as its stored JSON: the same bytes for any number of workers
+and any hash seed, and for a run that was interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ def compute(
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Mapping[str, Results]:
-    """The results of all experiments, by name; what `kept` holds is not computed again.
+    """The results of all experiments, by name; cells in `kept` are not computed again.
 
-    Timed cells come last, one at a time, here. `workers` is by default the number of cores; an `executor` takes
-    their place. Raises `CellFailed`, which
-    names experiment and key, for the first cell that raises; those that are done by then are kept.
+    Timed cells come last, one at a time, in this process. `workers` is by default the number of cores; an `executor`
+    replaces them. If a cell raises, `CellFailed` names its experiment and key; cells finished by then are kept.
     """
     jobs = [_Job(experiment.name, cell) for experiment in experiments for cell in experiment.cells]
     _check_keys(jobs)
@@ -64,7 +63,7 @@ def compute(
 
 
 def missing_cells(experiments: Iterable[Experiment], kept: Kept) -> tuple[int, int]:
-    """Number of cells to compute, and of all cells."""
+    """Number of cells to compute, and number of all cells."""
     found = [kept.get(experiment.name, cell) for experiment in experiments for cell in experiment.cells]
     return found.count(None), len(found)
 

@@ -1,9 +1,8 @@
-"""Policies beside bounds on recorded sessions: what each session comes to at each budget, under every policy.
+"""Policies beside bounds on recorded sessions: the results of each session at each budget, under every policy.
 
-A coding session counts with so many turns and tokens of pages, at every budget and under both renderers; a chat,
-which is shorter than that, in frames at a budget that its pages exceed. The recorded harness runs once a session and
-renderer. The section that is read off the cells is `real_report`'s; what is claimed in it is `verdict`'s and
-`front`'s.
+A coding session counts if it has enough turns and page tokens; it is measured at every budget and under both
+renderers. A chat is shorter; it counts in frames, at budgets that its pages exceed. The recorded harness runs once
+per session and renderer. `real_report` makes the section from the cells; `verdict` and `front` make its claims.
 """
 
 from __future__ import annotations
@@ -54,10 +53,10 @@ FULL_ONLY: Final = (BASE, CANDIDATE)
 def experiment(
     sessions: Sessions, fixed_tokens: int = 0, choice: Choice = WHOLE, renderers: Collection[str] = ()
 ) -> Experiment:
-    """Every session that counts at every budget, each turn charged for `fixed_tokens` more than recorded.
+    """Every counting session at every budget, each turn charged for `fixed_tokens` beyond the recorded ones.
 
-    `lru` is always among the policies: the others are compared with it.
-    With `renderers`, only under these. Raises `UsageError` for a negative number of fixed tokens.
+    `lru` is always among the policies, since the others are compared with it. `renderers` restricts the renderers.
+    Raises `UsageError` for a negative number of fixed tokens.
     """
     if fixed_tokens < 0:
         raise UsageError(f"fixed region of {fixed_tokens} tokens: must not be negative")
@@ -97,7 +96,7 @@ def experiment(
 
 
 def _work(found: Found) -> int:
-    """Rough measure of the work that a session at a budget is: prompts of messages are laid out by groups."""
+    """Rough measure of the work of a session at a budget; prompts of messages are laid out by groups."""
     return found.inputs * (_MESSAGES_WORK if found.renderer == MESSAGES else 1)
 
 
@@ -115,13 +114,13 @@ def counts(found: Found, budget: int) -> bool:
 
 
 def _key(found: Found, budget: int, fixed_tokens: int) -> str:
-    """With a digest of the inputs: a session that was recorded further is another cell."""
+    """The cell's key with a digest of the inputs, so that a session recorded further is another cell."""
     fixed = f"+{fixed_tokens}" if fixed_tokens else ""
     return f"{found.kind}/{found.renderer}/{found.name}/{found.digest[:12]}/{budget or 'harness'}{fixed}"
 
 
 def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[str] = tuple(POLICIES)) -> Result:
-    """One session at one budget: its needs, bounds, and what each policy comes to."""
+    """One session at one budget: its needs, bounds, and the results of each policy."""
     its = charged(without_thoughts(workload(kept)), fixed_tokens)
     needs = list(its.all_needs())
     dropped = outcome_of(kept).unmet
@@ -164,7 +163,7 @@ def measure(kept: str, budget_tokens: int, fixed_tokens: int, names: Sequence[st
 
 
 def _each_once(its: Workload, policies: Sequence[Policy], outcome: Callable[[Policy], Result]) -> Result:
-    """Outcome of each policy; two that differ only in what becomes of instructions are one where there are none."""
+    """Outcome of each policy; without instructions, policies that differ only in keeping instructions run once."""
     bare = not any(isinstance(data, e.PageWritten) and data.page_type is PageType.BOOTSTRAP for data in its.inputs)
     known: dict[Policy, Result] = {}
     found: dict[str, Result] = {}
@@ -177,7 +176,7 @@ def _each_once(its: Workload, policies: Sequence[Policy], outcome: Callable[[Pol
 
 
 def _without_instructions(policy: Policy) -> Policy:
-    """A policy as it is in a session without instructions: keeping their floors is nothing there."""
+    """A policy as it acts in a session without instructions, where keeping their floors does nothing."""
     kept = tuple([each for each in policy.profile.capabilities if each is not Capability.FIXED_BOOTSTRAP])
     profile = attrs.evolve(policy.profile, name="", capabilities=kept)
     return attrs.evolve(policy, name="", says="", profile=profile)
@@ -190,12 +189,12 @@ def _room(its: Workload, budget_tokens: int) -> int:
 
 
 def near(need: NeedAt) -> bool:
-    """Tell whether the text of a need stood in the prompt anyway: it was written or asked for a turn ago at most."""
+    """Tell whether a need's text was in the prompt anyway, because it was written or needed at most one turn ago."""
     return need.distance <= 1
 
 
 def charged(its: Workload, fixed_tokens: int) -> Workload:
-    """The workload with a fixed region of so many tokens in each turn; 0: as recorded."""
+    """The workload with a fixed region of the given tokens in each turn; 0 means as recorded."""
     if not fixed_tokens:
         return its
     inputs = tuple(

@@ -1,4 +1,4 @@
-"""Measurements on one kind of recorded session, as tables and prose need it."""
+"""Measurements on one kind of recorded session, for tables and prose."""
 
 from __future__ import annotations
 

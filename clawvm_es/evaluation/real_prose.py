@@ -1,4 +1,4 @@
-"""Prose about recorded sessions before their tables: how to read them, the goal, its verdict, and its price."""
+"""Prose about recorded sessions, before their tables: how to read them, the goal, its verdict, and its price."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ COPIES: Final = (
 def paragraphs(
     sessions: Sessions, kinds: Sequence[Kind], policies: Sequence[Policy], fixed_tokens: int
 ) -> Iterator[str]:
-    """The goal and what came of it first, then how the figures were made."""
+    """The goal and its verdict first, then how the figures were made."""
     yield from _goal_set(kinds)
     outside = [policy.name for policy in policies if not policy.contract]
     for kind in kinds:
@@ -131,7 +131,7 @@ def _times(permille: int) -> str:
 
 
 def _goal_told(kind: Kind) -> str:
-    """Tell whether the goal holds on the part held out, in a sentence for each thing it asks."""
+    """The verdict on the goal for the held-out part, in one sentence per condition."""
     title = kind.title
     if CANDIDATE not in kind.policies or not kind.part(HELD_OUT):
         return f"{title}: no held-out session counts at any budget, so nothing is said of the goal."
@@ -163,7 +163,7 @@ def _dear(verdict: Verdict) -> str:
 
 
 def _why_dear(kind: Kind) -> str:
-    """Size of its prompts where it sends too many uncached tokens: the rest is their order."""
+    """The size of its prompts, if it sends too many uncached tokens; the rest is due to their order."""
     told = []
     for budget in _dearer(kind.verdicts[HELD_OUT][CANDIDATE]):
         its = at(kind.part(HELD_OUT), budget)
@@ -177,7 +177,7 @@ def _why_dear(kind: Kind) -> str:
 
 
 def _outside_told(kind: Kind, outside: Sequence[str]) -> Iterator[str]:
-    """Policies that do not keep the contract and surely miss less than `lru`: what that rests on and costs."""
+    """Policies outside the contract that surely miss less than `lru`: their assumptions and their price."""
     verdicts = kind.verdicts[HELD_OUT]
     fewer = [name for name in outside if verdicts[name].pooled.high < 0] if kind.part(HELD_OUT) else []
     if not fewer:

@@ -1,7 +1,7 @@
 """One workload under one policy and budget: every input through `decide`, in memory; nothing is written.
 
-The harness around a policy with thresholds brings boundaries about itself: before a turn whose context fills more
-than its thresholds, it flushes or compacts. At every boundary it writes back what is dirty, where the policy does.
+The harness around a policy with thresholds makes boundaries of its own: before a turn whose context exceeds a
+threshold, it flushes or compacts. At every boundary it writes back dirty pages, if the policy does.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RULES_LOST: Final = (FaultType.PINNED_INVARIANT_MISS, FaultType.POST_COMPACTION_
 class Outcome:
     """Outcome of a run: its figures, and for each need of the workload, in order, whether it was a hit.
 
-    `unmet` tells which needs the recorded harness could not have met, since it had dropped all their pages.
+    `unmet` marks the needs that the recorded harness could not meet, since it had dropped all their pages.
     """
 
     figures: Figures = attrs.field(factory=Figures)
@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def rules(self) -> int:
-        """Faults of rules and plans that were out of a prompt."""
+        """Faults of rules and plans that were missing from a prompt."""
         return sum(self.figures.faults[fault] for fault in RULES_LOST)
 
     def misses(self, needs: Iterable[NeedAt], counts: Callable[[NeedAt], bool]) -> int:
@@ -65,9 +65,9 @@ class Outcome:
 def run(
     workload: Workload, policy: Policy | Profile, budget_tokens: int, *, fixed_tokens: int | None = None
 ) -> Outcome:
-    """Decide all inputs of `workload` under a policy and a budget; what follows from each is counted.
+    """Decide all inputs of `workload` under a policy and a budget, and count the outcomes.
 
-    `fixed_tokens`, where given, stand for the fixed region of every prompt, in place of what was recorded.
+    `fixed_tokens`, if given, replaces the recorded size of the fixed region of every prompt.
     """
     outcome = Outcome()
     for event in decided(workload, policy, budget_tokens, fixed_tokens=fixed_tokens):
@@ -78,14 +78,14 @@ def run(
 def decided(
     workload: Workload, policy: Policy | Profile, budget_tokens: int, *, fixed_tokens: int | None = None
 ) -> Iterator[e.Event]:
-    """The events after the opening: each input as this run is given it, and the decisions that follow."""
+    """The events after the opening: each input as fed to this run, and its decisions."""
     return chain.from_iterable(steps(workload, policy, budget_tokens, fixed_tokens=fixed_tokens))
 
 
 def steps(
     workload: Workload, policy: Policy | Profile, budget_tokens: int, *, fixed_tokens: int | None = None
 ) -> Iterator[Sequence[e.Event]]:
-    """The same, one input with its decisions at a time, folded as they are asked for."""
+    """The inputs with their decisions, one at a time, folded on demand."""
     state, turn = State(), 0
     policy = Policy(policy.name, policy) if isinstance(policy, Profile) else policy
     feed = Refeed(policy.profile, budget_tokens)
@@ -115,7 +115,7 @@ def _folded(state: State, events: Sequence[e.Event]) -> Sequence[e.Event]:
 
 
 def _written_back(state: State, data: e.Input) -> e.Input:
-    """A boundary with all pages that are dirty in this run, whether or not the recorded one had to save them."""
+    """A boundary with all pages that are dirty in this run, whether or not they were dirty in the recorded one."""
     if not isinstance(data, e.BoundaryReached) or not lifecycle.stages(state, data.boundary):
         return data
     known = dict.fromkeys(page.page_id for page in data.staged)

@@ -1,7 +1,7 @@
-"""All recorded sessions of a folder as workloads, kept in a cache so that an interrupted evaluation goes on.
+"""All recorded sessions of a folder as workloads, kept in a cache so that an interrupted evaluation can continue.
 
-Files are read independently of each other. A file that cannot be read is named with its reason; a session whose id
-was read before is a twin (recorded in two formats, say), named and left out.
+Files are read independently. A file that cannot be read is reported with its reason. A session with an id that was
+read before is a twin (recorded in two formats, for example): it is reported and left out.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ Progress = Callable[[int, int], None]
 
 @attrs.frozen
 class Found:
-    """One recorded session: where its workload is kept, and what it amounts to.
+    """One recorded session: its workload's file, and its figures.
 
-    `digest` is of its inputs. `first_call_tokens` is what the provider counted of the first model call, less what
-    stood in the recording by then: context that was never recorded; 0 where nothing was told. `origin` is what it
-    shares with other sessions: the checkout, or the task. `renderer` tells how the workload's tokens are counted;
-    `page_tokens` are those in frames all the same, so that the same sessions count under every renderer.
+    `digest` is of its inputs. `first_call_tokens` is the provider's count of the first model call less the tokens
+    recorded by then: context that was never recorded; 0 if no count was reported. `origin` is shared with other
+    sessions: the checkout, or the task. `renderer` says how the workload's tokens are counted; `page_tokens` are
+    always those in frames, so that the same sessions count under every renderer.
     """
 
     name: str
@@ -86,9 +86,10 @@ class Found:
 
 @attrs.frozen
 class Sessions:
-    """Content of a folder: the sessions, why other files were not read, and twins with the file that counts.
+    """Contents of a folder: the sessions, the reasons why other files were not read, and twins with the file that
+    counts.
 
-    A coding session is there once for each renderer, a chat in frames alone.
+    A coding session appears once per renderer, a chat in frames only.
     """
 
     found: tuple[Found, ...]
@@ -102,7 +103,7 @@ class Sessions:
 
 
 def load(folder: Path, kept: Path, workers: int = 1, progress: Progress | None = None) -> Sessions:
-    """Every recorded session under `folder`; workloads are kept in folder `kept`, and taken from there.
+    """Every recorded session under `folder`; workloads are cached in folder `kept`.
 
     The result is the same for any number of workers. Raises `UnreadableInput` if there is no such folder.
     """
@@ -140,7 +141,7 @@ def _listed(folder: Path) -> tuple[list[Path], dict[str, Mapping[str, Any]]]:
 
 
 def _rows(files: Sequence[Path], kept: Path, workers: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Yield the content of each file as it becomes known; the largest files are begun first."""
+    """Yield the contents of each file as they become known; the largest files are begun first."""
     largest = sorted(files, key=lambda path: (-path.stat().st_size, path))
     for place, row in as_done(read_file, [(path, kept) for path in largest], workers):
         yield largest[place], row
@@ -162,7 +163,7 @@ def _without_twins(rows: Mapping[str, Mapping[str, Any]]) -> Sessions:
 def read_file(path: Path, kept: Path) -> Mapping[str, Any]:
     """Read a file, each workload into a file of its own in `kept`: `{"sessions": […]}` or `{"unread": reason}`.
 
-    What was kept under the same content and the same code is taken as it is.
+    A cached result of the same content and code is reused.
     """
     try:
         content = path.read_bytes()
@@ -223,7 +224,7 @@ def _fields(workload: Workload, kept: Path) -> Mapping[str, Any]:
 
 
 def _first_call(workload: Workload) -> int:
-    """Tokens that the provider counted of the first call, beyond the pages that were written by then."""
+    """Tokens of the first call by the provider's count, beyond the pages written by then."""
     written: dict[str, int] = {}
     for data in workload.inputs:
         if isinstance(data, e.PageWritten):
@@ -248,6 +249,6 @@ def code_digest() -> str:
 
 @lru_cache(maxsize=1)
 def workload(kept: str) -> Workload:
-    """The workload that `load` kept in a file; the last one is at hand."""
+    """The workload that `load` stored in a file; the last one is cached in memory."""
     found: Workload = pickle.loads(Path(kept).read_bytes())
     return found

@@ -1,13 +1,13 @@
 """The split of recorded sessions into tuned on and held out: `split.json`, and the rule that made it.
 
-The rule knows how many needs a session has, never how a policy fares on it. An *origin* is what sessions share
-beside the agent: the checkout they worked on (worktrees of one checkout are one), or the task that they try.
+The rule uses the number of needs of a session, never the results of a policy. The *origin* of a session is its
+checkout (all worktrees of one checkout count as one), or its task.
 
-LAW-SPLIT-1: sessions of one origin stand on one side; a subagent's session stands where the session that started
-it does.
-LAW-SPLIT-2: a session that the file does not name stands where its checkout does, people compared by the path below
-the home folder; where the file does not know that either, it is held out. So no later recording is ever tuned on,
-and none of a checkout that was tuned on counts as unseen.
+LAW-SPLIT-1: sessions of one origin are on one side; a subagent's session is on the side of the session that started
+it.
+LAW-SPLIT-2: a session that the file does not name is on its checkout's side (checkouts of different people are
+compared by the path below the home folder); if the checkout is unknown too, it is held out. So no later recording is
+tuned on, and no session of a checkout that was tuned on counts as unseen.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def side(workload_name: str, its_origin: str = "") -> str:
 
 
 def below_home(path: str) -> str:
-    """The part of a checkout's path that is the same for all people: what follows the home folder, or all of it."""
+    """The part of a checkout's path below the home folder, which is the same for all people; else the whole path."""
     return _HOME.sub("", path.replace("\\", "/"), count=1)
 
 

@@ -1,8 +1,8 @@
 """Confidence in a difference between two policies: a bootstrap over sessions, in integers, seeded.
 
-The percentile bootstrap (Efron 1979): sessions are drawn with replacement, as many as there are, and their
-differences added up; the interval is what lies between the 2.5 and 97.5 percentiles of those sums. The same
-draws serve every difference over the same number of sessions.
+The percentile bootstrap (Efron 1979): as many sessions as there are, are drawn with replacement, and their
+differences summed. The interval lies between the 2.5 and 97.5 percentiles of those sums. The same draws are used
+for every difference over the same number of sessions.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Interval:
 
 
 def interval(differences: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED) -> Interval:
-    """The sum of one difference a session, and its interval; without sessions everything is 0."""
+    """The sum of one difference per session, and its interval; without sessions everything is 0."""
     if not differences:
         return Interval(0, 0, 0)
     sums = sorted(sum(map(differences.__getitem__, drawn)) for drawn in _draws(len(differences), resamples, seed))
@@ -62,7 +62,7 @@ class Share:
 
 
 def share(parts: Sequence[int], wholes: Sequence[int], resamples: int = RESAMPLES, seed: int = SEED) -> Share | None:
-    """The ratio of two sums over sessions, and its interval; None where the second is 0 in a resample."""
+    """The ratio of two sums over sessions, and its interval; None if the second is 0 in a resample."""
     if not sum(wholes):
         return None
     found = []
@@ -82,7 +82,7 @@ def tenths(permille: int) -> str:
 
 
 def percent(permille: int | None) -> str:
-    """A share as people read it: `88.4 %`; a dash for None."""
+    """A share for people: `88.4 %`; a dash for None."""
     return "–" if permille is None else f"{tenths(permille)} %"
 
 
@@ -101,7 +101,7 @@ def _draws(sessions: int, resamples: int, seed: int) -> tuple[tuple[int, ...], .
 
 
 def leave_one_out(differences: Sequence[int]) -> tuple[int, int]:
-    """The least and the greatest pooled difference when any one session is left out; (0, 0) without sessions."""
+    """The smallest and largest pooled difference with any one session left out; (0, 0) without sessions."""
     total = sum(differences)
     left = [total - difference for difference in differences]
     return (min(left), max(left)) if left else (0, 0)

@@ -1,8 +1,8 @@
-"""Stress: three sessions that ask for more than any budget gives, and what each policy makes of them.
+"""Stress: three sessions that ask for more than any budget gives, under each policy.
 
-*Starvation*: what is required never fits. *Churn*: every page is written anew every turn. *Cascade*: resets in a row,
-each with dirty state. Under the contract none of them is a fault: what physically does not fit is `pressure`, told
-apart. Faults are what would have been possible and was not done.
+*Starvation*: the required pages never fit. *Churn*: every page is rewritten every turn. *Cascade*: several resets in
+a row, with dirty state. Under the contract none of them is a fault: pages that physically do not fit are `pressure`.
+A fault is a failure that could have been avoided.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GAUGES: Final = 16
 
 @attrs.frozen
 class Stress:
-    """One session: its name, what it does, and what writes it."""
+    """One session: its name, its description, and its writer."""
 
     name: str
     title: str

@@ -1,10 +1,10 @@
 """Thirty task replays at budget 180: short sessions of the families, each with the needs that its goal declares.
 
-A task is a session of a family cut to one request, or to two short days with a reset between, under a seed of its
-own. Its goal declares needs: the rules, constraints, plan steps and preferences that it was told to go by. It
-succeeds if each of them, where it occurs, is a hit or one page-in. Beside that stand the tasks that showed no fault
-at all, their other needs and what nobody asked for included. Replay is open loop: a success says that what the goal
-declared was there or could be fetched, not that a model would have done the task.
+A task is a session of a family cut to one request, or to two short days with a reset in between, with its own
+seed. Its goal declares needs: the rules, constraints, plan steps and preferences that it must follow. A task
+succeeds if each declared need is a hit or a single page-in. A second figure counts the tasks without any fault,
+including undeclared needs. Replay is open loop: success means that the declared texts were there or could be
+fetched, not that a model would have done the task.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def task(number: int) -> tuple[str, int]:
 
 
 def tasks_cell(name: str) -> Result:
-    """All tasks under one policy: who succeeded, and what the others failed by."""
+    """All tasks under one policy: the successes, and the reasons for the failures."""
     return {"tasks": [_replayed(number, policy(name)) for number in range(1, TASKS + 1)]}
 
 
@@ -86,7 +86,7 @@ def _replayed(number: int, under: Policy) -> Result:
 
 
 def _outcome(event: e.Event) -> str | None:
-    """Return the outcome of a need in an event: a hit, a page-in, or missed; None if it is about none."""
+    """Return the outcome of a need in an event: a hit, a page-in, or a miss; None if the event is about no need."""
     if isinstance(event, e.PageUsed):
         return "hits"
     if isinstance(event, e.PageResolved):

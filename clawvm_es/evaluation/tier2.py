@@ -1,7 +1,7 @@
 """Tier 2: four workload families at six budgets, under every policy, and `clawvm` with each mechanism broken.
 
-Zero faults under the contract are by construction; the evidence that they mean something are the mutations, each of
-which must show the fault that its mechanism prevents. What tells policies of the contract apart are their misses.
+Zero faults under the contract are by construction. The evidence that this means something is the mutations, each
+of which must show the fault that its mechanism prevents. Policies of the contract differ in their misses.
 """
 
 from __future__ import annotations
@@ -110,9 +110,9 @@ class _Found:
 
 
 def section(results: Results, choice: Choice = WHOLE) -> Section:
-    """The tables; it holds if the contract shows no fault anywhere, and each mutation the one that it must.
+    """The tables; they hold if the contract shows no fault anywhere, and each mutation shows its own.
 
-    Where families or budgets are left out, mutations may have nothing to show.
+    If families or budgets are left out, mutations may have nothing to show.
     """
     its = _Found(results, choice)
     count = len(choice.families) * len(its.budgets)

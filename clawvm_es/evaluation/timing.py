@@ -1,9 +1,9 @@
-"""Timing of epochs beside the offline optimum: when to select again, at a fixed mark, knowing what will arrive.
+"""The timing of epochs beside the offline optimum, which knows all arrivals and selects at a fixed mark.
 
-A model of cost alone: a turn appends what arrives to what is sent; an epoch cuts what is sent to the mark M first,
-and writes all of it to the cache anew. Other turns read what was sent from the cache and write what arrived; after a
-pause longer than the cache lasts everything is written. What is selected, and what of an epoch's prompt was in the
-cache before, are left out of it, for the rule and the optimum alike.
+This is a model of cost only. A turn appends its arrivals to the prompt. An epoch first cuts the prompt to the mark M,
+and writes all of it to the cache anew. Other turns read the old prompt from the cache and write the arrivals; after a
+pause longer than the cache lasts, everything is written. The model ignores which pages are selected, and which part
+of an epoch's prompt was cached before, for the rule and the optimum alike.
 
 | LAW | |
 |---|---|
@@ -30,7 +30,7 @@ _NEVER: Final = 1 << 62
 
 @attrs.frozen
 class Arrived:
-    """One turn: tokens that arrive for its prompt, and seconds that nothing was asked before it (None: not known)."""
+    """One turn: the tokens that arrive for its prompt, and the idle seconds before it (None: unknown)."""
 
     tokens: int
     idle_s: int | None = None
@@ -45,7 +45,7 @@ class Timing:
 
 
 def arrivals_of(workload: Workload) -> tuple[Arrived, ...]:
-    """For each turn of a session what was written in full since the turn before, of messages with arguments."""
+    """For each turn of a session the tokens written in full since the last turn; for messages with arguments."""
     counted = (e.PageWritten, e.ToolCalled) if workload.renderer == MESSAGES else (e.PageWritten,)
     found, tokens = list[Arrived](), 0
     for data in workload.inputs:
@@ -70,7 +70,7 @@ def timing(turns: Sequence[Arrived], profile: Profile, room: int) -> Timing:
 
 
 def best_of(turns: Sequence[Arrived], profile: Profile, room: int, chosen: Callable[[int], bool]) -> int | None:
-    """Cost where `chosen` says at which turns, from 0, an epoch begins; None where a prompt would not fit."""
+    """The cost if epochs begin at the turns in `chosen` (from 0); None if a prompt would not fit."""
     model = _Model(turns, profile, room)
     sent = spent = 0
     for turn in range(len(turns)):
@@ -95,12 +95,12 @@ class _Model:
             self.before.append(self.before[-1] + tokens)
 
     def after(self, turn: int, sent: int, anew: bool) -> int:
-        """Tokens that a turn sends after `sent`; an epoch keeps what was written so far, up to the mark."""
+        """Tokens that a turn sends after `sent`; an epoch keeps earlier tokens up to the mark."""
         kept = min(self.mark, self.before[turn], self.room - self.arrived[turn]) if anew else sent
         return kept + self.arrived[turn]
 
     def cost(self, turn: int, sent: int, anew: bool) -> int:
-        """Permille of input tokens that a turn costs which sends `sent`."""
+        """Cost, in permille of input tokens, of a turn that sends `sent`."""
         read, write = self.profile.read_price, self.profile.write_price
         if anew or self.cold[turn]:
             return write * sent
@@ -121,7 +121,7 @@ class _Model:
         return spent
 
     def best(self) -> int:
-        """The least cost of any choice of epochs: over the turns at which the last one began."""
+        """The lowest cost of any choice of epochs, computed over the turn of the last epoch."""
         count = len(self.arrived)
         least = [0] + [_NEVER] * count  # least[t]: of turns before t, where an epoch begins at t or the session ends
         for first in range(count):

@@ -1,7 +1,7 @@
-"""Claims about a policy beside another on recorded sessions: pooled differences, and the goal.
+"""Claims about a policy compared with another on recorded sessions: pooled differences, and the goal.
 
-A session and its subagents are one draw of the bootstrap, whatever number of budgets it counts at. A
-difference is claimed only where its 95 % interval excludes 0.
+A session and its subagents are one draw of the bootstrap, at any number of budgets. A difference is claimed only if
+its 95 % interval excludes 0.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Measured:
 
 @attrs.frozen
 class Verdict:
-    """One policy against `lru`, in misses: by budget, pooled, the range with one session left out.
+    """One policy against `lru`, in misses: by budget, pooled, and the range with one session left out.
 
-    `uncached` and `uncached_pooled` are its uncached tokens in permille of lru's.
+    `uncached` and `uncached_pooled` are its uncached tokens in permille of those of `lru`.
     """
 
     by_budget: Mapping[int, Interval]
@@ -59,7 +59,7 @@ class Verdict:
 
 @attrs.frozen
 class Goal:
-    """Verdict on `clawvm` beside `lru`, and on each of its three parts."""
+    """Verdict on `clawvm` compared with `lru`, and on each of the goal's three parts."""
 
     at_or_below: bool
     below_pooled: bool
@@ -97,12 +97,12 @@ def budgets_of(rows: Iterable[Measured]) -> list[int]:
 
 
 def pools(rows: Iterable[Measured]) -> list[Measured]:
-    """The rows that stand in pooled figures."""
+    """The rows that count in pooled figures."""
     return [row for row in rows if row.budget not in UNPOOLED]
 
 
 def counting(budgets: Iterable[int]) -> list[int]:
-    """Those of the budgets that stand in pooled figures."""
+    """The budgets among the given ones that count in pooled figures."""
     return [budget for budget in budgets if budget not in UNPOOLED]
 
 
@@ -134,7 +134,7 @@ def _uncached(rows: Sequence[Measured], policy: str) -> int | None:
 
 
 def gap_closed(rows: Sequence[Measured], policy: str, bound: str) -> int | None:
-    """(lru − policy) / (lru − bound) in misses, permille; None where the bound is small or `lru` is at it."""
+    """(lru − policy) / (lru − bound) in misses, permille; None if the bound is small or `lru` reaches it."""
     below, base = total(rows, bound), figure(rows, BASE, "misses")
     if below < BOUND_LEAST or base <= below:
         return None
@@ -142,7 +142,7 @@ def gap_closed(rows: Sequence[Measured], policy: str, bound: str) -> int | None:
 
 
 def goal(verdict: Verdict) -> Goal:
-    """At or below `lru` at every budget that is pooled, surely below it pooled, at 1.1 times its uncached tokens."""
+    """At most the misses of `lru` at every pooled budget, surely fewer pooled, at most 1.1 × its uncached tokens."""
     counted = counting(verdict.by_budget)
     shares = [share for budget in counted if (share := verdict.uncached[budget]) is not None]
     return Goal(

@@ -80,7 +80,7 @@ def weights(choice: Choice = WHOLE) -> Experiment:
 
 
 def section(results: Results, choice: Choice = WHOLE) -> Section:
-    """Misses at every point; it holds if no point shows a fault."""
+    """Misses at every point; the section holds if no point shows a fault."""
     faults = {result["faults"] for result in results.values()}
     misses = [result["misses"] for result in results.values()]
     paper = next(results[point.key]["misses"] for point in points() if point.is_the_paper_s)

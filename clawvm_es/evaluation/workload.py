@@ -1,7 +1,7 @@
-"""A session as the evaluation runs it: its inputs, the needs that ride on them, and what a retriever finds.
+"""A session as the evaluation runs it: its inputs, their needs, and a retriever's findings.
 
-No policy stands in it: the same workload is decided under every policy and budget. Its tokens are those of one
-renderer, which makes the prompts of every arm, the recorded harness's among them.
+It is independent of policies: the same workload is decided under every policy and budget. Its tokens are counted for
+one renderer, which makes the prompts of every arm, including the recorded harness.
 
 LAW-WORKLOAD-1: a recorded session has the same needs, with the same holders, under every renderer.
 """
@@ -51,9 +51,9 @@ class Option:
 
 @attrs.frozen
 class NeedAt:
-    """A need where it occurs: its turn, how it can be met, and how many turns its text was not asked for.
+    """A need where it occurs: its turn, its options, and the turns since its text was last used.
 
-    `distance` counts turns since a holder was written or last needed: at 1 or less it stood in the prompt anyway.
+    `distance` counts turns since a holder was written or last needed; at 1 or less its text was in the prompt anyway.
     """
 
     turn: int
@@ -70,8 +70,8 @@ class NeedAt:
 class Workload:
     """The inputs of one session after its opening.
 
-    `needs` has one entry an input: those of its needs that its turn had not met before (the others count for
-    nothing). `retrieved` has one entry a turn: the pages found for it, best first.
+    `needs` has one entry per input: its needs that the turn had not counted before. `retrieved` has one entry per
+    turn: the pages retrieved for it, best first.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Workload:
 
     @property
     def page_tokens(self) -> int:
-        """Tokens of all pages in full, each at its last content: what a budget must be below to matter."""
+        """Tokens of all pages in full, each with its last content; only budgets below this matter."""
         sizes = {data.page_id: data.levels[0].tokens for data in self.inputs if isinstance(data, e.PageWritten)}
         return sum(sizes.values())
 
@@ -113,8 +113,8 @@ def from_recording(
 ) -> Workload:
     """The workload of a recorded session; bodies are read for levels, needs and retrieval, and then let go.
 
-    Its tokens are counted as the renderer sends them; a trace holds its own counts and keeps its renderer. `like` is
-    the same session under another renderer: what was found for its turns is not searched for again.
+    Tokens are counted as the renderer sends them; a trace has its own counts and keeps its renderer. `like` is the
+    same session under another renderer, whose retrieved pages are reused.
     """
     opened = opening(recording, counter.name)
     if recording.opened is None:
@@ -147,7 +147,7 @@ def _timed(stream: Iterable[Command]) -> Iterator[e.Input]:
 
 
 def _searched(inputs: Iterable[e.Input]) -> list[tuple[str, str, PageType, Author] | None]:
-    """The texts that a retriever is told of, by their commitments, in order; None for a turn."""
+    """The texts given to a retriever, by their commitments, in order; None for a turn."""
     told = (data for data in inputs if isinstance(data, e.TurnBegan | e.PageWritten))
     return [
         (data.page_id, data.levels[0].body, data.page_type, data.author) if isinstance(data, e.PageWritten) else None
@@ -167,7 +167,7 @@ def _retrieved(inputs: Iterable[e.Input], edge: Edge) -> Iterator[tuple[str, ...
 
 
 def needs_of(inputs: Sequence[e.Input]) -> Iterator[tuple[NeedAt, ...]]:
-    """For each input its needs that count, by the engine's own rule: once per turn and set of holders."""
+    """For each input its counted needs, by the engine's own rule: once per turn and set of holders."""
     turn = 0
     tokens: dict[str, Mapping[int, int]] = {}
     available: dict[str, int] = {}

@@ -1,11 +1,11 @@
-"""Workload families: seeded generators of `clawvm-trace` sessions with what makes an agent's memory hard.
+"""Workload families: seeded generators of `clawvm-trace` sessions that are hard for an agent's memory.
 
 >>> from clawvm_es.evaluation import families
 >>> session = families.workload("coding", seed=1)
 >>> families.write("coding.jsonl", "coding", seed=1)  # doctest: +SKIP
 
-The same family, seed and parameters give the same bytes on every machine. Parameters are integers that were chosen
-before any policy ran on what they make; they are swept by half and by two.
+The same family, seed and parameters give the same bytes on every machine. Parameters are integers, chosen before
+any policy ran on their sessions; a sweep scales them by ½ and by 2.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
 
 
 def family(name: str) -> Family:
-    """The family called `name`; raises `UsageError` that lists the known ones."""
+    """The family called `name`; raises `UsageError`, which lists the known names."""
     try:
         return FAMILIES[name]
     except KeyError:
@@ -93,7 +93,7 @@ def trace(name: str, seed: int = 1, parameters: Parameters | None = None) -> Ite
 
 
 def workload(name: str, seed: int = 1, parameters: Parameters | None = None) -> Workload:
-    """The session as the evaluation runs it: its trace, read by the importer as any other."""
+    """The session as the evaluation runs it: its trace, read by the ordinary importer."""
     return as_workload(trace(name, seed, parameters), name)
 
 
@@ -109,7 +109,7 @@ def write(path: Path | str, name: str, seed: int = 1, parameters: Parameters | N
 
 
 def _session_id(found: Family, seed: int, parameters: Parameters) -> str:
-    """Family and seed; with other parameters than the family's own a digest of them, so that no two are the same."""
+    """Family and seed; with changed parameters also their digest, so that ids are unique."""
     if parameters == found.parameters:
         return f"{found.name}/{seed}"
     values = ",".join(f"{name}={value}" for name, value, _ in described(parameters))

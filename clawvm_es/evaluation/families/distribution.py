@@ -1,4 +1,4 @@
-"""Demands of a workload on memory, whatever the policy: needs, their distances, repeats, boundaries and recalls."""
+"""A workload's demands on memory, independent of policy: needs, their distances, repeats, boundaries and recalls."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def distribution(workload: Workload) -> Mapping[str, Mapping[str, int]]:
-    """Counts by group and name (`GROUPS`). No policy stands in them: inputs are folded, nothing is decided.
+    """Counts by group and name (`GROUPS`). Inputs are folded without deciding, so no policy affects them.
 
     A need counts once per turn and set of holders, under the type of its newest holder and its cheapest level.
-    `repeats` are declared calls whose earlier result still holds, `repeats_after_write` those whose result does
-    not; `hints_used` are hints of pages that the turn then needs.
+    `repeats` are declared calls whose earlier result still holds, `repeats_after_write` those whose result does not;
+    `hints_used` are hints of pages that the turn then needs.
     """
     found = {group: Counter({str(name): 0 for name in names}) for group, names in GROUPS.items()}
     state = State()

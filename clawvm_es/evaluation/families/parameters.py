@@ -16,9 +16,9 @@ SWEEP = (Fraction(1, 2), Fraction(2))
 
 
 class Parameters(attrs.AttrsInstance, Protocol):
-    """Parameters that all families share: what is asked for again, and how.
+    """Parameters that all families share, about texts that are needed again.
 
-    Their meanings are those of `MEANINGS`.
+    `MEANINGS` explains them.
     """
 
     @property
@@ -65,7 +65,7 @@ def permille(default: int, meaning: str) -> Any:
 
 
 def fixed(default: int, meaning: str) -> Any:
-    """A number that no sweep changes: two that multiply would change the length of a session by four."""
+    """A number that no sweep changes, because scaling two factors would change the length of a session by four."""
     return attrs.field(default=default, metadata={"kind": "fixed", "meaning": meaning})
 
 
@@ -76,10 +76,10 @@ def common(name: str, default: int) -> Any:
 
 
 def scaled(parameters: T, factor: Fraction | int, *names: str) -> T:
-    """The parameters times a factor, rounded down: counts stay at least 1, shares at most 1000.
+    """The parameters times a factor, rounded down; counts stay at least 1, shares at most 1000.
 
-    All are scaled but the `fixed` ones, or those named. `compressed_permille` and `full_permille` are shares of one
-    whole: the first is cut to what the second leaves.
+    All parameters are scaled, except `fixed` ones and those named. `compressed_permille` and `full_permille` are
+    shares of one whole: the first is cut to what the second leaves.
     """
     values: dict[str, int] = {name: value for name, value, _ in described(parameters)}
     for field in attrs.fields(type(parameters)):

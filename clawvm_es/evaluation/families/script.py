@@ -1,9 +1,9 @@
-"""A session written as a script: what a harness's edge would record of it, one input after the other.
+"""A session written as a script: the inputs that a harness's edge would record, one after another.
 
-Counts: a level costs the `lines4` tokens of its own text (for each line a quarter of its bytes with the newline,
-rounded up); the frame around it is not counted, so that pages stay as small as the budgets of the paper. A need
-is worked out as an edge does it: its holders are all pages of which some level contains its text, at exactly those
-levels. No policy runs here: pages count as written back at the boundary that stages them.
+A level costs the `lines4` tokens of its own text (for each line a quarter of its bytes with the newline, rounded up).
+The frame around it is not counted, so that pages fit the small budgets of the paper. Needs are found as an edge finds
+them: the holders are all pages with a level that contains the text, at exactly those levels. No policy runs here:
+pages count as written back at the boundary that stages them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ Key = tuple[ResourceClass, str]
 
 @attrs.frozen
 class Texts:
-    """The text of a page at each level; those that are empty, or not shorter than the one above, are not kept."""
+    """The text of a page at each level; empty texts, and those no shorter than the level above, are dropped."""
 
     full: str
     compressed: str = ""
@@ -69,7 +69,7 @@ class Texts:
 
 @attrs.define
 class Script:
-    """Takes down one session; every method is one thing that happens, in the order in which it is told."""
+    """Records one session; each method is one event of the story, in order."""
 
     session_id: str
     turn: int = 0

@@ -1,4 +1,4 @@
-"""Parts that the families share: subjects that an agent reads, forgets and needs again, and the dice that decide."""
+"""Shared parts of the families: subjects that an agent reads, forgets and needs again, and a random generator."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Subject:
 
 @attrs.define
 class Story:
-    """A script and its dice. Draws are integers of one seeded generator, in the order of what happens."""
+    """A script and its random generator, whose integers are drawn in story order."""
 
     script: Script
     dice: Random
@@ -78,7 +78,7 @@ class Story:
         return self.dice.randrange(low, high + 1)
 
     def due(self, what: str, every: int) -> bool:
-        """Tell whether `every` turns have passed since this was true, or since the session began."""
+        """Tell whether `every` turns have passed since this was last true, or since the session began."""
         if self.script.turn - self.last.get(what, 0) < every:
             return False
         self.last[what] = self.script.turn
@@ -87,7 +87,7 @@ class Story:
     # ------------------------------------------------------------------------------------------ reading
 
     def read(self, subject: Subject, needs: Sequence[Need] = ()) -> None:
-        """Call the tool that reads a subject; where the text is what a page holds, that is a repeated read."""
+        """Call the tool that reads a subject; if a page holds the same text, that is a repeated read."""
         script = self.script
         texts = subject.texts()
         again = subject.page_id in script.levels and subject.read == tuple(subject.facts)
@@ -103,19 +103,19 @@ class Story:
         subject.used = script.turn
 
     def known(self) -> list[Subject]:
-        """Subjects of which a page is there."""
+        """Subjects that have a page."""
         return [subject for subject in self.subjects if subject.page_id in self.script.levels]
 
     def keep_back(self, subjects: Sequence[Subject]) -> None:
-        """Read these before any others, and need them at the end only."""
+        """Read these before any others, and need them only at the end."""
         self.late = list(subjects[: self.parameters.late])
 
     def in_use(self) -> list[Subject]:
-        """Known subjects but those that are kept for the end."""
+        """Known subjects, except those kept for the end."""
         return [subject for subject in self.known() if subject not in self.late]
 
     def new_one(self, subjects: Sequence[Subject]) -> Subject:
-        """A subject that was not read yet; where all were, any of them."""
+        """A subject that was not read yet; if all were, any of them."""
         for subject in self.late:
             if subject.page_id is None:
                 return subject
@@ -123,11 +123,11 @@ class Story:
         return self.one([subject for subject in others if subject.page_id is None] or others or subjects)
 
     def use_late(self) -> list[Need]:
-        """The needs of what was kept for the end."""
+        """The needs of the subjects kept for the end."""
         return [need for subject in self.late if subject.page_id in self.script.levels for need in self.use(subject)]
 
     def older(self) -> Subject | None:
-        """A subject whose text is wanted again, far or near; None while nothing was read."""
+        """A subject whose text is needed again, near or far; None if nothing was read yet."""
         known = sorted(self.in_use(), key=lambda subject: -subject.used)
         far = [subject for subject in known if self.script.turn - subject.used >= FAR_TURNS]
         wants_far = self.chance(self.parameters.far_permille)
@@ -135,7 +135,7 @@ class Story:
         return self.one(pool) if pool else None
 
     def use(self, subject: Subject | None, rule: NeedRule = NeedRule.DATA_FLOW) -> list[Need]:
-        """The need of one fact of a subject; none where there is no subject."""
+        """The need of one fact of a subject; none without a subject."""
         if subject is None:
             return []
         draw = self.dice.randrange(1000)
@@ -153,8 +153,8 @@ class Story:
     def turn(self, data: Sequence[Need] = (), rules: Sequence[Need] = (), text: str = "") -> None:
         """Begin a turn with its hints and let the model answer: `rules` ride on the answer, `data` on what follows.
 
-        The first turn after context was destroyed needs one of the rules, whatever it does. `text` is what the model
-        says; it becomes a page of the conversation.
+        The first turn after context was destroyed always needs one of the rules. `text` is the model's answer; it
+        becomes a page of the conversation.
         """
         if self.forgets:
             rules = [*rules, self.declared(self.one(self.rules)[0])]
@@ -180,7 +180,7 @@ class Story:
                 self.script.boundary(Boundary.PRUNE, pages)
 
     def recall(self, query: str, answer: Callable[[], Texts], needs: Sequence[Need] = ()) -> str | None:
-        """Ask the memory backend; the page that holds its answer, None where it gave none."""
+        """Query the memory backend; returns the page that holds its answer, None if it gave none."""
         if self.chance(self.parameters.recall_fails_permille):
             failures = (
                 RecallOutcome.DENIED,

@@ -1,6 +1,7 @@
-"""The report of an evaluation: one document, told in Markdown, JSON, CSV and HTML; timings in files of their own.
+"""The report of an evaluation: one document, rendered as Markdown, JSON, CSV and HTML; timings have files of their
+own.
 
-LAW-REPORT-1: but for the timings, the same sections give the same bytes; no clock, machine or path stands in them.
+LAW-REPORT-1: except for timings, the same sections give the same bytes; they contain no clock, machine or path.
 """
 
 from clawvm_es.evaluation.report.files import FILES, TIMINGS, write
