@@ -38,8 +38,12 @@ def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: i
 
     A long part of the log is folded in pieces of about `piece_events`, each in a transaction that stores rows and
     position together. Tables that are missing, or of another version, are rebuilt. A log that stores no tables is
-    left alone: `snapshot` folds all of it. Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
+    left alone: `snapshot` folds all of it. If no event is new, nothing is written, and no writer is waited for.
+    Raises what a transaction raises, `JournalDamaged` and `UnknownEvent`.
     """
+    models = models_of(log, MODELS)
+    if models is not None and models.current():
+        return
     _pieces(log, partial(store.catch_up, progress=progress, piece_events=piece_events))
 
 

@@ -19,6 +19,7 @@ from clawvm_es.projections.tables import SESSIONS
 from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.sqlite import opening, watched
 from clawvm_es.testing.fakes import FakeClock
+from clawvm_es.testing.logs import budget
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"
 TEXT = "the passphrase of the vault is marmalade-on-toast"
@@ -79,7 +80,7 @@ def test_a_trigger_that_comes_while_a_session_is_open_is_seen(path):
         before = log.heads()
         change(path, TRIGGERS[1])
         with pytest.raises(ForeignObject, match="trigger mine"):
-            catch_up(log)
+            log.append("a", [budget(1)])
         assert log.heads() == before
 
 

@@ -121,6 +121,9 @@ class ModelStore(Protocol):
     def reading(self) -> AbstractContextManager[ModelReader]:
         """Read one state of the log, for the length of the block. Writes nothing."""
 
+    def current(self) -> bool:
+        """Tell whether the live tables stand where the log ends; waits for no writer."""
+
     def writing(self) -> AbstractContextManager[ModelWriter]:
         """Open a write transaction; raises what `EventLog.transaction` raises."""
 

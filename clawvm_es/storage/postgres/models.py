@@ -65,6 +65,11 @@ class PostgresModels:
             line.run(BEGIN_READING)
             yield PostgresReader(line, self.spec)
 
+    def current(self) -> bool:
+        """Tell whether the live tables stand where the journal ends."""
+        with self.reading() as reader:
+            return reader.position() == reader.last_seq()
+
     @contextmanager
     def writing(self) -> Iterator[PostgresWriter]:
         """Open a write transaction."""

@@ -51,6 +51,12 @@ class SQLiteModels:
         with opening.reading(self.log.path, self.log.read_only, self.log.connect) as connection:
             yield SQLiteReader(connection, self.spec)
 
+    def current(self) -> bool:
+        """Tell whether the live tables stand where the log ends; over the log's reading connection."""
+        with self.log.reading() as connection:
+            reader = SQLiteReader(connection, self.spec)
+            return reader.position() == reader.last_seq()
+
     @contextmanager
     def writing(self) -> Iterator[SQLiteWriter]:
         """Open a write transaction."""

@@ -194,7 +194,9 @@ class ModelLaws:
         models = _models(log)
         log.append("s", [budget(1)])
         projections.catch_up(log)
+        assert models.current()
         log.append("s", [budget(2)])
+        assert not models.current()
         with models.reading() as reader:
             before = reader.position(), list(reader.rows(SESSIONS.spec))
         with pytest.raises(ZeroDivisionError), models.writing() as writer:

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from clawvm_es.errors import JournalBusy
 from clawvm_es.journal.ports import Edition
 from clawvm_es.projections import catch_up, store
 from clawvm_es.projections.tables import MODELS
@@ -55,6 +56,18 @@ def test_what_is_wrong_with_read_models_is_named(made, tmp_path, change, problem
         assert [each for each in reader.problems() if "autoindex" not in each] == problems
         assert reader.position() == position and reader.last_seq() == 5
         assert reader.position(Edition.NEXT) is None
+
+
+def test_read_models_that_lack_nothing_wait_for_no_writer(made, tmp_path) -> None:
+    """Whoever only reads closes a journal while another program writes to it; with an event to fold, it waits."""
+    path = tmp_path / "j.db"
+    path.write_bytes(made.read_bytes())
+    with open_log(path) as writer, open_log(path, wait_s=0) as log:
+        with writer.transaction():
+            catch_up(log)
+        writer.append("s", [budget(6)])
+        with writer.transaction(), pytest.raises(JournalBusy):
+            catch_up(log)
 
 
 def test_a_rebuild_has_a_position_of_its_own(made, tmp_path) -> None:
