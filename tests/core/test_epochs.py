@@ -9,6 +9,7 @@ from hypothesis import given as forall
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from clawvm_es.core.epochs import arrivals, room_of
 from clawvm_es.core.evolve import apply, fold
 from clawvm_es.core.layout import content_of, shown
 from clawvm_es.core.profiles import CLAWVM, CLAWVM_PAPER, CLAWVM_TURN, LRU, RECORDED, in_epochs
@@ -339,6 +340,29 @@ def test_hinted_pages_are_appended_while_they_fit_and_never_begin_an_epoch(given
             assert page_id in stood or page_id in added or given.state.pages[page_id].full_tokens > room
             assert page_id not in stood or page_id not in added
     laws(given)
+
+
+@forall(middles(), st.data(), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_what_arrives_costs_what_it_is_told_to_cost(given, data, presses):
+    """Each page comes once, at its own size; without a press hints come only as far as all of it fits."""
+    numbers = st.integers(1, len(given.state.pages))
+    for number in data.draw(st.lists(numbers, max_size=3, unique=True)):
+        given.when(e.BoundaryReached(Boundary.PRUNE, Trigger.CALLER, pages=(f"p{number}",)))
+        given.when(e.PagePinned(f"p{number}", Pin.HARD))
+    turn = e.TurnBegan(hints=tuple(f"p{number}" for number in data.draw(st.lists(numbers, max_size=5))))
+    room = room_of(given.state, turn)._replace(tokens=data.draw(st.integers(0, 4_000)))
+    found, tokens = arrivals(given.state, turn, room, presses)
+    assert len({each.page_id for each in found}) == len(found)
+    sizes = {each.page_id: given.state.pages[each.page_id].tokens[each.rank] for each in found}
+    assert tokens == sum(sizes.values())
+    hinted = [each for each in found if each.reason is ChangeReason.HINT]
+    if hinted and not presses:
+        upto = found[: found.index(hinted[-1]) + 1]
+        assert given.state.sent + sum(sizes[each.page_id] for each in upto) <= room.tokens
+    if presses:
+        left = {page_id for page_id in turn.hints if not given.state.stands(page_id, FULL)}
+        assert {page_id for page_id in left if given.state.holdable(given.state.pages[page_id])} <= sizes.keys()
 
 
 def test_a_pinned_page_that_is_hinted_and_too_large_comes_at_its_floor():
