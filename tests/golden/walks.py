@@ -168,10 +168,11 @@ def look(path: str) -> str:
     return f"text of {path}\n" * 5
 
 
-def walk(seed: int) -> Iterator[str]:
-    """The lines of one walk."""
+def walk(seed: int, handles: int = 0) -> Iterator[str]:
+    """The lines of one walk, on one handle or on so many by turns; with 1 each step has a new one."""
     policy, renderer = POLICIES[seed % len(POLICIES)], RENDERERS[seed % len(RENDERERS)]
     tools = [*CLAUDE_CODE_TOOLS.values(), Tool("look", look, True, path="path", reads=("file:{path}",))]
+    settings = Settings(tools=tools, fields=FIELDS)
     ticks = itertools.count(1, 40_000_000)
     yield f"== {seed}, {policy}, {renderer}"
     with chdir("/"), Journal.open(":memory:", seed=seed, clock=lambda: next(ticks)) as journal:
@@ -184,12 +185,17 @@ def walk(seed: int) -> Iterator[str]:
             folder="/w",
             renderer=renderer,
             on_pressure=("degrade", "protect")[seed // 2 % 2],
-            settings=Settings(tools=tools, fields=FIELDS),
+            settings=settings,
         )
         session.write_page("bootstrap", "- You must be careful.")
         session.user_says("Fix the parser.")
         going, version = Walk(session, Random(seed)), 0
-        for _ in range(STEPS):
+        others = [session, *(journal.resume(session.session_id, "lines4", settings) for _ in range(handles - 1))]
+        for step in range(STEPS):
+            if handles:
+                resumed = journal.resume(session.session_id, "lines4", settings) if handles == 1 else None
+                going.session = resumed or others[step % handles]
+                going.session._shell.catch_up()
             (move,) = going.random.choices([move for move, _ in MOVES], [weight for _, weight in MOVES])
             try:
                 said = told(move(going))
