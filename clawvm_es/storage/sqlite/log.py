@@ -54,6 +54,7 @@ from clawvm_es.storage.sqlite import (
     opening,
     queries,
     schema,
+    stale,
     upgrading,
 )
 from clawvm_es.storage.sqlite.asking import value
@@ -113,6 +114,7 @@ def open_log(
         if os.path.islink(path):
             raise UsageError(f"{path} is a link to {place}, where there is no journal", hint=f"name {place} itself")
         opening.create(place, lock, reproducible, mode, connect)
+    stale.check(place, connect)
     writable = os.access(place, os.W_OK) and os.access(os.path.dirname(place), os.W_OK)
     log = SQLiteLog(place, lock, read_only=read_only or not writable, connect=connect)
     if not log.read_only:

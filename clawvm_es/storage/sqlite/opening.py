@@ -96,6 +96,11 @@ def connect_reader(path: str, read_only: bool = False, connect: Connect = sqlite
     return _connect(path, mode, connect, ["query_only=ON", "wal_autocheckpoint=0"])
 
 
+def connect_alone(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
+    """A connection that reads the file without its write-ahead log; closing it drops the locks of all others."""
+    return _connect(path, "immutable=1", connect, ["query_only=ON"])
+
+
 @contextmanager
 def reading(path: str, read_only: bool, connect: Connect) -> Iterator[sqlite3.Connection]:
     """Read one state of a journal over a connection of its own, for the length of the block."""

@@ -39,6 +39,11 @@ def descriptor(path: str) -> Iterator[int]:
     yield borrowed
 
 
+def is_held(path: str) -> bool:
+    """Tell whether this process has the file open for reading."""
+    return _held(path) is not None
+
+
 def held(path: str, wanted: Collection[bytes]) -> set[bytes]:
     """The pieces that a file holds; a file that is not there holds none."""
     found: set[bytes] = set()

@@ -16,7 +16,7 @@ from clawvm_es.errors import JournalError, JournalTooNew, UnreadableInput
 from clawvm_es.journal.check_events import EventChecker, text
 from clawvm_es.journal.identity import binds
 from clawvm_es.journal.problems import DAMAGE, Note, Problem, at_most, first_problems
-from clawvm_es.storage.sqlite import foreign, judging, opening, queries, schema, watched
+from clawvm_es.storage.sqlite import foreign, judging, opening, queries, schema, stale, watched
 from clawvm_es.storage.sqlite.asking import value
 from clawvm_es.storage.sqlite.check_bodies import BodyChecker
 from clawvm_es.storage.sqlite.watched import Connect
@@ -36,6 +36,7 @@ def _check_file(path: str, fast: bool, note: Note, connect: Connect) -> Iterator
         if judging.is_new(path, connect):
             yield Problem("file", path, "is empty")
             return
+        stale.check(path, connect)
     except JournalTooNew:
         pass  # the check of the identity says so, and the others say what they can
     except JournalError as error:
