@@ -21,7 +21,6 @@ Step: TypeAlias = tuple[int, int, int, tuple[str, int]]
 PLACE_BITS: Final = 40
 """Bits of a key that hold page number and rank, below the negated priority."""
 RANK_BITS: Final = 3
-_REUSE_UNIT: Final = 1000 * NEAR
 
 
 def priority_of(key: int) -> int:
@@ -72,16 +71,13 @@ class Index:
 
     def put(self, page_id: str, number: int, hull: Hull, score: int, since: int) -> None:
         """Insert the steps of a page, or replace them; `since` is the turn from which its age counts."""
-        known_steps, bounds = self._entries.get(page_id), self._ages.bounds
+        known_steps = self._entries.get(page_id)
         if known_steps:
             self._take_out(known_steps)
-        step = bisect_left(bounds, self.turn - since)
-        entries = self._steps_of(page_id, number, hull, score, since, self._ages.values[step])
-        self._entries[page_id] = entries
+        entries = self._entries[page_id] = self.steps_of(page_id, number, hull, score, since)
         if entries:
             self._put_in(entries)
-        due = since + bounds[step] + 1 if step < len(bounds) else None
-        known = self._due.get(page_id)
+        due, known = self._ages.next_change(since, self.turn), self._due.get(page_id)
         if due != known:
             if known is not None:
                 del self._calendar[known][page_id], self._due[page_id]
@@ -130,21 +126,14 @@ class Index:
         Keys rise along the hull, so that no later step of a page sorts before an earlier one: priorities are
         computed before gains are rounded down.
         """
-        return self._steps_of(page_id, number, hull, score, since, self._ages.at(self.turn - since))
-
-    def _steps_of(self, page_id: str, number: int, hull: Hull, score: int, since: int, aged: int) -> list[Step]:
-        """The same, with what its age leaves of a page's worth."""
-        place = number << RANK_BITS
+        found: list[Step] = []
+        place, aged = number << RANK_BITS, self._ages.at(self.turn - since)
         if self._by_reuse:
             priority = score * aged
-            if priority <= 0:
-                return []
-            place -= priority << PLACE_BITS
-            return [
-                (place + rank, cost, quality * priority // _REUSE_UNIT, (page_id, rank))
-                for rank, quality, cost in hull
-            ]
-        found: list[Step] = []
+            for rank, quality, cost in hull if priority > 0 else ():
+                gain = quality * priority // (1000 * NEAR)
+                found.append((place + rank - (priority << PLACE_BITS), cost, gain, (page_id, rank)))
+            return found
         total = score + self._recency_weight * aged // 1000
         if total <= 0 and not self._by_recency:
             return found

@@ -91,15 +91,14 @@ def index_of(state: State) -> Index:
 
 def _bring_up(state: State, index: Index) -> None:
     """Rank the pages that changed or aged since the last epoch; arrivals go on waiting."""
-    arrivals, pages = state.arrivals, state.pages
     index.waiting.update(dict.fromkeys(index.advance(state.turn + 1)))
     for page_id in index.waiting:
-        page = pages[page_id]
-        if page_id in arrivals or not state.holdable(page):
+        page = state.pages[page_id]
+        if page_id in state.arrivals or not state.holdable(page):
             index.drop(page_id)
         else:
-            _put(state, index, page)
-    index.waiting = {page_id: None for page_id in index.waiting if page_id in arrivals}
+            put(state, index, page)
+    index.waiting = {page_id: None for page_id in index.waiting if page_id in state.arrivals}
 
 
 def build_index(state: State) -> Index:
@@ -123,12 +122,8 @@ def advance(state: State, index: Index, arrived: Iterable[str]) -> None:
 
 def put(state: State, index: Index, page: Page) -> None:
     """Put a page's present steps into the index; a page that no prompt can show gets none."""
-    if state.holdable(page):
-        _put(state, index, page)
-
-
-def _put(state: State, index: Index, page: Page) -> None:
-    """Put the steps of a page that a prompt can show."""
+    if not state.holdable(page):
+        return
     if RULES[state.profile.rule].whole_results:
         index.put(page.page_id, page.number, in_full(page, ABSENT), scored(state, page), page.last_used)
         return

@@ -90,13 +90,13 @@ def _check_of(cls: type[Event]) -> Callable[[bytes], Any] | None:
 
 _OMITTED: Final = {cls: tuple(_written_defaults(cls, {}).values()) for cls in EVENT_TYPES.values()}
 _CHECKS: Final = _Checks()
-DECODERS: Final[Mapping[tuple[str, int], Callable[[bytes], Any]]] = {
+_decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
     (name, version): msgspec.json.Decoder(cls).decode
     for name, cls in EVENT_TYPES.items()
     for version in range(1, cls.SCHEMA_VERSION + 1)
     if reads_as_it_is(name, version, cls.SCHEMA_VERSION)
 }
-"""(event type, schema version) → the decoder, of all versions that need no upcasting; errors are those of msgspec."""
+"""(event type, schema version) → the decoder of all versions that need no upcasting."""
 
 
 def to_plain(event: Event) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def decode(
     Raises `UnknownEvent` for an unknown type or version, and `JournalDamaged` if the bytes are not data of that
     type; `where` is put before their messages.
     """
-    decoder = DECODERS.get((type_, schema_version))
+    decoder = _decoders.get((type_, schema_version))
     try:
         if decoder is not None:
             return decoder(raw)  # type: ignore[no-any-return]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import Final
 
 import attrs
@@ -16,7 +15,6 @@ from clawvm_es.model.events import Event
 
 END: Final = 2**63 - 1
 """Beyond every version."""
-_EVENT: Final = itemgetter(1)  # of a version and its event
 
 
 @attrs.define(eq=False)
@@ -51,4 +49,5 @@ class Reader:
             last = min(END if upto is None else upto, END if segment.upto is None else segment.upto)
             while version < last and (rows := self.store.events_after(segment.stream, version, last)):
                 version = rows[-1][0]
-                yield from map(_EVENT, rows)
+                for _, event in rows:
+                    yield event

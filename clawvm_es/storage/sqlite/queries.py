@@ -10,7 +10,7 @@ import msgspec
 
 from clawvm_es.errors import ClawVMError, JournalDamaged, UnknownEvent
 from clawvm_es.journal import planning
-from clawvm_es.journal.codec import DECODERS, decode
+from clawvm_es.journal.codec import decode
 from clawvm_es.journal.planning import Spot
 from clawvm_es.journal.ports import Erased, Recorded
 from clawvm_es.journal.vault import Body
@@ -131,9 +131,9 @@ def events_after(db: sqlite3.Connection, session_id: str, after: int, upto: int)
 def _events(session_id: str, rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, Event]]:
     """Versions and events of rows of one stream."""
     try:
-        return [(version, DECODERS[type_, schema](data.encode())) for version, type_, schema, data in rows]
-    except (LookupError, ValueError, AttributeError, TypeError, RecursionError, msgspec.MsgspecError):
-        return [(row[0], _event(session_id, *row)) for row in rows]  # an older event, or raises with the row's place
+        return [(row[0], decode(row[1], row[2], row[3].encode())) for row in rows]
+    except (ClawVMError, AttributeError, TypeError):
+        return [(row[0], _event(session_id, *row)) for row in rows]  # raises with the place of the row
 
 
 def _event(session_id: str, version: int, type_: str, schema_version: int, data: str) -> Event:
