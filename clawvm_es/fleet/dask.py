@@ -1,9 +1,9 @@
 """Jobs on the workers of a Dask cluster.
 
-Few jobs are under way at a time, and each is released when it ended, so that memory does not grow with their number.
-Short jobs go out in chunks of about half a second. A file that a job names goes along by its content, and stands on
-the worker under its digest; so workers need no folder of ours. A worker that dies has its chunk done by another, up
-to the scheduler's `allowed-failures` times.
+Few jobs run at a time, and each is released when it has ended, so that memory does not grow with their number.
+Short jobs are sent in chunks of about half a second. A file that a job names is sent by content, and stored on the
+worker under its digest, so workers need no access to our folders. If a worker dies, another does its chunk, up to
+the scheduler's `allowed-failures` times.
 """
 
 from __future__ import annotations

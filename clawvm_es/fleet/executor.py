@@ -1,6 +1,6 @@
 """The seam between work and those who do it: `local:N` processes of this machine, or `dask:ADDRESS`.
 
-LAW-FLEET-1: what comes of a job is the same bytes whoever does it; the caller puts results in the order of jobs.
+LAW-FLEET-1: the result of a job is the same bytes on every worker; the caller puts results in the order of jobs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _DIGITS_MAX: Final = 9
 
 
 class Executor(Protocol):
-    """Runs jobs, each in some order, each at least once; a function is one of a module, and pure."""
+    """Runs jobs, each at least once, in any order; the function is pure and belongs to a module."""
 
     def as_done(self, function: Callable[..., T], jobs: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
-        """Yield the place of each job and what `function(*job)` gave, in the order in which they end.
+        """Yield the place of each job and the result of `function(*job)`, in order of completion.
 
-        Raises what a job raises, and `ClawVMError` where workers die on it.
+        Raises what a job raises, and `ClawVMError` if workers die on it.
         """
 
 
@@ -43,7 +43,7 @@ class Local:
 
 
 def executor(text: str | None) -> Executor:
-    """The executor that a text names; by default a process for each core. Raises `UsageError`."""
+    """The executor that a text names; by default one process per core. Raises `UsageError`."""
     kind, _, rest = (text or f"local:{cores()}").partition(":")
     if kind == "local" and rest.isdecimal() and len(rest) <= _DIGITS_MAX and int(rest) > 0:
         return Local(int(rest))
@@ -64,9 +64,9 @@ def in_order(
     jobs: Sequence[tuple[Any, ...]],
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[T]:
-    """Yield what `function(*job)` gave, in the order of the jobs; what ended before its turn is held.
+    """Yield the results of `function(*job)` in the order of the jobs; early results are held.
 
-    `progress` is told after each that was taken how many of them are done.
+    `progress` is called after each result with the number done.
     """
     held: dict[int, T] = {}
     turn = 0
@@ -80,7 +80,7 @@ def in_order(
 
 
 def batches(weights: Sequence[int], least: int) -> Iterator[range]:
-    """The places of neighbouring jobs that weigh `least` together, so that none is too short to be worth its way."""
+    """The places of neighbouring jobs with a total weight of at least `least`, so that none is too short to send."""
     first = total = 0
     for place, weight in enumerate(weights, 1):
         total += weight
@@ -93,7 +93,7 @@ def batches(weights: Sequence[int], least: int) -> Iterator[range]:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 over the modules and data of this package, prices too: workers with another one are refused."""
+    """SHA-256 over the modules and data of this package, prices included; workers with another digest are refused."""
     root = Path(__file__).parent.parent
     digest = hashlib.sha256()
     for path in sorted(each for end in ("py", "json", "jsonl") for each in root.rglob(f"*.{end}")):

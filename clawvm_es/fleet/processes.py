@@ -1,4 +1,4 @@
-"""Work spread over processes that leave nothing behind: not at an error, not at Ctrl-C, not when we are killed."""
+"""Spread work over processes that always end: after an error, after Ctrl-C, and when this process is killed."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def cores() -> int:
 
 
 def as_done(function: Callable[..., T], jobs: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, T]]:
-    """`function(*job)` for every job: its place among them and what came of it, in the order in which they end.
+    """Yield for every job its index and the result of `function(*job)`, in order of completion.
 
-    Jobs are begun in their order; with one worker in this process. What a job raises is raised here, and ends the
-    others. Where a worker is killed, the jobs that were under way are done again, after the others; `ClawVMError` if
-    that happens `DEATHS_MAX` times to one of them.
+    Jobs are begun in order; with one worker, in this process. An exception in a job is raised here, and ends the
+    others. If a worker is killed, the jobs that were running are done again, after the others; `ClawVMError` is
+    raised if that happens `DEATHS_MAX` times to one job.
     """
     if min(workers, len(jobs)) <= 1:
         for place, job in enumerate(jobs):

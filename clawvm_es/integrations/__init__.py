@@ -1,4 +1,5 @@
-"""Live harnesses: what runs in them, and what takes what they tell into a journal. Each is one file and one extra.
+"""Live harnesses: code that runs in them, and code that records their reports in a journal. Each is a module and an
+extra.
 
 | module | runs |
 |---|---|

@@ -2,15 +2,16 @@
 
 | factor | weight | is, in permille |
 |---|---|---|
-| utility | 100 | what a callable says; by default rules about the words of a fact |
+| utility | 100 | the value of a callable; by default, rules about the words of a fact |
 | confidence | 100 | ROUGE-L against the nearest line of the evidence |
 | novelty | 100 | 1000 − ROUGE-L against the nearest committed value |
 | recency | 100 | 1000 · 2^(−age ÷ half-life) of the evidence |
 | type prior | 600 | how well a kind of fact lasts, by its words |
 
-Score = Σ weight · factor // 1000; admitted from 550. Weights, threshold and decay (0.01 an hour: a half-life of 69.3
-hours) are the paper's. It compares embeddings for novelty and asks a model for utility; here both are worked out from
-words, offline and the same on every machine. ROUGE-L is the F1 of the longest common subsequence of words.
+Score = Σ weight · factor // 1000; admitted from 550. Weights, threshold and decay (0.01 an hour: a half-life of
+69.3 hours) are the paper's. The paper compares embeddings for novelty and asks a model for utility; here both are
+computed from words, offline and the same on every machine. ROUGE-L is the F1 of the longest common subsequence of
+words.
 """
 
 from __future__ import annotations
@@ -75,9 +76,9 @@ def text_of(value: Any) -> str:
 
 @attrs.frozen
 class Amac:
-    """The validator. Fields that fit `fields` are judged; all others, and deletions, are agreed to.
+    """The validator. It judges fields that match `fields`, and accepts all others, and deletions.
 
-    `utility` and `type_prior` give permille for what is asked, as the module's functions do.
+    `utility` and `type_prior` return permille for an update, as the module's functions do.
     """
 
     utility: Callable[[Asked], int] = utility

@@ -1,7 +1,7 @@
-"""The answer to a hook whose harness waits: JSON on one line, whatever happens.
+"""The answer to a hook whose harness waits: always JSON on one line.
 
-LAW-ANSWER-1: nothing that is wrong with a journal, its disk, a transcript or this program reaches the harness. It
-gets `{}`, and `clawvm doctor` tells the reason later.
+LAW-ANSWER-1: no failure of a journal, its disk, a transcript or this program reaches the harness. The harness gets
+`{}`, and `clawvm doctor` shows the reason later.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BESIDE_S: Final = 30.0
 
 
 def answer(path: str, answering: str) -> str:
-    """Take what waits, and return what is printed to the harness of one event."""
+    """Record waiting events, and return the text to print to the harness for one event."""
     context, event = "", ""
     with suppress(OSError, ValueError, AttributeError):  # another process has taken it
         event = str(json.loads(Path(answering).read_bytes()).get("event", ""))

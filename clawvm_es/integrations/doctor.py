@@ -1,4 +1,4 @@
-"""Examine an installation: what does not work in harnesses that may never show a failure."""
+"""Examine an installation: find failures that a harness may never show."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDEST: Final = 400
 
 @attrs.frozen
 class Check:
-    """One thing that was looked at, for people; `hint` says what to do where it is not `ok`."""
+    """One check, for people; `hint` says what to do if it is not `ok`."""
 
     what: str
     ok: bool
@@ -45,7 +45,7 @@ class Check:
 
 
 def examine(journal: str, *, forget: bool = False) -> list[Check]:
-    """All checks, in the order in which an event takes its way: settings, spool, engine, journal."""
+    """All checks, in the order in which an event travels: settings, spool, engine, journal."""
     folder = spool_of(journal)
     if forget:
         for name in (PROBLEMS, PROBLEMS + ".old"):

@@ -1,4 +1,4 @@
-"""The harnesses that have hooks, a row each: where their settings are, which events we ask for, what they restore.
+"""The harnesses with hooks, one row each: their settings file, our events, and the rules files that they restore.
 
 Claude Code and Codex speak one dialect: JSON on stdin and stdout, the same names of events.
 """
@@ -20,8 +20,8 @@ _BYTES_MAX: Final = 1 << 20
 class Harness:
     """A harness: its name for people, the environment's name of its folder, its settings in there, our events.
 
-    `rules` are the files of rules that it loads by itself, and again after a compaction; `own_rules` are those in
-    its folder. `told` says that it tells us which ones it loaded.
+    `rules` are the rules files that it loads by itself, and again after a compaction; `own_rules` are those in its
+    own folder. `told` means that it reports which ones it loaded.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Harness:
         return self.home() / self.settings
 
     def restores(self, path: str) -> bool:
-        """Tell whether the harness itself puts a file of rules back after a compaction."""
+        """Tell whether the harness itself puts a rules file back after a compaction."""
         return os.path.basename(path) in {os.path.basename(name) for name in self.rules}
 
     def loaded(self, cwd: str) -> Iterator[tuple[str, str]]:
-        """The files of rules that it loads in a folder: its own, then from the root down (path, text)."""
+        """The rules files that it loads in a folder: its own, then from the root down, as (path, text)."""
         places = [(self.home(), self.own_rules)]
         if os.path.isabs(cwd):
             places += [(folder, self.rules) for folder in reversed([Path(cwd), *Path(cwd).parents])]
@@ -59,7 +59,7 @@ class Harness:
 
 
 def read_rules(path: str | os.PathLike[str]) -> str:
-    """The text of a file of rules; empty where there is none, or it is none that can be read."""
+    """The text of a rules file; empty if there is none, or it cannot be read."""
     try:
         if not os.path.isfile(path):
             return ""

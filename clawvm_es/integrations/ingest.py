@@ -1,11 +1,11 @@
-"""Take what hooks told into the journal: each event and the transcript beside it, each thing once.
+"""Record the reports of hooks, and the transcripts beside them, in the journal, each fact once.
 
-The transcript says what happened; a hook says when to look, and what no transcript holds: which rules were loaded,
-that a compaction came (its row is not in the file yet), that the session ended.
+The transcript is the source of what happened. A hook says when to read it, and reports facts that it lacks: the
+loaded rules, a compaction (whose row is not in the file yet), and the end of the session.
 
-LAW-INGEST-1: events may come twice, late, in parallel or not at all. What is in the journal in the end is what an
-import of the transcript gives, beside inputs that say who told them (`told_by`) and what was saved.
-LAW-INGEST-2: a file of the spool is deleted when the journal holds it, never before.
+LAW-INGEST-1: events may come twice, late, in parallel or not at all. In the end the journal holds what an import of
+the transcript gives, plus inputs with a source (`told_by`), and saves.
+LAW-INGEST-2: a file of the spool is deleted only after the journal holds its event.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _WHOLE: Final = ("Stop", "PreCompact", "SessionEnd", "SessionStart")
 
 
 class Told(msgspec.Struct, frozen=True):
-    """One event of a hook, as the spool keeps it; `size` is that of the transcript then, -1 where there was none."""
+    """One hook event, as the spool keeps it; `size` is that of the transcript at the time, -1 if there was none."""
 
     at_us: int
     harness: str
@@ -76,7 +76,7 @@ class Told(msgspec.Struct, frozen=True):
 
 @attrs.define
 class Ingested:
-    """Outcome: events taken, events appended to the journal, the text for the harness that waits, and what failed."""
+    """Outcome: events taken, events appended to the journal, the text for the waiting harness, and failures."""
 
     taken: int = 0
     appended: int = 0
@@ -90,7 +90,7 @@ def spool_of(journal: str | os.PathLike[str]) -> Path:
 
 
 def waiting(folder: Path) -> list[str]:
-    """The files of events that nobody has taken yet, oldest first."""
+    """The files of events not yet recorded, oldest first."""
     try:
         return sorted(name for name in os.listdir(folder) if _RECORD.fullmatch(name))
     except OSError:
@@ -98,10 +98,10 @@ def waiting(folder: Path) -> list[str]:
 
 
 def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.0) -> Ingested:
-    """Take all events that wait in the journal's spool.
+    """Record all events that wait in the journal's spool.
 
-    `answering` is the file of the event whose harness waits for a text. Where another process is taking them, and is
-    not done after `wait_s` seconds, nothing is taken. Raises `JournalError` where the journal cannot be written.
+    `answering` is the file of the event whose harness waits for a text. If another process is recording them and does
+    not finish within `wait_s` seconds, nothing is recorded. Raises `JournalError` if the journal cannot be written.
     """
     found, folder = Ingested(), spool_of(journal.log.place)
     with _alone(folder, wait_s) as alone:
@@ -126,9 +126,9 @@ def ingest(journal: Journal, *, answering: str | None = None, wait_s: float = 0.
 
 
 def note(folder: Path, problem: str) -> bool:
-    """Keep what went wrong for `clawvm doctor`; the newest are kept. Returns False where that fails, too.
+    """Keep a failure for `clawvm doctor`, among the newest ones. Returns False if that fails, too.
 
-    On a full disk the newest takes the room that the installation made for it.
+    On a full disk, the newest failure is written into the room that the installation reserved.
     """
     line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {problem}".replace("\n", " ")[:500] + "\n"
     try:
@@ -253,7 +253,7 @@ def _tell(journal: Journal, harness: Harness, told: list[Told], answering: str |
 
 
 def mark_live(journal: Journal, session: Session, at_us: int) -> int:
-    """Begin the part of a session that hooks tell: from here on others than its transcript's importer write to it."""
+    """Begin the part of a session that hooks report: from here on others than the transcript's importer write it."""
     if journal.log.find(session.session_id, LIVE):
         return 0
     saved = BoundaryReached(Boundary.SAVE, Trigger.CALLER, told_by=ToldBy.HOOK)
@@ -325,14 +325,14 @@ def _sessions(folder: Path) -> dict[str, str]:
 
 
 def newest(folder: Path, cwd: str) -> str | None:
-    """The session that hooks told last in a folder of the agent, or in one above it; None where they told none."""
+    """The newest session that hooks reported for an agent's folder, or for one above it; None if there is none."""
     known = _sessions(folder)
     places = (str(place) for place in (Path(cwd), *Path(cwd).parents))
     return next((known[place] for place in places if place in known), None)
 
 
 def take_quietly(path: str) -> None:
-    """Take what waits for the journal at a path before a verb reads it; what fails is kept for `clawvm doctor`."""
+    """Record waiting events for the journal at a path before a verb reads it; failures go to `clawvm doctor`."""
     folder = spool_of(path)
     if not waiting(folder) or not os.path.exists(path):
         return

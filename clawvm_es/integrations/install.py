@@ -1,4 +1,4 @@
-"""Install and uninstall: a harness's hooks, the spool beside the journal, and how everything was before."""
+"""Install and uninstall: a harness's hooks, the spool beside the journal, and the record of the earlier settings."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 
 
 class Installed(msgspec.Struct, frozen=True):
-    """Change of a settings file by an installation: what it wrote (SHA-256), whether there was a file before.
+    """Change of a settings file by an installation: the SHA-256 of its new bytes, and whether the file existed.
 
-    `made` says that the file's folder was made for it.
+    `made` means that the file's folder was made for it.
     """
 
     settings: str
@@ -44,7 +44,7 @@ class Installed(msgspec.Struct, frozen=True):
 
 @attrs.frozen
 class Done:
-    """Outcome for people: what was changed, line by line; `hint` is what is left to do."""
+    """Outcome for people: the changes, line by line; `hint` is what is left to do."""
 
     lines: tuple[str, ...]
     hint: str = ""
@@ -58,7 +58,7 @@ def harness_named(name: str) -> Harness:
 
 
 def engine_command(*words: str) -> list[str]:
-    """A verb as a command, by this interpreter and this package, whatever the environment says."""
+    """A verb as a command with this interpreter and this package, independent of the environment."""
     parent = str(Path(__file__).resolve().parents[2])
     code = f"import sys; sys.path.insert(0, {parent!r}); from clawvm_es.cli.main import main; main()"
     return [sys.executable, "-I", "-c", code, *words]
@@ -67,8 +67,8 @@ def engine_command(*words: str) -> list[str]:
 def install(name: str, journal: str) -> Done:
     """Copy the spool beside the journal and add its hooks to the harness's settings.
 
-    Doing it again changes nothing. Raises `UnreadableInput` where the settings are no JSON, `JournalError` where the
-    journal cannot be written, and `OSError`; then the settings are as they were, and no spool is left.
+    Running it again changes nothing. Raises `UnreadableInput` if the settings are not JSON, `JournalError` if the
+    journal cannot be written, and `OSError`; then the settings are unchanged, and no spool is left.
     """
     harness = harness_named(name)
     if "://" in journal or journal == "memory:":
@@ -141,7 +141,7 @@ def _write_settings(
 
 
 def uninstall(name: str, journal: str, *, purge: bool = False) -> Done:
-    """Take our hooks out of the harness's settings; journal and waiting events stay, unless they are purged."""
+    """Remove our hooks from the harness's settings; journal and waiting events stay, unless they are purged."""
     harness = harness_named(name)
     path = settings.real(harness.settings_path())
     before, document = settings.read(path)

@@ -1,6 +1,7 @@
-"""Put one entry into a JSON file, in an object of the outermost one, and take it out again: no other byte changes.
+"""Put one entry into an object inside a JSON file's outermost object, and take it out again, without changing other
+bytes.
 
-How the entry stands says what was there before it:
+The form of the entry records what was there before:
 
 | before | with the entry |
 |---|---|
@@ -9,8 +10,8 @@ How the entry stands says what was there before it:
 | an empty table | `"table": { "name": …}` |
 | others in the table | `"table": {…, "name": …}` |
 
-LAW-SPLICE-1: taken out of what it was put into, the text is what it was. Where others wrote the file anew meanwhile,
-the entry still goes, and an empty table with it.
+LAW-SPLICE-1: putting an entry in and taking it out gives the same text. If others rewrote the file in between, the
+entry is still removed, and an empty table with it.
 """
 
 from __future__ import annotations

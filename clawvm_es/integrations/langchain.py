@@ -14,7 +14,7 @@ and tools as the others made them.
 | `SystemMessage`, system prompt, tools, response format | the fixed region |
 | messages that another middleware adds to one call | nothing: they are counted and sent |
 
-LAW-LANGCHAIN-1: a message that is sent word for word is the state's own, with all that its provider put into it.
+LAW-LANGCHAIN-1: a message that is sent unchanged is the state's own object, with everything its provider put into it.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ _log = structlog.get_logger("clawvm_es.langchain")
 
 
 class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is untyped here
-    """Pages what an agent of LangChain sends. It holds nothing that the journal does not.
+    """Pages the messages of a LangChain agent; all of its state is in the journal.
 
-    `journal` is an open one, or its URL. A thread's session has the name of its `thread_id`, and of the nodes around
-    a nested agent; `session` is another name, or a function of the runtime that gives it. All else are the options of
-    `Journal.session`, such as `budget_tokens`, `policy`, `counter`, `settings`.
+    `journal` is an open journal or a URL. A thread's session is named by its `thread_id`, plus the nodes around a
+    nested agent; `session` gives another name, or a function of the runtime that returns one. All other arguments go
+    to `Journal.session`, such as `budget_tokens`, `policy`, `counter`, `settings`.
 
-    What fails here does not stop the agent: the model gets the messages of the state, and the log a warning. With
-    `strict` it raises. A conversation without a name raises `UsageError` in any case.
+    A failure of paging does not stop the agent: the model gets the state's messages, and a warning is logged; with
+    `strict` it raises. A conversation without a name always raises `UsageError`.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is u
         self._strict = strict
 
     def session(self, name: str) -> Session:
-        """The session of a thread, for rules, pins and plans; of its newest line, where its messages were changed."""
+        """The session of a thread, for rules, pins and plans; its newest fork, if its messages were changed."""
         return self._conversations.of(name).session
 
     def close(self) -> None:
-        """Release the journal, if it was given by its URL."""
+        """Release the journal, if it was given as a URL."""
         self._conversations.close()
 
     def wrap_model_call(self, request: Any, handler: Callable[[Any], Any]) -> Any:
@@ -99,7 +99,7 @@ class ClawVMMiddleware(AgentMiddleware):  # type: ignore[misc]  # LangChain is u
         return await handler(await asyncio.to_thread(self._paged, request))
 
     def after_model(self, state: Any, runtime: Any) -> None:
-        """Record the answer at once, since a run that is interrupted now calls nothing else."""
+        """Record the answer at once, since a run that is interrupted now calls no other hook."""
         name = self._name(runtime)
         guarded(_log, name, self._strict, lambda: self._conversations.of(name).tell(named(told(state["messages"]))))
 
@@ -183,7 +183,7 @@ def _model(model: Any) -> str:
 
 
 def told(messages: Iterable[BaseMessage]) -> Iterator[Message]:
-    """Messages of LangChain as a session is told them; system messages are none."""
+    """Messages of LangChain as messages of a session, without system messages."""
     for message in messages:
         if isinstance(message, AIMessage):
             yield _answer(message)
@@ -277,7 +277,7 @@ def _native(message: AIMessage) -> list[dict[str, Any]] | None:
 def sent_of(
     prompt: Prompt, conversation: Conversation, listed: Mapping[str, Message], own: Mapping[str, BaseMessage]
 ) -> Iterator[BaseMessage]:
-    """The messages of a prompt: the state's `own` where they are said word for word, else what the blocks say."""
+    """The messages of a prompt: the state's `own` if they are sent unchanged, else new ones from the blocks."""
     names = {block.call_id: block.name for block in prompt.blocks if block.kind is Kind.CALL}
     for said in exchanges(prompt.blocks):
         ident = conversation.ident_of(said, listed)

@@ -1,11 +1,11 @@
-"""An MCP server on stdin and stdout: pages and memory as tools of whatever harness starts it (extra `mcp`).
+"""An MCP server on stdin and stdout: pages and memory as tools of the harness that starts it (extra `mcp`).
 
 Memory follows AgeMem (arXiv:2601.01885): add, update, delete, retrieve, summarize, filter. Each change gives its
 reason: it is an event of its own, and the evidence of the change.
 
-LAW-MCP-1: nothing that a tool changes is lost: a field's earlier values and the texts of pages that were taken out
-stay in the journal; `page_in` reads them, `page_restore` brings them back.
-LAW-MCP-2: a text of a page that a tool returns is marked, so it is no page when the transcript shows it.
+LAW-MCP-1: no change by a tool loses anything: a field's earlier values, and the texts of removed pages, stay in
+the journal; `page_in` reads them, `page_restore` brings them back.
+LAW-MCP-2: page texts returned by a tool are marked, so that they are not new pages when the transcript shows them.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ NAMES: Final = (
 
 
 def server(tools: Tools) -> MCPServer[Any]:
-    """The MCP server of some tools. Raises `UsageError` where the extra is not installed."""
+    """The MCP server for some tools. Raises `UsageError` if the extra is not installed."""
     try:
         from mcp.server import MCPServer
         from mcp.server.mcpserver.exceptions import ToolError

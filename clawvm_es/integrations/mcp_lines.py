@@ -1,6 +1,7 @@
-"""The lines that an MCP client sends: one that is no message is answered with an error, so that nobody waits for it.
+"""The lines that an MCP client sends: an invalid line is answered with an error, so that no client waits in vain.
 
-The library reads on without a word. A text with half a surrogate pair, which JSON can write and UTF-8 cannot, is one.
+The library silently skips invalid lines, such as one with half a surrogate pair, which JSON can express and UTF-8
+cannot.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ async def _sort(read: AsyncIterable[Any], messages: MemoryObjectSendStream[Any],
 
 
 def refusal(error: Exception) -> Any:
-    """The answer to a line that is no message, under the id that it has, if it can be read."""
+    """The answer to an invalid line, under its id if that can be read."""
     import mcp_types as types
 
     line = _line(error)

@@ -1,18 +1,18 @@
-"""Conversations that a framework keeps as a list of messages, told to a session of a journal.
+"""Record conversations that a framework keeps as a list of messages in a session of a journal.
 
-The list is the whole conversation, each time. Nothing is kept here that the journal does not hold: messages are known
-by the keys of their events, which hold the framework's id and a digest of the content.
+Each time, the list is the whole conversation. All state is in the journal: messages are recognised by the keys of
+their events, which hold the framework's id and a digest of the content.
 
-| the list, beside what was recorded | done |
+| the list, compared with the recorded one | action |
 |---|---|
-| goes on from it | what is new is recorded |
+| continues it | new messages are recorded |
 | lacks a message that others follow | its pages are retired, and pages are selected anew |
-| lacks its last messages, has one changed, or in another order | goes on in a fork from before the first of them |
+| lacks the last messages, has a changed one, or another order | a fork continues from before the first of them |
 
-LAW-TOLD-1: the same lists, told to one handle or to many, in one process or many, again or not, record the same.
-LAW-TOLD-2: where the framework goes back, what was recorded stays; each line of the conversation is a session.
-LAW-TOLD-3: where a session hides credentials, messages are compared without them: said again, or read back as they
-were kept, they are the same messages, and no digest in a key is of a credential.
+LAW-TOLD-1: the same lists record the same events, on one handle or many, in one process or many, repeated or not.
+LAW-TOLD-2: if the framework goes back, recorded events stay; each line of the conversation is a session.
+LAW-TOLD-3: if a session hides credentials, messages are compared without them. So a repeated message, and one read
+back from the journal, count as the same, and no digest in a key is of a credential.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _KEY: Final = re.compile(r"told(?:-[0-9]+)?:(.*)#([0-9a-f]{16})", re.DOTALL)
 
 @attrs.frozen
 class Said:
-    """The user says something; `native` is the content as the provider takes it, None where the text says it all."""
+    """A message of the user; `native` is the content in the provider's form, None if the text is all of it."""
 
     text: str
     native: Any = None
@@ -69,13 +69,13 @@ class Said:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of what it says, which does not change with what is told of it later."""
+        """A digest of its content, which later facts about it do not change."""
         return _digest("said", self.text, self.native)
 
 
 @attrs.frozen
 class Answered:
-    """The model answers. Calls without an id get none; of two with the same id the second loses it."""
+    """An answer of the model. A call without an id gets none; of two with the same id the second loses it."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -89,13 +89,13 @@ class Answered:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of what it says, which does not change with what is told of it later."""
+        """A digest of its content, which later facts about it do not change."""
         return _digest("answered", self.text, self.native, [[call.id, call.name, call.args] for call in self.calls])
 
 
 @attrs.frozen
 class Ended:
-    """A tool call ended. The result of a call that no answer before it waits for is a page of its own."""
+    """The end of a tool call. A result that no earlier answer waits for becomes a page of its own."""
 
     call_id: str
     text: str
@@ -105,7 +105,7 @@ class Ended:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of what it says, which does not change with what is told of it later."""
+        """A digest of its content, which later facts about it do not change."""
         return _digest("ended", self.text, self.native, self.call_id, self.status)
 
 
@@ -113,7 +113,7 @@ Message: TypeAlias = Said | Answered | Ended
 
 
 def named(messages: Iterable[Message]) -> dict[str, Message]:
-    """Messages by their names: the framework's id, else the call, else the content; a second twin has a number."""
+    """Messages by name: the framework's id, else the call, else the content; a second equal one gets a number."""
     found: dict[str, Message] = {}
     for message in messages:
         ident = message.ident or (f"call {message.call_id}" if isinstance(message, Ended) else message.digest)
@@ -129,7 +129,7 @@ def _digest(*said: Any) -> str:
 
 
 def without_secrets(messages: Mapping[str, Message]) -> dict[str, Message]:
-    """Messages as a session keeps them that hides credentials, in their order, by the names that they have then."""
+    """Messages as a session that hides credentials stores them, in order, by their names in that form."""
     return named(_without_secrets(message) for message in messages.values())
 
 
@@ -154,7 +154,7 @@ def _hidden(value: Any) -> Any:
 
 @attrs.define
 class Known:
-    """A message that was recorded: where, and as which group or pages."""
+    """A recorded message: its place, and its group or pages."""
 
     ident: str
     digest: str
@@ -166,7 +166,7 @@ class Known:
 
 @attrs.frozen
 class Plan:
-    """Plan for a list of messages: messages that are new, those that left it, and the first that was changed."""
+    """Plan for a list of messages: new messages, removed messages, and the first changed one."""
 
     new: tuple[str, ...]
     gone: tuple[Known, ...] = ()
@@ -174,7 +174,7 @@ class Plan:
 
 
 def plan(known: Sequence[Known], messages: Mapping[str, Message]) -> Plan:
-    """Compare what was recorded with the list as it is now."""
+    """Compare the recorded messages with the present list."""
     order = list(messages)
     stays = [each.ident in messages and messages[each.ident].digest == each.digest for each in known]
     kept = [each for each, stay in zip(known, stays, strict=True) if stay]
@@ -220,7 +220,7 @@ class _Line:
 
 @attrs.define
 class Conversation:
-    """One conversation in a journal: a session of its name, and a fork (`NAME~2`, …) each time it was changed."""
+    """One conversation in a journal: a session with its name, and a fork (`NAME~2`, …) for each change."""
 
     journal: Journal
     name: str
@@ -230,20 +230,20 @@ class Conversation:
 
     @property
     def session(self) -> Session:
-        """The session of its newest line."""
+        """The session of its newest fork."""
         with self.lock:
             return (self._line or self._open(self._names()[-1])).session
 
     @property
     def known(self) -> tuple[Known, ...]:
-        """The messages that its newest line holds, in their order."""
+        """The messages of its newest fork, in order."""
         with self.lock:
             line = self._line = self._line or self._open(self._names()[-1])
             self._catch_up(line)
             return tuple(line.known)
 
     def tell(self, messages: Mapping[str, Message]) -> Session:
-        """Record what is new in the list of all messages, and return the session that holds just this list."""
+        """Record new messages in the list of all messages; returns the session that holds exactly this list."""
         with self.lock:
             return self._told(messages, self._kept(messages))
 
@@ -266,7 +266,7 @@ class Conversation:
     def prompt(self, messages: Mapping[str, Message], fixed: str = "", model: str = "", beside: str = "") -> Prompt:
         """The prompt for the list of all messages, which is recorded first; for the same list the same prompt.
 
-        `fixed` is the fixed region, as text, and `beside` is what else is sent this once; both are counted.
+        `fixed` is the text of the fixed region, and `beside` is text sent only with this call; both are counted.
         """
         with self.lock:
             kept = self._kept(messages)
@@ -284,7 +284,7 @@ class Conversation:
         return own if own is not None and not isinstance(own, str) else counter(own or "o200k_base")
 
     def ident_of(self, said: Sequence[Block], messages: Mapping[str, Message]) -> str | None:
-        """Name of the message that blocks say word for word, as it was recorded; None where they say none so."""
+        """Recorded name of the message that the blocks hold unchanged; None if there is none."""
         first = said[0]
         line = self._line
         shown = first.group if first.role is Role.ASSISTANT else first.page_id
@@ -407,7 +407,7 @@ def _without_twins(calls: Iterable[Call]) -> Iterator[Call]:
 
 
 def exchanges(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Blocks that make one message: an answer with its calls, the result of one call, or one text of the user's."""
+    """Blocks that form one message: an answer with its calls, the result of one call, or one text of the user's."""
 
     def together(place: int) -> tuple[object, ...]:
         block = blocks[place]
@@ -445,7 +445,7 @@ def _same_calls(blocks: Sequence[Block], calls: Sequence[Call]) -> bool:
 
 @attrs.define
 class Conversations:
-    """Conversations of one journal, by name; those that were used last are held open. Safe for threads."""
+    """Conversations of one journal, by name; recently used ones are held open. Thread-safe."""
 
     place: Journal | str | Path
     options: Mapping[str, Any] = attrs.field(factory=dict)
@@ -484,7 +484,7 @@ UNPAGED: Final = "the model gets its messages unpaged"
 
 
 def guarded(log: Any, name: str, strict: bool, run: Callable[[], _T], what: str = UNPAGED) -> _T | None:
-    """Run what must not stop an agent: what fails is a warning that says `what` follows, and gives None.
+    """Run code that must not stop an agent: a failure is logged as a warning (`what` follows), and gives None.
 
     With `strict` it raises.
     """
@@ -498,20 +498,20 @@ def guarded(log: Any, name: str, strict: bool, run: Callable[[], _T], what: str 
 
 
 def warn(log: Any, name: str, prompt: Prompt) -> None:
-    """Warn of what a prompt had no room for."""
+    """Log a warning about pages that did not fit a prompt."""
     for pressure in prompt.pressure:
         log.warning("the budget is too small", session=name, turn=prompt.turn, pressure=str(pressure))
 
 
 def needed(name: str | None, what: str) -> str:
-    """The name of a conversation. Raises `UsageError` where there is none."""
+    """The name of a conversation. Raises `UsageError` if there is none."""
     if not name:
         raise UsageError(f"the conversation has no name: {what}", hint="or give session=, a name or a function")
     return name
 
 
 def given_name(namer: Namer, told: Any) -> str | None:
-    """The name that `session=` gives; None where it was not given. Raises `UsageError` where a function gave none."""
+    """The name given by `session=`; None if it was not given. Raises `UsageError` if a function returned none."""
     return needed(namer(told), "session= gave none") if callable(namer) else namer
 
 

@@ -6,16 +6,16 @@
         session=paging.history(), hooks=paging.hooks(), run_config=paging.run_config(),
     )
 
-| part | the runner asks it | it does |
+| part | called by the runner | action |
 |---|---|---|
 | filter | before each model call, with all items | records what is new, and sends the prompt of the session |
 | hooks | after each answer | records it with its usage, before a tool runs |
-| history | before and after a run | gives the items that the journal holds, and takes new ones |
+| history | before and after a run | returns the items in the journal, and records new ones |
 
-Each works without the others; without hooks an answer is recorded with the next call, and the last one with none.
-Agents that take over by a handoff go on in the same conversation; one that runs as a tool has its own.
+Each part works without the others. Without hooks an answer is recorded at the next call, and the last one never. An
+agent that takes over by a handoff continues the same conversation; an agent that runs as a tool has its own.
 
-LAW-AGENTS-1: an answer that is sent whole goes back as its provider wrote it, thoughts and ids included.
+LAW-AGENTS-1: an answer that is sent whole is sent back as its provider wrote it, thoughts and ids included.
 """
 
 from __future__ import annotations

@@ -75,9 +75,9 @@ class _Call:
 
 
 def export_spans(log: EventLog, session_id: str, *, texts: bool = True) -> Iterator[bytes]:
-    """The lines of a session's spans, each a request of OTLP/JSON; without `texts` no word of the session.
+    """The lines of a session's spans, each an OTLP/JSON request; without `texts` they hold no text of the session.
 
-    Raises `UsageError` where there is no such session.
+    Raises `UsageError` if there is no such session.
     """
     if not lineage(log, session_id):
         raise UsageError(f"there is no session {session_id}")

@@ -13,9 +13,9 @@ conversation assembles; answers are recorded as they come, results with the next
 | `SystemPromptPart`, parts that say how instructions, tools and settings changed | the fixed region, sent first |
 | instructions, tools, output tools | the fixed region |
 
-Messages have no ids: they are known by what they say, so a history that was stored and loaded again goes on.
+Messages have no ids and are recognised by content, so a history that was stored and loaded continues its session.
 
-LAW-PYDANTIC-1: a part that is sent word for word is the history's own, with all that its provider put into it.
+LAW-PYDANTIC-1: a part that is sent unchanged is the history's own object, with everything its provider put into it.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ _log = structlog.get_logger("clawvm_es.pydantic_ai")
 
 
 class ClawVMCapability(AbstractCapability[Any]):  # type: ignore[misc]  # pydantic-ai is untyped here
-    """Pages what an agent of pydantic-ai sends. It holds nothing that the journal does not.
+    """Pages the messages of a pydantic-ai agent; all of its state is in the journal.
 
-    `journal` is an open one, or its URL. A session has the name of the run's `conversation_id`, which a run takes
-    over from the history that it goes on with; `session` is another name, or a function of the `RunContext` that
-    gives it. All else are the options of `Journal.session`, such as `budget_tokens`, `policy`, `counter`, `settings`.
+    `journal` is an open journal or a URL. A session is named by the run's `conversation_id`, which a run inherits
+    from the history that it continues; `session` gives another name, or a function of the `RunContext` that returns
+    one. All other arguments go to `Journal.session`, such as `budget_tokens`, `policy`, `counter`, `settings`.
 
-    What fails here does not stop the agent: the model gets the history, and the log a warning. With `strict` it
-    raises.
+    A failure of paging does not stop the agent: the model gets the whole history, and a warning is logged; with
+    `strict` it raises.
     """
 
     def __init__(
@@ -85,15 +85,15 @@ class ClawVMCapability(AbstractCapability[Any]):  # type: ignore[misc]  # pydant
         self._strict = strict
 
     def session(self, name: str) -> Session:
-        """The session of a conversation, for rules, pins and plans; of its newest line, where it was changed."""
+        """The session of a conversation, for rules, pins and plans; its newest fork, if it was changed."""
         return self._conversations.of(name).session
 
     def close(self) -> None:
-        """Release the journal, if it was given by its URL."""
+        """Release the journal, if it was given as a URL."""
         self._conversations.close()
 
     async def prepare_model_request(self, ctx: Any, request_context: Any) -> Any:
-        """Give an attempt the messages of the prompt; a request that goes on with a response is sent as it is."""
+        """Give an attempt the messages of the prompt; a request that continues a response is sent unchanged."""
         history = list(ctx.messages)
         if not history or not isinstance(history[-1], m.ModelRequest):
             return request_context
@@ -104,7 +104,7 @@ class ClawVMCapability(AbstractCapability[Any]):  # type: ignore[misc]  # pydant
         return request_context
 
     async def after_model_request(self, ctx: Any, *, request_context: Any, response: Any) -> Any:
-        """Record the answer at once, since what follows may be the end of the process."""
+        """Record the answer at once, since the process may end next."""
         await self._tell(ctx, [*ctx.messages, response])
         return response
 
@@ -143,7 +143,7 @@ class ClawVMCapability(AbstractCapability[Any]):  # type: ignore[misc]  # pydant
 
 
 def is_fixed(part: Part) -> bool:
-    """Tell whether a part is neither said nor a result: system prompts, changes of instructions and tools."""
+    """Tell whether a part belongs to the fixed region: system prompts, changes of instructions and tools."""
     return not isinstance(part, _SPOKEN) and part.part_kind not in _OF_RESPONSES
 
 
@@ -167,7 +167,7 @@ def _fixed(request: Any, rules: Iterable[Part]) -> str:
 
 
 def spoken(history: Iterable[Any]) -> Iterator[Part]:
-    """The parts of requests that say something, and whole responses, in order."""
+    """The parts of requests with content, and whole responses, in order."""
     for message in history:
         if isinstance(message, m.ModelResponse):
             yield message
@@ -176,7 +176,7 @@ def spoken(history: Iterable[Any]) -> Iterator[Part]:
 
 
 def told(parts: Iterable[Part]) -> Iterator[Message]:
-    """Parts as a session is told them."""
+    """Parts as messages of a session."""
     for part in parts:
         if isinstance(part, m.ModelResponse):
             yield _answer(part)
@@ -268,7 +268,7 @@ def _json(value: Any) -> dict[str, Any]:
 def sent_of(
     prompt: Prompt, conversation: Conversation, listed: Mapping[str, Message], own: Mapping[str, Part]
 ) -> Iterator[Part]:
-    """The parts of a prompt: the history's `own` where they are said word for word, else what the blocks say."""
+    """The parts of a prompt: the history's `own` if they are sent unchanged, else new ones from the blocks."""
     names = {block.call_id: block.name for block in prompt.blocks if block.kind is Kind.CALL}
     for said in exchanges(prompt.blocks):
         ident = conversation.ident_of(said, listed)

@@ -1,6 +1,6 @@
-"""Items of OpenAI's Responses API ↔ what is told to a conversation of a journal.
+"""Items of OpenAI's Responses API ↔ messages of a conversation in a journal.
 
-| items | told |
+| items | message |
 |---|---|
 | a message of the user's | `Said` |
 | thoughts, texts and calls in a row; another text or thought after a text begins another one | `Answered` |
@@ -8,7 +8,7 @@
 | a message of the system's or the developer's | belongs to the fixed region |
 | anything else: references to stored items, compactions, approvals | cannot be paged: `UsageError` |
 
-LAW-ITEMS-1: what was told of items gives these items again.
+LAW-ITEMS-1: converting items to messages and back gives the same items.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parted(items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
 
 
 def messages_of(items: Iterable[Item], failures: Sequence[str] = ()) -> list[Message]:
-    """Messages that items say, in their order; results that begin with one of `failures` are errors.
+    """Messages of items, in order; results that begin with one of `failures` are errors.
 
     Raises `UsageError` for an item that cannot be paged.
     """
@@ -73,7 +73,7 @@ def messages_of(items: Iterable[Item], failures: Sequence[str] = ()) -> list[Mes
 
 
 def items_of(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """The items that messages were told of."""
+    """The items of messages."""
     return [dict(item) for message in messages for item in _items(message)]
 
 

@@ -1,7 +1,7 @@
-"""The text that a harness gets back after a compaction: rules, the active plan, what was pinned, and a directory.
+"""The text that a harness gets back after a compaction: rules, the active plan, pinned pages, and a directory line.
 
-LAW-RESTORED-1: it is at most `CHARS_MAX` characters, whatever the session holds; every part of it is inside a mark,
-so it is no page when the harness shows it again; nothing is in it that the harness restores itself.
+LAW-RESTORED-1: the text has at most `CHARS_MAX` characters. Every part of it is inside a mark, so that it is not a
+new page when the harness shows it. It holds nothing that the harness restores itself.
 """
 
 from __future__ import annotations

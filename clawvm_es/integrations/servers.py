@@ -1,7 +1,7 @@
 """The entry of our MCP server in a harness's settings: JSON for Claude Code, a marked part of a TOML file for Codex.
 
-These files are the harness's own and change all the time: only our entry goes in, and only it comes out; no other
-byte changes (LAW-SPLICE-1). A server of that name that somebody else wrote stays, and nothing is installed beside it.
+These files belong to the harness and change often: only our entry is added and removed, and no other byte changes
+(LAW-SPLICE-1). If somebody else's server has our name, it stays, and ours is not installed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def place(harness: Harness) -> Path:
 
 
 def check(harness: Harness) -> None:
-    """Raise `UnreadableInput` where the file cannot be understood, or cannot take our server."""
+    """Raise `UnreadableInput` if the file cannot be parsed, or cannot take our server."""
     path = settings.real(place(harness))
     _with(harness, path, _without(harness, path)[1], ["command"])
 
@@ -54,7 +54,7 @@ def register(harness: Harness, command: list[str]) -> str:
 
 
 def unregister(harness: Harness) -> str | None:
-    """Take our server out; returns a line for people, None where it was not in."""
+    """Remove our server; returns a line for people, None if it was not there."""
     path = settings.real(place(harness))
     before, rest = _without(harness, path)
     if before is None or rest == before:

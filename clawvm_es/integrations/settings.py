@@ -1,7 +1,7 @@
-"""A harness's settings file: our hooks go in beside those of others, and out again without a trace.
+"""A harness's settings file: our hooks are added beside those of others, and removed without a trace.
 
-LAW-SETTINGS-1: what comes out is what went in: to the byte where nobody changed the file meanwhile, else all but our
-own entries (and what only held those). A file that cannot be understood is not changed.
+LAW-SETTINGS-1: removing our hooks restores the file to the byte, if nobody changed it meanwhile; otherwise only our
+entries (and containers that held nothing else) are removed. A file that cannot be parsed is not changed.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _OURS = re.compile(rf"(/[^\n]*{re.escape(SPOOL)})/{re.escape(SCRIPT)}")
 
 
 def command_of(folder: Path, harness: str) -> str:
-    """The shell command of our hooks: it ends with code 0 whatever is missing, and says nothing on stderr."""
+    """The shell command of our hooks; it always ends with code 0, and prints nothing on stderr."""
     inner = f"python3 -I -S {shlex.quote(str(folder / SCRIPT))} {harness} 2>/dev/null || true"
     return f"sh -c {shlex.quote(inner)}"
 
 
 def read(path: Path) -> tuple[bytes | None, dict[str, Any]]:
-    """The bytes of a settings file and what they say; None and nothing where there is no file.
+    """The bytes of a settings file and their parsed value; None and an empty value if there is no file.
 
-    Raises `UnreadableInput` where it is no JSON object.
+    Raises `UnreadableInput` if it is not a JSON object.
     """
     try:
         data = read_regular(path)
@@ -59,7 +59,7 @@ def _is_shaped(hooks: object) -> bool:
 
 
 def written(data: bytes | None, document: dict[str, Any]) -> bytes:
-    """The bytes of a settings file, with the indent that it had."""
+    """The bytes of a settings file, with its earlier indent."""
     found = re.search(rb"\n([ \t]+)\"", data or b"")
     indent = found[1].decode() if found else "  "
     end = "\n" if data is None or data.endswith(b"\n") else ""
@@ -119,5 +119,5 @@ def _folder(hook: object) -> Path | None:
 
 
 def real(path: Path) -> Path:
-    """The file itself, where the settings are a link to it."""
+    """The target, if the settings file is a link."""
     return Path(os.path.realpath(path))

@@ -1,8 +1,8 @@
-"""Keep one event of a harness's hooks, for clawvm to take into its journal later.
+"""Keep one event of a harness's hooks, for clawvm to record in its journal later.
 
-This file is copied beside the journal and run by `python3 -I -S` with the harness's name. It needs nothing but the
-standard library of Python 3.8, prints nothing but JSON, and ends with code 0 whatever happens: a hook that fails
-could stop the harness. At the harness's boundaries it starts the engine. What it keeps holds no text of the session.
+This file is copied beside the journal and run by `python3 -I -S` with the harness's name. It needs only the standard
+library of Python 3.8, prints only JSON, and always ends with code 0, since a failing hook could stop the harness. At
+the harness's boundaries it starts the engine. The files that it writes hold no text of the session.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The cost of prompts: of what a provider reported, and of what we count.
+"""The cost of prompts: by a provider's reported usage, and by our own counts.
 
 | tokens of a prompt | price |
 |---|---|
-| that the provider holds in its cache | read |
-| others | write, since the prompt that comes next begins with them |
+| in the provider's cache | read |
+| others | write, since the next prompt begins with them |
 
-A page that was missing costs one more round trip: its prompt is sent again, all of it from the cache. What the model
-answers in it is not known and not counted. A cache is cold, and holds nothing, after more idle seconds than it lasts;
-where times are not known it is taken to be warm.
+A missing page costs one more round trip: its prompt is sent again, all of it from the cache. The model's answer in
+that round trip is unknown and not counted. A cache is cold, and holds nothing, once the idle time exceeds its
+lifetime; if times are unknown the cache counts as warm.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Used:
 
 
 def dollars(used: Used, model: str, prices: str | Path | None = None) -> Decimal | None:
-    """US dollars that a reported usage cost; None where no list (or not the one named) knows the model.
+    """US dollars of a reported usage; None if no list (or not the named one) knows the model.
 
-    A price of the model that is not published makes it None too, if tokens were used that it is the price of.
+    Also None if tokens were used whose price is not published.
     """
     if prices is None:
         found = of_model(model)
@@ -62,11 +62,11 @@ def dollars(used: Used, model: str, prices: str | Path | None = None) -> Decimal
 
 @attrs.define
 class Spent:
-    """Tokens of the prompts of a run, told apart by whether the provider may hold them.
+    """Tokens of the prompts of a run, split by whether the provider may hold them.
 
-    `tokens` of all prompts; `held` those of them with which the prompt before began too, by the idle seconds between
-    the two (0 where times are not known); `again` is what the round trips send that missing pages cost. `turns`
-    counts prompts, `timed` those of which the idle time is known.
+    `tokens` counts all prompts; `held` those of them that repeat the beginning of the last prompt, by the idle
+    seconds between the two (0 if unknown); `again` counts the round trips for missing pages. `turns` is the number of
+    prompts, `timed` the number of those with a known idle time.
     """
 
     tokens: int = 0
@@ -77,7 +77,7 @@ class Spent:
     last: int = 0  # tokens of the newest prompt
 
     def prompt(self, tokens: int, prefix: int, idle_s: int | None) -> None:
-        """Count a prompt of which the first `prefix` tokens are those of the prompt before."""
+        """Count a prompt whose first `prefix` tokens are those of the last prompt."""
         self.tokens += tokens
         self.turns += 1
         self.timed += idle_s is not None
@@ -89,7 +89,7 @@ class Spent:
         self.again += self.last
 
     def cached(self, ttl_s: int) -> int:
-        """Tokens that a cache held which lasts so many seconds."""
+        """Tokens held by a cache with a lifetime of the given seconds."""
         return sum(tokens for idle_s, tokens in self.held.items() if idle_s <= ttl_s)
 
     def cost(self, prices: PriceList) -> int:

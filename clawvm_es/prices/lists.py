@@ -1,9 +1,8 @@
 """Price lists: read from JSON, looked up by name, and put into a policy's profile.
 
-A file is one provider's: source, date, a note, its `lists` and its model `families`. A list says which of a family's
-prices is paid for what is written to the cache, and how many seconds the cache lasts. Prices are US dollars for a
-million tokens, as text. A family names models by how their names begin; `=` at the end asks for the whole name. Of
-several that fit, the longest counts.
+Each file holds one provider's prices: source, date, a note, `lists`, and model `families`. A list selects the
+family's price for cache writes, and gives the lifetime of the cache in seconds. Prices are US dollars per million
+tokens, as text. A family names models by prefix; `=` at the end asks for the whole name. The longest match counts.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _HOSTED: Final = re.compile(r"^(?:[a-z]{2,6}\.)?anthropic\.")
 
 
 class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Prices of some models, in US dollars for a million tokens; None: not published."""
+    """Prices of some models, in US dollars per million tokens; None: not published."""
 
     name: str
     models: tuple[str, ...]
@@ -45,7 +44,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
     def fits(self, model: str) -> int:
-        """Characters of the longest of its patterns that a model's name fits; 0 where none does."""
+        """Length of the longest of its patterns that matches a model's name; 0 if none does."""
         return max((len(each) for each in self.models if _fits(each, model)), default=0)
 
 
@@ -74,11 +73,11 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @attrs.frozen
 class PriceList:
-    """One way to pay one provider: from where and when its prices are, and what the cache costs.
+    """One way to pay one provider: the source and date of its prices, and the cost of its cache.
 
     `read_price` and `write_price` are those of its `reference` model, in permille of the price of an input token;
-    `ttl_s` is for how many seconds a prefix is kept after it was last read; with `ttl_known` False the provider does
-    not say, and it is our reading.
+    `ttl_s` is the number of seconds for which a prefix is kept after its last read. With `ttl_known` False the
+    provider does not publish it, and the number is our interpretation.
     """
 
     name: str
@@ -96,7 +95,7 @@ class PriceList:
     families: tuple[Family, ...] = attrs.field(repr=False)
 
     def family(self, model: str) -> Family | None:
-        """The family of a model; None where the list does not know it."""
+        """The family of a model; None if the list does not know it."""
         name = bare(model)
         best = max(self.families, key=lambda family: family.fits(name), default=None)
         return best if best is not None and best.fits(name) else None
@@ -120,7 +119,7 @@ class PriceList:
 
 
 def bare(model: str) -> str:
-    """A model's name without what sellers put before it: `us.anthropic.`, `openai/`."""
+    """A model's name without a reseller's prefix: `us.anthropic.`, `openai/`."""
     return _HOSTED.sub("", model.strip().lower().rpartition("/")[2])
 
 
@@ -131,7 +130,7 @@ def _fits(pattern: str, model: str) -> bool:
 def relative(family: Family, write: str) -> tuple[int, int]:
     """Prices of reading from and writing to the cache, in permille of the price of an input token.
 
-    A price that is not published counts as that of an input token: no saving is claimed.
+    An unpublished price counts as that of an input token, so that no saving is claimed.
     """
     read, written = family.cache_read, getattr(family, write)
     return _permille(read, family.input), _permille(written, family.input)
@@ -142,9 +141,9 @@ def _permille(price: Decimal | None, base: Decimal) -> int:
 
 
 def named(name: str | Path) -> PriceList:
-    """The list of that name, or the first list of a JSON file of one's own.
+    """The list of that name, or the first list of your own JSON file.
 
-    Raises `UsageError` for a name that is none, `UnreadableInput` for a file that holds no prices.
+    Raises `UsageError` for an unknown name, `UnreadableInput` for a file without prices.
     """
     found = _shipped().get(str(name))
     if found is not None:
@@ -161,7 +160,7 @@ def named(name: str | Path) -> PriceList:
 
 
 def applied(profile: Profile, prices: str | Path, model: str | None = None) -> Profile:
-    """A profile with the prices of a list (its reference model's, or those of `model`) and how long its cache lasts.
+    """A profile with the prices and the cache lifetime of a list (for its reference model, or for `model`).
 
     Raises as `named` and `PriceList.of` do.
     """
@@ -172,7 +171,7 @@ def applied(profile: Profile, prices: str | Path, model: str | None = None) -> P
 
 
 def of_model(model: str, prefer: Sequence[str] = NAMES) -> tuple[PriceList, Family] | None:
-    """The first of some lists that knows a model, with the model's family; None where none does."""
+    """The first of some lists that knows a model, with the model's family; None if none does."""
     for name in prefer:
         found = named(name)
         family = found.family(model)

@@ -34,7 +34,7 @@ __all__ = [
 
 
 def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
-    """Fold the events that the stored read models have not seen. Bodies are indexed by `index_texts`.
+    """Fold the events that the stored read models have not seen. `index_texts` indexes the bodies.
 
     A long part of the log is folded in pieces of about `piece_events`, each in a transaction that stores rows and
     position together. Tables that are missing, or of another version, are rebuilt. A log that stores no tables is
@@ -48,9 +48,10 @@ def catch_up(log: EventLog, progress: Progress | None = None, *, piece_events: i
 
 
 def keep_up(log: EventLog) -> None:
-    """Fold one piece of the events that the stored read models have not seen; the rest is left to `catch_up`.
+    """Fold one piece of the events that the stored read models have not seen; `catch_up` folds the rest.
 
-    A piece is twice what is recorded between two of them, so that a log that is behind is caught up in time.
+    A piece is twice as long as the events recorded between two calls, so that a log that is behind catches up in
+    time.
     """
     models = models_of(log, MODELS)
     if models is not None:
@@ -59,10 +60,10 @@ def keep_up(log: EventLog) -> None:
 
 
 def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: int = PIECE_EVENTS) -> None:
-    """Fold the whole log again, beside the stored read models, and then put the new ones in their place at once.
+    """Fold the whole log again beside the stored read models, then replace them at once.
 
-    Others read the old ones and append meanwhile. An interrupted rebuild is gone on with by the next, where it was.
-    Errors as `catch_up`.
+    Others read the old ones and append meanwhile. The next rebuild continues an interrupted one. Errors as
+    `catch_up`.
     """
     models = models_of(log, MODELS)
     if models is None:
@@ -73,13 +74,13 @@ def rebuild(log: EventLog, progress: Progress | None = None, *, piece_events: in
 
 
 def index_texts(log: EventLog) -> None:
-    """Bring the full-text index up to the bodies that the log keeps, piece by piece; errors as `catch_up`."""
+    """Index the bodies that the full-text index lacks, piece by piece; errors as `catch_up`."""
     catch_up(log)
     _pieces(log, lambda writer: writer.index_texts(Edition.LIVE))
 
 
 def texts_behind(log: EventLog) -> int:
-    """Count the bodies that a search has to scan, since the full-text index does not know them yet."""
+    """Count the bodies that a search has to scan, since they are not in the full-text index yet."""
     index = texts_of(log)
     return 0 if index is None else index.behind()
 

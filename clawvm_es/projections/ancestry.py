@@ -1,10 +1,10 @@
-"""Rows that a fork inherits: those of its parents as they were where it was forked, found when they are asked for.
+"""Rows that a fork inherits: its parents' rows as of the fork, found on demand.
 
-LAW-FORK-1: a fork stores its session's row and the rows that its own events changed, so that it takes as much room
-and time as they do; all others are its nearest parent's that has one, as of the fork.
+LAW-FORK-1: a fork stores its session's row and the rows that its own events changed, so that its size and time depend
+only on those events. Every other row is its nearest parent's, as of the fork.
 
-A parent's row that nothing changed after the fork is that row. Where the parent has gone on and changed it, the
-parent's own events up to the fork are folded again, once.
+If the parent has not changed a row since the fork, the stored row is used. If it has, the parent's own events up to
+the fork are folded again, once.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Ancestor:
             at = at.older
 
     def inherited(self, table: Table[R], key: Cells) -> R | None:
-        """A copy of the row as of here, the stream's own or its nearest parent's that has one.
+        """A copy of the row as of here: the stream's own, or its nearest parent's.
 
-        It is kept along the way, since no later event changes it: other forks find it after a few steps.
+        It is cached on the way, since no later event changes it; other forks find it after a few steps.
         """
         found: R | None = None
         passed: list[Ancestor] = []
@@ -99,7 +99,7 @@ class Ancestor:
         return row
 
     def row(self, table: Table[R], key: Cells) -> R | None:
-        """The stream's own row with this key, within the session; None if none of its own events changed it."""
+        """The stream's own row with this key, within the session; None if its own events did not change it."""
         row = None if self._then else self.streams.latest(table, (self.stream, *key))
         if row is None:
             return self._then.touched(table, key) if self._then else None
@@ -128,9 +128,9 @@ class Ancestor:
         return found[0] if found else None
 
     def cut(self) -> Moved | None:
-        """The pages that a fork restores: those moved since the last prompt, where its parent ends in an assembly.
+        """The pages that a fork restores (moved since the last prompt), if its parent ends inside an assembly.
 
-        None where it does not, or selects at every turn. A stream that did not go on ends in none.
+        None if it does not, or selects at every turn, or did not continue.
         """
         return self._moved() if self._then is not None and self._then.assembling and self._in_epochs() else None
 

@@ -1,7 +1,7 @@
 """The decision digest: SHA-256 over (turn, type, schema_version, data) of a session's decisions, one link each.
 
-Two runs with equal digests decided the same, whatever their session ids, times and salts. A chain instead of one
-long hash, so that it goes on from a stored row when the log grows: 32 bytes are all that it must remember.
+Two runs with equal digests took the same decisions, whatever their session ids, times and salts. The digest is a
+chain, so that it can be continued from the 32 bytes in a stored row when the log grows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The fold: events in, rows out.
 
 LAW-PROJ-1: folding a log from zero, or in any number of pieces that each end before an input, gives the same rows.
-LAW-PROJ-2: the rows of a fork, those that it inherits (LAW-FORK-1) included, are those that its parent's prefix and
-its own events would give as one session; but what a parent committed to a shared scope is in the parent's rows only.
-LAW-PROJ-3: rows of `faults` and `durable_store` stay as they were made: those at a version are those up to it.
+LAW-PROJ-2: a fork has the rows, inherited ones (LAW-FORK-1) included, that its parent's prefix and its own events
+would give as one session; but a parent's commits to a shared scope are in the parent's rows only.
+LAW-PROJ-3: rows of `faults` and `durable_store` never change, so the rows at a version are those made up to it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _where(raw: RawEvent) -> str:
 
 
 def nothing_again(stream: str, upto: int) -> Iterable[RawEvent]:
-    """For a fold that meets no fork."""
+    """Refuse to fold a parent again, for folds that meet no fork."""
     return ()
 
 
@@ -64,8 +64,8 @@ def _apply_older(session: SessionFold, raw: RawEvent) -> None:
 class Fold:
     """The rows that a piece of the log changed, by session; `seq` is the last event folded.
 
-    A fork from a place that its parent has left may take a fold of the parent's events up to there: work, and
-    memory, for as many events more. With `again_max`, the piece ends at the first input after more than that.
+    A fork from an earlier place of its parent may require folding the parent's events up to there again, which
+    costs time and memory. With `again_max`, the piece ends at the first input after more than that many events.
     """
 
     past: Past = attrs.field(factory=NoPast)

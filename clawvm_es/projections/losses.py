@@ -1,4 +1,4 @@
-"""Rows of losses, and of what each boundary took out of the prompt: what `history.losses` finds in all events."""
+"""Rows of losses and of boundaries that took pages out of the prompt, equal to what `history.losses` finds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clawvm_es.projections.session import SessionFold, tokens_at
 
 
 class Kind(StrEnum):
-    """Way in which the loss of a page showed."""
+    """Way in which a loss showed."""
 
     READ_AGAIN = "read_again"
     UNMET = "unmet"
@@ -54,7 +54,7 @@ def taken_out(s: SessionFold, page: PageRow, data: LeanRepresentationChanged) ->
 
 
 def summarized(s: SessionFold) -> None:
-    """Note that a summary was written, in the place of what the last boundary took out."""
+    """Note a summary in place of the pages that the last boundary took out."""
     row = s.boundary(s.row.boundary_version) if s.row.boundary_version else None
     if row is not None and row.cut != Cut.REWIND:
         row.summary = True
@@ -66,7 +66,7 @@ def paged_in(s: SessionFold, data: LeanPageResolved) -> None:
 
 
 def unmet(s: SessionFold, data: e.NeedUnmet) -> None:
-    """Note a page that was needed when nothing that holds the text was there."""
+    """Note a needed page although no page or summary with the text was there."""
     _lost(s, s.page(data.page_id), Kind.UNMET, _need(s, data.page_id), data.call)
 
 
@@ -108,6 +108,6 @@ def _lost(s: SessionFold, page: PageRow, kind: Kind, need: Need | None, call: in
 
 
 def first_line(origin: str) -> int:
-    """The first line of a transcript that an origin names (`line 3`, `call 7, lines 3-5`); 0 where it names none."""
+    """The first transcript line in an origin (`line 3`, `call 7, lines 3-5`); 0 if it has none."""
     found = _LINE.search(origin)
     return int(found[1]) if found else 0

@@ -1,8 +1,8 @@
 """Rows of the read models. Columns are in the order in which a person reads them.
 
-Levels, types and reasons are their names, times are UTC as text, `seq` and `version` lead back to the event.
-Texts stand as commitments; the views of `tables` bring them back. A fork has rows of its own only for what its own
-events changed; the versions of the first and the last event of a row tell what it inherits (`ancestry`).
+Levels, types and reasons are stored by name, times as UTC text; `seq` and `version` lead back to the event. Texts
+are commitments, which the views of `tables` resolve. A fork has rows of its own only for what its own events
+changed; the versions of the first and last event of a row decide what it inherits (`ancestry`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from clawvm_es.model.pages import Fidelity
 
 @attrs.define
 class SessionRow:
-    """One session: how it was set up, everything that `replay` prints of it, and its head."""
+    """One session: its settings, all figures that `replay` prints, and its head."""
 
     session_id: str
     format: str = ""
@@ -80,7 +80,7 @@ class SessionRow:
 
 @attrs.define
 class TurnRow:
-    """One turn: the prompt that was assembled, what the model then needed, and what happened until the next."""
+    """One turn: its assembled prompt, the model's needs, and the events until the next turn."""
 
     session_id: str
     turn: int
@@ -118,9 +118,9 @@ class TurnRow:
 
 @attrs.define
 class PageRow:
-    """One page as it stands at the end of the log. `levels` is a JSON object: level → tokens.
+    """One page at the end of the log. `levels` is a JSON object: level → tokens.
 
-    Its texts stand behind the commitments in the event `written_version`.
+    The event `written_version` holds the commitments to its texts.
     """
 
     session_id: str
@@ -154,7 +154,7 @@ class PageRow:
 
 @attrs.define
 class FaultRow:
-    """One fault: what, why, which page or tool, and the versions of the events it rests on (JSON)."""
+    """One fault: type, reason, page or tool, and the versions of the events that show it (JSON)."""
 
     session_id: str
     turn: int
@@ -172,9 +172,9 @@ class FaultRow:
 
 @attrs.define
 class LossRow:
-    """One needed page that was not in the prompt, or a rule that was not; see `history.losses`.
+    """One needed page, or one rule, that was not in the prompt; see `history.losses`.
 
-    `line` is where the page stands in the transcript (0: nowhere), `boundary_version` the boundary that took it out.
+    `line` is the page's line in the transcript (0: none), `boundary_version` the boundary that took it out.
     """
 
     session_id: str
@@ -193,7 +193,7 @@ class LossRow:
 
 @attrs.define
 class BoundaryRow:
-    """One boundary that took pages out of the prompt: how many, and whether a summary came in their place."""
+    """One boundary that took pages out of the prompt: how many, and whether a summary replaced them."""
 
     session_id: str
     version: int
@@ -229,7 +229,7 @@ class FieldRow:
 
 @attrs.define
 class UpdateRow:
-    """One proposed change of the durable store and what became of it."""
+    """One proposed change of the durable store and its outcome."""
 
     session_id: str
     update_number: int

@@ -1,8 +1,7 @@
 """The fold of one session: the rows that it touched, found by their keys, and the envelope of the event in hand.
 
-Everything that a fold remembers from one piece of the log to the next stands in its rows; rows of earlier
-pieces come in through `Past`, one at a time, when an event needs them. A fork's rows begin as copies of its parent's,
-under its own id, when its own events first change them.
+A fold keeps all its state in its rows; `Past` supplies rows of earlier pieces, one at a time, when an event needs
+them. A fork's row begins as a copy of its parent's, under its own id, when the fork's own events first change it.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ def _second(at_s: int) -> str:
 def iso(at_us: int) -> str:
     """UTC microseconds as text that sorts and that SQLite's date functions read: `2026-11-22 10:11:02.000000`.
 
-    A time that no calendar of ours holds, which an older program took, is told in seconds: `@-62135600400.000000`.
+    A time outside the calendar, which older programs accepted, is given in seconds: `@-62135600400.000000`.
     """
     seconds, rest = divmod(at_us, 1_000_000)
     try:

@@ -1,4 +1,4 @@
-"""Reading the read models without writing: stored rows, with the fold of the missing tail laid over them."""
+"""Read the read models without writing: stored rows, plus the fold of the missing tail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Snapshot:
     seq: int
 
     def rows(self, table: Table[R], session_id: str | None = None) -> list[R]:
-        """The rows of a table, of one session or of all, in order; a fork's with those that it inherits."""
+        """The rows of a table, of one session or of all, in order; a fork's rows include inherited ones."""
         own = self.folded.latest_rows(table, session_id)
         if table.name == SESSIONS.name:
             return sorted(own, key=table.sort_key)
@@ -46,7 +46,7 @@ class Snapshot:
         return len(self.folded.latest_rows(table))
 
     def fields(self, session_id: str) -> list[FieldRow]:
-        """The durable store as a session has it: a fork's holds what its parents committed to shared scopes, too."""
+        """The durable store as a session sees it; a fork's includes its parents' commits to shared scopes."""
         own = self.folded.latest_rows(DURABLE_STORE, session_id)
         return sorted((row for row, _ in self._of_one(DURABLE_STORE, session_id, own)), key=DURABLE_STORE.sort_key)
 
@@ -106,7 +106,7 @@ def _shared(row: object) -> bool:
 def snapshot(log: EventLog) -> Iterator[Snapshot]:
     """The read models of a log as of now, for the length of the block. Writes nothing.
 
-    Raises `JournalDamaged` and `UnknownEvent` where an event cannot be folded.
+    Raises `JournalDamaged` and `UnknownEvent` if an event cannot be folded.
     """
     models = models_of(log, MODELS)
     if models is None:
@@ -185,9 +185,9 @@ def _row_problems(reader: ModelReader, table: Table[Any], rebuilt: Fold) -> list
 
 
 def bodies_with(log: EventLog, phrases: Iterable[Phrase]) -> Container[str] | None:
-    """The commitments to bodies that have all of some phrases (series of words); None where a log has no index.
+    """The commitments to bodies that contain all phrases (series of words); None if a log has no index.
 
-    Bodies that the stored index does not know yet are indexed for the length of this call. Writes nothing.
+    Bodies that are not in the stored index yet are indexed for the duration of this call. Writes nothing.
     """
     index = texts_of(log)
     return None if index is None else index.holding(phrases)

@@ -1,4 +1,4 @@
-"""Catch-up and rebuild: stored rows, the fold of what is missing, and both written back together.
+"""Catch-up and rebuild: fold missing events onto stored rows, and write rows and position together.
 
 Functions here take an open `ModelReader` or `ModelWriter`; LAW-PROJ-1 holds for the pieces that they fold.
 """
@@ -104,10 +104,10 @@ def _rows(folded: Fold, table: Table[R]) -> Iterator[Cells]:
 def advance(
     writer: ModelWriter, edition: Edition, at: int, progress: Progress | None = None, piece_events: int = PIECE_EVENTS
 ) -> bool:
-    """Fold the next piece of the log, after the event `at`, into the tables of an edition that stand there.
+    """Fold the next piece of the log, after the event `at`, into the tables of an edition.
 
-    Returns whether that was all. The transaction of `writer` holds rows and position together, so what is written is
-    never half a piece.
+    Returns whether that was all. The transaction of `writer` stores rows and position together, so never half a
+    piece.
     """
     end = writer.last_seq()
     if at < end:
@@ -131,13 +131,13 @@ def _cut(reader: ModelReader, least: int, end: int) -> int:
 
 
 def begin(writer: ModelWriter) -> None:
-    """Make the empty tables of a rebuild, unless one of this version is under way."""
+    """Make the empty tables of a rebuild, unless one of this version is in progress."""
     if writer.position(Edition.NEXT) is None:
         writer.begin()
 
 
 def catch_up(writer: ModelWriter, progress: Progress | None = None, piece_events: int = PIECE_EVENTS) -> bool:
-    """Bring the live tables a piece further, or those that replace them if they are of another version, or none.
+    """Advance the live tables by a piece; if they are missing or of another version, advance their replacement.
 
     Returns whether they are at the end of the log.
     """
@@ -155,10 +155,10 @@ def rebuild(
     *,
     texts: bool = True,
 ) -> bool:
-    """Bring a rebuild a piece further; return whether it is done: at the end and switched, here or elsewhere.
+    """Advance a rebuild by a piece; returns whether it is done: at the end and switched, here or elsewhere.
 
-    With `texts`, the bodies are indexed, too; else that is left to the next search.
-    Whoever calls this has called `begin`; another process may work on the same rebuild, piece by piece.
+    With `texts`, the bodies are indexed, too; otherwise the next search does that. The caller has called `begin`;
+    another process may work on the same rebuild, piece by piece.
     """
     at = writer.position(Edition.NEXT)
     if at is None:

@@ -1,7 +1,7 @@
 """The tables of the read models, as data made from the row classes.
 
-`VERSION` is part of every stored projection: rows of another version are folded again. Raise it whenever a row
-class, a view of a storage or the fold changes what it says.
+`VERSION` is part of every stored projection: rows of another version are folded again. Raise it whenever the
+meaning of a row class, of a storage's view or of the fold changes.
 """
 
 from __future__ import annotations

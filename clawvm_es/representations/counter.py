@@ -30,7 +30,7 @@ class TokenCounter(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that `counter` knows it by; recorded with every session."""
+        """The name by which `counter` finds it; recorded with every session."""
         ...
 
     def count(self, text: str) -> int:

@@ -1,8 +1,8 @@
 """Escaping of page texts and attributes, one version per renderer; no version ever changes, a new one is added.
 
-LAW-FRAME-2: `Escaping.undone` undoes `Escaping.text`, and text without anything like our tags is left as it is.
-LAW-FRAME-3: text escaped by version 2 opens and closes no frame, also when a reader drops what is invisible in it and
-compares compatible characters as equal (Unicode NFKC and case folding).
+LAW-FRAME-2: `Escaping.undone` undoes `Escaping.text`, and text without anything like our tags is not changed.
+LAW-FRAME-3: text escaped by version 2 opens and closes no frame, even for a reader that drops invisible characters
+and treats compatible characters as equal (Unicode NFKC and case folding).
 """
 
 from __future__ import annotations

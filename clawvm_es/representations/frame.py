@@ -1,4 +1,4 @@
-"""Frames: what stands around a page's text in the prompt, and the escaping that keeps the text inside.
+"""Frames: the tags around a page's text in the prompt, and the escaping that keeps the text inside.
 
 LAW-FRAME-1: a framed text starts with ``<``, ends with a newline, and has exactly one opening and one closing
 tag of ours, its own. LAW-FRAME-2 and LAW-FRAME-3 are those of `escaping`.
@@ -21,7 +21,7 @@ RENDERER: Final = "frames/2"
 
 @attrs.frozen
 class Frame:
-    """Statement of a frame: the page's id and type, who wrote the text (its trust), and where it came from.
+    """Contents of a frame's tag: the page's id and type, the text's author (its trust), and its source.
 
     `source` is one line: a tool and its arguments, or a path. It may hold anything; `framed` escapes it.
     """
@@ -51,16 +51,16 @@ def framed(frame: Frame, level: Fidelity, text: str, renderer: str = RENDERER) -
 
 
 def framed_otherwise(frame: Frame, text: str) -> bool:
-    """Tell whether an older renderer frames this text in another way, so that its recorded count may be another."""
+    """Tell whether an older renderer frames this text differently, so that its recorded count may differ."""
     now = ESCAPINGS[RENDERER]
     source, inside = now.attribute(frame.source), now.text(text)
     return any(old.attribute(frame.source) != source or old.text(text) != inside for old in ESCAPINGS.values())
 
 
 def directory_line(pages: int) -> str:
-    """The line that stands for the `pages` stored pages that are not in the prompt; empty when there are none.
+    """The line about the `pages` stored pages that are not in the prompt; empty if there are none.
 
-    At most `limits.DIRECTORY_TOKENS` tokens under every counter, whatever the number.
+    It has at most `limits.DIRECTORY_TOKENS` tokens under every counter, for any number of pages.
     """
     if pages == 0:
         return ""

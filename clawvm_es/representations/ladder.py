@@ -44,10 +44,10 @@ def build_levels(
     full_only: bool = False,
     size: Callable[[Fidelity, str], int] | None = None,
 ) -> tuple[BuiltLevel, ...]:
-    """The kept levels of a page, highest first; never raises, whatever the text.
+    """The kept levels of a page, highest first; never raises, for any text.
 
-    Only levels of the type's row in `PAGE_TYPES` are kept. `builder` is chosen by content when it is None. `size`
-    counts a level where it is not counted in its frame.
+    Only levels of the type's row in `PAGE_TYPES` are kept. With `builder` None it is chosen by content. `size` counts
+    a level that is not counted in its frame.
     """
 
     def tokens_of(level: Fidelity, text: str) -> int:

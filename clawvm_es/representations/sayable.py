@@ -1,7 +1,7 @@
-"""Text as UTF-8 can say it: the one place where surrogates are merged or replaced.
+"""Text in a form that UTF-8 can encode: the one place where surrogates are merged or replaced.
 
-LAW-SAYABLE-1: a text counts as its sayable form does, and that form is what messages send. A body keeps the text as
-it came; a surrogate pair in it is one character, a lone surrogate U+FFFD, as soon as it is counted or sent.
+LAW-SAYABLE-1: counts and messages use the sayable form of a text, in which a surrogate pair is one character and a
+lone surrogate is U+FFFD. A body keeps the text as it came.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def sayable(text: str) -> str:
 
 
 def sayable_json(value: Any) -> Any:
-    """JSON with every text and every key `sayable`; of keys that become the same the last one stays."""
+    """JSON with every text and key `sayable`; of keys that become equal, the last one stays."""
     if isinstance(value, str):
         return sayable(value)
     if isinstance(value, list):

@@ -1,10 +1,10 @@
 """Credentials of known forms in texts, so that they can be kept out of a journal or erased from it.
 
-Only forms that their issuers document and that nothing else looks like: a hit is a credential, and what has no such
-form (a password in prose) is not found. Sources: the issuers' pages on token formats, RFC 7468 (PEM), RFC 7519 (JWT),
-RFC 3986 (user information in URLs).
+Only forms that their issuers document and that nothing else resembles are searched. So a hit is a credential, and
+a secret without such a form (a password in prose) is not found. Sources: the issuers' pages on token formats, RFC
+7468 (PEM), RFC 7519 (JWT), RFC 3986 (user information in URLs).
 
-LAW-SECRET-1: what `hide` returns holds no credential of a known form, and a text without any comes back as it is.
+LAW-SECRET-1: the result of `hide` holds no credential of a known form, and a text without any is returned unchanged.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ A word is a run of letters and digits, without case and accents. Where a script 
 finds any part of a run. `spaced` writes a text as its terms: one blank around each such character, blanks
 for all that is no term.
 
-LAW-TERMS-1: the terms of a text never change: newer characters than Unicode 3.2 knows are terms of their own, and
-all others keep their properties in every version.
+LAW-TERMS-1: the terms of a text never change: characters newer than Unicode 3.2 are terms of their own, and all
+others keep their properties in every version.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def terms(text: str) -> tuple[str, ...]:
 
 
 def pattern(words: str) -> re.Pattern[str] | None:
-    """Pattern that finds `words` together in a spaced text; None where they hold no term.
+    """Pattern that finds `words` together in a spaced text; None if they hold no term.
 
-    Between two words there may be anything that is no term; characters that stand side by side here, have to.
+    Between two words anything but a term may stand; characters that are adjacent here must be adjacent.
     """
     parts: list[str] = []
     before = ""

@@ -1,7 +1,7 @@
-r"""Text as it may be shown: a reader sees every character, and no terminal, pager or browser obeys one.
+r"""Make text safe to show: a reader sees every character, and no terminal, pager or browser obeys one.
 
-LAW-SHOWN-1: of what a journal or a recording holds, no control character, bidirectional control, lone surrogate or
-invisible character reaches a reader as it is. Each is shown by its number, as Python writes it: `\x1b`, `\u202e`.
+LAW-SHOWN-1: no control character, bidirectional control, lone surrogate or invisible character from a journal or
+recording reaches a reader unescaped. Each is shown by its number, as Python writes it: `\x1b`, `\u202e`.
 
     characters                                       | shown
     -------------------------------------------------+------------------------------------------------
@@ -34,7 +34,7 @@ _NAMED: Final = {"\n": "\\n", "\r": "\\r"}
 
 
 def visible(text: str) -> str:
-    """A text on one line, with everything escaped that a reader would not see or a terminal would obey."""
+    """A text on one line, with every character escaped that a reader would not see or a terminal would obey."""
     if text.isascii() and text.isprintable():  # nearly every line
         return text
     return _escaped().sub(_escape, text)

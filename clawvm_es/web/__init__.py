@@ -1,8 +1,8 @@
 """The debugger in the browser: documents of `clawvm_es.views` over HTTP, read only, and the page that draws them.
 
-Modules, in the order in which a request meets them: `guard` (who may ask), `app` (which address asks for what),
-`answers` (documents), `questions` and `jobs` (those that take long), `tail` (a session that grows), `sizes` (no
-answer is too long), `encode` (bytes). `serve` runs it all on a port; `ids` are names in addresses.
+Modules, in the order in which a request passes them: `guard` (permission), `app` (routes), `answers` (documents),
+`questions` and `jobs` (slow documents), `tail` (a growing session), `sizes` (bounds of answers), `encode` (bytes).
+`serve` runs the server on a port; `ids` converts names in addresses.
 
 LAW-WEB-1: nothing is written: a journal's bytes are the same after any requests.
 LAW-WEB-2: no request holds a journal open after its answer, so an open page does not keep an erasure waiting.

@@ -1,6 +1,6 @@
-"""Answers: for each address a function of a log that is open for reading, its session, and what was asked.
+"""Answers: for each address a function of a log open for reading, the session, and the request.
 
-Each is a view of `clawvm_es.views` (what `clawvm VERB --json` prints), as far as it fits into one answer.
+Each is a view of `clawvm_es.views` (as `clawvm VERB --json` prints it), shortened to fit one answer.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class NotFound(ClawVMError):
 
 @contextmanager
 def reading(journal: str) -> Iterator[EventLog]:
-    """The journal, for the length of one answer; nothing is written, also no erasure finished."""
+    """The journal, for the duration of one answer; nothing is written, and no erasure is finished."""
     with open_log(journal, read_only=True) as log:
         yield log
 
@@ -70,7 +70,7 @@ class Asked:
         return int(text)
 
     def text(self, name: str) -> str:
-        """A parameter that has to be there."""
+        """A required parameter."""
         found = self.query.get(name, "")
         if not found.strip():
             raise UsageError(f"{name}= is missing")
@@ -98,7 +98,7 @@ class Asked:
 
 
 def head_of(log: EventLog, session_id: str) -> Answer:
-    """The head of a session, by which a reader knows whether an answer is still the newest."""
+    """The head of a session, by which a client knows whether an answer is still current."""
     head = log.head(session_id)
     return {"version": 0, "hash": ""} if head is None else {"version": head.version, "hash": head.hash.hex()}
 
@@ -150,7 +150,7 @@ def map_(log: EventLog, session_id: str, asked: Asked) -> Answer:
 
 
 def parted(found: Levels, turns: int, from_end: bool) -> Levels:
-    """So many turns of a window, its last or its first ones."""
+    """The given number of turns of a window, its last or its first ones."""
     if found.last - found.first < turns:
         return found
     if from_end:
@@ -170,7 +170,7 @@ def keyed(told: Answer) -> Answer:
 
 
 def turn(log: EventLog, session_id: str, asked: Asked) -> Answer:
-    """One turn: its figures, its spans and events as far as there is room."""
+    """One turn: its figures, and its spans and events while there is room."""
     found = views.turn(log, session_id, _turn(asked))
     spans, events, outline = found.pop("spans"), found.pop("events"), found.pop("outline")
     shown = taken(events, _EVENTS_ROOM, _EVENTS_MOST)
@@ -313,7 +313,7 @@ def losses(log: EventLog, session_id: str, asked: Asked) -> Answer:
 
 
 def growth(log: EventLog, session_id: str, asked: Asked) -> Answer:
-    """The place where a session is, for those who follow it."""
+    """The present version of a session, for clients that follow it."""
     last = log.head(session_id)
     closed = state_at(log, session_id).closed
     version, hash_ = (0, "") if last is None else (last.version, last.hash.hex())

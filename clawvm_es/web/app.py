@@ -1,4 +1,4 @@
-"""Addresses: which answer each one has, and how an error is told.
+"""Routes: the answer of each address, and the form of errors.
 
 | address | answer |
 |---|---|
@@ -138,7 +138,7 @@ def _tried(journal: str, answer: Callable[[], Mapping[str, Any]], wrong: int) ->
 
 
 def failed(error: Exception, wrong: int) -> Response:
-    """An error as an answer: what, and what to do; `wrong` is the status of what cannot be answered as asked."""
+    """An error as an answer: the message and the hint; `wrong` is the status for invalid requests."""
     if isinstance(error, OSError) and not isinstance(error, ClawVMError):
         return _error(500, f"{error.filename or 'the journal'}: {error.strerror or error}", None, "OSError")
     if not isinstance(error, ClawVMError):
@@ -179,7 +179,7 @@ def app(
     *,
     stopping: Callable[[], bool] = lambda: False,
 ) -> ASGIApp:
-    """The application for one journal, which answers those who have the `token`."""
+    """The application for one journal, which answers requests with the `token`."""
     served = App(journal, Jobs(journal), stopping)
     handlers = {HTTPException: _unknown, Exception: _broken}
     return Guard(Starlette(routes=served.routes(), exception_handlers=handlers), token, port, hosts)

@@ -44,7 +44,7 @@ _TEXTLESS: Final = frozenset(
 
 @attrs.frozen
 class Exported:
-    """The file, and what to tell of it: turns, prompts (committed, exact), texts with a credential."""
+    """The file, and facts about it: turns, prompts (committed, exact), texts with a credential."""
 
     html: bytes
     turns: int
@@ -54,9 +54,10 @@ class Exported:
 
 
 def export(log: EventLog, session_id: str, journal: str, *, texts: bool = True) -> Exported:
-    """Pack a session. `journal` is the name that the page shows; without `texts` only what no text can be read from.
+    """Pack a session. `journal` is the name shown on the page; without `texts` nothing from which a text could be
+    read.
 
-    Raises `UsageError` for no such session.
+    Raises `UsageError` if there is no such session.
     """
     packing = _Packing()
     told = [packing.turn(each) for each in _turns(log, session_id)]

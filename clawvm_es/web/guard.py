@@ -1,8 +1,8 @@
-"""The way to every answer: who may ask, and the headers that each answer and each refusal has.
+"""The guard before every answer: permission, and the headers of each answer and refusal.
 
-| what comes | answer | against |
+| request | answer | against |
 |---|---|---|
-| a Host that is not ours, or another port | 421 | DNS rebinding: a site whose name turns to this machine |
+| a Host that is not ours, or another port | 421 | DNS rebinding: a site whose name resolves to this machine |
 | another method than GET or HEAD | 405 | writes, of which there are none |
 | a fetch from another site | 403 | sites that read or probe us through the user's browser |
 | `?token=` of ours | 303 to the same place, with the cookie | a token that stays in addresses and histories |

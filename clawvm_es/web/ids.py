@@ -29,7 +29,7 @@ def key_of(name: str) -> str:
 
 
 def id_of(key: str) -> str:
-    """The id behind its form in an address. Raises `UsageError` for what is none."""
+    """The id behind its form in an address. Raises `UsageError` for an invalid form."""
     if not key.startswith(_ENCODED):
         return key
     encoded = key[len(_ENCODED) :]

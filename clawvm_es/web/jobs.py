@@ -1,8 +1,8 @@
-"""Questions that take long: one at a time, each as long as somebody waits for its answer.
+"""Slow questions: one at a time, each only as long as a client polls for its answer.
 
-The same question asked again tells how far it came, and at last the answer, which is kept while the session does not
-grow. Another question ends the one before, and so does silence: who stopped asking waits no more. What a question
-comes to and what is shown of it are two things, so that a look at another part of it works nothing out again.
+Polling the same question returns its progress, and finally the answer, which is cached while the session does not
+grow. Another question cancels the one before; so does the end of polling. The result of a question is computed apart
+from its display, so that showing another part of it computes nothing again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEPT: Final = 4
 
 
 class Ended(ClawVMError):
-    """A question that was ended: nobody waits for it, or another took its place."""
+    """A question that was cancelled: nobody polls for it, or another took its place."""
 
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -38,9 +38,9 @@ Key: TypeAlias = tuple[Any, ...]
 
 
 class Long(NamedTuple):
-    """A question: what it depends on, how it is worked out, and what is shown of what was found.
+    """A question: its settings, its computation, and its display.
 
-    `settings` reads them from what was asked, and raises `UsageError`; `find` works on them; `show` makes the answer.
+    `settings` parses the request, and raises `UsageError`; `find` computes on the settings; `show` makes the answer.
     """
 
     settings: Callable[[EventLog, str, Asked], Hashable]
@@ -64,7 +64,7 @@ class _Job:
 
 
 class Jobs:
-    """The long questions about one journal. Thread-safe."""
+    """The slow questions about one journal. Thread-safe."""
 
     def __init__(self, journal: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
@@ -74,7 +74,7 @@ class Jobs:
         self._found: OrderedDict[Key, Any] = OrderedDict()
 
     def ask(self, question: Long, asked: Asked) -> Mapping[str, Any]:
-        """The answer, or how far it came. Raises what the question raises."""
+        """The answer, or the progress. Raises what the question raises."""
         with reading(self._journal) as log:
             session_id = asked.session(log)
             head = head_of(log, session_id)

@@ -1,4 +1,4 @@
-"""Questions that take long: what if the settings were others, and when did something begin to hold."""
+"""Slow questions: what-if, and bisect."""
 
 from __future__ import annotations
 

@@ -38,9 +38,9 @@ class Place:
 
 
 def listen(host: str = "127.0.0.1", port: int | None = None, allowed: Sequence[str] = ()) -> Place:
-    """Take a port: the one that is asked for, else `PORT`, else a free one.
+    """Take a port: the requested one, else `PORT`, else a free one.
 
-    Raises `UsageError` where the port is in use, and for a host that others reach without a name that they may use.
+    Raises `UsageError` if the port is in use, and for a public host without a name by which others may reach it.
     """
     if host not in LOOPBACK_ADDRESSES and not allowed:
         raise UsageError(
@@ -60,7 +60,7 @@ def listen(host: str = "127.0.0.1", port: int | None = None, allowed: Sequence[s
 
 
 def new_token() -> str:
-    """A token that nobody guesses, new for each run."""
+    """A token that cannot be guessed, new for each run."""
     return secrets.token_urlsafe(24)
 
 

@@ -1,4 +1,4 @@
-"""Bounds of answers: a list goes as far as there is room, a text is cut, and each says so.
+"""Bounds of answers: lists end and texts are cut where the room ends, and each says so.
 
 LAW-WEB-3: no answer is longer than `LIMIT`.
 """
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def part(text: str, offset: int = 0, room: int = TEXT_BYTES) -> str:
-    """As much of a text from a character on as takes at most `room` bytes as JSON."""
+    """The part of a text, from a character on, that takes at most `room` bytes as JSON."""
     found = text[offset : offset + room]
     while found and (size := len(encode(found))) > room:
         found = found[: min(len(found) - 1, len(found) * room // size)]
@@ -29,7 +29,7 @@ def part(text: str, offset: int = 0, room: int = TEXT_BYTES) -> str:
 
 
 def taken(items: Iterable[T], room: int, most: int | None = None) -> list[T]:
-    """The first items that fit into `room` bytes; at least one, if there is any."""
+    """The first items that fit `room` bytes; at least one, if there is any."""
     found: list[T] = []
     for item in items:
         room -= len(encode(item)) + 1
@@ -62,7 +62,7 @@ def _shortened(value: Any, entries: int, chars: int) -> Any:
 
 
 def shrunk(make: Callable[[int], Mapping[str, Any]], most: int, limit: int = LIMIT) -> Mapping[str, Any]:
-    """The longest answer that fits of those that `make` makes of a size, which it is given at most."""
+    """The longest answer that fits, of those that `make` makes for sizes up to the given one."""
     size = most
     while True:
         found = make(size)

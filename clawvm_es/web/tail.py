@@ -1,6 +1,6 @@
-"""A session that grows, as server-sent events: its head at once, and again whenever it moved.
+"""A growing session as server-sent events: its head at once, and again whenever it moves.
 
-The files are looked at; the journal is opened for a moment only when they changed.
+Only the files' state is polled; the journal is opened briefly when they have changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Look = Callable[[], dict[str, Any]]
 
 
 async def tail(journal: str, look: Look, stopping: Callable[[], bool]) -> AsyncIterator[bytes]:
-    """The events of a stream; `look` gives what is told of the head, and is called in a thread of its own."""
+    """The events of a stream; `look` returns the data about the head, and is called in its own thread."""
     seen: Any = None
     told: dict[str, Any] | None = None
     quiet = 0.0

@@ -1,15 +1,15 @@
 """The way of a request through the proxy, as an ASGI application.
 
-| what comes | what goes on |
+| request | forwarded |
 |---|---|
-| a path of a table of shapes, a body that is understood | the body with stubs; it is recorded, and its answer |
-| the same to count tokens | the body with the same stubs |
-| anything else, and whatever we fail at | the client's own bytes |
+| a known path, with a body of its shape | the body with stubs; request and answer are recorded |
+| a request to count tokens, of the same shape | the body with the same stubs |
+| any other request, and any that fails here | the client's own bytes |
 
-The answer goes to the client as it comes, byte for byte; what became of it is read from a copy afterwards.
+The answer is passed to the client as it comes, byte for byte, and parsed from a copy afterwards.
 
-LAW-PROXY-4: nothing of ours stops a request: an error forwards the bytes that came.
-LAW-PROXY-5: headers are forwarded and nowhere kept: no key of a provider gets into the journal or a log.
+LAW-PROXY-4: no failure of ours stops a request: after an error the client's own bytes are forwarded.
+LAW-PROXY-5: headers are forwarded and never stored: no API key gets into the journal or a log.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Left(Exception):
 
 @attrs.define(eq=False)
 class Proxy:
-    """Forwards requests, and has them recorded. `told` is told once for each kind of failure.
+    """Forwards requests, and has them recorded. `told` is called once for each kind of failure.
 
     `under_way` is the number of requests whose answer has not ended.
     """

@@ -1,7 +1,7 @@
-"""Conversations that pass through: what is known of each, and the next request of one.
+"""Conversations that pass through the proxy: the known state of each, and its next request.
 
-Histories come whole with every request. Items that came before are known by the digest of their bytes and are neither
-read nor counted again.
+Every request holds its whole history. Earlier items are recognised by the digest of their bytes, and are neither
+parsed nor counted again.
 
 | a request belongs to, first that matches | |
 |---|---|
@@ -46,7 +46,7 @@ _SECOND_US: Final = 1_000_000
 
 @attrs.frozen
 class Options:
-    """Settings of paging: `window` is that of the model, `budget` is worked out of it where None is given."""
+    """Settings of paging: `window` is the model's; `budget` is computed from it if None."""
 
     pages: bool = True
     keep: int = KEEP
@@ -56,9 +56,9 @@ class Options:
 
 @attrs.frozen(eq=False)
 class Prepared:
-    """A request on its way: `body` is None where the client's own bytes go on.
+    """A request to forward; `body` is None if the client's own bytes are forwarded.
 
-    `pieces` are what it says, `out` the calls whose results a stub stands for.
+    `pieces` are its contents, `out` the calls whose results are replaced by stubs.
     """
 
     history: History
@@ -79,12 +79,11 @@ class Prepared:
 
 @attrs.define(eq=False)
 class History:
-    """One conversation: its items as they came last, the epoch it is in, and the pages of its results.
+    """One conversation: its last items, its epoch, and the pages of its results.
 
-    `client` names what its client takes for one session, `session` the one that is recorded.
-
-    `pages` is filled by the recorder, from its own thread: the place of a result's page, once the journal holds it.
-    `said` is the last answer, which a request that goes on from it does not hold.
+    `client` is the client's name for a session, `session` the recorded one. The recorder fills `pages` from its own
+    thread: the place of a result's page, once the journal holds it. `said` is the last answer, which a request that
+    continues it by id does not hold.
     """
 
     client: str
@@ -104,7 +103,7 @@ class History:
     _replaced: dict[bytes, tuple[tuple[str, ...], bytes]] = attrs.field(factory=dict)
 
     def prepare(self, asked: Asked, options: Options, at_us: int, counts: Counts, *, asks: bool) -> Prepared:
-        """Make the next request; `asks` is False where only its tokens are to be counted: nothing is remembered."""
+        """Make the next request; with `asks` False only its tokens are to be counted, and nothing is remembered."""
         with self.lock:
             keys = [blake2b(raw, digest_size=16).digest() for raw in asked.items]
             items = self._read(asked, keys, counts.counter)
@@ -123,7 +122,7 @@ class History:
             return Prepared(self, body, pieces, out, trigger, asked, sent, tools, at_us)
 
     def answered(self, usage: Usage, pieces: Sequence[Message], prepared: Prepared, at_us: int) -> None:
-        """Note when an answer ended, what it said, and how the provider counts what we count."""
+        """Note the end of an answer, its content, and the provider's count of what we count."""
         with self.lock:
             self.answered_us = at_us
             self.said = Item(tuple(pieces), (), 0, False) if pieces else None
@@ -200,7 +199,7 @@ class History:
 
 
 def stub_text(result: Result, page: str, *, can_page_in: bool) -> str:
-    """The text in the place of a result: what it was, and how to see it again."""
+    """The text in place of a result: what it was, and how to read it again."""
     was = f"{result.size_bytes} bytes, {result.lines} lines, sha256 {result.digest}"
     again = "run the call again to see it"
     if can_page_in:
@@ -210,7 +209,7 @@ def stub_text(result: Result, page: str, *, can_page_in: bool) -> str:
 
 @attrs.define
 class Counts:
-    """Token counts of what stands before histories, each made once."""
+    """Token counts of the parts before a history, each computed once."""
 
     counter: TokenCounter = attrs.field(factory=lambda: counter(COUNTER))
     _known: OrderedDict[bytes, int] = attrs.field(factory=OrderedDict)
@@ -236,9 +235,9 @@ class Counts:
 
 @attrs.define
 class Histories:
-    """The conversations that are known, the one that was asked last at the end. Thread-safe.
+    """The known conversations, the one used last at the end. Thread-safe.
 
-    `settle` waits until the answers that have ended were read.
+    `settle` waits until ended answers were read.
     """
 
     options: Options = attrs.field(factory=Options)

@@ -1,18 +1,18 @@
-"""Results that stand in full in the next request, and those that a stub stands for: paging in epochs (`core.epochs`).
+"""Choose the results that stand in full in the next request, and those replaced by a stub: paging in epochs.
 
 | why a request begins a new epoch, first that matches | trigger |
 |---|---|
-| it is the first; another region before the history; the client changed what it had sent | forced |
-| what is sent exceeds B | high |
+| it is the first; the region before the history changed; the client changed earlier items | forced |
+| the request exceeds B | high |
 | it exceeds L, and the model was idle for longer than the provider holds a prefix | cold |
-| it exceeds L, and the rent reaches what `core.epochs.pays` asks | rent |
+| it exceeds L, and the rent reaches the price of `core.epochs.pays` | rent |
 
-An epoch puts a stub in the place of every result that can be taken out, then takes back the newest ones while what is
-sent stays within L (Lc where cold). Taken out is what the journal holds, what is larger than its stub, and what
-neither belongs to the newest `keep` results nor to the open exchange; where the open exchange takes more than ¾ of
-what there is room for, and no room is left, its older results are taken out too.
+B, L and Lc are as in `core.epochs`. An epoch replaces every removable result by a stub, then restores the newest ones
+while the request stays within L (Lc with a cold cache). A result is removable if the journal holds it, it is larger
+than its stub, and it belongs neither to the newest `keep` results nor to the open exchange. If the open exchange
+takes more than ¾ of the room, and no room is left, its older results are removable too.
 
-LAW-PROXY-2: between epochs the stubs stay as they are, so what was sent is the beginning of what is sent next.
+LAW-PROXY-2: within an epoch the stubs do not change, so each request is a prefix of the next.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GAIN: Final = 2
 
 @attrs.frozen
 class Epoch:
-    """State between two requests of a conversation: `stubs` by the ids of calls, in tokens and as texts."""
+    """State between two requests of a conversation: the `stubs` by call id, in tokens and as texts."""
 
     number: int = 0
     rent: int = 0
@@ -44,7 +44,7 @@ class Epoch:
 
 @attrs.frozen
 class Stub:
-    """A text that can stand for a result, and its tokens."""
+    """A text that can replace a result, and its tokens."""
 
     text: str
     tokens: int
@@ -52,7 +52,7 @@ class Stub:
 
 @attrs.frozen
 class Next:
-    """The next request: the epoch that it belongs to, why it began (None: it goes on), what is sent, in tokens."""
+    """The next request: its epoch, the reason if it begins one (else None), and its tokens."""
 
     epoch: Epoch
     trigger: EpochTrigger | None
@@ -61,7 +61,7 @@ class Next:
 
 @attrs.frozen
 class Held:
-    """Contents of the next request: items, tokens before them, a stub for each result that can be taken out."""
+    """Contents of the next request: items, tokens before them, and a stub for each removable result."""
 
     items: Sequence[Item]
     fixed_tokens: int
@@ -82,7 +82,7 @@ class Held:
 def next_request(
     before: Epoch, held: Held, budget: int, idle_s: int | None, keep: int, profile: Profile = CLAWVM
 ) -> Next:
-    """Plan the next request: go on as before, or begin an epoch. Nothing is changed."""
+    """Plan the next request: continue the epoch, or begin one. Nothing is changed."""
     tokens = budget - held.fixed_tokens
     low = tokens * profile.low_permille // 1000
     sent, room = held.tokens(before.stubs), Room(tokens, low, tokens * profile.cold_low_permille // 1000, low, 0)

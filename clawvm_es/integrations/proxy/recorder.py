@@ -1,10 +1,10 @@
-"""The one writer of a proxy's journal: a thread that records what was sent and what came back.
+"""The only writer of a proxy's journal: a thread that records requests and answers.
 
-Nobody waits for it: a request is recorded with its answer, when that has ended. What could not be recorded yet waits
-here, in order, and is tried again with the next request.
+Nobody waits for it: a request is recorded with its answer, after that has ended. Exchanges that could not be recorded
+wait here, in order, and are tried again with the next request.
 
-LAW-PROXY-3: a session holds what reached the model: the system prompt, the digest of the tools, messages as they
-came, and a pruning of the results that a stub stood for.
+LAW-PROXY-3: a session holds what reached the model: the system prompt, the digest of the tools, messages as sent, and
+a pruning of the results that stubs replaced.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ AGAIN: Final = 100
 
 @attrs.frozen
 class Came:
-    """An answer as it came: its bytes, and whether all of them did; `left` if its client went away before."""
+    """An answer as received: its bytes, and whether it is complete; `left` if its client went away before."""
 
     parts: tuple[bytes, ...]
     encoding: str
@@ -75,7 +75,7 @@ class Came:
 
 @attrs.define
 class Recording:
-    """One conversation being recorded: its steps, those that wait, and the session they go into."""
+    """One conversation being recorded: its steps, those that wait, and its session."""
 
     talk: Conversation = attrs.field(factory=Conversation)
     waiting: deque[Step] = attrs.field(factory=deque)
@@ -128,9 +128,9 @@ def _without_words(prepared: Prepared, answer: Answer, at_us: int, thinking: tup
 
 @attrs.define
 class Recorder:
-    """Records into the journal at a path; `failed` is told what went wrong: its kind, and a line.
+    """Records into the journal at a path; `failed` is called with the kind of a failure and a line about it.
 
-    `worked` is called after each request that was recorded.
+    `worked` is called after each recorded request.
     """
 
     journal: str
@@ -148,22 +148,22 @@ class Recorder:
         self._thread.start()
 
     def stop(self, wait_s: float = 10.0) -> None:
-        """Record what waits, and end; what takes longer than `wait_s` is left."""
+        """Record what waits, and end; whatever takes longer than `wait_s` seconds is left."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join(wait_s)
             self._thread = None
 
     def flush(self, wait_s: float | None = None) -> None:
-        """Wait until all that was given so far is recorded."""
+        """Wait until everything given so far is recorded."""
         done = threading.Event()
         self._jobs.put(done.set)
         done.wait(wait_s)
 
     def exchanged(self, prepared: Prepared, came: Came, note: Callable[[Answer], None]) -> None:
-        """Record a request and its answer, and `note` what that says.
+        """Record a request and its answer, and pass the answer's content to `note`.
 
-        Where too many wait they are left out: the next request of the conversation holds what they said.
+        If too many wait they are dropped: the next request of the conversation holds their contents.
         """
         if self._jobs.qsize() < WAITING:
             self._jobs.put(lambda: self._exchanged(prepared, came, note))

@@ -54,7 +54,7 @@ def listen(host: str = LOOPBACK_ADDRESSES[0], port: int = PORT) -> Place:
 
 
 def checked(upstream: str | None, place: Place) -> str | None:
-    """The address of the provider. Raises `UsageError` for one that is none, or is ours."""
+    """The address of the provider. Raises `UsageError` for an invalid one, and for our own."""
     if upstream is None:
         return None
     parts = urlsplit(upstream)
@@ -67,7 +67,7 @@ def checked(upstream: str | None, place: Place) -> str | None:
 
 @attrs.define
 class Problems:
-    """Failures, told once a kind: to whoever started the proxy, and to `clawvm doctor`, once its file has room."""
+    """Failures, reported once per kind: to whoever started the proxy, and to `clawvm doctor` when it has room."""
 
     folder: Path
     tell: Callable[[str], None]

@@ -1,8 +1,9 @@
-"""Requests and answers as they are on the wire, whatever API they are of: parts that a `Shape` tells apart.
+"""Requests and answers on the wire, for every API: a `Shape` describes the parts of each API.
 
-A request is taken apart into the raw bytes of its fields and of the items of its history, and only new items are
-read. LAW-PROXY-1: of a request that is put together again everything but the contents of results is, byte for byte,
-what the client sent.
+A request is split into the raw bytes of its fields and of its history's items; only new items are parsed.
+
+LAW-PROXY-1: in a reassembled request, everything except the contents of results is, byte for byte, what the client
+sent.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ Block = dict[str, Raw]
 
 
 class NotUnderstood(ValueError):
-    """The bytes are no request of the shape: they go on as they are."""
+    """The bytes are no request of the shape; they are forwarded unchanged."""
 
 
 @attrs.frozen
 class Result:
     """The result of a call in a history, and its size as the client sent it.
 
-    Only one that `holds_text` alone can be taken out: the journal keeps no images.
+    Only a result that `holds_text` alone can be removed, since the journal stores no images.
     """
 
     call_id: str
@@ -48,7 +49,7 @@ class Result:
 
 @attrs.frozen
 class Item:
-    """One item of a history: what it says, its results, its tokens; `speaks` where the user does."""
+    """One item of a history: its contents, its results, its tokens; `speaks` if the user speaks in it."""
 
     pieces: tuple[Message, ...]
     results: tuple[Result, ...]
@@ -57,13 +58,13 @@ class Item:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The same for an item that says the same, wherever its client put the marks of the provider's cache."""
+        """The same value for items with the same content, wherever the client put the provider's cache marks."""
         return tuple([piece.known for piece in self.pieces])
 
 
 @attrs.frozen
 class Answer:
-    """An answer, as far as it came: `finish` is `ERROR` where it was cut or refused."""
+    """An answer, as far as it came; `finish` is `ERROR` if it was cut or refused."""
 
     pieces: tuple[Message, ...] = ()
     usage: Usage = attrs.field(factory=Usage)
@@ -76,9 +77,9 @@ class Answer:
 class Shape:
     """One API: the field of its histories, and how its parts are read and replaced.
 
-    `read` gives the pieces of an item; `replace` puts texts in the place of results, by the ids of their calls;
-    `document` reads a whole answer, `streamed` puts one together from the events of a stream and tells whether it is
-    whole. Where one answer is several items, `joins` is set.
+    `read` returns the pieces of an item; `replace` replaces results by texts, by the ids of their calls;
+    `document` reads a whole answer, `streamed` assembles one from the events of a stream and tells whether it is
+    complete. `joins` is set if one answer is several items.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Shape:
 
 @attrs.frozen
 class Asked:
-    """A request: its fields as they came, and the items of its history."""
+    """A request: its raw fields, and the items of its history."""
 
     shape: Shape
     fields: Mapping[str, Raw]
@@ -109,7 +110,7 @@ class Asked:
 
     @property
     def region(self) -> str:
-        """Digest of what is sent before the history, the same as long as the provider's cache can serve it."""
+        """Digest of the part before the history; unchanged as long as the provider's cache can serve that part."""
         parts = [self.model.encode(), self.tools, *(text.encode("utf-8", "surrogatepass") for text in self.system)]
         return sha256(b"\0".join(parts)).hexdigest()
 
@@ -118,7 +119,7 @@ OUTPUTS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 def taken_apart(shape: Shape, body: bytes) -> Asked:
-    """Take a request apart. Raises `NotUnderstood` for bytes that are none of the shape."""
+    """Split a request. Raises `NotUnderstood` for bytes that are not of the shape."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
         history = fields.get(shape.history, Raw(b"null"))
@@ -193,7 +194,7 @@ def read_item(shape: Shape, raw: Raw, counter: TokenCounter) -> Item:
 
 
 def tokens_of(piece: Message, counter: TokenCounter) -> int:
-    """Tokens of what a piece says, by the framing that messages are counted by."""
+    """Tokens of a piece's content, by the framing for messages."""
     texts = [text_tokens(text, counter) for text in (piece.text, *piece.thinking) if text]
     uses = [call_tokens(use.call_id, use.name, canonical(use.arguments), counter) for use in piece.uses]
     return sum(texts) + sum(uses) + len(piece.images) * (IMAGE_TOKENS + BLOCK_TOKENS)
@@ -210,13 +211,13 @@ def _digest(identity: str) -> str:
 
 
 def replaced(shape: Shape, raw: Raw, stubs: Mapping[str, str]) -> bytes:
-    """An item with the contents of some results replaced; all else of it is as it was."""
+    """An item with the contents of some results replaced; everything else is unchanged."""
     fields = msgspec.json.decode(raw, type=dict[str, Raw])
     return msgspec.json.encode(fields) if shape.replace(fields, stubs) else bytes(raw)
 
 
 def stub_into(block: Block, name: str, stub: str) -> None:
-    """Put a text in the place of the content `name` of a result; a mark of the provider's cache in it stays."""
+    """Replace the content `name` of a result by a text; a cache mark of the provider's in it stays."""
     mark = None
     if is_list(block[name]):
         for part in msgspec.json.decode(block[name], type=list[Raw]):
@@ -229,7 +230,7 @@ def stub_into(block: Block, name: str, stub: str) -> None:
 
 
 def joined(pieces: Sequence[Message]) -> list[Message]:
-    """Pieces of one answer that stand one after the other, as one: they are known by all but what is only thought."""
+    """Consecutive pieces of one answer as one; it is identified by everything except its thoughts."""
     found: list[Message] = []
     for piece in pieces:
         before = found[-1] if found else None
@@ -250,7 +251,7 @@ def joined(pieces: Sequence[Message]) -> list[Message]:
 
 
 def answer_of(shape: Shape, data: bytes, *, whole: bool, is_stream: bool) -> Answer:
-    """Read an answer, as far as it came; one that is not `whole`, or says no end, was cut."""
+    """Read an answer, as far as it came; one that is not `whole`, or has no end, was cut."""
     try:
         if is_stream:
             document, ended = shape.streamed(events_of(data))
@@ -265,7 +266,7 @@ def answer_of(shape: Shape, data: bytes, *, whole: bool, is_stream: bool) -> Ans
 
 
 def events_of(data: bytes) -> list[Document]:
-    """The events of a stream (SSE) that are whole and JSON objects."""
+    """The events of a stream (SSE) that are complete and JSON objects."""
     found: list[Document] = []
     lines: list[bytes] = []
     for line in data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):

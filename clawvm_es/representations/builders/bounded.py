@@ -1,4 +1,4 @@
-"""The part of a text that builders see: without what the harness added to it, and, of a huge one, only so much."""
+"""The part of a text that builders see: without a harness's additions, and bounded in size."""
 
 from __future__ import annotations
 

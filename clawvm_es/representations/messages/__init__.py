@@ -1,4 +1,4 @@
-"""The renderer of messages: blocks, their shapes, the framing that they are counted by, and the check of pairs."""
+"""The renderer of messages: blocks, provider shapes, the framing that counts them, and the check of pairs."""
 
 from clawvm_es.representations.messages.blocks import RENDERERS as RENDERERS
 from clawvm_es.representations.messages.blocks import Block as Block

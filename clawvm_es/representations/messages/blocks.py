@@ -1,4 +1,4 @@
-"""Blocks: what a prompt says, one piece after the other, before it takes the shape of a provider's messages."""
+"""Blocks: the pieces of a prompt in order, before they are converted to a provider's messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clawvm_es.model.pages import Fidelity
 
 
 class Shape(StrEnum):
-    """Form of the messages that a provider takes."""
+    """Form of a provider's messages."""
 
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
@@ -42,10 +42,10 @@ class Kind(StrEnum):
 class Block:
     """One piece of a prompt: a page at a level, the arguments of a call, the result of one, or a line of ours.
 
-    `group` is the exchange that it belongs to, `call_id` pairs a call with its result, `name` is the tool that is
-    called. Blocks of one `run` were laid out together: those of one role in it make one message. `native` is the
-    provider's own form, as JSON: of a whole answer on its first block (and empty on the others), of a result's or a
-    message's content on its first block; the provider whose form it is gets it in place of what the blocks say.
+    `group` is its exchange, `call_id` pairs a call with its result, `name` is the called tool. Blocks of one `run`
+    were laid out together: those of one role in it form one message. `native` is the provider's own form, as JSON:
+    of a whole answer on its first block (empty on the others), or of a result's or message's content on its first
+    block. That provider gets the native form in place of the blocks.
     """
 
     page_id: str | None
@@ -73,10 +73,10 @@ _NAME_CHARS: Final = 64
 
 
 def is_legal_id(call_id: str) -> bool:
-    """Tell whether every shape takes the id of a call: letters, digits, ``_`` and ``-``, at most 64 of them."""
+    """Tell whether a call's id is valid in every shape: letters, digits, ``_`` and ``-``, at most 64 of them."""
     return _ID.fullmatch(call_id) is not None
 
 
 def legal_name(name: str) -> str:
-    """The name of a tool as every shape takes it: other characters become ``_``, at most 64 of them."""
+    """The name of a tool in a form valid for every shape: other characters become ``_``, at most 64 of them."""
     return _NAME.sub("_", name)[:_NAME_CHARS] or "_"

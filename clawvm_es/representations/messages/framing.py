@@ -1,4 +1,4 @@
-"""The one framing that messages are counted by, whatever their shape.
+"""The framing by which messages of every shape are counted.
 
 | part of a message | tokens |
 |---|---|
@@ -8,8 +8,10 @@
 | an image or a document | 1,600, the most that a provider counts for one that it does not scale down |
 | an item of the provider's own | of its canonical JSON |
 
-Signatures and the bytes of images are no text and are not counted as one. Each part is counted for itself, so that
-counts add: LAW-COUNT-2: the count of messages is the sum over their parts, in any order and any grouping.
+Signatures and the bytes of images are not text and are not counted. Each part is counted by itself, so that counts
+add.
+
+LAW-COUNT-2: the count of messages is the sum over their parts, in any order and any grouping.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ Item: TypeAlias = Mapping[str, Any]
 
 
 def arguments_of(text: str) -> dict[str, Any] | None:
-    """The arguments that a text says as a JSON object; None where it says none, or what JSON cannot say again."""
+    """The arguments in a text that is a JSON object; None for other texts, and for values JSON cannot express."""
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -63,7 +65,7 @@ def canonical(value: Any) -> str:
 
 
 def said(arguments: str) -> str:
-    """The arguments of a call as they are counted: canonical where they are a JSON object, else as they are."""
+    """The arguments of a call as counted: canonical if they are a JSON object, else unchanged."""
     return unwrapped(wrapped(arguments))
 
 

@@ -1,7 +1,7 @@
 """Blocks → the messages of a provider.
 
-LAW-MSG-5: the messages of the session's own shape say every block once, in order, and nothing else; so their count is
-that of the blocks, and where blocks are appended the pieces of the messages before stay as they were.
+LAW-MSG-5: the messages in the session's own shape hold every block once, in order, and nothing else. So their
+count is that of the blocks, and appending blocks leaves the pieces of earlier messages unchanged.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _UNMARKED: Final = frozenset(("thinking", "redacted_thinking"))
 
 
 def messages(blocks: Sequence[Block], shape: Shape, own: Shape | None, marks: Collection[int] = ()) -> list[Message]:
-    """The messages of blocks in a shape; `own` is the shape that their native forms are of.
+    """The messages of blocks in a shape; `own` is the shape of their native forms.
 
-    `marks` are places of blocks after which a prefix ends that the provider should keep; OpenAI's shape has no words
-    for that. The messages may be changed: they share nothing with the blocks.
+    `marks` are places of blocks after which the provider should cache the prefix; OpenAI's shape cannot express that.
+    The messages may be changed: they share nothing with the blocks.
     """
     natives = shape is own
     if shape is Shape.ANTHROPIC:
