@@ -207,7 +207,7 @@ class ToolCalls:
     ) -> Stored | Played | None:
         """Return the result that a fork serves, by the table above."""
         edge = self._shell.edge
-        kept = edge.open(edge.text(as_json(arguments))) or ""
+        kept = edge.clean(as_json(arguments))
         taped = tape.next(name, kept, state.version, None if joined is None else state.calls[joined].version)
         if taped is None or taped.again:
             if taped is None and tape.allows_new_calls:

@@ -157,12 +157,13 @@ class Messages:
             if call is not None:
                 yield self._asked(piece, calls[call], group.number, run.number, covered)
                 continue
-            call = number_of(piece.page_id, "r")
-            if call is None and piece.content is not None and piece.content.call is None:
-                yield self._said(piece, piece.content, run, group.number, covered)
-                continue
-            call = piece.content.call if call is None and piece.content is not None else call
-            assert call is not None
+            call, content = number_of(piece.page_id, "r"), piece.content
+            if call is None:
+                assert content is not None, "a page has content"
+                call = content.call
+                if call is None:
+                    yield self._said(piece, content, run, group.number, covered)
+                    continue
             before = parts.setdefault(call, [])
             first = state.calls[call].page_id == piece.page_id
             part = self._result(piece, asked[call], calls[call].call_id, group.number, run.number, first)

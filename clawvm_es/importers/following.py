@@ -435,7 +435,7 @@ def _stub(part: Part, format_: str, path: str) -> Recording:
         linked_to=part.linked_to,
         source=path,
         resumed_from=part.resumed_from,
-        cwd=part.into.folder or "",
+        cwd=part.into.folder,
     )
 
 

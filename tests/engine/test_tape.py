@@ -447,3 +447,13 @@ def test_a_result_that_is_served_again_adds_no_page(journal):
         session._flush_at_permille = kept
         assert session.tool("look", {"n": 1}).served
         assert not [row for row in journal.log.read("s") if isinstance(row.data, e.BoundaryReached)]
+
+
+def test_a_call_that_a_fork_refuses_is_not_held(journal, world):
+    """Its arguments are no event's, so nothing of them stays in memory, however many calls are refused."""
+    with journal.fork("parent", "child", at=world.at, settings=world.settings()) as child:
+        held = child._shell.vault.held_bytes()
+        for number in range(3):
+            with pytest.raises(NewToolCall):
+                child.tool("look", {"n": number, "text": "x" * 1_000}, world.look)
+        assert child._shell.vault.held_bytes() == held
