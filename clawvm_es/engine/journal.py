@@ -24,7 +24,7 @@ from clawvm_es.errors import ClawVMError, JournalError, UsageError
 from clawvm_es.journal import snapshots
 from clawvm_es.journal.admission import check_text
 from clawvm_es.journal.lineage import event_at, lineage
-from clawvm_es.journal.ports import EventLog, Expected, NewEvent
+from clawvm_es.journal.ports import Capability, EventLog, Expected, NewEvent, anchoring, declares
 from clawvm_es.logs import Log
 from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
@@ -59,6 +59,7 @@ class Journal:
         self.clock = clock
         self.hide_secrets = hide_secrets
         self._behind = 0  # events recorded by sessions since the read models were brought on
+        self._caught_up: int | None = None  # events of the log when read models and snapshots were brought on to it
         self._closed = False
 
     @classmethod
@@ -294,8 +295,14 @@ class Journal:
 
     def catch_up(self) -> None:
         """Bring the read models up to date, and take the snapshots that are due."""
+        size = self._size()
         catch_up(self.log)
         snapshots.catch_up(self.log)
+        self._caught_up = size
+
+    def _size(self) -> int | None:
+        """The number of events in the log; None if it does not tell."""
+        return anchoring(self.log, "catch up").size() if declares(self.log, Capability.ANCHOR) else None
 
     def _recorded(self, events: int) -> None:
         """Advance read models and snapshots by one piece once many events are new, so that `close` is quick.
@@ -318,7 +325,7 @@ class Journal:
             return
         self._closed = True
         try:
-            if catch_up and not self.read_only:
+            if catch_up and not self.read_only and (self._caught_up is None or self._caught_up != self._size()):
                 self.catch_up()
         finally:
             self.log.close()

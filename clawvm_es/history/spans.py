@@ -6,6 +6,7 @@ be wider than necessary, but never narrower.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -74,11 +75,10 @@ def last_move(rows: Blocks, page_id: str, upto: int) -> Recorded | None:
     found = next(filter(lambda row: _moves(row, page_id), islice(back, None if models is None else _NEAR)), None)
     if found is not None or models is None or upto <= _NEAR:
         return found
-    first, last = reach(log, session_id, page_id)
-    if last < first:
-        return None
     with models.reading() as reader:
-        version = reader.moved(session_id, page_id, first - 1, min(upto - _NEAR, last))
+        first, last = reach(log, session_id, page_id, reader)
+        last = min(upto - _NEAR, last)
+        version = None if last < first else reader.moved(session_id, page_id, first - 1, last)
     return None if version is None else rows.at(version)
 
 
@@ -86,16 +86,19 @@ def _moves(row: Recorded, page_id: str) -> bool:
     return isinstance(row.data, RepresentationChanged) and row.data.page_id == page_id
 
 
-def reach(log: EventLog, session_id: str, page_id: str) -> tuple[int, int]:
-    """The first and last version that may be about a page, as narrow as known; (1, 0) if there is none."""
+def reach(log: EventLog, session_id: str, page_id: str, reader: ModelReader | None = None) -> tuple[int, int]:
+    """The first and last version that may be about a page, as narrow as known; (1, 0) if there is none.
+
+    It is looked up with `reader`, where one of the log's read models is at hand: each looks at all tables first.
+    """
     head, models = log.head(session_id), models_of(log, MODELS)
     end = 0 if head is None else head.version
     if not _is_text(page_id):  # no event can hold it
         return 1, 0
     if head is None or models is None or len(lineage(log, session_id)) > 1:
         return 1, end
-    with models.reading() as reader:
-        return (1, end) if (reader.position() or 0) < head.seq else _stored(reader, head, page_id)
+    with models.reading() if reader is None else nullcontext(reader) as at_hand:
+        return (1, end) if (at_hand.position() or 0) < head.seq else _stored(at_hand, head, page_id)
 
 
 def _is_text(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlite3 import connect
+
 import pytest
 
 from clawvm_es.core.profiles import profile
@@ -104,6 +106,22 @@ def projections_seq(log):
     """The last event that the stored read models know."""
     with models_of(log, MODELS).reading() as reader:
         return reader.position()
+
+
+def test_the_last_change_of_an_old_page_opens_the_read_models_once(tmp_path):
+    """Where to look, and the look, are one state of them: each opening reads the whole schema."""
+    made = []
+    with (
+        Journal.open(tmp_path / "j.db", seed=1, clock=lambda: 0) as journal,
+        journal.session("s", budget_tokens=300, counter="lines4") as session,
+    ):
+        for turn in range(60):
+            session.user_says(f"message {turn}")
+            session.assemble()
+    with open_log(tmp_path / "j.db", connect=lambda *a, **o: made.append(a) or connect(*a, **o)) as log:
+        rows = Blocks(Line(log, "s"))
+        made.clear()
+        assert last_move(rows, "p2", log.head("s").version).data.page_id == "p2" and len(made) == 1
 
 
 def test_why_an_old_page_is_where_it_is_reads_as_much_as_of_a_new_one(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from clawvm_es.engine import journal as engine_journal
 from clawvm_es.engine.hooks import Settings
 from clawvm_es.engine.journal import Journal
 from clawvm_es.engine.store import FieldSchema
@@ -53,6 +54,22 @@ def path(tmp_path: Path) -> Iterator[Path]:
             if name == "two":
                 session.close()
     yield place
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_journal_that_was_just_brought_up_to_date_is_not_again_when_it_closes(path, monkeypatch, goes_on):
+    """Closing does it once, only where something was recorded since, by whomever."""
+    done = []
+    monkeypatch.setattr(engine_journal, "catch_up", lambda log: done.append(log.size()) or catch_up(log))
+    with Journal.open(path, seed=3) as journal:
+        journal.catch_up()
+        if goes_on:
+            with Journal.open(path, seed=3) as other, other.session("one", settings=SETTINGS) as session:
+                session.user_says("once more")
+                other.close(catch_up=False)
+    assert len(done) == 1 + goes_on
+    with open_log(path) as log, snapshot(log) as view:
+        assert view.seq == log.size() and projections_problems(log) == []
 
 
 def query(path: Path, sql: str) -> list[tuple]:

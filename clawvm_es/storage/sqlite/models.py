@@ -88,12 +88,13 @@ class SQLiteReader:
 
     def position(self, edition: Edition = Edition.LIVE) -> int | None:
         """Return the last event in the stored rows; None if tables are missing, altered or of another version."""
-        found, prefix = definitions(self.connection), PREFIXES[edition]
+        prefix = PREFIXES[edition]
+        tables = _tables(self.spec, prefix)
+        found = definitions(self.connection, {POSITIONS, *tables})
         at = self._position(found, prefix)
         if at is None or at < 0:
             return None
-        tables = _tables(self.spec, prefix).items()
-        return at if all(same_definition(found.get(name), each) for name, each in tables) else None
+        return at if all(same_definition(found.get(name), each) for name, each in tables.items()) else None
 
     def _position(self, found: Mapping[str, Definition], prefix: str) -> int | None:
         """Return the stored position of an edition, whatever its tables are; None if it is of another version."""
