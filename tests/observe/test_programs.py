@@ -203,3 +203,19 @@ def test_a_wrapper_is_as_good_as_what_it_runs(name: str) -> None:
     assert effect(f"{name} {operand}ls") is Effect.READS_FILES
     assert effect(f"{name} {operand}rm") is Effect.MAY_WRITE
     assert effect(f"{name} {operand}") is Effect.MAY_WRITE
+
+
+def test_the_table_says_what_each_program_takes() -> None:
+    """Words that it takes beside its options, formats, and whether what it shows changes by itself."""
+    operands = {name: program.operands for name, program in PROGRAMS.items() if program.operands is not None}
+    assert operands == {"date": 0, "hostname": 0, "uniq": 1, "xxd": 1}
+    assert [name for name, program in PROGRAMS.items() if program.formats] == ["date"]
+    changing = "ps df free uptime id whoami groups nproc uname arch printenv pgrep lsof sleep date hostname"
+    assert {name for name, program in PROGRAMS.items() if not program.stable} == set(changing.split())
+    assert {name: wrapper.operands for name, wrapper in WRAPPERS.items()} == {
+        "nice": 0,
+        "time": 0,
+        "timeout": 1,
+        "xargs": 0,
+    }
+    assert {name: wrapper.adds for name, wrapper in WRAPPERS.items() if wrapper.adds} == {"xargs": (None,)}
