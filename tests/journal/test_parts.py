@@ -13,6 +13,7 @@ from clawvm_es.testing.core import page
 
 PAGES = PARTS[0]
 WRITTEN = page(7, PageType.PLAN)
+FLAGS = ("dirty", "retired", "gone", "redacted", "away")
 
 
 def frozen(**changes):
@@ -32,11 +33,11 @@ def frozen(**changes):
     return known, {"p7": PAGES.freeze(known)}
 
 
-@pytest.mark.parametrize("flags", list(product([False, True], repeat=4)), ids=str)
+@pytest.mark.parametrize("flags", list(product([False, True], repeat=5)), ids=str)
 @pytest.mark.parametrize("pin", Pin)
 def test_a_page_comes_back_as_it_was(flags, pin):
     """Every flag alone and with others, and every pin; the rest is what its event says."""
-    known, records = frozen(pin=pin, **dict(zip(("dirty", "retired", "gone", "redacted"), flags, strict=True)))
+    known, records = frozen(pin=pin, **dict(zip(FLAGS, flags, strict=True)))
     assert PAGES.thaw(records, lambda versions: {30: WRITTEN} if list(versions) == [30] else {}) == {"p7": known}
 
 
