@@ -26,7 +26,6 @@ RawRow: TypeAlias = tuple[Any, ...]
 
 _FORKED: Final = SessionForked.TYPE.encode()
 _KINDS: Final = {name.encode(): kind.encode() for name, kind in KINDS.items()}
-_NAMES: Final = {name.encode(): name for name in KINDS}
 _GUESSES: Final = 64
 
 
@@ -154,7 +153,7 @@ class EventChecker:
         if row[10] is not None and kind == b"decision":
             yield Problem("idempotency_key", place(row), "only inputs have one")
         try:
-            event = decode(_NAMES.get(row[5]) or text(row[5]), row[6], row[11])
+            event = decode(text(row[5]), row[6], row[11])
             current = row[6] == event.SCHEMA_VERSION
             if current and kind == b"input" and is_admitted(row[11], event):
                 return
@@ -173,9 +172,7 @@ def _completed(row: RawRow, stream: _Stream) -> RawRow:
     If the row before was altered, either of its hashes may be the right one.
     """
     found = (*row[:12], stream.row[13], row[13])
-    if stream.row[13] == stream.hash or _hash(found) == row[13]:
-        return found
-    return (*row[:12], stream.hash, row[13])
+    return found if _hash(found) == row[13] else (*row[:12], stream.hash, row[13])
 
 
 def check_log(log: EventLog, fast: bool, note: Note = silent) -> Iterator[Problem]:

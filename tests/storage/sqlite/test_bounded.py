@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from clawvm_es.core.layout import shown
 from clawvm_es.core.profiles import CLAWVM_TURN
 from clawvm_es.engine.render import Renderer
 from clawvm_es.journal import vault
-from clawvm_es.journal.ports import Expected
+from clawvm_es.journal.ports import Durability, Expected
 from clawvm_es.model.events import ToolCalled
 from clawvm_es.storage import open_log
 from clawvm_es.storage.sqlite import log as sqlite_log
@@ -66,3 +68,21 @@ def test_frames_of_pages_that_left_are_forgotten() -> None:
         pieces = list(shown(given.state))
         renderer.render(given.state)
         assert len(renderer._framed) <= 4 * len(pieces) + 64
+
+
+def test_the_disk_is_told_how_to_commit_only_when_that_changes(tmp_path) -> None:
+    """One statement for the first commit and one for each that is to be durable otherwise than the one before."""
+    told: list[str] = []
+
+    def connect(*args, **options) -> sqlite3.Connection:
+        made = sqlite3.connect(*args, **options)
+        made.set_trace_callback(told.append)
+        return made
+
+    normal, full = Durability.NORMAL, Durability.FULL
+    with open_log(tmp_path / "j.db", connect=connect) as log:
+        told.clear()
+        for number, durability in enumerate((normal, normal, full, full, normal), 1):
+            log.append("s", [budget(number)], durability=durability)
+    said = [each for each in told if each.startswith("PRAGMA synchronous")]
+    assert said == [f"PRAGMA synchronous={each.value}" for each in (normal, full, normal)]

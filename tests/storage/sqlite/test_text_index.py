@@ -240,3 +240,20 @@ def test_bodies_that_were_never_indexed_are_all_behind_and_none_is_stray(tmp_pat
         assert (texts.behind(), texts.stray()) == (0, 0)
         recall(log, b"four")
         assert (texts.behind(), texts.stray()) == (1, 0)
+
+
+def test_the_best_texts_come_first_and_no_more_than_asked_for() -> None:
+    """By how well they match, then by their numbers; a number that is given again has its new text alone."""
+    ranked = text_index.Ranked()
+    for number, text in ((3, "red fox"), (1, "red fox"), (2, "red red red fox"), (9, "blue"), (4, "old words")):
+        ranked.put(number, text)
+    ranked.put(4, "red herring and a great many other words that stand beside it")
+    found = ranked.best([("red",)], 9)
+    assert found[0] == 2 and set(found) == {1, 2, 3, 4} and found[-1] == 4 and found[1:3] == (1, 3)
+    for top_k in (-1, 0, 1, 2, 3, 4, 5):
+        assert ranked.best([("red",)], top_k) == found[: max(0, top_k)]
+    assert ranked.best([], 9) == ranked.best([("old",)], 9) == ()
+    assert set(ranked.best([("blue",), ("red", "herring")], 9)) == {4, 9}
+    ranked.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        ranked.best([("red",)], 1)
