@@ -90,7 +90,7 @@ class DiskFailed(JournalError, OSError):
 
 
 class BackupRefused(JournalDamaged):
-    """The copy of a journal does not verify, so none was left; `problems` says what is wrong, one line each."""
+    """The copy of a journal does not verify, so none was kept; `problems` lists the reasons, one line each."""
 
     def __init__(self, message: str, problems: tuple[str, ...] = (), *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -98,7 +98,7 @@ class BackupRefused(JournalDamaged):
 
 
 class JournalUnreachable(JournalError, ConnectionError):
-    """The server that holds the journal is not there, refuses us, or went away; the message says what is known."""
+    """The server that holds the journal is unreachable, refuses us, or went away; the message gives details."""
 
 
 class OutcomeUnknown(JournalUnreachable):
@@ -133,11 +133,11 @@ class AnchorRefused(ClawVMError, ValueError):
 
 
 class NotCanonical(ClawVMError, ValueError):
-    """Event data holds a value that cannot be stored: a float, an integer beyond 2**53 - 1, a non-string key."""
+    """Event data holds a value that cannot be stored: a float, an integer beyond ±(2**53 - 1), a non-string key."""
 
 
 class InvariantPressure(ClawVMError):
-    """Required pages do not fit the budget, and the session raises in that case (`on_pressure`).
+    """Required pages do not fit the budget, and the session is set to raise in that case (`on_pressure`).
 
     `prompt` is the `Prompt` without these pages; its `pressure` lists them.
     """
@@ -157,7 +157,7 @@ class InvariantBroken(ClawVMError, AssertionError):
 
 
 class ToolFailed(ClawVMError):
-    """A tool that `Session.tool` ran raised; the failure is in the log, the tool's own error is the cause."""
+    """A tool that `Session.tool` ran raised an exception, which is the cause; the failure is in the log."""
 
 
 class NewToolCall(ClawVMError, LookupError):

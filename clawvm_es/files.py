@@ -1,4 +1,4 @@
-"""Makes files that nobody but their owner can read, and files that are there whole or not at all."""
+"""Make files that only their owner can read, and write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ NONBLOCK: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 def disk_error(error: OSError, what: str, hint: str = "") -> JournalError:
-    """The error to raise where a disk does not do `what`: it is full, or it failed."""
+    """The error to raise if a disk fails to do `what`: it is full, or it failed."""
     kind = JournalFull if error.errno in NO_SPACE else DiskFailed
     return kind(f"{what}: {error.strerror}", hint=hint)
 
 
 def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
-    """Make a new file with exactly this mode, whatever the umask; returns a descriptor for reading and writing.
+    """Make a new file with exactly this mode, under any umask; returns a descriptor for reading and writing.
 
-    Raises `FileExistsError` where anything is there, also a link that leads nowhere.
+    Raises `FileExistsError` if anything is there, even a dangling link.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CLOEXEC | NOFOLLOW, mode & PRIVATE)
     if hasattr(os, "fchmod"):
@@ -49,7 +49,7 @@ def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
 
 
 def read_regular(path: str | os.PathLike[str], most: int = -1) -> bytes:
-    """The bytes of a file, at `most` so many. Raises `OSError`, also for a pipe or a folder: it waits for nothing."""
+    """The bytes of a regular file. Raises `OSError`, also for a pipe, a terminal and a folder: it never waits."""
     with open(os.open(path, os.O_RDONLY | CLOEXEC | NONBLOCK), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "no regular file", os.fspath(path))
@@ -57,7 +57,7 @@ def read_regular(path: str | os.PathLike[str], most: int = -1) -> bytes:
 
 
 def archives_of(journal: str) -> list[str]:
-    """The folders that are noted beside a journal as archives of it."""
+    """The archives' folders that are noted beside a journal."""
     try:
         noted = read_regular(journal + ARCHIVES)
     except OSError:
@@ -67,7 +67,7 @@ def archives_of(journal: str) -> list[str]:
 
 
 def mode_of(path: str | os.PathLike[str], otherwise: int = PRIVATE) -> int:
-    """The permissions of a regular file; `otherwise` where there is none."""
+    """The permissions of a regular file; `otherwise` if there is none."""
     try:
         found = os.lstat(path).st_mode
     except OSError:
@@ -78,9 +78,9 @@ def mode_of(path: str | os.PathLike[str], otherwise: int = PRIVATE) -> int:
 def write_whole(path: str | os.PathLike[str], chunks: Iterable[bytes], mode: int = PRIVATE) -> int:
     """Write a file aside, sync it and rename it to `path`; returns its bytes. An error leaves `path` as it was.
 
-    A new file gets `mode`, one that is replaced keeps its own. A link is replaced, never written through. What is
-    there and is no regular file (a terminal, a pipe) is written into. Raises `UsageError` (no such folder) and
-    `OSError`, both with the name that was given.
+    A new file gets `mode`; a replaced one keeps its own. A link is replaced, never written through. Anything there
+    that is no regular file (a terminal, a pipe) is written into. Raises `UsageError` (no such folder) and
+    `OSError`, both with the given name.
     """
     path = os.fspath(path)
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
@@ -121,7 +121,7 @@ def _write_new(path: str, chunks: Iterable[bytes], mode: int) -> int:
 
 
 def forget_followed(journal: str) -> None:
-    """Remove what is kept of the files that a journal follows: it may hold texts, and it can be made again."""
+    """Remove the cache of files that a journal follows: it may hold texts, and can be made again."""
     folder = journal + FOLLOWED
     if not os.path.isdir(folder) or os.path.islink(folder):
         return
@@ -131,7 +131,7 @@ def forget_followed(journal: str) -> None:
 
 
 def sync(fd: int) -> None:
-    """Bring a file's bytes to the disk; on macOS past the drive's own cache, which `fsync` alone does not empty."""
+    """Flush a file to the disk; on macOS also past the drive's own cache, which `fsync` alone does not empty."""
     if sys.platform == "darwin":
         import fcntl
 
@@ -144,7 +144,7 @@ def sync(fd: int) -> None:
 
 
 def rewrite(path: str) -> None:
-    """Write the bytes of a file in their places again, so that the next sync has to bring all of them to the disk."""
+    """Rewrite the bytes of a file in place, so that the next sync has to flush all of them."""
     fd = os.open(path, os.O_RDWR | CLOEXEC | NOFOLLOW)
     try:
         at = 0
@@ -155,9 +155,9 @@ def rewrite(path: str) -> None:
 
 
 def sync_path(path: str | os.PathLike[str]) -> None:
-    """Bring to the disk what was written to a file, or which names a folder holds.
+    """Flush a file, or the names in a folder, to the disk.
 
-    Not for a file that SQLite has open: closing a descriptor of it drops its locks.
+    Not for a file that SQLite has open, since closing a descriptor of it drops its locks.
     """
     if os.name != "posix" and os.path.isdir(path):  # where the system lets no folder be opened
         return

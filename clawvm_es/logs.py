@@ -1,4 +1,4 @@
-"""Warnings to whoever runs a program, by structlog, which is loaded with the first of them: it takes long to load."""
+"""Log warnings with structlog, which is loaded at the first warning, since loading it is slow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _set_up: list[Callable[[], None]] = []
 
 
 def set_up_by(configure: Callable[[], None]) -> None:
-    """Have structlog configured by a function: before the first warning, or at once where it is loaded already."""
+    """Have a function configure structlog: before the first warning, or at once if it is already loaded."""
     if "structlog" in sys.modules:
         configure()
     else:
@@ -26,7 +26,7 @@ class Log:
     name: str
 
     def warning(self, event: str, **values: object) -> None:
-        """Log a warning, whose values are told apart."""
+        """Log a warning with named values."""
         import structlog
 
         for configure in _set_up:

@@ -1,11 +1,12 @@
 """The pytest plugin: recorded sessions as tests.
 
-- Files called `*.clawvm.jsonl` (recordings) and `*.clawvm.bundle`, and what the ini option `clawvm_files` matches,
-  are collected: one test a session, which passes if today's code takes every decision as it was recorded.
-- `@pytest.mark.clawvm("path")` with the fixture `clawvm_session` brings one recorded session into a test.
-- The fixture `clawvm_check` holds claims against a session: `clawvm_check("j.db", "never absent(constraint)")`.
+- Files named `*.clawvm.jsonl` (recordings) and `*.clawvm.bundle`, and files that match the ini option
+  `clawvm_files`, are collected: one test per session, which passes if today's code takes every decision as
+  recorded.
+- `@pytest.mark.clawvm("path")` with the fixture `clawvm_session` gives one recorded session to a test.
+- The fixture `clawvm_check` tests claims about a session: `clawvm_check("j.db", "never absent(constraint)")`.
 - `--clawvm-update` accepts today's decisions: recordings that differ are rewritten, whole or not at all. Bundles are
-  evidence and stay as they are.
+  evidence and are never rewritten.
 
 pytest loads this module in every run, so it imports nothing of the package until there is a recorded session.
 """
@@ -69,7 +70,7 @@ class RecordedFile(pytest.File):
     """A file of recorded sessions."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        """One test a session; only what tells them apart is read now."""
+        """One test per session; only the ids of sessions are read now."""
         from clawvm_es.errors import ClawVMError
         from clawvm_es.history.recorded_files import session_ids
 
@@ -82,7 +83,7 @@ class RecordedFile(pytest.File):
 
 
 class RecordedTest(pytest.Item):
-    """One recorded session, held against today's code."""
+    """One recorded session, compared with today's code."""
 
     def __init__(self, *, session_id: str, **rest: Any) -> None:
         super().__init__(**rest)
@@ -124,10 +125,10 @@ def clawvm_session(request: pytest.FixtureRequest) -> RecordedSession:
 
 @pytest.fixture
 def clawvm_check(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """A function that fails unless every claim holds of a session, as `clawvm check` does.
+    """A function that fails unless every claim about a session holds, as `clawvm check` does.
 
-    `place` is a journal, a recording or a bundle, relative to the test's file, else to rootdir; or a session that
-    `clawvm_session` brought. With `policy` or `budget` its inputs are decided under them.
+    `place` is a journal, a recording or a bundle, relative to the test's file, else to rootdir; or a session from
+    `clawvm_session`. With `policy` or `budget` the session's inputs are decided under them.
     """
 
     def check(
@@ -158,7 +159,7 @@ def clawvm_check(request: pytest.FixtureRequest) -> Callable[..., None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the nearest recorded call, field by field, where a fork made a call that is not on its tape."""
+    """Show the nearest recorded call, field by field, if a fork made a call that is not on its tape."""
     report = yield
     errors = sys.modules.get("clawvm_es.errors")
     if errors is not None and call.excinfo is not None and isinstance(call.excinfo.value, errors.NewToolCall):

@@ -1,4 +1,4 @@
-"""Parts that servers of this package share: a port taken before they start, and word of when they are ready."""
+"""Shared parts of this package's servers: a port taken before they start, and a signal once they are ready."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BACKLOG: Final = 128
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens on a port; 0 takes a free one. Raises `OSError` where it cannot be had."""
+    """A socket that listens on a port; 0 takes a free one. Raises `OSError` if the port is not available."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # these alone are sent to at once
     try:
@@ -29,21 +29,21 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def why_not(host: str, port: int, error: OSError) -> str:
-    """Say in words why a port cannot be had."""
+    """Explain why a port is not available."""
     if error.errno == errno.EADDRINUSE:
         return f"port {port} of {host} is in use"
     return f"cannot listen on port {port} of {host}: {error.strerror or error}"
 
 
 class Server(uvicorn.Server):
-    """Tells when it is ready."""
+    """A server that signals when it is ready."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to take requests, and tell."""
+        """Begin to accept requests, and signal it."""
         await super().startup(sockets)
         if self.started:
             self._ready()

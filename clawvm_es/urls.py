@@ -1,4 +1,4 @@
-"""Places of journals: in a job of an executor, and as URLs whose passwords are kept for the server, never printed.
+"""Places of journals: in jobs of an executor, and as URLs whose passwords are never printed.
 
 LAW-PASSWORD-1: no message, document or log of this program holds the password of a URL.
 """
@@ -18,7 +18,7 @@ _JOURNAL: Final = "journal "
 
 
 class Shown(str):
-    """A URL as it may be printed: without its password, which `whole` still knows."""
+    """A URL in a printable form: without its password, which `whole` restores."""
 
     __slots__ = ("whole",)
     whole: str
@@ -38,7 +38,7 @@ def shown(url: str) -> str:
 
 
 def whole(url: str | os.PathLike[str]) -> str:
-    """Return the URL with the password that `shown` took out. Raises `UsageError` for what names no place."""
+    """Return the URL with the password that `shown` removed. Raises `UsageError` for an invalid place."""
     if isinstance(url, Shown):
         return url.whole
     place = os.fspath(url) if isinstance(url, str | os.PathLike) else url
@@ -48,11 +48,11 @@ def whole(url: str | os.PathLike[str]) -> str:
 
 
 def placed(path: str) -> str:
-    """The place of a journal as a job of an executor names it; a file's from the root."""
+    """The place of a journal in a job of an executor; a file's path is absolute."""
     there = whole(path)
     return _JOURNAL + (there if "://" in there else os.path.abspath(there))
 
 
 def place_of(job: str) -> str:
-    """The place that `placed` named, as it is opened and shown."""
+    """The place that `placed` encoded, in the form in which it is opened and shown."""
     return shown(job.removeprefix(_JOURNAL))

@@ -64,7 +64,7 @@ def times(scalar: int, point: Point) -> Point:
 
 
 def decode_point(raw: bytes) -> Point | None:
-    """The point behind 32 bytes (§5.1.3); None if there is none, or they are not how it is written."""
+    """The point encoded in 32 bytes (§5.1.3); None if there is none, or the encoding is not canonical."""
     number = int.from_bytes(raw, "little")
     sign, y = number >> 255, number & (1 << 255) - 1
     if y >= P:
@@ -130,7 +130,7 @@ def id_of(name: str, public: bytes) -> bytes:
 
 
 def open_note(note: str, name: str, public: bytes) -> tuple[str, int, bytes]:
-    """Origin, size and root of a checkpoint that the key signed and nobody else: all its bytes are accounted for."""
+    """Origin, size and root of a checkpoint signed by the key and nobody else; every byte is accounted for."""
     text, _, line = note.rpartition("\n\n")
     fields = text.split("\n")
     coded = line.removeprefix(f"\u2014 {name} ")
@@ -164,7 +164,7 @@ def included(leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes
 
 
 def root_from(size: int, indices: Sequence[int], leaves: bytes | bytearray, rest: Iterator[bytes]) -> bytes:
-    """The root of a tree (RFC 6962 §2.1) of which some leaves are known, and of all else the largest subtrees."""
+    """The root of a tree (RFC 6962 §2.1) from some of its leaves and the largest subtrees without them."""
 
     def fold(low: int, high: int, first: int, last: int) -> bytes:
         if first == last:
@@ -231,7 +231,7 @@ def parse(raw: bytes) -> Any:
 
 
 def check_fields(value: Any, fields: dict[str, Types]) -> None:
-    """Exactly these fields, each of its type."""
+    """Check that there are exactly these fields, each of its type."""
     require(type(value) is dict and value.keys() == fields.keys(), "has other fields than it should")
     for name, types in fields.items():
         require(type(value[name]) in types, f"{name} is of another type")
@@ -244,7 +244,7 @@ def from_hex(text: Any, what: str, size: int = 32) -> bytes:
 
 
 def from_base64(text: str, what: str) -> bytes:
-    """The bytes of base64 text that is written the one way it can be."""
+    """The bytes of base64 text in its canonical encoding."""
     try:
         blob = base64.b64decode(text.encode(), validate=True)
     except (ValueError, binascii.Error):
@@ -391,7 +391,7 @@ class Verifier:
         return hash_
 
     def note(self, event: dict[str, Any], content: dict[str, Any], data: bytes) -> None:
-        """Remember what an event asks of the rest of the bundle."""
+        """Remember what an event requires of the rest of the bundle."""
         if event["type"] == "content_redacted":
             commitments = content.get("commitments", [])
             require(type(commitments) is list, "its data has no list commitments")
@@ -470,7 +470,7 @@ def verify(file: Iterable[bytes], name: str, public: bytes) -> Verifier:
 
 
 def visible(text: str) -> str:
-    """A text without what a terminal obeys or hides: each such character is shown by its number."""
+    """A text without characters that a terminal obeys or hides: each is shown by its number."""
     return "".join(c if c.isprintable() and c not in "\u115f\u1160\u3164\uffa0" else ascii(c)[1:-1] for c in text)
 
 

@@ -1,4 +1,4 @@
-"""The storages of journals: each package fills the ports of `journal.ports`, and nothing else knows SQL.
+"""The storages of journals: each package implements the ports of `journal.ports`, and only storages know SQL.
 
 A journal is named by a URL:
 
@@ -10,7 +10,7 @@ A journal is named by a URL:
     `postgresql://…`     | a schema in a PostgreSQL database; see `storage.postgres.address`
     `x.clawvm.bundle.gz` | a bundle, or a folder with some: an archive, which is only read
 
-The module of a storage has `open_log`, and `verify`, `exists` and `backup` where a journal outlives its process.
+The module of a storage has `open_log`; if journals outlive the process, also `verify`, `exists` and `backup`.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def open_log(
     reproducible: bool = False,
     group: bool = False,
 ) -> EventLog:
-    """Open the journal at `url`; where there is none, make one, marked `reproducible` if asked.
+    """Open the journal at `url`; if there is none, make one, marked `reproducible` on request.
 
-    `connect` makes the connections of a storage in place of its own library (SQLite: `sqlite3.connect`). `wait_s`
-    bounds each wait for other writers. With `read_only`, or where it cannot be written, every write raises
-    `JournalReadOnly`. A new file can be read by its owner only, with `group` by its group too.
-    Raises `UsageError` for a scheme that no storage has, and what the storage raises.
+    `connect` makes the connections in place of the storage's own library (SQLite: `sqlite3.connect`). `wait_s` bounds
+    each wait for other writers, in seconds. With `read_only`, or if the file is not writable, every write raises
+    `JournalReadOnly`. A new file is readable by its owner only, with `group` also by its group. Raises `UsageError`
+    for an unknown scheme, and what the storage raises.
     """
     module, place = _located(url)
     options = {"wait_s": wait_s, "read_only": read_only, "reproducible": reproducible, "group": group}
@@ -79,9 +79,9 @@ def verify(
     note: Note = silent,
     connect: Callable[..., Any] | None = None,
 ) -> tuple[Problem, ...]:
-    """All problems of a journal, given as a log or by its URL; see `Verifying`. A damaged file need not open.
+    """All problems of a journal, given as a log or a URL; see `Verifying`. A damaged file need not be openable.
 
-    Raises `UnreadableInput` where there is no journal, `MissingCapability` for a storage that cannot verify.
+    Raises `UnreadableInput` if there is no journal, `MissingCapability` for a storage that cannot verify.
     """
     if not isinstance(log, str | os.PathLike):
         return verifying(log, "verify").verify(fast, note)
@@ -112,9 +112,9 @@ def backup(
 def initialize(
     url: str | os.PathLike[str], *, writer: str | None = None, reader: str | None = None, reproducible: bool = False
 ) -> list[str]:
-    """Make the journal that a server is to hold, with rights for two roles; returns what was done, a sentence each.
+    """Make a journal on a server, with rights for two roles; returns what was done, one sentence each.
 
-    Raises `MissingCapability` for a storage without roles, `UsageError` where the caller may not do that.
+    Raises `MissingCapability` for a storage without roles, `UsageError` if the caller may not do that.
     """
     module, place = _located(url)
     options = {"writer": writer, "reader": reader, "reproducible": reproducible}
@@ -123,28 +123,28 @@ def initialize(
 
 
 def doctor(url: str | os.PathLike[str]) -> list[Finding]:
-    """Look at a server for what a journal needs; each finding that is not good says what to do."""
+    """Check a server for a journal's requirements; each finding that is not good says what to do."""
     module, place = _located(url)
     found: list[Finding] = _offered(module, "doctor")(place)
     return found
 
 
 def exists(url: str | os.PathLike[str]) -> bool:
-    """Find out whether there is a journal at `url`, and write nothing. Raises what opening it would."""
+    """Tell whether there is a journal at `url`, without writing. Raises what opening it would raise."""
     module, place = _located(url)
     return bool(_offered(module, "exists")(place))
 
 
 def on_server(url: str | os.PathLike[str]) -> bool:
-    """Tell whether a URL names a journal on a server, where several processes append at once."""
+    """Tell whether a URL names a journal on a server, which allows several writing processes."""
     found = _URL.fullmatch(whole(url))
     return found is not None and found[1] in _SERVERS
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:
-    """The bytes of a file that somebody gave as input, at `most` so many; it may be a journal that is open here.
+    """The first `most` bytes of an input file (-1: all); the file may be a journal that is open here.
 
-    Closing a descriptor of an open journal would drop the locks that SQLite holds on it (LAW-RAW-1).
+    Closing another descriptor of an open journal would drop the locks that SQLite holds on it (LAW-RAW-1).
     """
     from clawvm_es.storage.sqlite import raw
 

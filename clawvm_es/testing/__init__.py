@@ -1,12 +1,12 @@
-"""Helpers that tests of harnesses and of this package share; everything that is not named here may move.
+"""Helpers for tests of harnesses and of this package; names that are not listed here may move.
 
-| you test | use |
+| to test | use |
 |---|---|
-| what the policy decides, without text, clock or journal | `Given`, `opened`, `page`, `need`, `update`, `levels` |
+| the decisions of a policy, without text, clock or journal | `Given`, `opened`, `page`, `need`, `update`, `levels` |
 | your harness, on a session that is the same on every run | `live_session`, `memory_journal`, `FakeClock` |
-| that a recorded session is still decided the same | `assert_redecides`, `recorded`, `RecordedSession` |
+| that today's code decides a recorded session the same | `assert_redecides`, `recorded`, `RecordedSession` |
 | a law, on any session | `sessions`, `pages`, `inputs`, `events`, `values` (hypothesis strategies) |
-| your harness without its world | `FakeTool`, `FakeMemory`, `MemoryLog` |
+| your harness without its environment | `FakeTool`, `FakeMemory`, `MemoryLog` |
 | your own storage | `EventLogContract` at a `Place` |
 | your own counter, clock, tool or memory | `TokenCounterContract`, `ClockContract`, `ToolContract`, … |
 

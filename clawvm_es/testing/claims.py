@@ -26,9 +26,9 @@ def broken(
     policy: str | None = None,
     budget_tokens: int | None = None,
 ) -> list[str]:
-    """A line for each claim that does not hold of a session of a journal, a recording or a bundle.
+    """One line for each claim that does not hold for a session of a journal, a recording or a bundle.
 
-    Raises `UsageError` for a claim that means nothing, or is about a page or turn that there is none of.
+    Raises `UsageError` for an invalid claim, and for one about a page or turn that does not exist.
     """
     setting = None
     if policy is not None or budget_tokens is not None:

@@ -1,6 +1,6 @@
-"""The contracts of what a harness brings along: clocks, token counters, tools, memory backends.
+"""Contract suites for a harness's own clocks, token counters, tools and memory backends.
 
-Subclass one beside your own thing and give it the fixtures that its docstring names:
+Subclass one in your tests and define the fixtures that its docstring names:
 
     class TestMyMemory(MemoryBackendContract):
         @pytest.fixture
@@ -9,7 +9,7 @@ Subclass one beside your own thing and give it the fixtures that its docstring n
         @pytest.fixture
         def known(self): return "Where is the user?"
 
-`EventLogContract` in `testing.logs` is the one of event logs. Needs pytest only where it runs.
+`EventLogContract` in `testing.logs` is the contract of event logs. pytest is needed only to run a contract.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class TokenCounterContract:
 class ToolContract:
     """Contract of a declared tool whose results may be served again.
 
-    Fixtures: `tool`; `arguments` of a call that it can make; `change`, which changes what that call reads.
+    Fixtures: `tool`; `arguments`, a call that the tool can make; `change`, a function that changes what the call
+    reads.
     """
 
     def test_the_same_call_gives_the_same_text(self, tool: Tool, arguments: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Given events, when a command, then events: the core tested without a journal, a clock or a text.
 
-`Given` is a state made by commands; `page` and friends build facts as an edge would have worked them out.
+`Given` is a state made by commands; `page` and the other helpers build facts as an edge would compute them.
 
 >>> given = Given.session(page(1, tokens=40), budget_tokens=100)
 >>> [event.TYPE for event in given.turn()]
@@ -81,7 +81,7 @@ def page(
 def need(
     *page_numbers: int, rule: NeedRule = NeedRule.DATA_FLOW, at: tuple[Fidelity, ...] = (Fidelity.FULL,)
 ) -> Need:
-    """A need that the named pages hold, oldest first."""
+    """A need with the given holder pages, oldest first."""
     return Need(tuple(Holder(f"p{number}", at) for number in page_numbers), rule, 10)
 
 
@@ -106,9 +106,9 @@ def update(
 
 @attrs.define
 class Given:
-    """A session in memory: give it inputs, and look at the events and the state that follow.
+    """A session in memory: give it inputs, and inspect the events and the state that follow.
 
-    `pure` folds with copies (`evolve`), otherwise in place (`apply`); both must come to the same.
+    With `pure` it folds with copies (`evolve`), otherwise in place (`apply`); the results must be equal.
     """
 
     state: State = attrs.field(factory=State)
@@ -117,7 +117,7 @@ class Given:
 
     @classmethod
     def session(cls, *inputs: e.Input, profile: Profile = CLAWVM, budget_tokens: int = 1000) -> Given:
-        """An open session that took `inputs`."""
+        """An open session to which `inputs` were given."""
         given = cls()
         given.when(opened(profile, budget_tokens))
         for data in inputs:

@@ -1,4 +1,4 @@
-"""Fakes for what a session meets at its edge; each passes the contract suite of what it stands for.
+"""Fakes for a session's environment; each passes the contract suite of the real thing.
 
 >>> clock = FakeClock(start_us=10, step_us=5)
 >>> clock(), clock()
@@ -31,7 +31,7 @@ START_US: Final = 1_700_000_000_000_000
 
 @attrs.define
 class FakeClock:
-    """A clock in UTC microseconds that goes on by `step_us` each time it is looked at, and not otherwise."""
+    """A clock in UTC microseconds that advances by `step_us` at each reading, and not otherwise."""
 
     start_us: int = START_US
     step_us: int = 1
@@ -52,9 +52,10 @@ class FakeClock:
 
 @attrs.define
 class FakeMemory:
-    """A memory backend over some texts: those that have a word of four letters or more in common with the query.
+    """A memory backend over some texts: it returns those that share a word of four or more letters with the query.
 
-    Set `error` to what it should raise instead (`PermissionError()` is a denial). `asked` are the queries so far.
+    Set `error` to an exception that it should raise instead (`PermissionError()` is a denial). `asked` lists the
+    queries.
     """
 
     texts: list[str] = attrs.field(factory=list, converter=list)
@@ -75,10 +76,10 @@ def _words(text: str) -> frozenset[str]:
 
 
 class FakeTool:
-    """A deterministic tool that reads one of some named texts, as a file reader reads files.
+    """A deterministic tool that reads one of several named texts, as a file reader reads files.
 
-    Declare `fake.tool`; `fake.put(name, text)` changes what it reads, so that stored results no longer hold;
-    `fake.ran` are the names that it was run for. A name that is not there raises `FileNotFoundError`.
+    Declare `fake.tool`. `fake.put(name, text)` changes a text, so that stored results no longer hold. `fake.ran`
+    lists the names for which it ran. An unknown name raises `FileNotFoundError`.
     """
 
     def __init__(self, name: str, texts: Mapping[str, str], argument: str = "path") -> None:

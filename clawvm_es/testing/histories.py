@@ -1,4 +1,5 @@
-"""Hypothesis strategy of histories: what a harness goes through with a model, as providers really answer.
+"""Hypothesis strategy of histories: sequences of events between a harness and a model, with realistic provider
+answers.
 
     @given(histories())
     def test_my_renderer(history):
@@ -44,7 +45,7 @@ READ: Final = "Read"
 
 @attrs.frozen
 class Answer:
-    """The model answers: a turn begins before it. `native` is the answer as its provider wrote it, None: not told."""
+    """The model answers, after a turn began. `native` is the answer in its provider's form; None: not reported."""
 
     text: str
     calls: tuple[Call, ...]
@@ -61,7 +62,7 @@ class Said:
 
 @attrs.frozen
 class Ended:
-    """A call ended, by its number; with `images` and, where the provider takes them, its own form."""
+    """A call ended, by its number; with `images` and, if the provider accepts one, its own form."""
 
     call: int
     text: str
@@ -72,7 +73,7 @@ class Ended:
 
 @attrs.frozen
 class Done:
-    """Something else happens to a page, the budget or the context: `what` says it, `number` which one or how much."""
+    """Another event of a page, the budget or the context: `what` is its kind, `number` its object or amount."""
 
     what: str
     number: int
@@ -83,7 +84,7 @@ Move = Answer | Said | Ended | Done
 
 @attrs.frozen
 class History:
-    """Moves in their order, and the session that they belong to."""
+    """Moves in order, and the session to which they belong."""
 
     shape: Shape
     policy: str
@@ -250,7 +251,7 @@ _KINDS: Final = ("answer", "answer", "answer", "answer", "end", "end", "said", "
 
 
 def play(session: Session, history: History) -> Iterator[Prompt]:
-    """Go through a history in an open session; yields the prompt of each turn before the model answers it."""
+    """Play a history in an open session; yields the prompt of each turn before the model answers it."""
     for move in history.moves:
         if isinstance(move, Answer):
             yield session.assemble(fixed_tokens=move.fixed_tokens)

@@ -1,4 +1,4 @@
-"""Live sessions that come out the same on every run: in memory, under a clock and a seed, counted by `lines4`.
+"""Live sessions that are the same on every run: in memory, with a fake clock and a seed, counted by `lines4`.
 
 >>> with live_session(budget_tokens=500) as session:
 ...     page = session.write_page("plan", "Goal: ship", author="model")
@@ -6,7 +6,7 @@
 >>> prompt.turn, "Goal: ship" in prompt.text
 (1, True)
 
-`recorded` makes a `RecordedSession` of a journal's session, or of a `Given`, to hold today's code against.
+`recorded` makes a `RecordedSession` of a journal's session, or of a `Given`, to compare today's code with.
 
 >>> with memory_journal() as journal, live_session(journal=journal) as session:
 ...     prompt = session.assemble()

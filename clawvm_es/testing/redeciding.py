@@ -1,4 +1,4 @@
-"""Recorded sessions held against today's code, and what is said where they differ.
+"""Compare recorded sessions with today's code, and explain differences.
 
 >>> from clawvm_es.testing import Given, page, recorded
 >>> session = recorded(Given.session(page(1)))
@@ -28,9 +28,9 @@ VALUE_CHARS: Final = 60
 
 
 def assert_redecides(session: RecordedSession | Iterable[Recorded]) -> None:
-    """Fail unless today's code takes every decision of a recorded session as it was recorded.
+    """Fail unless today's code takes every decision of a recorded session as recorded.
 
-    The failure names the first event that differs, with its golden and new value, field by field.
+    The failure names the first event that differs, with its recorded and its new value, field by field.
     """
     __tracebackhide__ = True
     problem = first_difference(session)
@@ -48,7 +48,7 @@ def first_difference(session: RecordedSession | Iterable[Recorded]) -> Nondeterm
 
 
 def rewrite(session: RecordedSession, accepted: Accepted) -> RecordedSession:
-    """Write a session as it is decided today over its recording, whole or not at all, and read it back."""
+    """Rewrite a session's recording with today's decisions, whole or not at all, and read it back."""
     if session.evidence:
         raise UsageError(f"{session.source} is a bundle: evidence is never rewritten")
     write_whole(session.source, write_recording(accepted.rows, DECIDER_VERSION))
@@ -57,7 +57,7 @@ def rewrite(session: RecordedSession, accepted: Accepted) -> RecordedSession:
 
 
 def explained(session: RecordedSession | Iterable[Recorded], problem: NondeterminismError) -> str:
-    """Describe the difference for a person: the first line is enough to know, the rest to understand."""
+    """Explain the difference: the first line states it, the others give details."""
     difference = problem.difference
     deciders = _deciders(session)
     if not isinstance(difference, Difference):

@@ -1,7 +1,7 @@
 """Hypothesis strategies: values of the vocabulary, inputs, pages, and whole sessions.
 
-`values`, `events` and `inputs` give what an event *can* hold, whether or not a session could take it; `sessions`
-gives sessions that took every input they were given.
+`values`, `events` and `inputs` generate anything that an event *can* hold, even if no session would accept it;
+`sessions` generates sessions that accepted every input.
 
     from hypothesis import given
     from clawvm_es.testing import sessions
@@ -62,9 +62,9 @@ _HASH: Final = "0" * 64
 
 
 def values(hint: Any, integers: st.SearchStrategy[int] = INTEGERS, **named: st.SearchStrategy[Any]) -> Any:
-    """All values of a type that occurs in an event class; text fields called as in `named` come from there.
+    """All values of a type in an event class; text fields whose names are in `named` take their values from there.
 
-    Fields with a default hold it often.
+    Fields with a default often have it.
     """
     scalars = {bool: st.booleans(), int: integers, str: TEXT, type(None): st.none()}
     if hint in scalars:
@@ -117,7 +117,7 @@ def sessions(
     budgets: st.SearchStrategy[int] | None = None,
     max_steps: int = 25,
 ) -> Given:
-    """A session that took up to `max_steps` inputs of every type that a session can take, in any order."""
+    """A session that accepted up to `max_steps` inputs, of every type that a session can accept, in any order."""
     given = Given()
     budget = draw(st.integers(1, 900) if budgets is None else budgets)
     given.when(opened(draw(st.sampled_from(profiles)), budget, draw(st.sampled_from([0, 20])), misfits=3))

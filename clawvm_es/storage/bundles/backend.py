@@ -1,4 +1,4 @@
-"""The face of bundles: what `clawvm_es.storage` asks of a package of its table."""
+"""The interface of bundles for `clawvm_es.storage`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def exists(place: str) -> bool:
 
 
 def open_log(place: str, *, wait_s: float, read_only: bool, reproducible: bool, group: bool) -> BundleLog:
-    """Read a bundle, or all of a folder, into memory. Raises `JournalReadOnly` where it is to be written."""
+    """Read a bundle, or all bundles of a folder, into memory. Raises `JournalReadOnly` if it is to be written."""
     if not exists(place):
         raise UnreadableInput(f"{place}: there is no journal here")
     if not read_only:

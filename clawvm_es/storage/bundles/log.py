@@ -1,4 +1,6 @@
-"""A log of what bundles hold, in memory. Its positions are its own: a bundle holds a part of its journal's log."""
+"""A read-only log of bundles, in memory. It has positions of its own, since a bundle holds only a part of its
+journal.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from clawvm_es.storage.memory.log import MemoryLog
 
 
 class BundleLog(MemoryLog):
-    """An `EventLog` that is only read. Streams that several bundles hold are as long as in the longest."""
+    """A read-only `EventLog`. A stream that several bundles hold is as long as in the longest."""
 
     kind = "bundle"  # type: ignore[misc]
     read_only = True  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""One bundle read whole: its events, its bodies, and its last line's digest of all before it."""
+"""Read one whole bundle: its events, its bodies, and the digest in its last line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def header(path: str) -> Header:
 
 
 def read(path: str) -> Bundle:
-    """Read a bundle; raises `UnreadableInput` that names the line where it is not as it was made."""
+    """Read a bundle; raises `UnreadableInput`, which names the first line that is not as it was made."""
     found: Bundle | None = None
     digest, end = hashlib.sha256(), b""
     for number, whole in enumerate(lines(path), 1):

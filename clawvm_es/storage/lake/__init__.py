@@ -1,4 +1,4 @@
-"""A lake: what many journals say, as Parquet files, for questions over all of them. Written and read by DuckDB.
+"""A lake: the tables of many journals as Parquet files, for queries over all of them. Written and read with DuckDB.
 
     DIR/lake.json                    the format
     DIR/<table>/<journal_id>.parquet the rows of one journal, without texts; one row group, or several of a long one

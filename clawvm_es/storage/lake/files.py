@@ -29,9 +29,9 @@ Tables = Mapping[str, Sequence[Column]]
 def write(
     folder: str, journal_id: str, tables: Tables, rows: Mapping[str, Iterable[Sequence[Any]]]
 ) -> dict[str, int]:
-    """Write all tables of a journal over those of an earlier export; returns the rows of each.
+    """Write all tables of a journal, replacing an earlier export; returns the number of rows of each.
 
-    Raises `UsageError` for a folder that holds something else.
+    Raises `UsageError` for a folder with other contents.
     """
     duckdb = _duckdb()
     place = Path(folder)
@@ -74,8 +74,8 @@ def _write(
 def ask(folder: str, query: str, tables: Tables) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns and rows of a query over all journals of a lake.
 
-    The query sees the tables, and no other file. Files of older exports may lack columns: those are NULL.
-    Raises `UnreadableInput` where there is no lake, `UsageError` for a query that DuckDB refuses.
+    The query sees only the tables, and no other file. Columns that older exports lack are NULL. Raises
+    `UnreadableInput` if there is no lake, `UsageError` for a query that DuckDB refuses.
     """
     duckdb = _duckdb()
     place = Path(folder).absolute()

@@ -1,4 +1,4 @@
-"""The face of the storage in memory: what `clawvm_es.storage` asks of a package of its table."""
+"""The interface of the storage in memory for `clawvm_es.storage`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The face of the SQLite storage: what `clawvm_es.storage` asks of a package of its table."""
+"""The interface of the SQLite storage for `clawvm_es.storage`."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """Copies a journal while others write to it, and leaves a copy only if it verifies.
 
-LAW-BACKUP-1: what is at the destination is a whole journal that verifies, holds every event that was acknowledged
-before the copy began, and none that the original does not hold; until then the destination stays as it was.
+LAW-BACKUP-1: the destination becomes a whole journal that verifies. It holds every event acknowledged before the
+copy began, and none that the original lacks. Until then the destination does not change.
 
-SQLite writes the copy (`VACUUM INTO`) from one state of the file. It copies rows, not pages, so nothing of what was
-erased comes along.
+SQLite writes the copy (`VACUUM INTO`) from one state of the file. It copies rows, not pages, so no erased data is
+copied.
 """
 
 from __future__ import annotations

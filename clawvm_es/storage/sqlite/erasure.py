@@ -1,11 +1,11 @@
 """Scrubbing after the erasure of bodies: no trace of them stays in the file or its write-ahead log.
 
-Deleted rows are overwritten by SQLite (`secure_delete`), but older frames of the WAL still hold them. So the WAL is
-copied into the file and cut to nothing, then both files are searched for pieces of what was erased; what is found
-nevertheless is removed by rebuilding the file (`VACUUM`).
+SQLite overwrites deleted rows (`secure_delete`), but older frames of the WAL still hold them. So the WAL is copied
+into the file and truncated, then both files are searched for pieces of the erased data. If any is found, the file
+is rebuilt (`VACUUM`).
 
-LAW-ERASE-1: an erasure is pending from the transaction that deletes the rows until all this is done, whatever happens
-in between; the next open of the journal goes on with it. It knows no pieces any more, so it rebuilds the file.
+LAW-ERASE-1: an erasure is pending from the transaction that deletes the rows until all this is done. After an
+interruption, the next open of the journal finishes it; it no longer knows the pieces, so it rebuilds the file.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ def pieces(bodies: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def scrub(log: SQLiteLog, bodies: Sequence[bytes] | None = None, wait_s: float | None = None) -> Erasure:
-    """Remove what earlier pages still hold of erased `bodies`; where they are not known, rebuild the file.
+    """Remove traces of erased `bodies` from older pages; if the bodies are unknown, rebuild the file.
 
-    Waits `wait_s` for other writers (None: as long as the log does). Never raises for what keeps it from being done
-    (a reader, another writer, a full disk): it stays pending.
+    Waits `wait_s` seconds for other writers (None: as long as the log does). It never raises for obstacles (a reader,
+    another writer, a full disk): the erasure stays pending.
     """
     wanted = pieces(bodies or ())
     try:

@@ -1,8 +1,8 @@
 """Schema objects of a journal that are not ours, and those of ours that were altered.
 
-SQLite runs what a schema says: a trigger at every write, a view where a table was. So nothing is written while there
-is a trigger that is not ours (LAW-FOREIGN-1), and a table is only read where it is defined as we make it
-(LAW-FOREIGN-2): then no statement of ours runs anybody else's.
+SQLite runs code in a schema: a trigger at every write, a view in place of a table. So that no statement of ours
+runs foreign code, nothing is written while there is a foreign trigger (LAW-FOREIGN-1), and a table is read only if
+it is defined as we make it (LAW-FOREIGN-2).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Foreign:
 
 
 def printable(name: str) -> str:
-    """A name that somebody else chose, as a terminal can show it."""
+    """A name chosen by somebody else, in a form safe for a terminal."""
     return name if name.isprintable() and len(name) <= 100 else repr(name[:100])
 
 
@@ -63,7 +63,7 @@ def _text(cell: str | bytes | None) -> str:
 
 
 def same_definition(found: Definition | None, expected: Definition) -> bool:
-    """Tell whether an object is as expected; other versions of the library that made it may quote it otherwise."""
+    """Tell whether an object is as expected; other library versions may quote names differently."""
     if found is None or found[:2] != expected[:2]:
         return False
     one, other = found[2], expected[2]
@@ -110,7 +110,7 @@ def refuse_triggers(connection: sqlite3.Connection, path: str) -> None:
 
 
 def drop(connection: sqlite3.Connection, names: Collection[str]) -> None:
-    """Drop whatever objects of these names there are, tables, views or indexes, in whatever case they are written."""
+    """Drop all objects of these names: tables, views or indexes, ignoring case."""
     wanted = {name.lower() for name in names}
     rows = connection.execute(_ALL.format("sqlite_master", "('table', 'view', 'index')")).fetchall()
     for name, kind, _, sql in rows:
@@ -119,5 +119,5 @@ def drop(connection: sqlite3.Connection, names: Collection[str]) -> None:
 
 
 def quoted(name: str) -> str:
-    """A name as SQL writes it, whatever it is."""
+    """Any name, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

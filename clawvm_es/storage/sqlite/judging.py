@@ -1,9 +1,9 @@
-"""Judges the file at a journal's place before anything is written near it.
+"""Check the file at a journal's place before anything is written near it.
 
-LAW-JUDGE-1: a file is ours if page 1 says so as SQLite would recover it, from the file or from its write-ahead log;
-what is not ours, its write-ahead log and its shared memory stay byte for byte as they were. Even a connection that
-only reads makes files beside a database, so none is made to the file itself: its first bytes and those of page 1 in
-the log are read, and where they disagree, SQLite recovers a copy elsewhere.
+LAW-JUDGE-1: a file is ours if page 1 says so, in the version that SQLite would recover from the file or its
+write-ahead log. A file that is not ours, its write-ahead log and its shared memory stay byte for byte unchanged. Even
+a connection that only reads makes files beside a database, so none is made to the file itself: its first bytes and
+those of page 1 in the log are read, and where they disagree, SQLite recovers a copy elsewhere.
 
 LAW-JUDGE-2: no rollback journal is copied into a journal in WAL mode, which has none.
 """

@@ -3,9 +3,9 @@
 SQLite has locks of its own; this one is a fair queue in front of them, and it keeps a checkpoint from racing a
 reset of the WAL. The file stays when nobody holds it: removing it would let two writers hold two files.
 
-A sync that fails is told through it, too. After an error of the disk a system may take what it could not write for
-written, and the next sync, of any process, succeeds (https://www.usenix.org/conference/atc20/presentation/rebello).
-So whoever sees one fail leaves a mark in the file, and whoever takes the lock next writes the WAL again.
+The lock file also signals failed syncs. After a disk error, a system may treat unwritten data as written, so that
+the next sync of any process succeeds (https://www.usenix.org/conference/atc20/presentation/rebello). So a process
+that sees a sync fail leaves a mark in the file, and the next holder of the lock writes the WAL again.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ class WriterLock:
         return False
 
     def sync_failed(self) -> None:
-        """Tell whoever takes the lock next, this one included, that a sync failed while it is held."""
+        """Signal a failed sync to the next holder of the lock, including this one."""
         self._write(_UNSYNCED)
 
     def synced(self) -> None:
-        """Note, while the lock is held, that what a failed sync left unsure is on the disk."""
+        """Note, while the lock is held, that data left unsure by a failed sync is on the disk."""
         self._write(self._tag)
         self.unsynced = False
 

@@ -4,9 +4,10 @@ A packed body is a zlib stream (RFC 1950), then the length of the body and a CRC
 big-endian. Programs that know zlib read the stream and skip the rest: `zlib.decompress` in Python, `sqlar_uncompress`
 in the shell of SQLite. Digests, commitments and bundles know the body only, never how it is stored.
 
-LAW-PACK-1: what is stored is packed if it begins with `MARK` and its own SHA-256 is not the row's digest; else it is
-the body itself. So every body comes back as it was, whatever it begins with, and a file may hold both kinds.
-LAW-PACK-2: unpacking makes at most `PACKED_BODY_BYTES` bytes, whatever a file says.
+LAW-PACK-1: a stored value is packed if it begins with `MARK` and its own SHA-256 is not the row's digest;
+otherwise it is the body itself. So every body is read back unchanged, whatever its first bytes, and a file may
+hold both kinds.
+LAW-PACK-2: unpacking makes at most `PACKED_BODY_BYTES` bytes, for any file.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ _TRAILER_BYTES: Final = 2 * _LENGTH.size
 
 
 def can_be_packed(body: bytes) -> bool:
-    """Tell whether a body is of a length that is tried."""
+    """Tell whether a body has a length for which packing is tried."""
     return PACKED_BODY_BYTES_MIN <= len(body) <= PACKED_BODY_BYTES
 
 
 def pack(body: bytes) -> bytes:
-    """Return the stored form of a body: packed where that saves an eighth, else the body itself."""
+    """Return the stored form of a body: packed if that saves an eighth, else the body itself."""
     if not can_be_packed(body):
         return body
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY_LEVEL)
@@ -45,12 +46,12 @@ def pack(body: bytes) -> bytes:
 
 
 def is_packed(stored: bytes, digest: bytes) -> bool:
-    """Tell whether what is stored is a packed body."""
+    """Tell whether a stored value is a packed body."""
     return stored.startswith(MARK) and hashlib.sha256(stored).digest() != digest
 
 
 def unpack(stored: bytes, digest: bytes) -> bytes:
-    """The body, from what is stored and the body's digest, which is not checked. Raises `JournalDamaged`."""
+    """The body of a stored value, given the body's digest, which is not checked. Raises `JournalDamaged`."""
     if not is_packed(stored, digest):
         return stored
     length = _length(stored)
@@ -65,7 +66,7 @@ def unpack(stored: bytes, digest: bytes) -> bytes:
 
 
 def readable(stored: bytes, digest: bytes) -> bytes:
-    """The body, empty where it is damaged: for what has to go on, since `verify` names the damage."""
+    """The body, or empty bytes if it is damaged, for callers that must continue; `verify` names the damage."""
     try:
         return unpack(stored, digest)
     except JournalDamaged:
@@ -73,7 +74,7 @@ def readable(stored: bytes, digest: bytes) -> bytes:
 
 
 def body_bytes(stored: bytes, digest: bytes) -> int:
-    """The length of a body, without unpacking it; where it is damaged, of what is stored."""
+    """The length of a body, without unpacking it; if it is damaged, the length of the stored value."""
     try:
         return _length(stored) if is_packed(stored, digest) else len(stored)
     except JournalDamaged:

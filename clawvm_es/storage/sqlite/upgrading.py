@@ -1,8 +1,8 @@
-"""Brings a journal of an older format to today's, at its first writable open.
+"""Upgrade a journal of an older format to today's, at its first writable open.
 
-LAW-UPGRADE-1: an upgrade is one transaction under the writer's lock. Interrupted, it leaves the old file whole. Done,
-it is on record in the table `upgrades`: the format, when, and by which version of the program. It rewrites no event
-and no body, so every digest stays as it was.
+LAW-UPGRADE-1: an upgrade is one transaction under the writer's lock. An interrupted upgrade leaves the old file
+intact. A finished one is recorded in the table `upgrades`, with the format, the time, and the program's version. It
+rewrites no event and no body, so every digest stays the same.
 """
 
 from __future__ import annotations

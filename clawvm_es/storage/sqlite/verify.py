@@ -1,8 +1,7 @@
-"""Checks that a journal file is what was written: file, schema, numbers, chains, canonical data, bodies and salts.
+"""Check that a journal file is unaltered: file, schema, numbers, chains, canonical data, bodies and salts.
 
-What it cannot see without an anchor kept elsewhere: a tail that was cut off whole, the order of events of
-different sessions, and a log that someone chained anew. Projections and re-decide are checked by the layers
-that own them.
+Without an anchor kept elsewhere it cannot detect a cut tail, a changed order of events across sessions, or a log that
+was chained anew. Projections and re-decide are checked by the layers that own them.
 """
 
 from __future__ import annotations

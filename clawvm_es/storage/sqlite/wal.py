@@ -37,8 +37,8 @@ def size_of(path: str) -> int:
 def first_pages(path: str, length: int) -> list[bytes]:
     """The first bytes of each version of page 1 in a write-ahead log, the oldest first.
 
-    Frames count by their salts; whether the last ones are whole and committed, only SQLite says. Empty where there is
-    no log, or one whose header was cut. Raises `OSError`.
+    Frames are recognised by their salts; only SQLite can tell whether the last ones are complete and committed.
+    Empty if there is no log, or its header was cut. Raises `OSError`.
     """
     try:
         fd = os.open(path, os.O_RDONLY | files.CLOEXEC | files.NOFOLLOW | files.NONBLOCK)
@@ -61,7 +61,7 @@ def first_pages(path: str, length: int) -> list[bytes]:
 
 
 class Wal:
-    """The WAL of one journal, looked at by the writer that holds the lock."""
+    """The WAL of one journal, as seen by the writer that holds the lock."""
 
     def __init__(self, path: str) -> None:
         self._path = path + "-wal"
@@ -86,7 +86,7 @@ class Wal:
         self._salts, self._frames = self._present(), frames
 
     def went_on(self) -> bool:
-        """Find out whether this log is the one that was checkpointed last: a reader kept it from its start."""
+        """Tell whether this is still the log that was checkpointed last, because a reader prevented its restart."""
         return self._fd >= 0 and bool(self._salts) and self._present() == self._salts
 
     def bytes_of(self, frames: int) -> int:
@@ -94,9 +94,9 @@ class Wal:
         return _HEADER_BYTES + frames * _FRAME_BYTES
 
     def renew(self) -> None:
-        """Write all that is in the log once more and sync it: a sync that failed may have left it in memory alone.
+        """Write the whole log again and sync it, since a failed sync may have left it only in memory.
 
-        The lock is held; who reads meanwhile sees the same bytes. Raises `OSError`.
+        The lock is held; concurrent readers see the same bytes. Raises `OSError`.
         """
         with contextlib.suppress(FileNotFoundError):
             files.rewrite(self._path)

@@ -1,7 +1,7 @@
-"""Connections that answer to Ctrl-C inside a statement, and that can be told to give up on one that does not end.
+"""Connections that respond to Ctrl-C inside a statement, and that can limit a statement's time.
 
-SQLite runs a statement in C, where Python handles no signal: a query without end would hang for good. So SQLite
-calls back every few milliseconds. A time limit is set where a journal's schema holds objects that are not ours.
+SQLite runs a statement in C, where Python handles no signal, so an endless query would hang for good. Therefore
+SQLite calls back every few milliseconds. A time limit is set if a journal's schema holds foreign objects.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Watched(sqlite3.Connection):
 
 
 def distrust(db: sqlite3.Connection, limit_s: float = limits.FOREIGN_STATEMENT_S) -> None:
-    """Bound the statements of a connection of ours, because the schema may make us run what is not ours."""
+    """Limit time and memory of our connection's statements, because the schema may make us run foreign code."""
     if isinstance(db, Watched):
         db.distrust(limit_s)
 
 
 def interrupted(error: BaseException) -> bool:
-    """Tell whether a statement took too long. Raises `KeyboardInterrupt` where the user ended it."""
+    """Tell whether a statement exceeded its time. Raises `KeyboardInterrupt` if the user interrupted it."""
     if getattr(error, "sqlite_errorname", None) != "SQLITE_INTERRUPT":
         return False
     if not getattr(_thread, "gave_up", False):

@@ -5,9 +5,9 @@
         def place(self, tmp_path):
             return Place(lambda **options: open_my_log(tmp_path / "log", **options), shared=True, kept=True)
 
-A `Place` opens logs, one or several at a time, each time on the same events. Every test begins with a new place.
-Tests of a capability that the log does not declare, and of what its place does not give, are skipped with a
-sentence; that the verbs of a missing capability are refused is a test of its own.
+A `Place` opens logs, one or several at a time, always on the same events. Every test begins with a new place.
+Tests of an undeclared capability, or of a helper that the place lacks, are skipped with a message. A test of its
+own checks that verbs of a missing capability are refused.
 
 | laws | about |
 |---|---|

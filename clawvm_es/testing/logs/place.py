@@ -25,10 +25,10 @@ class Cut(Protocol):
 
 @attrs.frozen
 class Place:
-    """One place of a storage, and what a test can do there beside the ports.
+    """One place of a storage, and the helpers of a test there beyond the ports.
 
-    `open` opens a log there; it takes `wait_s` and `read_only` as `storage.open_log` does. The rest is optional: the
-    contract skips the tests that need what a place does not give, and says so.
+    `open` opens a log there; it takes `wait_s` and `read_only` as `storage.open_log` does. All other helpers are
+    optional: the contract skips tests whose helper is missing, and says so.
     """
 
     open: Callable[..., EventLog]
