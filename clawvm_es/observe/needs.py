@@ -359,7 +359,12 @@ class Context:
         text = result.text.strip()
         if not pages or len(text) < NEED_CHARS_MIN:
             return ()
-        holding = list(self.texts.among(pages, text))
+        holding, sources = list[Held](), 0
+        for page in self.texts.among(pages, text):
+            holding.append(page)
+            sources += not page.summary
+            if sources > NEED_HOLDERS_MAX:
+                return ()
         if not holding:
             self.changed_rereads += any(self._repeats(result, page) for page in pages)
             return ()

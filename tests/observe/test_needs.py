@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clawvm_es import limits
 from clawvm_es.limits import NEED_CHARS_MIN, NEED_CHARS_MIN_LEAF, NEED_HOLDERS_MAX
 from clawvm_es.model.facts import NeedRule
 from clawvm_es.model.pages import Fidelity
@@ -372,6 +373,26 @@ def test_a_repeated_read_needs_the_pages_that_show_it() -> None:
     found.forget("p1")
     assert found.repeated_read(page(9, "something else altogether, long enough", signature=7)) == ()
     assert found.changed_rereads == 2
+
+
+def test_a_text_that_was_read_too_often_is_looked_for_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repeated read in one more page than a need may have is none, whatever follows; summaries do not count."""
+    monkeypatch.setattr(limits, "NEED_TEXT_CHARS", 0)
+    opened: list[str] = []
+
+    def open_(body: str) -> str:
+        opened.append(body)
+        return body
+
+    found = Context(len, open_)
+    for number in range(1, NEED_HOLDERS_MAX + 1):
+        found.write(page(number, f"{LONG} {number}", path="/w/a", summary=number == 1))
+    assert len(found.repeated_read(page(99, LONG, path="/w/a"))[0].holders) == NEED_HOLDERS_MAX
+    for number in range(NEED_HOLDERS_MAX + 1, 41):
+        found.write(page(number, f"{LONG} {number}", path="/w/a"))
+    opened.clear()
+    assert found.repeated_read(page(99, LONG, path="/w/a")) == ()
+    assert len(opened) == NEED_HOLDERS_MAX + 2
 
 
 WORDS = ("alpha-", "beta_", "Beta_", "g\0m", "\ud800x", "d\u00e9lta", '"quoted" ', "\U0001f600 ", "12345")
