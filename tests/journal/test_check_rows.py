@@ -132,3 +132,16 @@ def hashed(row: tuple) -> bytes:
     from clawvm_es.journal.chain import event_hash
 
     return event_hash(*row[1:13])
+
+
+@pytest.mark.parametrize("at", [14, 15])
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [(0, 99, "seq"), (2, 99, "version"), (12, bytes(32), "prev_hash"), (9, 99, "cause"), (4, b"odd", "kind")],
+)
+def test_a_cell_that_is_wrong_under_a_hash_that_fits_is_named(at, column, value, what) -> None:
+    """The last row of each session, so that nothing that follows it says more."""
+    seqs = [problem for problem in found(changed([(at, column, value)], True), False)[0] if problem.what == "seq"]
+    problems = [each.what for each in found(changed([(at, column, value)], True), False)[0] if each.what != "seq"]
+    assert problems == ([] if what == "seq" else [what])
+    assert len(seqs) == (0 if what != "seq" else 2 if at == 14 else 1)

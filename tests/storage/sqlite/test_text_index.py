@@ -16,7 +16,7 @@ from clawvm_es.model import events as e
 from clawvm_es.model.facts import RecallOutcome, RedactReason
 from clawvm_es.projections import index_texts, projections_problems, rebuild, store
 from clawvm_es.projections.tables import MODELS
-from clawvm_es.storage.sqlite import queries, text_index
+from clawvm_es.storage.sqlite import queries, snapshots, text_index
 from clawvm_es.storage.sqlite.log import SQLiteLog, open_log
 
 ODD = [
@@ -257,3 +257,40 @@ def test_the_best_texts_come_first_and_no_more_than_asked_for() -> None:
     ranked.close()
     with pytest.raises(sqlite3.ProgrammingError):
         ranked.best([("red",)], 1)
+
+
+def test_all_names_are_read_once_more_are_asked_about_than_there_are(tmp_path, monkeypatch) -> None:
+    """As many different questions as there are bodies are looked up one by one, each once; the next one reads all."""
+    read: list[int] = []
+    names_of = text_index._names
+    monkeypatch.setattr(text_index, "_names", lambda db, bodies: read.append(len(bodies)) or names_of(db, bodies))
+    monkeypatch.setattr(text_index, "_NAMES_AT_ONCE", 3)
+    with open_log(tmp_path / "j.db") as log:
+        recall(log, *(b"zebra %d" % number for number in range(4)), *(b"horse %d" % number for number in range(3)))
+        found = log.texts().holding([("zebra",)])
+        names = [row.data.query for row in log.read("one")]
+        assert 7 not in found and found.known == {}
+        for place, name in enumerate((names[0], names[4], names[0], names[1], names[5])):
+            assert (name in found) is (name in names[:4]), place
+        assert read == [] and found.known == dict.fromkeys(names[:2], True) | dict.fromkeys(names[4:6], False)
+        assert [name in found for name in (names[6], names[3], names[4], "none")] == [False, True, False, False]
+        assert read == [4] and found.all == set(names[:4])
+
+
+@pytest.mark.parametrize("table", ["snapshots", "snapshot_nodes", "snapshot_position"])
+def test_tables_of_snapshots_that_are_not_as_made_are_dropped_by_an_erasure(tmp_path, table) -> None:
+    """They may hold anything, so that nothing of them may stay; afterwards there are none."""
+    with open_log(tmp_path / "j.db") as log:
+        recall(log, b"word")
+        with log.transaction() as transaction:
+            db = transaction.connection
+            snapshots.create(db)
+            db.execute(f"ALTER TABLE {table} ADD COLUMN odd INTEGER")
+            assert not snapshots.exist(db) and snapshots.forget(db, ["one"]) == 0
+            left = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            assert not left & {"snapshots", "snapshot_nodes", "snapshot_position"}
+            snapshots.create(db)
+            assert snapshots.exist(db) and snapshots.position(db) == 0 and snapshots.next_ids(db) == (1, 1)
+            snapshots.set_position(db, 7)
+            snapshots.set_position(db, 3)
+            assert snapshots.position(db) == 7
