@@ -220,7 +220,7 @@ def _newest(state: State, selection: Selection, pages: Sequence[Page], part: int
 
 
 def install_arrivals(state: State, selection: Selection) -> tuple[str, ...]:
-    """Install what is new and return those that stand below full."""
+    """Install arrivals, and return those that stand below full."""
     if not state.arrivals:
         return ()
     settled = selection.settled

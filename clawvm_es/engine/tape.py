@@ -24,7 +24,7 @@ from clawvm_es.model.facts import ReturnStatus
 from clawvm_es.observe.signatures import signature_key
 
 Open = Callable[[str | None], str | None]
-"""From a commitment to its text; None where there is none or it was erased."""
+"""From a commitment to its text; None if there is none, or it was erased."""
 Ignores = Callable[[str], Iterable[str]]
 """From a tool's name to the arguments that do not change its result."""
 

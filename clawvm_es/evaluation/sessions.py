@@ -98,7 +98,7 @@ class Sessions:
 
     @property
     def each(self) -> tuple[Found, ...]:
-        """Every session once, whatever the renderers."""
+        """Every session once, under any renderer."""
         return tuple({found.name: found for found in reversed(self.found)}.values())[::-1]
 
 

@@ -309,12 +309,12 @@ class Conversation:
         return line
 
     def _catch_up(self, line: _Line) -> None:
-        """Read what was recorded since, by whatever handle."""
+        """Read what any handle recorded since."""
         for row in read_session(self.journal.log, line.session.session_id, line.read):
             line.take(row)
 
     def _fitting(self, messages: Mapping[str, Message]) -> _Line:
-        """The line that a list goes on from; a new one where it goes on from none."""
+        """The line that a list continues; a new one if it continues none."""
         if self._line is not None:
             self._catch_up(self._line)
             if self._changed(self._line, messages) is None:
@@ -337,7 +337,7 @@ class Conversation:
         return next((each for each in opened if is_open(state, state.groups[each.group or 0])), None)
 
     def _fork(self, line: _Line, changed: Known) -> _Line:
-        """A line that goes on from before a message, and from before the turn that led to it."""
+        """A line that forks before a message, and before the turn that led to it."""
         log, stream = self.journal.log, line.session.session_id
         at = changed.version - 1
         for row in read_back(log, stream, at):

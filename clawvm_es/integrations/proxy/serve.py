@@ -24,7 +24,7 @@ from clawvm_es.serving import LOOPBACK_ADDRESSES, Server, bound, why_not
 
 PORT: Final = 8742
 SETTLE_S: Final = 2.0
-"""Time that a request which goes on from an answer waits for that to be read."""
+"""Time for which a request that continues an answer waits until that answer was read."""
 SWITCH_S: Final = 0.0005
 """Time after which the recorder lets a request pass that waits for the interpreter; 5 ms by default."""
 _GRACE_S: Final = 2

@@ -122,7 +122,7 @@ class ModelStore(Protocol):
         """Read one state of the log, for the length of the block. Writes nothing."""
 
     def current(self) -> bool:
-        """Tell whether the live tables stand where the log ends; waits for no writer."""
+        """Tell whether the live tables are up to date with the log; waits for no writer."""
 
     def writing(self) -> AbstractContextManager[ModelWriter]:
         """Open a write transaction; raises what `EventLog.transaction` raises."""

@@ -308,7 +308,7 @@ class PostgresLog:
     def wait(self, after_seq: int, timeout_s: float) -> bool:
         """Wait until the log holds an event above `after_seq`, at most `timeout_s`; return whether it does.
 
-        A commit wakes the wait; the answer is read from the log, so a notice that gets lost costs time only.
+        A commit wakes the wait; the answer is read from the log, so a lost notice only costs time.
         """
         self._check_open()
         return waking.wait(self.server, after_seq, timeout_s)

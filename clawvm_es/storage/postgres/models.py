@@ -66,7 +66,7 @@ class PostgresModels:
             yield PostgresReader(line, self.spec)
 
     def current(self) -> bool:
-        """Tell whether the live tables stand where the journal ends."""
+        """Tell whether the live tables are up to date with the journal."""
         with self.reading() as reader:
             return reader.position() == reader.last_seq()
 

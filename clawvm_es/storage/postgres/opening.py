@@ -1,4 +1,4 @@
-"""Opening a journal in a database, and making one where there is none."""
+"""Open a journal in a database, or make one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Found:
 
 
 def find(line: Line) -> Found | None:
-    """The journal of an address; None where there is none. Raises for one that cannot be used."""
+    """The journal at an address; None if there is none. Raises for one that cannot be used."""
     address = line.address
     ((exists, events, encoding, standby, reads_only, role),) = line.run(_FOUND)
     if encoding != "UTF8":
@@ -98,7 +98,7 @@ def make(line: Line, reproducible: bool) -> None:
 
 
 def opened(line: Line, read_only: bool, reproducible: bool) -> Found:
-    """The journal of an address, made where there is none and it is not only to be read."""
+    """The journal at an address; made if there is none, unless it is opened read-only."""
     found = find(line)
     if found is None and read_only:
         raise UnreadableInput(f"{line.address.place}: there is no journal here")

@@ -1,4 +1,4 @@
-"""Values in the form that the server keeps them in: for long lists of a known type, a fraction of the driver's work.
+"""Values in the server's binary form: for long lists of a known type, this is much faster than the driver.
 
 A list goes out as one array of its type (PostgreSQL's `array_recv`): dimensions, a flag for NULLs, the type of the
 elements, their number, the first index; then each element with its length, -1 for NULL.
@@ -58,7 +58,7 @@ _ARRAYS: Final[Mapping[str, tuple[int, int, Callable[[Any], bytes]]]] = MappingP
 
 
 def packed(kind: str, value: Any) -> Any:
-    """A value of a type as it goes out: a list packed, whatever else as the driver has it."""
+    """A value of a type in the form to send: a list packed, any other value as the driver encodes it."""
     if kind not in _ARRAYS:
         return value
     array, element, form = _ARRAYS[kind]

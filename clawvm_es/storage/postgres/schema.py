@@ -2,8 +2,8 @@
 
 The guards refuse UPDATE, DELETE and TRUNCATE of events, gaps in their numbers, a body changed in place, and the
 deletion of a body that no `content_redacted` names, to everyone. Roles: the owner; a writer, who may read, append
-through the function, and change caches; a reader. The owner can drop every guard: against him, the hash chain and an
-anchor kept elsewhere are the evidence.
+through the function, and change caches; a reader. The owner can drop every guard: against the owner, the evidence
+is the hash chain and an anchor kept elsewhere.
 
 LAW-PG-1: `append` takes the advisory lock, checks head and keys, numbers from `max(seq) + 1` and inserts, in one
 call. It refuses any isolation but READ COMMITTED, in which each of its statements sees what was committed before the

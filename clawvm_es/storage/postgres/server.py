@@ -1,6 +1,6 @@
 """Connections to the server of a journal, and its errors in our words.
 
-No state is kept in a server's session, so that a pool in transaction mode may stand between: isolation, timeouts and
+No state is kept in a server's session, so that a pool in transaction mode works: isolation, timeouts and
 durability are set inside each transaction, and nothing is prepared.
 """
 
@@ -117,7 +117,7 @@ class Server:
     def line(self, patient: bool = False) -> Iterator[Line]:
         """A connection for the length of the block; kept for the next one if it is whole.
 
-        With `patient`, a server that is starting again, or is not there for a moment, is waited for.
+        With `patient`, wait for a server that is restarting or briefly unreachable.
         """
         line = self._take() or self._new(patient)
         try:
@@ -182,7 +182,7 @@ def _refused(error: psycopg.OperationalError) -> bool:
 
 
 def translate(error: psycopg.Error, address: Address) -> Exception:
-    """Return the error of ours that an error of the driver means, in one line."""
+    """Return our error for an error of the driver, in one line."""
     state = error.sqlstate or ""
     said = error.diag.message_primary or next(iter(str(error).splitlines()), "") or type(error).__name__
     message = f"{address.place}: {said.strip()}"

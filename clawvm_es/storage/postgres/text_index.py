@@ -3,7 +3,7 @@
 A candidate's own text then says whether it holds the phrases, so the answer is exact. Bodies with more terms than a
 tsvector takes, and those that are not indexed yet, are always candidates.
 
-LAW-INDEX-1: what the index says of a body is what the body says; it is never wrong, at most behind.
+LAW-INDEX-1: the index matches the text of every body that it knows; it is never wrong, at most behind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Waiting for news of a journal: a notice wakes, the log says what is new."""
+"""Wait for new events of a journal: a notice wakes the wait, and the log is then read."""
 
 from __future__ import annotations
 

@@ -23,5 +23,5 @@ def verify(
 
 
 def exists(path: str) -> bool:
-    """Find out whether there is a journal at `path`; raises for a file that is none, or too new, or damaged."""
+    """Tell whether there is a journal at `path`; raises for another file, and for a journal too new or damaged."""
     return not is_new(os.path.realpath(path))

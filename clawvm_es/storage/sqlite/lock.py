@@ -40,9 +40,9 @@ class WriterLock:
     """
 
     def __init__(self, path: str, wait_s: float, mode: int = files.PRIVATE) -> None:
-        """The lock at `path`; where it is made, whoever may write a file of this `mode` may take it.
+        """Take the path of the lock; if its file is made, every user who may write a file of this `mode` may take it.
 
-        Who may only read the journal may not: the right to read a file is enough to lock it.
+        Users who may only read the journal may not, since the right to read a file suffices to lock it.
         """
         self.path = path
         self.wait_s = wait_s

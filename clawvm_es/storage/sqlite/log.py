@@ -91,18 +91,17 @@ def open_log(
 ) -> SQLiteLog:
     """Open the journal at `path`; a missing or empty file becomes a new one, marked `reproducible` if asked.
 
-    A new journal can be read by its owner only, with `group` by the file's group too; one that is there keeps its
-    permissions. A link to a journal is followed once, here, so that all who come by any name share one lock and one
+    A new journal is readable by its owner only, with `group` also by the file's group; an existing one keeps its
+    permissions. A link to a journal is resolved once, here, so that all users of any name share one lock and one
     write-ahead log; nothing is made through a link.
 
-    A journal of an older format is brought to today's, unless `upgrade` is false; then only upkeep may write to it.
-    `connect` makes all connections. `wait_s` bounds each wait for other writers. Erasures that are pending are
-    finished, if nothing is in the way.
-    With `read_only`, or where the file cannot be written, every write raises `JournalReadOnly` and the file is not
-    changed. Raises `NotAJournal`, `JournalTooNew`,
-    `JournalDamaged` (each leaves file and directory as they were), `UnreadableInput` (reading: no journal there),
-    `UsageError` (no such directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`, `ForeignObject` (writing: a
-    trigger that is not ours).
+    A journal of an older format is upgraded to today's, unless `upgrade` is false; then only upkeep may write to it.
+    `connect` makes all connections. `wait_s` bounds each wait for other writers, in seconds. Pending erasures are
+    finished, if nothing is in the way. With `read_only`, or if the file is not writable, every write raises
+    `JournalReadOnly` and the file is not changed. Raises `NotAJournal`, `JournalTooNew`, `JournalDamaged` (each
+    leaves file and directory as they were), `UnreadableInput` (reading: no journal there), `UsageError` (no such
+    directory), `JournalBusy`, `JournalReadOnly`, `JournalFull`, `ForeignObject` (writing: a trigger that is not
+    ours).
     """
     place = os.path.realpath(path)
     missing = judging.is_new(place, connect)
@@ -130,7 +129,7 @@ def open_log(
 
 
 def finish_erasures(log: SQLiteLog) -> None:
-    """Go on with erasures that a reader, a full disk or a crash left pending; what is in the way is logged."""
+    """Continue erasures that a reader, a full disk or a crash left pending; obstacles are logged."""
     if log.pending_erasures() and (state := log.scrub(wait_s=0)) not in _DONE:
         _log.warning("an erasure is still not finished", path=log.path, state=str(state))
 
@@ -204,8 +203,8 @@ class SQLiteLog:
     def alone(self, wait_s: float | None = None) -> Iterator[sqlite3.Connection]:
         """The writing connection outside of a transaction, with the writer's lock held, for the length of the block.
 
-        For upkeep of the file that no transaction can hold: cutting the WAL, rebuilding the file. What readers
-        hold open is not waited for.
+        For upkeep that no transaction can hold: truncating the WAL, rebuilding the file. It does not wait for
+        readers.
         """
         if self.read_only:
             raise JournalReadOnly(f"{self.path} cannot be written", hint="check its permissions and its folder's")

@@ -52,7 +52,7 @@ class SQLiteModels:
             yield SQLiteReader(connection, self.spec)
 
     def current(self) -> bool:
-        """Tell whether the live tables stand where the log ends; over the log's reading connection."""
+        """Tell whether the live tables are up to date with the log; uses the log's reading connection."""
         with self.log.reading() as connection:
             reader = SQLiteReader(connection, self.spec)
             return reader.position() == reader.last_seq()

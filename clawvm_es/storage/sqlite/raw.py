@@ -61,7 +61,7 @@ def held(path: str, wanted: Collection[bytes]) -> set[bytes]:
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:
-    """The bytes of a file that somebody gave as input, at `most` so many; it may be a journal that is open here."""
+    """The first `most` bytes of an input file (-1: all); the file may be a journal that is open here."""
     with connecting:
         borrowed = _held(path)
         if borrowed is None:

@@ -220,7 +220,7 @@ def objects(user_version: int = USER_VERSION) -> Mapping[str, tuple[str, str, st
 
 
 def format_of(db: sqlite3.Connection) -> int:
-    """The format of a connected journal; today's where its number is none that we know."""
+    """The format of a connected journal; today's if its number is unknown."""
     version = value(db, "PRAGMA user_version")
     return version if version in FORMATS else USER_VERSION
 

@@ -169,7 +169,7 @@ def objects() -> Mapping[str, Definition]:
 
 
 def create(db: sqlite3.Connection) -> None:
-    """Make the tables, unless they are there; what is not as we make it, is dropped."""
+    """Make the tables, unless they exist; tables with another definition are dropped."""
     if not exist(db):
         drop(db)
         _create(db)
@@ -283,5 +283,5 @@ def _forget(db: sqlite3.Connection, which: str, values: tuple[str | int, ...]) -
 
 
 def drop(db: sqlite3.Connection) -> None:
-    """Throw all snapshots away, whatever is in their tables."""
+    """Delete all snapshots, and anything else in their tables."""
     foreign.drop(db, TABLES)

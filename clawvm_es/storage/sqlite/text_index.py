@@ -1,7 +1,7 @@
 """The full-text index over bodies: an FTS5 table of their terms, whose rows are the ids of `blobs`.
 
-LAW-INDEX-1: what the index says of a body is what the body says; a body that it does not know is newer than all
-that it knows. So it is a cache that is never wrong, at most behind, and needs no position of its own.
+LAW-INDEX-1: the index matches the text of every body that it knows, and a body that it does not know is newer than
+all that it knows. So it is a cache that is never wrong, at most behind, and needs no position of its own.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ class ModelLaws:
                 return
 
     def test_a_reader_sees_one_state(self, place: Place) -> None:
-        """A reader keeps the state that it began with, of events and of rows, whoever writes meanwhile."""
+        """A reader keeps the state of events and rows with which it began, even if others write meanwhile."""
         with ExitStack() as stack:
             log = stack.enter_context(place.open())
             models = _models(log)

@@ -1,4 +1,4 @@
-"""The laws of durability: what was acknowledged is there, and what was not is found out by trying again."""
+"""The laws of durability: acknowledged events survive, and a retry settles the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clawvm_es.testing.logs.place import Place, budget, check_whole, need, new, 
 
 
 class DurabilityLaws:
-    """Contract of durability, whatever happens to the process."""
+    """Contract of durability, also after a killed process."""
 
     def test_what_was_acknowledged_survives_a_kill(self, place: Place) -> None:
         """After `append` returned, a process that is killed at once loses neither events nor bodies."""

@@ -1,4 +1,4 @@
-"""The laws of erasure: no text that is called erased is left anywhere, and what is not done yet stays pending."""
+"""The laws of erasure: an erased text is left nowhere, and an unfinished erasure stays pending."""
 
 from __future__ import annotations
 

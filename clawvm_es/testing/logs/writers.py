@@ -128,7 +128,7 @@ class WriterLaws:
             assert [head.session_id for head in other.heads()] == ["a", "b"]
 
     def test_a_walk_over_the_log_sees_one_state(self, place: Place) -> None:
-        """A read ends where the log ended when it began, whoever appends meanwhile."""
+        """A read ends where the log ended when it began, even if others append meanwhile."""
         with two(place) as (one, other):
             one.append("a", [budget(n) for n in range(1, 601)])
             walked = 0
