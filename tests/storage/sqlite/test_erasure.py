@@ -112,3 +112,19 @@ def test_pieces_are_found_in_the_file_and_in_its_log(tmp_path) -> None:
         body = b"a needle here"
         db.execute("INSERT INTO blobs VALUES (?, ?)", (hashlib.sha256(body).digest(), body))
         assert erasure._residue(db, str(path), wanted) == {b"thread"}
+
+
+@pytest.mark.parametrize("appends", [0, 1, 2])
+def test_an_erasure_is_pending_from_the_first_event_of_its_transaction(tmp_path, appends) -> None:
+    """Of several appends of several events the first counts; without any, the last event of the log."""
+    with open_log(tmp_path / "j.db") as log:
+        name = log.vault("s").commit(b"a text to be erased, long enough")
+        log.append("s", [new(ToolCalled(1, "tool", name)), budget(1)])
+        redacted = [new(ContentRedacted(RedactReason.REQUEST, (name,))), budget(2), budget(3)]
+        log.append("s", redacted)
+        assert log.pending_erasures() == ()
+        with log.transaction() as transaction:
+            for _ in range(appends):
+                transaction.append("s", redacted)
+            transaction.erase([name])
+        assert log.pending_erasures() == (6 if appends else 5,)
