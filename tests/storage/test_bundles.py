@@ -24,7 +24,7 @@ def made(folder, *asked: tuple[str, ...]) -> list[bytes]:
     with memory_journal() as journal:
         for name in "abc":
             with live_session(name, journal=journal) as session:
-                session.user_says(f"hello {name}")
+                session.user_says(f"hello {name}", key="k")
                 session.user_says("the same of all")
                 session.assemble()
         note, _ = take_checkpoint(journal.log, load_secret(str(folder / "k"), NOW))
@@ -108,7 +108,7 @@ def test_a_folder_of_bundles_is_one_journal(tmp_path) -> None:
     """Events that two of them hold count once, places are their own, and a body has one owner in each session."""
     folder = tmp_path / "some"
     folder.mkdir()
-    for name, raw in zip(("1.clawvm.bundle", "2.clawvm.bundle"), made(tmp_path, ("a", "b"), ("b", "c")), strict=True):
+    for name, raw in zip(("1.clawvm.bundle", "2.clawvm.bundle"), made(tmp_path, ("b", "c"), ("a", "b")), strict=True):
         (folder / name).write_bytes(raw)
     (folder / "notes.txt").write_text("x")
     options = {"wait_s": 0, "reproducible": False, "group": False}
@@ -122,6 +122,8 @@ def test_a_folder_of_bundles_is_one_journal(tmp_path) -> None:
         assert all(log.bodies_kept(name) == log.bodies_kept("a") and log.bodies_kept("a")[0] > 1 for name in "bc")
         keyed = [row for row in rows if row.idempotency_key is not None]
         assert all(log.find(row.session_id, row.idempotency_key)[0] == row for row in keyed)
+        assert {row.session_id for row in keyed if row.idempotency_key == "k"} == {"a", "b", "c"}
+        assert [row.session_id for row in rows] == sorted(row.session_id for row in rows)
         assert log.verify() == () == backend.verify(str(folder))
         for write in (log.append, log.transaction):
             with pytest.raises(JournalReadOnly, match="only read"):
