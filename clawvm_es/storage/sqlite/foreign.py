@@ -22,7 +22,8 @@ Definition = tuple[str, str, str]
 """Type of a schema object, its table, and its statement (empty where SQLite made it itself)."""
 _INTERNAL: Final = re.compile(r"sqlite_(sequence|stat1|autoindex_.*)")
 """Objects that SQLite makes itself and that hold no text of ours."""
-_ALL: Final = "SELECT name, type, tbl_name, coalesce(sql, '') FROM {} WHERE type IN {}"
+_SQL: Final = "coalesce(sql, '')"
+_ALL: Final = f"SELECT name, type, tbl_name, {_SQL} FROM {{}} WHERE type IN {{}}"
 _TRIGGERS: Final = " UNION ALL ".join(
     _ALL.format(each, "('trigger')") for each in ("sqlite_master", "sqlite_temp_master")
 )
@@ -51,7 +52,11 @@ def printable(name: str) -> str:
 def definitions(connection: sqlite3.Connection, names: Collection[str] = ()) -> Mapping[str, Definition]:
     """Name of each table, index, view and trigger of the file, or of those named alone → what it is."""
     among = f" AND name IN ({', '.join('?' * len(names))})" if names else ""
-    found = connection.execute(_ALL.format("sqlite_master", _KINDS) + among, tuple(names)).fetchall()
+    query = _ALL.format("sqlite_master", _KINDS) + among
+    try:
+        found = connection.execute(query, tuple(names)).fetchall()
+    except sqlite3.OperationalError:  # a flipped bit left no UTF-8
+        found = connection.execute(query.replace(_SQL, f"CAST({_SQL} AS BLOB)"), tuple(names)).fetchall()
     if {*map(type, chain.from_iterable(found))} <= {str}:  # as nearly always: every opening asks
         return {name: (kind, table, sql) for name, kind, table, sql in found}
     return {_text(name): (_text(kind), _text(table), _text(sql)) for name, kind, table, sql in found}

@@ -168,7 +168,8 @@ def translate(error: Exception, path: str, written: str = "") -> errors.JournalE
         )
     if name.startswith(_NOT_DAMAGE) and not watched.interrupted(error):
         return errors.JournalError(f"{path}: {error} ({name})")
-    return errors.JournalDamaged(f"{path} is damaged: {error}", hint="see: clawvm verify " + path)
+    said = " ".join(str(error).split())  # of a schema SQLite quotes lines
+    return errors.JournalDamaged(f"{path} is damaged: {said}", hint="see: clawvm verify " + path)
 
 
 def _full(path: str, reason: str) -> errors.JournalFull:

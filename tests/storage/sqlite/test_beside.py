@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clawvm_es import files
+from clawvm_es import Journal, files
 from clawvm_es.errors import JournalDamaged
 from clawvm_es.importers.known import KnownFiles
 from clawvm_es.storage import open_log, verify
@@ -113,3 +113,23 @@ def test_a_cache_that_is_a_pipe_is_none(tmp_path) -> None:
         os.mkfifo(f"{path}{suffix}")
     assert files.archives_of(str(path)) == []
     assert KnownFiles.beside(str(path)).entries == {}
+
+
+@pytest.mark.parametrize(
+    ("view", "at", "flipped"), [("tool_calls", "$.", b"\xff"), ("page_text", "page.page_id", b"`")]
+)
+def test_a_view_in_which_a_bit_flipped_is_told_on_one_line_or_made_anew(tmp_path, view, at, flipped) -> None:
+    """SQLite shows the statement, which has many lines; one that is no UTF-8 kept a journal shut that verified."""
+    path = tmp_path / "j.db"
+    with Journal.open(path) as journal, journal.session("s") as session:
+        session.user_says("hi")
+    raw = path.read_bytes()
+    place = raw.index(at.encode(), raw.index(f"CREATE VIEW {view}".encode()))
+    path.write_bytes(raw[:place] + flipped + raw[place + 1 :])
+    problems = verify(path)
+    try:
+        with Journal.open(path) as journal:
+            assert journal.opened("s") is not None
+    except JournalDamaged as error:
+        assert problems
+        assert "\n" not in str(error)
