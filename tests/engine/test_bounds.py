@@ -143,3 +143,12 @@ def test_only_an_object_is_merged(value):
     for kind in ("any", "object"):
         assert FieldSchema(kind).verdict(Op.MERGE, value, 1) is SchemaVerdict.WRONG_TYPE
         assert FieldSchema(kind).verdict(Op.MERGE, {"a": value}, 1) is SchemaVerdict.OK
+
+
+@pytest.mark.parametrize("kind", ["string", "number", "boolean", "array"])
+def test_a_kind_without_keys_takes_no_merge_and_one_without_items_no_append(kind):
+    """An object is merged into an object, an item appended to an array, and neither to anything else."""
+    assert FieldSchema(kind).verdict(Op.MERGE, {"a": 1}, 1) is SchemaVerdict.WRONG_TYPE
+    found = FieldSchema(kind).verdict(Op.APPEND, 1, 1)
+    assert found is (SchemaVerdict.OK if kind == "array" else SchemaVerdict.WRONG_TYPE)
+    assert FieldSchema("object").verdict(Op.APPEND, 1, 1) is SchemaVerdict.WRONG_TYPE

@@ -66,3 +66,14 @@ def test_a_renderer_of_the_future_is_refused():
     """A prompt by a renderer that this program does not have cannot be rendered again."""
     with pytest.raises(JournalTooNew, match="frames/9"):
         Renderer(lambda names: {}, name="frames/9")
+
+
+@pytest.mark.parametrize("policy", ["clawvm_turn", "clawvm"])
+def test_frames_outside_the_prompt_are_forgotten(policy):
+    """A long session holds as many framed texts as its prompts have pages, a few times over."""
+    with Journal.open(":memory:") as journal:
+        session = journal.session("s", policy=policy, budget_tokens=120, counter="lines4", on_pressure="degrade")
+        for number in range(150):
+            session.user_says(f"message {number} of many")
+            session.assemble()
+        assert len(session._shell._renderer._framed) < 120
