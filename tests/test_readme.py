@@ -241,3 +241,18 @@ def test_the_update_of_a_recipe_is_committed(folder):
             exec(span, names)
         assert names["session"].value("timezone") == "UTC"
         names["session"].close()
+
+
+def test_rows_of_tables_are_whole():
+    """A row that is broken over two lines, or that lacks a cell, leaves a table that nobody can read."""
+    for block in re.split(r"```.*?```|\n\n", README, flags=re.DOTALL):
+        lines = block.strip().splitlines()
+        if lines and lines[0].startswith("|"):
+            cells = [len(re.sub(r"`[^`]*`", "", line).split("|")) for line in lines]
+            assert all(line.startswith("|") and line.endswith("|") for line in lines), lines
+            assert len(set(cells)) == 1, lines
+
+
+def test_lines_fit_a_screen():
+    """Rows of tables aside, text is wrapped at 120 characters."""
+    assert [line for line in README.splitlines() if len(line) > 120 and not line.startswith("|")] == []
