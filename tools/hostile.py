@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.case:
         for case in corpus.read(options.out):
             if case.name in options.case:
-                print(json.dumps(attrs.asdict(runs.here(options.out, case, tell=True))), flush=True)
+                found = runs.here(options.out, case, tell=True, apart=options.apart)
+                print(json.dumps(attrs.asdict(found)), flush=True)
         return 0
     made = corpus.make(options.out, options.seed, options.only)
     print(f"{len(made)} files in {options.out}, seed {options.seed}")
@@ -46,6 +47,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--case", metavar="NAME", action="append", help="run this case of a corpus that is there, in this process"
     )
+    parser.add_argument("--apart", action="store_true", help="with --case: each call in a process of its own")
     return parser.parse_args(arguments)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, TypeAlias, TypeVar
+from weakref import proxy
 
 import attrs
 import msgspec
@@ -113,7 +114,10 @@ class Fold:
             if stream in seen:
                 raise JournalDamaged(f"session {stream} descends from itself")
             seen.add(stream)
-        return self._ancestors.setdefault((stream, upto), Ancestor(self, stream, upto))
+        found = self._ancestors.get((stream, upto))
+        if found is None:  # an ancestor does not keep its fold: a circle of so many rows would wait for the collector
+            found = self._ancestors[stream, upto] = Ancestor(proxy(self), stream, upto)
+        return found
 
     def fold_again(self, ancestor: Ancestor) -> SessionFold:
         """Fold the own events of an ancestor's stream, up to the ancestor's version."""

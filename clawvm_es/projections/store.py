@@ -86,7 +86,7 @@ def fold(reader: ModelReader, after: int | None, upto: int) -> Fold:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause the garbage collector: a fold makes no cycles, but rows by the hundred thousand to look through."""
+    """Pause the garbage collector: a fold makes no cycles, and it would visit each of many rows again and again."""
     was = gc.isenabled()
     gc.disable()
     try:

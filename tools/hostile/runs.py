@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import io
 import json
+import multiprocessing
 import os
 import resource
 import shutil
@@ -61,14 +62,14 @@ def _batch(folder: Path, cases: Sequence[Case]) -> list[Outcome]:
     done = [outcome for outcome in found if outcome.calls and not any(too_large(folder, outcome))]
     again = [case for case in cases if case not in [outcome.case for outcome in done]]
     if len(cases) == 1:
-        return found
-    return [*done, *(outcome for case in again for outcome in _process(folder, [case]))]
+        return found if done else _process(folder, cases, "--apart")
+    return [*done, *(outcome for case in again for outcome in _batch(folder, [case]))]
 
 
-def _process(folder: Path, cases: Sequence[Case]) -> list[Outcome]:
+def _process(folder: Path, cases: Sequence[Case], *options: str) -> list[Outcome]:
     """What a process says of these cases; the one that it did not survive is a fault."""
     names = [argument for case in cases for argument in ("--case", case.name)]
-    command = [sys.executable, str(Path(__file__).parent.parent / "hostile.py"), str(folder), *names]
+    command = [sys.executable, str(Path(__file__).parent.parent / "hostile.py"), str(folder), *names, *options]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         code = subprocess.run(command, stdout=out, stderr=err, check=False).returncode
         for stream in (out, err):
@@ -85,8 +86,12 @@ def _process(folder: Path, cases: Sequence[Case]) -> list[Outcome]:
     return found
 
 
-def here(folder: Path, case: Case, tell: bool = False) -> Outcome:
-    """Run a case in this process; `tell` names each call on stderr before it is made."""
+def here(folder: Path, case: Case, tell: bool = False, apart: bool = False) -> Outcome:
+    """Run a case in this process; `tell` names each call on stderr before it is made.
+
+    With `apart` each call has a process of its own, in which only its own modules and texts take memory.
+    """
+    ask = _apart if apart else _asked
     good = Specimens(folder / "good")
     found: list[str] = []
     count = peak = 0
@@ -96,12 +101,33 @@ def here(folder: Path, case: Case, tell: bool = False) -> Outcome:
             _renewed(folder / case.path, Path(scratch))
             if tell:
                 print("running", *line, file=sys.stderr, flush=True)
-            code, out, err = called(line)
+            code, out, err, took = ask(line)
             wrong = list(verbs.complaints(case.kind, line, code, out, err))
             if line[0] not in verbs.VOCABULARY:
-                peak = _peak_bytes()
+                peak = max(peak, took)
             found += [f"{' '.join(line)}: {each}: {_end(err or out)}" for each in wrong]
     return Outcome(case, count, tuple(found), peak)
+
+
+def _asked(line: Sequence[str]) -> tuple[object, str, str, int]:
+    """What `called` returns, and the most memory that this process took until now."""
+    return *called(line), _peak_bytes()
+
+
+def _apart(line: Sequence[str]) -> tuple[object, str, str, int]:
+    """The same in a process of its own, which begins as this one is."""
+    forking = multiprocessing.get_context("fork")
+    reader, writer = forking.Pipe(duplex=False)
+    child = forking.Process(target=lambda: writer.send(_asked(line)))
+    child.start()
+    writer.close()
+    try:
+        found: tuple[object, str, str, int] = reader.recv()
+        return found
+    except EOFError:
+        return "no code: its process ends", "", "", 0
+    finally:
+        child.join()
 
 
 def _peak_bytes() -> int:
