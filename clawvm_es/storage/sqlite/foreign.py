@@ -55,7 +55,10 @@ def definitions(connection: sqlite3.Connection, names: Collection[str] = ()) -> 
     query = _ALL.format("sqlite_master", _KINDS) + among
     try:
         found = connection.execute(query, tuple(names)).fetchall()
-    except sqlite3.OperationalError:  # a flipped bit left no UTF-8
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorname"):  # SQLite's own: the disk may have failed
+            raise
+        # Python's: a flipped bit left no UTF-8
         found = connection.execute(query.replace(_SQL, f"CAST({_SQL} AS BLOB)"), tuple(names)).fetchall()
     if {*map(type, chain.from_iterable(found))} <= {str}:  # as nearly always: every opening asks
         return {name: (kind, table, sql) for name, kind, table, sql in found}

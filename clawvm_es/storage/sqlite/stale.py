@@ -50,7 +50,8 @@ def _agree(path: str, connect: Connect) -> bool:
     try:
         with closing(opening.connect_alone(path, connect)) as alone:
             last = _last(alone) if _is_ours(alone) else None
-    except sqlite3.Error:
+    except sqlite3.Error as error:
+        _tell(error, path)
         return True
     if last is None:
         return True
@@ -58,7 +59,15 @@ def _agree(path: str, connect: Connect) -> bool:
         with closing(opening.connect_reader(path, read_only=True, connect=connect)) as whole:
             return not _is_ours(whole) or queries.hash_at(whole, *last[:2]) == last[2]
     except sqlite3.Error as error:
+        _tell(error, path)
         return getattr(error, "sqlite_errorname", None) not in _MIXED
+
+
+def _tell(error: sqlite3.Error, path: str) -> None:
+    """Raise `DiskFailed` for an error of the disk, which may not come a second time; a short file is none."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_IOERR") and name != "SQLITE_IOERR_SHORT_READ":
+        raise opening.translate(error, path) from error
 
 
 def _last(db: sqlite3.Connection) -> tuple[str, int, bytes] | None:

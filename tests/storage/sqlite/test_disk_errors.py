@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 
 import pytest
@@ -19,8 +20,10 @@ from clawvm_es.errors import (
     JournalReadOnly,
 )
 from clawvm_es.journal.ports import Durability
+from clawvm_es.journal.problems import silent
 from clawvm_es.storage import open_log, verify
-from clawvm_es.storage.sqlite import lock, opening
+from clawvm_es.storage.sqlite import lock, opening, stale
+from clawvm_es.storage.sqlite.verify import verify_file
 from clawvm_es.testing.logs import budget
 from tests.storage.sqlite import failing_disk
 
@@ -326,3 +329,48 @@ def test_an_error_while_a_transaction_begins_forgets_where_the_log_ended(tmp_pat
         assert not failing[0]
         assert log.append("s", [budget(4)]).version == 4
     assert verify(path) == ()
+
+
+def _copied(tmp_path):
+    """A journal with an event in its file and one in its write-ahead log."""
+    path, copy = tmp_path / "j.db", tmp_path / "copy.db"
+    for n in (1, 2):
+        with open_log(path) as log:
+            log.append("s", [budget(n)])
+            for suffix in ("", "-wal"):
+                shutil.copyfile(f"{path}{suffix}", f"{copy}{suffix}")
+    return str(copy)
+
+
+def test_an_error_while_the_schema_is_read_is_told(tmp_path):
+    """A schema that is no UTF-8 is asked for again as bytes; after an error of the disk it is not."""
+    fired = []
+
+    def connect(*args, factory=sqlite3.Connection, **options):
+        class Failing(factory):
+            def execute(self, sql, *values):
+                if not fired and sql.startswith("SELECT name, type, tbl_name"):
+                    fired.append(sql)
+                    raise error("SQLITE_IOERR_READ")
+                return super().execute(sql, *values)
+
+        return sqlite3.connect(*args, factory=Failing, **options)
+
+    (problem,) = verify_file(_copied(tmp_path), fast=True, note=silent, connect=connect)
+    assert fired and "what SQLite says" in problem.detail
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_error_while_the_log_is_held_against_the_file_is_told(tmp_path, monkeypatch, at):
+    """It may come once: what is read after it says nothing of it."""
+    looks = iter(range(1, 9))
+
+    def distrusted(db, distrust=stale.watched.distrust):
+        if next(looks) == at:
+            raise error("SQLITE_IOERR_READ")
+        distrust(db)
+
+    path = _copied(tmp_path)
+    monkeypatch.setattr(stale.watched, "distrust", distrusted)
+    (problem,) = verify_file(path, fast=True, note=silent, connect=sqlite3.connect)
+    assert "the disk failed" in problem.detail
