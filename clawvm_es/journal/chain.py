@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from functools import lru_cache
 from typing import Final
 
 from clawvm_es.journal.ports import Recorded
@@ -20,11 +21,10 @@ GENESIS: Final = bytes(32)
 HASH_BYTES: Final = 32
 
 _EVENT_TAG: Final = b"clawvm-es event 1\0\0\0"
-# tag; version, turn, schema_version, at, cause; cause given; lengths of six texts; prev_hash
-_EVENT_HEADER: Final = struct.Struct(">20sqqqqq?iiiiii32s").pack
 _SHARED_LENGTHS: Final = struct.Struct(">iiii").pack
-_CHAINED_HEADER: Final = struct.Struct(">20sqqqqq?16sii32s").pack
-"""The same header, with the first four lengths as they were packed already."""
+# tag; version, turn, schema_version, at, cause; cause given; lengths of four texts, packed; of two more; prev_hash
+_EVENT_HEADER: Final = struct.Struct(">20sqqqqq?16sii32s").pack
+_SHARED_CACHED: Final = 512
 _sha256 = hashlib.sha256
 
 
@@ -43,29 +43,14 @@ def event_hash(  # noqa: PLR0913, PLR0917 - one argument a column, positional fo
     prev_hash: bytes,
 ) -> bytes:
     """The 32-byte hash of one row; texts are given as UTF-8. Raises `struct.error` beyond 64 (lengths: 32) bits."""
-    key = idempotency_key
-    header = _EVENT_HEADER(
-        _EVENT_TAG,
-        version,
-        turn,
-        schema_version,
-        at_us,
-        0 if cause is None else cause,
-        cause is not None,
-        len(session_id),
-        len(kind),
-        len(type_),
-        len(principal),
-        -1 if key is None else len(key),
-        len(data),
-        prev_hash,
-    )
-    return _sha256(b"".join((header, session_id, kind, type_, principal, key or b"", data))).digest()
+    lengths, texts = shared(session_id, kind, type_, principal)
+    return chained(version, turn, schema_version, at_us, cause, idempotency_key, data, prev_hash, lengths, texts)
 
 
-def lengths_of(session_id: bytes, kind: bytes, type_: bytes, principal: bytes) -> bytes:
-    """The lengths of the texts that many events have in common, as `chained` takes them."""
-    return _SHARED_LENGTHS(len(session_id), len(kind), len(type_), len(principal))
+@lru_cache(maxsize=_SHARED_CACHED)
+def shared(*texts: bytes) -> tuple[bytes, bytes]:
+    """Lengths and bytes of session, kind, type and principal, which many events share, as `chained` takes them."""
+    return _SHARED_LENGTHS(*map(len, texts)), b"".join(texts)
 
 
 def chained(
@@ -80,9 +65,9 @@ def chained(
     lengths: bytes,
     texts: bytes,
 ) -> bytes:
-    """The hash that `event_hash` gives, of an event whose first four texts are `texts`, with their `lengths_of`."""
+    """The hash that `event_hash` gives, with the first four texts as `shared` gives them."""
     key = idempotency_key
-    header = _CHAINED_HEADER(
+    header = _EVENT_HEADER(
         _EVENT_TAG,
         version,
         turn,

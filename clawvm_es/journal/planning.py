@@ -14,7 +14,7 @@ import msgspec
 
 from clawvm_es.errors import IdempotencyConflict, JournalDamaged, UsageError, VersionConflict
 from clawvm_es.journal.admission import admit, check_text, odd_time
-from clawvm_es.journal.chain import GENESIS, chained, lengths_of
+from clawvm_es.journal.chain import GENESIS, chained, shared
 from clawvm_es.journal.codec import encode
 from clawvm_es.journal.ports import Expected, ExpectedVersion, NewEvent, Recorded
 from clawvm_es.limits import INTEGER_MAX
@@ -252,8 +252,7 @@ def _shared(session: bytes, cls: type[Event], principal: str) -> _Shared:
     """The cells, lengths and texts that events of a class and a principal share; raises `UsageError`."""
     check_text("principal", principal)
     kind, type_, schema_version = _META[cls]
-    texts = (session, kind.encode(), type_.encode(), principal.encode())
-    return kind, type_, schema_version, lengths_of(*texts), b"".join(texts)
+    return kind, type_, schema_version, *shared(session, kind.encode(), type_.encode(), principal.encode())
 
 
 def _check_time(type_: str, at_us: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clawvm_es.journal.chain import GENESIS, chained, event_hash, lengths_of
+from clawvm_es.journal.chain import GENESIS, chained, event_hash, shared
 
 VECTORS = json.loads((Path(__file__).parent / "chain_vectors.json").read_text())
 TEXT_COLUMNS = ("session_id", "kind", "type", "principal", "data")
@@ -76,11 +76,11 @@ def test_every_column_counts(one, other) -> None:
 @given(ROWS)
 def test_what_many_events_share_is_hashed_as_a_column_each(row) -> None:
     """A batch that encodes kind, type, session and principal once chains as each event alone does."""
-    shared = [row[name].encode() for name in ("session_id", "kind", "type", "principal")]
+    texts = [row[name].encode() for name in ("session_id", "kind", "type", "principal")]
     key = row["idempotency_key"]
     own = [row[name] for name in ("version", "turn", "schema_version", "at", "cause")]
     own += [None if key is None else key.encode(), row["data"].encode(), bytes.fromhex(row["prev_hash"])]
-    assert chained(*own, lengths_of(*shared), b"".join(shared)).hex() == by_the_book(row)
+    assert chained(*own, *shared(*texts)).hex() == by_the_book(row)
 
 
 @given(st.text(max_size=4), st.text(max_size=4), st.text(max_size=4))
