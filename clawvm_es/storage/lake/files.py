@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,8 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-from clawvm_es.errors import UnreadableInput, UsageError
+from clawvm_es.errors import ClawVMError, UnreadableInput, UsageError
+from clawvm_es.files import NO_SPACE, disk_error, sync_path
 from clawvm_es.journal.ports import Column
+from clawvm_es.storage.lake import manifests
+from clawvm_es.storage.lake.manifests import Part
 
 MARK: Final = "lake.json"
 FORMAT: Final = 1
@@ -31,33 +35,77 @@ def write(
 ) -> dict[str, int]:
     """Write all tables of a journal, replacing an earlier export; returns the number of rows of each.
 
-    Raises `UsageError` for a folder with other contents.
+    Raises `UsageError` for a folder with other contents, `JournalFull` and `DiskFailed`; then the lake is as it was,
+    or the first file that is not whole is told to whoever asks it.
     """
     duckdb = _duckdb()
+    try:
+        return _write_all(duckdb, folder, journal_id, tables, rows)
+    except ClawVMError:
+        raise
+    except (OSError, duckdb.IOException) as error:
+        raise _disk_error(error, folder) from error
+
+
+def _write_all(
+    duckdb: Any, folder: str, journal_id: str, tables: Tables, rows: Mapping[str, Iterable[Sequence[Any]]]
+) -> dict[str, int]:
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    if not (place / MARK).exists():
-        if any(place.iterdir()):
-            raise UsageError(f"{folder} holds other files", hint="name a new or an empty folder")
-        (place / MARK).write_bytes(msgspec.json.encode({"format": FORMAT}) + b"\n")
-    _check(place)
-    return {
-        name: _write(duckdb, place / name, journal_id, columns, rows.get(name, ()))
-        for name, columns in tables.items()
-    }
+    marked = (place / MARK).exists()
+    if marked:
+        _check(place)
+    elif any(place.iterdir()):
+        raise UsageError(f"{folder} holds other files", hint="name a new or an empty folder")
+    with tempfile.TemporaryDirectory(prefix=".", dir=place) as aside:
+        made = Path(aside)
+        counts = {
+            name: _write(duckdb, made / name, journal_id, columns, rows.get(name, ()))
+            for name, columns in tables.items()
+        }
+        parts = {name: manifests.part_of(made / name) for name in tables}
+        if not marked:
+            _put(made / MARK, msgspec.json.encode({"format": FORMAT}) + b"\n", place / MARK)
+        _name(place, made, journal_id, parts)
+    return counts
 
 
-def _write(
-    duckdb: Any, folder: Path, journal_id: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]
-) -> int:
-    """Write one table, whole or not at all."""
-    folder.mkdir(exist_ok=True)
+def _name(place: Path, made: Path, journal_id: str, parts: Mapping[str, Part]) -> None:
+    """Give finished tables their names, after the manifest: if it is interrupted, some are not as it says."""
+    manifest = place / manifests.FOLDER / f"{journal_id}.json"
+    again, named = manifest.exists(), [manifest]
+    for name in (manifests.FOLDER, *parts):
+        (place / name).mkdir(exist_ok=True)
+    try:
+        _put(made / manifest.name, manifests.encoded(parts), manifest)
+        for name in parts:
+            named.append(place / name / f"{journal_id}.parquet")
+            (made / name).replace(named[-1])
+        for path in named:
+            sync_path(path.parent)
+    except BaseException:
+        for path in () if again else reversed(named):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _put(aside: Path, raw: bytes, path: Path) -> None:
+    """Write a file whole or not at all."""
+    aside.write_bytes(raw)
+    sync_path(aside)
+    aside.replace(path)
+    sync_path(path.parent)
+
+
+def _write(duckdb: Any, path: Path, journal_id: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> int:
+    """Write one table to a file that has no name in the lake yet."""
     names = ["journal_id", *(column.name for column in columns)]
     types = {"journal_id": "VARCHAR"} | {column.name: _TYPES[column.type] for column in columns}
-    target = folder / f"{journal_id}.parquet"
-    aside = folder / f".{journal_id}.{os.getpid()}"
     count, longest = 0, _LINE
-    with tempfile.NamedTemporaryFile(suffix=".jsonl") as lines, duckdb.connect(config={"threads": 1}) as db:
+    with (
+        tempfile.NamedTemporaryFile(suffix=".jsonl", dir=path.parent) as lines,
+        duckdb.connect(config={"threads": 1}) as db,
+    ):
         for row in rows:
             line = msgspec.json.encode(dict(zip(names, (journal_id, *row), strict=True))) + b"\n"
             lines.write(line)
@@ -66,23 +114,43 @@ def _write(
         read = f"read_json(?, columns = {types!r}, format = 'newline_delimited', maximum_object_size = {longest})"
         made = f"SELECT {', '.join(map(_quoted, names))} FROM {read}"
         group = min(GROUP_MAX, max(_GROUP, -(-count // _GROUP) * _GROUP))
-        db.execute(f"COPY ({made}) TO '{_text(str(aside))}' (FORMAT parquet, ROW_GROUP_SIZE {group})", [lines.name])
-    aside.replace(target)
+        db.execute(f"COPY ({made}) TO '{_text(str(path))}' (FORMAT parquet, ROW_GROUP_SIZE {group})", [lines.name])
+    sync_path(path)
     return count
+
+
+def _disk_error(error: Exception, folder: str) -> Exception:
+    """The error to raise for one of the system's, or for one that DuckDB tells in words."""
+    number = error.errno if isinstance(error, OSError) else _number_in(str(error))
+    if number not in (*NO_SPACE, errno.EIO):
+        return OSError(number or errno.EIO, os.strerror(number) if number else str(error), folder)
+    return disk_error(
+        OSError(number, os.strerror(number)), f"{folder} cannot be written", "make room, and export again"
+    )
+
+
+def _number_in(said: str) -> int:
+    return next((number for number in errno.errorcode if os.strerror(number) in said), 0)
 
 
 def ask(folder: str, query: str, tables: Tables) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns and rows of a query over all journals of a lake.
 
     The query sees only the tables, and no other file. Columns that older exports lack are NULL. Raises
-    `UnreadableInput` if there is no lake, `UsageError` for a query that DuckDB refuses.
+    `UnreadableInput` if there is no lake, or a file of it is missing or damaged (LAW-LAKE-3), `UsageError` for a
+    query that DuckDB refuses.
     """
     duckdb = _duckdb()
     place = Path(folder).absolute()
     _check(place)
+    manifests.check(place, tables)
     with duckdb.connect() as db:
         for name, columns in tables.items():
-            db.execute(_view(place, name, columns))
+            try:
+                db.execute(_view(place, name, columns))
+            except duckdb.Error as error:
+                said = next(iter(str(error).splitlines()), "")
+                raise UnreadableInput(f"{place / name}: damaged: {said}", hint=manifests.AGAIN) from error
         db.execute(f"SET allowed_directories = ['{_text(str(place))}']")
         db.execute("SET enable_external_access = false")
         db.execute("SET lock_configuration = true")

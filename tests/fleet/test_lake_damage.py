@@ -1,0 +1,191 @@
+"""Lakes on a disk that fails, and lakes that were damaged: nothing is answered from what is not whole."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from clawvm_es.errors import DiskFailed, JournalFull, UnreadableInput
+from clawvm_es.journal.ports import Column
+from clawvm_es.storage.lake import files, manifests
+
+duckdb = pytest.importorskip("duckdb", reason="there is no duckdb here (pip install 'clawvm-es[catalogue]')")
+
+TABLES = {name: (Column("n", int, False), Column("text", str, True)) for name in ("one", "two")}
+KINDS = {errno.ENOSPC: JournalFull, errno.EDQUOT: JournalFull, errno.EIO: DiskFailed}
+
+
+def export(folder: Path, journal_id: str = "a", rows: int = 3) -> None:
+    """Export a journal of two small tables."""
+    made = [(n, f"{journal_id} {n}") for n in range(rows)]
+    files.write(str(folder), journal_id, TABLES, {"one": made, "two": made[:1]})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files of a folder, also of hidden ones."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def answer(folder: Path, table: str = "one"):
+    """All rows of a table."""
+    return files.ask(str(folder), f"SELECT * FROM {table} ORDER BY ALL", TABLES)[1]
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory) -> Path:
+    """A lake of two journals."""
+    folder = tmp_path_factory.mktemp("lake") / "lake"
+    export(folder, "a")
+    export(folder, "b")
+    return folder
+
+
+@pytest.fixture
+def copy(lake, tmp_path) -> Path:
+    """A lake to damage."""
+    return Path(shutil.copytree(lake, tmp_path / "copy"))
+
+
+def cut(path: Path) -> None:
+    """Leave the first half."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path: Path) -> None:
+    """Change one bit."""
+    raw = bytearray(path.read_bytes())
+    raw[random.Random(1).randrange(len(raw))] ^= 4
+    path.write_bytes(raw)
+
+
+def swap(path: Path) -> None:
+    """Exchange two journals' files."""
+    other = path.with_name({"a": "b", "b": "a"}[path.stem] + path.suffix)
+    mine, theirs = path.read_bytes(), other.read_bytes()
+    path.write_bytes(theirs)
+    other.write_bytes(mine)
+
+
+def become_a_pipe(path: Path) -> None:
+    """Stand where a file was, and never end."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, swap, become_a_pipe, Path.unlink, lambda path: os.truncate(path, 0)])
+@pytest.mark.parametrize("name", ["one/a.parquet", "two/b.parquet"])
+def test_a_damaged_file_is_named(copy, harm, name):
+    """LAW-LAKE-3: whoever asks the lake is told which file it is."""
+    harm(copy / name)
+    with pytest.raises(UnreadableInput, match=rf"{copy / name[:3]}/[ab]\.parquet: ") as caught:
+        answer(copy)
+    assert len(str(caught.value).splitlines()) == 1 and "export" in caught.value.hint
+
+
+def test_a_file_cut_anywhere_is_named(copy):
+    """After every 64th byte."""
+    path = copy / "one" / "a.parquet"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 64):
+        path.write_bytes(whole[:length])
+        with pytest.raises(UnreadableInput, match=r"one/a\.parquet: cut"):
+            answer(copy)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"tables":{"one":1}}', b"\xff", b'{"tables":{"\xff":1}}'])
+def test_a_damaged_manifest_is_named(copy, raw):
+    """It is one line, and nothing is answered."""
+    (copy / "manifests" / "a.json").write_bytes(raw)
+    with pytest.raises(UnreadableInput, match=r"manifests/a\.json: no manifest"):
+        answer(copy)
+
+
+def test_an_export_of_an_earlier_version_is_answered(copy):
+    """It has no manifest; one that is damaged so that DuckDB cannot open it is told all the same."""
+    shutil.rmtree(copy / manifests.FOLDER)
+    assert len(answer(copy)) == 6
+    os.truncate(copy / "one" / "a.parquet", 0)
+    with pytest.raises(UnreadableInput, match="one: damaged"):
+        answer(copy)
+
+
+def failing(monkeypatch, at: int, number: int) -> list[str]:
+    """Let the `at`th change of the disk fail; returns what was done until then."""
+    done: list[str] = []
+
+    def before(name, real):
+        def change(*args, **options):
+            done.append(name)
+            if len(done) == at:
+                raise OSError(number, os.strerror(number))
+            return real(*args, **options)
+
+        return change
+
+    for place, name in ((Path, "mkdir"), (Path, "replace"), (Path, "write_bytes"), (files, "sync_path")):
+        monkeypatch.setattr(place, name, before(name, getattr(place, name)))
+    monkeypatch.setattr(files.tempfile, "NamedTemporaryFile", before("lines", files.tempfile.NamedTemporaryFile))
+    return done
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
+def test_an_export_that_fails_anywhere_leaves_nothing_half(tmp_path, monkeypatch, lake, again):
+    """The lake is as it was, or says what is not whole; an export with room makes it as if nothing had happened."""
+    wanted = contents(lake)
+    export(tmp_path / "before", "b")
+    if again:
+        export(tmp_path / "before", "a", rows=2)
+    before = contents(tmp_path / "before")
+    for at, number in zip(itertools.count(1), itertools.cycle(KINDS)):
+        folder = Path(shutil.copytree(tmp_path / "before", tmp_path / str(at)))
+        with monkeypatch.context() as patched:
+            done = failing(patched, at, number)
+            try:
+                export(folder, "a")
+            except KINDS[number] as error:
+                assert str(error).startswith(f"{folder} cannot be written: {os.strerror(number)}")
+        if len(done) < at:
+            break
+        now = contents(folder)
+        if now != before:
+            assert again and now.keys() == wanted.keys()
+            if now != wanted:
+                with pytest.raises(UnreadableInput, match=r"a\.parquet: cut, or changed"):
+                    answer(folder)
+        export(folder, "a")
+        assert contents(folder) == wanted
+    assert at > 12
+
+
+@pytest.mark.parametrize("number", KINDS)
+def test_what_duckdb_says_of_the_disk_is_told(tmp_path, monkeypatch, number):
+    """DuckDB tells an error of the disk in words; it is ours by its kind, and no table is left behind."""
+    export(tmp_path / "lake", "b")
+    before = contents(tmp_path / "lake")
+    real = duckdb.connect
+
+    class Failing:
+        def __init__(self, db):
+            self.db = db
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.db.close()
+
+        def execute(self, *_):
+            said = json.dumps({"exception_message": f"Could not write: {os.strerror(number)}"})
+            raise duckdb.IOException(f"IO Error: Async write failed: {said}")
+
+    monkeypatch.setattr(duckdb, "connect", lambda **options: Failing(real(**options)))
+    with pytest.raises(KINDS[number], match="lake cannot be written: "):
+        export(tmp_path / "lake", "a")
+    assert contents(tmp_path / "lake") == before
