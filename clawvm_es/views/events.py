@@ -15,7 +15,7 @@ from clawvm_es.journal.lineage import event_at, read_session
 from clawvm_es.journal.ports import EventLog, Recorded
 from clawvm_es.model.events import EVENT_TYPES, UNKNOWN_TOOL, ContentRedacted, ToolCalled
 from clawvm_es.views.held import page
-from clawvm_es.views.reading import time_of, versions_at
+from clawvm_es.views.reading import number_of, time_of, versions_at
 from clawvm_es.views.titles import Titles
 
 
@@ -85,9 +85,10 @@ def show(
     log: EventLog, session_id: str, what: str, *, version: int | None = None, turn: int | None = None
 ) -> dict[str, Any]:
     """One event (by its version) or one page (by its id, at any place) in full, with the texts behind it."""
-    return _event_in_full(log, session_id, int(what)) if what.isdecimal() else page(
-        log, session_id, what, version=version, turn=turn
-    )  # fmt: skip
+    number = number_of(what)
+    if number is not None:
+        return _event_in_full(log, session_id, number)
+    return page(log, session_id, what, version=version, turn=turn)
 
 
 def _event_in_full(log: EventLog, session_id: str, version: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
+from typing import Final
 
 from clawvm_es.errors import JournalError, UnreadableInput, UsageError
 from clawvm_es.history.places import end_of_turn, range_of_turn
@@ -14,6 +15,9 @@ from clawvm_es.projections import Snapshot, snapshot, snapshot_at
 from clawvm_es.projections.session import iso
 from clawvm_es.storage import exists, open_log
 from clawvm_es.urls import place_of
+
+_DIGITS_MAX: Final = 15
+"""Digits of a number that is given: JavaScript and the columns of journals hold it exactly."""
 
 
 @contextmanager
@@ -102,19 +106,24 @@ def versions_at(log: EventLog, session_id: str, version: int | None, turn: int |
     return (0, upto) if turn is None else range_of_turn(log, session_id, turn)
 
 
+def number_of(text: str) -> int | None:
+    """The whole number that a text of at most 15 digits says; None for any other text."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX else None
+
+
 def is_place(text: str) -> bool:
     """Tell whether a text names a place in a session: VERSION or turn:N."""
-    return text.removeprefix("turn:").isdecimal()
+    return number_of(text.removeprefix("turn:")) is not None
 
 
 def version_named(log: EventLog, session_id: str, text: str) -> int | None:
     """The version meant by VERSION or turn:N (the end of that turn); None for no text: the session's end."""
-    turn = text.removeprefix("turn:")
-    if text and not turn.isdecimal():
+    number = number_of(text.removeprefix("turn:"))
+    if text and number is None:
         raise UsageError(f"{text!r} is no place in a session", hint="VERSION or turn:N")
-    if turn != text:
-        return version_at(log, session_id, None, int(turn))
-    return version_at(log, session_id, int(text) if text else None, None)
+    if text.startswith("turn:"):
+        return version_at(log, session_id, None, number)
+    return version_at(log, session_id, number, None)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from clawvm_es.journal.ports import Capability, EventLog, declares, erasing
 from clawvm_es.model.events import SCOPE_PREFIX
 from clawvm_es.storage import open_log
 from clawvm_es.views import timelines
-from clawvm_es.views.reading import known_sessions, version_named
+from clawvm_es.views.reading import known_sessions, number_of, version_named
 from clawvm_es.web.encode import encode
 from clawvm_es.web.ids import id_of, key_of
 from clawvm_es.web.sizes import LIMIT, bounded, part, shrunk, taken
@@ -65,9 +65,10 @@ class Asked:
         text = self.query.get(name, "")
         if not text:
             return default
-        if not (text.isascii() and text.isdecimal() and len(text) < 16 and int(text) >= least):
+        found = number_of(text)
+        if found is None or found < least:
             raise UsageError(f"{name}={text!r}: must be a whole number from {least}")
-        return int(text)
+        return found
 
     def text(self, name: str) -> str:
         """A required parameter."""
@@ -81,7 +82,7 @@ class Asked:
         text = self.query.get(name, "")
         if not text:
             return default
-        if text[0] not in "tv" or not text[1:].isdecimal():
+        if text[0] not in "tv" or number_of(text[1:]) is None:
             raise UsageError(f"{name}={text!r}: must be tN (the end of turn N) or vN (after event N)")
         return version_named(log, session_id, f"turn:{text[1:]}" if text[0] == "t" else text[1:])
 
@@ -189,10 +190,10 @@ def turn(log: EventLog, session_id: str, asked: Asked) -> Answer:
 
 
 def _turn(asked: Asked) -> int:
-    text = asked.path["turn"]
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise NotFound(f"there is no turn {text!r}")
-    return int(text)
+    found = number_of(asked.path["turn"])
+    if found is None:
+        raise NotFound(f"there is no turn {asked.path['turn']!r}")
+    return found
 
 
 def _listed(name: str, shown: list[Any], total: int, last: int | None) -> Answer:
@@ -218,14 +219,14 @@ def spans(log: EventLog, session_id: str, asked: Asked) -> Answer:
 
 def span(log: EventLog, session_id: str, asked: Asked) -> Answer:
     """A piece of the text of one span."""
-    found, place = turn_of(log, session_id, _turn(asked)).spans, asked.path["place"]
-    if not place.isdecimal() or int(place) >= len(found):
-        raise NotFound(f"turn {asked.path['turn']} has no span {place}", hint=f"it has {len(found)}")
-    offset, text = asked.number("offset", 0) or 0, found[int(place)].text
+    found, place = turn_of(log, session_id, _turn(asked)).spans, number_of(asked.path["place"])
+    if place is None or place >= len(found):
+        raise NotFound(f"turn {asked.path['turn']} has no span {asked.path['place']}", hint=f"it has {len(found)}")
+    offset, text = asked.number("offset", 0) or 0, found[place].text
     shown = part(text, offset)
     end = offset + len(shown)
     return {
-        "i": int(place),
+        "i": place,
         "offset": offset,
         "text": shown,
         "chars": len(text),
@@ -266,13 +267,13 @@ def blame(log: EventLog, session_id: str, asked: Asked) -> Answer:
 
 def event(log: EventLog, session_id: str, asked: Asked) -> Answer:
     """One event with the texts behind it."""
-    text = asked.path["version"]
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise NotFound(f"there is no event {text!r}")
-    found = views.show(log, session_id, text)
+    version = number_of(asked.path["version"])
+    if version is None:
+        raise NotFound(f"there is no event {asked.path['version']!r}")
+    found = views.show(log, session_id, str(version))
     texts = found.pop("texts", {})
-    following = read_session(log, session_id, int(text), int(text) + _EVENTS_MOST)
-    caused = [row.version for row in following if row.cause == int(text)]
+    following = read_session(log, session_id, version, version + _EVENTS_MOST)
+    caused = [row.version for row in following if row.cause == version]
     cut = {where: None if each is None else part(each) for where, each in texts.items()}
     return bounded({"event": found, "texts": cut, "caused": caused})
 

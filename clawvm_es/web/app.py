@@ -46,6 +46,10 @@ _MEDIA: Final = {
 }
 
 
+_LINE_CHARS: Final = 500
+"""Characters of an error that are told: it may quote what was asked."""
+
+
 @attrs.frozen
 class App:
     """The answers to the requests about one journal."""
@@ -156,7 +160,8 @@ def failed(error: Exception, wrong: int) -> Response:
 
 
 def _error(status: int, error: str, hint: str | None, kind: str) -> Response:
-    body = {"error": " ".join(error.split()), "hint": hint, "kind": kind}
+    line = " ".join(error.split())
+    body = {"error": line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}…", "hint": hint, "kind": kind}
     return Response(encode(body), status, media_type="application/json")
 
 

@@ -16,6 +16,7 @@ from clawvm_es.history.whatif import Setting, WhatIf, recorded_setting, settings
 from clawvm_es.journal.lineage import read_session
 from clawvm_es.journal.ports import EventLog
 from clawvm_es.views import timelines
+from clawvm_es.views.reading import number_of
 from clawvm_es.web.answers import Answer, Asked, keyed, parted
 from clawvm_es.web.jobs import Long, Progress
 from clawvm_es.web.sizes import LIMIT, bounded, shrunk
@@ -46,9 +47,10 @@ def _setting(log: EventLog, session_id: str, asked: Asked) -> Hashable:
 
 def _weight(text: str) -> tuple[str, int]:
     name, _, value = text.partition("=")
-    if not value.lstrip("-").isdecimal():
+    number = number_of(value.removeprefix("-"))
+    if number is None:
         raise UsageError(f"weight={text!r}: must be NAME=VALUE, a whole number")
-    return name, int(value)
+    return name, -number if value.startswith("-") else number
 
 
 def _decided(log: EventLog, session_id: str, setting: Setting, progress: Progress) -> WhatIf:
