@@ -38,6 +38,7 @@ from clawvm_es.model.profile import Profile
 from clawvm_es.observe.edge import Edge
 from clawvm_es.observe.tools import Tool
 from clawvm_es.representations.counter import counter as counter_named
+from clawvm_es.representations.visible import visible
 
 LIVE: Final = "live"
 """Key of the first input that others than its importer wrote to a recorded session: hooks told it."""
@@ -188,7 +189,8 @@ def _grown(
 def names_of(recordings: Sequence[Recording], name: str | None) -> Mapping[str, str]:
     """Recorded session id → id in the journal; `name` is the main session's id, or a prefix if there are several.
 
-    Raises `UsageError` for an id that a session cannot have.
+    Of a recorded id, characters that no id may hold are escaped. Raises `UsageError` for an id that a session
+    cannot have all the same.
     """
     roots = [recording.session_id for recording in recordings if recording.linked_to is None]
     names = {recording.session_id: _name_of(recording.session_id, roots, name) for recording in recordings}
@@ -204,10 +206,14 @@ def names_of(recordings: Sequence[Recording], name: str | None) -> Mapping[str, 
 
 def _name_of(session_id: str, roots: Sequence[str], name: str | None) -> str:
     if name is None:
-        return session_id
+        return _escaped(session_id)
     if len(roots) == 1 and session_id.startswith(roots[0]):
-        return name + session_id.removeprefix(roots[0])
-    return f"{name}/{session_id}"
+        return name + _escaped(session_id.removeprefix(roots[0]))
+    return f"{name}/{_escaped(session_id)}"
+
+
+def _escaped(recorded_id: str) -> str:
+    return recorded_id if odd_text(recorded_id) is None else visible(recorded_id)
 
 
 @attrs.frozen

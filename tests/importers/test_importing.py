@@ -14,9 +14,10 @@ import pytest
 from clawvm_es.engine.journal import Journal
 from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.importers import importing, known
+from clawvm_es.importers.following import follow
 from clawvm_es.importers.importing import Imported, find, import_files
 from clawvm_es.importers.known import SUFFIX, KnownFiles
-from clawvm_es.importers.replay import names_of
+from clawvm_es.importers.replay import ReplaySettings, names_of, replay
 from clawvm_es.importers.transcript import Transcript
 
 
@@ -114,17 +115,39 @@ def test_a_name_stands_for_the_session_or_before_several() -> None:
     assert named("s", "s2") == ["n/s", "n/s2"]
 
 
-@pytest.mark.parametrize("odd", ["scope:x", "a\0b", "\ud800", "scope:"])
-@pytest.mark.parametrize("name", [None, "n"])
-def test_an_id_that_no_session_can_have_is_refused_and_says_what_to_do(odd: str, name: str | None) -> None:
-    """Wherever it comes from, the file or the name that it is to have; another name helps."""
+@pytest.mark.parametrize("odd", ["scope:x", "a\0b", "\ud800", "scope:", "x" * 1001])
+def test_an_id_that_no_session_can_have_is_refused_and_says_what_to_do(odd: str) -> None:
+    """A name with characters that none may hold, a scope's id and one that is too long; another name helps."""
     good, bad = (Transcript().recording(each, "pi", "f") for each in ("s", odd))
-    if name is None or "scope" not in odd:
+    if odd.isprintable():
         with pytest.raises(UsageError, match=r"session id .*use --as NAME"):
-            names_of([good, bad], name)
+            names_of([good, bad], None)
     with pytest.raises(UsageError, match=r"session id .*use --as NAME"):
         names_of([good], odd)
     assert dict(names_of([bad], "n")) == {odd: "n"}
+
+
+@pytest.mark.parametrize(
+    ("odd", "shown"), [("a\0b", "a\\x00b"), ("\ud800", "\\ud800"), ("a\n\u202e/x", "a\\n\\u202e/x")]
+)
+def test_a_recorded_id_with_odd_characters_is_escaped(odd: str, shown: str) -> None:
+    """A file is not refused for the id in it; its subagents follow it, and a name takes its place."""
+    good, bad = (Transcript().recording(each, "pi", "f") for each in ("s", odd))
+    agent = attrs.evolve(Transcript().recording(f"{odd}/agent-1", "pi", "f"), linked_to=odd)
+    assert list(names_of([bad, agent], None).values()) == [shown, f"{shown}/agent-1"]
+    assert list(names_of([bad, agent], "n").values()) == ["n", "n/agent-1"]
+    assert list(names_of([good, bad], "n").values()) == ["n/s", f"n/{shown}"]
+
+
+def test_a_session_with_an_odd_id_is_imported_and_followed(cases: Path, tmp_path: Path) -> None:
+    """It is recorded under its escaped id, once however often and by whichever verb it is read."""
+    (path,) = (cases / "24-odd-ids-and-names").glob("*.jsonl")
+    with Journal.open(tmp_path / "j.db") as journal:
+        first, again = (replay(journal, path, ReplaySettings()) for _ in range(2))
+        assert [each.session_id for each in first] == ["../../etc/pass wd\\n\\u202e/x"]
+        assert first[0].appended and not again[0].appended
+        assert not any(each.appended for each in follow(journal, path, ReplaySettings(), final=True).taken)
+        assert [head.session_id for head in journal.log.heads()] == [first[0].session_id]
 
 
 def test_an_unchanged_file_is_not_read_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
