@@ -27,15 +27,19 @@ from clawvm_es.errors import UnreadableInput, UsageError
 from clawvm_es.files import FOLLOWED
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers import export_trace, follow, kept, read_bytes
-from clawvm_es.importers.following import AS_RECORDED, Follower, settled
+from clawvm_es.importers.detect import LOOKED_AT
+from clawvm_es.importers.following import AS_RECORDED, OPEN_FILES, Follower, settled
 from clawvm_es.importers.format import Format
 from clawvm_es.importers.formats import TABLE
 from clawvm_es.importers.given import Differs, Given
 from clawvm_es.importers.growing import lines
 from clawvm_es.importers.kept import Place, _Loader
 from clawvm_es.importers.recording import RecordedStep, Recording, Skips
-from clawvm_es.importers.replay import ReplaySettings, replay, target
+from clawvm_es.importers.replay import LIVE, ReplaySettings, replay, target
 from clawvm_es.importers.streaming import read_one
+from clawvm_es.model.commands import Command
+from clawvm_es.model.events import BoundaryReached
+from clawvm_es.model.facts import Boundary, Trigger
 from clawvm_es.observe.steps import ModelMessage
 from tests.importers.bases import LINES
 
@@ -768,3 +772,65 @@ def test_a_document_without_one_whole_line_is_refused_for_what_it_is(tmp_path: P
     path.write_bytes(b'{"history": [')
     with pytest.raises(UnreadableInput, match=r"is not JSON: .*char 13"):
         Follower(journal, [path])._read_again(str(path), "sweagent")
+
+
+def test_a_session_that_others_also_write_is_taken_from_where_its_file_was_left(live: Path, journal: Journal) -> None:
+    """An import of a session that hooks report adds what its file has more, tells of it, and adds nothing twice."""
+    live.write_bytes(as_lines(CLAUDE[:4]))
+    follow(journal, live, final=True)
+    with journal.session("s1") as session:
+        session.execute(Command(BoundaryReached(Boundary.SAVE, Trigger.CALLER), 1, idempotency_key=LIVE))
+    live.write_bytes(as_lines(CLAUDE))
+    taken = {each.session_id: each.appended for each in replay(journal, live, AS_RECORDED)}
+    assert taken.keys() == {"s1", "s1/agent-a1"} and all(taken.values())
+    calls = [data for _, kind, _, _, data in inputs(journal)["s1"] if kind == "tool_called"]
+    assert len(calls) == 3
+    assert not sum(each.appended for each in replay(journal, live, AS_RECORDED, again=True))
+
+
+def test_sessions_are_let_go_of_with_their_files(
+    tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower holds the sessions of the files that grew last, and none once it is closed or a file went away."""
+    held: set[str] = set()
+    opened, close = Given.open.__func__, Given.close  # type: ignore[attr-defined]
+
+    def noted(cls: type[Given], *arguments: Any) -> Given:
+        found: Given = opened(cls, *arguments)
+        held.add(found.session_id)
+        return found
+
+    def let_go(given: Given) -> None:
+        held.discard(given.session_id)
+        close(given)
+
+    monkeypatch.setattr(Given, "open", classmethod(noted))
+    monkeypatch.setattr(Given, "close", let_go)
+    with Follower(journal, [tmp_path / "sessions"]) as follower:
+        for number in range(1, OPEN_FILES + 3):
+            path = tmp_path / "sessions" / f"{number}.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(as_lines([{**row, "sessionId": f"s{number}"} for row in CLAUDE[:6]]))
+            assert follower.once().appended
+            assert held == {f"s{each}" for each in range(max(1, number - OPEN_FILES + 1), number + 1)}
+        path.write_bytes(b"no recording any more\n" * 99)
+        assert follower.once().refused and f"s{number}" not in held and len(held) == OPEN_FILES - 1
+    assert not held
+    replay(journal, tmp_path / "sessions" / "1.jsonl", AS_RECORDED, again=True)
+    assert not held
+
+
+@pytest.mark.parametrize("blank", [b"", b"\n" * (LOOKED_AT + 1), b" \r\n" * 9], ids=["nothing", "ends", "blanks"])
+@pytest.mark.parametrize("format_", [None, *TABLE])
+def test_a_blank_file_is_refused_or_waited_for(
+    live: Path, journal: Journal, format_: str | None, blank: bytes
+) -> None:
+    """A file without a word is no session of any format; one whose format is not told may still become one."""
+    live.write_bytes(blank)
+    with pytest.raises(UnreadableInput, match="is empty"):
+        replay(journal, live, format=format_)
+    if format_ is None:
+        assert not follow(journal, live).taken and not follow(journal, live, final=True).refused
+    else:
+        with pytest.raises(UnreadableInput, match="is empty"):
+            follow(journal, live, format=format_, final=True)

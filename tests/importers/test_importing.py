@@ -65,6 +65,16 @@ def test_a_folder_is_walked_in_the_order_of_names(folder: Path) -> None:
         find([folder / "missing"])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs links and pipes")
+def test_what_is_no_file_in_a_folder_is_passed_over(folder: Path, tmp_path: Path) -> None:
+    """A link to nothing, a pipe and a folder with the ending of a session stop no import and give none."""
+    wanted = [each.path for each in find([folder])]
+    (folder / "gone.jsonl").symlink_to(tmp_path / "gone")
+    os.mkfifo(folder / "pipe.jsonl")
+    (folder / "folder.jsonl").mkdir()
+    assert [each.path for each in find([folder])] == wanted
+
+
 def test_each_session_goes_by_what_its_harness_held(folder: Path, tmp_path: Path) -> None:
     """Sessions are opened under `recorded` without a budget; what is no recording is told and stops nothing."""
     found = imported(tmp_path / "j.db", folder)

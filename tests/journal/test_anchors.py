@@ -212,6 +212,9 @@ def test_trees_that_are_none_are_refused():
         lambda: merkle.inclusion_spans(3, 3),
         lambda: merkle.consistency_spans(4, 3),
         lambda: merkle.roots(numbered(3), [(0, 4)]),
+        lambda: merkle.roots(numbered(3), [(0, 2), (3, 4)]),
+        lambda: merkle.roots(numbered(3000), [(0, 2048), (3072, 3073)]),
+        lambda: merkle.roots([], [(0, 1)]),
     ):
         with pytest.raises(ValueError, match=r"leaf|leaves"):
             call()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from hypothesis import given as forall
+from hypothesis import strategies as st
+
 from clawvm_es import limits
 from clawvm_es.model.facts import ResourceClass
-from clawvm_es.model.pages import Author, Origin, OriginKind, PageType
+from clawvm_es.model.pages import Author, Fidelity, Origin, OriginKind, PageType
 from clawvm_es.observe.edge import Edge, Ordinals
 from clawvm_es.representations.counter import Lines4Counter
+from clawvm_es.representations.frame import RENDERER
+from clawvm_es.representations.messages.blocks import RENDERERS
 from clawvm_es.storage.memory.log import MemoryLog
 
 RECORD = Origin(OriginKind.RECORD)
@@ -91,3 +96,16 @@ def test_a_fresh_edge_is_of_the_same_kind_and_knows_nothing() -> None:
     fresh = found.fresh()
     assert (fresh.vault, fresh.counter, fresh.hide_secrets) == (found.vault, found.counter, True)
     assert fresh.mark() == (0, 0) and not fresh.texts and not fresh.hidden
+
+
+@forall(
+    st.text("ab \n", max_size=30), st.text("ab \n", max_size=30) | st.none(), st.sampled_from([RENDERER, *RENDERERS])
+)
+def test_a_stub_of_a_call_is_kept_only_where_it_saves_tokens(text: str, stub: str | None, renderer: str) -> None:
+    """A stub of as many tokens as the arguments themselves, or of more, is no level."""
+    found = Edge(MemoryLog().vault("s"), Lines4Counter(), renderer=renderer)
+    tokens = [found.sizes.call("call_1", "Read", each) for each in (text, stub) if each is not None]
+    commitment, levels = found.arguments(text, stub, "Read", "call_1")
+    assert levels[0].level is Fidelity.FULL and levels[0].body == commitment and found.open(commitment) == text
+    assert [level.tokens for level in levels] == tokens[: 2 if tokens[-1] < tokens[0] else 1]
+    assert [found.open(level.body) for level in levels[1:]] == [stub] * (len(levels) - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es.limits import NESTING_MAX, TIME_MAX_US, TIME_MIN_US, USAGE_TOKENS_MAX
-from clawvm_es.observe.fields import Fields, TooDeep, count_of, instant, parse_json
+from clawvm_es.observe.fields import Fields, TooDeep, count_of, instant, parse_json, parse_some
 from clawvm_es.observe.signatures import Lexeme
 
 VALUES = {
@@ -97,3 +97,15 @@ def test_nesting_has_a_bound(opens, closes) -> None:
             parse_json(deep)
     wide = "[" + ",".join(["[]"] * (NESTING_MAX + 5)) + "]"
     assert len(parse_json(wide)) == NESTING_MAX + 5
+
+
+@pytest.mark.parametrize("beside", ["[]", "{}", '"["', '"{"'])
+def test_depth_is_what_counts_however_much_stands_beside_it(beside) -> None:
+    """A value of the greatest depth is read among many others, and one level more is refused among them."""
+    others = f"{beside}," * (NESTING_MAX + 5)
+    deepest = "[" * (NESTING_MAX - 1) + "1" + "]" * (NESTING_MAX - 1)
+    assert len(parse_json(f"[{others}{deepest}]")) == NESTING_MAX + 6
+    assert parse_some(f"[{others}{deepest}] ", 0)[1] == len(others) + 2 * NESTING_MAX + 2
+    for parse in (parse_json, lambda text: parse_some(text, 0)):
+        with pytest.raises(TooDeep, match="nested too deep"):
+            parse(f"[{others}[{deepest}]]")

@@ -156,3 +156,13 @@ def test_what_was_rewritten_leaves_the_lists_of_its_file_and_call() -> None:
     assert known.context._by_path == {"/w/R.md": [held]}
     assert known.context.moved(frozenset({1, 7})) == known.context.moved(frozenset({99})) == ((), ())
     assert known.context.moved(frozenset({0, 100})) == (("p1",), ())
+
+
+def test_answers_of_logs_that_number_no_groups_are_counted() -> None:
+    """Each answer without a number is a group of its own, after the newest one that has a number."""
+    known, _ = learned()
+    numbers = []
+    for group in (None, None, 7, 7, None, 3, None):
+        known.learn(e.ModelResponded(group=group))
+        numbers.append(known.groups)
+    assert numbers == [1, 2, 7, 7, 8, 3, 4]

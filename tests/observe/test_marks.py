@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from clawvm_es.model.events import PageWritten, RecallAnswered
 from clawvm_es.observe.edge import Edge
-from clawvm_es.observe.marks import Mark, marked, parted
+from clawvm_es.observe.marks import Mark, directory, marked, parted
 from clawvm_es.observe.observer import Observer
 from clawvm_es.observe.steps import Lines, UserMessage
 from clawvm_es.representations.counter import Lines4Counter
@@ -56,3 +56,17 @@ def test_pages_that_are_shown_again_are_answers_by_number() -> None:
     assert answers == [(1, ("p1",)), (2, ("p2", "p1"))]
     assert queries == [observer.edge.text(marks) for marks in ("p1:1-1", "p2:1-1 p1:1-1 p2:1-1")]
     assert pages == ["p3", "p4"]
+
+
+@given(st.integers(1, 10**9), TEXTS, TEXTS)
+def test_the_directory_line_counts_only_in_its_exact_form(pages: int, before: str, after: str) -> None:
+    """The line as we write it is cut out; with another number, other words or none it is text of the user's."""
+    line = directory(pages)
+    assert parted(before + line + after, lambda mark: False)[0] in (before + after, before + after.removeprefix("\n"))
+    for other in (
+        line.replace(f'pages="{pages}"', f'pages="{pages + 1}"'),
+        line.replace("are stored", "are lost"),
+        f'<clawvm pages="{pages}"></clawvm>\n',
+    ):
+        assert parted(f"x\n{other}y", lambda mark: True) == (f"x\n{other}y", ())
+    assert directory(0) == ""

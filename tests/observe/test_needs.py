@@ -413,6 +413,7 @@ def test_texts_far_and_near_are_found_as_a_plain_search_finds_them(steps: list[t
             continue
         if number in plain:
             found.forget(plain.pop(number))
+        assert found.chars == sum(len(each.text) for each in found.near.values())
         if what == "write":
             plain[number] = page(number, text, order=order, cleaned=False)
             found.put(plain[number])

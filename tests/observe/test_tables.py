@@ -8,6 +8,8 @@ from clawvm_es.model.facts import ResourceClass
 from clawvm_es.observe.steps import ToolUse
 from clawvm_es.observe.tables import TABLES
 from clawvm_es.observe.tools import Kind, effects, path_of, roles
+from tests.observe.tool_tables import HERE as DECLARED
+from tests.observe.tool_tables import words
 
 TOOLS = [(format_, name) for format_, tools in TABLES.items() for name in tools]
 HERE = {
@@ -74,3 +76,11 @@ def test_silent_tools_are_those_that_plan_or_talk() -> None:
     assert {"TodoWrite", "update_plan", "think", "submit", "finish", "AskUserQuestion"} <= silent
     assert not silent & {"Bash", "Task", "Read", "apply_patch", "WebFetch"}
     assert roles(path="a b", written="c") == {"a": "path", "b": "path", "c": "written"}
+
+
+def test_all_that_is_declared_of_a_tool_is_what_it_was() -> None:
+    """What calls of old recordings read, wrote and needed hangs on every declaration, so a change of one is meant.
+
+    Then `python -m tests.observe.tool_tables` writes the lines anew.
+    """
+    assert list(words()) == DECLARED.read_text(encoding="utf-8").splitlines()
