@@ -28,6 +28,7 @@ from clawvm_es.journal.ports import (
 from clawvm_es.model.events import RepresentationChanged, SessionForked, ToolCalled
 from clawvm_es.projections.tables import MODELS
 from clawvm_es.storage.memory.log import MemoryLog
+from clawvm_es.testing.logs import budget
 from tests.golden.make import forked, live
 
 COMMITMENT = re.compile(rb"[0-9a-f]{64}")
@@ -278,3 +279,15 @@ def of_kept(log: EventLog, memory: EventLog) -> Answers:
     assert sum(map(len, bodies.values())) > 50
     for questions in (of_bodies, of_texts):
         yield from questions(log, plain, bodies)
+
+
+def of_heads(log: EventLog) -> Answers:
+    """Questions about heads inside a `normal` transaction, while commits of both durabilities are made."""
+    for number, durability in enumerate((Durability.NORMAL, Durability.FULL, Durability.NORMAL, Durability.FULL)):
+        for name in ("a", "b"):
+            log.append(name, [budget(number + 1)], durability=durability)
+            with log.transaction() as transaction:
+                for each in ("a", "b", NOWHERE):
+                    yield f"{each} after {name} {number}", transaction.head(each), log.head(each)
+            found = log.head(name)
+            yield f"{name} {durability}", found is not None and found.provisional, durability is Durability.NORMAL

@@ -51,6 +51,10 @@ CLOSED: dict[str, Callable[[EventLog], object]] = {
     "bodies_kept": lambda log: log.bodies_kept(),
     "stored": lambda log: log.stored("0" * 64),
     "holders": lambda log: log.holders("0" * 64),
+    "hashes": lambda log: list(log.hashes(0, 1)),
+    "commitment_of": lambda log: log.commitment_of("s", bytes(32)),
+    "stored_bodies": lambda log: log.stored_bodies(["0" * 64]),
+    "size": lambda log: log.size(),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es import storage
-from tests.contract.agreement import QUESTIONS, Plain, filled, in_memory, of_kept
+from tests.contract.agreement import QUESTIONS, Plain, filled, in_memory, of_heads, of_kept
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +47,11 @@ def test_a_log_keeps_the_bodies_that_it_was_given(log, memory):
     """By commitment, by session and in all; who else has the same; inputs that name one."""
     for question, found, wanted in of_kept(log, memory):
         assert found == wanted, question
+
+
+@pytest.mark.parametrize("place", ["memory:", "j.db"])
+def test_heads_are_alike_inside_a_transaction(tmp_path, place):
+    """What a `full` commit made durable is so there too, and what came after it is provisional."""
+    with storage.open_log(place if place == "memory:" else str(tmp_path / place)) as log:
+        for question, found, wanted in of_heads(log):
+            assert found == wanted, question

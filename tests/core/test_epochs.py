@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import attrs
 import pytest
 from hypothesis import assume, settings
@@ -632,3 +635,18 @@ def test_numbers_by_which_no_epoch_can_be_timed_are_refused(numbers):
         with pytest.raises(UsageError):
             given.when(data)
     Given().when(replace(opened(attrs.evolve(broken, paging=Paging.TURN))))
+
+
+@forall(
+    st.integers(1, 200_000), st.integers(0, 3_000), st.sampled_from([0, 40]),
+    st.integers(1, 1_000).flatmap(lambda low: st.tuples(st.integers(1, low), st.just(low))),
+)  # fmt: skip
+def test_the_marks_are_exact_parts_of_the_room(budget, fixed, directory, marks):
+    """A mark of so many thousandths is that part of what is left for the layout, rounded down."""
+    cold_low, low = marks
+    given = Given()
+    given.when(opened(attrs.evolve(CLAWVM, cold_low_permille=cold_low, low_permille=low), budget, directory))
+    room = room_of(given.state, e.TurnBegan(fixed_tokens=fixed))
+    assert room.tokens == budget - fixed - room.directory and room.directory in (0, directory)
+    assert [room.low, room.cold_low] == [math.floor(Fraction(room.tokens * part, 1000)) for part in (low, cold_low)]
+    assert room.mark == max(room.low, 0)

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from clawvm_es.core.decide import decide
-from clawvm_es.core.evolve import evolve, fold
+from clawvm_es.core.evolve import apply, evolve, fold
 from clawvm_es.core.profiles import CLAWVM, MUTATIONS, PROFILES, without
 from clawvm_es.core.ranking import build_index, index_of, scored
 from clawvm_es.core.state import State
@@ -209,3 +209,13 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_folded_state_is_the_one_that_was_given():
+    """`apply` and `fold` go on in place and return that state; `evolve` leaves it as it was and returns another."""
+    state, begun = State(), opened(CLAWVM, 500)
+    assert apply(state, begun) is state and state.version == 1
+    assert fold([page(1), page(2)], state) is state and state.version == 3
+    after = evolve(state, page(3))
+    assert after is not state and (state.version, after.version) == (3, 4)
+    assert after == fold([begun, page(1), page(2), page(3)])

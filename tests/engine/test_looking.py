@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es import FieldSchema, Journal, Settings, prices, profile
+from clawvm_es.core.evolve import apply
+from clawvm_es.core.state import State
 from clawvm_es.engine.finding import hit
+from clawvm_es.engine.retriever import PageIndex
 from clawvm_es.errors import UsageError
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.model import events as e
@@ -14,6 +17,8 @@ from clawvm_es.model.facts import FaultReason, RedactReason
 from clawvm_es.model.pages import Author, Fidelity, PageType
 from clawvm_es.observe.declared import file_reader
 from clawvm_es.observe.marks import marked
+from clawvm_es.testing.core import opened
+from clawvm_es.testing.core import page as paged
 from tests.engine.conftest import ticking
 
 LONG = "".join(f"line {number} about topic {number % 7}\n" for number in range(1, 201))
@@ -321,3 +326,23 @@ def test_fields_of_the_store_keep_their_kinds(journal):
         session.stage("o", "merge", {"a": [1]}, evidence=page)
         assert session.save().ok
         assert session.store() == {"n": 1.5, "o": {"a": [1]}}
+
+
+def test_an_index_reads_each_text_once_and_many_at_a_time():
+    """A session of hundreds of pages is indexed with a few questions to the vault, each for other pages."""
+    state, asked = State(), list[list[str]]()
+    apply(state, opened(budget_tokens=500))
+    for number in range(1, 601):
+        apply(state, paged(number, tokens=1_000 + number))
+
+    class Noted:
+        def open_all(self, names):
+            """Note the bodies that are asked for."""
+            asked.append(list(names))
+            return {name: f"text of {int(name, 16)}".encode() for name in names}
+
+    index = PageIndex(Noted())
+    assert index.search(state, "1007", 3) == ("p7",)
+    assert index.search(state, "1600", 3) == ("p600",)
+    names = [name for some in asked for name in some]
+    assert len(names) == len(set(names)) == 600 and len(asked) <= 6

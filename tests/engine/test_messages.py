@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from clawvm_es import Call
+from clawvm_es.core.groups import appended
 from clawvm_es.core.profiles import profile
 from clawvm_es.engine.hooks import Prompt, Settings
 from clawvm_es.engine.messages import _sayable
+from clawvm_es.engine.renderers import newest
 from clawvm_es.engine.session import Session
 from clawvm_es.errors import UsageError
 from clawvm_es.history.places import prompt_at
 from clawvm_es.history.provenance import provenance
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.history.whatif import settings, whatif
+from clawvm_es.journal.lineage import event_at
 from clawvm_es.model.facts import ReturnStatus
-from clawvm_es.model.pages import Fidelity
+from clawvm_es.model.pages import FULL, LADDER, POINTER, STRUCTURED, Fidelity
 from clawvm_es.observe.steps import ToolResult
 from clawvm_es.observe.tables import CLAUDE_CODE_TOOLS
 from clawvm_es.representations.messages import Block, Kind, Role, Shape, broken
@@ -261,3 +264,46 @@ SAID = {"type": "message", "role": "assistant", "content": [{"type": "output_tex
 def test_an_answer_goes_back_in_its_own_form_where_its_provider_takes_it(shape, native, taken):
     """Blank texts, thoughts that nothing follows, and calls of another form are said in the form of pages instead."""
     assert _sayable(json.dumps(native), shape) == taken
+
+
+def test_a_page_that_comes_again_has_a_pointer_before_it_unless_it_is_one():
+    """The pointer says that a page is shown again; a page that comes as a pointer says so itself."""
+    with memory_journal() as journal, opened(journal, budget_tokens=1_600) as session:
+        session.user_says("Read it.")
+        page = ask(session, 1, lines(60))
+        prompt = session.assemble()
+        turn = 0
+        while shown(prompt, page) and turn < 40:
+            turn += 1
+            session.user_says(f"Next {turn}.")
+            ask(session, turn + 1, lines(30))
+            prompt = session.assemble()
+        state = session.state
+        assert not state.fresh and state.pages[page].tokens[POINTER] > 0
+        for rank, before in ((POINTER, Fidelity.ABSENT), (STRUCTURED, Fidelity.POINTER), (FULL, Fidelity.POINTER)):
+            found = [(each.page_id, each.level) for each in appended(state, [(page, rank)])]
+            assert found == [(f"i{page[1:]}", before), (page, LADDER[rank])]
+
+
+def test_the_pages_of_a_prompt_are_read_at_once():
+    """The texts of a prompt's pages are asked for together, and again only when another layout needs them."""
+    with memory_journal() as journal, opened(journal, budget_tokens=4_000) as session:
+        session.user_says("Read them.")
+        pages = [ask(session, number, lines(number)) for number in range(1, 5)]
+        prompt = session.assemble()
+        log, asked = journal.log, list[list[str]]()
+        vault = log.vault(session.session_id)
+
+        def open_all(names):
+            asked.append(list(names))
+            return vault.open_all(names)
+
+        found = newest(open_all, lambda version: event_at(log, session.session_id, version).data, ANTHROPIC)
+        state = session.state
+        assert found.render(state).blocks == prompt.blocks
+        bodies = {state.pages[page].bodies[FULL] for page in pages}
+        assert [bodies <= set(names) for names in asked] == [True, *[False] * (len(asked) - 1)]
+        assert all(bodies.isdisjoint(names) for names in asked[1:])
+        before = len(asked)
+        found.render(state)
+        assert all(bodies.isdisjoint(names) for names in asked[before:])

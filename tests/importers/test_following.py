@@ -788,6 +788,9 @@ def test_a_session_that_others_also_write_is_taken_from_where_its_file_was_left(
     assert not sum(each.appended for each in replay(journal, live, AS_RECORDED, again=True))
 
 
+GEMINI = {"id": "u1", "type": "user", "timestamp": AT % 1, "content": "hello"}
+
+
 def test_sessions_are_let_go_of_with_their_files(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -816,8 +819,9 @@ def test_sessions_are_let_go_of_with_their_files(
         path.write_bytes(b"no recording any more\n" * 99)
         assert follower.once().refused and f"s{number}" not in held and len(held) == OPEN_FILES - 1
     assert not held
-    replay(journal, tmp_path / "sessions" / "1.jsonl", AS_RECORDED, again=True)
-    assert not held
+    document = {"sessionId": "g", "projectHash": "h", "startTime": AT % 0, "messages": [GEMINI]}
+    (tmp_path / "document.json").write_text(json.dumps(document))
+    assert follow(journal, tmp_path / "document.json", final=True).appended and not held
 
 
 @pytest.mark.parametrize("blank", [b"", b"\n" * (LOOKED_AT + 1), b" \r\n" * 9], ids=["nothing", "ends", "blanks"])

@@ -33,10 +33,12 @@ from clawvm_es.journal.snapshots.lazy import Lazy
 from clawvm_es.journal.snapshots.reader import Reader
 from clawvm_es.journal.snapshots.take import take
 from clawvm_es.model.commands import Command
-from clawvm_es.model.events import TurnBegan
+from clawvm_es.model.events import ModelResponded, PageUsed, TurnBegan
+from clawvm_es.model.facts import Holder, Need, NeedRule
 from clawvm_es.storage import open_log, verify
 from clawvm_es.storage.memory.log import MemoryLog
 from clawvm_es.storage.sqlite import snapshots as tables
+from clawvm_es.testing.core import page
 from tests.core.test_fold import Life
 
 FIELDS = [field.name for field in attrs.fields(State) if field.name not in ("index", "memo")]
@@ -566,3 +568,10 @@ def test_all_recorded_sessions_are_the_same_through_snapshots(traces, tmp_path):
                     apply(wanted, next(events))
                 assert_same(state_at(journal.log, session_id, version), wanted)
         assert list(snapshots.snapshot_problems(journal.log)) == []
+
+
+def test_the_pages_that_events_concern_are_those_they_write_use_or_find_needed():
+    """A fold from a snapshot reads these in one query: the page of an event, and the holders of its needs."""
+    need = [Need((Holder("p2"), Holder("p3")), NeedRule.DATA_FLOW), Need((Holder("p4"),), NeedRule.REPEATED_READ)]
+    events = [TurnBegan(), page(1), ModelResponded(needs=tuple(need)), PageUsed("p5", NeedRule.DECLARED)]
+    assert list(restore.named_pages(events)) == ["p1", "p2", "p3", "p4", "p5"]

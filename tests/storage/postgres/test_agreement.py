@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from clawvm_es import storage
-from tests.contract.agreement import QUESTIONS, Plain, filled, in_memory, of_kept
+from clawvm_es.errors import UsageError
+from tests.contract.agreement import QUESTIONS, Plain, filled, in_memory, of_heads, of_kept
 from tests.contract.refusals import golden, refusals
 
 
@@ -41,3 +42,19 @@ def test_a_log_on_a_server_keeps_the_bodies_that_it_was_given(log, memory):
 def test_misuse_of_a_log_on_a_server_is_refused_word_for_word(url):
     """The lines of `refusals.txt`; nothing of it is recorded."""
     assert list(refusals(lambda **options: storage.open_log(url, **options))) == golden("postgresql")
+
+
+def test_a_log_on_a_server_sees_heads_alike_inside_a_transaction(url):
+    """What a `full` commit made durable is so there too, and what came after it is provisional."""
+    with storage.open_log(url) as log:
+        for question, found, wanted in of_heads(log):
+            assert found == wanted, question
+
+
+@pytest.mark.parametrize("name", ["wait", "sync", "details", "known_copies"])
+def test_a_closed_log_on_a_server_is_asked_nothing(url, name):
+    """No connection is made again for what only a server can tell."""
+    log = storage.open_log(url)
+    log.close()
+    with pytest.raises(UsageError, match="is closed"):
+        getattr(log, name)(*((0, 0.01) if name == "wait" else ()))

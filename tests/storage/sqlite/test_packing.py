@@ -262,3 +262,12 @@ def test_the_index_knows_packed_bodies(tmp_path) -> None:
     put(path, DAMAGED["bomb"])
     with open_log(path) as log:
         assert log.texts().holding([("needle",)]) == {names[1]}
+
+
+def test_a_body_of_the_greatest_length_is_packed_and_one_byte_more_is_not() -> None:
+    """The bound is the same for packing and unpacking: what is packed comes back, and what states more is damage."""
+    body = bytes(PACKED_BODY_BYTES)
+    packed = packing.pack(body)
+    assert len(packed) < len(body) and packing.body_bytes(packed, digest(body)) == PACKED_BODY_BYTES
+    assert packing.unpack(packed, digest(body)) == body
+    assert packing.pack(body + b"\0") == body + b"\0"
