@@ -37,6 +37,13 @@ def disk_error(error: OSError, what: str, hint: str = "") -> JournalError:
     return kind(f"{what}: {error.strerror}", hint=hint)
 
 
+def named(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """The system's error under the name of a file, where it names none; an error of ours stays as it is."""
+    if error.errno is None or error.filename is not None:
+        return error
+    return type(error)(error.errno, error.strerror, os.fspath(path))
+
+
 def create(path: str | os.PathLike[str], mode: int = PRIVATE) -> int:
     """Make a new file with exactly this mode, under any umask; returns a descriptor for reading and writing.
 
@@ -99,7 +106,7 @@ def write_whole(path: str | os.PathLike[str], chunks: Iterable[bytes], mode: int
             raise
         sync_path(folder)
     except OSError as error:
-        if error.filename in (aside, None):
+        if error.filename in (aside, folder, None):
             raise type(error)(error.errno, error.strerror, path) from error
         raise
     return written
@@ -157,12 +164,15 @@ def rewrite(path: str) -> None:
 def sync_path(path: str | os.PathLike[str]) -> None:
     """Flush a file, or the names in a folder, to the disk.
 
-    Not for a file that SQLite has open, since closing a descriptor of it drops its locks.
+    Not for a file that SQLite has open, since closing a descriptor of it drops its locks. Raises `OSError`, which
+    names the file.
     """
     if os.name != "posix" and os.path.isdir(path):  # where the system lets no folder be opened
         return
     fd = os.open(path, (os.O_RDONLY if os.name == "posix" else os.O_RDWR) | CLOEXEC)
     try:
         sync(fd)
+    except OSError as error:
+        raise named(error, path) from error
     finally:
         os.close(fd)

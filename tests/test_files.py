@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from clawvm_es import files
-from clawvm_es.errors import UsageError
+from clawvm_es.errors import JournalFull, UsageError
 
 
 def mode_of(path: Path) -> int:
@@ -111,3 +111,25 @@ def test_macos_empties_the_cache_of_the_drive(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(fcntl, "fcntl", lambda fd, command: called.append(command))
     files.write_whole(tmp_path / "f", [b"x"])
     assert called == [51, 51]  # the file, its folder
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux tells what a descriptor is of")
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_file_that_cannot_be_synced_is_named(tmp_path, monkeypatch, folder) -> None:
+    """The system names no file there; `sync_path` does, and `write_whole` names what it was to write."""
+
+    def fail(fd: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}") is folder:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    place = tmp_path if folder else tmp_path / "a"
+    (tmp_path / "a").write_bytes(b"before")
+    monkeypatch.setattr(files, "sync", fail)
+    with pytest.raises(OSError) as caught:
+        files.sync_path(place)
+    assert (caught.value.filename, caught.value.errno) == (str(place), errno.EIO)
+    with pytest.raises(OSError) as caught:
+        files.write_whole(tmp_path / "b", [b"text"])
+    assert caught.value.filename == str(tmp_path / "b")
+    told = JournalFull("ours")
+    assert files.named(told, "other") is told and files.named(caught.value, "other") is caught.value

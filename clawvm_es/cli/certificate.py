@@ -66,9 +66,13 @@ def certificate_lines(document: dict[str, Any], path: str) -> list[str]:
 def _written(
     log: EventLog, events: list[Recorded], path: str, key: SecretKey | None, done: Redaction | None = None
 ) -> dict[str, Any]:
-    from clawvm_es.files import write_whole
+    from clawvm_es.files import disk_error, write_whole
     from clawvm_es.history.certificate import certify, check_certificate
 
     raw = certify(log, events, at_us=time.time_ns() // 1000, key=key, done=done)
-    write_whole(path, [raw])
+    try:
+        write_whole(path, [raw])
+    except OSError as error:
+        asked = f"clawvm redact {log.place} --session ID --certificate FILE"
+        raise disk_error(error, f"{path} cannot be written", hint=f"the texts are erased; then: {asked}") from error
     return check_certificate(raw)

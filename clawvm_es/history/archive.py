@@ -131,6 +131,12 @@ class Archive:
         return made, gone
 
     def _write(self, ids: Sequence[str], note: bytes, key: SecretKey) -> Written:
+        try:
+            return self._made(ids, note, key)
+        except OSError as error:
+            raise files.named(error, self.folder) from error
+
+    def _made(self, ids: Sequence[str], note: bytes, key: SecretKey) -> Written:
         fd, aside = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)
         digest, size = hashlib.sha256(), 0
         try:

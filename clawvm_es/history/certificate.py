@@ -45,7 +45,10 @@ def certify(
     their own. Raises `UsageError` if there are no events.
     """
     if not events:
-        raise UsageError("nothing was erased, so there is nothing to certify", hint="name an event with --at VERSION")
+        raise UsageError(
+            "nothing was erased, so there is nothing to certify",
+            hint="certify an earlier erasure with --session and --certificate alone, or with --at VERSION",
+        )
     told = [_event(row) for row in events]
     commitments = list(dict.fromkeys(name for each in told for name in each["commitments"]))
     scanned = list(_scanned(log, commitments, done is not None and done.status == Erasure.RESIDUE))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import re
 import time
 
@@ -217,3 +219,32 @@ def test_a_folder_without_a_bundle_is_no_journal(tmp_path):
             open_bundles(place, wait_s=0, read_only=True, reproducible=False, group=False)
         wrong = "holds no bundle" if place == str(tmp_path) else "there is no journal here"
         assert place in str(told.value) and wrong in str(told.value)
+
+
+def test_a_disk_that_fails_anywhere_leaves_no_half_bundle(place, monkeypatch):
+    """The archive is named with what the system says; with room it is made as if nothing had happened."""
+    log = storage.open_log(str(place / "j.db"), read_only=True)
+    ids = [("a", 1), ("b", 1)]
+
+    def written(folder) -> dict[str, bytes]:
+        list(Archive(str(folder), log).write(ids, load_secret(str(place / "k"), NOW)))
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    note = archives.take_checkpoint(log, load_secret(str(place / "k"), NOW))
+    monkeypatch.setattr(archives, "take_checkpoint", lambda *_: note)
+    whole = written(place / "whole")
+    steps = [(archives.files, "sync_path"), (archives.os, "replace"), (gzip.GzipFile, "write")]
+    for number, (owner, name) in enumerate([*steps, (archives.tempfile, "mkstemp")]):
+        folder = place / str(number)
+
+        def fail(*_, **__) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, fail)
+            with pytest.raises(OSError) as caught:
+                written(folder)
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(folder))
+        assert list(folder.iterdir()) == []
+        assert written(folder) == whole
+    log.close()

@@ -1,14 +1,18 @@
 """Certificates of erasures: what they say, what they never hold, and what does not pass for one."""
 
+import errno
 import json
+import os
 import secrets
 import sqlite3
 import time
 
 import pytest
 
+from clawvm_es import files
+from clawvm_es.cli.certificate import certify_done, certify_earlier
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import AnchorRefused, UsageError
+from clawvm_es.errors import AnchorRefused, JournalFull, UsageError
 from clawvm_es.history.certificate import canonical, certify, check_certificate, earlier_events, events_of
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal import anchors
@@ -124,3 +128,18 @@ def test_a_journal_in_memory_is_certified_by_its_rows():
         done = redact(journal.log, Target("a", page_id=page), at_us=5)
         document = check_certificate(certify(journal.log, events_of(journal.log, done), at_us=6), log=journal.log)
     assert [(each["what"], each["outcome"]) for each in document["scanned"]] == [("rows", "erased")]
+
+
+def test_a_certificate_that_cannot_be_written_says_how_to_make_it(journal, tmp_path, monkeypatch):
+    """The texts are erased by then; the command that certifies them afterwards is named, and works."""
+    done = erase(journal)
+
+    def full(path, chunks):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write_whole", full)
+        with pytest.raises(JournalFull, match=r"c\.json cannot be written: No space left .*texts are erased") as told:
+            certify_done(journal.log, done, str(tmp_path / "c.json"), None)
+    assert f"clawvm redact {journal.log.place} --session" in told.value.hint
+    assert certify_earlier(journal.log, "a", None, str(tmp_path / "c.json"), None)["status"] == "erased"

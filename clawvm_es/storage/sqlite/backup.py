@@ -13,13 +13,13 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Final, TypeAlias
 
 import attrs
 
 from clawvm_es import files
-from clawvm_es.errors import BackupRefused, JournalDamaged, UsageError
+from clawvm_es.errors import BackupRefused, JournalDamaged, JournalError, UsageError
 from clawvm_es.journal.ports import Head
 from clawvm_es.storage.sqlite import opening, queries
 from clawvm_es.storage.sqlite.asking import value
@@ -64,16 +64,40 @@ def backup(
     mode = files.mode_of(target, files.SHARED if group else files.PRIVATE)
     with open_log(source, connect=connect, read_only=True) as log, _folder_beside(target) as folder:
         copy = os.path.join(folder, "copy")
-        os.close(files.create(copy, mode))
-        before = log.heads()
-        _copy(log, copy, target, progress)
-        open_log(copy, connect=connect, upgrade=False).close()  # finishes erasures that are pending
-        made = _verified(log, before, copy, target)
-        files.sync_path(copy)
-        _check_destination(source, target, force)
-        os.replace(copy, target)
-        files.sync_path(os.path.dirname(target))
+        with _named(copy, target):
+            os.close(files.create(copy, mode))
+            before = log.heads()
+            _copy(log, copy, target, progress)
+            open_log(copy, connect=connect, upgrade=False).close()  # finishes erasures that are pending
+            made = _verified(log, before, copy, target)
+            files.sync_path(copy)
+            _check_destination(source, target, force)
+            _put(copy, target)
     return made
+
+
+@contextmanager
+def _named(copy: str, target: str) -> Iterator[None]:
+    """Tell errors of the unfinished copy under the name of its destination."""
+    try:
+        yield
+    except JournalError as error:
+        error.message = error.message.replace(copy, target)
+        raise
+    except OSError as error:
+        raise opening.translate_os(error, target) from error
+
+
+def _put(copy: str, target: str) -> None:
+    """Give the copy its name; a new name that cannot be made durable is taken back."""
+    new = not os.path.lexists(target)
+    os.replace(copy, target)
+    try:
+        files.sync_path(os.path.dirname(target))
+    except OSError:
+        if new:
+            os.unlink(target)
+        raise
 
 
 def _check_destination(source: str, target: str, force: bool) -> None:
@@ -121,7 +145,7 @@ def _copy(log: SQLiteLog, copy: str, target: str, progress: Progress | None) -> 
             db.set_progress_handler(look, _STEPS)
             db.execute("VACUUM INTO ?", (opening.uri(copy),))
         with closing(log.connect(copy, isolation_level=None)) as made:
-            made.execute("PRAGMA journal_mode=WAL")
+            opening.log_ahead(made, copy)
     except sqlite3.Error as error:
         if raised:
             raise raised[0] from None

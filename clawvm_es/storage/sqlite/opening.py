@@ -155,13 +155,13 @@ def translate(error: Exception, path: str, written: str = "") -> errors.JournalE
         return errors.JournalReadOnly(f"{path} can only be read: {error}")
     if name == "SQLITE_FULL":
         return _full(path, str(error))
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and (reason := _why_full(written or path)):
+        return _full(path, reason)
     if name.startswith("SQLITE_CANTOPEN"):
         return errors.JournalReadOnly(
             f"{path} (or its -wal) cannot be opened: {error}", hint="copy both to a place that you can write"
         )
     if name.startswith("SQLITE_IOERR"):
-        if reason := _why_full(written or path):
-            return _full(path, reason)
         return errors.DiskFailed(
             f"{path}: the disk failed: {error} ({name})",
             hint="the last whole transaction stands; look at the system's log, and copy the journal to another disk",
@@ -203,6 +203,13 @@ def _size_limit() -> int:
         return 0
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return 0 if limit == resource.RLIM_INFINITY else limit
+
+
+def log_ahead(db: sqlite3.Connection, path: str) -> None:
+    """Let a new file have a write-ahead log. Raises `JournalFull` or `DiskFailed`, of which SQLite says nothing."""
+    if value(db, "PRAGMA journal_mode=WAL") != "wal":
+        reason = _why_full(path)
+        raise _full(path, reason) if reason else errors.DiskFailed(f"{path}: the disk failed: no write-ahead log")
 
 
 def wal_bytes(path: str) -> int:
@@ -254,7 +261,7 @@ def _build(path: str, reproducible: bool, connect: Connect) -> None:
         db.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={schema.USER_VERSION}")
         db.execute("COMMIT")
-        db.execute("PRAGMA journal_mode=WAL")
+        log_ahead(db, path)
     finally:
         db.close()
     files.sync_path(path)

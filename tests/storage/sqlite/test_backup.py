@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -13,7 +14,7 @@ import pytest
 
 from clawvm_es import files
 from clawvm_es.engine.journal import Journal
-from clawvm_es.errors import BackupRefused, JournalFull, NotAJournal, UnreadableInput, UsageError
+from clawvm_es.errors import BackupRefused, DiskFailed, JournalFull, NotAJournal, UnreadableInput, UsageError
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.ports import Durability
 from clawvm_es.model.events import ToolCalled
@@ -286,3 +287,42 @@ def test_heads_that_only_one_side_holds_are_problems(tmp_path) -> None:
         other.append("t", [budget(2)])
         assert list(module._missing(one.heads(), other)) == ["s version 2 is not in the copy"]
         assert list(module._foreign(other.heads(), one)) == ["t version 1 of the copy is not in the journal"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_copy_whose_name_does_not_last_is_told(tmp_path, monkeypatch, force) -> None:
+    """A new one is taken back, so that the same command can run again; both times the destination is named."""
+    path, copy = fill(tmp_path / "j.db", 2), tmp_path / "copy.db"
+    if force:
+        fill(copy, 1)
+    sync = files.sync_path
+
+    def fail(place) -> None:
+        if os.path.isdir(place) and copy.exists() is True and not any(tmp_path.glob(".copy.db.*/copy")):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(place))
+        sync(place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync_path", fail)
+        with pytest.raises(DiskFailed, match=rf"{copy} cannot be made: Input/output error"):
+            backup(path, copy, force=force)
+    assert copy.exists() is force
+    backup(path, copy, force=force)
+    assert verify(copy) == ()
+
+
+def test_an_error_of_the_unfinished_copy_names_the_destination(tmp_path, monkeypatch) -> None:
+    """Its own name means nothing to anybody, and is gone."""
+    path, copy = fill(tmp_path / "j.db", 2), tmp_path / "copy.db"
+
+    def fail(place, **options):
+        if options.get("upgrade") is False:
+            raise JournalFull(f"{place} cannot grow: no room")
+        return open_sqlite(place, **options)
+
+    open_sqlite = module.open_log
+    monkeypatch.setattr(module, "open_log", fail)
+    with pytest.raises(JournalFull) as caught:
+        backup(path, copy)
+    assert str(caught.value) == f"{copy} cannot grow: no room"
+    assert names(tmp_path) == ["j.db", "j.db.lock"]

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -104,6 +105,27 @@ def test_every_error_has_a_name_of_ours(tmp_path, name, kind) -> None:
     assert type(told) is kind
     assert str(tmp_path / "j.db") in str(told)
     assert "\n" not in str(told)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, JournalFull), (errno.EACCES, JournalReadOnly)])
+def test_a_log_that_finds_no_room_to_begin_is_full(tmp_path, monkeypatch, number, kind) -> None:
+    """SQLite calls it a file that cannot be opened; trying tells a full disk from a place that only can be read."""
+
+    def fail(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(opening.tempfile, "TemporaryFile", fail)
+    assert type(opening.translate(error("SQLITE_CANTOPEN"), str(tmp_path / "j.db"))) is kind
+
+
+def test_a_file_that_gets_no_log_is_told(tmp_path, monkeypatch) -> None:
+    """SQLite answers with the old mode and raises nothing; such a file would be written without a log."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        with pytest.raises(DiskFailed, match=r"j\.db"):
+            opening.log_ahead(db, str(tmp_path / "j.db"))
+        monkeypatch.setattr(opening, "_why_full", lambda _: "No space left on device")
+        with pytest.raises(JournalFull, match=r"j\.db cannot grow: No space left"):
+            opening.log_ahead(db, str(tmp_path / "j.db"))
 
 
 @pytest.mark.parametrize("number", [*files.NO_SPACE, errno.EIO, errno.EROFS, errno.EMFILE])
