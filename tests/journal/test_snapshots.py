@@ -22,6 +22,7 @@ from clawvm_es.core.decide import decide
 from clawvm_es.core.evolve import apply, fold
 from clawvm_es.core.state import State
 from clawvm_es.engine.journal import Journal
+from clawvm_es.errors import DiskFailed
 from clawvm_es.history import prompt_at, state_at
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.importers.replay import ReplaySettings, replay
@@ -408,6 +409,25 @@ def test_what_keeps_a_snapshot_from_being_taken_stops_nobody(copied):
         snapshots.catch_up(log)
     assert [entry["event"] for entry in said] == ["snapshots could not be taken"]
     assert_same(state_at(log, session_id), folded(log, session_id))
+
+
+def test_who_asks_for_snapshots_is_told_that_the_disk_fails(copied, monkeypatch):
+    """It is no warning then: what was asked for was not done, and a later rebuild does it."""
+    log, session_id = copied
+
+    def fail(*_, **__):
+        raise DiskFailed("the disk failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("clawvm_es.journal.snapshots.take._store", fail)
+        with pytest.raises(DiskFailed):
+            snapshots.rebuild(log)
+        with capture_logs() as said:
+            snapshots.catch_up(log)
+        assert [entry["event"] for entry in said] == ["snapshots could not be taken"]
+    assert_same(state_at(log, session_id), folded(log, session_id))
+    snapshots.rebuild(log)
+    assert list(snapshots.snapshot_problems(log)) == [] and log.ask(tables.exist)
 
 
 def test_a_view_in_the_place_of_a_table_is_never_read(copied):

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from clawvm_es import limits
 from clawvm_es.core.evolve import fold
 from clawvm_es.core.state import State
-from clawvm_es.errors import JournalDamaged, JournalError
+from clawvm_es.errors import DiskFailed, JournalDamaged, JournalError, JournalFull
 from clawvm_es.journal.lineage import lineage
 from clawvm_es.journal.ports import EventLog, SnapshotRow, SnapshotStore, SnapshotWriter, snapshots_of
 from clawvm_es.journal.snapshots.lazy import Lazy
@@ -50,8 +50,14 @@ def stale(log: EventLog) -> Sequence[str]:
     return () if store is None else store.others(MADE_BY)
 
 
-def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], None], *, anew: bool = False) -> None:
-    """Work on the sessions that continued, if enough was recorded; errors are logged."""
+def _guarded(
+    log: EventLog,
+    work: Callable[[EventLog, SnapshotStore, int, int], None],
+    *,
+    anew: bool = False,
+    raised: tuple[type[JournalError], ...] = (),
+) -> None:
+    """Work on the sessions that continued, if enough was recorded; errors are logged, unless they are `raised`."""
     store = snapshots_of(log)
     if store is None or log.read_only:
         return
@@ -62,18 +68,20 @@ def _guarded(log: EventLog, work: Callable[[EventLog, SnapshotStore, int, int], 
         after, upto = store.news()
         if upto - after >= limits.SNAPSHOT_EVENTS // 2:
             work(log, store, after, upto)
+    except raised:
+        raise
     except (JournalError, OverflowError) as error:  # the last: ids are used up
         _log.warning("snapshots could not be taken", path=log.place, error=str(error))
 
 
 def rebuild(log: EventLog) -> None:
-    """Delete all snapshots and take them again; raises what a transaction raises."""
+    """Delete all snapshots and take them again. Raises what a transaction raises, and errors of the disk."""
     store = snapshots_of(log)
     if store is None:
         return
     with log.transaction() as transaction:
         store.within(transaction).clear()
-    catch_up(log)
+    _guarded(log, _take_all, anew=True, raised=(JournalFull, DiskFailed))
 
 
 def _take_all(log: EventLog, store: SnapshotStore, after: int, upto: int) -> None:

@@ -147,8 +147,14 @@ def ask(db: sqlite3.Connection, path: str, query: Query[_P, _T], *args: _P.args,
 
 
 def translate(error: Exception, path: str, written: str = "") -> errors.JournalError:
-    """The error to raise for one of SQLite's; `written` names the file that was written, where it is another one."""
+    """The error to raise for one of SQLite's; `written` names the file that was written, where it is another one.
+
+    A full or failing disk ends a transaction; to undo a part of it is a wrong statement then, and the first is told.
+    """
     name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_ERROR" and isinstance(error.__context__, sqlite3.Error):
+        error = error.__context__
+        name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")):
         return errors.JournalBusy(f"{path} is locked by another program", hint="close it there")
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):

@@ -107,6 +107,18 @@ def test_every_error_has_a_name_of_ours(tmp_path, name, kind) -> None:
     assert "\n" not in str(told)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("SQLITE_FULL", JournalFull), ("SQLITE_IOERR_WRITE", DiskFailed)])
+def test_what_ended_a_transaction_is_told(tmp_path, name, kind) -> None:
+    """Not that what it had begun could not be undone any more, which SQLite calls a wrong statement."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        with pytest.raises(sqlite3.OperationalError, match="no such savepoint") as caught:
+            try:
+                raise error(name)
+            except sqlite3.Error:
+                db.execute("ROLLBACK TO gone")
+        assert type(opening.translate(caught.value, str(tmp_path / "j.db"))) is kind
+
+
 @pytest.mark.parametrize(("number", "kind"), [(errno.ENOSPC, JournalFull), (errno.EACCES, JournalReadOnly)])
 def test_a_log_that_finds_no_room_to_begin_is_full(tmp_path, monkeypatch, number, kind) -> None:
     """SQLite calls it a file that cannot be opened; trying tells a full disk from a place that only can be read."""
