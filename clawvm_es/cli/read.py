@@ -56,8 +56,10 @@ def sessions(
       clawvm sessions j.db --since 2026-11-01 --folder orders
       clawvm sessions j.db --session 9d7a
     """
+    from clawvm_es.cli.output import terminal_width
     from clawvm_es.cli.summary import SESSION_COLUMNS, session_lines
-    from clawvm_es.views.reading import chosen_or_all
+    from clawvm_es.cli.tables import shape
+    from clawvm_es.views.reading import chosen_or_all, short_ids
 
     with views.opened(journal) as log:
         first, last = ("" if day is None else day.strftime("%Y-%m-%d") for day in (since, until))
@@ -70,10 +72,12 @@ def sessions(
             text=text,
             prices=prices,
         )
+        short = short_ids(log) if terminal_width() is not None and not shape() else {}
         document = {"journal": journal} | found
     rows = document["sessions"]
     lines = session_lines(rows[0], {}) if len(rows) == 1 else None
-    emit_rows(document, rows, SESSION_COLUMNS, as_json, text=lines)
+    named = Column("session", lambda row: short.get(row["session_id"], row["session_id"]), least=18)
+    emit_rows(document, rows, (named, *SESSION_COLUMNS[1:]), as_json, text=lines)
 
 
 @click.command()
@@ -193,7 +197,7 @@ def _full_lines(document: dict[str, Any]) -> list[str]:
 _FAULT_COLUMNS = (
     Column("session", "session_id", 2), Column("turn", "turn"), Column("version", "version", 3),
     Column("fault", "fault", 0, True), Column("reason", "reason", 1), Column("page", "page_id", 0, True),
-    Column("type", "page_type", 4), Column("tool", "tool", 5), Column("title", "title", least=24),
+    Column("type", "page_type", 4), Column("tool", "tool", 5), Column("title", "title", least=20),
     Column("evidence", lambda row: ", ".join(f"v{each}" for each in row["evidence"]), 6),
 )  # fmt: skip
 

@@ -88,6 +88,8 @@ def show(
     number = number_of(what)
     if number is not None:
         return _event_in_full(log, session_id, number)
+    if what.isdecimal():
+        raise UsageError(f"session {session_id} has no version {what:.40}")
     return page(log, session_id, what, version=version, turn=turn)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Final
@@ -47,11 +47,17 @@ def require_journal(path: str) -> None:
 
 
 def chosen(log: EventLog, wanted: str | None) -> str:
-    """The session with an id or unique prefix; raises `UsageError` if none or several match."""
+    """The session with an id or unique prefix; raises `UsageError` if none or several match.
+
+    A prefix that several ids share names the one in which each part between slashes begins so: a session before its
+    subagents, `s/agent-1` before `s/agent-1/agent-2`.
+    """
     if wanted and not wanted.startswith(SCOPE_PREFIX) and log.head(wanted) is not None:
         return wanted  # without a look at all sessions
     ids = known_sessions(log)
     found = [session_id for session_id in ids if session_id.startswith(wanted or "")]
+    if len(found) != 1 and wanted:
+        found = _by_parts(ids, wanted.split("/")) or found
     if len(found) == 1:
         return found[0]
     if not ids:
@@ -61,6 +67,17 @@ def chosen(log: EventLog, wanted: str | None) -> str:
         raise UsageError(f"{log.place} holds no session {wanted!r}", hint=f"it holds {shown}")
     what = f"{len(found)} sessions" + (f" that begin with {wanted!r}" if wanted else "")
     raise UsageError(f"{log.place} holds {what}", hint=f"name one with --session: {shown}")
+
+
+def _by_parts(ids: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The ids of as many parts as `wanted` that begin as its parts do; those that end alike, if there are such."""
+    split = [(each, each.split("/")) for each in ids]
+    found = [
+        (each, parts[-1])
+        for each, parts in split
+        if len(parts) == len(wanted) and all(map(str.startswith, parts, wanted))
+    ]
+    return [each for each, last in found if last == wanted[-1]] or [each for each, _ in found]
 
 
 def chosen_or_all(log: EventLog, wanted: str | None) -> str | None:
@@ -74,18 +91,31 @@ def known_sessions(log: EventLog) -> list[str]:
 
 
 def short_ids(log: EventLog, least: int = 8) -> dict[str, str]:
-    """Id of a stream → its shortest unique prefix, of at least some characters.
+    """Id of a stream → the shortest name by which `chosen` finds it: of each part between slashes a unique prefix.
 
-    An id that is a prefix of others (a session with subagents) is given whole, since `chosen` prefers an exact match.
+    A prefix has at least some characters; a part that begins another one is whole.
     """
-    ids = sorted(head.session_id for head in log.heads())
-    found = {}
-    for place, each in enumerate(ids):
-        near = (*ids[max(0, place - 1) : place], *ids[place + 1 : place + 2])
+    ids = [head.session_id for head in log.heads()]
+    parts: dict[str, set[str]] = {"": set()}
+    for each in ids:
+        parent = ""
+        for name in each.split("/"):
+            parts.setdefault(parent, set()).add(name)
+            parent = f"{parent}{name}/"
+    short = {"": ""}
+    for parent, names in parts.items():
+        for name, begun in _prefixes(sorted(names), least):
+            short[f"{parent}{name}/"] = f"{short[parent]}{begun}/"
+    return {each: each if each.startswith(SCOPE_PREFIX) else short[f"{each}/"][:-1] for each in ids}
+
+
+def _prefixes(names: Sequence[str], least: int) -> Iterator[tuple[str, str]]:
+    """Each of some sorted names, and its shortest prefix that begins no other one, or all of it."""
+    for place, each in enumerate(names):
+        near = (*names[max(0, place - 1) : place], *names[place + 1 : place + 2])
         alike = (takewhile(lambda pair: pair[0] == pair[1], zip(each, other, strict=False)) for other in near)
         shared = max((len(list(pairs)) for pairs in alike), default=0)
-        found[each] = each if each.startswith(SCOPE_PREFIX) else each[: max(least, shared + 1)]
-    return found
+        yield each, each[: max(least, shared + 1)]
 
 
 def version_at(log: EventLog, session_id: str, version: int | None, turn: int | None) -> int | None:

@@ -261,7 +261,7 @@ def test_verify_names_what_was_changed_by_hand(run, journal, change, names):
         (["prompt", "{journal}", "-s", "demo-c", "--at", "1"], "no prompt was assembled"),
         (["show", "{journal}", "p999", "-s", "demo-c"], "no page p999"),
         (["show", "{journal}", "0", "-s", "demo-c"], "no version 0"),
-        (["show", "{journal}", "9" * 5_000, "-s", "demo-c"], "no page 999"),
+        (["show", "{journal}", "9" * 5_000, "-s", "demo-c"], "no version 999"),
         (["diff", "{journal}", "turn:" + "9" * 5_000, "1", "-s", "demo-c"], "turn:999"),
         (["diff", "{journal}", "9" * 5_000, "1", "-s", "demo-c"], "999"),
         (["log", "{journal}", "--type", "poem"], "unknown event type"),

@@ -180,14 +180,50 @@ def test_a_table_that_is_far_too_wide_names_what_it_leaves_out():
 
 
 def test_short_ids_name_one_session(tmp_path):
-    """What a terminal shows of an id can be typed: it begins no other one, or is whole."""
+    """What a terminal shows of an id can be typed: each part of it begins no other one, or is whole."""
     from clawvm_es import Journal
 
-    ids = ["session-a-1", "session-a-2", "session-b", "parent-of-agents", "parent-of-agents/agent-1", "x"]
+    parent, other = "parent-of-agents", "parent-alone"
+    agents = [f"{parent}/agent-1", f"{parent}/agent-12", f"{parent}/agent-1/agent-3", f"{other}/agent-1"]
+    ids = ["session-a-1", "session-a-2", "session-b", parent, *agents, "x", "x/y", "xx/y"]
     with Journal.open(tmp_path / "j.db") as journal:
         for each in ids:
             journal.session(each).close()
     with opened(str(tmp_path / "j.db")) as log:
         found = short_ids(log)
         assert [chosen(log, found[each]) for each in ids] == ids
-    assert [found[each] for each in ids[2:]] == ["session-b", "parent-of-agents", "parent-of-agents/", "x"]
+        assert chosen(log, "parent-o") == parent and chosen(log, "parent-o/agent-12") == agents[1]
+    short = ["parent-o", "parent-o/agent-1", "parent-o/agent-12", "parent-o/agent-1/agent-3", "parent-a/agent-1"]
+    assert [found[each] for each in ids[2:]] == ["session-b", *short, "x", "x/y", "xx/y"]
+
+
+def test_sessions_are_told_apart_on_a_terminal(run, tmp_path, monkeypatch):
+    """The ids of a session and of its subagents are shown so that each can be typed; a pipe gets them whole."""
+    from clawvm_es import Journal
+
+    name = "0c275b1b-9732-433e-9e70-9b7bfdb578a3"
+    with Journal.open(tmp_path / "j.db") as journal:
+        for each in (name, f"{name}/agent-a53bf26", f"{name}/agent-a5e1e0c"):
+            journal.session(each).close()
+    whole_ids = [line.split()[0] for line in run("sessions", tmp_path / "j.db")[1].splitlines()[2:]]
+    assert whole_ids == [name, f"{name}/agent-a53bf26", f"{name}/agent-a5e1e0c"]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = [line.split()[0] for line in run("sessions", tmp_path / "j.db")[1].splitlines()[2:5]]
+    assert shown == ["0c275b1b", "0c275b1b/agent-a53", "0c275b1b/agent-a5e"]
+    assert run("log", tmp_path / "j.db", "-s", shown[2], "--csv")[1].count(whole_ids[2]) > 0
+
+
+def test_a_fault_has_its_title_on_a_narrow_terminal():
+    """At 60 columns the page of a fault is named by its title, too."""
+    from clawvm_es.cli.read import _FAULT_COLUMNS
+
+    row = {"session_id": "s", "turn": 51, "version": 538, "fault": "pinned_invariant_miss", "reason": "below_floor"}
+    row |= {
+        "page_id": "p71",
+        "page_type": "plan",
+        "tool": None,
+        "title": "plan approved by the user",
+        "evidence": [1],
+    }
+    assert "plan approved" in "\n".join(fitted([row], _FAULT_COLUMNS, 60))
