@@ -30,7 +30,6 @@ from clawvm_es.model.commands import Command
 from clawvm_es.model.events import SCOPE_PREFIX, SessionForked, SessionOpened, SettingsAdopted
 from clawvm_es.model.facts import OnPressure
 from clawvm_es.model.profile import RULES, Paging, Profile
-from clawvm_es.prices import applied
 from clawvm_es.projections import catch_up, keep_up
 from clawvm_es.representations.counter import TokenCounter
 from clawvm_es.representations.frame import RENDERER
@@ -190,7 +189,11 @@ class Journal:
 
     def _priced(self, wanted: Profile) -> Profile:
         """A profile at this journal's prices."""
-        return wanted if self.prices is None or wanted.paging is Paging.TURN else applied(wanted, self.prices)
+        if self.prices is None or wanted.paging is Paging.TURN:
+            return wanted
+        from clawvm_es.prices import applied
+
+        return applied(wanted, self.prices)
 
     def sessions(
         self, *, folder: str | os.PathLike[str] | None = None, title: str | None = None

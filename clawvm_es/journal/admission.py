@@ -10,16 +10,16 @@ or bidirectional character, a line separator or a lone surrogate, or is longer t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
 from clawvm_es.errors import UsageError
-from clawvm_es.journal.codec import encode, written
+from clawvm_es.journal.codec import WhenAsked, encode, written
 from clawvm_es.journal.twins import twin
 from clawvm_es.limits import ID_CHARS, TIME_MAX_US, TIME_MIN_US
-from clawvm_es.model.events import INPUTS, Event
+from clawvm_es.model.events import Event
 
 E = TypeVar("E", bound=Event)
 _ODD: Final = re.compile(
@@ -29,9 +29,13 @@ _ODD: Final = re.compile(
 )
 _BACKSLASH: Final = 0x5C
 _DELETE: Final = 0x7F
-_BOUNDED: Final[Mapping[type, Callable[[bytes], Any]]] = {
-    cls: msgspec.json.Decoder(twin(cls, True)).decode for cls in INPUTS
-}
+
+
+def _bounded(cls: type[Event]) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(twin(cls, True)).decode
+
+
+_BOUNDED: Final = WhenAsked(_bounded)
 
 
 def admit(event: Event) -> bytes:

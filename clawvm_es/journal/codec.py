@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -20,6 +20,8 @@ from clawvm_es.journal.upcasters import UPCASTERS, Upcasters, reads_as_it_is, up
 from clawvm_es.limits import INTEGER_MAX
 from clawvm_es.model.events import EVENT_TYPES, KINDS, Event
 
+K = TypeVar("K")
+V = TypeVar("V")
 COMMITMENT_FIELDS: Final = frozenset(
     (
         *(
@@ -73,30 +75,42 @@ def _is_text(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, str)
 
 
-class _Checks(dict[type[Event], Callable[[bytes], Any] | None]):
-    """Readers of written data, each made when the first event of its class is written."""
+class WhenAsked(dict[K, V]):
+    """Values that are each made when first asked for, since a program meets few of the classes."""
 
-    def __missing__(self, cls: type[Event]) -> Callable[[bytes], Any] | None:
-        found = self[cls] = _check_of(cls)
+    def __init__(self, make: Callable[[K], V]) -> None:
+        self._make = make
+
+    def __missing__(self, key: K) -> V:
+        found = self[key] = self._make(key)
         return found
 
 
 def _check_of(cls: type[Event]) -> Callable[[bytes], Any] | None:
-    """The reader of a class; decisions without numbers need none."""
+    """The reader of a class's written data; decisions without numbers need none."""
     if KINDS[cls.TYPE] == "decision" and all(_is_text(its.type) for its in msgspec.structs.fields(cls)):
         return None
     return msgspec.json.Decoder(twin(cls, False)).decode
 
 
-_OMITTED: Final = {cls: tuple(_written_defaults(cls, {}).values()) for cls in EVENT_TYPES.values()}
-_CHECKS: Final = _Checks()
-_decoders: dict[tuple[str, int], Callable[[bytes], Any]] = {
-    (name, version): msgspec.json.Decoder(cls).decode
+def _omitted_of(cls: type[Event]) -> tuple[bytes, ...]:
+    return tuple(_written_defaults(cls, {}).values())
+
+
+def _decoder_of(type_: str) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(EVENT_TYPES[type_]).decode
+
+
+_OMITTED: Final = WhenAsked(_omitted_of)
+_CHECKS: Final = WhenAsked(_check_of)
+_DECODERS: Final = WhenAsked(_decoder_of)
+_READ_AS_THEY_ARE: Final = frozenset(
+    (name, version)
     for name, cls in EVENT_TYPES.items()
     for version in range(1, cls.SCHEMA_VERSION + 1)
     if reads_as_it_is(name, version, cls.SCHEMA_VERSION)
-}
-"""(event type, schema version) → the decoder of all versions that need no upcasting."""
+)
+"""The event types and schema versions that need no upcasting."""
 
 
 def to_plain(event: Event) -> dict[str, Any]:
@@ -142,10 +156,9 @@ def decode(
     Raises `UnknownEvent` for an unknown type or version, and `JournalDamaged` if the bytes are not data of that
     type; `where` is put before their messages.
     """
-    decoder = _decoders.get((type_, schema_version))
     try:
-        if decoder is not None:
-            return decoder(raw)  # type: ignore[no-any-return]
+        if (type_, schema_version) in _READ_AS_THEY_ARE:
+            return _DECODERS[type_](raw)  # type: ignore[no-any-return]
         cls = _class_of(type_, schema_version, where, upcasters)
         data = upcast(type_, schema_version, msgspec.json.decode(raw, type=dict), cls.SCHEMA_VERSION, upcasters)
         return msgspec.convert(data, cls)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 import typing
 from types import MappingProxyType
 
@@ -288,3 +290,15 @@ def test_policies_of_before_had_scoring_and_no_thresholds() -> None:
         decode("session_opened", 1, opening % b'{"name":"x"}')
     with pytest.raises(JournalDamaged):
         decode("session_opened", 1, b'{"profile":3}')
+
+
+def test_what_checks_and_reads_an_event_is_made_with_the_first_of_its_class() -> None:
+    """A program meets few of the classes, so that an import of the engine makes nothing for any."""
+    code = """import sys
+from clawvm_es.engine.journal import Journal
+from clawvm_es.journal import admission, codec
+from clawvm_es.journal.twins import twin
+print([len(made) for made in (admission._BOUNDED, codec._CHECKS, codec._DECODERS, codec._OMITTED)])
+print(twin.cache_info().currsize, "clawvm_es.prices" in sys.modules)"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert run.stdout.splitlines() == ["[0, 0, 0, 0]", "0 False"]
