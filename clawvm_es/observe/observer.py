@@ -347,7 +347,7 @@ class Observer:
     def evidence(self, step: ToolResult, called: ToolCalled | None = None) -> PageWritten:
         """The page of a result; `called` is its call if that is new."""
         call = self.known.looked.get(step.call) if called is not None else self.known.calls.get(step.call)
-        return self._evidence(step, call)
+        return self._evidence(step, step.text, call)
 
     def _returned(self, step: ToolResult) -> Iterator[Input]:
         call = None if step.unmatched else self.known.calls.get(step.call)
@@ -374,7 +374,7 @@ class Observer:
         if plan is not None:
             yield self._plan(plan, _result_origin(step, call))
         elif seen:
-            yield self._evidence(attrs.evolve(step, text=text), call)
+            yield self._evidence(step, text, call)
         native = "" if seen else step.native
         for image in step.images if plan is None else ():
             yield self._image(image, step, call, native)
@@ -386,14 +386,14 @@ class Observer:
         origin, group = _result_origin(step, call), call.group if call else None
         return self._page(PageType.EVIDENCE, image.text, Author.TOOL, origin, source, group=group, native=native)
 
-    def _evidence(self, step: ToolResult, call: MadeCall | None) -> PageWritten:
+    def _evidence(self, step: ToolResult, text: str, call: MadeCall | None) -> PageWritten:
         good = call if step.status is ReturnStatus.OK else None
         path = good.path if good else ""
         is_rules = _is_rules(path)
         source = step.source if step.source is not None else call.source if call else ""
         return self._page(
             PageType.BOOTSTRAP if is_rules else PageType.EVIDENCE,
-            step.text,
+            text,
             Author.TOOL,
             _result_origin(step, call),
             source,
