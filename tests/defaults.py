@@ -26,6 +26,28 @@ def odd(folder: str) -> dict[str, float]:
     return {name: value for name, value in given(folder) if value or str(value) not in ("0", "False")}
 
 
+def apart(folder: str) -> dict[str, str]:
+    """Classes, and fields of classes, that are not compared (eq), shown (repr) or passed in (init) → which of it."""
+    found: dict[str, str] = {}
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / folder).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            said = [("", each) for each in node.decorator_list]
+            said += [
+                (f".{ast.unparse(each.target)}", each.value) for each in node.body if isinstance(each, ast.AnnAssign)
+            ]
+            for name, call in said:
+                if isinstance(call, ast.Call) and (off := _off(call)):
+                    found[f"{module}.{node.name}{name}"] = off
+    return found
+
+
+def _off(call: ast.Call) -> str:
+    return " ".join(sorted(each.arg for each in call.keywords if each.arg and ast.unparse(each.value) == "False"))
+
+
 def _constant(node: ast.expr | None) -> float | None:
     try:
         value = ast.literal_eval(node) if node is not None else None

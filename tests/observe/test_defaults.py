@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.defaults import given, odd
+from tests.defaults import apart, given, odd
 
 ODD = {
     "edge.Edge.page.active": True,
@@ -13,9 +13,19 @@ ODD = {
     "programs.Program.stable": True,
 }
 """Module, function or class, and name → its default."""
+APART = {
+    "edge.Ordinals._of": "init",
+    "needs.Context.texts": "init",
+}
+"""Class or field → which of eq (compared), repr (shown), init (passed in) and slots it has not."""
 
 
 def test_a_number_that_is_left_out_is_none_and_a_flag_is_off() -> None:
     """Every default of a function or a field is 0 or False, except those that the table names."""
     assert odd("observe") == ODD
     assert len(list(given("observe"))) > len(ODD)
+
+
+def test_what_is_worked_out_once_or_secret_is_told_apart() -> None:
+    """A cache is neither compared nor passed in, and a secret is not shown; all other fields are all of it."""
+    assert apart("observe") == APART

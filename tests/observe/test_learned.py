@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
+from msgspec.structs import replace
 
 from clawvm_es import limits
 from clawvm_es.engine.journal import Journal
@@ -166,3 +167,25 @@ def test_answers_of_logs_that_number_no_groups_are_counted() -> None:
         known.learn(e.ModelResponded(group=group))
         numbers.append(known.groups)
     assert numbers == [1, 2, 7, 7, 8, 3, 4]
+
+
+class Deaf(Edge):
+    """An edge that opens no text at all."""
+
+    def open(self, commitment):
+        """Refuse to open a text."""
+        raise AssertionError("a text was opened")
+
+    open_all = open
+
+
+def test_what_was_just_written_is_not_read_back() -> None:
+    """A page that an observer writes is learned from the text at hand, without a question to the vault."""
+    edge = Deaf(MemoryLog().vault("s"), Lines4Counter())
+    known, record = Learned({}, edge), Origin(OriginKind.RECORD)
+    for author in (Author.USER, Author.TOOL, Author.MODEL):
+        page = edge.page(f"p-{author}", PageType.CONVERSATION, f"said by {author}", author=author, origin=record)
+        known.learn(replace(page.event, source=None))
+    assert [each.text for each in known.context.pages.values()] == [
+        f"said by {author}" for author in (Author.USER, Author.TOOL, Author.MODEL)
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.defaults import given, odd
+from tests.defaults import apart, given, odd
 
 ODD = {
     "__init__.read_bytes.most": -1,
@@ -10,9 +10,21 @@ ODD = {
     "sqlite.raw.read_bytes.most": -1,
 }
 """Module, function or class, and name → its default."""
+APART = {
+    "postgres.address.Address.conninfo": "repr",
+    "postgres.server.Line": "eq",
+    "postgres.server.Server": "eq",
+    "postgres.server.Server._idle": "init",
+}
+"""Class or field → which of eq (compared), repr (shown), init (passed in) and slots it has not."""
 
 
 def test_a_number_that_is_left_out_is_none_and_a_flag_is_off() -> None:
     """Every default of a function or a field is 0 or False, except those that the table names."""
     assert odd("storage") == ODD
     assert len(list(given("storage"))) > len(ODD)
+
+
+def test_what_is_worked_out_once_or_secret_is_told_apart() -> None:
+    """A cache is neither compared nor passed in, and a secret is not shown; all other fields are all of it."""
+    assert apart("storage") == APART

@@ -28,6 +28,7 @@ from clawvm_es.errors import (
 from clawvm_es.history.redact import Target, redact
 from clawvm_es.journal.ports import Capability, Durability
 from clawvm_es.model.events import ToolCalled
+from clawvm_es.storage.postgres import schema
 from clawvm_es.testing import FakeClock
 from clawvm_es.testing.logs import budget, new, used
 
@@ -102,6 +103,19 @@ def test_no_journal_is_there(server, url):
     assert "no journal here" in assert_one_line(UnreadableInput, lambda: storage.open_log(url, read_only=True))
     assert "no journal here" in assert_one_line(UnreadableInput, lambda: storage.verify(url))
     assert not storage.exists(url)
+
+
+def test_a_journal_whose_making_fails_is_not_there(server, url, monkeypatch):
+    """All of it is made or none: whoever opens the place next makes it whole."""
+    statements = schema.statements
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "statements", lambda address: [*statements(address), "SELECT 1 / 0"])
+        with pytest.raises(ClawVMError):
+            storage.open_log(url)
+    assert not storage.exists(url)
+    assert "no journal here" in assert_one_line(UnreadableInput, lambda: storage.open_log(url, read_only=True))
+    made(url)
+    assert storage.exists(url) and storage.verify(url) == ()
 
 
 def test_another_program_has_the_schema(server, url):

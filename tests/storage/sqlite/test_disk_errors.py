@@ -231,6 +231,19 @@ def test_after_a_failed_sync_the_next_writer_writes_the_log_again(tmp_path, monk
     assert verify(path) == ()
 
 
+def test_upkeep_whose_sync_fails_leaves_the_log_to_be_written_again(tmp_path, synced) -> None:
+    """An error of upkeep marks the log as one of a commit does if it is that of a sync, and not if it is another."""
+    path = tmp_path / "j.db"
+    with open_log(path) as log, open_log(path) as other:
+        log.append("s", [budget(1)])
+        for name, done in (("SQLITE_IOERR_READ", []), ("SQLITE_IOERR_FSYNC", ["rewrite j.db-wal", "sync j.db-wal"])):
+            with pytest.raises(sqlite3.OperationalError), log.alone():
+                raise error(name)
+            synced.clear()
+            other.append("s", [budget(2)])
+            assert synced == done
+
+
 def test_a_log_that_cannot_be_synced_takes_nothing_until_it_can(tmp_path, synced) -> None:
     """A found result, a sync that was asked for and a write again each leave the mark as long as the disk fails."""
     path = tmp_path / "j.db"
